@@ -1,0 +1,1 @@
+"""The typed client of Novita AI, and the waiting helper."""

@@ -1,0 +1,1 @@
+"""Novita over real HTTP on your own machine, written from its documentation alone."""

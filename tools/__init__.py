@@ -1,0 +1,1 @@
+"""What a host sees: toolsets, tools and resources."""
