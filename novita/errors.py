@@ -1,0 +1,322 @@
+"""What can go wrong between us and Novita. Messages are written for the model to read.
+
+NovitaError
+├── InputError                 refused here, before anything was sent or paid
+│   └── UnknownModelError      not in the catalogue; names the nearest ids
+├── MissingKeyError            no API key; says where to get one
+├── SpendRefusedError          a cap or a missing confirmation stopped it
+├── NovitaConnectionError      no usable answer: DNS, TLS, reset, timeout, garbage
+├── NovitaAPIError             an answer that is an error
+│   ├── AuthenticationError    401, or 403 about the key or the account
+│   ├── BalanceError           not enough credit
+│   ├── NotFoundError          404, and 400 rows that mean the same
+│   ├── ContentRefusedError    the content check said no
+│   ├── RateLimitError         429, carries retry_after
+│   └── NovitaServerError      5xx
+├── TaskFailedError            the job ended without what was asked for
+├── JournalError               the journal on disk cannot be used
+└── ArtifactError              the finished file could not be fetched, or is not what it should be
+
+`billed` answers the question every caller has: "no", "yes", or "maybe" (a paid request may have arrived).
+Rows of Novita's error tables are data: errors.json, made from errors.yaml of the API facts.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, cast
+
+Billed = Literal["no", "yes", "maybe"]
+Group = Literal["media", "llm", "gpu", "billing", "llm_batch"]
+
+BILLED_TEXT: Mapping[Billed, str] = {
+    "no": "Nothing was billed.",
+    "yes": "It was billed.",
+    "maybe": "It may have been billed: Novita may have accepted the request.",
+}
+
+
+class NovitaError(Exception):
+    """Base of all errors a tool may answer with.
+
+    Args:
+        what: What happened, one sentence.
+        next_step: What the reader should do now.
+        billed: Whether money moved; None where the question does not arise (a read).
+    """
+
+    def __init__(self, what: str, *, next_step: str = "", billed: Billed | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.next_step = next_step
+        self.billed: Billed | None = billed
+
+    def __str__(self) -> str:
+        parts = [self.what.rstrip(".") + ".", BILLED_TEXT[self.billed] if self.billed else "", self.next_step]
+        return " ".join(part for part in parts if part)
+
+
+class InputError(NovitaError):
+    """The request was wrong and nothing was sent."""
+
+    def __init__(self, what: str, *, next_step: str = "") -> None:
+        super().__init__(what, next_step=next_step, billed="no")
+
+
+class UnknownModelError(InputError):
+    """The model id is not in the catalogue."""
+
+
+class MissingKeyError(NovitaError):
+    """No API key was given."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No Novita API key is set",
+            next_step="Ask the user to create one at https://novita.ai/settings/key-management and to set "
+            "NOVITA_API_KEY in this server's configuration (over HTTP: send it as a bearer token).",
+            billed="no",
+        )
+
+
+class SpendRefusedError(NovitaError):
+    """A spending cap, or a yes that was not given, stopped the call before it was sent."""
+
+    def __init__(self, what: str, *, next_step: str = "") -> None:
+        super().__init__(what, next_step=next_step, billed="no")
+
+
+class NovitaConnectionError(NovitaError):
+    """No usable answer arrived."""
+
+
+class TaskFailedError(NovitaError):
+    """The job reached a final state without producing what was asked for."""
+
+
+class JournalError(NovitaError):
+    """The journal on disk cannot be read or written."""
+
+
+class ArtifactError(NovitaError):
+    """A finished file could not be fetched or is not what it claims to be."""
+
+
+class NovitaAPIError(NovitaError):
+    """Novita answered with an error.
+
+    Args:
+        status: HTTP status.
+        reason: Novita's error name (`BALANCE_NOT_ENOUGH`), or None.
+        retry_after: Seconds Novita asked to wait, where it did.
+        transient: Whether the same call may work a little later.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        status: int,
+        reason: str | None = None,
+        retry_after: float | None = None,
+        transient: bool = False,
+        next_step: str = "",
+        billed: Billed | None = None,
+    ) -> None:
+        super().__init__(what, next_step=next_step, billed=billed)
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+        self.transient = transient
+
+
+class AuthenticationError(NovitaAPIError):
+    """The key was not accepted, or the account may not do this."""
+
+
+class BalanceError(NovitaAPIError):
+    """Not enough credit."""
+
+
+class NotFoundError(NovitaAPIError):
+    """No such route, model, task or resource."""
+
+
+class ContentRefusedError(NovitaAPIError):
+    """The prompt or a picture was refused by the content check."""
+
+
+class RateLimitError(NovitaAPIError):
+    """Too many requests."""
+
+
+class NovitaServerError(NovitaAPIError):
+    """A fault on Novita's side."""
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """One row of Novita's error tables. `user_action` says what to do, in our words."""
+
+    group: str
+    name: str | None
+    http_status: int
+    meaning: str
+    retryable: bool
+    user_action: str
+
+
+@cache
+def error_rows() -> tuple[ErrorRow, ...]:
+    """Every documented error (source: errors.yaml of the API facts)."""
+    return tuple(ErrorRow(**row) for row in _data()["errors"])
+
+
+@cache
+def _data() -> dict[str, Any]:
+    return json.loads(Path(__file__).with_name("errors.json").read_text(encoding="utf-8"))
+
+
+@cache
+def _status_defaults() -> dict[int, ErrorRow]:
+    return {row["http_status"]: ErrorRow(group="http", name=None, **row) for row in _data()["http_defaults"]}
+
+
+def find_row(group: str, name: str | None, status: int) -> ErrorRow | None:
+    """The row for an error: by group, name and status; then by name alone; then by status."""
+    rows = error_rows()
+    if name:
+        named = [row for row in rows if row.name == name]
+        named.sort(key=lambda row: (row.group != group, row.http_status != status))
+        if named:
+            return named[0]
+    in_group = [row for row in rows if row.group == group and row.name is None and row.http_status == status]
+    return in_group[0] if in_group else _status_defaults().get(status)
+
+
+_SECRETS = re.compile(
+    r"""(?ix)
+    \b(?:sk|nv|pk)[-_][A-Za-z0-9_\-]{8,}                       # keys by their looks
+    | (?<=bearer\s)[A-Za-z0-9._~+/=\-]{8,}
+    | (?<=password["'\s:=]{1})["'\s:=]{0,3}[^\s"',}&]{3,}
+    """,
+)
+
+
+def redact(text: str, *secrets: str) -> str:
+    """`text` without the given secrets and without anything that looks like an API key or a password."""
+    for secret in secrets:
+        if len(secret) >= 4:
+            text = text.replace(secret, "[secret]")
+    return _SECRETS.sub("[secret]", text)
+
+
+_HTML = re.compile(r"<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
+_LONGEST_MESSAGE = 400
+
+
+def read_envelope(body: bytes) -> tuple[str | None, str, dict[str, Any]]:
+    """Name, message and metadata of an error body in any documented shape.
+
+    Shapes (errors.yaml, `envelopes`): `{code, reason, message, metadata}`, `{message}`, `{error: {message, code}}`,
+    `{error: "text"}`, `{detail}`, plain text, HTML, nothing.
+    """
+    text = body[:20_000].decode("utf-8", "replace").strip()
+    try:
+        parsed: object = json.loads(text) if text[:1] in "{[" and text else None
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        if not text or _HTML.search(text[:200]):
+            return None, "", {}
+        return None, text[:_LONGEST_MESSAGE], {}
+    data = cast(dict[str, Any], parsed)
+    inner: Any = data.get("error")
+    if isinstance(inner, dict):
+        nested = cast(dict[str, Any], inner)
+        data = {**data, **nested, "reason": nested.get("reason") or nested.get("code") or nested.get("type")}
+    elif isinstance(inner, str):
+        data = {**data, "message": data.get("message") or inner}
+    reason = data.get("reason") or data.get("name")
+    if reason is None and isinstance(data.get("code"), str) and not str(data["code"]).isdigit():
+        reason = data["code"]
+    message = data.get("message") or data.get("msg") or data.get("detail") or ""
+    metadata: Any = data.get("metadata")
+    return (
+        str(reason) if isinstance(reason, str) and reason else None,
+        str(message)[:_LONGEST_MESSAGE],
+        cast(dict[str, Any], metadata) if isinstance(metadata, dict) else {},
+    )
+
+
+_KEY_NAMES = frozenset({"INVALID_API_KEY", "MISSING_API_KEY", "FAILED_TO_AUTH", "UNAUTHORIZED", "GET_TOKEN_FAILED"})
+_BALANCE_NAMES = frozenset(
+    {"BILLING_BALANCE_NOT_ENOUGH", "NOT_ENOUGH_BALANCE", "BALANCE_NOT_ENOUGH", "EXPIRED_OR_BALANCE_NOT_ENOUGH"}
+)
+_CONTENT_NAMES = frozenset({"ILLEGAL_PROMPT", "ILLEGAL_IMAGE_CONTENT"})
+_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+def api_error(
+    status: int,
+    body: bytes,
+    *,
+    group: Group,
+    doing: str,
+    spends: bool,
+    retry_after: float | None = None,
+    secrets: tuple[str, ...] = (),
+) -> NovitaAPIError:
+    """The right error for an answer that is not a success.
+
+    `doing` is the call in a few words ("submitting to qwen-image-txt2img"). A refused request (4xx) is not
+    billed; a 5xx on a spending call may be.
+    """
+    reason, message, _ = read_envelope(body)
+    message = redact(message, *secrets)
+    row = find_row(group, reason, status)
+    name = reason or (row.name if row else None)
+    parts = [f"Novita refused {doing}" if status < 500 else f"Novita failed while {doing}"]
+    parts.append(f"({status}{f' {name}' if name else ''})")
+    cause = row.meaning.rstrip(".") if row else "unexpected status"
+    what = f"{' '.join(parts)}: {cause}"
+    if message and message.casefold().rstrip(".") not in cause.casefold():
+        what += f'. Novita says: "{message}"'
+    next_step = row.user_action if row else ""
+    kind = _kind(status, name)
+    transient = (row.retryable if row else False) or status in _TRANSIENT_STATUS
+    billed: Billed | None = None
+    if spends:
+        billed = "maybe" if status >= 500 else "no"
+        if status >= 500:
+            next_step = "Check list_tasks and the balance before trying again; this server does not repeat paid calls."
+    if retry_after is not None:
+        next_step = f"Novita asks to wait {retry_after:g} s before the next try. {next_step}".strip()
+    return kind(
+        what,
+        status=status,
+        reason=name,
+        retry_after=retry_after,
+        transient=transient,
+        next_step=next_step,
+        billed=billed,
+    )
+
+
+def _kind(status: int, name: str | None) -> type[NovitaAPIError]:
+    if name in _BALANCE_NAMES:
+        return BalanceError
+    if name in _CONTENT_NAMES:
+        return ContentRefusedError
+    if status == 429:
+        return RateLimitError
+    if status >= 500:
+        return NovitaServerError
+    if status == 404 or (name is not None and name.endswith("NOT_FOUND")):
+        return NotFoundError
+    if status in (401, 403) or name in _KEY_NAMES:
+        return AuthenticationError
+    return NovitaAPIError
