@@ -1,0 +1,322 @@
+"""NovitaClient: the one door to Novita's HTTP API.
+
+Two kinds of call and no third: `read` is repeated with full-jitter backoff until it works or the reader should
+know better; `spend` is sent once, and repeated only where it certainly never arrived or was turned away by the
+rate limiter. Every answer is checked here, in one place.
+"""
+
+import email.utils
+import hashlib
+import json
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import httpx
+
+from .clock import Clock, SystemClock
+from .errors import Group, MissingKeyError, NovitaAPIError, NovitaConnectionError, NovitaError, api_error, redact
+
+API_HOST = "https://api.novita.ai"
+LONGEST_PATIENCE = 20.0
+"""Seconds. A Retry-After beyond this is told to the caller, not slept."""
+
+# Raised before a single byte of the request can have been processed.
+_NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Full-jitter backoff: try n waits a random time up to `min(longest, first * 2**n)` seconds."""
+
+    attempts: int = 7
+    first: float = 0.4
+    longest: float = 8.0
+
+    def ceiling(self, attempt: int) -> float:
+        return min(self.longest, self.first * 2**attempt)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer, whole. `data` is the parsed JSON, or None where the body is not JSON."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    data: Any
+
+
+def new_http(*, timeouts: httpx.Timeout | None = None) -> httpx.AsyncClient:
+    """The connection pool all clients of a process share. It carries no key: each request brings its own."""
+    return httpx.AsyncClient(
+        timeout=timeouts or httpx.Timeout(connect=10, read=120, write=60, pool=60),
+        limits=httpx.Limits(max_connections=128, max_keepalive_connections=32, keepalive_expiry=4),
+        follow_redirects=False,
+    )
+
+
+@dataclass(frozen=True)
+class NovitaClient:
+    """Calls Novita with one key.
+
+    Args:
+        http: The shared pool.
+        api_key: None makes every call fail with MissingKeyError, before anything is sent.
+        base_url: Where Novita is. Anything but the default moves every Novita host there.
+        largest_answer: Bytes after which an answer is refused.
+        read_timeout: Seconds of silence after which a read is tried again; None leaves it to the pool.
+    """
+
+    http: httpx.AsyncClient
+    api_key: str | None = field(repr=False)
+    base_url: str = API_HOST
+    clock: Clock = field(default_factory=SystemClock)
+    retries: RetryPolicy = RetryPolicy()
+    largest_answer: int = 256 * 2**20
+    read_timeout: float | None = None
+    jitter: Callable[[float, float], float] = random.uniform
+
+    def for_looking(self) -> "NovitaClient":
+        """The same client for the waiting helper, which tries again by itself: fewer tries, less patience."""
+        return replace(self, retries=RetryPolicy(attempts=2), read_timeout=9)
+
+    def with_key(self, api_key: str | None) -> "NovitaClient":
+        """The same client for another caller."""
+        return replace(self, api_key=api_key)
+
+    @property
+    def owner(self) -> str:
+        """Who pays, as 16 hex digits of a hash of the key; stands for the caller wherever things are kept apart."""
+        return owner_of(self.api_key)
+
+    def url(self, path: str, *, host: str = API_HOST) -> str:
+        """The address of a route. `host` names another documented Novita host; a moved base URL replaces it too."""
+        moved = self.base_url.rstrip("/") != API_HOST
+        return (self.base_url.rstrip("/") if moved else host) + path
+
+    async def read(
+        self,
+        method: str,
+        path: str,
+        *,
+        doing: str,
+        group: Group = "media",
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        host: str = API_HOST,
+        as_json: bool = True,
+    ) -> Answer:
+        """A call that may be repeated. Retries faults that pass: 429, 5xx, resets, cut bodies, garbage.
+
+        Args:
+            doing: The call in a few words, for error texts ("reading the balance").
+            as_json: False for bodies that are files.
+
+        Raises:
+            NovitaAPIError: An answer that is an error; NovitaConnectionError: no usable answer after all tries.
+        """
+        last: NovitaError | None = None
+        extra: dict[str, Any] = {"params": params, "json": body}
+        if self.read_timeout is not None:
+            extra["timeout"] = httpx.Timeout(connect=5, read=self.read_timeout, write=30, pool=10)
+        for attempt in range(self.retries.attempts):
+            if last is not None:
+                await self.clock.sleep(self._pause(attempt - 1, last))
+            try:
+                return await self._once(method, path, doing, group, False, host, as_json, **extra)
+            except NovitaAPIError as error:
+                asked = error.retry_after or 0
+                if not error.transient or asked > LONGEST_PATIENCE:
+                    raise
+                last = error
+            except httpx.TransportError as error:
+                last = _no_answer(error, doing)
+            except _GarbledError as error:
+                last = NovitaConnectionError(f"Novita's answer while {doing} could not be read ({error})")
+        assert last is not None  # the loop ran at least once
+        last.next_step = last.next_step or "Novita seems unwell; try again in a minute."
+        raise last
+
+    async def spend(
+        self,
+        method: str,
+        path: str,
+        *,
+        doing: str,
+        group: Group = "media",
+        body: Any = None,
+        host: str = API_HOST,
+        as_json: bool = True,
+        read_timeout: float | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """A call that costs money or changes something: never sent again once it may have arrived.
+
+        It is repeated only after a failed connect (nothing was sent) or a 429 (the limiter turned it away).
+
+        Raises:
+            NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
+        """
+        last: NovitaError | None = None
+        extra: dict[str, Any] = {"headers": dict(headers)} if headers else {}
+        if content is not None:
+            extra["content"] = content
+        elif body is not None:
+            extra["json"] = body
+        if read_timeout is not None:
+            extra["timeout"] = httpx.Timeout(connect=10, read=read_timeout, write=60, pool=60)
+        for attempt in range(4):
+            if last is not None:
+                await self.clock.sleep(self._pause(attempt - 1, last))
+            try:
+                return await self._once(method, path, doing, group, True, host, as_json, **extra)
+            except NovitaAPIError as error:
+                if error.status != 429 or (error.retry_after or 0) > LONGEST_PATIENCE:
+                    raise
+                last = error
+            except _NEVER_ARRIVED as error:
+                last = _no_answer(error, doing)
+                last.billed = "no"
+            except httpx.TransportError as error:
+                lost = _no_answer(error, doing)
+                lost.billed = "maybe"
+                lost.next_step = _LOOK_FIRST
+                raise lost from error
+            except _GarbledError as error:
+                raise NovitaConnectionError(
+                    f"Novita accepted the request but its answer could not be read ({error}) while {doing}",
+                    billed="maybe",
+                    next_step=_LOOK_FIRST,
+                ) from error
+        assert last is not None
+        raise last
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, *, doing: str, group: Group = "llm", body: Any = None, host: str = API_HOST
+    ) -> AsyncGenerator[httpx.Response]:
+        """A spending call whose answer is read as it comes. The caller reads and closes; errors are raised here."""
+        request = self._request(method, path, host, json=body)
+        try:
+            response = await self.http.send(request, stream=True)
+        except _NEVER_ARRIVED as error:
+            lost = _no_answer(error, doing)
+            lost.billed = "no"
+            raise lost from error
+        except httpx.TransportError as error:
+            lost = _no_answer(error, doing)
+            lost.billed = "maybe"
+            lost.next_step = _LOOK_FIRST
+            raise lost from error
+        try:
+            if response.status_code >= 400:
+                raise self._error(response, await self._body(response), doing, group, spends=True)
+            yield response
+        finally:
+            await response.aclose()
+
+    def _request(self, method: str, path: str, host: str, **extra: Any) -> httpx.Request:
+        if not self.api_key:
+            raise MissingKeyError
+        headers = {"Authorization": f"Bearer {self.api_key}", **extra.pop("headers", {})}
+        return self.http.build_request(method, self.url(path, host=host), headers=headers, **extra)
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        group: Group,
+        spends: bool,
+        host: str,
+        as_json: bool,
+        **extra: Any,
+    ) -> Answer:
+        response = await self.http.send(self._request(method, path, host, **extra), stream=True)
+        try:
+            body = await self._body(response)
+        finally:
+            await response.aclose()
+        if response.status_code >= 300:
+            raise self._error(response, body, doing, group, spends=spends)
+        data: Any = None
+        if as_json:
+            try:
+                data = json.loads(body) if body.strip() else None
+            except ValueError as error:
+                raise _GarbledError("not JSON") from error
+            if data is None and method == "GET":
+                raise _GarbledError("empty")
+        return Answer(response.status_code, response.headers, body, data)
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.aiter_bytes():
+            size += len(chunk)
+            if size > self.largest_answer:
+                raise _GarbledError(f"larger than {self.largest_answer} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _error(
+        self, response: httpx.Response, body: bytes, doing: str, group: Group, *, spends: bool
+    ) -> NovitaAPIError:
+        return api_error(
+            response.status_code,
+            body,
+            group=group,
+            doing=doing,
+            spends=spends,
+            retry_after=self._retry_after(response.headers.get("retry-after")),
+            secrets=(self.api_key,) if self.api_key else (),
+        )
+
+    def _retry_after(self, value: str | None) -> float | None:
+        if not value:
+            return None
+        if value.strip().replace(".", "", 1).isdigit():
+            return float(value)
+        try:
+            moment = email.utils.parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        return max(0.0, moment.timestamp() - self.clock.wall())
+
+    def _pause(self, attempt: int, last: NovitaError) -> float:
+        asked = last.retry_after if isinstance(last, NovitaAPIError) else None
+        jittered = self.jitter(0, self.retries.ceiling(attempt))
+        return asked + jittered * 0.1 if asked is not None else jittered
+
+
+class _GarbledError(Exception):
+    """A 2xx answer that is not what it should be."""
+
+
+_LOOK_FIRST = "Look at list_tasks and the balance before asking again; this server does not repeat paid calls."
+
+
+def _no_answer(error: httpx.TransportError, doing: str) -> NovitaConnectionError:
+    kind = "timed out" if isinstance(error, httpx.TimeoutException) else "failed"
+    detail = redact(str(error)) or type(error).__name__
+    return NovitaConnectionError(f"The connection to Novita {kind} while {doing} ({detail})")
+
+
+def owner_of(api_key: str | None) -> str:
+    """16 hex digits that stand for a key without giving it away; "anonymous" where there is none."""
+    if not api_key:
+        return "anonymous"
+    return hashlib.sha256(b"novita-mcp owner\0" + api_key.encode()).hexdigest()[:16]
+
+
+def dig(data: Any, dotted: str) -> Any:
+    """The value at `a.b.c` in nested dictionaries, or None."""
+    for part in dotted.split("."):
+        if not isinstance(data, dict):
+            return None
+        data = cast(dict[str, Any], data).get(part)
+    return data
