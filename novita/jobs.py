@@ -1,0 +1,336 @@
+"""Jobs: everything paid for, from before it is sent until its files are on disk.
+
+A submit runs in the background of the process, not of the call: a caller that goes away stops waiting at once
+while the answer, and with it the task id, still reaches the journal. Media jobs are brought home here too; other
+kinds (instances, batches) bring their own look and share `submit` and the waiting helper.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import anyio
+import anyio.abc
+
+from . import media
+from .artifacts import Artifact, ArtifactStore, NameHint
+from .client import NovitaClient
+from .clock import Clock, SystemClock
+from .errors import ArtifactError, NovitaError, TaskFailedError
+from .journal import Caps, Job, JobState, Journal
+from .mapping import Plan
+from .media import Accepted, Outcome, Output
+from .waiting import HEARTBEAT, OnProgress, Pace, Phase, Progress, wait_until_done
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A job as far as it has come. `progress` and `eta` are of the last look; `trouble` is what kept files away."""
+
+    job: Job
+    progress: float | None = None
+    eta: float | None = None
+    trouble: str = ""
+
+
+@dataclass
+class Jobs:
+    """Runs paid jobs. Use as an async context manager: leaving it stops what is still in the background."""
+
+    journal: Journal
+    store: ArtifactStore
+    clock: Clock = field(default_factory=SystemClock)
+    caps: Caps = Caps()
+
+    def __post_init__(self) -> None:
+        self._stack = AsyncExitStack()
+        self._background: anyio.abc.TaskGroup | None = None
+        self._locks: dict[str, tuple[anyio.Lock, int]] = {}
+
+    async def __aenter__(self) -> "Jobs":
+        self._background = await self._stack.enter_async_context(anyio.create_task_group())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._background is not None:
+            self._background.cancel_scope.cancel()
+        await self._stack.aclose()
+        with anyio.CancelScope(shield=True):
+            await self.journal.close()
+
+    async def submit(
+        self,
+        *,
+        owner: str,
+        kind: str,
+        tool: str,
+        model: str,
+        title: str,
+        estimate: Decimal | None,
+        send: Callable[[Job], Awaitable[T]],
+        note: Callable[[Job, T], Awaitable[Job]],
+        facts: dict[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> tuple[Job, T]:
+        """Note a paid job, send it once, note what came back.
+
+        Args:
+            send: Makes the one paid call.
+            note: Writes the answer into the journal (the task id, or the finished files).
+
+        Raises:
+            NovitaError: Whatever `send` raised; the row says "refused" or "unconfirmed" by its `billed`.
+        """
+        job = await self.journal.begin(
+            owner=owner, kind=kind, tool=tool, model=model, title=title, estimate=estimate, caps=self.caps, facts=facts
+        )
+
+        async def paid() -> tuple[Job, T]:
+            try:
+                answer = await send(job)
+            except NovitaError as error:
+                # An error that does not say counts as money possibly gone.
+                state = JobState.REFUSED if error.billed == "no" else JobState.UNCONFIRMED
+                await self.journal.finish(job.key, state, reason=str(error))
+                if state is JobState.UNCONFIRMED:
+                    error.next_step = f"{error.next_step} It is noted in list_tasks as {job.key[:12]}.".strip()
+                raise
+            except Exception:
+                await self.journal.finish(job.key, JobState.UNCONFIRMED, reason="A fault in this server; see its log.")
+                raise
+            return await note(job, answer), answer
+
+        return await self._in_background(paid, on_progress)
+
+    async def _in_background(
+        self, work: Callable[[], Awaitable[T]], on_progress: OnProgress | None
+    ) -> T:
+        """Run `work` so that it survives the caller; the caller waits, with signs of life."""
+        done = anyio.Event()
+        value: list[T] = []
+        trouble: list[Exception] = []
+
+        async def run() -> None:
+            try:
+                value.append(await work())
+            except Exception as error:  # handed to the caller, or logged where the caller has gone
+                trouble.append(error)
+                if caller_gone:
+                    logger.warning("a submit whose caller had gone ended with: %s", error)
+            finally:
+                done.set()
+
+        caller_gone = False
+        if self._background is None:
+            raise RuntimeError("Jobs is used outside its context")
+        self._background.start_soon(run)
+        started = self.clock.now()
+        try:
+            while not done.is_set():
+                with anyio.move_on_after(HEARTBEAT):
+                    await done.wait()
+                if on_progress is not None and not done.is_set():
+                    await on_progress(Progress(self.clock.now() - started, None, None, "sent; waiting for the answer"))
+        except BaseException:
+            caller_gone = True
+            raise
+        if trouble:
+            raise trouble[0]
+        return value[0]
+
+    # Media
+
+    async def start_media(
+        self,
+        client: NovitaClient,
+        plan: Plan,
+        *,
+        tool: str,
+        title: str,
+        save_to: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Job:
+        """Submit a planned media request. Ends when its task id is known or, for a model that answers at once, its files."""
+
+        async def note(job: Job, answer: Accepted | Outcome) -> Job:
+            if isinstance(answer, Accepted):
+                return await self.journal.accepted(job.key, answer.task_id)
+            return await self._keep_outcome(job, f"sync-{job.key[:16]}", answer)
+
+        async def send(_: Job) -> Accepted | Outcome:
+            return await media.submit(client, plan)
+
+        facts: dict[str, Any] = {"operation": plan.model.operation, "save_to": save_to, "mode": plan.model.mode}
+        if plan.seed is not None:
+            facts["seed"] = plan.seed
+        job, _ = await self.submit(
+            owner=client.owner,
+            kind="media",
+            tool=tool,
+            model=plan.model.id,
+            title=title,
+            estimate=plan.estimate.usd,
+            send=send,
+            note=note,
+            facts=facts,
+            on_progress=on_progress,
+        )
+        return job
+
+    async def bring_media(
+        self, client: NovitaClient, task_id: str, *, budget: float, on_progress: OnProgress | None = None
+    ) -> Delivery:
+        """Wait up to `budget` seconds for a media task and fetch its files; the same call continues after any break.
+
+        Ids that this journal never saw work too, for as long as Novita knows them.
+
+        Raises:
+            NotFoundError: Novita does not know the task. NovitaError: a fault that will not pass.
+        """
+        job = await self.journal.find(client.owner, task_id)
+        if job is not None and (job.task_id is None or (job.state in FINAL and not self._to_fetch(job))):
+            return Delivery(job)
+        if job is not None and job.facts.get("mode") == "sync":
+            return await self._fetch(job)
+        real_id = job.task_id if job is not None and job.task_id else task_id
+        looking = client.for_looking()
+        begun = (job.accepted or job.created).timestamp() if job else None
+        seen = await wait_until_done(
+            lambda: media.look(looking, real_id),
+            clock=self.clock,
+            pace=Pace(await self.journal.durations(job.model) if job else ()),
+            budget=budget,
+            age=self.clock.wall() - begun if begun else 0.0,
+            on_progress=on_progress,
+        )
+        # From here on it is short work; two callers of one task must neither save its files nor note its end twice.
+        async with self._locked(f"{client.owner}/{real_id}"):
+            job = await self.journal.find(client.owner, real_id) or await self._adopt(client.owner, real_id)
+            if seen is None or seen.phase is Phase.WORKING:
+                progress, eta = (seen.progress, seen.eta) if seen else (None, None)
+                return Delivery(job, progress, eta)
+            if seen.phase is not Phase.SUCCEEDED:
+                return Delivery(await self.journal.finish(job.key, JobState.FAILED, reason=seen.reason))
+            if job.state is JobState.SUCCEEDED and not self._to_fetch(job):
+                return Delivery(job)
+            facts: dict[str, Any] = {}
+            if job.state is JobState.WORKING and begun is not None:
+                facts["took"] = round(self.clock.wall() - begun, 2)
+            return await self._fetch(await self._keep_outcome(job, real_id, seen.value, **facts))
+
+    async def _adopt(self, owner: str, task_id: str) -> Job:
+        """A row for a task that was started elsewhere; it costs nothing here."""
+        job = await self.journal.begin(
+            owner=owner,
+            kind="media",
+            tool="get_task",
+            model="",
+            title=task_id,
+            estimate=Decimal(0),
+        )
+        return await self.journal.accepted(job.key, task_id, mode="async")
+
+    async def _keep_outcome(self, job: Job, task_id: str, outcome: Outcome, **facts: Any) -> Job:
+        """Write down what a finished job made, before any file is fetched; bytes that came along are saved now."""
+        now = datetime.fromtimestamp(self.clock.wall(), UTC)
+        seed = outcome.seed if outcome.seed is not None else job.facts.get("seed")
+        if seed is not None:
+            facts["seed"] = seed
+        if outcome.values:
+            facts["values"] = outcome.values
+        known = {artifact.index: artifact for artifact in job.artifacts}
+        artifacts: list[Artifact] = []
+        for index, output in enumerate(outcome.outputs):
+            artifact = Artifact(
+                task_id=task_id,
+                index=index,
+                kind=output.kind,
+                url=output.url,
+                expires_at=now + timedelta(seconds=output.ttl) if output.ttl else None,
+                seed=seed,
+                nsfw=output.nsfw,
+            )
+            if index in known and known[index].path is not None:
+                artifact = known[index].model_copy(update={"url": artifact.url, "expires_at": artifact.expires_at})
+            elif output.url is None:
+                artifact = await self._save_inline(job, artifact, output)
+            artifacts.append(artifact)
+        return await self.journal.finish(
+            job.key, JobState.SUCCEEDED, task_id=task_id, artifacts=artifacts, **facts
+        )
+
+    async def _save_inline(self, job: Job, artifact: Artifact, output: Output) -> Artifact:
+        if output.text is not None:
+            return artifact.model_copy(update={"note": output.text})
+        return await self.store.save_bytes(
+            output.data or b"", artifact, name=self._name(job, artifact.index), save_to=job.facts.get("save_to")
+        )
+
+    def _to_fetch(self, job: Job) -> list[Artifact]:
+        """Finished files that are not (or no longer) on disk."""
+        if job.state is not JobState.SUCCEEDED:
+            return []
+        return [artifact for artifact in job.artifacts if self.store.is_missing(artifact)]
+
+    async def _fetch(self, job: Job) -> Delivery:
+        """Bring the missing files; one that fails does not cost the others, and can be asked for again."""
+        missing = {artifact.index for artifact in self._to_fetch(job)}
+        artifacts: dict[int, Artifact] = {artifact.index: artifact for artifact in job.artifacts}
+        trouble: list[str] = []
+
+        async def one(artifact: Artifact) -> None:
+            try:
+                artifacts[artifact.index] = await self.store.fetch(
+                    artifact, name=self._name(job, artifact.index), save_to=job.facts.get("save_to")
+                )
+            except ArtifactError as error:
+                trouble.append(f"File {artifact.index}: {error}")
+
+        if missing and job.task_id:
+            async with anyio.create_task_group() as group:
+                for artifact in job.artifacts:
+                    if artifact.index in missing:
+                        group.start_soon(one, artifact)
+            await self.journal.put_artifacts(job.owner, job.task_id, [artifacts[i] for i in sorted(artifacts)])
+        job = job.model_copy(update={"artifacts": tuple(artifacts[i] for i in sorted(artifacts))})
+        return Delivery(job, trouble=" ".join(trouble))
+
+    def _name(self, job: Job, index: int) -> NameHint:
+        return NameHint(title=job.title, index=index + 1, date=job.created.date())
+
+    @asynccontextmanager
+    async def _locked(self, name: str) -> AsyncGenerator[None]:
+        """One at a time per task: two calls for the same task must not save its files twice."""
+        lock, users = self._locks.get(name, (anyio.Lock(), 0))
+        self._locks[name] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks.pop(name)
+            if users > 1:
+                self._locks[name] = (lock, users - 1)
+
+
+def refuse_failed(job: Job) -> None:
+    """Raise for a job that ended without what was asked for."""
+    if job.state is JobState.FAILED:
+        raise TaskFailedError(
+            f"Task {job.task_id} on {job.model or 'Novita'} failed: {job.reason}",
+            billed="maybe",
+            next_step="Novita does not say whether failed tasks are billed: see get_balance. "
+            "Change the prompt or inputs, or use another model.",
+        )
+    if job.state is JobState.REFUSED:
+        raise TaskFailedError(f"Novita refused this request: {job.reason}", billed="no")
+
+

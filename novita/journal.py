@@ -1,0 +1,467 @@
+"""The journal: every paid job, noted before it is sent, so that nothing paid for is ever lost.
+
+One SQLite file per user, shared by any number of server processes. A job's row is written before its submit, gets
+its task id as soon as that is known, and its outcome at the end. A row that a dead process left between the first
+two reads as `unconfirmed`: it may have been accepted. Secrets and request bodies are never written.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio.to_thread
+from pydantic import BaseModel, ConfigDict
+
+from .artifacts import Artifact
+from .clock import Clock, SystemClock
+from .errors import JournalError, SpendRefusedError
+
+T = TypeVar("T")
+
+MICRO = Decimal(1_000_000)
+_ABANDONED_AFTER = 300.0
+"""Seconds after which a submit of an unknown process is taken for dead; longer than any submit may take."""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE jobs (
+        key TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        task_id TEXT,
+        kind TEXT NOT NULL,
+        tool TEXT NOT NULL,
+        model TEXT NOT NULL,
+        title TEXT NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL DEFAULT '',
+        estimate_micro INTEGER,
+        counted_micro INTEGER NOT NULL DEFAULT 0,
+        run TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        created REAL NOT NULL,
+        accepted REAL,
+        finished REAL,
+        facts TEXT NOT NULL DEFAULT '{}'
+    );
+    CREATE UNIQUE INDEX jobs_by_task ON jobs (owner, task_id);
+    CREATE INDEX jobs_by_time ON jobs (owner, created);
+    CREATE INDEX jobs_by_model ON jobs (model, finished);
+    CREATE TABLE artifacts (
+        owner TEXT NOT NULL,
+        task_id TEXT NOT NULL,
+        idx INTEGER NOT NULL,
+        data TEXT NOT NULL,
+        PRIMARY KEY (owner, task_id, idx)
+    );
+    """,
+)
+"""One step per schema version; `PRAGMA user_version` counts those done. Never edit a step that was released."""
+
+
+class JobState(StrEnum):
+    """Where a paid job stands."""
+
+    SUBMITTING = "submitting"
+    UNCONFIRMED = "unconfirmed"  # sent, but nobody knows whether Novita took it
+    WORKING = "working"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REFUSED = "refused"  # Novita said no: nothing billed
+    CANCELLED = "cancelled"
+
+
+OPEN_STATES = (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.WORKING)
+
+
+class Job(BaseModel):
+    """One paid job as the journal knows it. Times are UTC; money is USD."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    owner: str
+    task_id: str | None
+    kind: str
+    tool: str
+    model: str
+    title: str
+    state: JobState
+    reason: str
+    estimate: Decimal | None
+    created: datetime
+    accepted: datetime | None
+    finished: datetime | None
+    facts: dict[str, Any]
+    artifacts: tuple[Artifact, ...] = ()
+
+
+class Caps(BaseModel):
+    """Spending limits in USD, checked and taken in one step with the row that spends.
+
+    Args:
+        per_day: For this owner since midnight UTC, over all processes on this journal.
+        unknown: What a job without a known price counts as.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    per_call: Decimal | None = None
+    per_run: Decimal | None = None
+    per_day: Decimal | None = None
+    unknown: Decimal = Decimal("0.10")
+
+
+class Journal:
+    """Async door to the file. `path=None` keeps the journal in memory, for this process only."""
+
+    def __init__(self, path: Path | None, *, clock: Clock | None = None) -> None:
+        self.path = path
+        self.run = uuid.uuid4().hex
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+
+    async def begin(
+        self,
+        *,
+        owner: str,
+        kind: str,
+        tool: str,
+        model: str,
+        title: str,
+        estimate: Decimal | None,
+        caps: Caps | None = None,
+        facts: dict[str, Any] | None = None,
+    ) -> Job:
+        """Note a job before it is sent. The row is on disk when this returns.
+
+        Raises:
+            SpendRefusedError: It would pass a cap. JournalError: the file cannot be written.
+        """
+        key = uuid.uuid4().hex
+        caps = caps or Caps()
+        counted = caps.unknown if estimate is None else estimate
+
+        def write(db: sqlite3.Connection) -> Job:
+            db.execute("BEGIN IMMEDIATE")
+            now = self._clock.wall()
+            self._refuse_over_cap(db, owner, counted, caps, now)
+            db.execute(
+                "INSERT INTO jobs (key, owner, kind, tool, model, title, state, estimate_micro, counted_micro,"
+                " run, pid, created, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key,
+                    owner,
+                    kind,
+                    tool,
+                    model,
+                    title[:200],
+                    JobState.SUBMITTING,
+                    None if estimate is None else _micro(estimate),
+                    _micro(counted),
+                    self.run,
+                    os.getpid(),
+                    now,
+                    json.dumps(facts or {}),
+                ),
+            )
+            return self._one(db, "key = ?", (key,))
+
+        return await self._do(write)
+
+    def _refuse_over_cap(self, db: sqlite3.Connection, owner: str, counted: Decimal, caps: Caps, now: float) -> None:
+        if caps.per_call is not None and counted > caps.per_call:
+            raise SpendRefusedError(
+                f"This call is estimated at ${counted} and the cap per call is ${caps.per_call}",
+                next_step="Ask for less, or have the user raise the cap.",
+            )
+        midnight = now - now % 86_400
+        for cap, where, values, name in (
+            (caps.per_run, "owner = ? AND run = ?", (owner, self.run), "this server run"),
+            (caps.per_day, "owner = ? AND created >= ?", (owner, midnight), "today"),
+        ):
+            if cap is None:
+                continue
+            row = db.execute(f"SELECT COALESCE(SUM(counted_micro), 0) FROM jobs WHERE {where}", values).fetchone()  # noqa: S608  # constants above
+            spent = Decimal(row[0]) / MICRO
+            if spent + counted > cap:
+                raise SpendRefusedError(
+                    f"The spending cap of ${cap} would be passed: ${spent:f} is estimated for {name} and this call adds ${counted:f}",
+                    next_step="Ask the user to raise NOVITA_MCP_SPEND_LIMIT_USD, or wait until tomorrow.",
+                )
+
+    async def accepted(self, key: str, task_id: str, **facts: Any) -> Job:
+        """Novita took it: from now on the task id is known."""
+        return await self._change(key, JobState.WORKING, task_id=task_id, accepted=self._clock.wall(), facts=facts)
+
+    async def finish(
+        self,
+        key: str,
+        state: JobState,
+        *,
+        reason: str = "",
+        task_id: str | None = None,
+        artifacts: Sequence[Artifact] | None = None,
+        counted: Decimal | None = None,
+        **facts: Any,
+    ) -> Job:
+        """Note the outcome. `counted` corrects what the job counts as under the caps (0 for what was not billed)."""
+        if counted is None and state is JobState.REFUSED:
+            counted = Decimal(0)
+        return await self._change(
+            key,
+            state,
+            reason=reason,
+            task_id=task_id,
+            finished=self._clock.wall(),
+            counted=counted,
+            artifacts=artifacts,
+            facts=facts,
+        )
+
+    async def put_artifacts(self, owner: str, task_id: str, artifacts: Sequence[Artifact]) -> None:
+        """Replace what is known of a task's files."""
+        await self._do(lambda db: _put_artifacts(db, owner, task_id, artifacts))
+
+    async def find(self, owner: str, task_id: str) -> Job | None:
+        """The job with this task id, or whose key begins so (a row that never learnt its task id)."""
+
+        def read(db: sqlite3.Connection) -> Job | None:
+            found = self._many(db, "owner = ? AND (task_id = ? OR substr(key, 1, 12) = ?)", (owner, task_id, task_id[:12]), 1)
+            return found[0] if found else None
+
+        return await self._do(read)
+
+    async def recent(
+        self,
+        owner: str,
+        *,
+        limit: int,
+        offset: int = 0,
+        states: Sequence[JobState] = (),
+        kind: str | None = None,
+    ) -> list[Job]:
+        """Newest first. `states` filters by what a row reads as, unconfirmed ones included."""
+
+        def read(db: sqlite3.Connection) -> list[Job]:
+            where, values = "owner = ?", [owner]
+            if kind:
+                where, values = where + " AND kind = ?", [*values, kind]
+            jobs = self._many(db, where, values, -1)
+            if states:
+                jobs = [job for job in jobs if job.state in states]
+            return jobs[offset : offset + limit]
+
+        return await self._do(read)
+
+    async def durations(self, model: str, *, limit: int = 20) -> list[float]:
+        """Seconds the last finished jobs of a model took, from accepted to done."""
+
+        def read(db: sqlite3.Connection) -> list[float]:
+            rows = db.execute(
+                "SELECT facts FROM jobs WHERE model = ? AND state = 'succeeded' AND finished IS NOT NULL"
+                " ORDER BY finished DESC LIMIT ?",
+                (model, limit),
+            ).fetchall()
+            known = [json.loads(row[0]).get("took") for row in rows]
+            return [float(seconds) for seconds in known if seconds is not None]
+
+        return await self._do(read)
+
+    async def spent(self, owner: str, *, since: datetime | None = None) -> Decimal:
+        """USD counted under the caps so far."""
+
+        def read(db: sqlite3.Connection) -> Decimal:
+            row = db.execute(
+                "SELECT COALESCE(SUM(counted_micro), 0) FROM jobs WHERE owner = ? AND created >= ?",
+                (owner, since.timestamp() if since else 0),
+            ).fetchone()
+            return Decimal(row[0]) / MICRO
+
+        return await self._do(read)
+
+    async def close(self) -> None:
+        """Close the file. Safe to call twice."""
+        await anyio.to_thread.run_sync(self._close)
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    async def _change(
+        self,
+        key: str,
+        state: JobState,
+        *,
+        facts: dict[str, Any],
+        reason: str = "",
+        task_id: str | None = None,
+        accepted: float | None = None,
+        finished: float | None = None,
+        counted: Decimal | None = None,
+        artifacts: Sequence[Artifact] | None = None,
+    ) -> Job:
+        def write(db: sqlite3.Connection) -> Job:
+            db.execute("BEGIN IMMEDIATE")
+            row = db.execute("SELECT owner, task_id, facts FROM jobs WHERE key = ?", (key,)).fetchone()
+            merged = json.dumps({**json.loads(row[2]), **facts})
+            db.execute(
+                "UPDATE jobs SET state = ?, reason = ?, task_id = COALESCE(?, task_id),"
+                " accepted = COALESCE(?, accepted), finished = ?, counted_micro = COALESCE(?, counted_micro),"
+                " facts = ? WHERE key = ?",
+                (
+                    state,
+                    reason,
+                    task_id,
+                    accepted,
+                    finished,
+                    None if counted is None else _micro(counted),
+                    merged,
+                    key,
+                ),
+            )
+            if artifacts is not None:
+                _put_artifacts(db, row[0], task_id or row[1], artifacts)
+            return self._one(db, "key = ?", (key,))
+
+        return await self._do(write)
+
+    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def run() -> T:
+            with self._lock:
+                try:
+                    db = self._open()
+                    with db:  # commits, or rolls back on any error
+                        return work(db)
+                except sqlite3.Error as error:
+                    where = self.path or "memory"
+                    raise JournalError(
+                        f"The journal ({where}) cannot be used: {error}",
+                        next_step="Check that the folder is writable and the disk not full, or set NOVITA_MCP_JOURNAL=off.",
+                    ) from error
+
+        # Not abandoned on cancel: a row half noted is worse than a millisecond's wait.
+        return await anyio.to_thread.run_sync(run)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._db is None:
+            if self.path is not None:
+                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            db = sqlite3.connect(self.path or ":memory:", timeout=10, isolation_level=None, check_same_thread=False)
+            try:
+                if self.path is not None:
+                    db.execute("PRAGMA journal_mode = WAL")
+                    self.path.chmod(0o600)
+                db.execute("PRAGMA synchronous = FULL")
+                migrate(db)
+            except BaseException:
+                db.close()
+                raise
+            self._db = db
+        return self._db
+
+    def _one(self, db: sqlite3.Connection, where: str, values: Sequence[Any]) -> Job:
+        return self._many(db, where, values, 1)[0]
+
+    def _many(self, db: sqlite3.Connection, where: str, values: Sequence[Any], limit: int) -> list[Job]:
+        with closing(db.cursor()) as cursor:
+            cursor.row_factory = sqlite3.Row
+            rows = cursor.execute(
+                f"SELECT * FROM jobs WHERE {where} ORDER BY created DESC, rowid DESC LIMIT ?",  # noqa: S608  # `where` is ours
+                (*values, limit),
+            ).fetchall()
+        return [self._job(db, row) for row in rows]
+
+    def _job(self, db: sqlite3.Connection, row: sqlite3.Row) -> Job:
+        state = JobState(row["state"])
+        reason: str = row["reason"]
+        if state is JobState.SUBMITTING and not self._in_flight(row):
+            state = JobState.UNCONFIRMED
+            reason = "The server stopped while this was being sent; Novita may have accepted and billed it."
+        found = db.execute(
+            "SELECT data FROM artifacts WHERE owner = ? AND task_id = ? ORDER BY idx", (row["owner"], row["task_id"])
+        ).fetchall()
+        return Job(
+            key=row["key"],
+            owner=row["owner"],
+            task_id=row["task_id"],
+            kind=row["kind"],
+            tool=row["tool"],
+            model=row["model"],
+            title=row["title"],
+            state=state,
+            reason=reason,
+            estimate=None if row["estimate_micro"] is None else Decimal(row["estimate_micro"]) / MICRO,
+            created=_utc(row["created"]),
+            accepted=_utc(row["accepted"]) if row["accepted"] is not None else None,
+            finished=_utc(row["finished"]) if row["finished"] is not None else None,
+            facts=json.loads(row["facts"]),
+            artifacts=tuple(Artifact.model_validate_json(data) for (data,) in found),
+        )
+
+    def _in_flight(self, row: sqlite3.Row) -> bool:
+        """Whether the process that began this submit may still be at it."""
+        if row["run"] == self.run:
+            return True
+        if self._clock.wall() - row["created"] > _ABANDONED_AFTER:
+            return False
+        return _alive(row["pid"])
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring a file of any earlier version to the newest schema; several processes may try at once."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise sqlite3.DatabaseError("it was written by a newer novita-mcp")
+    if version == len(MIGRATIONS):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        for step in MIGRATIONS[version:]:
+            for statement in step.split(";"):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def _put_artifacts(db: sqlite3.Connection, owner: str, task_id: str, artifacts: Sequence[Artifact]) -> None:
+    db.execute("DELETE FROM artifacts WHERE owner = ? AND task_id = ?", (owner, task_id))
+    db.executemany(
+        "INSERT INTO artifacts VALUES (?, ?, ?, ?)",
+        [(owner, task_id, artifact.index, artifact.model_dump_json(exclude_none=True)) for artifact in artifacts],
+    )
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":  # signal 0 kills there; the age rule has to do
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _micro(usd: Decimal) -> int:
+    return int((usd * MICRO).to_integral_value())
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,297 @@
+"""Media calls: send a planned request, read its answer in any documented shape, look at a task.
+
+A model answers with a task id to look at, or at once with links, base64, hex, raw bytes or text. All of them
+become an `Outcome`; the catalogue entry says where the files sit, and every other known place is tried too.
+"""
+
+import base64
+import binascii
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from .catalog import MediaModel
+from .client import Answer, NovitaClient, dig
+from .errors import NovitaAPIError, NovitaConnectionError
+from .mapping import Plan
+from .waiting import Look, Phase
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["image", "video", "audio", "text", "file"]
+
+SYNC_PATIENCE = 240.0
+"""Seconds a model that answers at once may stay silent while it works."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file (or text) of a finished job: exactly one of url, data and text is set. `ttl` in seconds."""
+
+    kind: Kind
+    url: str | None = None
+    data: bytes | None = None
+    text: str | None = None
+    ttl: int | None = None
+    suffix: str | None = None
+    nsfw: bool | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished job made. `values` holds what is not a file (a voice id, timings)."""
+
+    outputs: tuple[Output, ...] = ()
+    seed: int | None = None
+    values: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The job runs at Novita under this id."""
+
+    task_id: str
+
+
+async def submit(client: NovitaClient, plan: Plan) -> Accepted | Outcome:
+    """Send a planned request once.
+
+    Raises:
+        NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
+    """
+    answer = await client.spend(
+        plan.method,
+        plan.path,
+        body=plan.body,
+        doing=f"submitting to {plan.model.id}",
+        as_json=False,
+        read_timeout=SYNC_PATIENCE if plan.model.mode == "sync" else 60,
+    )
+    return read_answer(plan.model, answer)
+
+
+def read_answer(model: MediaModel, answer: Answer) -> Accepted | Outcome:
+    """A submit's answer: a task id in either documented place, or the finished files."""
+    data = _json(answer)
+    if data is None:
+        if model.mode == "async" or not answer.body or _looks_like_text(answer):
+            raise NovitaConnectionError(
+                f"Novita accepted the request to {model.id} but its answer could not be read",
+                billed="maybe",
+                next_step="Look at list_tasks and the balance before asking again; this server does not repeat paid calls.",
+            )
+        kind: Kind = "audio" if model.makes in ("audio", "voice") else cast(Kind, model.makes)
+        return Outcome((Output(kind, data=answer.body),))
+    _refuse_error_in_success(model, data)
+    if model.mode == "async":
+        task_id = data.get("task_id") or dig(data, "data.task_id") or dig(data, "task.task_id")
+        if not isinstance(task_id, str) or not task_id:
+            raise NovitaConnectionError(
+                f"Novita accepted the request to {model.id} but named no task",
+                billed="maybe",
+                next_step="Look at the balance before asking again; this server does not repeat paid calls.",
+            )
+        return Accepted(task_id)
+    return read_outcome(model, data)
+
+
+def read_outcome(model: MediaModel, data: dict[str, Any]) -> Outcome:
+    """The files of an answer that came at once."""
+    outputs: list[Output] = []
+    values: dict[str, str] = {}
+    for place in model.answer:
+        suffix = dig(data, place.type_at) if place.type_at else None
+        kind: Kind = place.kind if place.kind in ("image", "video", "audio", "text") else "file"
+        for value in _at(data, place.at):
+            if place.form == "value":
+                values[place.at.rsplit(".", 1)[-1]] = str(value)
+            elif place.form == "text":
+                outputs.append(Output("text", text=str(value)))
+            elif isinstance(value, str) and value:
+                outputs.append(_string_output(kind, value, str(suffix) if suffix else None))
+            elif isinstance(value, dict):
+                outputs.extend(_object_outputs(cast(dict[str, Any], value)))
+    if not outputs and not values:
+        outputs = _result_lists(data)
+    if not outputs and not values:
+        raise NovitaConnectionError(
+            f"{model.id} answered, but without anything that this server knows how to read",
+            billed="yes",
+            next_step="Report this to the makers of novita-mcp with the model's name.",
+        )
+    return Outcome(tuple(outputs), _seed(data), values)
+
+
+async def look(client: NovitaClient, task_id: str) -> Look[Outcome]:
+    """Ask once how a task stands (`GET /v3/async/task-result`)."""
+    answer = await client.read(
+        "GET", "/v3/async/task-result", params={"task_id": task_id}, doing=f"looking at task {task_id}"
+    )
+    if not isinstance(answer.data, dict):
+        raise NovitaConnectionError(f"Novita's answer about task {task_id} could not be read")
+    return read_task(cast(dict[str, Any], answer.data))
+
+
+def read_task(data: dict[str, Any]) -> Look[Outcome]:
+    """A task result. A status nobody documented counts as still working, and is logged."""
+    status = dig(data, "task.status")
+    percent, eta = _number(dig(data, "task.progress_percent")), _number(dig(data, "task.eta"))
+    outcome = Outcome(tuple(_result_lists(data)), _seed(data))
+    match status:
+        case "TASK_STATUS_SUCCEED":  # Novita's spelling
+            return Look(Phase.SUCCEEDED, outcome, 100)
+        case "TASK_STATUS_FAILED":
+            reason = dig(data, "task.reason") or "Novita gave no reason"
+            return Look(Phase.FAILED, outcome, reason=str(reason))
+        case "TASK_STATUS_QUEUED":
+            note = "queued"
+        case "TASK_STATUS_PROCESSING":
+            note = "processing"
+        case _:
+            logger.warning("task status %r is not documented; still waiting", status)
+            note = "in an unknown state"
+    # 0 stands for "not told" on most models.
+    return Look(Phase.WORKING, outcome, percent or None, eta or None, note)
+
+
+def _result_lists(data: dict[str, Any]) -> list[Output]:
+    outputs: list[Output] = []
+    for key in ("images", "videos", "audios", "image_urls", "binary_data_base64"):
+        kind = _LIST_KINDS[key]
+        for item in _at(data, f"{key}[]"):
+            if isinstance(item, dict):
+                outputs.extend(_object_outputs(cast(dict[str, Any], item)))
+            elif isinstance(item, str) and item:
+                outputs.append(_string_output(kind, item, None))
+    return outputs
+
+
+_LIST_KINDS: dict[str, Kind] = {
+    "images": "image",
+    "videos": "video",
+    "audios": "audio",
+    "image_urls": "image",
+    "binary_data_base64": "image",
+}
+
+
+def _object_outputs(item: dict[str, Any]) -> Iterator[Output]:
+    for kind in ("image", "video", "audio"):
+        url = item.get(f"{kind}_url")
+        if isinstance(url, str) and url:
+            output = _string_output(kind, url, _text(item.get(f"{kind}_type")))
+            yield Output(
+                kind,
+                output.url,
+                output.data,
+                ttl=_ttl(item.get(f"{kind}_url_ttl")),
+                suffix=output.suffix,
+                nsfw=_nsfw(item.get("nsfw_detection_result")),
+            )
+
+
+def _string_output(kind: Kind, value: str, suffix: str | None) -> Output:
+    if value.startswith(("http://", "https://")):
+        return Output(kind, url=value, suffix=suffix)
+    if value.startswith("data:"):
+        head, _, payload = value.partition(",")
+        return Output(kind, data=_decode(payload), suffix=suffix or head[5:].split(";")[0].rpartition("/")[2] or None)
+    return Output(kind, data=_decode(value), suffix=suffix)
+
+
+def _decode(text: str) -> bytes:
+    """Bytes from hex or base64, whichever it is: audio comes as hex, pictures as base64."""
+    try:
+        if len(text) % 2 == 0 and not text.strip("0123456789abcdefABCDEF"):
+            return bytes.fromhex(text)
+        return base64.b64decode(text, validate=False)
+    except (ValueError, binascii.Error) as error:
+        raise NovitaConnectionError(
+            "Novita's answer held a file that could not be decoded",
+            billed="yes",
+            next_step="Ask again only if the user agrees to pay again.",
+        ) from error
+
+
+def _at(data: Any, path: str) -> Iterator[Any]:
+    """Every value at a path such as `images[].image_url`, `data.audio`, `image_file`."""
+    head, dot, rest = path.partition("[]")
+    value: Any = dig(data, head.strip(".")) if head else data
+    if not dot:
+        if value is not None:
+            yield value
+    elif isinstance(value, list):
+        for item in cast(list[Any], value):
+            yield from _at(item, rest.lstrip(".")) if rest else iter((item,))
+
+
+def _refuse_error_in_success(model: MediaModel, data: dict[str, Any]) -> None:
+    """HTTP 200 may carry an error: `base_resp.status_code`, or `{code, msg}` with a code that is not success."""
+    code = dig(data, "base_resp.status_code")
+    message = dig(data, "base_resp.status_msg")
+    if code in (None, 0, "0") and "task_id" not in data and data.get("data") is None:
+        flat = data.get("code")
+        if flat not in (None, 0, 200, "0", "200", "success") and (data.get("msg") or data.get("message")):
+            code, message = flat, data.get("msg") or data.get("message")
+    if code not in (None, 0, "0"):
+        raise NovitaAPIError(
+            f'{model.id} refused the request ({code}): Novita says "{str(message)[:300]}"',
+            status=200,
+            reason=str(code),
+            next_step="Correct the request; list_tasks and get_balance show whether it was billed.",
+            billed="maybe",
+        )
+
+
+def _json(answer: Answer) -> dict[str, Any] | None:
+    import json
+
+    if answer.body[:1] not in (b"{", b" ", b"\n"):
+        return None
+    try:
+        data: object = json.loads(answer.body)
+    except ValueError:
+        return None
+    return cast(dict[str, Any], data) if isinstance(data, dict) else None
+
+
+def _looks_like_text(answer: Answer) -> bool:
+    kind = answer.headers.get("content-type", "")
+    return kind.startswith("text/html") or answer.body[:1] in (b"<", b"{")
+
+
+def _seed(data: dict[str, Any]) -> int | None:
+    """The seed really used: documented as a string, sometimes a number."""
+    value = dig(data, "extra.seed")
+    try:
+        return int(value) if value not in (None, "") else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _ttl(value: Any) -> int | None:
+    """Seconds a link lives. Integer, string, or "0", which nobody explains: taken as not told."""
+    number = _number(value)
+    return int(number) if number else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _nsfw(value: Any) -> bool | None:
+    if not isinstance(value, dict):
+        return None
+    verdict = cast(dict[str, Any], value)
+    confidence = _number(verdict.get("confidence"))
+    return confidence >= 50 if verdict.get("valid") and confidence is not None else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

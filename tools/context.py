@@ -1,0 +1,110 @@
+"""What a tool is handed besides its arguments: the caller's client and the shared parts of the process.
+
+The server fills `App` once, at start; `Caller` is made for every call, with the caller's own key.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import Context, Resolve
+
+from ..novita.client import NovitaClient
+from ..novita.inputs import Inputs
+from ..novita.jobs import Jobs
+from ..novita.journal import Journal
+from ..novita.waiting import Progress
+from .handoff import Handoff, current_handoff
+
+
+@dataclass(frozen=True)
+class ToolSettings:
+    """What the user settled for tools.
+
+    Args:
+        wait_seconds: How long a slow tool waits when the call does not say.
+        confirm_above_usd: An estimate above this needs a yes.
+        inline_thumbnails: Whether pictures are shown small beside the text.
+        http: Whether callers are remote: no paths in or out.
+    """
+
+    wait_seconds: float = 45
+    confirm_above_usd: Decimal = Decimal("1.00")
+    thumbnails: bool = True
+    http: bool = False
+
+
+@dataclass
+class App:
+    """The shared parts of one server process."""
+
+    client: NovitaClient
+    jobs: Jobs
+    inputs: Callable[["Caller"], Inputs]
+    settings: ToolSettings = field(default_factory=ToolSettings)
+
+    @property
+    def journal(self) -> Journal:
+        return self.jobs.journal
+
+
+@dataclass
+class Caller:
+    """One call: who makes it, and how to tell them how it goes."""
+
+    app: App
+    novita: NovitaClient
+    context: Context[Any, Any]
+    _steps: float = 0.0
+
+    @property
+    def owner(self) -> str:
+        return self.novita.owner
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.app.inputs(self)
+
+    @property
+    def handoff(self) -> Handoff | None:
+        """Set where the caller takes an MCP task for an answer: submit, note the job, return at once."""
+        return current_handoff()
+
+    def can_be_asked(self) -> bool:
+        """Whether the caller's program can show a question to a person."""
+        capabilities = self.context.client_capabilities
+        return capabilities is not None and capabilities.elicitation is not None
+
+    async def progress(self, message: str, percent: float | None = None) -> None:
+        """Tell the host how it goes. MCP wants a number that only grows, so percent is kept monotonic."""
+        if percent is not None and percent > self._steps:
+            self._steps = percent
+        else:
+            self._steps += min(0.5, max(0.0, (99 - self._steps) / 50))
+        await self.context.report_progress(round(self._steps, 2), 100, message[:200])
+
+    def progress_of(self, what: str) -> Callable[[Progress], Any]:
+        """A reporter for the waiting helper: `what` names the job and its id."""
+
+        async def report(seen: Progress) -> None:
+            parts = [what, seen.note, f"{seen.waited:.0f} s"]
+            if seen.eta:
+                parts.append(f"about {seen.eta:.0f} s left")
+            await self.progress(", ".join(part for part in parts if part), seen.percent)
+
+        return report
+
+
+def open_call(context: Context[Any, Any]) -> Caller:
+    """The caller of this request. Over HTTP the key is the request's own bearer token, never the process's."""
+    app: App = context.request_context.lifespan_context
+    if not app.settings.http:
+        return Caller(app, app.client, context)
+    headers = context.headers or {}
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    key = token.strip() if scheme.lower() == "bearer" else ""
+    return Caller(app, app.client.with_key(key or None), context)
+
+
+Call = Annotated[Caller, Resolve(open_call)]

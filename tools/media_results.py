@@ -1,0 +1,135 @@
+"""The answer of every tool that makes media, and how a delivered job becomes one."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from ..novita.artifacts import Artifact
+from ..novita.jobs import Delivery, refuse_failed
+from ..novita.journal import Job, JobState
+from ..novita.pictures import fit_thumbnails, poster, thumbnail
+from .context import Caller
+from .toolset import Picture, ToolResult
+
+Status = Literal["succeeded", "working", "unconfirmed", "needs_confirmation"]
+
+
+class MediaResult(ToolResult):
+    """Finished media, or where they stand."""
+
+    status: Status = Field(description="working: not finished yet. unconfirmed: may or may not have been accepted.")
+    task_id: str | None = Field(None, description="Give it to get_task, or use task:<id>/<n> as an input.")
+    model: str | None = Field(None, description="The model that made it.")
+    artifacts: tuple[Artifact, ...] = Field((), description="The finished files.")
+    seed: int | None = Field(None, description="Seed that was used; the same seed gives the same picture.")
+    values: dict[str, str] | None = Field(None, description="Results that are not files, such as a voice_id.")
+    progress_percent: float | None = Field(None, description="Progress, where Novita tells it.")
+    eta_seconds: float | None = Field(None, description="Seconds left, where Novita tells them.")
+    estimated_cost_usd: str | None = Field(None, description="Estimated cost in USD, or 'unknown'.")
+    next_step: str | None = Field(None, description="What to do now.")
+
+    def headline(self) -> str:
+        match self.status:
+            case "succeeded":
+                count = len(self.artifacts)
+                made = f"{count} file{'s' if count != 1 else ''}" if count else "Done"
+                return f"{made} from {self.model}." if self.model else f"{made}."
+            case "working":
+                return f"Not finished yet: task {self.task_id} goes on at Novita and is already paid for."
+            case "unconfirmed":
+                return "Nobody knows whether Novita accepted this request."
+            case "needs_confirmation":
+                return "Nothing was sent yet."
+
+
+async def deliver(caller: Caller, job: Job, wait_seconds: float | None, *, tool: str) -> MediaResult:
+    """Wait for a submitted media job as the caller wishes, and answer with what there is.
+
+    Raises:
+        TaskFailedError: The job ended without files.
+    """
+    handoff = caller.handoff
+    budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    if job.state is JobState.WORKING and job.task_id:
+        what = f"{job.model}: task {job.task_id}"
+        await caller.progress(f"{what} accepted")
+        if handoff is not None:
+            handoff.job = ("media", job.task_id)
+            return await answer(caller, Delivery(job))
+        if budget <= 0:
+            return await answer(caller, Delivery(job))
+    else:
+        what = f"{job.model}: {job.task_id}"
+    delivery = await caller.app.jobs.bring_media(
+        caller.novita, job.task_id or job.key, budget=budget, on_progress=caller.progress_of(what)
+    )
+    return await answer(caller, delivery)
+
+
+async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
+    """The result for a job as far as it has come, with thumbnails of its pictures."""
+    job = delivery.job
+    refuse_failed(job)
+    result = MediaResult(
+        status=_status(job),
+        task_id=job.task_id or job.key[:12],
+        model=job.model or None,
+        artifacts=job.artifacts,
+        seed=job.facts.get("seed"),
+        values=job.facts.get("values"),
+        progress_percent=delivery.progress,
+        eta_seconds=delivery.eta,
+        estimated_cost_usd=None if job.tool == "get_task" else _usd(job),
+        next_step=_next_step(job, delivery),
+    )
+    if caller.app.settings.thumbnails:
+        result.show(await pictures_of(job.artifacts))
+    return result
+
+
+def _status(job: Job) -> Status:
+    match job.state:
+        case JobState.SUCCEEDED:
+            return "succeeded"
+        case JobState.UNCONFIRMED:
+            return "unconfirmed"
+        case _:
+            return "working"
+
+
+def _usd(job: Job) -> str:
+    return f"{job.estimate.normalize():f}" if job.estimate is not None else "unknown"
+
+
+def _next_step(job: Job, delivery: Delivery) -> str:
+    if delivery.trouble:
+        return f"{delivery.trouble} Call get_task with this task_id to fetch it again; nothing is paid twice."
+    match job.state:
+        case JobState.UNCONFIRMED:
+            return (
+                f"{job.reason} Compare get_balance with what you expect before asking again; "
+                "this server never repeats a paid request by itself."
+            )
+        case JobState.SUCCEEDED:
+            if any(artifact.path for artifact in job.artifacts):
+                return f"Show the user the files. As input for another tool use task:{job.task_id}/0."
+            if any(artifact.url for artifact in job.artifacts):
+                return "Links expire: download what should be kept. get_task renews them while Novita keeps the task."
+            return "Done."
+        case _:
+            return f"Call get_task with task_id {job.task_id or job.key[:12]} to wait on; do not ask for it again."
+
+
+async def pictures_of(artifacts: Sequence[Artifact]) -> list[Picture]:
+    """Thumbnails of saved pictures and poster frames of saved videos, all together small enough for any host."""
+    thumbs = []
+    for artifact in artifacts:
+        if artifact.path is None:
+            continue
+        made = await (poster(artifact.path) if artifact.kind == "video" else thumbnail(artifact.path)) if (
+            artifact.kind in ("image", "video")
+        ) else None
+        if made is not None:
+            thumbs.append(made)
+    return [Picture(data=thumb.data, mime=thumb.mime) for thumb in fit_thumbnails(thumbs)]

@@ -1,0 +1,57 @@
+"""JSON schemas as every client can read them: flat, closed, without titles, anyOf, null or $ref.
+
+Clients and the model APIs behind them reject unions and references; titles only cost tokens.
+"""
+
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+from pydantic_core import core_schema
+
+_DROPPED = ("title", "additionalProperties", "$defs")
+
+
+class _Flat(GenerateJsonSchema):
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        # An absent value says the same as null, and every client can read it.
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        if "default" in made and made["default"] is None:
+            del made["default"]
+        return made
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        # Pydantic writes decimals as strings (exact) and accepts numbers too: a union we do not show.
+        return {"type": "string"} if self.mode == "serialization" else {"type": "number"}
+
+
+def flat_schema(model: type[BaseModel], mode: JsonSchemaMode = "validation") -> dict[str, Any]:
+    """The schema of `model`, self-contained. Objects with declared fields are closed on input."""
+    made = model.model_json_schema(by_alias=True, mode=mode, schema_generator=_Flat)
+    return cast(dict[str, Any], _inline(made, made.get("$defs", {}), mode))
+
+
+def _inline(node: Any, defs: dict[str, Any], mode: Literal["validation", "serialization"]) -> Any:
+    if isinstance(node, list):
+        return [_inline(item, defs, mode) for item in cast(list[Any], node)]
+    if not isinstance(node, dict):
+        return node
+    found = cast(dict[str, Any], node)
+    if "$ref" in found:
+        target = defs[str(found["$ref"]).rsplit("/", 1)[-1]]
+        found = {**target, **{key: value for key, value in found.items() if key != "$ref"}}
+    made: dict[str, Any] = {}
+    for key, value in found.items():
+        if key == "properties":
+            # Names of fields are not keywords: a field called "title" stays.
+            made[key] = {name: _inline(inner, defs, mode) for name, inner in value.items()}
+        elif key == "additionalProperties" and isinstance(value, dict) and value:
+            made[key] = _inline(value, defs, mode)
+        elif key not in _DROPPED:
+            made[key] = _inline(value, defs, mode)
+    if made.get("type") == "object" and "properties" in made and mode == "validation":
+        made["additionalProperties"] = False
+    return made

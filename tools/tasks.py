@@ -1,0 +1,89 @@
+"""Task tools: bring home what was started, in this conversation or any other."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from ..novita.journal import Job, JobState
+from .context import Call
+from .media_results import MediaResult, answer
+from .toolset import READS, ToolResult, Toolset
+
+tasks = Toolset("tasks", "Wait for what was started and fetch its files.", always=True)
+
+
+@tasks.tool("Get a task", READS)
+async def get_task(
+    call: Call,
+    task_id: Annotated[str, Field(min_length=4, max_length=200, description="As given by the tool that started it.")],
+    wait_seconds: Annotated[
+        float | None, Field(ge=0, le=3600, description="Longest wait in seconds; default 45, 0 only looks.")
+    ] = None,
+) -> MediaResult:
+    """Wait for a media task started earlier (even before a restart), fetch its files, show them. Free: never submits anything.
+
+    Call it again with the same id while the answer says working. Works with any Novita task id, for as long as Novita keeps it.
+    """
+    budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    delivery = await call.app.jobs.bring_media(
+        call.novita, task_id, budget=budget, on_progress=call.progress_of(f"task {task_id}")
+    )
+    return await answer(call, delivery)
+
+
+class TaskLine(BaseModel):
+    """One job in a list."""
+
+    task_id: str = Field(description="For get_task.")
+    state: JobState = Field(description="unconfirmed: may or may not have been accepted and billed.")
+    tool: str = Field(description="Which tool started it.")
+    model: str | None = Field(None, description="Model or product.")
+    title: str = Field(description="Prompt or name, shortened.")
+    created: datetime = Field(description="UTC.")
+    estimated_cost_usd: str | None = Field(None, description="Estimate when it was sent.")
+    files: tuple[str, ...] = Field((), description="Saved files.")
+    reason: str | None = Field(None, description="Why it failed or is unclear.")
+
+
+class TaskList(ToolResult):
+    """Jobs, newest first."""
+
+    tasks: tuple[TaskLine, ...] = Field(description="Newest first.")
+    more: bool = Field(description="Whether older ones exist; ask with a larger offset.")
+
+    def headline(self) -> str:
+        return f"{len(self.tasks)} tasks." if self.tasks else "No tasks on this machine yet."
+
+
+@tasks.tool("List tasks", READS)
+async def list_tasks(
+    call: Call,
+    state: Annotated[
+        JobState | None, Field(description="Only these. unconfirmed shows what may have been billed unseen.")
+    ] = None,
+    limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
+    offset: Annotated[int, Field(ge=0, description="How many of the newest to skip.")] = 0,
+) -> TaskList:
+    """What this user started through this server: task ids, states, files. Free, from the local journal.
+
+    Use it to find a lost task id, or to see whether something was already asked for before paying again.
+    """
+    found = await call.app.journal.recent(
+        call.owner, limit=limit + 1, offset=offset, states=(state,) if state else ()
+    )
+    return TaskList(tasks=tuple(_line(job) for job in found[:limit]), more=len(found) > limit)
+
+
+def _line(job: Job) -> TaskLine:
+    return TaskLine(
+        task_id=job.task_id or job.key[:12],
+        state=job.state,
+        tool=job.tool,
+        model=job.model or None,
+        title=job.title[:80],
+        created=job.created,
+        estimated_cost_usd=f"{job.estimate.normalize():f}" if job.estimate is not None else None,
+        files=tuple(artifact.path for artifact in job.artifacts if artifact.path),
+        reason=job.reason[:200] or None,
+    )
