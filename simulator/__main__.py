@@ -1,0 +1,26 @@
+"""python -m novita_mcp.simulator: play with Novita by hand."""
+
+import argparse
+import contextlib
+import sys
+
+from .serving import run
+from .world import Settings, World
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m novita_mcp.simulator", description="Novita AI on 127.0.0.1.")
+    parser.add_argument("--port", type=int, default=8399, help="0 lets the system pick one")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--task-seconds", type=float, default=2.0, help="how long a media task takes")
+    parser.add_argument("--speed", type=float, default=1.0, help="seconds of the world per real second")
+    parser.add_argument("--balance", type=float, default=100.0, help="USD on the account")
+    chosen = parser.parse_args(arguments)
+    world = World(Settings(task_seconds=chosen.task_seconds, speed=chosen.speed), balance_usd=chosen.balance)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(world, chosen.port, chosen.host)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

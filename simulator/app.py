@@ -1,0 +1,319 @@
+"""The HTTP face: finds the documented operation, checks key and request, lets its handler answer.
+
+Order of a request: trouble, key, retirement, body and query against the facts, handler. Errors come out in the
+envelope of the operation's group. Everything about /_simulator is in control.py.
+"""
+
+import importlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
+from typing import Any, cast
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import control
+from .calls import Call, Handler, Json, Route, Upload, invalid_request
+from .facts import Invalid, Operation, check_body, check_query, operations
+from .faults import Fault
+from .trouble import disturb, envelope
+from .world import Account, NotEnoughCredit, Received, World
+
+logger = logging.getLogger(__name__)
+
+MODULES = ("tasks",)
+SECRET_HEADERS = frozenset(["authorization", "x-api-key", "cookie"])
+CREDIT = {
+    "media": ("media", "BILLING_BALANCE_NOT_ENOUGH"),
+    "llm": ("llm", "NOT_ENOUGH_BALANCE"),
+    "gpu": ("gpu", "BALANCE_NOT_ENOUGH"),
+    "billing": ("gpu", "BALANCE_NOT_ENOUGH"),
+}
+# Paths clients use for an operation besides the documented ones.
+ALSO_AT = {
+    ("GET", "/v3/user/usage-based-billing"): "query_usage_based_billing",
+    ("GET", "/v3/user/fixed-term-billing"): "query_fixed_term_billing",
+}
+
+
+@cache
+def modules() -> tuple[ModuleType, ...]:
+    """The areas. A module that cannot be imported stops the start."""
+    return tuple(importlib.import_module(f".{name}", __package__) for name in MODULES)
+
+
+@cache
+def handlers() -> Mapping[str, Handler]:
+    """Every handler by operationId; ValueError for two of one name or for an operation that is not documented."""
+    found: dict[str, Handler] = {}
+    for module in modules():
+        for name, handler in cast("dict[str, Handler]", module.HANDLERS).items():
+            if name in found or name not in operations():
+                raise ValueError(f"{module.__name__}: {name} is handled twice or not documented")
+            found[name] = handler
+    return found
+
+
+@cache
+def _paths() -> tuple[dict[tuple[str, str], Operation], tuple[tuple[str, re.Pattern[str], Operation], ...]]:
+    """Plain paths by (method, path), and the patterns of those with parameters."""
+    plain: dict[tuple[str, str], Operation] = {}
+    patterns: list[tuple[str, re.Pattern[str], Operation]] = []
+    for operation in operations().values():
+        for template in (operation.path, *operation.aliases):
+            if template.startswith("/{"):  # reached by a Route of its area only
+                continue
+            if "{" not in template:
+                plain[operation.method, template] = operation
+                continue
+            parts = re.split(r"\{(\w+)\}", template)
+            pattern = "".join(
+                re.escape(part) if i % 2 == 0 else f"(?P<{part}>{'.+' if operation.raw_slash(part) else '[^/]+'})"
+                for i, part in enumerate(parts)
+            )
+            patterns.append((operation.method, re.compile(pattern), operation))
+    for key, name in ALSO_AT.items():
+        plain[key] = operations()[name]
+    return plain, tuple(patterns)
+
+
+def find(world: World, request: Request) -> tuple[Operation, dict[str, str]] | None:
+    """The documented operation at this method and path, with the path parameters."""
+    for module in modules():
+        for route in cast("list[Route]", getattr(module, "ROUTES", [])):
+            if (parameters := route.match(world, request)) is not None:
+                return operations()[route.operation_id], parameters
+    plain, patterns = _paths()
+    path = request.scope["path"]
+    if operation := plain.get((request.method, path)):
+        return operation, {}
+    for method, pattern, operation in patterns:
+        if method == request.method and (match := pattern.fullmatch(path)):
+            return operation, match.groupdict()
+    return None
+
+
+def base_url(request: Request) -> str:
+    return f"{request.url.scheme}://{request.headers.get('host') or request.url.netloc}"
+
+
+def key_of(request: Request) -> str | None:
+    """The key in Authorization, with or without "Bearer"; the Anthropic-style route also takes x-api-key."""
+    sent = request.headers.get("authorization", "").strip()
+    if sent.lower().startswith("bearer "):
+        sent = sent[7:].strip()
+    return sent or request.headers.get("x-api-key") or None
+
+
+def account_of(world: World, operation: Operation, request: Request) -> Account:
+    key = key_of(request)
+    if key is not None and key in world.accounts:
+        return world.accounts[key]
+    if operation.public:
+        return next(iter(world.accounts.values()))
+    match operation.group:
+        case "media":
+            if key is None:
+                raise Fault.named("media", "MISSING_API_KEY", "missing api-key")
+            raise Fault.named("media", "INVALID_API_KEY", "invalid api-key")
+        case "llm":
+            raise Fault.named("llm", "INVALID_API_KEY" if key is None else "FAILED_TO_AUTH", "invalid api-key")
+        case _:
+            raise Fault.named("gpu", "UNAUTHORIZED", "invalid api-key")
+
+
+async def read_body(operation: Operation, request: Request, raw: bytes) -> tuple[Any, dict[str, Upload], str]:
+    """The parsed body (None when empty), the files of a form, the content type it is checked as."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower() or "application/json"
+    if not raw:
+        return None, {}, kind
+    if kind == "multipart/form-data":
+        return *await _form(operation, request), kind
+    if operation.request and kind in operation.request and not kind.endswith("json"):
+        decoder = getattr(importlib.import_module(f".{operation.area}", __package__), "DECODERS", {}).get(kind)
+        if decoder is None:
+            raise Invalid(f"Content-Type {kind} cannot be read here")
+        return decoder(raw), {}, kind
+    try:
+        return json.loads(raw), {}, "application/json" if kind == "text/plain" else kind
+    except ValueError as error:
+        raise Invalid(f"body is not JSON: {error}") from None
+
+
+async def _form(operation: Operation, request: Request) -> tuple[Json, dict[str, Upload]]:
+    schema = (operation.request or {}).get("multipart/form-data", {})
+    fields: Json = {}
+    files: dict[str, Upload] = {}
+    async with request.form(max_part_size=200_000_000) as form:
+        for name, value in form.multi_items():
+            kind = schema.get("properties", {}).get(name, {}).get("type")
+            if isinstance(value, UploadFile):
+                files[name] = Upload(value.filename or "", value.content_type or "", await value.read())
+                fields[name] = value.filename or "file"
+            elif kind == "array":
+                fields.setdefault(name, []).append(value)
+            elif kind in ("integer", "number", "boolean"):
+                try:
+                    fields[name] = json.loads(value)
+                except ValueError:
+                    fields[name] = value
+            else:
+                fields[name] = value
+    return fields, files
+
+
+class Simulator:
+    """The ASGI application over one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        handlers()  # a wrong table stops the start, not a request
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the simulator speaks HTTP only, not {scope['type']}")
+        body = await _whole_body(receive)
+        if body is None:
+            return
+        replay = _Replay(body, receive)
+        request = Request(scope, replay)
+        path: str = scope["path"]
+        if control.is_control(path):
+            await (await control.respond(self.world, request, body))(scope, replay, send)
+            return
+        found = find(self.world, request)
+        operation = found[0] if found else None
+        received = self._note(request, operation, body)
+        noted = _Noted(received, send)
+
+        async def undisturbed(scope: Scope, receive: Receive, send: Send) -> None:
+            if path.startswith("/_simulator/"):
+                response = await control.storage(self.world, request, body)
+            elif found is None:
+                response = PlainTextResponse("404 page not found", 404)
+            else:
+                response = await self._respond(request, body, *found)
+            await response(scope, receive, send)
+
+        effect = self.world.troubles.take(operation.id if operation else None, request.method, path)
+        app: ASGIApp = undisturbed
+        if effect is None:
+            await app(scope, replay, noted)
+        else:
+            await disturb(effect, app, scope, replay, noted)
+        if operation is not None:
+            verdict = "accepted" if received.status is not None and received.status < 400 else "refused"
+            self.world.counters[verdict][operation.id] += 1
+
+    def _note(self, request: Request, operation: Operation | None, body: bytes) -> Received:
+        headers = {k: "[redacted]" if k in SECRET_HEADERS else v for k, v in request.headers.items()}
+        parsed: Any = None
+        if body:
+            try:
+                parsed = json.loads(body)
+            except ValueError:
+                parsed = None
+        received = Received(
+            at=self.world.clock.now(),
+            method=request.method,
+            path=request.scope["path"],
+            query=request.url.query,
+            operation=operation.id if operation else None,
+            headers=headers,
+            body=parsed,
+        )
+        self.world.requests.append(received)
+        if operation is not None:
+            self.world.counters["received"][operation.id] += 1
+        return received
+
+    async def _respond(self, request: Request, raw: bytes, operation: Operation, path: dict[str, str]) -> Response:
+        try:
+            account = account_of(self.world, operation, request)
+            if operation.retired and self.world.settings.retired_answer_404:
+                raise Fault.named("media", "API_NOT_FOUND", "api not found")
+            try:
+                params = check_query(operation, request.query_params.multi_items())
+                parsed, files, kind = await read_body(operation, request, raw)
+                body = check_body(operation, parsed, kind)
+            except Invalid as error:
+                raise invalid_request(operation.group, str(error)) from None
+            handler = handlers().get(operation.id)
+            if handler is None:
+                return PlainTextResponse(f"{operation.id} is not simulated yet", 501)
+            call = Call(
+                world=self.world,
+                account=account,
+                operation=operation,
+                body=body,
+                raw=raw,
+                query=dict(request.query_params),
+                params=params,
+                path=path,
+                request=request,
+                base_url=base_url(request),
+                files=files,
+            )
+            return await handler(call)
+        except NotEnoughCredit:
+            return self._fault(operation, Fault.named(*CREDIT[operation.group], "not enough balance"))
+        except Fault as fault:
+            return self._fault(operation, fault)
+        except Exception:
+            # A bug of the simulator must be seen, and must not look like an answer of Novita.
+            logger.exception("the simulator failed at %s", operation.id)
+            return PlainTextResponse("the simulator itself failed; see its log", 500)
+
+    def _fault(self, operation: Operation, fault: Fault) -> Response:
+        for module in modules():
+            if own := getattr(module, "ENVELOPES", {}).get(operation.id):
+                return own(fault)
+        return envelope(operation.group, fault)
+
+
+class _Replay:
+    """A `receive` that gives a body already read once more, then the real events."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body, self._receive, self._given = body, receive, False
+
+    async def __call__(self) -> Message:
+        if not self._given:
+            self._given = True
+            return {"type": "http.request", "body": self._body, "more_body": False}
+        return await self._receive()
+
+
+class _Noted:
+    """A `send` that writes the status down."""
+
+    def __init__(self, received: Received, send: Send) -> None:
+        self._received, self._send = received, send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._received.status = message["status"]
+        await self._send(message)
+
+
+async def _whole_body(receive: Receive) -> bytes | None:
+    """The request body; None when the client left before it was complete."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def create_app(world: World) -> ASGIApp:
+    """Novita over this world, as an ASGI application."""
+    return Simulator(world)

@@ -1,0 +1,86 @@
+"""What a handler is given and what it is: `Handler = async (Call) -> Response`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from .facts import Operation
+from .faults import Fault
+from .files import StoredFile
+from .world import MICRO, Account, Charge, World
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file of a multipart form."""
+
+    filename: str
+    content_type: str
+    data: bytes
+
+
+@dataclass
+class Call:
+    """One request that passed its checks."""
+
+    world: World
+    account: Account
+    operation: Operation
+    body: Json
+    """The JSON body (or the text fields of a form), as documented; {} when there is none."""
+    raw: bytes
+    query: dict[str, str]
+    """Query parameters as sent."""
+    params: Json
+    """Query parameters with their documented types and defaults."""
+    path: dict[str, str]
+    request: Request
+    base_url: str
+    """Where this world is reached, without a trailing slash."""
+    files: dict[str, Upload] = field(default_factory=dict[str, Upload])
+
+    def charge(self, usd: float | None = None, *, units: float = 1, note: str = "", ref: str = "") -> Charge:
+        """Take `usd`, or the unlisted price, for each of `units`; NotEnoughCredit becomes the area's error."""
+        each = self.world.settings.unlisted_price_usd if usd is None else usd
+        return self.world.charge(self.account, round(each * units * MICRO), self.operation.id, note, ref)
+
+    def link(self, file: StoredFile) -> str:
+        """A fresh signed download link."""
+        return self.world.files.link(file, self.base_url)
+
+    def fault(self, name: str, message: str = "") -> Fault:
+        """A row of this operation's error table, to be raised."""
+        return Fault.named(self.operation.group, name, message)
+
+    def invalid(self, message: str) -> Fault:
+        """The group's answer to a request that is not as documented, to be raised."""
+        return invalid_request(self.operation.group, message)
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way to an operation that path templates cannot say: by Host header, or below a prefix.
+
+    An area module lists them as `ROUTES`; they are tried first, in order. `match` gives the path parameters, or None.
+    """
+
+    operation_id: str
+    match: Callable[[World, Request], dict[str, str] | None]
+
+
+def invalid_request(group: str, message: str) -> Fault:
+    if group == "gpu":
+        return Fault(400, "VALIDATOR_PARAM", message)
+    return Fault(400, "INVALID_REQUEST_BODY", message)
+
+
+def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(body, status, headers)

@@ -1,0 +1,61 @@
+"""Finished files and the signed links to them, as an object store hands them out."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from .world import World
+
+Bytes = bytes | Callable[[], bytes]
+
+
+@dataclass
+class StoredFile:
+    """A file that may still have to be made: `data` is called on the first download."""
+
+    id: str
+    name: str
+    content_type: str
+    made: Bytes
+    downloads: int = 0
+
+    @property
+    def data(self) -> bytes:
+        if not isinstance(self.made, bytes):
+            self.made = self.made()
+        return self.made
+
+
+class FileStore:
+    """All files of a world, by id."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._secret = secrets.token_bytes(16)
+        self.files: dict[str, StoredFile] = {}
+        self.uploads: dict[str, bytes] = {}
+        """What was PUT to upload links, by the id in the link."""
+
+    def add(self, name: str, content_type: str, data: Bytes) -> StoredFile:
+        """Keep a file; `data` may be a function that makes it when it is first wanted."""
+        file = StoredFile(secrets.token_hex(16), name, content_type, data)
+        self.files[file.id] = file
+        return file
+
+    def link(self, file: StoredFile, base_url: str, ttl: float | None = None) -> str:
+        """A link that works for `ttl` seconds of the world (default: the setting link_ttl)."""
+        expires = int(self._world.clock.now() + (self._world.settings.link_ttl if ttl is None else ttl))
+        signature = self.signature(file.id, expires)
+        return f"{base_url}/_simulator/files/{file.id}/{quote(file.name)}?X-Expires={expires}&X-Signature={signature}"
+
+    def upload_link(self, base_url: str, name: str = "upload") -> str:
+        """A link that takes one PUT without a key; the bytes arrive in `uploads`."""
+        return f"{base_url}/_simulator/uploads/{secrets.token_hex(16)}/{quote(name)}"
+
+    def signature(self, file_id: str, expires: int) -> str:
+        return hmac.new(self._secret, f"{file_id}:{expires}".encode(), hashlib.sha256).hexdigest()
