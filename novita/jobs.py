@@ -7,10 +7,11 @@ kinds (instances, batches) bring their own look and share `submit` and the waiti
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -44,28 +45,20 @@ class Delivery:
 
 @dataclass
 class Jobs:
-    """Runs paid jobs. Use as an async context manager: leaving it stops what is still in the background."""
+    """Runs paid jobs.
+
+    Args:
+        background: Where submits run on when their callers have gone; it ends with the process.
+    """
 
     journal: Journal
     store: ArtifactStore
+    background: anyio.abc.TaskGroup
     clock: Clock = field(default_factory=SystemClock)
     caps: Caps = Caps()
 
     def __post_init__(self) -> None:
-        self._stack = AsyncExitStack()
-        self._background: anyio.abc.TaskGroup | None = None
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
-
-    async def __aenter__(self) -> "Jobs":
-        self._background = await self._stack.enter_async_context(anyio.create_task_group())
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        if self._background is not None:
-            self._background.cancel_scope.cancel()
-        await self._stack.aclose()
-        with anyio.CancelScope(shield=True):
-            await self.journal.close()
 
     async def submit(
         self,
@@ -130,9 +123,7 @@ class Jobs:
                 done.set()
 
         caller_gone = False
-        if self._background is None:
-            raise RuntimeError("Jobs is used outside its context")
-        self._background.start_soon(run)
+        self.background.start_soon(run)
         started = self.clock.now()
         try:
             while not done.is_set():
@@ -279,7 +270,9 @@ class Jobs:
         """Finished files that are not (or no longer) on disk."""
         if job.state is not JobState.SUCCEEDED:
             return []
-        return [artifact for artifact in job.artifacts if self.store.is_missing(artifact)]
+        if not self.store.saves:
+            return []
+        return [a for a in job.artifacts if a.url and not (a.path and Path(a.path).is_file())]
 
     async def _fetch(self, job: Job) -> Delivery:
         """Bring the missing files; one that fails does not cost the others, and can be asked for again."""
@@ -305,7 +298,7 @@ class Jobs:
         return Delivery(job, trouble=" ".join(trouble))
 
     def _name(self, job: Job, index: int) -> NameHint:
-        return NameHint(title=job.title, index=index + 1, date=job.created.date())
+        return NameHint(title=job.title, index=index, day=job.created.date())
 
     @asynccontextmanager
     async def _locked(self, name: str) -> AsyncGenerator[None]:

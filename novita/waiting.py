@@ -63,6 +63,9 @@ HEARTBEAT = 5.0
 _SETTLING = 20.0
 """Seconds after the start in which "no such task" means "not yet", not "never"."""
 
+_LOOK_AT_LEAST = 8.0
+"""Seconds one look may take even where the budget is nearly over: a look that never ends shows nothing."""
+
 
 @dataclass
 class Pace:
@@ -144,7 +147,7 @@ async def wait_until_done(
     while True:
         try:
             # A look that hangs must not outlive the budget: the host would give up on the call first.
-            with anyio.move_on_after(max(1.0, budget - (clock.now() - started))):
+            with anyio.move_on_after(max(_LOOK_AT_LEAST, budget - (clock.now() - started))):
                 seen = await look()
                 note = seen.note
                 if seen.phase is not Phase.WORKING:

@@ -98,7 +98,7 @@ class Caller:
 
 def open_call(context: Context[Any, Any]) -> Caller:
     """The caller of this request. Over HTTP the key is the request's own bearer token, never the process's."""
-    app: App = context.request_context.lifespan_context
+    app: App = context.request_context.lifespan_context.app
     if not app.settings.http:
         return Caller(app, app.client, context)
     headers = context.headers or {}

@@ -10,7 +10,7 @@ from .context import Call
 from .media_results import MediaResult, answer
 from .toolset import READS, ToolResult, Toolset
 
-tasks = Toolset("tasks", "Wait for what was started and fetch its files.", always=True)
+tasks = Toolset("tasks", "Wait for what was started and fetch its files.")
 
 
 @tasks.tool("Get a task", READS)

@@ -120,17 +120,10 @@ class ToolSpec:
 
 @dataclass
 class Toolset:
-    """A named group of tools, on or off as a whole.
-
-    Args:
-        default: Whether it is on when nothing is asked for.
-        always: Whether it is on whatever is asked for.
-    """
+    """A named group of tools, on or off as a whole; `names.TOOLSET_NAMES` says which are on."""
 
     name: str
     description: str
-    default: bool = True
-    always: bool = False
     tools: list[ToolSpec] = field(default_factory=list[ToolSpec])
 
     def tool(self, title: str, effect: Effect) -> Callable[[F], F]:

@@ -1,0 +1,197 @@
+"""create_app(): the chosen toolsets on an MCPServer, and the parts of the process they share.
+
+Start-up imports nothing of tools/ and novita/ but the list of names: they come with the first tools/list or call.
+"""
+
+import difflib
+import importlib.metadata
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.abc
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.request_state import RequestStateSecurity
+from mcp_types import CallToolResult, InputRequiredResult, TextContent
+from mcp_types import Tool as ListedTool
+
+from ..tools.names import TOOLSET_NAMES
+from .handles import request_keys
+from .mcp_tasks import NovitaTasks
+from .settings import Settings, SettingError, parts
+
+if TYPE_CHECKING:
+    from ..tools.context import App
+    from ..tools.toolset import ToolSpec
+
+NAME = "novita"
+
+BuildApp = Callable[[Settings, anyio.abc.TaskGroup], "App"]
+
+
+def version() -> str:
+    """The installed version."""
+    return importlib.metadata.version("novita-mcp")
+
+
+def instructions(toolsets: Iterable[str], read_only: bool) -> str:
+    """What a model should know before its first call."""
+    lines = [
+        "Novita AI: make pictures, video and sound, run language models, rent GPUs. "
+        "Calls that spend say so and give an estimate.",
+        "Slow jobs: the tool waits and answers with the finished files. If it answers status working, the job goes on "
+        "and is already paid for: call get_task with the task_id until it is done. Never ask for the same thing again; "
+        "list_tasks finds lost ids.",
+        "Errors say whether anything was billed and what to do next. Where one says it may have been billed, check "
+        "list_tasks before trying again.",
+        "Results feed other tools: give task:<task_id>/<n> wherever an image, video or audio is asked for. "
+        "Paths, URLs and data URIs work too.",
+        "Leave model out unless the user asks for one; list_media_models and describe_media_model show what there is.",
+        f"Toolsets on: {', '.join(toolsets)}." + (" Read-only: nothing that costs or changes." if read_only else ""),
+    ]
+    return "\n".join(lines)
+
+
+class Parts:
+    """What the calls of one process share. Built when the first call needs it: start-up stays light and offline."""
+
+    def __init__(self, settings: Settings, background: anyio.abc.TaskGroup, build: BuildApp | None) -> None:
+        self._settings = settings
+        self._background = background
+        self._build = build
+
+    @cached_property
+    def app(self) -> "App":
+        build = self._build
+        if build is None:
+            from .building import build_app as build
+        return build(self._settings, self._background)
+
+    async def close(self) -> None:
+        """Close what was opened. Short: the process may have a second left."""
+        if "app" in self.__dict__:
+            await self.app.close()
+
+
+class NovitaServer(MCPServer[Parts]):
+    """An MCPServer that builds its tools when they are first asked for, so that `initialize` is answered at once."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self._chosen = settings
+        self._ready = False
+
+    def build_tools(self) -> None:
+        """Import the toolsets and make their schemas. Once; later calls do nothing."""
+        if self._ready:
+            return
+        self._ready = True
+        for spec in choose_tools(self._chosen):
+            self._tool_manager._tools[spec.name] = spec.build()  # pyright: ignore[reportPrivateUsage]  # add_tool takes no Tool
+
+    async def list_tools(self) -> list[ListedTool]:
+        self.build_tools()
+        return await super().list_tools()
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Parts, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        self.build_tools()
+        known = [tool.name for tool in self._tool_manager.list_tools()]
+        if name not in known:
+            return CallToolResult(content=[TextContent(type="text", text=_unknown_tool(name, known))], is_error=True)
+        return await super().call_tool(name, arguments, context)
+
+
+def create_app(settings: Settings, *, build: BuildApp | None = None) -> NovitaServer:
+    """The server, ready for a transport.
+
+    Args:
+        build: Makes the shared parts; `building.build_app` if not given.
+
+    Raises:
+        SettingError: A toolset is not known, or another setting cannot be used.
+    """
+    on = toolsets_on(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: MCPServer[Parts]) -> AsyncGenerator[Parts]:
+        async with anyio.create_task_group() as background:
+            shared = Parts(settings, background, build)
+            try:
+                yield shared
+            finally:
+                background.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await shared.close()
+
+    keys = request_keys(settings)
+    return NovitaServer(
+        settings,
+        name=NAME,
+        title="Novita AI",
+        version=version(),
+        instructions=instructions(on, settings.read_only),
+        website_url="https://novita.ai",
+        lifespan=lifespan,
+        extensions=[NovitaTasks(keys)],
+        request_state_security=RequestStateSecurity(keys=keys),
+        log_level=_level(settings.log_level),
+    )
+
+
+def toolsets_on(settings: Settings) -> list[str]:
+    """Names of the toolsets that are on, in the order a host lists their tools.
+
+    Raises:
+        SettingError: A name is not known.
+    """
+    wanted = parts(settings.toolsets)
+    for name in wanted:
+        if name not in TOOLSET_NAMES and name not in ("all", "default"):
+            raise SettingError(f"no toolset is called {name!r}; there are: {', '.join(TOOLSET_NAMES)}")
+    return [
+        name
+        for name, switch in TOOLSET_NAMES.items()
+        if switch == "always" or name in wanted or "all" in wanted or ("default" in wanted and switch == "on")
+    ]
+
+
+def choose_tools(settings: Settings) -> "list[ToolSpec]":
+    """The tools to offer, in the order a host lists them.
+
+    Raises:
+        SettingError: A single tool is not known.
+    """
+    from ..tools import TOOLSETS
+
+    on, singles = toolsets_on(settings), parts(settings.tools)
+    every = {spec.name: spec for toolset in TOOLSETS for spec in toolset.tools}
+    for name in singles:
+        if name not in every:
+            raise SettingError(f"no tool is called {name!r}; `novita-mcp tools list --toolsets all` shows all")
+    chosen = {spec.name for toolset in TOOLSETS if toolset.name in on for spec in toolset.tools} | set(singles)
+    return [
+        spec
+        for name, spec in every.items()
+        if name in chosen and (spec.effect.read_only or not settings.read_only)
+    ]
+
+
+def _unknown_tool(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return (
+        f"There is no tool {name[:60]!r} here.{hint} Nothing was sent or billed. "
+        "The user can switch on more with --toolsets."
+    )
+
+
+def _level(name: str) -> Any:
+    level = name.upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        raise SettingError(f"NOVITA_MCP_LOG_LEVEL cannot be {name!r}")
+    return level

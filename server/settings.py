@@ -1,0 +1,114 @@
+"""Every setting in one typed place: name, environment variable, flag, default, and what it is for.
+
+README's table is made from this list. A flag beats the environment, the environment beats the default.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from ..novita.client import API_HOST
+
+
+class SettingError(Exception):
+    """A setting has a value that cannot be used; the message names it."""
+
+
+def _setting(env: str, help: str, default: Any = None, *, flag: str | None = None, secret: bool = False) -> Any:  # noqa: A002
+    return field(default=default, metadata={"env": env, "help": help, "flag": flag, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one server process runs."""
+
+    api_key: str | None = _setting(
+        "NOVITA_API_KEY", "Key from novita.ai. stdio only: over HTTP each caller sends its own.", secret=True
+    )
+    base_url: str = _setting("NOVITA_BASE_URL", "Moves every Novita host, e.g. to the simulator.", API_HOST, flag="--base-url")
+    toolsets: str = _setting("NOVITA_MCP_TOOLSETS", "`default`, `all`, or names with commas.", "default", flag="--toolsets")
+    tools: str = _setting("NOVITA_MCP_TOOLS", "Single tools to add, with commas.", "", flag="--tools")
+    read_only: bool = _setting("NOVITA_MCP_READ_ONLY", "Only tools that change nothing and cost nothing.", False, flag="--read-only")
+    output_dir: Path | None = _setting("NOVITA_MCP_OUTPUT_DIR", "Where finished files go; default `novita` in Downloads.", flag="--output-dir")
+    allowed_dirs: str = _setting("NOVITA_MCP_ALLOWED_DIRS", f"More folders to read from and save to, separated by `{os.pathsep}`.", "", flag="--allowed-dirs")
+    max_file_mb: int = _setting("NOVITA_MCP_MAX_FILE_MB", "Largest file fetched, in MiB.", 2048)
+    journal: str = _setting("NOVITA_MCP_JOURNAL", "File of the journal, or `off` (kept in memory only).", "", flag="--journal")
+    wait_seconds: float = _setting("NOVITA_MCP_WAIT_SECONDS", "How long a slow tool waits when the call does not say.", 45.0)
+    spend_limit_usd: Decimal | None = _setting("NOVITA_MCP_SPEND_LIMIT_USD", "Refuse what would pass this, per run and per day (UTC), by estimates.")
+    call_limit_usd: Decimal | None = _setting("NOVITA_MCP_CALL_LIMIT_USD", "Refuse a single call estimated above this.")
+    unknown_price_usd: Decimal = _setting("NOVITA_MCP_UNKNOWN_PRICE_USD", "What a call without a known price counts as under the limits.", Decimal("0.10"))
+    confirm_above_usd: Decimal = _setting("NOVITA_MCP_CONFIRM_ABOVE_USD", "Calls estimated above this ask first.", Decimal("1.00"))
+    thumbnails: bool = _setting("NOVITA_MCP_THUMBNAILS", "Show finished pictures small beside the text.", True)
+    handle_keys: str = _setting("NOVITA_MCP_HANDLE_KEYS", "Secrets (32+ characters, commas) that seal task handles; the first seals, all open. Needed for several HTTP copies.", "", secret=True)
+    host: str = _setting("NOVITA_MCP_HOST", "HTTP: address to listen on.", "127.0.0.1", flag="--host")
+    port: int = _setting("NOVITA_MCP_PORT", "HTTP: port.", 8000, flag="--port")
+    allowed_hosts: str = _setting("NOVITA_MCP_ALLOWED_HOSTS", "HTTP: Host headers to accept besides localhost, with commas.", "", flag="--allowed-hosts")
+    allowed_origins: str = _setting("NOVITA_MCP_ALLOWED_ORIGINS", "HTTP: browser origins to accept, with commas.", "", flag="--allowed-origins")
+    log_level: str = _setting("NOVITA_MCP_LOG_LEVEL", "To stderr.", "WARNING", flag="--log-level")
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{item.name}={'[secret]' if item.metadata['secret'] and getattr(self, item.name) else repr(getattr(self, item.name))}"
+            for item in fields(self)
+        )
+        return f"Settings({shown})"
+
+
+def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from the environment, with flags (by field name; None means not given) on top.
+
+    Raises:
+        SettingError: A value cannot be read as what it should be.
+    """
+    values: dict[str, Any] = {}
+    for item in fields(Settings):
+        raw = (flags or {}).get(item.name)
+        name = item.metadata["flag"] or item.metadata["env"]
+        if raw is None:
+            raw = environment.get(item.metadata["env"])
+            name = item.metadata["env"]
+        if raw is None or raw == "":
+            continue
+        values[item.name] = _read(str(item.type), raw, name)
+    settings = Settings(**values)
+    if settings.wait_seconds < 0:
+        raise SettingError("NOVITA_MCP_WAIT_SECONDS must not be negative")
+    if not settings.base_url.startswith(("http://", "https://")):
+        raise SettingError(f"NOVITA_BASE_URL must begin with http:// or https://, not {settings.base_url[:40]!r}")
+    return settings
+
+
+def _read(kind: str, raw: Any, name: str) -> Any:
+    if not isinstance(raw, str):
+        return raw
+    kind = kind.removeprefix("<class '").removesuffix("'>").rsplit(".", 1)[-1].removesuffix(" | None")
+    try:
+        match kind:
+            case "bool":
+                return _BOOLEANS[raw.strip().lower()]
+            case "int":
+                return int(raw)
+            case "float":
+                return float(raw)
+            case "Decimal":
+                amount = Decimal(raw.strip().lstrip("$"))
+                if not amount.is_finite() or amount < 0:
+                    raise SettingError(f"{name} must be an amount of dollars, not {raw!r}")
+                return amount
+            case "Path":
+                return Path(raw).expanduser()
+            case _:
+                return raw.strip()
+    except (ValueError, KeyError, InvalidOperation) as error:
+        raise SettingError(f"{name} cannot be {raw!r}: a {kind.lower()} is needed") from error
+
+
+_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def parts(text: str) -> list[str]:
+    """A comma separated setting as its parts."""
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,14 @@
+"""The names of all toolsets, in the order a host lists them, and whether each is on. Imports nothing: start-up reads it."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+Switch = Literal["always", "on", "off"]
+
+TOOLSET_NAMES: Mapping[str, Switch] = {
+    "images": "on",
+    "tasks": "always",
+    "models": "always",
+    "account": "on",
+}
+"""A module of the same name in this folder holds each toolset. `on` and `off` are what `default` means."""
