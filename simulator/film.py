@@ -59,8 +59,8 @@ class Film:
     """A film to make.
 
     `pictures` are key frames (the first is the first frame, the last of several the last one); `clip` is a video whose
-    frames are worked on instead; `face` is put on the figure of the clip. `sound` is mono at SOUND_RATE, None for a
-    silent film without a sound track.
+    frames are worked on instead; `face` is put on the figure of the clip. `sound` makes mono samples at SOUND_RATE when
+    the film is made; None for a film without a sound track.
     """
 
     width: int
@@ -72,7 +72,7 @@ class Film:
     pictures: tuple[bytes, ...] = ()
     clip: bytes | None = None
     face: bytes | None = None
-    sound: Samples | None = None
+    sound: Callable[[], Samples] | None = None
 
 
 def make_film(film: Film) -> bytes:
@@ -95,7 +95,7 @@ def make_film(film: Film) -> bytes:
             out.mux(picture.encode(frame))
         out.mux(picture.encode(None))
         if voice is not None and film.sound is not None:
-            for part in frames(_fitted(film.sound, round(film.seconds * SOUND_RATE)), SOUND_RATE):
+            for part in frames(_fitted(film.sound(), round(film.seconds * SOUND_RATE)), SOUND_RATE):
                 out.mux(voice.encode(part))
             out.mux(voice.encode(None))
     return file.getvalue()
@@ -153,11 +153,18 @@ def stills(data: bytes, count: int) -> list[Image.Image]:
     return [kept[min(kept, key=lambda have: abs(have - index))] for index in wanted]
 
 
-def open_picture(data: bytes) -> Image.Image:
-    """The picture, upright and in RGB. Raises NotAPictureError."""
+def imagine(words: str, width: int = 960, height: int = 540) -> bytes:
+    """A picture for the words, as JPEG: what is shown for a link nobody follows."""
+    file = io.BytesIO()
+    _imagined(Film(width, height, 1, words=words), (width, height))(0).save(file, "JPEG")
+    return file.getvalue()
+
+
+def open_picture(data: bytes) -> tuple[Image.Image, str]:
+    """The picture in RGB, and its format by Pillow's name (PNG, JPEG...). Raises NotAPictureError."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return image.convert("RGB")
+            return image.convert("RGB"), image.format or ""
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise NotAPictureError("the bytes are no picture") from error
 
@@ -222,7 +229,7 @@ def _imagined(film: Film, size: tuple[int, int]) -> Draw:
 
 def _animated(film: Film, size: tuple[int, int]) -> Draw:
     """A camera that moves into the picture, or from key frame to key frame."""
-    keys = [_cover(open_picture(data), size) for data in film.pictures]
+    keys = [_cover(open_picture(data)[0], size) for data in film.pictures]
     rng = random.Random(f"{film.words}|{film.seed}")
     towards = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.8)
     depth = rng.uniform(0.12, 0.25)
@@ -249,8 +256,8 @@ def _reworked(film: Film, size: tuple[int, int]) -> Draw:
     rng = random.Random(f"{film.words}|{film.seed}")
     light = Image.new("RGB", size, (rng.randrange(256), rng.randrange(256), rng.randrange(256)))
     small = size[0] // 4, size[1] // 4
-    insets = [_cover(open_picture(data), small) for data in film.pictures[:4]]
-    face = _cover(open_picture(film.face), (small[1], small[1])) if film.face is not None else None
+    insets = [_cover(open_picture(data)[0], small) for data in film.pictures[:4]]
+    face = _cover(open_picture(film.face)[0], (small[1], small[1])) if film.face is not None else None
 
     def draw(moment: float) -> Image.Image:
         frame = pictures[round(moment * (count - 1))]
