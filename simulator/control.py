@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -137,9 +137,9 @@ def _short(value: Any) -> Any:
     if isinstance(value, str) and len(value) > 200:
         return f"{value[:60]}... ({len(value)} characters)"
     if isinstance(value, dict):
-        return {k: _short(v) for k, v in value.items()}
+        return {k: _short(v) for k, v in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_short(item) for item in value]
+        return [_short(item) for item in cast("list[Any]", value)]
     return value
 
 

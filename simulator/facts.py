@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore[reportUnknownVariableType]
 
 AREAS = ("image", "video", "audio", "llm", "gpu", "serverless", "account")
 Json = dict[str, Any]
@@ -261,7 +261,8 @@ def answer_problems(
 ) -> list[str]:
     """Where an answer differs from the documented schema; for tests."""
     validator = _answer_validator(operation.id, str(status), content_type)
-    return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(answer)]
+    found: list[Any] = list(validator.iter_errors(answer))  # pyright: ignore[reportUnknownMemberType]
+    return [f"{error.json_path}: {error.message[:200]}" for error in found]
 
 
 def _typed(text: str, schema: Json) -> Any:
@@ -288,9 +289,14 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _check(validator: Draft202012Validator, value: Any, name: str = "") -> None:
-    worst: ValidationError | None = best_match(validator.iter_errors(value))
-    if worst is None:
+    # jsonschema's own types are partial.
+    found = cast("list[ValidationError]", list(validator.iter_errors(value)))  # pyright: ignore[reportUnknownMemberType]
+    if not found:
         return
-    place = ".".join([*filter(None, [name]), *(str(step) for step in worst.absolute_path)])
-    said = worst.message if len(worst.message) <= 300 else f"{worst.message[:120]}...{worst.message[-120:]}"
+    worst = cast("ValidationError", best_match(found))
+    steps: list[str | int] = list(worst.absolute_path)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    place = ".".join([*filter(None, [name]), *(str(step) for step in steps)])
+    said = str(worst.message)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    if len(said) > 300:
+        said = f"{said[:120]}...{said[-120:]}"
     raise Invalid(f"{place}: {said}" if place else said)

@@ -6,7 +6,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -93,7 +93,7 @@ def _server(world: World) -> _Server:
 
 
 @contextlib.contextmanager
-def serve(world: World | None = None, port: int = 0, host: str = "127.0.0.1") -> Iterator[Running]:
+def serve(world: World | None = None, port: int = 0, host: str = "127.0.0.1") -> Generator[Running]:
     """Run in a thread until the block ends; port 0 lets the system pick one."""
     world = world or World()
     # The socket listens before the server does: early requests queue, so nobody polls for readiness.

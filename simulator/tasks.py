@@ -117,7 +117,7 @@ class TaskStore:
         the documented object {url, test_mode?}.
         """
         world = self._world
-        test = (webhook or {}).get("test_mode") or {}
+        test: Json = (webhook or {}).get("test_mode") or {}
         rehearsed = bool(test.get("enabled"))
         task_id = world.new_id("task-")
         charges = [] if rehearsed else [call.charge(usd, units=units, ref=task_id)]
