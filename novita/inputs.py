@@ -1,0 +1,392 @@
+"""What the user hands in: a link, a file, a data URI or an earlier result, made into what a model takes.
+
+Everything is checked before anything is sent: that it is there, that it may be read, that it is what it is said
+to be, and that it keeps to the model's limits. No content is ever echoed.
+"""
+
+import base64
+import binascii
+import re
+import urllib.parse
+import urllib.request
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import anyio.to_thread
+import httpx
+
+from .addresses import AddressError, Guard, UnknownHostError, route_to
+from .artifacts import Artifact
+from .clock import Clock
+from .downloads import Downloader
+from .errors import ArtifactError, InputError, NotFoundError
+from .files import Folders, read_regular
+from .limits import MediaLimits, Trouble, bring_within, find_trouble, refuse, see_through
+from .media_types import HEAD_BYTES, MediaType, media_type, sniff
+from .pictures import Probe, open_picture, probe
+
+MIB = 2**20
+Expects = Literal["image", "video", "audio", "text"]
+ResolveTask = Callable[[str, int], Awaitable[Artifact]]
+
+_TASK = re.compile(r"(?:task:|novita://artifacts/)(?P<id>[^/\s]+?)(?:/(?P<index>\d{1,4}))?")
+_DATA = re.compile(r"data:(?P<mime>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<packed>;base64)?,", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")  # two letters at least: C:\ is a drive
+_WAYS = "Give an http(s) link, a file path, a data: URI, or task:<id>/<n> for an earlier result."
+_WAYS_REMOTE = "Give an http(s) link, a data: URI, or task:<id>/<n> for an earlier result."
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checked input.
+
+    Args:
+        name: What to call it in messages.
+        mime: None for a link that was not looked at; so with the measures.
+        link: A link Novita can fetch now, or None.
+        data: The content, where it is here.
+        no_link: Why there is no link, for messages.
+        resized: Whether it was changed to fit; then it has no link.
+    """
+
+    name: str
+    kind: Expects
+    mime: str | None = None
+    bytes_size: int | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    link: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+    no_link: str = ""
+    resized: bool = False
+    _load: "Callable[[], Awaitable[Source]] | None" = field(default=None, repr=False)
+
+    async def read(self) -> bytes:
+        """The content, fetched (and then checked) if it is not here yet.
+
+        Raises:
+            InputError: It cannot be fetched, or is not what it should be.
+        """
+        return (await self._loaded())[1]
+
+    async def as_form(self, forms: Sequence[str]) -> str:
+        """The input as "url", "data_uri" or "base64", the first of `forms` that can be had.
+
+        Raises:
+            InputError: None can: a local file for a model that only takes links.
+        """
+        for form in forms:
+            if form == "url" and self.link is not None:
+                return self.link
+            if form in ("data_uri", "base64"):
+                loaded, data = await self._loaded()
+                packed = await anyio.to_thread.run_sync(_pack, data)
+                return packed if form == "base64" else f"data:{loaded.mime};base64,{packed}"
+        if "url" in forms:
+            raise InputError(
+                f"This model takes only links for its {self.kind}, and {self.name} {self.no_link or 'is no link'}",
+                next_step="Give a public http(s) link, task:<id>/<n> of a fresh result, or use a model that takes "
+                "files (list_media_models).",
+            )
+        raise InputError(f"This model takes its {self.kind} as {', '.join(forms)}, which {self.name} cannot become")
+
+    async def _loaded(self) -> "tuple[Source, bytes]":
+        source = self if self.data is not None or self._load is None else await self._load()
+        assert source.data is not None  # a source has content, or a way to load it
+        return source, source.data
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Loads inputs for one caller.
+
+    Args:
+        folders: Where paths may lead; None refuses paths and private addresses (HTTP mode).
+        resolve_task: Finds an earlier result of this caller; raises NotFoundError or InputError for none.
+        trusted_hosts: `host` or `host:port` that may be inside our own network (the simulator).
+        max_bytes: Size cap where a model has none, and of what is fetched.
+        check_links: Look at the first bytes behind a link even where the model fetches it itself.
+    """
+
+    folders: Folders | None
+    http: httpx.AsyncClient
+    clock: Clock
+    resolve_task: ResolveTask | None = None
+    trusted_hosts: frozenset[str] = frozenset()
+    max_bytes: int = 128 * MIB
+    check_links: bool = False
+    downloader: Downloader | None = None
+
+    @property
+    def _fetcher(self) -> Downloader:
+        if self.downloader is not None:
+            return self.downloader
+        guard = Guard(self.trusted_hosts, allow_private=self.folders is not None)
+        return Downloader(self.http, self.clock, guard, budget=120)
+
+    async def load(
+        self, ref: str, expects: Expects, *, limits: MediaLimits | None = None, resize: bool = False
+    ) -> Source:
+        """Find out what `ref` is and check all that can be checked without paying.
+
+        A link is neither fetched nor looked at until its content is needed, unless `check_links` or `resize` asks.
+
+        Args:
+            resize: Bring a picture within `limits` instead of refusing it.
+
+        Raises:
+            InputError: What is wrong, which limit, what to do.
+        """
+        ref = ref.strip()
+        limits = limits or MediaLimits()
+        task = _TASK.fullmatch(ref)
+        if task is not None:
+            return await self._from_task(ref, task["id"], int(task["index"] or 0), expects, limits, resize)
+        scheme = ref[:24].partition(":")[0].casefold() if _SCHEME.match(ref) else ""
+        if scheme == "data":
+            return await self._from_data_uri(ref, expects, limits, resize)
+        if scheme in ("http", "https"):
+            return await self._from_link(ref, expects, limits, resize)
+        if scheme == "file":
+            return await self._from_path(_path_of(ref), expects, limits, resize)
+        if scheme and "://" in ref[:32]:
+            raise InputError(f"{scheme}:// links cannot be used for {expects}", next_step=self._ways)
+        if scheme == "task" or not ref:
+            what = "task:<id>/<n> is how an earlier result is named, and this is not it" if ref else "It is empty"
+            raise InputError(f"The {expects} cannot be found: {what}", next_step=self._ways)
+        if len(ref) > 1024 and re.fullmatch(r"[A-Za-z0-9+/=_\-\s]+", ref[:1024]):
+            raise InputError(
+                f"The {expects} looks like bare base64", next_step="Put data:image/png;base64, (or its type) before it."
+            )
+        return await self._from_path(ref, expects, limits, resize)
+
+    @property
+    def _ways(self) -> str:
+        return _WAYS_REMOTE if self.folders is None else _WAYS
+
+    async def _from_path(self, path: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
+        if self.folders is None:
+            raise InputError(f"File paths cannot be used on this server ({expects})", next_step=self._ways)
+        most = self._most(limits, resize)
+        resolved, data = await anyio.to_thread.run_sync(self.folders.read, path, most)
+        base = Source(resolved.name, expects, no_link="is a file on this machine")
+        return await self._checked(base, data, limits, resize)
+
+    async def _from_data_uri(self, ref: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
+        # Not with fullmatch: the content may have 100 MB.
+        found = _DATA.match(ref[:512])
+        if found is None:
+            raise InputError(f"The data: URI for {expects} is malformed", next_step="data:<mime>;base64,<content>")
+        if len(ref) > self._most(limits, resize) * 3:
+            raise _too_large(f"the {expects} in the data: URI", None, self._most(limits, resize))
+        data = await anyio.to_thread.run_sync(_unpack, ref, found.end(), found["packed"] is not None)
+        if data is None:
+            raise InputError(f"The data: URI for {expects} does not hold valid base64")
+        name = f"The {expects} in the data: URI"
+        if len(data) > self._most(limits, resize):
+            raise _too_large(name, len(data), self._most(limits, resize))
+        return await self._checked(Source(name, expects, no_link="is no link"), data, limits, resize)
+
+    async def _from_link(self, ref: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
+        url = _parse(ref)
+        guard, no_link = self._fetcher.guard, ""
+        if not guard.trusts(url):
+            seen = guard.glance(url)
+            if seen == "forbidden" or (seen == "private" and not guard.allow_private):
+                raise InputError(f"{url.host} is a private address; links must be public", next_step=self._ways)
+            if seen == "private":
+                no_link = "is a link into a private network, which Novita cannot reach"
+            elif not guard.allow_private:
+                await self._judge(url)
+        source = Source(f"{expects} at {url.host}", expects, link=None if no_link else ref, no_link=no_link)
+        return await self._linked(source, ref, limits, resize)
+
+    async def _judge(self, url: httpx.URL) -> None:
+        """Refuse names of private addresses. A name unknown here may be known to Novita, who fetches it."""
+        try:
+            await self._fetcher.guard.judge(url, route=route_to(self.http, url))
+        except UnknownHostError:
+            return
+        except AddressError as error:
+            raise InputError(f"This link cannot be used: {error}", next_step=self._ways) from error
+
+    async def _from_task(
+        self, ref: str, task_id: str, index: int, expects: Expects, limits: MediaLimits, resize: bool
+    ) -> Source:
+        if self.resolve_task is None:
+            raise InputError(f"{ref} cannot be looked up on this server", next_step="Give its link instead.")
+        try:
+            artifact = await self.resolve_task(task_id, index)
+        except NotFoundError as error:
+            raise InputError(f"There is no result {index} of task {task_id}", next_step="See list_tasks.") from error
+        if artifact.kind not in (expects, "file"):
+            raise InputError(f"{ref} is {artifact.kind}, and {expects} is wanted here")
+        alive = artifact.alive(self.clock.wall())
+        link = artifact.url if alive else None
+        if link is not None and self._fetcher.guard.glance(_parse(link)) is not None:
+            link = link if self._fetcher.guard.trusts(_parse(link)) else None
+        gone = "has no link that still works (get_task with its id asks for a fresh one)"
+        source = Source(ref, expects, link=link, no_link=gone)
+        if artifact.path is not None:
+            # From the journal, so not sought in the allowed folders: those may have changed since it was saved.
+            data = await anyio.to_thread.run_sync(_read_own, Path(artifact.path), self._most(limits, resize))
+            if data is not None:
+                return await self._checked(source, data, limits, resize)
+        if artifact.url is None or not alive:
+            raise InputError(
+                f"{ref} is neither on disk nor behind a link that still works",
+                next_step=f"Call get_task with task_id {task_id}, then try again.",
+            )
+        known = media_type(artifact.mime)
+        source = replace(
+            source,
+            mime=known.mime if known else None,
+            bytes_size=artifact.bytes,
+            width=artifact.width,
+            height=artifact.height,
+            duration=artifact.duration_seconds,
+        )
+        return await self._linked(source, artifact.url, limits, resize)
+
+    async def _linked(self, source: Source, url: str, limits: MediaLimits, resize: bool) -> Source:
+        """A source behind a link: fetched when its content is needed, which may be now."""
+
+        async def load() -> Source:
+            sink, most = BytesIO(), self._most(limits, resize)
+            try:
+                await self._fetcher.download(
+                    url, sink, max_bytes=most, accept=lambda head: _wrong(head, source.kind), what=source.name
+                )
+            except ArtifactError as error:
+                raise InputError(error.what, next_step="Check the link, or give a file instead.") from error
+            return await self._checked(source, sink.getvalue(), limits, resize)
+
+        if resize and source.kind == "image":
+            return await load()
+        source = replace(source, _load=load)
+        return await self._glimpse(source, url, limits) if self.check_links else source
+
+    async def _glimpse(self, source: Source, url: str, limits: MediaLimits) -> Source:
+        """Check what the first bytes behind a link tell."""
+        try:
+            peek = await self._fetcher.peek(url)
+        except ArtifactError as error:
+            raise InputError(
+                f"The link for {source.kind} cannot be used: {error.what}", next_step="Check the link."
+            ) from error
+        found = _demand(peek.head[:HEAD_BYTES], source.kind, source.name)
+        measures = Probe()
+        if source.kind == "image":
+            measures = await anyio.to_thread.run_sync(probe, peek.head, "image")
+        broken = find_trouble(limits, found, peek.size, measures)
+        if broken:
+            raise refuse(source.name, broken)
+        return replace(source, mime=found.mime, bytes_size=peek.size, width=measures.width, height=measures.height)
+
+    async def _checked(self, base: Source, data: bytes, limits: MediaLimits, resize: bool) -> Source:
+        return await anyio.to_thread.run_sync(partial(_check, base, data, limits, resize=resize))
+
+    def _most(self, limits: MediaLimits, resize: bool) -> int:
+        """Bytes worth reading: what is going to be resized may be larger than the model takes."""
+        return self.max_bytes if resize or limits.max_bytes is None else max(limits.max_bytes, 0)
+
+
+def _check(base: Source, data: bytes, limits: MediaLimits, *, resize: bool) -> Source:
+    """The source with its content, checked and, where asked and needed, resized."""
+    found = _demand(data[:HEAD_BYTES], base.kind, base.name)
+    if found.kind == "image" and found.name != "heic" and open_picture(data) is None:
+        raise InputError(
+            f"{base.name} begins like {found.name.upper()} but cannot be decoded; it is damaged or too large"
+        )
+    measures = probe(data, found.kind)
+    broken = find_trouble(limits, found, len(data), measures)
+    if not limits.alpha and found.kind == "image" and see_through(data):
+        broken.append(Trouble("it is transparent and the model takes no transparency", True))
+    changed = False
+    if broken:
+        if not resize or not all(trouble.mendable for trouble in broken):
+            raise refuse(base.name, broken)
+        data, found, measures = bring_within(data, found, limits, base.name)
+        changed = True
+    return replace(
+        base,
+        mime=found.mime,
+        bytes_size=len(data),
+        width=measures.width,
+        height=measures.height,
+        duration=measures.duration,
+        data=data,
+        link=None if changed else base.link,
+        no_link="was resized here" if changed else base.no_link,
+        resized=changed,
+        _load=None,
+    )
+
+
+def _wrong(head: bytes, kind: Expects) -> str | None:
+    found = sniff(head)
+    if found is not None and found.kind == kind:
+        return None
+    if kind == "audio" and found is not None and found.name in ("mp4", "webm"):
+        return None  # the same containers carry sound alone
+    return f"it is {found.mime if found else 'of no known format'}, and {kind} is wanted"
+
+
+def _demand(head: bytes, kind: Expects, name: str) -> MediaType:
+    reason, found = _wrong(head, kind), sniff(head)
+    if reason is not None or found is None:
+        raise InputError(f"{name} cannot be used: {reason}", next_step="Give a file of the right kind.")
+    return found
+
+
+def _pack(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _unpack(ref: str, start: int, packed: bool) -> bytes | None:
+    """The content of a data URI from `start` on; None where it is not valid base64."""
+    body = urllib.parse.unquote_to_bytes(ref[start:])
+    if not packed:
+        return body
+    body = re.sub(rb"\s+", b"", body).translate(bytes.maketrans(b"-_", b"+/"))
+    try:
+        return base64.b64decode(body + b"=" * (-len(body) % 4), validate=True)
+    except binascii.Error:
+        return None
+
+
+def _path_of(ref: str) -> str:
+    """The path of a `file://` address."""
+    parts = urllib.parse.urlsplit(ref)
+    if parts.netloc not in ("", "localhost"):
+        raise InputError("A file:// address must name a file on this machine (file:///path)")
+    return urllib.request.url2pathname(parts.path)
+
+
+def _parse(ref: str) -> httpx.URL:
+    try:
+        url = httpx.URL(ref)
+    except httpx.InvalidURL as error:
+        raise InputError("The link is malformed", next_step="Give a whole http(s) address.") from error
+    if not url.host:
+        raise InputError("The link has no host", next_step="Give a whole http(s) address.")
+    if url.userinfo:
+        raise InputError("The link carries a user name or password", next_step="Give one without.")
+    return url
+
+
+def _read_own(path: Path, most: int) -> bytes | None:
+    try:
+        return read_regular(path, most)
+    except OSError:
+        return None
+
+
+def _too_large(name: str, size: int | None, most: int) -> InputError:
+    found = f"{size / MIB:.1f} MiB" if size is not None else "more"
+    return InputError(f"{name} is too large ({found}; the limit is {most / MIB:.1f} MiB)")

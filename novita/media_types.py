@@ -1,0 +1,207 @@
+"""What a file really is, told from its first bytes, never from its name or from what a server claims."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["image", "video", "audio", "text", "file"]
+
+HEAD_BYTES = 4096
+"""How many first bytes `sniff` wants to see."""
+
+
+@dataclass(frozen=True)
+class MediaType:
+    """A file format.
+
+    Args:
+        name: The name model limits use ("jpeg", "mp4").
+        suffix: With its dot.
+    """
+
+    name: str
+    mime: str
+    suffix: str
+    kind: Kind
+
+
+MEDIA_TYPES: dict[str, MediaType] = {
+    name: MediaType(name, mime, suffix, kind)
+    for name, mime, suffix, kind in (
+        ("png", "image/png", ".png", "image"),
+        ("jpeg", "image/jpeg", ".jpg", "image"),
+        ("webp", "image/webp", ".webp", "image"),
+        ("gif", "image/gif", ".gif", "image"),
+        ("bmp", "image/bmp", ".bmp", "image"),
+        ("tiff", "image/tiff", ".tiff", "image"),
+        ("heic", "image/heic", ".heic", "image"),
+        ("avif", "image/avif", ".avif", "image"),
+        ("mp4", "video/mp4", ".mp4", "video"),
+        ("mov", "video/quicktime", ".mov", "video"),
+        ("webm", "video/webm", ".webm", "video"),
+        ("mkv", "video/x-matroska", ".mkv", "video"),
+        ("avi", "video/x-msvideo", ".avi", "video"),
+        ("wav", "audio/wav", ".wav", "audio"),
+        ("mp3", "audio/mpeg", ".mp3", "audio"),
+        ("flac", "audio/flac", ".flac", "audio"),
+        ("ogg", "audio/ogg", ".ogg", "audio"),
+        ("opus", "audio/ogg", ".opus", "audio"),
+        ("m4a", "audio/mp4", ".m4a", "audio"),
+        ("aac", "audio/aac", ".aac", "audio"),
+        ("pcm", "audio/pcm", ".pcm", "audio"),  # has no magic bytes: only ever declared
+        ("pdf", "application/pdf", ".pdf", "file"),
+        ("zip", "application/zip", ".zip", "file"),
+        ("npy", "application/x-npy", ".npy", "file"),
+        ("svg", "image/svg+xml", ".svg", "text"),  # text to everyone here: no model takes drawings
+        ("html", "text/html", ".html", "text"),
+        ("xml", "application/xml", ".xml", "text"),
+        ("json", "application/json", ".json", "text"),
+        ("text", "text/plain", ".txt", "text"),
+    )
+}
+
+_NAMES = {
+    "jpg": "jpeg",
+    "tif": "tiff",
+    "heif": "heic",
+    "quicktime": "mov",
+    "x-wav": "wav",
+    "wave": "wav",
+    "mpeg": "mp3",
+    "l16": "pcm",
+    "txt": "text",
+    "plain": "text",
+    "svg+xml": "svg",
+}
+
+
+def media_type(name: str | None) -> MediaType | None:
+    """The type for a format name, suffix or mime type in any usual spelling ("jpg", ".JPG", "image/jpeg; q=1")."""
+    if not name:
+        return None
+    plain = name.split(";")[0].strip().casefold().lstrip(".")
+    if plain in ("audio/mp4", "audio/x-m4a"):
+        return MEDIA_TYPES["m4a"]
+    short = plain.rpartition("/")[2]
+    return MEDIA_TYPES.get(_NAMES.get(short, short))
+
+
+_STARTS = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+    (b"fLaC", "flac"),
+    (b"ID3", "mp3"),
+    (b"%PDF-", "pdf"),
+    (b"PK\x03\x04", "zip"),
+    (b"\x93NUMPY", "npy"),
+)
+
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "heic"),
+    **dict.fromkeys((b"avif", b"avis"), "avif"),
+    **dict.fromkeys((b"M4A ", b"M4B ", b"M4P "), "m4a"),
+    b"qt  ": "mov",
+}
+
+_HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
+
+
+def sniff(head: bytes) -> MediaType | None:
+    """The format whose magic bytes `head` (the first HEAD_BYTES of a file, or all of it) shows; None if unknown."""
+    name = _by_start(head) or _container(head) or _frame(head) or _written(head)
+    return MEDIA_TYPES[name] if name else None
+
+
+def _by_start(head: bytes) -> str | None:
+    for start, name in _STARTS:
+        if head.startswith(start):
+            return name
+    # "BM" alone is too common a beginning: the header size that follows must be one of the known ones.
+    if head.startswith(b"BM") and len(head) >= 18 and head[14] in (12, 40, 52, 56, 64, 108, 124) and head[15] == 0:
+        return "bmp"
+    return None
+
+
+def _container(head: bytes) -> str | None:
+    if head[:4] == b"RIFF":
+        return {b"WEBP": "webp", b"WAVE": "wav", b"AVI ": "avi"}.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        if brand == b"mif1" and b"avif" in head[16 : int.from_bytes(head[:4], "big")]:
+            return "avif"
+        return _BRANDS.get(brand, "mp4")
+    if head[4:8] in (b"moov", b"mdat", b"wide", b"free") and int.from_bytes(head[:4], "big") >= 8:
+        return "mov"  # QuickTime files from before there was an ftyp
+    if head[:4] == b"\x1aE\xdf\xa3":
+        return "webm" if b"webm" in head[:64] else "mkv"
+    if head[:4] == b"OggS":
+        return "opus" if b"OpusHead" in head[:64] else "ogg"
+    return None
+
+
+_MP3_RATES = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_MP3_RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+
+
+def _frame(head: bytes) -> str | None:
+    """MP3 and AAC without a container begin with a frame; a second one must follow where the first ends."""
+    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    if head[1] & 0xF6 == 0xF0:
+        length = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+        return "aac" if length >= 7 and _follows(head, length) else None
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    rate, sampling = head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or layer != 1 or rate in (0, 15) or sampling == 3:
+        return None
+    hertz = (44100, 48000, 32000)[sampling] >> {3: 0, 2: 1, 0: 2}[version]
+    samples, rates = (144, _MP3_RATES) if version == 3 else (72, _MP3_RATES_2)
+    return "mp3" if _follows(head, samples * rates[rate] * 1000 // hertz + (head[2] >> 1 & 1)) else None
+
+
+def _follows(head: bytes, at: int) -> bool:
+    return at + 1 >= len(head) or (head[at] == 0xFF and head[at + 1] & 0xE0 == 0xE0)
+
+
+def _written(head: bytes) -> str | None:
+    """HTML, XML, JSON or plain text; None for bytes that are no text."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "text"
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not start or any(byte < 9 or (13 < byte < 32 and byte != 27) for byte in head):
+        return None
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # A character cut by the end of the head is no fault.
+        if error.start < len(head) - 3:
+            return None
+    if start.startswith(b"<"):
+        if _HTML.search(start[:1024]):
+            return "html"
+        if re.search(rb"<svg[\s>]", start[:1024]):
+            return "svg"
+        if re.match(rb"<(\?xml|[A-Za-z_][\w.\-]*[\s>/])", start):
+            return "xml"
+    if re.match(rb"[{\[]\s*[\"{\[\]}\d]", start):
+        return "json"
+    return "text"
+
+
+def fits(expected: Kind, found: MediaType | None) -> bool:
+    """Whether a finished file of a task may be what was found. Containers serve sound and picture alike."""
+    if expected == "file":
+        return found is None or found.name not in ("html",)
+    if found is None:
+        return False
+    if expected == "text":
+        return found.kind == "text" and found.name != "html"
+    if expected == "video":  # some video models make GIF or WebP animations
+        return found.kind == "video" or found.name in ("gif", "webp")
+    if expected == "audio":
+        return found.kind == "audio" or found.name in ("mp4", "webm")
+    return found.kind == expected
