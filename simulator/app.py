@@ -27,7 +27,7 @@ from .world import Account, NotEnoughCredit, Received, World
 
 logger = logging.getLogger(__name__)
 
-MODULES = ("tasks", "images", "editing")
+MODULES = ("tasks", "images", "editing", "llm")
 SECRET_HEADERS = frozenset(["authorization", "x-api-key", "cookie"])
 CREDIT = {
     "media": ("media", "BILLING_BALANCE_NOT_ENOUGH"),
