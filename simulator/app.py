@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import control
-from .calls import Call, Handler, Json, Route, Upload, invalid_request
+from .calls import Call, Handler, Json, Route, Service, Upload, invalid_request
 from .facts import Invalid, Operation, check_body, check_query, operations
 from .faults import Fault
 from .trouble import disturb, envelope
@@ -27,7 +27,7 @@ from .world import Account, NotEnoughCredit, Received, World
 
 logger = logging.getLogger(__name__)
 
-MODULES = ("tasks", "images", "editing", "llm")
+MODULES = ("tasks", "images", "editing", "llm", "gpu")
 SECRET_HEADERS = frozenset(["authorization", "x-api-key", "cookie"])
 CREDIT = {
     "media": ("media", "BILLING_BALANCE_NOT_ENOUGH"),
@@ -174,6 +174,8 @@ class Simulator:
     def __init__(self, world: World) -> None:
         self.world = world
         handlers()  # a wrong table stops the start, not a request
+        for module in modules():
+            control.ROUTES.update(getattr(module, "CONTROLS", {}))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -184,6 +186,7 @@ class Simulator:
         replay = _Replay(body, receive)
         request = Request(scope, replay)
         path: str = scope["path"]
+        self.world.settle()
         if control.is_control(path):
             await (await control.respond(self.world, request, body))(scope, replay, send)
             return
@@ -196,7 +199,7 @@ class Simulator:
             if path.startswith("/_simulator/"):
                 response = await control.storage(self.world, request, body)
             elif found is None:
-                response = PlainTextResponse("404 page not found", 404)
+                response = await self._service(request, body)
             else:
                 response = await self._respond(request, body, *found)
             await response(scope, receive, send)
@@ -233,8 +236,22 @@ class Simulator:
             self.world.counters["received"][operation.id] += 1
         return received
 
+    async def _service(self, request: Request, raw: bytes) -> Response:
+        """What an area serves outside the documented operations: `SERVICES`, handlers by path prefix."""
+        for module in modules():
+            for prefix, service in cast("dict[str, Service]", getattr(module, "SERVICES", {})).items():
+                if request.scope["path"].startswith(prefix):
+                    return await service(self.world, request, raw)
+        return PlainTextResponse("404 page not found", 404)
+
     async def _respond(self, request: Request, raw: bytes, operation: Operation, path: dict[str, str]) -> Response:
         try:
+            if operation.path.startswith("/{"):
+                # A customer's own service behind Novita's: nothing about the request is documented, not even a key.
+                account = self.world.accounts.get(key_of(request) or "") or next(iter(self.world.accounts.values()))
+                return await handlers()[operation.id](
+                    Call(self.world, account, operation, {}, raw, dict(request.query_params), {}, path, request, "")
+                )
             account = account_of(self.world, operation, request)
             if operation.retired and self.world.settings.retired_answer_404:
                 raise Fault.named("media", "API_NOT_FOUND", "api not found")

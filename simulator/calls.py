@@ -76,9 +76,15 @@ class Route:
     match: Callable[[World, Request], dict[str, str] | None]
 
 
+Service = Callable[[World, Request, bytes], Awaitable[Response]]
+"""Answers below a path prefix outside the documented operations, with the request and its body."""
+
+
 def invalid_request(group: str, message: str) -> Fault:
     if group == "gpu":
         return Fault(400, "VALIDATOR_PARAM", message)
+    if group == "billing" and "cycleType" in message:
+        return Fault(400, "INVALID_BILL_CYCLE", message)
     return Fault(400, "INVALID_REQUEST_BODY", message)
 
 

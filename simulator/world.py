@@ -9,7 +9,7 @@ import math
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -148,6 +148,7 @@ class World:
 
         self.settings = settings or Settings()
         self.clock = Clock(self.settings.speed)
+        self.started = self.clock.now()
         self.accounts: dict[str, Account] = {}
         self.charges: list[Charge] = []
         self.requests: deque[Received] = deque(maxlen=1000)
@@ -156,6 +157,8 @@ class World:
         """Requests to the file host that carried a key."""
         self.webhooks: list[dict[str, Any]] = []
         """Every webhook delivery tried: url, task_id, status (None when nobody answered)."""
+        self.settlers: list[Callable[[], object]] = []
+        """Called before every request: who charges by time collects here."""
         self._areas: dict[type[Any], Any] = {}
         self._numbers = itertools.count(1)
         self.files: FileStore = FileStore(self)
@@ -194,6 +197,11 @@ class World:
         charge = Charge(operation, micro_usd, account, self.clock.now(), note, ref)
         self.charges.append(charge)
         return charge
+
+    def settle(self) -> None:
+        """Collect what has come up by the clock since the last time."""
+        for settler in self.settlers:
+            settler()
 
     def refund(self, charge: Charge) -> None:
         """Give the money of a charge back, once."""
