@@ -154,8 +154,14 @@ async def _form(operation: Operation, request: Request) -> tuple[Json, dict[str,
         for name, value in form.multi_items():
             kind = schema.get("properties", {}).get(name, {}).get("type")
             if isinstance(value, UploadFile):
-                files[name] = Upload(value.filename or "", value.content_type or "", await value.read())
-                fields[name] = value.filename or "file"
+                # A name that comes more than once: voices, voices.1, voices.2...
+                count = sum(known.partition(".")[0] == name for known in files)
+                upload = Upload(value.filename or "", value.content_type or "", await value.read())
+                files[f"{name}.{count}" if count else name] = upload
+                if kind == "array":
+                    fields.setdefault(name, []).append(upload.filename or "file")
+                else:
+                    fields[name] = upload.filename or "file"
             elif kind == "array":
                 fields.setdefault(name, []).append(value)
             elif kind in ("integer", "number", "boolean"):
