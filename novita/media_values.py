@@ -1,0 +1,321 @@
+"""One value at a time: from the common spelling to a model's own, or a reason why not.
+
+A `ValueError` from here says what the model would take; the caller puts the names to it.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from .catalog_entry import Argument, Form, Json, MediaModel, Sizes
+
+SHAPE = ("size", "aspect_ratio", "resolution")
+"""The arguments that together say how large a picture is."""
+
+_TWINS = {"jpg": "jpeg", "jpeg": "jpg"}
+_LONGEST_ECHO = 80
+
+
+def echo(value: object) -> str:
+    """A value as an error may show it: short, and never a file."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST_ECHO else text[: _LONGEST_ECHO - 1] + "…"
+
+
+def types_of(schema: Json) -> tuple[str, ...]:
+    """The JSON types a schema allows; empty means any."""
+    kind: str | list[str] = schema.get("type", [])
+    return (kind,) if isinstance(kind, str) else tuple(kind)
+
+
+def coerce(schema: Json, value: object) -> Any:
+    """`value` in the native type and the nearest legal spelling. What cannot be mended is returned as it is."""
+    allowed = schema.get("enum")
+    if allowed is not None:
+        return _nearest_spelling(cast("list[Any]", allowed), value)
+    if isinstance(value, bool):
+        return value
+    for kind in types_of(schema):
+        if isinstance(value, str):
+            text = value.strip()
+            if kind == "integer" and re.fullmatch(r"[+-]?\d+(\.0+)?", text):
+                return int(float(text)) if "." in text else int(text)
+            if kind == "number" and re.fullmatch(r"[+-]?\d+(\.\d+)?", text):
+                return float(text)
+            if kind == "boolean" and text.casefold() in ("true", "false"):
+                return text.casefold() == "true"
+        elif isinstance(value, int | float):
+            if kind == "integer" and float(value).is_integer():
+                return int(value)
+            if kind == "string":
+                return f"{value:g}" if isinstance(value, float) else str(value)
+    if "array" in types_of(schema) and isinstance(value, str | int | float):
+        return [coerce(schema.get("items", {}), value)]
+    return cast(Any, value)
+
+
+def _nearest_spelling(allowed: list[Any], value: object) -> Any:
+    for legal in allowed:
+        if legal == value and isinstance(legal, bool) == isinstance(value, bool):
+            return legal
+    if isinstance(value, bool):
+        return value
+    wanted = f"{value:g}" if isinstance(value, float) else str(value)
+    wanted = wanted.strip().casefold()
+    for spelling in (wanted, _TWINS.get(wanted, wanted)):
+        for legal in allowed:
+            if str(legal).casefold() == spelling:
+                return legal
+    return value
+
+
+def form_of(value: str) -> Form:
+    """In which form a file is written."""
+    if value.startswith("data:"):
+        return "data_uri"
+    return "url" if re.match(r"https?://", value, re.IGNORECASE) else "base64"
+
+
+# Languages -----------------------------------------------------------------------------------------------------
+
+_LANGUAGES = {
+    "af": "Afrikaans", "ar": "Arabic", "bg": "Bulgarian", "ca": "Catalan", "cs": "Czech", "da": "Danish",
+    "de": "German", "el": "Greek", "en": "English", "es": "Spanish", "fa": "Persian", "fi": "Finnish",
+    "fil": "Filipino", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian",
+    "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "ms": "Malay", "nl": "Dutch",
+    "nn": "Nynorsk", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian",
+    "sk": "Slovak", "sl": "Slovenian", "sv": "Swedish", "ta": "Tamil", "th": "Thai", "tr": "Turkish",
+    "uk": "Ukrainian", "vi": "Vietnamese", "yue": "Chinese,Yue", "zh": "Chinese",
+}  # fmt: skip
+
+
+def language(schema: Json, value: object) -> Any:
+    """A language by its English name or its ISO code, in whichever of the two the model uses."""
+    allowed = cast("list[Any]", schema.get("enum", []))
+    direct = coerce(schema, value)
+    if direct in allowed or not isinstance(value, str):
+        return direct
+    code = value.strip().casefold().replace("_", "-")
+    if name := _LANGUAGES.get(code):
+        return coerce(schema, name)
+    codes = {name.casefold(): short for short, name in _LANGUAGES.items()}
+    short = codes.get(code, code)
+    same = [legal for legal in allowed if str(legal).casefold().partition("-")[0] == short]
+    return same[0] if len(same) == 1 else value
+
+
+# Sizes ---------------------------------------------------------------------------------------------------------
+
+_SIZE = re.compile(r"\s*(\d{2,5})\s*[x*×]\s*(\d{2,5})\s*", re.IGNORECASE)
+_RATIO = re.compile(r"\s*(\d{1,4})\s*[:/]\s*(\d{1,4})\s*")
+_SAME_RATIO = 0.03
+"""How far two ratios may lie apart to count as one: makers call 1088x832 4:3 and 1728x960 16:9."""
+_SAME_TIER = 0.15
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The sizes a model takes, read from its `size` argument and its schema."""
+
+    default: tuple[int, int] | None
+    only: tuple[tuple[int, int], ...]
+    recommended: tuple[tuple[int, int], ...]
+    words: tuple[str, ...]
+    sides: tuple[int, int]
+    pixels: tuple[int, int]
+    max_ratio: float
+    multiple: int
+
+    @property
+    def step(self) -> int:
+        """The grid for sizes we compute: models work in blocks of 8 pixels even where they take any size."""
+        return self.multiple if self.multiple > 1 else 8
+
+    @classmethod
+    def of(cls, model: MediaModel) -> "Frame | None":
+        """The frame of a model with a `size` argument."""
+        argument = model.arguments.get("size")
+        if argument is None:
+            return None
+        sizes = argument.sizes or Sizes()
+        schemas = [model.field(path) or {} for path in argument.paths]
+        text = schemas[0] if argument.as_ == "size" else {}
+        sides = sizes.sides or (1, 100_000)
+        if argument.as_ == "width_height" and sizes.sides is None:
+            sides = (max(s.get("minimum", 1) for s in schemas), min(s.get("maximum", 100_000) for s in schemas))
+        constant = model.constants.get(argument.paths[0])
+        if argument.as_ == "width_height" and constant is not None:
+            constant = f"{constant}x{model.constants[argument.paths[1]]}"
+        return cls(
+            default=parse_size(sizes.default or constant or text.get("default")),
+            only=_sizes(sizes.only or text.get("enum", ())),
+            recommended=_sizes(text.get("x-recommended", ())),
+            words=sizes.words,
+            sides=sides,
+            pixels=sizes.pixels or (1, 1 << 40),
+            max_ratio=sizes.max_ratio or 1e9,
+            multiple=sizes.multiple,
+        )
+
+    def fit(self, size: object, ratio: object, tier: object) -> tuple[int, int] | str:
+        """The native size for what was asked, or a word of the model's own (`2K`).
+
+        Raises:
+            ValueError: There is no such size, with what there is.
+        """
+        if size is not None:
+            return self._exact(size, ratio, tier)
+        word = self._word(tier)
+        if ratio is None and word is not None:
+            return word
+        if tier is not None and word is None and self.words:
+            raise ValueError(f"resolution must be one of {', '.join(self.words)} (got {echo(tier)})")
+        shape = parse_ratio(ratio) if ratio is not None else None
+        if shape is None and self.default is None:
+            raise ValueError("needs an aspect_ratio, such as 16:9")
+        wide, high = shape or cast("tuple[int, int]", self.default)
+        return self._nearest(wide, high, tier)
+
+    def check(self, width: int, height: int) -> None:
+        """Raise ValueError unless the model takes this size."""
+        if self.only:
+            if (width, height) not in self.only:
+                raise ValueError(f"size must be one of {_list(self.only)} (got {width}x{height})")
+            return
+        if (width, height) in self.recommended:
+            return
+        low, high = self.sides
+        if not (low <= width <= high and low <= height <= high):
+            raise ValueError(f"each side must be {low} to {high} pixels (got {width}x{height})")
+        few, many = self.pixels
+        if not few <= width * height <= many:
+            raise ValueError(f"width x height must be {few} to {many} pixels in all (got {width}x{height})")
+        if width % self.multiple or height % self.multiple:
+            raise ValueError(f"each side must be a multiple of {self.multiple} (got {width}x{height})")
+        if max(width / height, height / width) > self.max_ratio:
+            raise ValueError(f"one side may be at most {self.max_ratio:g} times the other (got {width}x{height})")
+
+    def _exact(self, size: object, ratio: object, tier: object) -> tuple[int, int] | str:
+        word = self._word(size)
+        if word is not None and ratio is None and (tier is None or self._word(tier) == word):
+            return word
+        wanted = parse_size(size)
+        if wanted is None:
+            words = f", or one of {', '.join(self.words)}" if self.words else ""
+            raise ValueError(f"size must look like 1024x768{words} (got {echo(size)})")
+        if ratio is not None and not _alike(*wanted, *parse_ratio(ratio)):
+            raise ValueError(f"size {wanted[0]}x{wanted[1]} is not {ratio}: give size or aspect_ratio, not both")
+        if tier is not None and not _in_tier(wanted, _tier_pixels(tier)):
+            raise ValueError(f"size {wanted[0]}x{wanted[1]} is not {tier}: give size or resolution, not both")
+        self.check(*wanted)
+        return wanted
+
+    def _word(self, value: object) -> str | None:
+        return next((word for word in self.words if word.casefold() == str(value).strip().casefold()), None)
+
+    def _nearest(self, wide: int, high: int, tier: object) -> tuple[int, int]:
+        usual = self.default or (1024, 1024)
+        pixels = _tier_pixels(tier) if tier is not None else usual[0] * usual[1]
+        asked = f"{tier} at {wide}:{high}" if tier is not None else f"{wide}:{high}"
+        known = [s for s in self.only or self.recommended if _alike(*s, wide, high)]
+        if tier is not None:
+            known = [s for s in known if _in_tier(s, pixels)]
+        if known:
+            return min(known, key=lambda s: abs(math.log(s[0] * s[1] / pixels)))
+        if self.only:
+            raise ValueError(f"there is no size for {asked}; the sizes are {_list(self.only)}")
+        width, height = self._computed(wide / high, pixels)
+        if not _alike(width, height, wide, high) or (tier is not None and not _in_tier((width, height), pixels)):
+            low, top = self.sides
+            raise ValueError(f"{asked} does not fit: each side must be {low} to {top} pixels")
+        self.check(width, height)
+        return width, height
+
+    def _computed(self, ratio: float, pixels: int) -> tuple[int, int]:
+        """About that many pixels in that ratio, on the grid, inside the bounds."""
+        few, many = self.pixels
+        low, high = self.sides
+        step = self.step
+        pixels = min(max(pixels, few), many)
+        best: tuple[float, tuple[int, int]] | None = None
+        for width in range(math.ceil(low / step) * step, min(high, 16_384) + 1, step):
+            height = round(width / ratio / step) * step
+            if not (low <= height <= high and few <= width * height <= many):
+                continue
+            cost = abs(math.log(width * height / pixels)) + 8 * abs(math.log(width / height / ratio))
+            if best is None or cost < best[0]:
+                best = cost, (width, height)
+        return best[1] if best else (1, 1 << 20)
+
+
+def parse_size(text: object) -> tuple[int, int] | None:
+    """`1024x768`, `1024*768` or `1024×768`; None for anything else."""
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def parse_ratio(text: object) -> tuple[int, int]:
+    """`16:9`. Raises ValueError."""
+    match = _RATIO.fullmatch(text) if isinstance(text, str) else None
+    if match is None or not int(match[1]) or not int(match[2]):
+        raise ValueError(f"aspect_ratio must look like 16:9 (got {echo(text)})")
+    return int(match[1]), int(match[2])
+
+
+def fit_image(frame: Frame, image: tuple[int, int], how: str, ratio: object) -> tuple[int, int]:
+    """A legal size after the input picture: the same shape, or with `larger` a canvas of that ratio around it."""
+    width, height = image
+    if how == "larger":
+        wide, high = parse_ratio(ratio)
+        step = frame.step
+        grown = max(width, height * wide / high), max(height, width * high / wide)
+        size = math.ceil(grown[0] / step) * step, math.ceil(grown[1] / step) * step
+        frame.check(*size)
+        return size
+    low, high = frame.sides
+    scale = min(1.0, high / max(image))
+    scale = max(scale, low / min(image))
+    step = frame.step
+    size = max(low, round(width * scale / step) * step), max(low, round(height * scale / step) * step)
+    frame.check(*size)
+    return size
+
+
+def _sizes(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    return tuple(size for size in (parse_size(text) for text in texts) if size)
+
+
+def _list(sizes: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(f"{width}x{height}" for width, height in sizes)
+
+
+def _alike(width: int, height: int, wide: int, high: int) -> bool:
+    return abs(math.log(width * high / (height * wide))) <= _SAME_RATIO
+
+
+def _in_tier(size: tuple[int, int], pixels: int) -> bool:
+    return abs(size[0] * size[1] / pixels - 1) <= _SAME_TIER
+
+
+def _tier_pixels(tier: object) -> int:
+    """How many pixels `720p` (16:9) or `2K` (a square) stands for."""
+    text = str(tier).strip().casefold()
+    if match := re.fullmatch(r"(\d{3,4})p", text):
+        return int(match[1]) ** 2 * 16 // 9
+    if match := re.fullmatch(r"([1-8])k", text):
+        return (int(match[1]) * 1024) ** 2
+    raise ValueError(f"resolution must look like 720p or 2K (got {echo(tier)})")
+
+
+# Files ---------------------------------------------------------------------------------------------------------
+
+
+def targets(argument: Argument, form: Form) -> str | None:
+    """The path a single file goes to; None where the model does not take that form."""
+    if isinstance(argument.to, dict):
+        return argument.to.get(form)
+    if argument.send and form not in argument.send and not (form == "base64" and "asset_id" in argument.send):
+        return None
+    return argument.paths[0]
