@@ -225,6 +225,16 @@ class ArtifactStore:
 
         return await self._keep(artifact, target, fill)
 
+    def check_place(self, save_to: str) -> None:
+        """Refuse a `save_to` that cannot be used, before anything is paid for. Touches the disk: call it in a thread.
+
+        Raises:
+            InputError: It leads out of the allowed folders, or nothing is saved here.
+        """
+        if self.folder is None:
+            raise _no_saving()
+        self.allowed.place(save_to)
+
     async def _target(self, artifact: Artifact, name: NameHint, save_to: str | None) -> "_Target":
         if self.folder is None:
             if save_to is not None:

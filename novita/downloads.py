@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import anyio
 import anyio.to_thread
@@ -27,7 +27,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _EXPIRED = frozenset({401, 403, 404, 410})
 _TIMEOUT = httpx.Timeout(connect=10, read=30, write=10, pool=60)
-_CHUNK = 256 * 1024
 
 
 class ExpiredLinkError(ArtifactError):
@@ -75,7 +74,7 @@ class _State:
     deadline: float
     size: int = 0
     head: bytes = b""
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    digest: Any = field(default_factory=hashlib.sha256)
     validator: str | None = None
     total: int | None = None
     declared: MediaType | None = None
@@ -208,7 +207,8 @@ class Downloader:
             if total is not None and total > state.max_bytes:
                 raise _too_large(what, total, state.max_bytes)
             looked = state.size >= HEAD_BYTES
-            async for chunk in response.aiter_bytes(_CHUNK):
+            # As it comes: gathering chunks of a set size would lose what was gathered when the line is cut.
+            async for chunk in response.aiter_bytes():
                 if state.size + len(chunk) > state.max_bytes:
                     raise _too_large(what, None, state.max_bytes)
                 await anyio.to_thread.run_sync(partial(state.write, chunk))

@@ -25,40 +25,39 @@ class MediaType:
     kind: Kind
 
 
-MEDIA_TYPES: dict[str, MediaType] = {
-    name: MediaType(name, mime, suffix, kind)
-    for name, mime, suffix, kind in (
-        ("png", "image/png", ".png", "image"),
-        ("jpeg", "image/jpeg", ".jpg", "image"),
-        ("webp", "image/webp", ".webp", "image"),
-        ("gif", "image/gif", ".gif", "image"),
-        ("bmp", "image/bmp", ".bmp", "image"),
-        ("tiff", "image/tiff", ".tiff", "image"),
-        ("heic", "image/heic", ".heic", "image"),
-        ("avif", "image/avif", ".avif", "image"),
-        ("mp4", "video/mp4", ".mp4", "video"),
-        ("mov", "video/quicktime", ".mov", "video"),
-        ("webm", "video/webm", ".webm", "video"),
-        ("mkv", "video/x-matroska", ".mkv", "video"),
-        ("avi", "video/x-msvideo", ".avi", "video"),
-        ("wav", "audio/wav", ".wav", "audio"),
-        ("mp3", "audio/mpeg", ".mp3", "audio"),
-        ("flac", "audio/flac", ".flac", "audio"),
-        ("ogg", "audio/ogg", ".ogg", "audio"),
-        ("opus", "audio/ogg", ".opus", "audio"),
-        ("m4a", "audio/mp4", ".m4a", "audio"),
-        ("aac", "audio/aac", ".aac", "audio"),
-        ("pcm", "audio/pcm", ".pcm", "audio"),  # has no magic bytes: only ever declared
-        ("pdf", "application/pdf", ".pdf", "file"),
-        ("zip", "application/zip", ".zip", "file"),
-        ("npy", "application/x-npy", ".npy", "file"),
-        ("svg", "image/svg+xml", ".svg", "text"),  # text to everyone here: no model takes drawings
-        ("html", "text/html", ".html", "text"),
-        ("xml", "application/xml", ".xml", "text"),
-        ("json", "application/json", ".json", "text"),
-        ("text", "text/plain", ".txt", "text"),
-    )
-}
+_ROWS: tuple[tuple[str, str, str, Kind], ...] = (
+    ("png", "image/png", ".png", "image"),
+    ("jpeg", "image/jpeg", ".jpg", "image"),
+    ("webp", "image/webp", ".webp", "image"),
+    ("gif", "image/gif", ".gif", "image"),
+    ("bmp", "image/bmp", ".bmp", "image"),
+    ("tiff", "image/tiff", ".tiff", "image"),
+    ("heic", "image/heic", ".heic", "image"),
+    ("avif", "image/avif", ".avif", "image"),
+    ("mp4", "video/mp4", ".mp4", "video"),
+    ("mov", "video/quicktime", ".mov", "video"),
+    ("webm", "video/webm", ".webm", "video"),
+    ("mkv", "video/x-matroska", ".mkv", "video"),
+    ("avi", "video/x-msvideo", ".avi", "video"),
+    ("wav", "audio/wav", ".wav", "audio"),
+    ("mp3", "audio/mpeg", ".mp3", "audio"),
+    ("flac", "audio/flac", ".flac", "audio"),
+    ("ogg", "audio/ogg", ".ogg", "audio"),
+    ("opus", "audio/ogg", ".opus", "audio"),
+    ("m4a", "audio/mp4", ".m4a", "audio"),
+    ("aac", "audio/aac", ".aac", "audio"),
+    ("pcm", "audio/pcm", ".pcm", "audio"),  # has no magic bytes: only ever declared
+    ("pdf", "application/pdf", ".pdf", "file"),
+    ("zip", "application/zip", ".zip", "file"),
+    ("npy", "application/x-npy", ".npy", "file"),
+    ("svg", "image/svg+xml", ".svg", "text"),  # text to everyone here: no model takes drawings
+    ("html", "text/html", ".html", "text"),
+    ("xml", "application/xml", ".xml", "text"),
+    ("json", "application/json", ".json", "text"),
+    ("text", "text/plain", ".txt", "text"),
+)
+
+MEDIA_TYPES: dict[str, MediaType] = {row[0]: MediaType(*row) for row in _ROWS}
 
 _NAMES = {
     "jpg": "jpeg",

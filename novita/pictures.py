@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from .media_types import Kind
 
@@ -106,7 +106,7 @@ def _small(picture: "Image", longest: int, max_bytes: int) -> Thumb:
     from PIL import Image
 
     # JPEG is what every host shows; only what is really see-through needs WebP.
-    clear = picture.mode == "RGBA" and picture.getextrema()[3] != (255, 255)
+    clear = picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255)
     kind, mime = ("WEBP", "image/webp") if clear else ("JPEG", "image/jpeg")
     if not clear:
         picture = picture.convert("RGB")
@@ -142,18 +142,19 @@ def poster(path: Path, *, longest: int = LONGEST_SIDE, max_bytes: int = 90_000) 
     """A frame of a video that shows something, where PyAV is installed and can read it."""
     try:
         import av
+        from av.error import FFmpegError
     except ImportError:
         return None
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), "r") as container:
             shown: Image | None = None
             for number, frame in enumerate(container.decode(video=0)):
-                shown = frame.to_image()
+                shown = cast("Image", cast(Any, frame).to_image())
                 # Many clips begin black: look a second or two further for a frame with something on it.
                 if number >= 48 or _busy(shown):
                     break
             return _small(shown, longest, max_bytes) if shown is not None else None
-    except (av.error.FFmpegError, IndexError, *_UNREADABLE):
+    except (FFmpegError, IndexError, *_UNREADABLE):
         return None
 
 
@@ -191,14 +192,15 @@ def _probe_wave(source: bytes | Path) -> Probe | None:
 def _probe_av(source: bytes | Path) -> Probe:
     try:
         import av
+        from av.error import FFmpegError
     except ImportError:
         return Probe()
     try:
-        with av.open(BytesIO(source) if isinstance(source, bytes) else str(source)) as container:
+        with av.open(BytesIO(source) if isinstance(source, bytes) else str(source), "r") as container:
             seconds = round(container.duration / av.time_base, 3) if container.duration else None
             picture = container.streams.video[0] if container.streams.video else None
             if picture is None or not picture.width:
                 return Probe(duration=seconds)
             return Probe(picture.width, picture.height, seconds)
-    except (av.error.FFmpegError, *_UNREADABLE):
+    except (FFmpegError, *_UNREADABLE):
         return Probe()
