@@ -1,5 +1,8 @@
 """The HTTP face: finds the documented operation, checks key and request, lets its handler answer.
 
+An area module lists `HANDLERS` (operationId -> Handler). It may also list `ROUTES` (see calls.Route), `DECODERS`
+(content type -> bytes to body; ValueError for bytes that are none) and `ENVELOPES` (operationId -> Fault to Response).
+
 Order of a request: trouble, key, retirement, body and query against the facts, handler. Errors come out in the
 envelope of the operation's group. Everything about /_simulator is in control.py.
 """
@@ -24,10 +27,10 @@ from .facts import Invalid, Operation, check_body, check_query, operations
 from .faults import Fault
 from .trouble import disturb, envelope
 from .world import Account, NotEnoughCredit, Received, World
-
+MODULES = ("tasks", "images", "editing", "llm", "gpu", "video", "audio")
 logger = logging.getLogger(__name__)
 
-MODULES = ("tasks", "images", "editing", "llm", "gpu")
+MODULES = ("tasks", "images", "editing", "account", "video", "audio", "llm", "gpu")
 SECRET_HEADERS = frozenset(["authorization", "x-api-key", "cookie"])
 CREDIT = {
     "media": ("media", "BILLING_BALANCE_NOT_ENOUGH"),
@@ -136,10 +139,13 @@ async def read_body(operation: Operation, request: Request, raw: bytes) -> tuple
     if kind == "multipart/form-data":
         return *await _form(operation, request), kind
     if operation.request and kind in operation.request and not kind.endswith("json"):
-        decoder = getattr(importlib.import_module(f".{operation.area}", __package__), "DECODERS", {}).get(kind)
-        if decoder is None:
-            raise Invalid(f"Content-Type {kind} cannot be read here")
-        return decoder(raw), {}, kind
+        for module in modules():
+            if decode := getattr(module, "DECODERS", {}).get(kind):
+                try:
+                    return decode(raw), {}, kind
+                except ValueError as error:
+                    raise Invalid(str(error)) from None
+        raise Invalid(f"Content-Type {kind} cannot be read here")
     try:
         return json.loads(raw), {}, "application/json" if kind == "text/plain" else kind
     except ValueError as error:
