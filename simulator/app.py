@@ -27,7 +27,7 @@ from .facts import Invalid, Operation, check_body, check_query, operations
 from .faults import Fault
 from .trouble import disturb, envelope
 from .world import Account, NotEnoughCredit, Received, World
-MODULES = ("tasks", "images", "editing", "llm", "gpu", "video", "audio")
+
 logger = logging.getLogger(__name__)
 
 MODULES = ("tasks", "images", "editing", "account", "video", "audio", "llm", "gpu")
