@@ -34,18 +34,20 @@ class Artifact(BaseModel):
     task_id: str = Field(description="Task it belongs to; empty for what a synchronous call made.")
     index: int = Field(ge=0, description="Place in the task's results, from 0; `task:<task_id>/<index>` names it.")
     kind: Literal["image", "video", "audio", "text", "file"] = Field(description="What it is.")
-    url: str | None = Field(None, description="Download link; it expires.")
-    expires_at: datetime | None = Field(None, description="When the link expires (UTC).")
-    path: str | None = Field(None, description="Where it was saved on this machine.")
-    mime: str | None = Field(None, description="Mime type, told from its content once it is here.")
-    bytes: int | None = Field(None, description="Size in bytes.")
-    sha256: str | None = Field(None, description="SHA-256 of the content, hex.")
-    width: int | None = Field(None, description="Pixels.")
-    height: int | None = Field(None, description="Pixels.")
-    duration_seconds: float | None = Field(None, description="Length in seconds, of video and audio.")
-    seed: int | None = Field(None, description="Seed that made it; give it again for the same result.")
-    nsfw: float | None = Field(None, description="Likelihood of adult content in percent, where it was checked.")
-    note: str | None = Field(None, description="What else there is to know, such as why it was not saved.")
+    url: str | None = Field(default=None, description="Download link; it expires.")
+    expires_at: datetime | None = Field(default=None, description="When the link expires (UTC).")
+    path: str | None = Field(default=None, description="Where it was saved on this machine.")
+    mime: str | None = Field(default=None, description="Mime type, told from its content once it is here.")
+    bytes: int | None = Field(default=None, description="Size in bytes.")
+    sha256: str | None = Field(default=None, description="SHA-256 of the content, hex.")
+    width: int | None = Field(default=None, description="Pixels.")
+    height: int | None = Field(default=None, description="Pixels.")
+    duration_seconds: float | None = Field(default=None, description="Length in seconds, of video and audio.")
+    seed: int | None = Field(default=None, description="Seed that made it; give it again for the same result.")
+    nsfw: float | None = Field(
+        default=None, description="Likelihood of adult content in percent, where it was checked."
+    )
+    note: str | None = Field(default=None, description="What else there is to know, such as why it was not saved.")
 
     @property
     def name(self) -> str:

@@ -151,22 +151,18 @@ class NovitaClient:
         host: str = API_HOST,
         as_json: bool = True,
         read_timeout: float | None = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
     ) -> Answer:
         """A call that costs money or changes something: never sent again once it may have arrived.
 
+        With `files` (field -> name, content, mime) the body goes as multipart form fields.
         It is repeated only after a failed connect (nothing was sent) or a 429 (the limiter turned it away).
 
         Raises:
             NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
         """
         last: NovitaError | None = None
-        extra: dict[str, Any] = {"headers": dict(headers)} if headers else {}
-        if content is not None:
-            extra["content"] = content
-        elif body is not None:
-            extra["json"] = body
+        extra: dict[str, Any] = {"data": body, "files": files} if files else {"json": body}
         if read_timeout is not None:
             extra["timeout"] = httpx.Timeout(connect=10, read=read_timeout, write=60, pool=60)
         for attempt in range(4):
@@ -184,13 +180,13 @@ class NovitaClient:
             except httpx.TransportError as error:
                 lost = _no_answer(error, doing)
                 lost.billed = "maybe"
-                lost.next_step = _LOOK_FIRST
+                lost.next_step = LOOK_FIRST
                 raise lost from error
             except _GarbledError as error:
                 raise NovitaConnectionError(
                     f"Novita accepted the request but its answer could not be read ({error}) while {doing}",
                     billed="maybe",
-                    next_step=_LOOK_FIRST,
+                    next_step=LOOK_FIRST,
                 ) from error
         assert last is not None
         raise last
@@ -210,7 +206,7 @@ class NovitaClient:
         except httpx.TransportError as error:
             lost = _no_answer(error, doing)
             lost.billed = "maybe"
-            lost.next_step = _LOOK_FIRST
+            lost.next_step = LOOK_FIRST
             raise lost from error
         try:
             if response.status_code >= 400:
@@ -222,7 +218,7 @@ class NovitaClient:
     def _request(self, method: str, path: str, host: str, **extra: Any) -> httpx.Request:
         if not self.api_key:
             raise MissingKeyError
-        headers = {"Authorization": f"Bearer {self.api_key}", **extra.pop("headers", {})}
+        headers = {"Authorization": f"Bearer {self.api_key}"}
         return self.http.build_request(method, self.url(path, host=host), headers=headers, **extra)
 
     async def _once(
@@ -297,7 +293,7 @@ class _GarbledError(Exception):
     """A 2xx answer that is not what it should be."""
 
 
-_LOOK_FIRST = "Look at list_tasks and the balance before asking again; this server does not repeat paid calls."
+LOOK_FIRST = "Look at list_tasks and the balance before asking again; this server does not repeat paid calls."
 
 
 def _no_answer(error: httpx.TransportError, doing: str) -> NovitaConnectionError:

@@ -21,8 +21,8 @@ from . import media
 from .artifacts import Artifact, ArtifactStore, NameHint
 from .client import NovitaClient
 from .clock import Clock, SystemClock
-from .errors import ArtifactError, NovitaError, TaskFailedError
-from .journal import Caps, Job, JobState, Journal
+from .errors import ArtifactError, InputError, NovitaError, TaskFailedError
+from .journal import OPEN_STATES, Caps, Job, JobState, Journal
 from .mapping import Plan
 from .media import Accepted, Outcome, Output
 from .waiting import HEARTBEAT, OnProgress, Pace, Phase, Progress, wait_until_done
@@ -55,7 +55,7 @@ class Jobs:
     store: ArtifactStore
     background: anyio.abc.TaskGroup
     clock: Clock = field(default_factory=SystemClock)
-    caps: Caps = Caps()
+    caps: Caps = field(default_factory=Caps)
 
     def __post_init__(self) -> None:
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
@@ -104,9 +104,7 @@ class Jobs:
 
         return await self._in_background(paid, on_progress)
 
-    async def _in_background(
-        self, work: Callable[[], Awaitable[T]], on_progress: OnProgress | None
-    ) -> T:
+    async def _in_background(self, work: Callable[[], Awaitable[T]], on_progress: OnProgress | None) -> T:
         """Run `work` so that it survives the caller; the caller waits, with signs of life."""
         done = anyio.Event()
         value: list[T] = []
@@ -150,7 +148,7 @@ class Jobs:
         save_to: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Job:
-        """Submit a planned media request. Ends when its task id is known or, for a model that answers at once, its files."""
+        """Submit a planned media request; ends when its task id is known, or its files where they come at once."""
 
         async def note(job: Job, answer: Accepted | Outcome) -> Job:
             if isinstance(answer, Accepted):
@@ -218,6 +216,25 @@ class Jobs:
                 facts["took"] = round(self.clock.wall() - begun, 2)
             return await self._fetch(await self._keep_outcome(job, real_id, seen.value, **facts))
 
+    async def artifact(self, client: NovitaClient, task_id: str, index: int) -> Artifact:
+        """One finished file of an earlier task, with a live link where it has one; looks once, never waits.
+
+        Raises:
+            InputError: The task is not finished, failed, or has no such file. NotFoundError: nobody knows the task.
+        """
+        job = await self.journal.find(client.owner, task_id)
+        if job is None or not any(a.path or a.alive(self.clock.wall()) for a in job.artifacts):
+            job = (await self.bring_media(client, task_id, budget=0)).job
+        if job.state is not JobState.SUCCEEDED:
+            raise InputError(
+                f"Task {task_id} has no files: it is {job.state}",
+                next_step="Wait for it with get_task first." if job.state in OPEN_STATES else "",
+            )
+        for artifact in job.artifacts:
+            if artifact.index == index:
+                return artifact
+        raise InputError(f"Task {task_id} has {len(job.artifacts)} files, counted from 0; there is no {index}")
+
     async def _adopt(self, owner: str, task_id: str) -> Job:
         """A row for a task that was started elsewhere; it costs nothing here."""
         job = await self.journal.begin(
@@ -255,9 +272,7 @@ class Jobs:
             elif output.url is None:
                 artifact = await self._save_inline(job, artifact, output)
             artifacts.append(artifact)
-        return await self.journal.finish(
-            job.key, JobState.SUCCEEDED, task_id=task_id, artifacts=artifacts, **facts
-        )
+        return await self.journal.finish(job.key, JobState.SUCCEEDED, task_id=task_id, artifacts=artifacts, **facts)
 
     async def _save_inline(self, job: Job, artifact: Artifact, output: Output) -> Artifact:
         if output.text is not None:
@@ -325,5 +340,3 @@ def refuse_failed(job: Job) -> None:
         )
     if job.state is JobState.REFUSED:
         raise TaskFailedError(f"Novita refused this request: {job.reason}", billed="no")
-
-

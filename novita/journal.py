@@ -195,7 +195,8 @@ class Journal:
             spent = Decimal(row[0]) / MICRO
             if spent + counted > cap:
                 raise SpendRefusedError(
-                    f"The spending cap of ${cap} would be passed: ${spent:f} is estimated for {name} and this call adds ${counted:f}",
+                    f"The spending cap of ${cap} would be passed: ${spent:f} is estimated for {name} "
+                    f"and this call adds ${counted:f}",
                     next_step="Ask the user to raise NOVITA_MCP_SPEND_LIMIT_USD, or wait until tomorrow.",
                 )
 
@@ -236,7 +237,8 @@ class Journal:
         """The job with this task id, or whose key begins so (a row that never learnt its task id)."""
 
         def read(db: sqlite3.Connection) -> Job | None:
-            found = self._many(db, "owner = ? AND (task_id = ? OR substr(key, 1, 12) = ?)", (owner, task_id, task_id[:12]), 1)
+            where = "owner = ? AND (task_id = ? OR substr(key, 1, 12) = ?)"
+            found = self._many(db, where, (owner, task_id, task_id[:12]), 1)
             return found[0] if found else None
 
         return await self._do(read)
@@ -348,7 +350,8 @@ class Journal:
                     where = self.path or "memory"
                     raise JournalError(
                         f"The journal ({where}) cannot be used: {error}",
-                        next_step="Check that the folder is writable and the disk not full, or set NOVITA_MCP_JOURNAL=off.",
+                        next_step="Check that its folder is writable and the disk not full, or set "
+                        "NOVITA_MCP_JOURNAL=off.",
                     ) from error
 
         # Not abandoned on cancel: a row half noted is worse than a millisecond's wait.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from .catalog import MediaModel
-from .client import Answer, NovitaClient, dig
+from .client import LOOK_FIRST, Answer, NovitaClient, dig
 from .errors import NovitaAPIError, NovitaConnectionError
 from .mapping import Plan
 from .waiting import Look, Phase
@@ -35,7 +35,7 @@ class Output:
     text: str | None = None
     ttl: int | None = None
     suffix: str | None = None
-    nsfw: bool | None = None
+    nsfw: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,30 @@ async def submit(client: NovitaClient, plan: Plan) -> Accepted | Outcome:
     Raises:
         NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
     """
+    body, files = _multipart(plan) if plan.files else (plan.body, None)
     answer = await client.spend(
         plan.method,
         plan.path,
-        body=plan.body,
+        body=body,
+        files=files,
         doing=f"submitting to {plan.model.id}",
         as_json=False,
         read_timeout=SYNC_PATIENCE if plan.model.mode == "sync" else 60,
     )
     return read_answer(plan.model, answer)
+
+
+def _multipart(plan: Plan) -> tuple[dict[str, Any], dict[str, tuple[str, bytes, str]]]:
+    """A planned body as form fields and file parts; in the plan the files are data URIs."""
+    body, files = dict(plan.body), dict[str, tuple[str, bytes, str]]()
+    for name in plan.files:
+        value = body.pop(name, None)
+        if value is None:
+            continue
+        head, _, payload = str(value).partition(",")
+        mime = head.removeprefix("data:").partition(";")[0] or "application/octet-stream"
+        files[name] = (f"{name}.{mime.rpartition('/')[2]}", base64.b64decode(payload), mime)
+    return body, files
 
 
 def read_answer(model: MediaModel, answer: Answer) -> Accepted | Outcome:
@@ -79,7 +94,7 @@ def read_answer(model: MediaModel, answer: Answer) -> Accepted | Outcome:
             raise NovitaConnectionError(
                 f"Novita accepted the request to {model.id} but its answer could not be read",
                 billed="maybe",
-                next_step="Look at list_tasks and the balance before asking again; this server does not repeat paid calls.",
+                next_step=LOOK_FIRST,
             )
         kind: Kind = "audio" if model.makes in ("audio", "voice") else cast(Kind, model.makes)
         return Outcome((Output(kind, data=answer.body),))
@@ -90,7 +105,7 @@ def read_answer(model: MediaModel, answer: Answer) -> Accepted | Outcome:
             raise NovitaConnectionError(
                 f"Novita accepted the request to {model.id} but named no task",
                 billed="maybe",
-                next_step="Look at the balance before asking again; this server does not repeat paid calls.",
+                next_step=LOOK_FIRST,
             )
         return Accepted(task_id)
     return read_outcome(model, data)
@@ -285,12 +300,12 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _nsfw(value: Any) -> bool | None:
+def _nsfw(value: Any) -> float | None:
+    """Likelihood in percent, where the check was asked for and worked."""
     if not isinstance(value, dict):
         return None
     verdict = cast(dict[str, Any], value)
-    confidence = _number(verdict.get("confidence"))
-    return confidence >= 50 if verdict.get("valid") and confidence is not None else None
+    return _number(verdict.get("confidence")) if verdict.get("valid") else None
 
 
 def _text(value: Any) -> str | None:

@@ -21,7 +21,7 @@ from mcp_types import Tool as ListedTool
 from ..tools.names import TOOLSET_NAMES
 from .handles import request_keys
 from .mcp_tasks import NovitaTasks
-from .settings import Settings, SettingError, parts
+from .settings import SettingError, Settings, parts
 
 if TYPE_CHECKING:
     from ..tools.context import App
@@ -175,9 +175,7 @@ def choose_tools(settings: Settings) -> "list[ToolSpec]":
             raise SettingError(f"no tool is called {name!r}; `novita-mcp tools list --toolsets all` shows all")
     chosen = {spec.name for toolset in TOOLSETS if toolset.name in on for spec in toolset.tools} | set(singles)
     return [
-        spec
-        for name, spec in every.items()
-        if name in chosen and (spec.effect.read_only or not settings.read_only)
+        spec for name, spec in every.items() if name in chosen and (spec.effect.read_only or not settings.read_only)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Sealed handles: an MCP task id that carries its own meaning, so that any copy of the server, now or later, answers it."""
+"""Sealed handles: an MCP task id that carries its own meaning, so that any copy of the server can answer for it."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mcp.server.request_state import AESGCMRequestStateCodec, InvalidRequestState
 
-from .settings import Settings, SettingError, parts
+from .settings import SettingError, Settings, parts
 
 
 class BadHandleError(Exception):
@@ -26,7 +26,7 @@ class Handle:
 
 
 def request_keys(settings: Settings) -> list[bytes]:
-    """Keys that seal handles: the configured ones, else one derived from the API key, so that handles outlive the process.
+    """Keys that seal handles: the configured ones, else one made from the API key, so that handles outlive the process.
 
     Raises:
         SettingError: A configured key is too short to be a secret.

@@ -17,7 +17,7 @@ class SettingError(Exception):
     """A setting has a value that cannot be used; the message names it."""
 
 
-def _setting(env: str, help: str, default: Any = None, *, flag: str | None = None, secret: bool = False) -> Any:  # noqa: A002
+def _setting(env: str, help: str, default: Any = None, *, flag: str | None = None, secret: bool = False) -> Any:
     return field(default=default, metadata={"env": env, "help": help, "flag": flag, "secret": secret})
 
 
@@ -28,33 +28,67 @@ class Settings:
     api_key: str | None = _setting(
         "NOVITA_API_KEY", "Key from novita.ai. stdio only: over HTTP each caller sends its own.", secret=True
     )
-    base_url: str = _setting("NOVITA_BASE_URL", "Moves every Novita host, e.g. to the simulator.", API_HOST, flag="--base-url")
-    toolsets: str = _setting("NOVITA_MCP_TOOLSETS", "`default`, `all`, or names with commas.", "default", flag="--toolsets")
+    base_url: str = _setting(
+        "NOVITA_BASE_URL", "Moves every Novita host, e.g. to the simulator.", API_HOST, flag="--base-url"
+    )
+    toolsets: str = _setting(
+        "NOVITA_MCP_TOOLSETS", "`default`, `all`, or names with commas.", "default", flag="--toolsets"
+    )
     tools: str = _setting("NOVITA_MCP_TOOLS", "Single tools to add, with commas.", "", flag="--tools")
-    read_only: bool = _setting("NOVITA_MCP_READ_ONLY", "Only tools that change nothing and cost nothing.", False, flag="--read-only")
-    output_dir: Path | None = _setting("NOVITA_MCP_OUTPUT_DIR", "Where finished files go; default `novita` in Downloads.", flag="--output-dir")
-    allowed_dirs: str = _setting("NOVITA_MCP_ALLOWED_DIRS", f"More folders to read from and save to, separated by `{os.pathsep}`.", "", flag="--allowed-dirs")
+    read_only: bool = _setting(
+        "NOVITA_MCP_READ_ONLY", "Only tools that change nothing and cost nothing.", False, flag="--read-only"
+    )
+    output_dir: Path | None = _setting(
+        "NOVITA_MCP_OUTPUT_DIR", "Where finished files go; default `novita` in Downloads.", flag="--output-dir"
+    )
+    allowed_dirs: str = _setting(
+        "NOVITA_MCP_ALLOWED_DIRS",
+        f"More folders to read from and save to, separated by `{os.pathsep}`.",
+        "",
+        flag="--allowed-dirs",
+    )
     max_file_mb: int = _setting("NOVITA_MCP_MAX_FILE_MB", "Largest file fetched, in MiB.", 2048)
-    journal: str = _setting("NOVITA_MCP_JOURNAL", "File of the journal, or `off` (kept in memory only).", "", flag="--journal")
-    wait_seconds: float = _setting("NOVITA_MCP_WAIT_SECONDS", "How long a slow tool waits when the call does not say.", 45.0)
-    spend_limit_usd: Decimal | None = _setting("NOVITA_MCP_SPEND_LIMIT_USD", "Refuse what would pass this, per run and per day (UTC), by estimates.")
+    journal: str = _setting(
+        "NOVITA_MCP_JOURNAL", "File of the journal, or `off` (kept in memory only).", "", flag="--journal"
+    )
+    wait_seconds: float = _setting(
+        "NOVITA_MCP_WAIT_SECONDS", "How long a slow tool waits when the call does not say.", 45.0
+    )
+    spend_limit_usd: Decimal | None = _setting(
+        "NOVITA_MCP_SPEND_LIMIT_USD", "Refuse what would pass this, per run and per day (UTC), by estimates."
+    )
     call_limit_usd: Decimal | None = _setting("NOVITA_MCP_CALL_LIMIT_USD", "Refuse a single call estimated above this.")
-    unknown_price_usd: Decimal = _setting("NOVITA_MCP_UNKNOWN_PRICE_USD", "What a call without a known price counts as under the limits.", Decimal("0.10"))
-    confirm_above_usd: Decimal = _setting("NOVITA_MCP_CONFIRM_ABOVE_USD", "Calls estimated above this ask first.", Decimal("1.00"))
+    unknown_price_usd: Decimal = _setting(
+        "NOVITA_MCP_UNKNOWN_PRICE_USD", "What a call without a known price counts as under the limits.", Decimal("0.10")
+    )
+    confirm_above_usd: Decimal = _setting(
+        "NOVITA_MCP_CONFIRM_ABOVE_USD", "Calls estimated above this ask first.", Decimal("1.00")
+    )
     thumbnails: bool = _setting("NOVITA_MCP_THUMBNAILS", "Show finished pictures small beside the text.", True)
-    handle_keys: str = _setting("NOVITA_MCP_HANDLE_KEYS", "Secrets (32+ characters, commas) that seal task handles; the first seals, all open. Needed for several HTTP copies.", "", secret=True)
+    handle_keys: str = _setting(
+        "NOVITA_MCP_HANDLE_KEYS",
+        "Secrets (32+ characters, commas) that seal task handles: the first seals, all open. For several HTTP copies.",
+        "",
+        secret=True,
+    )
     host: str = _setting("NOVITA_MCP_HOST", "HTTP: address to listen on.", "127.0.0.1", flag="--host")
     port: int = _setting("NOVITA_MCP_PORT", "HTTP: port.", 8000, flag="--port")
-    allowed_hosts: str = _setting("NOVITA_MCP_ALLOWED_HOSTS", "HTTP: Host headers to accept besides localhost, with commas.", "", flag="--allowed-hosts")
-    allowed_origins: str = _setting("NOVITA_MCP_ALLOWED_ORIGINS", "HTTP: browser origins to accept, with commas.", "", flag="--allowed-origins")
+    allowed_hosts: str = _setting(
+        "NOVITA_MCP_ALLOWED_HOSTS",
+        "HTTP: Host headers to accept besides localhost, with commas.",
+        "",
+        flag="--allowed-hosts",
+    )
+    allowed_origins: str = _setting(
+        "NOVITA_MCP_ALLOWED_ORIGINS", "HTTP: browser origins to accept, with commas.", "", flag="--allowed-origins"
+    )
     log_level: str = _setting("NOVITA_MCP_LOG_LEVEL", "To stderr.", "WARNING", flag="--log-level")
 
     def __repr__(self) -> str:
-        shown = ", ".join(
-            f"{item.name}={'[secret]' if item.metadata['secret'] and getattr(self, item.name) else repr(getattr(self, item.name))}"
-            for item in fields(self)
-        )
-        return f"Settings({shown})"
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        hidden = {item.name for item in fields(self) if item.metadata["secret"] and values[item.name]}
+        shown = (f"{name}={'[secret]' if name in hidden else repr(value)}" for name, value in values.items())
+        return f"Settings({', '.join(shown)})"
 
 
 def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:

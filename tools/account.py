@@ -25,7 +25,10 @@ class BalanceResult(ToolResult):
 
 @account.tool("Get the balance", READS)
 async def get_balance(call: Call) -> BalanceResult:
-    """How much Novita credit is left, in USD. Free. Use it before dear jobs, and to see whether an unclear one was billed."""
+    """How much Novita credit is left, in USD. Free.
+
+    Use it before dear jobs, and to see whether an unclear one was billed.
+    """
     balance = await read_balance(call.novita)
     return BalanceResult(
         available_usd=show_usd(balance.available),

@@ -48,6 +48,11 @@ class App:
     def journal(self) -> Journal:
         return self.jobs.journal
 
+    async def close(self) -> None:
+        """Close the connections and the journal."""
+        await self.client.http.aclose()
+        await self.journal.close()
+
 
 @dataclass
 class Caller:

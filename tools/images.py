@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..novita.catalog import TEXT_TO_IMAGE
 from .arguments import AspectRatio, Count, Model, NegativePrompt, Options, Prompt, SaveTo, Seed, Size, WaitSeconds
 from .context import Call
 from .making import make
@@ -13,7 +12,9 @@ from .toolset import SPENDS, Toolset
 
 images = Toolset("images", "Make and edit pictures.")
 
-ImageFormat = Annotated[Literal["png", "jpeg", "webp"] | None, Field(description="File format, where the model offers it.")]
+ImageFormat = Annotated[
+    Literal["png", "jpeg", "webp"] | None, Field(description="File format, where the model offers it.")
+]
 
 
 @images.tool("Generate an image", SPENDS)
@@ -26,21 +27,20 @@ async def generate_image(
     aspect_ratio: AspectRatio = None,
     seed: Seed = None,
     negative_prompt: NegativePrompt = None,
-    format: ImageFormat = None,  # noqa: A002  # the word every image tool uses
+    format: ImageFormat = None,  # the word every image tool uses
     options: Options = None,
     save_to: SaveTo = None,
     wait_seconds: WaitSeconds = None,
 ) -> MediaResult:
     """Make pictures from a text prompt; returns the finished files, saved and shown small.
 
-    Costs money: about $0.003 to $0.05 a picture, estimated in the answer. To change an existing picture use edit_image.
-    If it takes longer than wait_seconds the answer is status working with a task_id for get_task; never ask again for the same picture.
+    Costs money: mostly $0.003 to $0.05 a picture, estimated in the answer. To change a picture use edit_image.
+    If it takes longer than wait_seconds the answer has status working and a task_id for get_task; do not ask again.
     """
     return await make(
         call,
         tool="generate_image",
         does=["text_to_image"],
-        preferred=TEXT_TO_IMAGE,
         model=model,
         arguments={
             "prompt": prompt,

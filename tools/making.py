@@ -1,10 +1,14 @@
 """From a tool's common arguments to a delivered result: choose, convert inputs, plan, submit, wait."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from ..novita.catalog import Capability, MediaModel, alternatives, choose, media_model
-from ..novita.errors import NotFoundError
+from anyio import to_thread
+
+from ..novita.catalog import MediaModel, alternatives, choose, media_model, media_models
+from ..novita.errors import InputError, NotFoundError
+from ..novita.inputs import Expects
+from ..novita.limits import MediaLimits
 from ..novita.mapping import Plan, plan
 from .context import Caller
 from .media_results import MediaResult, deliver
@@ -14,41 +18,78 @@ async def make(
     caller: Caller,
     *,
     tool: str,
-    does: Sequence[Capability],
-    preferred: Sequence[str],
+    does: Sequence[str],
     model: str | None,
     arguments: Mapping[str, object],
     options: Mapping[str, Any] | None,
     title: str,
     save_to: str | None,
     wait_seconds: float | None,
+    resize: bool = False,
 ) -> MediaResult:
     """Make media with the common arguments; those that are None were not given.
+
+    Args:
+        does: Capabilities the tool stands for; the model needs one of them.
 
     Raises:
         NovitaError: Told to the model as it is.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    chosen = media_model(model) if model else choose(does, given, preferred=preferred)
-    chosen.require(does)
-    ready = await with_inputs(caller, chosen, given)
-    return await run(caller, plan(chosen, ready, options), tool=tool, title=title, save_to=save_to, wait=wait_seconds)
+    chosen = named_model(model, does) if model else choose(does, given)
+    ready, image_size = await with_inputs(caller, chosen, given, resize=resize)
+    planned = plan(chosen, ready, options, image_size=image_size)
+    return await run(caller, planned, tool=tool, title=title, save_to=save_to, wait=wait_seconds)
 
 
-async def with_inputs(caller: Caller, model: MediaModel, arguments: Mapping[str, object]) -> dict[str, object]:
-    """The arguments with every picture, video and sound turned into what the model takes."""
+def named_model(name: str, does: Sequence[str]) -> MediaModel:
+    """The model of that name, if it does one of the things asked for.
+
+    Raises:
+        InputError: It does something else; names models that would do. UnknownModelError: there is none.
+    """
+    model = media_model(name)
+    if not set(model.does) & set(does):
+        fitting = [other.id for other in media_models() if other.live and set(other.does) & set(does)][:4]
+        raise InputError(
+            f"{model.id} is for {' and '.join(one.replace('_', ' ') for one in model.does)}, not for "
+            f"{' or '.join(one.replace('_', ' ') for one in does)}",
+            next_step=f"Use {', '.join(fitting)}, or another tool for {model.id}." if fitting else "",
+        )
+    return model
+
+
+async def with_inputs(
+    caller: Caller, model: MediaModel, arguments: Mapping[str, object], *, resize: bool = False
+) -> tuple[dict[str, object], tuple[int, int] | None]:
+    """The arguments with every picture, video and sound checked and turned into what the model takes.
+
+    Nothing is paid here; a file that will not do is refused here. Also the size of `image`, where it is known.
+    """
     ready = dict(arguments)
-    for name, argument in model.media_arguments().items():
+    image_size: tuple[int, int] | None = None
+    for name in model.media_arguments():
         value = arguments.get(name)
         if value is None:
             continue
-        references = value if isinstance(value, list | tuple) else [value]
+        argument = model.arguments[name]
+        limits = MediaLimits(**argument.limits.model_dump()) if argument.limits else None
+        many = isinstance(value, list | tuple)
+        references = cast(Sequence[object], value) if many else [value]
         converted: list[str] = []
         for reference in references:
-            source = await caller.inputs.load(str(reference), argument.takes, limits=argument.limits)
+            source = await caller.inputs.load(str(reference), _expects(name), limits=limits, resize=resize)
             converted.append(await source.as_form(argument.send))
-        ready[name] = converted if isinstance(value, list | tuple) else converted[0]
-    return ready
+            if name == "image" and source.width and source.height:
+                image_size = (source.width, source.height)
+        ready[name] = converted if many else converted[0]
+    return ready, image_size
+
+
+def _expects(name: str) -> Expects:
+    if name.endswith("video"):
+        return "video"
+    return "audio" if name.endswith("audio") else "image"
 
 
 async def run(
@@ -56,7 +97,7 @@ async def run(
 ) -> MediaResult:
     """Submit a plan and deliver what it makes."""
     if save_to is not None:
-        caller.app.jobs.store.check_save_to(save_to)
+        await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)  # before anything is paid
     model = planned.model
     await caller.progress(f"{model.id}: submitting")
     try:

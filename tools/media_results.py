@@ -1,8 +1,10 @@
 """The answer of every tool that makes media, and how a delivered job becomes one."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
+from anyio import to_thread
 from pydantic import Field
 
 from ..novita.artifacts import Artifact
@@ -19,15 +21,15 @@ class MediaResult(ToolResult):
     """Finished media, or where they stand."""
 
     status: Status = Field(description="working: not finished yet. unconfirmed: may or may not have been accepted.")
-    task_id: str | None = Field(None, description="Give it to get_task, or use task:<id>/<n> as an input.")
-    model: str | None = Field(None, description="The model that made it.")
-    artifacts: tuple[Artifact, ...] = Field((), description="The finished files.")
-    seed: int | None = Field(None, description="Seed that was used; the same seed gives the same picture.")
-    values: dict[str, str] | None = Field(None, description="Results that are not files, such as a voice_id.")
-    progress_percent: float | None = Field(None, description="Progress, where Novita tells it.")
-    eta_seconds: float | None = Field(None, description="Seconds left, where Novita tells them.")
-    estimated_cost_usd: str | None = Field(None, description="Estimated cost in USD, or 'unknown'.")
-    next_step: str | None = Field(None, description="What to do now.")
+    task_id: str | None = Field(default=None, description="Give it to get_task, or use task:<id>/<n> as an input.")
+    model: str | None = Field(default=None, description="The model that made it.")
+    artifacts: tuple[Artifact, ...] = Field(default=(), description="The finished files.")
+    seed: int | None = Field(default=None, description="Seed that was used; the same seed gives the same picture.")
+    values: dict[str, str] | None = Field(default=None, description="Results that are not files, such as a voice_id.")
+    progress_percent: float | None = Field(default=None, description="Progress, where Novita tells it.")
+    eta_seconds: float | None = Field(default=None, description="Seconds left, where Novita tells them.")
+    estimated_cost_usd: str | None = Field(default=None, description="Estimated cost in USD, or 'unknown'.")
+    next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
         match self.status:
@@ -43,7 +45,7 @@ class MediaResult(ToolResult):
                 return "Nothing was sent yet."
 
 
-async def deliver(caller: Caller, job: Job, wait_seconds: float | None, *, tool: str) -> MediaResult:
+async def deliver(caller: Caller, job: Job, wait_seconds: float | None) -> MediaResult:
     """Wait for a submitted media job as the caller wishes, and answer with what there is.
 
     Raises:
@@ -75,7 +77,7 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
         status=_status(job),
         task_id=job.task_id or job.key[:12],
         model=job.model or None,
-        artifacts=job.artifacts,
+        artifacts=job.artifacts if not caller.app.settings.http else tuple(map(_for_remote, job.artifacts)),
         seed=job.facts.get("seed"),
         values=job.facts.get("values"),
         progress_percent=delivery.progress,
@@ -86,6 +88,14 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
     if caller.app.settings.thumbnails:
         result.show(await pictures_of(job.artifacts))
     return result
+
+
+def _for_remote(artifact: Artifact) -> Artifact:
+    """A file of this machine means nothing to a remote caller: the resource does."""
+    if artifact.path is None:
+        return artifact
+    where = f"Read it as novita://artifacts/{artifact.task_id}/{artifact.index}."
+    return artifact.model_copy(update={"path": None, "note": where})
 
 
 def _status(job: Job) -> Status:
@@ -123,13 +133,13 @@ def _next_step(job: Job, delivery: Delivery) -> str:
 
 async def pictures_of(artifacts: Sequence[Artifact]) -> list[Picture]:
     """Thumbnails of saved pictures and poster frames of saved videos, all together small enough for any host."""
-    thumbs = []
-    for artifact in artifacts:
-        if artifact.path is None:
-            continue
-        made = await (poster(artifact.path) if artifact.kind == "video" else thumbnail(artifact.path)) if (
-            artifact.kind in ("image", "video")
-        ) else None
-        if made is not None:
-            thumbs.append(made)
-    return [Picture(data=thumb.data, mime=thumb.mime) for thumb in fit_thumbnails(thumbs)]
+
+    def make() -> list[Picture]:
+        thumbs = [
+            poster(Path(artifact.path)) if artifact.kind == "video" else thumbnail(Path(artifact.path))
+            for artifact in artifacts
+            if artifact.path and artifact.kind in ("image", "video")
+        ]
+        return [Picture(data=thumb.data, mime=thumb.mime) for thumb in fit_thumbnails(thumbs) if thumb is not None]
+
+    return await to_thread.run_sync(make, abandon_on_cancel=True)

@@ -1,4 +1,4 @@
-"""The names of all toolsets, in the order a host lists them, and whether each is on. Imports nothing: start-up reads it."""
+"""The names of all toolsets, in the order a host lists them, and whether each is on. Start-up reads only this."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -48,9 +48,7 @@ def _inline(node: Any, defs: dict[str, Any], mode: Literal["validation", "serial
         if key == "properties":
             # Names of fields are not keywords: a field called "title" stays.
             made[key] = {name: _inline(inner, defs, mode) for name, inner in value.items()}
-        elif key == "additionalProperties" and isinstance(value, dict) and value:
-            made[key] = _inline(value, defs, mode)
-        elif key not in _DROPPED:
+        elif (key == "additionalProperties" and isinstance(value, dict) and value) or key not in _DROPPED:
             made[key] = _inline(value, defs, mode)
     if made.get("type") == "object" and "properties" in made and mode == "validation":
         made["additionalProperties"] = False

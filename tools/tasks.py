@@ -21,9 +21,10 @@ async def get_task(
         float | None, Field(ge=0, le=3600, description="Longest wait in seconds; default 45, 0 only looks.")
     ] = None,
 ) -> MediaResult:
-    """Wait for a media task started earlier (even before a restart), fetch its files, show them. Free: never submits anything.
+    """Wait for a media task started earlier (even before a restart), fetch its files, show them. Free: submits nothing.
 
-    Call it again with the same id while the answer says working. Works with any Novita task id, for as long as Novita keeps it.
+    Call it again with the same id while the answer says working. Works with any Novita task id, as long as Novita
+    keeps it.
     """
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     delivery = await call.app.jobs.bring_media(
@@ -38,12 +39,12 @@ class TaskLine(BaseModel):
     task_id: str = Field(description="For get_task.")
     state: JobState = Field(description="unconfirmed: may or may not have been accepted and billed.")
     tool: str = Field(description="Which tool started it.")
-    model: str | None = Field(None, description="Model or product.")
+    model: str | None = Field(default=None, description="Model or product.")
     title: str = Field(description="Prompt or name, shortened.")
     created: datetime = Field(description="UTC.")
-    estimated_cost_usd: str | None = Field(None, description="Estimate when it was sent.")
-    files: tuple[str, ...] = Field((), description="Saved files.")
-    reason: str | None = Field(None, description="Why it failed or is unclear.")
+    estimated_cost_usd: str | None = Field(default=None, description="Estimate when it was sent.")
+    files: tuple[str, ...] = Field(default=(), description="Saved files.")
+    reason: str | None = Field(default=None, description="Why it failed or is unclear.")
 
 
 class TaskList(ToolResult):
@@ -69,9 +70,7 @@ async def list_tasks(
 
     Use it to find a lost task id, or to see whether something was already asked for before paying again.
     """
-    found = await call.app.journal.recent(
-        call.owner, limit=limit + 1, offset=offset, states=(state,) if state else ()
-    )
+    found = await call.app.journal.recent(call.owner, limit=limit + 1, offset=offset, states=(state,) if state else ())
     return TaskList(tasks=tuple(_line(job) for job in found[:limit]), more=len(found) > limit)
 
 

@@ -107,7 +107,7 @@ class ToolSpec:
         tool = NovitaTool(**{name: getattr(built, name) for name in type(built).model_fields})
         tool.description = " ".join(tool.description.split())
         loose = tool.fn_metadata.arg_model
-        config = ConfigDict(**{**loose.model_config, "extra": "forbid"})
+        config = cast(ConfigDict, {**loose.model_config, "extra": "forbid"})
         closed = type(loose.__name__, (loose,), {"model_config": config, "__module__": loose.__module__})
         tool.fn_metadata.arg_model = closed
         tool.parameters = flat_schema(closed)
@@ -192,7 +192,7 @@ def plain(data: Any, indent: int = 0) -> str:
         for key, value in cast(dict[str, Any], data).items():
             if isinstance(value, dict | list) and value:
                 inline = json.dumps(value, ensure_ascii=False)
-                if len(inline) <= 60 and not any(isinstance(part, dict) for part in _parts(value)):
+                if len(inline) <= 60 and inline.count("{") + inline.count("[") == 1:
                     lines.append(f"{pad}{key}: {inline}")
                 else:
                     lines += [f"{pad}{key}:", plain(value, indent + 1)]
@@ -208,10 +208,6 @@ def plain(data: Any, indent: int = 0) -> str:
     else:
         lines.append(f"{pad}{_scalar(data)}")
     return "\n".join(lines)
-
-
-def _parts(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
 
 
 def _scalar(value: Any) -> str:

@@ -1,0 +1,5 @@
+"""`python -m novita_mcp.server` is `novita-mcp`."""
+
+from .cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,111 @@
+"""Builds what the calls of a process share, from its settings. Imported when the first call comes."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio.abc
+import platformdirs
+
+from ..novita.artifacts import Artifact, ArtifactStore
+from ..novita.client import API_HOST, NovitaClient, new_http
+from ..novita.clock import Clock, SystemClock
+from ..novita.files import Folders
+from ..novita.inputs import Inputs
+from ..novita.jobs import Jobs
+from ..novita.journal import Caps, Journal
+from ..tools.context import App, Caller, ToolSettings
+from .settings import Settings
+
+
+def output_folder(settings: Settings) -> Path:
+    """Where finished files go."""
+    return settings.output_dir or Path(platformdirs.user_downloads_dir()) / "novita"
+
+
+def journal_file(settings: Settings) -> Path | None:
+    """The journal's file; None keeps it in memory."""
+    if settings.journal.lower() == "off":
+        return None
+    if settings.journal:
+        return Path(settings.journal).expanduser()
+    return Path(platformdirs.user_data_dir("novita-mcp", appauthor=False)) / "journal.sqlite3"
+
+
+def allowed_folders(settings: Settings) -> Folders:
+    """Where files may be read from and saved to."""
+    extra = tuple(Path(part).expanduser() for part in settings.allowed_dirs.split(os.pathsep) if part.strip())
+    return Folders(output_folder(settings), extra=extra)
+
+
+def caps_of(settings: Settings) -> Caps:
+    """The spending limits."""
+    return Caps(
+        per_call=settings.call_limit_usd,
+        per_run=settings.spend_limit_usd,
+        per_day=settings.spend_limit_usd,
+        unknown=settings.unknown_price_usd,
+    )
+
+
+def build_app(
+    settings: Settings, background: anyio.abc.TaskGroup, *, http: bool = False, clock: Clock | None = None
+) -> App:
+    """The shared parts.
+
+    Args:
+        http: Callers are remote: their own keys, no paths of this machine, files by link.
+    """
+    clock = clock or SystemClock()
+    pool = new_http()
+    trusted = _trusted_hosts(settings)
+    folders = allowed_folders(settings)
+    data = Path(platformdirs.user_data_dir("novita-mcp", appauthor=False))
+    store = ArtifactStore(
+        None if http else output_folder(settings),
+        allowed=folders,
+        max_bytes=settings.max_file_mb * 2**20,
+        clock=clock,
+        http=pool,
+        spool=data / "spool" if http else None,
+        trusted_hosts=trusted,
+    )
+    journal = Journal(journal_file(settings), clock=clock)
+    jobs = Jobs(journal=journal, store=store, background=background, clock=clock, caps=caps_of(settings))
+
+    def inputs_of(caller: Caller) -> Inputs:
+        async def earlier(task_id: str, index: int) -> Artifact:
+            return await caller.app.jobs.artifact(caller.novita, task_id, index)
+
+        return Inputs(
+            folders=None if http else folders,
+            http=pool,
+            clock=clock,
+            resolve_task=earlier,
+            trusted_hosts=trusted,
+        )
+
+    return App(
+        client=NovitaClient(pool, None if http else settings.api_key, settings.base_url, clock=clock),
+        jobs=jobs,
+        inputs=inputs_of,
+        settings=ToolSettings(
+            wait_seconds=settings.wait_seconds,
+            confirm_above_usd=settings.confirm_above_usd,
+            thumbnails=settings.thumbnails,
+            http=http,
+        ),
+    )
+
+
+def _trusted_hosts(settings: Settings) -> frozenset[str]:
+    """A moved Novita may be on this very machine; its own host is then no stranger."""
+    if settings.base_url.rstrip("/") == API_HOST:
+        return frozenset()
+    return frozenset({urlsplit(settings.base_url).netloc})
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment: read here and nowhere else."""
+    return os.environ

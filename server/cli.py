@@ -1,0 +1,144 @@
+"""The command line: flags and environment become Settings; each command lives in its own module.
+
+Without a command the server speaks MCP over stdio. Only what the command needs is imported.
+"""
+
+import os
+
+# Before pydantic is imported: links into its documentation are noise in an argument error.
+os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from .settings import SettingError, Settings, read_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the process's exit code."""
+    given = parser().parse_args(arguments)
+    try:
+        settings = read_settings(os.environ, vars(given))
+        return _COMMANDS[given.command or "stdio"](settings, given)
+    except SettingError as error:
+        sys.stderr.write(f"novita-mcp: {error}\n")
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """Commands and flags; the flags of settings come from the settings themselves."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for item in fields(Settings):
+        flag = item.metadata["flag"]
+        if flag is None:
+            continue
+        what: dict[str, Any] = {"help": item.metadata["help"], "dest": item.name}
+        if item.type is bool:
+            common.add_argument(flag, action="store_true", **what)
+        else:
+            common.add_argument(flag, **what)
+    top = argparse.ArgumentParser(
+        prog="novita-mcp",
+        description="All of Novita AI for an agent, over MCP. Without a command: serve one host over stdio.",
+        parents=[common],
+        argument_default=argparse.SUPPRESS,
+    )
+    top.add_argument("--simulate", action="store_true", help="Run against the built-in simulator: no key, no cost.")
+    top.set_defaults(command=None, simulate=False)
+    commands = top.add_subparsers(dest="command", metavar="command")
+
+    serve = commands.add_parser("serve", parents=[common], help="serve over stdio, or with --http many callers")
+    serve.add_argument("--http", action="store_true", default=False, help="Streamable HTTP at /mcp.")
+    serve.add_argument("--simulate", action="store_true", default=argparse.SUPPRESS, help="Against the simulator.")
+
+    demo = commands.add_parser("demo", parents=[common], help="see it work, end to end, on the simulator")
+    demo.add_argument("--json", action="store_true", default=False, help="One JSON object instead of a picture of it.")
+
+    doctor = commands.add_parser("doctor", parents=[common], help="what is wrong, and how to mend it")
+    doctor.add_argument("--json", action="store_true", default=False)
+    doctor.add_argument("--offline", action="store_true", default=False, help="Leave the network alone.")
+
+    tools = commands.add_parser("tools", parents=[common], help="list tools, show a schema, call one")
+    tools.add_argument("action", choices=["list", "schema", "call"], nargs="?", default="list")
+    tools.add_argument("name", nargs="?", default=None)
+    tools.add_argument("--json", dest="json", nargs="?", const=True, default=False, help="For call: the arguments.")
+    tools.add_argument("--simulate", action="store_true", default=argparse.SUPPRESS, help="Against the simulator.")
+
+    simulate = commands.add_parser("simulate", help="Novita on this machine, until stopped")
+    simulate.add_argument("--port", dest="simulator_port", type=int, default=8765)
+    simulate.add_argument("--task-seconds", type=float, default=2.0)
+
+    commands.add_parser("version", help="print the version")
+    return top
+
+
+def _stdio(settings: Settings, given: argparse.Namespace) -> int:
+    from .app import create_app
+    from .transports import run_stdio
+
+    with _novita(settings, given) as settings:
+        return run_stdio(create_app(settings))
+
+
+def _serve(settings: Settings, given: argparse.Namespace) -> int:
+    if not given.http:
+        return _stdio(settings, given)
+    from .web import run_http, web_server
+
+    with _novita(settings, given) as settings:
+        return run_http(web_server(settings), settings)
+
+
+def _demo(settings: Settings, given: argparse.Namespace) -> int:
+    from .demo import run_demo
+
+    return run_demo(settings, as_json=given.json)
+
+
+def _doctor(settings: Settings, given: argparse.Namespace) -> int:
+    from .doctor import run_doctor
+
+    return run_doctor(settings, as_json=given.json, offline=given.offline)
+
+
+def _tools(settings: Settings, given: argparse.Namespace) -> int:
+    from .toolbox import run_tools
+
+    with _novita(settings, given) as settings:
+        return run_tools(settings, given.action, given.name, given.json)
+
+
+def _simulate(_: Settings, given: argparse.Namespace) -> int:
+    from ..simulator.serving import run
+    from ..simulator.world import Settings as WorldSettings
+    from ..simulator.world import World
+
+    run(World(WorldSettings(task_seconds=given.task_seconds)), given.simulator_port)
+    return 0
+
+
+def _version(_: Settings, __: argparse.Namespace) -> int:
+    from .app import version
+
+    sys.stdout.write(version() + "\n")
+    return 0
+
+
+def _novita(settings: Settings, given: argparse.Namespace) -> Any:
+    from .simulated import novita_for
+
+    return novita_for(settings, simulate=given.simulate)
+
+
+_COMMANDS = {
+    "stdio": _stdio,
+    "serve": _serve,
+    "demo": _demo,
+    "doctor": _doctor,
+    "tools": _tools,
+    "simulate": _simulate,
+    "version": _version,
+}

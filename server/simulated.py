@@ -1,0 +1,20 @@
+"""`--simulate`: the same server, with the simulator in Novita's place for as long as it runs."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from .settings import Settings
+
+
+@contextmanager
+def novita_for(settings: Settings, *, simulate: bool) -> Generator[Settings]:
+    """The settings to run with: as they are, or moved to a simulator that ends with the block."""
+    if not simulate:
+        yield settings
+        return
+    from ..simulator.serving import serve
+    from ..simulator.world import DEFAULT_KEY
+
+    with serve() as running:
+        yield replace(settings, api_key=DEFAULT_KEY, base_url=running.url)
