@@ -53,9 +53,10 @@ class FileStore:
         signature = self.signature(file.id, expires)
         return f"{base_url}/_simulator/files/{file.id}/{quote(file.name)}?X-Expires={expires}&X-Signature={signature}"
 
-    def upload_link(self, base_url: str, name: str = "upload") -> str:
-        """A link that takes one PUT without a key; the bytes arrive in `uploads`."""
-        return f"{base_url}/_simulator/uploads/{secrets.token_hex(16)}/{quote(name)}"
+    def upload_link(self, base_url: str, name: str = "upload") -> tuple[str, str]:
+        """An id and a link that takes a PUT without a key; the bytes arrive in `uploads` under the id."""
+        upload_id = secrets.token_hex(16)
+        return upload_id, f"{base_url}/_simulator/uploads/{upload_id}/{quote(name)}"
 
     def signature(self, file_id: str, expires: int) -> str:
         return hmac.new(self._secret, f"{file_id}:{expires}".encode(), hashlib.sha256).hexdigest()

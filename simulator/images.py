@@ -217,7 +217,8 @@ async def txt2img(call: Call) -> Response:
     if fix := request.get("hires_fix"):
         size = (fix["target_width"], fix["target_height"])
     clear = bool(request.get("enable_transparent_background"))
-    if clear and (call.body.get("extra") or {}).get("response_image_type", "png") != "png":
+    options: Json = call.body.get("extra") or {}
+    if clear and options.get("response_image_type", "png") != "png":
         raise call.invalid("request.enable_transparent_background: needs extra.response_image_type png")
     seed = seed_of(request.get("seed"))
 
@@ -231,7 +232,8 @@ async def txt2img(call: Call) -> Response:
 async def img2img(call: Call) -> Response:
     request: Json = call.body["request"]
     picture = picture_in(call, request["image_base64"], "request.image_base64", mb=10, pixels=MEGAPIXELS_16)
-    for i, unit in enumerate((request.get("controlnet") or {}).get("units", [])):
+    controlnet: Json = request.get("controlnet") or {}
+    for i, unit in enumerate(controlnet.get("units", [])):
         picture_in(call, unit["image_base64"], f"request.controlnet.units.{i}.image_base64")
     for i, adapter in enumerate(request.get("ip_adapters") or []):
         picture_in(call, adapter["image_base64"], f"request.ip_adapters.{i}.image_base64")
@@ -367,8 +369,8 @@ async def generate(call: Call) -> Response:
     call.charge(units=count)
     outputs = many(call, count, encoding, draw)
     if body.get("response_format") == "b64_json":
-        files = [await asyncio.to_thread(lambda o=o: o.file.data) for o in outputs]
-        return answer({"image_urls": [], "binary_data_base64": [base64.b64encode(f).decode() for f in files]})
+        texts = await asyncio.to_thread(lambda: [base64.b64encode(o.file.data).decode() for o in outputs])
+        return answer({"image_urls": [], "binary_data_base64": texts})
     links = [call.link(output.file) for output in outputs]
     extra_fields: Json = {"binary_data_base64": []} if name == "seedream_3_0_txt2img" else {}
     return answer({model.answers: links} | extra_fields)

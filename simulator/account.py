@@ -1,0 +1,583 @@
+"""Balance, bills, transactions, quotas, team budgets, API keys and their model policies.
+
+Money leaves as the routes say it: whole 0.0001 USD, as text on the billing routes, as a number on the budget routes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from starlette.responses import Response
+
+from .calls import Call, Handler, Json, answer
+from .facts import operations
+from .faults import Fault
+from .ledger import Line, lines, months, next_month, past, slice_of
+from .world import Account, World
+
+DAY = 86_400
+UNIT = 100
+"""Micro dollars in 0.0001 USD."""
+PRODUCT_CATEGORIES = frozenset(
+    [
+        "summary",
+        "gpu",
+        "llm",
+        "serverless",
+        "cloud_storage",
+        "gen_api",
+        "cloud_sandbox",
+        "bare_metal",
+        "web_search",
+        "llm_dedicated_endpoint",
+    ]
+)
+FIXED_CATEGORIES = frozenset(["summary", "gpu", "serverless", "cloud_storage", "local_storage", "image", "bare_metal"])
+KEY_BILLS_FROM = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+TIERS = ("T1", "T2", "T3", "T4", "T5")
+
+
+def units(micro_usd: int) -> int:
+    return round(micro_usd / UNIT)
+
+
+@dataclass
+class Budget:
+    """A limit on a member or a key; `limit` in 0.0001 USD."""
+
+    kind: str = "Unlimited"
+    limit: int = 0
+    cycle: str = ""
+
+
+@dataclass
+class Key:
+    """One API key of the team."""
+
+    id: str
+    string_id: str
+    name: str
+    masked: str
+    member_id: str
+    created: float
+    budget: Budget = field(default_factory=Budget)
+    policy: Json | None = None
+    policy_at: int = 0
+
+
+@dataclass
+class Member:
+    """One person of the team."""
+
+    id: str
+    email: str
+    role: str
+    name: str
+    budget: Budget = field(default_factory=Budget)
+
+
+class Team:
+    """The people and keys of one account: the owner with the key in use, and a developer with another."""
+
+    def __init__(self, account: Account, created: float) -> None:
+        owner = Member(f"{account.id}-1", "owner@example.com", "Owner", "Owner")
+        developer = Member(f"{account.id}-2", "developer@example.com", "Developer", "Dev")
+        self.members = {member.id: member for member in (owner, developer)}
+        masked = f"{account.key[:4]}****{account.key[-4:]}"
+        self.keys = [
+            Key("100001", f"key_{account.id[2:]}", "default", masked, owner.id, created - 300 * DAY),
+            Key("100002", f"key_{account.id[2:]}b", "notebook", "sk_d****9f3a", developer.id, created - 40 * DAY),
+        ]
+
+
+class Teams:
+    """The team of every account, and what the LLM routes may ask about it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._teams: dict[str, Team] = {}
+
+    def of(self, account: Account) -> Team:
+        if account.key not in self._teams:
+            self._teams[account.key] = Team(account, self._world.started)
+        return self._teams[account.key]
+
+    def allows(self, account: Account, model: str) -> bool:
+        """Whether the account's key may call this LLM."""
+        policy = self.of(account).keys[0].policy
+        if policy is None:
+            return True
+        if policy["mode"] == "selected":
+            return any(entry["id"] == model for entry in policy["allowedModels"])
+        return all(entry["id"] != model for entry in policy["excludedModels"])
+
+
+# Balance
+
+
+async def get_user_balance(call: Call) -> Response:
+    balance = str(call.account.units)
+    return answer({"availableBalance": balance, "cashBalance": balance, "creditLimit": "0", "outstandingInvoices": "0"})
+
+
+async def get_user_legacy(call: Call) -> Response:
+    return answer({"credit_balance": call.account.units, "allow_features": ["upload_model"]})
+
+
+# Bills
+
+
+async def query_monthly_bill(call: Call) -> Response:
+    first, page, size = call.params.get("startMonth", ""), call.params.get("page", 1), call.params.get("pageSize", 12)
+    wanted = [month for month in months(call.world) if month.strftime("%Y-%m") >= first]
+    totals: dict[float, int] = defaultdict(int)
+    for line in lines(call.world, call.account):
+        totals[slice_of(line.at, "Month")[0]] += line.micro_usd
+    running = months(call.world)[-1]
+    data: list[Json] = []
+    for month in wanted[(page - 1) * size : page * size]:
+        paid = str(units(totals[month.timestamp()]))
+        data.append(
+            {
+                "billId": f"bill-{month:%Y%m}-{call.account.id}",
+                "userId": call.account.id,
+                "billingMonth": f"{month:%Y-%m}",
+                "totalAmount": paid,
+                "originTotalAmount": paid,
+                "voucherPayAmount": "0",
+                "cashPayAmount": paid,
+                "debtAmount": "0",
+                "status": "pending" if month == running else "paid",
+                "invoiceUrl": "",
+                "startTime": str(int(month.timestamp())),
+                "endTime": str(int(next_month(month).timestamp()) - 1),
+                "repaidAmount": "0",
+            }
+        )
+    return answer({"data": data})
+
+
+def span(call: Call, longest_days: int) -> tuple[float, float]:
+    """startTime and endTime; the last 31 days without them (0 counts as not given)."""
+    end = float(call.params.get("endTime") or call.world.clock.now())
+    start = float(call.params.get("startTime") or end - 31 * DAY)
+    if end <= start:
+        raise call.fault("INVALID_BILL_CYCLE", "endTime must be later than startTime")
+    if end - start > longest_days * DAY:
+        raise call.fault(
+            "INVALID_BILL_CYCLE", f"the span must not be longer than {longest_days} days for this granularity"
+        )
+    return start, end
+
+
+def sliced(found: Iterable[Line], cycle: str) -> list[tuple[tuple[float, float], Line]]:
+    """Lines of one product added up within each slice of time, oldest first."""
+    sums: dict[tuple[tuple[float, float], str, str, str], Line] = {}
+    for line in found:
+        key = (slice_of(line.at, cycle), line.category, line.product, line.owner)
+        before = sums.get(key)
+        num0, num1, micro = (before.num0, before.num1, before.micro_usd) if before else (0, 0, 0)
+        sums[key] = Line(
+            line.at,
+            line.category,
+            line.product,
+            line.owner,
+            num0 + line.num0,
+            num1 + line.num1,
+            micro + line.micro_usd,
+        )
+    return [(key[0], line) for key, line in sorted(sums.items(), key=lambda item: item[0])]
+
+
+def bill(account: Account, when: tuple[float, float], line: Line) -> Json:
+    """A pay-as-you-go line."""
+    paid = units(line.micro_usd)
+    each = str(round(line.micro_usd / max(1, line.num0 + line.num1) * 10_000))
+    return {
+        "userId": account.id,
+        "startTime": str(int(when[0])),
+        "endTime": str(int(when[1])),
+        "billingMethod": 1,
+        "productName": line.product,
+        "category": line.category,
+        "ownerID": line.owner,
+        "billNum0": str(line.num0),
+        "billNum1": str(line.num1),
+        "basePrice0": each,
+        "basePrice1": "0",
+        "discountPrice0": each,
+        "discountPrice1": each if line.num1 else "0",
+        "amount": str(paid),
+        "voucherAmount": "0",
+        "payAmount": str(paid),
+        "payAmountDisplay": paid / 10_000,
+        "pricePrecision": 10_000,
+        "productId": f"prod-{line.category}-{line.product}".replace("/", "-").replace(" ", "-").lower(),
+    }
+
+
+def chosen(call: Call, when: tuple[float, float], category: str) -> list[Line]:
+    """The lines of a span, of one category (summary: all) and product."""
+    name = call.params.get("productName", "").lower()
+    owner = call.params.get("ownerId", "")
+    return [
+        line
+        for line in lines(call.world, call.account)
+        if when[0] <= line.at < when[1]
+        and category in ("summary", line.category)
+        and name in line.product.lower()
+        and (not owner or line.owner == owner)
+    ]
+
+
+async def query_usage_based_billing(call: Call) -> Response:
+    category, cycle = call.params["productCategory"], call.params["cycleType"]
+    if category not in PRODUCT_CATEGORIES:
+        raise call.fault("INVALID_PRODUCT_CATEGORY", f"productCategory {category} is not known")
+    found = sliced(chosen(call, span(call, 31), category), cycle)
+    return answer({"bills": [bill(call.account, when, line) for when, line in found]})
+
+
+async def query_fixed_term_billing(call: Call) -> Response:
+    category = call.params.get("category", "summary")
+    if category not in FIXED_CATEGORIES:
+        raise call.fault("INVALID_PRODUCT_CATEGORY", f"category {category} is not known")
+    start, end = span(call, 31)
+    team = call.world.area(Teams).of(call.account)
+    bills: list[Json] = []
+    # The past holds one instance rented by the month; nothing in this world is charged that way.
+    for month in months(call.world):
+        bought = month.timestamp() + 9 * 3600
+        if category in ("summary", "gpu") and start <= bought < end and month.timestamp() < call.world.started:
+            bills.append(
+                {
+                    "userId": call.account.id,
+                    "memberId": next(iter(team.members)),
+                    "startTime": str(int(bought)),
+                    "endTime": str(int(next_month(month).timestamp() + 9 * 3600)),
+                    "productName": "RTX 3090 24GB",
+                    "productCategory": "gpu",
+                    "ownerID": "pastmonthlyinstance",
+                    "tradeMode": "monthly",
+                    "tradeType": "monthly_new_buy" if month == months(call.world)[0] else "monthly_re_buy",
+                    "basePrice": "900000",
+                    "billNum": "1",
+                    "amount": "900000",
+                    "voucherAmount": "900000",
+                    "payAmount": "0",
+                    "payAmountDisplay": 0,
+                    "pricePrecision": 10_000,
+                    "createTime": str(int(bought)),
+                    "cycle": f"{month:%Y-%m}",
+                    "productId": "prod-gpu-rtx-3090-24gb",
+                    "billingMethod": 2,
+                }
+            )
+    name, owner = call.params.get("productName", "").lower(), call.params.get("ownerId", "")
+    return answer(
+        {
+            "bills": [
+                line
+                for line in bills
+                if name in line["productName"].lower() and (not owner or line["ownerID"] == owner)
+            ]
+        }
+    )
+
+
+async def query_apikey_bill(call: Call) -> Response:
+    cycle, category = call.params["cycleType"], call.params.get("category", "summary")
+    if call.params["startTime"] < KEY_BILLS_FROM:
+        raise call.fault("INVALID_BILL_CYCLE", "startTime must not be before 2026-01-01")
+    when = span(call, 7 if cycle == "Hour" else 31)
+    found = [line for line in chosen(call, when, category) if line.category in ("llm", "gen_api", "web_search")]
+    key = call.world.area(Teams).of(call.account).keys[0]
+    marks = {"apikeyName": key.name, "apikeyMask": key.masked}
+    return answer({"bills": [bill(call.account, at, line) | marks for at, line in sliced(found, cycle)]})
+
+
+async def query_transactions(call: Call) -> Response:
+    """The past: at the start of each month its cost was topped up, so that the wallet kept what it has now."""
+    wallet = call.account.micro_usd + sum(
+        charge.micro_usd for charge in call.world.charges if charge.account is call.account and not charge.refunded
+    )
+    spent: dict[float, int] = defaultdict(int)
+    for line in past(call.account, datetime.fromtimestamp(call.world.started, UTC)):
+        spent[slice_of(line.at, "Month")[0]] += line.micro_usd
+    moves: list[tuple[float, str, int, int]] = []
+    for month in months(call.world):
+        at = month.timestamp()
+        moves.append((at, "recharge", spent[at], wallet + spent[at]))
+        if next_month(month).timestamp() < call.world.started:
+            moves.append((next_month(month).timestamp() - 1, "consume", spent[at], wallet))
+    p = call.params
+    found = [
+        {
+            "customerId": call.account.id,
+            "serialNumber": f"TX{int(at)}{kind[0].upper()}",
+            "transactionTime": str(int(at)),
+            "transactionType": kind,
+            "transactionChannel": "PublicRemittance",
+            "transactionAmount": str(units(amount)),
+            "walletBalance": str(units(after)),
+            "note": "",
+            "state": "success",
+            "invoiceURL": "",
+            "orderType": "recharge",
+        }
+        for at, kind, amount, after in reversed(moves)
+        if p.get("transactionType", kind) == kind
+        and p.get("transactionChannel", "PublicRemittance") == "PublicRemittance"
+        and p.get("status", "success") == "success"
+        and p.get("orderType", "recharge") == "recharge"
+        and p.get("transactionTimeStart", 0) <= at <= (p.get("transactionTimeEnd") or at)
+        and p.get("serialNumber", "") in f"TX{int(at)}{kind[0].upper()}"
+    ]
+    start = (p["pageNo"] - 1) * p["pageSize"]
+    return answer({"data": found[start : start + p["pageSize"]], "total": len(found)})
+
+
+# Quotas
+
+
+async def list_quotas(call: Call) -> Response:
+    quotas: list[Json] = []
+    for model, rpm in (("deepseek/deepseek-v3.2", 10), ("qwen/qwen3-235b-a22b-instruct-2507", 30)):
+        quotas.append(_quota("llm", model, "RPM", rpm, (1, 2, 10, 50, 100)))
+        quotas.append(_quota("llm", model, "TPM", 1_000_000, (1, 2, 5, 10, 50)))
+    for operation in operations().values():
+        limit = operation.facts.get("rate_limit")
+        if limit and limit.get("metric") == "images_per_minute":
+            quotas.append(_quota("image", limit["key"], "IPM", limit["default"], (1, 1, 2, 5, 10)))
+    p = call.params
+    found = [
+        quota
+        for quota in quotas
+        if p.get("modal", quota["modal"]) == quota["modal"]
+        and p.get("quotaType", quota["quotaType"]) == quota["quotaType"]
+        and p.get("productType", quota["productType"]) == quota["productType"]
+        and p.get("quotaObject", "").lower() in quota["quotaObject"].lower()
+    ]
+    return answer({"data": found, "total": len(found)})
+
+
+def _quota(modal: str, name: str, kind: str, default: int, factors: tuple[int, ...]) -> Json:
+    return {
+        "modal": modal,
+        "quotaObject": name,
+        "quotaType": kind,
+        "productType": "Public Endpoint",
+        "currentQuota": default,
+        "defaultQuota": default,
+        "adjustable": modal == "llm",
+        "quotaItems": [{"tier": t, "quota": default * f} for t, f in zip(TIERS, factors, strict=True)],
+    }
+
+
+# Team budgets
+
+
+def _used(call: Call, member: Member, *, llm_only: bool = False) -> int:
+    """Spent this month in this world, 0.0001 USD: all of it is the owner's."""
+    team = call.world.area(Teams).of(call.account)
+    if member is not next(iter(team.members.values())):
+        return 0
+    since = slice_of(call.world.clock.now(), "Month")[0]
+    return units(
+        sum(
+            line.micro_usd
+            for line in lines(call.world, call.account)
+            if line.at >= max(since, call.world.started) and (line.category == "llm" or not llm_only)
+        )
+    )
+
+
+def _shown(call: Call, budget: Budget, used: int) -> Json:
+    shown: Json = {"budget_type": budget.kind, "budget_limit": budget.limit, "used": 0, "remaining": 0}
+    if budget.kind != "Unlimited":
+        shown |= {"used": used, "remaining": budget.limit - used}
+    if budget.kind == "Recurring":
+        start, end = slice_of(call.world.clock.now(), "Month")
+        shown |= {"cycle": "Monthly", "period_start": _text(start), "period_end": _text(end)}
+    return shown
+
+
+def _text(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _member(call: Call, member_id: str) -> Member:
+    member = call.world.area(Teams).of(call.account).members.get(member_id)
+    if member is None:
+        raise call.invalid(f"member_id: no member {member_id}")
+    return member
+
+
+def _key(call: Call, member: Member, key_id: str) -> Key:
+    # Whether the number or the text id is meant is not documented: both work.
+    for key in call.world.area(Teams).of(call.account).keys:
+        if key.member_id == member.id and key_id in (key.id, key.string_id):
+            return key
+    raise call.invalid(f"key_id: member {member.id} has no key {key_id}")
+
+
+async def query_member_budgets(call: Call) -> Response:
+    members = list(call.world.area(Teams).of(call.account).members.values())
+    budgets = [
+        {
+            "email": member.email,
+            "role": member.role,
+            "status": "active",
+            "member_id": member.id,
+            "phone": "",
+            "user_id": call.account.id,
+            "remark_name": member.name,
+            **_shown(call, member.budget, _used(call, member)),
+        }
+        for member in members
+    ]
+    limited = sum(member.budget.kind != "Unlimited" for member in members)
+    return answer({"member_count": len(members), "budget_count": limited, "budgets": budgets})
+
+
+async def query_key_budgets(call: Call) -> Response:
+    member = _member(call, call.query["member_id"])
+    keys = [key for key in call.world.area(Teams).of(call.account).keys if key.member_id == member.id]
+    used = _used(call, member, llm_only=True)
+    return answer(
+        {"key_budgets": [{"key_id": key.id, "key_name": key.name, **_shown(call, key.budget, used)} for key in keys]}
+    )
+
+
+def _budget(call: Call) -> Budget:
+    kind = call.body["budget_type"]
+    if kind != "Unlimited" and "budget_limit" not in call.body:
+        raise call.invalid(f"budget_limit: needed when budget_type is {kind}")
+    if kind == "Recurring" and "cycle" not in call.body:
+        raise call.invalid("cycle: needed when budget_type is Recurring")
+    limit = 0 if kind == "Unlimited" else call.body["budget_limit"]
+    return Budget(kind, limit, call.body.get("cycle", ""))
+
+
+async def update_member_budget(call: Call) -> Response:
+    _member(call, call.body["member_id"]).budget = _budget(call)
+    return answer({})
+
+
+async def update_key_budget(call: Call) -> Response:
+    _key(call, _member(call, call.body["member_id"]), call.body["key_id"]).budget = _budget(call)
+    return answer({})
+
+
+async def check_budget(call: Call) -> Response:
+    """All four questions: of a member or a key, whether anything or a given cost is left."""
+    member = _member(call, call.body["member_id"])
+    budget, used = member.budget, _used(call, member)
+    if "key_id" in call.body:
+        budget, used = _key(call, member, call.body["key_id"]).budget, _used(call, member, llm_only=True)
+    left = budget.limit - used
+    enough = left >= call.body["cost"] if "cost" in call.body else left > 0
+    return answer({"enough": budget.kind == "Unlimited" or enough})
+
+
+# Keys and the models they may call
+
+
+def _counts(policy: Json | None) -> Json:
+    if policy is None:
+        return {"allowedModelCount": 0, "excludedModelCount": 0}
+    return {"allowedModelCount": len(policy["allowedModels"]), "excludedModelCount": len(policy["excludedModels"])}
+
+
+async def list_api_keys(call: Call) -> Response:
+    keys: list[Json] = []
+    for key in call.world.area(Teams).of(call.account).keys:
+        shown: Json = {
+            "name": key.name,
+            "id": key.id,
+            "stringId": key.string_id,
+            "maskedKey": key.masked,
+            "memberId": key.member_id,
+            "uuid": call.account.id,
+            "expireTime": "never",
+            "createTime": _text(key.created),
+            "lastUsedAt": int(call.world.clock.now()),
+        }
+        if call.params.get("includePolicySummary"):
+            mode = key.policy["mode"] if key.policy else "all_enabled"
+            shown["modelAccessPolicy"] = {"mode": mode, **_counts(key.policy)}
+        keys.append(shown)
+    return answer({"keys": keys})
+
+
+def _key_in_path(call: Call) -> Key:
+    for key in call.world.area(Teams).of(call.account).keys:
+        if key.string_id == call.path["stringId"]:
+            return key
+    raise Fault(403, "FORBIDDEN", "the key does not belong to this team")
+
+
+def _access(key: Key) -> Response:
+    # An empty list arrives as null on the default policy: documented as the same.
+    policy: Json = {
+        "schemaVersion": 1,
+        "productScope": "model_api",
+        **(key.policy or {"mode": "all_enabled", "allowedModels": None, "excludedModels": None}),
+        "source": {"type": "private_policy" if key.policy else "default"},
+    }
+    return answer(
+        {
+            "stringId": key.string_id,
+            "policy": policy,
+            "policyStatus": "active",
+            **_counts(key.policy),
+            "updatedAt": key.policy_at,
+            "updatedBy": key.member_id if key.policy else "",
+        }
+    )
+
+
+async def get_key_model_access_policy(call: Call) -> Response:
+    return _access(_key_in_path(call))
+
+
+async def put_key_model_access_policy(call: Call) -> Response:
+    key, mode = _key_in_path(call), call.body["mode"]
+    wanted = "allowedModels" if mode == "selected" else "excludedModels"
+    models = list({(entry["type"], entry["id"]): entry for entry in call.body.get(wanted, [])}.values())
+    if mode == "selected" and not models:
+        raise call.invalid("allowedModels: at least one model is needed when mode is selected")
+    key.policy = {"mode": mode, "allowedModels": [], "excludedModels": [], wanted: models}
+    key.policy_at = int(call.world.clock.now())
+    return _access(key)
+
+
+async def delete_key_model_access_policy(call: Call) -> Response:
+    key = _key_in_path(call)
+    key.policy, key.policy_at = None, 0
+    return answer({})
+
+
+HANDLERS: dict[str, Handler] = {
+    "get_user_balance": get_user_balance,
+    "get_user_legacy": get_user_legacy,
+    "query_monthly_bill": query_monthly_bill,
+    "query_usage_based_billing": query_usage_based_billing,
+    "query_fixed_term_billing": query_fixed_term_billing,
+    "query_apikey_bill": query_apikey_bill,
+    "query_transactions": query_transactions,
+    "list_quotas": list_quotas,
+    "query_member_budgets": query_member_budgets,
+    "query_key_budgets": query_key_budgets,
+    "update_member_budget": update_member_budget,
+    "update_key_budget": update_key_budget,
+    "check_member_budget": check_budget,
+    "check_member_budget_by_cost": check_budget,
+    "check_key_budget": check_budget,
+    "check_key_budget_by_cost": check_budget,
+    "list_api_keys": list_api_keys,
+    "get_key_model_access_policy": get_key_model_access_policy,
+    "put_key_model_access_policy": put_key_model_access_policy,
+    "delete_key_model_access_policy": delete_key_model_access_policy,
+}
