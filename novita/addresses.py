@@ -152,6 +152,8 @@ class Guard:
             raise AddressError(f"it redirects from https to plain http ({url.host})")
         allowed = self.allow_private and (before is None or before.private)
         known, number = self.glance(url), literal(url.host)
+        if known == "forbidden":
+            raise AddressError(f"{url.host} is a link-local or metadata address")
         if known == "private" and not allowed:
             raise AddressError(f"{url.host} is a private address")
         if number is not None:

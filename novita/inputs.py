@@ -172,7 +172,7 @@ class Inputs:
     async def _from_path(self, path: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
         if self.folders is None:
             raise InputError(f"File paths cannot be used on this server ({expects})", next_step=self._ways)
-        most = self._most(limits, resize)
+        most = self._most(expects, limits)
         resolved, data = await anyio.to_thread.run_sync(self.folders.read, path, most)
         base = Source(resolved.name, expects, no_link="is a file on this machine")
         return await self._checked(base, data, limits, resize)
@@ -182,14 +182,14 @@ class Inputs:
         found = _DATA.match(ref[:512])
         if found is None:
             raise InputError(f"The data: URI for {expects} is malformed", next_step="data:<mime>;base64,<content>")
-        if len(ref) > self._most(limits, resize) * 3:
-            raise _too_large(f"the {expects} in the data: URI", None, self._most(limits, resize))
+        if len(ref) > self._most(expects, limits) * 3:
+            raise _too_large(f"the {expects} in the data: URI", None, self._most(expects, limits))
         data = await anyio.to_thread.run_sync(_unpack, ref, found.end(), found["packed"] is not None)
         if data is None:
             raise InputError(f"The data: URI for {expects} does not hold valid base64")
         name = f"The {expects} in the data: URI"
-        if len(data) > self._most(limits, resize):
-            raise _too_large(name, len(data), self._most(limits, resize))
+        if len(data) > self._most(expects, limits):
+            raise _too_large(name, len(data), self._most(expects, limits))
         return await self._checked(Source(name, expects, no_link="is no link"), data, limits, resize)
 
     async def _from_link(self, ref: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
@@ -230,46 +230,56 @@ class Inputs:
         link = artifact.url if alive else None
         if link is not None and self._fetcher.guard.glance(_parse(link)) is not None:
             link = link if self._fetcher.guard.trusts(_parse(link)) else None
-        gone = "has no link that still works (get_task with its id asks for a fresh one)"
-        source = Source(ref, expects, link=link, no_link=gone)
-        if artifact.path is not None:
-            # From the journal, so not sought in the allowed folders: those may have changed since it was saved.
-            data = await anyio.to_thread.run_sync(_read_own, Path(artifact.path), self._most(limits, resize))
-            if data is not None:
-                return await self._checked(source, data, limits, resize)
-        if artifact.url is None or not alive:
-            raise InputError(
-                f"{ref} is neither on disk nor behind a link that still works",
-                next_step=f"Call get_task with task_id {task_id}, then try again.",
-            )
         known = media_type(artifact.mime)
-        source = replace(
-            source,
-            mime=known.mime if known else None,
-            bytes_size=artifact.bytes,
-            width=artifact.width,
-            height=artifact.height,
-            duration=artifact.duration_seconds,
+        measures = Probe(artifact.width, artifact.height, artifact.duration_seconds)
+        source = Source(
+            ref,
+            expects,
+            known.mime if known else None,
+            artifact.bytes,
+            *(measures.width, measures.height, measures.duration),
+            link=link,
+            no_link="has no link that still works (get_task with its id asks for a fresh one)",
         )
-        return await self._linked(source, artifact.url, limits, resize)
+
+        async def load() -> Source:
+            if artifact.path is not None:
+                # From the journal, so not sought in the allowed folders: those may have changed since it was saved.
+                path, most = Path(artifact.path), self._most(expects, limits)
+                data = await anyio.to_thread.run_sync(_read_own, path, most)
+                if data is not None:
+                    return await self._checked(source, data, limits, resize)
+            if artifact.url is None or not alive:
+                raise InputError(
+                    f"{ref} is neither on disk nor behind a link that still works",
+                    next_step=f"Call get_task with task_id {task_id}, then try again.",
+                )
+            return await self._fetched(source, artifact.url, limits, resize)
+
+        # What is known of our own results spares reading them when a link is all that is wanted.
+        broken = find_trouble(limits, known, artifact.bytes, measures) if known else []
+        if link is None or (broken and resize) or known is None or not limits.alpha:
+            return await load()
+        if broken:
+            raise refuse(ref, broken)
+        return replace(source, _load=load)
 
     async def _linked(self, source: Source, url: str, limits: MediaLimits, resize: bool) -> Source:
         """A source behind a link: fetched when its content is needed, which may be now."""
-
-        async def load() -> Source:
-            sink, most = BytesIO(), self._most(limits, resize)
-            try:
-                await self._fetcher.download(
-                    url, sink, max_bytes=most, accept=lambda head: _wrong(head, source.kind), what=source.name
-                )
-            except ArtifactError as error:
-                raise InputError(error.what, next_step="Check the link, or give a file instead.") from error
-            return await self._checked(source, sink.getvalue(), limits, resize)
-
         if resize and source.kind == "image":
-            return await load()
-        source = replace(source, _load=load)
+            return await self._fetched(source, url, limits, resize)
+        source = replace(source, _load=partial(self._fetched, source, url, limits, resize))
         return await self._glimpse(source, url, limits) if self.check_links else source
+
+    async def _fetched(self, source: Source, url: str, limits: MediaLimits, resize: bool) -> Source:
+        sink, most = BytesIO(), self._most(source.kind, limits)
+        try:
+            await self._fetcher.download(
+                url, sink, max_bytes=most, accept=lambda head: _wrong(head, source.kind), what=source.name
+            )
+        except ArtifactError as error:
+            raise InputError(error.what, next_step="Check the link, or give a file instead.") from error
+        return await self._checked(source, sink.getvalue(), limits, resize)
 
     async def _glimpse(self, source: Source, url: str, limits: MediaLimits) -> Source:
         """Check what the first bytes behind a link tell."""
@@ -291,9 +301,9 @@ class Inputs:
     async def _checked(self, base: Source, data: bytes, limits: MediaLimits, resize: bool) -> Source:
         return await anyio.to_thread.run_sync(partial(_check, base, data, limits, resize=resize))
 
-    def _most(self, limits: MediaLimits, resize: bool) -> int:
-        """Bytes worth reading: what is going to be resized may be larger than the model takes."""
-        return self.max_bytes if resize or limits.max_bytes is None else max(limits.max_bytes, 0)
+    def _most(self, kind: Expects, limits: MediaLimits) -> int:
+        """Bytes worth reading. A picture over the model's limit is still read: resizing may help it."""
+        return self.max_bytes if kind == "image" or limits.max_bytes is None else limits.max_bytes
 
 
 def _check(base: Source, data: bytes, limits: MediaLimits, *, resize: bool) -> Source:
@@ -338,6 +348,8 @@ def _wrong(head: bytes, kind: Expects) -> str | None:
 
 
 def _demand(head: bytes, kind: Expects, name: str) -> MediaType:
+    if not head:
+        raise InputError(f"{name} is empty")
     reason, found = _wrong(head, kind), sniff(head)
     if reason is not None or found is None:
         raise InputError(f"{name} cannot be used: {reason}", next_step="Give a file of the right kind.")

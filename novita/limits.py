@@ -186,12 +186,13 @@ def _encodings(picture: "Image", found: MediaType, limits: MediaLimits) -> list[
     for kind in order:
         if not limits.takes(kind) or (kind is jpeg and picture.mode == "RGBA" and limits.takes(png)):
             continue
-        sink = BytesIO()
         shown = _flat(picture) if kind is jpeg and picture.mode == "RGBA" else picture
-        shown.save(sink, kind.name.upper(), **({} if kind is png else {"quality": 92}))
-        made.append((sink.getvalue(), kind))
-        if limits.max_bytes is None or sink.tell() <= limits.max_bytes:
-            break
+        for quality in (92,) if kind is png else (92, 80):
+            sink = BytesIO()
+            shown.save(sink, kind.name.upper(), **({} if kind is png else {"quality": quality}))
+            made.append((sink.getvalue(), kind))
+            if limits.max_bytes is None or sink.tell() <= limits.max_bytes:
+                return made
     if not made:
         raise InputError(f"The model takes {', '.join(limits.formats)}, which cannot be written here")
     return made

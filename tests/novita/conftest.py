@@ -2,6 +2,7 @@
 
 import re
 import threading
+import wave
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -152,3 +153,14 @@ def draw(width: int = 96, height: int = 64, kind: str = "PNG", **options: Any) -
 @pytest.fixture(scope="session")
 def png() -> bytes:
     return draw(320, 240)
+
+
+def tone(seconds: float, *, rate: int = 8_000) -> bytes:
+    """A real WAV file."""
+    sink = BytesIO()
+    with wave.open(sink, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(bytes(2 * int(seconds * rate)))
+    return sink.getvalue()
