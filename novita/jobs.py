@@ -186,6 +186,9 @@ class Jobs:
             NotFoundError: Novita does not know the task. NovitaError: a fault that will not pass.
         """
         job = await self.journal.find(client.owner, task_id)
+        if job is not None and job.kind != "media":
+            tool = f"get_{job.kind}"
+            raise InputError(f"{task_id} is no media task but a {job.kind}", next_step=f"Use {tool} for it.")
         if job is not None and (job.task_id is None or (job.state in FINAL and not self._to_fetch(job))):
             return Delivery(job)
         if job is not None and job.facts.get("mode") == "sync":

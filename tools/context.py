@@ -6,9 +6,9 @@ The server fills `App` once, at start; `Caller` is made for every call, with the
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
-from mcp.server.mcpserver import Context, Resolve
+from mcp.server.mcpserver import Context
 
 from ..novita.client import NovitaClient
 from ..novita.inputs import Inputs
@@ -76,11 +76,6 @@ class Caller:
         """Set where the caller takes an MCP task for an answer: submit, note the job, return at once."""
         return current_handoff()
 
-    def can_be_asked(self) -> bool:
-        """Whether the caller's program can show a question to a person."""
-        capabilities = self.context.client_capabilities
-        return capabilities is not None and capabilities.elicitation is not None
-
     async def progress(self, message: str, percent: float | None = None) -> None:
         """Tell the host how it goes. MCP wants a number that only grows, so percent is kept monotonic."""
         if percent is not None and percent > self._steps:
@@ -112,4 +107,5 @@ def open_call(context: Context[Any, Any]) -> Caller:
     return Caller(app, app.client.with_key(key or None), context)
 
 
-Call = Annotated[Caller, Resolve(open_call)]
+Call = Caller
+"""How a tool names its first parameter `call`: filled for it, absent from its schema."""

@@ -18,6 +18,8 @@ from mcp_types import CallToolResult, ContentBlock, ImageContent, InputRequiredR
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from ..novita.errors import NovitaError, redact
+from .confirm import NeedsAnswer, NotConfirmed
+from .context import open_call
 from .schemas import flat_schema
 
 logger = logging.getLogger(__name__)
@@ -103,7 +105,9 @@ class ToolSpec:
 
     def build(self) -> "NovitaTool":
         """The SDK's tool, with its schemas made from the function's signature."""
-        built = NovitaTool.from_function(self.fn, title=self.title, annotations=self.effect.annotations(self.title))
+        built = NovitaTool.from_function(
+            self.fn, title=self.title, annotations=self.effect.annotations(self.title), context_kwarg="call"
+        )
         tool = NovitaTool(**{name: getattr(built, name) for name in type(built).model_fields})
         tool.description = " ".join(tool.description.split())
         loose = tool.fn_metadata.arg_model
@@ -146,9 +150,14 @@ class NovitaTool(Tool):
         if unknown:
             return error_result(_unknown_argument(unknown[0], list(known)))
         try:
-            result: object = await super().run(arguments, context, convert_result=False)
+            # Tools take a Caller where the SDK's tools take its Context.
+            result: object = await super().run(arguments, cast(Any, open_call(context)), convert_result=False)
         except ToolError as error:
             cause = error.__cause__
+            if isinstance(cause, NeedsAnswer):
+                return cause.request
+            if isinstance(cause, NotConfirmed):
+                return self._unconfirmed(cause.question)
             if isinstance(cause, NovitaError):
                 return error_result(str(cause))
             if isinstance(cause, ValidationError):
@@ -161,6 +170,12 @@ class NovitaTool(Tool):
         if not convert_result or isinstance(result, InputRequiredResult):
             return result
         return cast(ToolResult, result).to_mcp()
+
+    def _unconfirmed(self, question: str) -> CallToolResult:
+        """The first of two steps: price and effect, and how to say yes."""
+        step = f"Nothing was sent or billed. {question} If the user agrees, call {self.name} again with confirm=true."
+        model = cast(type[ToolResult], self.fn_metadata.output_model)
+        return model.model_validate({"status": "needs_confirmation", "next_step": step}).to_mcp()
 
 
 def error_result(text: str) -> CallToolResult:
