@@ -3,6 +3,8 @@
 Shared by chat, completions, messages, responses and batches.
 """
 
+import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,7 @@ from .facts import operations
 from .faults import Fault
 from .llm_json import items, obj
 from .llm_models import Model, find_model
-from .llm_state import LlmState
+from .llm_state import RATE_TIERS, LlmState
 from .llm_writer import Answer, Wish, continue_text, write_answer
 from .world import Account
 
@@ -23,7 +25,7 @@ Json = dict[str, Any]
 
 _PART_OF = {"image_url": "image", "video_url": "video", "input_audio": "audio"}
 _EFFORT = {"none": 0.0, "minimal": 0.5, "low": 0.5, "medium": 1.0, "high": 2.0, "max": 4.0}
-_TIERS = ("T1", "T2", "T3", "T4", "T5")
+_LINK = re.compile(r"https?://|data:\w+/[\w.+-]+;base64,")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +144,7 @@ def admit(state: LlmState, account: Account, model: Model, micro_usd: int, *, in
     if state.knobs.rate_tier is not None and not in_batch:
         table = operations()["create_chat_completion"].facts["limits"]["rpm_by_model"]
         if model.id in table:
-            state.count_request(account.key, model.id, table[model.id][_TIERS.index(state.knobs.rate_tier)])
+            state.count_request(account.key, model.id, table[model.id][RATE_TIERS.index(state.knobs.rate_tier)])
     if account.micro_usd <= micro_usd:
         raise Fault(403, "NOT_ENOUGH_BALANCE", "not enough balance")
 
@@ -183,6 +185,22 @@ def _check_conversation(model: Model, messages: Sequence[Json]) -> None:
             kind = _PART_OF.get(part["type"])
             if kind is not None and kind not in model.inputs:
                 raise Fault(400, "INVALID_REQUEST_BODY", f"model: {model.id} does not support {kind} input")
+            _check_media(part, f"messages[{index}]")
+
+
+def _check_media(part: Json, place: str) -> None:
+    """Videos come by address, sounds by address or as base64; pictures are checked where they are opened."""
+    match part:
+        case {"type": "video_url", "video_url": {"url": str(url)}} if not _LINK.match(url):
+            raise Fault(400, "INVALID_REQUEST_BODY", f"{place}: video_url.url must be an http(s) URL or a data URI")
+        case {"type": "input_audio", "input_audio": {"data": str(data)}} if not _LINK.match(data):
+            try:
+                base64.b64decode(data, validate=True)
+            except ValueError as error:
+                message = f"{place}: input_audio.data is neither a URL nor base64"
+                raise Fault(400, "INVALID_REQUEST_BODY", message) from error
+        case _:
+            return
 
 
 def _check_features(model: Model, body: Json) -> None:

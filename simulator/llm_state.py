@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TroubleKind = Literal["error", "garbage", "silence", "cut", "end"]
 _KINDS: tuple[TroubleKind, ...] = ("error", "garbage", "silence", "cut", "end")
+RATE_TIERS = ("T1", "T2", "T3", "T4", "T5")
 _CACHE_FLOOR = 1024  # tokens; shorter prompts are not cached, as with the usual prompt caches
 _CACHE_ENTRIES = 4096
 
@@ -36,6 +37,14 @@ class LlmKnobs:
     batch_seconds: float | None = None
     upper_case_status: bool = False
     rate_tier: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("token_seconds", "first_token_seconds", "answer_tokens", "batch_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} must not be negative")
+        if self.rate_tier not in (None, *RATE_TIERS):
+            raise ValueError(f"rate_tier {self.rate_tier!r} is not one of {', '.join(RATE_TIERS)}")
 
 
 @dataclass(slots=True, kw_only=True)

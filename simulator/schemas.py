@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -24,7 +26,10 @@ _FORMATS = {
     "ipv4": "192.0.2.1",
     "ipv6": "2001:db8::1",
 }
-_DEEPEST = 6
+_DEEPEST = 6  # from here on only what is required is written
+_DEEPEST_AT_ALL = 40
+_LONGEST_CHAIN = 40
+_LARGEST = 5_000
 _TRIES = 12
 
 Schema = Mapping[str, Any]
@@ -40,12 +45,16 @@ def value_for(schema: Schema, *, hint: str, rng: random.Random) -> Any:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise UnsatisfiableSchemaError(f"invalid JSON schema: {error.message}") from error
-    validator: Any = Draft202012Validator(schema)
+    # A registry of our own: the default one would fetch what a $ref names.
+    validator: Any = Draft202012Validator(schema, registry=Registry())
     writer = _Writer(schema, hint, rng)
-    for _ in range(_TRIES):
-        value = writer.write(schema, "", 0)
-        if validator.is_valid(value):
-            return value
+    try:
+        for _ in range(_TRIES):
+            value = writer.write(schema, "", 0)
+            if validator.is_valid(value):
+                return value
+    except (re.error, Unresolvable, RecursionError) as error:
+        raise UnsatisfiableSchemaError(f"invalid JSON schema: {error}") from error
     raise UnsatisfiableSchemaError("unsupported JSON schema: no answer could be held to it")
 
 
@@ -59,6 +68,8 @@ class _Writer:
         self._numbers = [float(number) for number in _NUMBER.findall(hint)]
 
     def write(self, schema: Schema | bool, name: str, depth: int) -> Any:
+        if depth > _DEEPEST_AT_ALL:
+            raise UnsatisfiableSchemaError("unsupported JSON schema: it requires itself without end")
         if isinstance(schema, bool):
             return self._words[0]
         schema = self._flatten(schema, depth)
@@ -84,7 +95,7 @@ class _Writer:
 
     def _flatten(self, schema: Schema, depth: int) -> Schema:
         """One level of $ref, allOf, anyOf and oneOf resolved into a plain schema."""
-        while True:
+        for _ in range(_LONGEST_CHAIN):
             if "$ref" in schema:
                 rest = {key: value for key, value in schema.items() if key != "$ref"}
                 schema = {**self._resolve(schema["$ref"]), **rest}
@@ -97,6 +108,7 @@ class _Writer:
                 schema = _merge(schema, key, [chosen])
             else:
                 return schema
+        raise UnsatisfiableSchemaError("invalid JSON schema: references go round in a circle")
 
     def _resolve(self, ref: str) -> Schema:
         if not ref.startswith("#"):
@@ -123,6 +135,8 @@ class _Writer:
         return "string"
 
     def _choose(self, values: Sequence[Any]) -> Any:
+        if not values:
+            raise UnsatisfiableSchemaError("unsupported JSON schema: an empty enum allows nothing")
         mentioned = [value for value in values if isinstance(value, str) and value and value.lower() in self._hint]
         return mentioned[0] if mentioned else self._rng.choice(values)
 
@@ -135,7 +149,7 @@ class _Writer:
         return {name: self.write(properties.get(name, True), name, depth + 1) for name in names}
 
     def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
-        least = schema.get("minItems", 0)
+        least = _size(schema, "minItems")
         most = schema.get("maxItems", max(3, least))
         length = least if depth >= _DEEPEST else min(max(least, self._rng.randint(1, 3)), most)
         prefix: Sequence[Any] = schema.get("prefixItems", ())
@@ -167,10 +181,17 @@ class _Writer:
             text = self._rng.choice(self._names)
         else:
             text = " ".join(self._rng.sample(self._words, min(3, len(self._words))))
-        least = schema.get("minLength", 0)
+        least = _size(schema, "minLength")
         while len(text) < least:
             text += " " + self._rng.choice([*self._words, name or "more"])
         return text[: schema.get("maxLength", len(text))]
+
+
+def _size(schema: Schema, name: str) -> int:
+    size = int(schema.get(name, 0))
+    if size > _LARGEST:
+        raise UnsatisfiableSchemaError(f"unsupported JSON schema: {name} {size}")
+    return size
 
 
 def _merge(schema: Schema, key: str, parts: Sequence[Schema | bool]) -> Schema:
@@ -208,7 +229,7 @@ def _matching(pattern: str, words: Sequence[str], rng: random.Random) -> str:
             out += rng.choice("abcdef") if literal == "." else literal
         elif times:
             last, out = out[-1:], out[:-1]
-            out += last * int(times)
+            out += last * min(int(times), _LARGEST)
     return out or rng.choice(words)
 
 

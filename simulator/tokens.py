@@ -5,7 +5,6 @@ tokenizers differ by model; the count is near theirs for English prose.
 """
 
 import base64
-import binascii
 import io
 import re
 from collections.abc import Sequence
@@ -74,7 +73,7 @@ def open_data_image(url: str) -> Image.Image | None:
     try:
         picture = Image.open(io.BytesIO(base64.b64decode(payload, validate=True)))
         picture.load()
-    except (binascii.Error, OSError) as error:
+    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:  # all that Pillow raises
         raise Fault(400, "INVALID_REQUEST_BODY", "image_url.url: the image cannot be decoded") from error
     return picture
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from novita_mcp.simulator import facts, serving
 from novita_mcp.simulator.llm_state import LlmState
 

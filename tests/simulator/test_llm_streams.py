@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from novita_mcp.simulator import facts, serving
 from novita_mcp.simulator.llm_models import models
 from novita_mcp.simulator.llm_state import LlmState, StreamRecord
@@ -132,9 +131,11 @@ def test_garbage_comes_in_between_and_the_stream_goes_on(http: httpx.Client, sta
 def test_a_cut_stream_ends_in_the_middle_of_the_body(http: httpx.Client, state: LlmState) -> None:
     state.disturb("cut", after=3)
     received: list[str] = []
-    with http.stream("POST", "/openai/v1/chat/completions", json=request()) as response:
-        with pytest.raises(httpx.RemoteProtocolError):
-            received.extend(response.iter_text())
+    with (
+        pytest.raises(httpx.RemoteProtocolError),
+        http.stream("POST", "/openai/v1/chat/completions", json=request()) as response,
+    ):
+        received.extend(response.iter_text())
     assert len(events_of("".join(received))) == 3
     assert state.streams[0].state == "broken"
 
@@ -148,10 +149,11 @@ def test_a_stream_may_just_stop_without_done(http: httpx.Client, state: LlmState
 
 def test_silence_is_silence_until_the_reader_gives_up(http: httpx.Client, state: LlmState) -> None:
     state.disturb("silence", after=2, seconds=HOUR)
-    with http.stream("POST", "/openai/v1/chat/completions", json=request(), timeout=0.2) as response:
-        with pytest.raises(httpx.ReadTimeout):
-            for _ in response.iter_lines():
-                pass
+    with (
+        pytest.raises(httpx.ReadTimeout),
+        http.stream("POST", "/openai/v1/chat/completions", json=request(), timeout=0.2) as response,
+    ):
+        response.read()
     assert settled(http, state).events == 2
 
 
@@ -204,5 +206,6 @@ def test_the_control_route_sets_what_the_world_holds(http: httpx.Client, state: 
     assert len(chat(http)) == 1
     assert http.post("/_simulator/llm", json={"clear": True}).json()["trouble"] == []
     assert len(http.get("/_simulator/llm").json()["streams"]) == 2
-    for wrong in ({"setting": {}}, {"settings": {"speed": 1}}, {"trouble": [{"kind": "flood"}]}):
+    wrongs: list[Json] = [{"setting": {}}, {"settings": {"speed": 1}}, {"trouble": [{"kind": "flood"}]}]
+    for wrong in wrongs:
         assert http.post("/_simulator/llm", json=wrong).status_code == 400
