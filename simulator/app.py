@@ -30,7 +30,7 @@ from .world import Account, NotEnoughCredit, Received, World
 
 logger = logging.getLogger(__name__)
 
-MODULES = ("tasks", "images", "editing", "images_v2", "library", "training", "account", "video", "audio", "llm", "gpu")
+MODULES = ("tasks", "images", "editing", "images_v2", "library", "training", "account", "video", "audio", "llm", "gpu", "serverless")
 SECRET_HEADERS = frozenset(["authorization", "x-api-key", "cookie"])
 CREDIT = {
     "media": ("media", "BILLING_BALANCE_NOT_ENOUGH"),

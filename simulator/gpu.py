@@ -16,7 +16,7 @@ from .gpu_instances import KEEP_DATA_DAYS, Instance
 from .gpu_market import FREE_DISK_GB, Cluster, Product, clusters, products, refuse
 from .gpu_order import Order, Port, Tool
 from .gpu_shared import area, endpoint, fits_name, numbered, running_jobs, service_url, ssh_command
-from .gpu_state import GpuState
+from .gpu_state import GpuState, control
 
 # clusters and products
 
@@ -375,6 +375,7 @@ async def set_gpu_instance_auto_migrate(call: Call) -> Response:
 
 ROUTES = [Route("get_gpu_instance_metrics", metrics_elsewhere)]
 SERVICES = {"/_instances/": instance_service}
+CONTROLS = {("POST", "gpu"): control}
 
 _OWN: dict[str, Handler] = {
     "list_clusters": list_clusters,

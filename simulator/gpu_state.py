@@ -1,7 +1,7 @@
 """The GPU area's state: one for both generations, reached as `world.area(GpuState)`."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from .gpu_extras import Auths, Images, Jobs, Networks, Prewarms, Storages, Templates
 from .gpu_instances import Fleet
@@ -42,3 +42,17 @@ class GpuState:
         self.jobs.settle(look == "jobs")
         self.fleet.settle(look)
         self.storages.settle()
+
+
+async def control(world: World, sent: dict[str, Any]) -> Any:
+    """POST /_simulator/gpu {dialect?: page|seen, first_page?: 0|1, reclaim?: instance id, in_seconds?: number}"""
+    state = world.area(GpuState)
+    if unknown := sent.keys() - {"dialect", "first_page", "reclaim", "in_seconds"}:
+        raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+    if sent.get("dialect", "page") not in ("page", "seen") or sent.get("first_page", 1) not in (0, 1):
+        raise ValueError("dialect is page or seen, first_page 0 or 1")
+    state.dialect = sent.get("dialect", state.dialect)
+    state.first_page = sent.get("first_page", state.first_page)
+    if "reclaim" in sent:
+        state.fleet.reclaim(sent["reclaim"], float(sent.get("in_seconds", 0)))
+    return {"dialect": state.dialect, "first_page": state.first_page}
