@@ -1,0 +1,100 @@
+"""What every test may ask for: a simulator with a world to hold, and a client on our server."""
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolResult
+from novita_mcp.server.app import create_app
+from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.serving import Running, serve
+from novita_mcp.simulator.world import DEFAULT_KEY, World
+from novita_mcp.simulator.world import Settings as WorldSettings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-surface", action="store_true", help="Rewrite tests/surface, README and manifest.json.")
+
+
+@pytest.fixture
+def world() -> World:
+    """Novita's state. Tasks are done at the first look."""
+    return World(WorldSettings(task_seconds=0))
+
+
+@pytest.fixture
+def simulator(world: World) -> Generator[Running]:
+    """Novita over real HTTP."""
+    with serve(world) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(simulator: Running, tmp_path: Path) -> Settings:
+    """Settings of a server on the simulator, with its own folders."""
+    return Settings(
+        api_key=DEFAULT_KEY,
+        base_url=simulator.url,
+        output_dir=tmp_path / "out",
+        journal=str(tmp_path / "journal.sqlite3"),
+        allowed_dirs=str(tmp_path),
+        confirm_above_usd=Decimal(1000),
+    )
+
+
+class Connect(Protocol):
+    """Opens a client on our server. Keywords change settings (`toolsets="all"`)."""
+
+    def __call__(self, *, client: dict[str, Any] = ..., **changes: Any) -> AbstractAsyncContextManager[Client]: ...
+
+
+@pytest.fixture(params=["legacy", "auto"])
+def era(request: pytest.FixtureRequest) -> str:
+    """The protocol era the client speaks: "legacy" shakes hands, "auto" is modern."""
+    return request.param
+
+
+@pytest.fixture
+def connect(settings: Settings, era: str) -> Connect:
+    """An MCP client on our server, in memory; every test that takes this runs once per era."""
+    # A factory, not a client: pytest-asyncio tears a fixture down in another task, and anyio forbids that.
+
+    @asynccontextmanager
+    async def open_client(*, client: dict[str, Any] | None = None, **changes: Any) -> AsyncGenerator[Client]:
+        app = create_app(replace(settings, **changes))
+        async with Client(app, mode=era, **(client or {})) as opened:
+            yield opened
+
+    return open_client
+
+
+@pytest.fixture
+def connect_http(settings: Settings, era: str) -> Callable[..., AbstractAsyncContextManager[Client]]:
+    """As `connect`, over real Streamable HTTP, with a bearer key."""
+    from novita_mcp.server.web import http_app, web_server
+
+    from .serving import serve_asgi
+
+    @asynccontextmanager
+    async def open_client(*, key: str = DEFAULT_KEY, **changes: Any) -> AsyncGenerator[Client]:
+        chosen = replace(settings, **changes)
+        with serve_asgi(http_app(web_server(chosen), chosen)) as url:
+            async with (
+                httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http,
+                Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=era) as opened,
+            ):
+                yield opened
+
+    return open_client
+
+
+def text_of(result: CallToolResult) -> str:
+    """All text of an answer."""
+    return "\n".join(block.text for block in result.content if block.type == "text")

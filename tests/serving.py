@@ -1,0 +1,24 @@
+"""An ASGI app on a real socket."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Generator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+@contextlib.contextmanager
+def serve_asgi(app: ASGIApp) -> Generator[str]:
+    """Run in a thread until the block ends; yields the base URL, without a trailing slash."""
+    # The socket listens before the server does: early requests queue, so nobody polls for readiness.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
