@@ -141,6 +141,8 @@ class Downloader:
                 if not isinstance(error, UnknownHostError):
                     raise ArtifactError(f"The link to {what} was not followed: {error}") from error
                 fault = _PassingError(str(error))
+            except httpx.InvalidURL as error:
+                raise ArtifactError(f"The link to {what} is malformed") from error
             except httpx.TransportError as error:
                 fault = _PassingError(_in_words(error))
             except _PassingError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .errors import InputError
 from .media_types import MEDIA_TYPES, MediaType, media_type
-from .pictures import Probe, displayed_size, has_alpha, open_picture, upright
+from .pictures import UNREADABLE, Probe, displayed_size, has_alpha, open_picture, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -140,7 +140,7 @@ def bring_within(data: bytes, found: MediaType, limits: MediaLimits, name: str) 
     try:
         with picture:
             whole = upright(picture)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{name} is damaged: it cannot be decoded") from error
     if whole.mode == "RGBA" and not limits.alpha:
         whole = _flat(whole)

@@ -176,8 +176,7 @@ def _written(head: bytes) -> str | None:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A character cut by the end of the head is no fault.
-        if error.start < len(head) - 3:
+        if error.reason != "unexpected end of data":  # a letter cut by the end of the head is no fault
             return None
     if start.startswith(b"<"):
         if _HTML.search(start[:1024]):

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LONGEST_SIDE = 512
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, ArithmeticError, KeyError)
-"""What Pillow raises on damaged files, depending on the format."""
+UNREADABLE = (
+    *(OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, TypeError, RuntimeError, struct.error),
+    Warning,
+)
+"""What Pillow raises on damaged files, depending on the format; it also warns, which may be set to raise."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def open_picture(source: bytes | Path) -> "Image | None":
 
     try:
         return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
-    except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except (*UNREADABLE, Image.DecompressionBombError):
         return None
 
 
@@ -59,7 +62,7 @@ def displayed_size(picture: "Image") -> tuple[int, int]:
     width, height = picture.size
     try:
         turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except _UNREADABLE:
+    except UNREADABLE:
         turned = False
     return (height, width) if turned else (width, height)
 
@@ -97,7 +100,7 @@ def thumbnail(source: bytes | Path, *, longest: int = LONGEST_SIDE, max_bytes: i
             picture.draft("RGB", (longest * 2, longest * 2))  # JPEG decodes smaller, and faster
             whole = upright(picture)
             return _small(whole, longest, max_bytes)
-    except (*_UNREADABLE, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except (*UNREADABLE, Image.DecompressionBombError):
         return None
 
 
@@ -154,7 +157,7 @@ def poster(path: Path, *, longest: int = LONGEST_SIDE, max_bytes: int = 90_000) 
                 if number >= 48 or _busy(shown):
                     break
             return _small(shown, longest, max_bytes) if shown is not None else None
-    except (FFmpegError, IndexError, *_UNREADABLE):
+    except (FFmpegError, *UNREADABLE):
         return None
 
 
@@ -185,7 +188,7 @@ def _probe_wave(source: bytes | Path) -> Probe | None:
             # A streamed file does not know its length and claims the largest: what is there counts.
             frames = min(sound.getnframes(), size // max(1, sound.getnchannels() * sound.getsampwidth()))
             return Probe(duration=round(frames / sound.getframerate(), 3))
-    except (wave.Error, ZeroDivisionError, *_UNREADABLE):
+    except (wave.Error, ZeroDivisionError, *UNREADABLE):
         return None
 
 
@@ -202,5 +205,5 @@ def _probe_av(source: bytes | Path) -> Probe:
             if picture is None or not picture.width:
                 return Probe(duration=seconds)
             return Probe(picture.width, picture.height, seconds)
-    except (FFmpegError, *_UNREADABLE):
+    except (FFmpegError, *UNREADABLE):
         return Probe()

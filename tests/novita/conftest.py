@@ -164,3 +164,36 @@ def tone(seconds: float, *, rate: int = 8_000) -> bytes:
         sound.setframerate(rate)
         sound.writeframes(bytes(2 * int(seconds * rate)))
     return sink.getvalue()
+
+
+def encode(container: str, codec: str, *, seconds: float = 1.0, black: int = 0, **options: str) -> bytes:
+    """A real clip (128x96, 10 frames a second, the first `black` ones black) or sound, as ffmpeg writes it."""
+    import av
+
+    sink = BytesIO()
+    with av.open(sink, "w", format=container, options=options) as output:
+        if av.Codec(codec, "w").type == "video":
+            stream: Any = output.add_stream(codec, rate=10)
+            stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+            for number in range(int(seconds * 10)):
+                noise = Image.new("L", (128, 96), 0) if number < black else Image.effect_noise((128, 96), 120)
+                output.mux(stream.encode(av.VideoFrame.from_image(noise.convert("RGB"))))
+        else:
+            _encode_sound(output, codec, seconds)
+    return sink.getvalue()
+
+
+def _encode_sound(output: Any, codec: str, seconds: float) -> None:
+    import av
+
+    stream: Any = output.add_stream(codec, rate=48_000)
+    stream.layout = "mono"
+    resampler = av.AudioResampler(format=stream.format, layout="mono", rate=48_000)
+    samples = 960
+    for number in range(int(seconds * 48_000 / samples)):
+        frame = av.AudioFrame(format="s16", layout="mono", samples=samples)
+        frame.planes[0].update(bytes(range(240)) * 8)
+        frame.sample_rate, frame.pts = 48_000, number * samples
+        for part in resampler.resample(frame):
+            output.mux(stream.encode(part))
+    output.mux(stream.encode(None))

@@ -49,7 +49,7 @@ async def test_a_picture_is_saved_under_a_name_for_people_with_its_measures(
     saved = await store.fetch(image(storage.plan("/a.png", Reply(png)), seed=7), name=FOX)
     assert kept(folder) == ["2026-11-23_red-fox-in-the-snow_1.png"]
     assert saved.path == str(folder / "2026-11-23_red-fox-in-the-snow_1.png")
-    assert Path(saved.path).read_bytes() == png
+    assert (folder / kept(folder)[0]).read_bytes() == png
     assert saved.sha256 == hashlib.sha256(png).hexdigest()
     assert (saved.mime, saved.bytes, saved.width, saved.height, saved.seed) == ("image/png", len(png), 320, 240, 7)
 
@@ -293,6 +293,13 @@ async def test_a_redirect_is_followed_and_one_to_a_private_address_is_not(
     assert len(kept(folder)) == 1
 
 
+@pytest.mark.parametrize("url", ["http://0177.0.0.1/a", "file:///etc/passwd", "https://", "http://u:p@example.com/a"])
+async def test_a_link_that_is_none_is_refused(store: ArtifactStore, folder: Path, url: str) -> None:
+    with pytest.raises(ArtifactError, match=r"malformed|not followed"):
+        await store.fetch(image(url))
+    assert kept(folder) == []
+
+
 async def test_redirects_in_a_circle_end(store: ArtifactStore, storage: Storage) -> None:
     url = storage.plan("/a.png", Reply(status=302, headers={"Location": "/a.png"}))
     with pytest.raises(ArtifactError, match="more than five"):
@@ -350,7 +357,7 @@ async def test_save_to_is_a_folder_or_a_file(
 ) -> None:
     saved = await store.fetch(image(storage.plan("/a.png", Reply(png))), name=FOX, save_to=save_to)
     assert saved.path == str(folder / expected)
-    assert Path(saved.path).is_file()
+    assert (folder / expected).is_file()
 
 
 async def test_a_folder_that_cannot_be_written_is_named(
@@ -408,7 +415,7 @@ async def test_a_killed_process_leaves_a_part_that_the_next_one_removes(
     folder.mkdir()
     for name, age in ((".novita-old.part", 100_000), (".novita-new.part", 100)):
         (folder / name).touch()
-        os.utime(folder / name, (clock.wall() - age,) * 2)
+        os.utime(folder / name, (clock.wall() - age, clock.wall() - age))
     await store.fetch(image(storage.plan("/a.png", Reply(png))), save_to="fox.png")
     assert kept(folder) == [".novita-new.part", "fox.png"]
 

@@ -236,6 +236,7 @@ async def test_a_data_uri_is_unpacked_and_checked(inputs: Inputs, png: bytes) ->
         ("https://user:pw@example.com/a.png", "password"),
         ("task:", "task:<id>/<n>"),
         ("http://", "no host"),
+        ("http://0177.0.0.1/a.png", "malformed"),
         ("file://server/share/a.png", "this machine"),
         ("a\0b", "not a path"),
     ],
