@@ -60,6 +60,9 @@ class EventStream(Response):
             await asyncio.wait({sending, watching}, return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() and record.state == "open":
                 record.state = "cancelled"
+        except asyncio.CancelledError:  # the simulator is shutting down
+            record.state = "broken"
+            raise
         finally:
             for task in (sending, watching):
                 task.cancel()
