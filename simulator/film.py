@@ -164,9 +164,16 @@ def open_picture(data: bytes) -> tuple[Image.Image, str]:
     """The picture in RGB, and its format by Pillow's name (PNG, JPEG...). Raises NotAPictureError."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return image.convert("RGB"), image.format or ""
+            # Cameras write JPEG with a second picture in it, which Pillow calls MPO.
+            return image.convert("RGB"), {"MPO": "JPEG"}.get(image.format or "", image.format or "")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise NotAPictureError("the bytes are no picture") from error
+
+
+def has_alpha(data: bytes) -> bool:
+    """Whether the picture, which must be one, can be seen through somewhere."""
+    with Image.open(io.BytesIO(data)) as image:
+        return image.has_transparency_data
 
 
 def _held(film: Film, width: int, height: int, count: int) -> Iterator[VideoFrame]:

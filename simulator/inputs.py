@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .calls import Call
-from .film import Film, NotAFilmError, NotAPictureError, imagine, look_at, make_film, open_picture
+from .film import Film, NotAFilmError, NotAPictureError, has_alpha, imagine, look_at, make_film, open_picture
 from .sound import NotSoundError, decode
 
 MB: Final = 1_000_000
@@ -27,7 +27,7 @@ class Limits:
     """What a field documents of its file. `forms` are the letters of: u link, d data URI, b plain base64.
 
     `sides` bounds width and height in pixels, `ratio` is the longer side over the shorter at most, `seconds` bounds
-    the length. `types` are Pillow's names for pictures and `sniff`'s for sounds.
+    the length. `types` are Pillow's names for pictures and `sniff`'s for sounds; `opaque` refuses a PNG with alpha.
     """
 
     forms: str = "udb"
@@ -36,6 +36,7 @@ class Limits:
     ratio: float = 1000
     seconds: tuple[float, float] = (0, 100_000)
     types: frozenset[str] = frozenset()
+    opaque: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def take_picture(call: Call, value: str, field: str, limits: Limits) -> Given:
         raise call.fault("INVALID_IMAGE_FORMAT", f"{field}: {error}") from error
     if limits.types and kind not in limits.types:
         raise call.fault("INVALID_IMAGE_FORMAT", f"{field}: {kind} is not one of {', '.join(sorted(limits.types))}")
+    if limits.opaque and kind == "PNG" and has_alpha(given.data):
+        raise call.fault("INVALID_IMAGE_FORMAT", f"{field}: PNG must have no alpha channel")
     short, long = sorted(picture.size)
     least, most = limits.sides
     if long > most:
