@@ -113,7 +113,7 @@ class ArtifactStore:
     async def fetch(self, artifact: Artifact, *, name: NameHint = NameHint(), save_to: str | None = None) -> Artifact:
         """Save what the artifact's link holds; the artifact with path, size, hash and measures.
 
-        Already saved and still there: returned as it is, unless `save_to` asks for another place.
+        Already saved and still there: returned as it is, or copied where `save_to` asks for another place.
         Without a folder (HTTP mode) nothing is fetched.
 
         Raises:
@@ -124,9 +124,10 @@ class ArtifactStore:
             if save_to is not None:
                 raise _no_saving()
             return artifact
-        if save_to is None and await anyio.to_thread.run_sync(_is_here, artifact):
+        here = await anyio.to_thread.run_sync(_is_here, artifact)
+        if here and save_to is None:
             return artifact
-        if artifact.url is None:
+        if artifact.url is None and not here:
             raise ArtifactError(
                 f"There is no link to {artifact.name}", next_step="Call get_task with the task's id for a fresh one."
             )
@@ -134,6 +135,8 @@ class ArtifactStore:
         declared = media_type(artifact.mime)
 
         async def fill(part: PartFile) -> "_Content":
+            if here and artifact.path is not None:
+                return await anyio.to_thread.run_sync(_copy, Path(artifact.path), part, declared)
             done = await self._downloader.download(
                 artifact.url or "",
                 part.handle,
@@ -263,7 +266,9 @@ class ArtifactStore:
         """Fill a part and publish it; whatever goes wrong, no part stays."""
         part = PartFile(target.folder, private=target.private)
         try:
-            if target.folder not in self._swept:
+            if target.private:  # nobody else ever tidies the spool
+                await anyio.to_thread.run_sync(partial(sweep, target.folder, self._clock.wall(), pattern="*"))
+            elif target.folder not in self._swept:
                 self._swept.add(target.folder)
                 await anyio.to_thread.run_sync(sweep, target.folder, self._clock.wall())
             await anyio.to_thread.run_sync(part.open)
@@ -368,6 +373,17 @@ def _is_here(artifact: Artifact) -> bool:
         return False
     path = Path(artifact.path)
     return path.is_file() and (artifact.bytes is None or path.stat().st_size == artifact.bytes)
+
+
+def _copy(path: Path, part: PartFile, declared: MediaType | None) -> _Content:
+    digest, size, head = hashlib.sha256(), 0, b""
+    with path.open("rb") as source:
+        while chunk := source.read(MIB):
+            head = head or chunk[:HEAD_BYTES]
+            part.handle.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    return _Content(size, digest.hexdigest(), sniff(head) or declared)
 
 
 def _read(path: Path, limit: int) -> bytes | None:

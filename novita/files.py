@@ -289,8 +289,6 @@ class PartFile:
             except OSError:
                 final.unlink(missing_ok=True)
                 raise
-        else:
-            self.path.unlink()
         return True
 
     def discard(self) -> None:
@@ -312,10 +310,10 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def sweep(folder: Path, wall: float, *, age: float = 86_400.0) -> None:
-    """Remove parts older than `age` seconds: a killed process could not."""
+def sweep(folder: Path, wall: float, *, pattern: str = ".novita-*.part", age: float = 86_400.0) -> None:
+    """Remove files older than `age` seconds: parts a killed process could not remove, or what a spool held long."""
     with suppress(OSError):
-        for part in folder.glob(".novita-*.part"):
+        for path in folder.glob(pattern):
             with suppress(OSError):
-                if wall - part.stat().st_mtime > age:
-                    part.unlink()
+                if path.is_file() and wall - path.stat().st_mtime > age:
+                    path.unlink()

@@ -85,7 +85,7 @@ class Source:
                 return self.link
             if form in ("data_uri", "base64"):
                 loaded, data = await self._loaded()
-                packed = await anyio.to_thread.run_sync(_pack, data)
+                packed = await anyio.to_thread.run_sync(_pack, data, abandon_on_cancel=True)
                 return packed if form == "base64" else f"data:{loaded.mime};base64,{packed}"
         if "url" in forms:
             raise InputError(
@@ -173,7 +173,7 @@ class Inputs:
         if self.folders is None:
             raise InputError(f"File paths cannot be used on this server ({expects})", next_step=self._ways)
         most = self._most(expects, limits)
-        resolved, data = await anyio.to_thread.run_sync(self.folders.read, path, most)
+        resolved, data = await anyio.to_thread.run_sync(self.folders.read, path, most, abandon_on_cancel=True)
         base = Source(resolved.name, expects, no_link="is a file on this machine")
         return await self._checked(base, data, limits, resize)
 
@@ -184,7 +184,9 @@ class Inputs:
             raise InputError(f"The data: URI for {expects} is malformed", next_step="data:<mime>;base64,<content>")
         if len(ref) > self._most(expects, limits) * 3:
             raise _too_large(f"the {expects} in the data: URI", None, self._most(expects, limits))
-        data = await anyio.to_thread.run_sync(_unpack, ref, found.end(), found["packed"] is not None)
+        data = await anyio.to_thread.run_sync(
+            _unpack, ref, found.end(), found["packed"] is not None, abandon_on_cancel=True
+        )
         if data is None:
             raise InputError(f"The data: URI for {expects} does not hold valid base64")
         name = f"The {expects} in the data: URI"
@@ -246,7 +248,7 @@ class Inputs:
             if artifact.path is not None:
                 # From the journal, so not sought in the allowed folders: those may have changed since it was saved.
                 path, most = Path(artifact.path), self._most(expects, limits)
-                data = await anyio.to_thread.run_sync(_read_own, path, most)
+                data = await anyio.to_thread.run_sync(_read_own, path, most, abandon_on_cancel=True)
                 if data is not None:
                     return await self._checked(source, data, limits, resize)
             if artifact.url is None or not alive:
@@ -299,7 +301,9 @@ class Inputs:
         return replace(source, mime=found.mime, bytes_size=peek.size, width=measures.width, height=measures.height)
 
     async def _checked(self, base: Source, data: bytes, limits: MediaLimits, resize: bool) -> Source:
-        return await anyio.to_thread.run_sync(partial(_check, base, data, limits, resize=resize))
+        return await anyio.to_thread.run_sync(
+            partial(_check, base, data, limits, resize=resize), abandon_on_cancel=True
+        )
 
     def _most(self, kind: Expects, limits: MediaLimits) -> int:
         """Bytes worth reading. A picture over the model's limit is still read: resizing may help it."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -171,13 +171,15 @@ def encode(container: str, codec: str, *, seconds: float = 1.0, black: int = 0, 
     import av
 
     sink = BytesIO()
+    output: Any
     with av.open(sink, "w", format=container, options=options) as output:
         if av.Codec(codec, "w").type == "video":
             stream: Any = output.add_stream(codec, rate=10)
             stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
             for number in range(int(seconds * 10)):
                 noise = Image.new("L", (128, 96), 0) if number < black else Image.effect_noise((128, 96), 120)
-                output.mux(stream.encode(av.VideoFrame.from_image(noise.convert("RGB"))))
+                frame: Any = cast(Any, av.VideoFrame).from_image(noise.convert("RGB"))
+                output.mux(stream.encode(frame))
         else:
             _encode_sound(output, codec, seconds)
     return sink.getvalue()

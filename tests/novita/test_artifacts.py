@@ -329,6 +329,23 @@ async def test_a_saved_file_is_not_fetched_again_unless_it_is_gone(
     assert len(storage.requests) == 2
 
 
+async def test_a_saved_file_is_copied_to_another_place_without_its_link(
+    store: ArtifactStore, storage: Storage, folder: Path, png: bytes
+) -> None:
+    saved = await store.fetch(image(storage.plan("/a.png", Reply(png))), save_to="a.png")
+    copy = await store.fetch(saved.model_copy(update={"url": None}), save_to="posters/b.png")
+    assert kept(folder) == ["a.png", "b.png"]
+    assert (folder / "posters" / "b.png").read_bytes() == png
+    assert copy.model_copy(update={"path": saved.path, "url": saved.url}) == saved
+    assert len(storage.requests) == 1
+
+
+async def test_where_a_file_may_go_is_checked_before_there_is_one(store: ArtifactStore) -> None:
+    store.check_place("posters/fox.png")
+    with pytest.raises(InputError, match="outside the folders"):
+        store.check_place("/etc/fox.png")
+
+
 @pytest.mark.parametrize("save_to", ["/etc/fox.png", "../../fox.png", "~/fox.png", "link/fox.png"])
 async def test_save_to_outside_the_allowed_folders_is_refused_before_anything_is_fetched(
     store: ArtifactStore, storage: Storage, folder: Path, tmp_path: Path, png: bytes, save_to: str
@@ -405,6 +422,11 @@ async def test_without_a_folder_links_stay_links_and_bytes_go_to_the_spool(
     assert spooled.path is not None
     assert "fox" not in spooled.path
     assert Path(spooled.path).stat().st_mode & 0o077 == 0
+    old = tmp_path / "spool" / "old.png"
+    old.touch()
+    os.utime(old, (clock.wall() - 100_000, clock.wall() - 100_000))
+    await store.save_bytes(png, image())
+    assert not old.exists()
     assert await store.read(spooled) == png
     assert await store.read(artifact) == png
 

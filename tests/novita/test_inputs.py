@@ -387,3 +387,11 @@ async def test_a_result_known_to_break_a_limit_is_refused_unread_or_resized(
         await known.load("task:t1/0", "image", limits=limits)
     source = await known.load("task:t1/0", "image", limits=limits, resize=True)
     assert (source.width, source.link) == (160, None)
+
+
+async def test_a_text_is_a_text_and_nothing_else_is(inputs: Inputs, home: Path, png: bytes) -> None:
+    rows = b'{"prompt": "F\xc3\xbcchse"}\n' * 500
+    source = await inputs.load(put(home / "Pictures", "rows.jsonl", rows), "text")
+    assert await source.read() == rows
+    with pytest.raises(InputError, match="image/png, and text is wanted"):
+        await inputs.load(put(home / "Pictures", "fox.txt", png), "text")
