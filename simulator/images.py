@@ -57,8 +57,14 @@ def sized(call: Call, least: int, most: int) -> Size:
     return width, height
 
 
+def size_text(call: Call) -> str:
+    """`size` as sent, else its documented default, else a square of 1024."""
+    field: Json = call.operation.facts["request"]["application/json"]["properties"]["size"]
+    return call.body.get("size") or field.get("default", "1024*1024")
+
+
 def parsed_size(call: Call) -> Size:
-    found = re.fullmatch(r"(\d+)[*x](\d+)", call.body.get("size", "1024*1024"))
+    found = re.fullmatch(r"(\d+)[*x](\d+)", size_text(call))
     if found is None:
         raise call.invalid("size: not understood")
     return int(found[1]), int(found[2])
@@ -66,7 +72,7 @@ def parsed_size(call: Call) -> Size:
 
 def sized_by_area(call: Call, least: int, most: int) -> Size:
     """`size` as 1K to 4K (a square), or WIDTHxHEIGHT with so many pixels in total and a ratio of 1/16 to 16."""
-    size = call.body.get("size", "2048x2048")
+    size = size_text(call)
     if size.endswith("K"):
         return int(size[:-1]) * 1024, int(size[:-1]) * 1024
     width, height = parsed_size(call)
@@ -76,7 +82,7 @@ def sized_by_area(call: Call, least: int, most: int) -> Size:
 
 
 def sized_glm(call: Call) -> Size:
-    width, height = parsed_size(call) if "size" in call.body else (1280, 1280)
+    width, height = parsed_size(call)
     # Two of the recommended sizes have a side of 960, below the documented 1024.
     bad = width % 32 or height % 32 or min(width, height) < 960 or max(width, height) > 2048
     if bad or width * height > 4_194_304:
