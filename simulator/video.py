@@ -15,11 +15,13 @@ from starlette.responses import Response
 
 from .calls import Call, Handler, Json, answer
 from .facts import Invalid, Operation, check_body, operations, request_schema
+from .faults import Fault
 from .film import SOUND_RATE, Clip, Film, NotAFilmError, look_at, make_film, make_gif, open_picture, stills
 from .hearing import Hearing
 from .inputs import Given, take_clip, take_picture, take_sound
 from .sound import Samples, decode, mix, play, speak
 from .tasks import Output
+from .trouble import envelope
 from .video_plan import EDITS, Fields, Plan, frame_size, plan
 from .video_rules import (
     CLIP_LIMITS,
@@ -354,6 +356,14 @@ def _bytes(raw: bytes) -> Json:
     return {}
 
 
+def _wan_r2v_fault(fault: Fault) -> Response:
+    """A wrong type in media is answered with 500 here, not with 400."""
+    if re.match(r"media\.\d+\.type", fault.message):
+        fault = Fault.named("media", "CREATE_TASK_FAILED", "failed to exec task")
+    return envelope("media", fault)
+
+
+ENVELOPES: Final = {"wan2_7_r2v": _wan_r2v_fault}
 DECODERS: Final = {"application/octet-stream": _bytes, "video/mp4": _bytes}
 _ODD: Final[dict[str, Handler]] = {
     "create_unified_video": create_unified_video,

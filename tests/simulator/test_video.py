@@ -387,3 +387,22 @@ def test_a_retired_model_answers_404_only_when_the_world_says_so(api: Api) -> No
     assert api.send("wan2_7_t2v", {"prompt": "x"}).status_code == 404
     assert api.send("create_unified_video", {"model": "wan2.6_t2v", "prompt": "x"}).status_code == 404
     api.submit("wan_t2v", prompt="x")
+
+
+def test_a_wrong_type_of_reference_is_a_500_with_wan_27(api: Api) -> None:
+    media = [{"url": api.link(picture()), "type": "picture"}]
+
+    assert api.refusal("wan2_7_r2v", prompt="x", media=media) == (500, "CREATE_TASK_FAILED", "failed to exec task")
+    assert api.refusal("wan2_7_r2v", prompt="x", media=[])[0] == 400
+
+
+def test_a_webhook_is_taken_where_it_is_documented_and_nowhere_else(api: Api) -> None:
+    hook = {"url": f"{api.url}/nobody"}
+
+    flat = api.submit("wan_t2v", prompt="x", extra={"webhook": hook})
+    unified = api.submit(
+        "create_unified_video", model="wan2.2_t2v", prompt="x", size="832*480", callback_url=hook["url"]
+    )
+
+    assert [api.world.tasks.tasks[task].webhook for task in (flat, unified)] == [hook, hook]
+    assert api.refusal("kling_v1_6_t2v", prompt="x", extra={"webhook": hook})[0] == 400
