@@ -28,7 +28,7 @@ def test_the_balance_is_text_and_the_old_route_gives_a_number(api: Api, now: int
 
 
 def test_a_picture_shows_up_in_the_bill_of_its_day(api: Api, now: int) -> None:
-    query = {"cycleType": "Day", "productCategory": "gen_api", "startTime": now - DAY, "endTime": now}
+    query: Json = {"cycleType": "Day", "productCategory": "gen_api", "startTime": now - DAY, "endTime": now}
     bills = api.good("query_usage_based_billing", **query, productName="seedream")["bills"]
     assert [(bill["productName"], bill["amount"], bill["payAmountDisplay"]) for bill in bills] == [
         ("seedream-3-0-txt2img", "200", 0.02)
@@ -38,7 +38,7 @@ def test_a_picture_shows_up_in_the_bill_of_its_day(api: Api, now: int) -> None:
 
 def test_the_lines_of_a_month_add_up_to_its_bill(api: Api, now: int) -> None:
     (month,) = api.good("query_monthly_bill", startMonth="2026-01", pageSize=1)["data"]
-    span = {"startTime": int(month["startTime"]), "endTime": int(month["endTime"]) + 1}
+    span: Json = {"startTime": int(month["startTime"]), "endTime": int(month["endTime"]) + 1}
     by_day = api.good("query_usage_based_billing", cycleType="Day", productCategory="summary", **span)["bills"]
     by_month = api.good("query_usage_based_billing", cycleType="Month", productCategory="summary", **span)["bills"]
     assert units(by_day) == units(by_month) == int(month["totalAmount"]) > 0
@@ -57,7 +57,7 @@ def test_months_begin_in_october_2025_and_end_with_an_unpaid_one(api: Api) -> No
 
 
 def test_bills_by_key_name_the_key(api: Api, now: int) -> None:
-    query = {"cycleType": "Hour", "startTime": now - 7 * DAY, "endTime": now, "category": "gen_api"}
+    query: Json = {"cycleType": "Hour", "startTime": now - 7 * DAY, "endTime": now, "category": "gen_api"}
     bills = api.good("query_apikey_bill", **query)["bills"]
     assert bills[-1]["productName"] == "seedream-3-0-txt2img"
     assert {bill["apikeyMask"] for bill in bills} == {"sk-s****ated"}
