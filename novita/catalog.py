@@ -14,7 +14,9 @@ from typing import Any, cast
 
 from .catalog_entry import Argument, Capability, Form, Json, MediaModel
 from .errors import InputError, UnknownModelError
+from .media_checks import leaf_problem
 from .media_values import SHAPE, Frame, coerce, echo, language, types_of
+from .native import breaks, put
 
 __all__ = [
     "PREFERRED",
@@ -192,9 +194,17 @@ def able(
 
 
 def complaints(
-    model: MediaModel, arguments: Mapping[str, object], *, forms: Mapping[str, Collection[Form]] | None = None
+    model: MediaModel,
+    arguments: Mapping[str, object],
+    *,
+    forms: Mapping[str, Collection[Form]] | None = None,
+    rules: bool = True,
 ) -> dict[str, str]:
-    """As `able`, with the reason for each; a reason reads on from the argument's name."""
+    """As `able`, with the reason for each; a reason reads on from the argument's name.
+
+    Args:
+        rules: Whether arguments that do not go together count; options may mend that.
+    """
     given = {name: value for name, value in arguments.items() if value is not None}
     if given.get("seed") in (-1, "-1"):  # everybody's word for "any", so no wish at all
         del given["seed"]
@@ -211,6 +221,8 @@ def complaints(
             continue
         else:
             reason = _value_complaint(model, argument, value)
+            if name in ("prompt", "text") and not str(value).strip():
+                reason = "must not be empty"
         if reason:
             found[name] = reason
     frame = Frame.of(model)
@@ -218,9 +230,41 @@ def complaints(
         try:
             frame.fit(*(shape.get(name) for name in SHAPE))
         except ValueError as error:
-            named = [name for name in shape if str(error).startswith(name)] or list(shape)
-            found |= {name: re.sub(rf"^{name} ", "", str(error)) for name in named}
-    return found
+            reason = str(error)
+            named = [name for name in shape if reason.startswith(f"{name} must")]
+            found |= {name: reason.removeprefix(f"{name} ") for name in named}
+            found |= {} if named else dict.fromkeys(shape, f"cannot be met: {reason}")
+    return found or (_rule_complaints(model, given) if rules else {})
+
+
+def phrase(found: Mapping[str, str]) -> str:
+    """Complaints as half a sentence; arguments with one reason stand together."""
+    names: dict[str, list[str]] = {}
+    for name, reason in found.items():
+        names.setdefault(reason, []).append(f"`{name}`")
+    return "; ".join(f"{' and '.join(who)} {reason}" for reason, who in names.items())
+
+
+def _rule_complaints(model: MediaModel, given: Mapping[str, object]) -> dict[str, str]:
+    """Which arguments break a rule together. A rule that touches the entry's constants is left to the plan."""
+    body: Json = {}
+    touched: dict[str, str] = {}
+    for name, value in given.items():
+        argument = model.arguments.get(name)
+        if argument is None or "[" in "".join(argument.paths):
+            continue
+        for path in argument.paths:
+            schema = model.field(path) or {}
+            put(body, path, "file" if argument.send else native_value(argument, schema, value))
+            touched[path] = name
+        for path, native in argument.also.items():
+            put(body, path, native)
+    for rule in model.rules:
+        paths = (*rule.when, *rule.need)
+        names = list(dict.fromkeys(touched[path] for path in paths if path in touched))
+        if names and not any(path in model.constants for path in paths) and breaks(model, body, rule):
+            return {names[-1]: f"does not fit: {rule.say}"}
+    return {}
 
 
 def _not_an_argument(model: MediaModel, name: str, value: object) -> str | None:
@@ -260,8 +304,6 @@ def _file_complaint(
 
 
 def _value_complaint(model: MediaModel, argument: Argument, value: object) -> str | None:
-    from .media_checks import leaf_problem
-
     if argument.values:
         try:
             native_value(argument, {}, value)
@@ -297,7 +339,7 @@ def alternatives(model: MediaModel, n: int = 3, *, arguments: Mapping[str, objec
     ]
     others.sort(key=lambda other: (model.does[0] not in other.does, *_rank(other, model.does[0])))
     if arguments:
-        others = [other for other in others if not able(other, arguments)]
+        others = [other for other in others if not able(other, arguments) and not _missing(other, arguments)]
     return others[:n]
 
 
@@ -332,7 +374,7 @@ def choose(
     if honest:  # what is missing, the plan will say
         return honest[0]
     reasons.sort(key=lambda pair: len(pair[1]))
-    nearest = [f"{m.id}: {', '.join(f'`{n}` {why}' for n, why in found.items())}" for m, found in reasons[:3]]
+    nearest = [f"{m.id}: {phrase(found)}" for m, found in reasons[:3]]
     what = " or ".join(one.replace("_", " ") for one in wanted)
     raise InputError(f"No model for {what} takes these arguments together", next_step=f"Nearest: {'; '.join(nearest)}.")
 

@@ -66,6 +66,8 @@ class Limits(_Row):
     max_ratio: float | None = None
     min_seconds: float | None = None
     max_seconds: float | None = None
+    alpha: bool = True
+    """Whether transparency is taken."""
 
 
 class Sizes(_Row):

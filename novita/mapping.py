@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from .catalog import OldName, alternatives, complaints, native_value, old_names
+from .catalog import OldName, alternatives, complaints, native_value, old_names, phrase
 from .catalog_entry import Argument, Json, MediaModel
 from .errors import InputError
 from .media_checks import describe, first_error
 from .media_values import SHAPE, Frame, coerce, fit_image, form_of, parse_size, types_of
-from .native import MISSING, drop, effective, get_path, leaves, put
+from .native import MISSING, breaks, drop, get_path, leaves, put
 from .pricing import Estimate, estimate
 
 __all__ = ["Plan", "plan", "plan_native"]
@@ -78,7 +78,7 @@ def plan(
     if given.get("seed") in (-1, "-1"):  # everybody's word for "any"
         del given["seed"]
     _refuse_what_it_cannot(model, given)
-    draft = _Draft(model)
+    draft = _Draft(model, given)
     for name in sorted(given, key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST)):
         if name in model.arguments:
             draft.argument(name, model.arguments[name], given[name])
@@ -102,22 +102,25 @@ def plan_native(model: MediaModel, native: Mapping[str, object]) -> Plan:
 
 
 def _refuse_what_it_cannot(model: MediaModel, given: Mapping[str, object]) -> None:
-    found = complaints(model, given)
+    found = complaints(model, given, rules=False)
     if not found:
         return
-    what = "; ".join(f"`{name}` {why}" for name, why in found.items())
-    others = alternatives(model, arguments=given)
-    can = f"Models that take all of this: {', '.join(other.id for other in others)}." if others else ""
-    raise InputError(
-        f"{model.id} cannot do this: {what}", next_step=can or f"Change it, or see describe_media_model({model.id!r})."
-    )
+    raise InputError(f"{model.id} cannot do this: {phrase(found)}", next_step=_who_can(model, given))
+
+
+def _who_can(model: MediaModel, given: Mapping[str, object]) -> str:
+    others = alternatives(model, arguments=given) if given else []
+    if others:
+        return f"Models that take all of this: {', '.join(other.id for other in others)}."
+    return f"describe_media_model({model.id!r}) shows its input."
 
 
 class _Draft:
     """A body in the making, and who set what."""
 
-    def __init__(self, model: MediaModel) -> None:
+    def __init__(self, model: MediaModel, given: Mapping[str, object] | None = None) -> None:
         self.model = model
+        self.given = given or {}
         self.body: Json = {}
         self.set_by: dict[str, str] = {}
         self.yielding: set[str] = set()
@@ -163,6 +166,8 @@ class _Draft:
                 and ((how == "same" and not asked) or (how == "larger" and set(asked) == {"aspect_ratio"}))
             ):
                 found: tuple[int, int] | str = fit_image(frame, image_size, how, asked.get("aspect_ratio"))
+            elif how == "larger" and "size" not in asked:
+                raise InputError(f"{model.id} needs `size`: {size.note}")
             elif asked:
                 found = frame.fit(*(asked.get(name) for name in SHAPE))
             elif how == "same" and frame.default:
@@ -203,7 +208,7 @@ class _Draft:
                 self.yielding.add(path)
         # A constant is our choice, not the caller's: where it breaks a rule, it goes.
         for rule in self.model.rules:
-            if not self._broken(rule.when, rule.need):
+            if not breaks(self.model, self.body, rule):
                 continue
             for path in [*rule.need, *rule.when]:
                 if path in self.yielding:
@@ -240,23 +245,15 @@ class _Draft:
         refuse_unknown(model, model.input, body, "")
         _refuse_old_prompt(model, body)
         for rule in model.rules:
-            if self._broken(rule.when, rule.need):
-                raise InputError(
-                    f"{model.id}: {rule.say}", next_step=f"describe_media_model({model.id!r}) shows its input."
-                )
+            if breaks(model, body, rule):
+                who = " and ".join(f"`{self.set_by[path]}`" for path in (*rule.when, *rule.need) if path in self.set_by)
+                what = f"{model.id}: {rule.say}{f' (see {who})' if who else ''}"
+                raise InputError(what, next_step=_who_can(model, self.given))
         self._check_size()
         error = first_error(model.input, body)
         if error is not None:
             raise InputError(_sentence(model, error), next_step=_next_step(model, error))
         return Plan(model, model.method, model.path, body, self._seed_in_body(), estimate(model, body))
-
-    def _broken(self, when: Mapping[str, Any], need: Mapping[str, Any]) -> bool:
-        return all(self._holds(*one) for one in when.items()) and not all(self._holds(*one) for one in need.items())
-
-    def _holds(self, path: str, wanted: list[Any] | bool) -> bool:
-        if isinstance(wanted, bool):
-            return (get_path(self.body, path) not in (MISSING, None)) is wanted
-        return effective(self.model, self.body, path) in wanted
 
     def _check_size(self) -> None:
         size = self.model.arguments.get("size")
@@ -364,7 +361,7 @@ def _instead(model: MediaModel, name: str, schema: Json, prefix: str = "") -> st
     renamed = "inside `controlnet.units[]`"
     old = old_names().get(name)
     if old is not None and (renamed in old.say) <= inside:
-        return _what_became(model, name, old)
+        return _what_became(model, name, old, nested=inside)
     if name in model.arguments:
         return f"`{name}` is a common argument: give it beside `options`, not inside."
     names = list(cast("dict[str, Any]", schema.get("properties", {}))) if prefix else []
@@ -377,13 +374,13 @@ def _instead(model: MediaModel, name: str, schema: Json, prefix: str = "") -> st
     return f"Its fields are: {shown}{', ...' if len(names) > 12 else ''}."
 
 
-def _what_became(model: MediaModel, name: str, old: OldName) -> str:
-    here = [path for leaf in old.now for path in model.fields if path.rpartition(".")[2] == leaf and "[]" not in path]
-    if old.now and not here and "[]" not in old.say:
-        now = " or ".join(f"`{leaf}`" for leaf in old.now)
-        return f"`{name}` is an old V2 name, {now} in V3 ({old.say}); {model.id} has neither."
-    now = f"; here it is `{here[0]}`" if here else ""
-    return f"`{name}` is an old V2 name: {old.say}{now}."
+def _what_became(model: MediaModel, name: str, old: OldName, *, nested: bool) -> str:
+    here = [path for leaf in old.now for path in model.fields if path.rpartition(".")[2] == leaf]
+    here = [path for path in here if ("[]" in path) is nested]
+    if here:
+        return f"`{name}` is an old V2 name, now `{here[0]}`: {old.say}."
+    lacks = f"; {model.id} has no {' or '.join(f'`{leaf}`' for leaf in old.now)}" if old.now else ""
+    return f"`{name}` is an old V2 name: {old.say}{lacks}."
 
 
 def _refuse_old_prompt(model: MediaModel, body: Json) -> None:
@@ -411,7 +408,10 @@ def _sentence(model: MediaModel, error: Any) -> str:
     if error.validator == "anyOf" and all(set(one) == {"required"} for one in error.validator_value):
         choices = [_label(model, path) for one in error.validator_value for path in one["required"]]
         return f"{model.id} needs {' or '.join(choices)}"
-    is_file = any(_covers(argument, where) for argument in model.arguments.values() if argument.send)
+    if error.instance is None and error.validator == "type":  # a place kept free before a later file
+        return f"{model.id} needs {_label(model, where)}"
+    files = [path for name in model.media_arguments() for path in model.arguments[name].paths]
+    is_file = any(_plain(path).startswith(_plain(where)) for path in files)
     return f"{model.id}: {_label(model, where)} {describe(error, show=not is_file)}"
 
 
@@ -431,17 +431,21 @@ def _next_step(model: MediaModel, error: Any) -> str:
 
 def _label(model: MediaModel, path: str) -> str:
     """What the caller knows a native path as."""
-    names = [name for name, argument in model.arguments.items() if _covers(argument, path)]
+    exact = [name for name, argument in model.arguments.items() if path in argument.paths]
+    names = exact or [name for name, argument in model.arguments.items() if _covers(argument, path)]
     if names:
         return " or ".join(f"`{name}`" for name in names[:2])
     below = [
         name
         for name, argument in model.arguments.items()
-        if any(one.startswith((f"{path}.", f"{path}[")) for one in argument.paths)
+        if any(one.startswith((f"{path}.", f"{path}[")) and "[*]" not in one for one in argument.paths)
     ]
     return " or ".join(f"`{name}`" for name in below[:2]) if below else f"the option `{path}`"
 
 
 def _covers(argument: Argument, path: str) -> bool:
-    plain = re.sub(r"\[[^\]]*\]", "[]", path)
-    return any(re.sub(r"\[[^\]]*\]", "[]", one) == plain for one in argument.paths)
+    return any(_plain(one) == _plain(path) for one in argument.paths)
+
+
+def _plain(path: str) -> str:
+    return re.sub(r"\[[^\]]*\]", "[]", path)

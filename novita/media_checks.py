@@ -17,8 +17,13 @@ def first_error(schema: Json, value: Any) -> Any:
     # Not at the top: the schema library costs more to import than everything else here, and many calls need none.
     from jsonschema import Draft202012Validator
 
-    errors: list[Any] = list(Draft202012Validator(schema).iter_errors(value))
-    return min(errors, key=lambda error: (len(error.absolute_path), str(error.absolute_path)), default=None)
+    errors: list[Any] = list(Draft202012Validator(schema).iter_errors(value))  # pyright: ignore[reportUnknownMemberType]
+    # A list of values says more than a type does.
+    return min(
+        errors,
+        key=lambda error: (len(error.absolute_path), str(error.absolute_path), error.validator != "enum"),
+        default=None,
+    )
 
 
 def describe(error: Any, *, show: bool = True) -> str:
@@ -74,6 +79,8 @@ def _bounds(schema: Json) -> str:
 
 def _lengths(schema: Json) -> str:
     low, high = schema.get("minLength", 0), schema.get("maxLength")
+    if not low:
+        return f"at most {high}"
     return f"{low} to {high}" if high is not None else f"at least {low}"
 
 

@@ -98,8 +98,9 @@ def language(schema: Json, value: object) -> Any:
     if direct in allowed or not isinstance(value, str):
         return direct
     code = value.strip().casefold().replace("_", "-")
-    if name := _LANGUAGES.get(code):
-        return coerce(schema, name)
+    named = coerce(schema, _LANGUAGES.get(code))
+    if named in allowed:
+        return named
     codes = {name.casefold(): short for short, name in _LANGUAGES.items()}
     short = codes.get(code, code)
     same = [legal for legal in allowed if str(legal).casefold().partition("-")[0] == short]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
-from .catalog_entry import Json, MediaModel
+from .catalog_entry import Json, MediaModel, Rule
 
 MISSING: Final = object()
 """Stands for a field that is not there; None is a value."""
@@ -93,6 +93,17 @@ def effective(model: MediaModel, body: Json, path: str) -> Any:
     if value is MISSING or value is None:
         return (model.field(path) or {}).get("default", MISSING)
     return value
+
+
+def breaks(model: MediaModel, body: Json, rule: Rule) -> bool:
+    """Whether a body breaks a rule of its model."""
+
+    def holds(path: str, wanted: list[Any] | bool) -> bool:
+        if isinstance(wanted, bool):
+            return (get_path(body, path) not in (MISSING, None)) is wanted
+        return effective(model, body, path) in wanted
+
+    return all(holds(*one) for one in rule.when.items()) and not all(holds(*one) for one in rule.need.items())
 
 
 def leaves(body: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:

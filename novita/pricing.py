@@ -8,8 +8,6 @@ from typing import Any, Literal, cast
 from .catalog_entry import Json, MediaModel, Price
 from .native import effective, get_path
 
-_LENGTH = {"1M_characters": Decimal(1_000_000)}
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -45,7 +43,10 @@ def estimate(model: MediaModel, body: Mapping[str, Any]) -> Estimate:
             each *= _number(effective(model, native, path)) or 0
         each /= row.over
         total += each * count
-        notes.append(f"{_plain(count)} x {_plain(each)} USD per {_unit(row)}")
+        if row.per == "1M_characters":
+            notes.append(f"{int(count * 1_000_000)} characters at {_plain(each)} USD per {_unit(row)}")
+        else:
+            notes.append(f"{_plain(count)} x {_plain(each)} USD per {_unit(row)}")
     source = "by Novita's documentation" if main.basis == "documented" else "by a third party's price list"
     return Estimate(total.normalize() + 0, main.basis, f"{' + '.join(notes)}, {source}.")
 
@@ -65,7 +66,7 @@ def _count(model: MediaModel, body: Json, row: Price) -> Decimal | None:
             return seconds * count if seconds else None
         case "1M_characters":
             text = get_path(body, model.arguments["text"].paths[0])
-            return Decimal(len(text)) / _LENGTH[row.per] if isinstance(text, str) else None
+            return Decimal(len(text)) / 1_000_000 if isinstance(text, str) else None
         case "frame":
             return None
 
