@@ -25,10 +25,7 @@ class BalanceResult(ToolResult):
 
 @account.tool("Get the balance", READS)
 async def get_balance(call: Call) -> BalanceResult:
-    """How much Novita credit is left, in USD. Free.
-
-    Use it before dear jobs, and to see whether an unclear one was billed.
-    """
+    """How much credit is left, in USD. Free. Shows too whether an unclear call was billed."""
     balance = await read_balance(call.novita)
     return BalanceResult(
         available_usd=show_usd(balance.available),

@@ -1,20 +1,46 @@
 """Image tools: a prompt or a picture in, finished pictures out."""
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .arguments import AspectRatio, Count, Model, NegativePrompt, Options, Prompt, SaveTo, Seed, Size, WaitSeconds
+from .arguments import (
+    AspectRatio,
+    Confirm,
+    Count,
+    DryRun,
+    Image,
+    ImageFormat,
+    Model,
+    NegativePrompt,
+    Options,
+    Prompt,
+    Resize,
+    Resolution,
+    SaveTo,
+    Seed,
+    Size,
+    Strength,
+    WaitSeconds,
+)
 from .context import Call
-from .making import make
+from .making import How, make
 from .media_results import MediaResult
 from .toolset import SPENDS, Toolset
 
 images = Toolset("images", "Make and edit pictures.")
 
-ImageFormat = Annotated[
-    Literal["png", "jpeg", "webp"] | None, Field(description="File format, where the model offers it.")
-]
+Edit = Literal["instruct", "restyle", "reimagine", "outpaint", "remove_text", "swap_face"]
+
+_EDITS = {
+    "instruct": "edit_image",
+    "restyle": "image_to_image",
+    "reimagine": "reimagine",
+    "outpaint": "outpaint",
+    "remove_text": "remove_text",
+    "swap_face": "merge_face",
+}
 
 
 @images.tool("Generate an image", SPENDS)
@@ -27,22 +53,22 @@ async def generate_image(
     aspect_ratio: AspectRatio = None,
     seed: Seed = None,
     negative_prompt: NegativePrompt = None,
-    format: ImageFormat = None,  # the word every image tool uses
+    format: ImageFormat = None,
     options: Options = None,
     save_to: SaveTo = None,
     wait_seconds: WaitSeconds = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make pictures from a text prompt; returns the finished files, saved and shown small.
+    """Make pictures from text; returns the finished files, saved and shown small. Costs about $0.003 to $0.05 each.
 
-    Costs money: mostly $0.003 to $0.05 a picture, estimated in the answer. To change a picture use edit_image.
-    If it takes longer than wait_seconds the answer has status working and a task_id for get_task; do not ask again.
+    If the status is working, give the task_id to get_task; never ask for the same picture again.
     """
     return await make(
         call,
-        tool="generate_image",
-        does=["text_to_image"],
-        model=model,
-        arguments={
+        "generate_image",
+        ["text_to_image"],
+        {
             "prompt": prompt,
             "count": count,
             "size": size,
@@ -51,8 +77,187 @@ async def generate_image(
             "negative_prompt": negative_prompt,
             "format": format,
         },
-        options=options,
+        How(model, options, save_to, wait_seconds, confirm, dry_run),
         title=prompt,
-        save_to=save_to,
-        wait_seconds=wait_seconds,
     )
+
+
+@images.tool("Edit an image", SPENDS)
+async def edit_image(
+    call: Call,
+    image: Image,
+    prompt: Annotated[str | None, Field(description="What to change.")] = None,
+    edit: Annotated[
+        Edit, Field(description="restyle: by strength; outpaint: to size; swap_face: with images[0].")
+    ] = "instruct",
+    images: Annotated[list[str] | None, Field(max_length=14, description="More pictures to draw on.")] = None,
+    strength: Strength = None,
+    size: Size = None,
+    aspect_ratio: AspectRatio = None,
+    count: Count = None,
+    seed: Seed = None,
+    format: ImageFormat = None,
+    model: Model = None,
+    options: Options = None,
+    resize: Resize = False,
+    save_to: SaveTo = None,
+    wait_seconds: WaitSeconds = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> MediaResult:
+    """Change a picture by instruction, with reference pictures, or by a special edit; returns new files. Costs money.
+
+    To repaint only a part use inpaint_image.
+    """
+    return await make(
+        call,
+        "edit_image",
+        [_EDITS[edit]] if model is None or edit != "instruct" else list(_EDITS.values()),
+        {
+            "image": image,
+            "prompt": prompt,
+            "images": images,
+            "strength": strength,
+            "size": size,
+            "aspect_ratio": aspect_ratio,
+            "count": count,
+            "seed": seed,
+            "format": format,
+        },
+        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
+        title=prompt or f"{edit} {_named(image)}",
+    )
+
+
+@images.tool("Inpaint an image", SPENDS)
+async def inpaint_image(
+    call: Call,
+    image: Image,
+    mask: Annotated[str | None, Field(description="Picture; its white part is changed.")] = None,
+    prompt: Annotated[str | None, Field(description="What to put there; without it: erase.")] = None,
+    negative_prompt: NegativePrompt = None,
+    strength: Strength = None,
+    count: Count = None,
+    seed: Seed = None,
+    format: ImageFormat = None,
+    model: Model = None,
+    options: Options = None,
+    resize: Resize = False,
+    save_to: SaveTo = None,
+    wait_seconds: WaitSeconds = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> MediaResult:
+    """Repaint the masked part of a picture from a prompt, or erase what is there. Costs money."""
+    return await make(
+        call,
+        "inpaint_image",
+        ["inpaint"] if prompt and mask else ["erase", "inpaint"] if model else ["erase"],
+        {
+            "image": image,
+            "mask": mask,
+            "prompt": prompt,
+            "negative_prompt": negative_prompt,
+            "strength": strength,
+            "count": count,
+            "seed": seed,
+            "format": format,
+        },
+        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
+        title=prompt or f"erased {_named(image)}",
+    )
+
+
+@images.tool("Upscale an image", SPENDS)
+async def upscale_image(
+    call: Call,
+    image: Image,
+    scale: Annotated[float | None, Field(gt=1, le=8, description="Times larger.")] = None,
+    resolution: Resolution = None,
+    format: ImageFormat = None,
+    model: Model = None,
+    options: Options = None,
+    resize: Resize = False,
+    save_to: SaveTo = None,
+    wait_seconds: WaitSeconds = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> MediaResult:
+    """Make a picture larger and sharper. Costs money."""
+    return await make(
+        call,
+        "upscale_image",
+        ["upscale"],
+        {"image": image, "scale": scale, "resolution": resolution, "format": format},
+        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
+        title=f"upscaled {_named(image)}",
+    )
+
+
+@images.tool("Remove a background", SPENDS)
+async def remove_background(
+    call: Call,
+    image: Image,
+    format: ImageFormat = None,
+    model: Model = None,
+    resize: Resize = False,
+    save_to: SaveTo = None,
+    wait_seconds: WaitSeconds = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> MediaResult:
+    """Cut out the subject of a picture, on transparency. Costs money."""
+    return await make(
+        call,
+        "remove_background",
+        ["remove_background"],
+        {"image": image, "format": format},
+        How(model, None, save_to, wait_seconds, confirm, dry_run, resize),
+        title=f"cutout {_named(image)}",
+    )
+
+
+@images.tool("Replace a background", SPENDS)
+async def replace_background(
+    call: Call,
+    image: Image,
+    prompt: Annotated[str, Field(min_length=1, description="The new background.")],
+    format: ImageFormat = None,
+    model: Model = None,
+    resize: Resize = False,
+    save_to: SaveTo = None,
+    wait_seconds: WaitSeconds = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> MediaResult:
+    """Put the subject of a picture before a new background. Costs money."""
+    return await make(
+        call,
+        "replace_background",
+        ["replace_background"],
+        {"image": image, "prompt": prompt, "format": format},
+        How(model, None, save_to, wait_seconds, confirm, dry_run, resize),
+        title=prompt,
+    )
+
+
+@images.tool("Describe an image", SPENDS)
+async def describe_image(
+    call: Call, image: Image, resize: Resize = False, confirm: Confirm = False, dry_run: DryRun = False
+) -> MediaResult:
+    """Write a prompt that would make such a picture. Costs money. For questions about a picture use chat."""
+    return await make(
+        call,
+        "describe_image",
+        ["describe_image"],
+        {"image": image},
+        How(confirm=confirm, dry_run=dry_run, resize=resize),
+        title=f"description of {_named(image)}",
+    )
+
+
+def _named(image: str) -> str:
+    """The input in a word or two, for file names."""
+    if image.startswith(("data:", "task:")):
+        return "picture"
+    return PurePosixPath(image.replace("\\", "/").partition("?")[0]).stem[:40] or "picture"

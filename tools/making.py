@@ -1,6 +1,7 @@
-"""From a tool's common arguments to a delivered result: choose, convert inputs, plan, submit, wait."""
+"""From a tool's common arguments to a delivered result: choose, convert inputs, plan, ask, submit, wait."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from anyio import to_thread
@@ -10,36 +11,42 @@ from ..novita.errors import InputError, NotFoundError
 from ..novita.inputs import Expects
 from ..novita.limits import MediaLimits
 from ..novita.mapping import Plan, plan
+from ..novita.money import show_usd
+from .confirm import need_yes
 from .context import Caller
-from .media_results import MediaResult, deliver
+from .media_results import MediaResult, deliver, planned_only
+
+
+@dataclass(frozen=True)
+class How:
+    """The arguments that say how to make rather than what; the same on every tool that makes media."""
+
+    model: str | None = None
+    options: Mapping[str, Any] | None = None
+    save_to: str | None = None
+    wait_seconds: float | None = None
+    confirm: bool = False
+    dry_run: bool = False
+    resize: bool = False
 
 
 async def make(
-    caller: Caller,
-    *,
-    tool: str,
-    does: Sequence[str],
-    model: str | None,
-    arguments: Mapping[str, object],
-    options: Mapping[str, Any] | None,
-    title: str,
-    save_to: str | None,
-    wait_seconds: float | None,
-    resize: bool = False,
+    caller: Caller, tool: str, does: Sequence[str], arguments: Mapping[str, object], how: How, *, title: str
 ) -> MediaResult:
     """Make media with the common arguments; those that are None were not given.
 
     Args:
         does: Capabilities the tool stands for; the model needs one of them.
+        title: What the files are named after, and how the journal calls the job.
 
     Raises:
         NovitaError: Told to the model as it is.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    chosen = named_model(model, does) if model else choose(does, given)
-    ready, image_size = await with_inputs(caller, chosen, given, resize=resize)
-    planned = plan(chosen, ready, options, image_size=image_size)
-    return await run(caller, planned, tool=tool, title=title, save_to=save_to, wait=wait_seconds)
+    chosen = named_model(how.model, does) if how.model else choose(does, given)
+    ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize)
+    planned = plan(chosen, ready, how.options, image_size=image_size)
+    return await run(caller, planned, tool=tool, title=title, how=how)
 
 
 def named_model(name: str, does: Sequence[str]) -> MediaModel:
@@ -52,11 +59,14 @@ def named_model(name: str, does: Sequence[str]) -> MediaModel:
     if not set(model.does) & set(does):
         fitting = [other.id for other in media_models() if other.live and set(other.does) & set(does)][:4]
         raise InputError(
-            f"{model.id} is for {' and '.join(one.replace('_', ' ') for one in model.does)}, not for "
-            f"{' or '.join(one.replace('_', ' ') for one in does)}",
+            f"{model.id} is for {_words(model.does, ' and ')}, not for {_words(does, ' or ')}",
             next_step=f"Use {', '.join(fitting)}, or another tool for {model.id}." if fitting else "",
         )
     return model
+
+
+def _words(capabilities: Sequence[str], joint: str) -> str:
+    return joint.join(one.replace("_", " ") for one in capabilities)
 
 
 async def with_inputs(
@@ -92,13 +102,15 @@ def _expects(name: str) -> Expects:
     return "audio" if name.endswith("audio") else "image"
 
 
-async def run(
-    caller: Caller, planned: Plan, *, tool: str, title: str, save_to: str | None, wait: float | None
-) -> MediaResult:
-    """Submit a plan and deliver what it makes."""
-    if save_to is not None:
-        await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)  # before anything is paid
-    model = planned.model
+async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How) -> MediaResult:
+    """Ask if it is dear, submit a plan once, and deliver what it makes."""
+    model, price = planned.model, planned.estimate
+    if how.save_to is not None:
+        await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
+    if how.dry_run:
+        return planned_only(planned)
+    if price.usd is not None and price.usd > caller.app.settings.confirm_above_usd:
+        await need_yes(caller, f"{model.id} will cost about ${show_usd(price.usd)}: {price.note}", confirm=how.confirm)
     await caller.progress(f"{model.id}: submitting")
     try:
         job = await caller.app.jobs.start_media(
@@ -106,7 +118,7 @@ async def run(
             planned,
             tool=tool,
             title=title,
-            save_to=save_to,
+            save_to=how.save_to,
             on_progress=caller.progress_of(f"{model.id}: submitting"),
         )
     except NotFoundError as error:
@@ -114,4 +126,4 @@ async def run(
         error.what = f"{model.id} is not served by Novita any more: {error.what}"
         error.next_step = f"Use another model of the same kind: {living}." if living else error.next_step
         raise
-    return await deliver(caller, job, wait)
+    return await deliver(caller, job, how.wait_seconds)

@@ -1,8 +1,9 @@
 """The answer of every tool that makes media, and how a delivered job becomes one."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from anyio import to_thread
 from pydantic import Field
@@ -10,11 +11,12 @@ from pydantic import Field
 from ..novita.artifacts import Artifact
 from ..novita.jobs import Delivery, refuse_failed
 from ..novita.journal import Job, JobState
+from ..novita.mapping import Plan
 from ..novita.pictures import fit_thumbnails, poster, thumbnail
 from .context import Caller
 from .toolset import Picture, ToolResult
 
-Status = Literal["succeeded", "working", "unconfirmed", "needs_confirmation"]
+Status = Literal["succeeded", "working", "unconfirmed", "needs_confirmation", "dry_run"]
 
 
 class MediaResult(ToolResult):
@@ -30,6 +32,7 @@ class MediaResult(ToolResult):
     eta_seconds: float | None = Field(default=None, description="Seconds left, where Novita tells them.")
     estimated_cost_usd: str | None = Field(default=None, description="Estimated cost in USD, or 'unknown'.")
     next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
     def headline(self) -> str:
         match self.status:
@@ -41,8 +44,31 @@ class MediaResult(ToolResult):
                 return f"Not finished yet: task {self.task_id} goes on at Novita and is already paid for."
             case "unconfirmed":
                 return "Nobody knows whether Novita accepted this request."
-            case "needs_confirmation":
+            case "needs_confirmation" | "dry_run":
                 return "Nothing was sent yet."
+
+
+def planned_only(planned: Plan) -> MediaResult:
+    """What would be sent, and its price; long values (files) are shortened."""
+    body = cast(dict[str, Any], _shortened(planned.body))
+    return MediaResult(
+        status="dry_run",
+        model=planned.model.id,
+        seed=planned.seed,
+        estimated_cost_usd=_usd(planned.estimate.usd),
+        request={"method": planned.method, "path": planned.path, "body": body},
+        next_step=f"{planned.estimate.note} Call again without dry_run to send it.",
+    )
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shortened(inner) for key, inner in cast(dict[str, Any], value).items()}
+    if isinstance(value, list):
+        return [_shortened(inner) for inner in cast(list[Any], value)]
+    if isinstance(value, str) and len(value) > 2_000:
+        return f"{value[:60]}... ({len(value)} characters)"
+    return value
 
 
 async def deliver(caller: Caller, job: Job, wait_seconds: float | None) -> MediaResult:
@@ -82,7 +108,7 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
         values=job.facts.get("values"),
         progress_percent=delivery.progress,
         eta_seconds=delivery.eta,
-        estimated_cost_usd=None if job.tool == "get_task" else _usd(job),
+        estimated_cost_usd=None if job.tool == "get_task" else _usd(job.estimate),
         next_step=_next_step(job, delivery),
     )
     if caller.app.settings.thumbnails:
@@ -108,8 +134,8 @@ def _status(job: Job) -> Status:
             return "working"
 
 
-def _usd(job: Job) -> str:
-    return f"{job.estimate.normalize():f}" if job.estimate is not None else "unknown"
+def _usd(amount: Decimal | None) -> str:
+    return f"{amount.normalize():f}" if amount is not None else "unknown"
 
 
 def _next_step(job: Job, delivery: Delivery) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from ..novita.catalog import Capability, MediaModel, media_model, media_models
+from ..novita.errors import InputError
 from .context import Call
 from .toolset import READS, ToolResult, Toolset
 
@@ -38,21 +39,22 @@ class ModelList(ToolResult):
 @models.tool("List media models", READS)
 async def list_media_models(
     call: Call,
-    makes: Annotated[Makes | None, Field(description="Only models that make this.")] = None,
-    does: Annotated[Capability | None, Field(description="Only models that can do this.")] = None,
-    search: Annotated[str | None, Field(max_length=80, description="Words in the id, title or summary.")] = None,
-    include_retired: Annotated[bool, Field(description="Also those said to be switched off or unconfirmed.")] = False,
+    makes: Annotated[Makes | None, Field(description="Only makers of this.")] = None,
+    does: Annotated[str | None, Field(description="Only for this, e.g. text_to_image, image_to_video.")] = None,
+    search: Annotated[str | None, Field(description="Words in id or summary.")] = None,
+    retired: Annotated[bool, Field(description="Also retired and unconfirmed ones.")] = False,
     limit: Annotated[int, Field(ge=1, le=60, description="How many.")] = 20,
-    offset: Annotated[int, Field(ge=0, description="How many to skip.")] = 0,
+    offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
 ) -> ModelList:
-    """Image, video and audio models: what they do, take and cost. Free. For language models use list_models."""
+    """Image, video and audio models: what they do, take and cost. Free. Language models: list_models."""
+    capability = _capability(does) if does else None
     words = (search or "").casefold().split()
     found = [
         model
         for model in media_models()
         if (makes is None or model.makes == makes)
-        and (does is None or does in model.does)
-        and (include_retired or model.live)
+        and (capability is None or capability in model.does)
+        and (retired or model.live)
         and all(word in f"{model.id} {model.title} {model.summary}".casefold() for word in words)
     ]
     found.sort(key=lambda model: _STATES.index(model.state))
@@ -60,6 +62,15 @@ async def list_media_models(
     return ModelList(
         models=tuple(_line(model) for model in page), total=len(found), more=offset + len(page) < len(found)
     )
+
+
+def _capability(name: str) -> Capability:
+    try:
+        return Capability(name.strip().lower().replace(" ", "_").replace("-", "_"))
+    except ValueError as error:
+        raise InputError(
+            f"No model does {name[:40]!r}", next_step=f"Models do: {', '.join(sorted(Capability))}."
+        ) from error
 
 
 _STATES = ("listed", "unlisted", "unconfirmed", "retired")

@@ -19,8 +19,8 @@ class _Flat(GenerateJsonSchema):
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         made = super().default_schema(schema)
-        if "default" in made and made["default"] is None:
-            del made["default"]
+        if made.get("default") in (None, False):  # what leaving it out means anyway
+            made.pop("default", None)
         return made
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:

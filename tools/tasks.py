@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from ..novita.journal import Job, JobState
+from .arguments import WaitSeconds
 from .context import Call
 from .media_results import MediaResult, answer
 from .toolset import READS, ToolResult, Toolset
@@ -16,16 +17,10 @@ tasks = Toolset("tasks", "Wait for what was started and fetch its files.")
 @tasks.tool("Get a task", READS)
 async def get_task(
     call: Call,
-    task_id: Annotated[str, Field(min_length=4, max_length=200, description="As given by the tool that started it.")],
-    wait_seconds: Annotated[
-        float | None, Field(ge=0, le=3600, description="Longest wait in seconds; default 45, 0 only looks.")
-    ] = None,
+    task_id: Annotated[str, Field(min_length=4, description="From the tool that started it.")],
+    wait_seconds: WaitSeconds = None,
 ) -> MediaResult:
-    """Wait for a media task started earlier (even before a restart), fetch its files, show them. Free: submits nothing.
-
-    Call it again with the same id while the answer says working. Works with any Novita task id, as long as Novita
-    keeps it.
-    """
+    """Wait for a media task started earlier, even before a restart, and fetch its files. Free. Repeat while working."""
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     delivery = await call.app.jobs.bring_media(
         call.novita, task_id, budget=budget, on_progress=call.progress_of(f"task {task_id}")
@@ -60,16 +55,11 @@ class TaskList(ToolResult):
 @tasks.tool("List tasks", READS)
 async def list_tasks(
     call: Call,
-    state: Annotated[
-        JobState | None, Field(description="Only these. unconfirmed shows what may have been billed unseen.")
-    ] = None,
+    state: Annotated[JobState | None, Field(description="unconfirmed: may have been billed.")] = None,
     limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
-    offset: Annotated[int, Field(ge=0, description="How many of the newest to skip.")] = 0,
+    offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
 ) -> TaskList:
-    """What this user started through this server: task ids, states, files. Free, from the local journal.
-
-    Use it to find a lost task id, or to see whether something was already asked for before paying again.
-    """
+    """What was started through this server: ids, states, files. Free. Use it to find a lost id, or before paying."""
     found = await call.app.journal.recent(call.owner, limit=limit + 1, offset=offset, states=(state,) if state else ())
     return TaskList(tasks=tuple(_line(job) for job in found[:limit]), more=len(found) > limit)
 
