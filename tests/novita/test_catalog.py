@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from decimal import Decimal
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -18,6 +20,7 @@ from novita_mcp.novita.catalog import (
 )
 from novita_mcp.novita.errors import InputError, UnknownModelError
 from novita_mcp.novita.limits import MediaLimits
+from novita_mcp.novita.mapping import plan
 from novita_mcp.novita.media_checks import leaf_problem
 from novita_mcp.novita.media_types import MEDIA_TYPES
 
@@ -248,6 +251,31 @@ def test_a_retired_model_has_living_alternatives() -> None:
 def test_what_no_model_can_do_is_explained_on_the_nearest() -> None:
     with pytest.raises(InputError, match=r"kling-v3\.0-std-t2v: `duration` must be 3 to 15"):
         choose("text_to_video", {"prompt": "x", "duration": 600})
+
+
+# Documented --------------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_entry_in_the_guide_needs_no_code() -> None:
+    """docs/models.md: a model is one entry."""
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    entry = MediaModel.model_validate_json(page.partition("```json")[2].partition("```")[0])
+    made = plan(entry, {"prompt": "a fox", "aspect_ratio": "3:2", "count": 3, "seed": 4})
+    assert made.body == {
+        "prompt": "a fox",
+        "size": "1248*832",
+        "parameters": {"n": 3, "seed": 4, "watermark": False},
+    }
+    assert made.estimate.usd == Decimal("0.06")
+    assert able(entry, {"negative_prompt": "text"}) == ["negative_prompt"]
+
+
+def test_the_table_of_operations_is_fresh() -> None:
+    script = ROOT / "scripts" / "media_table.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # Cheap ------------------------------------------------------------------------------------------------------------
