@@ -30,7 +30,20 @@ from .world import Account, NotEnoughCredit, Received, World
 
 logger = logging.getLogger(__name__)
 
-MODULES = ("tasks", "images", "editing", "images_v2", "library", "training", "account", "video", "audio", "llm", "gpu", "serverless")
+MODULES = (
+    "tasks",
+    "images",
+    "editing",
+    "images_v2",
+    "library",
+    "training",
+    "account",
+    "video",
+    "audio",
+    "llm",
+    "gpu",
+    "serverless",
+)
 SECRET_HEADERS = frozenset(["authorization", "x-api-key", "cookie"])
 CREDIT = {
     "media": ("media", "BILLING_BALANCE_NOT_ENOUGH"),
@@ -48,7 +61,12 @@ ALSO_AT = {
 @cache
 def modules() -> tuple[ModuleType, ...]:
     """The areas. A module that cannot be imported stops the start."""
-    return tuple(importlib.import_module(f".{name}", __package__) for name in MODULES)
+    try:
+        return tuple(importlib.import_module(f".{name}", __package__) for name in MODULES)
+    except ModuleNotFoundError as error:
+        if error.name == "av":
+            raise RuntimeError("the simulator makes films with PyAV: pip install 'novita-mcp[simulator]'") from error
+        raise
 
 
 @cache
@@ -217,11 +235,14 @@ class Simulator:
             await response(scope, receive, send)
 
         effect = self.world.troubles.take(operation.id if operation else None, request.method, path)
-        app: ASGIApp = undisturbed
-        if effect is None:
-            await app(scope, replay, noted)
-        else:
-            await disturb(effect, app, scope, replay, noted)
+        try:
+            if effect is None:
+                await undisturbed(scope, replay, noted)
+            else:
+                await disturb(effect, undisturbed, scope, replay, noted)
+        except Exception:
+            logger.exception("the simulator failed at %s %s", request.method, path)
+            raise
         if operation is not None:
             verdict = "accepted" if received.status is not None and received.status < 400 else "refused"
             self.world.counters[verdict][operation.id] += 1
@@ -273,9 +294,6 @@ class Simulator:
                 body = check_body(operation, parsed, kind)
             except Invalid as error:
                 raise invalid_request(operation.group, str(error)) from None
-            handler = handlers().get(operation.id)
-            if handler is None:
-                return PlainTextResponse(f"{operation.id} is not simulated yet", 501)
             call = Call(
                 world=self.world,
                 account=account,
@@ -289,7 +307,7 @@ class Simulator:
                 base_url=base_url(request),
                 files=files,
             )
-            return await handler(call)
+            return await handlers()[operation.id](call)
         except NotEnoughCredit:
             return self._fault(operation, Fault.named(*CREDIT[operation.group], "not enough balance"))
         except Fault as fault:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, cast
@@ -66,8 +67,9 @@ def _served(file: StoredFile, request: Request) -> Response:
     headers = {"Accept-Ranges": "bytes", "ETag": f'"{file.id}"'}
     wanted = request.headers.get("range", "")
     start, end, status = 0, len(data), 200
-    if wanted.startswith("bytes=") and request.headers.get("if-range", headers["ETag"]) == headers["ETag"]:
-        first, _, last = wanted.removeprefix("bytes=").partition("-")
+    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted)
+    if asked and any(asked.groups()) and request.headers.get("if-range", headers["ETag"]) == headers["ETag"]:
+        first, last = asked.groups()
         if first:
             start, end = int(first), min(int(last) + 1, len(data)) if last else len(data)
         else:

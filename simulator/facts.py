@@ -45,9 +45,16 @@ BEYOND_BODY: dict[str, dict[str, Json]] = {
     "create_style_training": {"expert_setting": _TRAINING},
     "delete_network_storage": {"": {"id": {"type": "string"}}},
 }
-BEYOND_QUERY: dict[str, frozenset[str]] = {
-    "query_models": frozenset(["filter.type", "filter[types]", "pagination[limit]", "filter[type]"]),
-    "list_training_tasks": frozenset(["task_type"]),
+# operation -> parameter -> the documented one it stands for ("": none). The JavaScript SDK writes filter[types].
+BEYOND_QUERY: dict[str, dict[str, str]] = {
+    "query_models": {
+        "filter.type": "filter.types",
+        **{f"filter[{name}]": f"filter.{name}" for name in ("visibility", "source", "types", "is_sdxl", "query")},
+        "filter[is_inpainting]": "filter.is_inpainting",
+        "pagination[limit]": "pagination.limit",
+        "pagination[cursor]": "pagination.cursor",
+    },
+    "list_training_tasks": {"task_type": ""},
 }
 
 
@@ -228,9 +235,10 @@ def check_body(operation: Operation, body: Any, content_type: str = "application
 def check_query(operation: Operation, query: Iterable[tuple[str, str]]) -> Json:
     """Typed query parameters, documented defaults filled in. Invalid names the parameter."""
     documented = {p["name"]: p for p in operation.facts["parameters"] if p["in"] == "query"}
-    lenient = BEYOND_QUERY.get(operation.id, frozenset())
+    lenient = BEYOND_QUERY.get(operation.id, {})
     typed: Json = {}
-    for name, text in query:
+    for sent, text in query:
+        name = lenient.get(sent) or sent
         if name not in documented:
             if name not in lenient:
                 raise Invalid(f"unknown query parameter {name!r}")

@@ -109,8 +109,7 @@ def _private(call: Call) -> list[Json]:
 
 async def query_models(call: Call) -> Response:
     p = call.params
-    kind = p.get("filter.types") or p.get("filter.type") or p.get("filter[types]") or p.get("filter[type]")
-    limit = int(p.get("pagination.limit") or p.get("pagination[limit]") or 20)
+    kind, limit = p.get("filter.types"), p.get("pagination.limit", 20)
     visibility, words = p.get("filter.visibility"), p.get("filter.query", "").lower()
     models = [*(_private(call) if visibility != "public" else [])]
     if visibility != "private":

@@ -36,6 +36,11 @@ def test_a_range_gives_that_part(api: Api, link: str, wanted: str, start: int, e
     assert part.headers["content-range"] == f"bytes {first}-{first + len(part.content) - 1}/{len(whole)}"
 
 
+def test_a_range_that_is_none_is_overlooked(api: Api, link: str) -> None:
+    for wanted in ("bytes=a-b", "bytes=-", "pages=1-2"):
+        assert api.bare.get(link, headers={"Range": wanted}).status_code == 200
+
+
 def test_a_range_behind_the_end_is_refused(api: Api, link: str) -> None:
     size = len(api.bare.get(link).content)
     answer = api.bare.get(link, headers={"Range": f"bytes={size}-"})

@@ -409,6 +409,7 @@ def test_the_library_is_read_to_its_end_page_by_page(api: Api) -> None:
     [
         ({"filter.types": "lora"}, "type", {"name": "lora", "display_name": "Lora"}),
         ({"filter.type": "vae"}, "type", {"name": "vae", "display_name": "Vae"}),
+        ({"filter[types]": "vae", "pagination[limit]": 2}, "type", {"name": "vae", "display_name": "Vae"}),
         ({"filter.is_sdxl": "true"}, "is_sdxl", True),
         ({"filter.is_inpainting": "true"}, "base_model_type", "Inpainting"),
         ({"filter.query": "sdxl_vae"}, "sd_name", "sdxl_vae.safetensors"),
