@@ -184,6 +184,10 @@ def request_schema(operation: Operation, content_type: str = "application/json")
     _sampler_of_old_clients(schema)
     if operation.id == "img2video":
         schema["properties"]["image_file_resize_mode"]["enum"].append("ORIGINAL_DIMENSION")
+    if operation.id == "delete_network_storage":  # one client sends `id` instead of storageId
+        schema = {key: value for key, value in schema.items() if key != "required"} | {
+            "anyOf": [{"required": ["storageId"]}, {"required": ["id"]}]
+        }
     if operation.id == "create_serverless_endpoint":
         ports = schema["properties"]["endpoint"]["properties"]["ports"]
         schema["properties"]["endpoint"]["properties"]["ports"] = {"anyOf": [ports, ports["items"]]}

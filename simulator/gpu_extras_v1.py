@@ -165,7 +165,7 @@ async def update_network_storage(call: Call) -> Response:
 
 async def delete_network_storage(call: Call) -> Response:
     state = area(call)
-    state.storages.delete(call.account, call.body["storageId"])
+    state.storages.delete(call.account, call.body.get("storageId") or call.body.get("id", ""))
     return answer({})
 
 

@@ -93,6 +93,10 @@ class Instance:
     def subscribed(self) -> bool:
         return self.mode == "monthly" and self.end_time is not None
 
+    def paid_at(self, now: float) -> bool:
+        """Its subscription still runs."""
+        return self.subscribed and (self.end_time or 0) > now
+
 
 class Fleet:
     """All instances of the world."""
@@ -205,7 +209,7 @@ class Fleet:
     def start(self, instance: Instance) -> None:
         self._expect(instance, "start", "exited")
         if instance.mode == "monthly":
-            if (instance.end_time or 0) <= self._world.clock.now():
+            if not instance.paid_at(self._world.clock.now()):
                 raise refuse("EXPIRED_OR_BALANCE_NOT_ENOUGH", "the subscription has ended")
         elif instance.owner.micro_usd < instance.rate // 24:
             raise refuse("BALANCE_NOT_ENOUGH", "the balance must cover the first hour")
@@ -224,7 +228,7 @@ class Fleet:
         instance.line.set("toRestart", *RESTARTING)
 
     def delete(self, instance: Instance) -> None:
-        if instance.subscribed and (instance.end_time or 0) > self._world.clock.now():
+        if instance.paid_at(self._world.clock.now()):
             raise refuse("PREPAID_INSTANCE_NOT_SUPPORT_RELEASE", "the subscription still runs")
         if instance.status in ("toRemove", "removing"):
             raise refuse("CONFLICT", f"instance is {instance.status}")
@@ -234,15 +238,9 @@ class Fleet:
     def migrate(self, instance: Instance) -> None:
         """To another host of the cluster; a job tells how it goes."""
         self._expect(instance, "migrate", "running", "exited")
-        if self._state.stock.free[instance.product.id, instance.cluster] < instance.order.cards:
+        if not self._room_elsewhere(instance):
             raise refuse("MIGRATE_INSUFFICIENT_RESOURCE", "no other host has room")
-        self._hold(instance)
-        instance.error = None
-        if instance.mode == "spot":
-            instance.spot_status, instance.reclaim_at = "running", None
-        instance.line.set("migrating", ("running", 1.0))
-        self._entered(instance, "migrating", instance.line.since)
-        self._state.jobs.begin(instance, "instanceMigrate", {"instanceId": instance.id})
+        self._move(instance, "instanceMigrate")
 
     def upgrade(
         self,
@@ -329,7 +327,7 @@ class Fleet:
     def _by_itself(self, instance: Instance) -> None:
         """What happens without anybody asking: subscriptions end, spot machines are taken, old data is dropped."""
         now = self._world.clock.now()
-        if instance.subscribed and (instance.end_time or 0) <= now:
+        if instance.subscribed and not instance.paid_at(now):
             self._term_ended(instance)
         if instance.reclaim_at is not None and instance.spot_status == "notified" and instance.reclaim_at <= now:
             if instance.status == "running":
@@ -337,13 +335,27 @@ class Fleet:
                 instance.line.set("toStop", *STOPPING)
             else:
                 instance.spot_status = "terminated"
-        if (
-            instance.status == "exited"
-            and instance.stopped_at + KEEP_DATA_DAYS * DAY <= now
-            and not instance.subscribed
-        ):
+        if instance.status != "exited" or instance.paid_at(now):
+            return
+        if instance.order.auto_migrate and instance.spot_status == "terminated":
+            # Taken back by its host, not stopped by its owner.
+            if self._room_elsewhere(instance):
+                self._move(instance, "autoInstanceMigrate")
+        elif instance.stopped_at + KEEP_DATA_DAYS * DAY <= now:
             instance.line.set("removed")
             self._entered(instance, "removed", now)
+
+    def _room_elsewhere(self, instance: Instance) -> bool:
+        return self._state.stock.free[instance.product.id, instance.cluster] >= instance.order.cards
+
+    def _move(self, instance: Instance, job: str) -> None:
+        self._hold(instance)
+        instance.error = None
+        if instance.mode == "spot":
+            instance.spot_status, instance.reclaim_at = "running", None
+        instance.line.set("migrating", ("running", 1.0))
+        self._entered(instance, "migrating", instance.line.since)
+        self._state.jobs.begin(instance, job, {"instanceId": instance.id})
 
     def _term_ended(self, instance: Instance) -> None:
         if instance.order.auto_renew:
@@ -378,7 +390,7 @@ class Fleet:
             instance.stopped_at = int(at)
             if instance.spot_status == "reclaiming":
                 instance.spot_status = "terminated"
-            if state == "removed" or instance.mode != "monthly":
+            if state == "removed" or not instance.paid_at(at):
                 self._release(instance)
         if state == "removed":
             self._state.networks.leave(instance.order.network_id, instance.id)

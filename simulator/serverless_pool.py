@@ -4,6 +4,7 @@ Whenever somebody looks, `Pool.settle` lives through everything that happened si
 requests, finish, idle away. In a manual world each look makes the next thing happen, whenever it is due.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ class Work:
     input: Any = None
     error: str = ""
     """What the container will say when it fails."""
+    patient: bool = True
+    """A job waits in the queue for as long as it takes; a request no longer than the request timeout."""
     status: str = PENDING
     started: float = 0
     ended: float = 0
@@ -114,11 +117,20 @@ class Pool:
             if look and (due := self._next()) is not None:
                 self._reach(due)
         else:
-            now = self._world.clock.now()
-            while (due := self._next()) is not None and due <= now:
-                self._reach(due)
-            self.time = max(self.time, now)
+            self.live(self._world.clock.now())
         self._collect()
+
+    def live(self, until: float) -> None:
+        """By the clock, everything due until then."""
+        while (due := self._next()) is not None and due <= until:
+            self._reach(due)
+        self.time = max(self.time, until)
+
+    def serve(self, at: float) -> None:
+        """The deployment is through."""
+        if not self._world.settings.manual:
+            self.live(at)
+        self.open = True
 
     def restart(self) -> None:
         """New image or product: every worker is replaced; what they held starts again in front of the queue."""
@@ -154,7 +166,7 @@ class Pool:
                 if self._ends_at(work) <= self.time:
                     late = work.seconds > self.plan.request_timeout
                     self._end(work, TIMED_OUT if late else FAILED if work.error else COMPLETED, self._ends_at(work))
-        for work in [each for each in self.queue if each.arrived + self.plan.request_timeout <= self.time]:
+        for work in [each for each in self.queue if self._gives_up_at(each) <= self.time]:
             self.queue.remove(work)
             self._end(work, TIMED_OUT, self.time)
         self._shrink()
@@ -164,11 +176,14 @@ class Pool:
         """When the next thing happens."""
         times = [worker.ready_at for worker in self.workers if worker.state == "creating"]
         times += [self._ends_at(work) for worker in self.workers for work in worker.holds]
-        times += [work.arrived + self.plan.request_timeout for work in self.queue]
+        times += [self._gives_up_at(work) for work in self.queue if not work.patient]
         if self.queue and self.plan.policy == "queue" and not self._starting and self._may_grow:
             times.append(max(self.time, self.queue[0].arrived + self.plan.policy_value))
         times += [worker.idle_since + self.plan.idle for worker in self._spare()]
         return min(times, default=None)
+
+    def _gives_up_at(self, work: Work) -> float:
+        return math.inf if work.patient else work.arrived + self.plan.request_timeout
 
     def _ends_at(self, work: Work) -> float:
         return work.started + min(work.seconds, self.plan.request_timeout)

@@ -168,7 +168,8 @@ class ServerlessState:
 
     def begin(self, endpoint: Endpoint, input: Any, seconds: float, error: str = "") -> Work:
         """A job or request enters the queue."""
-        work = Work(self.world.new_id("req"), self.world.clock.now(), seconds, input, error)
+        patient = endpoint.plan.type == "async"
+        work = Work(self.world.new_id("req"), self.world.clock.now(), seconds, input, error, patient)
         return endpoint.pool.submit(work)
 
     def job(self, endpoint: Endpoint, id: str) -> Work:
@@ -187,8 +188,9 @@ class ServerlessState:
         """`look` (manual worlds): the endpoint being shown, or * for all."""
         for endpoint in list(self.all.values()):
             seen = look in ("*", endpoint.id)
-            for state, _ in endpoint.line.moves(look=seen):
-                endpoint.pool.open = endpoint.pool.open or state == "serving"
+            for state, at in endpoint.line.moves(look=seen):
+                if state == "serving":
+                    endpoint.pool.serve(at)
             endpoint.pool.settle(seen and not endpoint.line.moving)
 
     def _deploy(self, endpoint: Endpoint, state: str, *first: tuple[str, float]) -> None:
