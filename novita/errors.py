@@ -71,11 +71,11 @@ class UnknownModelError(InputError):
 
 
 class MissingKeyError(NovitaError):
-    """No API key was given."""
+    """No API key was given, or none that could be one."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "No Novita API key is set") -> None:
         super().__init__(
-            "No Novita API key is set",
+            what,
             next_step="Ask the user to create one at https://novita.ai/settings/key-management and to set "
             "NOVITA_API_KEY in this server's configuration (over HTTP: send it as a bearer token).",
             billed="no",
@@ -208,48 +208,59 @@ _SECRETS = re.compile(
 
 def redact(text: str, *secrets: str) -> str:
     """`text` without the given secrets and without anything that looks like an API key or a password."""
-    for secret in secrets:
+    # The longest first: a secret that holds another must not leave a rest of itself.
+    for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= 4:
             text = text.replace(secret, "[secret]")
     return _SECRETS.sub("[secret]", text)
 
 
 _HTML = re.compile(r"<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
+_NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+_LONGEST_BODY = 1_000_000
 _LONGEST_MESSAGE = 400
+_LONGEST_NAME = 80
 
 
-def read_envelope(body: bytes) -> tuple[str | None, str, dict[str, Any]]:
-    """Name, message and metadata of an error body in any documented shape.
+def read_envelope(body: bytes) -> tuple[str | None, str]:
+    """Name and message of an error body in any documented shape. Neither is shortened or redacted yet.
 
     Shapes (errors.yaml, `envelopes`): `{code, reason, message, metadata}`, `{message}`, `{error: {message, code}}`,
-    `{error: "text"}`, `{detail}`, plain text, HTML, nothing.
+    `{error: "text"}`, `{detail}`, plain text, HTML, nothing. A name that only stands in the text counts too.
     """
-    text = body[:20_000].decode("utf-8", "replace").strip()
+    text = body[:_LONGEST_BODY].decode("utf-8", "replace").strip()
     try:
-        parsed: object = json.loads(text) if text[:1] in "{[" and text else None
-    except ValueError:
+        parsed: object = json.loads(text) if text.startswith("{") else None
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        if not text or _HTML.search(text[:200]):
-            return None, "", {}
-        return None, text[:_LONGEST_MESSAGE], {}
+        message = "" if text[:1] in ("{", "[") else _readable(text)
+        return _known_name(message), message
     data = cast(dict[str, Any], parsed)
     inner: Any = data.get("error")
     if isinstance(inner, dict):
-        nested = cast(dict[str, Any], inner)
-        data = {**data, **nested, "reason": nested.get("reason") or nested.get("code") or nested.get("type")}
+        data = {**data, **cast(dict[str, Any], inner)}
     elif isinstance(inner, str):
         data = {**data, "message": data.get("message") or inner}
-    reason = data.get("reason") or data.get("name")
-    if reason is None and isinstance(data.get("code"), str) and not str(data["code"]).isdigit():
-        reason = data["code"]
-    message = data.get("message") or data.get("msg") or data.get("detail") or ""
-    metadata: Any = data.get("metadata")
-    return (
-        str(reason) if isinstance(reason, str) and reason else None,
-        str(message)[:_LONGEST_MESSAGE],
-        cast(dict[str, Any], metadata) if isinstance(metadata, dict) else {},
-    )
+    message = _readable(next((str(data[key]) for key in ("message", "msg", "detail") if data.get(key)), ""))
+    for key in ("reason", "name", "code", "type"):
+        value = data.get(key)
+        if isinstance(value, str) and value and not value.isdigit():
+            return value, message
+    return _known_name(message), message
+
+
+def _readable(text: str) -> str:
+    """Text on one line; nothing where it is a page or bytes that are no text."""
+    if _HTML.search(text[:200]) or "\ufffd" in text[:_LONGEST_MESSAGE] or "\0" in text[:_LONGEST_MESSAGE]:
+        return ""
+    return " ".join(text.split())
+
+
+def _known_name(text: str) -> str | None:
+    """A documented error name that stands in a text."""
+    known = {row.name for row in error_rows()}
+    return next((name for name in _NAME.findall(text[:_LONGEST_MESSAGE]) if name in known), None)
 
 
 _KEY_NAMES = frozenset({"INVALID_API_KEY", "MISSING_API_KEY", "FAILED_TO_AUTH", "UNAUTHORIZED", "GET_TOKEN_FAILED"})
@@ -275,8 +286,10 @@ def api_error(
     `doing` is the call in a few words ("submitting to qwen-image-txt2img"). A refused request (4xx) is not
     billed; a 5xx on a spending call may be.
     """
-    reason, message, _ = read_envelope(body)
-    message = redact(message, *secrets)
+    reason, message = read_envelope(body)
+    # Redacted before it is cut: half a key is still a secret.
+    message = redact(message, *secrets)[:_LONGEST_MESSAGE]
+    reason = redact(reason, *secrets)[:_LONGEST_NAME] if reason else None
     row = find_row(group, reason, status)
     name = reason or (row.name if row else None)
     parts = [f"Novita refused {doing}" if status < 500 else f"Novita failed while {doing}"]
@@ -287,7 +300,8 @@ def api_error(
         what += f'. Novita says: "{message}"'
     next_step = row.user_action if row else ""
     kind = _kind(status, name)
-    transient = (row.retryable if row else False) or status in _TRANSIENT_STATUS
+    # A row speaks for its own status only: a 503 that carries some other name still passes.
+    transient = row.retryable if row is not None and row.http_status == status else status in _TRANSIENT_STATUS
     billed: Billed | None = None
     if spends:
         billed = "maybe" if status >= 500 else "no"
