@@ -152,8 +152,8 @@ class Price(_Row):
 class Rule(_Row):
     """What a JSON schema says badly: fields that go or do not go together.
 
-    In `when` and `need`, a list holds allowed values (an absent field counts with its default); true asks for the
-    field to be there, false for it to be absent.
+    In `when` and `need`, a list holds allowed values (an absent field counts with its default, or as null); true asks
+    for the field to be there, false for it to be absent.
     """
 
     when: dict[str, list[Any] | bool]

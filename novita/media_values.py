@@ -271,6 +271,7 @@ def fit_image(frame: Frame, image: tuple[int, int], how: str, ratio: object) -> 
     if how == "larger":
         wide, high = parse_ratio(ratio)
         step = frame.step
+        width, height = width + step, height + step  # both sides must exceed the picture's
         grown = max(width, height * wide / high), max(height, width * high / wide)
         size = math.ceil(grown[0] / step) * step, math.ceil(grown[1] / step) * step
         frame.check(*size)

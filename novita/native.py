@@ -101,7 +101,8 @@ def breaks(model: MediaModel, body: Json, rule: Rule) -> bool:
     def holds(path: str, wanted: list[Any] | bool) -> bool:
         if isinstance(wanted, bool):
             return (get_path(body, path) not in (MISSING, None)) is wanted
-        return effective(model, body, path) in wanted
+        value = effective(model, body, path)
+        return (None if value is MISSING else value) in wanted
 
     return all(holds(*one) for one in rule.when.items()) and not all(holds(*one) for one in rule.need.items())
 

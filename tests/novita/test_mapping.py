@@ -361,7 +361,7 @@ def test_a_size_after_the_picture_keeps_its_shape(width: int, height: int) -> No
 def test_a_larger_canvas_holds_the_picture() -> None:
     asked = {"image": "AA==", "prompt": "sky", "aspect_ratio": "16:9"}
     made = plan(media_model("outpainting"), asked, image_size=(800, 1000)).body
-    assert (made["width"], made["height"]) == (1784, 1000)
+    assert (made["width"], made["height"]) == (1792, 1008)  # Novita: both sides must exceed the picture's
     with pytest.raises(InputError, match="size"):
         plan(media_model("outpainting"), {"image": "AA==", "prompt": "sky"})
 
@@ -383,6 +383,14 @@ def test_a_constant_gives_way_to_the_caller() -> None:
     mix = [{"voice_id": "a", "weight": 50}, {"voice_id": "b", "weight": 50}]
     spoken = plan(media_model("minimax-speech-2.8-hd"), {"text": "hello"}, {"timber_weights": mix}).body
     assert "voice_setting" not in spoken
+
+
+def test_a_song_without_lyrics_has_them_written_or_is_instrumental() -> None:
+    music = media_model("minimax-music")
+    written = plan(music, {"prompt": "calm piano"}).body
+    sung = plan(music, {"prompt": "calm piano", "lyrics": "[Verse]\nla"}).body
+    played = plan(music, {"prompt": "calm piano", "instrumental": True}).body
+    assert [made.get("lyrics_optimizer") for made in (written, sung, played)] == [True, None, None]
 
 
 def test_file_parts_of_a_multipart_request_are_named() -> None:
