@@ -188,10 +188,9 @@ class Downloader:
 
     async def _attempt(self, url: str, state: _State, accept: Callable[[bytes], str | None], what: str) -> Downloaded:
         headers: dict[str, str] = {}
+        # Only with something to prove that the second answer continues the first; else it comes whole again.
         if state.size and state.validator:
             headers = {"Range": f"bytes={state.size}-", "If-Range": state.validator}
-        elif state.size:
-            state.restart()  # nothing to prove that a second answer continues the first
         async with self._open(httpx.URL(url), headers) as response:
             await self._check_status(response, what)
             encoded = response.headers.get("content-encoding", "identity") != "identity"
@@ -266,13 +265,13 @@ class Downloader:
         raise AddressError("it redirects more than five times")
 
     async def _send(self, hop: Hop, headers: dict[str, str]) -> httpx.Response:
-        *others, last = hop.requests(headers, _TIMEOUT)
-        for request in others:
+        requests = hop.requests(headers, _TIMEOUT)
+        while True:
             try:
-                return await self.http.send(request, stream=True, auth=None, follow_redirects=False)
+                return await self.http.send(requests.pop(0), stream=True, auth=None, follow_redirects=False)
             except (httpx.ConnectError, httpx.ConnectTimeout):
-                continue
-        return await self.http.send(last, stream=True, auth=None, follow_redirects=False)
+                if not requests:
+                    raise
 
     async def _check_status(self, response: httpx.Response, what: str) -> None:
         status = response.status_code

@@ -141,6 +141,11 @@ async def http() -> AsyncGenerator[httpx.AsyncClient]:
         yield client
 
 
+Image.init()
+PICTURE_KINDS = [kind for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF") if kind in Image.SAVE]
+"""What Pillow writes here: AVIF came late."""
+
+
 def draw(width: int = 96, height: int = 64, kind: str = "PNG", **options: Any) -> bytes:
     """A real picture with enough in it that it does not compress to nothing."""
     noise = Image.effect_noise((width, height), 90)

@@ -98,6 +98,8 @@ async def test_the_connection_goes_to_the_address_that_was_judged() -> None:
     assert str(first.url) == "https://93.184.216.34:8443/a?b=c"
     assert second.url.host == "93.184.216.35"
     assert first.headers["host"] == "files.example:8443"
+    # Kept open, it would serve another name that happens to have the same number.
+    assert first.headers["connection"] == "close"
     assert first.extensions["sni_hostname"] == "files.example"
 
 

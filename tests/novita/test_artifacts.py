@@ -125,7 +125,7 @@ async def test_a_cut_download_goes_on_where_it_was_cut(store: ArtifactStore, sto
 async def test_a_cut_download_starts_over_where_it_cannot_go_on(
     store: ArtifactStore, storage: Storage, png: bytes, first: dict[str, str], second: dict[str, str]
 ) -> None:
-    other = draw(300, 200)
+    other = (draw(300, 200) + png)[: len(png)]
     url = storage.plan("/a.png", Reply(other, headers=first, cut=9_000), Reply(png, headers=second))
     saved = await store.fetch(image(url))
     assert saved.sha256 == hashlib.sha256(png).hexdigest()
@@ -157,6 +157,25 @@ async def test_a_cut_that_no_length_could_show_is_seen_in_the_picture(
     assert (await store.fetch(image(storage.plan("/b", Reply(data, length=None))))).bytes == len(data)
 
 
+async def test_a_part_that_ends_early_is_not_the_end(store: ArtifactStore, storage: Storage, png: bytes) -> None:
+    tag, total = {"ETag": '"v1"'}, len(png)
+    part = Reply(png[5_000:8_000], status=206, headers={**tag, "Content-Range": f"bytes 5000-7999/{total}"})
+    saved = await store.fetch(
+        image(storage.plan("/a.png", Reply(png, headers=tag, cut=5_000), part, Reply(png, headers=tag)))
+    )
+    assert saved.sha256 == hashlib.sha256(png).hexdigest()
+    assert storage.asked("range") == [None, "bytes=5000-", "bytes=8000-"]
+
+
+async def test_a_part_from_another_place_is_not_joined(store: ArtifactStore, storage: Storage, png: bytes) -> None:
+    tag, total = {"ETag": '"v1"'}, len(png)
+    part = Reply(png[6_000:], status=206, headers={**tag, "Content-Range": f"bytes 6000-{total - 1}/{total}"})
+    saved = await store.fetch(
+        image(storage.plan("/a.png", Reply(png, headers=tag, cut=5_000), part, Reply(png, headers=tag)))
+    )
+    assert saved.sha256 == hashlib.sha256(png).hexdigest()
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 async def test_an_expired_link_says_so_and_what_refreshes_it(
     store: ArtifactStore, storage: Storage, folder: Path, status: int
@@ -176,6 +195,14 @@ async def test_a_file_over_the_cap_is_refused_and_not_kept(
     with pytest.raises(ArtifactError, match=r"larger than allowed.*1 MiB"):
         await store.fetch(image(url))
     assert kept(folder) == []
+
+
+async def test_a_file_that_says_it_is_over_the_cap_is_not_even_begun(
+    store: ArtifactStore, storage: Storage, png: bytes
+) -> None:
+    with pytest.raises(ArtifactError, match=r"5\.0 MiB"):
+        await store.fetch(image(storage.plan("/a.png", Reply(png, length=5 * 2**20))))
+    assert len(storage.requests) == 1
 
 
 async def test_a_page_that_stays_a_page_is_an_error(store: ArtifactStore, storage: Storage, folder: Path) -> None:
@@ -346,7 +373,7 @@ async def test_where_a_file_may_go_is_checked_before_there_is_one(store: Artifac
         store.check_place("/etc/fox.png")
 
 
-@pytest.mark.parametrize("save_to", ["/etc/fox.png", "../../fox.png", "~/fox.png", "link/fox.png"])
+@pytest.mark.parametrize("save_to", ["/etc/fox.png", "../../fox.png", "~/fox.png", "link/fox.png", "link/", "link/new"])
 async def test_save_to_outside_the_allowed_folders_is_refused_before_anything_is_fetched(
     store: ArtifactStore, storage: Storage, folder: Path, tmp_path: Path, png: bytes, save_to: str
 ) -> None:

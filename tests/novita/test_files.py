@@ -1,10 +1,11 @@
 """Which folders count as allowed, and what files are called."""
 
+import os
 from pathlib import Path
 
 import pytest
 from novita_mcp.novita.errors import InputError
-from novita_mcp.novita.files import Folders, clean_name, slug
+from novita_mcp.novita.files import Folders, clean_name, read_regular, slug
 
 
 def test_the_allowed_folders_are_the_output_the_personal_ones_and_the_current_one(tmp_path: Path) -> None:
@@ -60,6 +61,12 @@ def test_a_link_in_a_circle_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     with pytest.raises(InputError):
         Folders(tmp_path, home=None, cwd=None).locate(str(tmp_path / "loop.png"))
+
+
+def test_what_became_a_pipe_after_it_was_checked_is_neither_read_nor_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="not a regular file"):
+        read_regular(tmp_path / "pipe", 100)
 
 
 def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:

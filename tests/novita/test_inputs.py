@@ -270,8 +270,9 @@ async def test_a_link_is_fetched_and_checked_where_the_model_wants_content(
         (Reply(CLIP), "video/mp4"),
         (Reply(status=404), "404"),
         (Reply(status=302, headers={"Location": "http://169.254.169.254/"}), "link-local"),
+        (Reply(status=302, headers={"Location": "http://192.168.1.4/"}), "private"),
     ],
-    ids=["html", "video", "gone", "redirect"],
+    ids=["html", "video", "gone", "to metadata", "to the user's network"],
 )
 async def test_a_link_that_gives_no_picture_is_an_input_error(
     inputs: Inputs, storage: Storage, reply: Reply, reason: str

@@ -8,7 +8,7 @@ import pytest
 from novita_mcp.novita.media_types import HEAD_BYTES, Kind, fits, media_type, sniff
 from PIL import Image
 
-from .conftest import draw, encode, tone
+from .conftest import PICTURE_KINDS, draw, encode, tone
 
 
 def name(head: bytes) -> str | None:
@@ -16,7 +16,7 @@ def name(head: bytes) -> str | None:
     return found.name if found else None
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_pictures_pillow_writes_are_known(kind: str) -> None:
     assert name(draw(kind=kind)) == kind.lower()
 

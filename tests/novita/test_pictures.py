@@ -11,7 +11,7 @@ from novita_mcp.novita.media_types import sniff
 from novita_mcp.novita.pictures import Thumb, fit_thumbnails, poster, probe, thumbnail
 from PIL import Image, ImageStat
 
-from .conftest import draw, encode, tone
+from .conftest import PICTURE_KINDS, draw, encode, tone
 
 
 def shown(thumb: Thumb | None) -> Image.Image:
@@ -27,7 +27,7 @@ def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
     return sink.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_a_thumbnail_has_the_ratio_and_at_most_the_side_asked_for(kind: str) -> None:
     thumb = thumbnail(draw(1200, 800, kind))
     assert thumb is not None
@@ -86,7 +86,7 @@ def test_of_what_moves_the_first_frame_is_shown() -> None:
     assert pixel[0] > 200
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"])
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_damage_gives_no_picture_and_no_error(kind: str) -> None:
     """Cut or scrambled anywhere: the answer is a thumbnail or None, never an exception."""
     chance, data = random.Random(7), draw(90, 60, kind)
