@@ -7,6 +7,7 @@ Order of a request: trouble, key, retirement, body and query against the facts, 
 envelope of the operation's group. Everything about /_simulator is in control.py.
 """
 
+import contextlib
 import importlib
 import json
 import logging
@@ -44,6 +45,8 @@ MODULES = (
     "gpu",
     "serverless",
 )
+LONGEST_KEPT = 4_000_000
+"""Bytes of a request body that is remembered as it was; a thousand requests are."""
 SECRET_HEADERS = frozenset(["authorization", "x-api-key", "cookie"])
 CREDIT = {
     "media": ("media", "BILLING_BALANCE_NOT_ENOUGH"),
@@ -223,7 +226,7 @@ class Simulator:
         found = find(self.world, request)
         operation = found[0] if found else None
         received = self._note(request, operation, body)
-        noted = _Noted(received, send)
+        noted = _Noted(received, self.world, send)
 
         async def undisturbed(scope: Scope, receive: Receive, send: Send) -> None:
             if path.startswith("/_simulator/"):
@@ -243,18 +246,17 @@ class Simulator:
         except Exception:
             logger.exception("the simulator failed at %s %s", request.method, path)
             raise
-        if operation is not None:
-            verdict = "accepted" if received.status is not None and received.status < 400 else "refused"
-            self.world.counters[verdict][operation.id] += 1
+        if operation is not None and received.status is None:
+            self.world.counters["refused"][operation.id] += 1
 
     def _note(self, request: Request, operation: Operation | None, body: bytes) -> Received:
         headers = {k: "[redacted]" if k in SECRET_HEADERS else v for k, v in request.headers.items()}
         parsed: Any = None
-        if body:
-            try:
+        if len(body) > LONGEST_KEPT:
+            parsed = f"({len(body)} bytes)"
+        elif body:
+            with contextlib.suppress(ValueError):
                 parsed = json.loads(body)
-            except ValueError:
-                parsed = None
         received = Received(
             at=self.world.clock.now(),
             method=request.method,
@@ -338,14 +340,17 @@ class _Replay:
 
 
 class _Noted:
-    """A `send` that writes the status down."""
+    """A `send` that writes the status down before the client can see it."""
 
-    def __init__(self, received: Received, send: Send) -> None:
-        self._received, self._send = received, send
+    def __init__(self, received: Received, world: World, send: Send) -> None:
+        self._received, self._world, self._send = received, world, send
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._received.status = message["status"]
+            if self._received.operation is not None:
+                verdict = "accepted" if message["status"] < 400 else "refused"
+                self._world.counters[verdict][self._received.operation] += 1
         await self._send(message)
 
 

@@ -76,10 +76,10 @@ class Task:
 
     def end(self, world: World, status: str, reason: str = "") -> None:
         """Finish: files are made on success, money is given back on failure."""
-        self.status, self.reason, self.finished_at, self.percent = status, reason, world.clock.now(), 100
         if status == SUCCEED:
             self.outputs = self.make()
-        else:
+        self.status, self.reason, self.finished_at, self.percent = status, reason, world.clock.now(), 100
+        if status == FAILED:
             for charge in self.charges:
                 world.refund(charge)
 
