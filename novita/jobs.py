@@ -25,10 +25,14 @@ from .errors import ArtifactError, InputError, NovitaError, TaskFailedError
 from .journal import OPEN_STATES, Caps, Job, JobState, Journal
 from .mapping import Plan
 from .media import Accepted, Outcome, Output
+from .media_types import media_type
 from .waiting import HEARTBEAT, OnProgress, Pace, Phase, Progress, wait_until_done
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+
+LONGEST_TEXT = 8_000
+"""Characters of a made text kept in the journal and shown; a longer one is saved as a file too."""
 
 FINAL = (JobState.SUCCEEDED, JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
 
@@ -269,6 +273,7 @@ class Jobs:
                 expires_at=now + timedelta(seconds=output.ttl) if output.ttl else None,
                 seed=seed,
                 nsfw=output.nsfw,
+                mime=declared.mime if (declared := media_type(output.suffix)) else None,
             )
             if index in known and known[index].path is not None:
                 artifact = known[index].model_copy(update={"url": artifact.url, "expires_at": artifact.expires_at})
@@ -278,11 +283,15 @@ class Jobs:
         return await self.journal.finish(job.key, JobState.SUCCEEDED, task_id=task_id, artifacts=artifacts, **facts)
 
     async def _save_inline(self, job: Job, artifact: Artifact, output: Output) -> Artifact:
-        if output.text is not None:
-            return artifact.model_copy(update={"note": output.text})
-        return await self.store.save_bytes(
-            output.data or b"", artifact, name=self._name(job, artifact.index), save_to=job.facts.get("save_to")
-        )
+        place: dict[str, Any] = {"name": self._name(job, artifact.index), "save_to": job.facts.get("save_to")}
+        if output.text is None:
+            saved = await self.store.save_bytes(output.data or b"", artifact, **place)
+            if saved.duration_seconds is None and output.seconds is not None:
+                return saved.model_copy(update={"duration_seconds": output.seconds})
+            return saved
+        if place["save_to"] is not None or (len(output.text) > LONGEST_TEXT and self.store.saves):
+            artifact = await self.store.save_text(output.text, artifact, suffix=".txt", **place)
+        return artifact.model_copy(update={"note": output.text[:LONGEST_TEXT]})
 
     def _to_fetch(self, job: Job) -> list[Artifact]:
         """Finished files that are not (or no longer) on disk."""

@@ -19,7 +19,7 @@ from .media_values import SHAPE, Frame, coerce, fit_image, form_of, parse_size, 
 from .native import MISSING, breaks, drop, get_path, leaves, put
 from .pricing import Estimate, estimate
 
-__all__ = ["Plan", "plan", "plan_native"]
+__all__ = ["Plan", "plan", "plan_native", "price_of"]
 
 _FIRST = ("image", "images", "end_image", "mask", "video", "audio")
 """Files are placed first, in this order: some models want them in one list, some fields sit in the items they make."""
@@ -99,6 +99,24 @@ def plan_native(model: MediaModel, native: Mapping[str, object]) -> Plan:
     draft = _Draft(model)
     draft.body = _copy(dict(native))
     return draft.finish()
+
+
+def price_of(model: MediaModel, arguments: Mapping[str, object]) -> Estimate:
+    """What a call with these common arguments would cost; what it would need besides (a prompt, files) may be absent.
+
+    Raises:
+        InputError: The model cannot honour an argument.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    _refuse_what_it_cannot(model, given)
+    draft = _Draft(model)
+    for name in given:
+        if name in model.arguments and not model.arguments[name].send:
+            draft.argument(name, model.arguments[name], given[name])
+    draft.shape(given, None)
+    draft.constants()
+    draft.required_defaults()
+    return estimate(model, draft.body)
 
 
 def _refuse_what_it_cannot(model: MediaModel, given: Mapping[str, object]) -> None:

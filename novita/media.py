@@ -6,9 +6,10 @@ become an `Outcome`; the catalogue entry says where the files sit, and every oth
 
 import base64
 import binascii
+import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from .catalog import MediaModel
@@ -27,7 +28,13 @@ SYNC_PATIENCE = 240.0
 
 @dataclass(frozen=True)
 class Output:
-    """One file (or text) of a finished job: exactly one of url, data and text is set. `ttl` in seconds."""
+    """One file (or text) of a finished job: exactly one of url, data and text is set.
+
+    Args:
+        ttl: Seconds the link lives.
+        suffix: Its type in a word, as Novita or the request names it (`png`, `mp3`).
+        seconds: Length of a sound, where Novita tells.
+    """
 
     kind: Kind
     url: str | None = None
@@ -35,6 +42,7 @@ class Output:
     text: str | None = None
     ttl: int | None = None
     suffix: str | None = None
+    seconds: float | None = None
     nsfw: float | None = None
 
 
@@ -70,7 +78,7 @@ async def submit(client: NovitaClient, plan: Plan) -> Accepted | Outcome:
         as_json=False,
         read_timeout=SYNC_PATIENCE if plan.model.mode == "sync" else 60,
     )
-    return read_answer(plan.model, answer)
+    return read_answer(plan.model, answer, plan.body)
 
 
 def _multipart(plan: Plan) -> tuple[dict[str, Any], dict[str, tuple[str, bytes, str]]]:
@@ -86,8 +94,10 @@ def _multipart(plan: Plan) -> tuple[dict[str, Any], dict[str, tuple[str, bytes, 
     return body, files
 
 
-def read_answer(model: MediaModel, answer: Answer) -> Accepted | Outcome:
-    """A submit's answer: a task id in either documented place, or the finished files."""
+def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> Accepted | Outcome:
+    """A submit's answer: a task id in either documented place, or the finished files. `body` is what was asked."""
+    if answer.headers.get("content-type", "").startswith("text/event-stream"):
+        return _read_stream(model, answer, body)
     data = _json(answer)
     if data is None:
         if model.mode == "async" or not answer.body or _looks_like_text(answer):
@@ -97,7 +107,7 @@ def read_answer(model: MediaModel, answer: Answer) -> Accepted | Outcome:
                 next_step=LOOK_FIRST,
             )
         kind: Kind = "audio" if model.makes in ("audio", "voice") else cast(Kind, model.makes)
-        return Outcome((Output(kind, data=answer.body),))
+        return Outcome((Output(kind, data=answer.body, suffix=_asked_type(model, body)),))
     _refuse_error_in_success(model, data)
     if model.mode == "async":
         task_id = data.get("task_id") or dig(data, "data.task_id") or dig(data, "task.task_id")
@@ -108,11 +118,48 @@ def read_answer(model: MediaModel, answer: Answer) -> Accepted | Outcome:
                 next_step=LOOK_FIRST,
             )
         return Accepted(task_id)
-    return read_outcome(model, data)
+    return read_outcome(model, data, body)
 
 
-def read_outcome(model: MediaModel, data: dict[str, Any]) -> Outcome:
+def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> Outcome:
+    """Sound that came in pieces: hex in each event's `audio` or `data.audio`; the last event may repeat the whole."""
+    pieces: list[str] = []
+    whole = ""
+    for line in answer.body.decode("utf-8", "replace").splitlines():
+        if not line.startswith("data:") or line.removeprefix("data:").strip() in ("", "[DONE]"):
+            continue
+        try:
+            event: object = json.loads(line.removeprefix("data:"))
+        except ValueError:
+            continue  # one bad event does not cost the others
+        if not isinstance(event, dict):
+            continue
+        seen = cast(dict[str, Any], event)
+        _refuse_error_in_success(model, seen)
+        piece = dig(seen, "data.audio") or seen.get("audio") or ""
+        if (dig(seen, "data.status") or seen.get("status")) == 2:
+            whole = str(piece)
+        elif isinstance(piece, str):
+            pieces.append(piece)
+    text = "".join(pieces) or whole
+    if not text:
+        raise NovitaConnectionError(
+            f"{model.id} streamed an answer without sound in it", billed="maybe", next_step=LOOK_FIRST
+        )
+    return Outcome((Output("audio", data=_decode(text), suffix=_asked_type(model, body)),))
+
+
+def _asked_type(model: MediaModel, body: Mapping[str, Any]) -> str | None:
+    """The file type the request asked for, where the entry says which field names it."""
+    for place in model.answer:
+        if place.type_in and isinstance(found := dig(body, place.type_in), str):
+            return found
+    return None
+
+
+def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any]) -> Outcome:
     """The files of an answer that came at once."""
+    seconds = _number(dig(data, "extra_info.audio_length"))  # milliseconds
     outputs: list[Output] = []
     values: dict[str, str] = {}
     for place in model.answer:
@@ -120,11 +167,13 @@ def read_outcome(model: MediaModel, data: dict[str, Any]) -> Outcome:
         kind: Kind = place.kind if place.kind in ("image", "video", "audio", "text") else "file"
         for value in _at(data, place.at):
             if place.form == "value":
-                values[place.at.rsplit(".", 1)[-1]] = str(value)
+                name = place.at.rsplit(".", 1)[-1]
+                values["voice_id" if name in ("_id", "voice") else name] = str(value)
             elif place.form == "text":
                 outputs.append(Output("text", text=str(value)))
             elif isinstance(value, str) and value:
-                outputs.append(_string_output(kind, value, str(suffix) if suffix else None))
+                output = _string_output(kind, value, str(suffix) if suffix else _asked_type(model, body))
+                outputs.append(replace(output, seconds=seconds / 1000 if seconds and kind == "audio" else None))
             elif isinstance(value, dict):
                 outputs.extend(_object_outputs(cast(dict[str, Any], value)))
     if not outputs and not values:
@@ -260,8 +309,6 @@ def _refuse_error_in_success(model: MediaModel, data: dict[str, Any]) -> None:
 
 
 def _json(answer: Answer) -> dict[str, Any] | None:
-    import json
-
     if answer.body[:1] not in (b"{", b" ", b"\n"):
         return None
     try:

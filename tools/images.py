@@ -1,5 +1,6 @@
 """Image tools: a prompt or a picture in, finished pictures out."""
 
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
@@ -54,6 +55,7 @@ async def generate_image(
     seed: Seed = None,
     negative_prompt: NegativePrompt = None,
     format: ImageFormat = None,
+    checkpoint: Annotated[str | None, Field(description="For txt2img: see search_checkpoints.")] = None,
     options: Options = None,
     save_to: SaveTo = None,
     wait_seconds: WaitSeconds = None,
@@ -76,6 +78,7 @@ async def generate_image(
             "seed": seed,
             "negative_prompt": negative_prompt,
             "format": format,
+            "checkpoint": checkpoint,
         },
         How(model, options, save_to, wait_seconds, confirm, dry_run),
         title=prompt,
@@ -87,16 +90,13 @@ async def edit_image(
     call: Call,
     image: Image,
     prompt: Annotated[str | None, Field(description="What to change.")] = None,
-    edit: Annotated[
-        Edit, Field(description="restyle: by strength; outpaint: to size; swap_face: with images[0].")
-    ] = "instruct",
+    edit: Annotated[Edit, Field(description="restyle: strength; outpaint: size; swap_face: images[0].")] = "instruct",
     images: Annotated[list[str] | None, Field(max_length=14, description="More pictures to draw on.")] = None,
     strength: Strength = None,
     size: Size = None,
     aspect_ratio: AspectRatio = None,
-    count: Count = None,
     seed: Seed = None,
-    format: ImageFormat = None,
+    checkpoint: Annotated[str | None, Field(description="For restyle: see search_checkpoints.")] = None,
     model: Model = None,
     options: Options = None,
     resize: Resize = False,
@@ -120,9 +120,8 @@ async def edit_image(
             "strength": strength,
             "size": size,
             "aspect_ratio": aspect_ratio,
-            "count": count,
             "seed": seed,
-            "format": format,
+            "checkpoint": checkpoint,
         },
         How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
         title=prompt or f"{edit} {_named(image)}",
@@ -135,11 +134,8 @@ async def inpaint_image(
     image: Image,
     mask: Annotated[str | None, Field(description="Picture; its white part is changed.")] = None,
     prompt: Annotated[str | None, Field(description="What to put there; without it: erase.")] = None,
-    negative_prompt: NegativePrompt = None,
-    strength: Strength = None,
-    count: Count = None,
-    seed: Seed = None,
     format: ImageFormat = None,
+    checkpoint: Annotated[str | None, Field(description="For a prompt: see search_checkpoints.")] = None,
     model: Model = None,
     options: Options = None,
     resize: Resize = False,
@@ -157,11 +153,8 @@ async def inpaint_image(
             "image": image,
             "mask": mask,
             "prompt": prompt,
-            "negative_prompt": negative_prompt,
-            "strength": strength,
-            "count": count,
-            "seed": seed,
             "format": format,
+            "checkpoint": checkpoint,
         },
         How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
         title=prompt or f"erased {_named(image)}",
@@ -174,7 +167,6 @@ async def upscale_image(
     image: Image,
     scale: Annotated[float | None, Field(gt=1, le=8, description="Times larger.")] = None,
     resolution: Resolution = None,
-    format: ImageFormat = None,
     model: Model = None,
     options: Options = None,
     resize: Resize = False,
@@ -188,7 +180,7 @@ async def upscale_image(
         call,
         "upscale_image",
         ["upscale"],
-        {"image": image, "scale": scale, "resolution": resolution, "format": format},
+        {"image": image, "scale": scale, "resolution": resolution},
         How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
         title=f"upscaled {_named(image)}",
     )
@@ -198,11 +190,9 @@ async def upscale_image(
 async def remove_background(
     call: Call,
     image: Image,
-    format: ImageFormat = None,
     model: Model = None,
     resize: Resize = False,
     save_to: SaveTo = None,
-    wait_seconds: WaitSeconds = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -211,8 +201,8 @@ async def remove_background(
         call,
         "remove_background",
         ["remove_background"],
-        {"image": image, "format": format},
-        How(model, None, save_to, wait_seconds, confirm, dry_run, resize),
+        {"image": image},
+        How(model, None, save_to, None, confirm, dry_run, resize),
         title=f"cutout {_named(image)}",
     )
 
@@ -222,11 +212,9 @@ async def replace_background(
     call: Call,
     image: Image,
     prompt: Annotated[str, Field(min_length=1, description="The new background.")],
-    format: ImageFormat = None,
     model: Model = None,
     resize: Resize = False,
     save_to: SaveTo = None,
-    wait_seconds: WaitSeconds = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -235,8 +223,8 @@ async def replace_background(
         call,
         "replace_background",
         ["replace_background"],
-        {"image": image, "prompt": prompt, "format": format},
-        How(model, None, save_to, wait_seconds, confirm, dry_run, resize),
+        {"image": image, "prompt": prompt},
+        How(model, None, save_to, None, confirm, dry_run, resize),
         title=prompt,
     )
 
@@ -257,7 +245,8 @@ async def describe_image(
 
 
 def _named(image: str) -> str:
-    """The input in a word or two, for file names."""
+    """The input in a word or two, for file names; without the date and number this server gave it."""
     if image.startswith(("data:", "task:")):
         return "picture"
-    return PurePosixPath(image.replace("\\", "/").partition("?")[0]).stem[:40] or "picture"
+    stem = PurePosixPath(image.replace("\\", "/").partition("?")[0]).stem
+    return re.sub(r"^\d{4}-\d\d-\d\d_|_\d+$", "", stem)[:40] or "picture"

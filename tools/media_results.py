@@ -26,6 +26,7 @@ class MediaResult(ToolResult):
     task_id: str | None = Field(default=None, description="Give it to get_task, or use task:<id>/<n> as an input.")
     model: str | None = Field(default=None, description="The model that made it.")
     artifacts: tuple[Artifact, ...] = Field(default=(), description="The finished files.")
+    text: str | None = Field(default=None, description="Text that was made; the rest of a long one is in its file.")
     seed: int | None = Field(default=None, description="Seed that was used; the same seed gives the same picture.")
     values: dict[str, str] | None = Field(default=None, description="Results that are not files, such as a voice_id.")
     progress_percent: float | None = Field(default=None, description="Progress, where Novita tells it.")
@@ -103,7 +104,9 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
         status=_status(job),
         task_id=job.task_id or job.key[:12],
         model=job.model or None,
-        artifacts=job.artifacts if not caller.app.settings.http else tuple(map(_for_remote, job.artifacts)),
+        artifacts=tuple(_shown(caller, artifact) for artifact in job.artifacts if artifact.path or artifact.url),
+        text="\n".join(artifact.note for artifact in job.artifacts if artifact.kind == "text" and artifact.note)
+        or None,
         seed=job.facts.get("seed"),
         values=job.facts.get("values"),
         progress_percent=delivery.progress,
@@ -116,9 +119,11 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
     return result
 
 
-def _for_remote(artifact: Artifact) -> Artifact:
+def _shown(caller: Caller, artifact: Artifact) -> Artifact:
     """A file of this machine means nothing to a remote caller: the resource does."""
-    if artifact.path is None:
+    if artifact.kind == "text":
+        artifact = artifact.model_copy(update={"note": None})
+    if artifact.path is None or not caller.app.settings.http:
         return artifact
     where = f"Read it as novita://artifacts/{artifact.task_id}/{artifact.index}."
     return artifact.model_copy(update={"path": None, "note": where})

@@ -6,8 +6,13 @@ from pydantic import BaseModel, Field
 
 from ..novita.catalog import Capability, MediaModel, media_model, media_models
 from ..novita.errors import InputError
+from ..novita.library import CheckpointType, search_library
+from ..novita.mapping import plan_native, price_of
+from .arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from .context import Call
-from .toolset import READS, ToolResult, Toolset
+from .making import How, run
+from .media_results import MediaResult
+from .toolset import READS, SPENDS, ToolResult, Toolset
 
 models = Toolset("models", "Which media models there are, and what they take.")
 
@@ -143,4 +148,94 @@ async def describe_media_model(
         native_schema=found.input,
         source=found.source,
         checked=found.checked,
+    )
+
+
+class CheckpointLine(BaseModel):
+    """One file of the Stable Diffusion library."""
+
+    name: str = Field(description='Give it as options={"model_name": ...}, or in loras and embeddings.')
+    title: str = Field(description="Its name.")
+    type: str = Field(description="checkpoint, lora, vae, controlnet, upscaler or textualinversion.")
+    base: str | None = Field(default=None, description="What it builds on, such as SDXL 1.0.")
+    sdxl: bool | None = Field(default=None, description="Whether it is for SDXL.")
+    inpainting: bool | None = Field(default=None, description="Whether it is for inpainting.")
+    tags: str | None = Field(default=None, description="What it is filed under.")
+
+
+class CheckpointList(ToolResult):
+    """Files of the Stable Diffusion library."""
+
+    checkpoints: tuple[CheckpointLine, ...] = Field(description="In Novita's order.")
+    next_cursor: str | None = Field(default=None, description="Give it as cursor for the next page.")
+
+    def headline(self) -> str:
+        return f"{len(self.checkpoints)} found."
+
+
+@models.tool("Search checkpoints", READS)
+async def search_checkpoints(
+    call: Call,
+    query: Annotated[str | None, Field(description="Text in name or tags.")] = None,
+    type: Annotated[CheckpointType | None, Field(description="Kind of file.")] = None,
+    sdxl: Annotated[bool | None, Field(description="Only, or no, SDXL.")] = None,
+    inpainting: Annotated[bool | None, Field(description="Only for inpainting.")] = None,
+    limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
+    cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
+) -> CheckpointList:
+    """Stable Diffusion checkpoints, LoRAs, VAEs for txt2img and img2img. Free."""
+    page = await search_library(
+        call.novita, query=query, kind=type, sdxl=sdxl, inpainting=inpainting, limit=limit, cursor=cursor
+    )
+    return CheckpointList(
+        checkpoints=tuple(CheckpointLine(**file.model_dump()) for file in page.files), next_cursor=page.next_cursor
+    )
+
+
+@models.tool("Run a media model", SPENDS)
+async def run_media_model(
+    call: Call,
+    model: Annotated[str, Field(min_length=2, description="See list_media_models.")],
+    input: Annotated[dict[str, Any], Field(description="Its native input, see describe_media_model.")],
+    save_to: SaveTo = None,
+    wait_seconds: WaitSeconds = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> MediaResult:
+    """Run any media model with exactly this native input, checked before it is sent. Costs money."""
+    chosen = media_model(model)
+    planned = plan_native(chosen, input)
+    title = str(input.get("prompt") or input.get("text") or chosen.id)
+    how = How(save_to=save_to, wait_seconds=wait_seconds, confirm=confirm, dry_run=dry_run)
+    return await run(call, planned, tool="run_media_model", title=title, how=how)
+
+
+class CostEstimate(ToolResult):
+    """What a call would cost."""
+
+    model: str = Field(description="What it was reckoned for.")
+    estimated_cost_usd: str = Field(description="USD, or unknown.")
+    basis: Literal["documented", "third_party", "unknown"] = Field(description="Where the price comes from.")
+    note: str = Field(description="How it was reckoned.")
+
+    def headline(self) -> str:
+        return f"About ${self.estimated_cost_usd}." if self.basis != "unknown" else "Nobody says what it costs."
+
+
+@models.tool("Estimate a cost", READS)
+async def estimate_cost(
+    call: Call,
+    model: Annotated[str, Field(min_length=2, description="A media model id.")],
+    arguments: Annotated[
+        dict[str, Any] | None, Field(description='As for its tool, e.g. {"duration": 10, "count": 2}.')
+    ] = None,
+) -> CostEstimate:
+    """What a call would cost in USD, without sending it. Free."""
+    chosen = media_model(model)
+    found = price_of(chosen, arguments or {})
+    return CostEstimate(
+        model=chosen.id,
+        estimated_cost_usd="unknown" if found.usd is None else f"{found.usd.normalize():f}",
+        basis=found.basis,
+        note=found.note,
     )

@@ -7,6 +7,8 @@ Switch = Literal["always", "on", "off"]
 
 TOOLSET_NAMES: Mapping[str, Switch] = {
     "images": "on",
+    "videos": "on",
+    "audio": "on",
     "tasks": "always",
     "models": "always",
     "account": "on",
