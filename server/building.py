@@ -84,6 +84,7 @@ def build_app(
             clock=clock,
             resolve_task=earlier,
             trusted_hosts=trusted,
+            check_links=True,
         )
 
     return App(
