@@ -1,0 +1,227 @@
+"""`novita-mcp doctor`: what is wrong with this installation, and how to mend it.
+
+Each check is one line: fine, worth knowing, or wrong. Nothing is spent, and nothing is left behind on disk.
+"""
+
+import email.utils
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import httpx
+from rich.console import Console
+from rich.text import Text
+
+from ..novita.account import get_balance
+from ..novita.client import API_HOST, NovitaClient, new_http, owner_of
+from ..novita.errors import NovitaError
+from ..novita.journal import JobState, Journal
+from ..novita.money import show_usd
+from .app import choose_tools, version
+from .building import journal_file, output_folder
+from .handles import request_keys
+from .settings import SettingError, Settings
+
+Status = Literal["ok", "note", "wrong", "skipped"]
+
+KEYS_PAGE = "https://novita.ai/settings/key-management"
+SKEW_SECONDS = 60
+"""A clock further off than this makes links look expired before they are, or fresh after."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `mend` says what to do where something is not as it should be."""
+
+    name: str
+    status: Status
+    detail: str
+    mend: str = ""
+
+
+def run_doctor(settings: Settings, *, as_json: bool, offline: bool) -> int:
+    """Examine and report on stdout; 1 if something is wrong."""
+    try:
+        checks = anyio.run(_examine, settings, offline)
+    except KeyboardInterrupt:
+        return 130
+    well = all(check.status != "wrong" for check in checks)
+    if as_json:
+        sys.stdout.write(json.dumps({"ok": well, "checks": [asdict(check) for check in checks]}, indent=2) + "\n")
+    else:
+        _show(checks, well)
+    return 0 if well else 1
+
+
+async def _examine(settings: Settings, offline: bool) -> list[Check]:
+    found = [_versions(), _settings(settings), _output(settings), *_allowed(settings)]
+    found.append(await _journal(settings))
+    found.append(_key(settings))
+    if offline:
+        return [*found, Check("network", "skipped", "left alone, as asked")]
+    return [*found, *[check async for check in _network(settings)]]
+
+
+def _versions() -> Check:
+    libraries = ("mcp", "httpx", "pydantic", "pillow")
+    known = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in libraries)
+    detail = f"novita-mcp {version()}, Python {platform.python_version()} on {platform.system()}, {known}"
+    if importlib.util.find_spec("av") is None:
+        return Check(
+            "versions",
+            "note",
+            f"{detail}; no PyAV: no poster frames of videos, no simulated videos",
+            "pip install 'novita-mcp[simulator]'",
+        )
+    return Check("versions", "ok", detail)
+
+
+def _settings(settings: Settings) -> Check:
+    try:
+        tools = choose_tools(settings)
+        request_keys(settings)
+    except SettingError as error:
+        return Check("settings", "wrong", str(error), "Correct that setting.")
+    if not tools:
+        return Check("settings", "wrong", "no tool is on", "Name other toolsets, or leave --read-only out.")
+    return Check("settings", "ok", f"{len(tools)} tools on{', read-only' if settings.read_only else ''}")
+
+
+def _output(settings: Settings) -> Check:
+    folder = output_folder(settings)
+    problem = _unwritable(folder)
+    if problem:
+        return Check(
+            "output folder", "wrong", f"{folder}: {problem}", "Set NOVITA_MCP_OUTPUT_DIR to a writable folder."
+        )
+    return Check("output folder", "ok", str(folder))
+
+
+def _allowed(settings: Settings) -> list[Check]:
+    named = [Path(part).expanduser() for part in settings.allowed_dirs.split(os.pathsep) if part.strip()]
+    missing = [str(folder) for folder in named if not folder.is_dir()]
+    if not missing:
+        return []
+    mend = "Correct NOVITA_MCP_ALLOWED_DIRS, or make the folder."
+    return [Check("allowed folders", "wrong", f"no such folder: {', '.join(missing)}", mend)]
+
+
+async def _journal(settings: Settings) -> Check:
+    path = journal_file(settings)
+    if path is None:
+        return Check("journal", "note", "off: tasks are forgotten when the server ends", "Unset NOVITA_MCP_JOURNAL.")
+    mend = f"Make {path.parent} writable, or set NOVITA_MCP_JOURNAL to another file."
+    if not path.exists():
+        problem = _unwritable(path.parent)
+        return (
+            Check("journal", "wrong", f"{path}: {problem}", mend) if problem else Check("journal", "ok", f"{path}, new")
+        )
+    journal = Journal(path)
+    try:
+        unclear = await journal.recent(owner_of(settings.api_key), limit=50, states=(JobState.UNCONFIRMED,))
+    except NovitaError as error:
+        return Check("journal", "wrong", str(error), mend)
+    finally:
+        await journal.close()
+    if unclear:
+        detail = f"{path}: {len(unclear)} jobs that may have been billed without an answer"
+        return Check("journal", "note", detail, "Ask your host for list_tasks, and compare with get_balance.")
+    return Check("journal", "ok", str(path))
+
+
+def _key(settings: Settings) -> Check:
+    if settings.api_key:
+        return Check("API key", "ok", "set")
+    return Check("API key", "wrong", "not set", f"Make one at {KEYS_PAGE} and set NOVITA_API_KEY for this server.")
+
+
+async def _network(settings: Settings) -> AsyncGenerator[Check]:
+    """The way to Novita first; the rest only makes sense when that is open."""
+    moved = " (moved by NOVITA_BASE_URL)" if settings.base_url.rstrip("/") != API_HOST else ""
+    async with new_http(timeouts=httpx.Timeout(10)) as http:
+        began = anyio.current_time()
+        try:
+            answer = await http.get(settings.base_url)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            mend = "Check the connection, the proxy (HTTPS_PROXY) and NOVITA_BASE_URL."
+            yield Check("network", "wrong", f"{settings.base_url}{moved}: {reason}", mend)
+            return
+        took = (anyio.current_time() - began) * 1000
+        yield Check("network", "ok", f"{settings.base_url}{moved} answers in {took:.0f} ms")
+        yield _clock(answer.headers.get("date"))
+        if settings.api_key:
+            yield await _account(NovitaClient(http, settings.api_key, settings.base_url).for_looking())
+
+
+def _clock(date: str | None) -> Check:
+    """Our clock against the Date header of an answer."""
+    try:
+        there = email.utils.parsedate_to_datetime(date or "")
+    except ValueError:
+        return Check("clock", "skipped", "the answer carries no date")
+    off = (datetime.now(UTC) - there).total_seconds()
+    if abs(off) <= SKEW_SECONDS:
+        return Check("clock", "ok", "agrees with Novita's")
+    way = "ahead" if off > 0 else "behind"
+    return Check(
+        "clock", "wrong", f"{abs(off):.0f} s {way} of Novita's", "Let the system set its time from the network."
+    )
+
+
+async def _account(client: NovitaClient) -> Check:
+    try:
+        balance = await get_balance(client)
+    except NovitaError as error:
+        return Check("account", "wrong", error.what, error.next_step or f"See {KEYS_PAGE}.")
+    detail = f"the key is accepted; ${show_usd(balance.available)} can be spent"
+    if balance.available <= Decimal(0):
+        return Check("account", "wrong", detail, "Top up at https://novita.ai/billing.")
+    return Check("account", "ok", detail)
+
+
+def _unwritable(folder: Path) -> str:
+    """Why no file could be made in `folder`, or nothing. Nothing is made that stays."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is not a folder"
+    try:
+        with closing(tempfile.TemporaryFile(dir=place)) as file:
+            file.write(b"novita-mcp")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+_MARKS: dict[Status, tuple[str, str]] = {
+    "ok": ("ok", "green"),
+    "note": ("note", "yellow"),
+    "wrong": ("WRONG", "bold red"),
+    "skipped": ("-", "dim"),
+}
+
+
+def _show(checks: list[Check], well: bool) -> None:
+    console = Console(highlight=False)
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        mark, style = _MARKS[check.status]
+        line = Text.assemble((f"{mark:>5}", style), f"  {check.name.ljust(width)}  {check.detail}")
+        console.print(line, soft_wrap=True)
+        if check.mend:
+            console.print(Text(f"{' ' * (width + 9)}{check.mend}", style="cyan"), soft_wrap=True)
+    console.print(Text("All is well." if well else "Something is wrong: see above.", style="bold"))
