@@ -227,6 +227,13 @@ def test_a_rule_of_a_model_counts_when_one_is_picked() -> None:
     assert (six.id, ten.id) == order
 
 
+def test_a_model_that_would_miss_something_is_passed_over() -> None:
+    """txt2img needs a checkpoint; it is taken only by those who bring one."""
+    order = ("txt2img", "qwen-image-txt2img")
+    assert choose("text_to_image", {"prompt": "x"}, preferred=order).id == "qwen-image-txt2img"
+    assert choose("text_to_image", {"prompt": "x", "checkpoint": "y"}, preferred=order).id == "txt2img"
+
+
 def test_a_fixed_property_can_be_asked_for_but_not_changed() -> None:
     video_01 = media_model("minimax-video-01")
     assert able(video_01, {"prompt": "x", "duration": 6, "resolution": "720P", "fps": 25}) == []

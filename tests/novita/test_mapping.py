@@ -1,5 +1,6 @@
 """From common arguments to native bodies, judged by the documented schemas and not by the catalogue's own."""
 
+import re
 from typing import Any
 
 import pytest
@@ -113,6 +114,47 @@ TOGETHER: dict[tuple[str, str], dict[str, object]] = {
 }
 
 
+MEANS: dict[str, str] = {
+    "prompt": "prompt",
+    "negative_prompt": "negative_prompt",
+    "count": "image_num num_images sample_count batch_size",
+    "seed": "seed",
+    "size": "size width height",
+    "checkpoint": "model_name model",
+    "format": "format output_format response_format response_image_format response_image_type response_video_type "
+    "response_audio_type",
+    "image": "image images image_base64 image_base64s image_file image_url image_urls img_url init_images start_image "
+    "face_image_base64 url",
+    "images": "images image image_base64s image_urls face_image_file key_image reference_image_url "
+    "reference_image_url_2 reference_image_url_3 url",
+    "end_image": "end_image end_image_url images last_frame_url last_image last_image_base64 last_image_url",
+    "mask": "mask mask_file mask_image_base64",
+    "video": "video video_url first_clip_url reference_urls video_assets_id url",
+    "audio": "audio audio_url driving_audio_url file voices",
+    "strength": "strength denoising_strength",
+    "scale": "scale_factor upscaling_resize",
+    "resolution": "resolution mode",
+    "aspect_ratio": "aspect_ratio ratio",
+    "duration": "duration duration_seconds",
+    "sound": "sound audio generate_audio",
+    "fps": "fps frames_per_second",
+    "language": "language language_boost output_language",
+    "voice": "voice voice_id reference_id",
+    "camera_fixed": "camera_fixed",
+    "text": "text texts input preview_text",
+    "transcript": "text texts",
+    "name": "title voice_name voice_id",
+    "speed": "speed",
+    "volume": "vol volume",
+    "pitch": "pitch",
+    "emotion": "emotion",
+    "sample_rate": "sample_rate audio_sample_rate",
+    "lyrics": "lyrics",
+    "instrumental": "is_instrumental",
+}
+"""The common vocabulary, and every name the documentation has for each word of it."""
+
+
 # The promise ------------------------------------------------------------------------------------------------------
 
 
@@ -120,6 +162,14 @@ TOGETHER: dict[tuple[str, str], dict[str, object]] = {
 def test_the_least_a_model_needs_gives_a_documented_body(model: MediaModel) -> None:
     made = plan(model, base(model), NATIVE_ONLY.get(model.id))
     assert objections(model, made.body) == []
+
+
+@every_model
+def test_an_argument_goes_to_a_field_that_means_it(model: MediaModel) -> None:
+    for name, argument in model.arguments.items():
+        for path in argument.paths:
+            leaf = re.sub(r"\[[^]]*\]", "", path).rpartition(".")[2]
+            assert leaf in MEANS[name].split(), (name, path)
 
 
 @every_model
@@ -294,6 +344,7 @@ def test_the_picture_comes_before_its_references() -> None:
         ("kling-v2.1-t2v-master", {"duration": 10}, "duration", "10"),
         ("kling-v2.1-t2v-master", {"duration": 10.0}, "duration", "10"),
         ("kling-v3.0-std-t2v", {"duration": "12"}, "duration", 12),
+        ("kling-v3.0-std-t2v", {"duration": 12.0}, "duration", 12),
         ("kling-v2.1-i2v", {"image": "AA", "resolution": "1080P"}, "mode", "Professional"),
         ("seedance-v1.5-pro-t2v", {"aspect_ratio": "adaptive"}, "ratio", "adaptive"),
         (
@@ -307,7 +358,8 @@ def test_the_picture_comes_before_its_references() -> None:
 def test_a_value_takes_the_models_own_spelling(
     model: str, arguments: dict[str, object], path: str, native: object
 ) -> None:
-    assert get_path(body(model, arguments), path) == native
+    sent = get_path(body(model, arguments), path)
+    assert (sent, type(sent)) == (native, type(native))
 
 
 @pytest.mark.parametrize(
