@@ -9,6 +9,7 @@ import email.utils
 import hashlib
 import json
 import random
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,16 @@ from typing import Any, cast
 import httpx
 
 from .clock import Clock, SystemClock
-from .errors import Group, MissingKeyError, NovitaAPIError, NovitaConnectionError, NovitaError, api_error, redact
+from .errors import (
+    Billed,
+    Group,
+    MissingKeyError,
+    NovitaAPIError,
+    NovitaConnectionError,
+    NovitaError,
+    api_error,
+    redact,
+)
 
 API_HOST = "https://api.novita.ai"
 LONGEST_PATIENCE = 20.0
@@ -25,6 +35,9 @@ LONGEST_PATIENCE = 20.0
 
 # Raised before a single byte of the request can have been processed.
 _NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+_SENDABLE = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True)
@@ -132,12 +145,12 @@ class NovitaClient:
                 if not error.transient or asked > LONGEST_PATIENCE:
                     raise
                 last = error
-            except httpx.TransportError as error:
-                last = _no_answer(error, doing)
+            except httpx.RequestError as error:
+                last = self._no_answer(error, doing)
             except _GarbledError as error:
                 last = NovitaConnectionError(f"Novita's answer while {doing} could not be read ({error})")
         assert last is not None  # the loop ran at least once
-        last.next_step = last.next_step or "Novita seems unwell; try again in a minute."
+        last.next_step = last.next_step or TRY_LATER
         raise last
 
     async def spend(
@@ -175,13 +188,9 @@ class NovitaClient:
                     raise
                 last = error
             except _NEVER_ARRIVED as error:
-                last = _no_answer(error, doing)
-                last.billed = "no"
-            except httpx.TransportError as error:
-                lost = _no_answer(error, doing)
-                lost.billed = "maybe"
-                lost.next_step = LOOK_FIRST
-                raise lost from error
+                last = self._no_answer(error, doing, billed="no", next_step=TRY_LATER)
+            except httpx.RequestError as error:
+                raise self._no_answer(error, doing, billed="maybe", next_step=LOOK_FIRST) from error
             except _GarbledError as error:
                 raise NovitaConnectionError(
                     f"Novita accepted the request but its answer could not be read ({error}) while {doing}",
@@ -200,26 +209,31 @@ class NovitaClient:
         try:
             response = await self.http.send(request, stream=True)
         except _NEVER_ARRIVED as error:
-            lost = _no_answer(error, doing)
-            lost.billed = "no"
-            raise lost from error
-        except httpx.TransportError as error:
-            lost = _no_answer(error, doing)
-            lost.billed = "maybe"
-            lost.next_step = LOOK_FIRST
-            raise lost from error
+            raise self._no_answer(error, doing, billed="no", next_step=TRY_LATER) from error
+        except httpx.RequestError as error:
+            raise self._no_answer(error, doing, billed="maybe", next_step=LOOK_FIRST) from error
         try:
-            if response.status_code >= 400:
+            if response.status_code >= 300:
                 raise self._error(response, await self._body(response), doing, group, spends=True)
             yield response
+        except httpx.RequestError as error:  # while the answer was read, here or by the caller
+            raise self._no_answer(error, doing, billed="maybe", next_step=LOOK_FIRST) from error
         finally:
             await response.aclose()
 
     def _request(self, method: str, path: str, host: str, **extra: Any) -> httpx.Request:
         if not self.api_key:
             raise MissingKeyError
+        if not _SENDABLE.fullmatch(self.api_key):
+            # Pasted with an ellipsis or a line break; the header's own error would show the key.
+            raise MissingKeyError("The Novita API key holds characters that no key has")
         headers = {"Authorization": f"Bearer {self.api_key}"}
-        return self.http.build_request(method, self.url(path, host=host), headers=headers, **extra)
+        try:
+            return self.http.build_request(method, self.url(path, host=host), headers=headers, **extra)
+        except httpx.InvalidURL as error:
+            raise NovitaConnectionError(
+                "The address of Novita is malformed", billed="no", next_step="Have the user correct NOVITA_BASE_URL."
+            ) from error
 
     async def _once(
         self,
@@ -243,7 +257,7 @@ class NovitaClient:
         if as_json:
             try:
                 data = json.loads(body) if body.strip() else None
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise _GarbledError("not JSON") from error
             if data is None and method == "GET":
                 raise _GarbledError("empty")
@@ -275,13 +289,22 @@ class NovitaClient:
     def _retry_after(self, value: str | None) -> float | None:
         if not value:
             return None
-        if value.strip().replace(".", "", 1).isdigit():
+        if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", value):
             return float(value)
         try:
             moment = email.utils.parsedate_to_datetime(value)
         except ValueError:
             return None
         return max(0.0, moment.timestamp() - self.clock.wall())
+
+    def _no_answer(
+        self, error: httpx.RequestError, doing: str, *, billed: Billed | None = None, next_step: str = ""
+    ) -> NovitaConnectionError:
+        kind = "timed out" if isinstance(error, httpx.TimeoutException) else "failed"
+        detail = redact(str(error), self.api_key or "") or type(error).__name__
+        return NovitaConnectionError(
+            f"The connection to Novita {kind} while {doing} ({detail})", billed=billed, next_step=next_step
+        )
 
     def _pause(self, attempt: int, last: NovitaError) -> float:
         asked = last.retry_after if isinstance(last, NovitaAPIError) else None
@@ -293,13 +316,8 @@ class _GarbledError(Exception):
     """A 2xx answer that is not what it should be."""
 
 
+TRY_LATER = "Novita seems unwell; try again in a minute."
 LOOK_FIRST = "Look at list_tasks and the balance before asking again; this server does not repeat paid calls."
-
-
-def _no_answer(error: httpx.TransportError, doing: str) -> NovitaConnectionError:
-    kind = "timed out" if isinstance(error, httpx.TimeoutException) else "failed"
-    detail = redact(str(error)) or type(error).__name__
-    return NovitaConnectionError(f"The connection to Novita {kind} while {doing} ({detail})")
 
 
 def owner_of(api_key: str | None) -> str:
