@@ -1,5 +1,6 @@
 """Serverless endpoint routes of both generations. The door of the serverless area; calling them is in gateway.py."""
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
@@ -283,7 +284,7 @@ async def v2_update(call: Call) -> Response:
     """What is left out stays: the page's own example leaves worker_config out."""
     state = area(call)
     endpoint = state.find(call.account, call.path["endpoint_id"])
-    state.update(endpoint, Plan(**(vars(endpoint.plan) | _v2_changes(call.body))))
+    state.update(endpoint, replace(endpoint.plan, **_v2_changes(call.body)))
     return answer({})
 
 
