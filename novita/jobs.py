@@ -21,7 +21,7 @@ from . import media
 from .artifacts import Artifact, ArtifactStore, NameHint
 from .client import NovitaClient
 from .clock import Clock, SystemClock
-from .errors import ArtifactError, InputError, NovitaError, TaskFailedError
+from .errors import ArtifactError, InputError, NovitaConnectionError, NovitaError, TaskFailedError
 from .journal import OPEN_STATES, Caps, Job, JobState, Journal
 from .mapping import Plan
 from .media import Accepted, Outcome, Output
@@ -205,12 +205,17 @@ class Jobs:
             clock=self.clock,
             pace=Pace(await self.journal.durations(job.model) if job else ()),
             budget=budget,
-            age=self.clock.wall() - begun if begun else 0.0,
+            age=self.clock.wall() - begun if begun else None,
             on_progress=on_progress,
         )
         # From here on it is short work; two callers of one task must neither save its files nor note its end twice.
         async with self._locked(f"{client.owner}/{real_id}"):
-            job = await self.journal.find(client.owner, real_id) or await self._adopt(client.owner, real_id)
+            job = await self.journal.find(client.owner, real_id)
+            if job is None and seen is None:
+                raise NovitaConnectionError(
+                    f"Novita could not be asked about task {real_id}", next_step="Call get_task again in a minute."
+                )
+            job = job or await self._adopt(client.owner, real_id)
             if seen is None or seen.phase is Phase.WORKING:
                 progress, eta = (seen.progress, seen.eta) if seen else (None, None)
                 return Delivery(job, progress, eta)

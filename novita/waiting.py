@@ -120,7 +120,7 @@ async def wait_until_done(
     clock: Clock,
     pace: Pace,
     budget: float,
-    age: float = 0.0,
+    age: float | None = 0.0,
     on_progress: OnProgress | None = None,
 ) -> Look[T] | None:
     """Look until the end or until `budget` seconds are over; the last look either way.
@@ -129,7 +129,7 @@ async def wait_until_done(
     ran out before a single look succeeded.
 
     Args:
-        age: Seconds since the job was submitted, where the wait begins later than the job.
+        age: Seconds since the job was submitted; None where that is not known, and it must be visible at once.
 
     Raises:
         NovitaError: A fault that will not pass (wrong key, unknown task).
@@ -153,7 +153,7 @@ async def wait_until_done(
                 if seen.phase is not Phase.WORKING:
                     return seen
         except NotFoundError:
-            if age + clock.now() - started > _SETTLING:
+            if age is None or age + clock.now() - started > _SETTLING:
                 raise
             note = "not visible yet"
         except NovitaAPIError as error:
@@ -166,7 +166,7 @@ async def wait_until_done(
         left = budget - waited
         if left <= 0:
             return seen
-        wake = clock.now() + min(pace.pause(age + waited, seen.eta if seen else None), left)
+        wake = clock.now() + min(pace.pause((age or 0) + waited, seen.eta if seen else None), left)
         while (remaining := wake - clock.now()) > 0:
             await clock.sleep(min(remaining, HEARTBEAT))
             if wake - clock.now() > 0:

@@ -13,10 +13,23 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.abc
 from mcp.server import MCPServer
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.request_state import RequestStateSecurity
-from mcp_types import CallToolResult, InputRequiredResult, TextContent
+from mcp_types import (
+    CallToolResult,
+    CompleteRequestParams,
+    CompleteResult,
+    GetPromptResult,
+    InputRequiredResult,
+    Prompt,
+    Resource,
+    ResourceTemplate,
+    TextContent,
+)
 from mcp_types import Tool as ListedTool
+from pydantic import AnyUrl
 
 from ..tools.names import TOOLSET_NAMES
 from .handles import request_keys
@@ -83,6 +96,8 @@ class NovitaServer(MCPServer[Parts]):
         super().__init__(**options)
         self._chosen = settings
         self._ready = False
+        # The SDK's decorator for this hands over no context, and ids are completed for one caller.
+        self._lowlevel_server.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
 
     def build_tools(self) -> None:
         """Import the toolsets and make their schemas. Once; later calls do nothing."""
@@ -104,6 +119,40 @@ class NovitaServer(MCPServer[Parts]):
         if name not in known:
             return CallToolResult(content=[TextContent(type="text", text=_unknown_tool(name, known))], is_error=True)
         return await super().call_tool(name, arguments, context)
+
+    async def list_resources(self) -> list[Resource]:
+        from . import shelf
+
+        return shelf.list_resources()
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        from . import shelf
+
+        return shelf.list_templates()
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Parts, Any] | None = None
+    ) -> Iterable[ReadResourceContents]:
+        from . import shelf
+
+        return await shelf.read(str(uri), context or Context(mcp_server=self))
+
+    async def list_prompts(self) -> list[Prompt]:
+        from . import shelf
+
+        return shelf.list_prompts()
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Parts, Any] | None = None
+    ) -> GetPromptResult:
+        from . import shelf
+
+        return shelf.get_prompt(name, arguments)
+
+    async def _complete(self, ctx: ServerRequestContext[Parts, Any], params: CompleteRequestParams) -> CompleteResult:
+        from . import shelf
+
+        return await shelf.complete(params, Context(request_context=ctx, mcp_server=self))
 
 
 def create_app(settings: Settings, *, build: BuildApp | None = None) -> NovitaServer:

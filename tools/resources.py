@@ -100,7 +100,10 @@ def resources() -> tuple[ResourceSpec, ...]:
     return (
         ResourceSpec("novita://models/media", "Media models", "Image, video and audio models.", _all_models),
         ResourceSpec(
-            "novita://models/media/{id}", "Media model", "One media model in full.", _one_model,
+            "novita://models/media/{id}",
+            "Media model",
+            "One media model in full.",
+            _one_model,
             complete={"id": _model_ids},
         ),
         ResourceSpec("novita://tasks", "Tasks", "What was started through this server.", _tasks),
@@ -108,7 +111,11 @@ def resources() -> tuple[ResourceSpec, ...]:
             "novita://tasks/{id}", "Task", "One media task and its files.", _one_task, complete={"id": _task_ids}
         ),
         ResourceSpec(
-            "novita://artifacts/{task_id}/{index}", "Artifact", "The bytes of a finished file.", _artifact, None,
+            "novita://artifacts/{task_id}/{index}",
+            "Artifact",
+            "The bytes of a finished file.",
+            _artifact,
+            None,
             complete={"task_id": _task_ids, "index": _indexes},
         ),
         ResourceSpec("novita://balance", "Balance", "What credit is left, in USD.", _balance),
