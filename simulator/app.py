@@ -39,6 +39,7 @@ MODULES = (
     "library",
     "training",
     "account",
+    "team",
     "video",
     "audio",
     "llm",

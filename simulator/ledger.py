@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 from .facts import operations
 from .world import Account, World
 
+DAY = 86_400
+UNIT = 100
+"""Micro dollars in 0.0001 USD."""
 FIRST_MONTH = datetime(2025, 10, 1, tzinfo=UTC)
 WEB_SEARCH = ("exa_", "tavily_")
 CATEGORIES = {
@@ -18,6 +21,11 @@ CATEGORIES = {
     "gpu": "gpu",
     "serverless": "serverless",
 }
+
+
+def units(micro_usd: int) -> int:
+    """Whole 0.0001 USD, as the billing routes count."""
+    return round(micro_usd / UNIT)
 
 
 @dataclass(frozen=True)

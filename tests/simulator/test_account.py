@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from novita_mcp.simulator.account import Teams
+from novita_mcp.simulator.team import Teams
 from sim_api import Api, Json
 
 DAY = 86_400
