@@ -26,6 +26,7 @@ from . import control
 from .calls import Call, Handler, Json, Route, Service, Upload, invalid_request
 from .facts import Invalid, Operation, check_body, check_query, operations
 from .faults import Fault
+from .team import Teams
 from .trouble import disturb, envelope
 from .world import Account, NotEnoughCredit, Received, World
 
@@ -297,6 +298,9 @@ class Simulator:
                 body = check_body(operation, parsed, kind)
             except Invalid as error:
                 raise invalid_request(operation.group, str(error)) from None
+            model = body.get("model")
+            if operation.area == "llm" and model and not self.world.area(Teams).allows(account, model):
+                raise Fault.named("llm", "ACCESS_DENY", f"the key may not use model {model}")
             call = Call(
                 world=self.world,
                 account=account,

@@ -162,7 +162,10 @@ def test_the_policy_of_a_key_is_kept_normalised_and_reset(api: Api) -> None:
     teams, account = api.world.area(Teams), api.world.accounts["sk-simulated"]
     assert [teams.allows(account, name) for name in ("deepseek/deepseek-v3.2", "other")] == [True, False]
     assert api.good("list_api_keys", includePolicySummary=True)["keys"][0]["modelAccessPolicy"]["mode"] == "selected"
+    hello = {"model": "deepseek/deepseek-v3.1", "messages": [{"role": "user", "content": "hi"}]}
+    assert api.refused("create_chat_completion", hello)[:2] == (403, "ACCESS_DENY")
     api.good("delete_key_model_access_policy", **known)
+    api.good("create_chat_completion", hello)
     assert api.good("get_key_model_access_policy", **known) == default
     assert teams.allows(account, "other")
 
