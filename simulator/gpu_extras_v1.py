@@ -102,7 +102,8 @@ async def get_gpu_template(call: Call) -> Response:
 
 def _template_data(sent: Json) -> Json:
     defaults: Json = {"readme": "", "imageAuth": "", "startCommand": "", "entrypoint": "", "minCudaVersion": ""}
-    kept = {name: value for name, value in sent.items() if name not in ("Id", "channel")}
+    # `volumes` is of an older page: one client sends it, nothing reads it.
+    kept = {name: value for name, value in sent.items() if name not in ("Id", "channel", "volumes")}
     return {**defaults, "ports": [], "envs": [], **kept}
 
 
