@@ -63,6 +63,22 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (owner, task_id, idx)
     );
     """,
+    """
+    CREATE TABLE leases (
+        key TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        instance_id TEXT,
+        job_key TEXT,
+        name TEXT NOT NULL,
+        created REAL NOT NULL,
+        stop_at REAL NOT NULL,
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        claimed_until REAL NOT NULL DEFAULT 0,
+        note TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX leases_by_state ON leases (state, stop_at);
+    """,
 )
 """One step per schema version; `PRAGMA user_version` counts those done. Never edit a step that was released."""
 
@@ -290,6 +306,14 @@ class Journal:
             return Decimal(row[0]) / MICRO
 
         return await self._do(read)
+
+    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the open file, for other tables of it. Begin with BEGIN IMMEDIATE where it reads and writes.
+
+        Raises:
+            JournalError: The file cannot be used.
+        """
+        return await self._do(work)
 
     async def close(self) -> None:
         """Close the file. Safe to call twice."""

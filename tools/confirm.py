@@ -11,8 +11,6 @@ from pydantic import BaseModel, Field
 from ..novita.errors import SpendRefusedError
 from .context import Caller
 
-_KEY = "confirm"
-
 
 class Approval(BaseModel):
     """The question's form."""
@@ -36,8 +34,12 @@ class NotConfirmed(Exception):
         self.question = question
 
 
-async def need_yes(caller: Caller, question: str, *, confirm: bool) -> None:
+async def need_yes(caller: Caller, question: str, *, confirm: bool, about: str = "") -> None:
     """Return if the act is approved; `question` names price and effect in one or two sentences.
+
+    Args:
+        about: What the yes is for, where that may change between question and answer (a product and its price):
+            an answer to another question does not count.
 
     Raises:
         SpendRefusedError: The user said no; that is final for this call.
@@ -51,10 +53,11 @@ async def need_yes(caller: Caller, question: str, *, confirm: bool) -> None:
     if elicitation is None or (elicitation.form is None and elicitation.url is not None):
         raise NotConfirmed(question)
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
-        answer = (context.input_responses or {}).get(_KEY)
+        key = f"confirm {about}".strip()
+        answer = (context.input_responses or {}).get(key)
         if answer is None:
             form = ElicitRequestFormParams(message=question, requested_schema=_SCHEMA)
-            raise NeedsAnswer(InputRequiredResult(input_requests={_KEY: ElicitRequest(params=form)}))
+            raise NeedsAnswer(InputRequiredResult(input_requests={key: ElicitRequest(params=form)}))
         agreed = isinstance(answer, ElicitResult) and answer.action == "accept" and (answer.content or {}).get("yes")
     else:
         try:

@@ -51,6 +51,8 @@ class Effect:
 
 READS = Effect(read_only=True, destructive=False, idempotent=True)
 SPENDS = Effect(read_only=False, destructive=False, idempotent=False, spends=True)
+WRITES = Effect(read_only=False, destructive=False, idempotent=False)
+"""Changes something, costs nothing and takes nothing away."""
 DESTROYS = Effect(read_only=False, destructive=True, idempotent=True)
 
 

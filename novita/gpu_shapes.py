@@ -1,0 +1,147 @@
+"""Reading GPU answers: keys in any spelling, lists that may be null, numbers and times that may be text.
+
+Both generations and the clients on record disagree about all of these (`networkStorages[].Id`, `gpuNum: "1"`,
+`template: null`), so a shape takes every form. What cannot be read at all is a NovitaConnectionError.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, ClassVar, TypeVar, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, model_validator
+
+from .errors import NovitaConnectionError
+
+
+def _folded(key: str) -> str:
+    return key.replace("_", "").lower()
+
+
+class Shape(BaseModel):
+    """Part of an answer. Keys are matched without regard to case and underscores; unknown ones are dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    other_names: ClassVar[Mapping[str, str]] = {}
+    """Names of the other generation, or of older answers, by the field they mean."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spelled(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        fields = {_folded(name): name for name in cls.model_fields}
+        others = {_folded(other): field for other, field in cls.other_names.items()}
+        given = cast(dict[str, Any], data)
+        read = {others[_folded(key)]: value for key, value in given.items() if _folded(key) in others}
+        read |= {fields[_folded(key)]: value for key, value in given.items() if _folded(key) in fields}
+        return {name: value for name, value in read.items() if value is not None}
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        return int(Decimal(str(value))) if value not in (None, "") else None
+    except (InvalidOperation, ValueError):
+        return None
+
+
+def _amount(value: Any) -> Decimal | None:
+    try:
+        read = Decimal(str(value)) if value not in (None, "") else None
+    except InvalidOperation:
+        return None
+    return read if read is None or read.is_finite() else None
+
+
+def _moment(value: Any) -> datetime | None:
+    """Unix seconds, as number or text. 0 and -1 stand for "never"."""
+    seconds = _amount(value)
+    return datetime.fromtimestamp(float(seconds), UTC) if seconds is not None and 0 < seconds < 10**11 else None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return ""
+    return value if isinstance(value, str) else str(value)
+
+
+def _rows(value: Any) -> list[Any]:
+    """The objects of a list; a single object stands for a list of one."""
+    items = cast(list[Any], value) if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, dict | BaseModel)]
+
+
+def _words(value: Any) -> list[str]:
+    items = cast(list[Any], value) if isinstance(value, list | tuple) else []
+    return [item for item in items if isinstance(item, str)]
+
+
+def _whether(value: Any) -> bool:
+    return value.strip().lower() == "true" if isinstance(value, str) else bool(value)
+
+
+def _object(value: Any) -> Any:
+    """An object where some answers have a list of one, or nothing."""
+    if isinstance(value, list):
+        value = next(iter(cast(list[Any], value)), None)
+    return cast(Any, value) if isinstance(value, dict | BaseModel) else {}
+
+
+T = TypeVar("T", bound=Shape)
+
+Whole = Annotated[int | None, BeforeValidator(_whole)]
+Amount = Annotated[Decimal | None, BeforeValidator(_amount)]
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Text = Annotated[str, BeforeValidator(_text)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Whether = Annotated[bool, BeforeValidator(_whether)]
+Secret = Annotated[SecretStr, BeforeValidator(lambda value: SecretStr(_text(value)))]  # pyright: ignore[reportUnknownLambdaType]
+Rows = Annotated[tuple[T, ...], BeforeValidator(_rows)]
+One = Annotated[T, BeforeValidator(_object)]
+
+
+def read_shape(kind: type[T], data: Any, doing: str) -> T:
+    """One object of an answer.
+
+    Raises:
+        NovitaConnectionError: It is no such object. What it holds is not repeated: it may be a secret.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise _unreadable(doing, error) from error
+
+
+def read_rows(kind: type[T], data: Any, doing: str, *names: str) -> list[T]:
+    """The list under the first of `names` that is there; null and absent are empty."""
+    if not isinstance(data, dict):
+        raise NovitaConnectionError(f"Novita's answer while {doing} could not be read (no object)")
+    found: Any = None
+    for name in names:
+        found = found or cast(dict[str, Any], data).get(name)
+    if found is None:
+        return []
+    try:
+        return [kind.model_validate(row) for row in _rows(found)]
+    except ValidationError as error:
+        raise _unreadable(doing, error) from error
+
+
+def _unreadable(doing: str, error: ValidationError) -> NovitaConnectionError:
+    where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "no object"
+    return NovitaConnectionError(f"Novita's answer while {doing} could not be read ({where})")
+
+
+def id_in(data: Any, *names: str) -> str:
+    """The id of what was made: under one of `names`, in any spelling, or the bare answer. Empty where there is none."""
+    if isinstance(data, str):
+        return data
+    if not isinstance(data, dict):
+        return ""
+    folded = {_folded(key): value for key, value in cast(dict[str, Any], data).items()}
+    for name in names:
+        value = folded.get(_folded(name))
+        if isinstance(value, str | int) and value:
+            return str(value)
+    return ""
