@@ -94,6 +94,8 @@ class NovitaServer(MCPServer[Parts]):
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
+        self.closed = anyio.Event()
+        """Set when the shared parts are closed: from then on the process may end at any instant."""
         self._chosen = settings
         self._ready = False
         # The SDK's decorator for this hands over no context, and ids are completed for one caller.
@@ -176,9 +178,10 @@ def create_app(settings: Settings, *, build: BuildApp | None = None) -> NovitaSe
                 background.cancel_scope.cancel()
                 with anyio.CancelScope(shield=True):
                     await shared.close()
+                server.closed.set()
 
     keys = request_keys(settings)
-    return NovitaServer(
+    server = NovitaServer(
         settings,
         name=NAME,
         title="Novita AI",
@@ -190,6 +193,7 @@ def create_app(settings: Settings, *, build: BuildApp | None = None) -> NovitaSe
         request_state_security=RequestStateSecurity(keys=keys),
         log_level=_level(settings.log_level),
     )
+    return server
 
 
 def toolsets_on(settings: Settings) -> list[str]:

@@ -62,7 +62,7 @@ STEPS: tuple[Step, ...] = (
         "posters",
         "Three variants",
         "generate_image",
-        {"prompt": "a fox poster, bold shapes", "count": 3, "seed": 7},
+        {"prompt": "a red fox poster", "count": 3, "seed": 7},
     ),
 )
 
@@ -333,7 +333,8 @@ class _Bars(_Lines):
         async def report(progress: float, total: float | None, message: str | None) -> None:
             percent = _percent(progress, total)
             # Where Novita tells no progress the server's number only creeps: then the bar just pulses.
-            self._bars.update(bar, completed=percent, total=100 if percent > 10 else None, note=message or "")
+            note = (message or "").partition(", ")[2] or message
+            self._bars.update(bar, completed=percent, total=100 if percent > 10 else None, note=note)
 
         return report
 

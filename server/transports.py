@@ -35,7 +35,11 @@ def run_stdio(server: NovitaServer) -> int:
                 code = 128 + number
                 exit_soon(code)
                 scope.cancel()
-                return
+                with anyio.CancelScope(shield=True):
+                    await server.closed.wait()
+                # The thread that reads stdin would hold the process until the host hangs up.
+                sys.stderr.flush()
+                os._exit(code)
 
     async def main() -> None:
         async with anyio.create_task_group() as group:

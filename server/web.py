@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import socket
 import sys
 from collections.abc import Generator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .app import NovitaServer, create_app
-from .settings import Settings, parts
+from .settings import SettingError, Settings, parts
 from .transports import exit_soon
 
 if TYPE_CHECKING:
@@ -109,16 +110,22 @@ class _Server(uvicorn.Server):
 
 
 def run_http(server: NovitaServer, settings: Settings) -> int:
-    """Serve until told to stop; the exit code."""
-    config = uvicorn.Config(
-        http_app(server, settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-    )
+    """Serve until told to stop; the exit code. Port 0 lets the system pick one.
+
+    Raises:
+        SettingError: Nobody may listen there.
+    """
+    config = uvicorn.Config(http_app(server, settings), log_config=None, access_log=False, timeout_graceful_shutdown=1)
     runner = _Server(config)
-    sys.stderr.write(f"novita-mcp listens on http://{settings.host}:{settings.port}/mcp\n")
-    runner.run()
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        # Listens before the address is said: whoever reads it may connect at once.
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise SettingError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
+    with listener:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        sys.stderr.write(f"novita-mcp listens on http://{host}:{listener.getsockname()[1]}/mcp\n")
+        sys.stderr.flush()
+        runner.run(sockets=[listener])
     return 128 + runner.signal_seen if runner.signal_seen else 0
