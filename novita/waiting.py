@@ -4,6 +4,7 @@ Media tasks, instances that boot, endpoints that deploy, batches, image saves, t
 a `look` that asks once and says what it saw. Nothing else in this product waits.
 """
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -60,8 +61,8 @@ class Progress:
 OnProgress = Callable[[Progress], Awaitable[None]]
 
 HEARTBEAT = 5.0
-_SETTLING = 20.0
-"""Seconds after the start in which "no such task" means "not yet", not "never"."""
+SETTLING = 20.0
+"""Seconds after the submit in which "no such task" means "not yet", not "never"."""
 
 _LOOK_AT_LEAST = 8.0
 """Seconds one look may take even where the budget is nearly over: a look that never ends shows nothing."""
@@ -71,47 +72,90 @@ _LOOK_AT_LEAST = 8.0
 class Pace:
     """When to look next: soon at first, later by how long such jobs have taken before.
 
-    Without history a pause is a fixed share of the time already waited, so the delay after the end is a share of
-    the job's length. With history the looks saved before the earliest likely end are spent around it. After the
-    first ten seconds there are never more than `per_minute` looks in any minute.
+    A pause is a share of the time already waited, so that the delay after the end is a share of the job's length.
+    After the first ten seconds there are never more than `per_minute` looks in any minute, and the share grows in
+    time for them to last: nobody is left without looks because they were spent too fast. With history they are
+    saved before the earliest likely end and spent around it.
+
+    Args:
+        history: Seconds that earlier jobs of the kind took.
+        share: Of the time waited, where looks are plenty.
+        shortest, longest: Bounds of a pause in seconds.
     """
 
     history: Sequence[float] = ()
-    share: float = 0.07
-    shortest: float = 0.3
+    share: float = 0.05
+    shortest: float = 0.35
     longest: float = 10.0
     per_minute: int = 30
-    _looks: deque[float] = field(default_factory=lambda: deque[float](), repr=False)
+    _counted: deque[float] = field(default_factory=lambda: deque[float](), repr=False)
 
     def __post_init__(self) -> None:
         known = sorted(self.history)
         self._window: tuple[float, float] | None = None
         if len(known) >= 3:
-            self._window = (known[len(known) // 10], known[-1 - len(known) // 10])
+            self._window = (known[len(known) // 10] * 0.95, known[-1 - len(known) // 10] * 1.1)
 
     def pause(self, waited: float, eta: float | None = None) -> float:
         """Seconds until the next look, `waited` seconds into the job. Call once per look."""
-        self._looks.append(waited)
-        pause = min(self.longest, max(self.shortest, self.share * waited))
-        if self._window is not None:
-            low, high = self._window[0] * 0.95, self._window[1] * 1.1
+        if waited > _FREE:
+            self._counted.append(waited)
+        while self._counted and self._counted[0] <= waited - 60:
+            self._counted.popleft()
+        left = self.per_minute - 1 - len(self._counted)
+        renewed = (self._counted[0] if self._counted else max(waited, _FREE)) + 60
+        # A hair more than a minute: rounding must not make the look come before its turn.
+        spent = renewed + 0.01 - waited if left <= 0 else 0.0
+        pause = max(spent, waited * max(self.share, _lasting(waited, renewed, max(1, left))))
+        if self._window is not None and waited <= self._window[1]:
+            low, high = self._window
             if waited < low:
-                pause = min(self.longest, max(pause, low - waited))
-            elif waited <= high:
-                pause = max(self.shortest, self.share * 0.4 * waited)
-        elif eta is not None and eta > 0:
-            # An eta is a hint: trust half of it, so a wrong one costs little.
-            pause = min(self.longest, max(pause, eta / 2))
-        return max(pause, self._quota(waited))
+                # Not blindly: the history may be of longer jobs.
+                pause = max(pause, min(low - waited, waited * _COARSE))
+            else:
+                after = _lasting(high, renewed, 1) / _BEARABLE
+                pause = waited * max(self.share / 2.5, _lasting(waited, high, max(1.0, left - after)))
+        elif self._window is None and eta is not None and eta > 0:
+            # An eta is a hint: half of it is trusted at a time, and no more than what was waited bears out.
+            pause = max(pause, min(eta / 2, waited * _COARSE)) if eta > 2 * pause else min(pause, eta)
+        return max(spent, min(self.longest, max(self.shortest, pause)))
 
-    def _quota(self, waited: float) -> float:
-        """Seconds until the next look is within the quota."""
-        counted = [t for t in self._looks if t > 10 and t > waited - 60]
-        while self._looks and self._looks[0] <= waited - 60:
-            self._looks.popleft()
-        if len(counted) < self.per_minute - 1:
-            return 0.0
-        return counted[-(self.per_minute - 1)] + 60 - waited
+
+_FREE = 10.0
+"""Seconds into a job after which looks are counted."""
+_COARSE = 0.2
+"""The share that a pause may be while the end is not thought near."""
+_BEARABLE = 0.095
+"""The share that a pause may be where looks are few: half of it is the mean delay."""
+
+
+def _lasting(start: float, end: float, looks: float) -> float:
+    """The share of the time waited by which so many looks reach from `start` to `end`."""
+    if start < _FREE:
+        return 0.0
+    return math.log(max(1.0, end / start)) / looks
+
+
+async def alongside(work: Callable[[], Awaitable[T]], sign: Callable[[], Awaitable[None]]) -> T:
+    """Await `work`, giving a sign of life every few seconds; for what waits on the network and not on the clock."""
+    outcome: list[T] = []
+    trouble: list[Exception] = []
+
+    async def beat() -> None:
+        while True:
+            await anyio.sleep(HEARTBEAT)
+            await sign()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(beat)
+        try:
+            outcome.append(await work())
+        except Exception as error:  # raised below as it is: the group would wrap it
+            trouble.append(error)
+        group.cancel_scope.cancel()
+    if trouble:
+        raise trouble[0]
+    return outcome[0]
 
 
 async def wait_until_done(
@@ -138,6 +182,12 @@ async def wait_until_done(
     seen: Look[T] | None = None
     note = ""
 
+    async def look_in_time() -> Look[T] | None:
+        # A look that hangs must not outlive the budget: the host would give up on the call first.
+        with anyio.move_on_after(max(_LOOK_AT_LEAST, budget - (clock.now() - started))):
+            return await look()
+        return None
+
     async def report() -> None:
         if on_progress is not None:
             percent, eta = (seen.progress, seen.eta) if seen else (None, None)
@@ -146,14 +196,13 @@ async def wait_until_done(
     await report()
     while True:
         try:
-            # A look that hangs must not outlive the budget: the host would give up on the call first.
-            with anyio.move_on_after(max(_LOOK_AT_LEAST, budget - (clock.now() - started))):
-                seen = await look()
-                note = seen.note
+            new = await alongside(look_in_time, report)
+            if new is not None:
+                seen, note = new, new.note
                 if seen.phase is not Phase.WORKING:
                     return seen
         except NotFoundError:
-            if age is None or age + clock.now() - started > _SETTLING:
+            if age is None or age + clock.now() - started > SETTLING:
                 raise
             note = "not visible yet"
         except NovitaAPIError as error:
@@ -166,9 +215,18 @@ async def wait_until_done(
         left = budget - waited
         if left <= 0:
             return seen
-        wake = clock.now() + min(pace.pause((age or 0) + waited, seen.eta if seen else None), left)
+        wake = clock.now() + min(pace.pause((age or 0) + waited, _eta(seen, (age or 0) + waited)), left)
         while (remaining := wake - clock.now()) > 0:
             await clock.sleep(min(remaining, HEARTBEAT))
             if wake - clock.now() > 0:
                 await report()
         await report()
+
+
+def _eta(seen: Look[T] | None, waited: float) -> float | None:
+    """Seconds left as Novita tells them, or as its percent suggest."""
+    if seen is None or seen.eta is not None:
+        return seen.eta if seen else None
+    if seen.progress is None or not 5 <= seen.progress < 100:
+        return None
+    return waited * (100 - seen.progress) / seen.progress
