@@ -48,6 +48,23 @@ class Delivery:
 
 
 @dataclass
+class Tally:
+    """What a call that is awaited directly has made so far; the call keeps it true, so that any end is noted rightly.
+
+    Args:
+        usd: What it cost; None leaves the estimate.
+        text: What it wrote; kept as a file where the caller does not live to see it.
+        trouble: Why it ended early, where it did without raising.
+    """
+
+    usd: Decimal | None = None
+    text: str = ""
+    trouble: str = ""
+    artifacts: list[Artifact] = field(default_factory=list[Artifact])
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass
 class Jobs:
     """Runs paid jobs.
 
@@ -107,6 +124,80 @@ class Jobs:
             return await note(job, answer), answer
 
         return await self._in_background(paid, on_progress)
+
+    async def call(
+        self,
+        *,
+        owner: str,
+        tool: str,
+        model: str,
+        title: str,
+        estimate: Decimal | None,
+        work: Callable[[Job, Tally], Awaitable[T]],
+        facts: dict[str, Any] | None = None,
+    ) -> tuple[Job, T]:
+        """Note a paid call and make it here and now, as text calls are: a cancelled caller takes it along.
+
+        Unlike `submit` nothing survives the caller, so that a broken-off stream stops costing at once. However it
+        ends, the row says what it cost by `work`'s own tally.
+
+        Raises:
+            NovitaError: Whatever `work` raised; SpendRefusedError: a cap.
+        """
+        job = await self.journal.begin(
+            owner=owner,
+            kind="call",
+            tool=tool,
+            model=model,
+            title=title,
+            estimate=estimate,
+            caps=self.caps,
+            facts=facts,
+        )
+        tally = Tally()
+        try:
+            value = await work(job, tally)
+        except NovitaError as error:
+            refused = error.billed == "no" and tally.usd is None
+            state = JobState.REFUSED if refused else JobState.FAILED if tally.usd is not None else JobState.UNCONFIRMED
+            await self._end_call(job, tally, state, str(error))
+            raise
+        except Exception:
+            await self._end_call(job, tally, JobState.UNCONFIRMED, "A fault in this server; see its log.")
+            raise
+        except BaseException:  # cancelled: a few milliseconds of our own disk, then out
+            with anyio.CancelScope(shield=True):
+                await self._keep_text(job, tally)
+                await self._end_call(job, tally, JobState.CANCELLED, tally.trouble or "Cancelled by the caller.")
+            raise
+        state = JobState.FAILED if tally.trouble else JobState.SUCCEEDED
+        return await self._end_call(job, tally, state, tally.trouble), value
+
+    async def _end_call(self, job: Job, tally: Tally, state: JobState, reason: str) -> Job:
+        facts = dict(tally.facts)
+        if tally.usd is not None:
+            facts["usd"] = f"{tally.usd.normalize():f}"
+        return await self.journal.finish(
+            job.key,
+            state,
+            reason=reason,
+            task_id=call_id(job) if tally.artifacts else None,
+            artifacts=tally.artifacts or None,
+            counted=tally.usd,
+            **facts,
+        )
+
+    async def _keep_text(self, job: Job, tally: Tally) -> None:
+        """Save what was written before the caller went."""
+        if not tally.text or tally.artifacts or not self.store.saves:
+            return
+        artifact = Artifact(task_id=call_id(job), index=0, kind="text")
+        try:
+            saved = await self.store.save_text(tally.text, artifact, suffix=".txt", name=self._name(job, 0))
+        except (ArtifactError, InputError) as error:
+            logger.warning("the text of a cancelled call was not kept: %s", error)
+            return
+        tally.artifacts.append(saved)
 
     async def _in_background(self, work: Callable[[], Awaitable[T]], on_progress: OnProgress | None) -> T:
         """Run `work` so that it survives the caller; the caller waits, with signs of life."""
@@ -191,8 +282,7 @@ class Jobs:
         """
         job = await self.journal.find(client.owner, task_id)
         if job is not None and job.kind != "media":
-            tool = f"get_{job.kind}"
-            raise InputError(f"{task_id} is no media task but a {job.kind}", next_step=f"Use {tool} for it.")
+            raise _no_media(job, task_id)
         if job is not None and (job.task_id is None or (job.state in FINAL and not self._to_fetch(job))):
             return Delivery(job)
         if job is not None and job.facts.get("mode") == "sync":
@@ -209,7 +299,7 @@ class Jobs:
             on_progress=on_progress,
         )
         # From here on it is short work; two callers of one task must neither save its files nor note its end twice.
-        async with self._locked(f"{client.owner}/{real_id}"):
+        async with self.one_at_a_time(f"{client.owner}/{real_id}"):
             job = await self.journal.find(client.owner, real_id)
             if job is None and seen is None:
                 raise NovitaConnectionError(
@@ -333,7 +423,7 @@ class Jobs:
         return NameHint(title=job.title, index=index, day=job.created.date())
 
     @asynccontextmanager
-    async def _locked(self, name: str) -> AsyncGenerator[None]:
+    async def one_at_a_time(self, name: str) -> AsyncGenerator[None]:
         """One at a time per task: two calls for the same task must not save its files twice."""
         lock, users = self._locks.get(name, (anyio.Lock(), 0))
         self._locks[name] = (lock, users + 1)
@@ -344,6 +434,24 @@ class Jobs:
             lock, users = self._locks.pop(name)
             if users > 1:
                 self._locks[name] = (lock, users - 1)
+
+
+def _no_media(job: Job, task_id: str) -> InputError:
+    """What to do with the id of something that is no media task."""
+    if job.kind != "call":
+        return InputError(f"{task_id} is no media task but a {job.kind}", next_step=f"Use get_{job.kind} for it.")
+    kept = " ".join(artifact.path for artifact in job.artifacts if artifact.path)
+    return InputError(
+        f"{task_id} is no task but a {job.tool} call, which is {job.state}{f' ({job.reason})' if job.reason else ''}",
+        next_step=f"What it made is in {kept}."
+        if kept
+        else "Its answer came with the call; there is nothing to fetch.",
+    )
+
+
+def call_id(job: Job) -> str:
+    """The task id of a call's files: Novita knows none."""
+    return f"call-{job.key[:16]}"
 
 
 def refuse_failed(job: Job) -> None:

@@ -216,6 +216,17 @@ class Journal:
                     next_step="Ask the user to raise NOVITA_MCP_SPEND_LIMIT_USD, or wait until tomorrow.",
                 )
 
+    async def note(self, key: str, **facts: Any) -> None:
+        """Add facts to a row whose state does not change."""
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("BEGIN IMMEDIATE")
+            row = db.execute("SELECT facts FROM jobs WHERE key = ?", (key,)).fetchone()
+            merged = json.dumps({**json.loads(row[0]), **facts})
+            db.execute("UPDATE jobs SET facts = ? WHERE key = ?", (merged, key))
+
+        await self._do(write)
+
     async def accepted(self, key: str, task_id: str, **facts: Any) -> Job:
         """Novita took it: from now on the task id is known."""
         return await self._change(key, JobState.WORKING, task_id=task_id, accepted=self._clock.wall(), facts=facts)
