@@ -66,12 +66,7 @@ ALSO_AT = {
 @cache
 def modules() -> tuple[ModuleType, ...]:
     """The areas. A module that cannot be imported stops the start."""
-    try:
-        return tuple(importlib.import_module(f".{name}", __package__) for name in MODULES)
-    except ModuleNotFoundError as error:
-        if error.name == "av":
-            raise RuntimeError("the simulator makes films with PyAV: pip install 'novita-mcp[simulator]'") from error
-        raise
+    return tuple(importlib.import_module(f".{name}", __package__) for name in MODULES)
 
 
 @cache
