@@ -87,7 +87,7 @@ def build_app(
             check_links=True,
         )
 
-    return App(
+    app = App(
         client=NovitaClient(pool, None if http else settings.api_key, settings.base_url, clock=clock),
         jobs=jobs,
         inputs=inputs_of,
@@ -98,6 +98,9 @@ def build_app(
             http=http,
         ),
     )
+    app.leases.remember(app.client)
+    background.start_soon(app.leases.watch)
+    return app
 
 
 def _trusted_hosts(settings: Settings) -> frozenset[str]:

@@ -14,6 +14,7 @@ from ..novita.client import NovitaClient
 from ..novita.inputs import Inputs
 from ..novita.jobs import Jobs
 from ..novita.journal import Journal
+from ..novita.leases import Leases
 from ..novita.waiting import Progress
 from .handoff import Handoff, current_handoff
 
@@ -43,6 +44,10 @@ class App:
     jobs: Jobs
     inputs: Callable[["Caller"], Inputs]
     settings: ToolSettings = field(default_factory=ToolSettings)
+    leases: Leases = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.leases = Leases(self.journal, clock=self.jobs.clock)
 
     @property
     def journal(self) -> Journal:
