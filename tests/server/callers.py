@@ -1,0 +1,26 @@
+"""Clients over Streamable HTTP that bring a key of their own."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolResult
+from novita_mcp.simulator.world import DEFAULT_KEY
+
+
+@asynccontextmanager
+async def caller(url: str, key: str = DEFAULT_KEY, **client: Any) -> AsyncGenerator[Client]:
+    """A client of the server at `url` (without /mcp)."""
+    async with (
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http,
+        Client(streamable_http_client(f"{url}/mcp", http_client=http), **client) as opened,
+    ):
+        yield opened
+
+
+def facts(result: CallToolResult) -> dict[str, Any]:
+    """The structured answer; empty where there is none."""
+    return result.structured_content or {}
