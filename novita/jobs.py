@@ -16,17 +16,18 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
 from . import media
 from .artifacts import Artifact, ArtifactStore, NameHint
-from .client import NovitaClient
+from .client import LOOK_FIRST, NovitaClient
 from .clock import Clock, SystemClock
-from .errors import ArtifactError, InputError, NovitaConnectionError, NovitaError, TaskFailedError
+from .errors import ArtifactError, InputError, JournalError, NovitaConnectionError, NovitaError, TaskFailedError
 from .journal import OPEN_STATES, Caps, Job, JobState, Journal
 from .mapping import Plan
 from .media import Accepted, Outcome, Output
 from .media_types import media_type
-from .waiting import HEARTBEAT, OnProgress, Pace, Phase, Progress, wait_until_done
+from .waiting import HEARTBEAT, Look, OnProgress, Pace, Phase, Progress, alongside, wait_until_done
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -107,6 +108,13 @@ class Jobs:
         job = await self.journal.begin(
             owner=owner, kind=kind, tool=tool, model=model, title=title, estimate=estimate, caps=self.caps, facts=facts
         )
+        try:
+            await anyio.lowlevel.checkpoint()
+        except BaseException:  # cancelled while the row was written: nothing is sent for a caller that has gone
+            with anyio.CancelScope(shield=True):
+                reason = "Cancelled before it was sent; nothing was billed."
+                await self.journal.finish(job.key, JobState.CANCELLED, reason=reason, counted=Decimal(0))
+            raise
 
         async def paid() -> tuple[Job, T]:
             try:
@@ -114,16 +122,43 @@ class Jobs:
             except NovitaError as error:
                 # An error that does not say counts as money possibly gone.
                 state = JobState.REFUSED if error.billed == "no" else JobState.UNCONFIRMED
-                await self.journal.finish(job.key, state, reason=str(error))
-                if state is JobState.UNCONFIRMED:
+                ended = await self._end(job, state, str(error))
+                if ended and state is JobState.UNCONFIRMED:
                     error.next_step = f"{error.next_step} It is noted in list_tasks as {job.key[:12]}.".strip()
                 raise
             except Exception:
-                await self.journal.finish(job.key, JobState.UNCONFIRMED, reason="A fault in this server; see its log.")
+                await self._end(job, JobState.UNCONFIRMED, "A fault in this server; see its log.")
                 raise
-            return await note(job, answer), answer
+            # Not even the end of the process may come between an answer and its row.
+            noted = job
+            with anyio.CancelScope(shield=True):
+                noted = await self._noted(job, answer, note)
+            return noted, answer
 
         return await self._in_background(paid, on_progress)
+
+    async def _noted(self, job: Job, answer: T, note: Callable[[Job, T], Awaitable[Job]]) -> Job:
+        """Note an answer. What cannot be noted is told instead: it is paid for."""
+        try:
+            return await note(job, answer)
+        except NovitaError as error:
+            error.billed = "yes"
+            if isinstance(answer, Accepted):
+                error.next_step = f"Novita took it as task {answer.task_id}: get_task fetches it. {error.next_step}"
+                state = JobState.UNCONFIRMED
+            else:
+                state = JobState.FAILED
+            await self._end(job, state, str(error))
+            raise
+
+    async def _end(self, job: Job, state: JobState, reason: str) -> bool:
+        """Note how a submit ended; what is to be told about it matters more than a journal that fails."""
+        try:
+            await self.journal.finish(job.key, state, reason=reason)
+        except JournalError as error:
+            logger.warning("the end of %s was not noted: %s", job.key[:12], error)
+            return False
+        return True
 
     async def call(
         self,
@@ -189,7 +224,7 @@ class Jobs:
 
     async def _keep_text(self, job: Job, tally: Tally) -> None:
         """Save what was written before the caller went."""
-        if not tally.text or tally.artifacts or not self.store.saves:
+        if not tally.text or tally.artifacts:
             return
         artifact = Artifact(task_id=call_id(job), index=0, kind="text")
         try:
@@ -229,6 +264,8 @@ class Jobs:
             raise
         if trouble:
             raise trouble[0]
+        if not value:
+            raise NovitaConnectionError("This server is stopping", billed="maybe", next_step=LOOK_FIRST)
         return value[0]
 
     # Media
@@ -285,15 +322,26 @@ class Jobs:
             raise _no_media(job, task_id)
         if job is not None and (job.task_id is None or (job.state in FINAL and not self._to_fetch(job))):
             return Delivery(job)
-        if job is not None and job.facts.get("mode") == "sync":
-            return await self._fetch(job)
+        if job is not None and job.state is JobState.SUCCEEDED:
+            delivery = await self._fetch_again(job, on_progress)
+            if not delivery.trouble or job.facts.get("mode") == "sync":
+                return delivery
         real_id = job.task_id if job is not None and job.task_id else task_id
         looking = client.for_looking()
         begun = (job.accepted or job.created).timestamp() if job else None
+        working_at = begun
+
+        async def look() -> Look[Outcome]:
+            nonlocal working_at
+            seen = await media.look(looking, real_id)
+            if seen.phase is Phase.WORKING:
+                working_at = self.clock.wall()
+            return seen
+
         seen = await wait_until_done(
-            lambda: media.look(looking, real_id),
+            look,
             clock=self.clock,
-            pace=Pace(await self.journal.durations(job.model) if job else ()),
+            pace=Pace(await self.journal.durations(job.model) if job and job.model else ()),
             budget=budget,
             age=self.clock.wall() - begun if begun else None,
             on_progress=on_progress,
@@ -305,7 +353,7 @@ class Jobs:
                 raise NovitaConnectionError(
                     f"Novita could not be asked about task {real_id}", next_step="Call get_task again in a minute."
                 )
-            job = job or await self._adopt(client.owner, real_id)
+            job = job or await self.journal.adopt(client.owner, real_id, kind="media", tool="get_task")
             if seen is None or seen.phase is Phase.WORKING:
                 progress, eta = (seen.progress, seen.eta) if seen else (None, None)
                 return Delivery(job, progress, eta)
@@ -314,9 +362,20 @@ class Jobs:
             if job.state is JobState.SUCCEEDED and not self._to_fetch(job):
                 return Delivery(job)
             facts: dict[str, Any] = {}
-            if job.state is JobState.WORKING and begun is not None:
-                facts["took"] = round(self.clock.wall() - begun, 2)
-            return await self._fetch(await self._keep_outcome(job, real_id, seen.value, **facts))
+            if job.state is JobState.WORKING and begun is not None and working_at is not None:
+                now = self.clock.wall()
+                # A job fetched long after its end tells nothing about its length.
+                if now - working_at <= max(2.0, 0.15 * (now - begun)):
+                    facts["took"] = round((working_at + now) / 2 - begun, 2)
+            return await self._fetch(await self._keep_outcome(job, real_id, seen.value, **facts), on_progress)
+
+    async def _fetch_again(self, job: Job, on_progress: OnProgress | None) -> Delivery:
+        """Bring files that are missing although the job is done, by the links already known."""
+        async with self.one_at_a_time(f"{job.owner}/{job.task_id}"):
+            job = await self.journal.find(job.owner, job.task_id or job.key) or job
+            if any(not artifact.alive(self.clock.wall()) for artifact in self._to_fetch(job)):
+                return Delivery(job, trouble="The links have expired.")
+            return await self._fetch(job, on_progress)
 
     async def artifact(self, client: NovitaClient, task_id: str, index: int) -> Artifact:
         """One finished file of an earlier task, with a live link where it has one; looks once, never waits.
@@ -336,18 +395,6 @@ class Jobs:
             if artifact.index == index:
                 return artifact
         raise InputError(f"Task {task_id} has {len(job.artifacts)} files, counted from 0; there is no {index}")
-
-    async def _adopt(self, owner: str, task_id: str) -> Job:
-        """A row for a task that was started elsewhere; it costs nothing here."""
-        job = await self.journal.begin(
-            owner=owner,
-            kind="media",
-            tool="get_task",
-            model="",
-            title=task_id,
-            estimate=Decimal(0),
-        )
-        return await self.journal.accepted(job.key, task_id, mode="async")
 
     async def _keep_outcome(self, job: Job, task_id: str, outcome: Outcome, **facts: Any) -> Job:
         """Write down what a finished job made, before any file is fetched; bytes that came along are saved now."""
@@ -396,28 +443,46 @@ class Jobs:
             return []
         return [a for a in job.artifacts if a.url and not (a.path and Path(a.path).is_file())]
 
-    async def _fetch(self, job: Job) -> Delivery:
+    async def _fetch(self, job: Job, on_progress: OnProgress | None) -> Delivery:
         """Bring the missing files; one that fails does not cost the others, and can be asked for again."""
         missing = {artifact.index for artifact in self._to_fetch(job)}
         artifacts: dict[int, Artifact] = {artifact.index: artifact for artifact in job.artifacts}
         trouble: list[str] = []
+        started = self.clock.now()
 
         async def one(artifact: Artifact) -> None:
             try:
-                artifacts[artifact.index] = await self.store.fetch(
-                    artifact, name=self._name(job, artifact.index), save_to=job.facts.get("save_to")
-                )
+                artifacts[artifact.index] = await self._fetch_one(job, artifact)
             except ArtifactError as error:
                 trouble.append(f"File {artifact.index}: {error}")
 
-        if missing and job.task_id:
+        async def every() -> None:
             async with anyio.create_task_group() as group:
                 for artifact in job.artifacts:
                     if artifact.index in missing:
                         group.start_soon(one, artifact)
+
+        async def sign() -> None:
+            if on_progress is not None:
+                note = f"done; fetching {len(missing)} file{'s' if len(missing) > 1 else ''}"
+                await on_progress(Progress(self.clock.now() - started, None, None, note))
+
+        if missing and job.task_id:
+            await alongside(every, sign)
             await self.journal.put_artifacts(job.owner, job.task_id, [artifacts[i] for i in sorted(artifacts)])
         job = job.model_copy(update={"artifacts": tuple(artifacts[i] for i in sorted(artifacts))})
         return Delivery(job, trouble=" ".join(trouble))
+
+    async def _fetch_one(self, job: Job, artifact: Artifact) -> Artifact:
+        name, save_to = self._name(job, artifact.index), job.facts.get("save_to")
+        try:
+            return await self.store.fetch(artifact, name=name, save_to=save_to)
+        except InputError as error:
+            if save_to is None:
+                raise
+            # It was allowed when the job was sent; what is paid for comes home all the same.
+            logger.warning("%s is saved in the usual folder: %s", artifact.name, error)
+            return await self.store.fetch(artifact, name=name)
 
     def _name(self, job: Job, index: int) -> NameHint:
         return NameHint(title=job.title, index=index, day=job.created.date())

@@ -5,12 +5,13 @@ its task id as soon as that is known, and its outcome at the end. A row that a d
 two reads as `unconfirmed`: it may have been accepted. Secrets and request bodies are never written.
 """
 
+import itertools
 import json
 import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -227,6 +228,32 @@ class Journal:
 
         await self._do(write)
 
+    async def adopt(self, owner: str, task_id: str, *, kind: str, tool: str) -> Job:
+        """The row of a task that was started elsewhere; made now, at no cost, where there is none yet."""
+
+        def write(db: sqlite3.Connection) -> Job:
+            now = self._clock.wall()
+            db.execute(
+                "INSERT INTO jobs (key, owner, task_id, kind, tool, model, title, state, estimate_micro, run, pid,"
+                " created, accepted) VALUES (?, ?, ?, ?, ?, '', ?, ?, 0, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (
+                    uuid.uuid4().hex,
+                    owner,
+                    task_id,
+                    kind,
+                    tool,
+                    task_id[:200],
+                    JobState.WORKING,
+                    self.run,
+                    os.getpid(),
+                    now,
+                    now,
+                ),
+            )
+            return self._one(db, "owner = ? AND task_id = ?", (owner, task_id))
+
+        return await self._do(write)
+
     async def accepted(self, key: str, task_id: str, **facts: Any) -> Job:
         """Novita took it: from now on the task id is known."""
         return await self._change(key, JobState.WORKING, task_id=task_id, accepted=self._clock.wall(), facts=facts)
@@ -285,10 +312,17 @@ class Journal:
             where, values = "owner = ?", [owner]
             if kind:
                 where, values = where + " AND kind = ?", [*values, kind]
-            jobs = self._many(db, where, values, -1)
-            if states:
-                jobs = [job for job in jobs if job.state in states]
-            return jobs[offset : offset + limit]
+            if not states:
+                return self._many(db, where, values, limit, offset)
+            # A row that was being submitted may read as unconfirmed: which it does, only its process can tell.
+            stored = {*states, *((JobState.SUBMITTING,) if JobState.UNCONFIRMED in states else ())}
+            where, values = f"{where} AND state IN ({', '.join('?' * len(stored))})", [*values, *stored]
+            if JobState.SUBMITTING not in stored:
+                return self._many(db, where, values, limit, offset)
+            with closing(db.cursor()) as cursor:
+                rows = (row for row in _select(cursor, where, values) if self._state(row)[0] in states)
+                found = list(itertools.islice(rows, offset, offset + limit))
+            return [self._job(db, row) for row in found]
 
         return await self._do(read)
 
@@ -381,7 +415,7 @@ class Journal:
                     db = self._open()
                     with db:  # commits, or rolls back on any error
                         return work(db)
-                except sqlite3.Error as error:
+                except (sqlite3.Error, OSError) as error:
                     where = self.path or "memory"
                     raise JournalError(
                         f"The journal ({where}) cannot be used: {error}",
@@ -396,11 +430,12 @@ class Journal:
         if self._db is None:
             if self.path is not None:
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                # Made before SQLite does, so that nobody else can read it for even a moment.
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             db = sqlite3.connect(self.path or ":memory:", timeout=10, isolation_level=None, check_same_thread=False)
             try:
                 if self.path is not None:
                     db.execute("PRAGMA journal_mode = WAL")
-                    self.path.chmod(0o600)
                 db.execute("PRAGMA synchronous = FULL")
                 migrate(db)
             except BaseException:
@@ -412,21 +447,23 @@ class Journal:
     def _one(self, db: sqlite3.Connection, where: str, values: Sequence[Any]) -> Job:
         return self._many(db, where, values, 1)[0]
 
-    def _many(self, db: sqlite3.Connection, where: str, values: Sequence[Any], limit: int) -> list[Job]:
+    def _many(
+        self, db: sqlite3.Connection, where: str, values: Sequence[Any], limit: int, offset: int = 0
+    ) -> list[Job]:
         with closing(db.cursor()) as cursor:
-            cursor.row_factory = sqlite3.Row
-            rows = cursor.execute(
-                f"SELECT * FROM jobs WHERE {where} ORDER BY created DESC, rowid DESC LIMIT ?",  # noqa: S608  # `where` is ours
-                (*values, limit),
-            ).fetchall()
+            rows = list(_select(cursor, where, values, limit, offset))
         return [self._job(db, row) for row in rows]
 
-    def _job(self, db: sqlite3.Connection, row: sqlite3.Row) -> Job:
+    def _state(self, row: sqlite3.Row) -> tuple[JobState, str]:
+        """What a row reads as, and why."""
         state = JobState(row["state"])
-        reason: str = row["reason"]
         if state is JobState.SUBMITTING and not self._in_flight(row):
-            state = JobState.UNCONFIRMED
             reason = "The server stopped while this was being sent; Novita may have accepted and billed it."
+            return JobState.UNCONFIRMED, reason
+        return state, row["reason"]
+
+    def _job(self, db: sqlite3.Connection, row: sqlite3.Row) -> Job:
+        state, reason = self._state(row)
         found = db.execute(
             "SELECT data FROM artifacts WHERE owner = ? AND task_id = ? ORDER BY idx", (row["owner"], row["task_id"])
         ).fetchall()
@@ -457,11 +494,25 @@ class Journal:
         return _alive(row["pid"])
 
 
+def _select(
+    cursor: sqlite3.Cursor, where: str, values: Sequence[Any], limit: int = -1, offset: int = 0
+) -> Iterable[sqlite3.Row]:
+    """Rows of jobs, newest first, as they are read."""
+    cursor.row_factory = sqlite3.Row
+    return cursor.execute(
+        f"SELECT * FROM jobs WHERE {where} ORDER BY created DESC, rowid DESC LIMIT ? OFFSET ?",  # noqa: S608  # `where` is ours
+        (*values, limit, offset),
+    )
+
+
 def migrate(db: sqlite3.Connection) -> None:
     """Bring a file of any earlier version to the newest schema; several processes may try at once."""
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise sqlite3.DatabaseError("it was written by a newer novita-mcp")
+        raise JournalError(
+            "The journal was written by a newer novita-mcp",
+            next_step="Have the user update novita-mcp, or name another file in NOVITA_MCP_JOURNAL.",
+        )
     if version == len(MIGRATIONS):
         return
     db.execute("BEGIN IMMEDIATE")

@@ -189,12 +189,18 @@ def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any
 
 async def look(client: NovitaClient, task_id: str) -> Look[Outcome]:
     """Ask once how a task stands (`GET /v3/async/task-result`)."""
-    answer = await client.read(
-        "GET", "/v3/async/task-result", params={"task_id": task_id}, doing=f"looking at task {task_id}"
-    )
-    if not isinstance(answer.data, dict):
+    try:
+        answer = await client.read(
+            "GET", "/v3/async/task-result", params={"task_id": task_id}, doing=f"looking at task {task_id}"
+        )
+    except NovitaAPIError as error:
+        if error.reason != "TASK_FAILED":  # documented as an answer of its own, beside the state of that name
+            raise
+        return Look(Phase.FAILED, Outcome(), reason=error.what)
+    data: Any = answer.data
+    if not isinstance(data, dict):
         raise NovitaConnectionError(f"Novita's answer about task {task_id} could not be read")
-    return read_task(cast(dict[str, Any], answer.data))
+    return read_task(cast(dict[str, Any], data))
 
 
 def read_task(data: dict[str, Any]) -> Look[Outcome]:
