@@ -107,7 +107,7 @@ class Show(Protocol):
     def finished(self, outcome: Outcome) -> None: ...
 
 
-def run_demo(settings: Settings, *, as_json: bool) -> int:
+def run_demo(settings: Settings, *, as_json: bool, steps: Sequence[Step] = STEPS) -> int:
     """Run the steps and show them on stdout; 0 if all of them worked."""
     folder = settings.output_dir or output_folder(settings) / "demo"
     console = Console(highlight=False)
@@ -120,7 +120,7 @@ def run_demo(settings: Settings, *, as_json: bool) -> int:
         show = _Lines(Console(highlight=False, width=120))
     try:
         with serve(World(WorldSettings(task_seconds=TASK_SECONDS))) as running:
-            outcome = anyio.run(_run, running, folder, show, STEPS)
+            outcome = anyio.run(_run, running, folder, show, steps)
     except KeyboardInterrupt:
         return 130
     if as_json:
