@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -31,6 +32,9 @@ T = TypeVar("T")
 MICRO = Decimal(1_000_000)
 _ABANDONED_AFTER = 300.0
 """Seconds after which a submit of an unknown process is taken for dead; longer than any submit may take."""
+
+_PATIENCE = 10.0
+"""Seconds to wait for another process to let go of the file."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -427,22 +431,32 @@ class Journal:
         return await anyio.to_thread.run_sync(run)
 
     def _open(self) -> sqlite3.Connection:
-        if self._db is None:
-            if self.path is not None:
-                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                # Made before SQLite does, so that nobody else can read it for even a moment.
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            db = sqlite3.connect(self.path or ":memory:", timeout=10, isolation_level=None, check_same_thread=False)
+        patience = time.monotonic() + _PATIENCE
+        while self._db is None:
             try:
-                if self.path is not None:
-                    db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = FULL")
-                migrate(db)
-            except BaseException:
-                db.close()
-                raise
-            self._db = db
+                self._db = self._connect()
+            except sqlite3.OperationalError as error:
+                # SQLite waits for every lock but the one that turns a file to WAL: several servers may start at once.
+                if "locked" not in str(error) or time.monotonic() > patience:
+                    raise
+                time.sleep(0.02)
         return self._db
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Made before SQLite does, so that nobody else can read it for even a moment.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        db = sqlite3.connect(self.path or ":memory:", timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        try:
+            if self.path is not None:
+                db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            migrate(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
 
     def _one(self, db: sqlite3.Connection, where: str, values: Sequence[Any]) -> Job:
         return self._many(db, where, values, 1)[0]
