@@ -298,7 +298,7 @@ def choose_model(
     if missing:
         raise InputError(
             f"{model.id} does not take {' or '.join(missing)} input",
-            next_step=f"Models that do: {_some(fitting)}." if fitting else "See list_models.",
+            next_step=f"Models that do: {_some(fitting, DEFAULT_MODELS[need])}." if fitting else "See list_models.",
         )
     return model.id, model
 
@@ -323,9 +323,9 @@ def need_feature(models: Sequence[LlmModel], model: LlmModel | None, feature: st
     )
 
 
-def _some(models: Sequence[LlmModel]) -> str:
-    """A few ids, the cheapest first."""
-    ranked = sorted(models, key=lambda model: (model.usual_price is None, model.usual_price or 0))
+def _some(models: Sequence[LlmModel], usual: Sequence[str] = ()) -> str:
+    """A few ids: the usual ones, then the cheapest."""
+    ranked = sorted(models, key=lambda m: (m.id not in usual, m.usual_price is None, m.usual_price or 0))
     return ", ".join(model.id for model in ranked[:4])
 
 

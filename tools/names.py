@@ -11,6 +11,7 @@ TOOLSET_NAMES: Mapping[str, Switch] = {
     "audio": "on",
     "tasks": "always",
     "models": "always",
+    "text": "on",
     "account": "on",
 }
 """A module of the same name in this folder holds each toolset. `on` and `off` are what `default` means."""

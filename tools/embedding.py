@@ -1,0 +1,147 @@
+"""Embedding as a tool tells it: vectors in a file, a summary in the answer."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from anyio import to_thread
+from pydantic import BaseModel, Field
+
+from ..novita.errors import NovitaError
+from ..novita.jobs import Tally
+from ..novita.journal import Job
+from ..novita.llm import choose_model, count_tokens, explain, llm_models_if_there, show_price
+from ..novita.vectors import Embedded, as_json, as_npy, check_texts, embed, norms, parts_of
+from .confirm import need_yes
+from .context import Caller
+from .text_results import SavedFile, Shelf, TextStatus
+from .toolset import ToolResult
+
+MOST_INLINE = 2_200
+"""Numbers that fit an answer: two vectors of bge-m3."""
+
+
+class MissingTexts(BaseModel):
+    """Texts without vectors; NaN in .npy, null in JSON."""
+
+    first: int = Field(description="Index of the first, from 0.")
+    last: int = Field(description="Index of the last.")
+    reason: str = Field(description="Why.")
+
+
+class EmbeddingResult(ToolResult):
+    """Vectors, one per text, in order."""
+
+    status: TextStatus = Field(description="incomplete: some texts have no vector, see missing.")
+    model: str | None = Field(default=None, description="Model that embedded.")
+    shape: tuple[int, ...] | None = Field(default=None, description="Texts, numbers per text.")
+    norm: tuple[float, ...] | None = Field(default=None, description="Least, mean and greatest length of a vector.")
+    sample: tuple[float, ...] | None = Field(default=None, description="The first numbers of the first vector.")
+    vectors: tuple[tuple[float, ...], ...] | None = Field(default=None, description="With inline, where they are few.")
+    files: tuple[SavedFile, ...] | None = Field(default=None, description="The vectors, float32.")
+    missing: tuple[MissingTexts, ...] | None = Field(default=None, description="Texts that failed.")
+    tokens: int | None = Field(default=None, description="Tokens read.")
+    requests: int | None = Field(default=None, description="Requests it took.")
+    cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
+    estimated_cost_usd: str | None = Field(default=None, description="Before it was sent.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+
+    def headline(self) -> str:
+        if self.shape is None:
+            return "Nothing was sent yet."
+        return f"{self.shape[0]} vectors of {self.shape[1]} numbers."
+
+
+async def embed_texts(
+    caller: Caller,
+    texts: Sequence[str],
+    model: str | None,
+    *,
+    form: Literal["npy", "json"],
+    inline: bool,
+    save_to: str | None,
+    confirm: bool,
+    dry_run: bool,
+) -> EmbeddingResult:
+    """Embed, save and sum up.
+
+    Raises:
+        NovitaError: Nothing could be embedded.
+    """
+    await caller.progress(f"{model or 'embedding model'}: preparing {len(texts)} texts")
+    models = await llm_models_if_there(caller.novita)
+    name, row = choose_model(models, model, endpoint="embeddings", kinds=("embedding",))
+    check_texts(texts, row)
+    if save_to is not None:
+        await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
+    tokens = sum(count_tokens(one) for one in texts)
+    estimate = row.price(tokens, 0) if row is not None else None
+    if dry_run:
+        return EmbeddingResult(
+            status="dry_run",
+            model=name,
+            requests=len(parts_of(texts)),
+            tokens=tokens,
+            estimated_cost_usd=show_price(estimate),
+            next_step="Call again without dry_run to send it.",
+        )
+    if estimate is not None and estimate > caller.app.settings.confirm_above_usd:
+        await need_yes(caller, f"Embedding {len(texts)} texts costs about ${show_price(estimate)}.", confirm=confirm)
+
+    async def on_part(done: int, parts: int) -> None:
+        await caller.progress(f"{name}: {done} of {parts} parts embedded", 99 * done / parts)
+
+    async def work(job: Job, tally: Tally) -> EmbeddingResult:
+        made = Embedded([])
+        try:
+            await embed(caller.novita, name, texts, made, clock=caller.app.jobs.clock, on_part=on_part)
+        except NovitaError as error:
+            raise explain(error, models, name) from error
+        finally:
+            if made.tokens:
+                tally.usd = row.price(made.tokens, 0) if row is not None else None
+        shelf = Shelf(caller, job, title=f"embeddings {name.rpartition('/')[2]}", save_to=save_to)
+        tally.artifacts = shelf.artifacts
+        fits = inline and len(texts) * made.dimension <= MOST_INLINE and not made.missing
+        if save_to is not None or not fits:
+            content = (
+                await to_thread.run_sync(as_npy, made)
+                if form == "npy"
+                else await to_thread.run_sync(as_json, made, name)
+            )
+            await shelf.put("the vectors", content, f".{form}", kind="file")
+        if made.missing:
+            tally.trouble = (
+                f"{sum(one.last - one.first + 1 for one in made.missing)} of {len(texts)} texts have no vector."
+            )
+        return _told(made, name, shelf, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
+
+    _, result = await caller.app.jobs.call(
+        owner=caller.owner,
+        tool="create_embeddings",
+        model=name,
+        title=f"{len(texts)} texts: {texts[0][:100]}",
+        estimate=estimate,
+        work=work,
+    )
+    return result
+
+
+def _told(made: Embedded, model: str, shelf: Shelf, *, fits: bool, cost: str, trouble: str) -> EmbeddingResult:
+    first = next((vector for vector in made.vectors if vector is not None), None)
+    return EmbeddingResult(
+        status="incomplete" if made.missing else "succeeded",
+        model=model,
+        shape=(len(made.vectors), made.dimension),
+        norm=tuple(round(length, 6) for length in norms(made.vectors)),
+        sample=tuple(round(number, 6) for number in first[:6]) if first is not None and not fits else None,
+        vectors=tuple(tuple(round(n, 6) for n in vector) for vector in made.vectors if vector is not None)
+        if fits
+        else None,
+        files=tuple(shelf.files) or None,
+        missing=tuple(MissingTexts(first=one.first, last=one.last, reason=one.reason) for one in made.missing[:20])
+        or None,
+        tokens=made.tokens,
+        requests=made.requests,
+        cost_usd=cost,
+        next_step=f"{trouble} Embed only those again." if trouble else None,
+    )

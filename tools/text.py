@@ -1,0 +1,322 @@
+"""Text tools: ask a language model, embed, rank, and find out what models there are."""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ..novita.chat import COMPLETION_PATH
+from ..novita.errors import InputError
+from ..novita.jobs import Tally
+from ..novita.journal import Job
+from ..novita.llm import LlmModel, choose_model, count_tokens, llm_model, llm_models, llm_models_if_there, show_price
+from ..novita.llm import nearest as nearest_names
+from ..novita.llm_checks import check_body, with_options
+from ..novita.messages import conversation
+from ..novita.vectors import Ranking
+from ..novita.vectors import rerank as rank_documents
+from .arguments import Confirm, DryRun, SaveTo
+from .context import Call
+from .embedding import EmbeddingResult, embed_texts
+from .speaking import Question, Wish, ask, bounded, speak
+from .text_results import TextResult, shortened
+from .toolset import READS, SPENDS, ToolResult, Toolset
+
+text = Toolset("text", "Language models, embeddings, ranking.")
+
+Llm = Annotated[str | None, Field(description="See list_models.")]
+MaxTokens = Annotated[int | None, Field(ge=1, description="Longest answer; default 16384.")]
+Temperature = Annotated[float | None, Field(ge=0, le=2, description="Randomness.")]
+Stop = Annotated[list[str] | None, Field(max_length=4, description="Texts to stop at.")]
+Seed = Annotated[int | None, Field(description="Repeats a result.")]
+NativeOptions = Annotated[dict[str, Any] | None, Field(description="top_p, n, logprobs, ...")]
+Feature = Literal["reasoning", "function-calling", "structured-outputs", "image", "video", "audio"]
+
+
+@text.tool("Chat with a language model", SPENDS)
+async def chat(
+    call: Call,
+    prompt: Annotated[str | None, Field(description="What to ask.")] = None,
+    messages: Annotated[
+        list[dict[str, Any]] | None,
+        Field(
+            description='{role, content: text or parts {type: "text", text} or {type: "image"|"audio"|"video", url}}.'
+        ),
+    ] = None,
+    system: Annotated[str | None, Field(description="Instruction.")] = None,
+    images: Annotated[list[str] | None, Field(description="URL, path or task:<id>/<n>.")] = None,
+    model: Llm = None,
+    tools: Annotated[list[dict[str, Any]] | None, Field(description="{name, description, parameters}.")] = None,
+    response_schema: Annotated[dict[str, Any] | None, Field(description="JSON schema of the answer.")] = None,
+    thinking: Annotated[bool | None, Field(description="Reason first.")] = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    seed: Seed = None,
+    stop: Stop = None,
+    options: NativeOptions = None,
+    save_to: SaveTo = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> TextResult:
+    """Ask a language model (default deepseek-v3.2, with media a Qwen3). Costs tokens; cancelling stops that."""
+    question = Question(
+        conversation(prompt, messages, system, images),
+        model,
+        tools=tools,
+        schema=response_schema,
+        thinking=thinking,
+        sampling={"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop},
+        options=options,
+        save_to=save_to,
+        confirm=confirm,
+        dry_run=dry_run,
+    )
+    return await ask(call, question)
+
+
+@text.tool("Complete a text", SPENDS)
+async def complete_text(
+    call: Call,
+    prompt: Annotated[str, Field(min_length=1, description="Text to go on from.")],
+    model: Llm = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    seed: Seed = None,
+    stop: Stop = None,
+    options: NativeOptions = None,
+    save_to: SaveTo = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> TextResult:
+    """Continue a text as it stands, without a conversation. Costs tokens. For questions use chat."""
+    await call.progress(f"{model or 'language model'}: preparing")
+    models = await llm_models_if_there(call.novita)
+    name, row = choose_model(models, model, endpoint="completions")
+    sampling = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop}
+    body: dict[str, Any] = {"model": name, "prompt": prompt}
+    body |= {key: value for key, value in sampling.items() if value is not None}
+    body = bounded(with_options("completion", body, options), row, len(prompt))
+    check_body("completion", body)
+    if body.get("best_of", 1) > 1 and body["best_of"] <= (body.get("n") or 1):
+        raise InputError("options.best_of must be greater than options.n")
+    return await speak(
+        call,
+        Wish(
+            "complete_text",
+            COMPLETION_PATH,
+            body,
+            row,
+            models,
+            count_tokens(prompt),
+            prompt[:200],
+            save_to=save_to,
+            confirm=confirm,
+            dry_run=dry_run,
+        ),
+    )
+
+
+@text.tool("Create embeddings", SPENDS)
+async def create_embeddings(
+    call: Call,
+    texts: Annotated[list[str], Field(min_length=1, description="Any number.")],
+    model: Llm = None,
+    format: Annotated[Literal["npy", "json"], Field(description="File type.")] = "npy",
+    inline: Annotated[bool, Field(description="Show the numbers, if few.")] = False,
+    save_to: SaveTo = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> EmbeddingResult:
+    """Turn texts into vectors (default bge-m3), in order, in a file. Costs tokens."""
+    return await embed_texts(
+        call, texts, model, form=format, inline=inline, save_to=save_to, confirm=confirm, dry_run=dry_run
+    )
+
+
+class RankedDocument(BaseModel):
+    """A document and how well it answers."""
+
+    index: int = Field(description="Its place in documents, from 0.")
+    score: float = Field(description="Higher is better; comparable within one call.")
+    text: str = Field(description="How it begins.")
+
+
+class RankResult(ToolResult):
+    """Documents, the best first."""
+
+    model: str = Field(description="Model that ranked.")
+    results: tuple[RankedDocument, ...] = Field(description="The best first.")
+    more: int | None = Field(default=None, description="Ranked but not shown; ask with a smaller top_n or fewer.")
+    cost_usd: str = Field(description="By the live price list, in USD, or 'unknown'.")
+
+    def headline(self) -> str:
+        return f"{len(self.results)} ranked."
+
+
+_MOST_RANKED = 100
+
+
+@text.tool("Rank documents", SPENDS)
+async def rerank(
+    call: Call,
+    query: Annotated[str, Field(min_length=1, description="What is sought.")],
+    documents: Annotated[list[str], Field(min_length=1, description="Texts to rank.")],
+    top_n: Annotated[int | None, Field(ge=1, description="How many back.")] = None,
+    model: Llm = None,
+) -> RankResult:
+    """Rank texts by how well they answer a query (default bge-reranker-v2-m3). Costs tokens."""
+    for index, one in enumerate(documents):
+        if not one.strip():
+            raise InputError(f"documents[{index}] is empty")
+    models = await llm_models_if_there(call.novita)
+    name, row = choose_model(models, model, endpoint="rerank", kinds=("rerank",))
+    tokens = sum(count_tokens(one) for one in documents) + count_tokens(query) * len(documents)
+    await call.progress(f"{name}: ranking {len(documents)} documents")
+
+    async def work(_: Job, tally: Tally) -> Ranking:
+        made = await rank_documents(call.novita, name, query, documents, top_n)
+        tally.usd = row.price(made.tokens or tokens, 0) if row is not None else None
+        return made
+
+    job, made = await call.app.jobs.call(
+        owner=call.owner,
+        tool="rerank",
+        model=name,
+        title=query,
+        estimate=row.price(tokens, 0) if row is not None else None,
+        work=work,
+    )
+    return RankResult(
+        model=name,
+        results=tuple(
+            RankedDocument(index=one.index, score=round(one.score, 6), text=shortened(documents[one.index], 160))
+            for one in made.ranked[:_MOST_RANKED]
+        ),
+        more=len(made.ranked) - _MOST_RANKED if len(made.ranked) > _MOST_RANKED else None,
+        cost_usd=job.facts.get("usd", "unknown"),
+    )
+
+
+class ModelLine(BaseModel):
+    """One language model."""
+
+    id: str = Field(description="Give it as model.")
+    kind: str = Field(description="chat, embedding, rerank or other.")
+    context: int | None = Field(default=None, description="Tokens it can hold.")
+    max_output: int | None = Field(default=None, description="Tokens of its longest answer.")
+    input_usd_per_million: str = Field(description="USD per million tokens read.")
+    output_usd_per_million: str | None = Field(default=None, description="USD per million tokens made.")
+    features: tuple[str, ...] = Field(default=(), description="What it can do.")
+    takes: tuple[str, ...] = Field(default=(), description="Kinds of input.")
+
+
+class ModelList(ToolResult):
+    """Language models, the cheapest first."""
+
+    models: tuple[ModelLine, ...] = Field(description="The cheapest first.")
+    total: int = Field(description="How many fit.")
+    next_offset: int | None = Field(default=None, description="Give it as offset for the next page.")
+
+    def headline(self) -> str:
+        return f"{len(self.models)} of {self.total} models."
+
+
+@text.tool("List language models", READS)
+async def list_models(
+    call: Call,
+    query: Annotated[str | None, Field(description="Part of a name.")] = None,
+    kind: Annotated[Literal["chat", "embedding", "rerank"] | None, Field(description="Kind.")] = None,
+    needs: Annotated[list[Feature] | None, Field(description="Features or inputs.")] = None,
+    min_context: Annotated[int | None, Field(ge=1, description="Tokens.")] = None,
+    max_usd: Annotated[float | None, Field(ge=0, description="Per million tokens made.")] = None,
+    limit: Annotated[int, Field(ge=1, le=60, description="How many.")] = 20,
+    offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
+) -> ModelList:
+    """Language models with live prices, cheapest first. Free."""
+    found = [
+        model
+        for model in await llm_models(call.novita)
+        if (kind is None or model.kind == kind)
+        and all(model.has(need) for need in needs or ())
+        and (min_context is None or (model.context or 0) >= min_context)
+        and (max_usd is None or _within(model, Decimal(str(max_usd))))
+    ]
+    if query:
+        words = query.casefold().split()
+        named = [model for model in found if all(word in f"{model.id} {model.title}".casefold() for word in words)]
+        near = nearest_names(query, [model.id for model in found])
+        found = named or [model for model in found if model.id in near]
+    found.sort(key=lambda model: (model.usual_price is None, model.usual_price or 0, model.id))
+    page = found[offset : offset + limit]
+    return ModelList(
+        models=tuple(line_of(model) for model in page),
+        total=len(found),
+        next_offset=offset + limit if offset + limit < len(found) else None,
+    )
+
+
+def _within(model: LlmModel, most: Decimal) -> bool:
+    band = model.bands[0]
+    price = band.output if model.kind == "chat" else band.input
+    return price is not None and price <= most
+
+
+def line_of(model: LlmModel) -> ModelLine:
+    """A model as a line of a list."""
+    band = model.bands[0]
+    return ModelLine(
+        id=model.id,
+        kind=model.kind,
+        context=model.context,
+        max_output=model.max_output,
+        input_usd_per_million=show_price(band.input),
+        output_usd_per_million=show_price(band.output) if model.kind == "chat" else None,
+        features=model.features,
+        takes=model.inputs,
+    )
+
+
+class PriceBand(BaseModel):
+    """Prices from a prompt length on, in USD per million tokens."""
+
+    from_prompt_tokens: int = Field(description="Prompts of so many tokens or more.")
+    input_usd: str = Field(description="Read.")
+    output_usd: str = Field(description="Made.")
+    cached_usd: str | None = Field(default=None, description="Read from the cache.")
+
+
+class ModelCard(ModelLine, ToolResult):
+    """One language model in full."""
+
+    title: str = Field(description="Its name.")
+    about: str | None = Field(default=None, description="What Novita says about it.")
+    endpoints: tuple[str, ...] = Field(default=(), description="Routes that serve it.")
+    makes: tuple[str, ...] = Field(default=(), description="Kinds of output.")
+    prices: tuple[PriceBand, ...] = Field(description="By length of the prompt.")
+
+    def headline(self) -> str:
+        return self.title
+
+
+@text.tool("Get a language model", READS)
+async def get_model(
+    call: Call, model: Annotated[str, Field(min_length=2, description="Id, such as deepseek/deepseek-v3.2.")]
+) -> ModelCard:
+    """One language model: context, features, prices. Free."""
+    found = await llm_model(call.novita, model)
+    return ModelCard(
+        **line_of(found).model_dump(),
+        title=found.title,
+        about=shortened(found.description, 1_000) or None,
+        endpoints=found.endpoints,
+        makes=found.outputs,
+        prices=tuple(
+            PriceBand(
+                from_prompt_tokens=band.start,
+                input_usd=show_price(band.input),
+                output_usd=show_price(band.output),
+                cached_usd=None if band.cached is None else show_price(band.cached),
+            )
+            for band in found.bands
+        ),
+    )

@@ -1,0 +1,221 @@
+"""What text tools answer with, and how long texts become files with their first part shown."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ..novita.artifacts import Artifact, NameHint
+from ..novita.chat import Choice, Generation, ToolCall
+from ..novita.jobs import call_id
+from ..novita.journal import Job
+from ..novita.llm import show_price
+from .context import Caller
+from .toolset import ToolResult
+
+LONGEST_TEXT = 16_000
+"""Characters of an answer shown; a longer one is a file, too."""
+
+LONGEST_REASONING = 2_000
+LONGEST_EXTRA = 4_000
+
+TextStatus = Literal["succeeded", "incomplete", "needs_confirmation", "dry_run"]
+
+
+class SavedFile(BaseModel):
+    """A file this call made."""
+
+    what: str = Field(description="What is in it.")
+    path: str | None = Field(default=None, description="Where it is on this machine.")
+    uri: str = Field(description="Resource that reads it.")
+    bytes: int | None = Field(default=None, description="Size.")
+
+
+class FunctionCall(BaseModel):
+    """A function the model wants called. Answer with a message of role tool that names its id."""
+
+    id: str = Field(description="Give it back as tool_call_id.")
+    name: str = Field(description="Which function.")
+    arguments: dict[str, Any] | None = Field(default=None, description="Parsed arguments.")
+    raw_arguments: str | None = Field(default=None, description="As they came, where they are no JSON object.")
+
+
+class TokenUsage(BaseModel):
+    """Tokens of a call."""
+
+    prompt: int = Field(description="Read.")
+    completion: int = Field(description="Made, reasoning included.")
+    reasoning: int | None = Field(default=None, description="Made while thinking.")
+    cached: int | None = Field(default=None, description="Read from the prompt cache, cheaper.")
+    counted_by: Literal["novita", "estimate"] = Field(description="Who counted.")
+
+
+class OtherAnswer(BaseModel):
+    """One more answer to the same prompt (options.n)."""
+
+    text: str = Field(description="The answer, shortened where it is long.")
+    finish_reason: str | None = Field(default=None, description="Why it stopped.")
+
+
+class TextResult(ToolResult):
+    """What a language model said."""
+
+    status: TextStatus = Field(description="incomplete: it broke off or does not fit the schema; trouble says why.")
+    text: str | None = Field(default=None, description="The answer; a long one is cut here and whole in files.")
+    parsed: dict[str, Any] | None = Field(default=None, description="The object, where response_schema was given.")
+    reasoning: str | None = Field(default=None, description="How it thought, apart from the answer.")
+    tool_calls: tuple[FunctionCall, ...] | None = Field(default=None, description="Functions it wants called.")
+    finish_reason: str | None = Field(default=None, description="stop, length or tool_calls.")
+    trouble: str | None = Field(default=None, description="What went wrong on the way.")
+    model: str | None = Field(default=None, description="Model that answered.")
+    usage: TokenUsage | None = Field(default=None, description="Tokens.")
+    cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
+    estimated_cost_usd: str | None = Field(default=None, description="The most it may cost, before it was sent.")
+    other_answers: tuple[OtherAnswer, ...] | None = Field(default=None, description="With options.n above 1.")
+    logprobs: list[Any] | None = Field(default=None, description="Log probabilities; many are in files.")
+    files: tuple[SavedFile, ...] | None = Field(default=None, description="What was saved.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+
+    def headline(self) -> str:
+        match self.status:
+            case "succeeded":
+                return ""
+            case "incomplete":
+                return "This answer is not whole."
+            case _:
+                return "Nothing was sent yet."
+
+
+class Shelf:
+    """Saves what one call made, and counts its files."""
+
+    def __init__(self, caller: Caller, job: Job, *, title: str, save_to: str | None = None) -> None:
+        self._caller = caller
+        self._job = job
+        self._title = title
+        self._save_to = save_to
+        self.artifacts: list[Artifact] = []
+        self.files: list[SavedFile] = []
+
+    async def put(self, what: str, data: str | bytes, suffix: str, *, kind: Literal["text", "file"] = "text") -> None:
+        """Keep a text or table: on disk, or in the spool where callers are remote.
+
+        Raises:
+            InputError, ArtifactError: It cannot be saved there.
+        """
+        index = len(self.files)
+        artifact = Artifact(task_id=call_id(self._job), index=index, kind=kind)
+        name = NameHint(title=self._title if index == 0 else f"{self._title} {what}", index=None)
+        saved = await self._caller.app.jobs.store.save_text(
+            data, artifact, suffix=suffix, name=name, save_to=self._save_to if index == 0 else None
+        )
+        self.artifacts.append(saved)
+        self.files.append(shown_file(self._caller, what, saved))
+
+
+def shown_file(caller: Caller, what: str, saved: Artifact) -> SavedFile:
+    """A saved file as callers see it: a path of this machine means nothing to a remote one."""
+    return SavedFile(
+        what=what,
+        path=None if caller.app.settings.http else saved.path,
+        uri=f"novita://artifacts/{saved.task_id}/{saved.index}",
+        bytes=saved.bytes,
+    )
+
+
+def shortened(text: str, most: int) -> str:
+    """The first `most` characters, and how much more there is."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text) - most:,} more characters)"
+
+
+def function_calls(calls: Sequence[ToolCall]) -> tuple[FunctionCall, ...] | None:
+    """Tool calls with their arguments parsed."""
+    made: list[FunctionCall] = []
+    for call in calls:
+        try:
+            arguments: Any = json.loads(call.arguments or "{}")
+        except (ValueError, RecursionError):
+            arguments = None
+        parsed = isinstance(arguments, dict)
+        made.append(
+            FunctionCall(
+                id=call.id,
+                name=call.name,
+                arguments=arguments if parsed else None,
+                raw_arguments=None if parsed else shortened(call.arguments, LONGEST_EXTRA),
+            )
+        )
+    return tuple(made) or None
+
+
+async def keep_long(shelf: Shelf, made: Generation, *, always: bool, suffix: str) -> None:
+    """Save what is too long to show, or all of it where the caller asked for a file."""
+    first = made.first
+    if first.text and (always or len(first.text) > LONGEST_TEXT):
+        await shelf.put("the answer", first.text, suffix)
+    if len(first.reasoning) > LONGEST_REASONING:
+        await shelf.put("the reasoning", first.reasoning, ".txt")
+    others = _others(made)
+    if sum(len(choice.text) for choice in others) > LONGEST_TEXT:
+        lines = (json.dumps({"index": index, "text": each.text}, ensure_ascii=False) for index, each in _all(made))
+        await shelf.put("all answers", "\n".join(lines) + "\n", ".jsonl", kind="file")
+    if first.logprobs and _logprobs(first) is None:
+        await shelf.put("the log probabilities", json.dumps(first.logprobs), ".json", kind="file")
+
+
+def _all(made: Generation) -> list[tuple[int, Choice]]:
+    return sorted(made.choices.items())
+
+
+def _others(made: Generation) -> list[Choice]:
+    return [choice for index, choice in _all(made) if index != 0]
+
+
+def _logprobs(choice: Choice) -> list[Any] | None:
+    """Log probabilities where they are few enough to show."""
+    if not choice.logprobs or len(json.dumps(choice.logprobs)) > LONGEST_EXTRA:
+        return None
+    return choice.logprobs
+
+
+def told(made: Generation, *, cost: Any, files: Sequence[SavedFile], max_tokens: int | None) -> TextResult:
+    """A generation as an answer."""
+    first, usage = made.first, made.usage
+    others = _others(made)
+    share = LONGEST_TEXT // (1 + len(others))
+    trouble = [made.trouble] if made.trouble else []
+    if made.spoilt:
+        trouble.append(f"{made.spoilt} unreadable piece(s) of the stream were left out; a few letters may be missing")
+    next_step = None
+    if not made.whole:
+        next_step = "What is here was paid for. Ask again, or ask the model to go on from where this ends."
+    elif first.finish_reason == "length":
+        next_step = f"It was cut at max_tokens{f' ({max_tokens})' if max_tokens else ''}: call again with more."
+    elif first.finish_reason == "tool_calls" or first.calls:
+        next_step = "Call the functions, then send messages with this turn and one role tool message for each call."
+    return TextResult(
+        status="succeeded" if made.whole else "incomplete",
+        text=shortened(first.text, share) or None,
+        reasoning=shortened(first.reasoning, LONGEST_REASONING) or None,
+        tool_calls=function_calls([call for _, call in sorted(first.calls.items())]),
+        finish_reason=first.finish_reason,
+        trouble=". ".join(trouble) or None,
+        model=made.model or None,
+        usage=TokenUsage(
+            prompt=usage.prompt,
+            completion=usage.completion,
+            reasoning=usage.reasoning or None,
+            cached=usage.cached or None,
+            counted_by="novita" if usage.exact else "estimate",
+        ),
+        cost_usd=show_price(cost),
+        other_answers=tuple(
+            OtherAnswer(text=shortened(each.text, share), finish_reason=each.finish_reason) for each in others
+        )
+        or None,
+        logprobs=_logprobs(first),
+        files=tuple(files) or None,
+        next_step=next_step,
+    )
