@@ -28,8 +28,8 @@ from .errors import (
     api_error,
     redact,
 )
+from .hosts import API_HOST as API_HOST  # also found here, beside those who call it
 
-API_HOST = "https://api.novita.ai"
 LONGEST_PATIENCE = 20.0
 """Seconds. A Retry-After beyond this is told to the caller, not slept."""
 

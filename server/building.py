@@ -9,9 +9,10 @@ import anyio.abc
 import platformdirs
 
 from ..novita.artifacts import Artifact, ArtifactStore
-from ..novita.client import API_HOST, NovitaClient, new_http
+from ..novita.client import NovitaClient, new_http
 from ..novita.clock import Clock, SystemClock
 from ..novita.files import Folders
+from ..novita.hosts import API_HOST
 from ..novita.inputs import Inputs
 from ..novita.jobs import Jobs
 from ..novita.journal import Caps, Journal

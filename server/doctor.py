@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.text import Text
 
 from ..novita.account import get_balance
-from ..novita.client import API_HOST, NovitaClient, new_http, owner_of
+from ..novita.client import NovitaClient, new_http, owner_of
 from ..novita.errors import NovitaError
+from ..novita.hosts import API_HOST
 from ..novita.journal import JobState, Journal
 from ..novita.money import show_usd
 from .app import choose_tools, version

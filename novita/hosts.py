@@ -1,0 +1,3 @@
+"""Where Novita is. Apart from the client, which is heavy: settings need the address before anything is called."""
+
+API_HOST = "https://api.novita.ai"
