@@ -197,7 +197,11 @@ class Journal:
             )
             return self._one(db, "key = ?", (key,))
 
-        return await self._do(write)
+        try:
+            return await self._do(write)
+        except JournalError as error:
+            error.billed = "no"  # what cannot be noted is not sent
+            raise
 
     def _refuse_over_cap(self, db: sqlite3.Connection, owner: str, counted: Decimal, caps: Caps, now: float) -> None:
         if caps.per_call is not None and counted > caps.per_call:

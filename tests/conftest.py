@@ -12,7 +12,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
-from novita_mcp.server.app import create_app
+from novita_mcp.server.app import BuildApp, create_app
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.serving import Running, serve
 from novita_mcp.simulator.world import DEFAULT_KEY, World
@@ -50,9 +50,11 @@ def settings(simulator: Running, tmp_path: Path) -> Settings:
 
 
 class Connect(Protocol):
-    """Opens a client on our server. Keywords change settings (`toolsets="all"`)."""
+    """Opens a client on our server. Keywords change settings (`toolsets="all"`); `build` makes its shared parts."""
 
-    def __call__(self, *, client: dict[str, Any] = ..., **changes: Any) -> AbstractAsyncContextManager[Client]: ...
+    def __call__(
+        self, *, client: dict[str, Any] = ..., build: BuildApp | None = ..., **changes: Any
+    ) -> AbstractAsyncContextManager[Client]: ...
 
 
 @pytest.fixture(params=["legacy", "auto"])
@@ -67,8 +69,10 @@ def connect(settings: Settings, era: str) -> Connect:
     # A factory, not a client: pytest-asyncio tears a fixture down in another task, and anyio forbids that.
 
     @asynccontextmanager
-    async def open_client(*, client: dict[str, Any] | None = None, **changes: Any) -> AsyncGenerator[Client]:
-        app = create_app(replace(settings, **changes))
+    async def open_client(
+        *, client: dict[str, Any] | None = None, build: BuildApp | None = None, **changes: Any
+    ) -> AsyncGenerator[Client]:
+        app = create_app(replace(settings, **changes), build=build)
         async with Client(app, mode=era, **(client or {})) as opened:
             yield opened
 
