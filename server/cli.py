@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -76,6 +77,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _stdio(settings: Settings, given: argparse.Namespace) -> int:
+    # A host waits for the first answer. What imports make is there to stay: run_stdio collects again from then on.
+    gc.disable()
     from .app import create_app
     from .transports import run_stdio
 

@@ -50,8 +50,8 @@ def run_stdio(server: NovitaServer) -> int:
             group.cancel_scope.cancel()
 
     # What start-up made lives as long as the process: the collector need not look at it again.
-    gc.collect()
     gc.freeze()
+    gc.enable()
     try:
         anyio.run(main)
     except KeyboardInterrupt:
