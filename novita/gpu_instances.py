@@ -197,7 +197,16 @@ class Order:
         return {name: value for name, value in body.items() if value not in ("", [], None)} | dict(self.native)
 
 
-NATIVE = ("networkId", "minCudaVersion", "tools", "entrypoint", "autoRenew", "autoRenewMonth", "localStorageMountPoint")
+NATIVE = (
+    "entrypoint",
+    "imageAuthId",
+    "networkId",
+    "minCudaVersion",
+    "tools",
+    "autoRenew",
+    "autoRenewMonth",
+    "localStorageMountPoint",
+)
 """Fields of the create route that have no argument of their own; they come through `options`."""
 
 RESERVED_PORTS = (2222, 2223, 2224)

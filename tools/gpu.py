@@ -1,0 +1,306 @@
+"""GPU instances: find one, rent it, reach it, and be sure that it stops."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ..novita.errors import InputError, NovitaConnectionError, NovitaError
+from ..novita.gpu_instances import (
+    Goal,
+    delete_instance,
+    list_instances,
+    restart_instance,
+    start_instance,
+    stop_instance,
+)
+from ..novita.gpu_products import PRICE_SOURCE, Billing, Wish, find_offers, nearest
+from ..novita.journal import Job
+from .confirm import need_yes
+from .context import Call
+from .gpu_arguments import Between, MoreThan, Wait, Yes, whole_months
+from .gpu_creating import Wanted, create, lease_doubt
+from .gpu_results import (
+    InstanceList,
+    InstanceResult,
+    Ledger,
+    ProductList,
+    adopt_lost,
+    instance_result,
+    per_hour_and_day,
+    product_line,
+)
+from .gpu_templating import add_template_tools
+from .gpu_watch import KIND, find_instance, wait_for
+from .toolset import DESTROYS, READS, SPENDS, Toolset
+
+gpu = Toolset("gpu", "Rent GPUs.")
+
+PRODUCTS_SHOWN = 40
+INSTANCES_SHOWN = 40
+LONGEST_LEASE = 8_760
+
+Gpu = Annotated[str | None, Field(description="RTX 4090.")]
+MinMemory = Annotated[int | None, Between(1, 1_000), Field(description="GB a card.")]
+Ceiling = Annotated[float | None, Between(0, 10_000), Field(description="All cards.")]
+Cards = Annotated[int | None, Between(1, 8), Field(description="Cards, 1-8.")]
+RegionName = Annotated[str | None, Field(description="Id or name.")]
+Mode = Annotated[Billing | None, Field(description="Billing mode.")]
+InstanceId = Annotated[str, Field(description="Its id.")]
+Lease = Annotated[float | None, MoreThan(0), Between(0, LONGEST_LEASE), Field(description="Lease.")]
+
+
+def _wish(
+    gpu: str | None,
+    memory: int | None,
+    ceiling: float | None,
+    region: str | None,
+    count: int | None,
+    billing: Billing | None,
+    months: int | None = None,
+) -> Wish:
+    most = Decimal(str(ceiling)) if ceiling is not None else None
+    return Wish(gpu, memory, most, region, count or 1, billing or "onDemand", months)
+
+
+@gpu.tool("List GPU products", READS)
+async def list_gpu_products(
+    call: Call,
+    gpu: Gpu = None,
+    min_memory_gb: MinMemory = None,
+    max_usd_per_hour: Ceiling = None,
+    region: RegionName = None,
+    count: Cards = None,
+    billing: Mode = None,
+    out_of_stock: Annotated[bool, Field(description="Show too.")] = False,
+) -> ProductList:
+    """GPUs for rent, with stock and estimated prices, cheapest first."""
+    wish = _wish(gpu, min_memory_gb, max_usd_per_hour, region, count, billing)
+    offers = await find_offers(call.novita, wish, in_stock=not out_of_stock)
+    hint = None
+    if not offers:
+        anything = replace(wish, gpu=None, min_memory_gb=None, max_usd_per_hour=None)
+        near = nearest(await find_offers(call.novita, anything, in_stock=False), wish)
+        hint = f"Nearest: {'; '.join(offer.words() for offer in near)}." if near else "Try another region or mode."
+    more = len(offers) - PRODUCTS_SHOWN
+    if more > 0:
+        hint = "Narrow it with gpu, min_memory_gb, region or max_usd_per_hour to see the others."
+    return ProductList(
+        products=tuple(product_line(offer) for offer in offers[:PRODUCTS_SHOWN]),
+        price_source=PRICE_SOURCE,
+        more=more if more > 0 else None,
+        next_step=hint,
+    )
+
+
+@gpu.tool("List GPU instances", READS)
+async def list_gpu_instances(
+    call: Call,
+    name: Annotated[str | None, Field(description="Part of it.")] = None,
+    offset: Annotated[int | None, Between(0, 100_000), Field(description="Skip.")] = None,
+) -> InstanceList:
+    """Instances with state, cost and lease; creates without an answer."""
+    ledger = await Ledger.open(call)
+    everything = await list_instances(call.novita)
+    recent = await call.app.journal.recent(call.owner, limit=50, kind=KIND)
+    lost = await adopt_lost(ledger, everything, recent)
+    if lost or len(ledger.jobs) > len(ledger.leases):
+        ledger = await Ledger.open(call)
+    wanted = [each for each in everything if not name or name.casefold() in each.name.casefold()]
+    wanted.sort(key=lambda each: each.created_at.timestamp() if each.created_at else 0.0, reverse=True)
+    lines = [await ledger.line(each) for each in wanted]
+    start = offset or 0
+    rest = len(wanted) - start - INSTANCES_SHOWN
+    step = f"{rest} more: call again with offset={start + INSTANCES_SHOWN}." if rest > 0 else None
+    return InstanceList(
+        instances=tuple(lines[start : start + INSTANCES_SHOWN]),
+        total=len(wanted),
+        usd_per_hour=f"{sum((Decimal(line.usd_per_hour) for line in lines if line.usd_per_hour), Decimal(0)):f}",
+        unconfirmed=tuple(f"{job.title}: sent {job.created:%Y-%m-%d %H:%M:%S} UTC, {job.reason}" for job in lost),
+        next_step=step,
+    )
+
+
+@gpu.tool("Get a GPU instance", READS)
+async def get_gpu_instance(
+    call: Call,
+    instance_id: InstanceId,
+    access: Annotated[bool, Field(description="ssh, ports, passwords.")] = False,
+    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Until it runs.")] = None,
+) -> InstanceResult:
+    """One instance, and how to reach it."""
+    instance = await find_instance(call, instance_id)
+    if wait_seconds and instance.status != "exited":
+        await wait_for(call, instance, Goal.RUNNING, wait_seconds)
+        instance = await find_instance(call, instance_id)
+    step = None
+    if access and not instance.running:
+        step = "It can be reached once it runs."
+    elif instance.running and not access:
+        step = "Call again with access=true to see how to reach it."
+    return await instance_result(call, instance, access=access, details=True, next_step=step)
+
+
+@gpu.tool("Create a GPU instance", SPENDS)
+async def create_gpu_instance(
+    call: Call,
+    image: Annotated[str | None, Field(description="Container image.")] = None,
+    template_id: Annotated[str | None, Field(description="Or this.")] = None,
+    product_id: Annotated[str | None, Field(description="Default: cheapest that fits.")] = None,
+    gpu: Gpu = None,
+    min_memory_gb: MinMemory = None,
+    max_usd_per_hour: Ceiling = None,
+    region: RegionName = None,
+    count: Cards = None,
+    billing: Mode = None,
+    name: Annotated[str | None, Field(description="Its name.")] = None,
+    command: Annotated[str | None, Field(description="Start command.")] = None,
+    env: Annotated[dict[str, str] | None, Field(description="Variables.")] = None,
+    ports: Annotated[list[str] | None, Field(description="8888/http, 22/tcp.")] = None,
+    disk_gb: Annotated[int | None, Field(description="To 60 free.")] = None,
+    volumes: Annotated[dict[str, str] | None, Field(description="Id: path.")] = None,
+    options: Annotated[dict[str, Any] | None, Field(description="Native: month, entrypoint, imageAuthId...")] = None,
+    stop_after_hours: Lease = None,
+    wait_seconds: Wait = None,
+    confirm: Yes = False,
+) -> InstanceResult:
+    """Rent a GPU and wait until it runs. Billed by the hour until stopped; asks first."""
+    native = dict(options or {})
+    months, twice = native.pop("month", None), native.pop("allow_duplicate", False) is True
+    wanted = Wanted(
+        wish=_wish(gpu, min_memory_gb, max_usd_per_hour, region, count, billing, whole_months(months)),
+        product_id=product_id,
+        image=image,
+        template_id=template_id,
+        name=name,
+        command=command,
+        env=env or {},
+        ports=ports,
+        disk_gb=disk_gb,
+        volumes=volumes or {},
+        options=native,
+    )
+    return await create(
+        call,
+        wanted,
+        stop_after_hours=stop_after_hours,
+        wait_seconds=wait_seconds,
+        confirm=confirm,
+        allow_duplicate=twice,
+    )
+
+
+@gpu.tool("Start a GPU instance", SPENDS)
+async def start_gpu_instance(
+    call: Call,
+    instance_id: InstanceId,
+    stop_after_hours: Lease = None,
+    wait_seconds: Wait = None,
+    confirm: Yes = False,
+) -> InstanceResult:
+    """Start a stopped instance. Billed by the hour; asks first."""
+    instance = await find_instance(call, instance_id)
+    if instance.running:
+        return await instance_result(call, instance, next_step="It runs already; nothing was sent.")
+    price = await (await Ledger.open(call)).usd_per_hour(instance)
+    lease = f" It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else ""
+    question = f"Start instance {instance.label()}, estimated {per_hour_and_day(price)} until stopped?{lease}"
+    await need_yes(call, question, confirm=confirm, about=f"start {instance.id} {price}")
+    app, begun = call.app, call.app.jobs.clock.wall()
+
+    async def send(job: Job) -> None:
+        await start_instance(call.novita, instance.id)
+        if stop_after_hours:
+            await app.leases.grant(call.owner, hours=stop_after_hours, name=instance.name, instance_id=instance.id)
+            app.leases.remember(call.novita)
+
+    async def note(job: Job, _: None) -> Job:
+        # An instance can be started many times: each is a job of its own.
+        return await app.journal.accepted(job.key, f"{instance.id}#{job.key[:8]}")
+
+    try:
+        job, _ = await app.jobs.submit(
+            owner=call.owner,
+            kind=KIND,
+            tool="start_gpu_instance",
+            model=instance.product_id,
+            title=instance.name,
+            estimate=price,
+            send=send,
+            note=note,
+            on_progress=call.progress_of(f"instance {instance.name}: starting"),
+        )
+    except NovitaError as error:
+        if error.billed == "maybe":
+            error.next_step = f"Call get_gpu_instance with {instance.id}: it shows whether it starts."
+        raise
+    if call.handoff is not None and job.task_id:
+        call.handoff.job = (KIND, job.task_id)
+        return await instance_result(call, instance, status="working")
+    result = await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun, job_id=job.task_id)
+    if stop_after_hours and (doubt := lease_doubt(call)):
+        result.next_step = f"{result.next_step or ''} {doubt}".strip()
+    return result
+
+
+@gpu.tool("Stop a GPU instance", DESTROYS)
+async def stop_gpu_instance(
+    call: Call,
+    instance_id: InstanceId,
+    after_hours: Annotated[
+        float | None, MoreThan(0), Between(0, LONGEST_LEASE), Field(description="Later: sets its lease.")
+    ] = None,
+    confirm: Yes = False,
+) -> InstanceResult:
+    """Stop an instance; its disk is kept 7 days."""
+    instance = await find_instance(call, instance_id)
+    if after_hours is not None:
+        when = f"in {after_hours:g} hours"
+        await need_yes(call, f"Stop instance {instance.label()} {when}?", confirm=confirm, about=f"stop {when}")
+        lease = await call.app.leases.grant(call.owner, hours=after_hours, name=instance.name, instance_id=instance.id)
+        call.app.leases.remember(call.novita)
+        step = f"It will be stopped at {lease.stop_at:%Y-%m-%d %H:%M} UTC. {lease_doubt(call)}".strip()
+        return await instance_result(call, instance, status="scheduled", next_step=step)
+    if instance.status == "exited":
+        return await instance_result(call, instance, next_step="It was stopped already; nothing was sent.")
+    question = f"Stop instance {instance.label()}? What runs on it ends."
+    await need_yes(call, question, confirm=confirm, about=f"stop {instance.id}")
+    await stop_instance(call.novita, instance.id)
+    return await wait_for(call, instance, Goal.STOPPED, None)
+
+
+@gpu.tool("Restart a GPU instance", DESTROYS)
+async def restart_gpu_instance(
+    call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Yes = False
+) -> InstanceResult:
+    """Restart an instance; ends what runs on it."""
+    instance = await find_instance(call, instance_id)
+    if not instance.running:
+        raise InputError(
+            f"Instance {instance.label()} is {instance.status}: only a running one can be restarted",
+            next_step="Use start_gpu_instance." if instance.status == "exited" else "Wait for it first.",
+        )
+    question = f"Restart instance {instance.label()}? What runs on it ends."
+    await need_yes(call, question, confirm=confirm, about=f"restart {instance.id}")
+    begun = call.app.jobs.clock.wall()
+    try:
+        await restart_instance(call.novita, instance.id)
+    except NovitaConnectionError as error:
+        error.billed = None
+        error.next_step = f"It may be restarting: look with get_gpu_instance ({instance.id}) before trying again."
+        raise
+    return await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun)
+
+
+@gpu.tool("Delete a GPU instance", DESTROYS)
+async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Yes = False) -> InstanceResult:
+    """Delete an instance with its disk."""
+    instance = await find_instance(call, instance_id)
+    question = f"Delete instance {instance.label()} and all data on its disk? This cannot be undone."
+    await need_yes(call, question, confirm=confirm, about=f"delete {instance.id}")
+    await delete_instance(call.novita, instance.id)
+    return await wait_for(call, instance, Goal.GONE, None)
+
+
+add_template_tools(gpu)

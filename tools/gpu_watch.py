@@ -1,0 +1,147 @@
+"""Waiting for instances: the one way all GPU tools do it, and how MCP tasks follow them."""
+
+from ..novita.errors import NotFoundError, TaskFailedError
+from ..novita.gpu_instances import Goal, Instance, get_instance, judge, list_instances, look_at
+from ..novita.journal import Job, JobState
+from ..novita.waiting import Look, Pace, Phase, wait_until_done
+from .context import Caller
+from .following import FOLLOWERS, Followed
+from .gpu_results import InstanceResult, Status, instance_result, known_names, status_of
+
+KIND = "gpu_instance"
+_SHOWS_THE_STATE_BEFORE = 20.0
+"""Seconds after a start in which an instance may still be shown as it was."""
+
+
+def plain_id(instance_id: str) -> str:
+    """The id of the instance in the id of a job: each start is a job of its own, `<instance>#<start>`."""
+    return instance_id.strip().partition("#")[0]
+
+
+async def find_instance(caller: Caller, instance_id: str) -> Instance:
+    """The instance.
+
+    Raises:
+        NotFoundError: There is none; names those there are.
+    """
+    try:
+        return await get_instance(caller.novita, plain_id(instance_id))
+    except NotFoundError as error:
+        known = {each.id: each.name for each in await list_instances(caller.novita)}
+        raise NotFoundError(
+            f"There is no instance {instance_id!r}",
+            status=error.status,
+            reason=error.reason,
+            next_step=f"Instances of this account: {known_names(known)}.",
+            billed=None,
+        ) from error
+
+
+async def wait_for(
+    caller: Caller,
+    instance: Instance,
+    goal: Goal,
+    wait_seconds: float | None,
+    *,
+    begun: float | None = None,
+    job_id: str | None = None,
+) -> InstanceResult:
+    """Wait until the instance is where it should be, and answer with what there is.
+
+    Args:
+        begun: Wall time of the call that leads there; None if it was made earlier.
+        job_id: The journal's row for that call; the instance's own creation if not given.
+
+    Raises:
+        TaskFailedError: It ended elsewhere; says why.
+    """
+    app = caller.app
+    budget = app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    job = await app.journal.find(caller.owner, job_id or instance.id)
+    looking = caller.novita.for_looking()
+    clock = app.jobs.clock
+    since = begun if begun is not None else (job.accepted or job.created).timestamp() if job else clock.wall()
+
+    async def look() -> Look[Instance]:
+        fresh = begun is not None and clock.wall() - begun < _SHOWS_THE_STATE_BEFORE
+        return await look_at(looking, instance.id, goal, last=instance, just_begun=fresh)
+
+    seen = await wait_until_done(
+        look,
+        clock=clock,
+        pace=Pace(await app.journal.durations(job.model) if job and goal is Goal.RUNNING else ()),
+        budget=budget,
+        age=max(0.0, clock.wall() - since),
+        on_progress=caller.progress_of(f"instance {instance.name} ({instance.id})"),
+    )
+    if seen is None:
+        return await instance_result(caller, instance, status="working", next_step=_NOT_YET)
+    await note_end(caller, job, seen)
+    refuse_failed(seen)
+    status: Status = status_of(seen.value, goal)
+    return await instance_result(caller, seen.value, status=status, next_step=next_step(seen, goal))
+
+
+_NOT_YET = "Call get_gpu_instance with wait_seconds to wait on; do not create or start it again."
+
+
+def next_step(seen: Look[Instance], goal: Goal) -> str | None:
+    """What to do now."""
+    if seen.phase is Phase.WORKING:
+        return _NOT_YET if goal is Goal.RUNNING else "Call get_gpu_instance later to see it done."
+    if goal is Goal.RUNNING:
+        return "get_gpu_instance with access=true shows how to reach it. It costs until stop_gpu_instance or its lease."
+    if goal is Goal.STOPPED:
+        return "Its disk is kept for 7 days; start_gpu_instance brings it back, delete_gpu_instance removes it."
+    return None
+
+
+def refuse_failed(seen: Look[Instance]) -> None:
+    """Raise for an instance that did not get where it should."""
+    if seen.phase is not Phase.FAILED:
+        return
+    raise TaskFailedError(
+        f"Instance {seen.value.label()} is {seen.value.status}: {seen.reason}",
+        billed="maybe",
+        next_step="Time spent pulling may be billed; stopped it costs nothing but disk above 60 GB. Delete it with "
+        "delete_gpu_instance, mend the image, command or registry login, and create it again.",
+    )
+
+
+async def note_end(caller: Caller, job: Job | None, seen: Look[Instance]) -> None:
+    """Note in the journal how a creation ended, once."""
+    if job is None or job.state is not JobState.WORKING or seen.phase is Phase.WORKING or not job.task_id:
+        return
+    if seen.value.running:
+        took = caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp()
+        await caller.app.journal.finish(job.key, JobState.SUCCEEDED, took=round(took, 2))
+    elif seen.phase is Phase.FAILED:
+        await caller.app.journal.finish(job.key, JobState.FAILED, reason=seen.reason)
+
+
+class InstanceFollower:
+    """Instances that come up. Nothing is cancelled: what boots is paid for, and stopping it is a tool's work."""
+
+    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
+        job = await caller.app.journal.find(caller.owner, job_id)
+        begun = (job.accepted or job.created).timestamp() if job else 0.0
+        fresh = caller.app.jobs.clock.wall() - begun < _SHOWS_THE_STATE_BEFORE
+        try:
+            instance = await get_instance(caller.novita, plain_id(job_id))
+        except NotFoundError:
+            if not fresh:
+                raise
+            return Followed("working", note="not visible yet")
+        seen = judge(instance, Goal.RUNNING, just_begun=fresh and "#" in job_id)
+        if seen.phase is Phase.WORKING:
+            return Followed("working", note=f"instance {instance.name}: {seen.note}")
+        await note_end(caller, job, seen)
+        refuse_failed(seen)
+        result = await instance_result(caller, seen.value, next_step=next_step(seen, Goal.RUNNING))
+        return Followed("completed", result.to_mcp())
+
+    async def cancel(self, caller: Caller, job_id: str) -> None:
+        return None
+
+
+FOLLOWERS[KIND] = InstanceFollower()
