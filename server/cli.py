@@ -13,6 +13,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from .settings import SettingError, Settings, read_settings
@@ -72,6 +73,13 @@ def parser() -> argparse.ArgumentParser:
     simulate.add_argument("--port", dest="simulator_port", type=int, default=8765)
     simulate.add_argument("--task-seconds", type=float, default=2.0)
 
+    install = commands.add_parser("install", help="write the server into a host's configuration")
+    install.add_argument("target", choices=["claude-desktop", "claude-code", "cursor", "vscode", "codex", "windsurf"])
+    install.add_argument("--project", type=Path, default=None, help="Into this project's folder, without the key.")
+    install.add_argument("--with-key", action="store_true", default=False, help="Store the key in the project too.")
+    install.add_argument("--print", action="store_true", default=False, help="Only show it.")
+    install.add_argument("--command", dest="run", default=None, help="What to run, e.g. 'uvx novita-mcp'.")
+
     commands.add_parser("version", help="print the version")
     return top
 
@@ -123,6 +131,19 @@ def _simulate(_: Settings, given: argparse.Namespace) -> int:
     return 0
 
 
+def _install(settings: Settings, given: argparse.Namespace) -> int:
+    from .install import run_install
+
+    return run_install(
+        settings,
+        given.target,
+        project=given.project,
+        with_key=given.with_key,
+        only_print=given.print,
+        command=given.run,
+    )
+
+
 def _version(_: Settings, __: argparse.Namespace) -> int:
     from .app import version
 
@@ -143,5 +164,6 @@ _COMMANDS = {
     "doctor": _doctor,
     "tools": _tools,
     "simulate": _simulate,
+    "install": _install,
     "version": _version,
 }

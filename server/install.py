@@ -1,0 +1,251 @@
+"""`novita-mcp install <host>`: write the server into a host's configuration.
+
+Merges with what is there, keeps a backup beside it, writes whole or not at all. The key goes only into files of the
+user's own; in a project's folder, which may be shared, it is a reference to the environment unless asked otherwise.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from .settings import SettingError, Settings
+
+NAME = "novita"
+KEY = "NOVITA_API_KEY"
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Host:
+    """One program that runs MCP servers.
+
+    Args:
+        user_file: Its configuration for this user, made from the home folder and the platform.
+        project_file: The same for one project, relative to its folder; None where it has none.
+        put: Sets our entry in the parsed file.
+        reference: How the file refers to an environment variable; None where it cannot.
+        after: What the user does next.
+    """
+
+    title: str
+    user_file: Callable[[Path, str], Path]
+    project_file: str | None
+    put: Callable[[Entry, Entry], None]
+    reference: str | None
+    after: str
+
+
+def _put_servers(key: str, extra: Mapping[str, Any] | None = None) -> Callable[[Entry, Entry], None]:
+    def put(config: Entry, entry: Entry) -> None:
+        servers = config.setdefault(key, {})
+        if not isinstance(servers, dict):
+            raise SettingError(f"{key!r} in the file is not an object")
+        servers[NAME] = {**(extra or {}), **entry}
+
+    return put
+
+
+def _put_vscode(config: Entry, entry: Entry) -> None:
+    """VS Code asks for the key itself and keeps it in its own safe."""
+    _put_servers("servers", {"type": "stdio"})(config, entry)
+    if "${input:novita-key}" in json.dumps(entry):
+        inputs = cast(list[Entry], config.setdefault("inputs", []))
+        if not any(one.get("id") == "novita-key" for one in inputs):
+            inputs.append(
+                {"type": "promptString", "id": "novita-key", "description": "Novita API key", "password": True}
+            )
+
+
+def _claude_desktop(home: Path, platform: str) -> Path:
+    return _application_data(home, platform) / "Claude" / "claude_desktop_config.json"
+
+
+def _vscode(home: Path, platform: str) -> Path:
+    return _application_data(home, platform) / "Code" / "User" / "mcp.json"
+
+
+def _application_data(home: Path, platform: str) -> Path:
+    if platform == "darwin":
+        return home / "Library" / "Application Support"
+    if platform == "win32":
+        return Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming")
+    return Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+
+
+HOSTS: Mapping[str, Host] = {
+    "claude-desktop": Host(
+        "Claude Desktop",
+        _claude_desktop,
+        None,
+        _put_servers("mcpServers"),
+        None,
+        "Quit Claude Desktop and open it again.",
+    ),
+    "claude-code": Host(
+        "Claude Code",
+        lambda home, _: home / ".claude.json",
+        ".mcp.json",
+        _put_servers("mcpServers", {"type": "stdio"}),
+        "${NOVITA_API_KEY}",
+        "Start claude again; /mcp shows the server.",
+    ),
+    "cursor": Host(
+        "Cursor",
+        lambda home, _: home / ".cursor" / "mcp.json",
+        ".cursor/mcp.json",
+        _put_servers("mcpServers"),
+        "${env:NOVITA_API_KEY}",
+        "Open Cursor's settings, MCP, and switch novita on.",
+    ),
+    "vscode": Host(
+        "VS Code",
+        _vscode,
+        ".vscode/mcp.json",
+        _put_vscode,
+        "${input:novita-key}",
+        "Run 'MCP: List Servers' in VS Code and start novita.",
+    ),
+    "codex": Host(
+        "Codex",
+        lambda home, _: Path(os.environ.get("CODEX_HOME") or home / ".codex") / "config.toml",
+        None,
+        _put_servers("mcp_servers", {"startup_timeout_sec": 60, "tool_timeout_sec": 120}),
+        None,
+        "Start codex again.",
+    ),
+    "windsurf": Host(
+        "Windsurf",
+        lambda home, _: home / ".codeium" / "windsurf" / "mcp_config.json",
+        None,
+        _put_servers("mcpServers"),
+        "${env:NOVITA_API_KEY}",
+        "Press refresh in Windsurf's MCP settings.",
+    ),
+}
+
+
+def run_install(
+    settings: Settings, host: str, *, project: Path | None, with_key: bool, only_print: bool, command: str | None
+) -> int:
+    """Write (or print) the entry for a host; the exit code.
+
+    Args:
+        project: Write into this project's folder instead of the user's own configuration.
+        with_key: Store the key even in a project's folder.
+        command: What the host runs, such as `uvx novita-mcp`; default: this very program.
+
+    Raises:
+        SettingError: The host has no such file, or the file cannot be merged with.
+    """
+    chosen = HOSTS[host]
+    if project is not None and chosen.project_file is None:
+        raise SettingError(f"{chosen.title} has no configuration for a single project; leave --project out")
+    path = project / str(chosen.project_file) if project else chosen.user_file(Path.home(), sys.platform)
+    entry = _entry(settings, chosen, store_key=project is None or with_key, command=command)
+    if only_print:
+        shown: Entry = {}
+        chosen.put(shown, _hidden(entry, settings.api_key))
+        sys.stdout.write(f"{path}\n{_write(path, shown)}")
+        return 0
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    after = _merged(path, before, chosen, entry)
+    if before == after:
+        sys.stdout.write(f"{chosen.title} has it already: {path}\n")
+        return 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if before:
+        backup = path.with_name(path.name + ".before-novita")
+        shutil.copy2(path, backup)
+        sys.stdout.write(f"The old file is kept as {backup}\n")
+    _replace(path, after)
+    sys.stdout.write(f"{chosen.title} now knows novita: {path}\n{chosen.after}\n")
+    if not settings.api_key and KEY not in os.environ and "env" in entry:
+        sys.stdout.write(f"No key was set: {_where_key(entry)}\n")
+    return 0
+
+
+def _entry(settings: Settings, host: Host, *, store_key: bool, command: str | None) -> Entry:
+    words = command.split() if command else _this_program()
+    entry: Entry = {"command": words[0], "args": words[1:]}
+    if store_key and settings.api_key:
+        entry["env"] = {KEY: settings.api_key}
+    elif host.reference is not None:
+        entry["env"] = {KEY: host.reference}
+    elif not settings.api_key:
+        entry["env"] = {KEY: "your key from https://novita.ai/settings/key-management"}
+    return entry
+
+
+def _this_program() -> list[str]:
+    """How to run what runs now: through uvx if that started it, else this interpreter."""
+    executable = Path(sys.executable)
+    if any(part in ("uv", "uvx") for part in executable.parts) and "archive-v0" in executable.parts:
+        return ["uvx", "novita-mcp"]
+    return [str(executable), "-m", "novita_mcp.server"]
+
+
+def _hidden(entry: Entry, key: str | None) -> Entry:
+    return json.loads(json.dumps(entry).replace(key, "<your key>")) if key else entry
+
+
+def _where_key(entry: Entry) -> str:
+    value = str(entry["env"][KEY])
+    return f"set {KEY} in your environment." if value.startswith("${") else f"put it in place of {value!r}."
+
+
+def _merged(path: Path, before: str, host: Host, entry: Entry) -> str:
+    """The file's new text.
+
+    Raises:
+        SettingError: It is not what it should be; nothing was changed.
+    """
+    if path.suffix == ".toml":
+        import tomlkit
+        from tomlkit.exceptions import TOMLKitError
+
+        try:
+            document = tomlkit.parse(before)
+            host.put(cast(Entry, document), entry)
+        except TOMLKitError as error:
+            raise SettingError(
+                f"{path} is not valid TOML ({error}); nothing was changed. --print shows what to add"
+            ) from error
+        return tomlkit.dumps(document)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        config: object = json.loads(before) if before.strip() else {}
+    except ValueError as error:
+        raise SettingError(
+            f"{path} cannot be read as JSON ({error}; comments are not kept); nothing was changed. "
+            "--print shows what to add"
+        ) from error
+    if not isinstance(config, dict):
+        raise SettingError(f"{path} does not hold a JSON object; nothing was changed")
+    host.put(cast(Entry, config), entry)
+    return _write(path, cast(Entry, config))
+
+
+def _write(path: Path, config: Entry) -> str:
+    if path.suffix == ".toml":
+        import tomlkit
+
+        return tomlkit.dumps(config)  # pyright: ignore[reportUnknownMemberType]
+    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write whole or not at all, readable by the user only: the file may hold the key."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
+            handle.write(text)
+        if path.exists():
+            shutil.copymode(path, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
