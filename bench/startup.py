@@ -98,8 +98,8 @@ def main() -> int:
         )
     ours = middle["novita-mcp"]
     ratio = ours.initialize_ms / middle["empty"].initialize_ms
-    good = ratio <= GOAL_RATIO and ours.list_mib <= GOAL_MIB
-    print(f"initialize: {ratio:.2f} x the empty server (goal {GOAL_RATIO}), memory goal {GOAL_MIB:.0f} MiB: ", end="")
+    good = ratio <= GOAL_RATIO and ours.initialize_mib <= GOAL_MIB
+    print(f"initialize: {ratio:.2f} x the empty server (goal {GOAL_RATIO}), memory idle {ours.initialize_mib:.0f} MiB (goal {GOAL_MIB:.0f}): ", end="")
     print("met" if good else "MISSED")
     return 0 if good else 1
 

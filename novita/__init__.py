@@ -1,1 +1,20 @@
 """The typed client of Novita AI, and the waiting helper."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import NovitaClient
+    from .errors import NovitaError
+    from .waiting import wait_until_done
+
+__all__ = ["NovitaClient", "NovitaError", "wait_until_done"]
+
+_HOMES = {"NovitaClient": ".client", "NovitaError": ".errors", "wait_until_done": ".waiting"}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: start-up passes by here and needs none of it.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name], __name__), name)
