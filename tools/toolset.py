@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from mcp.server.mcpserver.exceptions import ToolError
@@ -106,22 +107,8 @@ class ToolSpec:
         return self.fn.__name__
 
     def build(self) -> "NovitaTool":
-        """The SDK's tool, with its schemas made from the function's signature."""
-        built = NovitaTool.from_function(
-            self.fn, title=self.title, annotations=self.effect.annotations(self.title), context_kwarg="call"
-        )
-        tool = NovitaTool(**{name: getattr(built, name) for name in type(built).model_fields})
-        tool.description = " ".join(tool.description.split())
-        loose = tool.fn_metadata.arg_model
-        config = cast(ConfigDict, {**loose.model_config, "extra": "forbid"})
-        closed = type(loose.__name__, (loose,), {"model_config": config, "__module__": loose.__module__})
-        tool.fn_metadata.arg_model = closed
-        tool.parameters = flat_schema(closed)
-        if tool.fn_metadata.output_model is not None:
-            tool.fn_metadata.output_schema = flat_schema(
-                cast(type[BaseModel], tool.fn_metadata.output_model), mode="serialization"
-            )
-        return tool
+        """The SDK's tool, with its schemas made from the function's signature; made once, and the same ever after."""
+        return _built(self)
 
 
 @dataclass
@@ -162,7 +149,7 @@ class NovitaTool(Tool):
                 return self._unconfirmed(cause.question)
             if isinstance(cause, NovitaError):
                 return error_result(str(cause))
-            if isinstance(cause, ValidationError):
+            if isinstance(cause, ValidationError) and cause.title == self.fn_metadata.arg_model.__name__:
                 return error_result(_bad_arguments(self.name, cause))
             logger.exception("tool %s crashed", self.name)
             return error_result(
@@ -178,6 +165,25 @@ class NovitaTool(Tool):
         step = f"Nothing was sent or billed. {question} If the user agrees, call {self.name} again with confirm=true."
         model = cast(type[ToolResult], self.fn_metadata.output_model)
         return model.model_validate({"status": "needs_confirmation", "next_step": step}).to_mcp()
+
+
+@cache
+def _built(spec: ToolSpec) -> NovitaTool:
+    built = NovitaTool.from_function(
+        spec.fn, title=spec.title, annotations=spec.effect.annotations(spec.title), context_kwarg="call"
+    )
+    tool = NovitaTool(**{name: getattr(built, name) for name in type(built).model_fields})
+    tool.description = " ".join(tool.description.split())
+    loose = tool.fn_metadata.arg_model
+    config = cast(ConfigDict, {**loose.model_config, "extra": "forbid"})
+    closed = type(loose.__name__, (loose,), {"model_config": config, "__module__": loose.__module__})
+    tool.fn_metadata.arg_model = closed
+    tool.parameters = flat_schema(closed)
+    if tool.fn_metadata.output_model is not None:
+        tool.fn_metadata.output_schema = flat_schema(
+            cast(type[BaseModel], tool.fn_metadata.output_model), mode="serialization"
+        )
+    return tool
 
 
 def error_result(text: str) -> CallToolResult:
