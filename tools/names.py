@@ -12,6 +12,7 @@ TOOLSET_NAMES: Mapping[str, Switch] = {
     "tasks": "always",
     "models": "always",
     "text": "on",
+    "gpu": "on",
     "account": "on",
 }
 """A module of the same name in this folder holds each toolset. `on` and `off` are what `default` means."""
