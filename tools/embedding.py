@@ -1,7 +1,6 @@
 """Embedding as a tool tells it: vectors in a file, a summary in the answer."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from anyio import to_thread
 from pydantic import BaseModel, Field
@@ -10,7 +9,7 @@ from ..novita.errors import NovitaError
 from ..novita.jobs import Tally
 from ..novita.journal import Job
 from ..novita.llm import choose_model, count_tokens, explain, llm_models_if_there, show_price
-from ..novita.vectors import Embedded, as_json, as_npy, check_texts, embed, norms, parts_of
+from ..novita.vectors import Embedded, as_json, as_npy, check_texts, embed, norms
 from .confirm import need_yes
 from .context import Caller
 from .text_results import SavedFile, Shelf, TextStatus
@@ -42,7 +41,6 @@ class EmbeddingResult(ToolResult):
     tokens: int | None = Field(default=None, description="Tokens read.")
     requests: int | None = Field(default=None, description="Requests it took.")
     cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
-    estimated_cost_usd: str | None = Field(default=None, description="Before it was sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
@@ -56,11 +54,9 @@ async def embed_texts(
     texts: Sequence[str],
     model: str | None,
     *,
-    form: Literal["npy", "json"],
     inline: bool,
     save_to: str | None,
     confirm: bool,
-    dry_run: bool,
 ) -> EmbeddingResult:
     """Embed, save and sum up.
 
@@ -75,15 +71,6 @@ async def embed_texts(
         await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
     tokens = sum(count_tokens(one) for one in texts)
     estimate = row.price(tokens, 0) if row is not None else None
-    if dry_run:
-        return EmbeddingResult(
-            status="dry_run",
-            model=name,
-            requests=len(parts_of(texts)),
-            tokens=tokens,
-            estimated_cost_usd=show_price(estimate),
-            next_step="Call again without dry_run to send it.",
-        )
     if estimate is not None and estimate > caller.app.settings.confirm_above_usd:
         await need_yes(caller, f"Embedding {len(texts)} texts costs about ${show_price(estimate)}.", confirm=confirm)
 
@@ -103,6 +90,7 @@ async def embed_texts(
         tally.artifacts = shelf.artifacts
         fits = inline and len(texts) * made.dimension <= MOST_INLINE and not made.missing
         if save_to is not None or not fits:
+            form = "json" if save_to is not None and save_to.casefold().endswith(".json") else "npy"
             content = (
                 await to_thread.run_sync(as_npy, made)
                 if form == "npy"

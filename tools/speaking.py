@@ -173,6 +173,8 @@ def bounded(body: Json, model: LlmModel | None, letters: int) -> Json:
             raise InputError(
                 f"{name} is {asked} and {model.id} makes at most {most} tokens", next_step=f"Ask for {most} or fewer."
             )
+        if isinstance(asked, int) and asked < 1:
+            raise InputError(f"{name} must be at least 1")
         if asked is not None:
             return body
     return {**body, "max_tokens": min(most or USUAL_TOKENS, USUAL_TOKENS)}

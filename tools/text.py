@@ -25,47 +25,42 @@ from .toolset import READS, SPENDS, ToolResult, Toolset
 text = Toolset("text", "Language models, embeddings, ranking.")
 
 Llm = Annotated[str | None, Field(description="See list_models.")]
-MaxTokens = Annotated[int | None, Field(ge=1, description="Longest answer; default 16384.")]
-Temperature = Annotated[float | None, Field(ge=0, le=2, description="Randomness.")]
-Stop = Annotated[list[str] | None, Field(max_length=4, description="Texts to stop at.")]
-Seed = Annotated[int | None, Field(description="Repeats a result.")]
-NativeOptions = Annotated[dict[str, Any] | None, Field(description="top_p, n, logprobs, ...")]
+MaxTokens = Annotated[int | None, Field(description="Default 16384.")]
+Temperature = Annotated[float | None, Field(description="0 to 2.")]
+NativeOptions = Annotated[dict[str, Any] | None, Field(description="stop, top_p, n, logprobs...")]
 Feature = Literal["reasoning", "function-calling", "structured-outputs", "image", "video", "audio"]
 
 
 @text.tool("Chat with a language model", SPENDS)
 async def chat(
     call: Call,
-    prompt: Annotated[str | None, Field(description="What to ask.")] = None,
+    prompt: Annotated[str | None, Field(description="Question.")] = None,
     messages: Annotated[
         list[dict[str, Any]] | None,
-        Field(
-            description='{role, content: text or parts {type: "text", text} or {type: "image"|"audio"|"video", url}}.'
-        ),
+        Field(description="{role, content}; parts: {type: text|image|audio|video, text|url}."),
     ] = None,
     system: Annotated[str | None, Field(description="Instruction.")] = None,
-    images: Annotated[list[str] | None, Field(description="URL, path or task:<id>/<n>.")] = None,
+    images: Annotated[list[str] | None, Field(description="URL, path, task:<id>/<n>.")] = None,
     model: Llm = None,
     tools: Annotated[list[dict[str, Any]] | None, Field(description="{name, description, parameters}.")] = None,
-    response_schema: Annotated[dict[str, Any] | None, Field(description="JSON schema of the answer.")] = None,
+    response_schema: Annotated[dict[str, Any] | None, Field(description="JSON schema.")] = None,
     thinking: Annotated[bool | None, Field(description="Reason first.")] = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
-    seed: Seed = None,
-    stop: Stop = None,
+    seed: Annotated[int | None, Field(description="Repeats a result.")] = None,
     options: NativeOptions = None,
     save_to: SaveTo = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> TextResult:
-    """Ask a language model (default deepseek-v3.2, with media a Qwen3). Costs tokens; cancelling stops that."""
+    """Ask a language model (default deepseek-v3.2; with media a Qwen3). Costs tokens; cancelling stops it."""
     question = Question(
         conversation(prompt, messages, system, images),
         model,
         tools=tools,
         schema=response_schema,
         thinking=thinking,
-        sampling={"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop},
+        sampling={"max_tokens": max_tokens, "temperature": temperature, "seed": seed},
         options=options,
         save_to=save_to,
         confirm=confirm,
@@ -77,60 +72,42 @@ async def chat(
 @text.tool("Complete a text", SPENDS)
 async def complete_text(
     call: Call,
-    prompt: Annotated[str, Field(min_length=1, description="Text to go on from.")],
+    prompt: Annotated[str, Field(description="Its beginning.")],
     model: Llm = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
-    seed: Seed = None,
-    stop: Stop = None,
     options: NativeOptions = None,
-    save_to: SaveTo = None,
     confirm: Confirm = False,
-    dry_run: DryRun = False,
 ) -> TextResult:
-    """Continue a text as it stands, without a conversation. Costs tokens. For questions use chat."""
+    """Continue a text, without a conversation. Costs tokens."""
+    if not prompt:
+        raise InputError("prompt is empty")
     await call.progress(f"{model or 'language model'}: preparing")
     models = await llm_models_if_there(call.novita)
     name, row = choose_model(models, model, endpoint="completions")
-    sampling = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "stop": stop}
+    sampling = {"max_tokens": max_tokens, "temperature": temperature}
     body: dict[str, Any] = {"model": name, "prompt": prompt}
     body |= {key: value for key, value in sampling.items() if value is not None}
     body = bounded(with_options("completion", body, options), row, len(prompt))
     check_body("completion", body)
     if body.get("best_of", 1) > 1 and body["best_of"] <= (body.get("n") or 1):
         raise InputError("options.best_of must be greater than options.n")
-    return await speak(
-        call,
-        Wish(
-            "complete_text",
-            COMPLETION_PATH,
-            body,
-            row,
-            models,
-            count_tokens(prompt),
-            prompt[:200],
-            save_to=save_to,
-            confirm=confirm,
-            dry_run=dry_run,
-        ),
-    )
+    tokens = count_tokens(prompt)
+    wish = Wish("complete_text", COMPLETION_PATH, body, row, models, tokens, prompt[:200], confirm=confirm)
+    return await speak(call, wish)
 
 
 @text.tool("Create embeddings", SPENDS)
 async def create_embeddings(
     call: Call,
-    texts: Annotated[list[str], Field(min_length=1, description="Any number.")],
+    texts: Annotated[list[str], Field(description="Any number.")],
     model: Llm = None,
-    format: Annotated[Literal["npy", "json"], Field(description="File type.")] = "npy",
     inline: Annotated[bool, Field(description="Show the numbers, if few.")] = False,
-    save_to: SaveTo = None,
+    save_to: Annotated[str | None, Field(description="Folder, or file.npy, file.json.")] = None,
     confirm: Confirm = False,
-    dry_run: DryRun = False,
 ) -> EmbeddingResult:
-    """Turn texts into vectors (default bge-m3), in order, in a file. Costs tokens."""
-    return await embed_texts(
-        call, texts, model, form=format, inline=inline, save_to=save_to, confirm=confirm, dry_run=dry_run
-    )
+    """Turn texts into vectors in a file, in order (default bge-m3). Costs tokens."""
+    return await embed_texts(call, texts, model, inline=inline, save_to=save_to, confirm=confirm)
 
 
 class RankedDocument(BaseModel):
@@ -159,12 +136,16 @@ _MOST_RANKED = 100
 @text.tool("Rank documents", SPENDS)
 async def rerank(
     call: Call,
-    query: Annotated[str, Field(min_length=1, description="What is sought.")],
-    documents: Annotated[list[str], Field(min_length=1, description="Texts to rank.")],
-    top_n: Annotated[int | None, Field(ge=1, description="How many back.")] = None,
+    query: Annotated[str, Field(description="What is sought.")],
+    documents: Annotated[list[str], Field(description="Texts.")],
+    top_n: Annotated[int | None, Field(description="How many back.")] = None,
     model: Llm = None,
 ) -> RankResult:
     """Rank texts by how well they answer a query (default bge-reranker-v2-m3). Costs tokens."""
+    if not query.strip() or not documents:
+        raise InputError("query and documents must not be empty")
+    if top_n is not None and top_n < 1:
+        raise InputError("top_n must be at least 1")
     for index, one in enumerate(documents):
         if not one.strip():
             raise InputError(f"documents[{index}] is empty")
@@ -224,13 +205,13 @@ class ModelList(ToolResult):
 @text.tool("List language models", READS)
 async def list_models(
     call: Call,
-    query: Annotated[str | None, Field(description="Part of a name.")] = None,
-    kind: Annotated[Literal["chat", "embedding", "rerank"] | None, Field(description="Kind.")] = None,
-    needs: Annotated[list[Feature] | None, Field(description="Features or inputs.")] = None,
-    min_context: Annotated[int | None, Field(ge=1, description="Tokens.")] = None,
-    max_usd: Annotated[float | None, Field(ge=0, description="Per million tokens made.")] = None,
-    limit: Annotated[int, Field(ge=1, le=60, description="How many.")] = 20,
-    offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
+    query: Annotated[str | None, Field(description="In the name.")] = None,
+    kind: Annotated[Literal["chat", "embedding", "rerank"] | None, Field(description="Use.")] = None,
+    needs: Annotated[list[Feature] | None, Field(description="Features, inputs.")] = None,
+    min_context: Annotated[int | None, Field(description="Tokens.")] = None,
+    max_usd: Annotated[float | None, Field(description="Per million tokens made.")] = None,
+    limit: Annotated[int, Field(le=60, description="How many.")] = 20,
+    offset: Annotated[int, Field(description="Skip.")] = 0,
 ) -> ModelList:
     """Language models with live prices, cheapest first. Free."""
     found = [
@@ -247,6 +228,7 @@ async def list_models(
         near = nearest_names(query, [model.id for model in found])
         found = named or [model for model in found if model.id in near]
     found.sort(key=lambda model: (model.usual_price is None, model.usual_price or 0, model.id))
+    offset, limit = max(0, offset), max(1, limit)
     page = found[offset : offset + limit]
     return ModelList(
         models=tuple(line_of(model) for model in page),
@@ -299,9 +281,7 @@ class ModelCard(ModelLine, ToolResult):
 
 
 @text.tool("Get a language model", READS)
-async def get_model(
-    call: Call, model: Annotated[str, Field(min_length=2, description="Id, such as deepseek/deepseek-v3.2.")]
-) -> ModelCard:
+async def get_model(call: Call, model: Annotated[str, Field(description="Its id.")]) -> ModelCard:
     """One language model: context, features, prices. Free."""
     found = await llm_model(call.novita, model)
     return ModelCard(
