@@ -1,0 +1,29 @@
+# Build: docker build -t novita-mcp .
+# One host over stdio:  docker run -i --rm -e NOVITA_API_KEY -v "$HOME/Downloads/novita:/data/out" novita-mcp
+# Many callers:         docker run -p 8000:8000 -e NOVITA_MCP_ALLOWED_HOSTS=mcp.example.com novita-mcp serve --http --host 0.0.0.0
+
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY server server
+COPY tools tools
+COPY novita novita
+COPY simulator simulator
+# Compiled here, so that the first start does not have to.
+RUN python -m venv /app && /app/bin/pip install --no-cache-dir --compile .
+
+FROM python:3.13-slim
+LABEL io.modelcontextprotocol.server.name="io.github.novita-mcp/novita-mcp"
+RUN useradd --create-home --uid 10001 novita && mkdir -p /data/out && chown -R novita /data
+COPY --from=build /app /app
+ENV PATH=/app/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    NOVITA_MCP_OUTPUT_DIR=/data/out \
+    NOVITA_MCP_JOURNAL=/data/journal.sqlite3
+USER novita
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+# Over stdio there is no port to ask: the check then says nothing is wrong.
+HEALTHCHECK --interval=30s --timeout=5s CMD ["python", "-m", "novita_mcp.server.health"]
+ENTRYPOINT ["novita-mcp"]

@@ -1,0 +1,124 @@
+"""What a registry, a container engine and a desktop host read about us agrees, and is what they can read."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from novita_mcp.server.settings import Settings
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SERVER: dict[str, Any] = json.loads((ROOT / "server.json").read_text())
+MANIFEST: dict[str, Any] = json.loads((ROOT / "manifest.json").read_text())
+
+# The registry's server.json (schema of 2025-12-11), as far as we use it. The schema itself cannot be fetched here.
+REGISTRY = {
+    "type": "object",
+    "required": ["$schema", "name", "description", "version"],
+    "properties": {
+        "$schema": {"const": "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"},
+        "name": {"type": "string", "pattern": r"^[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+$", "minLength": 3, "maxLength": 200},
+        "title": {"type": "string", "maxLength": 100},
+        "description": {"type": "string", "minLength": 1, "maxLength": 100},
+        "version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+"},
+        "websiteUrl": {"type": "string", "pattern": "^https://"},
+        "packages": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["registryType", "identifier", "version", "transport"],
+                "additionalProperties": False,
+                "properties": {
+                    "registryType": {"enum": ["pypi", "npm", "oci", "nuget", "mcpb"]},
+                    "identifier": {"type": "string"},
+                    "version": {"type": "string", "not": {"const": "latest"}},
+                    "runtimeHint": {"enum": ["uvx", "npx", "docker", "dnx"]},
+                    "transport": {"type": "object", "required": ["type"]},
+                    "environmentVariables": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["name"],
+                            "additionalProperties": False,
+                            "properties": {
+                                "name": {"type": "string"},
+                                "description": {"type": "string"},
+                                "isRequired": {"type": "boolean"},
+                                "isSecret": {"type": "boolean"},
+                                "default": {"type": "string"},
+                                "format": {"enum": ["string", "number", "boolean", "filepath"]},
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+def test_the_registry_entry_is_one_the_registry_takes() -> None:
+    assert [error.message for error in Draft202012Validator(REGISTRY).iter_errors(SERVER)] == []  # pyright: ignore[reportUnknownMemberType]
+
+
+def test_every_version_is_the_projects_own() -> None:
+    version = PROJECT["version"]
+    assert SERVER["version"] == version
+    assert [package["version"] for package in SERVER["packages"]] == [version]
+    assert MANIFEST["version"] == version
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(rf"^## {re.escape(version)}\b", changelog, re.MULTILINE)
+
+
+def test_pypi_can_prove_who_owns_the_name() -> None:
+    assert f"mcp-name: {SERVER['name']}" in (ROOT / "README.md").read_text()
+    assert f'io.modelcontextprotocol.server.name="{SERVER["name"]}"' in (ROOT / "Dockerfile").read_text()
+
+
+def test_every_environment_variable_offered_is_a_setting() -> None:
+    known = {field.metadata["env"] for field in Settings.__dataclass_fields__.values()}
+    offered = {one["name"] for package in SERVER["packages"] for one in package["environmentVariables"]}
+    offered |= set(MANIFEST["server"]["mcp_config"]["env"])
+    offered |= set(re.findall(r"\b(NOVITA_[A-Z_]+)=", (ROOT / "Dockerfile").read_text()))
+    assert offered <= known
+
+
+@pytest.mark.parametrize("name", ["NOVITA_API_KEY"])
+def test_the_key_is_marked_as_a_secret(name: str) -> None:
+    (variable,) = (
+        one for package in SERVER["packages"] for one in package["environmentVariables"] if one["name"] == name
+    )
+    assert variable["isSecret"]
+    assert MANIFEST["user_config"]["api_key"]["sensitive"]
+
+
+def test_the_icon_opens() -> None:
+    with Image.open(ROOT / MANIFEST["icon"]) as icon:
+        assert icon.size == (512, 512)
+
+
+class TestDockerfile:
+    """No engine runs here: the file is read, and its steps are run by hand (docs/developing.md says when)."""
+
+    LINES = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if line and not line.startswith("#")]
+
+    def test_it_runs_as_nobody_special(self) -> None:
+        users = [line.split()[1] for line in self.LINES if line.startswith("USER ")]
+        assert users == ["novita"]
+        assert self.LINES.index("USER novita") > max(i for i, line in enumerate(self.LINES) if line.startswith("RUN"))
+
+    def test_what_it_copies_exists_and_is_not_ignored(self) -> None:
+        kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+        copied = [line.split()[1:-1] for line in self.LINES if line.startswith("COPY ") and "--from" not in line]
+        for name in (name for names in copied for name in names):
+            assert (ROOT / name).exists()
+            assert name in kept
+
+    def test_it_has_a_health_check_and_speaks_stdio_by_default(self) -> None:
+        assert any(line.startswith("HEALTHCHECK") for line in self.LINES)
+        assert self.LINES[-1] == 'ENTRYPOINT ["novita-mcp"]'
