@@ -102,23 +102,24 @@ def test_the_icon_opens() -> None:
         assert icon.size == (512, 512)
 
 
-class TestDockerfile:
-    """No engine runs here: the file is read, and its steps are run by hand (docs/developing.md says when)."""
+# No engine runs here: the file is read, and its steps were run by hand (docs/developing.md).
+DOCKERFILE = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if line and not line.startswith("#")]
 
-    LINES = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if line and not line.startswith("#")]
 
-    def test_it_runs_as_nobody_special(self) -> None:
-        users = [line.split()[1] for line in self.LINES if line.startswith("USER ")]
-        assert users == ["novita"]
-        assert self.LINES.index("USER novita") > max(i for i, line in enumerate(self.LINES) if line.startswith("RUN"))
+def test_the_container_runs_as_nobody_special() -> None:
+    assert [line.split()[1] for line in DOCKERFILE if line.startswith("USER ")] == ["novita"]
+    last_run = max(index for index, line in enumerate(DOCKERFILE) if line.startswith("RUN"))
+    assert DOCKERFILE.index("USER novita") > last_run
 
-    def test_what_it_copies_exists_and_is_not_ignored(self) -> None:
-        kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-        copied = [line.split()[1:-1] for line in self.LINES if line.startswith("COPY ") and "--from" not in line]
-        for name in (name for names in copied for name in names):
-            assert (ROOT / name).exists()
-            assert name in kept
 
-    def test_it_has_a_health_check_and_speaks_stdio_by_default(self) -> None:
-        assert any(line.startswith("HEALTHCHECK") for line in self.LINES)
-        assert self.LINES[-1] == 'ENTRYPOINT ["novita-mcp"]'
+def test_what_the_container_copies_exists_and_is_not_ignored() -> None:
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = [line.split()[1:-1] for line in DOCKERFILE if line.startswith("COPY ") and "--from" not in line]
+    for name in (name for names in copied for name in names):
+        assert (ROOT / name).exists()
+        assert name in kept
+
+
+def test_the_container_has_a_health_check_and_speaks_stdio_by_default() -> None:
+    assert any(line.startswith("HEALTHCHECK") for line in DOCKERFILE)
+    assert DOCKERFILE[-1] == 'ENTRYPOINT ["novita-mcp"]'
