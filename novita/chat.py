@@ -55,7 +55,7 @@ class Choice:
     reasoning: str = ""
     calls: dict[int, ToolCall] = field(default_factory=dict[int, ToolCall])
     finish_reason: str | None = None
-    logprobs: list[Any] = field(default_factory=list[Any])
+    logprobs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def part_inline_reasoning(self) -> None:
         """Move reasoning that a model wrote into its answer to where it belongs."""
@@ -162,7 +162,7 @@ class Generation:
             call.arguments += _text(named.get("arguments"))
         if text or reasoning or calls:
             self.pieces += 1
-        if choice.get("logprobs"):
+        if isinstance(choice.get("logprobs"), dict):
             here.logprobs.append(choice["logprobs"])
         if choice.get("finish_reason"):
             here.finish_reason = str(choice["finish_reason"])

@@ -97,7 +97,7 @@ Ports = Annotated[list[str] | None, Field(description="8888/http, 22/tcp.")]
 
 async def list_gpu_templates(
     call: Call,
-    channel: Literal["official", "community", "private"] = "official",
+    channel: Annotated[Literal["official", "community", "private"], Field(description="Whose.")] = "official",
     name: Annotated[str | None, Field(description="Part of it.")] = None,
 ) -> TemplateList:
     """Ready-made set-ups."""

@@ -73,7 +73,7 @@ class TextResult(ToolResult):
     cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
     estimated_cost_usd: str | None = Field(default=None, description="The most it may cost, before it was sent.")
     other_answers: tuple[OtherAnswer, ...] | None = Field(default=None, description="With options.n above 1.")
-    logprobs: list[Any] | None = Field(default=None, description="Log probabilities; many are in files.")
+    logprobs: list[dict[str, Any]] | None = Field(default=None, description="Log probabilities; many are in files.")
     files: tuple[SavedFile, ...] | None = Field(default=None, description="What was saved.")
     next_step: str | None = Field(default=None, description="What to do now.")
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
@@ -173,7 +173,7 @@ def _others(made: Generation) -> list[Choice]:
     return [choice for index, choice in _all(made) if index != 0]
 
 
-def _logprobs(choice: Choice) -> list[Any] | None:
+def _logprobs(choice: Choice) -> list[dict[str, Any]] | None:
     """Log probabilities where they are few enough to show."""
     if not choice.logprobs or len(json.dumps(choice.logprobs)) > LONGEST_EXTRA:
         return None
