@@ -5,7 +5,6 @@ Each check is one line: fine, worth knowing, or wrong. Nothing is spent, and not
 
 import email.utils
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -79,13 +78,6 @@ def _versions() -> Check:
     libraries = ("mcp", "httpx", "pydantic", "pillow")
     known = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in libraries)
     detail = f"novita-mcp {version()}, Python {platform.python_version()} on {platform.system()}, {known}"
-    if importlib.util.find_spec("av") is None:
-        return Check(
-            "versions",
-            "note",
-            f"{detail}; no PyAV: no poster frames of videos, no simulated videos",
-            "pip install 'novita-mcp[simulator]'",
-        )
     return Check("versions", "ok", detail)
 
 
