@@ -32,13 +32,14 @@ from ..novita.gpu_products import (
     list_cpu_products,
     nearest,
 )
-from ..novita.gpu_templates import Template, get_template
+from ..novita.gpu_templates import Template
 from ..novita.journal import Job, JobState
 from ..novita.money import show_usd
 from .confirm import need_yes
 from .context import Caller
 from .gpu_arguments import check_length
 from .gpu_results import InstanceLine, InstanceResult, per_hour_and_day
+from .gpu_templating import find_template
 from .gpu_watch import KIND, wait_for
 
 _TWICE = '{"allow_duplicate": true}'
@@ -155,7 +156,7 @@ async def plan(caller: Caller, wanted: Wanted) -> Planned:
     check_env(wanted.env)
     read_ports(wanted.ports or ())
     native = _native(wanted.options)
-    template = await get_template(caller.novita, wanted.template_id) if wanted.template_id else None
+    template = await find_template(caller, wanted.template_id) if wanted.template_id else None
     wish = await _where_volumes_are(caller, wish, wanted.volumes)
     order = _order(wanted, template, native)
     try:
