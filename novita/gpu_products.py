@@ -15,11 +15,11 @@ from .client import NovitaClient
 from .errors import InputError, NovitaError
 from .gpu import ask
 from .gpu_shapes import Amount, Rows, Shape, Text, Whether, Whole, Words, read_rows
-from .money import show_usd
+from .money import GPU_UNIT, show_usd
 
 Billing = Literal["onDemand", "spot", "monthly"]
 
-RAW = Decimal("0.00001")
+RAW = GPU_UNIT
 """USD in one raw unit of v1's prices."""
 HOURS_A_MONTH = 720
 DISK_GB_DAY = Decimal("0.005")

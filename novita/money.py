@@ -3,7 +3,9 @@
 from decimal import Decimal, InvalidOperation
 
 BILLING_UNIT = Decimal("0.0001")
-"""USD in one unit of the billing routes."""
+"""USD in one unit of the billing and budget routes, and of the flat prices of language models."""
+GPU_UNIT = Decimal("0.00001")
+"""USD in one raw unit of v1's GPU prices, as two independent clients read them; no page says so."""
 
 
 def usd_from_billing(raw: str | int | None) -> Decimal:
@@ -13,9 +15,24 @@ def usd_from_billing(raw: str | int | None) -> Decimal:
         ValueError: It is neither.
     """
     try:
-        return Decimal(str(raw)) * BILLING_UNIT
+        units = Decimal(str(raw))
     except InvalidOperation as error:
-        raise ValueError(f"not an amount of money: {raw!r}") from error
+        raise ValueError(f"not an amount of money: {str(raw)[:40]!r}") from error
+    if not units.is_finite() or units != units.to_integral_value():
+        raise ValueError(f"not a whole amount of money: {str(raw)[:40]!r}")
+    return units * BILLING_UNIT
+
+
+def billing_from_usd(amount: Decimal) -> int:
+    """The count of 0.0001 USD in an amount.
+
+    Raises:
+        ValueError: It is no whole count: rounding money is nobody's business here.
+    """
+    units = amount / BILLING_UNIT
+    if not units.is_finite() or units != units.to_integral_value():
+        raise ValueError(f"${amount} is no whole number of 0.0001 USD")
+    return int(units)
 
 
 def show_usd(amount: Decimal) -> str:

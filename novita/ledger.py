@@ -1,0 +1,153 @@
+"""The ledger: what was asked for through this journal, by day, tool and model, corrected by what became known.
+
+A row counts what its call really cost where that is known (language models), nothing where Novita refused it or it
+was never sent, else its estimate; a call without a known price counts what the user settled for such calls. Where
+nobody knows whether Novita billed it (no answer came, or the job failed, of which Novita does not say whether it is
+billed), it counts in full and is shown as doubtful. Machines are in it with what they cost first (an hour, or the
+term): what they go on to cost is in list_gpu_instances and in the bill.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from .journal import MICRO, Journal
+from .periods import Period
+
+LedgerGrouping = Literal["day", "tool", "model"]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Calls of one group. Money is USD.
+
+    Args:
+        counted: What they cost as far as is known; this is what the caps count.
+        estimated: What was estimated before they were sent, where there was an estimate.
+        known: The part of `counted` that is no estimate any more.
+        doubtful: The part of `counted` that may not have been billed; `doubtful_calls` of them.
+        unpriced: The part of `counted` that stands for calls without a known price; `unpriced_calls` of them.
+        free_calls: Refused, or never sent: nothing was billed.
+    """
+
+    day: date | None
+    tool: str
+    model: str
+    calls: int
+    counted: Decimal
+    estimated: Decimal
+    known: Decimal
+    doubtful: Decimal
+    doubtful_calls: int
+    unpriced: Decimal
+    unpriced_calls: int
+    free_calls: int
+
+
+# Rows that `adopt` made stand for tasks started elsewhere: nothing was spent through this journal.
+_GROUPS = """
+    WITH jobs_told AS (
+        SELECT date(created, 'unixepoch') AS day, tool, model, owner, counted_micro AS counted,
+            COALESCE(estimate_micro, 0) AS estimated,
+            json_extract(facts, '$.usd') IS NOT NULL AS known,
+            state = 'refused' OR (state = 'cancelled' AND counted_micro = 0) AS free,
+            state IN ('submitting', 'unconfirmed', 'failed', 'cancelled') AS unclear,
+            estimate_micro IS NULL AS unpriced
+        FROM jobs
+        WHERE created >= ? AND created < ? AND NOT (model = '' AND estimate_micro = 0 AND counted_micro = 0)
+    )
+    SELECT day, tool, model, COUNT(*), SUM(counted), SUM(estimated),
+        SUM(CASE WHEN known OR free THEN counted ELSE 0 END),
+        SUM(CASE WHEN unclear AND NOT known AND NOT free THEN counted ELSE 0 END),
+        SUM(unclear AND NOT known AND NOT free),
+        SUM(CASE WHEN unpriced AND NOT known AND NOT free THEN counted ELSE 0 END),
+        SUM(unpriced AND NOT known AND NOT free),
+        SUM(free)
+    FROM jobs_told WHERE ? IS NULL OR owner = ?
+    GROUP BY day, tool, model ORDER BY day, tool, model
+"""
+
+
+async def read_ledger(journal: Journal, period: Period, *, owner: str | None = None) -> list[Spent]:
+    """One row a day, tool and model, oldest first; of one owner, or (None) of all on this machine.
+
+    Raises:
+        JournalError: The journal cannot be read.
+    """
+
+    def read(db: sqlite3.Connection) -> list[Spent]:
+        rows = db.execute(_GROUPS, (period.start, period.end, owner, owner)).fetchall()
+        return [
+            Spent(
+                day=date.fromisoformat(day),
+                tool=tool,
+                model=model,
+                calls=calls,
+                counted=_usd(counted),
+                estimated=_usd(estimated),
+                known=_usd(known),
+                doubtful=_usd(doubtful),
+                doubtful_calls=doubtful_calls,
+                unpriced=_usd(unpriced),
+                unpriced_calls=unpriced_calls,
+                free_calls=free_calls,
+            )
+            for (
+                day,
+                tool,
+                model,
+                calls,
+                counted,
+                estimated,
+                known,
+                doubtful,
+                doubtful_calls,
+                unpriced,
+                unpriced_calls,
+                free_calls,
+            ) in rows
+        ]
+
+    return await journal.transact(read)
+
+
+def regroup(rows: Iterable[Spent], by: Sequence[LedgerGrouping]) -> list[Spent]:
+    """The same money by fewer marks; what is not asked for is empty. No mark at all gives the total."""
+    groups: dict[tuple[date | None, str, str], list[Spent]] = {}
+    for row in rows:
+        mark = (
+            row.day if "day" in by else None,
+            row.tool if "tool" in by else "",
+            row.model if "model" in by else "",
+        )
+        groups.setdefault(mark, []).append(row)
+    made = [_sum(mark, members) for mark, members in groups.items()]
+    return sorted(made, key=lambda row: (row.day or date.min, -row.counted, row.tool, row.model))
+
+
+def total(rows: Iterable[Spent]) -> Spent:
+    """All of it."""
+    return _sum((None, "", ""), list(rows))
+
+
+def _sum(mark: tuple[date | None, str, str], rows: Sequence[Spent]) -> Spent:
+    nothing = Decimal(0)
+    return Spent(
+        *mark,
+        calls=sum(row.calls for row in rows),
+        counted=sum((row.counted for row in rows), nothing),
+        estimated=sum((row.estimated for row in rows), nothing),
+        known=sum((row.known for row in rows), nothing),
+        doubtful=sum((row.doubtful for row in rows), nothing),
+        doubtful_calls=sum(row.doubtful_calls for row in rows),
+        unpriced=sum((row.unpriced for row in rows), nothing),
+        unpriced_calls=sum(row.unpriced_calls for row in rows),
+        free_calls=sum(row.free_calls for row in rows),
+    )
+
+
+def _usd(micro: int) -> Decimal:
+    return Decimal(micro) / MICRO
