@@ -1,0 +1,227 @@
+"""What a host sees of the tools, stored and compared; `pytest --update-surface` rewrites what is stored.
+
+The rules are those of the strictest clients: flat closed schemas, everything described, a list that fits a budget.
+"""
+
+import json
+import re
+from collections.abc import Generator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from mcp import Client
+from novita_mcp.server.app import create_app, version
+from novita_mcp.server.settings import Settings
+from novita_mcp.tools import TOOLSET_NAMES, TOOLSETS
+
+ROOT = Path(__file__).parents[1]
+SURFACE = Path(__file__).with_name("surface")
+README, MANIFEST = ROOT / "README.md", ROOT / "manifest.json"
+
+WHOLE_LIST, ONE_TOOL = 8_000, 600
+"""Tokens: name, description and input schema."""
+
+FORBIDDEN = {"anyOf", "oneOf", "allOf", "not", "$ref", "$defs", "title"}
+"""Keywords of a schema that clients, or the model APIs behind them, reject or pay for in vain."""
+
+needs_source = pytest.mark.skipif(not MANIFEST.is_file(), reason="away from the source")
+
+Tool = dict[str, Any]
+
+
+async def listed(toolsets: str, mode: str = "legacy") -> list[Tool]:
+    """The tools as they go over the wire."""
+    async with Client(create_app(Settings(toolsets=toolsets)), mode=mode) as client:
+        tools = (await client.list_tools()).tools
+    return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+
+
+def nodes(schema: Any, where: str = "") -> Generator[tuple[str, Any]]:
+    """Every schema within a schema, with where it stands. Names of properties are no keywords."""
+    yield where, schema
+    if not isinstance(schema, dict):
+        return
+    found = cast(dict[str, Any], schema)
+    for name, inner in found.get("properties", {}).items():
+        yield from nodes(inner, f"{where}.{name}")
+    for keyword in ("items", "additionalProperties"):
+        if keyword in found and not isinstance(found[keyword], bool):
+            yield from nodes(found[keyword], f"{where}[]")
+
+
+async def test_every_tool_is_named_titled_and_described() -> None:
+    for tool in await listed("all"):
+        name = tool["name"]
+        assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name), name
+        assert len(name) <= 40, name
+        assert tool["title"], name
+        assert tool["description"].endswith("."), name
+        assert "\n" not in tool["description"], name
+
+
+async def test_every_tool_gives_all_four_hints_and_they_are_true() -> None:
+    effects = {spec.name: spec.effect for toolset in TOOLSETS for spec in toolset.tools}
+    for tool in await listed("all"):
+        name, hints = tool["name"], tool["annotations"]
+        said = [hints[f"{hint}Hint"] for hint in ("readOnly", "destructive", "idempotent", "openWorld")]
+        assert all(isinstance(hint, bool) for hint in said), name
+        assert not (hints["readOnlyHint"] and hints["destructiveHint"]), name
+        assert not (hints["readOnlyHint"] and effects[name].spends), f"{name} spends, so it is not read-only"
+        verb = name.partition("_")[0]
+        if verb in ("get", "list"):
+            assert hints["readOnlyHint"], name
+        if verb in ("delete", "stop"):
+            assert hints["destructiveHint"], name
+
+
+async def test_a_tool_that_spends_says_so() -> None:
+    spending = {spec.name for toolset in TOOLSETS for spec in toolset.tools if spec.effect.spends}
+    for tool in await listed("all"):
+        if tool["name"] in spending:
+            assert re.search(r"\b(cost|costs|paid|billed|price)\b", tool["description"], re.IGNORECASE), tool["name"]
+
+
+@pytest.mark.parametrize("which", ["inputSchema", "outputSchema"])
+async def test_schemas_are_flat_and_every_value_has_one_type_and_a_line_of_description(which: str) -> None:
+    problems: list[str] = []
+    for tool in await listed("all"):
+        assert tool[which]["type"] == "object", tool["name"]
+        for where, schema in nodes(tool[which]):
+            problems += [f"{tool['name']} {which}{where}: {problem}" for problem in problems_of(schema, where)]
+    assert problems == []
+
+
+def problems_of(schema: Any, where: str) -> Generator[str]:
+    if not isinstance(schema, dict):
+        yield "a boolean schema"
+        return
+    node = cast(dict[str, Any], schema)
+    if found := FORBIDDEN & node.keys():
+        yield f"uses {found}"
+    if not isinstance(node.get("type"), str) or node["type"] == "null":
+        yield "no single type"
+    if where and not where.endswith("[]") and not node.get("description"):
+        yield "no description"
+    if "\n" in node.get("description", ""):
+        yield "a description of several lines"
+
+
+async def test_arguments_are_closed() -> None:
+    for tool in await listed("all"):
+        for where, schema in nodes(tool["inputSchema"]):
+            if "properties" in schema:
+                assert schema["additionalProperties"] is False, f"{tool['name']}{where}"
+
+
+async def test_both_eras_see_the_same_list() -> None:
+    assert await listed("default") == await listed("default", mode="auto")
+
+
+async def test_the_list_fits_its_budget() -> None:
+    sizes = {tool["name"]: tokens(tool) for tool in await listed("default")}
+
+    assert {name: size for name, size in sizes.items() if size > ONE_TOOL} == {}
+    assert sum(sizes.values()) <= WHOLE_LIST, sizes
+
+
+async def test_no_tool_of_any_toolset_is_too_long() -> None:
+    assert {tool["name"] for tool in await listed("all") if tokens(tool) > ONE_TOOL} == set()
+
+
+def tokens(tool: Tool) -> int:
+    """What a model pays for: o200k tokens where their table is at hand, else a quarter of the bytes."""
+    shown = {"name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"]}
+    text = json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
+    encode = _encoder()
+    return len(encode(text)) if encode else -(-len(text.encode()) // 4)
+
+
+_known: list[Any] = []
+
+
+def _encoder() -> Any:
+    """tiktoken's, or None where it is missing or cannot load its table (it would be fetched)."""
+    if not _known:
+        try:
+            import tiktoken
+
+            _known.append(tiktoken.get_encoding("o200k_base").encode)
+        except (ImportError, OSError):
+            _known.append(None)
+    return _known[0]
+
+
+async def test_the_surface_is_the_stored_one(request: pytest.FixtureRequest) -> None:
+    """A changed promise is a diff somebody reads."""
+    now = {
+        f"{tool['name']}.json": json.dumps(tool, indent=1, ensure_ascii=False) + "\n" for tool in await listed("all")
+    }
+    if request.config.getoption("--update-surface"):
+        SURFACE.mkdir(exist_ok=True)
+        for gone in SURFACE.glob("*.json"):
+            if gone.name not in now:
+                gone.unlink()
+        for name, text in now.items():
+            (SURFACE / name).write_text(text, encoding="utf-8")
+    stored = {path.name: path.read_text(encoding="utf-8") for path in SURFACE.glob("*.json")}
+
+    assert stored.keys() == now.keys(), "run: pytest --update-surface"
+    for name, text in now.items():
+        assert json.loads(stored[name]) == json.loads(text), f"{name} changed; run: pytest --update-surface"
+
+
+@needs_source
+async def test_the_readme_has_the_tools_and_the_settings(request: pytest.FixtureRequest) -> None:
+    tables = {"tools": tool_table(await listed("all")), "settings": setting_table()}
+    if request.config.getoption("--update-surface"):
+        text = README.read_text(encoding="utf-8")
+        for name, table in tables.items():
+            text = between(name).sub(lambda found, table=table: f"{found[1]}\n{table}\n{found[3]}", text)
+        README.write_text(text, encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        found = between(name).search(text)
+        assert found, f"README.md lost its {name} markers"
+        assert found[2].strip() == table, "run: pytest --update-surface"
+
+
+def between(name: str) -> re.Pattern[str]:
+    """The part of README that is generated."""
+    return re.compile(rf"(<!-- {name} -->)(.*?)(<!-- /{name} -->)", re.DOTALL)
+
+
+def tool_table(tools: list[Tool]) -> str:
+    """One row a toolset: whether it is on, what it is for, its tools."""
+    there = {tool["name"] for tool in tools}
+    rows = ["| toolset | | tools |", "|---|---|---|"]
+    for toolset in TOOLSETS:
+        names = ", ".join(f"`{spec.name}`" for spec in toolset.tools if spec.name in there)
+        rows.append(f"| `{toolset.name}` ({TOOLSET_NAMES[toolset.name]}) | {toolset.description} | {names} |")
+    return "\n".join(rows)
+
+
+def setting_table() -> str:
+    """One row a setting."""
+    rows = ["| environment | flag | default | |", "|---|---|---|---|"]
+    for item in fields(Settings):
+        flag = f"`{item.metadata['flag']}`" if item.metadata["flag"] else ""
+        default = "" if item.default in (None, "") else f"`{item.default}`"
+        rows.append(f"| `{item.metadata['env']}` | {flag} | {default} | {item.metadata['help']} |")
+    return "\n".join(rows)
+
+
+@needs_source
+async def test_the_manifest_lists_the_tools_and_the_version(request: pytest.FixtureRequest) -> None:
+    manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
+    tools = [
+        {"name": tool["name"], "description": tool["description"].partition(". ")[0].rstrip(".") + "."}
+        for tool in await listed("default")
+    ]
+    if request.config.getoption("--update-surface"):
+        manifest |= {"version": version(), "tools": tools}
+        MANIFEST.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    assert manifest["tools"] == tools, "run: pytest --update-surface"
+    assert manifest["version"] == version()
