@@ -12,7 +12,10 @@ TOOLSET_NAMES: Mapping[str, Switch] = {
     "tasks": "always",
     "models": "always",
     "text": "on",
+    "batches": "on",
     "gpu": "on",
+    "gpu_admin": "off",
     "account": "on",
+    "account_admin": "off",
 }
 """A module of the same name in this folder holds each toolset. `on` and `off` are what `default` means."""
