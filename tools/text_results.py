@@ -28,7 +28,7 @@ class SavedFile(BaseModel):
 
     what: str = Field(description="What is in it.")
     path: str | None = Field(default=None, description="Where it is on this machine.")
-    uri: str = Field(description="Resource that reads it.")
+    uri: str | None = Field(default=None, description="Resource that reads it.")
     bytes: int | None = Field(default=None, description="Size.")
 
 
@@ -123,6 +123,16 @@ def shown_file(caller: Caller, what: str, saved: Artifact) -> SavedFile:
         uri=f"novita://artifacts/{saved.task_id}/{saved.index}",
         bytes=saved.bytes,
     )
+
+
+async def keep_content(caller: Caller, title: str, data: bytes, save_to: str | None) -> SavedFile | None:
+    """Save what was fetched for free, such as a batch file; None where callers are remote."""
+    store = caller.app.jobs.store
+    if not store.saves and save_to is None:
+        return None
+    artifact = Artifact(task_id="", index=0, kind="file")
+    saved = await store.save_text(data, artifact, suffix=".jsonl", name=NameHint(title=title), save_to=save_to)
+    return SavedFile(what="all lines", path=saved.path, bytes=saved.bytes)
 
 
 def shortened(text: str, most: int) -> str:

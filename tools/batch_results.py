@@ -1,0 +1,174 @@
+"""What batch tools answer with, and how a batch handed over as an MCP task is followed."""
+
+import json
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from anyio import to_thread
+from pydantic import BaseModel, Field
+
+from ..novita.batch_rows import USUAL_TOKENS, Prepared
+from ..novita.batches import BatchDelivery
+from ..novita.errors import TaskFailedError
+from ..novita.journal import Job, JobState
+from ..novita.llm import show_price
+from .context import Caller
+from .text_results import SavedFile, shortened, shown_file
+from .toolset import ToolResult
+
+Status = Literal[
+    "working", "succeeded", "cancelling", "cancelled", "incomplete", "unconfirmed", "needs_confirmation", "dry_run"
+]
+
+_FIRST_ROWS = 5
+_SHOWN_LETTERS = 300
+
+
+class RowResult(BaseModel):
+    """One row and its answer, shortened."""
+
+    row: int = Field(description="Its line, from 1.")
+    custom_id: str | None = Field(default=None, description="Its id.")
+    status: str = Field(description="ok, failed or missing.")
+    text: str | None = Field(default=None, description="The answer, shortened.")
+    finish_reason: str | None = Field(default=None, description="Where it is not stop; length: cut at max_tokens.")
+    error: str | None = Field(default=None, description="Why there is none.")
+
+
+class BatchResult(ToolResult):
+    """A batch, as far as it has come."""
+
+    status: Status = Field(description="working: goes on at Novita. incomplete: it ended without all answers.")
+    batch_id: str | None = Field(default=None, description="For get_batch.")
+    state: str | None = Field(default=None, description="Novita's own word.")
+    model: str | None = Field(default=None, description="Model of all rows.")
+    total: int | None = Field(default=None, description="Rows.")
+    completed: int | None = Field(default=None, description="Rows answered.")
+    failed: int | None = Field(default=None, description="Rows without a good answer.")
+    files: tuple[SavedFile, ...] | None = Field(
+        default=None,
+        description="results: a line per row {row, custom_id, status, input, text}. failed rows: as sent.",
+    )
+    first_rows: tuple[RowResult, ...] | None = Field(default=None, description="The first rows.")
+    cost_usd: str | None = Field(default=None, description="By tokens used and list prices, in USD, or 'unknown'.")
+    estimated_cost_usd: str | None = Field(default=None, description="The most it may cost at list prices.")
+    progress_percent: float | None = Field(default=None, description="Rows done.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+
+    def headline(self) -> str:
+        match self.status:
+            case "working":
+                return f"Batch {self.batch_id} is running at Novita."
+            case "succeeded" | "incomplete":
+                return f"{self.completed} of {self.total} rows answered."
+            case "needs_confirmation" | "dry_run":
+                return "Nothing was sent yet."
+            case _:
+                return ""
+
+
+def planned_batch(prepared: Prepared, estimate: Decimal | None) -> BatchResult:
+    """What would be run, and what it may cost."""
+    unbounded = (
+        f" {prepared.open_rows} rows set no max_tokens and are counted as {USUAL_TOKENS} tokens each."
+        if prepared.open_rows
+        else ""
+    )
+    return BatchResult(
+        status="dry_run",
+        model=prepared.model,
+        total=prepared.rows,
+        estimated_cost_usd=show_price(estimate),
+        next_step=f"Reads about {prepared.prompt_tokens:,} tokens, makes at most {prepared.most_tokens:,}.{unbounded} "
+        "Call again without dry_run to run it.",
+    )
+
+
+def started_batch(job: Job, prepared: Prepared, estimate: Decimal | None, *, found: bool) -> BatchResult:
+    """A batch that runs, just started or found running."""
+    again = "These very rows are running already; no second batch was made. " if found else ""
+    return BatchResult(
+        status="working",
+        batch_id=job.task_id,
+        model=prepared.model,
+        total=prepared.rows,
+        estimated_cost_usd=show_price(estimate),
+        next_step=f"{again}Call get_batch with batch_id {job.task_id}, now or hours later.",
+    )
+
+
+async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
+    """A batch as a tool tells it.
+
+    Raises:
+        TaskFailedError: It ended without any answer.
+    """
+    job, batch = delivery.job, delivery.batch
+    common: dict[str, Any] = {
+        "batch_id": job.task_id or job.key[:12],
+        "model": job.model or None,
+        "state": batch.status if batch else None,
+        "total": (batch.total if batch else None) or job.facts.get("rows"),
+    }
+    match job.state:
+        case JobState.UNCONFIRMED | JobState.SUBMITTING:
+            step = "Call create_batch again with the same rows: it finds what was made of them, and doubles nothing."
+            return BatchResult(status="unconfirmed", next_step=f"{job.reason} {step}".strip(), **common)
+        case JobState.WORKING:
+            return BatchResult(
+                status="cancelling" if batch and batch.status == "cancelling" else "working",
+                completed=batch.completed if batch else None,
+                failed=batch.failed if batch else None,
+                progress_percent=round(batch.progress, 1) if batch and batch.progress is not None else None,
+                next_step="Call get_batch again later; batches may take up to 48 h.",
+                **common,
+            )
+        case JobState.CANCELLED if not job.artifacts:
+            return BatchResult(status="cancelled", next_step="It made nothing that could be fetched.", **common)
+        case JobState.FAILED | JobState.REFUSED if not job.artifacts:
+            raise TaskFailedError(
+                f"Batch {common['batch_id']} failed: {job.reason or 'Novita does not say why'}",
+                billed="no" if job.state is JobState.REFUSED else "maybe",
+                next_step="Mend the rows and create a new batch; Novita runs nothing of a file it refuses.",
+            )
+        case _:
+            pass
+    answered, unanswered = job.facts.get("answered", 0), job.facts.get("unanswered", 0)
+    common["total"] = answered + unanswered
+    whole = job.state is JobState.SUCCEEDED and not unanswered
+    step = "Show the user the counts and the file."
+    if unanswered:
+        step += " To run the failed rows again give their file to create_batch."
+    return BatchResult(
+        status="succeeded" if whole else "cancelled" if job.state is JobState.CANCELLED else "incomplete",
+        completed=answered,
+        failed=unanswered,
+        files=tuple(shown_file(caller, artifact.note or "file", artifact) for artifact in job.artifacts),
+        first_rows=await _first_rows(job),
+        cost_usd=job.facts.get("usd", "unknown"),
+        next_step=step,
+        **common,
+    )
+
+
+async def _first_rows(job: Job) -> tuple[RowResult, ...] | None:
+    path = job.artifacts[0].path
+    return await to_thread.run_sync(_read_first, Path(path)) if path else None
+
+
+def _read_first(path: Path) -> tuple[RowResult, ...]:
+    with path.open(encoding="utf-8") as lines:
+        rows = [cast("dict[str, Any]", json.loads(line)) for line in islice(lines, _FIRST_ROWS)]
+    return tuple(
+        RowResult(
+            row=row["row"],
+            custom_id=row.get("custom_id"),
+            status=row["status"],
+            text=shortened(str(row["text"]), _SHOWN_LETTERS) if row.get("text") else None,
+            finish_reason=row["finish_reason"] if row.get("finish_reason") not in ("stop", None) else None,
+            error=shortened(str(row["error"]), _SHOWN_LETTERS) if row.get("error") else None,
+        )
+        for row in rows
+    )

@@ -1,0 +1,365 @@
+"""Batch tools: many rows at once, cheaply and slowly, from rows to matched results."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ..novita import batches as runs
+from ..novita import files_api
+from ..novita.batch_rows import ENDPOINTS, Endpoint, Prepared, numbered, prepare, read_table
+from ..novita.errors import InputError, UnknownModelError
+from ..novita.llm import LlmModel, choose_model, find_model, lacks, llm_models_if_there, show_price
+from ..novita.llm_checks import with_options
+from .arguments import Confirm, DryRun, SaveTo, WaitSeconds
+from .batch_results import BatchResult, answer_batch, planned_batch, started_batch
+from .confirm import need_yes
+from .context import Call, Caller
+from .following import FOLLOWERS, Followed
+from .text_results import SavedFile, keep_content, shortened
+from .toolset import DESTROYS, READS, SPENDS, WRITES, ToolResult, Toolset
+
+batches = Toolset("batches", "Run thousands of prompts as one batch.")
+
+BatchId = Annotated[str, Field(description="From create_batch.")]
+FileId = Annotated[str, Field(description="From list_files.")]
+RowsFile = Annotated[str, Field(description="Path of .jsonl or .csv.")]
+
+
+@batches.tool("Create a batch", SPENDS)
+async def create_batch(
+    call: Call,
+    rows: Annotated[
+        list[dict[str, Any]] | None,
+        Field(description="{custom_id?, prompt | messages | body}; with system any fields."),
+    ] = None,
+    file: Annotated[str | None, Field(description="Path of .jsonl or .csv with such rows.")] = None,
+    file_id: Annotated[str | None, Field(description="Uploaded file.")] = None,
+    model: Annotated[str | None, Field(description="See list_models.")] = None,
+    system: Annotated[str | None, Field(description="Instruction for all.")] = None,
+    endpoint: Annotated[Literal["chat", "completions"], Field(description="Route.")] = "chat",
+    options: Annotated[dict[str, Any] | None, Field(description="max_tokens (4096), temperature...")] = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> BatchResult:
+    """Run up to 50,000 prompts on one model within 48 h. Costs tokens. Then get_batch."""
+    kind: Endpoint = "chat" if endpoint == "chat" else "completion"
+    if sum(given is not None for given in (rows, file, file_id)) != 1:
+        raise InputError("Give one of rows, file and file_id")
+    if options:
+        with_options(kind, {}, options)
+    await call.progress("batch: checking the rows")
+    models = await llm_models_if_there(call.novita)
+    route = "chat/completions" if kind == "chat" else "completions"
+    name, _ = choose_model(models, model, endpoint=route)
+    if file_id is not None:
+        content = await files_api.get_content(call.novita, file_id)
+        table = read_table(content, file_id)
+        prepared = prepare(table, name=file_id, endpoint=kind, model="", as_they_are=content)
+    else:
+        table = numbered(rows) if rows is not None else await _table(call, file or "")
+        label = "rows" if file is None else _short(file)
+        prepared = prepare(table, name=label, endpoint=kind, model=name, system=system, options=options)
+    row = _model_of(models, prepared)
+    estimate = row.price(prepared.prompt_tokens, prepared.most_tokens) if row is not None else None
+    if dry_run:
+        return planned_batch(prepared, estimate)
+    if estimate is not None and estimate > call.app.settings.confirm_above_usd:
+        question = f"{prepared.rows:,} rows on {prepared.model} cost at most ${show_price(estimate)} at list prices."
+        await need_yes(call, question, confirm=confirm)
+    job, found = await runs.start_batch(
+        call.app.jobs,
+        call.novita,
+        prepared,
+        title=f"{prepared.rows} rows {prepared.model.rpartition('/')[2]}",
+        estimate=estimate,
+        file_id=file_id,
+        on_progress=call.progress_of(f"batch of {prepared.rows:,} rows: uploading"),
+    )
+    if call.handoff is not None and job.task_id:
+        call.handoff.job = ("batch", job.task_id)
+    return started_batch(job, prepared, estimate, found=found)
+
+
+async def _table(call: Caller, file: str) -> list[tuple[int, dict[str, Any]]]:
+    source = await call.inputs.load(file, "text")
+    return read_table(await source.read(), _short(file))
+
+
+def _short(file: str) -> str:
+    return file.replace("\\", "/").rpartition("/")[2][:80] or "file"
+
+
+def _model_of(models: tuple[LlmModel, ...], prepared: Prepared) -> LlmModel | None:
+    """The row of the price list for a batch's model.
+
+    Raises:
+        UnknownModelError, InputError: It does not exist under this very id, or cannot do what the rows ask.
+    """
+    if not models:
+        return None
+    model = find_model(models, prepared.model)
+    if model.id != prepared.model:
+        raise UnknownModelError(f"{prepared.model!r} is spelled {model.id!r}; ids are case-sensitive in a batch")
+    route = ENDPOINTS[prepared.endpoint].removeprefix("/v1/")
+    if not model.serves(route):
+        raise InputError(f"{model.id} is not served by {route} but by {', '.join(model.endpoints)}")
+    missing = lacks(model, prepared.media)
+    if missing:
+        raise InputError(f"{model.id} does not take {' or '.join(missing)} input, which some rows hold")
+    return model
+
+
+async def price_row(call: Caller, model_id: str) -> LlmModel | None:
+    """The price list's row for a model, or None."""
+    models = await llm_models_if_there(call.novita)
+    return next((model for model in models if model.id == model_id), None)
+
+
+async def follow_batch(call: Caller, batch_id: str, *, budget: float) -> runs.BatchDelivery:
+    """Wait for a batch and fetch what it made."""
+
+    async def price_of(model_id: str) -> LlmModel | None:
+        return await price_row(call, model_id)
+
+    return await runs.bring_batch(
+        call.app.jobs,
+        call.novita,
+        batch_id,
+        budget=budget,
+        price_of=price_of,
+        on_progress=call.progress_of(f"batch {batch_id}"),
+    )
+
+
+@batches.tool("Get a batch", READS)
+async def get_batch(call: Call, batch_id: BatchId, wait_seconds: WaitSeconds = None) -> BatchResult:
+    """Wait for a batch; then counts, first rows, a file of rows matched to answers. Free. Repeat while working."""
+    budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    return await answer_batch(call, await follow_batch(call, batch_id, budget=budget))
+
+
+class BatchLine(BaseModel):
+    """One batch in a list."""
+
+    batch_id: str = Field(description="For get_batch.")
+    state: str = Field(description="Novita's own word.")
+    total: int = Field(description="Rows.")
+    completed: int = Field(description="Answered.")
+    failed: int = Field(description="Failed.")
+    created: datetime | None = Field(default=None, description="UTC.")
+    input_file_id: str | None = Field(default=None, description="Its rows.")
+    output_file_id: str | None = Field(default=None, description="Its answers.")
+
+
+class BatchList(ToolResult):
+    """Batches, newest first."""
+
+    batches: tuple[BatchLine, ...] = Field(description="Newest first.")
+    total: int = Field(description="How many Novita listed.")
+    next_offset: int | None = Field(default=None, description="Give it as offset for more.")
+    more_at_novita: bool | None = Field(default=None, description="Novita has older ones it does not list.")
+
+    def headline(self) -> str:
+        return f"{len(self.batches)} of {self.total} batches."
+
+
+@batches.tool("List batches", READS)
+async def list_batches(
+    call: Call,
+    limit: Annotated[int, Field(le=100, description="How many.")] = 20,
+    offset: Annotated[int, Field(description="Skip.")] = 0,
+) -> BatchList:
+    """Batches of the account. Free."""
+    found, more = await runs.list_batches(call.novita)
+    offset, limit = max(0, offset), max(1, limit)
+    return BatchList(
+        batches=tuple(
+            BatchLine(
+                batch_id=one.id,
+                state=one.status,
+                total=one.total,
+                completed=one.completed,
+                failed=one.failed,
+                created=one.created,
+                input_file_id=one.input_file_id or None,
+                output_file_id=one.output_file_id or None,
+            )
+            for one in found[offset : offset + limit]
+        ),
+        total=len(found),
+        next_offset=offset + limit if offset + limit < len(found) else None,
+        more_at_novita=True if more else None,
+    )
+
+
+@batches.tool("Cancel a batch", DESTROYS)
+async def cancel_batch(call: Call, batch_id: BatchId, confirm: Confirm = False) -> BatchResult:
+    """Stop a batch for good; asks first. Answers made so far may be lost and billed."""
+    batch = await runs.get_batch(call.novita, batch_id)
+    if batch.phase is not runs.Phase.WORKING:
+        raise InputError(f"Batch {batch_id} is {batch.status} already", next_step="get_batch shows what it made.")
+    done = batch.completed + batch.failed
+    await need_yes(call, f"Stop batch {batch_id} after {done} of {batch.total} rows?", confirm=confirm)
+    stopped = await runs.cancel_batch(call.novita, batch_id)
+    return BatchResult(
+        status="cancelled" if stopped.phase is runs.Phase.CANCELLED else "cancelling",
+        batch_id=stopped.id,
+        state=stopped.status,
+        total=stopped.total,
+        next_step="get_batch shows when it has stopped and what it made.",
+    )
+
+
+class FileLine(ToolResult):
+    """One file at Novita."""
+
+    file_id: str = Field(description="For create_batch, get_file_content, delete_file.")
+    name: str = Field(description="File name.")
+    bytes: int = Field(description="Size.")
+    purpose: str = Field(description="batch: rows; batch_output: answers.")
+    requests: int | None = Field(default=None, description="Rows in it.")
+    created: datetime | None = Field(default=None, description="UTC.")
+    expires: datetime | None = Field(default=None, description="UTC; inputs are kept 15 days, results 30.")
+
+
+def _line(file: files_api.StoredFile) -> FileLine:
+    return FileLine(
+        file_id=file.id,
+        name=file.name,
+        bytes=file.bytes,
+        purpose=file.purpose,
+        requests=file.requests,
+        created=file.created,
+        expires=file.expires,
+    )
+
+
+@batches.tool("Upload a batch file", WRITES)
+async def upload_file(
+    call: Call, file: RowsFile, model: Annotated[str | None, Field(description="For rows without one.")] = None
+) -> FileLine:
+    """Check and upload rows for create_batch(file_id). Free."""
+    await call.progress("file: checking the rows")
+    models = await llm_models_if_there(call.novita)
+    name, _ = choose_model(models, model, endpoint="chat/completions")
+    prepared = prepare(await _table(call, file), name=_short(file), endpoint="chat", model=name)
+    _model_of(models, prepared)
+    return _line(await files_api.upload(call.novita, prepared.file_name, prepared.data))
+
+
+class FileList(ToolResult):
+    """Files, newest first."""
+
+    files: tuple[FileLine, ...] = Field(description="Newest first.")
+    total: int = Field(description="How many there are.")
+    next_offset: int | None = Field(default=None, description="Give it as offset for more.")
+
+    def headline(self) -> str:
+        return f"{len(self.files)} of {self.total} files."
+
+
+@batches.tool("List files", READS)
+async def list_files(
+    call: Call,
+    limit: Annotated[int, Field(le=100, description="How many.")] = 20,
+    offset: Annotated[int, Field(description="Skip.")] = 0,
+) -> FileList:
+    """Batch files of the account. Free."""
+    found = await files_api.list_files(call.novita)
+    offset, limit = max(0, offset), max(1, limit)
+    return FileList(
+        files=tuple(_line(file) for file in found[offset : offset + limit]),
+        total=len(found),
+        next_offset=offset + limit if offset + limit < len(found) else None,
+    )
+
+
+@batches.tool("Get a file", READS)
+async def get_file(call: Call, file_id: FileId) -> FileLine:
+    """One batch file: size, rows, expiry. Free."""
+    return _line(await files_api.get_file(call.novita, file_id))
+
+
+class FileContent(ToolResult):
+    """What is in a file."""
+
+    file_id: str = Field(description="Which.")
+    bytes: int = Field(description="Size.")
+    lines: int = Field(description="Lines in all.")
+    text: str = Field(description="Lines, whole where they fit.")
+    next_line: int | None = Field(default=None, description="Give it as line to read on.")
+    file: SavedFile | None = Field(default=None, description="All of it.")
+
+
+_SHOWN = 6_000
+
+
+@batches.tool("Get a file's content", READS)
+async def get_file_content(
+    call: Call,
+    file_id: FileId,
+    line: Annotated[int, Field(description="First to show.")] = 1,
+    save_to: SaveTo = None,
+) -> FileContent:
+    """Download a batch file and show a part. Free."""
+    data = await files_api.get_content(call.novita, file_id)
+    lines = data.decode("utf-8", "replace").split("\n")
+    lines = lines[:-1] if lines[-1] == "" else lines
+    shown, size, start = list[str](), 0, max(0, line - 1)
+    for one in lines[start:]:
+        size += len(one) + 1
+        if size > _SHOWN and shown:
+            break
+        shown.append(shortened(one, _SHOWN))
+    after = start + len(shown)
+    saved = None
+    if save_to is not None or (after < len(lines) and start == 0):
+        saved = await keep_content(call, file_id, data, save_to)
+    return FileContent(
+        file_id=file_id,
+        bytes=len(data),
+        lines=len(lines),
+        text="\n".join(shown),
+        next_line=after + 1 if after < len(lines) else None,
+        file=saved,
+    )
+
+
+class DeletedFile(ToolResult):
+    """Whether it is gone."""
+
+    status: Literal["deleted", "needs_confirmation"] = Field(description="needs_confirmation: nothing was done yet.")
+    file_id: str | None = Field(default=None, description="Which.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+
+    def headline(self) -> str:
+        return "It is deleted." if self.status == "deleted" else "Nothing was done yet."
+
+
+@batches.tool("Delete a file", DESTROYS)
+async def delete_file(call: Call, file_id: FileId, confirm: Confirm = False) -> DeletedFile:
+    """Delete a batch file at Novita for good; asks first."""
+    if not confirm:
+        file = await files_api.get_file(call.novita, file_id)
+        await need_yes(call, f"Delete {file.name} ({file.bytes:,} bytes, {file.purpose}) for good?", confirm=confirm)
+    await files_api.delete_file(call.novita, file_id)
+    return DeletedFile(status="deleted", file_id=file_id)
+
+
+class BatchFollower:
+    """Batches handed over as MCP tasks. Cancelling such a task leaves the batch running: cancel_batch stops it."""
+
+    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
+        delivery = await follow_batch(caller, job_id, budget=0)
+        result = await answer_batch(caller, delivery)
+        if result.status not in ("working", "cancelling"):
+            return Followed("completed", result.to_mcp())
+        percent = f", {result.progress_percent:.0f} %" if result.progress_percent else ""
+        return Followed("working", note=f"batch {job_id} is {result.state or 'running'}{percent}")
+
+    async def cancel(self, caller: Caller, job_id: str) -> None:
+        return None
+
+
+FOLLOWERS["batch"] = BatchFollower()
