@@ -13,7 +13,6 @@ import anyio
 import httpx
 
 from .client import LONGEST_PATIENCE, NovitaClient
-from .clock import Clock
 from .errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, redact
 from .llm import count_tokens
 from .waiting import HEARTBEAT
@@ -204,7 +203,6 @@ async def generate(
     *,
     doing: str,
     on_stream: OnStream | None = None,
-    clock: Clock | None = None,
     silence: float = LONGEST_SILENCE,
     start: float = LONGEST_START,
 ) -> None:
@@ -212,15 +210,15 @@ async def generate(
 
     `on_stream` is told at the first token and then at least every HEARTBEAT seconds. A caller that is cancelled
     closes the connection at once, which ends the generation at Novita; `made` keeps what had come.
+    Silence is measured in real time, whatever the clock: it is the connection's, not the job's.
 
     Raises:
         NovitaError: Novita refused it, or nothing at all came.
     """
-    clock = clock or client.clock
     raised: list[Exception] = []
     async with anyio.create_task_group() as group:
         reading = anyio.CancelScope()
-        seen = _Seen(clock, clock.now())
+        seen = _Seen(anyio.current_time())
         group.start_soon(_watch, seen, reading, made, on_stream, silence, start)
         try:
             with reading:
@@ -247,12 +245,11 @@ async def generate(
 class _Seen:
     """When the last byte came, and whether any has."""
 
-    clock: Clock
     last: float
     any: bool = False
 
     def now(self) -> None:
-        self.last, self.any = self.clock.now(), True
+        self.last, self.any = anyio.current_time(), True
 
 
 async def _watch(
@@ -265,11 +262,11 @@ async def _watch(
 ) -> None:
     """Give signs of life, and give up on a stream that has none."""
     while True:
-        left = seen.last + (silence if seen.any else start) - seen.clock.now()
+        left = seen.last + (silence if seen.any else start) - anyio.current_time()
         if left <= 0:
             reading.cancel()
             return
-        await seen.clock.sleep(min(left, HEARTBEAT))
+        await anyio.sleep(min(left, HEARTBEAT))
         if on_stream is not None:
             await on_stream(made)
 
@@ -292,7 +289,7 @@ async def _read_patiently(
             asked = error.retry_after if isinstance(error, RateLimitError) else None
             if error.billed != "no" or attempt == _TRIES - 1 or (asked or 0) > LONGEST_PATIENCE:
                 raise
-            await seen.clock.sleep(asked if asked is not None else client.jitter(0, client.retries.ceiling(attempt)))
+            await client.clock.sleep(asked if asked is not None else client.jitter(0, client.retries.ceiling(attempt)))
 
 
 async def _read(

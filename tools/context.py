@@ -27,12 +27,14 @@ class ToolSettings:
         wait_seconds: How long a slow tool waits when the call does not say.
         confirm_above_usd: An estimate above this needs a yes.
         inline_thumbnails: Whether pictures are shown small beside the text.
+        longest_silence: Seconds without a byte after which a stream of text is given up.
         http: Whether callers are remote: no paths in or out.
     """
 
     wait_seconds: float = 45
     confirm_above_usd: Decimal = Decimal("1.00")
     thumbnails: bool = True
+    longest_silence: float = 30
     http: bool = False
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
 
-from anyio import to_thread
+from anyio import current_time, to_thread
 
 from ..novita.chat import CHAT_PATH, COMPLETION_PATH, Generation, generate
 from ..novita.errors import InputError, NovitaError
@@ -229,11 +229,10 @@ async def speak(caller: Caller, wish: Wish) -> TextResult:
 async def _send(caller: Caller, wish: Wish, made: Generation) -> None:
     model = made.model
     doing = f"asking {model}"
-    clock = caller.app.jobs.clock
-    started = clock.now()
+    started = current_time()
 
     async def on_stream(now: Generation) -> None:
-        await caller.progress(f"{model}: {now.state}, {now.pieces} tokens, {clock.now() - started:.0f} s")
+        await caller.progress(f"{model}: {now.state}, {now.pieces} tokens, {current_time() - started:.0f} s")
 
     if wish.body.get("best_of", 1) > 1:  # not with streaming, says Novita
         answer = await caller.novita.spend("POST", COMPLETION_PATH, doing=doing, group="llm", body=wish.body)
@@ -241,7 +240,15 @@ async def _send(caller: Caller, wish: Wish, made: Generation) -> None:
         made.ending = "done"
         return
     body = {**wish.body, "stream": True, "stream_options": {"include_usage": True}}
-    await generate(caller.novita, wish.path, body, made, doing=doing, on_stream=on_stream, clock=clock)
+    await generate(
+        caller.novita,
+        wish.path,
+        body,
+        made,
+        doing=doing,
+        on_stream=on_stream,
+        silence=caller.app.settings.longest_silence,
+    )
 
 
 def _parsed(result: TextResult, made: Generation, schema: Json | None) -> TextResult:
