@@ -168,6 +168,20 @@ def as_csv(lines: Sequence[BillLine]) -> str:
     return text.getvalue()
 
 
+def months_csv(bills: Sequence[MonthlyBill]) -> str:
+    """Monthly bills as a table with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["month", "status", *(f"{name}_usd" for name in _MONTHLY_MONEY), "invoice_url"])
+    for bill in bills:
+        amounts = [show_usd(getattr(bill, name)) for name in _MONTHLY_MONEY]
+        writer.writerow([bill.month, bill.status, *amounts, bill.invoice_url])
+    return text.getvalue()
+
+
+_MONTHLY_MONEY = ("total", "original", "voucher", "cash", "debt", "repaid")
+
+
 def rows_of(data: Any, name: str, what: str) -> list[Json]:
     """The list under `name`; null is an empty one.
 

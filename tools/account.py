@@ -1,13 +1,37 @@
-"""Account tools: what is left."""
+"""Account tools: what is left, and what was billed."""
 
-from pydantic import Field
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
 
 from ..novita.account import get_balance as read_balance
+from ..novita.artifacts import Artifact, NameHint
+from ..novita.bills import (
+    Grouping,
+    Sum,
+    add_up,
+    as_csv,
+    fixed_term_lines,
+    monthly_bills,
+    months_csv,
+    totals,
+    usage_lines,
+)
+from ..novita.errors import InputError
 from ..novita.money import show_usd
-from .context import Call
+from ..novita.periods import Period, month_of, read_period
+from .context import Call, Caller
 from .toolset import READS, ToolResult, Toolset
 
 account = Toolset("account", "Balance and bills.")
+
+ROWS = 50
+"""Of a bill, in one answer."""
+_LONGEST_CSV = 12_000
+"""Characters of a table shown in the answer, where it cannot be a file."""
 
 
 class BalanceResult(ToolResult):
@@ -33,4 +57,136 @@ async def get_balance(call: Call) -> BalanceResult:
         credit_limit_usd=show_usd(balance.credit_limit),
         owed_usd=show_usd(balance.owed),
         raw=balance.raw,
+    )
+
+
+class BillRow(BaseModel):
+    """Lines of the bill added up."""
+
+    day: date | None = Field(default=None, description="UTC.")
+    month: str | None = Field(default=None, description="YYYY-MM.")
+    product: str | None = Field(default=None, description="Model or machine.")
+    category: str | None = Field(default=None, description="Kind of product.")
+    api_key: str | None = Field(default=None, description="Name of the API key.")
+    kind: Literal["usage", "fixed_term"] | None = Field(default=None, description="As used, or a term in advance.")
+    usd: str = Field(description="Price.")
+    status: str | None = Field(default=None, description="pending, outed (payment due), paid, overdue or voided.")
+    debt_usd: str | None = Field(default=None, description="Still owed.")
+    invoice_url: str | None = Field(default=None, description="Invoice.")
+
+
+class BillResult(ToolResult):
+    """What was billed, in USD."""
+
+    first_day: date = Field(description="UTC, included.")
+    last_day: date = Field(description="UTC, included.")
+    total_usd: str = Field(description="Of all rows, those on other pages too.")
+    voucher_usd: str = Field(description="Part paid by vouchers.")
+    cash_usd: str = Field(description="Part paid in cash.")
+    rows: tuple[BillRow, ...] = Field(description="They add up to the total.")
+    total_rows: int = Field(description="How many there are.")
+    next_offset: int | None = Field(default=None, description="Give it as offset for the next page.")
+    file: str | None = Field(default=None, description="The CSV file.")
+    csv: str | None = Field(default=None, description="The table, where this server keeps no files for you.")
+
+    def headline(self) -> str:
+        return f"${self.total_usd} from {self.first_day} to {self.last_day}."
+
+
+@account.tool("Get the bill", READS)
+async def get_bill(
+    call: Call,
+    period: Annotated[str, Field(description="Words or dates, UTC.")] = "this month",
+    by: Annotated[Grouping, Field(description="Grouping.")] = "product",
+    kind: Annotated[
+        Literal["usage", "fixed_term", "monthly"] | None, Field(description="Default: first two.")
+    ] = None,
+    csv: Annotated[bool, Field(description="Save all lines.")] = False,
+    offset: Annotated[int, Field(ge=0, description="Skip rows.")] = 0,
+) -> BillResult:
+    """What was billed, in USD. Free."""
+    span = read_period(period, today(call))
+    if kind == "monthly":
+        return await _by_month(call, span, csv=csv, offset=offset)
+
+    async def on_piece(what: str) -> None:
+        await call.progress(what)
+
+    lines = await usage_lines(call.novita, span, on_piece=on_piece) if kind != "fixed_term" else []
+    if kind != "usage":
+        lines += await fixed_term_lines(call.novita, span, on_piece=on_piece)
+    result = bill_page(span, totals(lines), [bill_row(one) for one in add_up(lines, by)], offset)
+    return await with_csv(call, result, as_csv(lines)) if csv else result
+
+
+async def _by_month(caller: Caller, span: Period, *, csv: bool, offset: int) -> BillResult:
+    bills = await monthly_bills(caller.novita, span)
+    rows = [
+        BillRow(
+            month=bill.month,
+            usd=show_usd(bill.total),
+            status=bill.status,
+            debt_usd=show_usd(bill.debt),
+            invoice_url=bill.invoice_url or None,
+        )
+        for bill in bills
+    ]
+    nothing = Decimal(0)
+    amounts = (
+        sum((bill.total for bill in bills), nothing),
+        sum((bill.voucher for bill in bills), nothing),
+        sum((bill.cash for bill in bills), nothing),
+    )
+    result = bill_page(Period(month_of(span.first).first, month_of(span.last).last), amounts, rows, offset)
+    return await with_csv(caller, result, months_csv(bills)) if csv else result
+
+
+def bill_page(
+    span: Period, amounts: tuple[Decimal, Decimal, Decimal], rows: Sequence[BillRow], offset: int
+) -> BillResult:
+    """So many rows from `offset` on, with the totals (price, voucher, cash) of all."""
+    price, voucher, cash = amounts
+    end = offset + ROWS
+    return BillResult(
+        first_day=span.first,
+        last_day=span.last,
+        total_usd=show_usd(price),
+        voucher_usd=show_usd(voucher),
+        cash_usd=show_usd(cash),
+        rows=tuple(rows[offset:end]),
+        total_rows=len(rows),
+        next_offset=end if end < len(rows) else None,
+    )
+
+
+async def with_csv(caller: Caller, result: BillResult, table: str) -> BillResult:
+    """The result with its table as a file; where callers are remote, with the table itself.
+
+    Raises:
+        InputError: It is too long to be shown, and there is no place for a file. ArtifactError: It cannot be saved.
+    """
+    store = caller.app.jobs.store
+    if not store.saves:
+        if len(table) > _LONGEST_CSV:
+            raise InputError("The table is too long for an answer", next_step="Ask for a shorter period.")
+        return result.model_copy(update={"csv": table})
+    name = NameHint(title=f"novita bill {result.first_day} {result.last_day}")
+    saved = await store.save_text(table, Artifact(task_id="", index=0, kind="file"), suffix=".csv", name=name)
+    return result.model_copy(update={"file": saved.path})
+
+
+def today(caller: Caller) -> date:
+    """The UTC day."""
+    return datetime.fromtimestamp(caller.app.jobs.clock.wall(), UTC).date()
+
+
+def bill_row(one: Sum) -> BillRow:
+    """A sum as a row."""
+    return BillRow(
+        day=one.day,
+        product=one.product or None,
+        category=one.category or None,
+        api_key=one.key or None,
+        kind=one.kind,
+        usd=show_usd(one.amount),
     )
