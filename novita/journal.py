@@ -1,18 +1,16 @@
 """The journal: every paid job, noted before it is sent, so that nothing paid for is ever lost.
 
-One SQLite file per user, shared by any number of server processes. A job's row is written before its submit, gets
-its task id as soon as that is known, and its outcome at the end. A row that a dead process left between the first
-two reads as `unconfirmed`: it may have been accepted. Secrets and request bodies are never written.
+One SQLite file per user, or one PostgreSQL for a team, shared by any number of server processes. A job's row is
+written before its submit, gets its task id as soon as that is known, and its outcome at the end. A row that a dead
+process left between the first two reads as `unconfirmed`: it may have been accepted. Secrets and request bodies are
+never written.
 """
 
 import itertools
 import json
 import os
-import sqlite3
-import threading
-import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,15 +24,13 @@ from pydantic import BaseModel, ConfigDict
 from .artifacts import Artifact
 from .clock import Clock, SystemClock
 from .errors import JournalError, SpendRefusedError
+from .journal_db import Db, Rows, open_store, this_host
 
 T = TypeVar("T")
 
 MICRO = Decimal(1_000_000)
 _ABANDONED_AFTER = 300.0
 """Seconds after which a submit of an unknown process is taken for dead; longer than any submit may take."""
-
-_PATIENCE = 10.0
-"""Seconds to wait for another process to let go of the file."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -84,8 +80,13 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX leases_by_state ON leases (state, stop_at);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN host TEXT NOT NULL DEFAULT '';
+    """,
 )
-"""One step per schema version; `PRAGMA user_version` counts those done. Never edit a step that was released."""
+"""One step per schema version, for both dialects. Never edit a step that was released."""
+
+_EVERYTHING = 2**62
 
 
 class JobState(StrEnum):
@@ -142,14 +143,19 @@ class Caps(BaseModel):
 
 
 class Journal:
-    """Async door to the file. `path=None` keeps the journal in memory, for this process only."""
+    """Async door to the rows. Without a path or a URL they are kept in memory, for this process only.
 
-    def __init__(self, path: Path | None, *, clock: Clock | None = None) -> None:
+    Args:
+        path: A SQLite file of this user.
+        url: A PostgreSQL database for any number of servers, in place of the file.
+    """
+
+    def __init__(self, path: Path | None, *, url: str | None = None, clock: Clock | None = None) -> None:
         self.path = path
+        self.lasting = bool(path or url)
         self.run = uuid.uuid4().hex
         self._clock = clock or SystemClock()
-        self._lock = threading.Lock()
-        self._db: sqlite3.Connection | None = None
+        self._store = open_store(path, url, MIGRATIONS)
 
     async def begin(
         self,
@@ -172,13 +178,13 @@ class Journal:
         caps = caps or Caps()
         counted = caps.unknown if estimate is None else estimate
 
-        def write(db: sqlite3.Connection) -> Job:
-            db.execute("BEGIN IMMEDIATE")
+        def write(db: Db) -> Job:
+            db.lock(f"spending of {owner}")
             now = self._clock.wall()
             self._refuse_over_cap(db, owner, counted, caps, now)
             db.execute(
                 "INSERT INTO jobs (key, owner, kind, tool, model, title, state, estimate_micro, counted_micro,"
-                " run, pid, created, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " run, pid, host, created, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     key,
                     owner,
@@ -191,6 +197,7 @@ class Journal:
                     _micro(counted),
                     self.run,
                     os.getpid(),
+                    this_host(),
                     now,
                     json.dumps(facts or {}),
                 ),
@@ -203,7 +210,7 @@ class Journal:
             error.billed = "no"  # what cannot be noted is not sent
             raise
 
-    def _refuse_over_cap(self, db: sqlite3.Connection, owner: str, counted: Decimal, caps: Caps, now: float) -> None:
+    def _refuse_over_cap(self, db: Db, owner: str, counted: Decimal, caps: Caps, now: float) -> None:
         if caps.per_call is not None and counted > caps.per_call:
             raise SpendRefusedError(
                 f"This call is estimated at ${counted} and the cap per call is ${caps.per_call}",
@@ -228,8 +235,8 @@ class Journal:
     async def note(self, key: str, **facts: Any) -> None:
         """Add facts to a row whose state does not change."""
 
-        def write(db: sqlite3.Connection) -> None:
-            db.execute("BEGIN IMMEDIATE")
+        def write(db: Db) -> None:
+            db.lock(f"job {key}")
             row = db.execute("SELECT facts FROM jobs WHERE key = ?", (key,)).fetchone()
             merged = json.dumps({**json.loads(row[0]), **facts})
             db.execute("UPDATE jobs SET facts = ? WHERE key = ?", (merged, key))
@@ -239,7 +246,7 @@ class Journal:
     async def adopt(self, owner: str, task_id: str, *, kind: str, tool: str) -> Job:
         """The row of a task that was started elsewhere; made now, at no cost, where there is none yet."""
 
-        def write(db: sqlite3.Connection) -> Job:
+        def write(db: Db) -> Job:
             now = self._clock.wall()
             db.execute(
                 "INSERT INTO jobs (key, owner, task_id, kind, tool, model, title, state, estimate_micro, run, pid,"
@@ -293,12 +300,17 @@ class Journal:
 
     async def put_artifacts(self, owner: str, task_id: str, artifacts: Sequence[Artifact]) -> None:
         """Replace what is known of a task's files."""
-        await self._do(lambda db: _put_artifacts(db, owner, task_id, artifacts))
+
+        def write(db: Db) -> None:
+            db.lock(f"files of {owner} {task_id}")
+            _put_artifacts(db, owner, task_id, artifacts)
+
+        await self._do(write)
 
     async def find(self, owner: str, task_id: str) -> Job | None:
         """The job with this task id, or whose key begins so (a row that never learnt its task id)."""
 
-        def read(db: sqlite3.Connection) -> Job | None:
+        def read(db: Db) -> Job | None:
             where = "owner = ? AND (task_id = ? OR substr(key, 1, 12) = ?)"
             found = self._many(db, where, (owner, task_id, task_id[:12]), 1)
             return found[0] if found else None
@@ -316,7 +328,7 @@ class Journal:
     ) -> list[Job]:
         """Newest first. `states` filters by what a row reads as, unconfirmed ones included."""
 
-        def read(db: sqlite3.Connection) -> list[Job]:
+        def read(db: Db) -> list[Job]:
             where, values = "owner = ?", [owner]
             if kind:
                 where, values = where + " AND kind = ?", [*values, kind]
@@ -327,8 +339,8 @@ class Journal:
             where, values = f"{where} AND state IN ({', '.join('?' * len(stored))})", [*values, *stored]
             if JobState.SUBMITTING not in stored:
                 return self._many(db, where, values, limit, offset)
-            with closing(db.cursor()) as cursor:
-                rows = (row for row in _select(cursor, where, values) if self._state(row)[0] in states)
+            with closing(_select(db, where, values)) as every:
+                rows = (row for row in every if self._state(row)[0] in states)
                 found = list(itertools.islice(rows, offset, offset + limit))
             return [self._job(db, row) for row in found]
 
@@ -337,7 +349,7 @@ class Journal:
     async def durations(self, model: str, *, limit: int = 20) -> list[float]:
         """Seconds the last finished jobs of a model took, from accepted to done."""
 
-        def read(db: sqlite3.Connection) -> list[float]:
+        def read(db: Db) -> list[float]:
             rows = db.execute(
                 "SELECT facts FROM jobs WHERE model = ? AND state = 'succeeded' AND finished IS NOT NULL"
                 " ORDER BY finished DESC LIMIT ?",
@@ -351,7 +363,7 @@ class Journal:
     async def spent(self, owner: str, *, since: datetime | None = None) -> Decimal:
         """USD counted under the caps so far."""
 
-        def read(db: sqlite3.Connection) -> Decimal:
+        def read(db: Db) -> Decimal:
             row = db.execute(
                 "SELECT COALESCE(SUM(counted_micro), 0) FROM jobs WHERE owner = ? AND created >= ?",
                 (owner, since.timestamp() if since else 0),
@@ -360,23 +372,17 @@ class Journal:
 
         return await self._do(read)
 
-    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` on the open file, for other tables of it. Begin with BEGIN IMMEDIATE where it reads and writes.
+    async def transact(self, work: Callable[[Db], T]) -> T:
+        """Run `work` on the open database, for other tables of it. Begin with `db.lock` where it reads and writes.
 
         Raises:
-            JournalError: The file cannot be used.
+            JournalError: The database cannot be used.
         """
         return await self._do(work)
 
     async def close(self) -> None:
-        """Close the file. Safe to call twice."""
-        await anyio.to_thread.run_sync(self._close)
-
-    def _close(self) -> None:
-        with self._lock:
-            if self._db is not None:
-                self._db.close()
-                self._db = None
+        """Close the database. Safe to call twice."""
+        await anyio.to_thread.run_sync(self._store.close)
 
     async def _change(
         self,
@@ -391,8 +397,8 @@ class Journal:
         counted: Decimal | None = None,
         artifacts: Sequence[Artifact] | None = None,
     ) -> Job:
-        def write(db: sqlite3.Connection) -> Job:
-            db.execute("BEGIN IMMEDIATE")
+        def write(db: Db) -> Job:
+            db.lock(f"job {key}")
             row = db.execute("SELECT owner, task_id, facts FROM jobs WHERE key = ?", (key,)).fetchone()
             merged = json.dumps({**json.loads(row[2]), **facts})
             db.execute(
@@ -416,63 +422,17 @@ class Journal:
 
         return await self._do(write)
 
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        def run() -> T:
-            with self._lock:
-                try:
-                    db = self._open()
-                    with db:  # commits, or rolls back on any error
-                        return work(db)
-                except (sqlite3.Error, OSError) as error:
-                    where = self.path or "memory"
-                    raise JournalError(
-                        f"The journal ({where}) cannot be used: {error}",
-                        next_step="Check that its folder is writable and the disk not full, or set "
-                        "NOVITA_MCP_JOURNAL=off.",
-                    ) from error
-
+    async def _do(self, work: Callable[[Db], T]) -> T:
         # Not abandoned on cancel: a row half noted is worse than a millisecond's wait.
-        return await anyio.to_thread.run_sync(run)
+        return await anyio.to_thread.run_sync(self._store.run, work)
 
-    def _open(self) -> sqlite3.Connection:
-        patience = time.monotonic() + _PATIENCE
-        while self._db is None:
-            try:
-                self._db = self._connect()
-            except sqlite3.OperationalError as error:
-                # SQLite waits for every lock but the one that turns a file to WAL: several servers may start at once.
-                if "locked" not in str(error) or time.monotonic() > patience:
-                    raise
-                time.sleep(0.02)
-        return self._db
-
-    def _connect(self) -> sqlite3.Connection:
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Made before SQLite does, so that nobody else can read it for even a moment.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        db = sqlite3.connect(self.path or ":memory:", timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-        try:
-            if self.path is not None:
-                db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            migrate(db)
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _one(self, db: sqlite3.Connection, where: str, values: Sequence[Any]) -> Job:
+    def _one(self, db: Db, where: str, values: Sequence[Any]) -> Job:
         return self._many(db, where, values, 1)[0]
 
-    def _many(
-        self, db: sqlite3.Connection, where: str, values: Sequence[Any], limit: int, offset: int = 0
-    ) -> list[Job]:
-        with closing(db.cursor()) as cursor:
-            rows = list(_select(cursor, where, values, limit, offset))
-        return [self._job(db, row) for row in rows]
+    def _many(self, db: Db, where: str, values: Sequence[Any], limit: int, offset: int = 0) -> list[Job]:
+        return [self._job(db, row) for row in _select(db, where, values, limit, offset).fetchall()]
 
-    def _state(self, row: sqlite3.Row) -> tuple[JobState, str]:
+    def _state(self, row: Any) -> tuple[JobState, str]:
         """What a row reads as, and why."""
         state = JobState(row["state"])
         if state is JobState.SUBMITTING and not self._in_flight(row):
@@ -480,7 +440,7 @@ class Journal:
             return JobState.UNCONFIRMED, reason
         return state, row["reason"]
 
-    def _job(self, db: sqlite3.Connection, row: sqlite3.Row) -> Job:
+    def _job(self, db: Db, row: Any) -> Job:
         state, reason = self._state(row)
         found = db.execute(
             "SELECT data FROM artifacts WHERE owner = ? AND task_id = ? ORDER BY idx", (row["owner"], row["task_id"])
@@ -503,55 +463,32 @@ class Journal:
             artifacts=tuple(Artifact.model_validate_json(data) for (data,) in found),
         )
 
-    def _in_flight(self, row: sqlite3.Row) -> bool:
+    def _in_flight(self, row: Any) -> bool:
         """Whether the process that began this submit may still be at it."""
         if row["run"] == self.run:
             return True
         if self._clock.wall() - row["created"] > _ABANDONED_AFTER:
             return False
-        return _alive(row["pid"])
+        # What runs elsewhere cannot be looked at, so that its age alone decides. No host: written before they were.
+        return row["host"] not in ("", this_host()) or _alive(row["pid"])
 
 
-def _select(
-    cursor: sqlite3.Cursor, where: str, values: Sequence[Any], limit: int = -1, offset: int = 0
-) -> Iterable[sqlite3.Row]:
-    """Rows of jobs, newest first, as they are read."""
-    cursor.row_factory = sqlite3.Row
-    return cursor.execute(
+def _select(db: Db, where: str, values: Sequence[Any], limit: int = _EVERYTHING, offset: int = 0) -> Rows:
+    """Rows of jobs, newest first."""
+    return db.execute(
         f"SELECT * FROM jobs WHERE {where} ORDER BY created DESC, rowid DESC LIMIT ? OFFSET ?",  # noqa: S608  # `where` is ours
         (*values, limit, offset),
     )
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring a file of any earlier version to the newest schema; several processes may try at once."""
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise JournalError(
-            "The journal was written by a newer novita-mcp",
-            next_step="Have the user update novita-mcp, or name another file in NOVITA_MCP_JOURNAL.",
-        )
-    if version == len(MIGRATIONS):
-        return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        for step in MIGRATIONS[version:]:
-            for statement in step.split(";"):
-                db.execute(statement)
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        db.execute("COMMIT")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-
-
-def _put_artifacts(db: sqlite3.Connection, owner: str, task_id: str, artifacts: Sequence[Artifact]) -> None:
+def _put_artifacts(db: Db, owner: str, task_id: str, artifacts: Sequence[Artifact]) -> None:
     db.execute("DELETE FROM artifacts WHERE owner = ? AND task_id = ?", (owner, task_id))
-    db.executemany(
-        "INSERT INTO artifacts VALUES (?, ?, ?, ?)",
-        [(owner, task_id, artifact.index, artifact.model_dump_json(exclude_none=True)) for artifact in artifacts],
-    )
+    for artifact in artifacts:
+        db.execute(
+            "INSERT INTO artifacts (owner, task_id, idx, data) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (owner, task_id, idx) DO UPDATE SET data = excluded.data",
+            (owner, task_id, artifact.index, artifact.model_dump_json(exclude_none=True)),
+        )
 
 
 def _alive(pid: int) -> bool:

@@ -6,10 +6,8 @@ instance was seen stopped or gone, and is tried again until then.
 """
 
 import logging
-import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,6 +21,7 @@ from .clock import Clock, SystemClock
 from .errors import NotFoundError, NovitaError
 from .gpu_instances import get_instance, list_instances, stop_instance
 from .journal import Journal
+from .journal_db import Db
 
 logger = logging.getLogger(__name__)
 
@@ -101,8 +100,8 @@ class Leases:
         key = uuid.uuid4().hex
         state = LeaseState.ACTIVE if instance_id else LeaseState.PENDING
 
-        def write(db: sqlite3.Connection) -> Lease:
-            db.execute("BEGIN IMMEDIATE")
+        def write(db: Db) -> Lease:
+            db.lock(f"leases of {owner}")
             if instance_id:
                 db.execute(
                     "UPDATE leases SET state = 'dropped', note = 'replaced'"
@@ -237,10 +236,8 @@ async def enforce_leases(
     return done, await leases.of(client.owner)
 
 
-def _many(db: sqlite3.Connection, where: str, values: Sequence[Any], order: str = "stop_at") -> list[Lease]:
-    with closing(db.cursor()) as cursor:
-        cursor.row_factory = sqlite3.Row
-        rows = cursor.execute(f"SELECT * FROM leases WHERE {where} ORDER BY {order}", tuple(values)).fetchall()  # noqa: S608  # `where` is ours
+def _many(db: Db, where: str, values: Sequence[Any], order: str = "stop_at") -> list[Lease]:
+    rows = db.execute(f"SELECT * FROM leases WHERE {where} ORDER BY {order}", tuple(values)).fetchall()  # noqa: S608  # `where` is ours
     return [
         Lease(
             key=row["key"],

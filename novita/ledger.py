@@ -7,7 +7,6 @@ billed), it counts in full and is shown as doubtful. Machines are in it with wha
 term): what they go on to cost is in list_gpu_instances and in the bill.
 """
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +14,7 @@ from decimal import Decimal
 from typing import Literal
 
 from .journal import MICRO, Journal
+from .journal_db import Db
 from .periods import Period
 
 LedgerGrouping = Literal["day", "tool", "model"]
@@ -50,9 +50,9 @@ class Spent:
 # Rows that `adopt` made stand for tasks started elsewhere: nothing was spent through this journal.
 _GROUPS = """
     WITH jobs_told AS (
-        SELECT date(created, 'unixepoch') AS day, tool, model, owner, counted_micro AS counted,
+        SELECT {day} AS day, tool, model, owner, counted_micro AS counted,
             COALESCE(estimate_micro, 0) AS estimated,
-            json_extract(facts, '$.usd') IS NOT NULL AS known,
+            {usd} IS NOT NULL AS known,
             state = 'refused' OR (state = 'cancelled' AND counted_micro = 0) AS free,
             state IN ('submitting', 'unconfirmed', 'failed', 'cancelled') AS unclear,
             estimate_micro IS NULL AS unpriced
@@ -62,11 +62,11 @@ _GROUPS = """
     SELECT day, tool, model, COUNT(*), SUM(counted), SUM(estimated),
         SUM(CASE WHEN known OR free THEN counted ELSE 0 END),
         SUM(CASE WHEN unclear AND NOT known AND NOT free THEN counted ELSE 0 END),
-        SUM(unclear AND NOT known AND NOT free),
+        SUM(CASE WHEN unclear AND NOT known AND NOT free THEN 1 ELSE 0 END),
         SUM(CASE WHEN unpriced AND NOT known AND NOT free THEN counted ELSE 0 END),
-        SUM(unpriced AND NOT known AND NOT free),
-        SUM(free)
-    FROM jobs_told WHERE ? IS NULL OR owner = ?
+        SUM(CASE WHEN unpriced AND NOT known AND NOT free THEN 1 ELSE 0 END),
+        SUM(CASE WHEN free THEN 1 ELSE 0 END)
+    FROM jobs_told WHERE CAST(? AS TEXT) IS NULL OR owner = ?
     GROUP BY day, tool, model ORDER BY day, tool, model
 """
 
@@ -78,8 +78,9 @@ async def read_ledger(journal: Journal, period: Period, *, owner: str | None = N
         JournalError: The journal cannot be read.
     """
 
-    def read(db: sqlite3.Connection) -> list[Spent]:
-        rows = db.execute(_GROUPS, (period.start, period.end, owner, owner)).fetchall()
+    def read(db: Db) -> list[Spent]:
+        groups = _GROUPS.format(day=db.day_of("created"), usd=db.fact("facts", "usd"))
+        rows = db.execute(groups, (period.start, period.end, owner, owner)).fetchall()
         return [
             Spent(
                 day=date.fromisoformat(day),

@@ -127,7 +127,7 @@ def lease_doubt(caller: Caller) -> str:
         return (
             "This server keeps no keys: the lease holds while it runs, and again from your next call after a restart."
         )
-    if caller.app.journal.path is None:
+    if not caller.app.journal.lasting:
         return "The journal is off, so the lease ends with this server."
     return ""
 

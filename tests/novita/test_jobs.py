@@ -196,7 +196,7 @@ async def test_a_journal_that_fails_before_the_submit_stops_it(
     simulator: Running, world: World, tmp_path: Path
 ) -> None:
     async with bench(simulator, tmp_path) as it:
-        it.journal.path = tmp_path  # a folder is no journal
+        (tmp_path / "journal.sqlite3").mkdir()  # a folder is no journal
         with pytest.raises(JournalError, match="Nothing was billed"):
             await it.start()
     assert world.count(SPEND) == 0
