@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
 
 import httpx
@@ -63,8 +64,12 @@ class Answer:
 
 
 def new_http(*, timeouts: httpx.Timeout | None = None) -> httpx.AsyncClient:
-    """The connection pool all clients of a process share. It carries no key: each request brings its own."""
+    """The connection pool all clients of a process share. It carries no key: each request brings its own.
+
+    It keeps no cookies either: what one caller's endpoint sets must not travel with another's request.
+    """
     return httpx.AsyncClient(
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=timeouts or httpx.Timeout(connect=10, read=120, write=60, pool=60),
         limits=httpx.Limits(max_connections=128, max_keepalive_connections=32, keepalive_expiry=4),
         follow_redirects=False,
@@ -119,6 +124,7 @@ class NovitaClient:
         group: Group = "media",
         params: Mapping[str, Any] | None = None,
         body: Any = None,
+        content: bytes | None = None,
         host: str = API_HOST,
         as_json: bool = True,
     ) -> Answer:
@@ -126,13 +132,14 @@ class NovitaClient:
 
         Args:
             doing: The call in a few words, for error texts ("reading the balance").
+            content: A body of bytes, in place of the JSON of `body`.
             as_json: False for bodies that are files.
 
         Raises:
             NovitaAPIError: An answer that is an error; NovitaConnectionError: no usable answer after all tries.
         """
         last: NovitaError | None = None
-        extra: dict[str, Any] = {"params": params, "json": body}
+        extra: dict[str, Any] = {"params": params, **({"json": body} if content is None else {"content": content})}
         if self.read_timeout is not None:
             extra["timeout"] = httpx.Timeout(connect=5, read=self.read_timeout, write=30, pool=10)
         for attempt in range(self.retries.attempts):

@@ -12,6 +12,7 @@ from typing import Any
 
 from .client import NovitaClient
 from .errors import NotFoundError, NovitaAPIError, NovitaError, redact
+from .hosts import API_HOST
 
 V1 = "/gpu-instance/openapi/v1"
 V2 = "/gpus/v2"
@@ -24,12 +25,14 @@ class Route:
     Args:
         doing: The call in a few words, for error texts.
         tools: The tools that make this call; docs/gpu.md is made from it.
+        host: Another documented host of Novita's.
     """
 
     method: str
     path: str
     doing: str
     tools: tuple[str, ...]
+    host: str = API_HOST
 
 
 ROUTES: Mapping[str, Route] = {
@@ -199,7 +202,7 @@ LEFT_OUT: Mapping[str, str] = {
 
 async def ask(
     client: NovitaClient,
-    operation: str,
+    operation: str | Route,
     *,
     params: Mapping[str, Any] | None = None,
     body: Any = None,
@@ -207,14 +210,23 @@ async def ask(
 ) -> Any:
     """Make a call that may be repeated, and return its JSON (None where the body is empty).
 
+    Args:
+        operation: A name in `ROUTES`, or a route of another table.
+
     Raises:
         NotFoundError: 404, and the 400 answers that mean it. NovitaError: as the client raises it.
     """
-    route = ROUTES[operation]
+    route = ROUTES[operation] if isinstance(operation, str) else operation
     sent = {name: value for name, value in (params or {}).items() if value is not None}
     try:
         answer = await client.read(
-            route.method, route.path.format(**path), doing=route.doing, group="gpu", params=sent or None, body=body
+            route.method,
+            route.path.format(**path),
+            doing=route.doing,
+            group="gpu",
+            params=sent or None,
+            body=body,
+            host=route.host,
         )
     except NovitaAPIError as error:
         raise _told_apart(error) from error
@@ -222,7 +234,7 @@ async def ask(
 
 
 async def act(
-    client: NovitaClient, operation: str, body: Any = None, *, secrets: Iterable[str] = (), **path: str
+    client: NovitaClient, operation: str | Route, body: Any = None, *, secrets: Iterable[str] = (), **path: str
 ) -> Any:
     """Make a call that must not be repeated (it costs, or does something twice), and return its JSON.
 
@@ -232,9 +244,11 @@ async def act(
     Raises:
         NovitaError: `billed` says what is known.
     """
-    route = ROUTES[operation]
+    route = ROUTES[operation] if isinstance(operation, str) else operation
     try:
-        answer = await client.spend(route.method, route.path.format(**path), doing=route.doing, group="gpu", body=body)
+        answer = await client.spend(
+            route.method, route.path.format(**path), doing=route.doing, group="gpu", body=body, host=route.host
+        )
     except NovitaError as error:
         told = _told_apart(error) if isinstance(error, NovitaAPIError) else error
         told.what = redact(told.what, *secrets)
