@@ -74,7 +74,8 @@ async def everything(on: Stage, world: World) -> None:
     made = await on.client.call_tool(
         "save_registry_login", {"name": "ghcr.io", "username": "u", "password": "p4ssw0rd-x"}
     )
-    login = (made.structured_content or {})["id"]
+    saved_login: Json = made.structured_content or {}
+    login = saved_login["id"]
     shown = await on.client.call_tool("list_gpu_resources", {"kind": "registry_logins"})
     assert login in shown.model_dump_json()
     assert "p4ssw0rd-x" not in made.model_dump_json() + shown.model_dump_json()

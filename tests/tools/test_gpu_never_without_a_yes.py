@@ -4,14 +4,14 @@ Tools that destroy, and tools that rent by the hour, must take `confirm`; withou
 yes Novita receives nothing but reads.
 """
 
-import asyncio
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from mcp import Client
@@ -31,6 +31,8 @@ RENTS = {
     *("create_gpu_instance", "start_gpu_instance", "create_endpoint", "save_gpu_volume"),
     *("change_gpu_billing", "edit_gpu_instance"),
 }
+Say = Callable[[ToolSpec, Json], Awaitable[tuple[bool, str]]]
+
 ASKING: list[ToolSpec] = [
     spec for toolset in TOOLSETS for spec in toolset.tools if spec.effect.destructive or spec.name in RENTS
 ]
@@ -131,30 +133,43 @@ def _values(described: Json) -> st.SearchStrategy[Any]:
             return st.sampled_from(["x", "a/b:1", "name with spaces", "80/http"])
 
 
-async def _say(scene: Scene, era: str, action: str, spec: ToolSpec, given: Json) -> tuple[bool, str, list[str]]:
-    """Call a tool; whether it was an error, what it said, and what the person was asked."""
+@asynccontextmanager
+async def speaking(scene: Scene, era: str, action: str) -> AsyncGenerator[tuple[Say, Person]]:
+    """A client whose person answers with `action`; "nobody" cannot be asked."""
     person = Person(action)
     options: Json = {} if action == "nobody" else {"elicitation_callback": person}
     async with Client(create_app(scene.settings), mode=era, **options) as client:
-        result = await client.call_tool(spec.name, given)
-    return bool(result.is_error), text_of(result), person.asked
+
+        async def say(spec: ToolSpec, given: Json) -> tuple[bool, str]:
+            result = await client.call_tool(spec.name, given)
+            return bool(result.is_error), text_of(result)
+
+        yield say, person
+
+
+def drawn(strategy: st.SearchStrategy[Json], count: int = 8) -> list[Json]:
+    """Examples, drawn beforehand: one client then serves them all."""
+    found: list[Json] = []
+
+    @hypothesis_settings(max_examples=count, database=None)
+    @given(strategy)
+    def keep(example: Json) -> None:
+        found.append(example)
+
+    keep()
+    return found
 
 
 @pytest.mark.parametrize("action", ["nobody", "decline", "cancel"])
-@pytest.mark.parametrize("spec", ASKING, ids=lambda spec: spec.name)
-def test_nothing_is_sent_before_the_yes(scene: Scene, era: str, action: str, spec: ToolSpec) -> None:
-    @hypothesis_settings(max_examples=4, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(arguments_of(spec, scene.ids, extra=True))
-    def holds(arguments: Json) -> None:
-        before = scene.writes()
-        error, text, asked = asyncio.run(_say(scene, era, action, spec, arguments))
-        assert scene.writes() == before, (arguments, text)
-        if action == "nobody":
-            assert not asked
-        elif asked:
-            assert error and "declined" in text
-
-    holds()
+async def test_nothing_is_sent_before_the_yes(scene: Scene, era: str, action: str) -> None:
+    async with speaking(scene, era, action) as (say, person):
+        for spec in ASKING:
+            for arguments in drawn(arguments_of(spec, scene.ids, extra=True)):
+                before, person.asked = scene.writes(), []
+                error, text = await say(spec, arguments)
+                assert scene.writes() == before, (spec.name, arguments, text)
+                if person.asked:
+                    assert action != "nobody" and error and "declined" in text
 
 
 OURS = [spec for toolset in TOOLSETS if toolset.name.startswith("gpu") for spec in toolset.tools if spec in ASKING]
@@ -177,9 +192,10 @@ async def test_a_call_that_could_be_sent_asks_first(scene: Scene, era: str, acti
     arguments = {name: value for name, value in {**arguments, **ENOUGH.get(spec.name, {})}.items() if value}
     if spec.name == "start_gpu_instance":
         arguments["instance_id"] = scene.ids["stopped"]
-    error, text, asked = await _say(scene, era, action, spec, arguments)
+    async with speaking(scene, era, action) as (say, person):
+        error, text = await say(spec, arguments)
     if action == "nobody":
         assert not error and "needs_confirmation" in text and "confirm=true" in text
     else:
-        assert len(asked) == 1
+        assert len(person.asked) == 1
         assert error and "declined" in text and "Nothing was billed" in text
