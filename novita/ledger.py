@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from .journal import MICRO, Journal
 from .journal_db import Db
+from .money import show_usd
 from .periods import Period
 
 LedgerGrouping = Literal["day", "tool", "model"]
@@ -132,6 +133,62 @@ def regroup(rows: Iterable[Spent], by: Sequence[LedgerGrouping]) -> list[Spent]:
 def total(rows: Iterable[Spent]) -> Spent:
     """All of it."""
     return _sum((None, "", ""), list(rows))
+
+
+def report(period: Period, rows: Sequence[Spent], *, most: int | None = None) -> dict[str, Any]:
+    """Rows as plain data, amounts as text; what is nothing is left out.
+
+    Args:
+        most: Rows shown, the newest; the total is of all.
+    """
+    shown = rows if most is None else rows[-most:]
+    made: dict[str, Any] = {
+        "first_day": str(period.first),
+        "last_day": str(period.last),
+        "total": _plain(total(rows)),
+        "notes": notes(rows),
+        "rows": [_plain(row) for row in shown],
+    }
+    if len(shown) < len(rows):
+        made["rows_left_out"] = len(rows) - len(shown)
+    return made
+
+
+def notes(rows: Iterable[Spent]) -> list[str]:
+    """What a reader of the sums should know about them."""
+    rows = list(rows)
+    whole = total(rows)
+    said = ["Estimates, but for what is known: real usage, and 0 for what was refused."] if whole.calls else []
+    if whole.doubtful_calls:
+        said.append(
+            f"{whole.doubtful_calls} calls (${show_usd(whole.doubtful)}) may not have been billed: they failed, "
+            "or got no answer. They are counted."
+        )
+    if whole.unpriced_calls:
+        said.append(
+            f"{whole.unpriced_calls} calls have no known price and are counted as ${show_usd(whole.unpriced)} in all "
+            "(NOVITA_MCP_UNKNOWN_PRICE_USD for each)."
+        )
+    if any(row.tool in BY_TIME for row in rows):
+        said.append("Machines are counted with their first hour, or term: see list_gpu_instances and get_bill.")
+    return said
+
+
+BY_TIME = frozenset({"create_gpu_instance", "start_gpu_instance", "create_endpoint", "update_endpoint"})
+"""Tools whose jobs go on costing."""
+
+
+def _plain(row: Spent) -> dict[str, Any]:
+    told: dict[str, Any] = {"day": row.day and str(row.day), "tool": row.tool, "model": row.model}
+    told = {name: value for name, value in told.items() if value}
+    told |= {"calls": row.calls, "usd": show_usd(row.counted), "estimated_usd": show_usd(row.estimated)}
+    for name, amount in (("known_usd", row.known), ("doubtful_usd", row.doubtful), ("unpriced_usd", row.unpriced)):
+        if amount:
+            told[name] = show_usd(amount)
+    for name in ("doubtful_calls", "unpriced_calls", "free_calls"):
+        if count := getattr(row, name):
+            told[name] = count
+    return told
 
 
 def _sum(mark: tuple[date | None, str, str], rows: Sequence[Spent]) -> Spent:

@@ -80,6 +80,13 @@ def parser() -> argparse.ArgumentParser:
     install.add_argument("--print", action="store_true", default=False, help="Only show it.")
     install.add_argument("--command", dest="run", default=None, help="What to run, e.g. 'uvx novita-mcp'.")
 
+    spend = commands.add_parser("spend", parents=[common], help="what this machine asked for, in USD")
+    spend.add_argument(
+        "period", nargs="?", default="this month", help='"last week", "2026-10", "since 2026-10-05", ...'
+    )
+    spend.add_argument("--by", default="day,tool,model", help="`day`, `tool`, `model`, with commas.")
+    spend.add_argument("--json", action="store_true", default=False)
+
     commands.add_parser("version", help="print the version")
     return top
 
@@ -144,6 +151,12 @@ def _install(settings: Settings, given: argparse.Namespace) -> int:
     )
 
 
+def _spend(settings: Settings, given: argparse.Namespace) -> int:
+    from .spend import run_spend
+
+    return run_spend(settings, given.period, by=given.by, as_json=given.json)
+
+
 def _version(_: Settings, __: argparse.Namespace) -> int:
     from .app import version
 
@@ -165,5 +178,6 @@ _COMMANDS = {
     "tools": _tools,
     "simulate": _simulate,
     "install": _install,
+    "spend": _spend,
     "version": _version,
 }

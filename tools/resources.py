@@ -97,6 +97,8 @@ async def _indexes(_: Caller, start: str) -> list[str]:
 
 def resources() -> tuple[ResourceSpec, ...]:
     """All of them, in the order a host lists them."""
+    from .resources_account import ACCOUNT_RESOURCES  # which builds on this module
+
     return (
         ResourceSpec("novita://models/media", "Media models", "Image, video and audio models.", _all_models),
         ResourceSpec(
@@ -119,4 +121,5 @@ def resources() -> tuple[ResourceSpec, ...]:
             complete={"task_id": _task_ids, "index": _indexes},
         ),
         ResourceSpec("novita://balance", "Balance", "What credit is left, in USD.", _balance),
+        *ACCOUNT_RESOURCES,
     )

@@ -1,0 +1,28 @@
+"""Read-only addresses about money."""
+
+from datetime import timedelta
+
+from ..novita.ledger import read_ledger, report
+from ..novita.periods import Period
+from .account import today
+from .context import Caller
+from .resources import ResourceSpec, as_json
+
+_DAYS = 31
+_ROWS = 120
+
+
+async def _spend(caller: Caller) -> str:
+    last = today(caller)
+    span = Period(last - timedelta(days=_DAYS - 1), last)
+    return as_json(report(span, await read_ledger(caller.app.journal, span, owner=caller.owner), most=_ROWS))
+
+
+ACCOUNT_RESOURCES = (
+    ResourceSpec(
+        "novita://spend",
+        "Spend",
+        f"What was asked for through this server in the last {_DAYS} days, by day, tool and model, in USD.",
+        _spend,
+    ),
+)
