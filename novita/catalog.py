@@ -283,6 +283,8 @@ def _file_complaint(
     model: MediaModel, name: str, argument: Argument, value: object, forms: Collection[Form] | None
 ) -> str | None:
     if forms is not None and not set(forms) & set(argument.send):
+        if argument.send == ("url",):
+            return "is taken only as a public link (a URL, or task:<id>/<n> of a result whose link still works)"
         return f"is taken as {' or '.join(argument.send)} only"
     if argument.as_ != "list":
         return None if isinstance(value, str) else "must be one file"
@@ -332,14 +334,20 @@ def native_value(argument: Argument, schema: Json, value: object) -> Any:
 # Which model to take ----------------------------------------------------------------------------------------------
 
 
-def alternatives(model: MediaModel, n: int = 3, *, arguments: Mapping[str, object] | None = None) -> list[MediaModel]:
+def alternatives(
+    model: MediaModel,
+    n: int = 3,
+    *,
+    arguments: Mapping[str, object] | None = None,
+    forms: Mapping[str, Collection[Form]] | None = None,
+) -> list[MediaModel]:
     """Living models with a capability of this one, best first; with `arguments`, only those that can honour them."""
     others = [
         other for other in media_models() if other.live and other.id != model.id and set(other.does) & set(model.does)
     ]
     others.sort(key=lambda other: (model.does[0] not in other.does, *_rank(other, model.does[0])))
     if arguments:
-        others = [other for other in others if not able(other, arguments) and not _missing(other, arguments)]
+        others = [o for o in others if not able(o, arguments, forms=forms) and not _missing(o, arguments)]
     return others[:n]
 
 
@@ -349,6 +357,7 @@ def choose(
     *,
     preferred: Sequence[str] | None = None,
     forms: Mapping[str, Collection[Form]] | None = None,
+    options: Collection[str] = (),
 ) -> MediaModel:
     """The model to take when none is named.
 
@@ -357,6 +366,7 @@ def choose(
 
     Args:
         does: One capability, or several of which one is enough.
+        options: Names of native fields that will be set; a model that has them goes before one that has not.
 
     Raises:
         InputError: None can; says what stands in the way on the nearest ones.
@@ -368,8 +378,9 @@ def choose(
     candidates += sorted(others, key=lambda m: _rank(m, wanted[0]))
     reasons = [(m, complaints(m, arguments, forms=forms)) for m in candidates]
     honest = [m for m, found in reasons if not found]
+    honest = [m for m in honest if all(option_paths(m, key) for key in options)] or honest
     for model in honest:
-        if not _missing(model, arguments):
+        if not _missing(model, arguments, options):
             return model
     if honest:  # what is missing, the plan will say
         return honest[0]
@@ -385,9 +396,15 @@ def _rank(model: MediaModel, capability: Capability) -> tuple[int, int, bool, in
     return _STATES.index(model.state), place, not model.price, media_models().index(model)
 
 
-def _missing(model: MediaModel, arguments: Mapping[str, object]) -> list[str]:
-    """Required native fields that neither the arguments nor the entry would fill."""
-    filled = list(model.constants)
+def option_paths(model: MediaModel, key: str) -> list[str]:
+    """The native paths an option of that name (a leaf, or a dotted path) may mean; none are inside lists."""
+    paths = [path for path in model.fields if "[]" not in path]
+    return [key] if key in paths else [path for path in paths if path.rpartition(".")[2] == key]
+
+
+def _missing(model: MediaModel, arguments: Mapping[str, object], options: Collection[str] = ()) -> list[str]:
+    """Required native fields that neither the arguments, the options nor the entry would fill."""
+    filled = [*model.constants, *(path for key in options for path in option_paths(model, key))]
     for name, value in arguments.items():
         if value is not None and name in model.arguments:
             argument = model.arguments[name]

@@ -189,8 +189,6 @@ class MediaModel(_Row):
     price: tuple[Price, ...] = ()
     state: State
     state_note: str = ""
-    webhook: str | None = None
-    """Native path of the address Novita calls when the task ends."""
     source: str
     checked: str
     """The day the entry was last compared with the facts, `YYYY-MM-DD`."""

@@ -21,13 +21,15 @@ import httpx
 
 from .addresses import AddressError, Guard, UnknownHostError, route_to
 from .artifacts import Artifact
+from .catalog_entry import Form
 from .clock import Clock
 from .downloads import Downloader
 from .errors import ArtifactError, InputError, NotFoundError
 from .files import Folders, read_regular
 from .limits import MediaLimits, Trouble, bring_within, find_trouble, refuse, see_through
-from .media_types import HEAD_BYTES, MediaType, media_type, sniff
+from .media_types import HEAD_BYTES, MEDIA_TYPES, MediaType, media_type, sniff
 from .pictures import Probe, open_picture, probe
+from .soundtracks import sound_of
 
 MIB = 2**20
 Expects = Literal["image", "video", "audio", "text"]
@@ -36,6 +38,7 @@ ResolveTask = Callable[[str, int], Awaitable[Artifact]]
 _TASK = re.compile(r"(?:task:|novita://artifacts/)(?P<id>[^/\s]+?)(?:/(?P<index>\d{1,4}))?")
 _DATA = re.compile(r"data:(?P<mime>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<packed>;base64)?,", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")  # two letters at least: C:\ is a drive
+_SOUND_OF = ("video", "audio")
 _WAYS = "Give an http(s) link, a file path, a data: URI, or task:<id>/<n> for an earlier result."
 _WAYS_REMOTE = "Give an http(s) link, a data: URI, or task:<id>/<n> for an earlier result."
 
@@ -50,7 +53,7 @@ class Source:
         link: A link Novita can fetch now, or None.
         data: The content, where it is here.
         no_link: Why there is no link, for messages.
-        resized: Whether it was changed to fit; then it has no link.
+        changed: Whether it was resized, or is the sound of a video; then it has no link.
     """
 
     name: str
@@ -63,7 +66,7 @@ class Source:
     link: str | None = None
     data: bytes | None = field(default=None, repr=False)
     no_link: str = ""
-    resized: bool = False
+    changed: bool = False
     _load: "Callable[[], Awaitable[Source]] | None" = field(default=None, repr=False)
 
     async def read(self) -> bytes:
@@ -128,6 +131,25 @@ class Inputs:
             return self.downloader
         guard = Guard(self.trusted_hosts, allow_private=self.folders is not None)
         return Downloader(self.http, self.clock, guard, budget=120)
+
+    async def forms(self, ref: str, expects: Expects) -> frozenset[Form]:
+        """In which forms an input can be had, told from the reference alone: nothing is fetched, nothing is judged.
+
+        Raises:
+            InputError: It names an earlier result that is not there.
+        """
+        ref = ref.strip()
+        here: frozenset[Form] = frozenset(("data_uri", "base64", "asset_id"))
+        linked: frozenset[Form] = frozenset((*here, "url"))
+        task = _TASK.fullmatch(ref)
+        if task is not None:
+            artifact = await self._earlier(ref, task["id"], int(task["index"] or 0), expects)
+            return linked if self._link_of(artifact, expects) else here
+        if not re.match("https?://", ref, re.IGNORECASE):
+            return here
+        url = _parse(ref)
+        guard = self._fetcher.guard
+        return linked if guard.trusts(url) or guard.glance(url) is None else here
 
     async def load(
         self, ref: str, expects: Expects, *, limits: MediaLimits | None = None, resize: bool = False
@@ -220,18 +242,8 @@ class Inputs:
     async def _from_task(
         self, ref: str, task_id: str, index: int, expects: Expects, limits: MediaLimits, resize: bool
     ) -> Source:
-        if self.resolve_task is None:
-            raise InputError(f"{ref} cannot be looked up on this server", next_step="Give its link instead.")
-        try:
-            artifact = await self.resolve_task(task_id, index)
-        except NotFoundError as error:
-            raise InputError(f"There is no result {index} of task {task_id}", next_step="See list_tasks.") from error
-        if artifact.kind not in (expects, "file"):
-            raise InputError(f"{ref} is {artifact.kind}, and {expects} is wanted here")
-        alive = artifact.alive(self.clock.wall())
-        link = artifact.url if alive else None
-        if link is not None and self._fetcher.guard.glance(_parse(link)) is not None:
-            link = link if self._fetcher.guard.trusts(_parse(link)) else None
+        artifact = await self._earlier(ref, task_id, index, expects)
+        link = self._link_of(artifact, expects)
         known = media_type(artifact.mime)
         measures = Probe(artifact.width, artifact.height, artifact.duration_seconds)
         source = Source(
@@ -251,7 +263,7 @@ class Inputs:
                 data = await anyio.to_thread.run_sync(_read_own, path, most, abandon_on_cancel=True)
                 if data is not None:
                     return await self._checked(source, data, limits, resize)
-            if artifact.url is None or not alive:
+            if artifact.url is None or not artifact.alive(self.clock.wall()):
                 raise InputError(
                     f"{ref} is neither on disk nor behind a link that still works",
                     next_step=f"Call get_task with task_id {task_id}, then try again.",
@@ -259,12 +271,31 @@ class Inputs:
             return await self._fetched(source, artifact.url, limits, resize)
 
         # What is known of our own results spares reading them when a link is all that is wanted.
-        broken = find_trouble(limits, known, artifact.bytes, measures) if known else []
+        broken = find_trouble(limits, known, artifact.bytes, measures) if known and link else []
         if link is None or (broken and resize) or known is None or not limits.alpha:
             return await load()
         if broken:
             raise refuse(ref, broken)
         return replace(source, _load=load)
+
+    async def _earlier(self, ref: str, task_id: str, index: int, expects: Expects) -> Artifact:
+        """The earlier result, if it is of the right kind; a video stands for its sound."""
+        if self.resolve_task is None:
+            raise InputError(f"{ref} cannot be looked up on this server", next_step="Give its link instead.")
+        try:
+            artifact = await self.resolve_task(task_id, index)
+        except NotFoundError as error:
+            raise InputError(f"There is no result {index} of task {task_id}", next_step="See list_tasks.") from error
+        if artifact.kind not in (expects, "file") and (artifact.kind, expects) != _SOUND_OF:
+            raise InputError(f"{ref} is {artifact.kind}, and {expects} is wanted here")
+        return artifact
+
+    def _link_of(self, artifact: Artifact, expects: Expects) -> str | None:
+        """The link under which Novita itself can fetch an earlier result now. A video has none for its sound."""
+        if artifact.url is None or not artifact.alive(self.clock.wall()) or (artifact.kind, expects) == _SOUND_OF:
+            return None
+        url, guard = _parse(artifact.url), self._fetcher.guard
+        return artifact.url if guard.trusts(url) or guard.glance(url) is None else None
 
     async def _linked(self, source: Source, url: str, limits: MediaLimits, resize: bool) -> Source:
         """A source behind a link: fetched when its content is needed, which may be now."""
@@ -292,6 +323,8 @@ class Inputs:
                 f"The link for {source.kind} cannot be used: {error.what}", next_step="Check the link."
             ) from error
         found = _demand(peek.head[:HEAD_BYTES], source.kind, source.name)
+        if (found.kind, source.kind) == _SOUND_OF:
+            return await self._fetched(source, url, limits, resize=False)
         measures = Probe()
         if source.kind == "image":
             measures = await anyio.to_thread.run_sync(probe, peek.head, "image")
@@ -306,8 +339,8 @@ class Inputs:
         )
 
     def _most(self, kind: Expects, limits: MediaLimits) -> int:
-        """Bytes worth reading. A picture over the model's limit is still read: resizing may help it."""
-        return self.max_bytes if kind == "image" or limits.max_bytes is None else limits.max_bytes
+        """Bytes worth reading. A picture may be brought under the model's limit, a video may hold little sound."""
+        return self.max_bytes if kind in ("image", "audio") or limits.max_bytes is None else limits.max_bytes
 
 
 def _check(base: Source, data: bytes, limits: MediaLimits, *, resize: bool) -> Source:
@@ -317,16 +350,18 @@ def _check(base: Source, data: bytes, limits: MediaLimits, *, resize: bool) -> S
         raise InputError(
             f"{base.name} begins like {found.name.upper()} but cannot be decoded; it is damaged or too large"
         )
+    changed = ""
+    if (found.kind, base.kind) == _SOUND_OF:
+        data, found, changed = sound_of(data, base.name), MEDIA_TYPES["wav"], "is a video, and only its sound is wanted"
     measures = probe(data, found.kind)
     broken = find_trouble(limits, found, len(data), measures)
     if not limits.alpha and found.kind == "image" and see_through(data):
         broken.append(Trouble("it is transparent and the model takes no transparency", True))
-    changed = False
     if broken:
         if not resize or not all(trouble.mendable for trouble in broken):
             raise refuse(base.name, broken)
         data, found, measures = bring_within(data, found, limits, base.name)
-        changed = True
+        changed = "was resized here"
     return replace(
         base,
         mime=found.mime,
@@ -336,8 +371,8 @@ def _check(base: Source, data: bytes, limits: MediaLimits, *, resize: bool) -> S
         duration=measures.duration,
         data=data,
         link=None if changed else base.link,
-        no_link="was resized here" if changed else base.no_link,
-        resized=changed,
+        no_link=changed or base.no_link,
+        changed=bool(changed),
         _load=None,
     )
 
@@ -346,8 +381,8 @@ def _wrong(head: bytes, kind: Expects) -> str | None:
     found = sniff(head)
     if found is not None and found.kind == kind:
         return None
-    if kind == "audio" and found is not None and found.name in ("mp4", "webm"):
-        return None  # the same containers carry sound alone
+    if found is not None and (found.kind, kind) == _SOUND_OF:
+        return None
     return f"it is {found.mime if found else 'of no known format'}, and {kind} is wanted"
 
 

@@ -6,8 +6,8 @@ kinds (instances, batches) bring their own look and share `submit` and the waiti
 """
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -27,7 +27,7 @@ from .journal import OPEN_STATES, Caps, Job, JobState, Journal
 from .mapping import Plan
 from .media import Accepted, Outcome, Output
 from .media_types import media_type
-from .waiting import HEARTBEAT, Look, OnProgress, Pace, Phase, Progress, alongside, wait_until_done
+from .waiting import HEARTBEAT, Look, Nudge, OnProgress, Pace, Phase, Progress, alongside, wait_until_done
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ class Jobs:
 
     def __post_init__(self) -> None:
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
+        self._nudges: dict[tuple[str, str], list[Nudge]] = {}
 
     async def submit(
         self,
@@ -279,11 +280,18 @@ class Jobs:
         title: str,
         save_to: str | None = None,
         on_progress: OnProgress | None = None,
+        on_accepted: Callable[[str], None] | None = None,
     ) -> Job:
-        """Submit a planned media request; ends when its task id is known, or its files where they come at once."""
+        """Submit a planned media request; ends when its task id is known, or its files where they come at once.
+
+        Args:
+            on_accepted: Told the task id, even if the caller has gone by then.
+        """
 
         async def note(job: Job, answer: Accepted | Outcome) -> Job:
             if isinstance(answer, Accepted):
+                if on_accepted is not None:
+                    on_accepted(answer.task_id)
                 return await self.journal.accepted(job.key, answer.task_id)
             return await self._keep_outcome(job, f"sync-{job.key[:16]}", answer)
 
@@ -293,6 +301,8 @@ class Jobs:
         facts: dict[str, Any] = {"operation": plan.model.operation, "save_to": save_to, "mode": plan.model.mode}
         if plan.seed is not None:
             facts["seed"] = plan.seed
+        if plan.model.answer[0].form == "task_v2":
+            facts["look"] = "v2"
         job, _ = await self.submit(
             owner=client.owner,
             kind="media",
@@ -328,24 +338,27 @@ class Jobs:
                 return delivery
         real_id = job.task_id if job is not None and job.task_id else task_id
         looking = client.for_looking()
+        ask = media.look_v2 if job is not None and job.facts.get("look") == "v2" else media.look
         begun = (job.accepted or job.created).timestamp() if job else None
         working_at = begun
 
         async def look() -> Look[Outcome]:
             nonlocal working_at
-            seen = await media.look(looking, real_id)
+            seen = await ask(looking, real_id)
             if seen.phase is Phase.WORKING:
                 working_at = self.clock.wall()
             return seen
 
-        seen = await wait_until_done(
-            look,
-            clock=self.clock,
-            pace=Pace(await self.journal.durations(job.model) if job and job.model else ()),
-            budget=budget,
-            age=self.clock.wall() - begun if begun else None,
-            on_progress=on_progress,
-        )
+        with self._waiting_for(client.owner, real_id) as nudge:
+            seen = await wait_until_done(
+                look,
+                clock=self.clock,
+                pace=Pace(await self.journal.durations(job.model) if job and job.model else ()),
+                budget=budget,
+                age=self.clock.wall() - begun if begun else None,
+                on_progress=on_progress,
+                nudge=nudge,
+            )
         # From here on it is short work; two callers of one task must neither save its files nor note its end twice.
         async with self.one_at_a_time(f"{client.owner}/{real_id}"):
             job = await self.journal.find(client.owner, real_id)
@@ -368,6 +381,24 @@ class Jobs:
                 if now - working_at <= max(2.0, 0.15 * (now - begun)):
                     facts["took"] = round((working_at + now) / 2 - begun, 2)
             return await self._fetch(await self._keep_outcome(job, real_id, seen.value, **facts), on_progress)
+
+    def nudge(self, owner: str, task_id: str) -> bool:
+        """Have everybody who waits for a task look at once; whether anybody does."""
+        waiting = self._nudges.get((owner, task_id), [])
+        for one in waiting:
+            one.give()
+        return bool(waiting)
+
+    @contextmanager
+    def _waiting_for(self, owner: str, task_id: str) -> Generator[Nudge]:
+        mine = Nudge()
+        self._nudges.setdefault((owner, task_id), []).append(mine)
+        try:
+            yield mine
+        finally:
+            self._nudges[owner, task_id].remove(mine)
+            if not self._nudges[owner, task_id]:
+                del self._nudges[owner, task_id]
 
     async def _fetch_again(self, job: Job, on_progress: OnProgress | None) -> Delivery:
         """Bring files that are missing although the job is done, by the links already known."""
@@ -503,6 +534,9 @@ class Jobs:
 
 def _no_media(job: Job, task_id: str) -> InputError:
     """What to do with the id of something that is no media task."""
+    if job.kind == "gateway_job":
+        step = f"Call call_endpoint with job_id={job.task_id or task_id}."
+        return InputError(f"{task_id} is no media task but a job of an endpoint", next_step=step)
     if job.kind != "call":
         return InputError(f"{task_id} is no media task but a {job.kind}", next_step=f"Use get_{job.kind} for it.")
     kept = " ".join(artifact.path for artifact in job.artifacts if artifact.path)

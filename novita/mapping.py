@@ -7,22 +7,23 @@ defaults of required fields. Then rules, sizes and the schema are checked. Nothi
 import difflib
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from .catalog import OldName, alternatives, complaints, native_value, old_names, phrase
-from .catalog_entry import Argument, Json, MediaModel
+from .catalog import OldName, alternatives, complaints, native_value, old_names, option_paths, phrase
+from .catalog_entry import Argument, Form, Json, MediaModel
 from .errors import InputError
 from .media_checks import describe, first_error
 from .media_values import SHAPE, Frame, coerce, fit_image, form_of, parse_size, types_of
 from .native import MISSING, breaks, drop, get_path, leaves, put
 from .pricing import Estimate, estimate
 
-__all__ = ["Plan", "plan", "plan_native", "price_of"]
+__all__ = ["FILES", "Plan", "plan", "plan_native", "price_of", "refuse_what_it_cannot"]
 
-_FIRST = ("image", "images", "end_image", "mask", "video", "audio")
-"""Files are placed first, in this order: some models want them in one list, some fields sit in the items they make."""
+FILES = ("image", "images", "end_image", "mask", "video", "audio")
+"""Arguments that take files. They are placed first, in this order: some models want them in one list, and some fields
+sit in the items they make."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,13 @@ class Plan:
             return ()
         paths = (path for name in self.model.media_arguments() for path in self.model.arguments[name].paths)
         return tuple(dict.fromkeys(path.partition("[")[0] for path in paths))
+
+    @property
+    def uploads(self) -> dict[str, str]:
+        """Files to send ahead, each to be named by the id it gets: path and data URI."""
+        files = [argument for argument in self.model.arguments.values() if "asset_id" in argument.send]
+        found = {path: get_path(self.body, path) for argument in files for path in argument.paths}
+        return {path: file for path, file in found.items() if isinstance(file, str) and file.startswith("data:")}
 
 
 def any_seed() -> int:
@@ -77,9 +85,9 @@ def plan(
     given = {name: value for name, value in arguments.items() if value is not None}
     if given.get("seed") in (-1, "-1"):  # everybody's word for "any"
         del given["seed"]
-    _refuse_what_it_cannot(model, given)
+    refuse_what_it_cannot(model, given)
     draft = _Draft(model, given)
-    for name in sorted(given, key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST)):
+    for name in sorted(given, key=lambda n: FILES.index(n) if n in FILES else len(FILES)):
         if name in model.arguments:
             draft.argument(name, model.arguments[name], given[name])
     draft.shape(given, image_size)
@@ -108,7 +116,7 @@ def price_of(model: MediaModel, arguments: Mapping[str, object]) -> Estimate:
         InputError: The model cannot honour an argument.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    _refuse_what_it_cannot(model, given)
+    refuse_what_it_cannot(model, given)
     draft = _Draft(model)
     for name in given:
         if name in model.arguments and not model.arguments[name].send:
@@ -119,15 +127,20 @@ def price_of(model: MediaModel, arguments: Mapping[str, object]) -> Estimate:
     return estimate(model, draft.body)
 
 
-def _refuse_what_it_cannot(model: MediaModel, given: Mapping[str, object]) -> None:
-    found = complaints(model, given, rules=False)
-    if not found:
-        return
-    raise InputError(f"{model.id} cannot do this: {phrase(found)}", next_step=_who_can(model, given))
+def refuse_what_it_cannot(
+    model: MediaModel, given: Mapping[str, object], forms: Mapping[str, Collection[Form]] | None = None
+) -> None:
+    """Raise InputError for arguments the model cannot honour, with models that can. `forms`: see `choose`."""
+    found = complaints(model, given, forms=forms, rules=False)
+    if found:
+        who = _who_can(model, given, forms)
+        raise InputError(f"{model.id} cannot do this: {phrase(found)}", next_step=who)
 
 
-def _who_can(model: MediaModel, given: Mapping[str, object]) -> str:
-    others = alternatives(model, arguments=given) if given else []
+def _who_can(
+    model: MediaModel, given: Mapping[str, object], forms: Mapping[str, Collection[Form]] | None = None
+) -> str:
+    others = alternatives(model, arguments=given, forms=forms) if given else []
     if others:
         return f"Models that take all of this: {', '.join(other.id for other in others)}."
     return f"describe_media_model({model.id!r}) shows its input."
@@ -332,11 +345,8 @@ def _copy(value: Any) -> Any:
 
 def find_option(model: MediaModel, key: str) -> str:
     """The native path an option means. Raises InputError with the nearest right names."""
-    fields = model.fields
-    if key in fields and "[]" not in key:
-        return key
     leaf = key.rpartition(".")[2]
-    homes = [path for path in fields if "[]" not in path and path.rpartition(".")[2] == key]
+    homes = option_paths(model, key)
     if homes:
         depth = min(path.count(".") for path in homes)
         nearest = [path for path in homes if path.count(".") == depth]

@@ -6,6 +6,7 @@ become an `Outcome`; the catalogue entry says where the files sit, and every oth
 
 import base64
 import binascii
+import copy
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -14,8 +15,10 @@ from typing import Any, Literal, cast
 
 from .catalog import MediaModel
 from .client import LOOK_FIRST, Answer, NovitaClient, dig
-from .errors import NovitaAPIError, NovitaConnectionError
+from .errors import NovitaAPIError, NovitaConnectionError, NovitaError
+from .hosts import ASSET_HOST
 from .mapping import Plan
+from .native import put
 from .waiting import Look, Phase
 
 logger = logging.getLogger(__name__)
@@ -68,6 +71,8 @@ async def submit(client: NovitaClient, plan: Plan) -> Accepted | Outcome:
     Raises:
         NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
     """
+    if plan.uploads:
+        plan = await _uploaded(client, plan)
     body, files = _multipart(plan) if plan.files else (plan.body, None)
     answer = await client.spend(
         plan.method,
@@ -79,6 +84,28 @@ async def submit(client: NovitaClient, plan: Plan) -> Accepted | Outcome:
         read_timeout=SYNC_PATIENCE if plan.model.mode == "sync" else 60,
     )
     return read_answer(plan.model, answer, plan.body)
+
+
+async def _uploaded(client: NovitaClient, plan: Plan) -> Plan:
+    """The plan with every file that must be sent ahead replaced by the id Novita gave it. Uploads cost nothing."""
+    body = copy.deepcopy(plan.body)
+    for path, file in plan.uploads.items():
+        try:
+            answer = await client.read(
+                "PUT",
+                "/video",
+                content=base64.b64decode(file.partition(",")[2]),
+                host=ASSET_HOST,
+                doing=f"uploading the video for {plan.model.id}",
+            )
+            asset = dig(answer.data, "assets_id")
+            if not isinstance(asset, str | int) or not asset:
+                raise NovitaConnectionError("Novita took the video but gave no id for it")
+        except NovitaError as error:
+            error.billed = "no"
+            raise
+        put(body, path, str(asset))
+    return replace(plan, body=body)
 
 
 def _multipart(plan: Plan) -> tuple[dict[str, Any], dict[str, tuple[str, bytes, str]]]:
@@ -201,6 +228,35 @@ async def look(client: NovitaClient, task_id: str) -> Look[Outcome]:
     if not isinstance(data, dict):
         raise NovitaConnectionError(f"Novita's answer about task {task_id} could not be read")
     return read_task(cast(dict[str, Any], data))
+
+
+async def look_v2(client: NovitaClient, task_id: str) -> Look[Outcome]:
+    """The same for a task of the retired V2 routes (`GET /v2/progress`)."""
+    answer = await client.read("GET", "/v2/progress", params={"task_id": task_id}, doing=f"looking at task {task_id}")
+    data: Any = answer.data
+    code = dig(data, "code")
+    if code not in (None, 0, "0"):
+        raise NovitaAPIError(
+            f'Novita does not tell about task {task_id}: "{str(dig(data, "msg"))[:300]}"', status=200, reason=str(code)
+        )
+    links = [link for link in _at(data, "data.imgs[]") if isinstance(link, str)]
+    verdicts = list(_at(data, "data.nsfw_detection_result[]"))
+    outcome = Outcome(
+        tuple(
+            replace(_string_output("image", link, None), nsfw=_nsfw(verdicts[at]) if at < len(verdicts) else None)
+            for at, link in enumerate(links)
+        )
+    )
+    progress = (_number(dig(data, "data.progress")) or 0) * 100
+    match dig(data, "data.status"):
+        case 2:
+            return Look(Phase.SUCCEEDED, outcome, 100)
+        case 3 | 4 as status:
+            reason = dig(data, "data.failed_reason") or ("it took too long" if status == 4 else "Novita gave no reason")
+            return Look(Phase.FAILED, outcome, reason=str(reason))
+        case status:
+            note = {0: "starting", 1: "processing"}.get(status, "in an unknown state")
+            return Look(Phase.WORKING, outcome, progress or None, _number(dig(data, "data.eta_relative")) or None, note)
 
 
 def read_task(data: dict[str, Any]) -> Look[Outcome]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from .catalog_entry import Argument, Form, Json, MediaModel, Sizes
+from .catalog_entry import Form, Json, MediaModel, Sizes
 
 SHAPE = ("size", "aspect_ratio", "resolution")
 """The arguments that together say how large a picture is."""
@@ -309,15 +309,3 @@ def _tier_pixels(tier: object) -> int:
     if match := re.fullmatch(r"([1-8])k", text):
         return (int(match[1]) * 1024) ** 2
     raise ValueError(f"resolution must look like 720p or 2K (got {echo(tier)})")
-
-
-# Files ---------------------------------------------------------------------------------------------------------
-
-
-def targets(argument: Argument, form: Form) -> str | None:
-    """The path a single file goes to; None where the model does not take that form."""
-    if isinstance(argument.to, dict):
-        return argument.to.get(form)
-    if argument.send and form not in argument.send and not (form == "base64" and "asset_id" in argument.send):
-        return None
-    return argument.paths[0]

@@ -158,6 +158,33 @@ async def alongside(work: Callable[[], Awaitable[T]], sign: Callable[[], Awaitab
     return outcome[0]
 
 
+class Nudge:
+    """A touch from outside: what is waited for may have come, so the next look is due at once."""
+
+    def __init__(self) -> None:
+        self._given = anyio.Event()
+
+    def give(self) -> None:
+        """Wake whoever waits."""
+        self._given.set()
+
+    async def pause(self, clock: Clock, seconds: float) -> bool:
+        """Sleep so long, or until a nudge; whether there was one. It counts once."""
+        async with anyio.create_task_group() as group:
+
+            async def listen() -> None:
+                await self._given.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(listen)
+            await clock.sleep(seconds)
+            group.cancel_scope.cancel()
+        given = self._given.is_set()
+        if given:
+            self._given = anyio.Event()
+        return given
+
+
 async def wait_until_done(
     look: Callable[[], Awaitable[Look[T]]],
     *,
@@ -166,6 +193,7 @@ async def wait_until_done(
     budget: float,
     age: float | None = 0.0,
     on_progress: OnProgress | None = None,
+    nudge: Nudge | None = None,
 ) -> Look[T] | None:
     """Look until the end or until `budget` seconds are over; the last look either way.
 
@@ -174,11 +202,13 @@ async def wait_until_done(
 
     Args:
         age: Seconds since the job was submitted; None where that is not known, and it must be visible at once.
+        nudge: Makes the next look come at once.
 
     Raises:
         NovitaError: A fault that will not pass (wrong key, unknown task).
     """
     started = clock.now()
+    nudge = nudge or Nudge()
     seen: Look[T] | None = None
     note = ""
 
@@ -217,7 +247,8 @@ async def wait_until_done(
             return seen
         wake = clock.now() + min(pace.pause((age or 0) + waited, _eta(seen, (age or 0) + waited)), left)
         while (remaining := wake - clock.now()) > 0:
-            await clock.sleep(min(remaining, HEARTBEAT))
+            if await nudge.pause(clock, min(remaining, HEARTBEAT)):
+                break
             if wake - clock.now() > 0:
                 await report()
         await report()

@@ -151,7 +151,9 @@ def account_of(world: World, operation: Operation, request: Request) -> Account:
 
 async def read_body(operation: Operation, request: Request, raw: bytes) -> tuple[Any, dict[str, Upload], str]:
     """The parsed body (None when empty), the files of a form, the content type it is checked as."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower() or "application/json"
+    taken = list(operation.request or ["application/json"])
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = kind or ("application/json" if "application/json" in taken else taken[0])
     if not raw:
         return None, {}, kind
     if kind == "multipart/form-data":

@@ -177,7 +177,7 @@ async def test_resize_brings_a_picture_within_the_limits(
     found = sniff(data)
     assert found is not None
     assert found.name == kind
-    assert source.resized
+    assert source.changed
     assert limits.max_bytes is None or len(data) <= limits.max_bytes
     assert Image.open(BytesIO(data)).size == (size or (source.width, source.height))
 
@@ -186,7 +186,7 @@ async def test_resize_leaves_a_picture_that_fits_as_it_is(inputs: Inputs, home: 
     path = put(home / "Pictures", "fox.png", png)
     source = await inputs.load(path, "image", limits=MediaLimits(max_side=400), resize=True)
     assert await source.read() == png
-    assert not source.resized
+    assert not source.changed
 
 
 async def test_resize_cannot_mend_a_ratio(inputs: Inputs, home: Path, png: bytes) -> None:

@@ -115,6 +115,7 @@ TOGETHER: dict[tuple[str, str], dict[str, object]] = {
 
 
 MEANS: dict[str, str] = {
+    "webhook_url": "url callback_url",
     "prompt": "prompt",
     "negative_prompt": "negative_prompt",
     "count": "image_num num_images sample_count batch_size",

@@ -227,7 +227,7 @@ def test_an_edited_clip_keeps_its_length_and_its_sound(api: Api) -> None:
 
 
 def test_a_face_is_merged_into_an_uploaded_video_and_paid_by_the_frame(api: Api) -> None:
-    upload = api.http.put("/video", content=make_film(Film(320, 240, 2, 10)), headers={"Content-Type": "video/mp4"})
+    upload = api.http.put("/video", content=make_film(Film(320, 240, 2, 10)))  # the bare file, as the page shows it
     request = {
         "video_assets_id": upload.json()["assets_id"],
         "enable_restore": True,

@@ -1,0 +1,84 @@
+"""Our own addresses for Novita to call when a task ends: one per task, unguessable, kept in memory only.
+
+A call means "look now" and nothing else: whatever it carries is thrown away, and what is true is asked of Novita with
+the caller's own key. So a forged or repeated call costs a look at most, and few of those.
+"""
+
+import logging
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import NovitaError
+
+if TYPE_CHECKING:
+    from .client import NovitaClient
+    from .jobs import Jobs
+
+logger = logging.getLogger(__name__)
+
+MOST = 4_096
+"""Addresses kept at a time; the oldest is forgotten first."""
+MOST_CALLS = 8
+"""Calls that one address answers with a look; Novita itself sends an event six times at most."""
+
+
+@dataclass
+class _Address:
+    client: "NovitaClient"
+    task_id: str | None = None
+    called: int = 0
+
+
+class Webhooks:
+    """The addresses of one process.
+
+    Args:
+        public_url: Where the world reaches this server.
+    """
+
+    def __init__(self, jobs: "Jobs", public_url: str) -> None:
+        self._jobs = jobs
+        self._base = public_url.rstrip("/")
+        self._known: OrderedDict[str, _Address] = OrderedDict()
+
+    def open(self, client: "NovitaClient") -> tuple[str, str]:
+        """A new address for a task that `client` is about to submit: its token, and the whole URL."""
+        token = secrets.token_urlsafe(32)
+        self._known[token] = _Address(client)
+        while len(self._known) > MOST:
+            self._known.popitem(last=False)
+        return token, f"{self._base}/webhooks/{token}"
+
+    def accepted(self, token: str, task_id: str) -> None:
+        """Say which task an address belongs to. Its end may have been called in already."""
+        address = self._known.get(token)
+        if address is None:
+            return
+        address.task_id = task_id
+        if address.called:
+            self._look(address.client, task_id)
+
+    def called(self, token: str) -> bool:
+        """Somebody called an address: have the task looked at. Whether there is such an address."""
+        address = self._known.get(token)
+        if address is None:
+            return False
+        address.called += 1
+        if address.called >= MOST_CALLS:
+            del self._known[token]
+        if address.task_id is not None:
+            self._look(address.client, address.task_id)
+        return True
+
+    def _look(self, client: "NovitaClient", task_id: str) -> None:
+        if not self._jobs.nudge(client.owner, task_id):
+            self._jobs.background.start_soon(self._look_once, client, task_id)
+
+    async def _look_once(self, client: "NovitaClient", task_id: str) -> None:
+        """Nobody waits: bring the journal up to date, so that the next question is answered at once."""
+        try:
+            await self._jobs.bring_media(client, task_id, budget=0)
+        except NovitaError as error:
+            logger.warning("a look that a webhook asked for failed: %s", error)
