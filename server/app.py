@@ -204,12 +204,13 @@ def toolsets_on(settings: Settings) -> list[str]:
     """
     wanted = parts(settings.toolsets)
     for name in wanted:
-        if name not in TOOLSET_NAMES and name not in ("all", "default"):
+        if name.removeprefix("-") not in TOOLSET_NAMES and name not in ("all", "default"):
             raise SettingError(f"no toolset is called {name!r}; there are: {', '.join(TOOLSET_NAMES)}")
     return [
         name
         for name, switch in TOOLSET_NAMES.items()
-        if switch == "always" or name in wanted or "all" in wanted or ("default" in wanted and switch == "on")
+        if f"-{name}" not in wanted
+        and (switch == "always" or name in wanted or "all" in wanted or ("default" in wanted and switch == "on"))
     ]
 
 

@@ -32,7 +32,7 @@ class Settings:
         "NOVITA_BASE_URL", "Moves every Novita host, e.g. to the simulator.", API_HOST, flag="--base-url"
     )
     toolsets: str = _setting(
-        "NOVITA_MCP_TOOLSETS", "`default`, `all`, or names with commas.", "default", flag="--toolsets"
+        "NOVITA_MCP_TOOLSETS", "`default`, `all`, or names with commas; `-name` leaves one out.", "default", flag="--toolsets"
     )
     tools: str = _setting("NOVITA_MCP_TOOLS", "Single tools to add, with commas.", "", flag="--tools")
     read_only: bool = _setting(
@@ -82,6 +82,12 @@ class Settings:
     allowed_origins: str = _setting(
         "NOVITA_MCP_ALLOWED_ORIGINS", "HTTP: browser origins to accept, with commas.", "", flag="--allowed-origins"
     )
+    public_url: str = _setting(
+        "NOVITA_MCP_PUBLIC_URL",
+        "HTTP: where the world reaches this server. Novita then tells it when tasks end, where a model can.",
+        "",
+        flag="--public-url",
+    )
     log_level: str = _setting("NOVITA_MCP_LOG_LEVEL", "To stderr.", "WARNING", flag="--log-level")
 
     def __repr__(self) -> str:
@@ -104,7 +110,7 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
         if raw is None:
             raw = environment.get(item.metadata["env"])
             name = item.metadata["env"]
-        if raw is None or raw == "":
+        if raw is None or raw == "" or str(raw).startswith("${user_config."):  # a desktop host's blank
             continue
         values[item.name] = _read(str(item.type), raw, name)
     settings = Settings(**values)
@@ -112,6 +118,8 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
         raise SettingError("NOVITA_MCP_WAIT_SECONDS must not be negative")
     if not settings.base_url.startswith(("http://", "https://")):
         raise SettingError(f"NOVITA_BASE_URL must begin with http:// or https://, not {settings.base_url[:40]!r}")
+    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+        raise SettingError(f"NOVITA_MCP_PUBLIC_URL must begin with https://, not {settings.public_url[:40]!r}")
     return settings
 
 

@@ -1,0 +1,67 @@
+"""Pack the desktop bundles (MCPB) into dist/: the whole server, and one without media tools.
+
+Some directories do not list tools that make media; theirs is the same server with those toolsets left out.
+Run as `python scripts/bundle.py [folder]`; needs Node.js, and the packages of tests/node.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PACKER = ROOT / "tests" / "node" / "node_modules" / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js"
+CARRIED = ("pyproject.toml", "README.md", "LICENSE", "icon.png", "server", "tools", "novita", "simulator")
+WITHOUT_MEDIA = "default,-images,-videos,-audio,-models"
+_MEDIA_WORDS = ("image", "video", "speech", "voice", "music", "lyrics", "audio", "media", "checkpoint", "background")
+
+
+def main(folder: Path) -> list[Path]:
+    """Both bundles; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest: dict[str, Any] = json.loads((ROOT / "manifest.json").read_text())
+    version = manifest["version"]
+    return [
+        pack(manifest, folder / f"novita-mcp-{version}.mcpb"),
+        pack(without_media(manifest), folder / f"novita-mcp-no-media-{version}.mcpb"),
+    ]
+
+
+def without_media(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of the bundle without media tools."""
+    made: dict[str, Any] = json.loads(json.dumps(manifest))
+    made["description"] = "Language models, GPUs and serverless endpoints of Novita AI for an agent."
+    made["long_description"] = (
+        "Runs language models and batches, rents GPUs and serves endpoints at Novita AI. Waits for what is slow, says "
+        "what things cost, and asks before dear or destructive acts."
+    )
+    made["keywords"] = ["novita", "language models", "gpu", "serverless"]
+    made["server"]["mcp_config"]["env"]["NOVITA_MCP_TOOLSETS"] = WITHOUT_MEDIA
+    made["tools"] = [tool for tool in made["tools"] if not any(word in tool["name"] for word in _MEDIA_WORDS)]
+    made["tools"] = [tool for tool in made["tools"] if tool["name"] != "estimate_cost"]
+    return made
+
+
+def pack(manifest: dict[str, Any], target: Path) -> Path:
+    """One bundle, validated by its own tool."""
+    with tempfile.TemporaryDirectory() as name:
+        staging = Path(name) / "bundle"
+        staging.mkdir()
+        for part in CARRIED:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, staging / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, staging / part)
+        (staging / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        for command in (["validate", "manifest.json"], ["pack", ".", str(target.resolve())]):
+            subprocess.run(["node", str(PACKER), *command], cwd=staging, check=True, stdout=subprocess.DEVNULL)
+    return target
+
+
+if __name__ == "__main__":
+    for made in main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "dist"):
+        print(made)

@@ -1,0 +1,110 @@
+"""The desktop bundle, packed, unpacked and started the way a desktop host does it."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from mcp import Client, StdioServerParameters
+from novita_mcp.simulator.serving import Running
+from novita_mcp.simulator.world import DEFAULT_KEY, World
+
+from ..conftest import text_of
+from .test_interop import modules as modules
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("node") is None or shutil.which("npm") is None, reason="there is no node here"),
+]
+
+
+def bundler() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bundle", ROOT / "scripts" / "bundle.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def bundles(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Both bundles, packed."""
+    return bundler().main(tmp_path_factory.mktemp("bundles"))
+
+
+def unpacked(bundle: Path, target: Path, modules: Path) -> dict[str, Any]:
+    """Unpack with the packer's own tool; the manifest."""
+    cli = modules / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js"
+    subprocess.run(["node", cli, "unpack", bundle, target], check=True, capture_output=True)
+    return json.loads((target / "manifest.json").read_text())
+
+
+def as_a_host_would(
+    manifest: dict[str, Any], folder: Path, settings: dict[str, str], home: Path
+) -> StdioServerParameters:
+    """The command of the manifest, with its places filled in; what the user left blank stays as it is written."""
+    config = manifest["server"]["mcp_config"]
+
+    def fill(text: str) -> str:
+        text = text.replace("${__dirname}", str(folder))
+        for name, value in settings.items():
+            text = text.replace(f"${{user_config.{name}}}", value)
+        return text
+
+    own = {name: fill(value) for name, value in config["env"].items()}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    # The host's uv brings a Python; here it is the one that runs the tests.
+    inherited = {"PATH": path, "HOME": str(home), "UV_PYTHON": sys.executable, "UV_NO_PROGRESS": "1"}
+    inherited |= {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_CERT"))}
+    return StdioServerParameters(
+        command=config["command"], args=[fill(word) for word in config["args"]], env={**inherited, **own}, cwd=folder
+    )
+
+
+@pytest.mark.skipif(shutil.which("uv", path=str(Path(sys.executable).parent)) is None, reason="uv is not installed")
+async def test_the_unpacked_bundle_makes_a_picture(
+    bundles: list[Path], modules: Path, simulator: Running, world: World, tmp_path: Path
+) -> None:
+    folder = tmp_path / "installed"
+    manifest = unpacked(bundles[0], folder, modules)
+    out = tmp_path / "out"
+    parameters = as_a_host_would(manifest, folder, {"api_key": DEFAULT_KEY, "output_dir": str(out)}, tmp_path)
+    assert parameters.env is not None
+    parameters.env["NOVITA_BASE_URL"] = simulator.url
+
+    async with Client(parameters, read_timeout_seconds=120) as client:
+        result = await client.call_tool("generate_image", {"prompt": "a red fox"})
+
+        assert not result.is_error, text_of(result)
+        assert world.count("qwen_image_txt2img") == 1
+        assert list(out.iterdir())
+
+
+def test_the_bundle_lists_just_the_tools_it_offers(bundles: list[Path], modules: Path, tmp_path: Path) -> None:
+    for number, bundle in enumerate(bundles):
+        manifest = unpacked(bundle, tmp_path / str(number), modules)
+        toolsets = manifest["server"]["mcp_config"]["env"].get("NOVITA_MCP_TOOLSETS", "default")
+        listed = subprocess.run(
+            [sys.executable, "-m", "novita_mcp.server", "tools", "list", "--json", "--toolsets", toolsets],
+            check=True,
+            capture_output=True,
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        )
+        offered = {tool["name"] for tool in json.loads(listed.stdout)}
+        assert {tool["name"] for tool in manifest["tools"]} == offered
+
+
+def test_the_bundle_without_media_makes_none(bundles: list[Path], modules: Path, tmp_path: Path) -> None:
+    manifest = unpacked(bundles[1], tmp_path / "installed", modules)
+    text = json.dumps([manifest["description"], manifest["long_description"], manifest["tools"], manifest["keywords"]])
+    assert not any(word in text.lower() for word in ("picture", "image", "video", "speech", "music"))
