@@ -301,40 +301,50 @@ async def _read(
     doing: str,
     on_stream: OnStream | None,
 ) -> None:
-    ended = False
-    try:
-        async with (
-            client.stream("POST", path, doing=doing, body=body) as response,
-            aclosing(_events(response, seen)) as events,
-        ):
-            async for event in events:
-                if event == "[DONE]":
-                    ended = True
-                    break
-                was = made.state
-                problem = _take(made, event, doing, client.api_key)
-                if problem is not None:
-                    made.ending, made.trouble = "error", problem
-                    return
-                if made.state != was and on_stream is not None:
-                    await on_stream(made)
-            # To the end, so that the connection can be used again.
-            with anyio.move_on_after(_DRAIN):
-                async for _ in events:
-                    pass
-    except (httpx.TransportError, httpx.StreamError) as error:
-        made.ending = "cut"
-        made.trouble = (
-            f"The connection broke in the middle of the answer ({redact(str(error)) or type(error).__name__})"
-        )
-        return
-    except _TooLongError:
-        made.ending, made.trouble = "too_long", "Novita sent more than any answer has, and reading was stopped"
+    async with client.stream("POST", path, doing=doing, body=body) as response:
+        try:
+            ended = await _take_all(response, made, seen, doing, client.api_key, on_stream)
+        except (httpx.RequestError, httpx.StreamError) as error:
+            made.ending = "cut"
+            what = redact(str(error)) or type(error).__name__
+            made.trouble = f"The connection broke in the middle of the answer ({what})"
+            return
+        except _TooLongError:
+            made.ending, made.trouble = "too_long", "Novita sent more than any answer has, and reading was stopped"
+            return
+    if made.ending is not None:
         return
     if ended or (made.choices and all(choice.finish_reason for choice in made.choices.values())):
         made.ending = "done"
     else:
         made.ending, made.trouble = "cut", "Novita ended the stream in the middle of the answer"
+
+
+async def _take_all(
+    response: httpx.Response,
+    made: Generation,
+    seen: _Seen,
+    doing: str,
+    key: str | None,
+    on_stream: OnStream | None,
+) -> bool:
+    """Take event after event; whether the last one came."""
+    async with aclosing(_events(response, seen)) as events:
+        async for event in events:
+            if event == "[DONE]":
+                # To the end, so that the connection can be used again.
+                with anyio.move_on_after(_DRAIN):
+                    async for _ in events:
+                        pass
+                return True
+            was = made.state
+            problem = _take(made, event, doing, key)
+            if problem is not None:
+                made.ending, made.trouble = "error", problem
+                return False
+            if made.state != was and on_stream is not None:
+                await on_stream(made)
+    return False
 
 
 def _take(made: Generation, event: str, doing: str, key: str | None) -> str | None:
