@@ -1,4 +1,4 @@
-"""Build what is released (wheel, sdist, desktop bundles) into dist/, and try the wheel and the sdist in empty environments.
+"""Build what is released into dist/: wheel, sdist, desktop bundles; and try wheel and sdist in empty environments.
 
 Run as `python scripts/release.py`. Publishing is a person's decision: this only builds and checks.
 """

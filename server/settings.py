@@ -32,7 +32,10 @@ class Settings:
         "NOVITA_BASE_URL", "Moves every Novita host, e.g. to the simulator.", API_HOST, flag="--base-url"
     )
     toolsets: str = _setting(
-        "NOVITA_MCP_TOOLSETS", "`default`, `all`, or names with commas; `-name` leaves one out.", "default", flag="--toolsets"
+        "NOVITA_MCP_TOOLSETS",
+        "`default`, `all` or names, with commas; `-name` leaves one out.",
+        "default",
+        flag="--toolsets",
     )
     tools: str = _setting("NOVITA_MCP_TOOLS", "Single tools to add, with commas.", "", flag="--tools")
     read_only: bool = _setting(
