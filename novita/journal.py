@@ -157,6 +157,11 @@ class Journal:
         self._clock = clock or SystemClock()
         self._store = open_store(path, url, MIGRATIONS)
 
+    @property
+    def label(self) -> str:
+        """What to call it: its file, or its database without the password."""
+        return self._store.label
+
     async def begin(
         self,
         *,

@@ -16,6 +16,8 @@ from ..novita.hosts import API_HOST
 from ..novita.inputs import Inputs
 from ..novita.jobs import Jobs
 from ..novita.journal import Caps, Journal
+from ..novita.journal_db import is_database_url
+from ..novita.webhooks import Webhooks
 from ..tools.context import App, Caller, ToolSettings
 from .settings import Settings
 
@@ -26,12 +28,18 @@ def output_folder(settings: Settings) -> Path:
 
 
 def journal_file(settings: Settings) -> Path | None:
-    """The journal's file; None keeps it in memory."""
-    if settings.journal.lower() == "off":
+    """The journal's file; None where it is in memory or in a database."""
+    if settings.journal.lower() == "off" or is_database_url(settings.journal):
         return None
     if settings.journal:
         return Path(settings.journal).expanduser()
     return Path(platformdirs.user_data_dir("novita-mcp", appauthor=False)) / "journal.sqlite3"
+
+
+def open_journal(settings: Settings, clock: Clock | None = None) -> Journal:
+    """The journal the settings name. Nothing is opened before its first use."""
+    url = settings.journal if is_database_url(settings.journal) else None
+    return Journal(journal_file(settings), url=url, clock=clock)
 
 
 def allowed_folders(settings: Settings) -> Folders:
@@ -72,7 +80,7 @@ def build_app(
         spool=data / "spool" if http else None,
         trusted_hosts=trusted,
     )
-    journal = Journal(journal_file(settings), clock=clock)
+    journal = open_journal(settings, clock)
     jobs = Jobs(journal=journal, store=store, background=background, clock=clock, caps=caps_of(settings))
 
     def inputs_of(caller: Caller) -> Inputs:
@@ -98,6 +106,7 @@ def build_app(
             thumbnails=settings.thumbnails,
             http=http,
         ),
+        webhooks=Webhooks(jobs, settings.public_url) if http and settings.public_url else None,
     )
     app.leases.remember(app.client)
     background.start_soon(app.leases.watch)

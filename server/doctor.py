@@ -27,10 +27,10 @@ from ..novita.account import get_balance
 from ..novita.client import NovitaClient, new_http, owner_of
 from ..novita.errors import NovitaError
 from ..novita.hosts import API_HOST
-from ..novita.journal import JobState, Journal
+from ..novita.journal import JobState
 from ..novita.money import show_usd
 from .app import choose_tools, version
-from .building import journal_file, output_folder
+from .building import journal_file, open_journal, output_folder
 from .handles import request_keys
 from .settings import SettingError, Settings
 
@@ -113,15 +113,17 @@ def _allowed(settings: Settings) -> list[Check]:
 
 async def _journal(settings: Settings) -> Check:
     path = journal_file(settings)
-    if path is None:
+    journal = open_journal(settings)
+    if not journal.lasting:
         return Check("journal", "note", "off: tasks are forgotten when the server ends", "Unset NOVITA_MCP_JOURNAL.")
-    mend = f"Make {path.parent} writable, or set NOVITA_MCP_JOURNAL to another file."
-    if not path.exists():
+    mend = "Start the database, or correct NOVITA_MCP_JOURNAL."
+    if path is not None:
+        mend = f"Make {path.parent} writable, or set NOVITA_MCP_JOURNAL to another file."
+    if path is not None and not path.exists():
         problem = _unwritable(path.parent)
         return (
             Check("journal", "wrong", f"{path}: {problem}", mend) if problem else Check("journal", "ok", f"{path}, new")
         )
-    journal = Journal(path)
     try:
         unclear = await journal.recent(owner_of(settings.api_key), limit=50, states=(JobState.UNCONFIRMED,))
     except NovitaError as error:
@@ -129,9 +131,9 @@ async def _journal(settings: Settings) -> Check:
     finally:
         await journal.close()
     if unclear:
-        detail = f"{path}: {len(unclear)} jobs that may have been billed without an answer"
+        detail = f"{journal.label}: {len(unclear)} jobs that may have been billed without an answer"
         return Check("journal", "note", detail, "Ask your host for list_tasks, and compare with get_balance.")
-    return Check("journal", "ok", str(path))
+    return Check("journal", "ok", journal.label)
 
 
 def _key(settings: Settings) -> Check:

@@ -52,7 +52,16 @@ class Settings:
     )
     max_file_mb: int = _setting("NOVITA_MCP_MAX_FILE_MB", "Largest file fetched, in MiB.", 2048)
     journal: str = _setting(
-        "NOVITA_MCP_JOURNAL", "File of the journal, or `off` (kept in memory only).", "", flag="--journal"
+        "NOVITA_MCP_JOURNAL",
+        "File of the journal, `postgresql://...` for a team, or `off` (kept in memory only).",
+        "",
+        flag="--journal",
+        secret=True,  # a URL holds a password
+    )
+    artifacts: str = _setting(
+        "NOVITA_MCP_ARTIFACTS",
+        "HTTP: keep finished files in S3-compatible storage, `s3://bucket/prefix?endpoint_url=...&region=...`.",
+        "",
     )
     wait_seconds: float = _setting(
         "NOVITA_MCP_WAIT_SECONDS", "How long a slow tool waits when the call does not say.", 45.0
@@ -91,7 +100,15 @@ class Settings:
         "",
         flag="--public-url",
     )
+    rate_limit: int = _setting(
+        "NOVITA_MCP_RATE_LIMIT", "HTTP: tool calls a caller may make in a minute on one copy; 0 means any number.", 0
+    )
+    metrics: bool = _setting("NOVITA_MCP_METRICS", "HTTP: counts for Prometheus at /metrics, without a key.", True)
+    drain_seconds: float = _setting(
+        "NOVITA_MCP_DRAIN_SECONDS", "HTTP: how long running calls may go on after SIGTERM.", 0.0
+    )
     log_level: str = _setting("NOVITA_MCP_LOG_LEVEL", "To stderr.", "WARNING", flag="--log-level")
+    log_format: str = _setting("NOVITA_MCP_LOG_FORMAT", "`text`, or `json` for one object a line.", "text")
 
     def __repr__(self) -> str:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -117,8 +134,12 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
             continue
         values[item.name] = _read(str(item.type), raw, name)
     settings = Settings(**values)
-    if settings.wait_seconds < 0:
-        raise SettingError("NOVITA_MCP_WAIT_SECONDS must not be negative")
+    for item in fields(Settings):
+        value = getattr(settings, item.name)
+        if isinstance(value, int | float) and value < 0:
+            raise SettingError(f"{item.metadata['env']} must not be negative")
+    if settings.log_format not in ("text", "json"):
+        raise SettingError(f"NOVITA_MCP_LOG_FORMAT must be text or json, not {settings.log_format!r}")
     if not settings.base_url.startswith(("http://", "https://")):
         raise SettingError(f"NOVITA_BASE_URL must begin with http:// or https://, not {settings.base_url[:40]!r}")
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
