@@ -60,17 +60,20 @@ class Webhooks:
         if address.called:
             self._look(address.client, task_id)
 
-    def called(self, token: str) -> bool:
-        """Somebody called an address: have the task looked at. Whether there is such an address."""
+    def knows(self, token: str) -> bool:
+        """Whether there is such an address."""
+        return token in self._known
+
+    def called(self, token: str) -> None:
+        """Somebody called an address: have its task looked at."""
         address = self._known.get(token)
         if address is None:
-            return False
+            return
         address.called += 1
         if address.called >= MOST_CALLS:
             del self._known[token]
         if address.task_id is not None:
             self._look(address.client, address.task_id)
-        return True
 
     def _look(self, client: "NovitaClient", task_id: str) -> None:
         if not self._jobs.nudge(client.owner, task_id):

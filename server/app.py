@@ -83,10 +83,15 @@ class Parts:
             from .building import build_app as build
         return build(self._settings, self._background)
 
+    @property
+    def built(self) -> "App | None":
+        """The app, if any call has needed it yet."""
+        return self.__dict__.get("app")
+
     async def close(self) -> None:
         """Close what was opened. Short: the process may have a second left."""
-        if "app" in self.__dict__:
-            await self.app.close()
+        if self.built is not None:
+            await self.built.close()
 
 
 class NovitaServer(MCPServer[Parts]):
@@ -96,6 +101,8 @@ class NovitaServer(MCPServer[Parts]):
         super().__init__(**options)
         self.closed = anyio.Event()
         """Set when the shared parts are closed: from then on the process may end at any instant."""
+        self.shared: Parts | None = None
+        """What the calls share, while the server runs."""
         self._chosen = settings
         self._ready = False
         # The SDK's decorator for this hands over no context, and ids are completed for one caller.
@@ -171,7 +178,7 @@ def create_app(settings: Settings, *, build: BuildApp | None = None) -> NovitaSe
     @asynccontextmanager
     async def lifespan(_: MCPServer[Parts]) -> AsyncGenerator[Parts]:
         async with anyio.create_task_group() as background:
-            shared = Parts(settings, background, build)
+            server.shared = shared = Parts(settings, background, build)
             try:
                 yield shared
             finally:

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import uvicorn
 from anyio.abc import TaskGroup
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .app import NovitaServer, create_app
@@ -23,6 +24,8 @@ from .transports import exit_soon
 if TYPE_CHECKING:
     from ..tools.context import App
 
+LARGEST_EVENT = 4 * 2**20
+"""Bytes of a webhook's body; an event carries links, or small pictures in base64."""
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -38,7 +41,7 @@ def web_server(settings: Settings) -> NovitaServer:
 
 
 def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
-    """The ASGI app: MCP at /mcp for callers with a bearer key, /healthz and /readyz for whoever runs it."""
+    """The ASGI app: MCP at /mcp for callers with a bearer key, /webhooks for Novita, health checks for whoever runs it."""
 
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -48,6 +51,8 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
 
     server.custom_route("/healthz", methods=["GET"])(healthz)
     server.custom_route("/readyz", methods=["GET"])(readyz)
+    if settings.public_url:
+        server.custom_route("/webhooks/{token}", methods=["POST"])(partial(_webhook, server))
     security = TransportSecuritySettings(
         allowed_hosts=[f"{name}{port}" for name in _LOCAL for port in ("", ":*")] + parts(settings.allowed_hosts),
         allowed_origins=[f"http://{name}{port}" for name in _LOCAL for port in ("", ":*")]
@@ -56,6 +61,21 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
     return RequireBearer(
         server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security)
     )
+
+
+async def _webhook(server: NovitaServer, request: Request) -> Response:
+    """Novita says that a task ended. Nothing it sends is believed or kept; the address alone says which task."""
+    app = server.shared.built if server.shared else None
+    token = request.path_params["token"]
+    if app is None or app.webhooks is None or not app.webhooks.knows(token):
+        return Response(status_code=404)
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > LARGEST_EVENT:
+            return Response(status_code=413)
+    app.webhooks.called(token)
+    return Response(status_code=204)
 
 
 class RequireBearer:

@@ -21,6 +21,7 @@ Image = Annotated[str, Field(min_length=1, description="URL, path, data URI or t
 Resize = Annotated[bool, Field(description="Fit it to the model's limits.")]
 Options = Annotated[dict[str, Any] | None, Field(description="Native fields, see describe_media_model.")]
 SaveTo = Annotated[str | None, Field(description="Folder or file.")]
+WebhookUrl = Annotated[str | None, Field(description="Called at the end; few models.")]
 WaitSeconds = Annotated[float | None, Field(ge=0, description="Default 45; 0: no wait.")]
 Confirm = Annotated[bool, Field(description="User accepts the price.")]
 DryRun = Annotated[bool, Field(description="Send nothing, show the price.")]

@@ -16,6 +16,7 @@ from ..novita.jobs import Jobs
 from ..novita.journal import Journal
 from ..novita.leases import Leases
 from ..novita.waiting import Progress
+from ..novita.webhooks import Webhooks
 from .handoff import Handoff, current_handoff
 
 
@@ -46,6 +47,7 @@ class App:
     jobs: Jobs
     inputs: Callable[["Caller"], Inputs]
     settings: ToolSettings = field(default_factory=ToolSettings)
+    webhooks: Webhooks | None = None
     leases: Leases = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,17 +1,22 @@
 """From a tool's common arguments to a delivered result: choose, convert inputs, plan, ask, submit, wait."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from anyio import to_thread
 
 from ..novita.catalog import MediaModel, alternatives, choose, media_model, media_models
+from ..novita.catalog_entry import Form
 from ..novita.errors import InputError, NotFoundError
 from ..novita.inputs import Expects
 from ..novita.limits import MediaLimits
-from ..novita.mapping import Plan, plan
+from ..novita.mapping import FILES, Plan, plan, refuse_what_it_cannot
 from ..novita.money import show_usd
+from ..novita.native import MISSING, get_path, put
 from .confirm import need_yes
 from .context import Caller
 from .media_results import MediaResult, deliver, planned_only
@@ -43,10 +48,36 @@ async def make(
         NovitaError: Told to the model as it is.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    chosen = named_model(how.model, does) if how.model else choose(does, given)
+    _check_webhook(given.get("webhook_url"))
+    forms = await forms_of(caller, given)
+    if how.model:
+        chosen = named_model(how.model, does)
+        refuse_what_it_cannot(chosen, given, forms)
+    else:
+        chosen = choose(does, given, forms=forms, options=how.options or ())
     ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize)
     planned = plan(chosen, ready, how.options, image_size=image_size)
-    return await run(caller, planned, tool=tool, title=title, how=how)
+    return await run(caller, planned, tool=tool, title=title, how=how, listen=True)
+
+
+def _check_webhook(address: object) -> None:
+    parts = urlsplit(str(address)) if address is not None else None
+    if parts is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise InputError("`webhook_url` must be a whole http(s) address that Novita can reach")
+
+
+async def forms_of(caller: Caller, arguments: Mapping[str, object]) -> dict[str, frozenset[Form]]:
+    """In which forms the given files can be had: a model that only takes links is not for a file of this machine."""
+    found: dict[str, frozenset[Form]] = {}
+    for name in FILES:
+        if (value := arguments.get(name)) is not None:
+            each = [await caller.inputs.forms(str(one), _expects(name)) for one in _references(value)]
+            found[name] = frozenset[Form].intersection(*each) if each else frozenset()
+    return found
+
+
+def _references(value: object) -> Sequence[object]:
+    return cast(Sequence[object], value) if isinstance(value, list | tuple) else [value]
 
 
 def named_model(name: str, does: Sequence[str]) -> MediaModel:
@@ -84,15 +115,15 @@ async def with_inputs(
             continue
         argument = model.arguments[name]
         limits = MediaLimits(**argument.limits.model_dump()) if argument.limits else None
-        many = isinstance(value, list | tuple)
-        references = cast(Sequence[object], value) if many else [value]
+        # What is to be sent ahead stands in the plan as a data URI.
+        forms = ["data_uri" if form == "asset_id" else form for form in argument.send]
         converted: list[str] = []
-        for reference in references:
+        for reference in _references(value):
             source = await caller.inputs.load(str(reference), _expects(name), limits=limits, resize=resize)
-            converted.append(await source.as_form(argument.send))
+            converted.append(await source.as_form(forms))
             if name == "image" and source.width and source.height:
                 image_size = (source.width, source.height)
-        ready[name] = converted if many else converted[0]
+        ready[name] = converted if isinstance(value, list | tuple) else converted[0]
     return ready, image_size
 
 
@@ -102,8 +133,12 @@ def _expects(name: str) -> Expects:
     return "audio" if name.endswith("audio") else "image"
 
 
-async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How) -> MediaResult:
-    """Ask if it is dear, submit a plan once, and deliver what it makes."""
+async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How, listen: bool = False) -> MediaResult:
+    """Ask if it is dear, submit a plan once, and deliver what it makes.
+
+    Args:
+        listen: Have Novita call this server when the task ends, where model and server can.
+    """
     model, price = planned.model, planned.estimate
     if how.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
@@ -112,6 +147,7 @@ async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How)
     if price.usd is not None and price.usd > caller.app.settings.confirm_above_usd:
         await need_yes(caller, f"{model.id} will cost about ${show_usd(price.usd)}: {price.note}", confirm=how.confirm)
     await caller.progress(f"{model.id}: submitting")
+    planned, accepted = _listening(caller, planned) if listen else (planned, None)
     try:
         job = await caller.app.jobs.start_media(
             caller.novita,
@@ -120,6 +156,7 @@ async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How)
             title=title,
             save_to=how.save_to,
             on_progress=caller.progress_of(f"{model.id}: submitting"),
+            on_accepted=accepted,
         )
     except NotFoundError as error:
         living = ", ".join(other.id for other in alternatives(model))
@@ -127,3 +164,14 @@ async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How)
         error.next_step = f"Use another model of the same kind: {living}." if living else error.next_step
         raise
     return await deliver(caller, job, how.wait_seconds)
+
+
+def _listening(caller: Caller, planned: Plan) -> tuple[Plan, Callable[[str], None] | None]:
+    """The plan with an address of ours to call, unless the caller gave one; and who is to be told the task's id."""
+    webhooks, argument = caller.app.webhooks, planned.model.arguments.get("webhook_url")
+    if webhooks is None or argument is None or get_path(planned.body, argument.paths[0]) is not MISSING:
+        return planned, None
+    token, address = webhooks.open(caller.novita)
+    body = copy.deepcopy(planned.body)
+    put(body, argument.paths[0], address)
+    return replace(planned, body=body), partial(webhooks.accepted, token)

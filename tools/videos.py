@@ -15,6 +15,7 @@ from .arguments import (
     SaveTo,
     Seed,
     WaitSeconds,
+    WebhookUrl,
 )
 from .context import Call
 from .making import How, make
@@ -53,6 +54,7 @@ async def generate_video(
     model: Model = None,
     options: Options = None,
     resize: Resize = False,
+    webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
     wait_seconds: WaitSeconds = None,
     confirm: Confirm = False,
@@ -77,6 +79,7 @@ async def generate_video(
             "aspect_ratio": aspect_ratio,
             "sound": sound,
             "seed": seed,
+            "webhook_url": webhook_url,
         },
         How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
         title=prompt or "video",
