@@ -42,7 +42,7 @@ class Shape(BaseModel):
 def _whole(value: Any) -> int | None:
     try:
         return int(Decimal(str(value))) if value not in (None, "") else None
-    except (InvalidOperation, ValueError):
+    except (InvalidOperation, ValueError, OverflowError):
         return None
 
 

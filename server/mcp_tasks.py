@@ -117,8 +117,10 @@ class NovitaTasks(Extension):
         return {"resultType": "complete"}
 
     def _open(self, ctx: ServerRequestContext[Any, Any], task_id: str) -> "tuple[Caller, Handle]":
+        from ..tools import TOOLSETS
         from ..tools.following import FOLLOWERS
 
+        assert TOOLSETS  # toolsets bring their followers; after a restart this may be the first request
         if not declares_tasks(ctx):
             raise MCPError(code=MISSING_CAPABILITY, message=f"This needs the client capability {IDENTIFIER}")
         named = getattr(ctx.request, "headers", {}).get("mcp-name") if ctx.request is not None else None
