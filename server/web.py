@@ -41,7 +41,7 @@ def web_server(settings: Settings) -> NovitaServer:
 
 
 def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
-    """The ASGI app: MCP at /mcp for callers with a bearer key, /webhooks for Novita, health checks for whoever runs it."""
+    """The ASGI app: MCP at /mcp for callers with a bearer key, /webhooks for Novita, health checks for operators."""
 
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
