@@ -171,9 +171,11 @@ def create_app(settings: Settings, *, build: BuildApp | None = None) -> NovitaSe
         build: Makes the shared parts; `building.build_app` if not given.
 
     Raises:
-        SettingError: A toolset is not known, or another setting cannot be used.
+        SettingError: A toolset or tool is not known, or another setting cannot be used.
     """
     on = toolsets_on(settings)
+    if settings.tools:
+        choose_tools(settings)  # imports the tools: better a slower start than a host that is told too late
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Parts]) -> AsyncGenerator[Parts]:
