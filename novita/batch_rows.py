@@ -226,6 +226,8 @@ def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | 
         return (cast(Json, body), "") if isinstance(body, dict) else (None, "body must be an object")
     fields: Json = {key: value for key, value in row.items() if key not in _ABOUT_A_ROW}
     known = set(schemas()[endpoint]["properties"]) | BEYOND.get(endpoint, frozenset())
+    if "messages" in fields and endpoint == "completion":
+        return None, "messages are for the chat endpoint"
     if "messages" in fields or "prompt" in fields:
         unknown = [key for key in fields if key not in known and key != "prompt"]
         if unknown:
@@ -235,7 +237,7 @@ def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | 
     else:
         fields = {"prompt": json.dumps(fields, ensure_ascii=False)}
     if endpoint == "completion":
-        return (fields, "") if "messages" not in fields else (None, "messages are for the chat endpoint")
+        return fields, ""
     if "prompt" in fields:
         if "messages" in fields:
             return None, "it has both prompt and messages"
