@@ -7,9 +7,10 @@ from pydantic import BaseModel, Field
 from ..novita.catalog import Capability, MediaModel, media_model, media_models
 from ..novita.errors import InputError
 from ..novita.library import CheckpointType, search_library
-from ..novita.mapping import plan_native, price_of
+from ..novita.mapping import plan_native
 from .arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from .context import Call
+from .estimating import CostEstimate, estimate_of
 from .making import How, run
 from .media_results import MediaResult
 from .toolset import READS, SPENDS, ToolResult, Toolset
@@ -210,32 +211,14 @@ async def run_media_model(
     return await run(call, planned, tool="run_media_model", title=title, how=how)
 
 
-class CostEstimate(ToolResult):
-    """What a call would cost."""
-
-    model: str = Field(description="What it was reckoned for.")
-    estimated_cost_usd: str = Field(description="USD, or unknown.")
-    basis: Literal["documented", "third_party", "unknown"] = Field(description="Where the price comes from.")
-    note: str = Field(description="How it was reckoned.")
-
-    def headline(self) -> str:
-        return f"About ${self.estimated_cost_usd}." if self.basis != "unknown" else "Nobody says what it costs."
-
-
 @models.tool("Estimate a cost", READS)
 async def estimate_cost(
     call: Call,
-    model: Annotated[str, Field(min_length=2, description="A media model id.")],
+    model: Annotated[str, Field(min_length=2, description="Model id, or product_id of a GPU.")],
     arguments: Annotated[
-        dict[str, Any] | None, Field(description='As for its tool, e.g. {"duration": 10, "count": 2}.')
+        dict[str, Any] | None,
+        Field(description="As for its tool: {duration, count}; {prompt_tokens, max_tokens, rows}; {hours, workers}."),
     ] = None,
 ) -> CostEstimate:
-    """What a call would cost in USD, without sending it. Free."""
-    chosen = media_model(model)
-    found = price_of(chosen, arguments or {})
-    return CostEstimate(
-        model=chosen.id,
-        estimated_cost_usd="unknown" if found.usd is None else f"{found.usd.normalize():f}",
-        basis=found.basis,
-        note=found.note,
-    )
+    """What a call or machine would cost in USD, and how sure that is. Sends nothing. Free."""
+    return await estimate_of(call, model, arguments or {})
