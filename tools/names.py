@@ -17,5 +17,6 @@ TOOLSET_NAMES: Mapping[str, Switch] = {
     "gpu_admin": "off",
     "account": "on",
     "account_admin": "off",
+    "web": "off",
 }
 """A module of the same name in this folder holds each toolset. `on` and `off` are what `default` means."""

@@ -13,6 +13,7 @@ from ..novita.account import get_balance
 from ..novita.catalog import media_models
 from ..novita.errors import InputError
 from ..novita.journal import Job
+from . import resources_gpu
 from .context import Caller
 from .media_results import answer
 from .models import describe_media_model
@@ -97,7 +98,9 @@ async def _indexes(_: Caller, start: str) -> list[str]:
 
 def resources() -> tuple[ResourceSpec, ...]:
     """All of them, in the order a host lists them."""
-    from .resources_account import ACCOUNT_RESOURCES  # which builds on this module
+    # These build on this module.
+    from .resources_account import ACCOUNT_RESOURCES
+    from .resources_text import TEXT_RESOURCES
 
     return (
         ResourceSpec("novita://models/media", "Media models", "Image, video and audio models.", _all_models),
@@ -120,6 +123,11 @@ def resources() -> tuple[ResourceSpec, ...]:
             None,
             complete={"task_id": _task_ids, "index": _indexes},
         ),
+        *(
+            ResourceSpec(uri, name, description, read, mime, resources_gpu.COMPLETIONS.get(uri))
+            for uri, (name, description, mime, read) in resources_gpu.RESOURCES.items()
+        ),
         ResourceSpec("novita://balance", "Balance", "What credit is left, in USD.", _balance),
         *ACCOUNT_RESOURCES,
+        *TEXT_RESOURCES,
     )
