@@ -189,6 +189,8 @@ class Leases:
         return None
 
     async def _due(self, owners: Sequence[str]) -> list[Lease]:
+        if not owners:
+            return []
         now = self._clock.wall()
         marks = ", ".join("?" * len(owners))
         where = f"state IN ('pending', 'active') AND stop_at <= ? AND claimed_until <= ? AND owner IN ({marks})"

@@ -4,6 +4,7 @@ Start-up imports nothing of tools/ and novita/ but the list of names: they come 
 """
 
 import difflib
+import importlib
 import importlib.metadata
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
@@ -164,11 +166,12 @@ class NovitaServer(MCPServer[Parts]):
         return await shelf.complete(params, Context(request_context=ctx, mcp_server=self))
 
 
-def create_app(settings: Settings, *, build: BuildApp | None = None) -> NovitaServer:
+def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay: float = 20.0) -> NovitaServer:
     """The server, ready for a transport.
 
     Args:
         build: Makes the shared parts; `building.build_app` if not given.
+        lease_delay: Seconds after the start when leases are looked for, if no call came before.
 
     Raises:
         SettingError: A toolset or tool is not known, or another setting cannot be used.
@@ -181,6 +184,8 @@ def create_app(settings: Settings, *, build: BuildApp | None = None) -> NovitaSe
     async def lifespan(_: MCPServer[Parts]) -> AsyncGenerator[Parts]:
         async with anyio.create_task_group() as background:
             server.shared = shared = Parts(settings, background, build)
+            if settings.api_key:
+                background.start_soon(_keep_leases, settings, shared, lease_delay)
             try:
                 yield shared
             finally:
@@ -203,6 +208,17 @@ def create_app(settings: Settings, *, build: BuildApp | None = None) -> NovitaSe
         log_level=_level(settings.log_level),
     )
     return server
+
+
+async def _keep_leases(settings: Settings, shared: Parts, delay: float) -> None:
+    """Begin to work without a call where an instance has a lease: it must end although nobody asks for anything."""
+    # Not at once: hosts start short-lived twins to probe, and start-up is to stay light.
+    await anyio.sleep(delay)
+    building = await anyio.to_thread.run_sync(
+        importlib.import_module, f"{__package__}.building", abandon_on_cancel=True
+    )
+    if await building.leases_wait(settings):
+        _ = shared.app  # building it starts the watch
 
 
 def toolsets_on(settings: Settings) -> list[str]:

@@ -1,5 +1,6 @@
 """Builds what the calls of a process share, from its settings. Imported when the first call comes."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,17 +10,22 @@ import anyio.abc
 import platformdirs
 
 from ..novita.artifacts import Artifact, ArtifactStore
-from ..novita.client import NovitaClient, new_http
+from ..novita.client import NovitaClient, new_http, owner_of
 from ..novita.clock import Clock, SystemClock
+from ..novita.errors import NovitaError
 from ..novita.files import Folders
 from ..novita.hosts import API_HOST
 from ..novita.inputs import Inputs
 from ..novita.jobs import Jobs
 from ..novita.journal import Caps, Journal
 from ..novita.journal_db import is_database_url
+from ..novita.leases import Leases
+from ..novita.shared_store import Bucket, Place, SharedStore
 from ..novita.webhooks import Webhooks
 from ..tools.context import App, Caller, ToolSettings
 from .settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def output_folder(settings: Settings) -> Path:
@@ -40,6 +46,21 @@ def open_journal(settings: Settings, clock: Clock | None = None) -> Journal:
     """The journal the settings name. Nothing is opened before its first use."""
     url = settings.journal if is_database_url(settings.journal) else None
     return Journal(journal_file(settings), url=url, clock=clock)
+
+
+async def leases_wait(settings: Settings) -> bool:
+    """Whether an instance of this user has a lease. Makes no journal where there is none."""
+    path = journal_file(settings)
+    if not settings.api_key or (not path.exists() if path else not is_database_url(settings.journal)):
+        return False
+    journal = open_journal(settings)
+    try:
+        return bool(await Leases(journal).of(owner_of(settings.api_key)))
+    except NovitaError as error:
+        logger.warning("leases cannot be looked for: %s", error)
+        return False
+    finally:
+        await journal.close()
 
 
 def allowed_folders(settings: Settings) -> Folders:
@@ -71,21 +92,32 @@ def build_app(
     trusted = _trusted_hosts(settings)
     folders = allowed_folders(settings)
     data = Path(platformdirs.user_data_dir("novita-mcp", appauthor=False))
-    store = ArtifactStore(
-        None if http else output_folder(settings),
-        allowed=folders,
-        max_bytes=settings.max_file_mb * 2**20,
-        clock=clock,
-        http=pool,
-        spool=data / "spool" if http else None,
-        trusted_hosts=trusted,
-    )
+    spool, max_bytes = data / "spool", settings.max_file_mb * 2**20
+    store: ArtifactStore
+    if http and settings.artifacts:
+        bucket = Bucket(Place.parse(settings.artifacts))
+        trusted |= _hosts(bucket.place.endpoint_url, bucket.place.public_endpoint_url)
+        store = SharedStore(bucket, staging=spool, max_bytes=max_bytes, clock=clock, http=pool, trusted_hosts=trusted)
+    else:
+        store = ArtifactStore(
+            None if http else output_folder(settings),
+            allowed=folders,
+            max_bytes=max_bytes,
+            clock=clock,
+            http=pool,
+            spool=spool if http else None,
+            trusted_hosts=trusted,
+        )
     journal = open_journal(settings, clock)
     jobs = Jobs(journal=journal, store=store, background=background, clock=clock, caps=caps_of(settings))
 
     def inputs_of(caller: Caller) -> Inputs:
         async def earlier(task_id: str, index: int) -> Artifact:
-            return await caller.app.jobs.artifact(caller.novita, task_id, index)
+            found = await caller.app.jobs.artifact(caller.novita, task_id, index)
+            if not http or not found.alive(clock.wall()):
+                return await store.present(found)
+            # Novita's own link is the shortest way back to it; what is in storage is no path of this machine.
+            return (await store.present(found)).model_copy(update={"url": found.url, "expires_at": found.expires_at})
 
         return Inputs(
             folders=None if http else folders,
@@ -117,7 +149,11 @@ def _trusted_hosts(settings: Settings) -> frozenset[str]:
     """A moved Novita may be on this very machine; its own host is then no stranger."""
     if settings.base_url.rstrip("/") == API_HOST:
         return frozenset()
-    return frozenset({urlsplit(settings.base_url).netloc})
+    return _hosts(settings.base_url)
+
+
+def _hosts(*urls: str | None) -> frozenset[str]:
+    return frozenset(urlsplit(url).netloc for url in urls if url)
 
 
 def environment() -> Mapping[str, str]:

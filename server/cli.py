@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", parents=[common], help="what is wrong, and how to mend it")
     doctor.add_argument("--json", action="store_true", default=False)
     doctor.add_argument("--offline", action="store_true", default=False, help="Leave the network alone.")
+    doctor.add_argument("--leases", action="store_true", default=False, help="Stop instances whose lease is over.")
 
     tools = commands.add_parser("tools", parents=[common], help="list tools, show a schema, call one")
     tools.add_argument("action", choices=["list", "schema", "call"], nargs="?", default="list")
@@ -119,7 +120,7 @@ def _demo(settings: Settings, given: argparse.Namespace) -> int:
 def _doctor(settings: Settings, given: argparse.Namespace) -> int:
     from .doctor import run_doctor
 
-    return run_doctor(settings, as_json=given.json, offline=given.offline)
+    return run_doctor(settings, as_json=given.json, offline=given.offline, leases=given.leases)
 
 
 def _tools(settings: Settings, given: argparse.Namespace) -> int:

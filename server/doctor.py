@@ -28,9 +28,10 @@ from ..novita.client import NovitaClient, new_http, owner_of
 from ..novita.errors import NovitaError
 from ..novita.hosts import API_HOST
 from ..novita.journal import JobState
+from ..novita.leases import enforce_leases
 from ..novita.money import show_usd
 from .app import choose_tools, version
-from .building import journal_file, open_journal, output_folder
+from .building import journal_file, leases_wait, open_journal, output_folder
 from .handles import request_keys
 from .settings import SettingError, Settings
 
@@ -51,10 +52,10 @@ class Check:
     mend: str = ""
 
 
-def run_doctor(settings: Settings, *, as_json: bool, offline: bool) -> int:
-    """Examine and report on stdout; 1 if something is wrong."""
+def run_doctor(settings: Settings, *, as_json: bool, offline: bool, leases: bool = False) -> int:
+    """Examine and report on stdout; 1 if something is wrong. `leases`: also stop instances whose lease is over."""
     try:
-        checks = anyio.run(_examine, settings, offline)
+        checks = anyio.run(_examine, settings, offline, leases)
     except KeyboardInterrupt:
         return 130
     well = all(check.status != "wrong" for check in checks)
@@ -65,13 +66,14 @@ def run_doctor(settings: Settings, *, as_json: bool, offline: bool) -> int:
     return 0 if well else 1
 
 
-async def _examine(settings: Settings, offline: bool) -> list[Check]:
+async def _examine(settings: Settings, offline: bool, leases: bool) -> list[Check]:
     found = [_versions(), _settings(settings), _output(settings), *_allowed(settings)]
     found.append(await _journal(settings))
     found.append(_key(settings))
     if offline:
         return [*found, Check("network", "skipped", "left alone, as asked")]
-    return [*found, *[check async for check in _network(settings)]]
+    found += [check async for check in _network(settings)]
+    return [*found, await _leases(settings)] if leases else found
 
 
 def _versions() -> Check:
@@ -185,6 +187,29 @@ async def _account(client: NovitaClient) -> Check:
     if balance.available <= Decimal(0):
         return Check("account", "wrong", detail, "Top up at https://novita.ai/billing.")
     return Check("account", "ok", detail)
+
+
+async def _leases(settings: Settings) -> Check:
+    """Act on the leases that are over, once, and say which are left."""
+    name = "leases"
+    if not await leases_wait(settings):
+        return Check(name, "ok", "none")
+    journal = open_journal(settings)
+    try:
+        async with new_http(timeouts=httpx.Timeout(30)) as http:
+            client = NovitaClient(http, settings.api_key, settings.base_url).for_looking()
+            done, waiting = await enforce_leases(journal, client)
+    except NovitaError as error:
+        return Check(name, "wrong", error.what, error.next_step)
+    finally:
+        await journal.close()
+    acted = [f"{outcome.lease.name!r}: {outcome.note}" for outcome in done]
+    due = {outcome.lease.key for outcome in done}
+    later = [f"{lease.name!r} until {lease.stop_at:%Y-%m-%d %H:%M} UTC" for lease in waiting if lease.key not in due]
+    detail = "; ".join([*acted, *later])
+    if any(outcome.note.startswith("failed") for outcome in done):
+        return Check(name, "wrong", detail, "Stop them by hand, or run this again.")
+    return Check(name, "ok", detail)
 
 
 def _unwritable(folder: Path) -> str:

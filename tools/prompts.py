@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from . import prompts_gpu
+
 
 @dataclass(frozen=True)
 class PromptSpec:
@@ -89,6 +91,7 @@ PROMPTS: tuple[PromptSpec, ...] = (
         {"file": "Path of a .csv or .jsonl file.", "task": "What to decide for each row."},
         _batch_labelling,
     ),
+    *(PromptSpec(name, *row) for name, row in prompts_gpu.PROMPTS.items()),
     PromptSpec(
         "monthly_cost_review",
         "Monthly cost review",

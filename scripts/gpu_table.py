@@ -1,0 +1,66 @@
+"""Write the table of docs/gpu.md: every operation of the GPU and serverless areas, and the tools that call it.
+
+python scripts/gpu_table.py            write
+python scripts/gpu_table.py --check    exit 1 if the page is stale
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from novita_mcp.novita.endpoints import OPERATIONS
+from novita_mcp.novita.gpu import LEFT_OUT, ROUTES
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "gpu.md"
+BEGIN, END = "<!-- operations: made by scripts/gpu_table.py -->", "<!-- end of operations -->"
+
+TOOLS: Mapping[str, tuple[str, ...] | str] = {
+    **{name: route.tools for name, route in ROUTES.items()},
+    **LEFT_OUT,
+    **{name: each if isinstance(each, str) else each.tools for name, each in OPERATIONS.items()},
+}
+"""Operation to its tools, or to why it has none."""
+
+
+def operations(area: str) -> Iterator[tuple[str, str]]:
+    """The documented operations of an area, as (id, method and path), in the order of the documentation."""
+    book: dict[str, Any] = json.loads((files("novita_mcp.simulator") / f"facts_{area}.json").read_text("utf-8"))
+    for name, facts in book["operations"].items():
+        yield name, f"{facts['method']} {facts['path']}"
+
+
+def table() -> str:
+    lines: list[str] = []
+    for area, title in (("gpu", "GPU"), ("serverless", "Serverless")):
+        lines += [f"### {title}\n", "| operation | route | tools |", "|---|---|---|"]
+        for name, route in operations(area):
+            tools = TOOLS[name]
+            shown = f"left out: {tools}" if isinstance(tools, str) else ", ".join(f"`{tool}`" for tool in tools)
+            lines.append(f"| `{name}` | `{route}` | {shown} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def page() -> str:
+    """The page with its table renewed; what people wrote around it stays."""
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    return f"{head}{BEGIN}\n\n{table()}\n{END}{rest.partition(END)[2]}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true")
+    if parser.parse_args().check:
+        fresh = PAGE.read_text(encoding="utf-8") == page()
+        print("fresh" if fresh else f"{PAGE.name} is stale: run python scripts/gpu_table.py")
+        return 0 if fresh else 1
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
