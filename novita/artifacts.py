@@ -67,11 +67,13 @@ class NameHint:
         title: The prompt, or what the file is ("embeddings").
         index: From 0; None leaves the number out.
         day: None means today.
+        owner: Whose file it is: what shared storage keeps apart.
     """
 
     title: str = ""
     index: int | None = None
     day: date | None = None
+    owner: str = ""
 
 
 class ArtifactStore:
@@ -108,7 +110,16 @@ class ArtifactStore:
 
     @property
     def saves(self) -> bool:
+        """Whether finished files are brought home."""
         return self.folder is not None
+
+    def holds(self, artifact: Artifact) -> bool:
+        """Whether a file is where it was saved."""
+        return artifact.path is not None and Path(artifact.path).is_file()
+
+    async def present(self, artifact: Artifact) -> Artifact:
+        """An artifact as a caller may use it: here as it is, from shared storage with a link."""
+        return artifact
 
     async def fetch(self, artifact: Artifact, *, name: NameHint = NameHint(), save_to: str | None = None) -> Artifact:
         """Save what the artifact's link holds; the artifact with path, size, hash and measures.
@@ -127,6 +138,10 @@ class ArtifactStore:
         here = await anyio.to_thread.run_sync(_is_here, artifact)
         if here and save_to is None:
             return artifact
+        return await self._bring(artifact, name, save_to, here=here)
+
+    async def _bring(self, artifact: Artifact, name: NameHint, save_to: str | None, *, here: bool = False) -> Artifact:
+        """Save what the link holds; or, where it is here already, another copy of it."""
         if artifact.url is None and not here:
             raise ArtifactError(
                 f"There is no link to {artifact.name}", next_step="Call get_task with the task's id for a fresh one."

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from .artifacts import Artifact, NameHint
@@ -303,7 +302,7 @@ async def bring_batch(
         if seen is None or seen.phase is Phase.WORKING:
             return BatchDelivery(job, seen.value if seen else None)
         batch = seen.value
-        if job.state in FINAL and (_here(job) or not (batch.output_file_id or batch.error_file_id)):
+        if job.state in FINAL and (_here(jobs, job) or not (batch.output_file_id or batch.error_file_id)):
             return BatchDelivery(job, batch)
         state = {Phase.SUCCEEDED: JobState.SUCCEEDED, Phase.CANCELLED: JobState.CANCELLED}.get(
             seen.phase, JobState.FAILED
@@ -325,9 +324,9 @@ async def bring_batch(
         return BatchDelivery(finished, batch)
 
 
-def _here(job: Job) -> bool:
+def _here(jobs: Jobs, job: Job) -> bool:
     """Whether its files are still where they were saved."""
-    return bool(job.artifacts) and all(one.path and Path(one.path).is_file() for one in job.artifacts)
+    return bool(job.artifacts) and all(jobs.store.holds(one) for one in job.artifacts)
 
 
 async def _adopt(jobs: Jobs, client: NovitaClient, batch_id: str) -> Job:
@@ -472,6 +471,6 @@ async def _save(jobs: Jobs, job: Job, batch_id: str, fetched: Fetched) -> Sequen
     for index, (text, what) in enumerate(kinds):
         if text:
             artifact = Artifact(task_id=batch_id, index=index, kind="file", note=what)
-            name = NameHint(title=f"{title} {what}", day=job.created.date())
+            name = NameHint(title=f"{title} {what}", day=job.created.date(), owner=job.owner)
             kept.append(await jobs.store.save_text(text, artifact, suffix=".jsonl", name=name))
     return kept

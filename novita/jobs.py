@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -472,7 +471,7 @@ class Jobs:
             return []
         if not self.store.saves:
             return []
-        return [a for a in job.artifacts if a.url and not (a.path and Path(a.path).is_file())]
+        return [a for a in job.artifacts if a.url and not self.store.holds(a)]
 
     async def _fetch(self, job: Job, on_progress: OnProgress | None) -> Delivery:
         """Bring the missing files; one that fails does not cost the others, and can be asked for again."""
@@ -516,7 +515,7 @@ class Jobs:
             return await self.store.fetch(artifact, name=name)
 
     def _name(self, job: Job, index: int) -> NameHint:
-        return NameHint(title=job.title, index=index, day=job.created.date())
+        return NameHint(title=job.title, index=index, day=job.created.date(), owner=job.owner)
 
     @asynccontextmanager
     async def one_at_a_time(self, name: str) -> AsyncGenerator[None]:

@@ -138,6 +138,8 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
         value = getattr(settings, item.name)
         if isinstance(value, int | float) and value < 0:
             raise SettingError(f"{item.metadata['env']} must not be negative")
+    if settings.artifacts and not settings.artifacts.startswith("s3://"):
+        raise SettingError("NOVITA_MCP_ARTIFACTS must begin with s3://")
     if settings.log_format not in ("text", "json"):
         raise SettingError(f"NOVITA_MCP_LOG_FORMAT must be text or json, not {settings.log_format!r}")
     if not settings.base_url.startswith(("http://", "https://")):

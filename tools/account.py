@@ -98,9 +98,7 @@ async def get_bill(
     call: Call,
     period: Annotated[str, Field(description="Words or dates, UTC.")] = "this month",
     by: Annotated[Grouping, Field(description="Grouping.")] = "product",
-    kind: Annotated[
-        Literal["usage", "fixed_term", "monthly"] | None, Field(description="Default: first two.")
-    ] = None,
+    kind: Annotated[Literal["usage", "fixed_term", "monthly"] | None, Field(description="Default: first two.")] = None,
     csv: Annotated[bool, Field(description="Save all lines.")] = False,
     offset: Annotated[int, Field(ge=0, description="Skip rows.")] = 0,
 ) -> BillResult:
@@ -166,7 +164,7 @@ async def with_csv(caller: Caller, result: BillResult, table: str) -> BillResult
         InputError: It is too long to be shown, and there is no place for a file. ArtifactError: It cannot be saved.
     """
     store = caller.app.jobs.store
-    if not store.saves:
+    if caller.app.settings.http:
         if len(table) > _LONGEST_CSV:
             raise InputError("The table is too long for an answer", next_step="Ask for a shorter period.")
         return result.model_copy(update={"csv": table})

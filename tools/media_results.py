@@ -98,8 +98,9 @@ async def deliver(caller: Caller, job: Job, wait_seconds: float | None) -> Media
 
 async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
     """The result for a job as far as it has come, with thumbnails of its pictures."""
-    job = delivery.job
-    refuse_failed(job)
+    refuse_failed(delivery.job)
+    present = caller.app.jobs.store.present
+    job = delivery.job.model_copy(update={"artifacts": tuple([await present(each) for each in delivery.job.artifacts])})
     result = MediaResult(
         status=_status(job),
         task_id=job.task_id or job.key[:12],

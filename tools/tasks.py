@@ -61,10 +61,11 @@ async def list_tasks(
 ) -> TaskList:
     """What was started through this server: ids, states, files. Free. Use it to find a lost id, or before paying."""
     found = await call.app.journal.recent(call.owner, limit=limit + 1, offset=offset, states=(state,) if state else ())
-    return TaskList(tasks=tuple(_line(job) for job in found[:limit]), more=len(found) > limit)
+    remote = call.app.settings.http
+    return TaskList(tasks=tuple(_line(job, remote=remote) for job in found[:limit]), more=len(found) > limit)
 
 
-def _line(job: Job) -> TaskLine:
+def _line(job: Job, *, remote: bool) -> TaskLine:
     return TaskLine(
         task_id=job.task_id or job.key[:12],
         state=job.state,
@@ -73,6 +74,10 @@ def _line(job: Job) -> TaskLine:
         title=job.title[:80],
         created=job.created,
         estimated_cost_usd=f"{job.estimate.normalize():f}" if job.estimate is not None else None,
-        files=tuple(artifact.path for artifact in job.artifacts if artifact.path),
+        files=tuple(
+            f"novita://artifacts/{artifact.task_id}/{artifact.index}" if remote else artifact.path
+            for artifact in job.artifacts
+            if artifact.path
+        ),
         reason=job.reason[:200] or None,
     )

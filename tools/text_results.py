@@ -107,7 +107,7 @@ class Shelf:
         """
         index = len(self.files)
         artifact = Artifact(task_id=call_id(self._job), index=index, kind=kind)
-        name = NameHint(title=self._title if index == 0 else f"{self._title} {what}", index=None)
+        name = NameHint(title=self._title if index == 0 else f"{self._title} {what}", owner=self._caller.owner)
         saved = await self._caller.app.jobs.store.save_text(
             data, artifact, suffix=suffix, name=name, save_to=self._save_to if index == 0 else None
         )
@@ -128,7 +128,7 @@ def shown_file(caller: Caller, what: str, saved: Artifact) -> SavedFile:
 async def keep_content(caller: Caller, title: str, data: bytes, save_to: str | None) -> SavedFile | None:
     """Save what was fetched for free, such as a batch file; None where callers are remote."""
     store = caller.app.jobs.store
-    if not store.saves and save_to is None:
+    if caller.app.settings.http and save_to is None:
         return None
     artifact = Artifact(task_id="", index=0, kind="file")
     saved = await store.save_text(data, artifact, suffix=".jsonl", name=NameHint(title=title), save_to=save_to)
