@@ -45,10 +45,23 @@ from .toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
 
 gpu_admin = Toolset("gpu_admin", "Volumes, networks, logins, images, billing and metrics of GPU instances.")
 
-Kind = Literal[
-    "regions", "cpu_products", "volumes", "networks", "registry_logins", "prewarmed_images", "saved_images", "jobs"
+Kind = Annotated[
+    Literal[
+        "regions",
+        "cpu_products",
+        "volumes",
+        "networks",
+        "registry_logins",
+        "prewarmed_images",
+        "saved_images",
+        "jobs",
+    ],
+    Field(description="Which kind."),
 ]
-Deletable = Literal["volume", "network", "registry_login", "prewarmed_image", "saved_image", "job"]
+Deletable = Annotated[
+    Literal["volume", "network", "registry_login", "prewarmed_image", "saved_image", "job"],
+    Field(description="Which kind."),
+]
 InstanceId = Annotated[str, Field(description="Its id.")]
 Region = Annotated[str | None, Field(description="Id or name; see list_gpu_resources.")]
 
