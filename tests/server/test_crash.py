@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from novita_mcp.novita.files import slug
 from novita_mcp.simulator.serving import Running
 from novita_mcp.simulator.world import Received, World
 from PIL import Image
@@ -21,7 +22,7 @@ from .children import PATIENCE, Child, child
 pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL of POSIX"), pytest.mark.slow]
 
 SPEND = "qwen_image_txt2img"
-KILLS_PER_MOMENT = 7
+KILLS_PER_MOMENT = 6
 CALLS = 3
 """Made at once by every process, so that each kill meets several jobs at different places."""
 
@@ -59,9 +60,13 @@ class Scene:
     def downloads(self) -> int:
         return sum(file.downloads for file in list(self.world.files.files.values()))
 
+    def names(self) -> frozenset[str]:
+        """What is in the folder, finished or not."""
+        return frozenset(path.name for path in (self.home / "out").glob("*"))
+
     def files(self) -> list[Path]:
         """What has a real name in the folder."""
-        return [path for path in (self.home / "out").glob("*") if not path.name.startswith(".")]
+        return [self.home / "out" / name for name in self.names() if not name.startswith(".")]
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Before:
     prompts: frozenset[str]
     requests: int
     downloads: int
-    files: int
+    names: frozenset[str]
 
 
 Moment = Callable[[Scene, Before, random.Random], None]
@@ -94,7 +99,7 @@ def answered(scene: Scene, before: Before) -> bool:
 
 
 def before_the_submit(scene: Scene, before: Before, chance: random.Random) -> None:
-    time.sleep(chance.uniform(0, 0.02))
+    time.sleep(chance.uniform(0, 0.06))
 
 
 def during_the_submit(scene: Scene, before: Before, chance: random.Random) -> None:
@@ -118,8 +123,14 @@ def while_downloading(scene: Scene, before: Before, chance: random.Random) -> No
 
 
 def while_writing(scene: Scene, before: Before, chance: random.Random) -> None:
-    until(lambda: len(scene.files()) > before.files or any((scene.home / "out").glob(".novita-*.part")))
-    time.sleep(chance.uniform(0, 0.15))
+    until(lambda: bool(scene.names() - before.names))
+    time.sleep(chance.uniform(0, 0.03))
+
+
+def after_the_first_file(scene: Scene, before: Before, chance: random.Random) -> None:
+    own = [slug(prompt) for prompt in before.prompts]
+    until(lambda: any(prompt in name for name in scene.names() for prompt in own))
+    time.sleep(chance.uniform(0, 0.01))
 
 
 MOMENTS: tuple[Moment, ...] = (
@@ -129,6 +140,7 @@ MOMENTS: tuple[Moment, ...] = (
     while_polling,
     while_downloading,
     while_writing,
+    after_the_first_file,
 )
 
 
@@ -140,7 +152,7 @@ def kill_one(scene: Scene, moment: Moment, number: int) -> None:
     with scene.process(name) as process:
         # What a first call imports and builds is done before the moment is waited for.
         process.answer(process.call("generate_image", {"prompt": "warm up", "dry_run": True}))
-        before = Before(frozenset(prompts), len(scene.world.requests), scene.downloads(), len(scene.files()))
+        before = Before(frozenset(prompts), len(scene.world.requests), scene.downloads(), scene.names())
         for prompt in prompts:
             process.call("generate_image", {"prompt": prompt, "size": "512x512"})
         try:
@@ -240,7 +252,7 @@ def assert_whole(scene: Scene) -> None:
 def test_what_a_wait_gave_up_comes_from_the_next_process(scene: Scene, world: World) -> None:
     world.never_end_next_task()
     with scene.process("first") as process:
-        request = process.call("generate_image", {"prompt": "a slow fox", "wait_seconds": 0.3})
+        request = process.call("generate_image", {"prompt": "a slow fox", "size": "512x512", "wait_seconds": 0.3})
         started = process.answer(request)["result"]["structuredContent"]
         assert started["status"] == "working"
     world.tasks.tasks[started["task_id"]].endless = False
