@@ -138,6 +138,14 @@ def _refuse_count(count: int, name: str) -> None:
         )
 
 
+def endpoint_of(rows: Sequence[tuple[int, Json]]) -> Endpoint:
+    """The route of a batch, as its first row shows: a url, or a body with a prompt in it; chat otherwise."""
+    first = rows[0][1]
+    body: Any = first.get("body")
+    completes = isinstance(body, dict) and "prompt" in body and "messages" not in body
+    return "completion" if completes or first.get("url") == ENDPOINTS["completion"] else "chat"
+
+
 def prepare(
     rows: Iterable[tuple[int, Json]],
     *,

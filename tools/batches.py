@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from ..novita import batches as runs
 from ..novita import files_api
-from ..novita.batch_rows import ENDPOINTS, Endpoint, Prepared, numbered, prepare, read_table
+from ..novita.batch_rows import ENDPOINTS, Prepared, endpoint_of, numbered, prepare, read_table
 from ..novita.errors import InputError, UnknownModelError
 from ..novita.llm import LlmModel, choose_model, find_model, lacks, llm_models_if_there, show_price
 from ..novita.llm_checks import with_options
@@ -37,28 +37,25 @@ async def create_batch(
     file_id: Annotated[str | None, Field(description="Uploaded file.")] = None,
     model: Annotated[str | None, Field(description="See list_models.")] = None,
     system: Annotated[str | None, Field(description="Instruction for all.")] = None,
-    endpoint: Annotated[Literal["chat", "completions"], Field(description="Route.")] = "chat",
     options: Annotated[dict[str, Any] | None, Field(description="max_tokens (4096), temperature...")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> BatchResult:
     """Run up to 50,000 prompts on one model within 48 h. Costs tokens. Then get_batch."""
-    kind: Endpoint = "chat" if endpoint == "chat" else "completion"
     if sum(given is not None for given in (rows, file, file_id)) != 1:
         raise InputError("Give one of rows, file and file_id")
-    if options:
-        with_options(kind, {}, options)
     await call.progress("batch: checking the rows")
     models = await llm_models_if_there(call.novita)
-    route = "chat/completions" if kind == "chat" else "completions"
-    name, _ = choose_model(models, model, endpoint=route)
     if file_id is not None:
         content = await files_api.get_content(call.novita, file_id)
         table = read_table(content, file_id)
-        prepared = prepare(table, name=file_id, endpoint=kind, model="", as_they_are=content)
+        prepared = prepare(table, name=file_id, endpoint=endpoint_of(table), model="", as_they_are=content)
     else:
         table = numbered(rows) if rows is not None else await _table(call, file or "")
-        label = "rows" if file is None else _short(file)
+        label, kind = "rows" if file is None else _short(file), endpoint_of(table)
+        if options:
+            with_options(kind, {}, options)
+        name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))
         prepared = prepare(table, name=label, endpoint=kind, model=name, system=system, options=options)
     row = _model_of(models, prepared)
     estimate = row.price(prepared.prompt_tokens, prepared.most_tokens) if row is not None else None
@@ -242,8 +239,10 @@ async def upload_file(
     """Check and upload rows for create_batch(file_id). Free."""
     await call.progress("file: checking the rows")
     models = await llm_models_if_there(call.novita)
-    name, _ = choose_model(models, model, endpoint="chat/completions")
-    prepared = prepare(await _table(call, file), name=_short(file), endpoint="chat", model=name)
+    table = await _table(call, file)
+    kind = endpoint_of(table)
+    name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))
+    prepared = prepare(table, name=_short(file), endpoint=kind, model=name)
     _model_of(models, prepared)
     return _line(await files_api.upload(call.novita, prepared.file_name, prepared.data))
 

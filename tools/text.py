@@ -27,7 +27,7 @@ text = Toolset("text", "Language models, embeddings, ranking.")
 Llm = Annotated[str | None, Field(description="See list_models.")]
 MaxTokens = Annotated[int | None, Field(description="Default 16384.")]
 Temperature = Annotated[float | None, Field(description="0 to 2.")]
-NativeOptions = Annotated[dict[str, Any] | None, Field(description="stop, top_p, n, logprobs...")]
+NativeOptions = Annotated[dict[str, Any] | None, Field(description="seed, stop, top_p, n, logprobs...")]
 Feature = Literal["reasoning", "function-calling", "structured-outputs", "image", "video", "audio"]
 
 
@@ -47,7 +47,6 @@ async def chat(
     thinking: Annotated[bool | None, Field(description="Reason first.")] = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
-    seed: Annotated[int | None, Field(description="Repeats a result.")] = None,
     options: NativeOptions = None,
     save_to: SaveTo = None,
     confirm: Confirm = False,
@@ -60,7 +59,7 @@ async def chat(
         tools=tools,
         schema=response_schema,
         thinking=thinking,
-        sampling={"max_tokens": max_tokens, "temperature": temperature, "seed": seed},
+        sampling={"max_tokens": max_tokens, "temperature": temperature},
         options=options,
         save_to=save_to,
         confirm=confirm,
@@ -102,7 +101,7 @@ async def create_embeddings(
     call: Call,
     texts: Annotated[list[str], Field(description="Any number.")],
     model: Llm = None,
-    inline: Annotated[bool, Field(description="Show the numbers, if few.")] = False,
+    inline: Annotated[bool, Field(description="Show, if few.")] = False,
     save_to: Annotated[str | None, Field(description="Folder, or file.npy, file.json.")] = None,
     confirm: Confirm = False,
 ) -> EmbeddingResult:
@@ -141,7 +140,7 @@ async def rerank(
     top_n: Annotated[int | None, Field(description="How many back.")] = None,
     model: Llm = None,
 ) -> RankResult:
-    """Rank texts by how well they answer a query (default bge-reranker-v2-m3). Costs tokens."""
+    """Rank texts by how well they answer a query. Costs tokens."""
     if not query.strip() or not documents:
         raise InputError("query and documents must not be empty")
     if top_n is not None and top_n < 1:

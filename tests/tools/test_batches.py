@@ -196,6 +196,16 @@ async def test_a_batch_novita_cannot_run_is_an_error_with_its_reason(
         assert row["state"] == "failed"
 
 
+async def test_a_batch_of_completions_is_told_by_its_rows(connect: Connect, llm: LlmState) -> None:
+    rows = [{"body": {"model": MODEL, "prompt": f"Once {number}", "max_tokens": 9}} for number in range(3)]
+    async with connect() as client:
+        made = structured(await client.call_tool("create_batch", {"rows": rows}))
+        done = structured(await client.call_tool("get_batch", {"batch_id": made["batch_id"]}))
+        assert done["completed"] == 3
+        assert lines(done["files"][0]["path"])[2]["input"] == "Once 2"
+    assert [batch.endpoint for batch in llm.batches.values()] == ["/v1/completions"]
+
+
 # Asking first
 
 
@@ -320,7 +330,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown option": ({"rows": [{"prompt": "x"}], "options": {"temprature": 1}}, "temperature"),
     "a stream": ({"rows": [{"body": request("x", stream=True)}]}, "line 1: stream"),
     "another route": ({"rows": [{"url": "/v1/embeddings", "body": request("x")}]}, "line 1: its url"),
-    "messages to complete": ({"rows": [{"messages": []}], "endpoint": "completions"}, "line 1: messages are for"),
+    "messages to complete": ({"rows": [{"url": "/v1/completions", "messages": []}]}, "line 1: messages are for"),
     "pictures for the blind": (
         {
             "rows": [

@@ -86,7 +86,13 @@ async def test_thinking_can_be_switched_off_and_a_conversation_be_given(connect:
         {"role": "user", "content": "What is my name?"},
     ]
     async with connect() as client:
-        arguments = {"messages": messages, "system": "Be brief.", "thinking": False, "seed": 3, "temperature": 0.2}
+        arguments = {
+            "messages": messages,
+            "system": "Be brief.",
+            "thinking": False,
+            "options": {"seed": 3},
+            "temperature": 0.2,
+        }
         answer = structured(await client.call_tool("chat", arguments))
 
     assert "reasoning" not in answer
