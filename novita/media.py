@@ -138,13 +138,13 @@ def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> A
     _refuse_error_in_success(model, data)
     if model.mode == "async":
         task_id = data.get("task_id") or dig(data, "data.task_id") or dig(data, "task.task_id")
-        if not isinstance(task_id, str) or not task_id:
+        if not isinstance(task_id, str | int) or not task_id:
             raise NovitaConnectionError(
                 f"Novita accepted the request to {model.id} but named no task",
                 billed="maybe",
                 next_step=LOOK_FIRST,
             )
-        return Accepted(task_id)
+        return Accepted(str(task_id))
     return read_outcome(model, data, body)
 
 
@@ -371,11 +371,11 @@ def _refuse_error_in_success(model: MediaModel, data: dict[str, Any]) -> None:
 
 
 def _json(answer: Answer) -> dict[str, Any] | None:
-    if answer.body[:1] not in (b"{", b" ", b"\n"):
+    if not answer.body[:64].lstrip().startswith(b"{"):
         return None
     try:
         data: object = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast(dict[str, Any], data) if isinstance(data, dict) else None
 
