@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -509,7 +509,8 @@ def _alive(pid: int) -> bool:
 
 
 def _micro(usd: Decimal) -> int:
-    return int((usd * MICRO).to_integral_value())
+    """Rounded up: a cap must not be passed by what was rounded away."""
+    return int((usd * MICRO).to_integral_value(ROUND_CEILING))
 
 
 def _utc(seconds: float) -> datetime:
