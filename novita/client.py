@@ -30,6 +30,7 @@ from .errors import (
     redact,
 )
 from .hosts import API_HOST as API_HOST  # also found here, beside those who call it
+from .tracing import calling
 
 LONGEST_PATIENCE = 20.0
 """Seconds. A Retry-After beyond this is told to the caller, not slept."""
@@ -213,12 +214,14 @@ class NovitaClient:
     ) -> AsyncGenerator[httpx.Response]:
         """A spending call whose answer is read as it comes. The caller reads and closes; errors are raised here."""
         request = self._request(method, path, host, json=body)
-        try:
-            response = await self.http.send(request, stream=True)
-        except _NEVER_ARRIVED as error:
-            raise self._no_answer(error, doing, billed="no", next_step=TRY_LATER) from error
-        except httpx.RequestError as error:
-            raise self._no_answer(error, doing, billed="maybe", next_step=LOOK_FIRST) from error
+        with calling(method, path, doing) as span:
+            try:
+                response = await self.http.send(request, stream=True)
+            except _NEVER_ARRIVED as error:
+                raise self._no_answer(error, doing, billed="no", next_step=TRY_LATER) from error
+            except httpx.RequestError as error:
+                raise self._no_answer(error, doing, billed="maybe", next_step=LOOK_FIRST) from error
+            span.set_attribute("http.response.status_code", response.status_code)
         try:
             if response.status_code >= 300:
                 raise self._error(response, await self._body(response), doing, group, spends=True)
@@ -253,13 +256,15 @@ class NovitaClient:
         as_json: bool,
         **extra: Any,
     ) -> Answer:
-        response = await self.http.send(self._request(method, path, host, **extra), stream=True)
-        try:
-            body = await self._body(response)
-        finally:
-            await response.aclose()
-        if response.status_code >= 300:
-            raise self._error(response, body, doing, group, spends=spends)
+        with calling(method, path, doing) as span:
+            response = await self.http.send(self._request(method, path, host, **extra), stream=True)
+            span.set_attribute("http.response.status_code", response.status_code)
+            try:
+                body = await self._body(response)
+            finally:
+                await response.aclose()
+            if response.status_code >= 300:
+                raise self._error(response, body, doing, group, spends=spends)
         data: Any = None
         if as_json:
             try:

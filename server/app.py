@@ -8,7 +8,7 @@ import importlib
 import importlib.metadata
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -41,6 +41,7 @@ from .settings import SettingError, Settings, parts
 if TYPE_CHECKING:
     from ..tools.context import App
     from ..tools.toolset import ToolSpec
+    from .watching import Watch
 
 NAME = "novita"
 
@@ -105,6 +106,8 @@ class NovitaServer(MCPServer[Parts]):
         """Set when the shared parts are closed: from then on the process may end at any instant."""
         self.shared: Parts | None = None
         """What the calls share, while the server runs."""
+        self.watch: Watch | None = None
+        """Stands around every tool call, where a server for many counts and limits them."""
         self._chosen = settings
         self._ready = False
         # The SDK's decorator for this hands over no context, and ids are completed for one caller.
@@ -129,7 +132,8 @@ class NovitaServer(MCPServer[Parts]):
         known = [tool.name for tool in self._tool_manager.list_tools()]
         if name not in known:
             return CallToolResult(content=[TextContent(type="text", text=_unknown_tool(name, known))], is_error=True)
-        return await super().call_tool(name, arguments, context)
+        go = partial(super().call_tool, name, arguments, context)
+        return await (self.watch.around(name, context, go) if self.watch else go())
 
     async def list_resources(self) -> list[Resource]:
         from . import shelf

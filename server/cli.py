@@ -96,8 +96,10 @@ def _stdio(settings: Settings, given: argparse.Namespace) -> int:
     # A host waits for the first answer. What imports make is there to stay: run_stdio collects again from then on.
     gc.disable()
     from .app import create_app
+    from .logs import set_up_logs
     from .transports import run_stdio
 
+    set_up_logs(settings)
     with _novita(settings, given) as settings:
         return run_stdio(create_app(settings))
 
@@ -105,8 +107,10 @@ def _stdio(settings: Settings, given: argparse.Namespace) -> int:
 def _serve(settings: Settings, given: argparse.Namespace) -> int:
     if not given.http:
         return _stdio(settings, given)
+    from .logs import set_up_logs
     from .web import run_http, web_server
 
+    set_up_logs(settings)
     with _novita(settings, given) as settings:
         return run_http(web_server(settings), settings)
 

@@ -1,25 +1,32 @@
 """Streamable HTTP: many callers, each with its own key, in as many copies as wanted. Imported to serve it only."""
 
 import contextlib
+import math
 import signal
 import socket
 import sys
+import time
 from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import uvicorn
 from anyio.abc import TaskGroup
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..novita.client import owner_of
+from ..novita.shared_store import Place
 from .app import NovitaServer, create_app
+from .metrics import CONTENT_TYPE
 from .settings import SettingError, Settings, parts
 from .transports import exit_soon
+from .watching import Watch, token_of
 
 if TYPE_CHECKING:
     from ..tools.context import App
@@ -30,27 +37,51 @@ _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
 
 def web_server(settings: Settings) -> NovitaServer:
-    """The server for many callers. The process's own key is put aside: each caller pays with the key it sends."""
+    """The server for many callers. The process's own key is put aside: each caller pays with the key it sends.
+
+    Raises:
+        SettingError: As `create_app`; and where finished files cannot go where they should.
+    """
+
+    if settings.artifacts:
+        try:
+            Place.parse(settings.artifacts)
+        except ValueError as error:
+            raise SettingError(f"NOVITA_MCP_ARTIFACTS cannot be used: {error}") from error
+    watch = Watch(settings)
 
     def build(settings: Settings, background: TaskGroup) -> "App":
         from .building import build_app
 
-        return build_app(settings, background, http=True)
+        app = build_app(settings, background, http=True)
+        watch.watch_upstream(app.client.http, urlsplit(settings.base_url).hostname or "")
+        return app
 
-    return create_app(replace(settings, api_key=None), build=build)
+    server = create_app(replace(settings, api_key=None), build=build)
+    server.watch = watch
+    return server
 
 
 def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
-    """The ASGI app: MCP at /mcp for callers with a bearer key, /webhooks for Novita, health checks for operators."""
+    """The ASGI app: MCP at /mcp for callers with a key, /webhooks for Novita, health and counts for operators."""
+    server.watch = watch = server.watch or Watch(settings)
 
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> JSONResponse:
+        if watch.draining:
+            watch.told = True
+            return JSONResponse({"status": "leaving"}, status_code=503)
         return JSONResponse({"status": "ready", "tools": len(await server.list_tools())})
+
+    async def metrics(_: Request) -> Response:
+        return Response(watch.metrics.text(), media_type=CONTENT_TYPE)
 
     server.custom_route("/healthz", methods=["GET"])(healthz)
     server.custom_route("/readyz", methods=["GET"])(readyz)
+    if settings.metrics:
+        server.custom_route("/metrics", methods=["GET"])(metrics)
     if settings.public_url:
         server.custom_route("/webhooks/{token}", methods=["POST"])(partial(_webhook, server))
     security = TransportSecuritySettings(
@@ -58,9 +89,7 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
         allowed_origins=[f"http://{name}{port}" for name in _LOCAL for port in ("", ":*")]
         + parts(settings.allowed_origins),
     )
-    return RequireBearer(
-        server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security)
-    )
+    return Door(server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security), watch)
 
 
 async def _webhook(server: NovitaServer, request: Request) -> Response:
@@ -78,46 +107,93 @@ async def _webhook(server: NovitaServer, request: Request) -> Response:
     return Response(status_code=204)
 
 
-class RequireBearer:
-    """ASGI middleware: whoever speaks MCP brings a Novita key. Health checks need none."""
+class Door:
+    """ASGI middleware: whoever speaks MCP brings a Novita key, and not too often. Health checks need none."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, watch: Watch) -> None:
         self._app = app
+        self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith("/mcp") or bearer(scope):
+        if scope["type"] != "http" or not scope["path"].startswith("/mcp"):
             await self._app(scope, receive, send)
             return
-        refusal = JSONResponse(
-            {
-                "error": "invalid_token",
-                "error_description": "Send your Novita API key as 'Authorization: Bearer <key>'. "
-                "Keys are made at https://novita.ai/settings/key-management.",
-            },
-            status_code=401,
-            headers={"WWW-Authenticate": 'Bearer realm="novita", error="invalid_token"'},
-        )
-        await refusal(scope, receive, send)
+        counts = self._watch.metrics
+
+        async def counted_receive() -> Message:
+            message = await receive()
+            counts.add("novita_mcp_bytes_total", len(message.get("body", b"")), direction="in")
+            return message
+
+        async def counted_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                counts.add("novita_mcp_requests_total", status=str(message["status"]))
+            counts.add("novita_mcp_bytes_total", len(message.get("body", b"")), direction="out")
+            await send(message)
+
+        answer: ASGIApp = self._app
+        key = bearer(scope)
+        if not key:
+            answer = _no_key()
+        elif wait := self._watch.requests.take(owner_of(key)):
+            answer = JSONResponse({"error": "too_many_requests"}, 429, headers={"Retry-After": str(math.ceil(wait))})
+        await answer(scope, counted_receive, counted_send)
+
+
+def _no_key() -> JSONResponse:
+    return JSONResponse(
+        {
+            "error": "invalid_token",
+            "error_description": "Send your Novita API key as 'Authorization: Bearer <key>'. "
+            "Keys are made at https://novita.ai/settings/key-management.",
+        },
+        status_code=401,
+        headers={"WWW-Authenticate": 'Bearer realm="novita", error="invalid_token"'},
+    )
 
 
 def bearer(scope: Scope) -> str:
     """The bearer token of a request, or an empty string."""
     for name, value in scope["headers"]:
         if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            return token.strip() if scheme.lower() == "bearer" else ""
+            return token_of(value.decode("latin-1"))
     return ""
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that notes the signal instead of raising it again, and is gone within a second."""
+    """A uvicorn server that notes the signal instead of raising it again, and is gone within a second.
 
-    signal_seen = 0
+    Args:
+        drain: Seconds that running calls get before that. It leaves sooner once none runs and a balancer that asked
+            knows that it leaves; at once with a second signal.
+    """
+
+    def __init__(self, config: uvicorn.Config, watch: Watch | None, drain: float) -> None:
+        super().__init__(config)
+        self.signal_seen = 0
+        self._watch = watch
+        self._drain = drain
+        self._until = math.inf
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.signal_seen = int(sig)
-        exit_soon(128 + int(sig))
-        self.should_exit = True
+        again, self.signal_seen = self.signal_seen, int(sig)
+        if self._watch is None or self._drain <= 0 or again:
+            self._leave()
+            return
+        self._watch.draining = True
+        self._until = time.monotonic() + self._drain
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._watch is not None and self._watch.draining:
+            idle = self._watch.told and not self._watch.running
+            if idle or time.monotonic() >= self._until:
+                self._leave()
+        return await super().on_tick(counter)
+
+    def _leave(self) -> None:
+        if not self.should_exit:
+            exit_soon(128 + self.signal_seen)
+            self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -136,7 +212,7 @@ def run_http(server: NovitaServer, settings: Settings) -> int:
         SettingError: Nobody may listen there.
     """
     config = uvicorn.Config(http_app(server, settings), log_config=None, access_log=False, timeout_graceful_shutdown=1)
-    runner = _Server(config)
+    runner = _Server(config, server.watch, settings.drain_seconds)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         # Listens before the address is said: whoever reads it may connect at once.
