@@ -136,11 +136,11 @@ class Leases:
             lambda db: _many(db, "owner = ? AND state IN ('pending', 'active')", (owner,))
         )
 
-    async def last_of(self, owner: str, instance_id: str) -> Lease | None:
-        """The newest lease of an instance, whatever became of it."""
-        where = "owner = ? AND instance_id = ?"
-        found = await self.journal.transact(lambda db: _many(db, where, (owner, instance_id), order="created DESC"))
-        return found[0] if found else None
+    async def newest(self, owner: str) -> dict[str, Lease]:
+        """The newest lease of every instance that had one, whatever became of it."""
+        where = "owner = ? AND instance_id IS NOT NULL"
+        found = await self.journal.transact(lambda db: _many(db, where, (owner,), order="created"))
+        return {lease.instance_id: lease for lease in found if lease.instance_id}
 
     async def enforce(self, clients: Mapping[str, NovitaClient] | None = None) -> list[Enforced]:
         """Act on every due lease whose owner's client is at hand; what each try did.
@@ -152,7 +152,7 @@ class Leases:
         for lease in await self._due(list(clients)):
             if not await self._claim(lease):
                 continue
-            client = clients[lease.owner]
+            client = clients[lease.owner].for_looking()  # within the claim; what fails is tried again anyway
             try:
                 outcome = await self._try(client, lease)
             except NovitaError as error:

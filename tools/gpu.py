@@ -32,7 +32,7 @@ from .gpu_results import (
     product_line,
 )
 from .gpu_templating import add_template_tools
-from .gpu_watch import KIND, find_instance, wait_for
+from .gpu_watch import KIND, find_instance, settle_jobs, wait_for
 from .toolset import DESTROYS, READS, SPENDS, Toolset
 
 gpu = Toolset("gpu", "Rent GPUs.")
@@ -105,8 +105,8 @@ async def list_gpu_instances(
     everything = await list_instances(call.novita)
     recent = await call.app.journal.recent(call.owner, limit=50, kind=KIND)
     lost = await adopt_lost(ledger, everything, recent)
-    if lost or len(ledger.jobs) > len(ledger.leases):
-        ledger = await Ledger.open(call)
+    await settle_jobs(ledger, everything, all_of_them=True)
+    ledger = await Ledger.open(call)
     wanted = [each for each in everything if not name or name.casefold() in each.name.casefold()]
     wanted.sort(key=lambda each: each.created_at.timestamp() if each.created_at else 0.0, reverse=True)
     lines = [await ledger.line(each) for each in wanted]
@@ -134,12 +134,14 @@ async def get_gpu_instance(
     if wait_seconds and instance.status != "exited":
         await wait_for(call, instance, Goal.RUNNING, wait_seconds)
         instance = await find_instance(call, instance_id)
+    ledger = await Ledger.open(call)
+    await settle_jobs(ledger, [instance])
     step = None
     if access and not instance.running:
         step = "It can be reached once it runs."
     elif instance.running and not access:
         step = "Call again with access=true to see how to reach it."
-    return await instance_result(call, instance, access=access, details=True, next_step=step)
+    return await instance_result(call, instance, access=access, details=True, next_step=step, ledger=ledger)
 
 
 @gpu.tool("Create a GPU instance", SPENDS)
@@ -257,7 +259,9 @@ async def stop_gpu_instance(
     instance = await find_instance(call, instance_id)
     if after_hours is not None:
         when = f"in {after_hours:g} hours"
-        await need_yes(call, f"Stop instance {instance.label()} {when}?", confirm=confirm, about=f"stop {when}")
+        await need_yes(
+            call, f"Stop instance {instance.label()} {when}?", confirm=confirm, about=f"stop {instance.id} {when}"
+        )
         lease = await call.app.leases.grant(call.owner, hours=after_hours, name=instance.name, instance_id=instance.id)
         call.app.leases.remember(call.novita)
         step = f"It will be stopped at {lease.stop_at:%Y-%m-%d %H:%M} UTC. {lease_doubt(call)}".strip()

@@ -12,7 +12,7 @@ from ..novita.errors import NovitaError
 from ..novita.gpu_instances import BILLED_STATES, Goal, Instance, disk_usd_per_hour
 from ..novita.gpu_products import Billing, Offer, Wish, find_offers
 from ..novita.journal import Job, JobState
-from ..novita.leases import Lease
+from ..novita.leases import OPEN, Lease
 from ..novita.money import show_usd
 from .context import Caller
 from .toolset import ToolResult
@@ -164,14 +164,10 @@ class Ledger:
     @classmethod
     async def open(cls, caller: Caller) -> "Ledger":
         jobs = await caller.app.journal.recent(caller.owner, limit=1_000, kind="gpu_instance")
-        leases = await caller.app.leases.of(caller.owner)
-        if leases:
+        leases = await caller.app.leases.newest(caller.owner)
+        if any(lease.state in OPEN for lease in leases.values()):
             caller.app.leases.remember(caller.novita)
-        return cls(
-            caller,
-            {job.task_id: job for job in jobs if job.task_id},
-            {lease.instance_id: lease for lease in leases if lease.instance_id},
-        )
+        return cls(caller, {job.task_id: job for job in jobs if job.task_id}, leases)
 
     async def usd_per_hour(self, instance: Instance) -> Decimal | None:
         """While it runs: as noted when it was created, else from today's product list. None: unknown."""
@@ -206,7 +202,6 @@ class Ledger:
         if since is not None and full is not None:
             cost = full * Decimal(max(0.0, now - since.timestamp())) / 3600
         lease = self.leases.get(instance.id)
-        ended = await self.caller.app.leases.last_of(self.caller.owner, instance.id) if lease is None else None
         cards = f" x{instance.gpu_num}" if instance.gpu_num else ""
         return InstanceLine(
             instance_id=instance.id,
@@ -219,8 +214,8 @@ class Ledger:
             usd_per_hour=show_usd(round(rate, 5)) if rate is not None else None,
             since=since,
             cost_so_far_usd=show_usd(round(cost, 4)) if cost is not None else None,
-            stops_at=lease.stop_at if lease else None,
-            lease=(lease.note or None) if lease else (ended.note or None) if ended else None,
+            stops_at=lease.stop_at if lease and lease.state in OPEN else None,
+            lease=(lease.note or None) if lease else None,
             trouble=instance.why or None,
         )
 

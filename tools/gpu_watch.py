@@ -1,16 +1,21 @@
 """Waiting for instances: the one way all GPU tools do it, and how MCP tasks follow them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from ..novita.errors import NotFoundError, TaskFailedError
 from ..novita.gpu_instances import Goal, Instance, get_instance, judge, list_instances, look_at
 from ..novita.journal import Job, JobState
 from ..novita.waiting import Look, Pace, Phase, wait_until_done
 from .context import Caller
 from .following import FOLLOWERS, Followed
-from .gpu_results import InstanceResult, Status, instance_result, known_names, status_of
+from .gpu_results import InstanceResult, Ledger, Status, instance_result, known_names, status_of
 
 KIND = "gpu_instance"
 _SHOWS_THE_STATE_BEFORE = 20.0
 """Seconds after a start in which an instance may still be shown as it was."""
+_GONE_AFTER = 120.0
+"""Seconds after which an instance that no list shows is gone."""
 
 
 def plain_id(instance_id: str) -> str:
@@ -108,15 +113,40 @@ def refuse_failed(seen: Look[Instance]) -> None:
     )
 
 
-async def note_end(caller: Caller, job: Job | None, seen: Look[Instance]) -> None:
-    """Note in the journal how a creation ended, once."""
+async def note_end(caller: Caller, job: Job | None, seen: Look[Instance], *, watched: bool = True) -> None:
+    """Note in the journal how a creation or a start ended, once.
+
+    Args:
+        watched: Somebody waited for it, so the time it took is known.
+    """
     if job is None or job.state is not JobState.WORKING or seen.phase is Phase.WORKING or not job.task_id:
         return
     if seen.value.running:
         took = caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp()
-        await caller.app.journal.finish(job.key, JobState.SUCCEEDED, took=round(took, 2))
+        facts: dict[str, Any] = {"took": round(took, 2)} if watched else {}
+        await caller.app.journal.finish(job.key, JobState.SUCCEEDED, **facts)
     elif seen.phase is Phase.FAILED:
         await caller.app.journal.finish(job.key, JobState.FAILED, reason=seen.reason)
+
+
+async def settle_jobs(ledger: Ledger, instances: Sequence[Instance], *, all_of_them: bool = False) -> None:
+    """Bring open rows of the journal up to what was just seen of their instances.
+
+    Args:
+        all_of_them: `instances` are all there are: a row whose instance is not among them is over.
+    """
+    caller, known = ledger.caller, {instance.id: instance for instance in instances}
+    now = caller.app.jobs.clock.wall()
+    for task_id, job in ledger.jobs.items():
+        if job.state is not JobState.WORKING:
+            continue
+        age = now - (job.accepted or job.created).timestamp()
+        instance = known.get(plain_id(task_id))
+        if instance is not None:
+            seen = judge(instance, Goal.RUNNING, just_begun=age < _SHOWS_THE_STATE_BEFORE)
+            await note_end(caller, job, seen, watched=False)
+        elif all_of_them and age > _GONE_AFTER:
+            await caller.app.journal.finish(job.key, JobState.CANCELLED, reason="The instance is gone.")
 
 
 class InstanceFollower:

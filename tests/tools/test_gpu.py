@@ -125,6 +125,19 @@ async def test_a_failed_boot_ends_the_wait_with_its_reason(opened: OpenStage, wo
         assert (job["state"], job["tool"]) == ("failed", "create_gpu_instance")
 
 
+async def test_progress_tells_the_instances_own_state(opened: OpenStage, world: World) -> None:
+    told: list[str] = []
+
+    async def listen(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message or "")
+
+    async with opened() as on:
+        wish: Json = {"image": IMAGE, "gpu": "4090", "name": "trainer", "confirm": True}
+        await on.client.call_tool("create_gpu_instance", wish, progress_callback=listen)
+        assert any("trainer" in line and "accepted" in line for line in told)
+        assert any("pulling the image" in line for line in told)
+
+
 async def test_no_patience_names_the_instance_and_get_waits_on(opened: OpenStage, world: World) -> None:
     async with opened() as on:
         made = await on.call("create_gpu_instance", image=IMAGE, gpu="4090", wait_seconds=0, confirm=True)
@@ -289,6 +302,22 @@ async def test_stop_start_restart_and_what_they_say(opened: OpenStage, world: Wo
             ("start_gpu_instance", "succeeded", "0.21"),
             ("create_gpu_instance", "succeeded", "0.21"),
         ]
+
+
+async def test_the_journal_learns_what_became_of_instances_nobody_waited_for(opened: OpenStage, world: World) -> None:
+    async def states(on: Stage) -> dict[str, str]:
+        return {job["title"]: job["state"] for job in (await on.call("list_tasks"))["tasks"]}
+
+    async with opened() as on:
+        wish: Json = {"image": IMAGE, "gpu": "4090", "wait_seconds": 0, "confirm": True}
+        await on.call("create_gpu_instance", **wish, name="up")
+        await on.call("create_gpu_instance", **{**wish, "image": "registry.invalid/a:1"}, name="bad")
+        gone = await on.call("create_gpu_instance", **wish, name="gone")
+        assert await states(on) == {"up": "working", "bad": "working", "gone": "working"}
+        await on.call("delete_gpu_instance", instance_id=gone["instance_id"], confirm=True)
+        world.advance(200)
+        await on.call("list_gpu_instances")
+        assert await states(on) == {"up": "succeeded", "bad": "failed", "gone": "cancelled"}
 
 
 @pytest.mark.parametrize("operation", ["stop_gpu_instance", "delete_gpu_instance"])
