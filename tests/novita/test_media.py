@@ -1,4 +1,4 @@
-"""Answers of media routes, in every shape they come in: a task to look at, files, text, values, or an error in disguise."""
+"""Answers of media routes, in every shape they come in: a task, files at once, or an error in disguise."""
 
 import base64
 import json
@@ -147,13 +147,31 @@ def test_whatever_comes_is_read_or_refused_in_words(body: bytes, model: Any) -> 
         assert isinstance(read, Accepted | Outcome)
 
 
+NAMES = [
+    "task_id",
+    "data",
+    "code",
+    "msg",
+    "images",
+    "image_url",
+    "image_url_ttl",
+    "task",
+    "status",
+    "extra",
+    "seed",
+    "base_resp",
+    "status_code",
+    "eta",
+    "progress_percent",
+    "nsfw_detection_result",
+    "videos",
+    "audios",
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-        ["task_id", "data", "code", "msg", "images", "image_url", "image_url_ttl", "task", "status", "extra", "seed",
-         "base_resp", "status_code", "eta", "progress_percent", "nsfw_detection_result", "videos", "audios"]), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(JSON, st.sampled_from([ASYNC, AT_ONCE, CUTOUT]))
