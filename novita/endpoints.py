@@ -168,29 +168,29 @@ async def list_offers(client: NovitaClient) -> list[Offer]:
     return sorted(found.values(), key=lambda each: (each.usd_per_hour or Decimal("Infinity"), each.id))
 
 
-def choose_offer(
-    offers: list[Offer], *, kind: str, gpu: str | None, product_id: str | None, region: str | None, gpus: int
-) -> Offer:
-    """The product asked for, or the cheapest that fits and is in stock.
+def choose_offer(offers: list[Offer], *, kind: str, gpu: str | None, region: str | None, gpus: int) -> Offer:
+    """The cheapest that fits and is in stock; `gpu` is a product id or words of a name.
 
     Raises:
         InputError: None fits; shows what there is.
     """
     suited = [each for each in offers if kind == "sync" or each.name in ASYNC_GPUS]
     here = [each for each in suited if not region or not each.regions or region in each.regions]
-    shown = "; ".join(each.words() for each in here[:6]) or "none"
-    if product_id is not None:
-        chosen = next((each for each in here if each.id == product_id), None)
-        if chosen is None:
-            why = f"async endpoints run on {' and '.join(ASYNC_GPUS)} only" if kind == "async" else "not offered here"
-            raise InputError(f"Product {product_id!r} cannot be used: {why}", next_step=f"There are: {shown}.")
-        return chosen
-    fitting = [each for each in here if not gpu or named(gpu, f"{each.name} {each.id}")]
+    there = f"There are: {'; '.join(each.words() for each in here[:6]) or 'none'}."
+    fitting = [each for each in here if each.id == gpu] or [each for each in here if not gpu or _called(each, gpu)]
+    if not fitting:
+        where = f" in {region}" if region else ""
+        known = gpu is not None and any(each.id == gpu or _called(each, gpu) for each in offers)
+        why = f": async endpoints run on {' and '.join(ASYNC_GPUS)} only" if known and kind == "async" else ""
+        raise InputError(f"No serverless product fits {gpu or 'any GPU'!r}{where}{why}", next_step=there)
     with_room = [each for each in fitting if each.free is None or each.free >= gpus]
     if not with_room:
-        what = f"No serverless product fits gpu {gpu!r}" if gpu and not fitting else "No such worker is in stock now"
-        raise InputError(what, next_step=f"There are: {shown}.")
+        raise InputError(f"No worker with {gpus} x {gpu or 'GPU'} is in stock now", next_step=there)
     return with_room[0]
+
+
+def _called(offer: Offer, gpu: str) -> bool:
+    return named(gpu, f"{offer.name} {offer.id}")
 
 
 async def get_limits(client: NovitaClient) -> Limits:
@@ -279,7 +279,7 @@ async def get_endpoint(client: NovitaClient, endpoint_id: str, *, known: Endpoin
     try:
         answer = await ask(client, route("get_serverless_endpoint"), params={"id": endpoint_id})
     except NotFoundError as error:
-        if known is not None:
+        if known is not None and not known.is_async:
             raise
         try:
             return _alone(await _get_v2(client, endpoint_id))

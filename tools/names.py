@@ -15,6 +15,7 @@ TOOLSET_NAMES: Mapping[str, Switch] = {
     "batches": "on",
     "gpu": "on",
     "gpu_admin": "off",
+    "serverless": "on",
     "account": "on",
     "account_admin": "off",
     "web": "off",
