@@ -87,7 +87,8 @@ class NovitaTasks(Extension):
 
     async def _follow(self, caller: "Caller", handle: Handle) -> "Followed":
         """How the job stands. A tool's error is a completed task whose result is an error."""
-        from ..novita.errors import NovitaAPIError, NovitaConnectionError, NovitaError
+        from ..novita.errors import NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
+        from ..novita.waiting import SETTLING
         from ..tools.following import FOLLOWERS, Followed
         from ..tools.toolset import error_result
 
@@ -96,6 +97,9 @@ class NovitaTasks(Extension):
         except NovitaConnectionError:
             return Followed("working", note="Novita could not be reached; still trying")
         except NovitaError as error:
+            # The journal that knows how young the job is may be another copy's; the handle knows too.
+            if isinstance(error, NotFoundError) and caller.app.client.clock.wall() - handle.created < SETTLING:
+                return Followed("working", note="not visible yet")
             if isinstance(error, NovitaAPIError) and error.transient:
                 return Followed("working", note="Novita did not answer properly; still trying")
             return Followed("completed", error_result(str(error)))

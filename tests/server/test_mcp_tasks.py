@@ -265,6 +265,21 @@ async def test_copies_with_the_same_handle_keys_open_each_others_handles(setting
                     assert (await ask(client, "tasks/get", handles[0])).status == "completed"
 
 
+async def test_a_copy_that_looks_before_novita_shows_the_task_waits_on(
+    settings: Settings, tmp_path: Path, world: World
+) -> None:
+    copies = [
+        replace(settings, journal=str(tmp_path / f"{name}.sqlite3"), handle_keys="a secret of more than 32 characters")
+        for name in ("one", "two")
+    ]
+    async with Client(create_app(copies[0]), extensions=[Tasks()]) as client:
+        handle = await start(client)
+    async with Client(create_app(copies[1]), extensions=[Tasks()]) as client:
+        world.trouble({"error": "TASK_NOT_FOUND"}, operation="get_task_result")
+        assert (await ask(client, "tasks/get", handle.task_id)).status == "working"
+        assert (await ask(client, "tasks/get", handle.task_id)).status == "completed"
+
+
 async def test_a_cancel_is_acknowledged_and_the_truth_told_later(open_client: Open, world: World) -> None:
     """Novita cannot cancel a media task: it goes on, and its result is not thrown away."""
     async with open_client() as client:
