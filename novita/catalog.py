@@ -340,14 +340,20 @@ def alternatives(
     *,
     arguments: Mapping[str, object] | None = None,
     forms: Mapping[str, Collection[Form]] | None = None,
+    complete: bool = True,
 ) -> list[MediaModel]:
-    """Living models with a capability of this one, best first; with `arguments`, only those that can honour them."""
+    """Living models with a capability of this one, best first; with `arguments`, only those that can honour them.
+
+    Args:
+        complete: Whether those that need more than the arguments are left out.
+    """
     others = [
         other for other in media_models() if other.live and other.id != model.id and set(other.does) & set(model.does)
     ]
     others.sort(key=lambda other: (model.does[0] not in other.does, *_rank(other, model.does[0])))
     if arguments:
-        others = [o for o in others if not able(o, arguments, forms=forms) and not _missing(o, arguments)]
+        others = [o for o in others if not able(o, arguments, forms=forms)]
+        others = [o for o in others if not (complete and _missing(o, arguments))]
     return others[:n]
 
 
@@ -385,9 +391,12 @@ def choose(
     if honest:  # what is missing, the plan will say
         return honest[0]
     reasons.sort(key=lambda pair: len(pair[1]))
-    nearest = [f"{m.id}: {phrase(found)}" for m, found in reasons[:3]]
+    nearest: dict[str, list[str]] = {}
+    for model, found in reasons[:3]:
+        nearest.setdefault(phrase(found), []).append(model.id)
     what = " or ".join(one.replace("_", " ") for one in wanted)
-    raise InputError(f"No model for {what} takes these arguments together", next_step=f"Nearest: {'; '.join(nearest)}.")
+    shown = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in nearest.items())
+    raise InputError(f"No model for {what} takes these arguments together", next_step=f"Nearest: {shown}.")
 
 
 def _rank(model: MediaModel, capability: Capability) -> tuple[int, int, bool, int]:

@@ -143,6 +143,9 @@ def _who_can(
     others = alternatives(model, arguments=given, forms=forms) if given else []
     if others:
         return f"Models that take all of this: {', '.join(other.id for other in others)}."
+    others = alternatives(model, arguments=given, forms=forms, complete=False) if given else []
+    if others:
+        return f"Models that take this, but need more: {', '.join(other.id for other in others)}."
     return f"describe_media_model({model.id!r}) shows its input."
 
 
