@@ -77,7 +77,8 @@ async def test_quotas_are_found_by_model_and_unit(connect: Connect) -> None:
 async def test_keys_are_listed_masked(connect: Connect) -> None:
     async with connect(**SWITCHED_ON) as client:
         result = await client.call_tool("list_api_keys", {})
-        keys = (result.structured_content or {})["keys"]
+        answer: Json = result.structured_content or {}
+        keys: list[Json] = answer["keys"]
         assert [(key["name"], key["models"]) for key in keys] == [("default", "all"), ("notebook", "all")]
         assert DEFAULT_KEY not in text_of(result)
 
