@@ -35,7 +35,7 @@ from ..novita.gpu_products import (
 from ..novita.gpu_templates import Template
 from ..novita.journal import Job, JobState
 from ..novita.money import show_usd
-from .confirm import need_yes
+from .confirm import NotConfirmed, need_yes
 from .context import Caller
 from .gpu_arguments import check_length
 from .gpu_results import InstanceLine, InstanceResult, per_hour_and_day
@@ -98,11 +98,16 @@ async def create(
             next_step=f"If the user wants a second one, call again with options {_TWICE}, or give another name.",
         )
     lease = f"It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else "It runs until stopped."
-    question = (
-        f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}, {planned.price}. {lease}"
-        + (f" Careful: {twin} (With confirm=true give options {_TWICE} too.)" if twin else "")
-    )
-    await need_yes(caller, question, confirm=confirm, about=f"{order.name} {order.product_id} {planned.usd_per_hour}")
+    question = f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}, {planned.price}. {lease}"
+    if twin:
+        question += f" Careful: {twin}"
+    try:
+        about = f"{order.name} {order.product_id} {planned.usd_per_hour}"
+        await need_yes(caller, question, confirm=confirm, about=about)
+    except NotConfirmed:  # for the model, which answers by a second call; people need not read this
+        pin = "" if wanted.product_id else f" Give product_id {order.product_id} to get exactly this one."
+        twice = f" With confirm=true give options {_TWICE} too." if twin else ""
+        raise NotConfirmed(f"{question}{pin}{twice}") from None
     instance_id = await _send(caller, planned, stop_after_hours)
     await caller.progress(f"instance {order.name} ({instance_id}) accepted")
     line = InstanceLine(instance_id=instance_id, name=order.name, state="toCreate", product=planned.product)

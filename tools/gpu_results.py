@@ -20,6 +20,11 @@ from .toolset import ToolResult
 Status = Literal["running", "working", "stopped", "deleted", "scheduled", "needs_confirmation"]
 
 
+def counted(number: int, word: str) -> str:
+    """`1 offer`, `2 offers`."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 class ProductLine(BaseModel):
     """One offer."""
 
@@ -48,7 +53,9 @@ class ProductList(ToolResult):
         if not self.products:
             return "Nothing fits."
         first = self.products[0]
-        return f"{len(self.products)} offers; the cheapest is {first.name} at ${first.usd_per_hour} per hour."
+        return (
+            f"{counted(len(self.products), 'offer')}; the cheapest is {first.name} at ${first.usd_per_hour} per hour."
+        )
 
 
 def product_line(offer: Offer) -> ProductLine:
@@ -116,7 +123,7 @@ class InstanceList(ToolResult):
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
-        return f"{self.total} instances, about ${self.usd_per_hour} per hour in all."
+        return f"{counted(self.total, 'instance')}, about ${self.usd_per_hour} per hour in all."
 
 
 class InstanceResult(ToolResult):

@@ -18,6 +18,7 @@ from ..novita.gpu_templates import (
 from .confirm import need_yes
 from .context import Call, Caller
 from .gpu_arguments import Between, Yes, check_length
+from .gpu_results import counted
 from .toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
 
 TEMPLATES_SHOWN = 60
@@ -41,7 +42,7 @@ class TemplateList(ToolResult):
     more: str | None = Field(default=None, description="How to see the others.")
 
     def headline(self) -> str:
-        return f"{len(self.templates)} templates."
+        return f"{counted(len(self.templates), 'template')}."
 
 
 class TemplateResult(ToolResult):
