@@ -16,8 +16,8 @@ from novita_mcp.simulator.world import DEFAULT_KEY
 
 PATIENCE = 15.0
 """Seconds for something that must come, on a machine with other things to do."""
-OUT_WITHIN = 2.0
-"""The promise is one second; the other one is for a busy test machine."""
+OUT_WITHIN = 5.0
+"""Seconds. The promise is one; the others are for a test machine with far more to do than it has cores."""
 
 
 def environment(home: Path, novita: str, **settings: str) -> dict[str, str]:
