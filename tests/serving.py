@@ -10,10 +10,14 @@ from starlette.types import ASGIApp
 
 
 @contextlib.contextmanager
-def serve_asgi(app: ASGIApp) -> Generator[str]:
-    """Run in a thread until the block ends; yields the base URL, without a trailing slash."""
+def serve_asgi(app: ASGIApp, listener: socket.socket | None = None) -> Generator[str]:
+    """Run in a thread until the block ends; yields the base URL, without a trailing slash.
+
+    Args:
+        listener: Where to listen, for an app that must know its own address; it is closed at the end.
+    """
     # The socket listens before the server does: early requests queue, so nobody polls for readiness.
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listener or socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
