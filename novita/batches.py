@@ -13,6 +13,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
+import anyio.to_thread
+
 from .artifacts import Artifact, NameHint
 from .batch_rows import ENDPOINTS, Prepared
 from .client import NovitaClient
@@ -339,29 +341,12 @@ async def _adopt(jobs: Jobs, client: NovitaClient, batch_id: str) -> Job:
 
 async def _fetch(client: NovitaClient, batch: Batch, price_of: Callable[[str], Awaitable[LlmModel | None]]) -> Fetched:
     """Download and match. The input may be gone after its 15 days; then the answers keep their own order."""
-    answers: dict[str, Json] = {}
-    for file_id in (batch.output_file_id, batch.error_file_id):
-        if file_id:
-            answers |= {str(line.get("custom_id", "")): line for line in _lines(await get_content(client, file_id))}
+    answers = [await get_content(client, name) for name in (batch.output_file_id, batch.error_file_id) if name]
     try:
-        asked = _lines(await get_content(client, batch.input_file_id)) if batch.input_file_id else []
+        asked = await get_content(client, batch.input_file_id) if batch.input_file_id else b""
     except NotFoundError:
-        asked = []
-    asked = asked or [{"custom_id": custom_id} for custom_id in answers]
-    results: list[str] = []
-    failed: list[str] = []
-    tokens: dict[str, list[_Tokens]] = {}
-    good = 0
-    for number, row in enumerate(asked, 1):
-        custom_id = str(row.get("custom_id", ""))
-        result, usage = _matched(number, row, answers.get(custom_id))
-        results.append(json.dumps(result, ensure_ascii=False))
-        good += result["status"] == "ok"
-        if result["status"] != "ok" and "body" in row:
-            failed.append(json.dumps(row, ensure_ascii=False))
-        named = str(cast(Json, row.get("body") or {}).get("model") or result.get("model") or "")
-        if usage:
-            tokens.setdefault(named, []).append(usage)
+        asked = b""
+    results, failed, good, tokens = await anyio.to_thread.run_sync(_match, asked, answers)
     return Fetched(
         results="".join(f"{line}\n" for line in results),
         failed="".join(f"{line}\n" for line in failed),
@@ -369,6 +354,30 @@ async def _fetch(client: NovitaClient, batch: Batch, price_of: Callable[[str], A
         unanswered=len(results) - good,
         usd=await _cost(tokens, price_of),
     )
+
+
+_Tokens = tuple[int, int, int]
+"""Prompt, made, cached."""
+
+
+def _match(asked: bytes, answers: Sequence[bytes]) -> tuple[list[str], list[str], int, dict[str, list[_Tokens]]]:
+    """Lines of the results, lines of failed rows, how many are good, and tokens by model. Takes seconds for many."""
+    answered = {str(line.get("custom_id", "")): line for data in answers for line in _lines(data)}
+    rows = _lines(asked) or [{"custom_id": custom_id} for custom_id in answered]
+    results: list[str] = []
+    failed: list[str] = []
+    tokens: dict[str, list[_Tokens]] = {}
+    good = 0
+    for number, row in enumerate(rows, 1):
+        result, usage = _matched(number, row, answered.get(str(row.get("custom_id", ""))))
+        results.append(json.dumps(result, ensure_ascii=False))
+        good += result["status"] == "ok"
+        if result["status"] != "ok" and "body" in row:
+            failed.append(json.dumps(row, ensure_ascii=False))
+        if usage:
+            named = str(cast(Json, row.get("body") or {}).get("model") or result.get("model") or "")
+            tokens.setdefault(named, []).append(usage)
+    return results, failed, good, tokens
 
 
 def _lines(data: bytes) -> list[Json]:
@@ -386,10 +395,6 @@ def _lines(data: bytes) -> list[Json]:
         else:
             logger.warning("a line of a batch file is no JSON object")
     return found
-
-
-_Tokens = tuple[int, int, int]
-"""Prompt, made, cached."""
 
 
 def _matched(number: int, row: Json, answer: Json | None) -> tuple[Json, _Tokens | None]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
+import anyio.to_thread
 
 from .client import NovitaClient
 from .clock import Clock
@@ -159,7 +160,7 @@ async def _embed_part(client: NovitaClient, model: str, part: Part, made: Embedd
                 raise
             await clock.sleep(error.retry_after or client.jitter(0, client.retries.ceiling(attempt)))
             continue
-        vectors, tokens = _read_vectors(answer.data, len(part.texts))
+        vectors, tokens = await anyio.to_thread.run_sync(_read_vectors, answer.data, len(part.texts))
         made.tokens += tokens
         made.vectors[part.start : part.start + len(vectors)] = vectors
         return
@@ -197,7 +198,7 @@ def _vector(raw: Any) -> Vector | None:
             return None
     except (ValueError, TypeError, OverflowError, binascii.Error):
         return None
-    return vector if vector and all(math.isfinite(number) for number in vector) else None
+    return vector if vector and all(map(math.isfinite, vector)) else None
 
 
 def norms(vectors: Sequence[Vector | None]) -> tuple[float, float, float]:

@@ -1,8 +1,10 @@
 """Batch tools: many rows at once, cheaply and slowly, from rows to matched results."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
+from anyio import to_thread
 from pydantic import BaseModel, Field
 
 from ..novita import batches as runs
@@ -48,15 +50,19 @@ async def create_batch(
     models = await llm_models_if_there(call.novita)
     if file_id is not None:
         content = await files_api.get_content(call.novita, file_id)
-        table = read_table(content, file_id)
-        prepared = prepare(table, name=file_id, endpoint=endpoint_of(table), model="", as_they_are=content)
+        table = await to_thread.run_sync(read_table, content, file_id)
+        prepared = await to_thread.run_sync(
+            partial(prepare, table, name=file_id, endpoint=endpoint_of(table), model="", as_they_are=content)
+        )
     else:
         table = numbered(rows) if rows is not None else await _table(call, file or "")
         label, kind = "rows" if file is None else _short(file), endpoint_of(table)
         if options:
             with_options(kind, {}, options)
         name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))
-        prepared = prepare(table, name=label, endpoint=kind, model=name, system=system, options=options)
+        prepared = await to_thread.run_sync(
+            partial(prepare, table, name=label, endpoint=kind, model=name, system=system, options=options)
+        )
     row = _model_of(models, prepared)
     estimate = row.price(prepared.prompt_tokens, prepared.most_tokens) if row is not None else None
     if dry_run:
@@ -80,7 +86,7 @@ async def create_batch(
 
 async def _table(call: Caller, file: str) -> list[tuple[int, dict[str, Any]]]:
     source = await call.inputs.load(file, "text")
-    return read_table(await source.read(), _short(file))
+    return await to_thread.run_sync(read_table, await source.read(), _short(file))
 
 
 def _short(file: str) -> str:
@@ -242,7 +248,7 @@ async def upload_file(
     table = await _table(call, file)
     kind = endpoint_of(table)
     name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))
-    prepared = prepare(table, name=_short(file), endpoint=kind, model=name)
+    prepared = await to_thread.run_sync(partial(prepare, table, name=_short(file), endpoint=kind, model=name))
     _model_of(models, prepared)
     return _line(await files_api.upload(call.novita, prepared.file_name, prepared.data))
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import PurePath
 from typing import Any, cast
 
 from anyio import current_time, to_thread
@@ -32,6 +33,10 @@ Json = dict[str, Any]
 
 USUAL_TOKENS = 16_384
 """max_tokens where nobody says: Novita's page marks the field as required, and a bound makes the price a promise."""
+
+
+_TEXT_SUFFIXES = (".md", ".txt", ".json", ".csv")
+"""What an answer may be saved as, if the caller names it so."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +220,8 @@ async def speak(caller: Caller, wish: Wish) -> TextResult:
             tally.facts = {"tokens": made.usage.completion, "answer_id": made.id}
         shelf = Shelf(caller, job, title=wish.title, save_to=wish.save_to)
         tally.artifacts, tally.trouble = shelf.artifacts, made.trouble
-        suffix = ".json" if wish.schema else ".txt"
+        wanted = PurePath(wish.save_to or "").suffix.casefold()
+        suffix = wanted if wanted in _TEXT_SUFFIXES else ".json" if wish.schema else ".txt"
         await keep_long(shelf, made, always=wish.save_to is not None, suffix=suffix)
         result = told(made, cost=wish.cost(made), files=shelf.files, max_tokens=wish.most_tokens)
         return _parsed(result, made, wish.schema)

@@ -206,7 +206,7 @@ async def test_a_long_answer_becomes_a_file_with_its_first_part_shown(connect: C
 
 
 async def test_an_answer_is_saved_where_it_is_wanted(connect: Connect, tmp_path: Path) -> None:
-    place = tmp_path / "answers" / "fox.txt"
+    place = tmp_path / "answers" / "fox.md"
     async with connect() as client:
         answer = structured(await client.call_tool("chat", {"prompt": "Foxes?", "save_to": str(place)}))
     assert place.read_text() == answer["text"]
