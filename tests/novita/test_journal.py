@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from novita_mcp.novita.artifacts import Artifact
@@ -187,7 +187,7 @@ async def test_a_short_list_does_not_read_a_long_journal(states: tuple[JobState,
         job = await begin(journal, f"fox {number}")
         await journal.finish(job.key, JobState.SUCCEEDED, task_id=f"t{number}")
     statements: list[str] = []
-    await journal.transact(lambda db: db.set_trace_callback(statements.append))
+    await journal.transact(lambda db: cast(sqlite3.Connection, db).set_trace_callback(statements.append))
     assert len(await journal.recent("me", limit=5, offset=10, states=states)) == 5
     assert sum("FROM artifacts" in statement for statement in statements) == 5
 
