@@ -10,7 +10,7 @@ COPY tools tools
 COPY novita novita
 COPY simulator simulator
 # Compiled here, so that the first start does not have to.
-RUN python -m venv /app && /app/bin/pip install --no-cache-dir --compile .
+RUN python -m venv /app && /app/bin/pip install --no-cache-dir --compile '.[team]'
 
 FROM python:3.13-slim
 LABEL io.modelcontextprotocol.server.name="io.github.novita-mcp/novita-mcp"
