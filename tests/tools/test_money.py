@@ -71,7 +71,7 @@ def a_call(roll: random.Random, things: Things) -> tuple[str, Json]:
     """A tool and good arguments for it."""
     names = [name for name in CALLS if name not in BY_TIME]
     (tool,) = roll.choices(names, [SLOW.get(name, 1) for name in names])
-    arguments = CALLS[tool](things)
+    arguments: Json = CALLS[tool](things)
     words = " ".join(roll.choices(["red", "fox", "snow", "night", "runs", "sleeps", "river"], k=roll.randint(2, 30)))
     if tool == "generate_image":
         model = roll.choice(IMAGES)
