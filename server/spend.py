@@ -6,15 +6,12 @@ from datetime import UTC, datetime
 from typing import cast, get_args
 
 import anyio
-from rich.console import Console
-from rich.table import Table
 
 from ..novita.errors import NovitaError
-from ..novita.journal import Journal
 from ..novita.ledger import LedgerGrouping, Spent, notes, read_ledger, regroup, report, total
 from ..novita.money import show_usd
 from ..novita.periods import Period, read_period
-from .building import journal_file
+from .building import journal_file, open_journal
 from .settings import SettingError, Settings, parts
 
 _COLUMNS = ("calls", "usd", "estimated", "known", "doubtful", "no price")
@@ -53,12 +50,11 @@ def _marks(by: str) -> tuple[LedgerGrouping, ...]:
 
 
 async def _read(settings: Settings, span: Period) -> list[Spent]:
-    place = journal_file(settings)
-    if place is None:
+    journal, place = open_journal(settings), journal_file(settings)
+    if not journal.lasting:
         raise SettingError("the journal is off (NOVITA_MCP_JOURNAL), so nothing is remembered")
-    if not place.exists():  # looking must not make one
+    if place is not None and not place.exists():  # looking must not make one
         return []
-    journal = Journal(place)
     try:
         return await read_ledger(journal, span)
     finally:
@@ -66,26 +62,29 @@ async def _read(settings: Settings, span: Period) -> list[Spent]:
 
 
 def _show(span: Period, rows: list[Spent], marks: tuple[LedgerGrouping, ...]) -> None:
-    console = Console(highlight=False)
     whole = total(rows)
-    console.print(f"${show_usd(whole.counted)} in {whole.calls} calls, {span}", style="bold")
-    if not rows:
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in marks:
-        table.add_column(name, overflow="fold")
-    for name in _COLUMNS:
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(*(str(getattr(row, name)) for name in marks), *_cells(row))
+    lines = [f"${show_usd(whole.counted)} in {whole.calls} calls, {span}"]
+    table = [[*marks, *_COLUMNS], *([*(str(getattr(row, name)) for name in marks), *_cells(row)] for row in rows)]
     if len(rows) > 1 and marks:
-        table.add_section()
-        table.add_row("total", *[""] * (len(marks) - 1), *_cells(whole), style="bold")
-    console.print(table)
-    for note in notes(rows):
-        console.print(note, style="dim", soft_wrap=True)
+        table.append(["total", *[""] * (len(marks) - 1), *_cells(whole)])
+    if rows:
+        lines += ["", *_aligned(table, left=len(marks)), ""]
+    # Never wrapped: a name in two pieces cannot be searched for.
+    sys.stdout.write("\n".join([*lines, *notes(rows)]) + "\n")
 
 
 def _cells(row: Spent) -> list[str]:
     amounts = (row.counted, row.estimated, row.known, row.doubtful, row.unpriced)
     return [str(row.calls), *(show_usd(amount) if amount else "-" for amount in amounts)]
+
+
+def _aligned(table: list[list[str]], *, left: int) -> list[str]:
+    """Columns as wide as they need: names to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    ]
