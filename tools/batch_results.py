@@ -1,6 +1,7 @@
 """What batch tools answer with, and how a batch handed over as an MCP task is followed."""
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Literal, cast
 from anyio import to_thread
 from pydantic import BaseModel, Field
 
+from ..novita.artifacts import Artifact
 from ..novita.batch_rows import USUAL_TOKENS, Prepared
 from ..novita.batches import BatchDelivery
 from ..novita.errors import TaskFailedError
@@ -24,6 +26,7 @@ Status = Literal[
 
 _FIRST_ROWS = 5
 _SHOWN_LETTERS = 300
+_WORTH_FETCHING = 8 * 2**20
 
 
 class RowResult(BaseModel):
@@ -146,21 +149,32 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
         completed=answered,
         failed=unanswered,
         files=tuple(shown_file(caller, artifact.note or "file", artifact) for artifact in job.artifacts),
-        first_rows=await _first_rows(job),
+        first_rows=await _first_rows(caller, job.artifacts[0]),
         cost_usd=job.facts.get("usd", "unknown"),
         next_step=step,
         **common,
     )
 
 
-async def _first_rows(job: Job) -> tuple[RowResult, ...] | None:
-    path = job.artifacts[0].path
-    return await to_thread.run_sync(_read_first, Path(path)) if path else None
+async def _first_rows(caller: Caller, results: Artifact) -> tuple[RowResult, ...] | None:
+    """The beginning of the results file; None where it is elsewhere and too large to be fetched for that."""
+    if results.path:
+        lines = await to_thread.run_sync(_first_lines, Path(results.path))
+    elif (results.bytes or 0) <= _WORTH_FETCHING:
+        data = await caller.app.jobs.store.read(results, max_bytes=_WORTH_FETCHING)
+        lines = data.decode("utf-8").split("\n")[:_FIRST_ROWS]
+    else:
+        return None
+    return _rows_of(lines)
 
 
-def _read_first(path: Path) -> tuple[RowResult, ...]:
+def _first_lines(path: Path) -> list[str]:
     with path.open(encoding="utf-8") as lines:
-        rows = [cast("dict[str, Any]", json.loads(line)) for line in islice(lines, _FIRST_ROWS)]
+        return list(islice(lines, _FIRST_ROWS))
+
+
+def _rows_of(lines: Sequence[str]) -> tuple[RowResult, ...]:
+    rows = [cast("dict[str, Any]", json.loads(line)) for line in lines if line.strip()]
     return tuple(
         RowResult(
             row=row["row"],

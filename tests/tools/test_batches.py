@@ -1,22 +1,22 @@
 """Batches and their files, as a host meets them; and a server that is killed in the middle of them."""
 
 import json
-import sys
-import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 from mcp_types import CallToolResult, ElicitResult
+from novita_mcp.server.app import create_app
+from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.llm_state import LlmState
-from novita_mcp.simulator.serving import Running
 from novita_mcp.simulator.world import World
 
 from ..building import quick
 from ..conftest import Connect, text_of
-from ..server.children import PATIENCE, Child, child
+from ..server.test_mcp_tasks import TaskHandle, Tasks, ask
 
 MODEL = "deepseek/deepseek-v3.2"
 UPLOAD, CREATE = "upload_file", "create_batch"
@@ -206,6 +206,38 @@ async def test_a_batch_of_completions_is_told_by_its_rows(connect: Connect, llm:
     assert [batch.endpoint for batch in llm.batches.values()] == ["/v1/completions"]
 
 
+async def test_over_http_results_are_resources_and_paths_stay_private(
+    connect_http: Callable[..., AbstractAsyncContextManager[Client]],
+) -> None:
+    async with connect_http() as client:
+        made = structured(await client.call_tool("create_batch", {"rows": prompts(3), "options": QUIET}))
+        done = structured(await client.call_tool("get_batch", {"batch_id": made["batch_id"]}))
+        (file,) = done["files"]
+        assert "path" not in file
+        assert done["first_rows"][2]["status"] == "ok"
+        (content,) = (await client.read_resource(file["uri"])).contents
+        assert content.model_dump().get("blob") or content.model_dump().get("text")
+
+
+async def test_a_batch_is_an_mcp_task_for_those_who_take_them(settings: Settings, world: World, llm: LlmState) -> None:
+    llm.knobs.batch_seconds = 1_000
+    async with Client(create_app(settings), extensions=[Tasks()]) as client:
+        await client.list_tools()
+        asked = {"rows": prompts(4), "options": QUIET}
+        handle = await client.session.call_tool("create_batch", asked, allow_claimed=True)
+        assert isinstance(handle, TaskHandle)
+        world.advance(500)
+        working = await ask(client, "tasks/get", handle.task_id)
+        assert working.status == "working"
+        assert "in_progress" in (working.status_message or "")
+        await ask(client, "tasks/cancel", handle.task_id)  # leaves the batch running, as its tool says nothing else
+        world.advance(600)
+        done = await ask(client, "tasks/get", handle.task_id)
+        assert done.status == "completed"
+        assert done.result is not None
+        assert structured(done.result)["completed"] == 4
+
+
 # Asking first
 
 
@@ -378,92 +410,3 @@ async def test_more_than_a_hundred_megabytes_are_refused(connect: Connect, world
         result = await client.call_tool("create_batch", {"rows": rows})
         assert "110 MB" in text_of(result)
     assert nothing_sent(world)
-
-
-# A server that is killed
-
-ROWS = 2_000
-HOUR = 3600.0
-
-
-class Machine:
-    """Server processes come and go; journal and folder stay."""
-
-    def __init__(self, novita: str, home: Path) -> None:
-        self._novita, self._home, self._count = novita, home, 0
-
-    @contextmanager
-    def server(self) -> Generator[Child]:
-        self._count += 1
-        own = self._home / str(self._count)
-        own.mkdir()
-        places = {
-            "NOVITA_MCP_JOURNAL": str(self._home / "journal.sqlite3"),
-            "NOVITA_MCP_OUTPUT_DIR": str(self._home / "out"),
-            "NOVITA_MCP_CONFIRM_ABOVE_USD": "1000",
-        }
-        with child(own, self._novita, **places) as process:
-            process.initialize()
-            yield process
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, "the moment never came"
-        time.sleep(0.005)
-
-
-def told(message: dict[str, Any]) -> dict[str, Any]:
-    assert not message["result"].get("isError"), message
-    return message["result"]["structuredContent"]
-
-
-MOMENTS: dict[str, list[tuple[dict[str, Any], str]]] = {
-    "before the upload": [({"hang": True}, UPLOAD)],
-    "the upload's answer lost": [({"cut": 10}, UPLOAD), ({"hang": True}, "list_files")],
-    "before the start": [({"hang": True}, CREATE)],
-    "the start's answer lost": [({"cut": 10}, CREATE), ({"hang": True}, "list_batches")],
-    "running": [],
-    "fetching": [({"hang": True}, "retrieve_file_content")],
-}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL of POSIX")
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_two_thousand_rows_survive_a_killed_server(
-    moment: str, world: World, simulator: Running, llm: LlmState, tmp_path: Path
-) -> None:
-    """Issue 4: nothing uploaded twice, nothing lost."""
-    machine = Machine(simulator.url, tmp_path)
-    rows = [{"custom_id": f"n{number}", **row} for number, row in enumerate(prompts(ROWS))]
-    asked = {"rows": rows, "options": QUIET}
-    llm.knobs.batch_seconds = HOUR if moment == "running" else 0.0
-    for effect, operation in MOMENTS[moment]:
-        world.trouble(effect, operation=operation)
-    last = MOMENTS[moment][-1][1] if MOMENTS[moment] else "retrieve_batch"
-
-    with machine.server() as first:
-        request = first.call("create_batch", asked)
-        batch_id = ""
-        if moment in ("running", "fetching"):
-            batch_id = told(first.answer(request))["batch_id"]
-            first.call("get_batch", {"batch_id": batch_id})
-        until(lambda: world.count(last) >= 1)
-        first.process.kill()
-        first.process.wait()
-
-    world.advance(2 * HOUR)
-    with machine.server() as second:
-        if not batch_id:
-            batch_id = told(second.answer(second.call("create_batch", asked)))["batch_id"]
-        done = told(second.answer(second.call("get_batch", {"batch_id": batch_id})))
-
-    assert (done["status"], done["completed"], done["failed"]) == ("succeeded", ROWS, 0)
-    results = lines(done["files"][0]["path"])
-    assert [row["custom_id"] for row in results] == [f"n{number}" for number in range(ROWS)]
-    assert all(row["text"] for row in results)
-    assert len([file for file in llm.files.values() if file.purpose == "batch"]) == 1
-    assert list(llm.batches) == [batch_id]
-    assert len(world.charges) == 1
