@@ -45,21 +45,19 @@ class ModelList(ToolResult):
 @models.tool("List media models", READS)
 async def list_media_models(
     call: Call,
-    makes: Annotated[Makes | None, Field(description="Only makers of this.")] = None,
-    does: Annotated[str | None, Field(description="Only for this, e.g. text_to_image, image_to_video.")] = None,
-    search: Annotated[str | None, Field(description="Words in id or summary.")] = None,
-    retired: Annotated[bool, Field(description="Also retired and unconfirmed ones.")] = False,
+    does: Annotated[str | None, Field(description="Such as text_to_image.")] = None,
+    search: Annotated[str | None, Field(description="Words.")] = None,
+    retired: Annotated[bool, Field(description="These too.")] = False,
     limit: Annotated[int, Field(ge=1, le=60, description="How many.")] = 20,
-    offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
+    offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
 ) -> ModelList:
-    """Image, video and audio models: what they do, take and cost. Free. Language models: list_models."""
+    """Image, video and audio models: what they do, take and cost. Free."""
     capability = _capability(does) if does else None
     words = (search or "").casefold().split()
     found = [
         model
         for model in media_models()
-        if (makes is None or model.makes == makes)
-        and (capability is None or capability in model.does)
+        if (capability is None or capability in model.does)
         and (retired or model.live)
         and all(word in f"{model.id} {model.title} {model.summary}".casefold() for word in words)
     ]
@@ -127,7 +125,7 @@ class ModelDetails(ToolResult):
 @models.tool("Describe a media model", READS)
 async def describe_media_model(
     call: Call,
-    model: Annotated[str, Field(min_length=2, max_length=100, description="An id from list_media_models.")],
+    model: Annotated[str, Field(max_length=100, description="An id from list_media_models.")],
 ) -> ModelDetails:
     """One media model in full: native input schema, how common arguments map to it, price, state. Free.
 
@@ -179,15 +177,11 @@ async def search_checkpoints(
     call: Call,
     query: Annotated[str | None, Field(description="Text in name or tags.")] = None,
     type: Annotated[CheckpointType | None, Field(description="Kind of file.")] = None,
-    sdxl: Annotated[bool | None, Field(description="Only, or no, SDXL.")] = None,
-    inpainting: Annotated[bool | None, Field(description="Only for inpainting.")] = None,
     limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
     cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
 ) -> CheckpointList:
     """Stable Diffusion checkpoints, LoRAs, VAEs for txt2img and img2img. Free."""
-    page = await search_library(
-        call.novita, query=query, kind=type, sdxl=sdxl, inpainting=inpainting, limit=limit, cursor=cursor
-    )
+    page = await search_library(call.novita, query=query, kind=type, limit=limit, cursor=cursor)
     return CheckpointList(
         checkpoints=tuple(CheckpointLine(**file.model_dump()) for file in page.files), next_cursor=page.next_cursor
     )
@@ -196,7 +190,7 @@ async def search_checkpoints(
 @models.tool("Run a media model", SPENDS)
 async def run_media_model(
     call: Call,
-    model: Annotated[str, Field(min_length=2, description="See list_media_models.")],
+    model: Annotated[str, Field(description="See list_media_models.")],
     input: Annotated[dict[str, Any], Field(description="Its native input, see describe_media_model.")],
     save_to: SaveTo = None,
     wait_seconds: WaitSeconds = None,
@@ -214,11 +208,11 @@ async def run_media_model(
 @models.tool("Estimate a cost", READS)
 async def estimate_cost(
     call: Call,
-    model: Annotated[str, Field(min_length=2, description="Model id, or product_id of a GPU.")],
+    model: Annotated[str, Field(description="Model id, or product_id of a GPU.")],
     arguments: Annotated[
         dict[str, Any] | None,
         Field(description="As for its tool: {duration, count}; {prompt_tokens, max_tokens, rows}; {hours, workers}."),
     ] = None,
 ) -> CostEstimate:
-    """What a call or machine would cost in USD, and how sure that is. Sends nothing. Free."""
+    """What a call or machine would cost in USD. Free."""
     return await estimate_of(call, model, arguments or {})
