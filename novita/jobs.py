@@ -21,7 +21,15 @@ from . import media
 from .artifacts import Artifact, ArtifactStore, NameHint
 from .client import LOOK_FIRST, NovitaClient
 from .clock import Clock, SystemClock
-from .errors import ArtifactError, InputError, JournalError, NovitaConnectionError, NovitaError, TaskFailedError
+from .errors import (
+    ArtifactError,
+    InputError,
+    JournalError,
+    NovitaConnectionError,
+    NovitaError,
+    TaskFailedError,
+    api_error,
+)
 from .journal import OPEN_STATES, Caps, Job, JobState, Journal
 from .mapping import Plan
 from .media import Accepted, Outcome, Output
@@ -70,6 +78,8 @@ class Jobs:
 
     Args:
         background: Where submits run on when their callers have gone; it ends with the process.
+        strangers: Callers have nothing to do with each other: nobody gets at a task that the journal knows as
+            another's, whatever Novita would say. Alone, a user may have changed keys.
     """
 
     journal: Journal
@@ -77,6 +87,7 @@ class Jobs:
     background: anyio.abc.TaskGroup
     clock: Clock = field(default_factory=SystemClock)
     caps: Caps = field(default_factory=Caps)
+    strangers: bool = False
 
     def __post_init__(self) -> None:
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
@@ -327,6 +338,8 @@ class Jobs:
             NotFoundError: Novita does not know the task. NovitaError: a fault that will not pass.
         """
         job = await self.journal.find(client.owner, task_id)
+        if job is None and self.strangers and await self.journal.is_strangers(client.owner, task_id):
+            raise no_such_task(task_id)
         if job is not None and job.kind != "media":
             raise _no_media(job, task_id)
         if job is not None and (job.task_id is None or (job.state in FINAL and not self._to_fetch(job))):
@@ -529,6 +542,12 @@ class Jobs:
             lock, users = self._locks.pop(name)
             if users > 1:
                 self._locks[name] = (lock, users - 1)
+
+
+def no_such_task(task_id: str) -> NovitaError:
+    """What Novita says of an id it does not know."""
+    body = b'{"code": 404, "reason": "TASK_NOT_FOUND", "message": "task not found"}'
+    return api_error(404, body, group="media", doing=f"looking at task {task_id}", spends=False)
 
 
 def _no_media(job: Job, task_id: str) -> InputError:

@@ -83,6 +83,9 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE jobs ADD COLUMN host TEXT NOT NULL DEFAULT '';
     """,
+    """
+    CREATE INDEX jobs_by_task_alone ON jobs (task_id);
+    """,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""
 
@@ -321,6 +324,12 @@ class Journal:
             return found[0] if found else None
 
         return await self._do(read)
+
+    async def is_strangers(self, owner: str, task_id: str) -> bool:
+        """Whether a task is somebody else's, and not this owner's too."""
+        owners = "SELECT owner FROM jobs WHERE task_id = ?"
+        found = await self._do(lambda db: [row[0] for row in db.execute(owners, (task_id,)).fetchall()])
+        return bool(found) and owner not in found
 
     async def recent(
         self,

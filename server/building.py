@@ -109,7 +109,9 @@ def build_app(
             trusted_hosts=trusted,
         )
     journal = open_journal(settings, clock)
-    jobs = Jobs(journal=journal, store=store, background=background, clock=clock, caps=caps_of(settings))
+    jobs = Jobs(
+        journal=journal, store=store, background=background, clock=clock, caps=caps_of(settings), strangers=http
+    )
 
     def inputs_of(caller: Caller) -> Inputs:
         async def earlier(task_id: str, index: int) -> Artifact:
