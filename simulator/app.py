@@ -1,7 +1,8 @@
 """The HTTP face: finds the documented operation, checks key and request, lets its handler answer.
 
-An area module lists `HANDLERS` (operationId -> Handler). It may also list `ROUTES` (see calls.Route), `DECODERS`
-(content type -> bytes to body; ValueError for bytes that are none) and `ENVELOPES` (operationId -> Fault to Response).
+An area module lists `HANDLERS` (operationId -> Handler). It may also list `NEWCOMERS` (area -> Handler of its tasks
+that nobody handles), `ROUTES` (see calls.Route), `DECODERS` (content type -> bytes to body; ValueError for bytes that
+are none) and `ENVELOPES` (operationId -> Fault to Response).
 
 Order of a request: trouble, key, retirement, body and query against the facts, handler. Errors come out in the
 envelope of the operation's group. Everything about /_simulator is in control.py.
@@ -78,6 +79,11 @@ def handlers() -> Mapping[str, Handler]:
             if name in found or name not in operations():
                 raise ValueError(f"{module.__name__}: {name} is handled twice or not documented")
             found[name] = handler
+    for module in modules():
+        for area, handler in cast("dict[str, Handler]", getattr(module, "NEWCOMERS", {})).items():
+            for name, operation in operations().items():
+                if operation.area == area and operation.is_task:
+                    found.setdefault(name, handler)
     return found
 
 

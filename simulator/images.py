@@ -10,9 +10,9 @@ import io
 import math
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 from starlette.responses import Response
@@ -382,6 +382,30 @@ async def generate(call: Call) -> Response:
     return answer({model.answers: links} | extra_fields)
 
 
+async def newcomer(call: Call) -> Response:
+    """A model whose facts were carried over and that has no row yet: pictures by prompt, size, seed and count."""
+    said = dict(_leaves(call.body))
+    width, height = said.get("width", 1024), said.get("height", 1024)
+    if found := re.fullmatch(r"(\d+)[*x](\d+)", str(said.get("size", ""))):
+        width, height = int(found[1]), int(found[2])
+    count = next((said[name] for name in ("n", "count", "image_num", "num_images") if name in said), 1)
+    prompt, seed = said.get("prompt", ""), seed_of(said.get("seed"))
+
+    def make() -> list[Output]:
+        return many(call, count, "png", lambda n: pixels.paint(prompt, seed + n, (width, height)))
+
+    return accepted(call.world.tasks.submit(call, make, kind="image", units=count))
+
+
+def _leaves(body: Json) -> Iterator[tuple[str, Any]]:
+    for name, value in body.items():
+        if isinstance(value, dict):
+            yield from _leaves(cast(Json, value))
+        else:
+            yield name, value
+
+
+NEWCOMERS = {"image": newcomer}
 HANDLERS: dict[str, Handler] = {
     "txt2img": txt2img,
     "img2img": img2img,
