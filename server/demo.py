@@ -64,6 +64,24 @@ STEPS: tuple[Step, ...] = (
         "generate_image",
         {"prompt": "a red fox poster", "count": 3, "seed": 7},
     ),
+    Step(
+        "night",
+        "The picture edited",
+        "edit_image",
+        {"image": "task:{picture}/0", "prompt": "make it night, with stars"},
+    ),
+    Step(
+        "film",
+        "The edit in motion",
+        "generate_video",
+        {"image": "task:{night}/0", "prompt": "the fox looks up", "duration": 3},
+    ),
+    Step(
+        "voice",
+        "A line read aloud",
+        "generate_speech",
+        {"text": "The snow was quiet, and so was the fox."},
+    ),
 )
 
 

@@ -24,7 +24,7 @@ def empty_home(home: Path) -> dict[str, str]:
     return {**kept, "HOME": str(home), "USERPROFILE": str(home), "NOVITA_API_KEY": "sk-of-the-user"}
 
 
-def test_pictures_are_made_that_open_and_scripts_are_told_where(tmp_path: Path) -> None:
+def test_pictures_are_made_edited_and_animated_and_scripts_are_told_where(tmp_path: Path) -> None:
     done = subprocess.run([*DEMO, "--json"], env=empty_home(tmp_path), cwd=tmp_path, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
@@ -36,7 +36,8 @@ def test_pictures_are_made_that_open_and_scripts_are_told_where(tmp_path: Path) 
     files = [Path(file) for made in told["steps"] for file in made["files"]]
     assert sorted(files) == sorted(Path(told["folder"]).iterdir())
     pictures = [file for file in files if file.suffix in (".png", ".jpg", ".jpeg", ".webp")]
-    assert len(pictures) >= 4
+    assert len(pictures) >= 5
+    assert {".mp4", ".mp3"} <= {file.suffix for file in files}
     for picture in pictures:
         with Image.open(picture) as image:
             image.load()
