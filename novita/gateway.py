@@ -230,10 +230,9 @@ def service_call(
         rest = whole.path.removeprefix(base.path.rstrip("/"))
         asked = f"{rest or '/'}{f'?{whole.query}' if whole.query else ''}"
     asked = "/" + asked.lstrip("/")
-    segments = [unquote(segment) for segment in asked.partition("?")[0].split("/")]
-    if any(segment in (".", "..") or "\\" in segment for segment in segments) or re.search(
-        r"[\s\x00-\x1f\x7f#]", asked
-    ):
+    plain = unquote(asked.partition("?")[0])
+    strays = "\\" in plain or any(segment in (".", "..") for segment in plain.split("/"))
+    if strays or re.search(r"[\s\x00-\x1f\x7f#]", asked):
         raise InputError(f"The path {asked[:120]!r} cannot be sent", next_step="Write it without .., # and spaces.")
     verb = (method or ("POST" if body is not None else "GET")).strip().upper()
     if verb not in _METHODS:
