@@ -1,0 +1,76 @@
+"""The files for running it for a team say what the server takes: no engine runs here, so they are read."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from novita_mcp.novita.journal_db import is_database_url
+from novita_mcp.server.cli import parser
+from novita_mcp.server.settings import Settings, read_settings
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {item.metadata["env"] for item in fields(Settings)}
+GIVEN = {
+    "POSTGRES_PASSWORD": "letters",
+    "NOVITA_MCP_HANDLE_KEYS": "x" * 32,
+    "NOVITA_MCP_ALLOWED_HOSTS": "mcp.example.com",
+}
+
+pytestmark = pytest.mark.skipif(not (ROOT / "compose.yaml").is_file(), reason="away from the source")
+
+
+@pytest.fixture
+def services() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+
+
+def filled(text: str) -> str:
+    """Compose's `${NAME:?}` and `${NAME:-default}`."""
+
+    def value(found: re.Match[str]) -> str:
+        name, kind, default = found.groups()
+        assert kind == "-" or name in GIVEN, f"{name} is asked for and docs/http.md does not say so"
+        return GIVEN.get(name, default)
+
+    return re.sub(r"\$\{(\w+):([?-])([^}]*)\}", value, text)
+
+
+def test_both_copies_are_set_up_alike_by_settings_that_exist(services: dict[str, Any]) -> None:
+    one, two = services["novita-mcp-1"], services["novita-mcp-2"]
+    environment = {name: filled(value) for name, value in one["environment"].items()}
+    settings = read_settings(environment, vars(parser().parse_args(one["command"])))
+
+    assert one == two
+    assert {name for name in environment if name.startswith("NOVITA")} <= ENVIRONMENT
+    assert "NOVITA_API_KEY" not in environment
+    assert is_database_url(settings.journal)
+    assert "letters@postgres/" in settings.journal
+    assert (settings.host, settings.port, settings.allowed_hosts) == ("0.0.0.0", 8000, "mcp.example.com")
+    assert 0 < settings.drain_seconds < int(one["stop_grace_period"].removesuffix("s"))
+
+
+def test_the_balancer_knows_the_copies(services: dict[str, Any]) -> None:
+    config = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+    members = re.findall(r"^\s+server (\S+):8000 ", config, re.MULTILINE)
+
+    assert members == [name for name in services if name.startswith("novita-mcp")] == services["balancer"]["depends_on"]
+    assert "listen 8080;" in config
+    assert services["balancer"]["ports"] == ["8080:8080"]
+
+
+def test_images_name_no_registry(services: dict[str, Any]) -> None:
+    images = [service["image"] for service in services.values() if "image" in service]
+
+    assert images
+    assert not [image for image in images if "/" in image]
+
+
+def test_the_page_for_teams_names_settings_that_exist() -> None:
+    page = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bNOVITA_MCP_[A-Z_]+\b", page))
+
+    assert named <= ENVIRONMENT
+    assert all(name in page for name in GIVEN)
