@@ -303,38 +303,42 @@ async def _get_v2(client: NovitaClient, endpoint_id: str) -> Endpoint:
 # Doing
 
 
+def creation(plan: Plan) -> tuple[Route, dict[str, Any]]:
+    """Where a plan is sent to be deployed, and its body."""
+    if plan.kind == "async":
+        return route("gpus_v2_create_endpoint"), plan.body_v2()
+    return route("create_serverless_endpoint"), {"endpoint": plan.body_v1()}
+
+
 async def create_endpoint(client: NovitaClient, plan: Plan) -> str:
     """Deploy, once; the new endpoint's id.
 
     Raises:
         NovitaConnectionError: No answer, or one without an id: it may exist.
     """
-    secrets = secret_words(plan.env)
-    if plan.kind == "async":
-        answer = await act(client, route("gpus_v2_create_endpoint"), plan.body_v2(), secrets=secrets)
-    else:
-        body = {"endpoint": plan.body_v1()}
-        answer = await act(client, route("create_serverless_endpoint"), body, secrets=secrets)
+    where, body = creation(plan)
+    answer = await act(client, where, body, secrets=secret_words(plan.env))
     if found := id_in(answer, "id", "endpointId"):
         return found
     raise NovitaConnectionError("Novita's answer while deploying the endpoint has no id in it", billed="maybe")
 
 
-async def update_endpoint(client: NovitaClient, endpoint: Endpoint, plan: Plan) -> None:
-    """Bring an endpoint to a plan that was made from it: everything is sent, for what v1 is not sent it empties.
+def change(endpoint: Endpoint, plan: Plan) -> tuple[Route, dict[str, Any]]:
+    """Where a plan that was made from an endpoint is sent, and its body: everything, for v1 empties what is left out.
 
     v1's page has neither products, root disk nor app name; a client that is in use sends the present ones, and so do
     we. v2 is told neither type nor app name, which cannot be changed.
     """
-    secrets = secret_words(plan.env)
     if plan.kind == "async" or endpoint.by_v2:
         body = {name: value for name, value in plan.body_v2().items() if name not in ("type", "app_name")}
-        await act(
-            client, route("gpus_v2_update_endpoint"), body, secrets=secrets, endpoint_id=quote(endpoint.id, safe="")
-        )
-    else:
-        body = {"id": endpoint.id, **plan.body_v1()}
-        await act(client, route("update_serverless_endpoint"), body, secrets=secrets)
+        return route("gpus_v2_update_endpoint"), body
+    return route("update_serverless_endpoint"), {"id": endpoint.id, **plan.body_v1()}
+
+
+async def update_endpoint(client: NovitaClient, endpoint: Endpoint, plan: Plan) -> None:
+    """Bring an endpoint to a plan that was made from it; sent once."""
+    where, body = change(endpoint, plan)
+    await act(client, where, body, secrets=secret_words(plan.env), endpoint_id=quote(endpoint.id, safe=""))
 
 
 async def delete_endpoint(client: NovitaClient, endpoint: Endpoint) -> None:

@@ -42,6 +42,7 @@ DELETED_WITHIN = 20.0
 EndpointId = Annotated[str, Field(description="Its id.")]
 Image = Annotated[str | None, Field(description="Container image.")]
 Port = Annotated[int | None, Field(description="HTTP port.")]
+Rehearse = Annotated[bool, Field(description="Send nothing.")]
 Env = Annotated[dict[str, str] | None, Field(description="Variables.")]
 Workers = Annotated[int | None, Field(description="Kept alive.")]
 MostWorkers = Annotated[int | None, Field(description="Default 1.")]
@@ -123,6 +124,7 @@ async def create_endpoint(
     ] = None,
     wait_seconds: Wait = None,
     confirm: Yes = False,
+    dry_run: Rehearse = False,
 ) -> EndpointResult:
     """Deploy an image, wait until it serves. Running workers are billed; asks first."""
     return await creating.create(
@@ -132,6 +134,7 @@ async def create_endpoint(
         options=options,
         wait_seconds=wait_seconds,
         confirm=confirm,
+        dry_run=dry_run,
         image=image,
         kind="async" if takes_jobs else "sync",
         port=port,
@@ -146,13 +149,13 @@ async def create_endpoint(
 async def update_endpoint(
     call: Call,
     endpoint_id: EndpointId,
-    image: Image = None,
     env: Annotated[dict[str, str] | None, Field(description="Set these; '' removes.")] = None,
     min_workers: Workers = None,
     max_workers: Annotated[int | None, Field(description="At most.")] = None,
-    options: Annotated[dict[str, Any] | None, Field(description="As at creation; name, port.")] = None,
+    options: Annotated[dict[str, Any] | None, Field(description="image, name, port, those of create.")] = None,
     wait_seconds: Wait = None,
     confirm: Yes = False,
+    dry_run: Rehearse = False,
 ) -> EndpointResult:
     """Change what is named, keep the rest. Shows differences and cost; asks first."""
     return await creating.update(
@@ -161,7 +164,7 @@ async def update_endpoint(
         options=options,
         wait_seconds=wait_seconds,
         confirm=confirm,
-        image=image,
+        dry_run=dry_run,
         env=env,
         min_workers=min_workers,
         max_workers=max_workers,
@@ -190,19 +193,19 @@ async def call_endpoint(
     call: Call,
     endpoint_id: Annotated[str | None, Field(description="Id or name.")] = None,
     body: Annotated[dict[str, Any] | None, Field(description="JSON; a job's input.")] = None,
-    path: Annotated[str | None, Field(description="/v1/chat/completions.")] = None,
-    method: Annotated[str | None, Field(description="POST, GET.")] = None,
+    path: Annotated[str | None, Field(description="GET /v1/models.")] = None,
     headers: Annotated[dict[str, str] | None, Field(description="HTTP.")] = None,
     job_id: Annotated[str | None, Field(description="Wait for it.")] = None,
     cancel: Annotated[bool, Field(description="Stop that job.")] = False,
     save_to: SaveTo = None,
     wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Default 120, jobs 45.")] = None,
+    dry_run: Rehearse = False,
 ) -> CallResult:
     """Call an endpoint once it serves: HTTP if sync, else a job that is waited for. Costs worker time. Cancelling
     its MCP task stops the job."""
     if job_id is not None:
-        if any(given is not None for given in (body, path, method, headers)):
-            raise InputError("job_id waits for a job that was sent; body, path, method and headers send a new one")
+        if any(given is not None for given in (body, path, headers)):
+            raise InputError("job_id waits for a job that was sent; body, path and headers send a new one")
         if cancel:
             return await calling.cancel(call, job_id, endpoint_id)
         return await calling.resume(call, job_id, endpoint_id, wait_seconds)
@@ -215,8 +218,8 @@ async def call_endpoint(
         endpoint_id,
         body=body,
         path=path,
-        method=method,
         headers=headers,
         save_to=save_to,
         wait_seconds=wait_seconds,
+        dry_run=dry_run,
     )

@@ -7,7 +7,7 @@ from typing import Any
 from anyio import to_thread
 
 from ..novita.endpoint_shapes import Endpoint, Goal, judge
-from ..novita.endpoints import list_endpoints
+from ..novita.endpoints import list_endpoints, route
 from ..novita.errors import InputError, NotFoundError, NovitaAPIError, NovitaError, TaskFailedError
 from ..novita.gateway import (
     RESULT_KEPT_HOURS,
@@ -60,12 +60,15 @@ async def call(
     *,
     body: Mapping[str, Any] | None,
     path: str | None,
-    method: str | None,
     headers: Mapping[str, str] | None,
     save_to: str | None,
     wait_seconds: float | None,
+    dry_run: bool,
 ) -> CallResult:
     """Send a request or a job, once the endpoint serves.
+
+    Args:
+        path: Of a sync endpoint's service, with the method before it where that is not clear: `DELETE /v1/files/x`.
 
     Raises:
         NovitaError: It would go elsewhere, the endpoint failed, or its answer is an error.
@@ -74,12 +77,16 @@ async def call(
         await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
     endpoint = await own_endpoint(caller, endpoint_id)
     if endpoint.is_async:
-        if path or method or headers:
+        if path or headers:
             raise InputError(
                 f"Endpoint {endpoint.label()} is async: it takes jobs, not HTTP requests",
-                next_step="Give the job's input as body, and leave path, method and headers out.",
+                next_step="Give the job's input as body, and leave path and headers out.",
             )
         request = job_request(dict(body) if body is not None else {})
+        if dry_run:
+            where = f"{route('run_async_job').host}/v1/{endpoint.gateway_names()[0]}/run"
+            sent = {"method": "POST", "url": where, "body": request}
+            return await _rehearsed(caller, endpoint, sent, _longest(endpoint))
         budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
         started = caller.app.jobs.clock.now()
         if caller.handoff is None and (late := await _not_ready(caller, endpoint, budget)) is not None:
@@ -92,13 +99,35 @@ async def call(
             return _working(job)
         left = max(0.0, budget - (caller.app.jobs.clock.now() - started))
         return await bring_job(caller, job, left)
-    ask = service_call(caller.novita, endpoint, path=path, method=method, headers=headers, body=body)
+    verb, _, rest = (path or "").strip().partition(" ")
+    if not (rest and verb.isalpha()):
+        verb, rest = "", path or ""
+    ask = service_call(caller.novita, endpoint, path=rest.strip(), method=verb or None, headers=headers, body=body)
     budget = max(1.0, SYNC_SECONDS if wait_seconds is None else wait_seconds)
+    if dry_run:
+        sent = {"method": ask.method, "url": ask.origin + ask.path, "body": dict(body) if body is not None else None}
+        return await _rehearsed(caller, endpoint, sent, budget)
     started = caller.app.jobs.clock.now()
     if (late := await _not_ready(caller, endpoint, budget)) is not None:
         return late
     left = max(1.0, budget - (caller.app.jobs.clock.now() - started))
     return await _call_service(caller, endpoint, ask, save_to, left)
+
+
+async def _rehearsed(caller: Caller, endpoint: Endpoint, request: dict[str, Any], seconds: float) -> CallResult:
+    _, price = await Prices(caller).of(endpoint)
+    return CallResult(
+        status="dry_run",
+        endpoint_id=endpoint.id,
+        request={name: value for name, value in request.items() if value is not None},
+        estimated_cost_usd=usd(_worker_time(price, seconds), 6) or "unknown",
+        next_step=f"The estimate is a worker for {seconds:g} s, the most it may take. Call again without dry_run.",
+    )
+
+
+def _longest(endpoint: Endpoint) -> float:
+    """Seconds that a job may take."""
+    return endpoint.worker_config.request_timeout or SYNC_SECONDS
 
 
 async def _not_ready(caller: Caller, endpoint: Endpoint, budget: float) -> CallResult | None:
@@ -175,7 +204,7 @@ def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: Reply) -> None:
             billed="maybe",
             next_step="Redirects are not followed. If it leads within the endpoint, call that path.",
         )
-    step = "The service said so, not Novita: correct path, method or body."
+    step = "The service said so, not Novita: correct path or body."
     if reply.status in (401, 403):
         step = "The service wants a key of its own: give it in headers. The Novita key is not sent to endpoints."
     elif reply.status in (502, 503, 504):
@@ -192,7 +221,6 @@ async def _send_job(caller: Caller, endpoint: Endpoint, request: dict[str, Any],
     """Queue it, once. Noted with what a worker costs for as long as a request may take."""
     app = caller.app
     product, price = await Prices(caller).of(endpoint)
-    longest = endpoint.worker_config.request_timeout or SYNC_SECONDS
 
     async def send(_: Job) -> tuple[str, str]:
         return await run_job(caller.novita, endpoint, request)
@@ -208,7 +236,7 @@ async def _send_job(caller: Caller, endpoint: Endpoint, request: dict[str, Any],
             tool="call_endpoint",
             model=product,
             title=endpoint.name or endpoint.id,
-            estimate=_worker_time(price, longest),
+            estimate=_worker_time(price, _longest(endpoint)),
             send=send,
             note=note,
             facts={

@@ -7,7 +7,16 @@ from typing import Any, cast
 
 from ..novita.endpoint_plans import Plan, check_port, merged_env
 from ..novita.endpoint_shapes import Endpoint, Mount
-from ..novita.endpoints import Offer, choose_offer, create_endpoint, get_limits, list_endpoints, list_offers
+from ..novita.endpoints import (
+    Offer,
+    change,
+    choose_offer,
+    create_endpoint,
+    creation,
+    get_limits,
+    list_endpoints,
+    list_offers,
+)
 from ..novita.endpoints import update_endpoint as send_update
 from ..novita.errors import InputError, NovitaError
 from ..novita.gpu_admin import list_volumes
@@ -18,7 +27,7 @@ from ..novita.journal import Job
 from .confirm import need_yes
 from .context import Caller
 from .gpu_creating import default_name
-from .serverless_results import EndpointResult, Prices, adopt_lost, cost_words, endpoint_result
+from .serverless_results import EndpointResult, Prices, adopt_lost, cost_words, endpoint_result, shown_request, usd
 from .serverless_watch import KIND, wait_until_serving
 
 DEFAULT_HEALTH = "/health"
@@ -27,6 +36,7 @@ _TWIN_WINDOW = 3_600.0
 """Seconds in which a create without an answer may still turn out to have worked."""
 
 OPTIONS: Mapping[str, type] = {
+    "image": str,
     "health_path": str,
     "idle_seconds": int,
     "concurrency": int,
@@ -48,7 +58,7 @@ OPTIONS: Mapping[str, type] = {
 }
 """Settings that have no argument of their own."""
 _AT_CREATION = ("app_name", "allow_duplicate", "entrypoint")
-_ARGUMENTS_OF_CREATE = ("name", "port")
+_ARGUMENTS_OF_CREATE = ("image", "name", "port")
 
 
 async def read_options(caller: Caller, given: Mapping[str, Any] | None, *, creating: bool) -> dict[str, Any]:
@@ -112,6 +122,7 @@ async def create(
     options: Mapping[str, Any] | None,
     wait_seconds: float | None,
     confirm: bool,
+    dry_run: bool,
     **wanted: Any,
 ) -> EndpointResult:
     """Plan, ask, send once, wait until it serves.
@@ -149,14 +160,24 @@ async def create(
     question = _question(plan, offer, price) + (
         f" Careful: {twin} (With confirm=true give options {_TWICE} too.)" if twin else ""
     )
+    estimate = price * max(1, plan.min_workers) if price is not None else None
+    if dry_run:
+        request = shown_request(*creation(plan))
+        return _rehearsed(question, request, estimate)
     await need_yes(caller, question, confirm=confirm, about=f"{plan.name} {offer.id} {price} {plan.max_workers}")
-    endpoint_id = await _send(caller, plan, price)
+    endpoint_id = await _send(caller, plan, price, estimate)
     await caller.progress(f"endpoint {plan.name} ({endpoint_id}) accepted")
     unseen = Endpoint(id=endpoint_id, name=plan.name, type=plan.kind)
     if (handoff := caller.handoff) is not None:
         handoff.job = (KIND, endpoint_id)
         return await endpoint_result(caller, unseen, status="working")
     return await wait_until_serving(caller, unseen, wait_seconds)
+
+
+def _rehearsed(question: str, request: dict[str, Any], estimate: Decimal | None) -> EndpointResult:
+    step = f"{question} Call again without dry_run to send it."
+    cost = usd(estimate, 6) or "unknown"
+    return EndpointResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=step)
 
 
 async def _base(caller: Caller, image: str | None, template_id: str | None, wanted: dict[str, Any]) -> Plan:
@@ -221,7 +242,7 @@ async def _twin(caller: Caller, name: str) -> str:
     return ""
 
 
-async def _send(caller: Caller, plan: Plan, price: Decimal | None) -> str:
+async def _send(caller: Caller, plan: Plan, price: Decimal | None, estimate: Decimal | None) -> str:
     """The one paid call. It is noted as an hour of the workers kept alive, at least one."""
     app = caller.app
 
@@ -238,7 +259,7 @@ async def _send(caller: Caller, plan: Plan, price: Decimal | None) -> str:
             tool="create_endpoint",
             model=plan.product_ids[0],
             title=plan.name,
-            estimate=price * max(1, plan.min_workers) if price is not None else None,
+            estimate=estimate,
             send=send,
             note=note,
             facts={"usd_per_worker_hour": str(price)} if price is not None else {},
@@ -261,6 +282,7 @@ async def update(
     options: Mapping[str, Any] | None,
     wait_seconds: float | None,
     confirm: bool,
+    dry_run: bool,
     **wanted: Any,
 ) -> EndpointResult:
     """Read, compare, ask, send once, wait until it serves again. What is not named stays as it is.
@@ -283,10 +305,12 @@ async def update(
         f"Change endpoint {endpoint.label()}: {'; '.join(changes)}.{effect} "
         f"It will cost {cost_words(price, after.min_workers, after.max_workers)}."
     )
-    await need_yes(caller, question, confirm=confirm, about=f"{endpoint.id} {'; '.join(changes)}")
     more = max(0, after.min_workers * after.gpus - before.min_workers * before.gpus)
     each = price / after.gpus if price is not None else None
     estimate = Decimal(0) if more == 0 else each * more if each is not None else None
+    if dry_run:
+        return _rehearsed(question, shown_request(*change(endpoint, after), endpoint.id), estimate)
+    await need_yes(caller, question, confirm=confirm, about=f"{endpoint.id} {'; '.join(changes)}")
     job_id = await _send_update(caller, endpoint, after, estimate)
     if (handoff := caller.handoff) is not None:
         handoff.job = (KIND, job_id)

@@ -10,6 +10,7 @@ from ..novita.endpoint_plans import Plan
 from ..novita.endpoint_shapes import Endpoint, Goal, judge
 from ..novita.endpoints import Offer, list_offers
 from ..novita.errors import NovitaError
+from ..novita.gpu import Route
 from ..novita.journal import Job, JobState
 from ..novita.money import show_usd
 from ..novita.waiting import Phase
@@ -19,7 +20,7 @@ from .toolset import ToolResult
 
 PRICE_SOURCE = "Novita's serverless product list; estimated, per card and hour a worker runs"
 
-Status = Literal["serving", "working", "failed", "deleted", "needs_confirmation"]
+Status = Literal["serving", "working", "failed", "deleted", "needs_confirmation", "dry_run"]
 
 
 class OfferLine(BaseModel):
@@ -83,6 +84,10 @@ class EndpointResult(ToolResult):
     settings: dict[str, str] | None = Field(default=None, description="How it is set up.")
     env: tuple[str, ...] | None = Field(default=None, description="Names of its variables.")
     queue: dict[str, Any] | None = Field(default=None, description="Workers and jobs, as the gateway counts them.")
+    estimated_cost_usd: str | None = Field(
+        default=None, description="As it is noted: an hour of the workers kept alive, at least one; or unknown."
+    )
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
@@ -96,14 +101,14 @@ class EndpointResult(ToolResult):
                 return f"Endpoint {name} does not serve."
             case "deleted":
                 return f"Endpoint {name} is deleted."
-            case "needs_confirmation":
+            case "needs_confirmation" | "dry_run":
                 return "Nothing was sent yet."
 
 
 class CallResult(ToolResult):
     """What an endpoint answered, or where its job stands."""
 
-    status: Literal["succeeded", "working", "not_ready", "cancelled"] = Field(
+    status: Literal["succeeded", "working", "not_ready", "cancelled", "dry_run"] = Field(
         description="working: the job goes on. not_ready: nothing was sent, the endpoint does not serve yet."
     )
     endpoint_id: str | None = Field(default=None, description="Which endpoint.")
@@ -114,6 +119,7 @@ class CallResult(ToolResult):
     text: str | None = Field(default=None, description="Any other answer; of a long one the first part.")
     files: tuple[SavedFile, ...] | None = Field(default=None, description="A long or binary answer, whole.")
     estimated_cost_usd: str | None = Field(default=None, description="Worker time of this call, estimated, or unknown.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
@@ -126,6 +132,8 @@ class CallResult(ToolResult):
                 return "Nothing was sent: the endpoint does not serve yet."
             case "cancelled":
                 return f"Job {self.job_id} is cancelled."
+            case "dry_run":
+                return "Nothing was sent."
 
 
 class Prices:
@@ -156,6 +164,14 @@ class Prices:
 def usd(amount: Decimal | None, places: int = 4) -> str | None:
     """An amount for people; None stays None."""
     return show_usd(round(amount, places)) if amount is not None else None
+
+
+def shown_request(where: Route, body: dict[str, Any], endpoint_id: str = "") -> dict[str, Any]:
+    """What would be sent. Values of variables are kept to themselves: some come from templates and old settings."""
+    inner: dict[str, Any] = body.get("endpoint", body)
+    hidden = {**inner, "envs": [{**row, "value": "(hidden)"} for row in inner.get("envs", [])]}
+    shown = {"endpoint": hidden} if "endpoint" in body else hidden
+    return {"method": where.method, "path": where.path.format(endpoint_id=endpoint_id), "body": shown}
 
 
 def cost_words(price: Decimal | None, least: int, most: int) -> str:

@@ -249,13 +249,34 @@ async def test_an_async_endpoint_is_changed_through_the_second_generation(opened
         assert world.count("gpus_v2_update_endpoint", "accepted") == 1
 
 
+NEW: Json = {"options": {"image": "docker.io/acme/new:2"}}
+
+
 async def test_a_change_is_shown_with_its_effect_and_asked_for(opened: OpenStage, world: World) -> None:
     async with opened() as on:
         endpoint = await deployed(on)
-        asked = await on.call("update_endpoint", endpoint_id=endpoint, image="docker.io/acme/new:2", max_workers=2)
+        asked = await on.call("update_endpoint", endpoint_id=endpoint, max_workers=2, **NEW)
         assert asked["status"] == "needs_confirmation"
         for words in (f"image: {IMAGE} -> docker.io/acme/new:2", "max_workers: 1 -> 2", "workers are replaced"):
             assert words in asked["next_step"]
+        assert world.count("update_serverless_endpoint") == 0
+
+
+async def test_a_rehearsal_shows_what_would_be_sent_and_its_price(opened: OpenStage, world: World) -> None:
+    secret = {"env": {"TOKEN": "keep-this-secret"}}
+    async with opened() as on:
+        shown = await on.call("create_endpoint", **SYNC, **secret, min_workers=2, max_workers=2, dry_run=True)
+        assert (shown["status"], shown["estimated_cost_usd"]) == ("dry_run", "1.00")
+        assert world.count("create_serverless_endpoint") == 0
+        endpoint = await deployed(on, **secret, min_workers=2, max_workers=2)
+        (sent,) = world.received("create_serverless_endpoint")
+        shown["request"]["body"]["endpoint"].pop("envs")
+        assert sent.body["endpoint"].items() >= shown["request"]["body"]["endpoint"].items()
+
+        shown = await on.call("update_endpoint", endpoint_id=endpoint, max_workers=3, min_workers=3, dry_run=True)
+        assert (shown["status"], shown["estimated_cost_usd"]) == ("dry_run", "0.50")
+        assert shown["request"]["body"]["workerConfig"]["maxNum"] == 3
+        assert "keep-this-secret" not in str(shown)
         assert world.count("update_serverless_endpoint") == 0
 
 

@@ -50,8 +50,8 @@ async def async_one(on: Stage, **changes: Any) -> str:
         ({}, ("GET", "/", None)),
         ({"path": "v1/models"}, ("GET", "/v1/models", None)),
         ({"path": "/v1/x", "body": {"a": 1}}, ("POST", "/v1/x", {"a": 1})),
-        ({"path": "/v1/x", "method": "delete"}, ("DELETE", "/v1/x", None)),
-        ({"path": "/v1/x", "method": "PUT", "body": {"ü": "ß"}}, ("PUT", "/v1/x", {"ü": "ß"})),
+        ({"path": "delete /v1/x"}, ("DELETE", "/v1/x", None)),
+        ({"path": "PUT /v1/x", "body": {"ü": "ß"}}, ("PUT", "/v1/x", {"ü": "ß"})),
     ],
 )
 async def test_method_path_and_body_arrive_as_given(
@@ -254,7 +254,7 @@ async def test_two_endpoints_of_one_name_are_told_apart_by_id(opened: OpenStage)
         ({"cancel": True}, "Which job"),
         ({"job_id": "j-1", "body": {}}, "job_id waits"),
         ({"job_id": "j-nobody"}, "was not sent through this server"),
-        ({"endpoint_id": "web", "method": "FLY"}, "no method 'FLY'"),
+        ({"endpoint_id": "web", "path": "FLY /x"}, "no method 'FLY'"),
         ({"endpoint_id": "web", "headers": {"Host": "x"}}, "set by this server"),
         ({"endpoint_id": "web", "headers": {"X": "a\r\nB: c"}}, "cannot be sent"),
     ],
@@ -267,6 +267,18 @@ async def test_bad_calls_are_refused_before_anything_is_sent(
         text = await on.refused("call_endpoint", **arguments)
         assert words in text
         assert "Nothing was billed" in text
+        assert world.count("invoke_sync_endpoint") == world.count("run_async_job") == 0
+
+
+async def test_a_rehearsed_call_shows_the_request_and_sends_nothing(opened: OpenStage, world: World) -> None:
+    async with opened() as on:
+        sync, jobs = await sync_one(on), await async_one(on)
+        shown = await on.call("call_endpoint", endpoint_id=sync, path="/v1/x", body={"a": 1}, dry_run=True)
+        assert (shown["status"], shown["request"]["method"], shown["request"]["body"]) == ("dry_run", "POST", {"a": 1})
+        assert shown["request"]["url"].endswith("/v1/x")
+        assert shown["estimated_cost_usd"] == "0.016667"  # two minutes of a worker
+        shown = await on.call("call_endpoint", endpoint_id=jobs, body={"a": 1}, dry_run=True)
+        assert shown["request"]["body"] == {"input": {"a": 1}}
         assert world.count("invoke_sync_endpoint") == world.count("run_async_job") == 0
 
 
