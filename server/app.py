@@ -117,9 +117,9 @@ class NovitaServer(MCPServer[Parts]):
         """Import the toolsets and make their schemas. Once; later calls do nothing."""
         if self._ready:
             return
-        self._ready = True
         for spec in choose_tools(self._chosen):
             self._tool_manager._tools[spec.name] = spec.build()  # pyright: ignore[reportPrivateUsage]  # add_tool takes no Tool
+        self._ready = True
 
     async def list_tools(self) -> list[ListedTool]:
         self.build_tools()

@@ -13,14 +13,14 @@ from .toolset import SPENDS, Toolset
 audio = Toolset("audio", "Speech, voices, music.")
 
 AudioFormat = Annotated[Literal["mp3", "wav", "flac", "pcm", "opus"] | None, Field(description="File type.")]
-Recording = Annotated[str, Field(min_length=1, description="URL, path, data URI or task:<id>/<n>.")]
+Recording = Annotated[str, Field(min_length=1, description="URL, path or task:<id>/<n>.")]
 
 
 @audio.tool("Generate speech", SPENDS)
 async def generate_speech(
     call: Call,
     text: Annotated[str, Field(min_length=1, description="What to say.")],
-    voice: Annotated[str | None, Field(description="Voice id; also from clone_voice or design_voice.")] = None,
+    voice: Annotated[str | None, Field(description="Voice id.")] = None,
     speed: Annotated[float | None, Field(gt=0, le=4, description="1 is normal.")] = None,
     language: Annotated[str | None, Field(description="E.g. English.")] = None,
     format: AudioFormat = None,
@@ -32,7 +32,7 @@ async def generate_speech(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Read a text aloud; returns the sound file. Costs about $0.06 per 1,000 characters."""
+    """Read a text aloud. Costs about $0.06 per 1,000 characters."""
     return await make(
         call,
         "generate_speech",
@@ -54,16 +54,15 @@ async def generate_speech(
 async def transcribe_audio(
     call: Call,
     audio: Recording,
-    prompt: Annotated[str | None, Field(description="Earlier text, as context.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Write down what a recording or video says, up to 30 s. Costs money."""
+    """Write down what a sound or video of up to 30 s says. Costs money."""
     return await make(
         call,
         "transcribe_audio",
         ["transcribe"],
-        {"audio": audio, "prompt": prompt},
+        {"audio": audio},
         How(confirm=confirm, dry_run=dry_run),
         title="transcript",
     )
@@ -73,21 +72,20 @@ async def transcribe_audio(
 async def clone_voice(
     call: Call,
     audio: Recording,
-    name: Annotated[str | None, Field(description="Name of the voice.")] = None,
-    text: Annotated[str | None, Field(description="Try it out with this.")] = None,
-    transcript: Annotated[str | None, Field(description="What the recording says.")] = None,
+    name: Annotated[str | None, Field(description="Its name.")] = None,
+    text: Annotated[str | None, Field(description="Sample to say.")] = None,
+    transcript: Annotated[str | None, Field(description="What it says.")] = None,
     model: Model = None,
-    options: Options = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a voice from a recording, with the speaker's consent; returns its voice_id. Costs money."""
+    """Make a voice from a recording, with its speaker's consent. Returns a voice_id. Costs money."""
     return await make(
         call,
         "clone_voice",
         ["clone_voice"],
         {"audio": audio, "name": name, "text": text, "transcript": transcript},
-        How(model, options, None, None, confirm, dry_run),
+        How(model, None, None, None, confirm, dry_run),
         title=name or "cloned voice",
     )
 
@@ -96,8 +94,8 @@ async def clone_voice(
 async def design_voice(
     call: Call,
     prompt: Annotated[str, Field(min_length=1, description="How it sounds.")],
-    text: Annotated[str, Field(min_length=1, description="Try it out with this.")],
-    name: Annotated[str | None, Field(description="Name of the voice.")] = None,
+    text: Annotated[str, Field(min_length=1, description="Sample to say.")],
+    name: Annotated[str | None, Field(description="Its name.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -116,15 +114,13 @@ async def design_voice(
 async def generate_music(
     call: Call,
     prompt: Annotated[str | None, Field(description="Style, mood, instruments.")] = None,
-    lyrics: Annotated[str | None, Field(description="Text to sing; generate_lyrics writes one.")] = None,
+    lyrics: Annotated[str | None, Field(description="Text to sing.")] = None,
     instrumental: Annotated[bool | None, Field(description="No singing.")] = None,
-    format: AudioFormat = None,
-    options: Options = None,
     save_to: SaveTo = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a song or piece of music; returns the sound file. Costs money. The model may be retired."""
+    """Make a song or a piece of music. Costs money. The model may be retired."""
     return await make(
         call,
         "generate_music",
@@ -133,9 +129,8 @@ async def generate_music(
             "prompt": prompt,
             "lyrics": lyrics,
             "instrumental": instrumental,
-            "format": format,
         },
-        How(None, options, save_to, None, confirm, dry_run),
+        How(None, None, save_to, None, confirm, dry_run),
         title=prompt or "music",
     )
 
@@ -144,12 +139,12 @@ async def generate_music(
 async def generate_lyrics(
     call: Call,
     prompt: Annotated[str, Field(min_length=1, description="What the song is about.")],
-    lyrics: Annotated[str | None, Field(description="Lyrics to go on from or change.")] = None,
+    lyrics: Annotated[str | None, Field(description="To go on from.")] = None,
     name: Annotated[str | None, Field(description="Title.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Write a song's lyrics, with title and style. Costs money. The model may be retired."""
+    """Write lyrics. Costs money. The model may be retired."""
     return await make(
         call,
         "generate_lyrics",

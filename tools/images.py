@@ -14,11 +14,9 @@ from .arguments import (
     Image,
     ImageFormat,
     Model,
-    NegativePrompt,
     Options,
     Prompt,
     Resize,
-    Resolution,
     SaveTo,
     Seed,
     Size,
@@ -54,9 +52,8 @@ async def generate_image(
     size: Size = None,
     aspect_ratio: AspectRatio = None,
     seed: Seed = None,
-    negative_prompt: NegativePrompt = None,
     format: ImageFormat = None,
-    checkpoint: Annotated[str | None, Field(description="For txt2img: see search_checkpoints.")] = None,
+    checkpoint: Annotated[str | None, Field(description="See search_checkpoints.")] = None,
     options: Options = None,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
@@ -64,10 +61,7 @@ async def generate_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make pictures from text; returns the finished files, saved and shown small. Costs about $0.003 to $0.05 each.
-
-    If the status is working, give the task_id to get_task; never ask for the same picture again.
-    """
+    """Make pictures from text; the finished files are saved and shown small. Costs about $0.003 to $0.05 each."""
     return await make(
         call,
         "generate_image",
@@ -78,7 +72,6 @@ async def generate_image(
             "size": size,
             "aspect_ratio": aspect_ratio,
             "seed": seed,
-            "negative_prompt": negative_prompt,
             "format": format,
             "checkpoint": checkpoint,
             "webhook_url": webhook_url,
@@ -93,13 +86,11 @@ async def edit_image(
     call: Call,
     image: Image,
     prompt: Annotated[str | None, Field(description="What to change.")] = None,
-    edit: Annotated[Edit, Field(description="restyle: strength; outpaint: size; swap_face: images[0].")] = "instruct",
+    edit: Annotated[Edit, Field(description="outpaint: to size; swap_face: images[0].")] = "instruct",
     images: Annotated[list[str] | None, Field(max_length=14, description="More pictures to draw on.")] = None,
     strength: Strength = None,
     size: Size = None,
-    aspect_ratio: AspectRatio = None,
-    seed: Seed = None,
-    checkpoint: Annotated[str | None, Field(description="For restyle: see search_checkpoints.")] = None,
+    checkpoint: Annotated[str | None, Field(description="See search_checkpoints.")] = None,
     model: Model = None,
     options: Options = None,
     resize: Resize = False,
@@ -109,10 +100,7 @@ async def edit_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Change a picture by instruction, with reference pictures, or by a special edit; returns new files. Costs money.
-
-    To repaint only a part use inpaint_image.
-    """
+    """Change a picture. Costs money. To repaint only a part use inpaint_image."""
     return await make(
         call,
         "edit_image",
@@ -123,8 +111,6 @@ async def edit_image(
             "images": images,
             "strength": strength,
             "size": size,
-            "aspect_ratio": aspect_ratio,
-            "seed": seed,
             "checkpoint": checkpoint,
             "webhook_url": webhook_url,
         },
@@ -137,20 +123,18 @@ async def edit_image(
 async def inpaint_image(
     call: Call,
     image: Image,
-    mask: Annotated[str | None, Field(description="Picture; its white part is changed.")] = None,
-    prompt: Annotated[str | None, Field(description="What to put there; without it: erase.")] = None,
-    format: ImageFormat = None,
-    checkpoint: Annotated[str | None, Field(description="For a prompt: see search_checkpoints.")] = None,
+    mask: Annotated[str | None, Field(description="White: change.")] = None,
+    prompt: Annotated[str | None, Field(description="What to put there; none: erase.")] = None,
+    checkpoint: Annotated[str | None, Field(description="See search_checkpoints.")] = None,
     model: Model = None,
     options: Options = None,
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
-    wait_seconds: WaitSeconds = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Repaint the masked part of a picture from a prompt, or erase what is there. Costs money."""
+    """Repaint the masked part of a picture, or erase what is there. Costs money."""
     return await make(
         call,
         "inpaint_image",
@@ -159,11 +143,10 @@ async def inpaint_image(
             "image": image,
             "mask": mask,
             "prompt": prompt,
-            "format": format,
             "checkpoint": checkpoint,
             "webhook_url": webhook_url,
         },
-        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
+        How(model, options, save_to, None, confirm, dry_run, resize),
         title=prompt or f"erased {_named(image)}",
     )
 
@@ -173,13 +156,10 @@ async def upscale_image(
     call: Call,
     image: Image,
     scale: Annotated[float | None, Field(gt=1, le=8, description="Times larger.")] = None,
-    resolution: Resolution = None,
     model: Model = None,
-    options: Options = None,
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
-    wait_seconds: WaitSeconds = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -188,8 +168,8 @@ async def upscale_image(
         call,
         "upscale_image",
         ["upscale"],
-        {"image": image, "scale": scale, "resolution": resolution, "webhook_url": webhook_url},
-        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
+        {"image": image, "scale": scale, "webhook_url": webhook_url},
+        How(model, None, save_to, None, confirm, dry_run, resize),
         title=f"upscaled {_named(image)}",
     )
 
@@ -238,16 +218,14 @@ async def replace_background(
 
 
 @images.tool("Describe an image", SPENDS)
-async def describe_image(
-    call: Call, image: Image, resize: Resize = False, confirm: Confirm = False, dry_run: DryRun = False
-) -> MediaResult:
+async def describe_image(call: Call, image: Image, confirm: Confirm = False, dry_run: DryRun = False) -> MediaResult:
     """Write a prompt that would make such a picture. Costs money. For questions about a picture use chat."""
     return await make(
         call,
         "describe_image",
         ["describe_image"],
         {"image": image},
-        How(confirm=confirm, dry_run=dry_run, resize=resize),
+        How(confirm=confirm, dry_run=dry_run),
         title=f"description of {_named(image)}",
     )
 

@@ -48,7 +48,6 @@ async def list_media_models(
     does: Annotated[str | None, Field(description="Such as text_to_image.")] = None,
     search: Annotated[str | None, Field(description="Words.")] = None,
     retired: Annotated[bool, Field(description="These too.")] = False,
-    limit: Annotated[int, Field(ge=1, le=60, description="How many.")] = 20,
     offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
 ) -> ModelList:
     """Image, video and audio models: what they do, take and cost. Free."""
@@ -62,7 +61,7 @@ async def list_media_models(
         and all(word in f"{model.id} {model.title} {model.summary}".casefold() for word in words)
     ]
     found.sort(key=lambda model: _STATES.index(model.state))
-    page = found[offset : offset + limit]
+    page = found[offset : offset + _PAGE]
     return ModelList(
         models=tuple(_line(model) for model in page), total=len(found), more=offset + len(page) < len(found)
     )
@@ -76,6 +75,8 @@ def _capability(name: str) -> Capability:
             f"No model does {name[:40]!r}", next_step=f"Models do: {', '.join(sorted(Capability))}."
         ) from error
 
+
+_PAGE = 40
 
 _STATES = ("listed", "unlisted", "unconfirmed", "retired")
 
@@ -177,11 +178,10 @@ async def search_checkpoints(
     call: Call,
     query: Annotated[str | None, Field(description="Text in name or tags.")] = None,
     type: Annotated[CheckpointType | None, Field(description="Kind of file.")] = None,
-    limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
     cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
 ) -> CheckpointList:
     """Stable Diffusion checkpoints, LoRAs, VAEs for txt2img and img2img. Free."""
-    page = await search_library(call.novita, query=query, kind=type, limit=limit, cursor=cursor)
+    page = await search_library(call.novita, query=query, kind=type, limit=20, cursor=cursor)
     return CheckpointList(
         checkpoints=tuple(CheckpointLine(**file.model_dump()) for file in page.files), next_cursor=page.next_cursor
     )
@@ -197,7 +197,7 @@ async def run_media_model(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Run any media model with exactly this native input, checked before it is sent. Costs money."""
+    """Run any media model on exactly this native input. Costs money."""
     chosen = media_model(model)
     planned = plan_native(chosen, input)
     title = str(input.get("prompt") or input.get("text") or chosen.id)

@@ -23,7 +23,7 @@ async def get_task(
     task_id: Annotated[str, Field(min_length=4, description="From the tool that started it.")],
     wait_seconds: WaitSeconds = None,
 ) -> MediaResult:
-    """Wait for a media task started earlier, even before a restart, and fetch its files. Free. Repeat while working."""
+    """Wait for an earlier media task, even of before a restart, and fetch its files. Free. Repeat while working."""
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     delivery = await call.app.jobs.bring_media(
         call.novita, task_id, budget=budget, on_progress=call.progress_of(f"task {task_id}")
@@ -66,7 +66,7 @@ async def list_tasks(
     limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
     offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
 ) -> TaskList:
-    """What was started here: ids, states, files. Free. Use it to find a lost id, or before paying again."""
+    """What was started here: ids, states, files. Free. Look here before paying again."""
     found = await call.app.journal.recent(call.owner, limit=limit + 1, offset=offset, states=(state,) if state else ())
     remote = call.app.settings.http
     return TaskList(tasks=tuple(_line(job, remote=remote) for job in found[:limit]), more=len(found) > limit)

@@ -40,7 +40,7 @@ _EDITS = {
 async def generate_video(
     call: Call,
     prompt: Annotated[str | None, Field(description="What happens.")] = None,
-    image: Annotated[str | None, Field(description="First frame: URL, path, data URI or task:<id>/<n>.")] = None,
+    image: Annotated[str | None, Field(description="First frame: URL, path or task:<id>/<n>.")] = None,
     end_image: Annotated[str | None, Field(description="Last frame.")] = None,
     images: Annotated[
         list[str] | None, Field(max_length=10, description="Subjects to keep; after image: key frames.")
@@ -60,10 +60,7 @@ async def generate_video(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a clip from text, a first (and last) frame, references or key frames. Costs about $0.1 to $3, takes minutes.
-
-    While it is working call get_task with its task_id; never ask for it again.
-    """
+    """Make a clip from text, frames or references. Costs about $0.1 to $3 and takes minutes: see get_task."""
     return await make(
         call,
         "generate_video",
@@ -98,7 +95,7 @@ def _wanted(image: str | None, end_image: str | None, images: list[str] | None) 
 @videos.tool("Edit a video", SPENDS)
 async def edit_video(
     call: Call,
-    video: Annotated[str, Field(min_length=1, description="URL, path, data URI or task:<id>/<n>.")],
+    video: Annotated[str, Field(min_length=1, description="URL, path or task:<id>/<n>.")],
     prompt: Annotated[str | None, Field(description="What to change.")] = None,
     edit: Annotated[
         VideoEdit,
@@ -110,7 +107,6 @@ async def edit_video(
     images: Annotated[list[str] | None, Field(max_length=10, description="References.")] = None,
     language: Annotated[str | None, Field(description="For translate, e.g. French.")] = None,
     model: Model = None,
-    options: Options = None,
     resize: Resize = False,
     save_to: SaveTo = None,
     wait_seconds: WaitSeconds = None,
@@ -129,6 +125,6 @@ async def edit_video(
             "images": images,
             "language": language,
         },
-        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
+        How(model, None, save_to, wait_seconds, confirm, dry_run, resize),
         title=prompt or f"{edit} video",
     )

@@ -137,7 +137,7 @@ async def test_lyrics_are_written_and_then_sung(connect: Connect, world: World) 
         assert written["values"]["song_title"]
         assert written["artifacts"] == []
 
-        wish: dict[str, Any] = {"prompt": "calm folk", "lyrics": written["text"], "format": "mp3"}
+        wish: dict[str, Any] = {"prompt": "calm folk", "lyrics": written["text"]}
         made = one(await done(client.call_tool("generate_music", wish)))
 
         assert made["path"].endswith(".mp3")
