@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from novita_mcp.novita import journal as journal_module
 from novita_mcp.novita.artifacts import Artifact
+from novita_mcp.novita.client import NovitaClient
 from novita_mcp.novita.clock import SystemClock
 from novita_mcp.novita.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.journal import MIGRATIONS, Caps, Job, JobState, Journal
 from novita_mcp.novita.journal_db import this_host
-from novita_mcp.novita.leases import Leases, LeaseState
+from novita_mcp.novita.leases import Enforced, Leases, LeaseState
 from novita_mcp.novita.ledger import read_ledger
 from novita_mcp.novita.periods import Period
 
@@ -164,11 +166,30 @@ async def test_leases_are_shared(open_journal: Open, clock: FakeClock) -> None:
     await two.attach("j-1", "i-2")
 
     assert [lease.instance_id for lease in await one.of("me")] == ["i-2", "i-1"]
-    last = await two.last_of("me", "i-1")
-    assert last is not None
-    assert last.key == second.key != first.key
-    assert last.state is LeaseState.ACTIVE
+    newest = (await two.newest("me"))["i-1"]
+    assert newest.key == second.key != first.key
+    assert newest.state is LeaseState.ACTIVE
     assert await two.of("you") == []
+
+
+async def test_a_due_lease_is_claimed_by_one_server(open_journal: Open, clock: FakeClock) -> None:
+    servers = [Leases(open_journal(), clock=clock) for _ in range(4)]
+    await servers[0].grant("me", hours=1, name="gpu", instance_id="i-1")
+    clock.unix += 3_601
+    done: list[Enforced] = []
+
+    async def enforce(leases: Leases, client: NovitaClient) -> None:
+        done.extend(await leases.enforce({"me": client}))
+
+    gone = httpx.MockTransport(lambda _: httpx.Response(404, json={"code": 404, "message": "no such instance"}))
+    async with httpx.AsyncClient(transport=gone) as http:
+        client = NovitaClient(http, "sk-me", clock=clock)
+        assert await servers[0].enforce({}) == []
+        async with anyio.create_task_group() as group:
+            for leases in servers:
+                group.start_soon(enforce, leases, client)
+    assert [outcome.done for outcome in done] == [True]
+    assert await servers[0].of("me") == []
 
 
 async def test_the_ledger_adds_up(open_journal: Open, clock: FakeClock) -> None:
