@@ -80,7 +80,8 @@ async def test_a_tool_that_spends_says_so() -> None:
     spending = {spec.name for toolset in TOOLSETS for spec in toolset.tools if spec.effect.spends}
     for tool in await listed("all"):
         if tool["name"] in spending:
-            assert re.search(r"\$\d|\b(cost|costs|paid|billed|price)\b", tool["description"], re.IGNORECASE), tool["name"]
+            said = re.search(r"\$\d|\b(cost|costs|paid|billed|price)\b", tool["description"], re.IGNORECASE)
+            assert said, tool["name"]
 
 
 @pytest.mark.parametrize("which", ["inputSchema", "outputSchema"])
