@@ -13,7 +13,7 @@ from ..novita.account import get_balance
 from ..novita.catalog import media_models
 from ..novita.errors import InputError
 from ..novita.journal import Job
-from . import resources_gpu
+from . import resources_gpu, resources_serverless
 from .context import Caller
 from .media_results import answer
 from .models import describe_media_model
@@ -124,8 +124,9 @@ def resources() -> tuple[ResourceSpec, ...]:
             complete={"task_id": _task_ids, "index": _indexes},
         ),
         *(
-            ResourceSpec(uri, name, description, read, mime, resources_gpu.COMPLETIONS.get(uri))
-            for uri, (name, description, mime, read) in resources_gpu.RESOURCES.items()
+            ResourceSpec(uri, name, description, read, mime, table.COMPLETIONS.get(uri))
+            for table in (resources_gpu, resources_serverless)
+            for uri, (name, description, mime, read) in table.RESOURCES.items()
         ),
         ResourceSpec("novita://balance", "Balance", "What credit is left, in USD.", _balance),
         *ACCOUNT_RESOURCES,

@@ -10,14 +10,15 @@ Json = dict[str, Any]
 
 
 @cache
-def _book(area: str) -> Json:
+def book(area: str) -> Json:
+    """The facts of an area, as the simulator carries them."""
     return json.loads((files("novita_mcp.simulator") / f"facts_{area}.json").read_text(encoding="utf-8"))
 
 
 @cache
 def operations() -> dict[str, Json]:
     """Every documented media operation by its operationId."""
-    return {name: facts for area in AREAS for name, facts in _book(area)["operations"].items()}
+    return {name: facts for area in AREAS for name, facts in book(area)["operations"].items()}
 
 
 def resolved(area: str, node: Any) -> Any:
@@ -29,7 +30,7 @@ def resolved(area: str, node: Any) -> Any:
     schema: Json = dict(node)  # pyright: ignore[reportUnknownArgumentType]
     if "$ref" in schema:
         name = schema.pop("$ref").rsplit("/", 1)[1]
-        schema = {**_book(area)["components"][name], **schema}
+        schema = {**book(area)["components"][name], **schema}
         return resolved(area, schema)
     kept: Json = {}
     for key, value in schema.items():
