@@ -62,7 +62,7 @@ async def search_library(
         if value is not None
     }
     answer = await client.read("GET", "/v3/model", params=params, doing="searching the model library")
-    data = cast(dict[str, Any], answer.data) if isinstance(answer.data, dict) else {}
+    data = cast(dict[str, Any], answer.data if isinstance(answer.data, dict) else {})
     found: Any = data.get("models")
     if found is not None and not isinstance(found, list):
         raise NovitaConnectionError("Novita's answer about its model library could not be read")
