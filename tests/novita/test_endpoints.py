@@ -258,7 +258,27 @@ BASES = (
     "https://chat.serverless.novita.ai/base",
     "http://127.0.0.1:9/_endpoints/x",
 )
-nasty = st.text(st.sampled_from("/\\.@:?#%2eE5cf&= \n\tabchtp"), max_size=24)
+PARTS = (
+    "/",
+    "//",
+    "..",
+    ".",
+    "%2e",
+    "%2f",
+    "%5c",
+    "\\",
+    "@",
+    ":",
+    "?",
+    "#",
+    " ",
+    "\n",
+    "a",
+    "base",
+    "evil.com",
+    "http:",
+)
+nasty = st.lists(st.sampled_from(PARTS), max_size=8).map("".join)
 
 
 @given(base=st.sampled_from(BASES), path=nasty | nasty.map(lambda text: f"https://chat.serverless.novita.ai{text}"))
@@ -273,8 +293,32 @@ def test_whatever_the_path_a_request_goes_to_the_endpoint_or_nowhere(base: str, 
     assert (sent.scheme, sent.host) == (home.scheme, home.hostname)
     assert (sent.port or home.port) == home.port
     assert sent.path.startswith(home.path + "/")
+    assert not {"..", "."} & set(sent.path.split("/"))  # as whoever decodes it once would read it
     assert not sent.userinfo
     assert "sk-the-key-of-novita" not in str(call)
+
+
+HOME = "https://chat-app-1.serverless.novita.ai"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "https://evil.com/v1",
+        "http://chat-app-1.serverless.novita.ai/v1",
+        "ws://chat-app-1.serverless.novita.ai/v1",
+        f"{HOME}:8443/v1",
+        f"{HOME}.evil.com/v1",
+        f"{HOME}@evil.com/v1",
+        "//evil.com/v1",
+    ],
+)
+def test_a_full_address_counts_only_with_the_whole_origin_of_the_endpoint(other: str) -> None:
+    client = NovitaClient(new_http(), "sk-test")
+    with pytest.raises(InputError, match="is not at endpoint"):
+        service_call(client, endpoint(), path=other, method=None, headers=None, body=None)
+    same = service_call(client, endpoint(), path=f"{HOME.upper()}:443/v1?a=b", method=None, headers=None, body=None)
+    assert (same.origin, same.path) == (HOME, "/v1?a=b")
 
 
 @pytest.mark.parametrize("url", ["", "ftp://chat.novita.ai", "https://user@chat.novita.ai", "https://", "file:///x"])
