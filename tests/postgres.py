@@ -69,7 +69,7 @@ def run_postgres() -> Generator[Postgres]:
             shutil.chown(folder, "postgres", "postgres")
             shutil.chown(folder / "password", "postgres", "postgres")
         subprocess.run(
-            [where / "initdb", "-D", "data", "-U", "postgres", "-E", "UTF8", "-A", "scram-sha-256", "--pwfile", "password"],
+            [where / "initdb", "-Ddata", "-Upostgres", "-EUTF8", "-Ascram-sha-256", "--pwfile=password"],
             check=True,
             capture_output=True,
             cwd=folder,
