@@ -100,7 +100,7 @@ PICTURES: Final[tuple[tuple[str, str, Limits], ...]] = (
     ("wan2_6_i2v", "*", Limits(_LINK_OR_DATA, 10, (360, 2000), types=PICTURE_TYPES, opaque=True)),
     ("wan2_7_i2v", "*", Limits(_LINK, 20, (240, 8000), 8, types=PICTURE_TYPES, opaque=True)),
     ("wan2_7_videoedit", "*", Limits(_LINK, 20, (240, 8000))),
-    ("wan2_7_r2v", "*", Limits(_LINK, 20)),
+    ("wan2_7_r2v", "*", Limits(_LINK)),
     ("wan_i2v", "*", Limits(_LINK)),
     ("kling_v1_6_i2v", "*", Limits(_LINK)),
     ("kling_v2_1_*", "*", Limits("udb", 10, (300, 100_000), types=frozenset({"JPEG", "PNG"}))),
@@ -128,6 +128,7 @@ PICTURES: Final[tuple[tuple[str, str, Limits], ...]] = (
     ("*", "*", Limits("udb")),
 )
 CLIP_LIMITS: Final[tuple[tuple[str, Limits], ...]] = (
+    ("wan2_7_r2v", Limits(_LINK)),
     ("wan2_7_*", Limits(_LINK, 100, (240, 4096), seconds=(2, 10))),
     ("kling_*motion_control", Limits(_LINK, 10, (300, 100_000), seconds=(3, 30))),
     ("*", Limits(_LINK)),
