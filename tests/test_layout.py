@@ -98,7 +98,7 @@ def test_every_module_says_first_what_it_owns(folder: str) -> None:
         assert ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))), source.name
 
 
-HEAVY = ("httpx", "PIL", "av", "jsonschema", "platformdirs", "sqlite3", "novita_mcp.simulator")
+HEAVY = ("httpx", "PIL", "av", "jsonschema", "platformdirs", "sqlite3", "psycopg", "boto3", "novita_mcp.simulator")
 LIGHT = {
     "novita_mcp.novita",
     "novita_mcp.novita.hosts",
