@@ -1,5 +1,7 @@
 """Leases: an instance with a lease is stopped when its time is over, whoever is still there to see it.
 
+Of an endpoint with a lease no worker is kept alive any more; it goes by `endpoint:<id>` here.
+
 Kept in the journal, so that any server process on it, now or after a restart, and `novita-mcp doctor --leases` can
 do it. A due lease is claimed in one step, so that two processes do not both act; it counts as done only when the
 instance was seen stopped or gone, and is tried again until then.
@@ -18,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .client import NovitaClient
 from .clock import Clock, SystemClock
+from .endpoint_leases import PREFIX, created_since, let_idle
 from .errors import NotFoundError, NovitaError
 from .gpu_instances import get_instance, list_instances, stop_instance
 from .journal import Journal
@@ -167,6 +170,9 @@ class Leases:
         if instance_id is None:
             given_up = self._clock.wall() - lease.created.timestamp() > _UNSEEN_AFTER
             return Enforced(lease, given_up, "no such instance was ever seen" if given_up else "not seen yet")
+        if instance_id.startswith(PREFIX):
+            done, note = await let_idle(client, instance_id.removeprefix(PREFIX), again=lease.attempts > 0)
+            return Enforced(lease, done, note)
         try:
             instance = await get_instance(client, instance_id)
         except NotFoundError:
@@ -180,6 +186,11 @@ class Leases:
 
     async def _find(self, client: NovitaClient, lease: Lease) -> str | None:
         """The instance of a create whose answer was lost: of that name, and not older than the lease."""
+        if lease.name.startswith(PREFIX):
+            endpoint = await created_since(client, lease.name.removeprefix(PREFIX), lease.created)
+            if endpoint is not None and lease.job_key:
+                await self.attach(lease.job_key, PREFIX + endpoint.id)
+            return PREFIX + endpoint.id if endpoint is not None else None
         for instance in await list_instances(client, name=lease.name):
             fresh = instance.created_at is None or instance.created_at.timestamp() >= lease.created.timestamp() - 120
             if instance.name == lease.name and fresh:

@@ -120,7 +120,7 @@ async def create_endpoint(
     max_workers: MostWorkers = None,
     options: Annotated[
         dict[str, Any] | None,
-        Field(description="command, health_path, idle_seconds, concurrency, region..."),
+        Field(description="command, health_path, stop_after_hours, concurrency..."),
     ] = None,
     wait_seconds: Wait = None,
     confirm: Yes = False,

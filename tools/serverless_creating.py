@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, cast
 
+from ..novita.endpoint_leases import PREFIX
 from ..novita.endpoint_plans import Plan, check_port, merged_env
 from ..novita.endpoint_shapes import Endpoint, Mount
 from ..novita.endpoints import (
@@ -26,12 +27,13 @@ from ..novita.gpu_templates import get_template
 from ..novita.journal import Job
 from .confirm import need_yes
 from .context import Caller
-from .gpu_creating import default_name
+from .gpu_creating import default_name, lease_doubt
 from .serverless_results import EndpointResult, Prices, adopt_lost, cost_words, endpoint_result, shown_request, usd
 from .serverless_watch import KIND, wait_until_serving
 
 DEFAULT_HEALTH = "/health"
 _TWICE = '{"allow_duplicate": true}'
+LONGEST_LEASE = 8_760
 _TWIN_WINDOW = 3_600.0
 """Seconds in which a create without an answer may still turn out to have worked."""
 
@@ -55,9 +57,10 @@ OPTIONS: Mapping[str, type] = {
     "volumes": dict,
     "app_name": str,
     "allow_duplicate": bool,
+    "stop_after_hours": float,
 }
 """Settings that have no argument of their own."""
-_AT_CREATION = ("app_name", "allow_duplicate", "entrypoint")
+_AT_CREATION = ("app_name", "allow_duplicate", "entrypoint", "stop_after_hours")
 _ARGUMENTS_OF_CREATE = ("image", "name", "port")
 
 
@@ -79,7 +82,8 @@ async def read_options(caller: Caller, given: Mapping[str, Any] | None, *, creat
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
             raise InputError(f"Unknown option {name[:40]!r}", next_step=hint)
         kind = OPTIONS[name]
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        fits = isinstance(value, int | float) if kind is float else isinstance(value, kind)
+        if not fits or (kind in (int, float) and isinstance(value, bool)):
             raise InputError(f"The option {name} must be {_KINDS[kind]}")
         made[name] = value
     if "region" in made:
@@ -93,7 +97,13 @@ async def read_options(caller: Caller, given: Mapping[str, Any] | None, *, creat
     return made
 
 
-_KINDS: Mapping[type, str] = {str: "text", int: "a whole number", bool: "true or false", dict: '{"volume id": "path"}'}
+_KINDS: Mapping[type, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: '{"volume id": "path"}',
+}
 
 
 async def _mounts(caller: Caller, volumes: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +146,9 @@ async def create(
     """
     extra = await read_options(caller, options, creating=True)
     twice = extra.pop("allow_duplicate", False)
+    hours = extra.pop("stop_after_hours", None)
+    if hours is not None and not 0 < hours <= LONGEST_LEASE:
+        raise InputError(f"stop_after_hours {hours:g} cannot be", next_step=f"More than 0, to {LONGEST_LEASE}.")
     base = await _base(caller, wanted.pop("image"), template_id, wanted)
     plan = base.changed(**wanted, **extra)
     check_env(plan.env)
@@ -157,7 +170,8 @@ async def create(
             f"Not created: {twin}",
             next_step=f"If the user wants a second one, call again with options {_TWICE}, or give another name.",
         )
-    question = _question(plan, offer, price) + (
+    lease = f" After {hours:g} hours no worker is kept alive any more." if hours else ""
+    question = f"{_question(plan, offer, price)}{lease}" + (
         f" Careful: {twin} (With confirm=true give options {_TWICE} too.)" if twin else ""
     )
     estimate = price * max(1, plan.min_workers) if price is not None else None
@@ -165,13 +179,16 @@ async def create(
         request = shown_request(*creation(plan))
         return _rehearsed(question, request, estimate)
     await need_yes(caller, question, confirm=confirm, about=f"{plan.name} {offer.id} {price} {plan.max_workers}")
-    endpoint_id = await _send(caller, plan, price, estimate)
+    endpoint_id = await _send(caller, plan, price, estimate, hours)
     await caller.progress(f"endpoint {plan.name} ({endpoint_id}) accepted")
     unseen = Endpoint(id=endpoint_id, name=plan.name, type=plan.kind)
     if (handoff := caller.handoff) is not None:
         handoff.job = (KIND, endpoint_id)
         return await endpoint_result(caller, unseen, status="working")
-    return await wait_until_serving(caller, unseen, wait_seconds)
+    result = await wait_until_serving(caller, unseen, wait_seconds)
+    if hours and (doubt := lease_doubt(caller)):
+        result.next_step = f"{result.next_step or ''} {doubt}".strip()
+    return result
 
 
 def _rehearsed(question: str, request: dict[str, Any], estimate: Decimal | None) -> EndpointResult:
@@ -242,15 +259,30 @@ async def _twin(caller: Caller, name: str) -> str:
     return ""
 
 
-async def _send(caller: Caller, plan: Plan, price: Decimal | None, estimate: Decimal | None) -> str:
-    """The one paid call. It is noted as an hour of the workers kept alive, at least one."""
+async def _send(
+    caller: Caller, plan: Plan, price: Decimal | None, estimate: Decimal | None, hours: float | None
+) -> str:
+    """The one paid call. It is noted as an hour of the workers kept alive, at least one.
+
+    Its lease is written down first: the endpoint may exist although its answer is lost.
+    """
     app = caller.app
 
-    async def send(_: Job) -> str:
-        return await create_endpoint(caller.novita, plan)
+    async def send(job: Job) -> str:
+        if hours:
+            await app.leases.grant(caller.owner, hours=hours, name=PREFIX + plan.name, job_key=job.key)
+            app.leases.remember(caller.novita)
+        try:
+            return await create_endpoint(caller.novita, plan)
+        except NovitaError as error:
+            if error.billed == "no":
+                await app.leases.drop(job.key, "the create was refused")
+            raise
 
     async def note(job: Job, endpoint_id: str) -> Job:
-        return await app.journal.accepted(job.key, endpoint_id)
+        noted = await app.journal.accepted(job.key, endpoint_id)
+        await app.leases.attach(job.key, PREFIX + endpoint_id)
+        return noted
 
     try:
         _, endpoint_id = await app.jobs.submit(

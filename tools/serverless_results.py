@@ -1,11 +1,13 @@
 """What the serverless tools answer with, and how an endpoint becomes an answer."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from ..novita.endpoint_leases import PREFIX
 from ..novita.endpoint_plans import Plan
 from ..novita.endpoint_shapes import Endpoint, Goal, judge
 from ..novita.endpoints import Offer, list_offers
@@ -50,6 +52,7 @@ class EndpointLine(BaseModel):
     max_workers: int | None = Field(default=None, description="At most.")
     usd_per_worker_hour: str | None = Field(default=None, description="Estimated, while a worker runs.")
     usd_per_hour: str | None = Field(default=None, description="Estimated, as it stands.")
+    idles_at: datetime | None = Field(default=None, description="Its lease: no worker is kept alive from then (UTC).")
     trouble: str | None = Field(default=None, description="Why it is in this state.")
 
 
@@ -137,11 +140,21 @@ class CallResult(ToolResult):
 
 
 class Prices:
-    """What workers cost; the list is read once per call, when first needed."""
+    """What workers cost, and until when they are kept alive; read once per call, when first needed."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
         self._offers: list[Offer] | None = None
+        self._leases: dict[str, datetime] | None = None
+
+    async def idles_at(self, endpoint: Endpoint) -> datetime | None:
+        """When its lease ends, where it has one."""
+        if self._leases is None:
+            leases = await self._caller.app.leases.of(self._caller.owner)
+            if leases:
+                self._caller.app.leases.remember(self._caller.novita)
+            self._leases = {lease.instance_id: lease.stop_at for lease in leases if lease.instance_id}
+        return self._leases.get(PREFIX + endpoint.id)
 
     async def offers(self) -> list[Offer]:
         if self._offers is None:
@@ -204,6 +217,7 @@ async def endpoint_line(endpoint: Endpoint, prices: Prices) -> EndpointLine:
         max_workers=config.max_num,
         usd_per_worker_hour=usd(price, 5),
         usd_per_hour=usd(price * billed, 5) if price is not None else None,
+        idles_at=await prices.idles_at(endpoint),
         trouble=endpoint.why or None,
     )
 
@@ -275,6 +289,7 @@ async def adopt_lost(caller: Caller, endpoints: Sequence[Endpoint], jobs: Sequen
             if endpoint.id not in taken and endpoint.name == job.title and fresh:
                 taken.add(endpoint.id)
                 await caller.app.journal.accepted(job.key, endpoint.id)
+                await caller.app.leases.attach(job.key, PREFIX + endpoint.id)
                 break
         else:
             lost.append(job)

@@ -1,5 +1,6 @@
 """Serverless endpoints, as a host meets them: the whole story, and what can go wrong in it."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -212,6 +213,42 @@ async def test_what_is_wrong_is_told_before_anything_is_sent(opened: OpenStage, 
     assert world.count("create_serverless_endpoint") == 0
     assert world.count("gpus_v2_create_endpoint") == 0
     assert not world.charges
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_lease_lets_an_endpoint_idle_after_a_restart_even_if_its_create_was_lost(
+    opened: OpenStage, world: World, lost: bool
+) -> None:
+    wish: Json = {**SYNC, "min_workers": 1, "options": {"stop_after_hours": 0.1}, "confirm": True}
+    async with opened() as on:
+        asked = await on.call("create_endpoint", **{**wish, "confirm": False})
+        assert "After 0.1 hours no worker is kept alive" in asked["next_step"]
+        if lost:
+            world.trouble({"reset": "after"}, operation="create_serverless_endpoint")
+            await on.refused("create_endpoint", **wish)
+        else:
+            made = await on.call("create_endpoint", **wish)
+            ends = datetime.fromisoformat(made["endpoint"]["idles_at"]).timestamp()
+            assert 300 < ends - world.clock.now() <= 360
+    world.advance(400)  # the lease ends while nobody is there
+    line: Json = {}
+    async with opened() as on:
+        for _ in range(50):
+            (line,) = (await on.call("list_endpoints"))["endpoints"]
+            if line["min_workers"] == 0 and "idles_at" not in line:
+                break
+            world.advance(6)
+        assert (line["min_workers"], line.get("idles_at")) == (0, None)
+        assert world.count("update_serverless_endpoint") == 1
+
+
+@pytest.mark.parametrize("hours", [0, -1, 9_000, "six"])
+async def test_a_lease_that_cannot_be_is_refused(opened: OpenStage, world: World, hours: Any) -> None:
+    async with opened() as on:
+        assert "stop_after_hours" in await on.refused(
+            "create_endpoint", **SYNC, options={"stop_after_hours": hours}, confirm=True
+        )
+        assert world.count("create_serverless_endpoint") == 0
 
 
 # changing

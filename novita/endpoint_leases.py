@@ -1,0 +1,41 @@
+"""What the end of a lease does to an endpoint: no worker is kept alive any more.
+
+An endpoint cannot be stopped as an instance can. With nobody kept alive it costs nothing until it is called; only
+deleting it would end calls as well, and that is for people to decide.
+"""
+
+from datetime import datetime
+
+from .client import NovitaClient
+from .endpoint_plans import Plan
+from .endpoint_shapes import Endpoint
+from .endpoints import get_endpoint, list_endpoints, update_endpoint
+from .errors import NotFoundError
+
+PREFIX = "endpoint:"
+"""Marks endpoints where leases name instances."""
+
+
+async def let_idle(client: NovitaClient, endpoint_id: str, *, again: bool) -> tuple[bool, str]:
+    """See that no worker is kept alive; whether that is so, and what was done in words.
+
+    Args:
+        again: It was asked for before.
+    """
+    try:
+        endpoint = await get_endpoint(client, endpoint_id)
+    except NotFoundError:
+        return True, "the endpoint is gone"
+    if not endpoint.worker_config.min_num:
+        return True, "idles since the end of its lease" if again else "idled already"
+    await update_endpoint(client, endpoint, Plan.of(endpoint).changed(min_workers=0))
+    return False, "asked to idle"
+
+
+async def created_since(client: NovitaClient, name: str, since: datetime) -> Endpoint | None:
+    """The endpoint of a create whose answer was lost: of that name, and not older than the lease."""
+    for endpoint in await list_endpoints(client):
+        fresh = endpoint.created_at is None or endpoint.created_at.timestamp() >= since.timestamp() - 120
+        if endpoint.name == name and fresh:
+            return endpoint
+    return None
