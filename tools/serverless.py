@@ -51,9 +51,9 @@ MostWorkers = Annotated[int | None, Field(description="Default 1.")]
 @serverless.tool("List endpoints", READS)
 async def list_endpoints(
     call: Call,
-    offers: Annotated[bool, Field(description="GPUs, prices and limits instead.")] = False,
+    offers: Annotated[bool, Field(description="GPUs and limits instead.")] = False,
 ) -> EndpointList:
-    """Serverless endpoints with state, workers and cost."""
+    """Serverless endpoints with state and cost."""
     if offers:
         rows = await list_offers(call.novita)
         return EndpointList(
@@ -92,7 +92,7 @@ async def get_endpoint(
     endpoint_id: EndpointId,
     wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Until it serves.")] = None,
 ) -> EndpointResult:
-    """One endpoint: state, workers, settings, queue."""
+    """One endpoint in full."""
     endpoint = await find_endpoint(call, endpoint_id)
     if wait_seconds:
         await wait_until_serving(call, endpoint, wait_seconds, job_id=endpoint_id)
@@ -152,7 +152,7 @@ async def update_endpoint(
     env: Annotated[dict[str, str] | None, Field(description="Set these; '' removes.")] = None,
     min_workers: Workers = None,
     max_workers: Annotated[int | None, Field(description="At most.")] = None,
-    options: Annotated[dict[str, Any] | None, Field(description="image, name, port, those of create.")] = None,
+    options: Annotated[dict[str, Any] | None, Field(description="Also image, name, port.")] = None,
     wait_seconds: Wait = None,
     confirm: Yes = False,
     dry_run: Rehearse = False,
@@ -201,8 +201,8 @@ async def call_endpoint(
     wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Default 120, jobs 45.")] = None,
     dry_run: Rehearse = False,
 ) -> CallResult:
-    """Call an endpoint once it serves: HTTP if sync, else a job that is waited for. Costs worker time. Cancelling
-    its MCP task stops the job."""
+    """Call an endpoint once it serves: HTTP, or a job it waits for. Costs worker time. Cancelling its MCP task
+    stops the job."""
     if job_id is not None:
         if any(given is not None for given in (body, path, headers)):
             raise InputError("job_id waits for a job that was sent; body, path and headers send a new one")
