@@ -31,7 +31,8 @@ async def get_balance(client: NovitaClient) -> Balance:
     answer = await client.read(
         "GET", "/openapi/v1/billing/balance/detail", doing="reading the balance", group="billing"
     )
-    data = cast(dict[str, Any], answer.data if isinstance(answer.data, dict) else {})
+    found: Any = answer.data
+    data: dict[str, Any] = cast(dict[str, Any], found) if isinstance(found, dict) else {}
     raw: dict[str, str] = {name: str(data[name]) for name in _FIELDS if data.get(name) is not None}
     if "availableBalance" not in raw:
         raise NovitaConnectionError("Novita's answer about the balance has no balance in it")

@@ -62,11 +62,12 @@ async def search_library(
         if value is not None
     }
     answer = await client.read("GET", "/v3/model", params=params, doing="searching the model library")
-    data = cast(dict[str, Any], answer.data if isinstance(answer.data, dict) else {})
-    found: Any = data.get("models")
-    if found is not None and not isinstance(found, list):
+    found: Any = answer.data
+    data: dict[str, Any] = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    listed: Any = data.get("models")
+    if listed is not None and not isinstance(listed, list):
         raise NovitaConnectionError("Novita's answer about its model library could not be read")
-    files = [_file(cast(dict[str, Any], item)) for item in cast(list[Any], found or []) if isinstance(item, dict)]
+    files = [_file(cast(dict[str, Any], item)) for item in cast(list[Any], listed or []) if isinstance(item, dict)]
     following = dig(data, "pagination.next_cursor")
     return LibraryPage(files=tuple(files), next_cursor=str(following) if following and len(files) >= limit else None)
 

@@ -107,4 +107,5 @@ def test_the_bundle_lists_just_the_tools_it_offers(bundles: list[Path], modules:
 def test_the_bundle_without_media_makes_none(bundles: list[Path], modules: Path, tmp_path: Path) -> None:
     manifest = unpacked(bundles[1], tmp_path / "installed", modules)
     text = json.dumps([manifest["description"], manifest["long_description"], manifest["tools"], manifest["keywords"]])
-    assert not any(word in text.lower() for word in ("picture", "image", "video", "speech", "music"))
+    text = text.lower().replace("deploy an image", "")  # a container's
+    assert not any(word in text for word in ("picture", "image", "video", "speech", "music"))
