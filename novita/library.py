@@ -38,8 +38,6 @@ async def search_library(
     *,
     query: str | None = None,
     kind: CheckpointType | None = None,
-    sdxl: bool | None = None,
-    inpainting: bool | None = None,
     limit: int = 10,
     cursor: str | None = None,
 ) -> LibraryPage:
@@ -51,16 +49,10 @@ async def search_library(
     wanted: dict[str, Any] = {
         "filter.query": query,
         "filter.types": kind,
-        "filter.is_sdxl": sdxl,
-        "filter.is_inpainting": inpainting,
         "pagination.limit": limit,
         "pagination.cursor": cursor,
     }
-    params = {
-        name: str(value).lower() if isinstance(value, bool) else value
-        for name, value in wanted.items()
-        if value is not None
-    }
+    params = {name: value for name, value in wanted.items() if value is not None}
     answer = await client.read("GET", "/v3/model", params=params, doing="searching the model library")
     found: Any = answer.data
     data: dict[str, Any] = cast(dict[str, Any], found) if isinstance(found, dict) else {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .errors import InputError
 from .media_types import MEDIA_TYPES, MediaType, media_type
-from .pictures import UNREADABLE, Probe, displayed_size, has_alpha, open_picture, upright
+from .pictures import UNREADABLE, Probe, has_alpha, open_picture, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -196,12 +196,3 @@ def _encodings(picture: "Image", found: MediaType, limits: MediaLimits) -> list[
     if not made:
         raise InputError(f"The model takes {', '.join(limits.formats)}, which cannot be written here")
     return made
-
-
-def picture_measures(head: bytes) -> Probe:
-    """Size of a picture of which only the beginning is here, where that is enough to tell."""
-    picture = open_picture(head)
-    if picture is None:
-        return Probe()
-    with picture:
-        return Probe(*displayed_size(picture))

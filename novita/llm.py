@@ -384,8 +384,3 @@ def explain(error: NovitaError, models: Sequence[LlmModel], model_id: str) -> No
     elif "context" in text and ("length" in text or "token" in text or "maximum" in text):
         error.next_step = OVERFLOW_STEP
     return error
-
-
-def show_price(amount: Decimal | None) -> str:
-    """USD without needless zeros, or "unknown"."""
-    return "unknown" if amount is None else f"{amount.normalize():f}"

@@ -40,3 +40,8 @@ def show_usd(amount: Decimal) -> str:
     text = f"{amount.normalize():f}"
     whole, _, part = text.partition(".")
     return f"{whole}.{part.ljust(2, '0')}"
+
+
+def show_price(amount: Decimal | None) -> str:
+    """USD without needless zeros, or "unknown"."""
+    return "unknown" if amount is None else f"{amount.normalize():f}"

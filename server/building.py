@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -156,8 +155,3 @@ def _trusted_hosts(settings: Settings) -> frozenset[str]:
 
 def _hosts(*urls: str | None) -> frozenset[str]:
     return frozenset(urlsplit(url).netloc for url in urls if url)
-
-
-def environment() -> Mapping[str, str]:
-    """The process's environment: read here and nowhere else."""
-    return os.environ

@@ -9,7 +9,6 @@ from pydantic import Field
 
 Prompt = Annotated[str, Field(min_length=1, description="What to make.")]
 Model = Annotated[str | None, Field(description="See list_media_models.")]
-NegativePrompt = Annotated[str | None, Field(description="What to keep out.")]
 Count = Annotated[int | None, Field(ge=1, le=15, description="Variants.")]
 Seed = Annotated[int | None, Field(description="Repeats a result.")]
 Size = Annotated[str | None, Field(description="Pixels: 1024x768.")]

@@ -15,7 +15,7 @@ from ..novita.batch_rows import USUAL_TOKENS, Prepared
 from ..novita.batches import BatchDelivery
 from ..novita.errors import TaskFailedError
 from ..novita.journal import Job, JobState
-from ..novita.llm import show_price
+from ..novita.money import show_price
 from .context import Caller
 from .text_results import SavedFile, shortened, shown_file
 from .toolset import ToolResult

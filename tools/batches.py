@@ -11,8 +11,9 @@ from ..novita import batches as runs
 from ..novita import files_api
 from ..novita.batch_rows import ENDPOINTS, Prepared, endpoint_of, numbered, prepare, read_table
 from ..novita.errors import InputError, UnknownModelError
-from ..novita.llm import LlmModel, choose_model, find_model, lacks, llm_models_if_there, show_price
+from ..novita.llm import LlmModel, choose_model, find_model, lacks, llm_models_if_there
 from ..novita.llm_checks import with_options
+from ..novita.money import show_price
 from .arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from .batch_results import BatchResult, answer_batch, planned_batch, started_batch
 from .confirm import need_yes

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 from ..novita.errors import NovitaError
 from ..novita.jobs import Tally
 from ..novita.journal import Job
-from ..novita.llm import choose_model, count_tokens, explain, llm_models_if_there, show_price
+from ..novita.llm import choose_model, count_tokens, explain, llm_models_if_there
+from ..novita.money import show_price
 from ..novita.vectors import Embedded, as_json, as_npy, check_texts, embed, norms
 from .confirm import need_yes
 from .context import Caller

@@ -10,9 +10,9 @@ from ..novita.catalog import media_model
 from ..novita.endpoints import list_offers
 from ..novita.errors import InputError, UnknownModelError
 from ..novita.gpu_products import PRICE_SOURCE, Billing, Offer, Wish, find_offers
-from ..novita.llm import LlmModel, count_tokens, find_model, llm_models, show_price
+from ..novita.llm import LlmModel, count_tokens, find_model, llm_models
 from ..novita.mapping import price_of
-from ..novita.money import show_usd
+from ..novita.money import show_price, show_usd
 from ..novita.pricing import Estimate
 from .context import Caller
 from .speaking import USUAL_TOKENS

@@ -1,7 +1,6 @@
 """The answer of every tool that makes media, and how a delivered job becomes one."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,6 +11,7 @@ from ..novita.artifacts import Artifact
 from ..novita.jobs import Delivery, refuse_failed
 from ..novita.journal import Job, JobState
 from ..novita.mapping import Plan
+from ..novita.money import show_price
 from ..novita.pictures import fit_thumbnails, poster, thumbnail
 from .context import Caller
 from .toolset import Picture, ToolResult
@@ -56,7 +56,7 @@ def planned_only(planned: Plan) -> MediaResult:
         status="dry_run",
         model=planned.model.id,
         seed=planned.seed,
-        estimated_cost_usd=_usd(planned.estimate.usd),
+        estimated_cost_usd=show_price(planned.estimate.usd),
         request={"method": planned.method, "path": planned.path, "body": body},
         next_step=f"{planned.estimate.note} Call again without dry_run to send it.",
     )
@@ -112,7 +112,7 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
         values=job.facts.get("values"),
         progress_percent=delivery.progress,
         eta_seconds=delivery.eta,
-        estimated_cost_usd=None if job.tool == "get_task" else _usd(job.estimate),
+        estimated_cost_usd=None if job.tool == "get_task" else show_price(job.estimate),
         next_step=_next_step(job, delivery),
     )
     if caller.app.settings.thumbnails:
@@ -138,10 +138,6 @@ def _status(job: Job) -> Status:
             return "unconfirmed"
         case _:
             return "working"
-
-
-def _usd(amount: Decimal | None) -> str:
-    return f"{amount.normalize():f}" if amount is not None else "unknown"
 
 
 def _next_step(job: Job, delivery: Delivery) -> str:

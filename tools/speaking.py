@@ -21,10 +21,10 @@ from ..novita.llm import (
     llm_models_if_there,
     need_feature,
     refuse_overflow,
-    show_price,
 )
 from ..novita.llm_checks import check_body, check_messages, check_schema, native_tools, parse_answer, with_options
 from ..novita.messages import media_kinds, with_media
+from ..novita.money import show_price
 from .confirm import need_yes
 from .context import Caller
 from .text_results import Shelf, TextResult, keep_long, shortened, told

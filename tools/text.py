@@ -9,10 +9,11 @@ from ..novita.chat import COMPLETION_PATH
 from ..novita.errors import InputError
 from ..novita.jobs import Tally
 from ..novita.journal import Job
-from ..novita.llm import LlmModel, choose_model, count_tokens, llm_model, llm_models, llm_models_if_there, show_price
+from ..novita.llm import LlmModel, choose_model, count_tokens, llm_model, llm_models, llm_models_if_there
 from ..novita.llm import nearest as nearest_names
 from ..novita.llm_checks import check_body, with_options
 from ..novita.messages import conversation
+from ..novita.money import show_price
 from ..novita.vectors import Ranking
 from ..novita.vectors import rerank as rank_documents
 from .arguments import Confirm, DryRun, SaveTo

@@ -10,7 +10,7 @@ from ..novita.artifacts import Artifact, NameHint
 from ..novita.chat import Choice, Generation, ToolCall
 from ..novita.jobs import call_id
 from ..novita.journal import Job
-from ..novita.llm import show_price
+from ..novita.money import show_price
 from .context import Caller
 from .toolset import ToolResult
 
