@@ -105,11 +105,13 @@ class Jobs:
         send: Callable[[Job], Awaitable[T]],
         note: Callable[[Job, T], Awaitable[Job]],
         facts: dict[str, Any] | None = None,
+        units: int = 1,
         on_progress: OnProgress | None = None,
     ) -> tuple[Job, T]:
         """Note a paid job, send it once, note what came back.
 
         Args:
+            units: How many things it buys; counts where there is no estimate.
             send: Makes the one paid call.
             note: Writes the answer into the journal (the task id, or the finished files).
 
@@ -117,7 +119,15 @@ class Jobs:
             NovitaError: Whatever `send` raised; the row says "refused" or "unconfirmed" by its `billed`.
         """
         job = await self.journal.begin(
-            owner=owner, kind=kind, tool=tool, model=model, title=title, estimate=estimate, caps=self.caps, facts=facts
+            owner=owner,
+            kind=kind,
+            tool=tool,
+            model=model,
+            title=title,
+            estimate=estimate,
+            caps=self.caps,
+            facts=facts,
+            units=units,
         )
         try:
             await anyio.lowlevel.checkpoint()
@@ -181,11 +191,15 @@ class Jobs:
         estimate: Decimal | None,
         work: Callable[[Job, Tally], Awaitable[T]],
         facts: dict[str, Any] | None = None,
+        units: int = 1,
     ) -> tuple[Job, T]:
         """Note a paid call and make it here and now, as text calls are: a cancelled caller takes it along.
 
         Unlike `submit` nothing survives the caller, so that a broken-off stream stops costing at once. However it
         ends, the row says what it cost by `work`'s own tally.
+
+        Args:
+            units: As `submit`.
 
         Raises:
             NovitaError: Whatever `work` raised; SpendRefusedError: a cap.
@@ -199,6 +213,7 @@ class Jobs:
             estimate=estimate,
             caps=self.caps,
             facts=facts,
+            units=units,
         )
         tally = Tally()
         try:

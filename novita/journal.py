@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict
 from .artifacts import Artifact
 from .clock import Clock, SystemClock
 from .errors import JournalError, SpendRefusedError
-from .journal_db import Db, Rows, open_store, this_host
+from .journal_db import Db, Rows, is_alive, open_store, this_host
+from .journal_schema import MIGRATIONS, cost_at, cost_since
 
 T = TypeVar("T")
 
@@ -32,64 +33,8 @@ MICRO = Decimal(1_000_000)
 _ABANDONED_AFTER = 300.0
 """Seconds after which a submit of an unknown process is taken for dead; longer than any submit may take."""
 
-MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE jobs (
-        key TEXT PRIMARY KEY,
-        owner TEXT NOT NULL,
-        task_id TEXT,
-        kind TEXT NOT NULL,
-        tool TEXT NOT NULL,
-        model TEXT NOT NULL,
-        title TEXT NOT NULL,
-        state TEXT NOT NULL,
-        reason TEXT NOT NULL DEFAULT '',
-        estimate_micro INTEGER,
-        counted_micro INTEGER NOT NULL DEFAULT 0,
-        run TEXT NOT NULL,
-        pid INTEGER NOT NULL,
-        created REAL NOT NULL,
-        accepted REAL,
-        finished REAL,
-        facts TEXT NOT NULL DEFAULT '{}'
-    );
-    CREATE UNIQUE INDEX jobs_by_task ON jobs (owner, task_id);
-    CREATE INDEX jobs_by_time ON jobs (owner, created);
-    CREATE INDEX jobs_by_model ON jobs (model, finished);
-    CREATE TABLE artifacts (
-        owner TEXT NOT NULL,
-        task_id TEXT NOT NULL,
-        idx INTEGER NOT NULL,
-        data TEXT NOT NULL,
-        PRIMARY KEY (owner, task_id, idx)
-    );
-    """,
-    """
-    CREATE TABLE leases (
-        key TEXT PRIMARY KEY,
-        owner TEXT NOT NULL,
-        instance_id TEXT,
-        job_key TEXT,
-        name TEXT NOT NULL,
-        created REAL NOT NULL,
-        stop_at REAL NOT NULL,
-        state TEXT NOT NULL,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        claimed_until REAL NOT NULL DEFAULT 0,
-        note TEXT NOT NULL DEFAULT ''
-    );
-    CREATE INDEX leases_by_state ON leases (state, stop_at);
-    """,
-    """
-    ALTER TABLE jobs ADD COLUMN host TEXT NOT NULL DEFAULT '';
-    """,
-    """
-    CREATE INDEX jobs_by_task_alone ON jobs (task_id);
-    """,
-)
-"""One step per schema version, for both dialects. Never edit a step that was released."""
-
 _EVERYTHING = 2**62
+_COSTS_SINCE = "owner = ? AND (created >= ? OR rate_micro_day IS NOT NULL)"
 
 
 class JobState(StrEnum):
@@ -108,7 +53,12 @@ OPEN_STATES = (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.WORKING)
 
 
 class Job(BaseModel):
-    """One paid job as the journal knows it. Times are UTC; money is USD."""
+    """One paid job as the journal knows it. Times are UTC; money is USD.
+
+    Args:
+        counted: What it costs as far as is known, until it was read; this is what the caps count.
+        usd_per_day: What it goes on costing; None: nothing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -122,6 +72,8 @@ class Job(BaseModel):
     state: JobState
     reason: str
     estimate: Decimal | None
+    counted: Decimal = Decimal(0)
+    usd_per_day: Decimal | None = None
     created: datetime
     accepted: datetime | None
     finished: datetime | None
@@ -176,15 +128,19 @@ class Journal:
         estimate: Decimal | None,
         caps: Caps | None = None,
         facts: dict[str, Any] | None = None,
+        units: int = 1,
     ) -> Job:
         """Note a job before it is sent. The row is on disk when this returns.
+
+        Args:
+            units: How many things without a known price it buys, where it has no estimate.
 
         Raises:
             SpendRefusedError: It would pass a cap. JournalError: the file cannot be written.
         """
         key = uuid.uuid4().hex
         caps = caps or Caps()
-        counted = caps.unknown if estimate is None else estimate
+        counted = caps.unknown * units if estimate is None else estimate
 
         def write(db: Db) -> Job:
             db.lock(f"spending of {owner}")
@@ -201,8 +157,8 @@ class Journal:
                     model,
                     title[:200],
                     JobState.SUBMITTING,
-                    None if estimate is None else _micro(estimate),
-                    _micro(counted),
+                    None if estimate is None else micro(estimate),
+                    micro(counted),
                     self.run,
                     os.getpid(),
                     this_host(),
@@ -225,13 +181,16 @@ class Journal:
                 next_step="Ask for less, or have the user raise the cap.",
             )
         midnight = now - now % 86_400
-        for cap, where, values, name in (
-            (caps.per_run, "owner = ? AND run = ?", (owner, self.run), "this server run"),
-            (caps.per_day, "owner = ? AND created >= ?", (owner, midnight), "today"),
+        whole = cost_at(now)
+        # What was started before today counts with what it costs today.
+        today = f"CASE WHEN created >= {midnight:.0f} THEN {whole} ELSE {cost_since(midnight, now)} END"
+        for cap, cost, where, values, name in (
+            (caps.per_run, whole, "owner = ? AND run = ?", (owner, self.run), "this server run"),
+            (caps.per_day, today, _COSTS_SINCE, (owner, midnight), "today"),
         ):
             if cap is None:
                 continue
-            row = db.execute(f"SELECT COALESCE(SUM(counted_micro), 0) FROM jobs WHERE {where}", values).fetchone()  # noqa: S608  # constants above
+            row = db.execute(f"SELECT COALESCE(SUM({cost}), 0) FROM jobs WHERE {where}", values).fetchone()  # noqa: S608  # all ours
             spent = Decimal(row[0]) / MICRO
             if spent + counted > cap:
                 raise SpendRefusedError(
@@ -353,7 +312,7 @@ class Journal:
             where, values = f"{where} AND state IN ({', '.join('?' * len(stored))})", [*values, *stored]
             if JobState.SUBMITTING not in stored:
                 return self._many(db, where, values, limit, offset)
-            with closing(_select(db, where, values)) as every:
+            with closing(self._select(db, where, values)) as every:
                 rows = (row for row in every if self._state(row)[0] in states)
                 found = list(itertools.islice(rows, offset, offset + limit))
             return [self._job(db, row) for row in found]
@@ -378,13 +337,18 @@ class Journal:
         """USD counted under the caps so far."""
 
         def read(db: Db) -> Decimal:
+            cost = cost_at(self._clock.wall())
             row = db.execute(
-                "SELECT COALESCE(SUM(counted_micro), 0) FROM jobs WHERE owner = ? AND created >= ?",
+                f"SELECT COALESCE(SUM({cost}), 0) FROM jobs WHERE owner = ? AND created >= ?",  # noqa: S608  # all ours
                 (owner, since.timestamp() if since else 0),
             ).fetchone()
             return Decimal(row[0]) / MICRO
 
         return await self._do(read)
+
+    def wall(self) -> float:
+        """Unix seconds by the journal's clock."""
+        return self._clock.wall()
 
     async def transact(self, work: Callable[[Db], T]) -> T:
         """Run `work` on the open database, for other tables of it. Begin with `db.lock` where it reads and writes.
@@ -425,7 +389,7 @@ class Journal:
                     task_id,
                     accepted,
                     finished,
-                    None if counted is None else _micro(counted),
+                    None if counted is None else micro(counted),
                     merged,
                     key,
                 ),
@@ -444,7 +408,16 @@ class Journal:
         return self._many(db, where, values, 1)[0]
 
     def _many(self, db: Db, where: str, values: Sequence[Any], limit: int, offset: int = 0) -> list[Job]:
-        return [self._job(db, row) for row in _select(db, where, values, limit, offset).fetchall()]
+        return [self._job(db, row) for row in self._select(db, where, values, limit, offset).fetchall()]
+
+    def _select(self, db: Db, where: str, values: Sequence[Any], limit: int = _EVERYTHING, offset: int = 0) -> Rows:
+        """Rows of jobs, newest first, each with what it costs until now."""
+        cost = cost_at(self._clock.wall())
+        return db.execute(
+            f"SELECT *, {cost} AS cost_micro FROM jobs WHERE {where}"  # noqa: S608  # all ours
+            " ORDER BY created DESC, rowid DESC LIMIT ? OFFSET ?",
+            (*values, limit, offset),
+        )
 
     def _state(self, row: Any) -> tuple[JobState, str]:
         """What a row reads as, and why."""
@@ -470,6 +443,8 @@ class Journal:
             state=state,
             reason=reason,
             estimate=None if row["estimate_micro"] is None else Decimal(row["estimate_micro"]) / MICRO,
+            counted=Decimal(row["cost_micro"]) / MICRO,
+            usd_per_day=None if row["rate_micro_day"] is None else Decimal(row["rate_micro_day"]) / MICRO,
             created=_utc(row["created"]),
             accepted=_utc(row["accepted"]) if row["accepted"] is not None else None,
             finished=_utc(row["finished"]) if row["finished"] is not None else None,
@@ -484,15 +459,7 @@ class Journal:
         if self._clock.wall() - row["created"] > _ABANDONED_AFTER:
             return False
         # What runs elsewhere cannot be looked at, so that its age alone decides. No host: written before they were.
-        return row["host"] not in ("", this_host()) or _alive(row["pid"])
-
-
-def _select(db: Db, where: str, values: Sequence[Any], limit: int = _EVERYTHING, offset: int = 0) -> Rows:
-    """Rows of jobs, newest first."""
-    return db.execute(
-        f"SELECT * FROM jobs WHERE {where} ORDER BY created DESC, rowid DESC LIMIT ? OFFSET ?",  # noqa: S608  # `where` is ours
-        (*values, limit, offset),
-    )
+        return row["host"] not in ("", this_host()) or is_alive(row["pid"])
 
 
 def _put_artifacts(db: Db, owner: str, task_id: str, artifacts: Sequence[Artifact]) -> None:
@@ -505,20 +472,8 @@ def _put_artifacts(db: Db, owner: str, task_id: str, artifacts: Sequence[Artifac
         )
 
 
-def _alive(pid: int) -> bool:
-    if os.name == "nt":  # signal 0 kills there; the age rule has to do
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _micro(usd: Decimal) -> int:
-    """Rounded up: a cap must not be passed by what was rounded away."""
+def micro(usd: Decimal) -> int:
+    """Whole micro dollars, rounded up: a cap must not be passed by what was rounded away."""
     return int((usd * MICRO).to_integral_value(ROUND_CEILING))
 
 

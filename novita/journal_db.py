@@ -98,6 +98,19 @@ def this_host() -> str:
     return platform.node()
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process of this host still runs."""
+    if os.name == "nt":  # signal 0 kills there; the age rule has to do
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 # SQLite
 
 

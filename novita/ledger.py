@@ -3,8 +3,8 @@
 A row counts what its call really cost where that is known (language models), nothing where Novita refused it or it
 was never sent, else its estimate; a call without a known price counts what the user settled for such calls. Where
 nobody knows whether Novita billed it (no answer came, or the job failed, of which Novita does not say whether it is
-billed), it counts in full and is shown as doubtful. Machines are in it with what they cost first (an hour, or the
-term): what they go on to cost is in list_gpu_instances and in the bill.
+billed), it counts in full and is shown as doubtful. Machines, volumes and endpoints stand under the day they were
+asked for, with the time they ran as far as it was seen, at the price of then, until Novita's bill says what it was.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from .journal import MICRO, Journal
 from .journal_db import Db
+from .journal_schema import cost_at
 from .money import show_usd
 from .periods import Period
 
@@ -51,11 +52,11 @@ class Spent:
 # Rows that `adopt` made stand for tasks started elsewhere: nothing was spent through this journal.
 _GROUPS = """
     WITH jobs_told AS (
-        SELECT {day} AS day, tool, model, owner, counted_micro AS counted,
+        SELECT {day} AS day, tool, model, owner, {cost} AS counted,
             COALESCE(estimate_micro, 0) AS estimated,
             {usd} IS NOT NULL AS known,
             state = 'refused' OR (state = 'cancelled' AND counted_micro = 0) AS free,
-            state IN ('submitting', 'unconfirmed', 'failed', 'cancelled') AS unclear,
+            state IN ('submitting', 'unconfirmed', 'failed', 'cancelled') AND metered_micro = 0 AS unclear,
             estimate_micro IS NULL AS unpriced
         FROM jobs
         WHERE created >= ? AND created < ? AND NOT (model = '' AND estimate_micro = 0 AND counted_micro = 0)
@@ -80,7 +81,7 @@ async def read_ledger(journal: Journal, period: Period, *, owner: str | None = N
     """
 
     def read(db: Db) -> list[Spent]:
-        groups = _GROUPS.format(day=db.day_of("created"), usd=db.fact("facts", "usd"))
+        groups = _GROUPS.format(cost=cost_at(journal.wall()), day=db.day_of("created"), usd=db.fact("facts", "usd"))
         rows = db.execute(groups, (period.start, period.end, owner, owner)).fetchall()
         return [
             Spent(
@@ -170,7 +171,10 @@ def notes(rows: Iterable[Spent]) -> list[str]:
             "(NOVITA_MCP_UNKNOWN_PRICE_USD for each)."
         )
     if any(row.tool in BY_TIME for row in rows):
-        said.append("Machines are counted with their first hour, or term: see list_gpu_instances and get_bill.")
+        said.append(
+            "Machines, volumes and endpoints stand under the day they were asked for: with an hour (or their term) at "
+            "least, then the time they ran as far as it was seen here, in the end what the bill says."
+        )
     return said
 
 

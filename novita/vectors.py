@@ -148,8 +148,13 @@ async def embed(
         raise errors[0]
 
 
+def embedding_body(model: str, part: Part) -> Json:
+    """What is sent for one part."""
+    return {"model": model, "input": list(part.texts), "encoding_format": "base64"}
+
+
 async def _embed_part(client: NovitaClient, model: str, part: Part, made: Embedded, clock: Clock) -> None:
-    body = {"model": model, "input": list(part.texts), "encoding_format": "base64"}
+    body = embedding_body(model, part)
     doing = f"embedding with {model}"
     for attempt in range(_TRIES):
         made.requests += 1
@@ -239,16 +244,23 @@ class Ranking:
     tokens: int
 
 
-async def rerank(client: NovitaClient, model: str, query: str, documents: Sequence[str], top_n: int | None) -> Ranking:
+def rerank_body(model: str, query: str, documents: Sequence[str], top_n: int | None) -> Json:
+    """What is sent to rank documents."""
+    body: Json = {"model": model, "query": query, "documents": list(documents)}
+    return body if top_n is None else {**body, "top_n": top_n}
+
+
+async def rerank(client: NovitaClient, body: Json) -> Ranking:
     """Rank documents by how well they answer a query.
+
+    Args:
+        body: By `rerank_body`.
 
     Raises:
         NovitaError: Novita refused it, or its answer cannot be understood.
     """
-    body: Json = {"model": model, "query": query, "documents": list(documents)}
-    if top_n is not None:
-        body["top_n"] = top_n
-    answer = await client.spend("POST", RERANK_PATH, doing=f"ranking with {model}", group="llm", body=body)
+    documents, top_n = body["documents"], body.get("top_n")
+    answer = await client.spend("POST", RERANK_PATH, doing=f"ranking with {body['model']}", group="llm", body=body)
     data: Any = answer.data
     found: Json = cast(Json, data) if isinstance(data, dict) else {}
     rows = cast("list[Any]", found.get("results")) if isinstance(found.get("results"), list) else []

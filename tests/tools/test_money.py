@@ -347,7 +347,7 @@ async def test_an_hour_of_a_gpu_is_in_the_ledger_as_novita_charges_it(
         (content,) = (await client.read_resource("novita://spend")).contents
         spend: Json = json.loads(getattr(content, "text", ""))
         assert abs(Decimal(spend["total"]["usd"]) - Decimal(paid(world.charges)) / 1_000_000) < CENT
-        assert any("first hour" in note for note in spend["notes"])
+        assert any("Machines" in note for note in spend["notes"])
 
 
 # estimate_cost

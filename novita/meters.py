@@ -1,0 +1,61 @@
+"""Jobs that go on costing: machines, volumes and endpoints, from what is seen of them and from Novita's bill."""
+
+import json
+from decimal import Decimal
+
+from .journal import Journal, micro
+from .journal_db import Db
+
+_DAY = 86_400
+
+
+async def set_rate(journal: Journal, key: str, usd_per_day: Decimal, *, at: float, running: bool) -> None:
+    """From `at` (Unix seconds) on a job goes on costing so much; what came up until then is kept.
+
+    Said again, it changes nothing; what the bill said stays.
+
+    Args:
+        usd_per_day: 0: nothing any more.
+        running: Its estimate stays taken as the least it costs; once it runs no more only its time counts.
+
+    Raises:
+        JournalError: The journal cannot be used.
+    """
+    rate = micro(usd_per_day)
+
+    def write(db: Db) -> None:
+        db.lock(f"job {key}")
+        row = db.execute(
+            "SELECT rate_micro_day, rate_since, metered_micro, counted_micro, facts FROM jobs WHERE key = ?", (key,)
+        ).fetchone()
+        old: int | None = row["rate_micro_day"]
+        if "usd" in json.loads(row["facts"]) or ((old or 0) == rate and (running or old is None)):
+            return
+        metered: int = row["metered_micro"]
+        if old is not None:
+            metered += int(max(0.0, at - row["rate_since"]) * old / _DAY)
+        db.execute(
+            "UPDATE jobs SET metered_micro = ?, rate_micro_day = ?, rate_since = ?, counted_micro = ? WHERE key = ?",
+            (metered, rate or None, at if rate else None, row["counted_micro"] if running else metered, key),
+        )
+
+    await journal.transact(write)
+
+
+async def bill(journal: Journal, key: str, usd: Decimal) -> None:
+    """A job has cost so much, says Novita's bill; it costs nothing any more.
+
+    Raises:
+        JournalError: The journal cannot be used.
+    """
+
+    def write(db: Db) -> None:
+        db.lock(f"job {key}")
+        row = db.execute("SELECT facts FROM jobs WHERE key = ?", (key,)).fetchone()
+        facts = json.dumps({**json.loads(row["facts"]), "usd": f"{usd.normalize():f}"})
+        db.execute(
+            "UPDATE jobs SET counted_micro = ?, rate_micro_day = NULL, rate_since = NULL, facts = ? WHERE key = ?",
+            (micro(usd), facts, key),
+        )
+
+    await journal.transact(write)

@@ -1,0 +1,133 @@
+"""What goes on costing: its time counts, at least its estimate while it runs, and in the end what the bill says."""
+
+from collections.abc import AsyncGenerator, Generator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from novita_mcp.novita.errors import SpendRefusedError
+from novita_mcp.novita.journal import Caps, Job, Journal
+from novita_mcp.novita.ledger import read_ledger, total
+from novita_mcp.novita.meters import bill, set_rate
+from novita_mcp.novita.periods import Period
+
+from ..postgres import Postgres, binaries, run_postgres
+from .conftest import FakeClock
+
+HOUR, DAY = 3_600, 86_400
+HOURLY, DAILY = Decimal("0.36"), Decimal("8.64")
+
+
+needs_postgres = pytest.mark.skipif(binaries() is None, reason="Debian's postgresql is not installed")
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Generator[Postgres]:
+    with run_postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgres)])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncGenerator[Journal]:
+    url = request.getfixturevalue("postgres").new() if request.param == "postgresql" else None
+    journal = Journal(None if url else tmp_path / "journal.sqlite3", url=url, clock=clock)
+    yield journal
+    await journal.close()
+
+
+def advance(clock: FakeClock, seconds: float) -> None:
+    clock.time += seconds
+
+
+async def rent(journal: Journal, **more: Any) -> Job:
+    given: dict[str, Any] = {"owner": "me", "kind": "gpu_instance", "tool": "create_gpu_instance", "model": "4090"}
+    job = await journal.begin(title="fox", estimate=HOURLY, **(given | more))
+    return await journal.accepted(job.key, f"i-{job.key[:8]}")
+
+
+async def counted(journal: Journal, job: Job) -> Decimal:
+    found = await journal.find("me", job.key)
+    assert found is not None
+    whole = total(await read_ledger(journal, Period(date(1970, 1, 1), date(2070, 1, 1)), owner="me"))
+    assert found.counted == whole.counted == await journal.spent("me")
+    return found.counted
+
+
+async def test_an_hour_is_taken_at_once_and_its_time_counts_from_then_on(journal: Journal, clock: FakeClock) -> None:
+    job = await rent(journal)
+    await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
+    advance(clock, HOUR / 2)
+    assert await counted(journal, job) == HOURLY
+    advance(clock, 1.5 * HOUR)
+    assert await counted(journal, job) == 2 * HOURLY
+    found = await journal.find("me", job.key)
+    assert found is not None and found.usd_per_day == DAILY
+
+
+async def test_stopped_within_the_hour_it_counts_what_it_ran(journal: Journal, clock: FakeClock) -> None:
+    job = await rent(journal)
+    await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
+    advance(clock, HOUR / 4)
+    await set_rate(journal, job.key, Decimal(0), at=clock.wall(), running=False)
+    advance(clock, DAY)
+    assert await counted(journal, job) == HOURLY / 4
+
+
+async def test_a_stopped_machine_with_a_big_disk_goes_on_at_less(journal: Journal, clock: FakeClock) -> None:
+    job = await rent(journal)
+    await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
+    advance(clock, 2 * HOUR)
+    await set_rate(journal, job.key, Decimal("0.24"), at=clock.wall(), running=False)
+    advance(clock, 3 * HOUR)
+    assert await counted(journal, job) == 2 * HOURLY + 3 * Decimal("0.01")
+
+
+async def test_what_is_said_twice_counts_once(journal: Journal, clock: FakeClock) -> None:
+    job = await rent(journal)
+    for _ in range(3):
+        await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
+        advance(clock, HOUR)
+    for _ in range(3):
+        await set_rate(journal, job.key, Decimal(0), at=clock.wall(), running=False)
+        advance(clock, HOUR)
+    assert await counted(journal, job) == 3 * HOURLY
+
+
+async def test_the_bill_has_the_last_word(journal: Journal, clock: FakeClock) -> None:
+    job = await rent(journal)
+    await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
+    advance(clock, 5 * HOUR)
+    await bill(journal, job.key, Decimal("1.23"))
+    advance(clock, 5 * HOUR)
+    await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
+    advance(clock, 5 * HOUR)
+    assert await counted(journal, job) == Decimal("1.23")
+
+
+async def test_what_runs_takes_of_the_caps_as_it_goes(journal: Journal, clock: FakeClock) -> None:
+    """A machine rented under the cap fills it by running: no more is started, today or tomorrow."""
+    caps = Caps(per_day=Decimal(1), per_run=None)
+    advance(clock, DAY - clock.wall() % DAY)
+    first = await rent(journal, caps=caps)
+    await set_rate(journal, first.key, DAILY, at=clock.wall(), running=True)
+    advance(clock, HOUR)
+    await rent(journal, caps=caps)
+    advance(clock, HOUR)
+    with pytest.raises(SpendRefusedError, match="cap"):
+        await rent(journal, caps=caps)
+    advance(clock, 22 * HOUR)  # midnight: a new dollar, of which the first one takes an hour's price every hour
+    await rent(journal, caps=caps)
+    advance(clock, HOUR)
+    with pytest.raises(SpendRefusedError, match="cap"):
+        await rent(journal, caps=caps)
+
+
+async def test_an_unpriced_job_counts_once_for_each_thing_it_buys(journal: Journal) -> None:
+    caps = Caps(unknown=Decimal("0.25"), per_call=Decimal("0.60"))
+    given: dict[str, Any] = {"owner": "me", "kind": "call", "tool": "read_web_pages", "model": "exa", "title": "foxes"}
+    job = await journal.begin(estimate=None, caps=caps, units=2, **given)
+    assert await counted(journal, job) == Decimal("0.50")
+    with pytest.raises(SpendRefusedError):
+        await journal.begin(estimate=None, caps=caps, units=3, **given)
