@@ -101,7 +101,7 @@ def _snippet(row: Json) -> str:
 def read_request(
     provider: Provider, urls: Sequence[str], *, options: Mapping[str, Any] | None = None
 ) -> tuple[str, Json]:
-    """Path and body of reading pages.
+    """Path and body of reading pages, each once.
 
     Raises:
         InputError: No addresses, too many, or one that is none.
@@ -114,15 +114,22 @@ def read_request(
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(f"urls[{index}] is no http(s) address")
+    once = list(dict.fromkeys(urls))
     if provider == "exa":
-        body: Json = {"urls": list(urls), "text": True}
+        body: Json = {"urls": once, "text": True}
         path, route = "/v3/exa/contents", "exa_contents"
     else:
-        body = {"urls": list(urls)}
+        body = {"urls": once}
         path, route = "/v3/tavily/extract", "tavily_extract"
     body = with_options(cast(Any, route), body, options)
     check_body(cast(Any, route), body)
     return path, body
+
+
+def pages_asked(body: Json) -> int:
+    """How many pages a request to read names, with those that Exa adds by option: each may be paid for."""
+    named = len(body["urls"]) + len(body.get("ids") or ())
+    return named * (1 + (body.get("subpages") or 0))
 
 
 async def read_pages(client: NovitaClient, path: str, body: Json) -> list[Page]:

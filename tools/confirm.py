@@ -29,17 +29,20 @@ class NeedsAnswer(Exception):  # a detour, not an error
 class NotConfirmed(Exception):
     """Nobody can be asked: the first answer shows price and effect."""
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, estimate: str | None = None) -> None:
         super().__init__(question)
-        self.question = question
+        self.question, self.estimate = question, estimate
 
 
-async def need_yes(caller: Caller, question: str, *, confirm: bool, about: str = "") -> None:
+async def need_yes(
+    caller: Caller, question: str, *, confirm: bool, about: str = "", estimate: str | None = None
+) -> None:
     """Return if the act is approved; `question` names price and effect in one or two sentences.
 
     Args:
         about: What the yes is for, where that may change between question and answer (a product and its price):
             an answer to another question does not count.
+        estimate: The price as `estimated_cost_usd` of the first of two answers; only where the tool's result has it.
 
     Raises:
         SpendRefusedError: The user said no; that is final for this call.
@@ -51,7 +54,7 @@ async def need_yes(caller: Caller, question: str, *, confirm: bool, about: str =
     capabilities = context.client_capabilities
     elicitation = capabilities.elicitation if capabilities is not None else None
     if elicitation is None or (elicitation.form is None and elicitation.url is not None):
-        raise NotConfirmed(question)
+        raise NotConfirmed(question, estimate)
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
         key = f"confirm {about}".strip()
         answer = (context.input_responses or {}).get(key)
@@ -63,7 +66,7 @@ async def need_yes(caller: Caller, question: str, *, confirm: bool, about: str =
         try:
             outcome = await context.elicit(question, Approval)
         except (MCPError, ValueError) as error:  # it said it could ask, and could not
-            raise NotConfirmed(question) from error
+            raise NotConfirmed(question, estimate) from error
         agreed = outcome.action == "accept" and outcome.data.yes
     if not agreed:
         raise SpendRefusedError("The user declined", next_step="Do not try again unless the user asks for it.")

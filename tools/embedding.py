@@ -1,6 +1,8 @@
 """Embedding as a tool tells it: vectors in a file, a summary in the answer."""
 
 from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
 
 from anyio import to_thread
 from pydantic import BaseModel, Field
@@ -10,10 +12,20 @@ from ..novita.jobs import Tally
 from ..novita.journal import Job
 from ..novita.llm import choose_model, count_tokens, explain, llm_models_if_there
 from ..novita.money import show_price
-from ..novita.vectors import Embedded, as_json, as_npy, check_texts, embed, norms
+from ..novita.vectors import (
+    EMBEDDINGS_PATH,
+    Embedded,
+    as_json,
+    as_npy,
+    check_texts,
+    embed,
+    embedding_body,
+    norms,
+    parts_of,
+)
 from .confirm import need_yes
 from .context import Caller
-from .text_results import SavedFile, Shelf, TextStatus
+from .text_results import SavedFile, Shelf, TextStatus, shown_request
 from .toolset import ToolResult
 
 MOST_INLINE = 2_200
@@ -40,9 +52,11 @@ class EmbeddingResult(ToolResult):
     files: tuple[SavedFile, ...] | None = Field(default=None, description="The vectors, float32.")
     missing: tuple[MissingTexts, ...] | None = Field(default=None, description="Texts that failed.")
     tokens: int | None = Field(default=None, description="Tokens read.")
-    requests: int | None = Field(default=None, description="Requests it took.")
+    requests: int | None = Field(default=None, description="Requests it took; with dry_run those it would take.")
     cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
+    estimated_cost_usd: str | None = Field(default=None, description="Of all requests, before they were sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: the first that would be sent.")
 
     def headline(self) -> str:
         if self.shape is None:
@@ -58,6 +72,7 @@ async def embed_texts(
     inline: bool,
     save_to: str | None,
     confirm: bool,
+    dry_run: bool,
 ) -> EmbeddingResult:
     """Embed, save and sum up.
 
@@ -72,8 +87,11 @@ async def embed_texts(
         await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
     tokens = sum(count_tokens(one) for one in texts)
     estimate = row.price(tokens, 0) if row is not None else None
+    if dry_run:
+        return await to_thread.run_sync(_planned, name, texts, estimate)
     if estimate is not None and estimate > caller.app.settings.confirm_above_usd:
-        await need_yes(caller, f"Embedding {len(texts)} texts costs about ${show_price(estimate)}.", confirm=confirm)
+        price = show_price(estimate)
+        await need_yes(caller, f"Embedding {len(texts)} texts costs about ${price}.", confirm=confirm, estimate=price)
 
     async def on_part(done: int, parts: int) -> None:
         await caller.progress(f"{name}: {done} of {parts} parts embedded", 99 * done / parts)
@@ -113,6 +131,22 @@ async def embed_texts(
         work=work,
     )
     return result
+
+
+def _planned(model: str, texts: Sequence[str], estimate: Decimal | None) -> EmbeddingResult:
+    """What would be sent: the first request, and how many like it."""
+    parts = parts_of(texts)
+    first = parts[0]
+    whole = f"One request for all {len(texts):,} texts."
+    several = f"{len(parts)} requests like this one; this is the first, for the first {len(first.texts):,} texts."
+    return EmbeddingResult(
+        status="dry_run",
+        model=model,
+        requests=len(parts),
+        estimated_cost_usd=show_price(estimate),
+        request=shown_request("POST", EMBEDDINGS_PATH, embedding_body(model, first)),
+        next_step=f"{whole if len(parts) == 1 else several} Call again without dry_run to send.",
+    )
 
 
 def _told(made: Embedded, model: str, shelf: Shelf, *, fits: bool, cost: str, trouble: str) -> EmbeddingResult:

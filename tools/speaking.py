@@ -1,6 +1,6 @@
 """From a checked text request to its answer: ask if it is dear, stream it, tell how it goes, keep what came."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import PurePath
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from anyio import current_time, to_thread
 
-from ..novita.chat import CHAT_PATH, COMPLETION_PATH, Generation, generate
+from ..novita.chat import CHAT_PATH, Generation, generate
 from ..novita.errors import InputError, NovitaError
 from ..novita.jobs import Tally
 from ..novita.journal import Job
@@ -27,7 +27,7 @@ from ..novita.messages import media_kinds, with_media
 from ..novita.money import show_price
 from .confirm import need_yes
 from .context import Caller
-from .text_results import Shelf, TextResult, keep_long, shortened, told
+from .text_results import Shelf, TextResult, keep_long, shown_request, told
 
 Json = dict[str, Any]
 
@@ -44,7 +44,7 @@ class Wish:
     """One text request, checked, and how its answer is wanted.
 
     Args:
-        body: As it goes to Novita, without the fields about streaming.
+        body: As it goes to Novita, but for the fields about streaming: see `outgoing`.
         prompt_tokens: Counted by us, for the estimate.
         schema: What the answer is parsed into.
     """
@@ -60,6 +60,16 @@ class Wish:
     save_to: str | None = None
     confirm: bool = False
     dry_run: bool = False
+
+    @property
+    def streams(self) -> bool:
+        """Every answer does, but for the one kind where Novita forbids it."""
+        return self.body.get("best_of", 1) <= 1
+
+    @property
+    def outgoing(self) -> Json:
+        """The body as it is sent."""
+        return {**self.body, "stream": True, "stream_options": {"include_usage": True}} if self.streams else self.body
 
     @property
     def most_tokens(self) -> int | None:
@@ -200,12 +210,12 @@ async def speak(caller: Caller, wish: Wish) -> TextResult:
             status="dry_run",
             model=model,
             estimated_cost_usd=show_price(estimate),
-            request=cast(Json, _shown(wish.body)),
+            request=shown_request("POST", wish.path, wish.outgoing),
             next_step="Call again without dry_run to send it.",
         )
     if estimate is not None and estimate > caller.app.settings.confirm_above_usd:
         question = f"{model} may cost up to ${show_price(estimate)} for an answer of {wish.most_tokens} tokens."
-        await need_yes(caller, question, confirm=wish.confirm)
+        await need_yes(caller, question, confirm=wish.confirm, estimate=show_price(estimate))
 
     async def work(job: Job, tally: Tally) -> TextResult:
         made = Generation(wish.prompt_tokens, model=model)
@@ -240,16 +250,15 @@ async def _send(caller: Caller, wish: Wish, made: Generation) -> None:
     async def on_stream(now: Generation) -> None:
         await caller.progress(f"{model}: {now.state}, {now.pieces} tokens, {current_time() - started:.0f} s")
 
-    if wish.body.get("best_of", 1) > 1:  # not with streaming, says Novita
-        answer = await caller.novita.spend("POST", COMPLETION_PATH, doing=doing, group="llm", body=wish.body)
+    if not wish.streams:
+        answer = await caller.novita.spend("POST", wish.path, doing=doing, group="llm", body=wish.outgoing)
         made.take(cast(Json, answer.data))
         made.ending = "done"
         return
-    body = {**wish.body, "stream": True, "stream_options": {"include_usage": True}}
     await generate(
         caller.novita,
         wish.path,
-        body,
+        wish.outgoing,
         made,
         doing=doing,
         on_stream=on_stream,
@@ -268,12 +277,3 @@ def _parsed(result: TextResult, made: Generation, schema: Json | None) -> TextRe
     # The object says all that the text says.
     fits = found is not None and len(made.first.text) <= len(result.text or "")
     return result.model_copy(update={"parsed": found, "text": None} if fits else {})
-
-
-def _shown(value: Any) -> Any:
-    """A body for reading: long texts and files shortened."""
-    if isinstance(value, Mapping):
-        return {str(key): _shown(inner) for key, inner in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list):
-        return [_shown(inner) for inner in cast("list[Any]", value)[:20]]
-    return shortened(value, 200) if isinstance(value, str) else value

@@ -14,13 +14,14 @@ from ..novita.llm import nearest as nearest_names
 from ..novita.llm_checks import check_body, with_options
 from ..novita.messages import conversation
 from ..novita.money import show_price
-from ..novita.vectors import Ranking
+from ..novita.vectors import RERANK_PATH, Ranking, rerank_body
 from ..novita.vectors import rerank as rank_documents
 from .arguments import Confirm, DryRun, SaveTo
+from .confirm import need_yes
 from .context import Call
 from .embedding import EmbeddingResult, embed_texts
 from .speaking import Question, Wish, ask, bounded, speak
-from .text_results import TextResult, shortened
+from .text_results import TextResult, shortened, shown_request
 from .toolset import READS, SPENDS, ToolResult, Toolset
 
 text = Toolset("text", "Language models, embeddings, ranking.")
@@ -78,6 +79,7 @@ async def complete_text(
     temperature: Temperature = None,
     options: NativeOptions = None,
     confirm: Confirm = False,
+    dry_run: DryRun = False,
 ) -> TextResult:
     """Continue a text, without a conversation. Costs tokens."""
     if not prompt:
@@ -93,7 +95,9 @@ async def complete_text(
     if body.get("best_of", 1) > 1 and body["best_of"] <= (body.get("n") or 1):
         raise InputError("options.best_of must be greater than options.n")
     tokens = count_tokens(prompt)
-    wish = Wish("complete_text", COMPLETION_PATH, body, row, models, tokens, prompt[:200], confirm=confirm)
+    wish = Wish(
+        "complete_text", COMPLETION_PATH, body, row, models, tokens, prompt[:200], confirm=confirm, dry_run=dry_run
+    )
     return await speak(call, wish)
 
 
@@ -105,9 +109,10 @@ async def create_embeddings(
     inline: Annotated[bool, Field(description="Show, if few.")] = False,
     save_to: Annotated[str | None, Field(description="Folder, or file.npy, file.json.")] = None,
     confirm: Confirm = False,
+    dry_run: DryRun = False,
 ) -> EmbeddingResult:
     """Turn texts into vectors in a file, in order (default bge-m3). Costs tokens."""
-    return await embed_texts(call, texts, model, inline=inline, save_to=save_to, confirm=confirm)
+    return await embed_texts(call, texts, model, inline=inline, save_to=save_to, confirm=confirm, dry_run=dry_run)
 
 
 class RankedDocument(BaseModel):
@@ -121,13 +126,17 @@ class RankedDocument(BaseModel):
 class RankResult(ToolResult):
     """Documents, the best first."""
 
-    model: str = Field(description="Model that ranked.")
-    results: tuple[RankedDocument, ...] = Field(description="The best first.")
+    status: Literal["succeeded", "needs_confirmation", "dry_run"] = Field(description="What was done.")
+    model: str | None = Field(default=None, description="Model that ranked.")
+    results: tuple[RankedDocument, ...] = Field(default=(), description="The best first.")
     more: int | None = Field(default=None, description="Ranked but not shown; ask with a smaller top_n or fewer.")
-    cost_usd: str = Field(description="By the live price list, in USD, or 'unknown'.")
+    cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
+    estimated_cost_usd: str | None = Field(default=None, description="What it would cost, before it was sent.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
     def headline(self) -> str:
-        return f"{len(self.results)} ranked."
+        return f"{len(self.results)} ranked." if self.status == "succeeded" else "Nothing was sent yet."
 
 
 _MOST_RANKED = 100
@@ -140,6 +149,8 @@ async def rerank(
     documents: Annotated[list[str], Field(description="Texts.")],
     top_n: Annotated[int | None, Field(description="How many back.")] = None,
     model: Llm = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
 ) -> RankResult:
     """Rank texts by how well they answer a query. Costs tokens."""
     if not query.strip() or not documents:
@@ -152,10 +163,23 @@ async def rerank(
     models = await llm_models_if_there(call.novita)
     name, row = choose_model(models, model, endpoint="rerank", kinds=("rerank",))
     tokens = sum(count_tokens(one) for one in documents) + count_tokens(query) * len(documents)
+    estimate = row.price(tokens, 0) if row is not None else None
+    body = rerank_body(name, query, documents, top_n)
+    if dry_run:
+        return RankResult(
+            status="dry_run",
+            model=name,
+            estimated_cost_usd=show_price(estimate),
+            request=shown_request("POST", RERANK_PATH, body),
+            next_step="Call again without dry_run to send it.",
+        )
+    if estimate is not None and estimate > call.app.settings.confirm_above_usd:
+        price = show_price(estimate)
+        await need_yes(call, f"Ranking {len(documents)} texts costs about ${price}.", confirm=confirm, estimate=price)
     await call.progress(f"{name}: ranking {len(documents)} documents")
 
     async def work(_: Job, tally: Tally) -> Ranking:
-        made = await rank_documents(call.novita, name, query, documents, top_n)
+        made = await rank_documents(call.novita, body)
         tally.usd = row.price(made.tokens or tokens, 0) if row is not None else None
         return made
 
@@ -164,10 +188,11 @@ async def rerank(
         tool="rerank",
         model=name,
         title=query,
-        estimate=row.price(tokens, 0) if row is not None else None,
+        estimate=estimate,
         work=work,
     )
     return RankResult(
+        status="succeeded",
         model=name,
         results=tuple(
             RankedDocument(index=one.index, score=round(one.score, 6), text=shortened(documents[one.index], 160))

@@ -146,7 +146,7 @@ class NovitaTool(Tool):
             if isinstance(cause, NeedsAnswer):
                 return cause.request
             if isinstance(cause, NotConfirmed):
-                return self._unconfirmed(cause.question)
+                return self._unconfirmed(cause)
             if isinstance(cause, NovitaError):
                 return error_result(str(cause))
             if isinstance(cause, ValidationError) and cause.title == self.fn_metadata.arg_model.__name__:
@@ -160,11 +160,14 @@ class NovitaTool(Tool):
             return result
         return cast(ToolResult, result).to_mcp()
 
-    def _unconfirmed(self, question: str) -> CallToolResult:
+    def _unconfirmed(self, asked: NotConfirmed) -> CallToolResult:
         """The first of two steps: price and effect, and how to say yes."""
-        step = f"Nothing was sent or billed. {question} If the user agrees, call {self.name} again with confirm=true."
-        model = cast(type[ToolResult], self.fn_metadata.output_model)
-        return model.model_validate({"status": "needs_confirmation", "next_step": step}).to_mcp()
+        again = f"If the user agrees, call {self.name} again with confirm=true."
+        step = f"Nothing was sent or billed. {asked.question} {again}"
+        fields = {"status": "needs_confirmation", "next_step": step}
+        if asked.estimate is not None:
+            fields["estimated_cost_usd"] = asked.estimate
+        return cast(type[ToolResult], self.fn_metadata.output_model).model_validate(fields).to_mcp()
 
 
 @cache

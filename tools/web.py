@@ -7,11 +7,12 @@ from pydantic import BaseModel, Field
 
 from ..novita.jobs import Tally
 from ..novita.journal import Job
-from ..novita.web_search import Found, Page, read_pages, read_request, search, search_request
-from .arguments import Confirm
+from ..novita.money import show_price, show_usd
+from ..novita.web_search import Found, Page, pages_asked, read_pages, read_request, search, search_request
+from .arguments import Confirm, DryRun
 from .confirm import need_yes
 from .context import Call, Caller
-from .text_results import SavedFile, Shelf, shortened
+from .text_results import SavedFile, Shelf, shortened, shown_request
 from .toolset import SPENDS, ToolResult, Toolset
 
 web = Toolset("web", "Search and read the web.")
@@ -30,13 +31,27 @@ class PageFound(BaseModel):
     score: float | None = Field(default=None, description="How well it fits, where told.")
 
 
-class SearchResult(ToolResult):
+Status = Literal["succeeded", "needs_confirmation", "dry_run"]
+
+
+class Unpriced(ToolResult):
+    """What a call of an unknown price says of money."""
+
+    status: Status = Field(description="Whether anything was sent.")
+    estimated_cost_usd: str | None = Field(default=None, description="unknown: no page of Novita's names a price.")
+    counted_usd: str | None = Field(
+        default=None,
+        description="What the spending limits count for it: NOVITA_MCP_UNKNOWN_PRICE_USD a search or page.",
+    )
+    next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+
+
+class SearchResult(Unpriced):
     """Pages found."""
 
-    status: Literal["succeeded", "needs_confirmation"] = Field(description="needs_confirmation: nothing was sent yet.")
     results: tuple[PageFound, ...] = Field(default=(), description="The best first.")
     answer: str | None = Field(default=None, description="With options.include_answer (tavily).")
-    next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
         return f"{len(self.results)} pages. {UNTRUSTED}" if self.status == "succeeded" else "Nothing was sent yet."
@@ -53,12 +68,16 @@ async def search_web(
     since: Annotated[str | None, Field(description="Published after, YYYY-MM-DD.")] = None,
     options: Annotated[dict[str, Any] | None, Field(description="Native fields of the provider.")] = None,
     confirm: Confirm = False,
+    dry_run: DryRun = False,
 ) -> SearchResult:
     """Search the web; returns titles, links, fitting words. Costs money; the price is not documented."""
     path, body = search_request(
         provider, query, count=count, only=domains or (), never=exclude_domains or (), since=since, options=options
     )
-    await _ask_if_dear(call, "Searching the web", confirm)
+    price = _priced(call, 1)
+    if dry_run:
+        return SearchResult(**_rehearsed(path, body), **price)
+    await _ask_if_dear(call, "Searching the web", 1, confirm)
 
     async def work(_: Job, tally: Tally) -> tuple[list[Found], str | None]:
         tally.facts = {"provider": provider}
@@ -69,6 +88,7 @@ async def search_web(
     )
     return SearchResult(
         status="succeeded",
+        **price,
         results=tuple(
             PageFound(title=one.title, url=one.url, snippet=one.snippet, published=one.published, score=one.score)
             for one in found[:count]
@@ -88,12 +108,10 @@ class PageText(BaseModel):
     file: SavedFile | None = Field(default=None, description="The whole text, where it is long.")
 
 
-class PagesResult(ToolResult):
+class PagesResult(Unpriced):
     """Pages read, in the order asked for."""
 
-    status: Literal["succeeded", "needs_confirmation"] = Field(description="needs_confirmation: nothing was sent yet.")
-    pages: tuple[PageText, ...] = Field(default=(), description="In the order asked for.")
-    next_step: str | None = Field(default=None, description="What to do now.")
+    pages: tuple[PageText, ...] = Field(default=(), description="In the order asked for, each once.")
 
     def headline(self) -> str:
         if self.status != "succeeded":
@@ -112,10 +130,15 @@ async def read_web_pages(
     provider: Provider = "exa",
     options: Annotated[dict[str, Any] | None, Field(description="Native fields of the provider.")] = None,
     confirm: Confirm = False,
+    dry_run: DryRun = False,
 ) -> PagesResult:
     """Fetch the text of pages; long ones as files, their beginning shown. Costs money; the price is not documented."""
     path, body = read_request(provider, urls, options=options)
-    await _ask_if_dear(call, f"Reading {len(urls)} pages", confirm)
+    count = pages_asked(body)
+    price = _priced(call, count)
+    if dry_run:
+        return PagesResult(**_rehearsed(path, body), **price)
+    await _ask_if_dear(call, f"Reading {count} pages", count, confirm)
 
     async def work(job: Job, tally: Tally) -> PagesResult:
         tally.facts = {"provider": provider}
@@ -123,10 +146,17 @@ async def read_web_pages(
         shelf = Shelf(call, job, title="web page")
         tally.artifacts = shelf.artifacts
         share = _SHOWN // len(pages)
-        return PagesResult(status="succeeded", pages=tuple([await _shown(shelf, page, share) for page in pages]))
+        shown = tuple([await _shown(shelf, page, share) for page in pages])
+        return PagesResult(status="succeeded", pages=shown, **price)
 
     _, result = await call.app.jobs.call(
-        owner=call.owner, tool="read_web_pages", model=provider, title=urls[0], estimate=None, work=work
+        owner=call.owner,
+        tool="read_web_pages",
+        model=provider,
+        title=urls[0],
+        estimate=None,
+        units=count,
+        work=work,
     )
     return result
 
@@ -143,8 +173,26 @@ async def _shown(shelf: Shelf, page: Page, most: int) -> PageText:
     )
 
 
-async def _ask_if_dear(caller: Caller, what: str, confirm: bool) -> None:
-    """A price nobody knows counts as the setting for unknown prices says."""
-    assumed: Decimal = caller.app.jobs.caps.unknown
+def _assumed(caller: Caller, count: int) -> Decimal:
+    """USD that so many things of an unknown price count as. That a page is the unit is the cautious reading: Novita
+    names none, and Exa itself sells pages."""
+    return caller.app.jobs.caps.unknown * count
+
+
+def _priced(caller: Caller, count: int) -> dict[str, Any]:
+    return {"estimated_cost_usd": show_price(None), "counted_usd": show_usd(_assumed(caller, count))}
+
+
+def _rehearsed(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "status": "dry_run",
+        "request": shown_request("POST", path, body),
+        "next_step": "Nobody says what it costs; counted_usd is an assumption. Call again without dry_run to send it.",
+    }
+
+
+async def _ask_if_dear(caller: Caller, what: str, count: int, confirm: bool) -> None:
+    assumed = _assumed(caller, count)
     if assumed > caller.app.settings.confirm_above_usd:
-        await need_yes(caller, f"{what} costs money; nobody says how much.", confirm=confirm)
+        question = f"{what} costs money; nobody says how much. It is counted as ${show_usd(assumed)}."
+        await need_yes(caller, question, confirm=confirm, estimate=show_price(None))

@@ -23,16 +23,11 @@ PROPERTIES: dict[str, Json] = {
 
 WITHOUT_DRY_RUN = frozenset(
     {
-        "complete_text",
-        "create_embeddings",
-        "rerank",
         "create_gpu_instance",
         "start_gpu_instance",
         "save_gpu_volume",
         "edit_gpu_instance",
         "change_gpu_billing",
-        "search_web",
-        "read_web_pages",
     }
 )
 """To be done: these spend and have no dry_run yet. The list may only get shorter."""
