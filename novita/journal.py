@@ -50,6 +50,7 @@ class JobState(StrEnum):
 
 
 OPEN_STATES = (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.WORKING)
+FINAL_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
 
 
 class Job(BaseModel):

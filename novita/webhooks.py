@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from .errors import NovitaError
 
 if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
     from .client import NovitaClient
-    from .jobs import Jobs
+    from .media_jobs import MediaJobs
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +37,12 @@ class Webhooks:
     """The addresses of one process.
 
     Args:
+        background: Where looks run that nobody waits for.
         public_url: Where the world reaches this server.
     """
 
-    def __init__(self, jobs: "Jobs", public_url: str) -> None:
-        self._jobs = jobs
+    def __init__(self, media: "MediaJobs", background: "TaskGroup", public_url: str) -> None:
+        self._media, self._background = media, background
         self._base = public_url.rstrip("/")
         self._known: OrderedDict[str, _Address] = OrderedDict()
 
@@ -76,12 +79,12 @@ class Webhooks:
             self._look(address.client, address.task_id)
 
     def _look(self, client: "NovitaClient", task_id: str) -> None:
-        if not self._jobs.nudge(client.owner, task_id):
-            self._jobs.background.start_soon(self._look_once, client, task_id)
+        if not self._media.nudge(client.owner, task_id):
+            self._background.start_soon(self._look_once, client, task_id)
 
     async def _look_once(self, client: "NovitaClient", task_id: str) -> None:
         """Nobody waits: bring the journal up to date, so that the next question is answered at once."""
         try:
-            await self._jobs.bring_media(client, task_id, budget=0)
+            await self._media.bring(client, task_id, budget=0)
         except NovitaError as error:
             logger.warning("a look that a webhook asked for failed: %s", error)

@@ -19,6 +19,7 @@ from ..novita.jobs import Jobs
 from ..novita.journal import Caps, Journal
 from ..novita.journal_db import is_database_url
 from ..novita.leases import Leases
+from ..novita.media_jobs import MediaJobs
 from ..novita.shared_store import Bucket, Place, SharedStore
 from ..novita.webhooks import Webhooks
 from ..tools.context import App, Caller, ToolSettings
@@ -108,13 +109,12 @@ def build_app(
             trusted_hosts=trusted,
         )
     journal = open_journal(settings, clock)
-    jobs = Jobs(
-        journal=journal, store=store, background=background, clock=clock, caps=caps_of(settings), strangers=http
-    )
+    jobs = Jobs(journal=journal, store=store, background=background, clock=clock, caps=caps_of(settings))
+    media = MediaJobs(jobs, strangers=http)
 
     def inputs_of(caller: Caller) -> Inputs:
         async def earlier(task_id: str, index: int) -> Artifact:
-            found = await caller.app.jobs.artifact(caller.novita, task_id, index)
+            found = await media.artifact(caller.novita, task_id, index)
             if not http or not found.alive(clock.wall()):
                 return await store.present(found)
             # Novita's own link is the shortest way back to it; what is in storage is no path of this machine.
@@ -132,6 +132,7 @@ def build_app(
     app = App(
         client=NovitaClient(pool, None if http else settings.api_key, settings.base_url, clock=clock),
         jobs=jobs,
+        media=media,
         inputs=inputs_of,
         settings=ToolSettings(
             wait_seconds=settings.wait_seconds,
@@ -139,7 +140,7 @@ def build_app(
             thumbnails=settings.thumbnails,
             http=http,
         ),
-        webhooks=Webhooks(jobs, settings.public_url) if http and settings.public_url else None,
+        webhooks=Webhooks(media, background, settings.public_url) if http and settings.public_url else None,
     )
     app.leases.remember(app.client)
     background.start_soon(app.leases.watch)

@@ -15,6 +15,7 @@ from ..novita.inputs import Inputs
 from ..novita.jobs import Jobs
 from ..novita.journal import Journal
 from ..novita.leases import Leases
+from ..novita.media_jobs import MediaJobs
 from ..novita.waiting import Progress
 from ..novita.webhooks import Webhooks
 from .handoff import Handoff, current_handoff
@@ -45,6 +46,7 @@ class App:
 
     client: NovitaClient
     jobs: Jobs
+    media: MediaJobs
     inputs: Callable[["Caller"], Inputs]
     settings: ToolSettings = field(default_factory=ToolSettings)
     webhooks: Webhooks | None = None

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from mcp_types import CallToolResult
 
-from ..novita.jobs import FINAL
+from ..novita.journal import FINAL_STATES
 from .context import Caller
 from .media_results import answer
 
@@ -40,8 +40,8 @@ class MediaFollower:
     """Media tasks. Novita has no way to cancel one."""
 
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
-        delivery = await caller.app.jobs.bring_media(caller.novita, job_id, budget=0)
-        if delivery.job.state not in FINAL:
+        delivery = await caller.app.media.bring(caller.novita, job_id, budget=0)
+        if delivery.job.state not in FINAL_STATES:
             percent = f", {delivery.progress:.0f} %" if delivery.progress else ""
             return Followed("working", note=f"{delivery.job.model or 'task'} {job_id} is running{percent}")
         result = await answer(caller, delivery)

@@ -149,7 +149,7 @@ async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How,
     await caller.progress(f"{model.id}: submitting")
     planned, accepted = _listening(caller, planned) if listen else (planned, None)
     try:
-        job = await caller.app.jobs.start_media(
+        job = await caller.app.media.start(
             caller.novita,
             planned,
             tool=tool,

@@ -8,9 +8,9 @@ from anyio import to_thread
 from pydantic import Field
 
 from ..novita.artifacts import Artifact
-from ..novita.jobs import Delivery, refuse_failed
 from ..novita.journal import Job, JobState
 from ..novita.mapping import Plan
+from ..novita.media_jobs import Delivery, refuse_failed
 from ..novita.money import show_price
 from ..novita.pictures import fit_thumbnails, poster, thumbnail
 from .context import Caller
@@ -90,7 +90,7 @@ async def deliver(caller: Caller, job: Job, wait_seconds: float | None) -> Media
             return await answer(caller, Delivery(job))
     else:
         what = f"{job.model}: {job.task_id}"
-    delivery = await caller.app.jobs.bring_media(
+    delivery = await caller.app.media.bring(
         caller.novita, job.task_id or job.key, budget=budget, on_progress=caller.progress_of(what)
     )
     return await answer(caller, delivery)

@@ -65,14 +65,14 @@ async def _tasks(caller: Caller) -> str:
 
 
 async def _one_task(caller: Caller, id: str) -> str:
-    delivery = await caller.app.jobs.bring_media(caller.novita, id, budget=0)
+    delivery = await caller.app.media.bring(caller.novita, id, budget=0)
     return as_json((await answer(caller, delivery)).model_dump(mode="json", exclude_none=True))
 
 
 async def _artifact(caller: Caller, task_id: str, index: str) -> tuple[Content, str]:
     if not index.isdigit():
         raise InputError(f"Files are counted from 0; {index[:20]!r} is no number")
-    found = await caller.app.jobs.artifact(caller.novita, task_id, int(index))
+    found = await caller.app.media.artifact(caller.novita, task_id, int(index))
     if found.path is None and found.url is None:
         return found.note or "", "text/plain"
     data = await caller.app.jobs.store.read(found, max_bytes=64 * 2**20)

@@ -25,7 +25,7 @@ async def get_task(
 ) -> MediaResult:
     """Wait for an earlier media task, even of before a restart, and fetch its files. Free. Repeat while working."""
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
-    delivery = await call.app.jobs.bring_media(
+    delivery = await call.app.media.bring(
         call.novita, task_id, budget=budget, on_progress=call.progress_of(f"task {task_id}")
     )
     return await answer(call, delivery)

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +17,7 @@ from novita_mcp.novita.files import Folders
 from novita_mcp.novita.jobs import Jobs
 from novita_mcp.novita.journal import Caps, Job, JobState, Journal
 from novita_mcp.novita.mapping import Plan, plan
+from novita_mcp.novita.media_jobs import MediaJobs
 from novita_mcp.novita.waiting import Progress
 from novita_mcp.simulator.serving import Running
 from novita_mcp.simulator.world import DEFAULT_KEY, World
@@ -44,9 +44,10 @@ class Bench:
             trusted_hosts=frozenset({url.removeprefix("http://")}),
         )
         self.jobs = Jobs(self.journal, self.store, background, self.clock, Caps())
+        self.media = MediaJobs(self.jobs)
 
     async def start(self, model: str = "qwen-image-txt2img", **more: Any) -> Job:
-        return await self.jobs.start_media(self.client, fox(model), tool="generate_image", title="a fox", **more)
+        return await self.media.start(self.client, fox(model), tool="generate_image", title="a fox", **more)
 
     def files(self) -> list[str]:
         return sorted(path.name for path in self.folder.rglob("*") if path.is_file()) if self.folder.exists() else []
@@ -212,7 +213,7 @@ async def test_a_journal_that_fails_after_the_submit_costs_not_the_task(
         (task_id,) = world.tasks.tasks
         assert task_id in str(caught.value)
         it.jobs.journal = it.journal
-        delivery = await it.jobs.bring_media(it.client, task_id, budget=10)
+        delivery = await it.media.bring(it.client, task_id, budget=10)
         assert delivery.job.state is JobState.SUCCEEDED
         assert len(it.files()) == 1
     assert world.count(SPEND) == 1
@@ -242,7 +243,7 @@ async def test_a_picture_that_came_at_once_and_cannot_be_kept_is_said_to_be_paid
 
 async def test_a_cap_stops_it_before_it_is_sent(simulator: Running, world: World, tmp_path: Path) -> None:
     async with bench(simulator, tmp_path) as it:
-        it.jobs = replace(it.jobs, caps=Caps(per_call=Decimal("0.001")))
+        it.jobs.caps = Caps(per_call=Decimal("0.001"))
         with pytest.raises(NovitaError, match="cap per call"):
             await it.start()
         assert await it.rows() == []
@@ -257,10 +258,10 @@ async def test_a_job_outlives_its_process(simulator: Running, world: World, tmp_
         task_id = (await it.start()).task_id
     assert task_id is not None
     async with bench(simulator, tmp_path) as it:
-        delivery = await it.jobs.bring_media(it.client, task_id, budget=45)
+        delivery = await it.media.bring(it.client, task_id, budget=45)
         assert delivery.job.state is JobState.SUCCEEDED
         assert [Path(artifact.path or "").name for artifact in delivery.job.artifacts] == it.files()
-        again = await it.jobs.bring_media(it.client, task_id, budget=45)
+        again = await it.media.bring(it.client, task_id, budget=45)
         assert again.job.artifacts == delivery.job.artifacts
     assert world.count(SPEND) == 1
     assert world.count(LOOK) == 1
@@ -271,7 +272,7 @@ async def test_two_callers_of_one_task_save_it_once(simulator: Running, world: W
         task_id = (await it.start()).task_id or ""
         async with anyio.create_task_group() as group:
             for _ in range(5):
-                group.start_soon(lambda: it.jobs.bring_media(it.client, task_id, budget=45))
+                group.start_soon(lambda: it.media.bring(it.client, task_id, budget=45))
         assert len(it.files()) == 1
 
 
@@ -280,13 +281,13 @@ async def test_a_file_that_was_deleted_comes_again_by_its_link(
 ) -> None:
     async with bench(simulator, tmp_path) as it:
         job = await it.start()
-        await it.jobs.bring_media(it.client, job.task_id or "", budget=45)
+        await it.media.bring(it.client, job.task_id or "", budget=45)
         for file in it.folder.iterdir():
             file.unlink()
         world.tasks.tasks.clear()  # Novita has forgotten the task, not the file
         async with anyio.create_task_group() as group:
             for _ in range(3):
-                group.start_soon(lambda: it.jobs.bring_media(it.client, job.task_id or "", budget=45))
+                group.start_soon(lambda: it.media.bring(it.client, job.task_id or "", budget=45))
         assert len(it.files()) == 1
 
 
@@ -296,11 +297,11 @@ async def test_a_link_that_has_expired_is_renewed(simulator: Running, world: Wor
         world.trouble(
             {"status": 403, "body": "<Error>Request has expired</Error>"}, path="/_simulator/files/*", times=1
         )
-        first = await it.jobs.bring_media(it.client, job.task_id or "", budget=45)
+        first = await it.media.bring(it.client, job.task_id or "", budget=45)
         assert "expired" in first.trouble
         assert first.job.state is JobState.SUCCEEDED
         world.advance(4000)
-        second = await it.jobs.bring_media(it.client, job.task_id or "", budget=45)
+        second = await it.media.bring(it.client, job.task_id or "", budget=45)
         assert not second.trouble
         assert len(it.files()) == 1
     assert world.count(SPEND) == 1
@@ -312,7 +313,7 @@ async def test_a_place_that_is_no_longer_allowed_does_not_cost_the_file(
     async with bench(simulator, tmp_path) as it:
         job = await it.start(save_to=str(tmp_path / "elsewhere"))
         it.store.allowed = Folders(it.folder, home=tmp_path / "home", cwd=None)
-        delivery = await it.jobs.bring_media(it.client, job.task_id or "", budget=45)
+        delivery = await it.media.bring(it.client, job.task_id or "", budget=45)
         assert not delivery.trouble
         assert len(it.files()) == 1
 
@@ -320,7 +321,7 @@ async def test_a_place_that_is_no_longer_allowed_does_not_cost_the_file(
 async def test_a_task_that_nobody_knows_is_not_waited_for(simulator: Running, world: World, tmp_path: Path) -> None:
     async with bench(simulator, tmp_path) as it:
         with pytest.raises(NotFoundError):
-            await it.jobs.bring_media(it.client, "no-such-task", budget=600)
+            await it.media.bring(it.client, "no-such-task", budget=600)
         assert it.clock.naps == []
         assert await it.rows() == []
 
@@ -329,7 +330,7 @@ async def test_a_task_started_elsewhere_is_fetched_too(simulator: Running, world
     async with bench(simulator, tmp_path) as it:
         await it.client.spend("POST", fox().path, doing="x", body=fox().body)
         (task_id,) = world.tasks.tasks
-        delivery = await it.jobs.bring_media(it.client, task_id, budget=45)
+        delivery = await it.media.bring(it.client, task_id, budget=45)
         assert delivery.job.state is JobState.SUCCEEDED
         assert delivery.job.estimate == 0
         assert len(it.files()) == 1
@@ -339,7 +340,7 @@ async def test_a_failed_task_is_final_and_says_why(simulator: Running, world: Wo
     world.fail_next_task("no face in the picture")
     async with bench(simulator, tmp_path) as it:
         job = await it.start()
-        failed = (await it.jobs.bring_media(it.client, job.task_id or "", budget=45)).job
+        failed = (await it.media.bring(it.client, job.task_id or "", budget=45)).job
         assert (failed.state, failed.reason) == (JobState.FAILED, "no face in the picture")
 
 
@@ -349,13 +350,13 @@ async def test_only_what_was_watched_to_its_end_counts_as_history(
     world.set(manual=True)
     async with bench(simulator, tmp_path) as it:
         watched = await it.start()
-        await it.jobs.bring_media(it.client, watched.task_id or "", budget=45)
+        await it.media.bring(it.client, watched.task_id or "", budget=45)
         (took,) = await it.journal.durations("qwen-image-txt2img")
         assert took < 2
         world.set(manual=False)
         late = await it.start()
         it.clock.naps.append(3600)  # the user comes back after lunch
-        await it.jobs.bring_media(it.client, late.task_id or "", budget=45)
+        await it.media.bring(it.client, late.task_id or "", budget=45)
         assert await it.journal.durations("qwen-image-txt2img") == [took]
 
 
@@ -371,5 +372,5 @@ async def test_there_are_signs_of_life_while_a_big_file_comes(
 
     async with bench(simulator, tmp_path) as it:
         job = await it.start()
-        await it.jobs.bring_media(it.client, job.task_id or "", budget=45, on_progress=on_progress)
+        await it.media.bring(it.client, job.task_id or "", budget=45, on_progress=on_progress)
     assert notes.count("done; fetching 1 file") >= 2

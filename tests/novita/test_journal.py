@@ -15,7 +15,8 @@ from typing import Any, cast
 import pytest
 from novita_mcp.novita.artifacts import Artifact
 from novita_mcp.novita.errors import JournalError, SpendRefusedError
-from novita_mcp.novita.journal import MIGRATIONS, Caps, Job, JobState, Journal
+from novita_mcp.novita.journal import Caps, Job, JobState, Journal
+from novita_mcp.novita.journal_schema import MIGRATIONS
 
 from .conftest import FakeClock
 

@@ -20,8 +20,9 @@ from novita_mcp.novita.artifacts import Artifact
 from novita_mcp.novita.client import NovitaClient
 from novita_mcp.novita.clock import SystemClock
 from novita_mcp.novita.errors import JournalError, SpendRefusedError
-from novita_mcp.novita.journal import MIGRATIONS, Caps, Job, JobState, Journal
+from novita_mcp.novita.journal import Caps, Job, JobState, Journal
 from novita_mcp.novita.journal_db import this_host
+from novita_mcp.novita.journal_schema import MIGRATIONS
 from novita_mcp.novita.leases import Enforced, Leases, LeaseState
 from novita_mcp.novita.ledger import read_ledger
 from novita_mcp.novita.periods import Period

@@ -5,7 +5,7 @@ from typing import Any, cast
 import anyio
 from novita_mcp.novita.client import NovitaClient, new_http
 from novita_mcp.novita.errors import NovitaConnectionError
-from novita_mcp.novita.jobs import Jobs
+from novita_mcp.novita.media_jobs import MediaJobs
 from novita_mcp.novita.waiting import Look, Nudge, Pace, Phase, wait_until_done
 from novita_mcp.novita.webhooks import MOST, Webhooks
 
@@ -22,7 +22,7 @@ class Stage:
         self.nudged.append((owner, task_id))
         return self._waiting
 
-    async def bring_media(self, _: NovitaClient, task_id: str, *, budget: float) -> None:
+    async def bring(self, _: NovitaClient, task_id: str, *, budget: float) -> None:
         assert budget == 0
         self.looked.append(task_id)
         if self._broken:
@@ -30,7 +30,9 @@ class Stage:
 
 
 def webhooks_on(stage: Stage) -> tuple[Webhooks, NovitaClient]:
-    return Webhooks(cast(Jobs, stage), "https://mcp.example/novita/"), NovitaClient(new_http(), "sk-1")
+    return Webhooks(cast(MediaJobs, stage), stage.background, "https://mcp.example/novita/"), NovitaClient(
+        new_http(), "sk-1"
+    )
 
 
 async def test_an_address_is_long_random_and_under_the_public_url() -> None:
