@@ -24,6 +24,7 @@ OnPiece = Callable[[str], Awaitable[None]]
 LONGEST_DAYS = 400
 """Of one question: about a dozen requests."""
 _MOST_PAGES = 100
+_USAGE = "/openapi/v1/billing/bill/list"
 KEY_BILLS_FROM = date(2026, 1, 1)
 """Before that there are no bills by key. Source: query_apikey_bill."""
 
@@ -87,12 +88,26 @@ async def usage_lines(client: NovitaClient, period: Period, *, on_piece: OnPiece
     Raises:
         InputError: The period is too long. NovitaConnectionError: an answer is no bill.
     """
-    path, more = "/openapi/v1/billing/bill/list", {"cycleType": "Day", "productCategory": "summary"}
-    return await _joined(client, path, more, period, "usage", on_piece)
+    _refuse_too_long(period)
+    return await _joined(client, _USAGE, _of_category("summary"), period, "usage", on_piece)
+
+
+async def resource_lines(client: NovitaClient, period: Period, category: str) -> list[BillLine]:
+    """Pay-as-you-go lines by day and resource of one category (gpu, serverless, cloud_storage), however long ago.
+
+    Raises:
+        NovitaConnectionError: An answer is no bill.
+    """
+    return await _joined(client, _USAGE, _of_category(category), period, "usage", None)
+
+
+def _of_category(name: str) -> Json:
+    return {"cycleType": "Day", "productCategory": name}
 
 
 async def fixed_term_lines(client: NovitaClient, period: Period, *, on_piece: OnPiece | None = None) -> list[BillLine]:
     """Terms bought in advance. Raises as `usage_lines`."""
+    _refuse_too_long(period)
     path = "/openapi/v1/billing/bill/monthly/list"
     return await _joined(client, path, {"category": "summary"}, period, "fixed_term", on_piece)
 
@@ -103,6 +118,7 @@ async def key_lines(client: NovitaClient, period: Period, *, on_piece: OnPiece |
         raise InputError(
             f"Bills by key begin on {KEY_BILLS_FROM}, not on {period.first}", next_step="Ask for a later period."
         )
+    _refuse_too_long(period)
     path = "/openapi/v1/billing/apikey/bill/list"
     return await _joined(client, path, {"cycleType": "Day"}, period, "usage", on_piece)
 
@@ -205,14 +221,17 @@ def usd_of(row: Json, name: str, what: str) -> Decimal:
         raise NovitaConnectionError(f"Novita's answer about {what} has a bad {name}: {error}") from error
 
 
-async def _joined(
-    client: NovitaClient, path: str, more: Json, period: Period, kind: Term, on_piece: OnPiece | None
-) -> list[BillLine]:
+def _refuse_too_long(period: Period) -> None:
     if period.days > LONGEST_DAYS:
         raise InputError(
             f"{period.days} days are too many at once; {LONGEST_DAYS} are the most",
             next_step="Ask for a year at most, or for kind=monthly.",
         )
+
+
+async def _joined(
+    client: NovitaClient, path: str, more: Json, period: Period, kind: Term, on_piece: OnPiece | None
+) -> list[BillLine]:
     lines: list[BillLine] = []
     before: set[BillLine] = set()
     for piece in period.months():

@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 from .journal import Journal, micro
 from .journal_db import Db
@@ -15,8 +16,9 @@ async def set_rate(journal: Journal, key: str, usd_per_day: Decimal, *, at: floa
     Said again, it changes nothing; what the bill said stays.
 
     Args:
-        usd_per_day: 0: nothing any more.
-        running: Its estimate stays taken as the least it costs; once it runs no more only its time counts.
+        usd_per_day: 0: nothing any more; with running=False it has ended, which the row notes (`facts["ended"]`).
+        running: Its estimate stays taken as the least it costs; once it runs no more only its time counts. What was
+            never metered keeps its estimate even then.
 
     Raises:
         JournalError: The journal cannot be used.
@@ -28,8 +30,12 @@ async def set_rate(journal: Journal, key: str, usd_per_day: Decimal, *, at: floa
         row = db.execute(
             "SELECT rate_micro_day, rate_since, metered_micro, counted_micro, facts FROM jobs WHERE key = ?", (key,)
         ).fetchone()
+        facts: dict[str, Any] = json.loads(row["facts"])
+        if "usd" in facts:
+            return
+        _note_end(db, key, facts, None if rate or running else at)
         old: int | None = row["rate_micro_day"]
-        if "usd" in json.loads(row["facts"]) or ((old or 0) == rate and (running or old is None)):
+        if (old or 0) == rate and (running or old is None):
             return
         metered: int = row["metered_micro"]
         if old is not None:
@@ -40,6 +46,17 @@ async def set_rate(journal: Journal, key: str, usd_per_day: Decimal, *, at: floa
         )
 
     await journal.transact(write)
+
+
+def _note_end(db: Db, key: str, facts: dict[str, Any], ended: float | None) -> None:
+    """Write down when it ended, the first time it is said; None: it has not."""
+    if ended is not None and "ended" not in facts:
+        told = {**facts, "ended": round(ended)}
+    elif ended is None and "ended" in facts:
+        told = {name: value for name, value in facts.items() if name != "ended"}
+    else:
+        return
+    db.execute("UPDATE jobs SET facts = ? WHERE key = ?", (json.dumps(told), key))
 
 
 async def bill(journal: Journal, key: str, usd: Decimal) -> None:

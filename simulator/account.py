@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from starlette.responses import Response
 
 from .calls import Call, Handler, Json, answer
 from .facts import operations
-from .ledger import DAY, Line, lines, months, next_month, past, slice_of, units
+from .gpu_market import MONTH
+from .ledger import DAY, Line, lines, months, next_month, past, slice_of, terms, units
 from .team import Teams
-from .world import Account
+from .world import Account, Charge
 
 PRODUCT_CATEGORIES = frozenset(
     [
@@ -50,7 +52,7 @@ async def query_monthly_bill(call: Call) -> Response:
     first, page, size = call.params.get("startMonth", ""), call.params.get("page", 1), call.params.get("pageSize", 12)
     wanted = [month for month in months(call.world) if month.strftime("%Y-%m") >= first]
     totals: dict[float, int] = defaultdict(int)
-    for line in lines(call.world, call.account):
+    for line in (*lines(call.world, call.account), *terms(call.world, call.account)):
         totals[slice_of(line.at, "Month")[0]] += line.micro_usd
     running = months(call.world)[-1]
     data: list[Json] = []
@@ -157,41 +159,71 @@ async def query_usage_based_billing(call: Call) -> Response:
     return answer({"bills": [bill(call.account, when, line) for when, line in found]})
 
 
+@dataclass(frozen=True)
+class Term:
+    """Time of a machine bought in advance, in units of 0.0001 USD; `voucher` paid all of it, or cash did."""
+
+    at: float
+    product: str
+    owner: str
+    months: int
+    units: int
+    trade: str
+    voucher: bool = False
+
+
+def _past_term(month: datetime, first: datetime) -> Term:
+    """The past holds one instance rented by the month."""
+    trade = "monthly_new_buy" if month == first else "monthly_re_buy"
+    return Term(month.timestamp() + 9 * 3600, "RTX 3090 24GB", "pastmonthlyinstance", 1, 900_000, trade, voucher=True)
+
+
+def _trade(charge: Charge) -> str:
+    return "monthly_re_buy" if "renew" in charge.operation else "monthly_new_buy"
+
+
+def term(account: Account, member: str, bought: Term) -> Json:
+    """A line of a term bought in advance."""
+    paid, at = str(bought.units), datetime.fromtimestamp(bought.at, UTC)
+    return {
+        "userId": account.id,
+        "memberId": member,
+        "startTime": str(int(bought.at)),
+        "endTime": str(int(bought.at + bought.months * MONTH)),
+        "productName": bought.product,
+        "productCategory": "gpu",
+        "ownerID": bought.owner,
+        "tradeMode": "monthly",
+        "tradeType": bought.trade,
+        "basePrice": str(bought.units // bought.months),
+        "billNum": str(bought.months),
+        "amount": paid,
+        "voucherAmount": paid if bought.voucher else "0",
+        "payAmount": "0" if bought.voucher else paid,
+        "payAmountDisplay": 0 if bought.voucher else bought.units / 10_000,
+        "pricePrecision": 10_000,
+        "createTime": str(int(bought.at)),
+        "cycle": f"{at:%Y-%m}",
+        "productId": f"prod-gpu-{bought.product}".replace(" ", "-").lower(),
+        "billingMethod": 2,
+    }
+
+
 async def query_fixed_term_billing(call: Call) -> Response:
     category = call.params.get("category", "summary")
     if category not in FIXED_CATEGORIES:
         raise call.fault("INVALID_PRODUCT_CATEGORY", f"category {category} is not known")
     start, end = span(call, 31)
-    team = call.world.area(Teams).of(call.account)
-    bills: list[Json] = []
-    # The past holds one instance rented by the month; nothing in this world is charged that way.
-    for month in months(call.world):
-        bought = month.timestamp() + 9 * 3600
-        if category in ("summary", "gpu") and start <= bought < end and month.timestamp() < call.world.started:
-            bills.append(
-                {
-                    "userId": call.account.id,
-                    "memberId": next(iter(team.members)),
-                    "startTime": str(int(bought)),
-                    "endTime": str(int(next_month(month).timestamp() + 9 * 3600)),
-                    "productName": "RTX 3090 24GB",
-                    "productCategory": "gpu",
-                    "ownerID": "pastmonthlyinstance",
-                    "tradeMode": "monthly",
-                    "tradeType": "monthly_new_buy" if month == months(call.world)[0] else "monthly_re_buy",
-                    "basePrice": "900000",
-                    "billNum": "1",
-                    "amount": "900000",
-                    "voucherAmount": "900000",
-                    "payAmount": "0",
-                    "payAmountDisplay": 0,
-                    "pricePrecision": 10_000,
-                    "createTime": str(int(bought)),
-                    "cycle": f"{month:%Y-%m}",
-                    "productId": "prod-gpu-rtx-3090-24gb",
-                    "billingMethod": 2,
-                }
-            )
+    bought = [_past_term(month, months(call.world)[0]) for month in months(call.world)]
+    bought = [each for each in bought if each.at < call.world.started]
+    bought += [
+        Term(each.at, each.note, each.ref, each.months, units(each.micro_usd), _trade(each))
+        for each in terms(call.world, call.account)
+    ]
+    member = next(iter(call.world.area(Teams).of(call.account).members))
+    bills = [
+        term(call.account, member, each) for each in bought if category in ("summary", "gpu") and start <= each.at < end
+    ]
     name, owner = call.params.get("productName", "").lower(), call.params.get("ownerId", "")
     return answer(
         {

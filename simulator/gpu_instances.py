@@ -141,7 +141,7 @@ class Fleet:
             instance.network_ip = self._state.networks.join(owner, order.network_id, instance.id, order.network_ip)
         self._state.stock.take(product, cluster, order.cards)
         if order.mode == "monthly":
-            pay(self._world, owner, price, operation, f"{product.name}, {order.months} month(s)", instance.id)
+            pay(self._world, owner, price, operation, product, order.months, instance.id)
             instance.end_time = instance.created_at + order.months * MONTH
         self._mount(instance)
         self._boot(instance)
@@ -370,7 +370,7 @@ class Fleet:
         note, what = f"{instance.product.name} x {instance.order.cards}", "create_gpu_instance"
         paid = instance.meter.collect(self._world, instance.owner, what, note, instance.id)
         note = f"disk of {instance.name}"
-        paid = instance.disk.collect(self._world, instance.owner, what, note, f"{instance.id}/disk") and paid
+        paid = instance.disk.collect(self._world, instance.owner, what, note, instance.id) and paid
         if not paid and instance.status == "running":
             self._out_of_money(instance, "the balance is used up")
 
@@ -424,7 +424,7 @@ class Fleet:
 
     def _subscribe(self, instance: Instance, months: int, operation: str) -> None:
         price = term_price(instance.product, months, instance.order.cards)
-        pay(self._world, instance.owner, price, operation, f"{instance.product.name}, {months} month(s)", instance.id)
+        pay(self._world, instance.owner, price, operation, instance.product, months, instance.id)
         begin = max(instance.end_time or 0, int(self._world.clock.now()))
         instance.mode, instance.end_time = "monthly", begin + months * MONTH
         self._meter(instance, self._world.clock.now())

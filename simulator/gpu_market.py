@@ -204,10 +204,12 @@ class Meter:
         return paid == due
 
 
-def pay(world: World, account: Account, micro_usd: int, operation: str, note: str, ref: str = "") -> None:
-    """Charge at once; BALANCE_NOT_ENOUGH when the account cannot."""
+def pay(
+    world: World, account: Account, micro_usd: int, operation: str, product: Product, months: int, ref: str
+) -> None:
+    """Charge a term at once; BALANCE_NOT_ENOUGH when the account cannot."""
     try:
-        world.charge(account, micro_usd, operation, note, ref)
+        world.charge(account, micro_usd, operation, product.name, ref, months=months)
     except NotEnoughCredit as error:
         raise refuse("BALANCE_NOT_ENOUGH", str(error)) from error
 

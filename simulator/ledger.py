@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from .facts import operations
-from .world import Account, World
+from .world import Account, Charge, World
 
 DAY = 86_400
 UNIT = 100
 """Micro dollars in 0.0001 USD."""
 FIRST_MONTH = datetime(2025, 10, 1, tzinfo=UTC)
 WEB_SEARCH = ("exa_", "tavily_")
+STORAGE = "create_network_storage"
+OWNED = ("gpu", "serverless", "cloud_storage")
+"""Categories whose lines name the thing they are for."""
 CATEGORIES = {
     "image": "gen_api",
     "video": "gen_api",
@@ -80,17 +83,23 @@ def past(account: Account, until: datetime) -> Iterator[Line]:
 
 
 def lines(world: World, account: Account) -> list[Line]:
-    """Everything billed to the account, oldest first."""
+    """Everything billed to the account as it was used, oldest first."""
     began = datetime.fromtimestamp(world.started, UTC)
     found = list(past(account, began))
     for charge in world.charges:
-        if charge.account is account and not charge.refunded:
+        if charge.account is account and not charge.refunded and not charge.months:
             operation = operations()[charge.operation]
             category = "web_search" if charge.operation.startswith(WEB_SEARCH) else CATEGORIES[operation.area]
+            category = "cloud_storage" if charge.operation == STORAGE else category
             product = charge.note or operation.path.rsplit("/", 1)[-1]
-            owner = charge.ref if category in ("gpu", "serverless") else ""
+            owner = charge.ref if category in OWNED else ""
             found.append(Line(charge.at, category, product, owner, 1, 0, charge.micro_usd))
     return found
+
+
+def terms(world: World, account: Account) -> list[Charge]:
+    """What the account bought in advance since this world began, oldest first."""
+    return [each for each in world.charges if each.account is account and each.months and not each.refunded]
 
 
 def slice_of(at: float, cycle: str) -> tuple[float, float]:

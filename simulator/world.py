@@ -116,6 +116,8 @@ class Charge:
     note: str = ""
     ref: str = ""
     refunded: bool = False
+    months: int = 0
+    """Of a term bought in advance; the rest is paid as it is used."""
 
     @property
     def usd(self) -> float:
@@ -189,12 +191,14 @@ class World:
             self.accounts[key] = Account(key, round(balance_usd * MICRO), name)
         return self.accounts[key]
 
-    def charge(self, account: Account, micro_usd: int, operation: str, note: str = "", ref: str = "") -> Charge:
+    def charge(
+        self, account: Account, micro_usd: int, operation: str, note: str = "", ref: str = "", *, months: int = 0
+    ) -> Charge:
         """Take money. NotEnoughCredit, and nothing taken, when the account cannot pay."""
         if micro_usd > account.micro_usd:
             raise NotEnoughCredit(f"needs {micro_usd / MICRO} USD, has {account.micro_usd / MICRO}")
         account.micro_usd -= micro_usd
-        charge = Charge(operation, micro_usd, account, self.clock.now(), note, ref)
+        charge = Charge(operation, micro_usd, account, self.clock.now(), note, ref, months=months)
         self.charges.append(charge)
         return charge
 
