@@ -1,9 +1,4 @@
-"""Batches: started once however often a server dies, waited for like everything else, and matched to their rows.
-
-The journal's row of a batch holds a hash of its content and, as soon as it is known, the id of the uploaded file.
-The file's name carries the hash too. So a start that was broken off is taken up where it stood: a batch made from
-that file is adopted, an uploaded file is not uploaded again.
-"""
+"""Batches: read in any spelling, waited for like everything else, and matched to their rows."""
 
 import json
 import logging
@@ -16,12 +11,11 @@ from typing import Any, Literal, cast
 import anyio.to_thread
 
 from .artifacts import Artifact, NameHint
-from .batch_rows import ENDPOINTS, Prepared
 from .client import NovitaClient
-from .errors import InputError, NotFoundError, NovitaConnectionError, NovitaError
-from .files_api import checked_id, find_upload, get_content, moment, upload
-from .jobs import FINAL, Jobs
-from .journal import Job, JobState
+from .errors import InputError, NotFoundError, NovitaConnectionError
+from .files_api import checked_id, get_content, moment
+from .jobs import Jobs
+from .journal import FINAL_STATES, Job, JobState
 from .llm import LlmModel
 from .waiting import Look, OnProgress, Pace, Phase, wait_until_done
 
@@ -41,8 +35,6 @@ _PHASES = {
     "cancelled": Phase.CANCELLED,
 }
 _SPELLINGS = {"progress": "in_progress", "canceled": "cancelled", "canceling": "cancelling"}
-_REMEMBERED = 200
-"""Batches of the journal looked through for the same content."""
 
 
 @dataclass(frozen=True)
@@ -135,110 +127,6 @@ async def look(client: NovitaClient, batch_id: str) -> Look[Batch]:
     return Look(batch.phase, batch, batch.progress, None, note, reason)
 
 
-# Starting ---------------------------------------------------------------------------------------------------------
-
-
-async def earlier_batch(jobs: Jobs, client: NovitaClient, sha: str) -> Job | None:
-    """The journal's newest row for this content that is not over, or that never learnt what became of it."""
-    rows = await jobs.journal.recent(client.owner, limit=_REMEMBERED, kind="batch")
-    same = [row for row in rows if row.facts.get("content") == sha and row.state not in FINAL]
-    return same[0] if same else None
-
-
-async def start_batch(
-    jobs: Jobs,
-    client: NovitaClient,
-    prepared: Prepared,
-    *,
-    title: str,
-    estimate: Decimal | None,
-    file_id: str | None = None,
-    on_progress: OnProgress | None = None,
-) -> tuple[Job, bool]:
-    """Upload and start a batch, or find the one that these very rows started before; whether it was found.
-
-    Args:
-        file_id: The input file, where it is at Novita already.
-
-    Raises:
-        NovitaError: It could not be started. Calling again with the same rows takes up what was done.
-    """
-    async with jobs.one_at_a_time(f"batch/{client.owner}/{prepared.sha}"):
-        before = await earlier_batch(jobs, client, prepared.sha)
-        if before is not None:
-            if before.task_id is not None:
-                return before, True
-            if before.state is JobState.SUBMITTING:
-                raise InputError(
-                    "These very rows are being sent right now by another call", next_step="See list_batches soon."
-                )
-            file_id = file_id or before.facts.get("input_file_id") or await _uploaded(client, prepared)
-            made = await _made_from(client, file_id) if file_id else None
-            if made is not None:
-                return await jobs.journal.accepted(before.key, made.id, input_file_id=file_id), True
-            await jobs.journal.finish(
-                before.key, JobState.CANCELLED, reason="It never started and was taken up again.", counted=Decimal(0)
-            )
-
-        async def send(job: Job) -> Batch:
-            known = file_id
-            if known is None:
-                known = (await upload(client, prepared.file_name, prepared.data)).id
-                await jobs.journal.note(job.key, input_file_id=known)
-            return await _create(client, known, ENDPOINTS[prepared.endpoint])
-
-        async def note(job: Job, batch: Batch) -> Job:
-            return await jobs.journal.accepted(job.key, batch.id, input_file_id=batch.input_file_id)
-
-        facts: Json = {"content": prepared.sha, "rows": prepared.rows, "endpoint": prepared.endpoint}
-        if file_id is not None:
-            facts["input_file_id"] = file_id
-        job, _ = await jobs.submit(
-            owner=client.owner,
-            kind="batch",
-            tool="create_batch",
-            model=prepared.model,
-            title=title,
-            estimate=estimate,
-            send=send,
-            note=note,
-            facts=facts,
-            on_progress=on_progress,
-        )
-        return job, False
-
-
-async def _uploaded(client: NovitaClient, prepared: Prepared) -> str | None:
-    found = await find_upload(client, prepared.file_name, len(prepared.data))
-    return found.id if found is not None else None
-
-
-async def _made_from(client: NovitaClient, file_id: str) -> Batch | None:
-    """A living or finished batch made from this file."""
-    batches, _ = await list_batches(client)
-    return next((one for one in batches if one.input_file_id == file_id and one.phase is not Phase.FAILED), None)
-
-
-async def _create(client: NovitaClient, file_id: str, endpoint: str) -> Batch:
-    body = {"input_file_id": file_id, "endpoint": endpoint, "completion_window": "48h"}
-    try:
-        answer = await client.spend("POST", BATCHES_PATH, doing="starting the batch", group="llm_batch", body=body)
-    except NovitaError as error:
-        if error.billed == "no":
-            raise
-        # The answer was lost, not the batch: what there is tells.
-        try:
-            made = await _made_from(client, file_id)
-        except NovitaError as unseen:
-            logger.warning("whether the batch was made cannot be seen: %s", unseen)
-            made = None
-        if made is not None:
-            return made
-        error.next_step = "Call create_batch again with the same rows: it finds what was made of them."
-        raise
-    return read_batch(answer.data)
-
-
 # Waiting and fetching ---------------------------------------------------------------------------------------------
 
 
@@ -304,7 +192,7 @@ async def bring_batch(
         if seen is None or seen.phase is Phase.WORKING:
             return BatchDelivery(job, seen.value if seen else None)
         batch = seen.value
-        if job.state in FINAL and (_here(jobs, job) or not (batch.output_file_id or batch.error_file_id)):
+        if job.state in FINAL_STATES and (_here(jobs, job) or not (batch.output_file_id or batch.error_file_id)):
             return BatchDelivery(job, batch)
         state = {Phase.SUCCEEDED: JobState.SUCCEEDED, Phase.CANCELLED: JobState.CANCELLED}.get(
             seen.phase, JobState.FAILED

@@ -14,6 +14,10 @@ FILES_PATH = "/openai/v1/files"
 MOST_BYTES = 100_000_000
 """Of an input file, as documented."""
 
+FORM = {"purpose": "batch"}
+ROWS_TYPE = "application/octet-stream"
+"""The fields that go with a batch input, and what it is sent as."""
+
 INPUT_DAYS = 15
 OUTPUT_DAYS = 30
 
@@ -105,8 +109,8 @@ async def upload(client: NovitaClient, name: str, data: bytes) -> StoredFile:
                 FILES_PATH,
                 doing="uploading the batch file",
                 group="llm_batch",
-                body={"purpose": "batch"},
-                files={"file": (name, data, "application/octet-stream")},
+                body=FORM,
+                files={"file": (name, data, ROWS_TYPE)},
             )
             return read_file(answer.data)
         except NovitaError as error:

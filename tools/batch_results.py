@@ -12,12 +12,14 @@ from pydantic import BaseModel, Field
 
 from ..novita.artifacts import Artifact
 from ..novita.batch_rows import USUAL_TOKENS, Prepared
-from ..novita.batches import BatchDelivery
+from ..novita.batch_start import UNKNOWN_FILE, Earlier, create_body, upload_form
+from ..novita.batches import BATCHES_PATH, BatchDelivery
 from ..novita.errors import TaskFailedError
+from ..novita.files_api import FILES_PATH
 from ..novita.journal import Job, JobState
 from ..novita.money import show_price
 from .context import Caller
-from .text_results import SavedFile, shortened, shown_file
+from .text_results import SavedFile, shortened, shown_body, shown_file, shown_request
 from .toolset import ToolResult
 
 Status = Literal[
@@ -59,6 +61,10 @@ class BatchResult(ToolResult):
     estimated_cost_usd: str | None = Field(default=None, description="The most it may cost at list prices.")
     progress_percent: float | None = Field(default=None, description="Rows done.")
     next_step: str | None = Field(default=None, description="What to do now.")
+    upload: dict[str, Any] | None = Field(
+        default=None, description="With dry_run: what would be uploaded first, as multipart/form-data."
+    )
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent then.")
 
     def headline(self) -> str:
         match self.status:
@@ -72,20 +78,27 @@ class BatchResult(ToolResult):
                 return ""
 
 
-def planned_batch(prepared: Prepared, estimate: Decimal | None) -> BatchResult:
-    """What would be run, and what it may cost."""
+def planned_batch(prepared: Prepared, estimate: Decimal | None, earlier: Earlier) -> BatchResult:
+    """What would be sent from where things stand, and what it may cost."""
+    common: dict[str, Any] = {"status": "dry_run", "model": prepared.model, "total": prepared.rows}
+    if earlier.batch_id is not None:
+        step = f"These very rows are batch {earlier.batch_id} already: the call would send nothing and answer with it."
+        return BatchResult(batch_id=earlier.batch_id, estimated_cost_usd="0", next_step=step, **common)
+    upload = None
+    if earlier.file_id is None:
+        upload = {"method": "POST", "path": FILES_PATH, "form": shown_body(upload_form(prepared))}
     unbounded = (
         f" {prepared.open_rows} rows set no max_tokens and are counted as {USUAL_TOKENS} tokens each."
         if prepared.open_rows
         else ""
     )
     return BatchResult(
-        status="dry_run",
-        model=prepared.model,
-        total=prepared.rows,
         estimated_cost_usd=show_price(estimate),
+        upload=upload,
+        request=shown_request("POST", BATCHES_PATH, create_body(earlier.file_id or UNKNOWN_FILE, prepared.endpoint)),
         next_step=f"Reads about {prepared.prompt_tokens:,} tokens, makes at most {prepared.most_tokens:,}.{unbounded} "
         "Call again without dry_run to run it.",
+        **common,
     )
 
 

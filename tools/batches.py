@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from ..novita import batches as runs
 from ..novita import files_api
 from ..novita.batch_rows import ENDPOINTS, Prepared, endpoint_of, numbered, prepare, read_table
+from ..novita.batch_start import look_back, start_batch
 from ..novita.errors import InputError, UnknownModelError
 from ..novita.llm import LlmModel, choose_model, find_model, lacks, llm_models_if_there
 from ..novita.llm_checks import with_options
@@ -67,11 +68,12 @@ async def create_batch(
     row = _model_of(models, prepared)
     estimate = row.price(prepared.prompt_tokens, prepared.most_tokens) if row is not None else None
     if dry_run:
-        return planned_batch(prepared, estimate)
+        earlier = await look_back(call.app.jobs, call.novita, prepared, file_id)
+        return planned_batch(prepared, estimate, earlier)
     if estimate is not None and estimate > call.app.settings.confirm_above_usd:
         question = f"{prepared.rows:,} rows on {prepared.model} cost at most ${show_price(estimate)} at list prices."
-        await need_yes(call, question, confirm=confirm)
-    job, found = await runs.start_batch(
+        await need_yes(call, question, confirm=confirm, estimate=show_price(estimate))
+    job, found = await start_batch(
         call.app.jobs,
         call.novita,
         prepared,

@@ -1,5 +1,6 @@
 """dry_run: every tool that spends shows the request as it would go out and its price, and sends nothing."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -7,6 +8,7 @@ from typing import Any, cast
 import pytest
 from novita_mcp.novita.journal import Journal
 from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.llm_state import LlmState
 from novita_mcp.simulator.serving import Running
 from novita_mcp.simulator.world import Received, World
 from novita_mcp.tools import TOOLSETS
@@ -31,9 +33,6 @@ WITHOUT_DRY_RUN = frozenset(
     }
 )
 """To be done: these spend and have no dry_run yet. The list may only get shorter."""
-
-WITHOUT_REQUEST = frozenset({"create_batch"})
-"""To be done: a dry_run that shows price and counts, and not the request."""
 
 REHEARSED = [name for name in CALLS if "dry_run" in PROPERTIES[name]]
 
@@ -71,11 +70,13 @@ async def test_a_rehearsal_shows_what_would_go_out_and_its_price_and_sends_nothi
         assert not done.is_error, text_of(done)
         answer: Json = done.structured_content or {}
         assert answer.get("estimated_cost_usd", shown["estimated_cost_usd"]) == shown["estimated_cost_usd"]
-        if name not in WITHOUT_REQUEST:
-            sent = _sent(world, shown["request"])
-            assert sent, f"{shown['request']} was shown, and something else was sent"
-            body: Json = shown["request"].get("body", shown["request"])
-            assert any(_is_form(one) or _same(body, one.body, seeded="seed" in arguments) for one in sent)
+        sent = _sent(world, shown["request"])
+        assert sent, f"{shown['request']} was shown, and something else was sent"
+        body: Json = shown["request"].get("body", shown["request"])
+        if "upload" in shown:
+            assert all(map(_is_form, _sent(world, shown["upload"])))
+            body = {**body, "input_file_id": _uploaded(world, shown["upload"]["form"])}
+        assert any(_is_form(one) or _same(body, one.body, seeded="seed" in arguments) for one in sent)
 
 
 def _owner(settings: Settings) -> str:
@@ -93,6 +94,17 @@ def _sent(world: World, shown: Json) -> list[Received]:
 def _is_form(request: Received) -> bool:
     """A form with files: the simulator remembers where it went, not what was in it."""
     return request.headers.get("content-type", "").startswith("multipart/form-data")
+
+
+def _uploaded(world: World, form: Json) -> str:
+    """The id of the file that a form stands for, of whose rows the first were shown."""
+    file = form["file"]
+    (kept,) = (kept for kept in world.area(LlmState).files.values() if kept.filename == file["name"])
+    rows = [json.loads(line) for line in kept.content.splitlines()]
+    assert (kept.purpose, len(kept.content), len(rows)) == (form["purpose"], file["bytes"], file["rows"])
+    assert file["first_rows"]
+    assert rows[: len(file["first_rows"])] == file["first_rows"]
+    return kept.id
 
 
 def _same(shown: Any, sent: Any, *, seeded: bool) -> bool:
