@@ -283,7 +283,9 @@ async def get_endpoint(client: NovitaClient, endpoint_id: str, *, known: Endpoin
             raise
         try:
             return _alone(await _get_v2(client, endpoint_id))
-        except NovitaAPIError:
+        except NovitaAPIError as newer_error:
+            if newer_error.transient:  # one that only v2 knows may be there all the same
+                raise
             raise error from None
     held: Any = cast(dict[str, Any], answer).get("endpoint", answer) if isinstance(answer, dict) else answer
     older = read_shape(Endpoint, held, "reading the endpoint")

@@ -24,12 +24,11 @@ from .serverless_results import (
     EndpointResult,
     OfferLine,
     Prices,
-    adopt_lost,
     endpoint_line,
     endpoint_result,
     usd,
 )
-from .serverless_watch import KIND, find_endpoint, wait_until_serving, watch
+from .serverless_watch import find_endpoint, note_all, wait_until_serving, watch
 from .toolset import DESTROYS, READS, SPENDS, Toolset
 
 serverless = Toolset("serverless", "Deploy and call serverless endpoints.")
@@ -72,8 +71,7 @@ async def list_endpoints(
             price_source=PRICE_SOURCE,
         )
     everything = await read_endpoints(call.novita)
-    recent = await call.app.journal.recent(call.owner, limit=200, kind=KIND)
-    lost = await adopt_lost(call, everything, recent)
+    lost = await note_all(call, everything)
     prices, rest = Prices(call), everything[SHOWN:]
     return EndpointList(
         endpoints=tuple([await endpoint_line(each, prices) for each in everything[:SHOWN]]),

@@ -6,6 +6,7 @@ from typing import Any
 
 from anyio import to_thread
 
+from ..novita.endpoint_rows import note_seen
 from ..novita.endpoint_shapes import Endpoint, Goal, judge
 from ..novita.endpoints import list_endpoints, route
 from ..novita.errors import InputError, NotFoundError, NovitaAPIError, NovitaError, TaskFailedError
@@ -44,6 +45,7 @@ async def own_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
         NotFoundError: It is not in the list. InputError: Several have that name.
     """
     mine = await list_endpoints(caller.novita)
+    await note_seen(caller.app.journal, caller.owner, mine)
     wanted = plain_id(endpoint_id)
     found = [each for each in mine if each.id == wanted] or [each for each in mine if each.name == wanted]
     if not found:
@@ -184,6 +186,7 @@ async def _call_service(
         # What it may cost at most: a worker for as long as the answer may take.
         estimate=_worker_time(price, within),
         work=work,
+        facts={"resource": endpoint.id},
     )
     return result
 
@@ -241,6 +244,7 @@ async def _send_job(caller: Caller, endpoint: Endpoint, request: dict[str, Any],
             note=note,
             facts={
                 "endpoint_id": endpoint.id,
+                "resource": endpoint.id,
                 "save_to": save_to,
                 **({"usd_per_worker_hour": str(price)} if price is not None else {}),
             },
@@ -295,7 +299,7 @@ async def known_job(caller: Caller, job_id: str, endpoint_id: str | None) -> Job
         except NotFoundError:
             continue
         job = await journal.adopt(caller.owner, job_id, kind=KIND, tool="call_endpoint")
-        await journal.note(job.key, endpoint_id=endpoint.id, gateway_name=name)
+        await journal.note(job.key, endpoint_id=endpoint.id, resource=endpoint.id, gateway_name=name)
         return job.model_copy(update={"facts": {"endpoint_id": endpoint.id, "gateway_name": name}})
     raise NotFoundError(
         f"Endpoint {endpoint.label()} knows no job {job_id[:80]!r}",

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from ..novita.endpoint_leases import PREFIX
 from ..novita.endpoint_plans import Plan, check_port, merged_env
+from ..novita.endpoint_rows import KIND, facts_of
 from ..novita.endpoint_shapes import Endpoint, Mount
 from ..novita.endpoints import (
     Offer,
@@ -28,8 +29,8 @@ from ..novita.journal import Job
 from .confirm import need_yes
 from .context import Caller
 from .gpu_creating import default_name, lease_doubt
-from .serverless_results import EndpointResult, Prices, adopt_lost, cost_words, endpoint_result, shown_request, usd
-from .serverless_watch import KIND, wait_until_serving
+from .serverless_results import EndpointResult, Prices, cost_words, endpoint_result, shown_request, usd
+from .serverless_watch import note_all, wait_until_serving
 
 DEFAULT_HEALTH = "/health"
 _TWICE = '{"allow_duplicate": true}'
@@ -244,8 +245,7 @@ def _question(plan: Plan, offer: Offer, price: Decimal | None) -> str:
 async def _twin(caller: Caller, name: str) -> str:
     """Why a create of this name may be one too many; empty where nothing speaks against it."""
     endpoints = await list_endpoints(caller.novita)
-    recent = await caller.app.journal.recent(caller.owner, limit=50, kind=KIND)
-    lost = await adopt_lost(caller, endpoints, recent)
+    lost = await note_all(caller, endpoints)
     for endpoint in endpoints:
         if endpoint.name == name:
             return f"an endpoint of this name exists already: {endpoint.label()}, {endpoint.state.state}."
@@ -280,7 +280,7 @@ async def _send(
             raise
 
     async def note(job: Job, endpoint_id: str) -> Job:
-        noted = await app.journal.accepted(job.key, endpoint_id)
+        noted = await app.journal.accepted(job.key, endpoint_id, resource=endpoint_id)
         await app.leases.attach(job.key, PREFIX + endpoint_id)
         return noted
 
@@ -294,7 +294,7 @@ async def _send(
             estimate=estimate,
             send=send,
             note=note,
-            facts={"usd_per_worker_hour": str(price)} if price is not None else {},
+            facts=facts_of(price, plan.min_workers),
             on_progress=caller.progress_of(f"endpoint {plan.name}: sent"),
         )
     except NovitaError as error:
@@ -343,14 +343,16 @@ async def update(
     if dry_run:
         return _rehearsed(question, shown_request(*change(endpoint, after), endpoint.id), estimate)
     await need_yes(caller, question, confirm=confirm, about=f"{endpoint.id} {'; '.join(changes)}")
-    job_id = await _send_update(caller, endpoint, after, estimate)
+    job_id = await _send_update(caller, endpoint, after, price, estimate)
     if (handoff := caller.handoff) is not None:
         handoff.job = (KIND, job_id)
         return await endpoint_result(caller, endpoint, status="working", changes=changes)
     return await wait_until_serving(caller, endpoint, wait_seconds, job_id=job_id, changes=changes)
 
 
-async def _send_update(caller: Caller, endpoint: Endpoint, plan: Plan, estimate: Decimal | None) -> str:
+async def _send_update(
+    caller: Caller, endpoint: Endpoint, plan: Plan, price: Decimal | None, estimate: Decimal | None
+) -> str:
     """Sent once; noted as an hour of the workers that are kept alive in addition."""
     app = caller.app
 
@@ -370,6 +372,7 @@ async def _send_update(caller: Caller, endpoint: Endpoint, plan: Plan, estimate:
             estimate=estimate,
             send=send,
             note=note,
+            facts={"resource": endpoint.id, **facts_of(price, plan.min_workers)},
             on_progress=caller.progress_of(f"endpoint {endpoint.label()}: changing"),
         )
     except NovitaError as error:

@@ -9,11 +9,12 @@ from pydantic import BaseModel, Field
 
 from ..novita.endpoint_leases import PREFIX
 from ..novita.endpoint_plans import Plan
+from ..novita.endpoint_rows import is_lost
 from ..novita.endpoint_shapes import Endpoint, Goal, judge
 from ..novita.endpoints import Offer, list_offers
 from ..novita.errors import NovitaError
 from ..novita.gpu import Route
-from ..novita.journal import Job, JobState
+from ..novita.journal import Job
 from ..novita.money import show_usd
 from ..novita.waiting import Phase
 from .context import Caller
@@ -282,13 +283,13 @@ async def adopt_lost(caller: Caller, endpoints: Sequence[Endpoint], jobs: Sequen
     taken = {job.task_id for job in jobs if job.task_id}
     lost: list[Job] = []
     for job in jobs:
-        if job.state is not JobState.UNCONFIRMED or job.task_id is not None or job.tool != "create_endpoint":
+        if not is_lost(job):
             continue
         for endpoint in endpoints:
             fresh = endpoint.created_at is None or endpoint.created_at.timestamp() >= job.created.timestamp() - 120
             if endpoint.id not in taken and endpoint.name == job.title and fresh:
                 taken.add(endpoint.id)
-                await caller.app.journal.accepted(job.key, endpoint.id)
+                await caller.app.journal.accepted(job.key, endpoint.id, resource=endpoint.id)
                 await caller.app.leases.attach(job.key, PREFIX + endpoint.id)
                 break
         else:

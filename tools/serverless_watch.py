@@ -1,15 +1,22 @@
-"""Waiting for endpoints: the one way all serverless tools do it, and how MCP tasks follow them."""
+"""Looking at endpoints, once or until they serve: the one way all serverless tools do it, and how MCP tasks follow.
 
+Every look brings the journal up to what was seen.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from ..novita.endpoint_rows import KIND, note_gone, note_seen, open_endpoints
 from ..novita.endpoint_shapes import Endpoint, Goal, judge
 from ..novita.endpoints import get_endpoint, list_endpoints, look_at
-from ..novita.errors import NotFoundError, TaskFailedError
+from ..novita.errors import JournalError, NotFoundError, NovitaError, TaskFailedError
 from ..novita.journal import Job, JobState
 from ..novita.waiting import SETTLING, Look, Pace, Phase, wait_until_done
 from .context import Caller
 from .following import FOLLOWERS, Followed
-from .serverless_results import EndpointResult, endpoint_result
+from .serverless_results import EndpointResult, adopt_lost, endpoint_result
 
-KIND = "endpoint"
+logger = logging.getLogger(__name__)
 
 NOT_YET = "Call get_endpoint with wait_seconds to wait on; do not create it again."
 
@@ -26,9 +33,49 @@ async def find_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
         NotFoundError: There is none; names those there are.
     """
     try:
-        return await get_endpoint(caller.novita, plain_id(endpoint_id))
+        endpoint = await get_endpoint(caller.novita, plain_id(endpoint_id))
     except NotFoundError as error:
-        raise unknown(endpoint_id, await list_endpoints(caller.novita), error) from error
+        known = await list_endpoints(caller.novita)
+        await note_all(caller, known)
+        raise unknown(endpoint_id, known, error) from error
+    await note_seen(caller.app.journal, caller.owner, [endpoint])
+    return endpoint
+
+
+async def settle_endpoints(caller: Caller) -> None:
+    """Look at all endpoints, once, where the journal has any that deploy or go on costing, and note what is seen.
+
+    Raises:
+        NovitaError: They cannot be listed, or the journal cannot be used.
+    """
+    journal, owner = caller.app.journal, caller.owner
+    lost = await journal.recent(owner, limit=1, states=(JobState.UNCONFIRMED,), kind=KIND)
+    if lost or await open_endpoints(journal, owner):
+        await note_all(caller, await list_endpoints(caller.novita))
+
+
+async def note_all(caller: Caller, endpoints: Sequence[Endpoint]) -> list[Job]:
+    """Note how the account's endpoints stand, and which are gone; creates whose answer was lost and that none fits.
+
+    Args:
+        endpoints: All there are, as far as the list tells.
+    """
+    journal, owner = caller.app.journal, caller.owner
+    lost = await adopt_lost(caller, endpoints, await journal.recent(owner, limit=200, kind=KIND))
+    await note_seen(journal, owner, endpoints)
+    there = {endpoint.id for endpoint in endpoints}
+    for id, begun in (await open_endpoints(journal, owner)).items():
+        if id in there or journal.wall() - begun <= SETTLING:
+            continue
+        try:  # a list may lack what only one generation knows
+            await note_seen(journal, owner, [await get_endpoint(caller.novita, id)])
+        except NotFoundError:
+            await note_gone(journal, owner, id)
+        except JournalError:
+            raise
+        except NovitaError as error:  # what is not known stays as it is
+            logger.warning("endpoint %s is not in the list and could not be asked for: %s", id, error)
+    return lost
 
 
 def unknown(endpoint_id: str, known: list[Endpoint], error: NotFoundError | None = None) -> NotFoundError:
@@ -54,7 +101,12 @@ async def watch(
     looking = caller.novita.for_looking()
 
     async def look() -> Look[Endpoint]:
-        return await look_at(looking, endpoint, goal)
+        seen = await look_at(looking, endpoint, goal)
+        if goal is Goal.GONE and seen.phase is Phase.SUCCEEDED:
+            await note_gone(caller.app.journal, caller.owner, endpoint.id)
+        else:
+            await note_seen(caller.app.journal, caller.owner, [seen.value])
+        return seen
 
     history = await caller.app.journal.durations(job.model) if job and goal is Goal.SERVING else ()
     return await wait_until_done(
@@ -90,7 +142,6 @@ async def wait_until_serving(
     seen = await watch(caller, endpoint, Goal.SERVING, budget, since=since, job=job)
     if seen is None:
         return await endpoint_result(caller, endpoint, status="working", changes=changes, next_step=NOT_YET)
-    await note_end(caller, job, seen)
     refuse_failed(seen)
     return await endpoint_result(caller, seen.value, changes=changes, next_step=next_step(seen))
 
@@ -116,17 +167,6 @@ def refuse_failed(seen: Look[Endpoint]) -> None:
         )
 
 
-async def note_end(caller: Caller, job: Job | None, seen: Look[Endpoint]) -> None:
-    """Note in the journal how a deployment ended, once."""
-    if job is None or job.state is not JobState.WORKING or not job.task_id:
-        return
-    if seen.phase is Phase.SUCCEEDED:
-        took = caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp()
-        await caller.app.journal.finish(job.key, JobState.SUCCEEDED, took=round(took, 2))
-    elif seen.phase is Phase.FAILED:
-        await caller.app.journal.finish(job.key, JobState.FAILED, reason=seen.reason)
-
-
 class EndpointFollower:
     """Endpoints that deploy. Nothing is cancelled: deleting one is a tool's work."""
 
@@ -139,10 +179,10 @@ class EndpointFollower:
             if caller.app.jobs.clock.wall() - begun > SETTLING:
                 raise
             return Followed("working", note="not visible yet")
+        await note_seen(caller.app.journal, caller.owner, [endpoint])
         seen = judge(endpoint)
         if seen.phase is Phase.WORKING:
             return Followed("working", note=f"endpoint {endpoint.label()}: {seen.note}")
-        await note_end(caller, job, seen)
         refuse_failed(seen)
         result = await endpoint_result(caller, endpoint, next_step=next_step(seen))
         return Followed("completed", result.to_mcp())
