@@ -8,27 +8,34 @@ from datetime import datetime
 
 from .client import NovitaClient
 from .endpoint_plans import Plan
+from .endpoint_rows import note_gone, note_seen
 from .endpoint_shapes import Endpoint
 from .endpoints import get_endpoint, list_endpoints, update_endpoint
 from .errors import NotFoundError
+from .journal import Journal
 
 PREFIX = "endpoint:"
 """Marks endpoints where leases name instances."""
 
 
-async def let_idle(client: NovitaClient, endpoint_id: str, *, again: bool) -> tuple[bool, str]:
+async def let_idle(client: NovitaClient, endpoint_id: str, *, again: bool, journal: Journal) -> tuple[bool, str]:
     """See that no worker is kept alive; whether that is so, and what was done in words.
 
     Args:
         again: It was asked for before.
+        journal: Its rows about the endpoint are brought up to what is seen.
     """
     try:
         endpoint = await get_endpoint(client, endpoint_id)
     except NotFoundError:
+        await note_gone(journal, client.owner, endpoint_id)
         return True, "the endpoint is gone"
+    await note_seen(journal, client.owner, [endpoint])
     if not endpoint.worker_config.min_num:
         return True, "idles since the end of its lease" if again else "idled already"
     await update_endpoint(client, endpoint, Plan.of(endpoint).changed(min_workers=0))
+    idle = endpoint.worker_config.model_copy(update={"min_num": 0})
+    await note_seen(journal, client.owner, [endpoint.model_copy(update={"worker_config": idle})])
     return False, "asked to idle"
 
 

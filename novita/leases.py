@@ -171,7 +171,8 @@ class Leases:
             given_up = self._clock.wall() - lease.created.timestamp() > _UNSEEN_AFTER
             return Enforced(lease, given_up, "no such instance was ever seen" if given_up else "not seen yet")
         if instance_id.startswith(PREFIX):
-            done, note = await let_idle(client, instance_id.removeprefix(PREFIX), again=lease.attempts > 0)
+            endpoint_id, again = instance_id.removeprefix(PREFIX), lease.attempts > 0
+            done, note = await let_idle(client, endpoint_id, again=again, journal=self.journal)
             return Enforced(lease, done, note)
         try:
             instance = await get_instance(client, instance_id)
