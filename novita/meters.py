@@ -23,29 +23,30 @@ async def set_rate(journal: Journal, key: str, usd_per_day: Decimal, *, at: floa
     Raises:
         JournalError: The journal cannot be used.
     """
+    await journal.transact(lambda db: set_rate_in(db, key, usd_per_day, at=at, running=running))
+
+
+def set_rate_in(db: Db, key: str, usd_per_day: Decimal, *, at: float, running: bool) -> None:
+    """`set_rate` as part of a larger transaction."""
     rate = micro(usd_per_day)
-
-    def write(db: Db) -> None:
-        db.lock(f"job {key}")
-        row = db.execute(
-            "SELECT rate_micro_day, rate_since, metered_micro, counted_micro, facts FROM jobs WHERE key = ?", (key,)
-        ).fetchone()
-        facts: dict[str, Any] = json.loads(row["facts"])
-        if "usd" in facts:
-            return
-        _note_end(db, key, facts, None if rate or running else at)
-        old: int | None = row["rate_micro_day"]
-        if (old or 0) == rate and (running or old is None):
-            return
-        metered: int = row["metered_micro"]
-        if old is not None:
-            metered += int(max(0.0, at - row["rate_since"]) * old / _DAY)
-        db.execute(
-            "UPDATE jobs SET metered_micro = ?, rate_micro_day = ?, rate_since = ?, counted_micro = ? WHERE key = ?",
-            (metered, rate or None, at if rate else None, row["counted_micro"] if running else metered, key),
-        )
-
-    await journal.transact(write)
+    db.lock(f"job {key}")
+    row = db.execute(
+        "SELECT rate_micro_day, rate_since, metered_micro, counted_micro, facts FROM jobs WHERE key = ?", (key,)
+    ).fetchone()
+    facts: dict[str, Any] = json.loads(row["facts"])
+    if "usd" in facts:
+        return
+    _note_end(db, key, facts, None if rate or running else at)
+    old: int | None = row["rate_micro_day"]
+    if (old or 0) == rate and (running or old is None):
+        return
+    metered: int = row["metered_micro"]
+    if old is not None:
+        metered += int(max(0.0, at - row["rate_since"]) * old / _DAY)
+    db.execute(
+        "UPDATE jobs SET metered_micro = ?, rate_micro_day = ?, rate_since = ?, counted_micro = ? WHERE key = ?",
+        (metered, rate or None, at if rate else None, row["counted_micro"] if running else metered, key),
+    )
 
 
 def _note_end(db: Db, key: str, facts: dict[str, Any], ended: float | None) -> None:
