@@ -136,18 +136,19 @@ def total(rows: Iterable[Spent]) -> Spent:
     return _sum((None, "", ""), list(rows))
 
 
-def report(period: Period, rows: Sequence[Spent], *, most: int | None = None) -> dict[str, Any]:
+def report(period: Period, rows: Sequence[Spent], *, most: int | None = None, note: str = "") -> dict[str, Any]:
     """Rows as plain data, amounts as text; what is nothing is left out.
 
     Args:
         most: Rows shown, the newest; the total is of all.
+        note: One more thing to know.
     """
     shown = rows if most is None else rows[-most:]
     made: dict[str, Any] = {
         "first_day": str(period.first),
         "last_day": str(period.last),
         "total": _plain(total(rows)),
-        "notes": notes(rows),
+        "notes": [*notes(rows), *([note] if note else [])],
         "rows": [_plain(row) for row in shown],
     }
     if len(shown) < len(rows):

@@ -7,7 +7,10 @@ from typing import cast, get_args
 
 import anyio
 
-from ..novita.errors import NovitaError
+from ..novita.billed import settle_by_bill
+from ..novita.client import NovitaClient, new_http
+from ..novita.errors import JournalError, NovitaError
+from ..novita.journal import Journal
 from ..novita.ledger import LedgerGrouping, Spent, notes, read_ledger, regroup, report, total
 from ..novita.money import show_usd
 from ..novita.periods import Period, read_period
@@ -29,14 +32,15 @@ def run_spend(settings: Settings, period: str, *, by: str, as_json: bool) -> int
     except NovitaError as error:
         raise SettingError(f"{error.what}. {error.next_step}".strip()) from error
     try:
-        rows = regroup(anyio.run(_read, settings, span), marks)
+        found, corrected = anyio.run(_read, settings, span)
     except NovitaError as error:
         sys.stderr.write(f"novita-mcp: {error}\n")
         return 1
+    rows = regroup(found, marks)
     if as_json:
-        sys.stdout.write(json.dumps(report(span, rows), indent=2) + "\n")
+        sys.stdout.write(json.dumps(report(span, rows, note=corrected), indent=2) + "\n")
     else:
-        _show(span, rows, marks)
+        _show(span, rows, marks, corrected)
     return 0
 
 
@@ -49,19 +53,34 @@ def _marks(by: str) -> tuple[LedgerGrouping, ...]:
     return tuple(cast(LedgerGrouping, name) for name in known if name in wanted)
 
 
-async def _read(settings: Settings, span: Period) -> list[Spent]:
+async def _read(settings: Settings, span: Period) -> tuple[list[Spent], str]:
+    """The ledger, and what was just corrected in it by Novita's bill."""
     journal, place = open_journal(settings), journal_file(settings)
     if not journal.lasting:
         raise SettingError("the journal is off (NOVITA_MCP_JOURNAL), so nothing is remembered")
     if place is not None and not place.exists():  # looking must not make one
-        return []
+        return [], ""
     try:
-        return await read_ledger(journal, span)
+        corrected = await _corrected(settings, journal) if settings.api_key else ""
+        return await read_ledger(journal, span), corrected
     finally:
         await journal.close()
 
 
-def _show(span: Period, rows: list[Spent], marks: tuple[LedgerGrouping, ...]) -> None:
+async def _corrected(settings: Settings, journal: Journal) -> str:
+    """Best effort: what cannot be corrected now stays as it was seen, and is tried again the next time."""
+    async with new_http() as http:
+        client = NovitaClient(http, settings.api_key, settings.base_url).for_looking()
+        try:
+            return (await settle_by_bill(client, journal, client.owner)).words()
+        except JournalError:
+            raise
+        except NovitaError as error:
+            sys.stderr.write(f"novita-mcp: not corrected by Novita's bill: {' '.join(str(error).split())}\n")
+            return ""
+
+
+def _show(span: Period, rows: list[Spent], marks: tuple[LedgerGrouping, ...], corrected: str) -> None:
     whole = total(rows)
     lines = [f"${show_usd(whole.counted)} in {whole.calls} calls, {span}"]
     table = [[*marks, *_COLUMNS], *([*(str(getattr(row, name)) for name in marks), *_cells(row)] for row in rows)]
@@ -70,7 +89,7 @@ def _show(span: Period, rows: list[Spent], marks: tuple[LedgerGrouping, ...]) ->
     if rows:
         lines += ["", *_aligned(table, left=len(marks)), ""]
     # Never wrapped: a name in two pieces cannot be searched for.
-    sys.stdout.write("\n".join([*lines, *notes(rows)]) + "\n")
+    sys.stdout.write("\n".join([*lines, *notes(rows), *([corrected] if corrected else [])]) + "\n")
 
 
 def _cells(row: Spent) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from ..novita.account import get_balance as read_balance
 from ..novita.artifacts import Artifact, NameHint
+from ..novita.billed import settle_by_bill
 from ..novita.bills import (
     Grouping,
     Sum,
@@ -20,7 +21,7 @@ from ..novita.bills import (
     totals,
     usage_lines,
 )
-from ..novita.errors import InputError
+from ..novita.errors import InputError, NovitaError
 from ..novita.money import show_usd
 from ..novita.periods import Period, month_of, read_period
 from .context import Call, Caller
@@ -88,6 +89,7 @@ class BillResult(ToolResult):
     next_offset: int | None = Field(default=None, description="Give it as offset for the next page.")
     file: str | None = Field(default=None, description="The CSV file.")
     csv: str | None = Field(default=None, description="The table, where this server keeps no files for you.")
+    note: str | None = Field(default=None, description="What this server's own ledger (novita://spend) took from it.")
 
     def headline(self) -> str:
         return f"${self.total_usd} from {self.first_day} to {self.last_day}."
@@ -114,7 +116,20 @@ async def get_bill(
     if kind != "usage":
         lines += await fixed_term_lines(call.novita, span, on_piece=on_piece)
     result = bill_page(span, totals(lines), [bill_row(one) for one in add_up(lines, by)], offset)
+    if kind != "fixed_term":
+        result.note = await by_the_bill(call) or None
     return await with_csv(call, result, as_csv(lines)) if csv else result
+
+
+async def by_the_bill(caller: Caller) -> str:
+    """Let the ledger's rows of what has ended count what the bill says; what came of it, in a sentence or none.
+
+    Best effort: what cannot be corrected now stays as it was seen, and is tried again the next time.
+    """
+    try:
+        return (await settle_by_bill(caller.novita.for_looking(), caller.app.journal, caller.owner)).words()
+    except NovitaError as error:
+        return f"Machines, volumes and endpoints could not be corrected by Novita's bill just now: {error.what}."
 
 
 async def _by_month(caller: Caller, span: Period, *, csv: bool, offset: int) -> BillResult:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from ..novita.ledger import read_ledger, report
 from ..novita.periods import Period
-from .account import today
+from .account import by_the_bill, today
 from .context import Caller
 from .resources import ResourceSpec, as_json
 
@@ -15,7 +15,9 @@ _ROWS = 120
 async def _spend(caller: Caller) -> str:
     last = today(caller)
     span = Period(last - timedelta(days=_DAYS - 1), last)
-    return as_json(report(span, await read_ledger(caller.app.journal, span, owner=caller.owner), most=_ROWS))
+    corrected = await by_the_bill(caller)
+    rows = await read_ledger(caller.app.journal, span, owner=caller.owner)
+    return as_json(report(span, rows, most=_ROWS, note=corrected))
 
 
 ACCOUNT_RESOURCES = (

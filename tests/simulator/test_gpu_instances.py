@@ -136,6 +136,38 @@ def test_a_subscription_is_paid_at_once_and_not_by_the_second(gpu: Gpu) -> None:
     assert gpu.refused("delete_gpu_instance", {"instanceId": id}) == (400, "PREPAID_INSTANCE_NOT_SUPPORT_RELEASE")
 
 
+def test_the_bills_name_what_was_used_and_terms_stand_on_their_own(gpu: Gpu) -> None:
+    """query_usage_based_billing, query_fixed_term_billing: ownerID is the resource; storage is a category."""
+    gpu.world.add_account("sk-simulated", 1000)
+    volume = gpu.good("create_network_storage", {"clusterId": "us-ca-06", "storageName": "v", "storageSize": 100})
+    hourly, monthly = gpu.running(rootfsSize=160), gpu.create(month=1)
+    gpu.world.advance(7200)
+    gpu.good("renew_gpu_instance", {"instanceId": monthly, "month": 2})
+    span = {"startTime": int(gpu.world.started), "endTime": int(gpu.world.clock.now()) + 1}
+
+    def used(category: str) -> dict[str, int]:
+        lines = gpu.good("query_usage_based_billing", cycleType="Month", productCategory=category, **span)["bills"]
+        mine = [line for line in lines if not line["ownerID"].startswith("past")]
+        return {id: sum(int(line["amount"]) for line in mine if line["ownerID"] == id) for id in owners(mine)}
+
+    def owners(lines: list[Json]) -> set[str]:
+        return {line["ownerID"] for line in lines}
+
+    gpu.spent()  # settles
+    charged = [charge for charge in gpu.world.charges if charge.ref == hourly]
+    assert {charge.note.split()[0] for charge in charged} == {"RTX", "disk"}
+    assert used("gpu") == {hourly: pytest.approx(sum(charge.micro_usd for charge in charged) / 100, abs=2)}
+    assert used("cloud_storage").keys() == {volume}
+    terms = gpu.good("query_fixed_term_billing", category="gpu", **span)["bills"]
+    assert [(line["ownerID"], line["tradeType"], line["billNum"]) for line in terms] == [
+        (monthly, "monthly_new_buy", "1"),
+        (monthly, "monthly_re_buy", "2"),
+    ]
+    assert sum(int(line["amount"]) for line in terms) == sum(
+        charge.micro_usd // 100 for charge in gpu.world.charges if charge.months
+    )
+
+
 def test_a_subscription_can_be_renewed_renews_itself_or_ends(gpu: Gpu) -> None:
     gpu.world.add_account("sk-simulated", 1000)
     id = gpu.running(month=1)
