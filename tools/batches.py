@@ -35,17 +35,21 @@ async def create_batch(
     call: Call,
     rows: Annotated[
         list[dict[str, Any]] | None,
-        Field(description="{custom_id?, prompt | messages | body}; with system any fields."),
+        Field(
+            description="{custom_id?, prompt | messages | body: whole request}; with system any fields, sent as JSON."
+        ),
     ] = None,
     file: Annotated[str | None, Field(description="Path of .jsonl or .csv with such rows.")] = None,
-    file_id: Annotated[str | None, Field(description="Uploaded file.")] = None,
+    file_id: Annotated[str | None, Field(description="From upload_file; its rows go as they are.")] = None,
     model: Annotated[str | None, Field(description="See list_models.")] = None,
     system: Annotated[str | None, Field(description="Instruction for all.")] = None,
-    options: Annotated[dict[str, Any] | None, Field(description="max_tokens (4096), temperature...")] = None,
+    options: Annotated[
+        dict[str, Any] | None, Field(description="For every row: max_tokens (default 4096), temperature...")
+    ] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> BatchResult:
-    """Run up to 50,000 prompts on one model within 48 h. Costs tokens. Then get_batch."""
+    """Run up to 50,000 prompts (rows, file or file_id) on one model within 48 h. Costs tokens. Then get_batch."""
     if sum(given is not None for given in (rows, file, file_id)) != 1:
         raise InputError("Give one of rows, file and file_id")
     await call.progress("batch: checking the rows")

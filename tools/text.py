@@ -27,25 +27,29 @@ from .toolset import READS, SPENDS, ToolResult, Toolset
 text = Toolset("text", "Language models, embeddings, ranking.")
 
 Llm = Annotated[str | None, Field(description="See list_models.")]
-MaxTokens = Annotated[int | None, Field(description="Default 16384.")]
+MaxTokens = Annotated[int | None, Field(description="Longest answer; default 16384.")]
 Temperature = Annotated[float | None, Field(description="0 to 2.")]
-NativeOptions = Annotated[dict[str, Any] | None, Field(description="seed, stop, top_p, n, logprobs...")]
+NativeOptions = Annotated[dict[str, Any] | None, Field(description="Native fields: seed, stop, top_p, n, logprobs...")]
 Feature = Literal["reasoning", "function-calling", "structured-outputs", "image", "video", "audio"]
 
 
 @text.tool("Chat with a language model", SPENDS)
 async def chat(
     call: Call,
-    prompt: Annotated[str | None, Field(description="Question.")] = None,
+    prompt: Annotated[str | None, Field(description="Question; comes after messages.")] = None,
     messages: Annotated[
         list[dict[str, Any]] | None,
-        Field(description="{role, content}; parts: {type: text|image|audio|video, text|url}."),
+        Field(description="{role, content}; content: text, or parts {type: text|image|audio|video, text|url}."),
     ] = None,
     system: Annotated[str | None, Field(description="Instruction.")] = None,
     images: Annotated[list[str] | None, Field(description="URL, path, task:<id>/<n>.")] = None,
     model: Llm = None,
-    tools: Annotated[list[dict[str, Any]] | None, Field(description="{name, description, parameters}.")] = None,
-    response_schema: Annotated[dict[str, Any] | None, Field(description="JSON schema.")] = None,
+    tools: Annotated[
+        list[dict[str, Any]] | None, Field(description="Functions: {name, description, parameters: JSON schema}.")
+    ] = None,
+    response_schema: Annotated[
+        dict[str, Any] | None, Field(description="JSON schema of the object to answer with.")
+    ] = None,
     thinking: Annotated[bool | None, Field(description="Reason first.")] = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
@@ -73,7 +77,7 @@ async def chat(
 @text.tool("Complete a text", SPENDS)
 async def complete_text(
     call: Call,
-    prompt: Annotated[str, Field(description="Its beginning.")],
+    prompt: Annotated[str, Field(description="Text to continue.")],
     model: Llm = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
@@ -106,7 +110,7 @@ async def create_embeddings(
     call: Call,
     texts: Annotated[list[str], Field(description="Any number.")],
     model: Llm = None,
-    inline: Annotated[bool, Field(description="Show, if few.")] = False,
+    inline: Annotated[bool, Field(description="Also in the answer, up to 2200 numbers.")] = False,
     save_to: Annotated[str | None, Field(description="Folder, or file.npy, file.json.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
@@ -147,7 +151,7 @@ async def rerank(
     call: Call,
     query: Annotated[str, Field(description="What is sought.")],
     documents: Annotated[list[str], Field(description="Texts.")],
-    top_n: Annotated[int | None, Field(description="How many back.")] = None,
+    top_n: Annotated[int | None, Field(description="Only the best so many.")] = None,
     model: Llm = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
