@@ -96,6 +96,8 @@ class Instance(Shape):
     created_at: Moment = None
     started_at: Moment = None
     last_started_at: Moment = None
+    stopped_at: Moment = None
+    last_stopped_at: Moment = None
     connect_component_ssh: One[Component] = Component()
     connect_component_web_terminal: One[Component] = Component()
     connect_component_jupyter: One[Component] = Component()
@@ -132,6 +134,11 @@ class Instance(Shape):
     def since(self) -> datetime | None:
         """When it last began to run, as far as Novita says; the fields are not documented."""
         return self.last_started_at or self.started_at or self.created_at
+
+    @property
+    def until(self) -> datetime | None:
+        """When it last stopped, as far as Novita says."""
+        return self.last_stopped_at or self.stopped_at
 
     @property
     def why(self) -> str:
