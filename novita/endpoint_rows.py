@@ -87,6 +87,8 @@ async def note_gone(journal: Journal, owner: str, endpoint_id: str) -> None:
             await journal.finish(row.key, JobState.CANCELLED, reason="The endpoint is gone; it was not seen serving.")
     priced = [row for row in rows if row.price is not None]
     if not priced:
+        for row in rows:
+            await set_rate(journal, row.key, Decimal(0), at=journal.wall(), running=False)
         return
     newest, *older = priced
     if any(row.rate for row in older) and newest.least:  # the change itself was never seen
@@ -124,7 +126,8 @@ async def _follow(journal: Journal, endpoint: Endpoint, rows: list[_Row], phase:
         since = newest.created
     elif newest.untouched:
         since = max(newest.created, newest.waiting_at or 0.0)
-    await set_rate(journal, newest.key, newest.per_day(workers), at=since, running=workers > 0)
+    # Where nobody is kept alive calls may still start workers: it is not over before it is gone.
+    await set_rate(journal, newest.key, newest.per_day(workers), at=since, running=workers > 0, over=False)
     await _end_older(journal, newest, older)
 
 

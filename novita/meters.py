@@ -10,23 +10,27 @@ from .journal_db import Db
 _DAY = 86_400
 
 
-async def set_rate(journal: Journal, key: str, usd_per_day: Decimal, *, at: float, running: bool) -> None:
+async def set_rate(
+    journal: Journal, key: str, usd_per_day: Decimal, *, at: float, running: bool, over: bool | None = None
+) -> None:
     """From `at` (Unix seconds) on a job goes on costing so much; what came up until then is kept.
 
     Said again, it changes nothing; what the bill said stays.
 
     Args:
-        usd_per_day: 0: nothing any more; with running=False it has ended, which the row notes (`facts["ended"]`).
+        usd_per_day: 0: nothing any more.
         running: Its estimate stays taken as the least it costs; once it runs no more only its time counts. What was
             never metered keeps its estimate even then.
+        over: It has ended, so that the bill will have all its lines: the row notes when (`facts["ended"]`). By
+            default so where it costs nothing and runs no more; not so where it may be used again all the same.
 
     Raises:
         JournalError: The journal cannot be used.
     """
-    await journal.transact(lambda db: set_rate_in(db, key, usd_per_day, at=at, running=running))
+    await journal.transact(lambda db: set_rate_in(db, key, usd_per_day, at=at, running=running, over=over))
 
 
-def set_rate_in(db: Db, key: str, usd_per_day: Decimal, *, at: float, running: bool) -> None:
+def set_rate_in(db: Db, key: str, usd_per_day: Decimal, *, at: float, running: bool, over: bool | None = None) -> None:
     """`set_rate` as part of a larger transaction."""
     rate = micro(usd_per_day)
     db.lock(f"job {key}")
@@ -36,7 +40,8 @@ def set_rate_in(db: Db, key: str, usd_per_day: Decimal, *, at: float, running: b
     facts: dict[str, Any] = json.loads(row["facts"])
     if "usd" in facts:
         return
-    _note_end(db, key, facts, None if rate or running else at)
+    over = not (rate or running) if over is None else over
+    _note_end(db, key, facts, at if over else None)
     old: int | None = row["rate_micro_day"]
     if (old or 0) == rate and (running or old is None):
         return
