@@ -8,15 +8,20 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+import urllib.request
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -33,6 +38,7 @@ from ..novita.money import show_usd
 from .app import choose_tools, version
 from .building import journal_file, leases_wait, open_journal, output_folder
 from .handles import request_keys
+from .install import Installed, installed
 from .settings import SettingError, Settings
 
 Status = Literal["ok", "note", "wrong", "skipped"]
@@ -40,6 +46,12 @@ Status = Literal["ok", "note", "wrong", "skipped"]
 KEYS_PAGE = "https://novita.ai/settings/key-management"
 SKEW_SECONDS = 60
 """A clock further off than this makes links look expired before they are, or fresh after."""
+
+NOT_THE_API = ("novita.ai", "novitai.com", "omniinfer.io")
+"""Novita's names that are not where the API is (any more): its pages, its files, an earlier name."""
+
+LOSES_PICTURES = (2, 1, 128)
+"""Claude Code before this drops pictures that stand beside structured content."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +79,20 @@ def run_doctor(settings: Settings, *, as_json: bool, offline: bool, leases: bool
 
 
 async def _examine(settings: Settings, offline: bool, leases: bool) -> list[Check]:
-    found = [_versions(), _settings(settings), _output(settings), *_allowed(settings)]
+    hosts = list(installed(Path.home(), sys.platform))
+    found = [
+        _versions(),
+        _settings(settings),
+        *_hosts(hosts),
+        *_old_host(hosts),
+        _output(settings),
+        *_allowed(settings),
+    ]
     found.append(await _journal(settings))
-    found.append(_key(settings))
+    found.append(_key(settings, hosts))
+    settings = replace(settings, api_key=settings.api_key or _key_of_a_host(hosts)[0])
+    if address := _address(settings):
+        found.append(address)
     if offline:
         return [*found, Check("network", "skipped", "left alone, as asked")]
     found += [check async for check in _network(settings)]
@@ -92,6 +115,41 @@ def _settings(settings: Settings) -> Check:
     if not tools:
         return Check("settings", "wrong", "no tool is on", "Name other toolsets, or leave --read-only out.")
     return Check("settings", "ok", f"{len(tools)} tools on{', read-only' if settings.read_only else ''}")
+
+
+def _hosts(hosts: Sequence[Installed]) -> Iterator[Check]:
+    """Who runs this server here, and whether they can."""
+    if not hosts:
+        mend = "`novita-mcp install HOST` sets one up; nothing to do where the server runs over HTTP."
+        yield Check("hosts", "note", "no host is set up for this user", mend)
+    for found in hosts:
+        name = found.host.title
+        if found.problem:
+            yield Check("hosts", "wrong", f"{name}: {found.path} cannot be read: {found.problem}", "Correct that file.")
+        elif found.command and shutil.which(found.command) is None:
+            mend = f"It was moved or removed: run `novita-mcp install` for {name} again."
+            yield Check("hosts", "wrong", f"{name} runs {found.command}, which is not there", mend)
+        elif found.real_key or found.key.startswith("${"):
+            yield Check("hosts", "ok", f"{name}: {found.path}")
+        elif found.command:
+            mend = f"Put your key there, from {KEYS_PAGE}; then start {name} again."
+            yield Check("hosts", "wrong", f"{name} has no key: {found.path}", mend)
+
+
+def _old_host(hosts: Sequence[Installed]) -> Iterator[Check]:
+    """Only what is known to matter: a version of Claude Code that loses pictures."""
+    program = shutil.which("claude")
+    if program is None or not any(found.host.title == "Claude Code" for found in hosts):
+        return
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10).stdout  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    numbers = re.match(r"\s*(\d+)\.(\d+)\.(\d+)", said)
+    if numbers and tuple(map(int, numbers.groups())) < LOSES_PICTURES:
+        wanted = ".".join(map(str, LOSES_PICTURES))
+        detail = f"Claude Code {'.'.join(numbers.groups())} does not show pictures to the model; {wanted} does"
+        yield Check("old host", "note", detail, "Run `claude update`.")
 
 
 def _output(settings: Settings) -> Check:
@@ -138,29 +196,68 @@ async def _journal(settings: Settings) -> Check:
     return Check("journal", "ok", journal.label)
 
 
-def _key(settings: Settings) -> Check:
+def _key(settings: Settings, hosts: Sequence[Installed]) -> Check:
     if settings.api_key:
         return Check("API key", "ok", "set")
+    _, name = _key_of_a_host(hosts)
+    if name:
+        return Check("API key", "ok", f"not set in this terminal; {name} has one, which is tried here")
+    if settings.handle_keys or settings.allowed_hosts:
+        return Check("API key", "note", "not set; over HTTP each caller sends its own")
     return Check("API key", "wrong", "not set", f"Make one at {KEYS_PAGE} and set NOVITA_API_KEY for this server.")
+
+
+def _key_of_a_host(hosts: Sequence[Installed]) -> tuple[str | None, str]:
+    """The first key that a host's configuration holds, and whose that is."""
+    return next(((found.real_key, found.host.title) for found in hosts if found.real_key), (None, ""))
+
+
+def _address(settings: Settings) -> Check | None:
+    """An address of Novita's at which its API is not; None where there is nothing to say."""
+    host = urlsplit(settings.base_url).hostname or ""
+    ours = any(host == name or host.endswith(f".{name}") for name in NOT_THE_API)
+    if settings.base_url.rstrip("/") == API_HOST or not ours:
+        return None
+    detail = f"NOVITA_BASE_URL is {settings.base_url}; Novita's API is at {API_HOST}, and paths are added here"
+    return Check("old host", "wrong", detail, "Unset NOVITA_BASE_URL.")
 
 
 async def _network(settings: Settings) -> AsyncGenerator[Check]:
     """The way to Novita first; the rest only makes sense when that is open."""
     moved = " (moved by NOVITA_BASE_URL)" if settings.base_url.rstrip("/") != API_HOST else ""
+    proxy = _proxy(settings.base_url)
+    way = f"{settings.base_url}{moved}{f' through the proxy {proxy}' if proxy else ''}"
     async with new_http(timeouts=httpx.Timeout(10)) as http:
         began = anyio.current_time()
         try:
             answer = await http.get(settings.base_url)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
-            mend = "Check the connection, the proxy (HTTPS_PROXY) and NOVITA_BASE_URL."
-            yield Check("network", "wrong", f"{settings.base_url}{moved}: {reason}", mend)
+            yield Check("network", "wrong", f"{way}: {reason}", _mend_network(reason, proxy, moved))
             return
         took = (anyio.current_time() - began) * 1000
-        yield Check("network", "ok", f"{settings.base_url}{moved} answers in {took:.0f} ms")
+        yield Check("network", "ok", f"{way} answers in {took:.0f} ms")
         yield _clock(answer.headers.get("date"))
         if settings.api_key:
             yield await _account(NovitaClient(http, settings.api_key, settings.base_url).for_looking())
+
+
+def _proxy(url: str) -> str:
+    """The proxy on the way to `url`, without its password; empty where there is none."""
+    target = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(target.scheme) or proxies.get("all") or ""
+    if not proxy or urllib.request.proxy_bypass(target.hostname or ""):
+        return ""
+    return proxy.rpartition("@")[2].removeprefix(f"{urlsplit(proxy).scheme}://")
+
+
+def _mend_network(reason: str, proxy: str, moved: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return "Set the clock; if a proxy of your company opens TLS, name its certificate in SSL_CERT_FILE."
+    if proxy:
+        return "Correct or unset HTTPS_PROXY (HTTP_PROXY, ALL_PROXY), or name the host in NO_PROXY."
+    return "Correct or unset NOVITA_BASE_URL." if moved else "Check the connection; behind a proxy, set HTTPS_PROXY."
 
 
 def _clock(date: str | None) -> Check:

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,8 @@ from .settings import SettingError, Settings
 
 NAME = "novita"
 KEY = "NOVITA_API_KEY"
+NO_KEY = "your key from https://novita.ai/settings/key-management"
+"""Stands where the user puts the key."""
 
 Entry = dict[str, Any]
 
@@ -29,7 +32,9 @@ class Host:
         user_file: Its configuration for this user, made from the home folder and the platform.
         project_file: The same for one project, relative to its folder; None where it has none.
         put: Sets our entry in the parsed file.
-        reference: How the file refers to an environment variable; None where it cannot.
+        reference: How the file refers to the key without holding it; None where it cannot.
+        reaches: Whether that works without the user's doing: a terminal's environment reaches a program started there,
+            and VS Code asks; a desktop program sees no `export`.
         after: What the user does next.
     """
 
@@ -39,6 +44,36 @@ class Host:
     put: Callable[[Entry, Entry], None]
     reference: str | None
     after: str
+    reaches: bool = False
+
+    def servers(self, config: Entry) -> Entry:
+        """The entries of all servers in a parsed file; empty where there are none."""
+        for key in ("mcpServers", "servers", "mcp_servers"):
+            if isinstance(found := config.get(key), dict):
+                return cast(Entry, found)
+        return {}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """Our entry as it stands in a host's own configuration.
+
+    Args:
+        command: What the host runs.
+        key: What stands for the key: the key itself, a reference (`${...}`), or nothing.
+        problem: Why the file could not be read; the rest is then empty.
+    """
+
+    host: Host
+    path: Path
+    command: str = ""
+    key: str = ""
+    problem: str = ""
+
+    @property
+    def real_key(self) -> str | None:
+        """The key, where the file holds one."""
+        return self.key if _is_key(self.key) else None
 
 
 def _put_servers(key: str, extra: Mapping[str, Any] | None = None) -> Callable[[Entry, Entry], None]:
@@ -46,9 +81,26 @@ def _put_servers(key: str, extra: Mapping[str, Any] | None = None) -> Callable[[
         servers = config.setdefault(key, {})
         if not isinstance(servers, dict):
             raise SettingError(f"{key!r} in the file is not an object")
-        servers[NAME] = {**(extra or {}), **entry}
+        old: object = cast(Entry, servers).get(NAME)
+        if isinstance(old, dict) and "command" in old:
+            _renew(cast(Entry, old), entry)
+        else:
+            servers[NAME] = {**(extra or {}), **entry}
 
     return put
+
+
+def _renew(old: Entry, entry: Entry) -> None:
+    """Ours is there: what is run changes, in place. What the user set stays, and so does a key when none is given."""
+    old["command"], old["args"] = entry["command"], entry["args"]
+    environment: Entry = old.setdefault("env", {})
+    if _is_key(entry["env"][KEY]) or not environment.get(KEY):
+        environment[KEY] = entry["env"][KEY]
+
+
+def _is_key(text: str) -> bool:
+    """Whether it is a key: no reference, and no words like ours or README's that stand where one belongs."""
+    return len(text) >= 8 and " " not in text and not text.casefold().startswith(("${", "your"))
 
 
 def _put_vscode(config: Entry, entry: Entry) -> None:
@@ -94,6 +146,7 @@ HOSTS: Mapping[str, Host] = {
         _put_servers("mcpServers", {"type": "stdio"}),
         "${NOVITA_API_KEY}",
         "Start claude again; /mcp shows the server.",
+        reaches=True,
     ),
     "cursor": Host(
         "Cursor",
@@ -110,6 +163,7 @@ HOSTS: Mapping[str, Host] = {
         _put_vscode,
         "${input:novita-key}",
         "Run 'MCP: List Servers' in VS Code and start novita.",
+        reaches=True,
     ),
     "codex": Host(
         "Codex",
@@ -147,7 +201,7 @@ def run_install(
     if project is not None and chosen.project_file is None:
         raise SettingError(f"{chosen.title} has no configuration for a single project; leave --project out")
     path = project / str(chosen.project_file) if project else chosen.user_file(Path.home(), sys.platform)
-    entry = _entry(settings, chosen, store_key=project is None or with_key, command=command)
+    entry = _entry(settings, chosen, shared=project is not None and not with_key, command=command)
     if only_print:
         shown: Entry = {}
         chosen.put(shown, _hidden(entry, settings.api_key))
@@ -165,20 +219,48 @@ def run_install(
         sys.stdout.write(f"The old file is kept as {backup}\n")
     _replace(path, after)
     sys.stdout.write(f"{chosen.title} now knows novita: {path}\n{chosen.after}\n")
-    if not settings.api_key and KEY not in os.environ and "env" in entry:
-        sys.stdout.write(f"No key was set: {_where_key(entry)}\n")
+    sys.stdout.write(_where_key(_key_of(_ours(path, after, chosen)), path))
     return 0
 
 
-def _entry(settings: Settings, host: Host, *, store_key: bool, command: str | None) -> Entry:
+def installed(home: Path, platform: str) -> Iterator[Installed]:
+    """What the configurations of this user say about us, host by host; hosts that do not know us are left out."""
+    for host in HOSTS.values():
+        path = host.user_file(home, platform)
+        try:
+            entry = _ours(path, path.read_text(encoding="utf-8"), host)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            yield Installed(host, path, problem=str(error))
+            continue
+        if entry:
+            yield Installed(host, path, str(entry.get("command") or ""), _key_of(entry))
+
+
+def _ours(path: Path, text: str, host: Host) -> Entry:
+    """Our entry in a file's text; empty where there is none.
+
+    Raises:
+        ValueError: The text is not what it should be.
+    """
+    config: object = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text or "{}")
+    entry: object = host.servers(cast(Entry, config)).get(NAME) if isinstance(config, dict) else None
+    return cast(Entry, entry) if isinstance(entry, dict) else {}
+
+
+def _key_of(entry: Entry) -> str:
+    environment: object = entry.get("env")
+    return str(cast(Entry, environment).get(KEY) or "") if isinstance(environment, dict) else ""
+
+
+def _entry(settings: Settings, host: Host, *, shared: bool, command: str | None) -> Entry:
     words = command.split() if command else _this_program()
     entry: Entry = {"command": words[0], "args": words[1:]}
-    if store_key and settings.api_key:
+    if settings.api_key and not shared:
         entry["env"] = {KEY: settings.api_key}
-    elif host.reference is not None:
-        entry["env"] = {KEY: host.reference}
-    elif not settings.api_key:
-        entry["env"] = {KEY: "your key from https://novita.ai/settings/key-management"}
+    else:
+        entry["env"] = {KEY: host.reference if host.reference and (shared or host.reaches) else NO_KEY}
     return entry
 
 
@@ -194,9 +276,14 @@ def _hidden(entry: Entry, key: str | None) -> Entry:
     return json.loads(json.dumps(entry).replace(key, "<your key>")) if key else entry
 
 
-def _where_key(entry: Entry) -> str:
-    value = str(entry["env"][KEY])
-    return f"set {KEY} in your environment." if value.startswith("${") else f"put it in place of {value!r}."
+def _where_key(key: str, path: Path) -> str:
+    if _is_key(key):
+        return ""
+    if key.startswith("${input:"):
+        return "It asks for your key when the server starts.\n"
+    if key.startswith("${"):
+        return f"The key is not in the file: set {KEY} in the environment it is started from.\n"
+    return f"No key was given: in {path}, put yours in place of {NO_KEY!r}.\n"
 
 
 def _merged(path: Path, before: str, host: Host, entry: Entry) -> str:

@@ -1,7 +1,9 @@
 """`novita-mcp install`: a host's configuration gains our entry and loses nothing."""
 
 import json
+import re
 import stat
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -125,3 +127,40 @@ def test_print_shows_the_entry_without_the_key_and_writes_nothing(
 def test_a_host_without_project_files_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["install", "codex", "--project", str(tmp_path)]) == 2
     assert "no configuration for a single project" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("claude-desktop", "put yours in place of"),
+        ("cursor", "put yours in place of"),  # started from the desktop, it sees no export
+        ("claude-code", "set NOVITA_API_KEY in the environment"),
+        ("vscode", "asks for your key"),
+    ],
+)
+def test_without_a_key_it_says_where_the_host_gets_one(
+    host: str, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOVITA_API_KEY")
+
+    assert main(["install", host]) == 0
+
+    assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("host", sorted(HOSTS))
+def test_installing_again_keeps_the_key_and_what_the_user_set(
+    host: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["install", host, "--command", "/old/place/python -m novita_mcp.server"]) == 0
+    path = user_file(host, home)
+    limit = 'NOVITA_MCP_SPEND_LIMIT_USD = "5"' if path.suffix == ".toml" else '"NOVITA_MCP_SPEND_LIMIT_USD": "5",'
+    path.write_text(re.sub(r'(\n *)("?NOVITA_API_KEY"?)', rf"\1{limit}\1\2", path.read_text()))
+    monkeypatch.delenv("NOVITA_API_KEY")
+
+    assert main(["install", host]) == 0
+
+    config = read(path)
+    (servers,) = (config[key] for key in ("mcpServers", "servers", "mcp_servers") if key in config)
+    assert servers["novita"]["command"] == sys.executable
+    assert servers["novita"]["env"] == {"NOVITA_API_KEY": KEY, "NOVITA_MCP_SPEND_LIMIT_USD": "5"}
