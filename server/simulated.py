@@ -9,7 +9,10 @@ from .settings import Settings
 
 @contextmanager
 def novita_for(settings: Settings, *, simulate: bool) -> Generator[Settings]:
-    """The settings to run with: as they are, or moved to a simulator that ends with the block."""
+    """The settings to run with: as they are, or moved to a simulator that ends with the block.
+
+    What is played leaves no trace in the user's journal, which counts what was spent, unless one is named.
+    """
     if not simulate:
         yield settings
         return
@@ -17,4 +20,4 @@ def novita_for(settings: Settings, *, simulate: bool) -> Generator[Settings]:
     from ..simulator.world import DEFAULT_KEY
 
     with serve() as running:
-        yield replace(settings, api_key=DEFAULT_KEY, base_url=running.url)
+        yield replace(settings, api_key=DEFAULT_KEY, base_url=running.url, journal=settings.journal or "off")

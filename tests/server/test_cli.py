@@ -81,6 +81,18 @@ def test_simulate_needs_no_key_and_leaves_the_users_novita_alone(
     assert not world.requests
 
 
+def test_what_is_simulated_is_not_counted_as_spent(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOVITA_MCP_JOURNAL")
+    for name in ("HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+
+    assert main(["tools", "call", "generate_image", "--json", '{"prompt": "a fox"}', "--simulate"]) == 0
+
+    assert not list(tmp_path.rglob("*.sqlite3"))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
