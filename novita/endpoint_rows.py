@@ -63,6 +63,15 @@ async def open_endpoints(journal: Journal, owner: str) -> dict[str, float]:
     return {id: rows[0].created for id, rows in found.items() if any(row.open or row.rate for row in rows)}
 
 
+async def counts_workers(journal: Journal, owner: str, endpoint: Endpoint) -> bool:
+    """Whether all workers that calls of the endpoint can run on are counted by its own row: it keeps as many alive as
+    there may be, so that a call costs nothing more."""
+    config = endpoint.worker_config
+    if not config.min_num or (config.max_num or 0) > config.min_num:
+        return False
+    return any(row.rate for row in (await _rows(journal, owner)).get(endpoint.id, ()))
+
+
 async def note_seen(journal: Journal, owner: str, endpoints: Iterable[Endpoint]) -> None:
     """Bring the rows of endpoints up to how these stand now. Said again, it changes nothing.
 

@@ -40,11 +40,13 @@ class Tally:
 
     Args:
         usd: What it cost; None leaves the estimate.
+        sure: Whether `usd` is known; else it is a better estimate, which the bill may correct.
         text: What it wrote; kept as a file where the caller does not live to see it.
         trouble: Why it ended early, where it did without raising.
     """
 
     usd: Decimal | None = None
+    sure: bool = True
     text: str = ""
     trouble: str = ""
     artifacts: list[Artifact] = field(default_factory=list[Artifact])
@@ -211,7 +213,7 @@ class Jobs:
 
     async def _end_call(self, job: Job, tally: Tally, state: JobState, reason: str) -> Job:
         facts = dict(tally.facts)
-        if tally.usd is not None:
+        if tally.usd is not None and tally.sure:
             facts["usd"] = f"{tally.usd.normalize():f}"
         return await self.journal.finish(
             job.key,

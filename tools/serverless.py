@@ -13,6 +13,7 @@ from ..novita.gateway import queue_of
 from ..novita.waiting import Phase
 from . import serverless_calling as calling
 from . import serverless_creating as creating
+from . import serverless_jobs as jobs
 from .arguments import SaveTo
 from .confirm import need_yes
 from .context import Call
@@ -197,6 +198,7 @@ async def call_endpoint(
     cancel: Annotated[bool, Field(description="Stop that job.")] = False,
     save_to: SaveTo = None,
     wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Default 120, jobs 45.")] = None,
+    confirm: Yes = False,
     dry_run: Rehearse = False,
 ) -> CallResult:
     """Call an endpoint once it serves: HTTP, or a job it waits for. Costs worker time. Cancelling its MCP task
@@ -205,8 +207,8 @@ async def call_endpoint(
         if any(given is not None for given in (body, path, headers)):
             raise InputError("job_id waits for a job that was sent; body, path and headers send a new one")
         if cancel:
-            return await calling.cancel(call, job_id, endpoint_id)
-        return await calling.resume(call, job_id, endpoint_id, wait_seconds)
+            return await jobs.cancel(call, job_id, endpoint_id)
+        return await jobs.resume(call, job_id, endpoint_id, wait_seconds)
     if cancel:
         raise InputError("Which job is to be cancelled?", next_step="Give job_id; list_tasks shows what was sent.")
     if endpoint_id is None:
@@ -219,5 +221,6 @@ async def call_endpoint(
         headers=headers,
         save_to=save_to,
         wait_seconds=wait_seconds,
+        confirm=confirm,
         dry_run=dry_run,
     )

@@ -6,54 +6,23 @@ from typing import Any
 
 from anyio import to_thread
 
-from ..novita.endpoint_rows import note_seen
+from ..novita.endpoint_rows import counts_workers
 from ..novita.endpoint_shapes import Endpoint, Goal, judge
-from ..novita.endpoints import list_endpoints, route
-from ..novita.errors import InputError, NotFoundError, NovitaAPIError, NovitaError, TaskFailedError
-from ..novita.gateway import (
-    RESULT_KEPT_HOURS,
-    GatewayJob,
-    Reply,
-    ServiceCall,
-    call_service,
-    cancel_job,
-    get_job,
-    job_request,
-    look_at_job,
-    run_job,
-    service_call,
-)
+from ..novita.endpoints import route
+from ..novita.errors import InputError, TaskFailedError
+from ..novita.gateway import Reply, ServiceCall, call_service, job_request, service_call
 from ..novita.jobs import Tally, call_id
-from ..novita.journal import Job, JobState
-from ..novita.waiting import SETTLING, Look, Pace, Phase, alongside, wait_until_done
+from ..novita.journal import Job
+from ..novita.waiting import Phase, alongside
+from .confirm import need_yes
 from .context import Caller
-from .following import FOLLOWERS, Followed
-from .serverless_results import CallResult, Prices, usd
+from .serverless_jobs import KIND, Worker, bring_job, longest_job, send_job, worker_of, working
+from .serverless_results import CallResult, shown_cost
 from .serverless_showing import show_answer
-from .serverless_watch import plain_id, refuse_failed, unknown, watch
-from .text_results import shown_file
+from .serverless_watch import own_endpoint, refuse_failed, watch
 
-KIND = "gateway_job"
 SYNC_SECONDS = 120.0
 """A worker may have to start first."""
-
-
-async def own_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
-    """An endpoint from the account's own list, by id or name: no other host is ever called.
-
-    Raises:
-        NotFoundError: It is not in the list. InputError: Several have that name.
-    """
-    mine = await list_endpoints(caller.novita)
-    await note_seen(caller.app.journal, caller.owner, mine)
-    wanted = plain_id(endpoint_id)
-    found = [each for each in mine if each.id == wanted] or [each for each in mine if each.name == wanted]
-    if not found:
-        raise unknown(endpoint_id, mine)
-    if len(found) > 1:
-        ids = ", ".join(each.id for each in found)
-        raise InputError(f"{len(found)} endpoints are called {wanted[:80]!r}", next_step=f"Give an id: {ids}.")
-    return found[0]
 
 
 async def call(
@@ -65,9 +34,10 @@ async def call(
     headers: Mapping[str, str] | None,
     save_to: str | None,
     wait_seconds: float | None,
+    confirm: bool,
     dry_run: bool,
 ) -> CallResult:
-    """Send a request or a job, once the endpoint serves.
+    """Ask if it may become dear, and send a request or a job, once the endpoint serves.
 
     Args:
         path: Of a sync endpoint's service, with the method before it where that is not clear: `DELETE /v1/files/x`.
@@ -85,20 +55,22 @@ async def call(
                 next_step="Give the job's input as body, and leave path and headers out.",
             )
         request = job_request(dict(body) if body is not None else {})
+        worker = await worker_of(caller, endpoint)
         if dry_run:
             where = f"{route('run_async_job').host}/v1/{endpoint.gateway_names()[0]}/run"
             sent = {"method": "POST", "url": where, "body": request}
-            return await _rehearsed(caller, endpoint, sent, _longest(endpoint))
+            return _rehearsed(worker, sent, longest_job(endpoint))
+        await _ask_if_dear(caller, worker, longest_job(endpoint), confirm=confirm)
         budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
         started = caller.app.jobs.clock.now()
-        if caller.handoff is None and (late := await _not_ready(caller, endpoint, budget)) is not None:
+        if caller.handoff is None and (late := await _not_ready(caller, worker, budget)) is not None:
             return late
-        job = await _send_job(caller, endpoint, request, save_to)
+        job = await send_job(caller, worker, request, save_to)
         assert job.task_id is not None
         await caller.progress(f"job {job.task_id} accepted by endpoint {endpoint.label()}")
         if caller.handoff is not None:
             caller.handoff.job = (KIND, job.task_id)
-            return _working(job)
+            return working(job)
         left = max(0.0, budget - (caller.app.jobs.clock.now() - started))
         return await bring_job(caller, job, left)
     verb, _, rest = (path or "").strip().partition(" ")
@@ -106,34 +78,39 @@ async def call(
         verb, rest = "", path or ""
     ask = service_call(caller.novita, endpoint, path=rest.strip(), method=verb or None, headers=headers, body=body)
     budget = max(1.0, SYNC_SECONDS if wait_seconds is None else wait_seconds)
+    worker = await worker_of(caller, endpoint)
     if dry_run:
         sent = {"method": ask.method, "url": ask.origin + ask.path, "body": dict(body) if body is not None else None}
-        return await _rehearsed(caller, endpoint, sent, budget)
+        return _rehearsed(worker, sent, budget)
+    await _ask_if_dear(caller, worker, budget, confirm=confirm)
     started = caller.app.jobs.clock.now()
-    if (late := await _not_ready(caller, endpoint, budget)) is not None:
+    if (late := await _not_ready(caller, worker, budget)) is not None:
         return late
     left = max(1.0, budget - (caller.app.jobs.clock.now() - started))
-    return await _call_service(caller, endpoint, ask, save_to, left)
+    return await _call_service(caller, worker, ask, save_to, left)
 
 
-async def _rehearsed(caller: Caller, endpoint: Endpoint, request: dict[str, Any], seconds: float) -> CallResult:
-    _, price = await Prices(caller).of(endpoint)
+async def _ask_if_dear(caller: Caller, worker: Worker, seconds: float, *, confirm: bool) -> None:
+    estimate = worker.most(seconds)
+    if estimate is not None and estimate > caller.app.settings.confirm_above_usd:
+        price, endpoint = shown_cost(estimate), worker.endpoint
+        question = f"Call endpoint {endpoint.label()}: a worker for {seconds:g} s at most, about ${price}."
+        await need_yes(caller, question, confirm=confirm, about=f"call {endpoint.id} {price}", estimate=price)
+
+
+def _rehearsed(worker: Worker, request: dict[str, Any], seconds: float) -> CallResult:
     return CallResult(
         status="dry_run",
-        endpoint_id=endpoint.id,
+        endpoint_id=worker.endpoint.id,
         request={name: value for name, value in request.items() if value is not None},
-        estimated_cost_usd=usd(_worker_time(price, seconds), 6) or "unknown",
+        estimated_cost_usd=shown_cost(worker.most(seconds)),
         next_step=f"The estimate is a worker for {seconds:g} s, the most it may take. Call again without dry_run.",
     )
 
 
-def _longest(endpoint: Endpoint) -> float:
-    """Seconds that a job may take."""
-    return endpoint.worker_config.request_timeout or SYNC_SECONDS
-
-
-async def _not_ready(caller: Caller, endpoint: Endpoint, budget: float) -> CallResult | None:
+async def _not_ready(caller: Caller, worker: Worker, budget: float) -> CallResult | None:
     """Wait for the deployment; what to answer where it does not serve in time."""
+    endpoint = worker.endpoint
     if judge(endpoint).phase is Phase.SUCCEEDED or not endpoint.state.state:
         return None
     seen = await watch(caller, endpoint, Goal.SERVING, budget)
@@ -143,16 +120,15 @@ async def _not_ready(caller: Caller, endpoint: Endpoint, budget: float) -> CallR
             return None
     note = seen.note if seen is not None else "it could not be asked"
     step = f"{note}. Call get_endpoint with wait_seconds until it serves, then call it again."
-    return CallResult(status="not_ready", endpoint_id=endpoint.id, next_step=step)
-
-
-# Sync
+    cost = shown_cost(worker.most(longest_job(endpoint) if endpoint.is_async else max(1.0, budget)))
+    return CallResult(status="not_ready", endpoint_id=endpoint.id, estimated_cost_usd=cost, next_step=step)
 
 
 async def _call_service(
-    caller: Caller, endpoint: Endpoint, ask: ServiceCall, save_to: str | None, within: float
+    caller: Caller, worker: Worker, ask: ServiceCall, save_to: str | None, within: float
 ) -> CallResult:
-    product, price = await Prices(caller).of(endpoint)
+    endpoint = worker.endpoint
+    kept = await counts_workers(caller.app.journal, caller.owner, endpoint)
     what = f"endpoint {endpoint.label()}: {ask.method} {ask.path.rpartition('/')[2][:60] or '/'}"
     started = caller.app.jobs.clock.now()
 
@@ -165,14 +141,15 @@ async def _call_service(
     async def work(job: Job, tally: Tally) -> CallResult:
         await caller.progress(what)
         reply = await alongside(send, sign)
-        tally.usd = _worker_time(price, reply.seconds)
+        spent = worker.most(reply.seconds)
+        tally.usd, tally.sure = Decimal(0) if kept and spent is not None else spent, False
         refuse_error(endpoint, ask, reply)
         result = CallResult(
             status="succeeded",
             endpoint_id=endpoint.id,
             http_status=reply.status,
             content_type=reply.content_type or None,
-            estimated_cost_usd=usd(tally.usd, 6) or "unknown",
+            estimated_cost_usd=shown_cost(spent),
         )
         value, text = reply.json(), reply.text()
         tally.artifacts = await show_answer(caller, job, call_id(job), result, value, text, reply, save_to)
@@ -181,18 +158,14 @@ async def _call_service(
     _, result = await caller.app.jobs.call(
         owner=caller.owner,
         tool="call_endpoint",
-        model=product,
+        model=worker.product,
         title=f"{endpoint.name or endpoint.id}: {ask.method} {ask.path}"[:200],
         # What it may cost at most: a worker for as long as the answer may take.
-        estimate=_worker_time(price, within),
+        estimate=worker.most(within),
         work=work,
         facts={"resource": endpoint.id},
     )
     return result
-
-
-def _worker_time(price: Decimal | None, seconds: float) -> Decimal | None:
-    return round(price * Decimal(str(round(seconds, 3))) / 3600, 6) if price is not None else None
 
 
 def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: Reply) -> None:
@@ -215,254 +188,3 @@ def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: Reply) -> None:
     elif reply.status >= 500:
         step = "The service failed; it was not sent again."
     raise TaskFailedError(f'{what}: "{said}"' if said else what, billed="maybe", next_step=step)
-
-
-# Async
-
-
-async def _send_job(caller: Caller, endpoint: Endpoint, request: dict[str, Any], save_to: str | None) -> Job:
-    """Queue it, once. Noted with what a worker costs for as long as a request may take."""
-    app = caller.app
-    product, price = await Prices(caller).of(endpoint)
-
-    async def send(_: Job) -> tuple[str, str]:
-        return await run_job(caller.novita, endpoint, request)
-
-    async def note(job: Job, answer: tuple[str, str]) -> Job:
-        name, job_id = answer
-        return await app.journal.accepted(job.key, job_id, gateway_name=name)
-
-    try:
-        job, _ = await app.jobs.submit(
-            owner=caller.owner,
-            kind=KIND,
-            tool="call_endpoint",
-            model=product,
-            title=endpoint.name or endpoint.id,
-            estimate=_worker_time(price, _longest(endpoint)),
-            send=send,
-            note=note,
-            facts={
-                "endpoint_id": endpoint.id,
-                "resource": endpoint.id,
-                "save_to": save_to,
-                **({"usd_per_worker_hour": str(price)} if price is not None else {}),
-            },
-            on_progress=caller.progress_of(f"endpoint {endpoint.label()}: job sent"),
-        )
-    except NovitaError as error:
-        if error.billed == "maybe":
-            error.next_step = (
-                "The job may be queued; it was not sent again, and without its id its result cannot be had. "
-                f"get_endpoint ({endpoint.id}) shows the queue."
-            )
-        raise
-    return job
-
-
-async def resume(caller: Caller, job_id: str, endpoint_id: str | None, wait_seconds: float | None) -> CallResult:
-    """Wait on for a job sent earlier.
-
-    Raises:
-        NovitaError: Nobody knows it, or it failed.
-    """
-    job = await known_job(caller, job_id, endpoint_id)
-    if caller.handoff is not None and job.state is JobState.WORKING and job.task_id:
-        caller.handoff.job = (KIND, job.task_id)
-        return _working(job)
-    return await bring_job(caller, job, caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds)
-
-
-async def known_job(caller: Caller, job_id: str, endpoint_id: str | None) -> Job:
-    """The journal's row of a job; made now where the job was sent from elsewhere.
-
-    Raises:
-        InputError: It is no job of an endpoint, or not known here and no endpoint was given.
-    """
-    journal = caller.app.journal
-    job = await journal.find(caller.owner, job_id)
-    if job is not None:
-        if job.kind != KIND:
-            tool = "get_task" if job.kind == "media" else f"get_{job.kind}"
-            raise InputError(f"{job_id[:80]} is no job of an endpoint", next_step=f"Use {tool} for it.")
-        if job.task_id is None:
-            raise TaskFailedError(f"This job was never confirmed: {job.reason}", billed="maybe")
-        return job
-    if endpoint_id is None:
-        raise InputError(
-            f"Job {job_id[:80]!r} was not sent through this server", next_step="Give its endpoint_id as well."
-        )
-    endpoint = await own_endpoint(caller, endpoint_id)
-    for name in endpoint.gateway_names():
-        try:
-            await get_job(caller.novita, name, job_id)
-        except NotFoundError:
-            continue
-        job = await journal.adopt(caller.owner, job_id, kind=KIND, tool="call_endpoint")
-        await journal.note(job.key, endpoint_id=endpoint.id, resource=endpoint.id, gateway_name=name)
-        return job.model_copy(update={"facts": {"endpoint_id": endpoint.id, "gateway_name": name}})
-    raise NotFoundError(
-        f"Endpoint {endpoint.label()} knows no job {job_id[:80]!r}",
-        status=404,
-        next_step=f"Results are kept {RESULT_KEPT_HOURS} hours. list_tasks shows jobs sent from here.",
-    )
-
-
-async def bring_job(caller: Caller, job: Job, budget: float) -> CallResult:
-    """Wait up to `budget` seconds for a job and show its result.
-
-    Raises:
-        TaskFailedError: It failed. NotFoundError: its result is no longer kept.
-    """
-    assert job.task_id is not None
-    name, job_id = str(job.facts.get("gateway_name")), job.task_id
-    looking, clock = caller.novita.for_looking(), caller.app.jobs.clock
-    begun = (job.accepted or job.created).timestamp()
-    working_at = begun
-
-    async def look() -> Look[GatewayJob]:
-        nonlocal working_at
-        seen = await look_at_job(looking, name, job_id)
-        if seen.phase is Phase.WORKING:
-            working_at = clock.wall()
-        return seen
-
-    try:
-        seen = await wait_until_done(
-            look,
-            clock=clock,
-            pace=Pace(await caller.app.journal.durations(job.model) if job.model else ()),
-            budget=budget,
-            age=max(0.0, clock.wall() - begun),
-            on_progress=caller.progress_of(f"job {job_id}"),
-        )
-    except NotFoundError as error:
-        return _from_journal(caller, job, error)
-    if seen is None or seen.phase is Phase.WORKING:
-        return _working(job, seen.note if seen else "")
-    async with caller.app.jobs.one_at_a_time(f"{caller.owner}/{job_id}"):
-        job = await caller.app.journal.find(caller.owner, job_id) or job
-        now = clock.wall()
-        watched = now - working_at <= max(2.0, 0.15 * (now - begun))
-        return await _ended(caller, job, seen, round((working_at + now) / 2 - begun, 2) if watched else None)
-
-
-async def _ended(caller: Caller, job: Job, seen: Look[GatewayJob], took: float | None = None) -> CallResult:
-    """Note how a job ended, and show its result.
-
-    Args:
-        took: Its length in seconds, where somebody was there to see it.
-    """
-    journal, first = caller.app.journal, job.state is JobState.WORKING
-    if seen.phase is Phase.FAILED:
-        if first:
-            await journal.finish(job.key, JobState.FAILED, reason=seen.reason)
-        raise TaskFailedError(
-            f"Job {job.task_id} failed: {seen.reason}",
-            billed="maybe",
-            next_step="The worker's time is billed. Mend the input or the endpoint's handler.",
-        )
-    result = _result(job)
-    if seen.phase is Phase.CANCELLED:
-        if first:
-            await journal.finish(job.key, JobState.CANCELLED, reason="Cancelled at Novita.")
-        result.status = "cancelled"
-        return result
-    save_to = job.facts.get("save_to") if first else None
-    output = seen.value.output
-    text = output if isinstance(output, str) else None
-    kept = None if first else list(job.artifacts)
-    made = await show_answer(caller, job, job.task_id or "", result, output, text, None, save_to, kept=kept)
-    if first:
-        price = job.facts.get("usd_per_worker_hour")
-        now = caller.app.jobs.clock.wall()
-        seconds = took if took is not None else max(0.0, now - (job.accepted or job.created).timestamp())
-        spent = _worker_time(Decimal(price) if price else None, seconds)
-        # One that was fetched long after its end took less than that.
-        counted = min(spent, job.estimate) if spent is not None and job.estimate is not None else None
-        facts: dict[str, Any] = {"took": took} if took is not None else {}
-        await journal.finish(job.key, JobState.SUCCEEDED, artifacts=made, counted=counted, **facts)
-        result.estimated_cost_usd = usd(counted, 6) or result.estimated_cost_usd
-    return result
-
-
-def _result(job: Job) -> CallResult:
-    return CallResult(
-        status="succeeded",
-        endpoint_id=job.facts.get("endpoint_id"),
-        job_id=job.task_id,
-        estimated_cost_usd=_cost(job),
-    )
-
-
-def _cost(job: Job) -> str:
-    return usd(job.estimate, 6) or "unknown"
-
-
-def _working(job: Job, note: str = "") -> CallResult:
-    result = _result(job)
-    result.status = "working"
-    how = f"Call call_endpoint with job_id={job.task_id}"
-    step = f"{how} to wait on, or with cancel=true to stop it; do not send it again."
-    result.next_step = f"{note}. {step}" if note else step
-    return result
-
-
-def _from_journal(caller: Caller, job: Job, error: NotFoundError) -> CallResult:
-    """What is left of a job that the gateway no longer knows."""
-    if job.state is not JobState.SUCCEEDED or not job.artifacts:
-        error.next_step = f"Results are kept {RESULT_KEPT_HOURS} hours after the end; this one was never fetched."
-        raise error
-    result = _result(job)
-    first = job.artifacts[0]
-    result.text = first.note
-    result.files = tuple(shown_file(caller, "the answer", each) for each in job.artifacts if each.path) or None
-    result.next_step = "Novita keeps it no longer; this is what was kept here."
-    return result
-
-
-async def cancel(caller: Caller, job_id: str, endpoint_id: str | None) -> CallResult:
-    """Stop a job at Novita; one that has ended shows its result instead."""
-    job = await known_job(caller, job_id, endpoint_id)
-    assert job.task_id is not None
-    name = str(job.facts.get("gateway_name"))
-    try:
-        await cancel_job(caller.novita, name, job.task_id)
-    except NovitaAPIError as error:
-        if error.status >= 500 or error.status == 429 or isinstance(error, NotFoundError):
-            raise
-        # It may have ended meanwhile: then it is shown, not the refusal.
-        seen = await look_at_job(caller.novita, name, job.task_id)
-        if seen.phase is Phase.WORKING:
-            raise
-        return await _ended(caller, job, seen)
-    if job.state is JobState.WORKING:
-        await caller.app.journal.finish(job.key, JobState.CANCELLED, reason="Cancelled at the user's wish.")
-    result = _result(job)
-    result.status = "cancelled"
-    return result
-
-
-class GatewayFollower:
-    """Jobs of async endpoints. Cancelling the task cancels the job: call_endpoint says so."""
-
-    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
-        job = await known_job(caller, job_id, None)
-        try:
-            seen = await look_at_job(caller.novita.for_looking(), str(job.facts.get("gateway_name")), job_id)
-        except NotFoundError as error:
-            if caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp() <= SETTLING:
-                return Followed("working", note="not visible yet")
-            return Followed("completed", _from_journal(caller, job, error).to_mcp())
-        if seen.phase is Phase.WORKING:
-            return Followed("working", note=f"job {job_id}: {seen.note}")
-        async with caller.app.jobs.one_at_a_time(f"{caller.owner}/{job_id}"):
-            job = await caller.app.journal.find(caller.owner, job_id) or job
-            result = await _ended(caller, job, seen)
-        return Followed("cancelled" if result.status == "cancelled" else "completed", result.to_mcp())
-
-    async def cancel(self, caller: Caller, job_id: str) -> None:
-        await cancel(caller, job_id, None)
-
-
-FOLLOWERS[KIND] = GatewayFollower()

@@ -29,7 +29,7 @@ from ..novita.journal import Job
 from .confirm import need_yes
 from .context import Caller
 from .gpu_creating import default_name, lease_doubt
-from .serverless_results import EndpointResult, Prices, cost_words, endpoint_result, shown_request, usd
+from .serverless_results import EndpointResult, Prices, cost_words, endpoint_result, shown_cost, shown_request
 from .serverless_watch import note_all, wait_until_serving
 
 DEFAULT_HEALTH = "/health"
@@ -176,25 +176,25 @@ async def create(
         f" Careful: {twin} (With confirm=true give options {_TWICE} too.)" if twin else ""
     )
     estimate = price * max(1, plan.min_workers) if price is not None else None
+    cost = shown_cost(estimate)
     if dry_run:
-        request = shown_request(*creation(plan))
-        return _rehearsed(question, request, estimate)
-    await need_yes(caller, question, confirm=confirm, about=f"{plan.name} {offer.id} {price} {plan.max_workers}")
+        return _rehearsed(question, shown_request(*creation(plan)), cost)
+    about = f"{plan.name} {offer.id} {price} {plan.max_workers}"
+    await need_yes(caller, question, confirm=confirm, about=about, estimate=cost)
     endpoint_id = await _send(caller, plan, price, estimate, hours)
     await caller.progress(f"endpoint {plan.name} ({endpoint_id}) accepted")
     unseen = Endpoint(id=endpoint_id, name=plan.name, type=plan.kind)
     if (handoff := caller.handoff) is not None:
         handoff.job = (KIND, endpoint_id)
-        return await endpoint_result(caller, unseen, status="working")
+        return await endpoint_result(caller, unseen, status="working", cost=cost)
     result = await wait_until_serving(caller, unseen, wait_seconds)
     if hours and (doubt := lease_doubt(caller)):
         result.next_step = f"{result.next_step or ''} {doubt}".strip()
     return result
 
 
-def _rehearsed(question: str, request: dict[str, Any], estimate: Decimal | None) -> EndpointResult:
+def _rehearsed(question: str, request: dict[str, Any], cost: str) -> EndpointResult:
     step = f"{question} Call again without dry_run to send it."
-    cost = usd(estimate, 6) or "unknown"
     return EndpointResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=step)
 
 
@@ -327,7 +327,8 @@ async def update(
     after = before.changed(**wanted, env=env, **await read_options(caller, options, creating=False))
     changes = tuple(before.differences(after))
     if not changes:
-        return await endpoint_result(caller, endpoint, next_step="It is so already; nothing was sent.")
+        step = "It is so already; nothing was sent."
+        return await endpoint_result(caller, endpoint, cost=shown_cost(Decimal(0)), next_step=step)
     check_env(after.env)
     after.check(await get_limits(caller.novita))
     _, price = await Prices(caller).of(endpoint)
@@ -340,13 +341,14 @@ async def update(
     more = max(0, after.min_workers * after.gpus - before.min_workers * before.gpus)
     each = price / after.gpus if price is not None else None
     estimate = Decimal(0) if more == 0 else each * more if each is not None else None
+    cost = shown_cost(estimate)
     if dry_run:
-        return _rehearsed(question, shown_request(*change(endpoint, after), endpoint.id), estimate)
-    await need_yes(caller, question, confirm=confirm, about=f"{endpoint.id} {'; '.join(changes)}")
+        return _rehearsed(question, shown_request(*change(endpoint, after), endpoint.id), cost)
+    await need_yes(caller, question, confirm=confirm, about=f"{endpoint.id} {'; '.join(changes)}", estimate=cost)
     job_id = await _send_update(caller, endpoint, after, price, estimate)
     if (handoff := caller.handoff) is not None:
         handoff.job = (KIND, job_id)
-        return await endpoint_result(caller, endpoint, status="working", changes=changes)
+        return await endpoint_result(caller, endpoint, status="working", changes=changes, cost=cost)
     return await wait_until_serving(caller, endpoint, wait_seconds, job_id=job_id, changes=changes)
 
 

@@ -89,7 +89,8 @@ class EndpointResult(ToolResult):
     env: tuple[str, ...] | None = Field(default=None, description="Names of its variables.")
     queue: dict[str, Any] | None = Field(default=None, description="Workers and jobs, as the gateway counts them.")
     estimated_cost_usd: str | None = Field(
-        default=None, description="As it is noted: an hour of the workers kept alive, at least one; or unknown."
+        default=None,
+        description="An hour of the workers kept alive (one at least), or added; or unknown.",
     )
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
@@ -112,7 +113,7 @@ class EndpointResult(ToolResult):
 class CallResult(ToolResult):
     """What an endpoint answered, or where its job stands."""
 
-    status: Literal["succeeded", "working", "not_ready", "cancelled", "dry_run"] = Field(
+    status: Literal["succeeded", "working", "not_ready", "cancelled", "needs_confirmation", "dry_run"] = Field(
         description="working: the job goes on. not_ready: nothing was sent, the endpoint does not serve yet."
     )
     endpoint_id: str | None = Field(default=None, description="Which endpoint.")
@@ -122,7 +123,9 @@ class CallResult(ToolResult):
     result: dict[str, Any] | None = Field(default=None, description="The answer, where it is a JSON object.")
     text: str | None = Field(default=None, description="Any other answer; of a long one the first part.")
     files: tuple[SavedFile, ...] | None = Field(default=None, description="A long or binary answer, whole.")
-    estimated_cost_usd: str | None = Field(default=None, description="Worker time of this call, estimated, or unknown.")
+    estimated_cost_usd: str | None = Field(
+        default=None, description="Worker time of this call, before its end at most; or unknown."
+    )
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
@@ -136,8 +139,8 @@ class CallResult(ToolResult):
                 return "Nothing was sent: the endpoint does not serve yet."
             case "cancelled":
                 return f"Job {self.job_id} is cancelled."
-            case "dry_run":
-                return "Nothing was sent."
+            case "needs_confirmation" | "dry_run":
+                return "Nothing was sent yet."
 
 
 class Prices:
@@ -178,6 +181,11 @@ class Prices:
 def usd(amount: Decimal | None, places: int = 4) -> str | None:
     """An amount for people; None stays None."""
     return show_usd(round(amount, places)) if amount is not None else None
+
+
+def shown_cost(estimate: Decimal | None) -> str:
+    """An estimate as answers have it."""
+    return usd(estimate, 6) or "unknown"
 
 
 def shown_request(where: Route, body: dict[str, Any], endpoint_id: str = "") -> dict[str, Any]:
@@ -238,14 +246,20 @@ async def endpoint_result(
     status: Status | None = None,
     details: bool = False,
     changes: Sequence[str] = (),
+    cost: str | None = None,
     next_step: str | None = None,
 ) -> EndpointResult:
-    """An endpoint as an answer. Values of its variables are not told."""
+    """An endpoint as an answer. Values of its variables are not told.
+
+    Args:
+        cost: What was estimated for that which leads there.
+    """
     result = EndpointResult(
         status=status or status_of(endpoint),
         endpoint_id=endpoint.id,
         endpoint=await endpoint_line(endpoint, Prices(caller)),
         changes=tuple(changes) or None,
+        estimated_cost_usd=cost,
         next_step=next_step,
     )
     if details:

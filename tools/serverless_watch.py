@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from ..novita.endpoint_rows import KIND, note_gone, note_seen, open_endpoints
 from ..novita.endpoint_shapes import Endpoint, Goal, judge
 from ..novita.endpoints import get_endpoint, list_endpoints, look_at
-from ..novita.errors import JournalError, NotFoundError, NovitaError, TaskFailedError
+from ..novita.errors import InputError, JournalError, NotFoundError, NovitaError, TaskFailedError
 from ..novita.journal import Job, JobState
 from ..novita.waiting import SETTLING, Look, Pace, Phase, wait_until_done
 from .context import Caller
 from .following import FOLLOWERS, Followed
-from .serverless_results import EndpointResult, adopt_lost, endpoint_result
+from .serverless_results import EndpointResult, adopt_lost, endpoint_result, shown_cost
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,24 @@ async def find_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
         raise unknown(endpoint_id, known, error) from error
     await note_seen(caller.app.journal, caller.owner, [endpoint])
     return endpoint
+
+
+async def own_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
+    """An endpoint from the account's own list, by id or name: no other host is ever called.
+
+    Raises:
+        NotFoundError: It is not in the list. InputError: Several have that name.
+    """
+    mine = await list_endpoints(caller.novita)
+    await note_seen(caller.app.journal, caller.owner, mine)
+    wanted = plain_id(endpoint_id)
+    found = [each for each in mine if each.id == wanted] or [each for each in mine if each.name == wanted]
+    if not found:
+        raise unknown(endpoint_id, mine)
+    if len(found) > 1:
+        ids = ", ".join(each.id for each in found)
+        raise InputError(f"{len(found)} endpoints are called {wanted[:80]!r}", next_step=f"Give an id: {ids}.")
+    return found[0]
 
 
 async def settle_endpoints(caller: Caller) -> None:
@@ -140,10 +158,11 @@ async def wait_until_serving(
     job = await app.journal.find(caller.owner, job_id or endpoint.id)
     since = (job.accepted or job.created).timestamp() if job else None
     seen = await watch(caller, endpoint, Goal.SERVING, budget, since=since, job=job)
+    cost = shown_cost(job.estimate) if job else None
     if seen is None:
-        return await endpoint_result(caller, endpoint, status="working", changes=changes, next_step=NOT_YET)
+        return await endpoint_result(caller, endpoint, status="working", changes=changes, cost=cost, next_step=NOT_YET)
     refuse_failed(seen)
-    return await endpoint_result(caller, seen.value, changes=changes, next_step=next_step(seen))
+    return await endpoint_result(caller, seen.value, changes=changes, cost=cost, next_step=next_step(seen))
 
 
 def next_step(seen: Look[Endpoint]) -> str:
@@ -184,7 +203,8 @@ class EndpointFollower:
         if seen.phase is Phase.WORKING:
             return Followed("working", note=f"endpoint {endpoint.label()}: {seen.note}")
         refuse_failed(seen)
-        result = await endpoint_result(caller, endpoint, next_step=next_step(seen))
+        cost = shown_cost(job.estimate) if job else None
+        result = await endpoint_result(caller, endpoint, cost=cost, next_step=next_step(seen))
         return Followed("completed", result.to_mcp())
 
     async def cancel(self, caller: Caller, job_id: str) -> None:
