@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from mcp_types import CallToolResult, ElicitResult
-from novita_mcp.simulator.llm_state import LlmState
 from novita_mcp.simulator.world import Received, World
 
 from ..building import quick
@@ -198,15 +197,10 @@ async def test_a_rehearsal_of_what_is_dear_asks_nobody(
     assert not sent(world)
 
 
-async def test_without_a_price_list_a_rehearsal_says_unknown(connect: Connect, world: World, llm: LlmState) -> None:
+async def test_without_a_price_list_a_rehearsal_says_unknown(connect: Connect, world: World) -> None:
     world.trouble({"status": 503}, operation="list_models", times=-1)
     async with connect(build=quick) as client:
         shown = structured(await client.call_tool("rerank", {"query": "x", "documents": ["y"], "dry_run": True}))
         assert shown["estimated_cost_usd"] == "unknown"
         done = structured(await client.call_tool("rerank", {"query": "x", "documents": ["y"]}))
         assert done["cost_usd"] == "unknown"
-
-
-@pytest.fixture
-def llm(world: World) -> LlmState:
-    return world.area(LlmState)
