@@ -125,12 +125,18 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class ModelPolicy:
-    """Which language models a key may call. `only` counts in mode selected, `excluded` in all_enabled."""
+    """Which language models a key may call. `only` counts in mode selected, `excluded` in all_enabled.
+
+    Args:
+        only_count: How many are allowed; `excluded_count` how many are excluded. A developer is told no more.
+    """
 
     key_id: str
     mode: str
     only: tuple[str, ...]
     excluded: tuple[str, ...]
+    only_count: int
+    excluded_count: int
     is_default: bool
     status: str
     updated: datetime | None
@@ -219,11 +225,15 @@ def _policy(key_id: str, answer: Json) -> ModelPolicy:
     policy = _object(answer.get("policy"))
     if "mode" not in policy:
         raise NovitaConnectionError("Novita's answer about the key's models holds no policy")
+    only = tuple(str(entry.get("id")) for entry in _objects(policy.get("allowedModels")))
+    excluded = tuple(str(entry.get("id")) for entry in _objects(policy.get("excludedModels")))
     return ModelPolicy(
         key_id=str(answer.get("stringId") or key_id),
         mode=str(policy["mode"]),
-        only=tuple(str(entry.get("id")) for entry in _objects(policy.get("allowedModels"))),
-        excluded=tuple(str(entry.get("id")) for entry in _objects(policy.get("excludedModels"))),
+        only=only,
+        excluded=excluded,
+        only_count=max(len(only), _whole(answer.get("allowedModelCount")) or 0),
+        excluded_count=max(len(excluded), _whole(answer.get("excludedModelCount")) or 0),
         is_default=_object(policy.get("source")).get("type") == "default",
         status=str(answer.get("policyStatus") or "unknown"),
         updated=_moment(answer.get("updatedAt")),

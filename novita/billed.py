@@ -82,8 +82,8 @@ class _Row:
     @property
     def takes_lines(self) -> bool:
         """Whether it may have made, or set going, what the lines are for."""
-        if self.tool not in _WORDS or self.state is JobState.REFUSED:
-            return False
+        if self.tool not in _WORDS or self.state is JobState.REFUSED or "to_gb" in self.facts:
+            return False  # what only made a volume larger is in the lines of its creation
         seen = self.running or "ended" in self.facts or self.accepted is not None
         return seen or self.state not in (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.CANCELLED)
 

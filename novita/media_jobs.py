@@ -87,6 +87,7 @@ class MediaJobs:
             model=plan.model.id,
             title=title,
             estimate=plan.estimate.usd,
+            units=plan.estimate.units,
             send=send,
             note=note,
             facts=facts,

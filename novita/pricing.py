@@ -17,11 +17,13 @@ class Estimate:
         usd: US dollars; None where nobody says.
         basis: Where the price comes from: Novita's own pages, somebody else's list, or nowhere.
         note: How it was reckoned, one sentence.
+        units: How many things it buys; each counts for itself where there is no price.
     """
 
     usd: Decimal | None
     basis: Literal["documented", "third_party", "unknown"]
     note: str
+    units: int = 1
 
 
 def estimate(model: MediaModel, body: Mapping[str, Any]) -> Estimate:
@@ -30,14 +32,17 @@ def estimate(model: MediaModel, body: Mapping[str, Any]) -> Estimate:
     fitting = [row for row in model.price if _fits(model, native, row)]
     main = next((row for row in fitting if not row.extra), None)
     extras = [row for row in fitting if row.extra]
+    units = max(1, int(_of_argument(model, native, "count") or 1))
     if main is None:
         known = "; ".join(f"{row.usd} USD per {_unit(row)} on top" for row in extras)
-        return Estimate(None, "unknown", f"The price of {model.id} is not documented{f' ({known})' if known else ''}.")
+        note = f"The price of {model.id} is not documented{f' ({known})' if known else ''}."
+        return Estimate(None, "unknown", note, units)
     total, notes = Decimal(0), list[str]()
     for row in (main, *extras):
         count = _count(model, native, row)
         if count is None:
-            return Estimate(None, main.basis, f"{row.usd} USD per {_unit(row)}; how many is not known beforehand.")
+            note = f"{row.usd} USD per {_unit(row)}; how many is not known beforehand."
+            return Estimate(None, main.basis, note, units)
         each = Decimal(row.usd)
         for path in row.times:
             each *= _number(effective(model, native, path)) or 0
@@ -48,7 +53,7 @@ def estimate(model: MediaModel, body: Mapping[str, Any]) -> Estimate:
         else:
             notes.append(f"{_plain(count)} x {_plain(each)} USD per {_unit(row)}")
     source = "by Novita's documentation" if main.basis == "documented" else "by a third party's price list"
-    return Estimate(total.normalize() + 0, main.basis, f"{' + '.join(notes)}, {source}.")
+    return Estimate(total.normalize() + 0, main.basis, f"{' + '.join(notes)}, {source}.", units)
 
 
 def _fits(model: MediaModel, body: Json, row: Price) -> bool:

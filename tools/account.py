@@ -39,6 +39,7 @@ class BalanceResult(ToolResult):
     """The wallet, in USD."""
 
     available_usd: str = Field(description="Credit that can be spent now.")
+    frozen_usd: str = Field(default="not told", description="Novita tells no such amount; available_usd is without it.")
     cash_usd: str = Field(description="What is left of the top-ups.")
     credit_limit_usd: str = Field(description="Largest amount that may be owed.")
     owed_usd: str = Field(description="Outstanding invoices.")

@@ -236,6 +236,7 @@ class KeyModels(ToolResult):
     key_id: str | None = Field(default=None, description="The key.")
     access: Literal["all", "all_but", "only"] | None = Field(default=None, description="How to read models.")
     models: tuple[str, ...] = Field(default=(), description="Models left out, or the only ones.")
+    count: int | None = Field(default=None, description="How many models that are; a developer's key is told no more.")
     is_default: bool | None = Field(default=None, description="Whether it was never set.")
     warning: str | None = Field(default=None, description="What is wrong with it.")
     updated: datetime | None = Field(default=None, description="UTC.")
@@ -245,9 +246,9 @@ class KeyModels(ToolResult):
     def headline(self) -> str:
         match self.access:
             case "only":
-                return f"{len(self.models)} models allowed."
+                return f"{self.count} models allowed."
             case "all_but":
-                return f"All models but {len(self.models)}."
+                return f"All models but {self.count}."
             case "all":
                 return "All models of the team."
             case None:
@@ -256,13 +257,14 @@ class KeyModels(ToolResult):
 
 def _key_models(policy: ModelPolicy) -> KeyModels:
     only = policy.mode == "selected"
-    models = policy.only if only else policy.excluded
+    models, count = (policy.only, policy.only_count) if only else (policy.excluded, policy.excluded_count)
     lost = policy.status == "no_available_models"
     return KeyModels(
         status="done",
         key_id=policy.key_id,
-        access="only" if only else "all_but" if models else "all",
+        access="only" if only else "all_but" if count else "all",
         models=models,
+        count=count if only or count else None,
         is_default=policy.is_default,
         warning="None of these models is on offer now: the key can call nothing." if lost else None,
         updated=policy.updated,
@@ -303,7 +305,8 @@ _SEND = "Call again without dry_run to send it."
 
 
 def _said(models: KeyModels) -> str:
-    named = ", ".join(models.models[:8]) + (" and more" if len(models.models) > 8 else "")
+    more = " and more" if len(models.models) > 8 else ""
+    named = ", ".join(models.models[:8]) + more if models.models else f"{models.count} models"
     return {"only": f"only {named}", "all_but": f"all but {named}"}.get(models.access or "", "all models")
 
 

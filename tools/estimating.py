@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..novita.catalog import media_model
 from ..novita.endpoints import list_offers
 from ..novita.errors import InputError, UnknownModelError
-from ..novita.gpu_products import PRICE_SOURCE, Billing, Offer, Wish, find_offers
+from ..novita.gpu_products import PRICE_SOURCE, RAW, Billing, Offer, Wish, find_offers, list_cpu_products
 from ..novita.llm import LlmModel, count_tokens, find_model, llm_models
 from ..novita.mapping import price_of
 from ..novita.money import show_price, show_usd
@@ -76,7 +76,7 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
     """
     unknown: list[UnknownModelError] = []
     try:
-        return _media(media_model(model).id, price_of(media_model(model), arguments))
+        return _media(caller, media_model(model).id, price_of(media_model(model), arguments))
     except UnknownModelError as error:
         unknown.append(error)
     try:
@@ -93,8 +93,11 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
     )
 
 
-def _media(model: str, found: Estimate) -> CostEstimate:
-    return CostEstimate(model=model, estimated_cost_usd=show_price(found.usd), basis=found.basis, note=found.note)
+def _media(caller: Caller, model: str, found: Estimate) -> CostEstimate:
+    note = found.note
+    if found.usd is None:
+        note += f" Spending limits count it as ${show_usd(caller.app.jobs.caps.unknown * found.units)}."
+    return CostEstimate(model=model, estimated_cost_usd=show_price(found.usd), basis=found.basis, note=note)
 
 
 def _text(model: LlmModel, asked: _Text) -> CostEstimate:
@@ -135,6 +138,13 @@ async def _machine(caller: Caller, wanted: str, arguments: Mapping[str, Any]) ->
         if said in (offer.product.id.casefold(), offer.product.name.casefold()):
             _read(_Machine, arguments, wanted)  # now that it is known to be a machine, refuse what is not for one
             return _offered(offer, asked)
+    for cpu in await list_cpu_products(caller.novita):
+        if said in (cpu.id.casefold(), cpu.name.casefold()):
+            _read(_Machine, arguments, wanted)
+            if asked.count != 1 or asked.billing != "onDemand":
+                raise InputError(f"{cpu.name or cpu.id} has no cards and is billed onDemand only")
+            stock = "" if cpu.available_deploy else " Out of stock now."
+            return _hourly(f"{cpu.name} ({cpu.id})", None if cpu.price is None else cpu.price * RAW, asked, stock)
     return None
 
 

@@ -47,6 +47,11 @@ def test_an_unlisted_price_is_unknown() -> None:
     assert "qwen-image-txt2img" in found.note
 
 
+def test_what_has_no_price_still_counts_how_many_it_buys() -> None:
+    assert price("flux-1-kontext-dev", {"prompt": "x", "count": 3}).units == 3
+    assert price("qwen-image-txt2img", {"prompt": "x"}).units == 1
+
+
 def test_a_price_per_unit_nobody_can_count_beforehand_is_told_as_such() -> None:
     found = price("video-merge-face", {"image": "AA==", "video": "asset-1"})
     assert (found.usd, found.basis) == (None, "documented")

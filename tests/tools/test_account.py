@@ -21,6 +21,8 @@ async def test_the_balance_is_told_in_dollars_and_as_novita_sent_it(connect: Con
         assert Decimal(answer["available_usd"]) == Decimal("12.3456")
         assert answer["raw"]["availableBalance"] == "123456"
         assert "$12.3456 can be spent." in text_of(result)
+        # Novita tells of no frozen amount: said so, never 0.
+        assert answer["frozen_usd"] == "not told"
 
 
 async def test_it_falls_by_what_was_made(connect: Connect, world: World) -> None:

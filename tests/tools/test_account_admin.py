@@ -1,5 +1,6 @@
 """The account_admin toolset, as a host meets it: everything can be read, and nothing is changed without a yes."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -180,6 +181,21 @@ async def test_a_key_is_held_to_models_and_let_go_again(connect: Connect, world:
         free = await ask(client, "set_key_models", **given)
         assert (free["access"], free["is_default"]) == ("all", True)
         assert world.count("delete_key_model_access_policy") == 1
+
+
+async def test_a_developer_is_told_how_many_models_where_novita_keeps_the_list_back(
+    connect: Connect, world: World
+) -> None:
+    """Source: get_key_model_access_policy. A developer sees own keys only, and without the model lists."""
+    policy: Json = {"mode": "selected", "source": {"type": "private_policy"}}
+    hidden: Json = {"stringId": "key_1", "policy": policy, "policyStatus": "active", "allowedModelCount": 3}
+    hidden |= {"excludedModelCount": 0, "updatedAt": 0, "updatedBy": ""}
+    world.trouble({"status": 200, "body": json.dumps(hidden)}, operation="get_key_model_access_policy", times=2)
+    async with connect(**SWITCHED_ON) as client:
+        told = await ask(client, "get_key_models", key="default")
+        assert (told["access"], told["models"], told["count"]) == ("only", [], 3)
+        asked = await ask(client, "set_key_models", key="default")
+        assert "Until now: only 3 models." in asked["next_step"]
 
 
 @pytest.mark.parametrize("lists", [{"only": []}, {"only": ["a"], "all_but": ["b"]}])

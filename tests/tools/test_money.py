@@ -75,9 +75,7 @@ def a_call(roll: random.Random, things: Things) -> tuple[str, Json]:
     words = " ".join(roll.choices(["red", "fox", "snow", "night", "runs", "sleeps", "river"], k=roll.randint(2, 30)))
     if tool == "generate_image":
         model = roll.choice(IMAGES)
-        arguments = {"prompt": words, "model": model.id}
-        if model.price:
-            arguments |= {"count": roll.randint(1, 4)}
+        arguments = {"prompt": words, "model": model.id, "count": roll.randint(1, 4)}
     elif tool == "generate_video":
         arguments = {"prompt": words, "model": roll.choice(VIDEOS).id}
     elif tool == "generate_speech":
@@ -398,6 +396,23 @@ async def test_an_estimate_of_a_machine_is_by_hour_day_and_month(connect: Connec
         assert "estimated" in told["note"]
         by_name = await estimate(client, product["name"], hours=10, count=2)
         assert by_name["estimated_cost_usd"] == told["estimated_cost_usd"]
+
+
+async def test_an_estimate_of_a_machine_without_cards_is_by_hour_day_and_month(connect: Connect) -> None:
+    async with connect(build=quick) as client:
+        told = await estimate(client, "cpu.4c8g", hours=10)
+        assert (told["usd_per_hour"], told["usd_per_day"], told["usd_per_month"]) == ("0.06", "1.44", "43.20")
+        assert (told["estimated_cost_usd"], told["basis"]) == ("0.60", "live")
+        assert "estimated" in told["note"]
+        refused = await client.call_tool("estimate_cost", {"model": "cpu.4c8g", "arguments": {"count": 2}})
+        assert refused.is_error and "no cards" in text_of(refused)
+
+
+async def test_an_estimate_nobody_can_make_says_what_limits_count_it_as(connect: Connect) -> None:
+    async with connect(build=quick, unknown_price_usd=Decimal("0.40")) as client:
+        told = await estimate(client, "flux-1-kontext-dev", prompt="a fox", count=3)
+        assert (told["estimated_cost_usd"], told["basis"]) == ("unknown", "unknown")
+        assert "count it as $1.20" in told["note"]
 
 
 @pytest.mark.parametrize(
