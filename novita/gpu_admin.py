@@ -166,15 +166,23 @@ async def list_volumes(client: NovitaClient) -> list[Volume]:
     return [read_shape(Volume, row, doing) for row in rows]
 
 
-async def create_volume(client: NovitaClient, *, name: str, region_id: str, size_gb: int) -> str:
+def volume_creation(*, name: str, region_id: str, size_gb: int) -> dict[str, Any]:
+    """The body that creates a volume."""
+    return {"clusterId": region_id, "storageName": name, "storageSize": size_gb}
+
+
+async def create_volume(client: NovitaClient, body: Mapping[str, Any]) -> str:
     """Its id: two shapes of the answer are on record, an object and a bare string. Empty where it does not say."""
-    body = {"clusterId": region_id, "storageName": name, "storageSize": size_gb}
     return id_in(await act(client, "create_network_storage", body), "storageId", "id")
 
 
-async def update_volume(client: NovitaClient, volume_id: str, *, name: str, size_gb: int) -> None:
-    """Rename or grow; both are always sent."""
-    body = {"storageId": volume_id, "storageName": name, "storageSize": size_gb}
+def volume_update(volume_id: str, *, name: str, size_gb: int) -> dict[str, Any]:
+    """The body that renames or grows a volume; both are always sent."""
+    return {"storageId": volume_id, "storageName": name, "storageSize": size_gb}
+
+
+async def update_volume(client: NovitaClient, body: Mapping[str, Any]) -> None:
+    """Rename or grow."""
     await act(client, "update_network_storage", body)
 
 

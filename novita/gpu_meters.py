@@ -81,14 +81,16 @@ class _Row:
         return self.facts.get("rests_since")
 
 
-def price_facts(usd_per_hour: Decimal | None, disk_gb: int, billing: str, term_usd: Decimal | None = None) -> Any:
+def price_facts(
+    usd_per_hour: Decimal | None, disk_gb: int, billing: str, term_usd: Decimal | None = None
+) -> dict[str, Any]:
     """Facts of a machine's row about its price, root disk included.
 
     Args:
         term_usd: What was paid in advance.
     """
     made: dict[str, Any] = {"disk_gb": disk_gb, "billing": billing}
-    if usd_per_hour is not None:
+    if usd_per_hour is not None and billing != "monthly":  # then only the disk goes on costing
         made["usd_per_hour"] = f"{usd_per_hour:f}"
     if term_usd is not None:
         made["term_usd"] = f"{term_usd:f}"
@@ -121,7 +123,7 @@ async def follow_instance(
         usd_per_hour: While it runs, for where its rows note no price.
     """
     if instance.gone:
-        await follow_gone(journal, owner, instance.id)
+        await follow_gone(journal, owner, instance.id, sure=True)
         return
     if instance.status not in BILLED_STATES and instance.status != "exited":
         return  # on its way: it tells when it has arrived
@@ -155,10 +157,20 @@ async def follow_volume(journal: Journal, owner: str, volume: Volume) -> None:
     await journal.transact(lambda db: _follow(db, _rows(db, owner, sight.resource), sight))
 
 
-async def follow_gone(journal: Journal, owner: str, resource: str) -> None:
-    """Bring the rows of a machine or volume to their end: it is gone."""
+async def follow_gone(journal: Journal, owner: str, resource: str, *, sure: bool = False) -> None:
+    """Bring the rows of a machine or volume to their end: it is gone.
+
+    Args:
+        sure: Otherwise it is only not to be seen, as what was just made may be.
+    """
     sight = Sight(resource, journal.wall(), "gone")
-    await journal.transact(lambda db: _follow(db, _rows(db, owner, resource), sight))
+
+    def write(db: Db) -> None:
+        rows = _rows(db, owner, resource)
+        if sure or all(sight.at - row.created > GONE_AFTER for row in rows):
+            _follow(db, rows, sight)
+
+    await journal.transact(write)
 
 
 def _seconds(when: datetime | None) -> float | None:
@@ -280,7 +292,8 @@ def _set(db: Db, row: _Row, usd_per_day: Decimal, at: float, *, running: bool, *
 
 
 def _note(db: Db, row: _Row, facts: dict[str, Any]) -> None:
-    # As they are now: `set_rate_in` notes facts of its own.
+    # As they are now: `set_rate_in`, and others, note facts of their own.
+    db.lock(f"job {row.key}")
     now: dict[str, Any] = json.loads(db.execute("SELECT facts FROM jobs WHERE key = ?", (row.key,)).fetchone()["facts"])
     row.facts = {name: value for name, value in {**now, **facts}.items() if value is not None}
     db.execute("UPDATE jobs SET facts = ? WHERE key = ?", (json.dumps(row.facts), row.key))

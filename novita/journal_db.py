@@ -52,7 +52,8 @@ class Db(Protocol):
         ...
 
     def lock(self, what: str) -> None:
-        """Until the end of the work no other process gets past the same words. Call it before reading."""
+        """Until the end of the work no other process gets past the same words. Call it before reading; more than
+        once where there is more than one thing to keep, always in the same order."""
         ...
 
     def day_of(self, seconds: str) -> str:
@@ -116,7 +117,8 @@ def is_alive(pid: int) -> bool:
 
 class _SqliteDb(sqlite3.Connection):
     def lock(self, what: str) -> None:  # a file has one lock for all
-        self.execute("BEGIN IMMEDIATE")
+        if not self.in_transaction:
+            self.execute("BEGIN IMMEDIATE")
 
     def day_of(self, seconds: str) -> str:
         return f"date({seconds}, 'unixepoch')"

@@ -23,6 +23,7 @@ from .clock import Clock, SystemClock
 from .endpoint_leases import PREFIX, created_since, let_idle
 from .errors import NotFoundError, NovitaError
 from .gpu_instances import get_instance, list_instances, stop_instance
+from .gpu_meters import follow_gone, follow_instance
 from .journal import Journal
 from .journal_db import Db
 
@@ -177,13 +178,16 @@ class Leases:
         try:
             instance = await get_instance(client, instance_id)
         except NotFoundError:
+            await follow_gone(self.journal, lease.owner, instance_id)
             return Enforced(lease, True, "the instance is gone")
-        if instance.gone or instance.status == "exited":
+        settled = instance.gone or instance.status == "exited"
+        asks = not settled and instance.status not in ("toStop", "stopping")
+        if asks:
+            await stop_instance(client, instance_id)
+        await follow_instance(self.journal, lease.owner, instance)
+        if settled:
             return Enforced(lease, True, "stopped at the end of its lease" if lease.attempts else "was stopped already")
-        if instance.status in ("toStop", "stopping"):
-            return Enforced(lease, False, "stopping")
-        await stop_instance(client, instance_id)
-        return Enforced(lease, False, "asked to stop")
+        return Enforced(lease, False, "asked to stop" if asks else "stopping")
 
     async def _find(self, client: NovitaClient, lease: Lease) -> str | None:
         """The instance of a create whose answer was lost: of that name, and not older than the lease."""
@@ -197,8 +201,15 @@ class Leases:
             if instance.name == lease.name and fresh:
                 if lease.job_key:
                     await self.attach(lease.job_key, instance.id)
+                    await self._answer(lease, lease.job_key, instance.id)
                 return instance.id
         return None
+
+    async def _answer(self, lease: Lease, job_key: str, instance_id: str) -> None:
+        """The row of a create whose answer was lost learns its instance, so that its time counts."""
+        job = await self.journal.find(lease.owner, job_key)
+        if job is not None and job.task_id is None and await self.journal.find(lease.owner, instance_id) is None:
+            await self.journal.accepted(job.key, instance_id, resource=instance_id)
 
     async def _due(self, owners: Sequence[str]) -> list[Lease]:
         if not owners:

@@ -15,11 +15,12 @@ from ..novita.gpu_instances import (
     start_instance,
     stop_instance,
 )
+from ..novita.gpu_meters import price_facts
 from ..novita.gpu_products import PRICE_SOURCE, Billing, Wish, find_offers, nearest
 from ..novita.journal import Job
 from .confirm import need_yes
 from .context import Call
-from .gpu_arguments import Between, MoreThan, Wait, Yes, whole_months
+from .gpu_arguments import Between, DryRun, MoreThan, Wait, Yes, whole_months
 from .gpu_creating import Wanted, create, lease_doubt
 from .gpu_results import (
     InstanceList,
@@ -27,12 +28,15 @@ from .gpu_results import (
     Ledger,
     ProductList,
     adopt_lost,
+    as_noted,
     instance_result,
     per_hour_and_day,
     product_line,
+    rehearsed,
+    shown_request,
 )
 from .gpu_templating import add_template_tools
-from .gpu_watch import KIND, find_instance, settle_jobs, wait_for
+from .gpu_watch import KIND, find_instance, settle_jobs, start_id, wait_for
 from .toolset import DESTROYS, READS, SPENDS, Toolset
 
 gpu = Toolset("gpu", "Rent GPUs.")
@@ -113,10 +117,12 @@ async def list_gpu_instances(
     start = offset or 0
     rest = len(wanted) - start - INSTANCES_SHOWN
     step = f"{rest} more: call again with offset={start + INSTANCES_SHOWN}." if rest > 0 else None
+    unpriced = sum(line.usd_per_hour is None for line in lines)
     return InstanceList(
         instances=tuple(lines[start : start + INSTANCES_SHOWN]),
         total=len(wanted),
         usd_per_hour=f"{sum((Decimal(line.usd_per_hour) for line in lines if line.usd_per_hour), Decimal(0)):f}",
+        unpriced=unpriced or None,
         unconfirmed=tuple(f"{job.title}: sent {job.created:%Y-%m-%d %H:%M:%S} UTC, {job.reason}" for job in lost),
         next_step=step,
     )
@@ -166,6 +172,7 @@ async def create_gpu_instance(
     stop_after_hours: Lease = None,
     wait_seconds: Wait = None,
     confirm: Yes = False,
+    dry_run: DryRun = False,
 ) -> InstanceResult:
     """Rent a GPU and wait until it runs. Billed by the hour until stopped; asks first."""
     native = dict(options or {})
@@ -190,6 +197,7 @@ async def create_gpu_instance(
         wait_seconds=wait_seconds,
         confirm=confirm,
         allow_duplicate=twice,
+        dry_run=dry_run,
     )
 
 
@@ -200,15 +208,23 @@ async def start_gpu_instance(
     stop_after_hours: Lease = None,
     wait_seconds: Wait = None,
     confirm: Yes = False,
+    dry_run: DryRun = False,
 ) -> InstanceResult:
     """Start a stopped instance. Billed by the hour; asks first."""
     instance = await find_instance(call, instance_id)
     if instance.running:
-        return await instance_result(call, instance, next_step="It runs already; nothing was sent.")
+        running = await instance_result(call, instance, next_step="It runs already; nothing was sent.")
+        running.estimated_cost_usd = as_noted(Decimal(0))
+        return running
     price = await (await Ledger.open(call)).usd_per_hour(instance)
     lease = f" It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else ""
     question = f"Start instance {instance.label()}, estimated {per_hour_and_day(price)} until stopped?{lease}"
-    await need_yes(call, question, confirm=confirm, about=f"start {instance.id} {price}")
+    cost = as_noted(price)
+    if dry_run:
+        request = shown_request("start_gpu_instance", {"instanceId": instance.id})
+        step = rehearsed(question)
+        return InstanceResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=step)
+    await need_yes(call, question, confirm=confirm, about=f"start {instance.id} {price}", estimate=cost)
     app, begun = call.app, call.app.jobs.clock.wall()
 
     async def send(job: Job) -> None:
@@ -218,8 +234,7 @@ async def start_gpu_instance(
             app.leases.remember(call.novita)
 
     async def note(job: Job, _: None) -> Job:
-        # An instance can be started many times: each is a job of its own.
-        return await app.journal.accepted(job.key, f"{instance.id}#{job.key[:8]}")
+        return await app.journal.accepted(job.key, start_id(job, instance))
 
     try:
         job, _ = await app.jobs.submit(
@@ -231,6 +246,10 @@ async def start_gpu_instance(
             estimate=price,
             send=send,
             note=note,
+            facts={
+                "resource": instance.id,
+                **price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand"),
+            },
             on_progress=call.progress_of(f"instance {instance.name}: starting"),
         )
     except NovitaError as error:
@@ -239,8 +258,11 @@ async def start_gpu_instance(
         raise
     if call.handoff is not None and job.task_id:
         call.handoff.job = (KIND, job.task_id)
-        return await instance_result(call, instance, status="working")
+        result = await instance_result(call, instance, status="working")
+        result.estimated_cost_usd = cost
+        return result
     result = await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun, job_id=job.task_id)
+    result.estimated_cost_usd = cost
     if stop_after_hours and (doubt := lease_doubt(call)):
         result.next_step = f"{result.next_step or ''} {doubt}".strip()
     return result

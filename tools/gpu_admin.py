@@ -10,20 +10,17 @@ from ..novita.gpu_admin import (
     create_login,
     create_network,
     create_prewarm,
-    create_volume,
     delete_resource,
     get_metrics,
     list_logins,
     list_networks,
-    list_volumes,
     note_prewarm,
     rename_network,
     save_image,
-    update_volume,
 )
-from ..novita.gpu_instances import Goal, check_env, read_ports, secret_words
-from ..novita.gpu_products import DISK_GB_DAY, VOLUME_GB_DAY, find_regions
-from ..novita.money import show_usd
+from ..novita.gpu_instances import Goal, check_env, secret_words
+from ..novita.gpu_meters import follow_gone
+from ..novita.gpu_products import find_regions
 from .confirm import need_yes
 from .context import Call
 from .gpu_admin_results import (
@@ -34,10 +31,10 @@ from .gpu_admin_results import (
     job_result,
     read_metrics,
     read_resources,
-    spend_once,
 )
-from .gpu_arguments import Between, Wait, Yes
+from .gpu_arguments import Between, DryRun, Wait, Yes
 from .gpu_billing import change_billing
+from .gpu_growing import change_volume, edit_instance, make_volume
 from .gpu_results import InstanceResult
 from .gpu_templating import update_gpu_template
 from .gpu_watch import find_instance, wait_for
@@ -102,6 +99,8 @@ async def delete_gpu_resource(
     effect = "stopped before it is done" if kind == "job" else "deleted for good, with all data in it"
     await need_yes(call, f"{what} will be {effect}.", confirm=confirm, about=f"delete {kind} {id}")
     await delete_resource(call.novita, kind, id)
+    if kind == "volume":
+        await follow_gone(call.app.journal, call.owner, id, sure=True)
     return AdminResult(status="done", id=id, what=f"{what}: {'stopped' if kind == 'job' else 'deleted'}")
 
 
@@ -113,55 +112,14 @@ async def save_gpu_volume(
     region: Region = None,
     id: Annotated[str | None, Field(description="Change this one.")] = None,
     confirm: Yes = False,
+    dry_run: DryRun = False,
 ) -> AdminResult:
     """Create a network volume, or with id rename or grow one. $0.002 per GB and day, estimated."""
     if id is not None:
-        return await _change_volume(call, id, name, size_gb, region, confirm)
+        return await change_volume(call, id, name, size_gb, region, confirm=confirm, dry_run=dry_run)
     if size_gb is None or not name or not region:
         raise InputError("A new volume needs name, region and size_gb")
-    place = (await find_regions(call.novita, region))[0]
-    if not place.support_network_storage:
-        raise InputError(f"{place.id} has no network volumes", next_step="See list_gpu_resources with kind=regions.")
-    monthly = size_gb * VOLUME_GB_DAY * 30
-    question = f"Create a network volume {name!r} of {size_gb} GB in {place.id}: about ${show_usd(monthly)} a month?"
-    await need_yes(call, question, confirm=confirm, about=f"volume {name} {size_gb}")
-    made = await spend_once(
-        call,
-        "save_gpu_volume",
-        title=f"volume {name}",
-        estimate=monthly,
-        send=lambda: create_volume(call.novita, name=name, region_id=place.id, size_gb=size_gb),
-    )
-    if not made:
-        made = next((each.storage_id for each in await list_volumes(call.novita) if each.storage_name == name), "")
-    return AdminResult(status="done", id=made or None, what=f"volume {name}", estimated_cost_usd=f"{monthly:f} a month")
-
-
-async def _change_volume(
-    call: Call, id: str, name: str | None, size_gb: int | None, region: str | None, confirm: bool
-) -> AdminResult:
-    if region is not None:
-        raise InputError("A volume cannot change its region", next_step="Create another one there.")
-    old = next((each for each in await list_volumes(call.novita) if each.storage_id == id), None)
-    if old is None:
-        await choose_one(call, "volume", id)  # raises, with those there are
-        raise InputError(f"There is no volume {id!r}")
-    before = old.storage_size or 0
-    if size_gb is not None and size_gb < before:
-        raise InputError(f"Volume {old.storage_name!r} has {before} GB and cannot shrink")
-    size = size_gb or before
-    grown = (size - before) * VOLUME_GB_DAY * 30
-    changes = f"{old.storage_name!r} -> {name or old.storage_name!r}, {before} GB -> {size} GB"
-    question = f"Change volume {id}: {changes}, about ${show_usd(grown)} a month more?"
-    await need_yes(call, question, confirm=confirm, about=f"volume {id} {size}")
-    await spend_once(
-        call,
-        "save_gpu_volume",
-        title=f"volume {old.storage_name}",
-        estimate=grown,
-        send=lambda: update_volume(call.novita, id, name=name or old.storage_name, size_gb=size),
-    )
-    return AdminResult(status="done", id=id, what=changes, estimated_cost_usd=f"{grown:f} a month more")
+    return await make_volume(call, name, size_gb, region, confirm=confirm, dry_run=dry_run)
 
 
 @gpu_admin.tool("Create or rename a private network", WRITES)
@@ -263,43 +221,19 @@ async def edit_gpu_instance(
     web_terminal: Annotated[bool | None, Field(description="Browser terminal.")] = None,
     auto_migrate: Annotated[bool | None, Field(description="Move by itself when its host fails.")] = None,
     confirm: Yes = False,
+    dry_run: DryRun = False,
 ) -> AdminResult:
     """Change open ports, root disk, browser terminal or automatic migration. Disk above 60 GB costs."""
-    opened = None if ports is None else read_ports(ports)
-    instance = await find_instance(call, instance_id)
-    changes: list[str] = []
-    if opened is not None:
-        old = ", ".join(f"{port.port}/{port.type}" for port in instance.port_mappings) or "none"
-        changes.append(f"ports {old} -> {', '.join(ports or ()) or 'none'}")
-    extra = (add_disk_gb or 0) * DISK_GB_DAY * 30
-    if add_disk_gb:
-        changes.append(f"{add_disk_gb} GB more disk, up to ${show_usd(extra)} a month")
-    if web_terminal is not None:
-        changes.append(f"browser terminal {'on' if web_terminal else 'off'}")
-    if auto_migrate is not None:
-        changes.append(f"automatic migration {'on' if auto_migrate else 'off'}")
-    if not changes:
-        raise InputError("Nothing to change was given")
-    said = "; ".join(changes)
-    await need_yes(call, f"Change instance {instance.label()}: {said}?", confirm=confirm, about=f"edit {instance.id}")
-    if opened is not None:
-        rows = [{"port": port, "protocol": kind} for port, kind in opened]
-        await act(call.novita, "gpus_v2_update_ports", {"ports": rows}, instance_id=instance.id)
-    if web_terminal is not None:
-        await act(call.novita, "gpus_v2_set_web_terminal", {"enable": web_terminal}, instance_id=instance.id)
-    if auto_migrate is not None:
-        body = {"instanceId": instance.id, "autoMigrateOpen": auto_migrate}
-        await act(call.novita, "set_gpu_instance_auto_migrate", body)
-    if add_disk_gb:
-        grow = {"instanceId": instance.id, "expandRootDisk": add_disk_gb}
-        await spend_once(
-            call,
-            "edit_gpu_instance",
-            title=f"disk of {instance.name}",
-            estimate=extra,
-            send=lambda: act(call.novita, "edit_gpu_instance", grow),
-        )
-    return AdminResult(status="done", id=instance.id, what=said)
+    return await edit_instance(
+        call,
+        await find_instance(call, instance_id),
+        ports=ports,
+        add_disk_gb=add_disk_gb,
+        web_terminal=web_terminal,
+        auto_migrate=auto_migrate,
+        confirm=confirm,
+        dry_run=dry_run,
+    )
 
 
 @gpu_admin.tool("Change a GPU instance's image", DESTROYS)
@@ -371,9 +305,11 @@ async def change_gpu_billing(
     ],
     months: Annotated[int, Between(1, 12), Field(description="Term, or per renewal.")] = 1,
     confirm: Yes = False,
+    dry_run: DryRun = False,
 ) -> AdminResult:
     """Subscribe an instance, renew or end its subscription, or let it renew itself. Terms are paid in advance."""
-    return await change_billing(call, await find_instance(call, instance_id), action, months, confirm)
+    instance = await find_instance(call, instance_id)
+    return await change_billing(call, instance, action, months, confirm=confirm, dry_run=dry_run)
 
 
 gpu_admin.tool("Change a GPU template", DESTROYS)(update_gpu_template)

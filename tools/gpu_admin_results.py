@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -15,6 +15,7 @@ from ..novita.money import show_usd
 from ..novita.waiting import Pace, Phase, wait_until_done
 from .context import Caller
 from .following import FOLLOWERS, Followed
+from .gpu_watch import ADMIN_KIND, settle_volumes
 from .toolset import ToolResult
 
 T = TypeVar("T")
@@ -26,10 +27,14 @@ JOB_KIND = "gpu_job"
 class AdminResult(ToolResult):
     """What became of it, or the question before anything is sent."""
 
-    status: Literal["done", "working", "needs_confirmation"] = Field(description="working: a job goes on.")
+    status: Literal["done", "working", "needs_confirmation", "dry_run"] = Field(description="working: a job goes on.")
     id: str | None = Field(default=None, description="Of what was made or changed.")
     what: str | None = Field(default=None, description="In words.")
-    estimated_cost_usd: str | None = Field(default=None, description="Estimated cost in USD.")
+    estimated_cost_usd: str | None = Field(
+        default=None, description="As it is noted: a month of what volume or disk adds, or the term; or unknown."
+    )
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+    requests: tuple[dict[str, Any], ...] | None = Field(default=None, description="The same, where several may be.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
@@ -38,7 +43,7 @@ class AdminResult(ToolResult):
                 return "Done."
             case "working":
                 return "Not finished yet; it goes on at Novita."
-            case "needs_confirmation":
+            case "needs_confirmation" | "dry_run":
                 return "Nothing was sent yet."
 
 
@@ -174,7 +179,9 @@ async def read_resources(caller: Caller, kind: str, id: str | None, wait_seconds
             for each in await list_cpu_products(client)
         ]
     elif kind == "volumes":
-        rows += [_volume(each) for each in await novita.list_volumes(client)]
+        volumes = await novita.list_volumes(client)
+        await settle_volumes(caller, volumes)
+        rows += [_volume(each) for each in volumes]
     elif kind == "networks":
         found = [await novita.get_network(client, id)] if id else await novita.list_networks(client)
         rows += [_network(each) for each in found]
@@ -290,8 +297,14 @@ async def choose_one(caller: Caller, kind: str, id: str) -> str:
 
 
 async def spend_once(
-    caller: Caller, tool: str, *, title: str, estimate: Decimal | None, send: Callable[[], Awaitable[T]]
-) -> T:
+    caller: Caller,
+    tool: str,
+    *,
+    title: str,
+    estimate: Decimal | None,
+    send: Callable[[], Awaitable[T]],
+    facts: dict[str, Any] | None = None,
+) -> tuple[Job, T]:
     """Make one paid call that is over when it is answered: journaled, counted under the caps, never repeated."""
 
     async def paid(_: Job) -> T:
@@ -300,18 +313,18 @@ async def spend_once(
     async def note(job: Job, _: T) -> Job:
         return await caller.app.journal.finish(job.key, JobState.SUCCEEDED)
 
-    _, answer = await caller.app.jobs.submit(
+    return await caller.app.jobs.submit(
         owner=caller.owner,
-        kind="gpu_admin",
+        kind=ADMIN_KIND,
         tool=tool,
         model="",
         title=title,
         estimate=estimate,
         send=paid,
         note=note,
+        facts=facts,
         on_progress=caller.progress_of(title),
     )
-    return answer
 
 
 # Background jobs

@@ -42,6 +42,7 @@ class MoreThan:
 
 Wait = Annotated[float | None, Between(0, 3_600), Field(description="Default 45.")]
 Yes = Annotated[bool, Field(description="User agrees.")]
+DryRun = Annotated[bool, Field(description="Only show request and price.")]
 
 
 def whole_months(value: Any) -> int | None:

@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ..novita.errors import InputError
+from ..novita.errors import InputError, NovitaError
 from ..novita.gpu import act
-from ..novita.gpu_instances import Instance
+from ..novita.gpu_instances import Instance, get_instance
+from ..novita.gpu_meters import follow_instance, price_facts
 from ..novita.gpu_products import Wish, find_offers
 from ..novita.money import show_usd
 from .confirm import need_yes
 from .context import Caller
 from .gpu_admin_results import AdminResult, spend_once
+from .gpu_results import Ledger, as_noted, rehearsed, shown_request
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,9 @@ class _Change:
     usd: Decimal | None
 
 
-async def change_billing(caller: Caller, instance: Instance, action: str, months: int, confirm: bool) -> AdminResult:
+async def change_billing(
+    caller: Caller, instance: Instance, action: str, months: int, *, confirm: bool, dry_run: bool
+) -> AdminResult:
     """Ask, then make the change once.
 
     Raises:
@@ -32,17 +36,36 @@ async def change_billing(caller: Caller, instance: Instance, action: str, months
     """
     change = await _plan(caller, instance, action, months)
     question = f"Instance {instance.label()}: {change.words}?"
-    await need_yes(caller, question, confirm=confirm, about=f"{action} {instance.id} {months}")
+    cost = as_noted(change.usd)
     path = {"instance_id": instance.id} if change.operation.startswith("gpus_v2") else {}
+    if dry_run:
+        request = shown_request(change.operation, change.body, **path)
+        return AdminResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=rehearsed(question))
+    await need_yes(caller, question, confirm=confirm, about=f"{action} {instance.id} {months}", estimate=cost)
     await spend_once(
         caller,
         "change_gpu_billing",
         title=f"{action} {instance.name}",
         estimate=change.usd,
+        facts={"resource": instance.id},
         send=lambda: act(caller.novita, change.operation, change.body, **path),
     )
-    cost = show_usd(change.usd) if change.usd else None
+    await _follow(caller, instance.id)
     return AdminResult(status="done", id=instance.id, what=change.words, estimated_cost_usd=cost)
+
+
+async def _follow(caller: Caller, instance_id: str) -> None:
+    """Let the instance's own row count as it is billed now: a term is paid, so only its disk goes on costing."""
+    try:
+        instance = await get_instance(caller.novita, instance_id)
+    except NovitaError:
+        return  # the change is made; the next look sees it
+    ledger = await Ledger.open(caller)
+    price = await ledger.usd_per_hour(instance)
+    if (row := ledger.rows.get(instance_id)) is not None and instance.billing_mode != "monthly":
+        facts = price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand")
+        await caller.app.journal.note(row.key, **facts)
+    await follow_instance(caller.app.journal, caller.owner, instance, usd_per_hour=price)
 
 
 async def _plan(caller: Caller, instance: Instance, action: str, months: int) -> _Change:

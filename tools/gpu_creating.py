@@ -20,6 +20,7 @@ from ..novita.gpu_instances import (
     list_instances,
     read_ports,
 )
+from ..novita.gpu_meters import price_facts
 from ..novita.gpu_products import (
     FREE_DISK_GB,
     RAW,
@@ -38,7 +39,7 @@ from ..novita.money import show_usd
 from .confirm import NotConfirmed, need_yes
 from .context import Caller
 from .gpu_arguments import check_length
-from .gpu_results import InstanceLine, InstanceResult, per_hour_and_day
+from .gpu_results import InstanceLine, InstanceResult, as_noted, per_hour_and_day, rehearsed, shown_request
 from .gpu_templating import find_template
 from .gpu_watch import KIND, wait_for
 
@@ -73,6 +74,12 @@ class Planned:
     usd_per_hour: Decimal | None
     usd: Decimal | None
     price: str
+    term_usd: Decimal | None = None
+
+    @property
+    def cost(self) -> str:
+        """For answers."""
+        return as_noted(self.usd)
 
 
 async def create(
@@ -83,6 +90,7 @@ async def create(
     wait_seconds: float | None,
     confirm: bool,
     allow_duplicate: bool,
+    dry_run: bool,
 ) -> InstanceResult:
     """Plan, ask, send once, wait until it runs.
 
@@ -92,7 +100,7 @@ async def create(
     planned = await plan(caller, wanted)
     order = planned.order
     twin = await _twin(caller, order.name)
-    if twin and confirm and not allow_duplicate:
+    if twin and confirm and not allow_duplicate and not dry_run:
         raise InputError(
             f"Not created: {twin}",
             next_step=f"If the user wants a second one, call again with options {_TWICE}, or give another name.",
@@ -101,21 +109,27 @@ async def create(
     question = f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}, {planned.price}. {lease}"
     if twin:
         question += f" Careful: {twin}"
+    if dry_run:
+        request = shown_request("create_gpu_instance", order.body())
+        return InstanceResult(
+            status="dry_run", request=request, estimated_cost_usd=planned.cost, next_step=rehearsed(question)
+        )
     try:
         about = f"{order.name} {order.product_id} {planned.usd_per_hour}"
         await need_yes(caller, question, confirm=confirm, about=about)
     except NotConfirmed:  # for the model, which answers by a second call; people need not read this
         pin = "" if wanted.product_id else f" Give product_id {order.product_id} to get exactly this one."
         twice = f" With confirm=true give options {_TWICE} too." if twin else ""
-        raise NotConfirmed(f"{question}{pin}{twice}") from None
+        raise NotConfirmed(f"{question}{pin}{twice}", planned.cost) from None
     instance_id = await _send(caller, planned, stop_after_hours)
     await caller.progress(f"instance {order.name} ({instance_id}) accepted")
     line = InstanceLine(instance_id=instance_id, name=order.name, state="toCreate", product=planned.product)
     if (handoff := caller.handoff) is not None:
         handoff.job = (KIND, instance_id)
-        return InstanceResult(status="working", instance_id=instance_id, instance=line)
+        return InstanceResult(status="working", instance_id=instance_id, instance=line, estimated_cost_usd=planned.cost)
     budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     result = await _wait(caller, instance_id, order, budget)
+    result.estimated_cost_usd = planned.cost
     if stop_after_hours and (doubt := lease_doubt(caller)):
         result.next_step = f"{result.next_step or ''} {doubt}".strip()
     return result
@@ -238,6 +252,7 @@ def _gpu_plan(order: Order, offer: Offer, disk_gb: int | None, template: Templat
         usd_per_hour=per_hour,
         usd=usd,
         price=price,
+        term_usd=offer.term_usd,
     )
 
 
@@ -338,7 +353,7 @@ async def _send(caller: Caller, planned: Planned, stop_after_hours: float | None
             raise
 
     async def note(job: Job, instance_id: str) -> Job:
-        noted = await app.journal.accepted(job.key, instance_id)
+        noted = await app.journal.accepted(job.key, instance_id, resource=instance_id)
         await app.leases.attach(job.key, instance_id)
         return noted
 
@@ -352,7 +367,7 @@ async def _send(caller: Caller, planned: Planned, stop_after_hours: float | None
             estimate=planned.usd,
             send=send,
             note=note,
-            facts={"usd_per_hour": str(planned.usd_per_hour)} if planned.usd_per_hour is not None else {},
+            facts=price_facts(planned.usd_per_hour, order.disk_gb, order.billing, planned.term_usd),
             on_progress=caller.progress_of(f"instance {order.name}: sent"),
         )
     except NovitaError as error:

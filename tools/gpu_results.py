@@ -4,20 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from ..novita.errors import NovitaError
+from ..novita.gpu import ROUTES
 from ..novita.gpu_instances import BILLED_STATES, Goal, Instance, disk_usd_per_hour
+from ..novita.gpu_meters import MACHINES, noted_usd_per_hour
 from ..novita.gpu_products import Billing, Offer, Wish, find_offers
-from ..novita.journal import Job, JobState
+from ..novita.journal import MICRO, Job, JobState, micro
 from ..novita.leases import OPEN, Lease
-from ..novita.money import show_usd
+from ..novita.money import show_price, show_usd
 from .context import Caller
 from .toolset import ToolResult
 
-Status = Literal["running", "working", "stopped", "deleted", "scheduled", "needs_confirmation"]
+Status = Literal["running", "working", "stopped", "deleted", "scheduled", "needs_confirmation", "dry_run"]
 
 
 def counted(number: int, word: str) -> str:
@@ -117,13 +119,15 @@ class InstanceList(ToolResult):
     instances: tuple[InstanceLine, ...] = Field(description="Newest first.")
     total: int = Field(description="How many there are.")
     usd_per_hour: str = Field(description="Estimated, all together, as they stand.")
+    unpriced: int | None = Field(default=None, description="How many that run have no known price: not in the sum.")
     unconfirmed: tuple[str, ...] = Field(
         default=(), description="Creates whose answer was lost and that no instance here fits."
     )
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
-        return f"{counted(self.total, 'instance')}, about ${self.usd_per_hour} per hour in all."
+        besides = f", besides {self.unpriced} whose price nobody tells" if self.unpriced else ""
+        return f"{counted(self.total, 'instance')}, about ${self.usd_per_hour} per hour in all{besides}."
 
 
 class InstanceResult(ToolResult):
@@ -138,6 +142,10 @@ class InstanceResult(ToolResult):
     volumes: tuple[str, ...] | None = Field(default=None, description="Mounted volumes: id at path.")
     disk_gb: int | None = Field(default=None, description="Root disk.")
     command: str | None = Field(default=None, description="Start command.")
+    estimated_cost_usd: str | None = Field(
+        default=None, description="Of a creation or start, as it is noted: its first hour, or its term; or unknown."
+    )
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
@@ -154,16 +162,22 @@ class InstanceResult(ToolResult):
                 return f"Instance {name} is deleted."
             case "scheduled":
                 return f"Instance {name} will be stopped by its lease."
-            case "needs_confirmation":
+            case "needs_confirmation" | "dry_run":
                 return "Nothing was sent yet."
 
 
 @dataclass
 class Ledger:
-    """What the instances of one caller cost and when they stop; read once per call."""
+    """What the instances of one caller cost and when they stop; read once per call.
+
+    Args:
+        jobs: By task id.
+        rows: The newest of each instance, by its id.
+    """
 
     caller: Caller
     jobs: dict[str, Job] = field(default_factory=dict[str, Job])
+    rows: dict[str, Job] = field(default_factory=dict[str, Job])
     leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
     _prices: dict[tuple[str, str], Decimal] = field(default_factory=dict[tuple[str, str], Decimal])
     _read: set[str] = field(default_factory=set[str])
@@ -174,15 +188,17 @@ class Ledger:
         leases = await caller.app.leases.newest(caller.owner)
         if any(lease.state in OPEN for lease in leases.values()):
             caller.app.leases.remember(caller.novita)
-        return cls(caller, {job.task_id: job for job in jobs if job.task_id}, leases)
+        rows: dict[str, Job] = {}
+        for job in jobs:
+            if job.tool in MACHINES and job.state is not JobState.REFUSED and (thing := job.facts.get("resource")):
+                rows.setdefault(thing, job)
+        return cls(caller, {job.task_id: job for job in jobs if job.task_id}, rows, leases)
 
     async def usd_per_hour(self, instance: Instance) -> Decimal | None:
-        """While it runs: as noted when it was created, else from today's product list. None: unknown."""
-        job = self.jobs.get(instance.id)
-        if job is not None and (noted := job.facts.get("usd_per_hour")) and instance.billing_mode != "monthly":
-            return Decimal(noted)
-        if instance.billing_mode == "monthly":
-            return disk_usd_per_hour(instance.rootfs_size or 0)
+        """While it runs: as noted when it was created or started, else from today's product list. None: unknown."""
+        row = self.rows.get(instance.id)
+        if (noted := noted_usd_per_hour(row.facts if row else {}, instance)) is not None:
+            return noted
         mode: Billing = "spot" if instance.billing_mode == "spot" else "onDemand"
         if mode not in self._read:
             self._read.add(mode)
@@ -233,13 +249,14 @@ async def adopt_lost(ledger: Ledger, instances: Sequence[Instance], jobs: Sequen
     taken = set(ledger.jobs)
     lost: list[Job] = []
     for job in jobs:
-        if job.state is not JobState.UNCONFIRMED or job.task_id is not None:
+        if job.state is not JobState.UNCONFIRMED or job.task_id is not None or job.tool != "create_gpu_instance":
             continue
         for instance in instances:
             fresh = instance.created_at is None or instance.created_at.timestamp() >= job.created.timestamp() - 120
             if instance.id not in taken and instance.name == job.title and fresh:
                 taken.add(instance.id)
-                ledger.jobs[instance.id] = await caller.app.journal.accepted(job.key, instance.id)
+                found = await caller.app.journal.accepted(job.key, instance.id, resource=instance.id)
+                ledger.jobs[instance.id] = ledger.rows[instance.id] = found
                 await caller.app.leases.attach(job.key, instance.id)
                 break
         else:
@@ -308,6 +325,24 @@ def per_hour_and_day(usd: Decimal | None) -> str:
     if usd is None:
         return "at a price nobody tells"
     return f"about ${show_usd(round(usd, 4))} per hour (${show_usd(round(usd * 24, 2))} per day)"
+
+
+def as_noted(usd: Decimal | None) -> str:
+    """An estimate as the journal notes it, or "unknown"."""
+    return show_price(Decimal(micro(usd)) / MICRO if usd is not None else None)
+
+
+def shown_request(operation: str, body: dict[str, Any], **path: str) -> dict[str, Any]:
+    """What would be sent. Values of variables are kept to themselves: some come from templates."""
+    route = ROUTES[operation]
+    if "envs" in body:
+        body = {**body, "envs": [{**row, "value": "(hidden)"} for row in body["envs"]]}
+    return {"method": route.method, "path": route.path.format(**path), "body": body}
+
+
+def rehearsed(question: str) -> str:
+    """The next step after a dry run."""
+    return f"{question} Call again without dry_run to send it."
 
 
 def known_names(instances: Mapping[str, str]) -> str:

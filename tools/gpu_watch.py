@@ -4,18 +4,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..novita.errors import NotFoundError, TaskFailedError
-from ..novita.gpu_instances import Goal, Instance, get_instance, judge, list_instances, look_at
+from ..novita.gpu_admin import Volume
+from ..novita.gpu_instances import BILLED_STATES, Goal, Instance, get_instance, judge, list_instances, look_at
+from ..novita.gpu_meters import (
+    DISKS,
+    GONE_AFTER,
+    MACHINES,
+    SHOWS_THE_STATE_BEFORE,
+    START,
+    VOLUMES,
+    follow_gone,
+    follow_instance,
+    follow_volume,
+    open_meters,
+)
 from ..novita.journal import Job, JobState
 from ..novita.waiting import Look, Pace, Phase, wait_until_done
 from .context import Caller
 from .following import FOLLOWERS, Followed
-from .gpu_results import InstanceResult, Ledger, Status, instance_result, known_names, status_of
+from .gpu_results import InstanceResult, Ledger, Status, as_noted, instance_result, known_names, status_of
 
 KIND = "gpu_instance"
-_SHOWS_THE_STATE_BEFORE = 20.0
-"""Seconds after a start in which an instance may still be shown as it was."""
-_GONE_AFTER = 120.0
-"""Seconds after which an instance that no list shows is gone."""
+ADMIN_KIND = "gpu_admin"
 
 
 def plain_id(instance_id: str) -> str:
@@ -24,15 +34,17 @@ def plain_id(instance_id: str) -> str:
 
 
 async def find_instance(caller: Caller, instance_id: str) -> Instance:
-    """The instance.
+    """The instance; its rows in the journal learn what was seen of it.
 
     Raises:
         NotFoundError: There is none; names those there are.
     """
+    journal = caller.app.journal
     try:
-        return await get_instance(caller.novita, plain_id(instance_id))
+        instance = await get_instance(caller.novita, plain_id(instance_id))
     except NotFoundError as error:
         known = {each.id: each.name for each in await list_instances(caller.novita)}
+        await follow_gone(journal, caller.owner, plain_id(instance_id))
         raise NotFoundError(
             f"There is no instance {instance_id!r}",
             status=error.status,
@@ -40,6 +52,8 @@ async def find_instance(caller: Caller, instance_id: str) -> Instance:
             next_step=f"Instances of this account: {known_names(known)}.",
             billed=None,
         ) from error
+    await follow_instance(journal, caller.owner, instance)
+    return instance
 
 
 async def wait_for(
@@ -68,7 +82,7 @@ async def wait_for(
     since = begun if begun is not None else (job.accepted or job.created).timestamp() if job else clock.wall()
 
     async def look() -> Look[Instance]:
-        fresh = begun is not None and clock.wall() - begun < _SHOWS_THE_STATE_BEFORE
+        fresh = begun is not None and clock.wall() - begun < SHOWS_THE_STATE_BEFORE
         return await look_at(looking, instance.id, goal, last=instance, just_begun=fresh)
 
     seen = await wait_until_done(
@@ -81,6 +95,7 @@ async def wait_for(
     )
     if seen is None:
         return await instance_result(caller, instance, status="working", next_step=_NOT_YET)
+    await follow_instance(app.journal, caller.owner, seen.value)
     await note_end(caller, job, seen)
     refuse_failed(seen)
     status: Status = status_of(seen.value, goal)
@@ -130,23 +145,68 @@ async def note_end(caller: Caller, job: Job | None, seen: Look[Instance], *, wat
 
 
 async def settle_jobs(ledger: Ledger, instances: Sequence[Instance], *, all_of_them: bool = False) -> None:
-    """Bring open rows of the journal up to what was just seen of their instances.
+    """Bring rows of the journal, and what they count, up to what was just seen of their instances.
 
     Args:
         all_of_them: `instances` are all there are: a row whose instance is not among them is over.
     """
     caller, known = ledger.caller, {instance.id: instance for instance in instances}
-    now = caller.app.jobs.clock.wall()
+    journal, now = caller.app.journal, caller.app.jobs.clock.wall()
+    metered = {
+        meter.resource for meter in await open_meters(journal, caller.owner) if meter.tool in (*MACHINES, *DISKS)
+    }
+    for instance in instances:
+        if (row := ledger.rows.get(instance.id)) is not None:
+            await _accept_start(caller, row, instance)
+        elif instance.id not in metered:
+            continue  # nothing of it is ours
+        price = await ledger.usd_per_hour(instance) if instance.status in BILLED_STATES else None
+        await follow_instance(journal, caller.owner, instance, usd_per_hour=price)
+    for resource in metered - known.keys() if all_of_them else ():
+        await follow_gone(journal, caller.owner, resource)
     for task_id, job in ledger.jobs.items():
         if job.state is not JobState.WORKING:
             continue
         age = now - (job.accepted or job.created).timestamp()
         instance = known.get(plain_id(task_id))
         if instance is not None:
-            seen = judge(instance, Goal.RUNNING, just_begun=age < _SHOWS_THE_STATE_BEFORE)
+            seen = judge(instance, Goal.RUNNING, just_begun=age < SHOWS_THE_STATE_BEFORE)
             await note_end(caller, job, seen, watched=False)
-        elif all_of_them and age > _GONE_AFTER:
-            await caller.app.journal.finish(job.key, JobState.CANCELLED, reason="The instance is gone.")
+        elif all_of_them and age > GONE_AFTER:
+            await follow_gone(journal, caller.owner, plain_id(task_id))
+            await journal.finish(job.key, JobState.CANCELLED, reason="The instance is gone.")
+
+
+async def _accept_start(caller: Caller, row: Job, instance: Instance) -> None:
+    """A start whose answer was lost: the instance shows whether it took effect."""
+    if row.state is not JobState.UNCONFIRMED or row.tool != START:
+        return
+    if instance.status in BILLED_STATES or instance.status in ("toStart", "starting"):
+        await caller.app.journal.accepted(row.key, start_id(row, instance))
+
+
+def start_id(row: Job, instance: Instance) -> str:
+    """An instance can be started many times: each is a job of its own."""
+    return f"{instance.id}#{row.key[:8]}"
+
+
+async def settle_volumes(caller: Caller, volumes: Sequence[Volume]) -> None:
+    """Bring rows about network volumes up to what was just seen of all of them."""
+    journal, known = caller.app.journal, {volume.storage_id: volume for volume in volumes}
+    meters = await open_meters(journal, caller.owner)
+    taken = {meter.resource for meter in meters}
+    lost = await journal.recent(caller.owner, limit=50, kind=ADMIN_KIND, states=[JobState.UNCONFIRMED])
+    for job in lost:
+        for volume in volumes:
+            if volume.storage_id not in taken and job.facts.get("volume") == [volume.storage_name, volume.cluster_id]:
+                taken.add(volume.storage_id)
+                await journal.finish(job.key, JobState.SUCCEEDED, resource=volume.storage_id)
+                break
+    for volume in volumes:
+        await follow_volume(journal, caller.owner, volume)
+    for meter in meters:
+        if meter.tool in VOLUMES and meter.resource not in known:
+            await follow_gone(journal, caller.owner, meter.resource)
 
 
 class InstanceFollower:
@@ -155,7 +215,7 @@ class InstanceFollower:
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
         job = await caller.app.journal.find(caller.owner, job_id)
         begun = (job.accepted or job.created).timestamp() if job else 0.0
-        fresh = caller.app.jobs.clock.wall() - begun < _SHOWS_THE_STATE_BEFORE
+        fresh = caller.app.jobs.clock.wall() - begun < SHOWS_THE_STATE_BEFORE
         try:
             instance = await get_instance(caller.novita, plain_id(job_id))
         except NotFoundError:
@@ -165,9 +225,11 @@ class InstanceFollower:
         seen = judge(instance, Goal.RUNNING, just_begun=fresh and "#" in job_id)
         if seen.phase is Phase.WORKING:
             return Followed("working", note=f"instance {instance.name}: {seen.note}")
+        await follow_instance(caller.app.journal, caller.owner, instance)
         await note_end(caller, job, seen)
         refuse_failed(seen)
         result = await instance_result(caller, seen.value, next_step=next_step(seen, Goal.RUNNING))
+        result.estimated_cost_usd = as_noted(job.estimate) if job else None
         return Followed("completed", result.to_mcp())
 
     async def cancel(self, caller: Caller, job_id: str) -> None:
