@@ -52,6 +52,11 @@ async def create_batch(
     """Run up to 50,000 prompts (rows, file or file_id) on one model within 48 h. Costs tokens. Then get_batch."""
     if sum(given is not None for given in (rows, file, file_id)) != 1:
         raise InputError("Give one of rows, file and file_id")
+    if file_id is not None and (model or system or options):
+        raise InputError(
+            "The rows of an uploaded file go as they are: model, system and options cannot be added to them",
+            next_step="Leave these out, or give the rows or their file instead of file_id.",
+        )
     await call.progress("batch: checking the rows")
     models = await llm_models_if_there(call.novita)
     if file_id is not None:

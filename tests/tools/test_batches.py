@@ -379,6 +379,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "does not take image input",
     ),
     "a file that is not there": ({"file": "nowhere.jsonl"}, "nowhere.jsonl"),
+    "a model for uploaded rows": ({"file_id": "file-1", "model": "x/y"}, "go as they are"),
+    "an instruction for uploaded rows": ({"file_id": "file-1", "system": "Be kind."}, "go as they are"),
     "an id that is a path": ({"file_id": "../../etc/passwd"}, "is no id"),
 }
 
