@@ -1,5 +1,6 @@
 # Build: docker build -t novita-mcp .
-# One host over stdio:  docker run -i --rm -e NOVITA_API_KEY -v "$HOME/Downloads/novita:/data/out" novita-mcp
+# One host over stdio:  docker run -i --rm --user "$(id -u)" -e NOVITA_API_KEY -v novita-mcp:/data \
+#                         -v "$HOME/Downloads/novita:/data/out" novita-mcp
 # Many callers:         docker run -p 8000:8000 -e NOVITA_MCP_ALLOWED_HOSTS=mcp.example.com novita-mcp serve --http --host 0.0.0.0
 
 FROM python:3.13-slim AS build
@@ -14,13 +15,15 @@ RUN python -m venv /app && /app/bin/pip install --no-cache-dir --compile '.[team
 
 FROM python:3.13-slim
 LABEL io.modelcontextprotocol.server.name="io.github.novita-mcp/novita-mcp"
-RUN useradd --create-home --uid 10001 novita && mkdir -p /data/out && chown -R novita /data
+# /data is open to whoever the container runs as: `--user` makes the files in a mounted folder one's own.
+RUN useradd --create-home --uid 10001 novita && mkdir -p /data/out && chmod -R 1777 /data
 COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     NOVITA_MCP_OUTPUT_DIR=/data/out \
     NOVITA_MCP_JOURNAL=/data/journal.sqlite3
-USER novita
+# By number, so that an orchestrator can see that it is not root.
+USER 10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000

@@ -1,15 +1,28 @@
 """What a registry, a container engine and a desktop host read about us agrees, and is what they can read."""
 
 import json
+import os
 import re
+import shutil
+import socket
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from jsonschema import Draft202012Validator
+from novita_mcp.server import health
 from novita_mcp.server.settings import Settings
 from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .serving import serve_asgi
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -102,14 +115,25 @@ def test_the_icon_opens() -> None:
         assert icon.size == (512, 512)
 
 
-# No engine runs here: the file is read, and its steps were run by hand (docs/developing.md).
+# No engine runs here: the file is read and linted, and its steps were run by hand (docs/developing.md).
+HADOLINT = shutil.which(
+    "hadolint", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+)
 DOCKERFILE = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if line and not line.startswith("#")]
 
 
 def test_the_container_runs_as_nobody_special() -> None:
-    assert [line.split()[1] for line in DOCKERFILE if line.startswith("USER ")] == ["novita"]
+    (user,) = (line for line in DOCKERFILE if line.startswith("USER "))
+    assert int(user.split()[1]) > 0
+    assert any("useradd" in line and f"--uid {user.split()[1]}" in line for line in DOCKERFILE)
     last_run = max(index for index, line in enumerate(DOCKERFILE) if line.startswith("RUN"))
-    assert DOCKERFILE.index("USER novita") > last_run
+    assert DOCKERFILE.index(user) > last_run
+
+
+@pytest.mark.skipif(HADOLINT is None, reason="hadolint is not installed")
+def test_the_linter_of_dockerfiles_has_nothing_to_say() -> None:
+    said = subprocess.run([str(HADOLINT), "--no-color", ROOT / "Dockerfile"], capture_output=True, text=True)
+    assert (said.returncode, said.stdout) == (0, "")
 
 
 def test_what_the_container_copies_exists_and_is_not_ignored() -> None:
@@ -123,3 +147,30 @@ def test_what_the_container_copies_exists_and_is_not_ignored() -> None:
 def test_the_container_has_a_health_check_and_speaks_stdio_by_default() -> None:
     assert any(line.startswith("HEALTHCHECK") for line in DOCKERFILE)
     assert DOCKERFILE[-1] == 'ENTRYPOINT ["novita-mcp"]'
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "code"),
+    [
+        (200, ["novita-mcp", "serve", "--http"], 0),
+        (503, ["novita-mcp", "serve", "--http"], 1),
+        (None, ["novita-mcp", "serve", "--http"], 1),
+        (None, ["novita-mcp"], 0),  # over stdio there is nothing to ask
+    ],
+)
+@pytest.mark.parametrize("by_flag", [False, True])
+def test_the_health_check_asks_the_server_there_is(
+    status: int | None, words: list[str], code: int, by_flag: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def healthz(_: Request) -> Response:
+        return Response(status_code=status or 500)
+
+    with serve_asgi(Starlette(routes=[Route("/healthz", healthz)])) as url:
+        port = str(urlsplit(url).port)
+        if status is None:
+            with socket.create_server(("127.0.0.1", 0)) as taken:
+                port = str(taken.getsockname()[1])
+        monkeypatch.setenv("NOVITA_MCP_PORT", "1" if by_flag else port)
+        monkeypatch.setattr(health, "_first_process", lambda: [*words, *(["--port", port] if by_flag else [])])
+
+        assert health.main() == code
