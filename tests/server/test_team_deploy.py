@@ -1,15 +1,25 @@
-"""The files for running it for a team say what the server takes: no engine runs here, so they are read."""
+"""The files for running it for a team say what the server takes: no engine runs here, so compose.yaml is read.
+
+nginx is run, with deploy/nginx.conf: here for webhooks, in test_team_balanced.py for calls.
+"""
 
 import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import yaml
 from novita_mcp.novita.journal_db import is_database_url
 from novita_mcp.server.cli import parser
 from novita_mcp.server.settings import Settings, read_settings
+from novita_mcp.simulator.serving import serve
+from novita_mcp.simulator.world import DEFAULT_KEY, World
+from novita_mcp.simulator.world import Settings as WorldSettings
+
+from .team import balancer, copies, nginx_installed
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {item.metadata["env"] for item in fields(Settings)}
@@ -74,3 +84,38 @@ def test_the_page_for_teams_names_settings_that_exist() -> None:
 
     assert named <= ENVIRONMENT
     assert all(name in page for name in GIVEN)
+
+
+CHECKPOINT = "dreamshaper_8_93211.safetensors"
+"""Makes it txt2img, whose page documents the webhook."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not nginx_installed(), reason="Debian's nginx is not installed")
+def test_a_call_that_a_task_has_ended_finds_the_copy_that_sent_it(tmp_path: Path) -> None:
+    """Only that copy knows the address: the balancer asks on after a 404, and says 404 where nobody knows it."""
+    world = World(WorldSettings(task_seconds=3600))
+    with (
+        serve(world) as simulator,
+        copies(tmp_path, simulator.url, NOVITA_MCP_PUBLIC_URL="https://here.example") as two,
+        balancer(two) as url,
+    ):
+        wish = {
+            "name": "generate_image",
+            "arguments": {"prompt": "a fox", "checkpoint": CHECKPOINT, "wait_seconds": 0},
+        }
+        asked = httpx.post(
+            f"{two[0].url}/mcp",
+            json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": wish},
+            headers={"Authorization": f"Bearer {DEFAULT_KEY}", "Accept": "application/json, text/event-stream"},
+        )
+        assert asked.status_code == 200
+        (sent,) = world.received("txt2img")
+        path = urlsplit(str(sent.body["extra"]["webhook"]["url"])).path
+
+        assert httpx.post(two[1].url + path).status_code == 404
+        assert [httpx.post(url + path, content=b"{}").status_code for _ in range(6)] == [204] * 6
+        assert httpx.post(f"{url}/webhooks/{'x' * 43}", content=b"{}").status_code == 404
+        # A 404 is no fault of a copy: both are still asked.
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert all(httpx.get(f"{copy.url}/readyz").status_code == 200 for copy in two)
