@@ -41,11 +41,10 @@ DELETED_WITHIN = 20.0
 
 EndpointId = Annotated[str, Field(description="Its id.")]
 Image = Annotated[str | None, Field(description="Container image.")]
-Port = Annotated[int | None, Field(description="HTTP port.")]
-Rehearse = Annotated[bool, Field(description="Send nothing.")]
-Env = Annotated[dict[str, str] | None, Field(description="Variables.")]
-Workers = Annotated[int | None, Field(description="Kept alive.")]
-MostWorkers = Annotated[int | None, Field(description="Default 1.")]
+Port = Annotated[int | None, Field(description="The image's HTTP port.")]
+Rehearse = Annotated[bool, Field(description="Send nothing; show request and price.")]
+Env = Annotated[dict[str, str] | None, Field(description="Variables: name to value.")]
+MostWorkers = Annotated[int | None, Field(description="Most at once. Default 1.")]
 
 
 @serverless.tool("List endpoints", READS)
@@ -109,17 +108,20 @@ async def get_endpoint(
 async def create_endpoint(
     call: Call,
     image: Image = None,
-    template_id: Annotated[str | None, Field(description="Or this.")] = None,
-    takes_jobs: Annotated[bool, Field(description="Async, no HTTP.")] = False,
+    template_id: Annotated[str | None, Field(description="Instead of image.")] = None,
+    takes_jobs: Annotated[bool, Field(description="Async jobs, no HTTP.")] = False,
     port: Port = None,
-    gpu: Annotated[str | None, Field(description="Default: cheapest.")] = None,
+    gpu: Annotated[str | None, Field(description="Name or product_id; default cheapest.")] = None,
     name: Annotated[str | None, Field(description="Its name.")] = None,
     env: Env = None,
-    min_workers: Workers = None,
+    min_workers: Annotated[int | None, Field(description="Kept alive, always billed. Default 0.")] = None,
     max_workers: MostWorkers = None,
     options: Annotated[
         dict[str, Any] | None,
-        Field(description="command, health_path, stop_after_hours, concurrency..."),
+        Field(
+            description="command, health_path, idle_seconds, concurrency (per worker), gpus (per worker), disk_gb, "
+            "region; stop_after_hours: then min_workers 0."
+        ),
     ] = None,
     wait_seconds: Wait = None,
     confirm: Yes = False,
@@ -149,9 +151,11 @@ async def update_endpoint(
     call: Call,
     endpoint_id: EndpointId,
     env: Annotated[dict[str, str] | None, Field(description="Set these; '' removes.")] = None,
-    min_workers: Workers = None,
-    max_workers: Annotated[int | None, Field(description="At most.")] = None,
-    options: Annotated[dict[str, Any] | None, Field(description="Also image, name, port.")] = None,
+    min_workers: Annotated[int | None, Field(description="Kept alive; 0: billed in use only.")] = None,
+    max_workers: Annotated[int | None, Field(description="Most at once.")] = None,
+    options: Annotated[
+        dict[str, Any] | None, Field(description="As in create_endpoint; also image, name, port.")
+    ] = None,
     wait_seconds: Wait = None,
     confirm: Yes = False,
     dry_run: Rehearse = False,
@@ -191,18 +195,18 @@ _GONE: dict[str, Any] = {"workers": (), "url": ""}
 async def call_endpoint(
     call: Call,
     endpoint_id: Annotated[str | None, Field(description="Id or name.")] = None,
-    body: Annotated[dict[str, Any] | None, Field(description="JSON; a job's input.")] = None,
-    path: Annotated[str | None, Field(description="GET /v1/models.")] = None,
-    headers: Annotated[dict[str, str] | None, Field(description="HTTP.")] = None,
-    job_id: Annotated[str | None, Field(description="Wait for it.")] = None,
+    body: Annotated[dict[str, Any] | None, Field(description="JSON body, or a job's input.")] = None,
+    path: Annotated[str | None, Field(description="Method and path: GET /v1/models. Default POST with a body.")] = None,
+    headers: Annotated[dict[str, str] | None, Field(description="HTTP headers.")] = None,
+    job_id: Annotated[str | None, Field(description="Wait for this sent job.")] = None,
     cancel: Annotated[bool, Field(description="Stop that job.")] = False,
     save_to: SaveTo = None,
-    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Default 120, jobs 45.")] = None,
+    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Default 120, jobs 45 s.")] = None,
     confirm: Yes = False,
     dry_run: Rehearse = False,
 ) -> CallResult:
-    """Call an endpoint once it serves: HTTP, or a job it waits for. Costs worker time. Cancelling its MCP task
-    stops the job."""
+    """Call an endpoint once it serves: HTTP, or a job it waits for. Costs worker time, asks if dear. Cancelling its
+    MCP task stops the job."""
     if job_id is not None:
         if any(given is not None for given in (body, path, headers)):
             raise InputError("job_id waits for a job that was sent; body, path and headers send a new one")
