@@ -1,54 +1,128 @@
-"""Build what is released into dist/: wheel, sdist, desktop bundles; and try wheel and sdist in empty environments.
+"""Build what is released into dist/: wheel, sdist, desktop bundles; and try each of them in an empty environment.
 
-Run as `python scripts/release.py`. Publishing is a person's decision: this only builds and checks.
+Run as `python scripts/release.py`; needs `build`, and Node.js for the bundles. The version stands in pyproject.toml: where
+another file is behind, it is carried there, and nothing is built until that is committed. Publishing is a person's
+decision: this only builds and checks.
 """
 
+import json
+import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
 import venv
+import zipfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
+PICTURE = ["tools", "call", "generate_image", "--json", '{"prompt": "a red fox"}', "--simulate"]
 
 
 def main() -> None:
     """Build and check; any failure raises."""
     version: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    if behind := carry(version):
+        raise SystemExit(f"{', '.join(behind)}: now at {version}. Commit that, then run this again.")
+    if not re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE):
+        raise SystemExit(f"CHANGELOG.md has no section {version}")
     shutil.rmtree(DIST, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "build", "--outdir", str(DIST), str(ROOT)], check=True)
     for built in sorted(DIST.iterdir()):
         try_installed(built, version)
     if shutil.which("npm"):
         subprocess.run(
-            ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"],
+            ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
             cwd=ROOT / "tests" / "node",
             check=True,
         )
         subprocess.run([sys.executable, str(ROOT / "scripts" / "bundle.py"), str(DIST)], check=True)
+        for bundle in sorted(DIST.glob("*.mcpb")):
+            try_bundle(bundle)
     else:
         print("no npm here: the desktop bundles were not packed", file=sys.stderr)
     for built in sorted(DIST.iterdir()):
         print(f"{built.stat().st_size:>10,}  {built.name}")
 
 
+def carry(version: str) -> list[str]:
+    """Write the project's version into the files that repeat it; the names of those that changed."""
+    changed: list[str] = []
+    for name in ("manifest.json", "server.json"):
+        file = ROOT / name
+        before = file.read_text(encoding="utf-8")
+        after = re.sub(r'("version": )"[^"]*"', rf'\1"{version}"', before)
+        if after != before:
+            file.write_text(after, encoding="utf-8")
+            changed.append(name)
+    return changed
+
+
+def bare(home: Path, *programs: Path) -> dict[str, str]:
+    """An environment with nothing of the developer's but how packages are fetched."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_CERT"))}
+    path = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
+    system = {name: os.environ[name] for name in ("SYSTEMROOT", "LOCALAPPDATA", "APPDATA") if name in os.environ}
+    return {**kept, **system, "PATH": path, "HOME": str(home), "USERPROFILE": str(home), "LANG": "C.UTF-8"}
+
+
+def environment_with(home: Path, *packages: str) -> Path:
+    """A new virtual environment in `home` with these packages; the folder of its programs."""
+    venv.create(home / "env", with_pip=True)
+    programs = home / "env" / ("Scripts" if sys.platform == "win32" else "bin")
+    install = [str(programs / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages]
+    subprocess.run(install, check=True, cwd=home, env=bare(home))
+    return programs
+
+
 def try_installed(built: Path, version: str) -> None:
     """Install one archive away from the source, ask its version and run the demo."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        venv.create(home / "env", with_pip=True)
-        scripts = home / "env" / ("Scripts" if sys.platform == "win32" else "bin")
-        subprocess.run([str(scripts / "python"), "-m", "pip", "install", "-q", str(built)], check=True, cwd=home)
+        program = str(environment_with(home, str(built)) / "novita-mcp")
         said = subprocess.run(
-            [str(scripts / "novita-mcp"), "version"], check=True, cwd=home, capture_output=True, text=True
-        )
-        if said.stdout.strip() != version:
-            raise SystemExit(f"{built.name} says it is {said.stdout.strip()}, not {version}")
-        subprocess.run([str(scripts / "novita-mcp"), "demo", "--json"], check=True, cwd=home, stdout=subprocess.DEVNULL)
+            [program, "version"], check=True, cwd=home, env=bare(home), capture_output=True, text=True
+        ).stdout.strip()
+        if said != version:
+            raise SystemExit(f"{built.name} says it is {said}, not {version}")
+        subprocess.run([program, "demo", "--json"], check=True, cwd=home, env=bare(home), stdout=subprocess.DEVNULL)
         print(f"{built.name}: installed, and the demo ran")
+
+
+def try_bundle(bundle: Path) -> None:
+    """Unpack a bundle and run it by its manifest's command: its tools are the listed ones, and it makes what it should."""
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        folder = home / "bundle"
+        with zipfile.ZipFile(bundle) as archive:
+            archive.extractall(folder)
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        config: dict[str, Any] = manifest["server"]["mcp_config"]
+        out = home / "out"
+        # A desktop host brings its own uv. What the user left blank it passes on as it is written.
+        uv = environment_with(home, "uv")
+        own = {key: text.replace("${user_config.output_dir}", str(out)) for key, text in config["env"].items()}
+        env = {**bare(home, uv), "UV_PYTHON": sys.executable, "UV_NO_PROGRESS": "1", **own}
+        command = [str(uv / config["command"]), *(word.replace("${__dirname}", str(folder)) for word in config["args"])]
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run([*command, *arguments], cwd=folder, env=env, capture_output=True, text=True)
+
+        listed = run("tools", "list", "--json")
+        if listed.returncode:
+            raise SystemExit(f"{bundle.name} does not start: {listed.stderr}")
+        promised = {tool["name"] for tool in manifest["tools"]}
+        if promised != (offered := {tool["name"] for tool in json.loads(listed.stdout)}):
+            raise SystemExit(f"{bundle.name}: listed and offered differ in {sorted(promised ^ offered)}")
+        made = run(*PICTURE)
+        has_picture = made.returncode == 0 and out.is_dir() and any(out.iterdir())
+        if has_picture != ("generate_image" in promised):
+            raise SystemExit(f"{bundle.name}: {'a' if has_picture else 'no'} picture came. {made.stdout}{made.stderr}")
+        print(f"{bundle.name}: unpacked and started; {len(offered)} tools, {'a' if has_picture else 'no'} picture")
 
 
 if __name__ == "__main__":
