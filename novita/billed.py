@@ -3,7 +3,8 @@
 Lines of the bill name the resource they are for, as rows of the journal do (`facts["resource"]`). Several rows may be
 about one resource, such as a machine's creation and its later starts: a line goes to the newest row begun before the
 line's day was over. What was asked of a resource that has a row of its own, such as calls of an endpoint, is in that
-row's lines and counts nothing besides.
+row's lines and counts nothing besides. A term paid in advance goes to the newest row that bought one; where the bill
+has none the row keeps what it paid.
 """
 
 import json
@@ -15,7 +16,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from .bills import BillLine, resource_lines
+from .bills import BillLine, machine_terms, resource_lines
 from .client import NovitaClient
 from .journal import MICRO, JobState, Journal
 from .journal_db import Db
@@ -41,6 +42,10 @@ _CATEGORIES = {
 }
 _IN_OTHER_ROWS = ("call_endpoint", "edit_gpu_instance")
 """Tools whose cost is in the lines of the endpoint or machine they used."""
+_BUYS_TERMS = "change_gpu_billing"
+_SKEW = 120
+"""Seconds that Novita's clock may be behind ours."""
+_UNSURE = (JobState.SUBMITTING, JobState.UNCONFIRMED)
 _SECONDS_A_DAY = 86_400
 
 
@@ -85,7 +90,18 @@ class _Row:
         if self.tool not in _WORDS or self.state is JobState.REFUSED or "to_gb" in self.facts:
             return False  # what only made a volume larger is in the lines of its creation
         seen = self.running or "ended" in self.facts or self.accepted is not None
-        return seen or self.state not in (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.CANCELLED)
+        return seen or self.state not in (*_UNSURE, JobState.CANCELLED)
+
+    @property
+    def buys_terms(self) -> bool:
+        return self.state is not JobState.REFUSED and (self.tool == _BUYS_TERMS or "term_usd" in self.facts)
+
+    @property
+    def paid(self) -> Decimal:
+        """For a term, as far as is known without the bill: what it cost when it was bought."""
+        if self.tool == _BUYS_TERMS:
+            return Decimal(0) if self.state in _UNSURE else Decimal(self.counted) / MICRO
+        return Decimal(self.facts.get("term_usd", 0))
 
 
 @dataclass(frozen=True)
@@ -115,15 +131,22 @@ class _Resource:
         ]
 
     def amounts(self, due: Sequence[_Row], lines: Iterable[BillLine]) -> dict[str, Decimal]:
-        """What the rows that are due cost, by key; what is in other rows' lines too, once all of those are known."""
+        """What the rows that are due cost, by key; the others about it too, once all that take lines are known."""
         keys = {row.key for row in due}
-        sums = {row.key: Decimal(0) for row in due}
+        used: dict[str, Decimal] = {}
+        bought: dict[str, Decimal] = {}
         for line in lines:
-            if (row := self._taker(line)) is not None and row.key in sums:
-                sums[row.key] += line.amount
+            sums = used if line.kind == "usage" else bought
+            if (row := self._taker(line) if line.kind == "usage" else self._buyer(line)) is not None:
+                sums[row.key] = sums.get(row.key, Decimal(0)) + line.amount
+        settled = [*due]
         if all(row.known or row.key in keys for row in self.takers):
-            sums |= {row.key: Decimal(0) for row in self.rows if row.key not in self.ends and _is_elsewhere(row)}
-        return sums
+            settled += [row for row in self.rows if row.key not in self.ends and _is_elsewhere(row)]
+        return {row.key: used.get(row.key, Decimal(0)) + bought.get(row.key, row.paid) for row in settled}
+
+    def _buyer(self, line: BillLine) -> _Row | None:
+        """The newest row that bought a term before the line's, or at that moment."""
+        return next((row for row in reversed(self.rows) if row.buys_terms and row.created < line.start + _SKEW), None)
 
     def _taker(self, line: BillLine) -> _Row | None:
         """The newest row begun before the line was over, unless that had ended the day before."""
@@ -143,7 +166,9 @@ def _end(row: _Row) -> float | None:
 
 
 def _is_elsewhere(row: _Row) -> bool:
-    """Whether a row that takes no lines still counts something that is in another row's."""
+    """Whether a row that takes no lines still counts something that is in another row's, or bought a term."""
+    if row.tool == _BUYS_TERMS:
+        return row.buys_terms and not row.known
     return bool(row.counted) and (row.tool in _IN_OTHER_ROWS or row.tool in _WORDS)
 
 
@@ -163,6 +188,9 @@ async def settle_by_bill(client: NovitaClient, journal: Journal, owner: str) -> 
     for span in _spans(due, utc_day(journal.wall())):
         for category in sorted({category for kind in kinds for category in _CATEGORIES[kind]}):
             for line in await resource_lines(client, span, category):
+                lines.setdefault(line.resource, []).append(line)
+        if any(row.buys_terms for resource, _ in due for row in resource.rows):
+            for line in await machine_terms(client, span):
                 lines.setdefault(line.resource, []).append(line)
     things: Counter[str] = Counter()
     counted, billed = Decimal(0), Decimal(0)

@@ -25,6 +25,7 @@ LONGEST_DAYS = 400
 """Of one question: about a dozen requests."""
 _MOST_PAGES = 100
 _USAGE = "/openapi/v1/billing/bill/list"
+_TERMS = "/openapi/v1/billing/bill/monthly/list"
 KEY_BILLS_FROM = date(2026, 1, 1)
 """Before that there are no bills by key. Source: query_apikey_bill."""
 
@@ -101,6 +102,11 @@ async def resource_lines(client: NovitaClient, period: Period, category: str) ->
     return await _joined(client, _USAGE, _of_category(category), period, "usage", None)
 
 
+async def machine_terms(client: NovitaClient, period: Period) -> list[BillLine]:
+    """Terms of machines bought in advance, however long ago. Raises as `resource_lines`."""
+    return await _joined(client, _TERMS, {"category": "gpu"}, period, "fixed_term", None)
+
+
 def _of_category(name: str) -> Json:
     return {"cycleType": "Day", "productCategory": name}
 
@@ -108,8 +114,7 @@ def _of_category(name: str) -> Json:
 async def fixed_term_lines(client: NovitaClient, period: Period, *, on_piece: OnPiece | None = None) -> list[BillLine]:
     """Terms bought in advance. Raises as `usage_lines`."""
     _refuse_too_long(period)
-    path = "/openapi/v1/billing/bill/monthly/list"
-    return await _joined(client, path, {"category": "summary"}, period, "fixed_term", on_piece)
+    return await _joined(client, _TERMS, {"category": "summary"}, period, "fixed_term", on_piece)
 
 
 async def key_lines(client: NovitaClient, period: Period, *, on_piece: OnPiece | None = None) -> list[BillLine]:

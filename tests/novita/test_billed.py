@@ -69,8 +69,11 @@ class Books:
         self.asked.append(asked)
         start, end = float(asked["startTime"]), float(asked["endTime"])
         assert end - start <= 31 * DAY
+        terms = request.url.path.endswith("/monthly/list")
+        wanted = "term" if terms else asked["productCategory"]
         bills = [
             {
+                "createTime": str(int(at)),
                 "startTime": str(int(at - at % DAY)),
                 "endTime": str(int(at - at % DAY + DAY)),
                 "category": category,
@@ -81,7 +84,7 @@ class Books:
                 "payAmount": str(units),
             }
             for resource, category, at, units in self.charged
-            if category == asked["productCategory"] and start <= at < end
+            if category == wanted and start <= at < end
         ]
         return httpx.Response(self.status, text=json.dumps({"bills": bills or None}))
 
@@ -258,6 +261,39 @@ async def test_a_start_nobody_confirmed_is_in_the_lines_of_the_one_before(
     pass_time(clock, ENOUGH)
     await books.settle()
     assert await counted(journal, made, lost) == [Decimal(2), NOTHING]
+
+
+async def test_terms_bought_in_advance_go_to_the_rows_that_bought_them(
+    journal: Journal, books: Books, clock: FakeClock
+) -> None:
+    """The first term with the machine, a second by change_gpu_billing, a third by itself; disk besides."""
+    made = await begin(journal, "i1", estimate=Decimal("200.10"))
+    await journal.note(made.key, term_usd="200")
+    books.charge("i1", "201", category="term")
+    books.charge("i1", "0.5")
+    pass_time(clock, 5 * DAY)
+    renewed = await begin(journal, "i1", "change_gpu_billing", estimate=Decimal(190))
+    books.charge("i1", "190.5", category="term")
+    pass_time(clock, 40 * DAY)
+    books.charge("i1", "199", category="term")
+    await over(journal, made)
+    pass_time(clock, ENOUGH)
+    await books.settle()
+    assert await counted(journal, made, renewed) == [Decimal("201.5"), Decimal("389.5")]
+
+
+async def test_a_term_the_bill_does_not_show_was_paid_all_the_same(
+    journal: Journal, books: Books, clock: FakeClock
+) -> None:
+    made = await begin(journal, "i1", estimate=Decimal("200.10"))
+    await journal.note(made.key, term_usd="200")
+    renewed = await begin(journal, "i1", "change_gpu_billing", estimate=Decimal(190))
+    lost = await begin(journal, "i1", "change_gpu_billing", estimate=Decimal(190))
+    await journal.finish(lost.key, JobState.UNCONFIRMED)
+    await over(journal, made)
+    pass_time(clock, ENOUGH)
+    await books.settle()
+    assert await counted(journal, made, renewed, lost) == [Decimal(200), Decimal(190), NOTHING]
 
 
 async def test_what_was_refused_stays_nothing(journal: Journal, books: Books, clock: FakeClock) -> None:
