@@ -25,6 +25,8 @@ MACHINES = ("create_gpu_instance", START)
 VOLUMES = ("save_gpu_volume",)
 DISKS = ("edit_gpu_instance",)
 
+WAITING = ("toCreate", "creating")
+"""States of an instance before it costs."""
 SHOWS_THE_STATE_BEFORE = 20.0
 """Seconds after a start in which an instance may still be shown as it was."""
 GONE_AFTER = 120.0
@@ -46,7 +48,7 @@ class Sight:
 
     resource: str
     at: float
-    state: Literal["runs", "rests", "gone"]
+    state: Literal["waits", "runs", "rests", "gone"]
     running: Decimal | None = None
     resting: Decimal = Decimal(0)
     since: float | None = None
@@ -125,7 +127,8 @@ async def follow_instance(
     if instance.gone:
         await follow_gone(journal, owner, instance.id, sure=True)
         return
-    if instance.status not in BILLED_STATES and instance.status != "exited":
+    state = _state_of(instance)
+    if state is None:
         return  # on its way: it tells when it has arrived
 
     def write(db: Db) -> None:
@@ -136,7 +139,7 @@ async def follow_instance(
         sight = Sight(
             instance.id,
             journal.wall(),
-            "rests" if instance.status == "exited" else "runs",
+            state,
             running=running * 24 if running is not None else None,
             resting=_disk(instance) * 24,
             since=_seconds(instance.since),
@@ -146,6 +149,14 @@ async def follow_instance(
         _follow(db, rows, sight)
 
     await journal.transact(write)
+
+
+def _state_of(instance: Instance) -> Literal["waits", "runs", "rests"] | None:
+    if instance.status in WAITING:
+        return "waits"
+    if instance.status == "exited":
+        return "rests"
+    return "runs" if instance.status in BILLED_STATES else None
 
 
 async def follow_volume(journal: Journal, owner: str, volume: Volume) -> None:
@@ -224,6 +235,10 @@ def _follow(db: Db, rows: Sequence[_Row], sight: Sight) -> None:
 def _follow_newest(db: Db, row: _Row, sight: Sight) -> None:
     if "usd" in row.facts:
         return  # the bill had the last word
+    if sight.state == "waits":
+        if not row.begun:
+            _note(db, row, {"waited_until": sight.at})
+        return
     now, running = sight.at, sight.running
     if running is None and (noted := row.facts.get("usd_per_hour")) is not None:
         running = Decimal(noted) * 24
@@ -257,7 +272,7 @@ def _began(row: _Row, sight: Sight) -> float:
     """When a row's time begins: a created thing costs from pulling on, soon after; a started one once it runs."""
     if row.tool == START and sight.since is not None and sight.since >= row.created:
         return sight.since
-    return row.created
+    return row.facts.get("waited_until", row.created)
 
 
 def _unseen_end(row: _Row, sight: Sight, running: Decimal) -> float | None:
@@ -287,7 +302,8 @@ def _set(db: Db, row: _Row, usd_per_day: Decimal, at: float, *, running: bool, *
     """Set a row's rate and note facts. What costs nothing now counts its time alone, unless none has counted yet."""
     if facts:
         _note(db, row, facts)
-    set_rate_in(db, row.key, usd_per_day, at=at, running=running and (usd_per_day > 0 or not row.rate))
+    holds = running and (usd_per_day > 0 or not row.rate)
+    set_rate_in(db, row.key, usd_per_day, at=at, running=holds, over=False if running else None)
     row.rate, row.rate_since = micro(usd_per_day) or None, at if usd_per_day else None
 
 

@@ -13,6 +13,7 @@ from ..novita.gpu_meters import (
     SHOWS_THE_STATE_BEFORE,
     START,
     VOLUMES,
+    WAITING,
     follow_gone,
     follow_instance,
     follow_volume,
@@ -79,11 +80,17 @@ async def wait_for(
     job = await app.journal.find(caller.owner, job_id or instance.id)
     looking = caller.novita.for_looking()
     clock = app.jobs.clock
+    shown = ""
     since = begun if begun is not None else (job.accepted or job.created).timestamp() if job else clock.wall()
 
     async def look() -> Look[Instance]:
+        nonlocal shown
         fresh = begun is not None and clock.wall() - begun < SHOWS_THE_STATE_BEFORE
-        return await look_at(looking, instance.id, goal, last=instance, just_begun=fresh)
+        seen = await look_at(looking, instance.id, goal, last=instance, just_begun=fresh)
+        if seen.value.status != shown or seen.value.status in WAITING:
+            shown = seen.value.status
+            await follow_instance(app.journal, caller.owner, seen.value)
+        return seen
 
     seen = await wait_until_done(
         look,
@@ -95,7 +102,6 @@ async def wait_for(
     )
     if seen is None:
         return await instance_result(caller, instance, status="working", next_step=_NOT_YET)
-    await follow_instance(app.journal, caller.owner, seen.value)
     await note_end(caller, job, seen)
     refuse_failed(seen)
     status: Status = status_of(seen.value, goal)
