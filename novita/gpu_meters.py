@@ -242,9 +242,12 @@ def _follow_newest(db: Db, row: _Row, sight: Sight) -> None:
     now, running = sight.at, sight.running
     if running is None and (noted := row.facts.get("usd_per_hour")) is not None:
         running = Decimal(noted) * 24
+    if running is None and not row.begun:  # nobody tells its price: it keeps what stands for that
+        _note(db, row, {"rests_since": None if sight.state == "runs" else row.rests_since or now})
+        return
     if sight.state == "runs":
         if running is None:
-            return  # nobody tells its price: it keeps what stands for that
+            return
         if not row.begun:
             _begin(db, row, _began(row, sight), running)
         elif (rested := row.rests_since) is not None:
@@ -254,7 +257,8 @@ def _follow_newest(db: Db, row: _Row, sight: Sight) -> None:
             _set(db, row, running, now, running=True)
         return
     if not row.begun:
-        if running is None or (end := _unseen_end(row, sight, running)) is None:
+        assert running is not None
+        if (end := _unseen_end(row, sight, running)) is None:
             return
         begin = min(_began(row, sight), end)
         _begin(db, row, begin, running)
@@ -295,7 +299,7 @@ def _begin(db: Db, row: _Row, at: float, usd_per_day: Decimal) -> None:
     """A row's time begins to count; what was paid in advance stays counted besides."""
     if (term := row.facts.get("term_usd")) is not None:
         db.execute("UPDATE jobs SET metered_micro = ? WHERE key = ?", (micro(Decimal(term)), row.key))
-    _set(db, row, usd_per_day, at, running=True, metered_from=at)
+    _set(db, row, usd_per_day, at, running=True, metered_from=at, rests_since=None)
 
 
 def _set(db: Db, row: _Row, usd_per_day: Decimal, at: float, *, running: bool, **facts: Any) -> None:

@@ -1,17 +1,16 @@
 """Task tools: bring home what was started, in this conversation or any other."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from ..novita.journal import Job, JobState
-from ..novita.ledger import BY_TIME
 from ..novita.money import show_usd
 from .arguments import WaitSeconds
 from .context import Call
 from .media_results import MediaResult, answer
+from .running import MOST_SHOWN, RunningLine, what_runs
 from .toolset import READS, ToolResult, Toolset
 
 tasks = Toolset("tasks", "Wait for what was started and fetch its files.")
@@ -41,22 +40,28 @@ class TaskLine(BaseModel):
     title: str = Field(description="Prompt or name, shortened.")
     created: datetime = Field(description="UTC.")
     estimated_cost_usd: str | None = Field(default=None, description="Estimate when it was sent.")
-    usd_per_hour: str | None = Field(default=None, description="Of a machine, for as long as it runs.")
+    usd_per_hour: str | None = Field(default=None, description="What it goes on costing now.")
     files: tuple[str, ...] = Field(default=(), description="Saved files.")
     reason: str | None = Field(default=None, description="Why it failed or is unclear.")
 
 
 class TaskList(ToolResult):
-    """Jobs, newest first."""
+    """Jobs, newest first, and what costs now."""
 
     tasks: tuple[TaskLine, ...] = Field(description="Newest first.")
     more: bool = Field(description="Whether older ones exist; ask with a larger offset.")
+    running: tuple[RunningLine, ...] | None = Field(
+        default=None, description="Everything started here that costs now, on whatever page, dearest first."
+    )
+    running_total: int | None = Field(default=None, description="How many those are, also where not all are shown.")
+    running_usd_per_hour: str | None = Field(default=None, description="What all of them cost, estimated.")
+    running_note: str | None = Field(default=None, description="Why that may not be how it is.")
 
     def headline(self) -> str:
-        if not self.tasks:
-            return "No tasks on this machine yet."
-        machines = " Machines cost until stopped: list_gpu_instances and list_endpoints say which run now."
-        return f"{len(self.tasks)} tasks." + (machines if any(task.tool in BY_TIME for task in self.tasks) else "")
+        said = f"{len(self.tasks)} tasks." if self.tasks else "No tasks found."
+        if self.running:
+            said += f" Running and costing now: {self.running_total}, about ${self.running_usd_per_hour} per hour."
+        return said
 
 
 @tasks.tool("List tasks", READS)
@@ -66,17 +71,21 @@ async def list_tasks(
     limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
     offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
 ) -> TaskList:
-    """What was started here: ids, states, files. Free. Look here before paying again."""
+    """What was started here: ids, states, files; what runs up cost now. Free. Look here before paying again."""
+    now = await what_runs(call)
     found = await call.app.journal.recent(call.owner, limit=limit + 1, offset=offset, states=(state,) if state else ())
     remote = call.app.settings.http
-    return TaskList(tasks=tuple(_line(job, remote=remote) for job in found[:limit]), more=len(found) > limit)
-
-
-_MAY_RUN = (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.WORKING, JobState.SUCCEEDED)
+    return TaskList(
+        tasks=tuple(_line(job, remote=remote) for job in found[:limit]),
+        more=len(found) > limit,
+        running=now.lines[:MOST_SHOWN] or None,
+        running_total=len(now.lines) or None,
+        running_usd_per_hour=now.usd_per_hour if now.lines else None,
+        running_note=now.trouble or None,
+    )
 
 
 def _line(job: Job, *, remote: bool) -> TaskLine:
-    hourly: str | None = job.facts.get("usd_per_hour")
     return TaskLine(
         task_id=job.task_id or job.key[:12],
         state=job.state,
@@ -85,7 +94,7 @@ def _line(job: Job, *, remote: bool) -> TaskLine:
         title=job.title[:80],
         created=job.created,
         estimated_cost_usd=f"{job.estimate.normalize():f}" if job.estimate is not None else None,
-        usd_per_hour=show_usd(Decimal(hourly)) if hourly and job.state in _MAY_RUN else None,
+        usd_per_hour=show_usd(round(job.usd_per_day / 24, 5)) if job.usd_per_day is not None else None,
         files=tuple(
             f"novita://artifacts/{artifact.task_id}/{artifact.index}" if remote else artifact.path
             for artifact in job.artifacts
