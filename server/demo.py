@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column, Table
 from rich.text import Text
 
+from ..novita.money import show_usd
 from ..simulator.serving import Running, serve
 from ..simulator.world import DEFAULT_KEY, World
 from ..simulator.world import Settings as WorldSettings
@@ -82,12 +83,20 @@ STEPS: tuple[Step, ...] = (
         "generate_speech",
         {"text": "The snow was quiet, and so was the fox."},
     ),
+    Step(
+        "machine",
+        "A GPU that boots",
+        "create_gpu_instance",
+        {"name": "fox-den", "image": "pytorch/pytorch:latest", "min_memory_gb": 24, "stop_after_hours": 1}
+        # The yes that a user gives after reading the price.
+        | {"confirm": True},
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Made:
-    """What came of a step. Money in USD, as the (simulated) balance fell."""
+    """What came of a step. Money in USD, as the (simulated) balance fell; a machine costs from then on."""
 
     step: str
     title: str
@@ -125,17 +134,10 @@ class Show(Protocol):
     def finished(self, outcome: Outcome) -> None: ...
 
 
-def run_demo(settings: Settings, *, as_json: bool, steps: Sequence[Step] = STEPS) -> int:
-    """Run the steps and show them on stdout; 0 if all of them worked."""
+def run_demo(settings: Settings, *, as_json: bool, steps: Sequence[Step] = STEPS, show: Show | None = None) -> int:
+    """Run the steps and show them on stdout (or as `show` does); 0 if all of them worked."""
     folder = settings.output_dir or output_folder(settings) / "demo"
-    console = Console(highlight=False)
-    show: Show
-    if as_json:
-        show = _Silent()
-    elif console.is_terminal:
-        show = _Bars(console)
-    else:
-        show = _Lines(Console(highlight=False, width=120))
+    show = show or _show(as_json)
     try:
         with serve(World(WorldSettings(task_seconds=TASK_SECONDS))) as running:
             outcome = anyio.run(_run, running, folder, show, steps)
@@ -144,6 +146,13 @@ def run_demo(settings: Settings, *, as_json: bool, steps: Sequence[Step] = STEPS
     if as_json:
         sys.stdout.write(json.dumps(asdict(outcome), indent=2) + "\n")
     return 0 if outcome.ok else 1
+
+
+def _show(as_json: bool) -> Show:
+    console = Console(highlight=False)
+    if as_json:
+        return _Silent()
+    return Bars(console) if console.is_terminal else _Lines(Console(highlight=False, width=120))
 
 
 async def _run(running: Running, folder: Path, show: Show, steps: Sequence[Step]) -> Outcome:
@@ -217,7 +226,7 @@ async def _take(client: Client, step: Step, ids: Mapping[str, str], before: Deci
         step=step.name,
         title=step.title,
         tool=step.tool,
-        ok=not answer.is_error and facts.get("status", "succeeded") == "succeeded",
+        ok=not answer.is_error and facts.get("status", "succeeded") in ("succeeded", "running"),
         summary=text if answer.is_error else text.partition("\n")[0],
         seconds=seconds,
         cost_usd=f"{before - after:f}",
@@ -248,30 +257,32 @@ def _table(outcome: Outcome) -> Table:
     for made in outcome.steps:
         names = [Path(path).name for path in made.files] or [made.summary if made.ok else "failed"]
         title = Text(made.title, style="" if made.ok else "red")
-        table.add_row(title, Text("\n".join(names)), made.model or made.tool, f"${made.cost_usd}")
+        table.add_row(title, Text("\n".join(names)), made.model or made.tool, _usd(made.cost_usd))
     return table
 
 
-def _ending(outcome: Outcome) -> list[RenderableType]:
+def ending(outcome: Outcome) -> list[RenderableType]:
+    """What is said when all is done: the table, where the files are, what it cost."""
     lines: list[RenderableType] = ["", _table(outcome), ""]
     if outcome.ok:
         files = sum(len(made.files) for made in outcome.steps)
         lines += [
             Text.assemble(f"{files} files in ", (outcome.folder, "bold")),
-            f"Balance ${outcome.balance_before_usd} -> ${outcome.balance_after_usd}: "
-            f"${outcome.spent_usd} of play money, in {outcome.seconds:.0f} s. Nothing real was spent.",
-            "For real: set NOVITA_API_KEY and let your MCP host run `novita-mcp`.",
+            f"Balance {_usd(outcome.balance_before_usd)} -> {_usd(outcome.balance_after_usd)}: "
+            f"{_usd(outcome.spent_usd)} of play money, in {outcome.seconds:.0f} s. Nothing real was spent.",
+            "For real: NOVITA_API_KEY=your-key novita-mcp install HOST (README says more).",
         ]
     else:
         lines.append(Text(f"Stopped. {outcome.error}", style="red"))
     return lines
 
 
-def _opening(outcome: Outcome, tools: int) -> list[RenderableType]:
+def opening(outcome: Outcome, tools: int) -> list[RenderableType]:
+    """What is said before the first step."""
     return [
         Text("novita-mcp demo", style="bold"),
         f"A simulator in Novita's place, the server as a child process over stdio: {tools} tools, "
-        f"${outcome.balance_before_usd} of play money.",
+        f"{_usd(outcome.balance_before_usd)} of play money.",
         "",
     ]
 
@@ -306,7 +317,7 @@ class _Lines:
             self._console.print(line, soft_wrap=not isinstance(line, Table))
 
     def started(self, outcome: Outcome, tools: int) -> None:
-        self._say(*_opening(outcome, tools))
+        self._say(*opening(outcome, tools))
 
     def begin(self, step: Step) -> ProgressFnT:
         self._say(Text(f"{step.title} ({step.tool})"))
@@ -317,18 +328,18 @@ class _Lines:
         return report
 
     def done(self, step: Step, made: Made) -> None:
-        self._say(Text(f"  {made.summary} Cost ${made.cost_usd}, balance ${made.balance_usd}."))
+        self._say(Text(f"  {made.summary} Cost {_usd(made.cost_usd)}, balance {_usd(made.balance_usd)}."))
 
     def finished(self, outcome: Outcome) -> None:
-        self._say(*_ending(outcome))
+        self._say(*ending(outcome))
 
 
-class _Bars(_Lines):
+class Bars(_Lines):
     """A bar for each step, and the balance falling, on a terminal."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._bars = Progress(
+        self.bars = Progress(
             TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=20),
             _Balance(table_column=Column(no_wrap=True)),
@@ -342,17 +353,17 @@ class _Bars(_Lines):
     def started(self, outcome: Outcome, tools: int) -> None:
         super().started(outcome, tools)
         self._money = outcome.balance_before_usd
-        self._bars.start()
+        self.bars.start()
 
     def begin(self, step: Step) -> ProgressFnT:
-        bar = self._bars.add_task(step.title, total=None, note=step.tool, balance=self._money)
+        bar = self.bars.add_task(step.title, total=None, note=step.tool, balance=self._money)
         self._tasks[step.name] = bar
 
         async def report(progress: float, total: float | None, message: str | None) -> None:
             percent = _percent(progress, total)
             # Where Novita tells no progress the server's number only creeps: then the bar just pulses.
             note = (message or "").partition(", ")[2] or message
-            self._bars.update(bar, completed=percent, total=100 if percent > 10 else None, note=note)
+            self.bars.update(bar, completed=percent, total=100 if percent > 10 else None, note=note)
 
         return report
 
@@ -360,12 +371,12 @@ class _Bars(_Lines):
         self._money = made.balance_usd
         note = f"{made.summary} {made.seconds:.1f} s" if made.ok else "failed"
         bar = self._tasks[step.name]
-        self._bars.update(bar, balance=made.balance_usd, note=note)
+        self.bars.update(bar, balance=made.balance_usd, note=note)
         if made.ok:
-            self._bars.update(bar, completed=100, total=100)
+            self.bars.update(bar, completed=100, total=100)
 
     def finished(self, outcome: Outcome) -> None:
-        self._bars.stop()
+        self.bars.stop()
         super().finished(outcome)
 
 
@@ -373,7 +384,7 @@ class _Balance(ProgressColumn):
     """The balance after each step."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"${task.fields['balance']}".rjust(8), style="yellow")
+        return Text(_usd(task.fields["balance"]).rjust(8), style="yellow")
 
 
 class _Note(ProgressColumn):
@@ -385,3 +396,7 @@ class _Note(ProgressColumn):
 
 def _percent(progress: float, total: float | None) -> float:
     return 100 * progress / (total or 100)
+
+
+def _usd(amount: str) -> str:
+    return f"${show_usd(Decimal(amount))}"

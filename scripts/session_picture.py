@@ -1,0 +1,107 @@
+"""Draw README's picture, docs/session.svg: a run of `novita-mcp demo` as it stood on the terminal, and what it made.
+
+Run as `python scripts/session_picture.py` after the demo changed; tests/server/test_demo.py holds the picture against
+it.
+"""
+
+import base64
+import io
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from novita_mcp.server.demo import Bars, Outcome, ending, opening, run_demo
+from novita_mcp.server.settings import Settings
+from PIL import Image
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "session.svg"
+COLUMNS = 112
+TILE, GAP = 196, 12
+"""Pixels of a small picture, and between two."""
+SHOWN = ("picture", "posters", "night")
+"""The steps whose pictures are shown."""
+
+# No font is fetched: whoever looks at it has one.
+SVG = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="novita-mcp demo">
+<style>
+text {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+ font-size: {char_height}px; line-height: {line_height}px; white-space: pre; }}
+{styles}
+</style>
+<defs><clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/></clipPath>{lines}</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">{matrix}</g>
+</g>
+</svg>
+"""
+
+
+class Kept(Bars):
+    """Draws bars on a terminal that nobody sees, and keeps what was said."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(file=io.StringIO(), force_terminal=True, width=COLUMNS, highlight=False))
+        self.outcome, self.tools = Outcome(folder=""), 0
+
+    def started(self, outcome: Outcome, tools: int) -> None:
+        super().started(outcome, tools)
+        self.tools = tools
+
+    def finished(self, outcome: Outcome) -> None:
+        super().finished(outcome)
+        self.outcome = outcome
+
+
+def main() -> int:
+    """Run the demo and write the picture; the demo's exit code."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        show = Kept()
+        if code := run_demo(Settings(output_dir=folder), as_json=False, show=show):
+            return code
+        pictures = [folder / file for step in show.outcome.steps if step.step in SHOWN for file in step.files]
+        show.outcome.folder = os.path.join("~", "Downloads", "novita", "demo")  # noqa: PTH118  # as it is for a user
+        PAGE.write_text(with_pictures(drawn(show), pictures), encoding="utf-8")
+    print(f"{PAGE.name}: {PAGE.stat().st_size:,} bytes")
+    return 0
+
+
+def drawn(show: Kept) -> str:
+    """The terminal at the end of the run, as SVG."""
+    console = Console(file=io.StringIO(), record=True, force_terminal=True, width=COLUMNS, highlight=False)
+    for line in (*opening(show.outcome, show.tools), show.bars, *ending(show.outcome)):
+        console.print(line)
+    return console.export_svg(title="novita-mcp demo", theme=MONOKAI, code_format=SVG, unique_id="demo")
+
+
+def with_pictures(svg: str, pictures: list[Path]) -> str:
+    """The same with a row of small pictures below."""
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert found is not None
+    width, height = (float(number) for number in found.groups())
+    left = (width - len(pictures) * (TILE + GAP) + GAP) / 2
+    row = [tile(path, left + place * (TILE + GAP), height + GAP) for place, path in enumerate(pictures)]
+    whole = svg.replace(found[0], f'viewBox="0 0 {width:g} {height + TILE + 2 * GAP:g}"')
+    return whole.replace("</svg>", "\n".join(row) + "\n</svg>")
+
+
+def tile(path: Path, x: float, y: float) -> str:
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+        small.thumbnail((TILE * 2, TILE * 2))
+    packed = io.BytesIO()
+    small.save(packed, "WEBP", quality=60)
+    data = base64.b64encode(packed.getvalue()).decode()
+    return f'<image x="{x:g}" y="{y:g}" width="{TILE}" height="{TILE}" href="data:image/webp;base64,{data}"/>'
+
+
+if __name__ == "__main__":
+    sys.exit(main())
