@@ -5,6 +5,7 @@ Run as `python scripts/bundle.py [folder]`; needs Node.js, and the packages of t
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,14 @@ def without_media(manifest: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+def without_extras(project: str) -> str:
+    """pyproject.toml without the optional packages: a host's uv would resolve them all before the first start."""
+    lean, found = re.subn(r"^\[project\.optional-dependencies\]\n(?:(?!\[).*\n)*", "", project, flags=re.MULTILINE)
+    if found != 1:
+        raise SystemExit("pyproject.toml has no table of optional packages to leave out")
+    return lean
+
+
 def pack(manifest: dict[str, Any], target: Path) -> Path:
     """One bundle, validated by its own tool."""
     with tempfile.TemporaryDirectory() as name:
@@ -52,7 +61,9 @@ def pack(manifest: dict[str, Any], target: Path) -> Path:
         staging.mkdir()
         for part in CARRIED:
             source = ROOT / part
-            if source.is_dir():
+            if part == "pyproject.toml":
+                (staging / part).write_text(without_extras(source.read_text(encoding="utf-8")), encoding="utf-8")
+            elif source.is_dir():
                 shutil.copytree(source, staging / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, staging / part)

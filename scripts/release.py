@@ -1,8 +1,8 @@
 """Build what is released into dist/: wheel, sdist, desktop bundles; and try each of them in an empty environment.
 
-Run as `python scripts/release.py`; needs `build`, and Node.js for the bundles. The version stands in pyproject.toml: where
-another file is behind, it is carried there, and nothing is built until that is committed. Publishing is a person's
-decision: this only builds and checks.
+Run as `python scripts/release.py`; needs `build`, and Node.js for the bundles. The version stands in pyproject.toml:
+where another file is behind, it is carried there, and nothing is built until that is committed. Publishing is for a
+person to decide: this only builds and checks.
 """
 
 import json
@@ -94,7 +94,7 @@ def try_installed(built: Path, version: str) -> None:
 
 
 def try_bundle(bundle: Path) -> None:
-    """Unpack a bundle and run it by its manifest's command: its tools are the listed ones, and it makes what it should."""
+    """Unpack a bundle and run it by its manifest's command: it offers what it lists, and makes what it should."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         folder = home / "bundle"

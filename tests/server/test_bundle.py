@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -109,3 +110,11 @@ def test_the_bundle_without_media_makes_none(bundles: list[Path], modules: Path,
     text = json.dumps([manifest["description"], manifest["long_description"], manifest["tools"], manifest["keywords"]])
     text = text.lower().replace("deploy an image", "")  # a container's
     assert not any(word in text for word in ("picture", "image", "video", "speech", "music"))
+
+
+def test_the_bundle_asks_for_no_more_packages_than_it_needs(bundles: list[Path], modules: Path, tmp_path: Path) -> None:
+    unpacked(bundles[0], tmp_path / "installed", modules)
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    carried = tomllib.loads((tmp_path / "installed" / "pyproject.toml").read_text())
+    assert ours["project"].pop("optional-dependencies")
+    assert carried == ours
