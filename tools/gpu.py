@@ -45,14 +45,19 @@ PRODUCTS_SHOWN = 40
 INSTANCES_SHOWN = 40
 LONGEST_LEASE = 8_760
 
-Gpu = Annotated[str | None, Field(description="RTX 4090.")]
-MinMemory = Annotated[int | None, Between(1, 1_000), Field(description="GB a card.")]
-Ceiling = Annotated[float | None, Between(0, 10_000), Field(description="All cards.")]
-Cards = Annotated[int | None, Between(1, 8), Field(description="Cards, 1-8.")]
-RegionName = Annotated[str | None, Field(description="Id or name.")]
-Mode = Annotated[Billing | None, Field(description="Billing mode.")]
-InstanceId = Annotated[str, Field(description="Its id.")]
-Lease = Annotated[float | None, MoreThan(0), Between(0, LONGEST_LEASE), Field(description="Lease.")]
+Gpu = Annotated[str | None, Field(description="In its name: RTX 4090.")]
+MinMemory = Annotated[int | None, Between(1, 1_000), Field(description="Memory of one card in GB.")]
+Ceiling = Annotated[float | None, Between(0, 10_000), Field(description="For all cards together.")]
+Cards = Annotated[int | None, Between(1, 8), Field(description="Cards, 1-8; default 1.")]
+RegionName = Annotated[str | None, Field(description="Id or part of its name: france.")]
+Mode = Annotated[Billing | None, Field(description="Default onDemand. spot can be taken back, monthly is prepaid.")]
+InstanceId = Annotated[str, Field(description="See list_gpu_instances.")]
+Lease = Annotated[
+    float | None,
+    MoreThan(0),
+    Between(0, LONGEST_LEASE),
+    Field(description="Stop it by itself then. Give one unless told otherwise."),
+]
 
 
 def _wish(
@@ -77,9 +82,9 @@ async def list_gpu_products(
     region: RegionName = None,
     count: Cards = None,
     billing: Mode = None,
-    out_of_stock: Annotated[bool, Field(description="Show too.")] = False,
+    out_of_stock: Annotated[bool, Field(description="Show those too.")] = False,
 ) -> ProductList:
-    """GPUs for rent, with stock and estimated prices, cheapest first."""
+    """GPUs for rent with stock and estimated prices, cheapest first. Free; nothing is rented."""
     wish = _wish(gpu, min_memory_gb, max_usd_per_hour, region, count, billing)
     offers = await find_offers(call.novita, wish, in_stock=not out_of_stock)
     hint = None
@@ -132,10 +137,10 @@ async def list_gpu_instances(
 async def get_gpu_instance(
     call: Call,
     instance_id: InstanceId,
-    access: Annotated[bool, Field(description="ssh, ports, passwords.")] = False,
-    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Until it runs.")] = None,
+    access: Annotated[bool, Field(description="Show how: ssh, ports, passwords.")] = False,
+    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="At most, until it runs.")] = None,
 ) -> InstanceResult:
-    """One instance, and how to reach it."""
+    """One instance: state, cost, lease, and how to reach it."""
     instance = await find_instance(call, instance_id)
     if wait_seconds and instance.status != "exited":
         await wait_for(call, instance, Goal.RUNNING, wait_seconds)
@@ -153,22 +158,24 @@ async def get_gpu_instance(
 @gpu.tool("Create a GPU instance", SPENDS)
 async def create_gpu_instance(
     call: Call,
-    image: Annotated[str | None, Field(description="Container image.")] = None,
-    template_id: Annotated[str | None, Field(description="Or this.")] = None,
-    product_id: Annotated[str | None, Field(description="Default: cheapest that fits.")] = None,
+    image: Annotated[str | None, Field(description="Container image, or else template_id.")] = None,
+    template_id: Annotated[str | None, Field(description="See list_gpu_templates.")] = None,
+    product_id: Annotated[str | None, Field(description="Default: the cheapest that fits the wishes below.")] = None,
     gpu: Gpu = None,
     min_memory_gb: MinMemory = None,
     max_usd_per_hour: Ceiling = None,
     region: RegionName = None,
     count: Cards = None,
     billing: Mode = None,
-    name: Annotated[str | None, Field(description="Its name.")] = None,
-    command: Annotated[str | None, Field(description="Start command.")] = None,
-    env: Annotated[dict[str, str] | None, Field(description="Variables.")] = None,
-    ports: Annotated[list[str] | None, Field(description="8888/http, 22/tcp.")] = None,
-    disk_gb: Annotated[int | None, Field(description="To 60 free.")] = None,
-    volumes: Annotated[dict[str, str] | None, Field(description="Id: path.")] = None,
-    options: Annotated[dict[str, Any] | None, Field(description="Native: month, entrypoint, imageAuthId...")] = None,
+    name: Annotated[str | None, Field(description="To find it by.")] = None,
+    command: Annotated[str | None, Field(description="Run in place of the image's own.")] = None,
+    env: Annotated[dict[str, str] | None, Field(description="Environment.")] = None,
+    ports: Annotated[list[str] | None, Field(description="To open: 8888/http, 22/tcp.")] = None,
+    disk_gb: Annotated[int | None, Field(description="Root disk; 60 are free.")] = None,
+    volumes: Annotated[dict[str, str] | None, Field(description="Volume id: mount path.")] = None,
+    options: Annotated[
+        dict[str, Any] | None, Field(description="Novita's own: month (a monthly term), entrypoint, imageAuthId...")
+    ] = None,
     stop_after_hours: Lease = None,
     wait_seconds: Wait = None,
     confirm: Yes = False,
@@ -210,7 +217,7 @@ async def start_gpu_instance(
     confirm: Yes = False,
     dry_run: DryRun = False,
 ) -> InstanceResult:
-    """Start a stopped instance. Billed by the hour; asks first."""
+    """Start a stopped instance. Billed by the hour until stopped again; asks first."""
     instance = await find_instance(call, instance_id)
     if instance.running:
         running = await instance_result(call, instance, next_step="It runs already; nothing was sent.")
@@ -273,11 +280,11 @@ async def stop_gpu_instance(
     call: Call,
     instance_id: InstanceId,
     after_hours: Annotated[
-        float | None, MoreThan(0), Between(0, LONGEST_LEASE), Field(description="Later: sets its lease.")
+        float | None, MoreThan(0), Between(0, LONGEST_LEASE), Field(description="Stop it by itself then, not now.")
     ] = None,
     confirm: Yes = False,
 ) -> InstanceResult:
-    """Stop an instance; its disk is kept 7 days."""
+    """Stop an instance: what runs on it ends, and it costs no more than its disk above 60 GB, which is kept 7 days."""
     instance = await find_instance(call, instance_id)
     if after_hours is not None:
         when = f"in {after_hours:g} hours"

@@ -40,7 +40,7 @@ class MoreThan:
         return value
 
 
-Wait = Annotated[float | None, Between(0, 3_600), Field(description="Default 45.")]
+Wait = Annotated[float | None, Between(0, 3_600), Field(description="Until it is done; default 45.")]
 Yes = Annotated[bool, Field(description="User agrees.")]
 DryRun = Annotated[bool, Field(description="Only show request and price.")]
 

@@ -58,6 +58,7 @@ async def test_a_created_instance_is_followed_until_it_runs_even_after_a_restart
         assert "instance trainer: pulling the image" in notes
         answer: Json = result.structured_content
         assert (answer["status"], answer["instance"]["usd_per_hour"]) == ("running", "0.35")
+        assert answer["estimated_cost_usd"] == "0.35"
         assert answer["instance"]["stops_at"]
         assert world.count("create_gpu_instance") == 1
 
@@ -65,6 +66,7 @@ async def test_a_created_instance_is_followed_until_it_runs_even_after_a_restart
         again = await begun(client, "start_gpu_instance", {"instance_id": answer["instance_id"], "confirm": True})
         _, result = await followed(client, world, again)
         assert result.structured_content["status"] == "running"
+        assert result.structured_content["estimated_cost_usd"] == "0.35"
 
 
 async def test_an_instance_that_cannot_boot_completes_with_an_error(settings: Settings, world: World) -> None:
