@@ -3,8 +3,8 @@
 Lines of the bill name the resource they are for, as rows of the journal do (`facts["resource"]`). Several rows may be
 about one resource, such as a machine's creation and its later starts: a line goes to the newest row begun before the
 line's day was over. What was asked of a resource that has a row of its own, such as calls of an endpoint, is in that
-row's lines and counts nothing besides. A term paid in advance goes to the newest row that bought one; where the bill
-has none the row keeps what it paid.
+row's lines and counts nothing besides. A term paid in advance counts in the row that bought it; what the bill of terms
+has besides, such as one that renewed itself, goes to the newest of those rows.
 """
 
 import json
@@ -43,10 +43,9 @@ _CATEGORIES = {
 _IN_OTHER_ROWS = ("call_endpoint", "edit_gpu_instance")
 """Tools whose cost is in the lines of the endpoint or machine they used."""
 _BUYS_TERMS = "change_gpu_billing"
-_SKEW = 120
-"""Seconds that Novita's clock may be behind ours."""
 _UNSURE = (JobState.SUBMITTING, JobState.UNCONFIRMED)
-_SECONDS_A_DAY = 86_400
+_UNSEEN = timedelta(days=8)
+"""So much later than it was noted a thing may have ended: a stopped machine keeps its disk for a week."""
 
 
 @dataclass(frozen=True)
@@ -130,31 +129,32 @@ class _Resource:
             row for row in self.takers if not row.known and (end := self.ends[row.key]) is not None and end < before
         ]
 
-    def amounts(self, due: Sequence[_Row], lines: Iterable[BillLine]) -> dict[str, Decimal]:
-        """What the rows that are due cost, by key; the others about it too, once all that take lines are known."""
-        keys = {row.key for row in due}
-        used: dict[str, Decimal] = {}
-        bought: dict[str, Decimal] = {}
-        for line in lines:
-            sums = used if line.kind == "usage" else bought
-            if (row := self._taker(line) if line.kind == "usage" else self._buyer(line)) is not None:
-                sums[row.key] = sums.get(row.key, Decimal(0)) + line.amount
-        settled = [*due]
-        if all(row.known or row.key in keys for row in self.takers):
-            settled += [row for row in self.rows if row.key not in self.ends and _is_elsewhere(row)]
-        return {row.key: used.get(row.key, Decimal(0)) + bought.get(row.key, row.paid) for row in settled}
+    @property
+    def buyers(self) -> list[_Row]:
+        return [row for row in self.rows if row.buys_terms]
 
-    def _buyer(self, line: BillLine) -> _Row | None:
-        """The newest row that bought a term before the line's, or at that moment."""
-        return next((row for row in reversed(self.rows) if row.buys_terms and row.created < line.start + _SKEW), None)
+    def closes(self, due: Sequence[_Row]) -> bool:
+        """Whether all that takes lines is known with these rows."""
+        return all(row.known or row in due for row in self.takers)
+
+    def amounts(self, due: Sequence[_Row], used: Iterable[BillLine], terms: Sequence[BillLine]) -> dict[str, Decimal]:
+        """What the rows that are due cost, by key; the others about it too, once all that takes lines is known."""
+        closes = self.closes(due)
+        rows = [*due, *(row for row in self.rows if closes and row.key not in self.ends and _is_elsewhere(row))]
+        sums = {row.key: row.paid for row in rows}
+        for line in used:
+            if (row := self._taker(line)) is not None and row.key in sums:
+                sums[row.key] += line.amount
+        newest = next((row for row in reversed(self.buyers) if row.key in sums), None)
+        # Fewer lines than purchases: some have not come, or the bill names them otherwise.
+        if closes and newest and len(terms) >= sum(row.paid > 0 for row in self.buyers):
+            besides = sum((line.amount for line in terms), Decimal(0)) - sum(row.paid for row in self.buyers)
+            sums[newest.key] = max(Decimal(0), sums[newest.key] + besides)
+        return sums
 
     def _taker(self, line: BillLine) -> _Row | None:
-        """The newest row begun before the line was over, unless that had ended the day before."""
-        begun = [row for row in self.takers if row.created < line.end]
-        if not begun:
-            return None
-        end = self.ends[begun[-1].key]
-        return begun[-1] if end is None or line.start < end + _SECONDS_A_DAY else None
+        """The newest row begun before the line was over."""
+        return next((row for row in reversed(self.takers) if row.created < line.end), None)
 
 
 def _end(row: _Row) -> float | None:
@@ -184,35 +184,38 @@ async def settle_by_bill(client: NovitaClient, journal: Journal, owner: str) -> 
     if not due:
         return Settled()
     kinds = {_WORDS[row.tool] for _, rows in due for row in rows}
-    lines: dict[str, list[BillLine]] = {}
-    for span in _spans(due, utc_day(journal.wall())):
+    today = utc_day(journal.wall())
+    used: dict[str, list[BillLine]] = {}
+    terms: dict[str, list[BillLine]] = {}
+    for span in _spans(((row.created, resource.ends[row.key]) for resource, rows in due for row in rows), today):
         for category in sorted({category for kind in kinds for category in _CATEGORIES[kind]}):
             for line in await resource_lines(client, span, category):
-                lines.setdefault(line.resource, []).append(line)
-        if any(row.buys_terms for resource, _ in due for row in resource.rows):
-            for line in await machine_terms(client, span):
-                lines.setdefault(line.resource, []).append(line)
+                used.setdefault(line.resource, []).append(line)
+    bought = [resource.buyers[0] for resource, rows in due if resource.buyers and resource.closes(rows)]
+    for span in _spans(((first.created, journal.wall()) for first in bought), today):
+        for line in await machine_terms(client, span):
+            terms.setdefault(line.resource, []).append(line)
     things: Counter[str] = Counter()
     counted, billed = Decimal(0), Decimal(0)
     for resource, rows in due:
         things[_WORDS[rows[0].tool]] += 1
         known = {row.key: row for row in resource.rows}
-        for key, usd in resource.amounts(rows, lines.get(rows[0].resource, ())).items():
+        id = rows[0].resource
+        for key, usd in resource.amounts(rows, used.get(id, ()), terms.get(id, ())).items():
             await bill(journal, key, usd)
             counted, billed = counted + known[key].counted / MICRO, billed + usd
     return Settled(things, counted, billed)
 
 
-def _spans(due: Iterable[tuple[_Resource, Sequence[_Row]]], today: date) -> list[Period]:
-    """Whole months, joined where they touch, that hold every line of the rows that are due."""
+def _spans(times: Iterable[tuple[float, float | None]], today: date) -> list[Period]:
+    """Whole months, joined where they touch, that hold all lines between these beginnings and ends."""
     months: set[date] = set()
-    for resource, rows in due:
-        for row in rows:
-            # A day of Novita's need not be a day of UTC.
-            first, last = utc_day(row.created) - DAY, min(utc_day(resource.ends[row.key] or row.created) + DAY, today)
-            while first <= last:
-                months.add(first.replace(day=1))
-                first = month_of(first).last + DAY
+    for begun, ended in times:
+        # A day of Novita's need not be a day of UTC.
+        first, last = utc_day(begun) - DAY, min(utc_day(ended or begun) + _UNSEEN, today)
+        while first <= last:
+            months.add(first.replace(day=1))
+            first = month_of(first).last + DAY
     spans: list[Period] = []
     for month in sorted(months):
         piece = Period(month, min(month_of(month).last, today))

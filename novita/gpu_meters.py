@@ -219,7 +219,7 @@ def _follow(db: Db, rows: Sequence[_Row], sight: Sight) -> None:
     mine = [row for row in rows if not row.grows]
     newest = mine[-1] if mine else None
     if newest is not None:
-        _follow_newest(db, newest, sight)
+        _follow_newest(db, newest, sight, since=_grown_at(rows, sight))
     for row in rows:
         if row is newest or not row.rate:
             continue
@@ -232,7 +232,14 @@ def _follow(db: Db, rows: Sequence[_Row], sight: Sight) -> None:
             _settle_growth(db, row, newest, sight)
 
 
-def _follow_newest(db: Db, row: _Row, sight: Sight) -> None:
+def _grown_at(rows: Sequence[_Row], sight: Sight) -> float:
+    """When what it costs may have changed: as it was grown, where the answer to that was lost; else now."""
+    fresh = [row for row in rows if row.grows and not row.begun and "moved_to" not in row.facts]
+    grown = [row.created for row in fresh if (sight.size_gb or 0) >= row.facts["to_gb"]]
+    return max(grown, default=sight.at)
+
+
+def _follow_newest(db: Db, row: _Row, sight: Sight, *, since: float) -> None:
     if "usd" in row.facts:
         return  # the bill had the last word
     if sight.state == "waits":
@@ -254,7 +261,7 @@ def _follow_newest(db: Db, row: _Row, sight: Sight) -> None:
             back = sight.since if sight.since is not None and sight.since > rested else now
             _set(db, row, running, back, running=True, rests_since=None)
         elif (row.rate or 0) != micro(running):
-            _set(db, row, running, now, running=True)
+            _set(db, row, running, since, running=True)
         return
     if not row.begun:
         assert running is not None
@@ -269,7 +276,7 @@ def _follow_newest(db: Db, row: _Row, sight: Sight) -> None:
         _set(db, row, sight.resting, end, running=False, rests_since=end)
     elif (row.rate or 0) != micro(sight.resting):
         forgotten = sight.state == "gone" and sight.until is None and row.tool in MACHINES
-        _set(db, row, sight.resting, min(now, rested + _KEPT) if forgotten else now, running=False)
+        _set(db, row, sight.resting, min(now, rested + _KEPT) if forgotten else since, running=False)
 
 
 def _began(row: _Row, sight: Sight) -> float:

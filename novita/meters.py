@@ -40,14 +40,16 @@ def set_rate_in(db: Db, key: str, usd_per_day: Decimal, *, at: float, running: b
     facts: dict[str, Any] = json.loads(row["facts"])
     if "usd" in facts:
         return
+    old: int | None = row["rate_micro_day"]
+    if old is not None:
+        at = max(at, row["rate_since"])  # it was seen to cost then
     over = not (rate or running) if over is None else over
     _note_end(db, key, facts, at if over else None)
-    old: int | None = row["rate_micro_day"]
     if (old or 0) == rate and (running or old is None):
         return
     metered: int = row["metered_micro"]
     if old is not None:
-        metered += int(max(0.0, at - row["rate_since"]) * old / _DAY)
+        metered += int((at - row["rate_since"]) * old / _DAY)
     db.execute(
         "UPDATE jobs SET metered_micro = ?, rate_micro_day = ?, rate_since = ?, counted_micro = ? WHERE key = ?",
         (metered, rate or None, at if rate else None, row["counted_micro"] if running else metered, key),
