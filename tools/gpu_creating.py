@@ -41,7 +41,7 @@ from .context import Caller
 from .gpu_arguments import check_length
 from .gpu_results import InstanceLine, InstanceResult, as_noted, per_hour_and_day, rehearsed, shown_request
 from .gpu_templating import find_template
-from .gpu_watch import KIND, wait_for
+from .gpu_watch import KIND, settle_volumes, wait_for
 
 _TWICE = '{"allow_duplicate": true}'
 _TWIN_WINDOW = 3_600.0
@@ -308,11 +308,13 @@ async def _where_volumes_are(caller: Caller, wish: Wish, volumes: Mapping[str, s
     """Network volumes bind the instance to their region."""
     if not volumes:
         return wish
-    known = {volume.storage_id: volume for volume in await list_volumes(caller.novita)}
+    there = await list_volumes(caller.novita)
+    await settle_volumes(caller, there)
+    known = {volume.storage_id: volume for volume in there}
     for volume_id in volumes:
         if volume_id not in known:
-            there = ", ".join(f"{each.storage_id} ({each.storage_name})" for each in known.values()) or "none"
-            raise InputError(f"There is no network volume {volume_id!r}", next_step=f"There are: {there}.")
+            names = ", ".join(f"{each.storage_id} ({each.storage_name})" for each in there) or "none"
+            raise InputError(f"There is no network volume {volume_id!r}", next_step=f"There are: {names}.")
     places = sorted({known[volume_id].cluster_id for volume_id in volumes})
     if len(places) > 1:
         raise InputError(f"The volumes are in different regions: {', '.join(places)}", next_step="Mount one region's.")

@@ -20,6 +20,7 @@ from .confirm import need_yes
 from .context import Caller
 from .gpu_admin_results import AdminResult, choose_one, spend_once
 from .gpu_results import as_noted, rehearsed, shown_request
+from .gpu_watch import settle_volumes
 
 DAYS_A_MONTH = 30
 
@@ -68,7 +69,9 @@ async def change_volume(
     """
     if region is not None:
         raise InputError("A volume cannot change its region", next_step="Create another one there.")
-    old = next((each for each in await list_volumes(caller.novita) if each.storage_id == id), None)
+    volumes = await list_volumes(caller.novita)
+    await settle_volumes(caller, volumes)
+    old = next((each for each in volumes if each.storage_id == id), None)
     if old is None:
         await choose_one(caller, "volume", id)  # raises, with those there are
         raise InputError(f"There is no volume {id!r}")

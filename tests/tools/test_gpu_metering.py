@@ -204,6 +204,20 @@ async def test_a_lost_answer_is_cleared_up_by_what_is_seen_later(
         await books.agree()
 
 
+async def test_growths_whose_answers_were_lost_count_one_after_the_other(
+    opened: OpenStage, world: World, books: Books
+) -> None:
+    async with opened(toolsets="all") as on:
+        volume = (await on.call("save_gpu_volume", name="data", region="texas", size_gb=100, confirm=True))["id"]
+        world.advance(40 * DAY)
+        for size in (1_000, 3_000, 3_000):
+            world.trouble({"status": 500, "handled": True}, operation="update_network_storage")
+            await on.refused("save_gpu_volume", id=volume, size_gb=size, confirm=True)
+            world.advance(10 * DAY)
+        await on.call("delete_gpu_resource", kind="volume", id=volume, confirm=True)
+        await books.agree()
+
+
 async def test_a_lost_create_counts_from_its_beginning(opened: OpenStage, world: World, books: Books) -> None:
     world.trouble({"reset": "after"}, operation="create_gpu_instance")
     async with opened() as on:
