@@ -276,7 +276,10 @@ def _follow_newest(db: Db, row: _Row, sight: Sight, *, since: float) -> None:
         _set(db, row, sight.resting, end, running=False, rests_since=end)
     elif (row.rate or 0) != micro(sight.resting):
         forgotten = sight.state == "gone" and sight.until is None and row.tool in MACHINES
-        _set(db, row, sight.resting, min(now, rested + _KEPT) if forgotten else since, running=False)
+        kept = max(rested + _KEPT, row.facts.get("kept_until", 0.0))
+        _set(db, row, sight.resting, min(now, kept) if forgotten else since, running=False)
+    elif row.rate and now > rested + _KEPT:  # its term is paid: it is kept for longer
+        _note(db, row, {"kept_until": now})
 
 
 def _began(row: _Row, sight: Sight) -> float:

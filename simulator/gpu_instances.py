@@ -343,7 +343,7 @@ class Fleet:
                 self._move(instance, "autoInstanceMigrate")
         elif instance.stopped_at + KEEP_DATA_DAYS * DAY <= now:
             instance.line.set("removed")
-            self._entered(instance, "removed", now)
+            self._entered(instance, "removed", max(instance.stopped_at + KEEP_DATA_DAYS * DAY, instance.end_time or 0))
 
     def _room_elsewhere(self, instance: Instance) -> bool:
         return self._state.stock.free[instance.product.id, instance.cluster] >= instance.order.cards
