@@ -4,74 +4,183 @@ import json
 import re
 import shlex
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from novita_mcp.server.cli import parser
+from novita_mcp.server.cli import main, parser
 from novita_mcp.server.install import HOSTS, KEY
 from novita_mcp.server.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "simulator" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "simulator" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PLACEHOLDERS = {"HOST": "cursor", "FOLDER": "somewhere", "NAME": "generate_image", "{...}": "{}"}
+OPERATORS = {"&&", "||", "|", "&", ";"}
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
-def blocks(kind: str) -> list[str]:
-    return [text for name, text in BLOCK.findall((ROOT / "README.md").read_text()) if name == kind]
+def blocks(page: Path, kind: str) -> list[str]:
+    return [text for name, text in BLOCK.findall(page.read_text(encoding="utf-8")) if name == kind]
 
 
-def commands() -> list[list[str]]:
-    """Every command line in the README's shell blocks, cut at && and pipes."""
-    lines = [line for kind in ("sh", "console") for text in blocks(kind) for line in text.splitlines() if line.strip()]
-    return [shlex.split(part) for line in lines for part in re.split(r"&&|\|", line)]
+def commands(page: Path) -> Iterator[list[str]]:
+    """Every command of a page's shell blocks, without what is set before it (`NAME=value`) and without prompts."""
+    for text in (text for kind in ("sh", "console") for text in blocks(page, kind)):
+        for line in text.replace("\\\n", " ").splitlines():
+            command: list[str] = []
+            for word in [*shlex.split(line.removeprefix("$ "), comments=True), ";"]:
+                if word not in OPERATORS:
+                    if command or not re.fullmatch(r"[A-Z_]+=.*", word):
+                        command.append(word)
+                elif command:
+                    yield command
+                    command = []
 
 
-def test_a_hosts_json_names_our_server_and_where_the_key_goes() -> None:
-    found: list[dict[str, Any]] = [json.loads(text) for text in blocks("json")]
-    assert found
-    for config in found:
-        (entry,) = (config.get("mcpServers") or config["servers"]).values()
-        assert entry["command"] == "uvx"
-        assert entry["args"] == ["novita-mcp"]
-        assert KEY in entry["env"]
+def inline(page: Path) -> Iterator[list[str]]:
+    """Our commands in running text."""
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    yield from (shlex.split(found) for found in re.findall(r"`(novita-mcp [^`<*]*)`", text))
 
 
-def test_codex_gets_time_for_the_first_start() -> None:
-    (config,) = (tomllib.loads(text) for text in blocks("toml"))
-    entry = config["mcp_servers"]["novita"]
-    assert entry["startup_timeout_sec"] >= 30
-    assert KEY in entry["env"]
+def ours(page: Path) -> Iterator[list[str]]:
+    """The arguments of every call of our own program: by itself, in a container, or through another."""
+    for words in (*commands(page), *inline(page)):
+        names = [place for place, word in enumerate(words) if Path(word).name == "novita-mcp"]
+        starts = words[0] in ("docker", "claude", "uvx", "opentelemetry-instrument") or names[:1] == [0]
+        if names and starts and words[1] not in ("build", "compose"):
+            yield [PLACEHOLDERS.get(word, word) for word in words[names[-1] + 1 :]]
 
 
-def test_our_own_commands_are_ones_the_command_line_takes() -> None:
-    text = (ROOT / "README.md").read_text()
-    inline = [shlex.split(found) for found in re.findall(r"`(novita-mcp[^`<]*)`", text)]
-    ours = [words[1:] for words in (*commands(), *inline) if Path(words[0]).name == "novita-mcp" and words[1:]]
-    assert len(ours) > 5
-    for words in ours:
-        if words[0].endswith(".mcpb"):
-            continue
-        known = words if not {"HOST", "NAME", "schema", "call"} & set(words) else ["install", next(iter(HOSTS))]
-        parser().parse_args([word.replace("{...}", "{}") for word in known])
+@every_page
+def test_our_own_commands_are_ones_the_command_line_takes(page: Path) -> None:
+    for words in ours(page):
+        parser().parse_args(words)
 
 
-def test_other_programs_are_called_as_they_are_documented() -> None:
-    found = {words[0] for words in commands()}
-    assert found >= {"python3", "claude", "docker"}
-    for words in commands():
-        if words[:2] == ["docker", "run"] and "serve" in words:
-            parser().parse_args(words[words.index("novita-mcp") + 1 :])
+def test_readme_names_every_command_and_every_host() -> None:
+    named = {words[0] for words in ours(README) if words}
+    text = README.read_text(encoding="utf-8")
+
+    assert named >= {"demo", "doctor", "install", "serve", "simulate", "spend", "tools"}
+    assert all(f"`{host}`" in text for host in HOSTS)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@every_page
+def test_the_programs_called_are_there_or_documented_elsewhere(page: Path) -> None:
+    """Ours and Python's are looked for; of the others the name is all that can be checked here."""
+    others = {"bash", "claude", "curl", "docker", "export", "git", "kill", "mkdir", "nginx", "openssl", "sed", "wait"}
+    for words in commands(page):
+        program = words[0].removeprefix(".venv/bin/")
+        if program == "python3":
+            assert words[1:3] == ["-m", "venv"]
+        elif program == "python":
+            assert (ROOT / words[1]).is_file() or words[1] == "-m", words
+        elif program == "pytest":
+            assert all((ROOT / word).exists() for word in words[1:] if word.endswith(".py")), words
+        else:
+            assert program in others | {"pip", "novita-mcp", "opentelemetry-instrument"}, words
+
+
+@every_page
+def test_json_is_json_and_toml_is_toml(page: Path) -> None:
+    for text in blocks(page, "json"):
+        json.loads(text)
+    for text in blocks(page, "toml"):
+        tomllib.loads(text)
+
+
+def host_snippets() -> list[dict[str, Any]]:
+    return [json.loads(text) for text in blocks(README, "json")] + [tomllib.loads(blocks(README, "toml")[0])]
+
+
+def entry_of(config: dict[str, Any]) -> dict[str, Any]:
+    (servers,) = (config[key] for key in ("mcpServers", "servers", "mcp_servers") if key in config)
+    return servers["novita"]
+
+
+@pytest.mark.parametrize("host", ["claude-desktop", "cursor", "windsurf", "vscode", "codex"])
+def test_what_is_written_by_hand_is_what_install_writes(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CONFIG_HOME", "CODEX_HOME", "APPDATA", KEY):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert main(["install", host, "--command", "uvx novita-mcp"]) == 0
+    (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    text = file.read_text(encoding="utf-8")
+    written: dict[str, Any] = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)
+    if not str(entry_of(written)["env"][KEY]).startswith("${"):
+        entry_of(written)["env"][KEY] = "your key"
+
+    assert written in host_snippets()
+
+
+def test_the_container_of_the_json_is_run_as_in_the_shell() -> None:
+    (config,) = (found for found in host_snippets() if entry_of(found)["command"] == "docker")
+    entry = entry_of(config)
+    (line,) = (words for words in commands(README) if words[:3] == ["docker", "run", "-i"])
+
+    def settled(words: list[str]) -> list[str]:
+        text = "\n".join(words).replace("$(id -u)", "1000").replace("$HOME", "/home/you")
+        return text.split("\n")
+
+    assert settled(line[1:]) == entry["args"]
+    assert entry["env"].keys() == {KEY}
+
+
+def test_claude_code_is_told_what_to_run_and_where_the_key_goes() -> None:
+    local, remote = (words for words in commands(README) if words[:3] == ["claude", "mcp", "add"])
+
+    assert local[local.index("--") + 1 :] == ["uvx", "novita-mcp"]
+    assert f"{KEY}=your-key" in local
+    assert remote[-1].startswith("Authorization: Bearer ")
+
+
+def test_what_readme_says_one_sees_is_what_is_said() -> None:
+    """The messages quoted in the table of troubles."""
+    table = README.read_text(encoding="utf-8").partition("## When something is wrong")[2].partition("\n## ")[0]
+    quoted = re.findall(r'^\| "([^"]+)"', table, re.MULTILINE)
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "novita").glob("*.py"))
+
+    assert quoted
+    assert [text for text in quoted if text not in source] == []
+
+
+def test_the_first_screen_shows_a_real_session() -> None:
+    """scripts/session_picture.py draws it; tests/server/test_demo.py holds it against the demo."""
+    first, _, _ = README.read_text(encoding="utf-8").partition("\n## ")
+    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", first)
+
+    assert (ROOT / picture).stat().st_size < 60_000
+    assert len(first.splitlines()) < 40
+
+
+@every_page
 def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text()):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, heading = target.partition("#")
+        if "://" in target:
+            continue
+        there = page.parent / name if name else page
+        assert there.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", text).lower().replace(" ", "-") for text in headings}, target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_is_reached_from_readme() -> None:
+    linked = set(re.findall(r"\]\(((?:docs|simulator)/[\w.-]+\.md)\)", README.read_text(encoding="utf-8")))
+
+    assert {page.relative_to(ROOT).as_posix() for page in PAGES[1:]} <= linked
+
+
+@every_page
 def test_every_setting_named_is_one(page: Path) -> None:
     known = {field.metadata["env"] for field in Settings.__dataclass_fields__.values()}
-    assert set(re.findall(r"\bNOVITA_(?:MCP_|API_|BASE_)[A-Z_]+\b", page.read_text())) <= known
+    assert set(re.findall(r"\bNOVITA_(?:MCP_|API_|BASE_)[A-Z_]+\b", page.read_text(encoding="utf-8"))) <= known

@@ -118,7 +118,7 @@ MEANS: dict[str, str] = {
     "webhook_url": "url callback_url",
     "prompt": "prompt",
     "negative_prompt": "negative_prompt",
-    "count": "image_num num_images sample_count batch_size",
+    "count": "image_num num_images sample_count batch_size n",
     "seed": "seed",
     "size": "size width height",
     "checkpoint": "model_name model",

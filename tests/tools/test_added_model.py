@@ -29,20 +29,9 @@ def entry_of_the_page() -> Json:
 
 
 def facts_of(entry: Json) -> Json:
-    """What scripts/carry_facts.py would carry over from the documentation of such a model."""
-    return {
-        "method": "POST",
-        "path": entry["path"],
-        "area": "image",
-        "group": "media",
-        "parameters": [],
-        "request": {"application/json": entry["input"]},
-        "request_required": True,
-        "responses": {"200": {"application/json": {"$ref": "#/components/schemas/TaskSubmitResponse"}}},
-        "task": "async",
-        "artifact": "image",
-        "public": False,
-    }
+    """The line of the page for the simulator, with the body typed again."""
+    line = PAGE.read_text(encoding="utf-8").split("```python")[1].partition("```")[0]
+    return json.loads(f"{{{line.replace('BODY', json.dumps(entry['input']))}}}")[entry["operation"]]
 
 
 @pytest.fixture
@@ -54,7 +43,7 @@ def packages(tmp_path: Path) -> Path:
     copy = tmp_path / "copy" / "novita_mcp"
     entry = entry_of_the_page()
     table = json.loads((copy / "novita/catalog_image.json").read_text(encoding="utf-8"))
-    table["models"].append(entry)
+    table["models"] = [model for model in table["models"] if model["id"] != entry["id"]] + [entry]
     (copy / "novita/catalog_image.json").write_text(json.dumps(table), encoding="utf-8")
     book = json.loads((copy / "simulator/facts_image.json").read_text(encoding="utf-8"))
     book["operations"][entry["operation"]] = facts_of(entry)
