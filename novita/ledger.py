@@ -49,7 +49,7 @@ class Spent:
     free_calls: int
 
 
-# Rows that `adopt` made stand for tasks started elsewhere: nothing was spent through this journal.
+# Rows of tasks started elsewhere have nothing but the task's id: nothing was spent through this journal.
 _GROUPS = """
     WITH jobs_told AS (
         SELECT {day} AS day, tool, model, owner, {cost} AS counted,
@@ -59,7 +59,8 @@ _GROUPS = """
             state IN ('submitting', 'unconfirmed', 'failed', 'cancelled') AND metered_micro = 0 AS unclear,
             estimate_micro IS NULL AS unpriced
         FROM jobs
-        WHERE created >= ? AND created < ? AND NOT (model = '' AND estimate_micro = 0 AND counted_micro = 0)
+        WHERE created >= ? AND created < ?
+            AND NOT (model = '' AND estimate_micro = 0 AND counted_micro = 0 AND title = COALESCE(task_id, ''))
     )
     SELECT day, tool, model, COUNT(*), SUM(counted), SUM(estimated),
         SUM(CASE WHEN known OR free THEN counted ELSE 0 END),

@@ -102,6 +102,13 @@ async def test_a_task_started_elsewhere_is_not_in_it(journal: Journal) -> None:
     assert (await whole(journal)).calls == 0
 
 
+async def test_a_change_that_costs_nothing_is_in_it(journal: Journal) -> None:
+    job = await begin(journal, NOTHING, model="", tool="change_gpu_billing")
+    await journal.finish(job.key, JobState.SUCCEEDED)
+    seen = await whole(journal)
+    assert (seen.calls, seen.counted) == (1, NOTHING)
+
+
 async def test_keys_are_kept_apart_and_joined_for_the_machine(journal: Journal) -> None:
     await begin(journal)
     await begin(journal, CENT, owner="you")

@@ -98,6 +98,10 @@ def a_call(roll: random.Random, things: Things, renting: Renting) -> tuple[str, 
         arguments = {"text": words, "model": roll.choice(VOICES).id}
     elif tool in ("edit_image", "edit_video"):  # their defaults have a third party's price, or may come to have one
         arguments["model"] = {"edit_image": "flux-1-kontext-dev", "edit_video": "kling-o1-video-edit"}[tool]
+        if tool == "edit_image":
+            arguments["count"] = roll.randint(1, 3)
+    elif tool == "read_web_pages":
+        arguments["urls"] = [f"https://example.com/{n}" for n in range(roll.randint(1, 4))]
     elif tool in ("chat", "complete_text"):
         arguments = {"prompt": words, "max_tokens": roll.randint(1, 400)}
     elif tool == "create_batch":
@@ -326,7 +330,7 @@ def every_thing_agrees(run: Run, rows: Mapping[str, Row]) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [20261123])
+@pytest.mark.parametrize("seed", [20261123, 5])
 async def test_500_random_calls_with_faults_agree_with_novitas_books_to_the_cent(
     seed: int, simulator: Running, world: World, settings: Settings, tmp_path: Path
 ) -> None:
