@@ -257,6 +257,7 @@ async def test_one_stopped_and_started_elsewhere_is_followed(opened: OpenStage, 
         fleet.delete(machine)
         world.advance(MINUTE)
         await on.call("list_gpu_instances")
+        world.advance(DAY)
         await books.agree()
         assert len(await books.rows()) == 1
 
