@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from novita_mcp.novita.client import owner_of
 from novita_mcp.novita.journal import Caps, JobState, Journal
 from novita_mcp.server.cli import main
 from novita_mcp.server.settings import SettingError, Settings
 from novita_mcp.server.spend import run_spend
+from novita_mcp.simulator.world import World
 
 Json = dict[str, Any]
 
@@ -77,6 +79,37 @@ async def test_looking_makes_no_journal(tmp_path: Path, capsys: pytest.CaptureFi
     place = tmp_path / "none" / "journal.sqlite3"
     assert "$0.00 in 0 calls" in await told(Settings(journal=str(place)), capsys)
     assert not place.parent.exists()
+
+
+async def ended(settings: Settings) -> None:
+    """A machine in the journal that ended four days ago and was noted with $5."""
+    journal = Journal(Path(settings.journal))
+    owner = owner_of(settings.api_key)
+    given: Json = {"kind": "gpu_instance", "tool": "create_gpu_instance", "model": "4090", "title": "fox"}
+    job = await journal.begin(owner=owner, estimate=Decimal(5), facts={"resource": "past4090instance"}, **given)
+    await journal.finish(job.key, JobState.SUCCEEDED, ended=journal.wall() - 4 * 86_400)
+    await journal.close()
+
+
+async def test_what_ended_is_corrected_by_the_bill(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    await ended(settings)
+    said = await told(settings, capsys)
+    assert "Just corrected by Novita's bill: 1 machine, from $5.00 to $" in said
+    assert "Just corrected" not in await told(settings, capsys)
+
+
+async def test_a_bill_that_cannot_be_had_is_one_line_on_stderr(
+    settings: Settings, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await ended(settings)
+    world.trouble({"status": 400}, operation="query_usage_based_billing", times=-1)
+    import anyio.to_thread
+
+    assert await anyio.to_thread.run_sync(lambda: run_spend(settings, "today", by="day", as_json=True)) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["total"]["usd"] == "5.00"
+    assert shown.err.startswith("novita-mcp: not corrected by Novita's bill: ")
+    assert shown.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

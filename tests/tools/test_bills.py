@@ -1,6 +1,7 @@
 """get_bill and get_balance, as a host meets them, against Novita's own books."""
 
 import csv
+import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from novita_mcp.simulator.world import DEFAULT_KEY, World
 from novita_mcp.tools.account import ROWS
 
 from ..conftest import Connect, text_of
+from .gpu_stage import built_on
 
 Json = dict[str, Any]
 
@@ -188,6 +190,48 @@ async def test_the_balance_is_in_dollars_and_shows_what_was_sent(connect: Connec
     async with connect() as client:
         balance = await ask(client, "get_balance")
         assert (balance["available_usd"], balance["raw"]["availableBalance"]) == ("12.3456", "123456")
+
+
+async def a_machine_of_three_days_ago(client: Client, world: World) -> Decimal:
+    """Rented for two hours, deleted, and three days have passed; what Novita charged for it."""
+    made = await ask(client, "create_gpu_instance", image="docker.io/library/ubuntu:24.04", disk_gb=160, confirm=True)
+    world.advance(7_200)
+    await ask(client, "delete_gpu_instance", instance_id=made["instance_id"], confirm=True)
+    world.advance(3 * 86_400)
+    return Decimal(sum(charge.micro_usd for charge in world.charges)) / 1_000_000
+
+
+async def spent(client: Client) -> Json:
+    (content,) = (await client.read_resource("novita://spend")).contents
+    return json.loads(getattr(content, "text", ""))
+
+
+async def test_the_bill_has_the_last_word_in_the_ledger(connect: Connect, world: World) -> None:
+    async with connect(build=built_on(world)) as client:
+        charged = await a_machine_of_three_days_ago(client, world)
+        bill = await ask(client, period="last 7 days", kind="usage")
+        assert "1 machine, from $" in bill["note"]
+        assert "note" not in await ask(client, period="last 7 days", kind="usage")
+        told = await spent(client)
+        assert abs(Decimal(told["total"]["usd"]) - charged) < Decimal("0.001")
+        assert told["total"]["known_usd"] == told["total"]["usd"]
+
+
+async def test_the_ledger_asks_for_the_bill_by_itself_and_says_when_it_cannot(connect: Connect, world: World) -> None:
+    async with connect(build=built_on(world)) as client:
+        assert world.count("query_usage_based_billing") == 0
+        charged = await a_machine_of_three_days_ago(client, world)
+        world.trouble({"status": 400}, operation="query_usage_based_billing", times=-1)
+        seen = await spent(client)
+        assert "could not be corrected by Novita's bill" in seen["notes"][-1]
+        assert abs(Decimal(seen["total"]["usd"]) - charged) < Decimal("0.02")
+        world.troubles.clear()
+        told = await spent(client)
+        assert "Just corrected by Novita's bill: 1 machine" in told["notes"][-1]
+        assert "known_usd" in told["total"]
+        asked = world.count("query_usage_based_billing")
+        assert (await spent(client))["total"] == told["total"]
+        assert world.count("query_usage_based_billing") == asked
 
 
 def test_every_billing_route_of_the_account_has_its_tool() -> None:
