@@ -170,7 +170,7 @@ def notes(rows: Iterable[Spent]) -> list[str]:
     if whole.unpriced_calls:
         said.append(
             f"{whole.unpriced_calls} calls have no known price and are counted as ${show_usd(whole.unpriced)} in all "
-            "(NOVITA_MCP_UNKNOWN_PRICE_USD for each)."
+            "(NOVITA_MCP_UNKNOWN_PRICE_USD for each thing they buy)."
         )
     if any(row.tool in BY_TIME for row in rows):
         said.append(
@@ -180,7 +180,9 @@ def notes(rows: Iterable[Spent]) -> list[str]:
     return said
 
 
-BY_TIME = frozenset({"create_gpu_instance", "start_gpu_instance", "create_endpoint", "update_endpoint"})
+BY_TIME = frozenset(
+    {"create_gpu_instance", "start_gpu_instance", "save_gpu_volume", "create_endpoint", "update_endpoint"}
+)
 """Tools whose jobs go on costing."""
 
 

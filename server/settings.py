@@ -71,7 +71,7 @@ class Settings:
     )
     call_limit_usd: Decimal | None = _setting("NOVITA_MCP_CALL_LIMIT_USD", "Refuse a single call estimated above this.")
     unknown_price_usd: Decimal = _setting(
-        "NOVITA_MCP_UNKNOWN_PRICE_USD", "What a call without a known price counts as under the limits.", Decimal("0.10")
+        "NOVITA_MCP_UNKNOWN_PRICE_USD", "What each thing of unknown price counts as under the limits.", Decimal("0.10")
     )
     confirm_above_usd: Decimal = _setting(
         "NOVITA_MCP_CONFIRM_ABOVE_USD", "Calls estimated above this ask first.", Decimal("1.00")
