@@ -2,8 +2,9 @@
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import anyio
 import pytest
 from novita_mcp.novita.client import owner_of
 from novita_mcp.novita.journal import Job, Journal
@@ -11,8 +12,10 @@ from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.serverless_state import ServerlessState
 from novita_mcp.simulator.world import DEFAULT_KEY, World
 from novita_mcp.simulator.world import Settings as WorldSettings
+from novita_mcp.tools.context import Caller
+from novita_mcp.tools.serverless_watch import settle_endpoints
 
-from .gpu_stage import Json, OpenStage, Person, Stage, WorldClock, stage
+from .gpu_stage import Json, OpenStage, Person, Stage, WorldClock, built_on, stage
 
 HOUR = 3_600
 CENT = Decimal("0.01")
@@ -428,3 +431,54 @@ def hidden(body: Json) -> Json:
     """A body as a rehearsal shows it."""
     rows: list[Json] = body.get("envs", [])
     return {**body, "envs": [{**row, "value": "(hidden)"} for row in rows]} if rows else body
+
+
+# settling
+
+
+async def test_settling_asks_novita_only_while_something_is_open(
+    settings: Settings, opened: OpenStage, world: World, books: Books
+) -> None:
+    """What list_tasks does before it says what is running up cost."""
+
+    async def settle() -> int:
+        before = len(world.requests)
+        async with anyio.create_task_group() as background:
+            app = built_on(world)(settings, background)
+            await settle_endpoints(Caller(app, app.client, cast(Any, None)))
+            await app.close()
+            background.cancel_scope.cancel()  # what else a server does
+        return len(world.requests) - before
+
+    assert await settle() == 0
+    async with opened() as on:
+        endpoint = await made(on, wait_seconds=0)
+        idle = await made(on, name="idle", min_workers=0)
+        world.advance(2 * HOUR)
+        assert 0 < await settle() <= 2
+        rows = {row.facts["resource"]: row for row in await books.rows()}
+        assert (rows[endpoint].state, rows[endpoint].usd_per_day) == ("succeeded", 24 * PRICE)
+        assert (rows[idle].state, rows[idle].usd_per_day) == ("succeeded", None)
+        assert abs(rows[endpoint].counted - books.theirs()) < CENT
+        async with opened(journal="off") as elsewhere:
+            await elsewhere.call("delete_endpoint", endpoint_id=endpoint, confirm=True)
+        assert await settle() > 0
+        rows = {row.facts["resource"]: row for row in await books.rows()}
+        assert rows[endpoint].usd_per_day is None
+        assert abs(rows[endpoint].counted - books.theirs()) < CENT
+        assert await settle() == 0
+
+
+async def test_a_deployment_that_was_removed_before_it_served_is_not_open_for_ever(
+    settings: Settings, opened: OpenStage, world: World, books: Books
+) -> None:
+    world.never_end_next_task()
+    async with opened() as on:
+        endpoint = await made(on, wait_seconds=0)
+        async with opened(journal="off") as elsewhere:
+            await elsewhere.call("delete_endpoint", endpoint_id=endpoint, confirm=True)
+        world.advance(60)
+        await on.call("list_endpoints")
+        (row,) = await books.rows()
+        assert (row.state, row.usd_per_day) == ("cancelled", None)
+        assert "gone" in row.reason
