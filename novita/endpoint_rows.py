@@ -30,6 +30,7 @@ class _Row:
         price: Of a worker, in USD an hour.
         least: Workers it wished to keep alive.
         waiting_at: When the endpoint was last seen not to serve yet.
+        over: It was seen gone.
     """
 
     key: str
@@ -41,6 +42,7 @@ class _Row:
     price: Decimal | None
     least: int
     waiting_at: float | None
+    over: bool
 
     @property
     def untouched(self) -> bool:
@@ -57,10 +59,18 @@ def facts_of(price: Decimal | None, min_workers: int) -> dict[str, Any]:
     return {"min_workers": min_workers, **({"usd_per_worker_hour": str(price)} if price is not None else {})}
 
 
-async def open_endpoints(journal: Journal, owner: str) -> dict[str, float]:
-    """Endpoints with a row that is not done or that goes on costing: by id, when the newest was begun."""
+async def open_endpoints(journal: Journal, owner: str, *, standing: bool = False) -> dict[str, float]:
+    """Endpoints with a row that is not done or that goes on costing: by id, when the newest was begun.
+
+    Args:
+        standing: Those too that were not seen gone: nobody may be kept alive, and calls cost all the same.
+    """
     found = await _rows(journal, owner)
-    return {id: rows[0].created for id, rows in found.items() if any(row.open or row.rate for row in rows)}
+    return {
+        id: rows[0].created
+        for id, rows in found.items()
+        if any(row.open or row.rate for row in rows) or (standing and not rows[0].over)
+    }
 
 
 async def counts_workers(journal: Journal, owner: str, endpoint: Endpoint) -> bool:
@@ -172,6 +182,7 @@ async def _rows(journal: Journal, owner: str) -> dict[str, list[_Row]]:
                     price=Decimal(price) if price is not None else None,
                     least=int(facts.get("min_workers", 0)),
                     waiting_at=facts.get("waiting_at"),
+                    over="ended" in facts or "usd" in facts,
                 )
             )
         return found

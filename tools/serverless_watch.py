@@ -82,7 +82,7 @@ async def note_all(caller: Caller, endpoints: Sequence[Endpoint]) -> list[Job]:
     lost = await adopt_lost(caller, endpoints, await journal.recent(owner, limit=200, kind=KIND))
     await note_seen(journal, owner, endpoints)
     there = {endpoint.id for endpoint in endpoints}
-    for id, begun in (await open_endpoints(journal, owner)).items():
+    for id, begun in (await open_endpoints(journal, owner, standing=True)).items():
         if id in there or journal.wall() - begun <= SETTLING:
             continue
         try:  # a list may lack what only one generation knows

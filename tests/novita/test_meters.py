@@ -95,6 +95,36 @@ async def test_what_is_said_twice_counts_once(journal: Journal, clock: FakeClock
     assert await counted(journal, job) == 3 * HOURLY
 
 
+async def test_an_end_is_noted_once_and_not_where_it_may_be_used_again(journal: Journal, clock: FakeClock) -> None:
+    async def ended() -> Any:
+        found = await journal.find("me", job.key)
+        assert found is not None
+        return found.facts.get("ended")
+
+    job = await rent(journal)
+    await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
+    await set_rate(journal, job.key, Decimal(0), at=clock.wall(), running=False, over=False)
+    assert await ended() is None
+    await set_rate(journal, job.key, Decimal("0.24"), at=clock.wall(), running=False)  # its disk
+    assert await ended() is None
+    seen = clock.wall()
+    advance(clock, HOUR)
+    await set_rate(journal, job.key, Decimal(0), at=seen - DAY, running=False)  # it was seen to cost after that
+    assert await ended() == round(seen)
+    await set_rate(journal, job.key, Decimal(0), at=clock.wall(), running=False)
+    assert await ended() == round(seen)
+    await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
+    assert await ended() is None
+
+
+async def test_what_was_never_metered_keeps_its_estimate_when_it_ends(journal: Journal, clock: FakeClock) -> None:
+    job = await rent(journal)
+    await set_rate(journal, job.key, Decimal(0), at=clock.wall(), running=False)
+    assert await counted(journal, job) == HOURLY
+    found = await journal.find("me", job.key)
+    assert found is not None and found.facts["ended"] == round(clock.wall())
+
+
 async def test_the_bill_has_the_last_word(journal: Journal, clock: FakeClock) -> None:
     job = await rent(journal)
     await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)

@@ -13,6 +13,7 @@ import pytest
 from mcp import Client
 from novita_mcp.simulator.account import HANDLERS
 from novita_mcp.simulator.ledger import lines, slice_of, units
+from novita_mcp.simulator.serverless_state import ServerlessState
 from novita_mcp.simulator.world import DEFAULT_KEY, World
 from novita_mcp.tools.account import ROWS
 
@@ -215,6 +216,27 @@ async def test_the_bill_has_the_last_word_in_the_ledger(connect: Connect, world:
         told = await spent(client)
         assert abs(Decimal(told["total"]["usd"]) - charged) < Decimal("0.001")
         assert told["total"]["known_usd"] == told["total"]["usd"]
+
+
+async def test_an_endpoint_deleted_elsewhere_is_corrected_once_a_list_lacks_it(connect: Connect, world: World) -> None:
+    """Nobody was kept alive: its estimate stands until then, and its call is in its lines."""
+    async with connect(build=built_on(world), toolsets="all") as client:
+        made = await ask(
+            client, "create_endpoint", image="docker.io/library/nginx:1", port=80, name="fox", confirm=True
+        )
+        await ask(client, "call_endpoint", endpoint_id=made["endpoint_id"], body={"a": 1}, confirm=True)
+        state = world.area(ServerlessState)
+        world.advance(600)
+        await ask(client, "list_endpoints")  # its idle worker is charged
+        state.delete(state.all[made["endpoint_id"]])
+        world.advance(600)
+        await ask(client, "list_endpoints")
+        world.advance(3 * 86_400)
+        told = await spent(client)
+        assert "Just corrected by Novita's bill: 1 endpoint" in told["notes"][-1]
+        charged = Decimal(sum(charge.micro_usd for charge in world.charges)) / 1_000_000
+        assert abs(Decimal(told["total"]["usd"]) - charged) < Decimal("0.001")
+        assert charged > 0
 
 
 async def test_the_ledger_asks_for_the_bill_by_itself_and_says_when_it_cannot(connect: Connect, world: World) -> None:
