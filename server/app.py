@@ -7,7 +7,7 @@ import difflib
 import importlib
 import importlib.metadata
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -186,17 +186,17 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Parts]) -> AsyncGenerator[Parts]:
-        async with anyio.create_task_group() as background:
+        async with AsyncExitStack() as last, anyio.create_task_group() as background:
             server.shared = shared = Parts(settings, background, build)
+            # Closed once the background has ended: what is cancelled in the middle of a journal write still goes
+            # on to its next request.
+            last.push_async_callback(_closed, server, shared)
             if settings.api_key:
                 background.start_soon(_keep_leases, settings, shared, lease_delay)
             try:
                 yield shared
             finally:
                 background.cancel_scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    await shared.close()
-                server.closed.set()
 
     keys = request_keys(settings)
     server = NovitaServer(
@@ -212,6 +212,12 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
         log_level=_level(settings.log_level),
     )
     return server
+
+
+async def _closed(server: "NovitaServer", shared: Parts) -> None:
+    with anyio.CancelScope(shield=True):
+        await shared.close()
+    server.closed.set()
 
 
 async def _keep_leases(settings: Settings, shared: Parts, delay: float) -> None:
