@@ -197,7 +197,10 @@ async def settle_by_bill(client: NovitaClient, journal: Journal, owner: str) -> 
             terms.setdefault(line.resource, []).append(line)
     things: Counter[str] = Counter()
     counted, billed = Decimal(0), Decimal(0)
+    named = used.keys() & {resource.rows[0].resource for resource in found}
     for resource, rows in due:
+        if not named:
+            continue  # no line names anything of ours: that they are free is one reading, another is that ids differ
         things[_WORDS[rows[0].tool]] += 1
         known = {row.key: row for row in resource.rows}
         id = rows[0].resource

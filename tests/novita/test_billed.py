@@ -146,6 +146,7 @@ async def test_nothing_is_asked_where_nothing_has_ended_long_enough_ago(
     await begin(journal, "i3")  # nobody saw it end
     await set_rate(journal, running.key, DAILY, at=clock.wall(), running=True)
     await over(journal, ended)
+    books.charge("i3", "0.5")
     pass_time(clock, ENOUGH - 2)
     assert not (await books.settle()).things
     assert (await books.settle()).words() == ""
@@ -291,10 +292,27 @@ async def test_a_term_the_bill_does_not_show_was_paid_all_the_same(
     renewed = await begin(journal, "i1", "change_gpu_billing", estimate=Decimal(190))
     lost = await begin(journal, "i1", "change_gpu_billing", estimate=Decimal(190))
     await journal.finish(lost.key, JobState.UNCONFIRMED)
+    books.charge("i1", "0.05", category="cloud_storage")
     await over(journal, made)
     pass_time(clock, ENOUGH)
     await books.settle()
-    assert await counted(journal, made, renewed, lost) == [Decimal(200), Decimal(190), NOTHING]
+    assert await counted(journal, made, renewed, lost) == [Decimal("200.05"), Decimal(190), NOTHING]
+
+
+async def test_a_bill_that_names_nothing_of_ours_corrects_nothing(
+    journal: Journal, books: Books, clock: FakeClock
+) -> None:
+    """Novita may name things otherwise than its pages say: what ran must not come to count nothing by that."""
+    job = await begin(journal, "i1")
+    await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
+    pass_time(clock, 5 * HOUR)
+    await over(journal, job)
+    before = await counted(journal, job)
+    books.charge("another name for i1", "0.9")
+    pass_time(clock, ENOUGH)
+    assert not (await books.settle()).things
+    assert await counted(journal, job) == before
+    assert before[0] > 0
 
 
 async def test_what_was_refused_stays_nothing(journal: Journal, books: Books, clock: FakeClock) -> None:
