@@ -215,8 +215,9 @@ def run_install(
     path.parent.mkdir(parents=True, exist_ok=True)
     if before:
         backup = path.with_name(path.name + ".before-novita")
-        shutil.copy2(path, backup)
-        sys.stdout.write(f"The old file is kept as {backup}\n")
+        if not backup.exists():  # the one from before novita was ever there is worth most
+            shutil.copy2(path, backup)
+        sys.stdout.write(f"As it was before novita: {backup}\n")
     _replace(path, after)
     sys.stdout.write(f"{chosen.title} now knows novita: {path}\n{chosen.after}\n")
     sys.stdout.write(_where_key(_key_of(_ours(path, after, chosen)), path))

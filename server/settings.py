@@ -121,8 +121,16 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
     """Settings from the environment, with flags (by field name; None means not given) on top.
 
     Raises:
-        SettingError: A value cannot be read as what it should be.
+        SettingError: A value cannot be read as what it should be, or a NOVITA_MCP_ name is none of ours: a
+            misspelt limit must not be no limit.
     """
+    known = [item.metadata["env"] for item in fields(Settings)]
+    for name in environment:
+        if name.startswith("NOVITA_MCP_") and name not in known:
+            import difflib  # for those who misspell
+
+            near = difflib.get_close_matches(name, known, n=1)
+            raise SettingError(f"{name} is no setting" + (f". Did you mean {near[0]}?" if near else ""))
     values: dict[str, Any] = {}
     for item in fields(Settings):
         raw = (flags or {}).get(item.name)
@@ -171,9 +179,10 @@ def _read(kind: str, raw: Any, name: str) -> Any:
             case _:
                 return raw.strip()
     except (ValueError, KeyError, InvalidOperation) as error:
-        raise SettingError(f"{name} cannot be {raw!r}: a {kind.lower()} is needed") from error
+        raise SettingError(f"{name} cannot be {raw!r}: {_KINDS[kind]} is needed") from error
 
 
+_KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "Decimal": "an amount of dollars"}
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 

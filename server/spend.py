@@ -82,7 +82,8 @@ async def _corrected(settings: Settings, journal: Journal) -> str:
 
 def _show(span: Period, rows: list[Spent], marks: tuple[LedgerGrouping, ...], corrected: str) -> None:
     whole = total(rows)
-    lines = [f"${show_usd(whole.counted)} in {whole.calls} calls, {span}"]
+    calls = "1 call" if whole.calls == 1 else f"{whole.calls} calls"
+    lines = [f"${show_usd(whole.counted)} in {calls}, {span}"]
     table = [[*marks, *_COLUMNS], *([*(str(getattr(row, name)) for name in marks), *_cells(row)] for row in rows)]
     if len(rows) > 1 and marks:
         table.append(["total", *[""] * (len(marks) - 1), *_cells(whole)])

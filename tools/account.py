@@ -99,7 +99,7 @@ class BillResult(ToolResult):
 @account.tool("Get the bill", READS)
 async def get_bill(
     call: Call,
-    period: Annotated[str, Field(description="Words or dates, UTC.")] = "this month",
+    period: Annotated[str, Field(description="Words (last 7 days, May 2026) or dates, UTC.")] = "this month",
     by: Annotated[Grouping, Field(description="Grouping.")] = "product",
     kind: Annotated[Literal["usage", "fixed_term", "monthly"] | None, Field(description="Default: first two.")] = None,
     csv: Annotated[bool, Field(description="Save all lines.")] = False,

@@ -20,7 +20,7 @@ Recording = Annotated[str, Field(min_length=1, description="URL, path or task:<i
 async def generate_speech(
     call: Call,
     text: Annotated[str, Field(min_length=1, description="What to say.")],
-    voice: Annotated[str | None, Field(description="Voice id.")] = None,
+    voice: Annotated[str | None, Field(description="Voice id: describe_media_model, or cloned.")] = None,
     speed: Annotated[float | None, Field(gt=0, le=4, description="1 is normal.")] = None,
     language: Annotated[str | None, Field(description="E.g. English.")] = None,
     format: AudioFormat = None,

@@ -123,7 +123,7 @@ async def edit_image(
 async def inpaint_image(
     call: Call,
     image: Image,
-    mask: Annotated[str | None, Field(description="White: change.")] = None,
+    mask: Annotated[str | None, Field(description="Path or URL; white is changed.")] = None,
     prompt: Annotated[str | None, Field(description="What to put there; none: erase.")] = None,
     checkpoint: Annotated[str | None, Field(description="See search_checkpoints.")] = None,
     model: Model = None,

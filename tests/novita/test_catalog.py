@@ -54,7 +54,11 @@ def test_an_entry_repeats_the_documented_route(model: MediaModel) -> None:
     assert model.source and model.checked
 
 
-PROSE = ("description", "x-recommended", "x-known-values")
+PROSE = ("description", "x-recommended")
+
+
+_OPEN = {"x-known-values": "examples"}
+"""The facts' word for the values of an open list, and JSON schema's."""
 
 
 def bare(schema: Any) -> Any:
@@ -64,7 +68,7 @@ def bare(schema: Any) -> Any:
         return schema
     node = cast("Json", schema)
     return {
-        key: {name: bare(part) for name, part in value.items()} if key == "properties" else bare(value)
+        _OPEN.get(key, key): {name: bare(part) for name, part in value.items()} if key == "properties" else bare(value)
         for key, value in node.items()
         if key not in PROSE
     }

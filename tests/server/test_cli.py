@@ -175,6 +175,12 @@ def test_a_setting_that_cannot_be_is_refused_by_name(name: str, raw: str) -> Non
         read_settings({item.metadata["env"]: raw})
 
 
+@pytest.mark.parametrize("name", ["NOVITA_MCP_SPEND_LIMIT", "NOVITA_MCP_SPENDLIMIT_USD"])
+def test_a_misspelt_limit_is_not_no_limit(name: str) -> None:
+    with pytest.raises(SettingError, match=f"{name} is no setting. Did you mean NOVITA_MCP_SPEND_LIMIT_USD"):
+        read_settings({name: "5", "NOVITA_API_KEY": "sk-1"})
+
+
 def test_secrets_are_never_shown() -> None:
     shown = repr(Settings(api_key="sk-very-secret", handle_keys="k" * 40))
 

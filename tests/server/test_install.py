@@ -60,7 +60,11 @@ def test_what_was_there_stays_and_is_backed_up(home: Path) -> None:
     after = read(path)
     assert after["theme"] == "dark"
     assert after["mcpServers"]["other"] == {"command": "other"}
-    assert json.loads(path.with_name("mcp.json.before-novita").read_text()) == before
+    backup = path.with_name("mcp.json.before-novita")
+    assert json.loads(backup.read_text()) == before
+
+    assert main(["install", "cursor", "--command", "uvx novita-mcp"]) == 0  # a second time keeps the first backup
+    assert json.loads(backup.read_text()) == before
 
 
 def test_comments_of_a_toml_file_stay(home: Path) -> None:
