@@ -22,7 +22,7 @@ from .children import PATIENCE, Child, child
 pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL of POSIX"), pytest.mark.slow]
 
 SPEND = "qwen_image_txt2img"
-KILLS_PER_MOMENT = 4
+KILLS_PER_MOMENT = 6
 CALLS = 3
 """Made at once by every process, so that each kill meets several jobs at different places."""
 
