@@ -191,16 +191,15 @@ async def settle_by_bill(client: NovitaClient, journal: Journal, owner: str) -> 
         for category in sorted({category for kind in kinds for category in _CATEGORIES[kind]}):
             for line in await resource_lines(client, span, category):
                 used.setdefault(line.resource, []).append(line)
+    if not used.keys() & {resource.rows[0].resource for resource in found}:
+        return Settled()  # no line names anything of ours: that it was free is one reading, that ids differ another
     bought = [resource.buyers[0] for resource, rows in due if resource.buyers and resource.closes(rows)]
     for span in _spans(((first.created, journal.wall()) for first in bought), today):
         for line in await machine_terms(client, span):
             terms.setdefault(line.resource, []).append(line)
     things: Counter[str] = Counter()
     counted, billed = Decimal(0), Decimal(0)
-    named = used.keys() & {resource.rows[0].resource for resource in found}
     for resource, rows in due:
-        if not named:
-            continue  # no line names anything of ours: that they are free is one reading, another is that ids differ
         things[_WORDS[rows[0].tool]] += 1
         known = {row.key: row for row in resource.rows}
         id = rows[0].resource
