@@ -12,6 +12,7 @@ from .endpoint_rows import note_gone, note_seen
 from .endpoint_shapes import Endpoint
 from .endpoints import get_endpoint, list_endpoints, update_endpoint
 from .errors import NotFoundError
+from .gpu_shapes import may_come_of
 from .journal import Journal
 
 PREFIX = "endpoint:"
@@ -42,7 +43,7 @@ async def let_idle(client: NovitaClient, endpoint_id: str, *, again: bool, journ
 async def created_since(client: NovitaClient, name: str, since: datetime) -> Endpoint | None:
     """The endpoint of a create whose answer was lost: of that name, and not older than the lease."""
     for endpoint in await list_endpoints(client):
-        fresh = endpoint.created_at is None or endpoint.created_at.timestamp() >= since.timestamp() - 120
+        fresh = may_come_of(endpoint.created_at, since)
         if endpoint.name == name and fresh:
             return endpoint
     return None

@@ -15,7 +15,7 @@ from .endpoint_shapes import Endpoint, judge
 from .journal import OPEN_STATES, Job, JobState, Journal
 from .journal_db import Db
 from .meters import set_rate
-from .waiting import Look, Phase
+from .waiting import Look, Phase, was_watched
 
 KIND = "endpoint"
 """Kind of the rows of creates and updates. Each has the endpoint's id as `facts["resource"]`."""
@@ -123,9 +123,8 @@ async def _note_state(journal: Journal, row: _Row, seen: Look[Endpoint]) -> None
     elif seen.phase is Phase.FAILED:
         await journal.finish(row.key, JobState.FAILED, reason=seen.reason)
     else:
-        # How long it took is known only where somebody was there to see it.
         before, took = row.waiting_at or row.created, now - row.created
-        facts: dict[str, Any] = {"took": round(took, 2)} if now - before <= max(2.0, 0.15 * took) else {}
+        facts: dict[str, Any] = {"took": round(took, 2)} if was_watched(row.created, before, now) else {}
         await journal.finish(row.key, JobState.SUCCEEDED, **facts)
 
 

@@ -13,6 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, Validati
 
 from .errors import NovitaConnectionError
 
+_CLOCKS_APART = 120.0
+"""Seconds that Novita's clock may be behind ours."""
+
 
 def _folded(key: str) -> str:
     return key.replace("_", "").lower()
@@ -145,3 +148,8 @@ def id_in(data: Any, *names: str) -> str:
         if isinstance(value, str | int) and value:
             return str(value)
     return ""
+
+
+def may_come_of(created_at: datetime | None, asked: datetime) -> bool:
+    """Whether a thing may have come of what was asked then: it is not older, clocks allowed for."""
+    return created_at is None or created_at.timestamp() >= asked.timestamp() - _CLOCKS_APART

@@ -24,6 +24,7 @@ from .endpoint_leases import PREFIX, created_since, let_idle
 from .errors import NotFoundError, NovitaError
 from .gpu_instances import get_instance, list_instances, stop_instance
 from .gpu_meters import follow_gone, follow_instance
+from .gpu_shapes import may_come_of
 from .journal import Journal
 from .journal_db import Db
 
@@ -197,7 +198,7 @@ class Leases:
                 await self.attach(lease.job_key, PREFIX + endpoint.id)
             return PREFIX + endpoint.id if endpoint is not None else None
         for instance in await list_instances(client, name=lease.name):
-            fresh = instance.created_at is None or instance.created_at.timestamp() >= lease.created.timestamp() - 120
+            fresh = may_come_of(instance.created_at, lease.created)
             if instance.name == lease.name and fresh:
                 if lease.job_key:
                     await self.attach(lease.job_key, instance.id)

@@ -18,7 +18,7 @@ from .journal import FINAL_STATES, OPEN_STATES, Job, JobState
 from .mapping import Plan
 from .media import Accepted, Outcome, Output
 from .media_types import media_type
-from .waiting import Look, Nudge, OnProgress, Pace, Phase, Progress, alongside, wait_until_done
+from .waiting import Look, Nudge, OnProgress, Pace, Phase, Progress, alongside, wait_until_done, was_watched
 
 logger = logging.getLogger(__name__)
 
@@ -157,8 +157,7 @@ class MediaJobs:
             facts: dict[str, Any] = {}
             if job.state is JobState.WORKING and begun is not None and working_at is not None:
                 now = self._jobs.clock.wall()
-                # A job fetched long after its end tells nothing about its length.
-                if now - working_at <= max(2.0, 0.15 * (now - begun)):
+                if was_watched(begun, working_at, now):
                     facts["took"] = round((working_at + now) / 2 - begun, 2)
             return await self._fetch(await self._keep_outcome(job, real_id, seen.value, **facts), on_progress)
 

@@ -254,6 +254,15 @@ async def wait_until_done(
         await report()
 
 
+def was_watched(begun: float, working_at: float, now: float) -> bool:
+    """Whether an end seen now tells how long a job took; one looked at long after its end does not. Unix seconds.
+
+    Args:
+        working_at: When it was last seen at work.
+    """
+    return now - working_at <= max(2.0, 0.15 * (now - begun))
+
+
 def _eta(seen: Look[T] | None, waited: float) -> float | None:
     """Seconds left as Novita tells them, or as its percent suggest."""
     if seen is None or seen.eta is not None:

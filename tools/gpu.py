@@ -32,11 +32,11 @@ from .gpu_results import (
     instance_result,
     per_hour_and_day,
     product_line,
-    rehearsed,
     shown_request,
 )
 from .gpu_templating import add_template_tools
 from .gpu_watch import KIND, find_instance, settle_jobs, start_id, wait_for
+from .rehearsing import rehearsed
 from .toolset import DESTROYS, READS, SPENDS, Toolset
 
 gpu = Toolset("gpu", "Rent GPUs.")

@@ -13,7 +13,8 @@ from ..novita.money import show_usd
 from .confirm import need_yes
 from .context import Caller
 from .gpu_admin_results import AdminResult, spend_once
-from .gpu_results import Ledger, as_noted, rehearsed, shown_request
+from .gpu_results import Ledger, as_noted, shown_request
+from .rehearsing import rehearsed
 
 
 @dataclass(frozen=True)

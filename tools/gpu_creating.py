@@ -39,9 +39,10 @@ from ..novita.money import show_usd
 from .confirm import NotConfirmed, need_yes
 from .context import Caller
 from .gpu_arguments import check_length
-from .gpu_results import InstanceLine, InstanceResult, as_noted, per_hour_and_day, rehearsed, shown_request
+from .gpu_results import InstanceLine, InstanceResult, as_noted, per_hour_and_day, shown_request
 from .gpu_templating import find_template
 from .gpu_watch import KIND, settle_volumes, wait_for
+from .rehearsing import rehearsed
 
 _TWICE = '{"allow_duplicate": true}'
 _TWIN_WINDOW = 3_600.0

@@ -19,8 +19,9 @@ from ..novita.money import show_usd
 from .confirm import need_yes
 from .context import Caller
 from .gpu_admin_results import AdminResult, choose_one, spend_once
-from .gpu_results import as_noted, rehearsed, shown_request
+from .gpu_results import as_noted, shown_request
 from .gpu_watch import settle_volumes
+from .rehearsing import rehearsed
 
 DAYS_A_MONTH = 30
 

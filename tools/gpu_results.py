@@ -13,10 +13,12 @@ from ..novita.gpu import ROUTES
 from ..novita.gpu_instances import BILLED_STATES, Goal, Instance, disk_usd_per_hour
 from ..novita.gpu_meters import MACHINES, noted_usd_per_hour
 from ..novita.gpu_products import Billing, Offer, Wish, find_offers
+from ..novita.gpu_shapes import may_come_of
 from ..novita.journal import MICRO, Job, JobState, micro
 from ..novita.leases import OPEN, Lease
 from ..novita.money import show_price, show_usd
 from .context import Caller
+from .rehearsing import shown_call
 from .toolset import ToolResult
 
 Status = Literal["running", "working", "stopped", "deleted", "scheduled", "needs_confirmation", "dry_run"]
@@ -252,7 +254,7 @@ async def adopt_lost(ledger: Ledger, instances: Sequence[Instance], jobs: Sequen
         if job.state is not JobState.UNCONFIRMED or job.task_id is not None or job.tool != "create_gpu_instance":
             continue
         for instance in instances:
-            fresh = instance.created_at is None or instance.created_at.timestamp() >= job.created.timestamp() - 120
+            fresh = may_come_of(instance.created_at, job.created)
             if instance.id not in taken and instance.name == job.title and fresh:
                 taken.add(instance.id)
                 found = await caller.app.journal.accepted(job.key, instance.id, resource=instance.id)
@@ -333,16 +335,8 @@ def as_noted(usd: Decimal | None) -> str:
 
 
 def shown_request(operation: str, body: dict[str, Any], **path: str) -> dict[str, Any]:
-    """What would be sent. Values of variables are kept to themselves: some come from templates."""
-    route = ROUTES[operation]
-    if "envs" in body:
-        body = {**body, "envs": [{**row, "value": "(hidden)"} for row in body["envs"]]}
-    return {"method": route.method, "path": route.path.format(**path), "body": body}
-
-
-def rehearsed(question: str) -> str:
-    """The next step after a dry run."""
-    return f"{question} Call again without dry_run to send it."
+    """What would be sent."""
+    return shown_call(ROUTES[operation], body, **path)
 
 
 def known_names(instances: Mapping[str, str]) -> str:

@@ -29,7 +29,8 @@ from ..novita.journal import Job
 from .confirm import need_yes
 from .context import Caller
 from .gpu_creating import default_name, lease_doubt
-from .serverless_results import EndpointResult, Prices, cost_words, endpoint_result, shown_cost, shown_request
+from .rehearsing import rehearsed, shown_call
+from .serverless_results import EndpointResult, Prices, cost_words, endpoint_result, shown_cost
 from .serverless_watch import note_all, wait_until_serving
 
 DEFAULT_HEALTH = "/health"
@@ -178,7 +179,7 @@ async def create(
     estimate = price * max(1, plan.min_workers) if price is not None else None
     cost = shown_cost(estimate)
     if dry_run:
-        return _rehearsed(question, shown_request(*creation(plan)), cost)
+        return _rehearsed(question, shown_call(*creation(plan)), cost)
     about = f"{plan.name} {offer.id} {price} {plan.max_workers}"
     await need_yes(caller, question, confirm=confirm, about=about, estimate=cost)
     endpoint_id = await _send(caller, plan, price, estimate, hours)
@@ -194,8 +195,7 @@ async def create(
 
 
 def _rehearsed(question: str, request: dict[str, Any], cost: str) -> EndpointResult:
-    step = f"{question} Call again without dry_run to send it."
-    return EndpointResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=step)
+    return EndpointResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=rehearsed(question))
 
 
 async def _base(caller: Caller, image: str | None, template_id: str | None, wanted: dict[str, Any]) -> Plan:
@@ -343,7 +343,7 @@ async def update(
     estimate = Decimal(0) if more == 0 else each * more if each is not None else None
     cost = shown_cost(estimate)
     if dry_run:
-        return _rehearsed(question, shown_request(*change(endpoint, after), endpoint.id), cost)
+        return _rehearsed(question, shown_call(*change(endpoint, after), endpoint_id=endpoint.id), cost)
     await need_yes(caller, question, confirm=confirm, about=f"{endpoint.id} {'; '.join(changes)}", estimate=cost)
     job_id = await _send_update(caller, endpoint, after, price, estimate)
     if (handoff := caller.handoff) is not None:

@@ -9,7 +9,7 @@ from ..novita.endpoint_shapes import Endpoint
 from ..novita.errors import InputError, NotFoundError, NovitaAPIError, NovitaError, TaskFailedError
 from ..novita.gateway import RESULT_KEPT_HOURS, GatewayJob, cancel_job, get_job, look_at_job, run_job
 from ..novita.journal import Job, JobState
-from ..novita.waiting import SETTLING, Look, Pace, Phase, wait_until_done
+from ..novita.waiting import SETTLING, Look, Pace, Phase, wait_until_done, was_watched
 from .context import Caller
 from .following import FOLLOWERS, Followed
 from .serverless_results import CallResult, Prices, shown_cost
@@ -173,7 +173,7 @@ async def bring_job(caller: Caller, job: Job, budget: float) -> CallResult:
     async with caller.app.jobs.one_at_a_time(f"{caller.owner}/{job_id}"):
         job = await caller.app.journal.find(caller.owner, job_id) or job
         now = clock.wall()
-        watched = now - working_at <= max(2.0, 0.15 * (now - begun))
+        watched = was_watched(begun, working_at, now)
         return await _ended(caller, job, seen, round((working_at + now) / 2 - begun, 2) if watched else None)
 
 

@@ -13,7 +13,7 @@ from ..novita.endpoint_rows import is_lost
 from ..novita.endpoint_shapes import Endpoint, Goal, judge
 from ..novita.endpoints import Offer, list_offers
 from ..novita.errors import NovitaError
-from ..novita.gpu import Route
+from ..novita.gpu_shapes import may_come_of
 from ..novita.journal import Job
 from ..novita.money import show_usd
 from ..novita.waiting import Phase
@@ -188,14 +188,6 @@ def shown_cost(estimate: Decimal | None) -> str:
     return usd(estimate, 6) or "unknown"
 
 
-def shown_request(where: Route, body: dict[str, Any], endpoint_id: str = "") -> dict[str, Any]:
-    """What would be sent. Values of variables are kept to themselves: some come from templates and old settings."""
-    inner: dict[str, Any] = body.get("endpoint", body)
-    hidden = {**inner, "envs": [{**row, "value": "(hidden)"} for row in inner.get("envs", [])]}
-    shown = {"endpoint": hidden} if "endpoint" in body else hidden
-    return {"method": where.method, "path": where.path.format(endpoint_id=endpoint_id), "body": shown}
-
-
 def cost_words(price: Decimal | None, least: int, most: int) -> str:
     """`about $0.50 per worker-hour: $0.00 to $1.50 per hour for 0 to 3 workers ($36.00 per day at most)`."""
     workers = f"{least} to {most} workers" if least != most else f"{most} worker{'s' if most > 1 else ''}"
@@ -300,7 +292,7 @@ async def adopt_lost(caller: Caller, endpoints: Sequence[Endpoint], jobs: Sequen
         if not is_lost(job):
             continue
         for endpoint in endpoints:
-            fresh = endpoint.created_at is None or endpoint.created_at.timestamp() >= job.created.timestamp() - 120
+            fresh = may_come_of(endpoint.created_at, job.created)
             if endpoint.id not in taken and endpoint.name == job.title and fresh:
                 taken.add(endpoint.id)
                 await caller.app.journal.accepted(job.key, endpoint.id, resource=endpoint.id)
