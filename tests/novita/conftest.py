@@ -7,11 +7,15 @@ from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
+from novita_mcp.novita.journal import Journal
 from PIL import Image
+
+from ..postgres import Postgres, binaries, run_postgres
 
 
 @dataclass
@@ -204,3 +208,22 @@ def _encode_sound(output: Any, codec: str, seconds: float) -> None:
         for part in resampler.resample(frame):
             output.mux(stream.encode(part))
     output.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[Postgres]:
+    """One server for all tests of a process; each asks it for a database of its own."""
+    with run_postgres() as running:
+        yield running
+
+
+needs_postgres = pytest.mark.skipif(binaries() is None, reason="Debian's postgresql is not installed")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgres)])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncGenerator[Journal]:
+    """An empty journal; every test that takes this runs once per database."""
+    url = request.getfixturevalue("postgres").new() if request.param == "postgresql" else None
+    journal = Journal(None if url else tmp_path / "journal.sqlite3", url=url, clock=clock)
+    yield journal
+    await journal.close()

@@ -1,11 +1,9 @@
 """What the bill says of what has ended: whose line is whose, when it is asked, and what it changes."""
 
 import json
-from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,29 +16,12 @@ from novita_mcp.novita.ledger import read_ledger, total
 from novita_mcp.novita.meters import set_rate
 from novita_mcp.novita.periods import Period
 
-from ..postgres import Postgres, binaries, run_postgres
 from .conftest import FakeClock
 
 Json = dict[str, Any]
 HOUR, DAY = 3_600, 86_400
 DIME, DAILY, NOTHING = Decimal("0.10"), Decimal("8.64"), Decimal(0)
 ALL = Period(date(1970, 1, 1), date(2070, 1, 1))
-
-needs_postgres = pytest.mark.skipif(binaries() is None, reason="Debian's postgresql is not installed")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[Postgres]:
-    with run_postgres() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgres)])
-async def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncGenerator[Journal]:
-    url = request.getfixturevalue("postgres").new() if request.param == "postgresql" else None
-    journal = Journal(None if url else tmp_path / "journal.sqlite3", url=url, clock=clock)
-    yield journal
-    await journal.close()
 
 
 @dataclass

@@ -1,8 +1,6 @@
 """Machines' and volumes' rows follow what is seen of them, in both databases."""
 
-from collections.abc import AsyncGenerator, Generator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,27 +11,10 @@ from novita_mcp.novita.gpu_meters import follow_gone, follow_instance, follow_vo
 from novita_mcp.novita.journal import Job, JobState, Journal
 from novita_mcp.novita.meters import bill
 
-from ..postgres import Postgres, binaries, run_postgres
 from .conftest import FakeClock
 
 HOUR, DAY = 3_600, 86_400
 CENT = Decimal("0.01")
-
-needs_postgres = pytest.mark.skipif(binaries() is None, reason="Debian's postgresql is not installed")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[Postgres]:
-    with run_postgres() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgres)])
-async def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncGenerator[Journal]:
-    url = request.getfixturevalue("postgres").new() if request.param == "postgresql" else None
-    journal = Journal(None if url else tmp_path / "journal.sqlite3", url=url, clock=clock)
-    yield journal
-    await journal.close()
 
 
 async def rented(journal: Journal, tool: str = "create_gpu_instance", **price: Any) -> Job:

@@ -5,7 +5,7 @@ Skipped where Debian's postgresql or psycopg (the extra `team`) is not installed
 
 import multiprocessing
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -27,7 +27,7 @@ from novita_mcp.novita.leases import Enforced, Leases, LeaseState
 from novita_mcp.novita.ledger import read_ledger
 from novita_mcp.novita.periods import Period
 
-from ..postgres import PASSWORD, Postgres, binaries, run_postgres
+from ..postgres import PASSWORD, Postgres, binaries
 from .conftest import FakeClock
 
 pytest.importorskip("psycopg")
@@ -35,12 +35,6 @@ pytestmark = pytest.mark.skipif(binaries() is None, reason="Debian's postgresql 
 
 CENT = Decimal("0.01")
 Open = Callable[[], Journal]
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[Postgres]:
-    with run_postgres() as running:
-        yield running
 
 
 @pytest.fixture

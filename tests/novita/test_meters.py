@@ -1,9 +1,7 @@
 """What goes on costing: its time counts, at least its estimate while it runs, and in the end what the bill says."""
 
-from collections.abc import AsyncGenerator, Generator
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,28 +11,10 @@ from novita_mcp.novita.ledger import read_ledger, total
 from novita_mcp.novita.meters import bill, set_rate
 from novita_mcp.novita.periods import Period
 
-from ..postgres import Postgres, binaries, run_postgres
 from .conftest import FakeClock
 
 HOUR, DAY = 3_600, 86_400
 HOURLY, DAILY = Decimal("0.36"), Decimal("8.64")
-
-
-needs_postgres = pytest.mark.skipif(binaries() is None, reason="Debian's postgresql is not installed")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[Postgres]:
-    with run_postgres() as running:
-        yield running
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgres)])
-async def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncGenerator[Journal]:
-    url = request.getfixturevalue("postgres").new() if request.param == "postgresql" else None
-    journal = Journal(None if url else tmp_path / "journal.sqlite3", url=url, clock=clock)
-    yield journal
-    await journal.close()
 
 
 def advance(clock: FakeClock, seconds: float) -> None:

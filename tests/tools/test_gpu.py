@@ -14,7 +14,7 @@ from novita_mcp.simulator.gpu_state import GpuState
 from novita_mcp.simulator.world import Settings as WorldSettings
 from novita_mcp.simulator.world import World
 
-from .gpu_stage import Json, OpenStage, Person, Stage, stage
+from .gpu_stage import Json, OpenStage, Person, Stage
 
 IMAGE = "docker.io/pytorch/pytorch:2.7"
 
@@ -23,11 +23,6 @@ IMAGE = "docker.io/pytorch/pytorch:2.7"
 def world() -> World:
     """A boot takes some seconds of a clock that only moves when somebody waits."""
     return World(WorldSettings(task_seconds=10, speed=0))
-
-
-@pytest.fixture
-def opened(settings: Settings, world: World, era: str) -> OpenStage:
-    return stage(settings, world, era)
 
 
 async def running(on: Stage, **changes: Any) -> str:

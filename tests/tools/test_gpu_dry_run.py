@@ -13,7 +13,7 @@ from novita_mcp.simulator.world import DEFAULT_KEY, World
 from novita_mcp.simulator.world import Settings as WorldSettings
 
 from ..conftest import text_of
-from .gpu_stage import Json, OpenStage, Person, Stage, stage
+from .gpu_stage import Json, OpenStage, Person, Stage
 from .spending import NEED_MORE
 
 WISH: Json = {"image": "docker.io/a/b:1", "gpu": "4090", "name": "trainer"}
@@ -25,11 +25,6 @@ def world() -> World:
     made = World(WorldSettings(task_seconds=1, speed=0))
     made.add_account(DEFAULT_KEY, 5_000)
     return made
-
-
-@pytest.fixture
-def opened(settings: Settings, world: World, era: str) -> OpenStage:
-    return stage(settings, world, era)
 
 
 async def jobs_of(settings: Settings) -> list[Job]:

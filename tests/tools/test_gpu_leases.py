@@ -29,11 +29,6 @@ def world() -> World:
     return World(WorldSettings(task_seconds=1, speed=0))
 
 
-@pytest.fixture
-def opened(settings: Settings, world: World, era: str) -> OpenStage:
-    return stage(settings, world, era)
-
-
 async def leased(on: Stage) -> str:
     made = await on.call("create_gpu_instance", **WISH, stop_after_hours=0.01)
     return made["instance_id"]

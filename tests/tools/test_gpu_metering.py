@@ -14,7 +14,7 @@ from novita_mcp.simulator.gpu_state import GpuState
 from novita_mcp.simulator.world import DEFAULT_KEY, World
 from novita_mcp.simulator.world import Settings as WorldSettings
 
-from .gpu_stage import Json, OpenStage, Stage, WorldClock, stage
+from .gpu_stage import Json, OpenStage, Stage, WorldClock
 
 WISH: Json = {"image": "docker.io/a/b:1", "gpu": "3090", "name": "trainer", "confirm": True}
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -26,11 +26,6 @@ def world() -> World:
     made = World(WorldSettings(task_seconds=10, speed=0))
     made.add_account(DEFAULT_KEY, 5_000)
     return made
-
-
-@pytest.fixture
-def opened(settings: Settings, world: World, era: str) -> OpenStage:
-    return stage(settings, world, era)
 
 
 class Books:

@@ -4,13 +4,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.gpu_state import GpuState
 from novita_mcp.simulator.world import DEFAULT_KEY, World
 from novita_mcp.simulator.world import Settings as WorldSettings
 
 from ..conftest import text_of
-from .gpu_stage import Json, OpenStage, Stage, stage
+from .gpu_stage import Json, OpenStage, Stage
 
 MACHINE: Json = {"image": "docker.io/a/b:1", "gpu": "3090", "name": "trainer", "confirm": True}
 VOLUME: Json = {"name": "data", "region": "texas", "size_gb": 600, "confirm": True}
@@ -23,11 +22,6 @@ def world() -> World:
     made = World(WorldSettings(task_seconds=10, speed=0))
     made.add_account(DEFAULT_KEY, 5_000)
     return made
-
-
-@pytest.fixture
-def opened(settings: Settings, world: World, era: str) -> OpenStage:
-    return stage(settings, world, era)
 
 
 async def running(on: Stage, **arguments: Any) -> Json:

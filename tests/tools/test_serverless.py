@@ -4,12 +4,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.serverless_state import ServerlessState
 from novita_mcp.simulator.world import Settings as WorldSettings
 from novita_mcp.simulator.world import World
 
-from .gpu_stage import Json, OpenStage, Person, Stage, stage
+from .gpu_stage import Json, OpenStage, Person, Stage
 
 IMAGE = "docker.io/vllm/vllm-openai:v0.10"
 SYNC: Json = {"image": IMAGE, "port": 8000, "gpu": "4090", "name": "chat"}
@@ -20,11 +19,6 @@ ASYNC: Json = {"image": IMAGE, "takes_jobs": True, "gpu": "4090", "name": "jobs"
 def world() -> World:
     """A deployment takes some seconds of a clock that only moves when somebody waits."""
     return World(WorldSettings(task_seconds=10, speed=0))
-
-
-@pytest.fixture
-def opened(settings: Settings, world: World, era: str) -> OpenStage:
-    return stage(settings, world, era)
 
 
 async def deployed(on: Stage, **changes: Any) -> str:

@@ -15,7 +15,7 @@ from novita_mcp.simulator.world import Settings as WorldSettings
 from novita_mcp.tools.serverless_showing import FIRST_PART, INLINE_TEXT
 
 from ..conftest import text_of
-from .gpu_stage import Json, OpenStage, Stage, stage
+from .gpu_stage import Json, OpenStage, Stage
 
 IMAGE = "docker.io/acme/served:1"
 
@@ -24,11 +24,6 @@ IMAGE = "docker.io/acme/served:1"
 def world() -> World:
     """A deployment takes some seconds of a clock that only moves when somebody waits."""
     return World(WorldSettings(task_seconds=10, speed=0))
-
-
-@pytest.fixture
-def opened(settings: Settings, world: World, era: str) -> OpenStage:
-    return stage(settings, world, era)
 
 
 async def sync_one(on: Stage, **changes: Any) -> str:

@@ -15,7 +15,7 @@ from novita_mcp.simulator.world import Settings as WorldSettings
 from novita_mcp.tools.context import Caller
 from novita_mcp.tools.serverless_watch import settle_endpoints
 
-from .gpu_stage import Json, OpenStage, Person, Stage, WorldClock, built_on, stage
+from .gpu_stage import Json, OpenStage, Person, Stage, WorldClock, built_on
 
 HOUR = 3_600
 CENT = Decimal("0.01")
@@ -32,11 +32,6 @@ JOBS: Json = {"image": "docker.io/a/b:1", "takes_jobs": True, "gpu": "4090", "na
 def world() -> World:
     """A deployment takes some seconds of a clock that only moves when somebody waits."""
     return World(WorldSettings(task_seconds=10, speed=0))
-
-
-@pytest.fixture
-def opened(settings: Settings, world: World, era: str) -> OpenStage:
-    return stage(settings, world, era)
 
 
 class Books:

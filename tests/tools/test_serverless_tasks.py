@@ -12,7 +12,7 @@ from novita_mcp.simulator.world import Settings as WorldSettings
 from novita_mcp.simulator.world import World
 
 from ..server.test_mcp_tasks import Tasks, ask
-from .gpu_stage import Json, OpenStage, built_on, stage
+from .gpu_stage import Json, OpenStage, built_on
 from .test_gpu_tasks import begun, followed
 
 SYNC: Json = {"image": "docker.io/a/b:1", "port": 8000, "name": "web", "min_workers": 1, "confirm": True}
@@ -22,11 +22,6 @@ ASYNC: Json = {"image": "docker.io/a/b:1", "takes_jobs": True, "gpu": "4090", "n
 @pytest.fixture
 def world() -> World:
     return World(WorldSettings(task_seconds=10, speed=0))
-
-
-@pytest.fixture
-def opened(settings: Settings, world: World, era: str) -> OpenStage:
-    return stage(settings, world, era)
 
 
 def server(settings: Settings, world: World) -> Client:
