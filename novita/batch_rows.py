@@ -16,6 +16,7 @@ from .files_api import MOST_BYTES
 from .llm import count_prompt, count_tokens
 from .llm_checks import BEYOND, check_messages, problem_with, schemas
 from .messages import media_kinds
+from .wellformed import read_json
 
 Json = dict[str, Any]
 Endpoint = Literal["chat", "completion"]
@@ -107,8 +108,8 @@ def read_table(data: bytes, name: str) -> list[tuple[int, Json]]:
             if not line.strip():
                 continue
             try:
-                found: Any = json.loads(line)
-            except (ValueError, RecursionError):
+                found: Any = read_json(line)
+            except ValueError:
                 faults.add(number, "it is not valid JSON")
                 continue
             if isinstance(found, dict):

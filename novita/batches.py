@@ -18,6 +18,7 @@ from .jobs import Jobs
 from .journal import FINAL_STATES, Job, JobState
 from .llm import LlmModel
 from .waiting import Look, OnProgress, Pace, Phase, wait_until_done
+from .wellformed import read_json
 
 Json = dict[str, Any]
 logger = logging.getLogger(__name__)
@@ -275,8 +276,8 @@ def _lines(data: bytes) -> list[Json]:
         if not line.strip():
             continue
         try:
-            parsed: Any = json.loads(line)
-        except (ValueError, RecursionError):
+            parsed: Any = read_json(line)
+        except ValueError:
             parsed = None
         if isinstance(parsed, dict):
             found.append(cast(Json, parsed))

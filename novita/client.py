@@ -7,7 +7,6 @@ rate limiter. Every answer is checked here, in one place.
 
 import email.utils
 import hashlib
-import json
 import random
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -31,6 +30,7 @@ from .errors import (
 )
 from .hosts import API_HOST as API_HOST  # also found here, beside those who call it
 from .tracing import calling
+from .wellformed import read_json
 
 LONGEST_PATIENCE = 20.0
 """Seconds. A Retry-After beyond this is told to the caller, not slept."""
@@ -268,8 +268,8 @@ class NovitaClient:
         data: Any = None
         if as_json:
             try:
-                data = json.loads(body) if body.strip() else None
-            except (ValueError, RecursionError) as error:
+                data = read_json(body) if body.strip() else None
+            except ValueError as error:
                 raise _GarbledError("not JSON") from error
             if data is None and method == "GET":
                 raise _GarbledError("empty")

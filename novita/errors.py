@@ -29,6 +29,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from .wellformed import read_json
+
 Billed = Literal["no", "yes", "maybe"]
 Group = Literal["media", "llm", "gpu", "billing", "llm_batch"]
 
@@ -228,13 +230,14 @@ def read_envelope(body: bytes) -> tuple[str | None, str]:
     Shapes (errors.yaml, `envelopes`): `{code, reason, message, metadata}`, `{message}`, `{error: {message, code}}`,
     `{error: "text"}`, `{detail}`, plain text, HTML, nothing. A name that only stands in the text counts too.
     """
-    text = body[:_LONGEST_BODY].decode("utf-8", "replace").strip()
+    text = body[:_LONGEST_BODY].decode("utf-8-sig", "replace").strip()
     try:
-        parsed: object = json.loads(text) if text.startswith("{") else None
-    except (ValueError, RecursionError):
+        parsed: object = read_json(text) if text.startswith("{") else None
+    except ValueError:
         parsed = None
     if not isinstance(parsed, dict):
-        message = "" if text[:1] in ("{", "[") else _readable(text)
+        # A broken piece of JSON, or bytes that are no text, says nothing to anybody.
+        message = "" if text[:1] in ("{", "[") or "\ufffd" in text[:_LONGEST_MESSAGE] else _readable(text)
         return _known_name(message), message
     data = cast(dict[str, Any], parsed)
     inner: Any = data.get("error")
@@ -251,8 +254,8 @@ def read_envelope(body: bytes) -> tuple[str | None, str]:
 
 
 def _readable(text: str) -> str:
-    """Text on one line; nothing where it is a page or bytes that are no text."""
-    if _HTML.search(text[:200]) or "\ufffd" in text[:_LONGEST_MESSAGE] or "\0" in text[:_LONGEST_MESSAGE]:
+    """Text on one line; nothing where it is a page or no text."""
+    if _HTML.search(text[:200]) or "\0" in text[:_LONGEST_MESSAGE]:
         return ""
     return " ".join(text.split())
 

@@ -22,6 +22,7 @@ from .errors import InputError, NotFoundError, NovitaConnectionError, redact
 from .gpu import act, ask
 from .gpu_shapes import id_in
 from .waiting import Look, Phase
+from .wellformed import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -179,8 +180,8 @@ class Reply:
         if text is None or not text.lstrip()[:1] or text.lstrip()[0] not in "{[":
             return None
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
+            return read_json(text)
+        except ValueError:
             return None
 
 

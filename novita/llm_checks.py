@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 from .errors import InputError
 from .media_checks import describe, first_error
+from .wellformed import read_json
 
 Json = dict[str, Any]
 Route = Literal["chat", "completion", "exa_search", "exa_contents", "tavily_search", "tavily_extract"]
@@ -162,8 +163,8 @@ def check_schema(schema: Any, where: str) -> None:
 def parse_answer(text: str, schema: Json) -> tuple[Json | None, str]:
     """The object in an answer that was held to a schema, and what is wrong with it ("" if nothing)."""
     try:
-        found: Any = json.loads(_unfenced(text))
-    except (ValueError, RecursionError):
+        found: Any = read_json(_unfenced(text))
+    except ValueError:
         return None, "The answer is no JSON"
     if not isinstance(found, dict):
         return None, "The answer is no JSON object"

@@ -7,7 +7,6 @@ become an `Outcome`; the catalogue entry says where the files sit, and every oth
 import base64
 import binascii
 import copy
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from .hosts import ASSET_HOST
 from .mapping import Plan
 from .native import put
 from .waiting import Look, Phase
+from .wellformed import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> 
         if not line.startswith("data:") or line.removeprefix("data:").strip() in ("", "[DONE]"):
             continue
         try:
-            event: object = json.loads(line.removeprefix("data:"))
+            event: object = read_json(line.removeprefix("data:"))
         except ValueError:
             continue  # one bad event does not cost the others
         if not isinstance(event, dict):
@@ -374,8 +374,8 @@ def _json(answer: Answer) -> dict[str, Any] | None:
     if not answer.body[:64].lstrip().startswith(b"{"):
         return None
     try:
-        data: object = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        data: object = read_json(answer.body)
+    except ValueError:
         return None
     return cast(dict[str, Any], data) if isinstance(data, dict) else None
 

@@ -9,6 +9,7 @@ import anyio
 from mcp import Client
 from mcp_types import CallToolResult
 
+from ..novita.wellformed import read_json
 from .app import NovitaServer, create_app
 from .settings import SettingError, Settings
 
@@ -56,7 +57,7 @@ def _known(server: NovitaServer, action: str, name: str | None) -> str:
 
 def _arguments(text: Any) -> dict[str, Any]:
     try:
-        given: object = json.loads(text) if isinstance(text, str) else {}
+        given: object = read_json(text) if isinstance(text, str) else {}
     except ValueError as error:
         raise SettingError(f"--json needs a JSON object: {error}") from error
     if not isinstance(given, dict):

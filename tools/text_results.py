@@ -11,6 +11,7 @@ from ..novita.chat import Choice, Generation, ToolCall
 from ..novita.jobs import call_id
 from ..novita.journal import Job
 from ..novita.money import show_price
+from ..novita.wellformed import read_json
 from .context import Caller
 from .toolset import ToolResult
 
@@ -176,8 +177,8 @@ def function_calls(calls: Sequence[ToolCall]) -> tuple[FunctionCall, ...] | None
     made: list[FunctionCall] = []
     for call in calls:
         try:
-            arguments: Any = json.loads(call.arguments or "{}")
-        except (ValueError, RecursionError):
+            arguments: Any = read_json(call.arguments or "{}")
+        except ValueError:
             arguments = None
         parsed = isinstance(arguments, dict)
         made.append(

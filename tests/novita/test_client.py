@@ -74,6 +74,24 @@ async def test_a_read_gets_through(fault: str, client: NovitaClient, world: Worl
     assert world.count(READ) == times + 1
 
 
+async def test_half_an_emoji_in_an_answer_is_joined_or_replaced(client: NovitaClient, world: World) -> None:
+    """In keys and values, escaped and as bytes; what was billed is read all the same."""
+    body = b'\xef\xbb\xbf{"task_id": "t", "cut \\ud83d": ["\\ud83d\\ude00", "\xed\xa0\xbd", "\xff"]}'
+    world.trouble({"status": 200, "body": body}, operation=SPEND)
+
+    answer = await spend(client)
+
+    assert answer.data == {"task_id": "t", "cut \ufffd": ["😀", "\ufffd", "\ufffd"]}
+    assert world.count(SPEND) == 1
+
+
+async def test_half_an_emoji_in_an_error_is_replaced(client: NovitaClient, world: World) -> None:
+    world.trouble({"status": 400, "body": b'{"message": "no \\ud83d in \\ud83d\\ude00"}'}, operation=SPEND)
+
+    with pytest.raises(NovitaAPIError, match="no \ufffd in 😀"):
+        await spend(client)
+
+
 async def test_pauses_grow_and_stay_below_the_longest(client: NovitaClient, world: World, clock: FakeClock) -> None:
     world.trouble({"status": 503}, operation=READ, times=-1)
     with pytest.raises(NovitaServerError, match="503"):

@@ -1,0 +1,66 @@
+"""Text that every reader can read: half an emoji (a lone surrogate) never gets in and never goes out.
+
+JavaScript hosts cut texts in the middle of an emoji, and streams bring its halves in two pieces. Python keeps such
+halves in a `str`, but UTF-8 has no bytes for them: whoever writes one later fails. So halves that follow each other
+are joined, and what stays alone becomes U+FFFD, as JavaScript's `toWellFormed` does it.
+"""
+
+import json
+import re
+from typing import Any
+
+_RAW_HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+"""A half as three bytes, which UTF-8 forbids: Java and old databases write them so (CESU-8)."""
+
+_ESCAPED = re.compile(
+    r"""(?xs)
+    \\u[dD][89abAB][0-9a-fA-F]{2} \\u[dD][c-fC-F][0-9a-fA-F]{2}  # both halves: one character
+    | (?P<alone> \\u[dD][89a-fA-F][0-9a-fA-F]{2} )
+    | \\.                                                        # so that an escaped backslash is no beginning
+    """
+)
+
+
+def well_formed(text: str) -> str:
+    """`text` without halves: those that follow each other joined, the others U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def well_formed_text_of_json(data: bytes | str) -> str:
+    """A JSON text without halves, written out or escaped, and without a byte order mark.
+
+    Bytes that are no UTF-8 become U+FFFD. What is no JSON stays no JSON.
+    """
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogatepass")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        escaped = _RAW_HALF.sub(lambda half: f"\\u{ord(half[0].decode('utf-8', 'surrogatepass')):04x}".encode(), data)
+        text = escaped.decode("utf-8-sig", "replace")
+    if "\\ud" in text or "\\uD" in text:
+        text = _ESCAPED.sub(lambda found: "\\ufffd" if found["alone"] else found[0], text)
+    return text
+
+
+def read_json(data: bytes | str) -> Any:
+    """What a JSON text from outside says, without halves in any string or key.
+
+    NaN and Infinity are read, since servers send them; who passes a number on looks at it.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply to be read.
+    """
+    try:
+        return json.loads(well_formed_text_of_json(data))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def well_formed_json(value: Any) -> Any:
+    """A JSON value (as `json.dumps` takes it) without halves in any string or key."""
+    return read_json(json.dumps(value))
