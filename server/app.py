@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.abc
 import anyio.to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server import MCPServer
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.request_state import RequestStateSecurity
+from mcp.shared.message import SessionMessage
 from mcp_types import (
     CallToolResult,
     CompleteRequestParams,
@@ -36,6 +38,7 @@ from pydantic import AnyUrl
 from ..tools.names import TOOLSET_NAMES
 from .handles import request_keys
 from .mcp_tasks import NovitaTasks
+from .messages import speak_well
 from .settings import SettingError, Settings, parts
 
 if TYPE_CHECKING:
@@ -120,6 +123,14 @@ class NovitaServer(MCPServer[Parts]):
         for spec in choose_tools(self._chosen):
             self._tool_manager._tools[spec.name] = spec.build()  # pyright: ignore[reportPrivateUsage]  # add_tool takes no Tool
         self._ready = True
+
+    async def converse(
+        self,
+        read: MemoryObjectReceiveStream[SessionMessage | Exception],
+        write: MemoryObjectSendStream[SessionMessage],
+    ) -> None:
+        """Answer one client's messages until there are no more."""
+        await self._lowlevel_server.run(read, write, self._lowlevel_server.create_initialization_options())
 
     async def list_tools(self) -> list[ListedTool]:
         self.build_tools()
@@ -208,6 +219,7 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
         website_url="https://novita.ai",
         lifespan=lifespan,
         extensions=[NovitaTasks(keys)],
+        middleware=[speak_well],
         request_state_security=RequestStateSecurity(keys=keys),
         log_level=_level(settings.log_level),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry import trace
 
+from ..novita.wellformed import well_formed
 from .settings import Settings
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -30,7 +31,7 @@ class JsonLines(logging.Formatter):
             line |= {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return well_formed(json.dumps(line, ensure_ascii=False, default=str))
 
 
 def set_up_logs(settings: Settings) -> None:

@@ -1,17 +1,28 @@
-"""stdio: how messages come in, and how the process goes out.
+"""stdio: how messages come in and go out, and how the process ends.
 
 stdout belongs to the protocol; logs go to stderr. The process is gone within a second of EOF, SIGTERM or SIGINT.
 """
 
 import gc
+import io
+import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import BinaryIO
 
 import anyio
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.message import SessionMessage
 
 from .app import NovitaServer
+from .messages import read_message, written
+
+logger = logging.getLogger(__name__)
 
 _GRACE = 0.8
 """Seconds for an orderly end; after them the process ends as it stands. The journal is whole at any instant."""
@@ -45,7 +56,8 @@ def run_stdio(server: NovitaServer) -> int:
         async with anyio.create_task_group() as group:
             if sys.platform != "win32":  # no signal receiver there; Ctrl-C raises KeyboardInterrupt
                 group.start_soon(until_signal, group.cancel_scope)
-            await server.run_stdio_async()
+            async with host_lines() as (read, write):
+                await server.converse(read, write)
             exit_soon(0)
             group.cancel_scope.cancel()
 
@@ -57,3 +69,73 @@ def run_stdio(server: NovitaServer) -> int:
     except KeyboardInterrupt:
         code = 130
     return code
+
+
+@asynccontextmanager
+async def host_lines() -> AsyncGenerator[
+    tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
+]:
+    """The host's messages, and where ours to it go. Once the host has hung up both end."""
+    read_send, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    write, write_receive = anyio.create_memory_object_stream[SessionMessage](0)
+    one_at_a_time = anyio.Lock()
+
+    with _kept_pipes() as (stdin, stdout):
+
+        def put(line: bytes) -> None:
+            stdout.write(line + b"\n")
+            stdout.flush()
+
+        async def say(line: bytes | None) -> None:
+            if line is None:
+                return
+            async with one_at_a_time:
+                try:
+                    await anyio.to_thread.run_sync(put, line)
+                except (OSError, ValueError) as error:  # ValueError: closed on our side
+                    logger.debug("the host reads no more: %s", error)
+                    group.cancel_scope.cancel()
+
+        async def hear() -> None:
+            async with read_send:
+                while line := await anyio.to_thread.run_sync(stdin.readline, abandon_on_cancel=True):
+                    found = read_message(line)
+                    if isinstance(found, bytes):
+                        await say(found)
+                    elif found is not None:
+                        try:
+                            await read_send.send(SessionMessage(found))
+                        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                            return
+
+        async def speak() -> None:
+            async with write_receive:
+                async for message in write_receive:
+                    await say(written(message.message))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(hear)
+            group.start_soon(speak)
+            yield read, write
+
+
+@contextmanager
+def _kept_pipes() -> Generator[tuple[BinaryIO, BinaryIO]]:
+    """stdin and stdout, kept to ourselves: what any library prints goes to stderr, and what reads finds nothing."""
+    try:
+        ours = (sys.stdin.fileno(), sys.stdout.fileno())
+    except io.UnsupportedOperation:
+        yield sys.stdin.buffer, sys.stdout.buffer
+        return
+    sys.stdout.flush()
+    kept = tuple(os.dup(number) for number in ours)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, ours[0])
+    os.dup2(sys.stderr.fileno(), ours[1])
+    os.close(nothing)
+    try:
+        # Not closed with the file objects: a thread may still stand in the reading one.
+        yield os.fdopen(kept[0], "rb", closefd=False), os.fdopen(kept[1], "wb", closefd=False)
+    finally:
+        for number, copy in zip(ours, kept, strict=True):
+            os.dup2(copy, number)

@@ -15,14 +15,16 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from anyio.abc import TaskGroup
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE, TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..novita.client import owner_of
 from ..novita.shared_store import Place
+from ..novita.wellformed import well_formed_text_of_json
 from .app import NovitaServer, create_app
+from .messages import read_message
 from .metrics import CONTENT_TYPE
 from .settings import SettingError, Settings, parts
 from .transports import exit_soon
@@ -132,12 +134,41 @@ class Door:
             await send(message)
 
         answer: ASGIApp = self._app
+        receive_next: Receive = counted_receive
         key = bearer(scope)
         if not key:
             answer = _no_key()
         elif wait := self._watch.requests.take(owner_of(key)):
             answer = JSONResponse({"error": "too_many_requests"}, 429, headers={"Retry-After": str(math.ceil(wait))})
-        await answer(scope, counted_receive, counted_send)
+        elif scope["method"] == "POST":
+            refusal, receive_next = await _read_body(counted_receive)
+            answer = refusal or answer
+        await answer(scope, receive_next, counted_send)
+
+
+async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
+    """The answer to a body that is no message, or a body that every reader can read, to be received as it came.
+
+    A body beyond what the SDK takes is not read to its end: the SDK says so.
+    """
+    body, last = b"", await receive()
+    while last["type"] == "http.request":
+        body += last.get("body", b"")
+        if not last.get("more_body") or len(body) > DEFAULT_MAX_REQUEST_BODY_SIZE:
+            break
+        last = await receive()
+    waiting = [last]
+    if last["type"] == "http.request":
+        whole = not last.get("more_body")
+        if whole and isinstance(found := read_message(body), bytes):
+            return Response(found, status_code=400, media_type="application/json"), receive
+        text = well_formed_text_of_json(body).encode() if whole else body
+        waiting = [{**last, "body": text}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return None, again
 
 
 def _no_key() -> JSONResponse:

@@ -9,8 +9,9 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from novita_mcp.simulator.world import DEFAULT_KEY
 
@@ -66,6 +67,12 @@ class Child:
         self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
         return self._ids
+
+    def send_line(self, line: bytes) -> None:
+        """Send a line as it is, whatever it holds."""
+        pipe = cast(TextIOWrapper, self.process.stdin).buffer
+        pipe.write(line + b"\n")
+        pipe.flush()
 
     def next(self) -> dict[str, Any]:
         """The next message from the server."""

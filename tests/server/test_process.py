@@ -119,16 +119,6 @@ def test_a_server_told_to_end_before_it_was_spoken_to_ends(simulator: Running, t
         assert_clean(server)
 
 
-def test_what_is_no_message_is_passed_over(simulator: Running, tmp_path: Path) -> None:
-    with child(tmp_path, simulator.url) as server:
-        assert server.process.stdin is not None
-        server.initialize()
-        server.process.stdin.write("this is not JSON\n\n[]\n")
-
-        assert server.answer(server.send("ping"))["result"] == {}
-        assert_clean(server)
-
-
 def test_sixty_four_slow_calls_do_not_stop_a_ping(simulator: Running, world: World, tmp_path: Path) -> None:
     world.never_end_next_task(times=64)
     with child(tmp_path, simulator.url) as server:
