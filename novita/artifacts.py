@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -17,11 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .addresses import Guard
 from .clock import Clock
+from .containers import is_whole
+from .decoding import BUDGET
 from .downloads import Downloaded, Downloader
 from .errors import ArtifactError, InputError
 from .files import Folders, PartFile, clean_name, read_regular, slug, sweep
 from .media_types import HEAD_BYTES, Kind, MediaType, fits, media_type, sniff
-from .pictures import probe, thumbnail
+from .pictures import probe, thumbnail, thumbnail_cost
 
 MIB = 2**20
 
@@ -349,33 +351,10 @@ def _refusal(kind: Kind, head: bytes, declared: MediaType | None) -> str | None:
 
 def _whole(path: Path, found: MediaType | None) -> bool:
     """Whether a file of undeclared length is complete, as far as its format tells."""
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        if found is not None and found.name in ("webp", "wav", "avi"):
-            claimed = int.from_bytes(handle.read(8)[4:], "little")
-            return claimed + 8 <= size or claimed >= 0xFFFFFFF0  # streamed WAV files claim the largest length
-        if found is not None and found.name in ("mp4", "mov", "m4a", "avif", "heic"):
-            return _boxes_end(handle, size)
-    if found is not None and found.kind == "image":
-        return thumbnail(path) is not None
-    return True
-
-
-def _boxes_end(handle: BinaryIO, size: int) -> bool:
-    """Whether the top boxes of an MP4 end exactly where the file does."""
-    at = 0
-    while at < size:
-        handle.seek(at)
-        head = handle.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        elif length == 0:
-            return True
-        if length < 8:
-            return False
-        at += length
-    return at == size
+    if not is_whole(path, found):
+        return False
+    picture = found is not None and found.kind == "image" and thumbnail_cost(path) <= BUDGET.total
+    return not picture or thumbnail(path) is not None
 
 
 def _settle(done: Downloaded, found: MediaType | None, declared: MediaType | None) -> MediaType | None:

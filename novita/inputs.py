@@ -23,12 +23,14 @@ from .addresses import AddressError, Guard, UnknownHostError, route_to
 from .artifacts import Artifact
 from .catalog_entry import Form
 from .clock import Clock
+from .decoding import BUDGET
 from .downloads import Downloader
 from .errors import ArtifactError, InputError, NotFoundError
 from .files import Folders, read_regular
-from .limits import MediaLimits, Trouble, bring_within, find_trouble, refuse, see_through
+from .limits import MediaLimits, find_trouble, refuse
 from .media_types import HEAD_BYTES, MEDIA_TYPES, MediaType, media_type, sniff
-from .pictures import Probe, open_picture, probe
+from .picture_inputs import look, prepare
+from .pictures import Probe, probe
 from .soundtracks import sound_of
 
 MIB = 2**20
@@ -53,7 +55,8 @@ class Source:
         link: A link Novita can fetch now, or None.
         data: The content, where it is here.
         no_link: Why there is no link, for messages.
-        changed: Whether it was resized, or is the sound of a video; then it has no link.
+        changed: Whether it was resized, converted or turned, or is the sound of a video; then it has no link.
+        turned: The EXIF orientation its picture had before it was turned upright.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Source:
     data: bytes | None = field(default=None, repr=False)
     no_link: str = ""
     changed: bool = False
+    turned: int = 1
     _load: "Callable[[], Awaitable[Source]] | None" = field(default=None, repr=False)
 
     async def read(self) -> bytes:
@@ -114,6 +118,7 @@ class Inputs:
         trusted_hosts: `host` or `host:port` that may be inside our own network (the simulator).
         max_bytes: Size cap where a model has none, and of what is fetched.
         check_links: Look at the first bytes behind a link even where the model fetches it itself.
+        caller: Who hands in, for the share of memory each may take.
     """
 
     folders: Folders | None
@@ -123,6 +128,7 @@ class Inputs:
     trusted_hosts: frozenset[str] = frozenset()
     max_bytes: int = 128 * MIB
     check_links: bool = False
+    caller: str = ""
     downloader: Downloader | None = None
 
     @property
@@ -334,34 +340,34 @@ class Inputs:
         return replace(source, mime=found.mime, bytes_size=peek.size, width=measures.width, height=measures.height)
 
     async def _checked(self, base: Source, data: bytes, limits: MediaLimits, resize: bool) -> Source:
-        return await anyio.to_thread.run_sync(
-            partial(_check, base, data, limits, resize=resize), abandon_on_cancel=True
-        )
+        """The source with its content: whole, of the right kind, within the limits, and ready to be sent."""
+        found = _demand(data[:HEAD_BYTES], base.kind, base.name)
+        if found.kind != "image":
+            return await anyio.to_thread.run_sync(partial(_check, base, data, limits), abandon_on_cancel=True)
+        seeing = partial(look, data, found, limits, base.name, resize=resize)
+        seen = await anyio.to_thread.run_sync(seeing, abandon_on_cancel=True)
+        preparing = partial(prepare, data, seen, limits, base.name)
+        ready = await BUDGET.run(preparing, seen.cost, caller=self.caller, name=base.name)
+        return replace(_filled(base, ready.data, ready.found, ready.measures, ready.changed), turned=ready.turned)
 
     def _most(self, kind: Expects, limits: MediaLimits) -> int:
         """Bytes worth reading. A picture may be brought under the model's limit, a video may hold little sound."""
         return self.max_bytes if kind in ("image", "audio") or limits.max_bytes is None else limits.max_bytes
 
 
-def _check(base: Source, data: bytes, limits: MediaLimits, *, resize: bool) -> Source:
-    """The source with its content, checked and, where asked and needed, resized."""
-    found = _demand(data[:HEAD_BYTES], base.kind, base.name)
-    if found.kind == "image" and found.name != "heic" and open_picture(data) is None:
-        raise InputError(
-            f"{base.name} begins like {found.name.upper()} but cannot be decoded; it is damaged or too large"
-        )
-    changed = ""
+def _check(base: Source, data: bytes, limits: MediaLimits) -> Source:
+    """A sound, a video or a text with its content, checked."""
+    found, changed = _demand(data[:HEAD_BYTES], base.kind, base.name), ""
     if (found.kind, base.kind) == _SOUND_OF:
         data, found, changed = sound_of(data, base.name), MEDIA_TYPES["wav"], "is a video, and only its sound is wanted"
     measures = probe(data, found.kind)
     broken = find_trouble(limits, found, len(data), measures)
-    if not limits.alpha and found.kind == "image" and see_through(data):
-        broken.append(Trouble("it is transparent and the model takes no transparency", True))
     if broken:
-        if not resize or not all(trouble.mendable for trouble in broken):
-            raise refuse(base.name, broken)
-        data, found, measures = bring_within(data, found, limits, base.name)
-        changed = "was resized here"
+        raise refuse(base.name, broken)
+    return _filled(base, data, found, measures, changed)
+
+
+def _filled(base: Source, data: bytes, found: MediaType, measures: Probe, changed: str) -> Source:
     return replace(
         base,
         mime=found.mime,

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from .decoding import UNREADABLE, open_header
 from .errors import InputError
 from .media_types import MEDIA_TYPES, MediaType, media_type
-from .pictures import UNREADABLE, Probe, has_alpha, open_picture, upright
+from .pictures import Probe, displayed_size, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,6 +64,7 @@ class Trouble:
 
     what: str
     mendable: bool
+    about: Literal["format", "bytes", "sides", "seconds", "alpha"] = "sides"
 
 
 def find_trouble(limits: MediaLimits, found: MediaType, size: int | None, measures: Probe) -> list[Trouble]:
@@ -71,10 +73,10 @@ def find_trouble(limits: MediaLimits, found: MediaType, size: int | None, measur
     broken: list[Trouble] = []
     if not limits.takes(found):
         names = ", ".join(name.upper() for name in limits.formats)
-        broken.append(Trouble(f"it is {found.name.upper()} and the model takes {names}", picture))
+        broken.append(Trouble(f"it is {found.name.upper()} and the model takes {names}", picture, "format"))
     if size is not None and limits.max_bytes is not None and size > limits.max_bytes:
         text = f"it has {size / MIB:.1f} MiB and the model takes at most {limits.max_bytes / MIB:.1f} MiB"
-        broken.append(Trouble(text, picture))
+        broken.append(Trouble(text, picture, "bytes"))
     width, height = measures.width, measures.height
     if width and height:
         broken += _sides(limits, width, height, mendable=picture)
@@ -82,10 +84,10 @@ def find_trouble(limits: MediaLimits, found: MediaType, size: int | None, measur
     if seconds is not None:
         if limits.max_seconds is not None and seconds > limits.max_seconds + 0.05:
             text = f"it is {seconds:.1f} s long and the model takes at most {limits.max_seconds:g} s"
-            broken.append(Trouble(text, False))
+            broken.append(Trouble(text, False, "seconds"))
         if limits.min_seconds is not None and seconds < limits.min_seconds - 0.05:
             text = f"it is {seconds:.1f} s long and the model wants at least {limits.min_seconds:g} s"
-            broken.append(Trouble(text, False))
+            broken.append(Trouble(text, False, "seconds"))
     return broken
 
 
@@ -119,41 +121,45 @@ def refuse(name: str, broken: list[Trouble]) -> InputError:
     return InputError(f"{name} does not fit the model: {'; '.join(trouble.what for trouble in broken)}", next_step=step)
 
 
-def see_through(data: bytes) -> bool:
-    """Whether a picture declares transparency."""
-    picture = open_picture(data)
-    if picture is None:
-        return False
-    with picture:
-        return has_alpha(picture)
+def bring_within(
+    data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resize: bool = True
+) -> tuple[bytes, MediaType, Probe]:
+    """The picture upright, scaled, flattened and converted so that it keeps to `limits`, without anything private.
 
+    Blocks: call it in a thread.
 
-def bring_within(data: bytes, found: MediaType, limits: MediaLimits, name: str) -> tuple[bytes, MediaType, Probe]:
-    """The picture scaled, flattened and converted so that it keeps to `limits`. Blocks: call it in a thread.
+    Args:
+        resize: Whether it may become smaller or larger; else only its format and its orientation change.
 
     Raises:
         InputError: It cannot be decoded, or cannot be brought within them.
     """
-    picture = open_picture(data)
-    if picture is None:
-        raise InputError(f"{name} cannot be resized here: it cannot be decoded")
     try:
-        with picture:
-            whole = upright(picture)
+        with open_header(data) as picture:
+            profile: bytes | None = picture.info.get("icc_profile")
+            size = limits.scaled(*displayed_size(picture)) if resize else displayed_size(picture)
+            whole = upright(picture, about=size)
     except UNREADABLE as error:
         raise InputError(f"{name} is damaged: it cannot be decoded") from error
+    whole.info = {}  # what Pillow knows of the original, it would write again: comments, prompts
+    if profile is not None and profile[16:20] != b"RGB ":
+        profile = None  # it described what was converted
     if whole.mode == "RGBA" and not limits.alpha:
         whole = _flat(whole)
-    size = limits.scaled(*whole.size)
     for _ in range(12):
         scaled = whole if whole.size == size else _scale(whole, size)
-        for made, kind in _encodings(scaled, found, limits):
+        for made, kind in _encodings(scaled, found, limits, profile):
             if limits.max_bytes is None or len(made) <= limits.max_bytes:
                 measures = Probe(*scaled.size)
                 left = find_trouble(limits, kind, len(made), measures)
                 if left:
                     raise refuse(name, left)
                 return made, kind, measures
+        if not resize:
+            raise InputError(
+                f"{name} becomes larger than the model's {(limits.max_bytes or 0) / MIB:.1f} MiB when it is converted",
+                next_step=RESIZE_DOES_IT,
+            )
         size = max(1, size[0] * 4 // 5), max(1, size[1] * 4 // 5)
         if limits.min_side is not None and min(size) < limits.min_side:
             break
@@ -177,10 +183,13 @@ def _flat(picture: "Image") -> "Image":
     return ground
 
 
-def _encodings(picture: "Image", found: MediaType, limits: MediaLimits) -> list[tuple[bytes, MediaType]]:
+def _encodings(
+    picture: "Image", found: MediaType, limits: MediaLimits, profile: bytes | None
+) -> list[tuple[bytes, MediaType]]:
     """The picture in its own format if that is taken, then in smaller ones that are, best first."""
     png, jpeg, webp = (MEDIA_TYPES[name] for name in ("png", "jpeg", "webp"))
-    order = [found] if found in (png, jpeg, webp) else [png]
+    photo = found.name in ("heic", "avif") and picture.mode == "RGB"
+    order = [found] if found in (png, jpeg, webp) else [jpeg] if photo else [png]
     order += [kind for kind in ((webp, png) if picture.mode == "RGBA" else (jpeg, webp, png)) if kind not in order]
     made: list[tuple[bytes, MediaType]] = []
     for kind in order:
@@ -189,7 +198,8 @@ def _encodings(picture: "Image", found: MediaType, limits: MediaLimits) -> list[
         shown = _flat(picture) if kind is jpeg and picture.mode == "RGBA" else picture
         for quality in (92,) if kind is png else (92, 80):
             sink = BytesIO()
-            shown.save(sink, kind.name.upper(), **({} if kind is png else {"quality": quality}))
+            extra = {"icc_profile": profile} if profile else {}
+            shown.save(sink, kind.name.upper(), **extra, **({} if kind is png else {"quality": quality}))
             made.append((sink.getvalue(), kind))
             if limits.max_bytes is None or sink.tell() <= limits.max_bytes:
                 return made

@@ -46,6 +46,10 @@ _ROWS: tuple[tuple[str, str, str, Kind], ...] = (
     ("opus", "audio/ogg", ".opus", "audio"),
     ("m4a", "audio/mp4", ".m4a", "audio"),
     ("aac", "audio/aac", ".aac", "audio"),
+    ("amr", "audio/amr", ".amr", "audio"),
+    ("aiff", "audio/aiff", ".aiff", "audio"),
+    ("caf", "audio/x-caf", ".caf", "audio"),
+    ("wma", "audio/x-ms-wma", ".wma", "audio"),
     ("pcm", "audio/pcm", ".pcm", "audio"),  # has no magic bytes: only ever declared
     ("pdf", "application/pdf", ".pdf", "file"),
     ("zip", "application/zip", ".zip", "file"),
@@ -66,6 +70,10 @@ _NAMES = {
     "quicktime": "mov",
     "x-wav": "wav",
     "wave": "wav",
+    "aif": "aiff",
+    "x-aiff": "aiff",
+    "amr-wb": "amr",
+    "oga": "ogg",
     "mpeg": "mp3",
     "l16": "pcm",
     "txt": "text",
@@ -94,6 +102,9 @@ _STARTS = (
     (b"MM\x00*", "tiff"),
     (b"fLaC", "flac"),
     (b"ID3", "mp3"),
+    (b"#!AMR", "amr"),
+    (b"caff", "caf"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "wma"),
     (b"%PDF-", "pdf"),
     (b"PK\x03\x04", "zip"),
     (b"\x93NUMPY", "npy"),
@@ -128,6 +139,8 @@ def _by_start(head: bytes) -> str | None:
 def _container(head: bytes) -> str | None:
     if head[:4] == b"RIFF":
         return {b"WEBP": "webp", b"WAVE": "wav", b"AVI ": "avi"}.get(head[8:12])
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff"
     if head[4:8] == b"ftyp":
         brand = head[8:12]
         if brand == b"mif1" and b"avif" in head[16 : int.from_bytes(head[:4], "big")]:

@@ -5,7 +5,6 @@ that is never an error here.
 """
 
 import base64
-import struct
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +12,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from .decoding import UNREADABLE, decoded_bytes, open_picture
 from .media_types import Kind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 LONGEST_SIDE = 512
-UNREADABLE = (
-    *(OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, TypeError, RuntimeError, struct.error),
-    Warning,
-)
-"""What Pillow raises on damaged files, depending on the format; it also warns, which may be set to raise."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +42,30 @@ class Probe:
     duration: float | None = None
 
 
-def open_picture(source: bytes | Path) -> "Image | None":
-    """The picture with only its header read, or None if it is none Pillow can open (or absurdly large)."""
-    from PIL import Image
-
-    try:
-        return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
-    except (*UNREADABLE, Image.DecompressionBombError):
-        return None
-
-
 def displayed_size(picture: "Image") -> tuple[int, int]:
     """Width and height as shown, with the camera's orientation applied."""
     width, height = picture.size
+    tags: Any = getattr(picture, "tag_v2", None)
+    if tags is not None:  # of a TIFF, newer versions of Pillow tell the size as it is displayed
+        width, height = tags.get(256, width), tags.get(257, height)
+    return (height, width) if orientation(picture) in (5, 6, 7, 8) else (width, height)
+
+
+def orientation(picture: "Image") -> int:
+    """How the camera was held, as EXIF counts: 1 is upright."""
     try:
-        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        found: Any = picture.getexif().get(0x0112, 1)
     except UNREADABLE:
-        turned = False
-    return (height, width) if turned else (width, height)
+        return 1
+    return found if found in range(2, 9) else 1
 
 
-def upright(picture: "Image") -> "Image":
+def upright(picture: "Image", *, about: tuple[int, int] | None = None) -> "Image":
     """The first frame, decoded, turned as displayed, as RGB or RGBA.
+
+    Args:
+        about: The size it is wanted in, as displayed: it is decoded smaller where the format can, but never smaller
+            than that, and brought near it before anything else is done with it.
 
     Raises:
         OSError and others of damaged files.
@@ -76,12 +73,27 @@ def upright(picture: "Image") -> "Image":
     from PIL import ImageOps
 
     picture.seek(0)
-    turned = ImageOps.exif_transpose(picture)
-    clear = turned.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in turned.info
-    if turned.mode.startswith("I") or turned.mode == "F":
+    if about is not None:
+        reduce_to(picture, about)
+    ImageOps.exif_transpose(picture, in_place=True)
+    clear = picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info
+    if picture.mode.startswith("I") or picture.mode == "F":
         # 16 bits a channel: convert() would clip, not scale.
-        turned = turned.convert("F").point(lambda value: value / 256).convert("L")
-    return turned.convert("RGBA" if clear else "RGB")
+        picture = picture.convert("F").point(lambda value: value / 256).convert("L")
+    wanted = "RGBA" if clear else "RGB"
+    return picture if picture.mode == wanted else picture.convert(wanted)
+
+
+def reduce_to(picture: "Image", about: tuple[int, int]) -> None:
+    """Decode a picture, and shrink it in place by a whole number if it is several times larger than `about`."""
+    from PIL import Image
+
+    wanted = about if displayed_size(picture) == picture.size else (about[1], about[0])
+    picture.draft("RGB", wanted)  # a JPEG decodes smaller, and faster
+    picture.load()
+    factor = min(picture.size[0] // max(1, wanted[0]), picture.size[1] // max(1, wanted[1]))
+    if factor >= 2 and picture.mode in ("L", "RGB", "RGBA", "LA"):
+        picture.thumbnail((picture.size[0] // factor, picture.size[1] // factor), Image.Resampling.BOX)
 
 
 def has_alpha(picture: "Image") -> bool:
@@ -90,18 +102,40 @@ def has_alpha(picture: "Image") -> bool:
 
 def thumbnail(source: bytes | Path, *, longest: int = LONGEST_SIDE, max_bytes: int = 90_000) -> Thumb | None:
     """A picture of at most `longest` pixels a side and `max_bytes` bytes; None where it cannot be decoded."""
-    from PIL import Image
-
     picture = open_picture(source)
     if picture is None:
         return None
     try:
         with picture:
-            picture.draft("RGB", (longest * 2, longest * 2))  # JPEG decodes smaller, and faster
-            whole = upright(picture)
-            return _small(whole, longest, max_bytes)
-    except (*UNREADABLE, Image.DecompressionBombError):
+            return _small(upright(picture, about=_around(picture, longest * 2)), longest, max_bytes)
+    except UNREADABLE:
         return None
+
+
+def _around(picture: "Image", side: int) -> tuple[int, int]:
+    """The size, as displayed, of the picture scaled so that its longer side is `side`."""
+    width, height = displayed_size(picture)
+    factor = min(1.0, side / max(width, height))
+    return max(1, int(width * factor)), max(1, int(height * factor))
+
+
+def thumbnail_cost(source: bytes | Path) -> int:
+    """How much memory making a thumbnail takes at most, told from the header; 0 for what is no picture."""
+    picture = open_picture(source)
+    if picture is None:
+        return 0
+    with picture:
+        return decoded_bytes(picture, drafted(picture, _around(picture, 2 * LONGEST_SIDE)))
+
+
+def drafted(picture: "Image", about: tuple[int, int]) -> int:
+    """By how much a JPEG is decoded smaller on the way to `about` (as displayed): 1, 2, 4 or 8; 1 for other formats."""
+    if picture.format not in ("JPEG", "MPO"):
+        return 1
+    width, height = displayed_size(picture)
+    return max(
+        scale for scale in (1, 2, 4, 8) if scale == 1 or (width >= about[0] * scale and height >= about[1] * scale)
+    )
 
 
 def _small(picture: "Image", longest: int, max_bytes: int) -> Thumb:

@@ -127,6 +127,7 @@ def build_app(
             resolve_task=earlier,
             trusted_hosts=trusted,
             check_links=True,
+            caller=caller.owner,
         )
 
     app = App(

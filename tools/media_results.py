@@ -1,6 +1,7 @@
 """The answer of every tool that makes media, and how a delivered job becomes one."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -8,11 +9,12 @@ from anyio import to_thread
 from pydantic import Field
 
 from ..novita.artifacts import Artifact
+from ..novita.decoding import BUDGET
 from ..novita.journal import Job, JobState
 from ..novita.mapping import Plan
 from ..novita.media_jobs import Delivery, refuse_failed
 from ..novita.money import show_price
-from ..novita.pictures import fit_thumbnails, poster, thumbnail
+from ..novita.pictures import Thumb, fit_thumbnails, poster, thumbnail, thumbnail_cost
 from .context import Caller
 from .toolset import Picture, ToolResult
 
@@ -116,7 +118,7 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
         next_step=_next_step(job, delivery),
     )
     if caller.app.settings.thumbnails:
-        result.show(await pictures_of(job.artifacts))
+        result.show(await pictures_of(job.artifacts, caller.owner))
     return result
 
 
@@ -159,15 +161,21 @@ def _next_step(job: Job, delivery: Delivery) -> str:
             return f"Call get_task with task_id {job.task_id or job.key[:12]} to wait on; do not ask for it again."
 
 
-async def pictures_of(artifacts: Sequence[Artifact]) -> list[Picture]:
-    """Thumbnails of saved pictures and poster frames of saved videos, all together small enough for any host."""
+async def pictures_of(artifacts: Sequence[Artifact], caller: str = "") -> list[Picture]:
+    """Thumbnails of saved pictures and poster frames of saved videos, all together small enough for any host.
 
-    def make() -> list[Picture]:
-        thumbs = [
-            poster(Path(artifact.path)) if artifact.kind == "video" else thumbnail(Path(artifact.path))
-            for artifact in artifacts
-            if artifact.path and artifact.kind in ("image", "video")
-        ]
-        return [Picture(data=thumb.data, mime=thumb.mime) for thumb in fit_thumbnails(thumbs) if thumb is not None]
-
-    return await to_thread.run_sync(make, abandon_on_cancel=True)
+    One after the other, and none of a picture that would take more memory than everything decoded here may.
+    """
+    thumbs: list[Thumb | None] = []
+    for artifact in artifacts:
+        path = Path(artifact.path or "")
+        if not artifact.path or artifact.kind not in ("image", "video"):
+            continue
+        if artifact.kind == "video":
+            thumbs.append(await to_thread.run_sync(poster, path, abandon_on_cancel=True))
+            continue
+        cost = await to_thread.run_sync(thumbnail_cost, path, abandon_on_cancel=True)
+        if cost <= BUDGET.total:
+            thumbs.append(await BUDGET.run(partial(thumbnail, path), cost, caller=caller))
+    fitting = await to_thread.run_sync(fit_thumbnails, thumbs, abandon_on_cancel=True)
+    return [Picture(data=thumb.data, mime=thumb.mime) for thumb in fitting if thumb is not None]
