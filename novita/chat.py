@@ -4,21 +4,23 @@ A stream that was cut, fell silent or was broken off by an error still gives wha
 """
 
 import json
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import httpx
 
 from .client import LONGEST_PATIENCE, NovitaClient
-from .errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, redact
-from .llm import count_tokens
+from .errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, read_envelope, redact
+from .generations import Generation
+from .tolerant import a_count, a_text, load_piece, objects
 from .waiting import HEARTBEAT
+from .wellformed import well_formed_text_of_json
 
 Json = dict[str, Any]
-Ending = Literal["done", "cut", "error", "silent", "too_long"]
 
 CHAT_PATH = "/openai/v1/chat/completions"
 COMPLETION_PATH = "/openai/v1/completions"
@@ -35,164 +37,6 @@ _LONGEST_LINE = 4 * 2**20
 _LONGEST_STREAM = 64 * 2**20
 
 OnStream = Callable[["Generation"], Awaitable[None]]
-
-
-@dataclass
-class ToolCall:
-    """A function the model wants called. `arguments` is the JSON text as it came."""
-
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-
-@dataclass
-class Choice:
-    """One answer, as far as it has come."""
-
-    text: str = ""
-    reasoning: str = ""
-    calls: dict[int, ToolCall] = field(default_factory=dict[int, ToolCall])
-    finish_reason: str | None = None
-    logprobs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-
-    def part_inline_reasoning(self) -> None:
-        """Move reasoning that a model wrote into its answer to where it belongs."""
-        start = self.text.lstrip()
-        if not start.startswith("<think>") or self.reasoning:
-            return
-        thought, closed, rest = start.removeprefix("<think>").partition("</think>")
-        self.reasoning = thought.strip()
-        self.text = rest.lstrip() if closed else ""
-
-
-@dataclass
-class Usage:
-    """Tokens. `exact` says whether Novita counted them or we did."""
-
-    prompt: int = 0
-    completion: int = 0
-    reasoning: int = 0
-    cached: int = 0
-    exact: bool = False
-
-
-@dataclass
-class Generation:
-    """What one request has made so far. `trouble` says in a sentence why it ended early.
-
-    Args:
-        events: Good events read.
-        spoilt: Events that could not be read and were left out.
-    """
-
-    prompt_tokens: int
-    model: str = ""
-    id: str = ""
-    choices: dict[int, Choice] = field(default_factory=dict[int, Choice])
-    counted: Usage | None = None
-    ending: Ending | None = None
-    trouble: str = ""
-    events: int = 0
-    spoilt: int = 0
-    pieces: int = 0
-
-    @property
-    def first(self) -> Choice:
-        return self.choices.setdefault(0, Choice())
-
-    @property
-    def text(self) -> str:
-        """The first answer as far as it has come; reasoning where there is nothing else."""
-        return self.first.text or self.first.reasoning
-
-    @property
-    def whole(self) -> bool:
-        return self.ending == "done"
-
-    @property
-    def state(self) -> str:
-        """What is going on, in a word or two."""
-        if not self.pieces:
-            return "waiting for the first token"
-        return "writing" if any(choice.text or choice.calls for choice in self.choices.values()) else "thinking"
-
-    @property
-    def usage(self) -> Usage:
-        """Novita's count where it came, else ours."""
-        if self.counted is not None:
-            return self.counted
-        texts = [
-            choice.text + "".join(call.arguments for call in choice.calls.values()) for choice in self.choices.values()
-        ]
-        reasoning = sum(count_tokens(choice.reasoning) for choice in self.choices.values())
-        # A piece is a token as a rule; both counts are guesses, and the larger one is the safer.
-        made = max(self.pieces, reasoning + sum(count_tokens(text) for text in texts))
-        return Usage(self.prompt_tokens, made, reasoning)
-
-    def take(self, data: Json) -> None:
-        """Add one chunk, of either route."""
-        self.events += 1
-        self.id = self.id or str(data.get("id") or "")
-        self.model = str(data.get("model") or "") or self.model
-        usage: Any = data.get("usage")
-        if isinstance(usage, dict):
-            self.counted = _usage(cast(Json, usage))
-        for choice in _objects(data.get("choices")):
-            index = choice.get("index")
-            self._take_choice(self.choices.setdefault(index if isinstance(index, int) else 0, Choice()), choice)
-
-    def _take_choice(self, here: Choice, choice: Json) -> None:
-        # A chunk carries `delta`, a whole answer `message`, a completion `text`.
-        found: Any = choice.get("delta") or choice.get("message")
-        delta = cast(Json, found) if isinstance(found, dict) else {}
-        text = _text(delta.get("content")) or _text(choice.get("text"))
-        reasoning = _text(delta.get("reasoning_content"))
-        here.text += text
-        here.reasoning += reasoning
-        calls = _objects(delta.get("tool_calls"))
-        for number, part in enumerate(calls):
-            index = part.get("index")
-            call = here.calls.setdefault(index if isinstance(index, int) else number, ToolCall())
-            function: Any = part.get("function")
-            named = cast(Json, function) if isinstance(function, dict) else {}
-            call.id = call.id or _text(part.get("id"))
-            call.name = call.name or _text(named.get("name"))
-            call.arguments += _text(named.get("arguments"))
-        if text or reasoning or calls:
-            self.pieces += 1
-        if isinstance(choice.get("logprobs"), dict):
-            here.logprobs.append(choice["logprobs"])
-        if choice.get("finish_reason"):
-            here.finish_reason = str(choice["finish_reason"])
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _objects(value: Any) -> list[Json]:
-    found = cast("list[Any]", value) if isinstance(value, list) else []
-    return [cast(Json, one) for one in found if isinstance(one, dict)]
-
-
-def _usage(raw: Json) -> Usage:
-    def number(name: str, *inside: str) -> int:
-        here: Any = raw
-        for step in inside:
-            here = cast(Json, here).get(step)
-            if not isinstance(here, dict):
-                return 0
-        value = cast(Json, here).get(name)
-        return int(value) if isinstance(value, int | float) else 0
-
-    return Usage(
-        prompt=number("prompt_tokens"),
-        completion=number("completion_tokens"),
-        reasoning=number("reasoning_tokens", "completion_tokens_details"),
-        cached=number("cached_tokens", "prompt_tokens_details"),
-        exact=True,
-    )
 
 
 async def generate(
@@ -215,14 +59,14 @@ async def generate(
     Raises:
         NovitaError: Novita refused it, or nothing at all came.
     """
+    reading = _Reading(client, path, body, made, doing, on_stream, anyio.current_time())
     raised: list[Exception] = []
     async with anyio.create_task_group() as group:
-        reading = anyio.CancelScope()
-        seen = _Seen(anyio.current_time())
-        group.start_soon(_watch, seen, reading, made, on_stream, silence, start)
+        scope = anyio.CancelScope()
+        group.start_soon(_watch, reading, scope, silence, start)
         try:
-            with reading:
-                await _read_patiently(client, path, body, made, seen, doing, on_stream)
+            with scope:
+                await _read_patiently(reading)
         except Exception as error:  # handed on below: a task group would wrap it
             raised.append(error)
         group.cancel_scope.cancel()
@@ -231,59 +75,80 @@ async def generate(
     if made.ending is None:
         made.ending = "silent"
         made.trouble = f"The stream fell silent for {silence:g} s and was given up"
-    for choice in made.choices.values():
-        choice.part_inline_reasoning()
-    if not made.pieces and not made.whole:
-        raise NovitaConnectionError(
-            f"{made.trouble or 'The stream ended'} before a single token came, while {doing}",
-            billed="maybe",
-            next_step="The prompt may have been billed. Try again, with another model if it happens twice.",
-        )
+    made.finish()
+    if not made.pieces and (made.counted is None or made.ending != "empty"):
+        raise reading.refused or _nothing(made.trouble, doing)
+
+
+async def generate_at_once(client: NovitaClient, path: str, body: Json, made: Generation, *, doing: str) -> None:
+    """Send a request that Novita does not stream, and fill `made` with its answer.
+
+    Raises:
+        NovitaError: Novita refused it, or there is nothing in its answer.
+    """
+    answer = await client.spend("POST", path, doing=doing, group="llm", body=body)
+    reading = _Reading(client, path, body, made, doing)
+    _take(reading, _Event("body", well_formed_text_of_json(answer.body)))
+    made.ending = made.ending or "done"
+    made.finish()
+    if not made.pieces and (made.counted is None or made.ending != "empty"):
+        raise reading.refused or _nothing(made.trouble, doing)
+
+
+def _nothing(trouble: str, doing: str) -> NovitaConnectionError:
+    return NovitaConnectionError(
+        f"{trouble or 'The stream ended'} before a single token came, while {doing}",
+        billed="maybe",
+        next_step="The prompt may have been billed. Try again, with another model if it happens twice.",
+    )
 
 
 @dataclass
-class _Seen:
-    """When the last byte came, and whether any has."""
+class _Reading:
+    """One request and its answer, as it is read.
 
-    last: float
-    any: bool = False
+    Args:
+        last: When the last byte came.
+        heard: Whether any has.
+        refused: The error that Novita sent in place of an answer, or in the middle of one.
+    """
 
-    def now(self) -> None:
-        self.last, self.any = anyio.current_time(), True
+    client: NovitaClient
+    path: str
+    body: Json
+    made: Generation
+    doing: str
+    on_stream: OnStream | None = None
+    last: float = 0.0
+    heard: bool = False
+    refused: NovitaAPIError | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return (self.client.api_key,) if self.client.api_key else ()
+
+    def hear(self) -> None:
+        self.last, self.heard = anyio.current_time(), True
 
 
-async def _watch(
-    seen: _Seen,
-    reading: anyio.CancelScope,
-    made: Generation,
-    on_stream: OnStream | None,
-    silence: float,
-    start: float,
-) -> None:
+async def _watch(reading: _Reading, scope: anyio.CancelScope, silence: float, start: float) -> None:
     """Give signs of life, and give up on a stream that has none."""
     while True:
-        left = seen.last + (silence if seen.any else start) - anyio.current_time()
+        left = reading.last + (silence if reading.heard else start) - anyio.current_time()
         if left <= 0:
-            reading.cancel()
+            scope.cancel()
             return
         await anyio.sleep(min(left, HEARTBEAT))
-        if on_stream is not None:
-            await on_stream(made)
+        if reading.on_stream is not None:
+            await reading.on_stream(reading.made)
 
 
-async def _read_patiently(
-    client: NovitaClient,
-    path: str,
-    body: Json,
-    made: Generation,
-    seen: _Seen,
-    doing: str,
-    on_stream: OnStream | None,
-) -> None:
+async def _read_patiently(reading: _Reading) -> None:
     """Read, and ask again only where the request certainly was not taken: no connection, or too many requests."""
+    client = reading.client
     for attempt in range(_TRIES):
         try:
-            await _read(client, path, body, made, seen, doing, on_stream)
+            await _read(reading)
             return
         except (RateLimitError, NovitaConnectionError) as error:
             asked = error.retry_after if isinstance(error, RateLimitError) else None
@@ -292,18 +157,11 @@ async def _read_patiently(
             await client.clock.sleep(asked if asked is not None else client.jitter(0, client.retries.ceiling(attempt)))
 
 
-async def _read(
-    client: NovitaClient,
-    path: str,
-    body: Json,
-    made: Generation,
-    seen: _Seen,
-    doing: str,
-    on_stream: OnStream | None,
-) -> None:
-    async with client.stream("POST", path, doing=doing, body=body) as response:
+async def _read(reading: _Reading) -> None:
+    made = reading.made
+    async with reading.client.stream("POST", reading.path, doing=reading.doing, body=reading.body) as response:
         try:
-            ended = await _take_all(response, made, seen, doing, client.api_key, on_stream)
+            ended = await _take_all(reading, response)
         except (httpx.RequestError, httpx.StreamError) as error:
             made.ending = "cut"
             what = redact(str(error)) or type(error).__name__
@@ -317,88 +175,199 @@ async def _read(
     if ended or (made.choices and all(choice.finish_reason for choice in made.choices.values())):
         made.ending = "done"
     else:
-        made.ending, made.trouble = "cut", "Novita ended the stream in the middle of the answer"
+        made.ending = "cut"
+        nonsense = made.spoilt and not made.events
+        made.trouble = made.trouble or (
+            "Novita answered with something that is no answer of a model"
+            if nonsense
+            else "Novita ended the stream in the middle of the answer"
+        )
 
 
-async def _take_all(
-    response: httpx.Response,
-    made: Generation,
-    seen: _Seen,
-    doing: str,
-    key: str | None,
-    on_stream: OnStream | None,
-) -> bool:
+async def _take_all(reading: _Reading, response: httpx.Response) -> bool:
     """Take event after event; whether the last one came."""
-    async with aclosing(_events(response, seen)) as events:
+    made, on_stream = reading.made, reading.on_stream
+    async with aclosing(_events(reading, response)) as events:
         async for event in events:
-            if event == "[DONE]":
+            if _is_end(event.data):
                 # To the end, so that the connection can be used again.
                 with anyio.move_on_after(_DRAIN):
                     async for _ in events:
                         pass
                 return True
             was = made.state
-            problem = _take(made, event, doing, key)
-            if problem is not None:
-                made.ending, made.trouble = "error", problem
+            _take(reading, event)
+            if made.ending is not None:
                 return False
             if made.state != was and on_stream is not None:
                 await on_stream(made)
     return False
 
 
-def _take(made: Generation, event: str, doing: str, key: str | None) -> str | None:
-    """Add one event; what went wrong if it is an error event."""
+@dataclass(frozen=True)
+class _Event:
+    """One server-sent event; `name` where it has one, "body" where what came is no stream of events."""
+
+    name: str
+    data: str
+
+
+def _take(reading: _Reading, event: _Event) -> None:
+    """Add one event. An error in it ends the answer; what came before stays."""
+    made = reading.made
+    found = _parsed(event.data)
+    if found is None and event.name == "error":
+        found = [{"error": event.data}]
+    if found is None:
+        made.spoilt += bool(event.data.strip())
+        if event.name == "body" and (words := read_envelope(event.data.encode("utf-8", "replace"))[1]):
+            made.trouble = f'Novita answered with "{redact(words, *reading.secrets)[:200]}"'
+    for data in found or ():
+        choices = objects(data.get("choices"))
+        if choices or data.get("usage"):
+            made.take(data)
+        broken = next((choice["error"] for choice in choices if choice.get("error")), None)
+        if any(choice.finish_reason == "error" for choice in made.choices.values()):
+            broken = broken or "Novita broke the answer off"
+        if data.get("error") or broken or event.name == "error" or (not choices and _is_error(data)):
+            reading.refused = _error_in(reading, data if data.get("error") or not broken else {"error": broken})
+            made.ending, made.trouble = "error", reading.refused.what
+            return
+        if not choices and not data.get("usage"):
+            made.spoilt += bool(data.keys() - _QUIET)
+        elif event.name == "body" and not any("delta" in choice for choice in choices):
+            made.ending = "done"
+
+
+_QUIET = frozenset({"id", "object", "created", "model", "type", "choices", "usage", "system_fingerprint", "error"})
+"""Fields of an event that says nothing: a sign of life."""
+
+
+def _is_error(data: Json) -> bool:
+    """Whether an event without choices is an error, in any spelling seen."""
+    kind = f"{data.get('object') or ''} {data.get('type') or ''}".casefold()
+    return "error" in kind or any(data.get(name) for name in ("message", "reason", "detail", "msg", "errors"))
+
+
+def _parsed(text: str) -> list[Json] | None:
+    """The objects of an event; None where it is no JSON."""
     try:
-        data: Any = json.loads(event)
-    except (ValueError, RecursionError):
-        made.spoilt += 1
+        found: Any = load_piece(text)
+    except ValueError:
         return None
-    if not isinstance(data, dict):
-        made.spoilt += 1
-        return None
-    found = cast(Json, data)
-    if "choices" in found or "usage" in found:
-        made.take(found)
-        return None
-    if "error" in found or "message" in found or "reason" in found:
-        return _error_event(found, doing, key).what
-    made.spoilt += 1
-    return None
+    return objects(found) if isinstance(found, dict | list) else None if found is not None else []
 
 
-def _error_event(data: Json, doing: str, key: str | None) -> NovitaAPIError:
-    """An error in the middle of a stream, which comes with status 200: its own code stands for the status."""
-    inner: Any = data.get("error")
-    code: Any = data.get("code") or (cast(Json, inner).get("status") if isinstance(inner, dict) else None)
-    status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    raw = json.dumps(data).encode()
-    return api_error(status, raw, group="llm", doing=doing, spends=True, secrets=(key,) if key else ())
+def _error_in(reading: _Reading, data: Json) -> NovitaAPIError:
+    """An error that comes with status 200: its own code stands for the status."""
+    code, reason, message = _told(data)
+    status = code if code is not None and 400 <= code < 600 else 500
+    raw = json.dumps({"reason": reason, "message": message}).encode()
+    return api_error(status, raw, group="llm", doing=reading.doing, spends=True, secrets=reading.secrets)
+
+
+def _told(data: Json, depth: int = 4) -> tuple[int | None, str, str]:
+    """Code, name and words of an error, however deep they lie: under `error`, `errors`, `detail` or `message`."""
+    code = next((found for name in ("code", "status", "status_code") if (found := a_count(data.get(name)))), None)
+    reason = next(
+        (found for name in ("reason", "code", "type") if _NAME.fullmatch(found := a_text(data.get(name)))), ""
+    )
+    said = ""
+    for name in ("error", "errors", "message", "detail", "msg"):
+        held: Any = data.get(name)
+        if isinstance(held, str) and held.strip():
+            said = said or held
+            continue
+        for one in objects(held)[: 1 if depth else 0]:
+            inner_code, inner_reason, inner_said = _told(one, depth - 1)
+            code, reason, said = inner_code or code, inner_reason or reason, said or inner_said
+        if isinstance(held, list) and not objects(held):
+            said = said or " ".join(str(one) for one in held if one)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return code, reason, said
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*_[A-Za-z0-9_]+")
 
 
 class _TooLongError(Exception):
     """More came than any answer has."""
 
 
-async def _events(response: httpx.Response, seen: _Seen) -> AsyncGenerator[str]:
-    """The data of each server-sent event.
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
+"""Not a CR at the very end of what has come: its LF may be on the way."""
+
+
+async def _events(reading: _Reading, response: httpx.Response) -> AsyncGenerator[_Event]:
+    """The server-sent events; where what comes is no stream of them, all of it as one.
 
     Lines end at CR and LF only: httpx's own reader would also break at U+2028 and its like, which JSON may hold.
     """
     rest, total = b"", 0
-    data: list[str] = []
+    pending = _Lines()
     async for chunk in response.aiter_bytes():
-        seen.now()
+        reading.hear()
         total += len(chunk)
-        *lines, rest = (rest + chunk).split(b"\n")
+        *lines, rest = _LINE_END.split(rest + chunk)
         if len(rest) > _LONGEST_LINE or total > _LONGEST_STREAM:
             raise _TooLongError
         for line in lines:
-            text = line.rstrip(b"\r").decode("utf-8", "replace")
-            if text.startswith("data:"):
-                data.append(text[5:].removeprefix(" "))
-            elif not text and data:
-                yield "\n".join(data)
-                data = []
-    if data:
-        yield "\n".join(data)
+            for event in pending.add(line):
+                yield event
+    for line in (rest, b""):
+        for event in pending.add(line.rstrip(b"\r")):
+            yield event
+    for event in pending.leftovers():
+        yield event
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode("utf-8", "surrogatepass")  # half an emoji: the next event may bring the other
+    except UnicodeDecodeError:
+        return line.decode("utf-8", "replace")
+
+
+class _Lines:
+    """Lines on their way to events."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._data: list[str] = []
+        self._stray: list[str] = []
+        self._began = self._streamed = False
+
+    def add(self, line: bytes) -> list[_Event]:
+        """Take a line; the events it completes."""
+        text = _decoded(line)
+        if not self._began:
+            text, self._began = text.removeprefix("\ufeff"), True
+        if not text.strip():
+            made = [_Event(self._name, data) for data in _apart(self._data)]
+            self._name, self._data = "", []
+            return made
+        if text.startswith("data:"):
+            self._streamed = True
+            self._data.append(text[5:].removeprefix(" "))
+        elif text.startswith("event:"):
+            self._streamed, self._name = True, text[6:].strip().casefold()
+        elif self._data:  # a server that breaks its JSON into lines and marks only the first
+            self._data.append(text)
+        elif not text.startswith((":", "id:", "retry:")):
+            self._stray.append(text)
+        return []
+
+    def leftovers(self) -> list[_Event]:
+        """What belongs to no event: a whole answer in place of a stream, or an error after it."""
+        return [_Event("" if self._streamed else "body", data) for data in _apart(self._stray)]
+
+
+def _apart(lines: list[str]) -> list[str]:
+    """The data of one event; of several where each line is whole and all together are not."""
+    together = "\n".join(lines)
+    if len(lines) < 2 or _parsed(together) is not None:
+        return [together] if lines else []
+    return lines if all(_is_end(line) or _parsed(line) is not None for line in lines) else [together]
+
+
+def _is_end(data: str) -> bool:
+    return data.strip().strip('"').casefold() == "[done]"

@@ -5,14 +5,15 @@ The schemas are data: llm_schemas.json, made from llm.yaml of the API facts by s
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from .errors import InputError
 from .media_checks import describe, first_error
-from .wellformed import read_json
+from .tolerant import load_strict
 
 Json = dict[str, Any]
 Route = Literal["chat", "completion", "exa_search", "exa_contents", "tavily_search", "tavily_extract"]
@@ -161,25 +162,49 @@ def check_schema(schema: Any, where: str) -> None:
 
 
 def parse_answer(text: str, schema: Json) -> tuple[Json | None, str]:
-    """The object in an answer that was held to a schema, and what is wrong with it ("" if nothing)."""
-    try:
-        found: Any = read_json(_unfenced(text))
-    except ValueError:
-        return None, "The answer is no JSON"
-    if not isinstance(found, dict):
-        return None, "The answer is no JSON object"
-    error = first_error(schema, found)
-    if error is None:
-        return cast(Json, found), ""
+    """The object in an answer that was held to a schema, and what is wrong with it ("" if nothing).
+
+    Some models write prose or a Markdown fence around it: then it is the first object that fits, else the largest.
+    """
+    candidates: list[Json] = []
+    kind = ""
+    for part in _json_in(text):
+        try:
+            found: Any = load_strict(part)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            held = cast(Json, found)
+            if first_error(schema, held) is None:
+                return held, ""
+            candidates.append(held)
+        else:
+            kind = kind or "The answer is no JSON object"
+    if not candidates:
+        return None, kind or "The answer is no JSON"
+    largest = max(candidates, key=lambda one: len(str(one)))
+    error = first_error(schema, largest)
     place = _place(list(error.absolute_path))
-    return cast(
-        Json, found
-    ), f"The answer does not fit the schema: {f'{place}: ' if place else ''}{error.message[:200]}"
+    said = f"{f'{place}: ' if place else ''}{error.message[:200]}"
+    return largest, f"The answer does not fit the schema: {said}"
 
 
-def _unfenced(text: str) -> str:
-    """Some models put JSON into a Markdown fence even so."""
-    text = text.strip()
-    if text.startswith("```") and text.endswith("```"):
-        return text.partition("\n")[2].removesuffix("```")
-    return text
+_FENCE = re.compile(r"```[A-Za-z0-9_-]*[ \t]*\r?\n?(.*?)```", re.DOTALL)
+_MOST_OBJECTS = 50
+
+
+def _json_in(text: str) -> Iterator[str]:
+    """What may be the JSON of an answer: all of it, what stands in fences, what begins at a brace."""
+    yield text.strip()
+    yield from (fenced.strip() for fenced in _FENCE.findall(text))
+    decoder, place = json.JSONDecoder(), -1
+    for _ in range(_MOST_OBJECTS):
+        place = text.find("{", place + 1)
+        if place < 0:
+            return
+        try:
+            _, end = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            continue
+        yield text[place:end]
+        place = end - 1

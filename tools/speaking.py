@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from anyio import current_time, to_thread
 
-from ..novita.chat import CHAT_PATH, Generation, generate
+from ..novita.chat import CHAT_PATH, Generation, generate, generate_at_once
 from ..novita.errors import InputError, NovitaError
 from ..novita.jobs import Tally
 from ..novita.journal import Job
@@ -22,12 +22,12 @@ from ..novita.llm import (
     need_feature,
     refuse_overflow,
 )
-from ..novita.llm_checks import check_body, check_messages, check_schema, native_tools, parse_answer, with_options
+from ..novita.llm_checks import check_body, check_messages, check_schema, native_tools, with_options
 from ..novita.messages import media_kinds, with_media
 from ..novita.money import show_price
 from .confirm import need_yes
 from .context import Caller
-from .text_results import Shelf, TextResult, keep_long, shown_request, told
+from .text_results import Shelf, TextResult, keep_long, shown_request, told, with_object
 
 Json = dict[str, Any]
 
@@ -234,7 +234,7 @@ async def speak(caller: Caller, wish: Wish) -> TextResult:
         suffix = wanted if wanted in _TEXT_SUFFIXES else ".json" if wish.schema else ".txt"
         await keep_long(shelf, made, always=wish.save_to is not None, suffix=suffix)
         result = told(made, cost=wish.cost(made), files=shelf.files, max_tokens=wish.most_tokens)
-        return _parsed(result, made, wish.schema)
+        return with_object(result, made, wish.schema)
 
     _, result = await caller.app.jobs.call(
         owner=caller.owner, tool=wish.tool, model=model, title=wish.title, estimate=estimate, work=work
@@ -251,9 +251,7 @@ async def _send(caller: Caller, wish: Wish, made: Generation) -> None:
         await caller.progress(f"{model}: {now.state}, {now.pieces} tokens, {current_time() - started:.0f} s")
 
     if not wish.streams:
-        answer = await caller.novita.spend("POST", wish.path, doing=doing, group="llm", body=wish.outgoing)
-        made.take(cast(Json, answer.data))
-        made.ending = "done"
+        await generate_at_once(caller.novita, wish.path, wish.outgoing, made, doing=doing)
         return
     await generate(
         caller.novita,
@@ -264,16 +262,3 @@ async def _send(caller: Caller, wish: Wish, made: Generation) -> None:
         on_stream=on_stream,
         silence=caller.app.settings.longest_silence,
     )
-
-
-def _parsed(result: TextResult, made: Generation, schema: Json | None) -> TextResult:
-    """The answer with the object in it, where one was asked for and the answer is whole."""
-    if schema is None or not made.whole or made.first.finish_reason not in ("stop", None):
-        return result
-    found, problem = parse_answer(made.first.text, schema)
-    if problem:
-        step = "Ask again, or with another model; the answer was paid for."
-        return result.model_copy(update={"status": "incomplete", "trouble": problem, "next_step": step})
-    # The object says all that the text says.
-    fits = found is not None and len(made.first.text) <= len(result.text or "")
-    return result.model_copy(update={"parsed": found, "text": None} if fits else {})

@@ -7,11 +7,11 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, Field
 
 from ..novita.artifacts import Artifact, NameHint
-from ..novita.chat import Choice, Generation, ToolCall
+from ..novita.generations import Choice, Generation, ToolCall
 from ..novita.jobs import call_id
 from ..novita.journal import Job
+from ..novita.llm_checks import parse_answer
 from ..novita.money import show_price
-from ..novita.wellformed import read_json
 from .context import Caller
 from .toolset import ToolResult
 
@@ -176,19 +176,9 @@ def function_calls(calls: Sequence[ToolCall]) -> tuple[FunctionCall, ...] | None
     """Tool calls with their arguments parsed."""
     made: list[FunctionCall] = []
     for call in calls:
-        try:
-            arguments: Any = read_json(call.arguments or "{}")
-        except ValueError:
-            arguments = None
-        parsed = isinstance(arguments, dict)
-        made.append(
-            FunctionCall(
-                id=call.id,
-                name=call.name,
-                arguments=arguments if parsed else None,
-                raw_arguments=None if parsed else shortened(call.arguments, LONGEST_EXTRA),
-            )
-        )
+        arguments = call.parsed()
+        raw = shortened(call.arguments, LONGEST_EXTRA) if arguments is None else None
+        made.append(FunctionCall(id=call.id, name=call.name, arguments=arguments, raw_arguments=raw))
     return tuple(made) or None
 
 
@@ -199,20 +189,12 @@ async def keep_long(shelf: Shelf, made: Generation, *, always: bool, suffix: str
         await shelf.put("the answer", first.text, suffix)
     if len(first.reasoning) > LONGEST_REASONING:
         await shelf.put("the reasoning", first.reasoning, ".txt")
-    others = _others(made)
-    if sum(len(choice.text) for choice in others) > LONGEST_TEXT:
-        lines = (json.dumps({"index": index, "text": each.text}, ensure_ascii=False) for index, each in _all(made))
+    if sum(len(choice.text) for choice in made.others) > LONGEST_TEXT:
+        every = sorted(made.choices.items())
+        lines = (json.dumps({"index": index, "text": each.text}, ensure_ascii=False) for index, each in every)
         await shelf.put("all answers", "\n".join(lines) + "\n", ".jsonl", kind="file")
     if first.logprobs and _logprobs(first) is None:
         await shelf.put("the log probabilities", json.dumps(first.logprobs), ".json", kind="file")
-
-
-def _all(made: Generation) -> list[tuple[int, Choice]]:
-    return sorted(made.choices.items())
-
-
-def _others(made: Generation) -> list[Choice]:
-    return [choice for index, choice in _all(made) if index != 0]
 
 
 def _logprobs(choice: Choice) -> list[dict[str, Any]] | None:
@@ -225,23 +207,17 @@ def _logprobs(choice: Choice) -> list[dict[str, Any]] | None:
 def told(made: Generation, *, cost: Any, files: Sequence[SavedFile], max_tokens: int | None) -> TextResult:
     """A generation as an answer."""
     first, usage = made.first, made.usage
-    others = _others(made)
-    share = LONGEST_TEXT // (1 + len(others))
+    share = LONGEST_TEXT // (1 + len(made.others))
     trouble = [made.trouble] if made.trouble else []
     if made.spoilt:
         trouble.append(f"{made.spoilt} unreadable piece(s) of the stream were left out; a few letters may be missing")
-    next_step = None
-    if not made.whole:
-        next_step = "What is here was paid for. Ask again, or ask the model to go on from where this ends."
-    elif first.finish_reason == "length":
-        next_step = f"It was cut at max_tokens{f' ({max_tokens})' if max_tokens else ''}: call again with more."
-    elif first.finish_reason == "tool_calls" or first.calls:
-        next_step = "Call the functions, then send messages with this turn and one role tool message for each call."
+    if first.left_out and first.says_something:
+        trouble.append(f"What cannot be shown as text was left out: {', '.join(first.left_out)}")
     return TextResult(
         status="succeeded" if made.whole else "incomplete",
         text=shortened(first.text, share) or None,
         reasoning=shortened(first.reasoning, LONGEST_REASONING) or None,
-        tool_calls=function_calls([call for _, call in sorted(first.calls.items())]),
+        tool_calls=function_calls(first.calls),
         finish_reason=first.finish_reason,
         trouble=". ".join(trouble) or None,
         model=made.model or None,
@@ -254,10 +230,41 @@ def told(made: Generation, *, cost: Any, files: Sequence[SavedFile], max_tokens:
         ),
         cost_usd=show_price(cost),
         other_answers=tuple(
-            OtherAnswer(text=shortened(each.text, share), finish_reason=each.finish_reason) for each in others
+            OtherAnswer(text=shortened(each.text, share), finish_reason=each.finish_reason) for each in made.others
         )
         or None,
         logprobs=_logprobs(first),
         files=tuple(files) or None,
-        next_step=next_step,
+        next_step=_next_step(made, max_tokens),
     )
+
+
+def _next_step(made: Generation, max_tokens: int | None) -> str | None:
+    first = made.first
+    if first.finish_reason == "length" and made.ending in ("done", "empty"):
+        return f"It was cut at max_tokens{f' ({max_tokens})' if max_tokens else ''}: call again with more."
+    if made.ending == "refused":
+        return "It was paid for. Ask in other words, or another model."
+    if made.ending == "empty":
+        return "It was paid for. Ask again, with thinking=false or another model."
+    if not made.whole:
+        return "What is here was paid for. Ask again, or ask the model to go on from where this ends."
+    if first.calls:
+        return "Call the functions, then send messages with this turn and one role tool message for each call."
+    return None
+
+
+def with_object(result: TextResult, made: Generation, schema: Mapping[str, Any] | None) -> TextResult:
+    """The answer with the object in it, where one was asked for and the answer is whole."""
+    if schema is None or not made.whole or made.first.calls:
+        return result
+    cut = made.first.finish_reason == "length"
+    found, problem = parse_answer(made.first.text, dict(schema))
+    if cut and (problem or found is None):
+        return result.model_copy(update={"status": "incomplete", "trouble": "The answer was cut by its length"})
+    if problem:
+        step = "Ask again, or with another model; the answer was paid for."
+        return result.model_copy(update={"status": "incomplete", "trouble": problem, "next_step": step})
+    # The object says all that the text says.
+    fits = found is not None and len(made.first.text) <= len(result.text or "")
+    return result.model_copy(update={"parsed": found, "text": None} if fits else {})

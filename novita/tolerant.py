@@ -1,0 +1,97 @@
+"""Answers of others, read without trust: any field may be missing, null, of another type, or no number."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
+
+from .wellformed import well_formed_text_of_json
+
+Json = dict[str, Any]
+
+
+def load_piece(text: str) -> Any:
+    """Parse a piece of a stream: as `load_json`, but halves of letters stay, since the next piece may bring the other.
+
+    Raises:
+        ValueError: It is no JSON, or nested beyond reason.
+    """
+    return _loads(text, lambda name: None, _finite)
+
+
+def load_json(data: str | bytes) -> Any:
+    """Parse JSON as others write it: with a byte order mark, half an emoji, and NaN or Infinity, which become None.
+
+    Raises:
+        ValueError: It is no JSON, or nested beyond reason.
+    """
+    return load_piece(well_formed_text_of_json(data))
+
+
+def load_strict(data: str | bytes) -> Any:
+    """Parse JSON that goes on to others: NaN and Infinity are no JSON.
+
+    Raises:
+        ValueError: It is no JSON, or one of its numbers is none; the message names it.
+    """
+    return _loads(well_formed_text_of_json(data), _no_number, _strictly_finite)
+
+
+def _loads(text: str, constant: Callable[[str], Any], real: Callable[[str], Any]) -> Any:
+    try:
+        return json.loads(text, parse_constant=constant, parse_float=real)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
+
+
+def _strictly_finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _no_number(digits)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name[:20]}, which JSON does not know")
+
+
+def an_object(value: Any) -> Json:
+    """The value where it is an object, else an empty one."""
+    return cast(Json, value) if isinstance(value, dict) else {}
+
+
+def a_list(value: Any) -> list[Any]:
+    """The value where it is a list, else an empty one."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def objects(value: Any) -> list[Json]:
+    """The objects of a list; an object alone is a list of one, anything else is none."""
+    if isinstance(value, dict):
+        return [cast(Json, value)]
+    return [cast(Json, one) for one in a_list(value) if isinstance(one, dict)]
+
+
+def a_text(value: Any) -> str:
+    """The value where it is a text, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def a_number(value: Any) -> float | None:
+    """A finite number, also where it is written as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def a_count(value: Any) -> int | None:
+    """A whole number of 0 or more, also where it is written as text or with a decimal point."""
+    found = a_number(value)
+    return int(found) if found is not None and found >= 0 else None
