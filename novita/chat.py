@@ -16,7 +16,7 @@ import httpx
 from .client import LONGEST_PATIENCE, NovitaClient
 from .errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, read_envelope, redact
 from .generations import Generation
-from .tolerant import a_count, a_text, load_piece, objects
+from .tolerant import a_count, a_list, a_text, load_piece, objects
 from .waiting import HEARTBEAT
 from .wellformed import well_formed_text_of_json
 
@@ -269,9 +269,8 @@ def _error_in(reading: _Reading, data: Json) -> NovitaAPIError:
 def _told(data: Json, depth: int = 4) -> tuple[int | None, str, str]:
     """Code, name and words of an error, however deep they lie: under `error`, `errors`, `detail` or `message`."""
     code = next((found for name in ("code", "status", "status_code") if (found := a_count(data.get(name)))), None)
-    reason = next(
-        (found for name in ("reason", "code", "type") if _NAME.fullmatch(found := a_text(data.get(name)))), ""
-    )
+    names = (a_text(data.get(name)) for name in ("reason", "code", "type"))
+    reason = next((name for name in names if _NAME.fullmatch(name)), "")
     said = ""
     for name in ("error", "errors", "message", "detail", "msg"):
         held: Any = data.get(name)
@@ -279,10 +278,10 @@ def _told(data: Json, depth: int = 4) -> tuple[int | None, str, str]:
             said = said or held
             continue
         for one in objects(held)[: 1 if depth else 0]:
-            inner_code, inner_reason, inner_said = _told(one, depth - 1)
-            code, reason, said = inner_code or code, inner_reason or reason, said or inner_said
+            inner = _told(one, depth - 1)
+            code, reason, said = inner[0] or code, inner[1] or reason, said or inner[2]
         if isinstance(held, list) and not objects(held):
-            said = said or " ".join(str(one) for one in held if one)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            said = said or " ".join(str(one) for one in a_list(held) if one)
     return code, reason, said
 
 

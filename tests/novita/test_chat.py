@@ -82,7 +82,7 @@ async def test_pieces_of_tool_calls_are_joined_by_their_index() -> None:
         ]
     )
     calls = made.first.calls
-    assert [(call.id, call.name, call.arguments) for _, call in sorted(calls.items())] == [
+    assert [(call.id, call.name, call.arguments) for call in calls] == [
         ("a", "f", '{"x":1}'),
         ("b", "g", "{}"),
     ]
