@@ -29,6 +29,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from .redaction import redact as redact  # also found here, beside the errors it is for
 from .wellformed import read_json
 
 Billed = Literal["no", "yes", "maybe"]
@@ -197,24 +198,6 @@ def find_row(group: str, name: str | None, status: int) -> ErrorRow | None:
             return named[0]
     in_group = [row for row in rows if row.group == group and row.name is None and row.http_status == status]
     return in_group[0] if in_group else _status_defaults().get(status)
-
-
-_SECRETS = re.compile(
-    r"""(?ix)
-    \b(?:sk|nv|pk)[-_][A-Za-z0-9_\-]{8,}                       # keys by their looks
-    | (?<=bearer\s)[A-Za-z0-9._~+/=\-]{8,}
-    | (?<=password["'\s:=]{1})["'\s:=]{0,3}[^\s"',}&]{3,}
-    """,
-)
-
-
-def redact(text: str, *secrets: str) -> str:
-    """`text` without the given secrets and without anything that looks like an API key or a password."""
-    # The longest first: a secret that holds another must not leave a rest of itself.
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= 4:
-            text = text.replace(secret, "[secret]")
-    return _SECRETS.sub("[secret]", text)
 
 
 _HTML = re.compile(r"<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)

@@ -7,6 +7,7 @@ from .client import NovitaClient
 from .errors import NotFoundError
 from .gpu import act, ask
 from .gpu_shapes import Amount, Moment, One, Rows, Shape, Text, Whole, Words, id_in, read_rows, read_shape
+from .redaction import learn
 from .waiting import Look, Phase
 
 PAGES = 20
@@ -233,6 +234,7 @@ async def list_logins(client: NovitaClient) -> list[RegistryLogin]:
 
 async def create_login(client: NovitaClient, *, name: str, username: str, password: str) -> str:
     """Its id; the page answers with nothing, so the list is asked then. The password is in no error."""
+    learn(password)
     body = {"name": name, "username": username, "password": password}
     answer = await act(client, "create_registry_auth", body, secrets=(password,))
     if found := id_in(answer, "id"):

@@ -15,6 +15,7 @@ from .errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionE
 from .gpu import act, ask
 from .gpu_products import DISK_GB_DAY, FREE_DISK_GB, Billing
 from .gpu_shapes import Moment, One, Rows, Secret, Shape, Text, Whether, Whole, id_in, read_rows, read_shape
+from .redaction import is_credential, learn
 from .waiting import Look, Phase
 
 PAGE_SIZE = 100
@@ -64,6 +65,11 @@ class Component(Shape):
     system_log_address: Text = ""
     instance_log_address: Text = ""
     is_running: Whether = False
+
+    @model_validator(mode="after")
+    def _keep_secret(self) -> "Component":
+        learn(self.password.get_secret_value())
+        return self
 
 
 class Instance(Shape):
@@ -274,6 +280,9 @@ async def create_instance(client: NovitaClient, order: Order) -> str:
 
 def secret_words(env: Mapping[str, str]) -> list[str]:
     """Values that may be secrets, longest first, to keep out of errors."""
+    for name, value in env.items():
+        if is_credential(name):
+            learn(value)
     return sorted((value for value in env.values() if len(value) >= 6), key=len, reverse=True)
 
 

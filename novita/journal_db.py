@@ -5,6 +5,7 @@ for is asked of the open database (`Db`): how to have a thing to oneself until t
 """
 
 import hashlib
+import logging
 import os
 import platform
 import re
@@ -19,8 +20,10 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from .errors import JournalError
+from .redaction import without_secrets_json
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 PATIENCE = 10.0
 """Seconds to wait for another process to let go, or for a database server to take a connection."""
@@ -65,6 +68,10 @@ class Db(Protocol):
         ...
 
 
+Step = str | Callable[[Db], None]
+"""One step from a version of the tables to the next: statements, or what has to be done row by row."""
+
+
 class Store(Protocol):
     """Runs units of work, from any thread. `label` names it without secrets; `shared` once it outlives the process."""
 
@@ -81,7 +88,7 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-def open_store(path: Path | None, url: str | None, migrations: Sequence[str]) -> Store:
+def open_store(path: Path | None, url: str | None, migrations: Sequence[Step]) -> Store:
     """The store for a file, for a URL where one is given, or in memory for neither. Nothing is opened yet."""
     return PostgresStore(url, migrations) if url else SqliteStore(path, migrations)
 
@@ -116,6 +123,9 @@ def is_alive(pid: int) -> bool:
 
 
 class _SqliteDb(sqlite3.Connection):
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(sql, _without_secrets(parameters))
+
     def lock(self, what: str) -> None:  # a file has one lock for all
         if not self.in_transaction:
             self.execute("BEGIN IMMEDIATE")
@@ -130,7 +140,7 @@ class _SqliteDb(sqlite3.Connection):
 class SqliteStore:
     """One connection to a file; None keeps everything in memory."""
 
-    def __init__(self, path: Path | None, migrations: Sequence[str]) -> None:
+    def __init__(self, path: Path | None, migrations: Sequence[Step]) -> None:
         self.label = str(path or "memory")
         self._path = path
         self._migrations = migrations
@@ -180,6 +190,7 @@ class SqliteStore:
             if self._path is not None:
                 db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA secure_delete = ON")  # what is taken out is not to be found in the file's free places
             self._migrate(db)
         except BaseException:
             db.close()
@@ -194,9 +205,23 @@ class SqliteStore:
         with db:
             db.lock("schema")
             version: int = db.execute("PRAGMA user_version").fetchone()[0]
-            for statement in _statements(self._migrations[version:]):
-                db.execute(statement)
+            for step in self._migrations[version:]:
+                if callable(step):
+                    step(db)
+                    continue
+                for statement in _statements(step):
+                    db.execute(statement)
             db.execute(f"PRAGMA user_version = {newest}")
+        if version:
+            self._forget(db)
+
+    def _forget(self, db: _SqliteDb) -> None:
+        """Write the file anew: what earlier versions had deleted is still in its free places."""
+        try:
+            db.execute("VACUUM")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:  # another process is at it, or there is no room for a second copy
+            logger.warning("free places of the journal were not cleared: %s", error)
 
 
 # PostgreSQL
@@ -226,7 +251,7 @@ class _PostgresDb:
 
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
         # A zero byte is a character to SQLite and to nobody else.
-        given = [value.replace("\0", "") if isinstance(value, str) else value for value in values]
+        given = [value.replace("\0", "") if isinstance(value, str) else value for value in _without_secrets(values)]
         return self.connection.execute(statement.replace("%", "%%").replace("?", "%s"), given)
 
     def lock(self, what: str) -> None:
@@ -243,7 +268,7 @@ class _PostgresDb:
 class PostgresStore:
     """A few connections to a PostgreSQL server, opened as they are needed and replaced when they break."""
 
-    def __init__(self, url: str, migrations: Sequence[str]) -> None:
+    def __init__(self, url: str, migrations: Sequence[Step]) -> None:
         parts = urlsplit(url)
         self.label = f"postgresql://{parts.hostname or ''}{parts.path}"
         self._url = url
@@ -318,8 +343,12 @@ class PostgresStore:
             version = _known(row[0] if row else 0, newest)
             if version == newest:
                 return
-            for statement in _statements(self._migrations[version:]):
-                db.execute(_in_postgres(statement))
+            for step in self._migrations[version:]:
+                if callable(step):
+                    step(db)
+                    continue
+                for statement in _statements(step):
+                    db.execute(_in_postgres(statement))
             db.execute("DELETE FROM journal_version")
             db.execute("INSERT INTO journal_version VALUES (?)", (newest,))
 
@@ -355,8 +384,13 @@ def _in_postgres(statement: str) -> str:
     return re.sub(r"(CREATE TABLE \w+ \(\s*)", counted, statement)
 
 
-def _statements(steps: Sequence[str]) -> list[str]:
-    return [statement for step in steps for statement in step.split(";") if statement.strip()]
+def _without_secrets(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Values of a statement as they may be kept: the one way into either database."""
+    return tuple(without_secrets_json(value) if isinstance(value, str) else value for value in values)
+
+
+def _statements(step: str) -> list[str]:
+    return [statement for statement in step.split(";") if statement.strip()]
 
 
 def _known(version: int, newest: int) -> int:

@@ -5,7 +5,10 @@ on costing has a rate too, and then counts `metered_micro` (come up until `rate_
 least `counted_micro`: the estimate stays taken while it runs.
 """
 
-MIGRATIONS: tuple[str, ...] = (
+from .journal_cleaning import clean_journal
+from .journal_db import Step
+
+MIGRATIONS: tuple[Step, ...] = (
     """
     CREATE TABLE jobs (
         key TEXT PRIMARY KEY,
@@ -64,6 +67,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE jobs ADD COLUMN rate_micro_day INTEGER;
     ALTER TABLE jobs ADD COLUMN rate_since REAL;
     """,
+    clean_journal,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""
 

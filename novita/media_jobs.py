@@ -232,9 +232,11 @@ class MediaJobs:
             elif output.url is None:
                 artifact = await self._save_inline(job, artifact, output)
             artifacts.append(artifact)
-        return await self._jobs.journal.finish(
+        kept = await self._jobs.journal.finish(
             job.key, JobState.SUCCEEDED, task_id=task_id, artifacts=artifacts, **facts
         )
+        # The links as they came: what the journal keeps of them holds no secret, and may lead nowhere.
+        return kept.model_copy(update={"artifacts": tuple(artifacts)})
 
     async def _save_inline(self, job: Job, artifact: Artifact, output: Output) -> Artifact:
         place: dict[str, Any] = {"name": name_of(job, artifact.index), "save_to": job.facts.get("save_to")}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .errors import NovitaError
+from .redaction import Known, learn
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -29,6 +30,7 @@ MOST_CALLS = 8
 @dataclass
 class _Address:
     client: "NovitaClient"
+    known: Known | None
     task_id: str | None = None
     called: int = 0
 
@@ -49,7 +51,7 @@ class Webhooks:
     def open(self, client: "NovitaClient") -> tuple[str, str]:
         """A new address for a task that `client` is about to submit: its token, and the whole URL."""
         token = secrets.token_urlsafe(32)
-        self._known[token] = _Address(client)
+        self._known[token] = _Address(client, learn(token))
         while len(self._known) > MOST:
             self._known.popitem(last=False)
         return token, f"{self._base}/webhooks/{token}"

@@ -30,13 +30,13 @@ from mcp_types import (
     Prompt,
     Resource,
     ResourceTemplate,
-    TextContent,
 )
 from mcp_types import Tool as ListedTool
 from pydantic import AnyUrl
 
 from ..tools.names import TOOLSET_NAMES
 from .handles import request_keys
+from .logs import hush_handlers, learn_settings
 from .mcp_tasks import NovitaTasks
 from .messages import speak_well
 from .settings import SettingError, Settings, parts
@@ -112,6 +112,7 @@ class NovitaServer(MCPServer[Parts]):
         self.watch: Watch | None = None
         """Stands around every tool call, where a server for many counts and limits them."""
         self._chosen = settings
+        self._secrets = learn_settings(settings)
         self._ready = False
         # The SDK's decorator for this hands over no context, and ids are completed for one caller.
         self._lowlevel_server.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
@@ -142,7 +143,9 @@ class NovitaServer(MCPServer[Parts]):
         self.build_tools()
         known = [tool.name for tool in self._tool_manager.list_tools()]
         if name not in known:
-            return CallToolResult(content=[TextContent(type="text", text=_unknown_tool(name, known))], is_error=True)
+            from ..tools.toolset import error_result
+
+            return error_result(_unknown_tool(name, known))
         go = partial(super().call_tool, name, arguments, context)
         return await (self.watch.around(name, context, go) if self.watch else go())
 
@@ -223,6 +226,7 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
         request_state_security=RequestStateSecurity(keys=keys),
         log_level=_level(settings.log_level),
     )
+    hush_handlers()
     return server
 
 

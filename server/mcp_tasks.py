@@ -17,6 +17,7 @@ from mcp_types import INVALID_PARAMS, CallToolRequestParams, RequestParams
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ConfigDict, Field
 
+from ..novita.redaction import without_secrets
 from ..tools.handoff import open_handoff
 from .handles import BadHandleError, Handle, Sealer
 
@@ -149,7 +150,7 @@ class NovitaTasks(Extension):
             "pollIntervalMs": POLL_MS,
         }
         if note:
-            wire["statusMessage"] = note
+            wire["statusMessage"] = without_secrets(note)
         return wire
 
 

@@ -29,6 +29,7 @@ from mcp_types import (
 )
 
 from ..novita.errors import NotFoundError, NovitaError
+from ..novita.redaction import redact, without_secrets
 from ..tools.context import open_call
 from ..tools.prompts import PROMPTS, PromptSpec
 from ..tools.resources import ResourceSpec, resources
@@ -82,9 +83,9 @@ async def read(uri: str, context: Context[Any, Any]) -> Iterable[ReadResourceCon
     except NotFoundError as error:
         raise MCPError(code=INVALID_PARAMS, message="Resource not found", data={"uri": uri}) from error
     except NovitaError as error:
-        raise ResourceError(str(error)) from error
+        raise ResourceError(redact(str(error))) from error
     body, mime = content if isinstance(content, tuple) else (content, spec.mime)
-    return [ReadResourceContents(content=body, mime_type=mime)]
+    return [ReadResourceContents(content=without_secrets(body), mime_type=mime)]
 
 
 async def complete(params: CompleteRequestParams, context: Context[Any, Any]) -> CompleteResult:
@@ -95,7 +96,8 @@ async def complete(params: CompleteRequestParams, context: Context[Any, Any]) ->
             way = (spec.complete or {}).get(params.argument.name)
             if spec.uri == params.ref.uri and way is not None:
                 values = await way(open_call(context), params.argument.value)
-    return CompleteResult(completion=Completion(values=values[:100], total=len(values), has_more=len(values) > 100))
+    shown = without_secrets(values[:100])
+    return CompleteResult(completion=Completion(values=shown, total=len(values), has_more=len(values) > 100))
 
 
 def list_prompts() -> list[Prompt]:

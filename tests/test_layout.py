@@ -102,6 +102,7 @@ HEAVY = ("httpx", "PIL", "av", "jsonschema", "platformdirs", "sqlite3", "psycopg
 LIGHT = {
     "novita_mcp.novita",
     "novita_mcp.novita.hosts",
+    "novita_mcp.novita.redaction",
     "novita_mcp.novita.wellformed",
     "novita_mcp.tools",
     "novita_mcp.tools.handoff",

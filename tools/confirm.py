@@ -9,6 +9,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, Field
 
 from ..novita.errors import SpendRefusedError
+from ..novita.redaction import without_secrets
 from .context import Caller
 
 
@@ -50,6 +51,7 @@ async def need_yes(
     """
     if confirm:
         return
+    question = without_secrets(question)
     context = caller.context
     capabilities = context.client_capabilities
     elicitation = capabilities.elicitation if capabilities is not None else None

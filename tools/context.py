@@ -16,6 +16,7 @@ from ..novita.jobs import Jobs
 from ..novita.journal import Journal
 from ..novita.leases import Leases
 from ..novita.media_jobs import MediaJobs
+from ..novita.redaction import without_secrets
 from ..novita.waiting import Progress
 from ..novita.webhooks import Webhooks
 from ..novita.wellformed import well_formed
@@ -94,7 +95,7 @@ class Caller:
             self._steps = percent
         else:
             self._steps += min(0.5, max(0.0, (99 - self._steps) / 50))
-        await self.context.report_progress(round(self._steps, 2), 100, well_formed(message[:200]))
+        await self.context.report_progress(round(self._steps, 2), 100, well_formed(without_secrets(message)[:200]))
 
     def progress_of(self, what: str) -> Callable[[Progress], Any]:
         """A reporter for the waiting helper: `what` names the job and its id."""

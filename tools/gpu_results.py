@@ -1,6 +1,6 @@
 """What the GPU tools answer with, and how an instance becomes an answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -149,6 +149,11 @@ class InstanceResult(ToolResult):
     )
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
+
+    def reveals(self) -> Iterable[str]:
+        if self.access is None:
+            return ()
+        return [word for word in (self.access.ssh_password, self.access.terminal_password) if word]
 
     def headline(self) -> str:
         name = self.instance.name if self.instance else self.instance_id

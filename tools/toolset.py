@@ -18,7 +18,8 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from ..novita.errors import NovitaError, redact
+from ..novita.errors import NovitaError
+from ..novita.redaction import redact, without_secrets
 from .confirm import NeedsAnswer, NotConfirmed
 from .context import open_call
 from .schemas import flat_schema
@@ -82,10 +83,16 @@ class ToolResult(BaseModel):
         """Put pictures beside the text."""
         self._pictures.extend(pictures)
 
+    def reveals(self) -> Iterable[str]:
+        """Secrets that this very answer is there to show."""
+        return ()
+
     def to_mcp(self) -> CallToolResult:
-        """The answer as a host gets it."""
-        structured = self.model_dump(mode="json", exclude_none=True)
-        text = "\n".join(part for part in (self.headline(), plain(structured)) if part)
+        """The answer as a host gets it, without secrets."""
+        shown = frozenset(self.reveals())
+        structured = without_secrets(self.model_dump(mode="json", exclude_none=True), but=shown)
+        headline = without_secrets(self.headline(), but=shown)
+        text = "\n".join(part for part in (headline, plain(structured)) if part)
         content: list[ContentBlock] = [TextContent(type="text", text=text)]
         content += [
             ImageContent(type="image", data=base64.b64encode(picture.data).decode(), mime_type=picture.mime)

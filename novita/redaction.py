@@ -1,0 +1,284 @@
+"""Secrets in play, and texts without them: the one rule that every exit of the process calls.
+
+A secret is known as long as somebody holds what `learn` gave for it (a client holds its key's), and a while longer.
+Known secrets are found as they are, escaped (URL, JSON, HTML), in hex, and in base64 at any of its three offsets.
+Those under six letters would be found in every other word: they are hidden in fields of their own only.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, lru_cache
+from typing import Any, Literal, TypeVar, cast
+from urllib.parse import unquote
+from weakref import WeakValueDictionary
+
+T = TypeVar("T")
+
+MARK = "[secret]"
+SHORTEST = 6
+"""Letters below which a secret is not searched for in texts."""
+
+_REMEMBERED = 256
+"""Secrets known although nobody holds them any more: an answer may come late."""
+_CUT = 12
+"""Letters of a secret from which on a half of it, where a text was cut, is hidden too."""
+
+
+class Known:
+    """A secret and the forms it is searched in."""
+
+    __slots__ = ("__weakref__", "_patterns", "folded", "forms", "word")
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.folded = _folded(word) if len(word) >= _CUT else ""
+        raw = word.encode("utf-8", "surrogatepass")
+        cores = {*_base64_cores(raw, base64.b64encode), *_base64_cores(raw, base64.urlsafe_b64encode)}
+        self.forms = (word, raw.hex(), raw.hex().upper(), *sorted(cores))
+        self._patterns: dict[tuple[str, bool], re.Pattern[str]] = {}
+
+    def spans(self, text: str, decoded: tuple[str, ...], folded: str) -> Iterator[tuple[int, int]]:
+        """Where the secret stands in `text`; `decoded` is what its escapes stand for, `folded` see there."""
+        for form in self.forms:
+            plain = form in text
+            if plain or any(form in each for each in decoded):
+                yield from (found.span() for found in self._pattern(form, not plain or bool(decoded)).finditer(text))
+        start = folded.find(self.folded) if self.folded else -1
+        while start >= 0:
+            yield start, start + len(self.folded)
+            start = folded.find(self.folded, start + 1)
+        if len(self.word) >= _CUT:
+            yield from self._cut(text)
+
+    def _cut(self, text: str) -> Iterator[tuple[int, int]]:
+        """A half of it, where a text ends or was shortened."""
+        half = self.word[: max(SHORTEST, len(self.word) // 2)]
+        start = text.find(half)
+        while start >= 0:
+            length = len(half)
+            while length < len(self.word) and text[start + length : start + length + 1] == self.word[length]:
+                length += 1
+            rest = text[start + length : start + length + 3]
+            if not rest or rest[0] in "\n…" or rest == "...":
+                yield start, start + length
+            start = text.find(half, start + 1)
+
+    def _pattern(self, form: str, escaped: bool) -> re.Pattern[str]:
+        pattern = self._patterns.get((form, escaped))
+        if pattern is None:
+            body = _LINE_BREAK.join(map(_any_spelling, form)) if escaped else re.escape(form)
+            if form not in self.forms[:3]:  # the letters beside a core of base64 hold bits of the secret too
+                body = rf"[A-Za-z0-9+/_\-]{{0,2}}{body}[A-Za-z0-9+/_\-]{{0,2}}={{0,2}}"
+            pattern = self._patterns[form, escaped] = re.compile(body)
+        return pattern
+
+
+_live: WeakValueDictionary[str, Known] = WeakValueDictionary()
+_late: dict[str, OrderedDict[str, Known]] = {"key": OrderedDict(), "word": OrderedDict()}
+_lock = threading.Lock()
+
+
+def owner_of(api_key: str | None) -> str:
+    """16 hex digits that stand for a key without giving it away; "anonymous" where there is none."""
+    if not api_key:
+        return "anonymous"
+    return hashlib.sha256(b"novita-mcp owner\0" + api_key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def learn(secret: str | None, kind: Literal["key", "word"] = "word") -> Known | None:
+    """Keep `secret` out of whatever leaves this process, while the answer is held and for a while after.
+
+    Args:
+        kind: Callers' keys are many, and anybody may send some: they do not make others forgotten.
+    """
+    word = (secret or "").strip()
+    if len(word) < SHORTEST:
+        return None
+    with _lock:
+        known = _live.get(word)
+        if known is None:
+            known = _live[word] = Known(word)
+        late = _late[kind]
+        late[word] = known
+        late.move_to_end(word)
+        while len(late) > _REMEMBERED:
+            late.popitem(last=False)
+    return known
+
+
+def without_secrets(value: T, *secrets: str, but: Iterable[str] = ()) -> T:
+    """`value` (text, or data made of texts, lists and dictionaries) without any known secret.
+
+    Args:
+        secrets: More of them.
+        but: Those that this very value is there to show.
+    """
+    spared = frozenset(but)
+    with _lock:
+        known = [each for each in _live.values() if each.word not in spared]
+    known += [each for each in map(_temporary, secrets) if each is not None]
+    if not known:
+        return value
+    return cast(T, _each_text(value, lambda text: _hide(text, known)))
+
+
+def redact(text: str, *secrets: str) -> str:
+    """For errors and logs: `text` without known secrets and without what looks like a key or a password."""
+    return _LOOKS.sub(MARK, without_secrets(text, *secrets))
+
+
+def without_secrets_json(text: str, *secrets: str) -> str:
+    """A text that may be JSON, and stays it. What stands in a field for credentials is hidden, however short."""
+    if text[:1] in ("{", "["):
+        try:
+            data: object = json.loads(text)
+        except (ValueError, RecursionError):
+            return without_secrets(text, *secrets)
+        clean = without_secrets(without_credentials(data), *secrets)
+        return text if clean == data else json.dumps(clean)
+    return without_secrets(text, *secrets)
+
+
+def without_credentials(data: Any) -> Any:
+    """`data` with the values of fields hidden whose names say that they hold a password, a key or a token."""
+    if isinstance(data, dict):
+        return {
+            name: MARK if isinstance(held, str) and held and is_credential(name) else without_credentials(held)
+            for name, held in cast(dict[Any, Any], data).items()
+        }
+    if isinstance(data, list | tuple):
+        return [without_credentials(each) for each in cast(list[Any], data)]
+    return data
+
+
+def is_credential(name: Any) -> bool:
+    """Whether a field of this name holds a secret."""
+    return isinstance(name, str) and _CREDENTIAL.fullmatch(name) is not None
+
+
+_CREDENTIAL = re.compile(
+    r"(?i)(?:.*[_\-.])?(?:passw(?:or)?d|passphrase|secret|authorization|api[_\-]?key|access[_\-]?key|secret[_\-]?key"
+    r"|private[_\-]?key|(?:access|auth|bearer|refresh|session|id)[_\-]?token|token|credentials?)"
+    r"|[a-z0-9]+(?-i:Password|Passwd|Secret|ApiKey|AccessKey|SecretKey|PrivateKey|Token)"
+)
+
+_LOOKS = re.compile(
+    r"""(?ix)
+    \b(?:sk|nv|pk)[-_][A-Za-z0-9_\-]{8,}                       # keys by their looks
+    | (?<=bearer\s)[A-Za-z0-9._~+/=\-]{8,}
+    | (?<=password["'\s:=]{1})["'\s:=]{0,3}[^\s"',}&]{3,}
+    """,
+)
+
+_LINE_BREAK = r"(?:\r?\n|\\r\\n|\\n)?"
+
+
+def _temporary(secret: str) -> Known | None:
+    word = secret.strip()
+    return _forms_of(word) if len(word) >= SHORTEST else None
+
+
+@lru_cache(256)
+def _forms_of(word: str) -> Known:
+    return Known(word)
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """`value` with each of its texts changed, names of fields too; the same object where nothing is."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        pairs = cast(Mapping[Any, Any], value).items()
+        return {_each_text(name, change): _each_text(held, change) for name, held in pairs}
+    if isinstance(value, list):
+        return [_each_text(each, change) for each in cast(list[Any], value)]
+    if isinstance(value, tuple):
+        return tuple(_each_text(each, change) for each in cast(tuple[Any, ...], value))
+    return value
+
+
+def _hide(text: str, known: Iterable[Known]) -> str:
+    """`text` with every span that belongs to a secret replaced; spans that touch are one."""
+    unescaped, folded = decoded(text), _folded(text)
+    spans = sorted(span for each in known for span in each.spans(text, unescaped, folded))
+    if not spans:
+        return text
+    marks = [found.span() for found in re.finditer(re.escape(MARK), text)]
+    parts: list[str] = []
+    end = 0
+    for start, stop in spans:
+        if any(first <= start and stop <= last for first, last in marks):
+            continue  # "secret" may be somebody's password
+        if start >= end:
+            parts += [text[end:start], MARK]
+        end = max(end, stop)
+    return "".join([*parts, text[end:]])
+
+
+def _folded(text: str) -> str:
+    """`text` without capitals, and with spaces for what a shown status loses; letter for letter, or nothing."""
+    folded = text.lower().replace("_", " ").replace("-", " ")
+    return folded if len(folded) == len(text) else ""
+
+
+def decoded(text: str) -> tuple[str, ...]:
+    """What the escapes and line breaks in `text` stand for; empty where there are none."""
+    found: list[str] = []
+    if "%" in text:
+        once = unquote(text, errors="replace")
+        found += [once, once.replace("+", " "), unquote(once, errors="replace")]
+    elif "+" in text:
+        found.append(text.replace("+", " "))
+    if "&" in text:
+        found.append(html.unescape(text))
+    if "\\" in text:
+        once = _ESCAPE.sub(_unescape, text)
+        found += [once, _ESCAPE.sub(_unescape, once)]
+    if "\n" in text or "\\n" in text:
+        found.append(re.sub(_LINE_BREAK, "", text))
+    return tuple(each for each in dict.fromkeys(found) if each != text)
+
+
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[\"'\\/])")
+
+
+def _unescape(found: re.Match[str]) -> str:
+    code = found[0][1:]
+    return chr(int(code[1:], 16)) if code[0] in "ux" else code
+
+
+@cache
+def _any_spelling(letter: str) -> str:
+    """A pattern for one letter, however it is escaped."""
+    ways = [re.escape(letter)]
+    percent = "".join(f"%(?:25)?{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
+    ways.append(f"(?i:{percent})")
+    if letter == " ":
+        ways.append(r"\+")
+    code = ord(letter)
+    if code < 0x10000:
+        ways.append(rf"\\{{1,3}}(?i:u{code:04x})")
+    if code < 0x100:
+        ways.append(rf"\\{{1,3}}(?i:x{code:02x})")
+    if letter in "\"'\\/":
+        ways.append(r"\\{1,3}" + re.escape(letter))
+    ways.append(rf"(?i:&\#(?:0*{code}|x0*{code:x});)")
+    named = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}.get(letter)
+    if named:
+        ways.append(f"&{named};")
+    return f"(?:{'|'.join(ways)})"
+
+
+def _base64_cores(raw: bytes, encode: Callable[[bytes], bytes]) -> Iterator[str]:
+    """The letters that `raw` becomes inside of a longer text in base64: one spelling for each place modulo three."""
+    for before, first in ((0, 0), (1, 2), (2, 3)):
+        whole = encode(bytes(before) + raw).decode()
+        core = whole[first : (before + len(raw)) * 8 // 6]
+        if len(core) >= SHORTEST:
+            yield core
