@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from .errors import InputError
 from .media_checks import describe, first_error
-from .tolerant import load_strict
+from .tolerant import an_object, load_strict
 
 Json = dict[str, Any]
 Route = Literal["chat", "completion", "exa_search", "exa_contents", "tavily_search", "tavily_extract"]
@@ -119,21 +119,37 @@ def check_messages(messages: Sequence[Mapping[str, Any]]) -> None:
             raise InputError(f"{where} is a tool answer and must name its call in tool_call_id")
 
 
+_TOOL_FIELDS = ("name", "description", "parameters", "strict")
+_SCHEMA_NAMES = ("parameters", "inputSchema", "input_schema")
+_BESIDE = frozenset({"type", "title", "annotations", "outputSchema", "output_schema", "icons", "execution", "_meta"})
+"""What MCP and others tell about a tool and a model is not asked about."""
+
+
 def native_tools(tools: Sequence[Mapping[str, Any]]) -> list[Json]:
-    """Tools in Novita's form. A bare function ({name, description, parameters}) is wrapped.
+    """Tools in Novita's form. A bare function ({name, description, parameters}) is wrapped; MCP's inputSchema is known.
 
     Raises:
-        InputError: A tool has no name, or its parameters are no JSON schema.
+        InputError: A tool has no name, an unknown field, or its parameters are no JSON schema.
     """
     made: list[Json] = []
     for index, tool in enumerate(tools):
         where = f"tools[{index}]"
-        inner: Any = tool.get("function", tool if "name" in tool else None)
-        if not isinstance(inner, dict) or not cast(Json, inner).get("name"):
+        found = an_object(tool.get("function")) or dict(tool)
+        inner = {name: value for name, value in found.items() if value is not None}
+        if not isinstance(inner.get("name"), str) or not inner["name"].strip():
             raise InputError(f"{where} must be {{name, description, parameters}}, or that under function")
-        function = {name: value for name, value in cast(Json, inner).items() if name != "type"}
-        if function.get("parameters") is not None:
-            check_schema(function["parameters"], f"{where}.parameters")
+        unknown = [name for name in inner if name not in (*_TOOL_FIELDS, *_SCHEMA_NAMES, *_BESIDE)]
+        if unknown:
+            raise InputError(
+                f"{where} has the unknown field {unknown[0][:60]!r}", next_step=f"Known: {', '.join(_TOOL_FIELDS)}."
+            )
+        function = {name: inner[name] for name in _TOOL_FIELDS if name in inner}
+        schema = next((inner[name] for name in _SCHEMA_NAMES if name in inner), None)
+        if schema is not None:
+            if isinstance(schema, dict) and "type" not in schema:  # {} or {properties}: of an object, as all are
+                schema = {"type": "object", **cast(Json, schema)}
+            check_schema(schema, f"{where}.parameters")
+            function["parameters"] = schema
         made.append({"type": "function", "function": function})
     return made
 

@@ -5,6 +5,7 @@ A message is `{role, content}`; content is text or a list of parts. A part is `{
 `input_audio`) is taken too. A reference is a link, a path, a data URI or `task:<id>/<n>`.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from .errors import InputError
 from .inputs import Inputs, Source
 from .media_types import media_type
+from .tolerant import a_list, an_object
 
 Json = dict[str, Any]
 Media = Literal["image", "video", "audio"]
@@ -24,7 +26,10 @@ _KINDS: Mapping[str, Media] = {
     "video_url": "video",
     "audio": "audio",
     "input_audio": "audio",
+    "input_image": "image",
 }
+_TEXTS = frozenset({"text", "input_text", "output_text", "refusal"})
+_PARTS = frozenset({*_KINDS, *_TEXTS})
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
 _MOST_PARTS = 64
 
@@ -41,8 +46,7 @@ def conversation(
         InputError: A part is not understood, or pictures come without anything said about them.
     """
     made: list[Json] = [{"role": "system", "content": system}] if system else []
-    for index, message in enumerate(messages or ()):
-        made.append(_read(message, f"messages[{index}]"))
+    made += openai_messages(messages or ())
     if prompt is not None and prompt.strip():
         made.append({"role": "user", "content": prompt})
     if images:
@@ -56,34 +60,139 @@ def conversation(
     return made
 
 
-def _read(message: Mapping[str, Any], where: str) -> Json:
-    content: Any = message.get("content")
-    made = dict(message)
+def openai_messages(messages: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """Messages in OpenAI's form, from any form that callers have: ours, MCP's, and the one before there were tools.
+
+    Raises:
+        InputError: A message or a part is not understood; names it.
+    """
+    made: list[Json] = []
+    for index, message in enumerate(messages):
+        made.append(_read(message, f"messages[{index}]", made))
+    return made
+
+
+def _read(message: Mapping[str, Any], where: str, before: Sequence[Json]) -> Json:
+    made = {name: value for name, value in message.items() if value is not None}
+    if isinstance(made.get("role"), str):
+        made["role"] = made["role"].strip().casefold()
+    content: Any = made.get("content")
+    if content is None and isinstance(made.get("text"), str):  # as our own answers name it
+        content = made.pop("text")
+    if made.get("role") in ("tool", "function"):
+        _read_result(made, where, before)
+        content = _result(content)
+    _read_calls(made, where)
+    if isinstance(content, dict):
+        content = [content]
     if isinstance(content, list):
         parts = cast("list[Any]", content)
-        made["content"] = [_part(part, f"{where}.content[{index}]") for index, part in enumerate(parts)]
+        thoughts = [
+            str(an_object(part).get("thinking") or an_object(part).get("text") or "") for part in parts if _thinks(part)
+        ]
+        if thoughts and not made.get("reasoning_content"):
+            made["reasoning_content"] = "\n".join(thoughts)
+        content = [_part(part, f"{where}.content[{index}]") for index, part in enumerate(parts) if not _thinks(part)]
     elif content is not None and not isinstance(content, str):
         raise InputError(f"{where}.content must be text or a list of parts")
+    made["content"] = content  # null where there is none: the field itself is required
     return made
+
+
+def _thinks(part: Any) -> bool:
+    """Whether a part of an earlier answer holds its thoughts, which other hosts keep among the content."""
+    return an_object(part).get("type") in ("thinking", "reasoning", "redacted_thinking")
+
+
+def _read_calls(made: Json, where: str) -> None:
+    """Bring the tool calls of a turn into OpenAI's form: arguments as JSON text, a name, an id."""
+    legacy = made.pop("function_call", None)
+    found: Any = made.pop("tool_calls", None) or ([legacy] if legacy else [])
+    if not isinstance(found, list):
+        raise InputError(f"{where}.tool_calls must be a list")
+    calls: list[Json] = []
+    for index, call in enumerate(cast("list[Any]", found)):
+        place, held = f"{where}.tool_calls[{index}]", an_object(call)
+        function = an_object(held.get("function")) or held
+        name: Any = function.get("name")
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(
+                f"{place} names no function",
+                next_step='Calls are {"id", "type": "function", "function": {"name", "arguments": JSON text}}.',
+            )
+        arguments: Any = function.get("arguments", function.get("raw_arguments", function.get("input")))
+        if not isinstance(arguments, str):
+            arguments = "{}" if arguments is None else _dumped(arguments, f"{place}.arguments")
+        call_id = held.get("id") or _made_up(name, index)
+        calls.append(
+            {"id": str(call_id), "type": "function", "function": {"name": name.strip(), "arguments": arguments or "{}"}}
+        )
+    if calls:
+        made["tool_calls"] = calls
+
+
+def _made_up(name: str, index: int) -> str:
+    """The id of a call that came without one."""
+    return f"call_{name.strip()}_{index}"
+
+
+def _read_result(made: Json, where: str, before: Sequence[Json]) -> None:
+    """Have the answer of a tool name the call it is of: the last one of its name, or the only one unanswered."""
+    if made.get("tool_call_id"):
+        made["role"] = "tool"
+        return
+    answered = {message.get("tool_call_id") for message in before}
+    waiting = [call for message in before for call in message.get("tool_calls", ()) if call["id"] not in answered]
+    named = [call for call in waiting if made.get("name") and call["function"]["name"] == made["name"]]
+    fitting = named or (waiting if not made.get("name") else [])
+    if len(fitting) == 1:
+        made["role"], made["tool_call_id"] = "tool", fitting[0]["id"]
+    elif made["role"] == "function":
+        raise InputError(
+            f"{where} answers no function call before it", next_step="Give it role tool and the call's tool_call_id."
+        )
+
+
+def _result(content: Any) -> Any:
+    """What a tool gave back: text, parts, or any JSON, which goes as its text."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    parts = a_list(content) or [content]
+    if all(an_object(part).get("type") in _PARTS for part in parts):
+        return content
+    return _dumped(content, "the content of a tool's answer")
+
+
+def _dumped(value: Any, what: str) -> str:
+    """JSON text. Raises InputError for numbers that JSON does not know."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"{what} holds NaN or Infinity, which JSON does not know") from error
 
 
 def _part(part: Any, where: str) -> Json:
     """A part in our spelling: text, or a kind of media with its reference under `url`."""
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    found = cast(Json, part) if isinstance(part, dict) else {}
+    found = an_object(part)
     kind = found.get("type")
-    if kind == "text" and isinstance(found.get("text"), str):
-        return {"type": "text", "text": found["text"]}
+    if kind in _TEXTS and isinstance(said := found.get("text", found.get("refusal")), str):
+        return {"type": "text", "text": said}
     if kind in _KINDS:
-        inner: Any = found.get(str(kind), found.get("url"))
-        detail: Any = None
+        inner: Any = found.get(str(kind), found.get("url", found.get("source", found.get("image_url"))))
+        if inner is None and isinstance(found.get("data"), str):  # MCP's own form
+            inner = found
+        detail: Any = found.get("detail")
         if isinstance(inner, dict):
             held = cast(Json, inner)
             detail = held.get("detail")
+            mime = held.get("mimeType") or held.get("media_type")
             inner = held.get("url", held.get("data"))
-            if isinstance(inner, str) and _BASE64.match(inner[:100]) and held.get("format"):
-                inner = f"data:audio/{held['format']};base64,{inner}"
+            if isinstance(inner, str) and _BASE64.match(inner[:100]) and (mime or held.get("format")):
+                inner = f"data:{mime or 'audio/' + str(held['format'])};base64,{inner}"
         if isinstance(inner, str) and inner.strip():
             return {"type": _KINDS[str(kind)], "url": inner, **({"detail": detail} if detail else {})}
     raise InputError(
