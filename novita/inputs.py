@@ -28,6 +28,7 @@ from .downloads import Downloader
 from .errors import ArtifactError, InputError, NotFoundError
 from .files import Folders, read_regular
 from .limits import MediaLimits, find_trouble, refuse
+from .masks import fit_mask
 from .media_types import HEAD_BYTES, MEDIA_TYPES, MediaType, media_type, sniff
 from .picture_inputs import look, prepare
 from .pictures import Probe, probe
@@ -41,6 +42,7 @@ _TASK = re.compile(r"(?:task:|novita://artifacts/)(?P<id>[^/\s]+?)(?:/(?P<index>
 _DATA = re.compile(r"data:(?P<mime>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<packed>;base64)?,", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")  # two letters at least: C:\ is a drive
 _SOUND_OF = ("video", "audio")
+_MASKED = "was made into a mask of its picture's size here"
 _WAYS = "Give an http(s) link, a file path, a data: URI, or task:<id>/<n> for an earlier result."
 _WAYS_REMOTE = "Give an http(s) link, a data: URI, or task:<id>/<n> for an earlier result."
 
@@ -79,7 +81,7 @@ class Source:
         Raises:
             InputError: It cannot be fetched, or is not what it should be.
         """
-        return (await self._loaded())[1]
+        return (await self.loaded())[1]
 
     async def as_form(self, forms: Sequence[str]) -> str:
         """The input as "url", "data_uri" or "base64", the first of `forms` that can be had.
@@ -91,7 +93,7 @@ class Source:
             if form == "url" and self.link is not None:
                 return self.link
             if form in ("data_uri", "base64"):
-                loaded, data = await self._loaded()
+                loaded, data = await self.loaded()
                 packed = await anyio.to_thread.run_sync(_pack, data, abandon_on_cancel=True)
                 return packed if form == "base64" else f"data:{loaded.mime};base64,{packed}"
         if "url" in forms:
@@ -102,7 +104,8 @@ class Source:
             )
         raise InputError(f"This model takes its {self.kind} as {', '.join(forms)}, which {self.name} cannot become")
 
-    async def _loaded(self) -> "tuple[Source, bytes]":
+    async def loaded(self) -> "tuple[Source, bytes]":
+        """The source with its content, fetched and checked if it is not here yet. Raises as `read`."""
         source = self if self.data is not None or self._load is None else await self._load()
         assert source.data is not None  # a source has content, or a way to load it
         return source, source.data
@@ -192,6 +195,31 @@ class Inputs:
                 f"The {expects} looks like bare base64", next_step="Put data:image/png;base64, (or its type) before it."
             )
         return await self._from_path(ref, expects, limits, resize)
+
+    async def fit_mask(self, mask: Source, picture: Source | None, *, resize: bool = False) -> Source:
+        """A loaded mask made white on black and as large as the picture it belongs to; the same if it is that already.
+
+        Args:
+            resize: Stretch a mask of another shape instead of refusing it.
+
+        Raises:
+            InputError: It marks nothing, or is of another shape than the picture.
+        """
+        loaded, data = await mask.loaded()
+        size = (picture.width, picture.height) if picture is not None and picture.width and picture.height else None
+        fitting = partial(
+            fit_mask,
+            data,
+            mask.name,
+            size,
+            turned=picture.turned if picture is not None else 1,
+            stretch=resize,
+        )
+        pixels = (loaded.width or 1) * (loaded.height or 1)
+        made = await BUDGET.run(fitting, 8 * pixels, caller=self.caller, name=mask.name)
+        if made is None:
+            return mask
+        return _filled(loaded, made, MEDIA_TYPES["png"], Probe(*(size or (loaded.width, loaded.height))), _MASKED)
 
     @property
     def _ways(self) -> str:

@@ -12,7 +12,7 @@ from anyio import to_thread
 from ..novita.catalog import MediaModel, alternatives, choose, media_model, media_models
 from ..novita.catalog_entry import Form
 from ..novita.errors import InputError, NotFoundError
-from ..novita.inputs import Expects
+from ..novita.inputs import Expects, Source
 from ..novita.limits import MediaLimits
 from ..novita.mapping import FILES, Plan, plan, refuse_what_it_cannot
 from ..novita.money import show_usd
@@ -109,6 +109,7 @@ async def with_inputs(
     """
     ready = dict(arguments)
     image_size: tuple[int, int] | None = None
+    pictured: Source | None = None
     for name in model.media_arguments():
         value = arguments.get(name)
         if value is None:
@@ -120,9 +121,12 @@ async def with_inputs(
         converted: list[str] = []
         for reference in _references(value):
             source = await caller.inputs.load(str(reference), _expects(name), limits=limits, resize=resize)
+            if name == "mask":
+                source = await caller.inputs.fit_mask(source, pictured, resize=resize)
             converted.append(await source.as_form(forms))
-            if name == "image" and source.width and source.height:
-                image_size = (source.width, source.height)
+            if name == "image":
+                pictured = source
+                image_size = (source.width, source.height) if source.width and source.height else None
         ready[name] = converted if isinstance(value, list | tuple) else converted[0]
     return ready, image_size
 
