@@ -27,6 +27,6 @@ USER 10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000
-# Over stdio there is no port to ask: the check then says nothing is wrong.
-HEALTHCHECK --interval=30s --timeout=5s CMD ["python", "-m", "novita_mcp.server.health"]
+# Over stdio there is no port to ask: the check then says nothing is wrong. -P: /data is no place for libraries.
+HEALTHCHECK --interval=30s --timeout=5s CMD ["/app/bin/python", "-P", "-m", "novita_mcp.server.health"]
 ENTRYPOINT ["novita-mcp"]

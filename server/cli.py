@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", default=False)
     doctor.add_argument("--offline", action="store_true", default=False, help="Leave the network alone.")
     doctor.add_argument("--leases", action="store_true", default=False, help="Stop instances whose lease is over.")
+    doctor.add_argument("--mend", action="store_true", default=False, help="Mend how hosts start the server.")
 
     tools = commands.add_parser("tools", parents=[common], help="list tools, show a schema, call one")
     tools.add_argument("action", choices=["list", "schema", "call"], nargs="?", default="list")
@@ -124,7 +125,7 @@ def _demo(settings: Settings, given: argparse.Namespace) -> int:
 def _doctor(settings: Settings, given: argparse.Namespace) -> int:
     from .doctor import run_doctor
 
-    return run_doctor(settings, as_json=given.json, offline=given.offline, leases=given.leases)
+    return run_doctor(settings, as_json=given.json, offline=given.offline, leases=given.leases, mending=given.mend)
 
 
 def _tools(settings: Settings, given: argparse.Namespace) -> int:

@@ -31,6 +31,7 @@ from ..simulator.world import DEFAULT_KEY, World
 from ..simulator.world import Settings as WorldSettings
 from .building import output_folder
 from .settings import Settings
+from .starting import this_interpreter
 
 TASK_SECONDS = 2.5
 """How long the simulator takes for a picture: long enough to see a bar move."""
@@ -190,9 +191,10 @@ async def _play(client: Client, outcome: Outcome, show: Show, steps: Sequence[St
 def _child(running: Running, folder: Path) -> StdioServerParameters:
     """The server as a host would start it, on the simulator, leaving the user's own journal and key alone."""
     passed = ("PYTHONPATH", "LANG", "LC_ALL")
+    command, *words = this_interpreter()
     return StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "novita_mcp.server"],
+        command=command,
+        args=words,
         env={
             **{name: os.environ[name] for name in passed if name in os.environ},
             "NOVITA_API_KEY": DEFAULT_KEY,

@@ -38,7 +38,7 @@ from ..novita.money import show_usd
 from .app import choose_tools, version
 from .building import journal_file, leases_wait, open_journal, output_folder
 from .handles import request_keys
-from .install import Installed, installed
+from .install import Installed, installed, mend, unsafe_files
 from .settings import SettingError, Settings
 
 Status = Literal["ok", "note", "wrong", "skipped"]
@@ -64,10 +64,15 @@ class Check:
     mend: str = ""
 
 
-def run_doctor(settings: Settings, *, as_json: bool, offline: bool, leases: bool = False) -> int:
-    """Examine and report on stdout; 1 if something is wrong. `leases`: also stop instances whose lease is over."""
+def run_doctor(settings: Settings, *, as_json: bool, offline: bool, leases: bool = False, mending: bool = False) -> int:
+    """Examine and report on stdout; 1 if something is wrong.
+
+    Args:
+        leases: Also stop instances whose lease is over.
+        mending: Also write what can be mended here into the hosts' files.
+    """
     try:
-        checks = anyio.run(_examine, settings, offline, leases)
+        checks = anyio.run(_examine, settings, offline, leases, mending)
     except KeyboardInterrupt:
         return 130
     well = all(check.status != "wrong" for check in checks)
@@ -78,12 +83,14 @@ def run_doctor(settings: Settings, *, as_json: bool, offline: bool, leases: bool
     return 0 if well else 1
 
 
-async def _examine(settings: Settings, offline: bool, leases: bool) -> list[Check]:
+async def _examine(settings: Settings, offline: bool, leases: bool, mending: bool) -> list[Check]:
+    starts = list(_starts(mending))
     hosts = list(installed(Path.home(), sys.platform))
     found = [
         _versions(),
         _settings(settings),
         *_hosts(hosts),
+        *starts,
         *_old_host(hosts),
         _output(settings),
         *_allowed(settings),
@@ -134,6 +141,22 @@ def _hosts(hosts: Sequence[Installed]) -> Iterator[Check]:
         elif found.command:
             mend = f"Put your key there, from {KEYS_PAGE}; then start {name} again."
             yield Check("hosts", "wrong", f"{name} has no key: {found.path}", mend)
+
+
+def _starts(mending: bool) -> Iterator[Check]:
+    """Entries that start the server as version 0.1.0 wrote them: with the folder it starts in on the import path."""
+    for host, path, names in unsafe_files(Path.home(), sys.platform, Path.cwd()):
+        which = f"{host.title}: {', '.join(names)} in {path}"
+        unsafe = f"{which} starts with `python -m`: in a project you open, a file named like a library runs instead"
+        if not mending:
+            yield Check("start", "wrong", unsafe, "`novita-mcp doctor --mend` adds -P there, and keeps the old file.")
+            continue
+        try:
+            mend(path)
+        except OSError as error:
+            yield Check("start", "wrong", f"{unsafe}; {error.strerror or error}", 'Put "-P" before "-m" there.')
+        else:
+            yield Check("start", "ok", f"{which} starts safely now", f"Start {host.title} again.")
 
 
 def _old_host(hosts: Sequence[Installed]) -> Iterator[Check]:

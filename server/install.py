@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .settings import SettingError, Settings
+from .starting import names_of_unsafe_starts, this_program, with_safe_starts
 
 NAME = "novita"
 KEY = "NOVITA_API_KEY"
@@ -213,12 +214,9 @@ def run_install(
         sys.stdout.write(f"{chosen.title} has it already: {path}\n")
         return 0
     path.parent.mkdir(parents=True, exist_ok=True)
-    if before:
-        backup = path.with_name(path.name + ".before-novita")
-        if not backup.exists():  # the one from before novita was ever there is worth most
-            shutil.copy2(path, backup)
+    backup = rewrite(path, after)
+    if backup:
         sys.stdout.write(f"As it was before novita: {backup}\n")
-    _replace(path, after)
     sys.stdout.write(f"{chosen.title} now knows novita: {path}\n{chosen.after}\n")
     sys.stdout.write(_where_key(_key_of(_ours(path, after, chosen)), path))
     return 0
@@ -256,21 +254,13 @@ def _key_of(entry: Entry) -> str:
 
 
 def _entry(settings: Settings, host: Host, *, shared: bool, command: str | None) -> Entry:
-    words = command.split() if command else _this_program()
+    words = command.split() if command else this_program()
     entry: Entry = {"command": words[0], "args": words[1:]}
     if settings.api_key and not shared:
         entry["env"] = {KEY: settings.api_key}
     else:
         entry["env"] = {KEY: host.reference if host.reference and (shared or host.reaches) else NO_KEY}
     return entry
-
-
-def _this_program() -> list[str]:
-    """How to run what runs now: through uvx if that started it, else this interpreter."""
-    executable = Path(sys.executable)
-    if any(part in ("uv", "uvx") for part in executable.parts) and "archive-v0" in executable.parts:
-        return ["uvx", "novita-mcp"]
-    return [str(executable), "-m", "novita_mcp.server"]
 
 
 def _hidden(entry: Entry, key: str | None) -> Entry:
@@ -326,8 +316,14 @@ def _write(path: Path, config: Entry) -> str:
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write whole or not at all, readable by the user only: the file may hold the key."""
+def rewrite(path: Path, text: str) -> Path | None:
+    """Give a host's file a new text, whole or not at all; where it is kept as it was before we first touched it.
+
+    A new file is readable by the user only: it may hold the key.
+    """
+    backup = path.with_name(path.name + ".before-novita") if path.exists() and path.stat().st_size else None
+    if backup and not backup.exists():  # the one from before novita was ever there is worth most
+        shutil.copy2(path, backup)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
@@ -337,3 +333,29 @@ def _replace(path: Path, text: str) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+    return backup
+
+
+def unsafe_files(home: Path, platform: str, folder: Path) -> Iterator[tuple[Host, Path, list[str]]]:
+    """Hosts' files with entries that start us so that a file of an opened project can take a library's place.
+
+    This user's files, and those of the project in `folder`; each with the names of such entries.
+    """
+    for host in HOSTS.values():
+        places = [host.user_file(home, platform), *([folder / host.project_file] if host.project_file else [])]
+        for path in places:
+            try:
+                names = names_of_unsafe_starts(path)
+            except (OSError, ValueError):
+                continue  # `installed` says which files cannot be read
+            if names:
+                yield host, path, names
+
+
+def mend(path: Path) -> None:
+    """Make every start of ours in a host's file safe. The file is kept as it was beside it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    rewrite(path, with_safe_starts(path, path.read_text(encoding="utf-8-sig")))

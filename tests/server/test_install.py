@@ -3,7 +3,6 @@
 import json
 import re
 import stat
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from novita_mcp.server.cli import main
 from novita_mcp.server.install import HOSTS
+from novita_mcp.server.starting import this_program
 
 KEY = "sk-a-key-that-is-secret"
 
@@ -43,8 +43,8 @@ def test_a_new_file_is_made_with_a_server_that_can_be_run(host: str, home: Path)
     config = read(path)
     (servers,) = (config[key] for key in ("mcpServers", "servers", "mcp_servers") if key in config)
     entry = servers["novita"]
-    assert entry["command"]
-    assert entry["args"] == ["-m", "novita_mcp.server"]
+    assert Path(entry["command"]).is_absolute()
+    assert [entry["command"], *entry["args"]] == this_program()
     assert entry["env"] == {"NOVITA_API_KEY": KEY}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -166,5 +166,5 @@ def test_installing_again_keeps_the_key_and_what_the_user_set(
 
     config = read(path)
     (servers,) = (config[key] for key in ("mcpServers", "servers", "mcp_servers") if key in config)
-    assert servers["novita"]["command"] == sys.executable
+    assert [servers["novita"]["command"], *servers["novita"]["args"]] == this_program()
     assert servers["novita"]["env"] == {"NOVITA_API_KEY": KEY, "NOVITA_MCP_SPEND_LIMIT_USD": "5"}

@@ -1,0 +1,108 @@
+"""How this program is started by others: never so that a file lying around is taken for one of its libraries.
+
+`python -m` puts the folder it is started in first on the import path. A host that starts its servers in the project
+it has open would import that project's `anyio.py` or `mcp/`, with the API key in the environment. `-P` keeps the
+folder off the path, and a console script never puts it there.
+"""
+
+import json
+import re
+import shutil
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Iterator, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+MODULE = "novita_mcp.server"
+_SWITCHES = re.compile(r"-(?!-)[A-Za-z]+")
+_BY_MODULE = re.compile(rf"(?P<before>(?<!\S)(?:-[A-Za-z]+\s+)*)(?P<start>-[A-Za-z]*m\s+{re.escape(MODULE)}(?!\S))")
+
+
+def this_program() -> list[str]:
+    """How to run what runs now: through uvx if that started it, else by its full path."""
+    executable = Path(sys.executable)
+    if any(part in ("uv", "uvx") for part in executable.parts) and "archive-v0" in executable.parts:
+        return ["uvx", "novita-mcp"]
+    script = shutil.which("novita-mcp", path=sysconfig.get_path("scripts"))
+    return [script] if script else this_interpreter()
+
+
+def this_interpreter() -> list[str]:
+    """How to run another of what runs now, from this very installation."""
+    return [sys.executable, "-P", "-m", MODULE]
+
+
+def safely(words: Sequence[str]) -> list[str]:
+    """A command's words, changed only where it would start us with the folder it is started in on the import path."""
+    made: list[str] = []
+    for number, word in enumerate(words):
+        following = words[number + 1] if number + 1 < len(words) else ""
+        if _SWITCHES.fullmatch(word) and word.endswith("m") and following == MODULE and not _guarded([*made, word]):
+            made.append("-P")
+        made.append(_BY_MODULE.sub(_with_guard, word))  # a word may be a whole line, for a shell
+    return made
+
+
+def _guarded(words: Sequence[str]) -> bool:
+    """Whether one of the switches that these words end with keeps the folder off the path: -P or -I."""
+    for word in reversed(words):
+        if not _SWITCHES.fullmatch(word):
+            return False
+        if "P" in word or "I" in word:
+            return True
+    return False
+
+
+def _with_guard(found: re.Match[str]) -> str:
+    if _guarded([*found["before"].split(), found["start"].split()[0]]):
+        return found[0]
+    return f"{found['before']}-P {found['start']}"
+
+
+def unsafe_starts(config: object) -> Iterator[tuple[str, MutableMapping[str, Any]]]:
+    """The entries in a host's parsed file that start us unsafely, wherever they stand in it, with their names."""
+    if not isinstance(config, MutableMapping):
+        return
+    for name, inner in cast("MutableMapping[str, Any]", config).items():
+        if not isinstance(inner, MutableMapping):
+            continue
+        entry = cast("MutableMapping[str, Any]", inner)
+        words, environment = entry.get("args"), entry.get("env")
+        if isinstance(entry.get("command"), str) and isinstance(words, list):
+            words = [str(word) for word in cast("list[object]", words)]
+            guarded = isinstance(environment, MutableMapping) and "PYTHONSAFEPATH" in environment
+            if safely(words) != words and not guarded:
+                yield name, entry
+        else:
+            yield from unsafe_starts(entry)
+
+
+def names_of_unsafe_starts(path: Path) -> list[str]:
+    """Those in a file; empty where it is not there.
+
+    Raises:
+        OSError, ValueError: It cannot be read, or is not what it should be.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    config: object = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text or "{}")
+    return [name for name, _ in unsafe_starts(config)]
+
+
+def with_safe_starts(path: Path, text: str) -> str:
+    """The text of a host's file, with every start of ours made safe and all else as it was."""
+    if path.suffix == ".toml":
+        import tomlkit
+
+        document = tomlkit.parse(text)
+        for _, entry in unsafe_starts(document):
+            entry["args"] = safely([str(word) for word in entry["args"]])
+        return tomlkit.dumps(document)  # pyright: ignore[reportUnknownMemberType]
+    config: object = json.loads(text)
+    for _, entry in unsafe_starts(config):
+        entry["args"] = safely([str(word) for word in entry["args"]])
+    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
