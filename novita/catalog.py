@@ -1,12 +1,13 @@
 """The catalogue of media models: what there is, which one to take, what else could do it.
 
-The entries are data: catalog_image.json, catalog_video.json, catalog_audio.json. They are read on first use.
+The entries are data: catalog_image.json, catalog_video.json, catalog_audio.json; which of them live, and which is taken
+first for what, is media_states.json, carried by scripts/carry_facts.py. They are read on first use.
 """
 
 import difflib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,12 +20,12 @@ from .media_values import SHAPE, Frame, coerce, echo, language, types_of
 from .native import breaks, put
 
 __all__ = [
-    "PREFERRED",
     "Capability",
     "MediaModel",
     "OldName",
     "able",
     "alternatives",
+    "chain",
     "choose",
     "complaints",
     "media_model",
@@ -33,77 +34,8 @@ __all__ = [
     "old_names",
 ]
 
-# Which model a tool takes when none is named: the first that can honour the arguments. Listed ones lead; where only
-# models said to be retired remain, they stand here too, because calling them is what the user was promised.
-PREFERRED: Mapping[Capability, tuple[str, ...]] = {
-    Capability.TEXT_TO_IMAGE: (
-        "qwen-image-txt2img",
-        "z-image-turbo",
-        "flux-1-schnell",
-        "hunyuan-image-3",
-        "seedream-4.0",
-        "seedream-5.0-lite",
-        "flux-2-dev",
-        "glm-image",
-        "txt2img",
-    ),
-    Capability.EDIT_IMAGE: ("qwen-image-edit", "seedream-4.0", "seedream-4.5", "flux-1-kontext-dev", "flux-2-dev"),
-    Capability.IMAGE_TO_IMAGE: ("img2img",),
-    Capability.INPAINT: ("inpainting",),
-    Capability.ERASE: ("cleanup", "image-eraser"),
-    Capability.OUTPAINT: ("outpainting",),
-    Capability.REMOVE_TEXT: ("remove-text",),
-    Capability.MERGE_FACE: ("merge-face",),
-    Capability.REIMAGINE: ("reimagine",),
-    Capability.UPSCALE: ("upscale", "image-upscaler"),
-    Capability.REMOVE_BACKGROUND: ("remove-background", "image-remove-background"),
-    Capability.REPLACE_BACKGROUND: ("replace-background", "replace-background-async"),
-    Capability.DESCRIBE_IMAGE: ("img2prompt",),
-    Capability.TEXT_TO_VIDEO: (
-        "kling-v3.0-std-t2v",
-        "kling-v3.0-pro-t2v",
-        "seedance-v1-lite-t2v",
-        "minimax-hailuo-02",
-        "vidu-q3-turbo-t2v",
-    ),
-    Capability.IMAGE_TO_VIDEO: (
-        "kling-v3.0-std-i2v",
-        "seedance-v1-lite-i2v",
-        "minimax-hailuo-02",
-        "kling-v3.0-pro-i2v",
-        "vidu-q3-turbo-i2v",
-    ),
-    Capability.FIRST_LAST_FRAME: (
-        "kling-v3.0-std-i2v",
-        "seedance-v1-lite-i2v",
-        "minimax-hailuo-02",
-        "vidu-q3-turbo-f2v",
-    ),
-    Capability.REFERENCE_TO_VIDEO: ("vidu-q1-reference2video", "kling-o1-ref2v", "vidu-q2-reference2video"),
-    Capability.MULTI_FRAME: ("vidu-q2-turbo-multiframe", "vidu-q2-pro-multiframe"),
-    Capability.EXTEND_VIDEO: ("wan2.7-i2v",),
-    Capability.EDIT_VIDEO: ("kling-o1-video-edit", "wan2.7-videoedit"),
-    Capability.VIDEO_TO_VIDEO: ("kling-o1-ref2v", "wan2.6-v2v"),
-    Capability.MOTION_CONTROL: ("kling-v3.0-motion-control", "kling-v2.6-pro-motion-control"),
-    Capability.TRANSLATE_VIDEO: ("heygen-video-translate",),
-    Capability.VIDEO_MERGE_FACE: ("video-merge-face",),
-    Capability.TEMPLATE_VIDEO: ("vidu-q2-template2video",),
-    Capability.TEXT_TO_SPEECH: (
-        "minimax-speech-2.8-turbo",
-        "minimax-speech-2.8-turbo-async",
-        "fish-audio-text-to-speech",
-        "minimax-speech-02-turbo",
-        "glm-tts",
-    ),
-    Capability.TRANSCRIBE: ("glm-asr",),
-    Capability.CLONE_VOICE: ("minimax-voice-cloning", "fish-audio-voice-cloning", "glm-tts-voice-clone"),
-    Capability.DESIGN_VOICE: ("minimax-voice-design",),
-    Capability.MUSIC: ("minimax-music",),
-    Capability.LYRICS: ("minimax-music-lyrics",),
-}
-
 _FILES = ("catalog_image.json", "catalog_video.json", "catalog_audio.json")
-_STATES = ("listed", "unlisted", "unconfirmed", "retired")
+_STATES_FILE = "media_states.json"
 
 
 @dataclass(frozen=True)
@@ -125,9 +57,35 @@ def _data() -> tuple[Json, ...]:
 
 
 @cache
+def _states() -> Json:
+    return json.loads(Path(__file__).with_name(_STATES_FILE).read_text(encoding="utf-8"))
+
+
+@cache
 def media_models() -> tuple[MediaModel, ...]:
     """Every model, in the order of the tables: image, video, audio."""
-    return tuple(MediaModel.model_validate(entry) for table in _data() for entry in table["models"])
+    lives = _states()["models"]
+    entries = [entry for table in _data() for entry in table["models"]]
+    return tuple(
+        MediaModel.model_validate({**entry, "life": lives[entry["id"]]} if entry["id"] in lives else entry)
+        for entry in entries
+    )
+
+
+@cache
+def chain(capability: Capability) -> tuple[MediaModel, ...]:
+    """Living models with a capability, the first to take first: by evidence of life, then by price. May be empty."""
+    named = [media_model(name) for name in _states()["chains"].get(capability, ())]
+    others = [model for model in media_models() if model.live and capability in model.does and model not in named]
+    return (*named, *sorted(others, key=lambda model: (model.doubt, not model.price)))
+
+
+@cache
+def doubtful(capability: Capability) -> tuple[MediaModel, ...]:
+    """Models with a capability that may be gone, the least doubtful first: for what nothing alive can do."""
+    return tuple(
+        sorted((m for m in media_models() if not m.live and capability in m.does), key=lambda model: model.doubt)
+    )
 
 
 @cache
@@ -170,9 +128,14 @@ def media_model(model: str) -> MediaModel:
     for operation, why in not_models().items():
         if key == _key(operation):
             raise UnknownModelError(f"{model!r} is not a model ({why})", next_step=_SEE_LIST)
-    near = difflib.get_close_matches(key, known, n=6, cutoff=0.5)
-    ids = list(dict.fromkeys(known[name].id for name in near))[:4]
-    hint = f"Did you mean {' or '.join(ids)}? " if ids else ""
+    near = _once(known[name] for name in difflib.get_close_matches(key, known, n=6, cutoff=0.5))
+    ids = [found.id for found in near if found.live][:4]
+    if near and not near[0].live:
+        # What was meant is gone: whoever mends the spelling would only meet the next error.
+        ids = [found.id for found in alternatives(near[0], 4)] or [near[0].id]
+        hint = f"Models of its kind: {', '.join(ids)}. "
+    else:
+        hint = f"Did you mean {' or '.join(ids)}? " if ids else ""
     raise UnknownModelError(f"There is no media model {echo(model)}", next_step=f"{hint}{_SEE_LIST}")
 
 
@@ -347,10 +310,7 @@ def alternatives(
     Args:
         complete: Whether those that need more than the arguments are left out.
     """
-    others = [
-        other for other in media_models() if other.live and other.id != model.id and set(other.does) & set(model.does)
-    ]
-    others.sort(key=lambda other: (model.does[0] not in other.does, *_rank(other, model.does[0])))
+    others = _once(other for one in model.does for other in chain(one) if other.id != model.id)
     if arguments:
         others = [o for o in others if not able(o, arguments, forms=forms)]
         others = [o for o in others if not (complete and _missing(o, arguments))]
@@ -367,21 +327,22 @@ def choose(
 ) -> MediaModel:
     """The model to take when none is named.
 
-    The first of `preferred` (default: this catalogue's own order) that can honour all arguments and misses none;
-    then any living model with the capability, listed ones first, priced ones before others.
+    The first of the capability's chain that can honour all arguments and misses none. Where nothing alive has the
+    capability, or none that lives knows one of the arguments at all (a checkpoint), the least doubtful of the others.
 
     Args:
         does: One capability, or several of which one is enough.
+        preferred: Ids that take the place of the chain.
         options: Names of native fields that will be set; a model that has them goes before one that has not.
 
     Raises:
         InputError: None can; says what stands in the way on the nearest ones.
     """
     wanted = [Capability(one) for one in ([does] if isinstance(does, str) else does)]
-    named = preferred if preferred is not None else [name for one in wanted for name in PREFERRED[one]]
-    candidates = [media_model(name) for name in named]
-    others = [m for m in media_models() if m.live and set(m.does) & set(wanted) and m not in candidates]
-    candidates += sorted(others, key=lambda m: _rank(m, wanted[0]))
+    living = _once(model for one in wanted for model in chain(one))
+    candidates = [media_model(name) for name in preferred] if preferred is not None else living
+    if preferred is None and not _known(candidates, arguments):
+        candidates += _once(model for one in wanted for model in doubtful(one))
     reasons = [(m, complaints(m, arguments, forms=forms)) for m in candidates]
     honest = [m for m, found in reasons if not found]
     honest = [m for m in honest if all(option_paths(m, key) for key in options)] or honest
@@ -390,6 +351,7 @@ def choose(
             return model
     if honest:  # what is missing, the plan will say
         return honest[0]
+    reasons = [pair for pair in reasons if pair[0].live] or reasons
     reasons.sort(key=lambda pair: len(pair[1]))
     nearest: dict[str, list[str]] = {}
     for model, found in reasons[:3]:
@@ -399,10 +361,14 @@ def choose(
     raise InputError(f"No model for {what} takes these arguments together", next_step=f"Nearest: {shown}.")
 
 
-def _rank(model: MediaModel, capability: Capability) -> tuple[int, int, bool, int]:
-    order = PREFERRED[capability]
-    place = order.index(model.id) if model.id in order else len(order)
-    return _STATES.index(model.state), place, not model.price, media_models().index(model)
+def _once(models: Iterable[MediaModel]) -> list[MediaModel]:
+    return list({model.id: model for model in models}.values())
+
+
+def _known(models: Sequence[MediaModel], arguments: Mapping[str, object]) -> bool:
+    """Whether one of the models knows all the arguments that matter, whatever it says to their values."""
+    names = {name for name, value in arguments.items() if value is not None} - {"count", "seed"}
+    return any(names <= {*model.arguments, *model.fixed} for model in models)
 
 
 def option_paths(model: MediaModel, key: str) -> list[str]:
@@ -418,6 +384,9 @@ def _missing(model: MediaModel, arguments: Mapping[str, object], options: Collec
         if value is not None and name in model.arguments:
             argument = model.arguments[name]
             filled += [*(argument.paths or model.arguments["size"].paths), *argument.also]
+    size = model.arguments.get("size")
+    if size and size.sizes and size.sizes.from_image == "same" and arguments.get("image") is not None:
+        filled += size.paths
 
     def has(path: str) -> bool:
         return any(one == path or one.startswith((f"{path}.", f"{path}[")) for one in filled)

@@ -2,14 +2,20 @@
 
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Json = dict[str, Any]
 Form = Literal["url", "data_uri", "base64", "asset_id"]
-State = Literal["listed", "unlisted", "retired", "unconfirmed"]
+State = Literal["live", "unlisted", "unknown", "retired"]
+Sure = Literal["high", "medium", "low"]
 Kind = Literal["image", "video", "audio", "text", "voice"]
+
+STATES: tuple[State, ...] = get_args(State)
+"""From the best evidence of life to none."""
+SURE: tuple[Sure, ...] = get_args(Sure)
+_TURNED = str.maketrans("0123456789", "9876543210")
 
 
 class Capability(StrEnum):
@@ -161,6 +167,25 @@ class Rule(_Row):
     say: str
 
 
+class Life(_Row):
+    """Whether a model still answers, as far as public signs tell.
+
+    live: documented or answering, and in no notice. unlisted: in no notice, but gone from Novita's documentation index
+    or pricing page. unknown: the signs disagree, or there are none. retired: a notice or a caller says so.
+    """
+
+    state: State = "unknown"
+    date: str = ""
+    """The day it went, or of the newest sign of life, as exactly as it is known: `2026-09-30` or `2026-08`."""
+    confidence: Sure = "low"
+    why: str = ""
+    evidence: tuple[str, ...] = ()
+    """Keys under `sources` of media_states.json."""
+    replacement: str | None = None
+    """The model to take instead."""
+    note: str = ""
+
+
 class MediaModel(_Row):
     """One media model operation of Novita."""
 
@@ -187,16 +212,39 @@ class MediaModel(_Row):
     rules: tuple[Rule, ...] = ()
     answer: tuple[AnswerPart, ...]
     price: tuple[Price, ...] = ()
-    state: State
-    state_note: str = ""
+    life: Life = Life()
+    """Here only for a model that media_states.json does not know."""
     source: str
     checked: str
     """The day the entry was last compared with the facts, `YYYY-MM-DD`."""
 
     @property
+    def state(self) -> State:
+        """What its `life` says."""
+        return self.life.state
+
+    @property
+    def state_note(self) -> str:
+        """Since when and why it is in its state, in a sentence or two."""
+        life = self.life
+        since = f"{'Retired' if life.state == 'retired' else 'Last seen'} {life.date}" if life.date else ""
+        said = ": ".join(part for part in (since, life.why) if part)
+        instead = f"Instead: {life.replacement}." if life.replacement else ""
+        return " ".join(part for part in (f"{said}." if said else "", life.note, instead) if part)
+
+    @property
     def live(self) -> bool:
         """Whether it may be picked without being asked for by name."""
-        return self.state in ("listed", "unlisted")
+        return self.state in ("live", "unlisted")
+
+    @property
+    def doubt(self) -> tuple[int, int, str]:
+        """What orders models by evidence of life, the best first; of the retired, the one least surely gone."""
+        place = STATES.index(self.state)
+        if self.state != "retired":
+            return place, SURE.index(self.life.confidence), ""
+        # Of two that are gone for sure, the one that went last may still answer somewhere: digits turned round sort so.
+        return place, -SURE.index(self.life.confidence), (self.life.date or "0").translate(_TURNED)
 
     def media_arguments(self) -> tuple[str, ...]:
         """Names of the arguments that take files; `arguments[name].send` says in which form."""

@@ -1,4 +1,4 @@
-"""Carry the documented facts into the simulator: novita-api/*.yaml in, simulator/facts_*.json out.
+"""Carry the documented facts along: novita-api/*.yaml in, simulator/facts_*.json and novita/media_states.json out.
 
     python scripts/carry_facts.py ../shared/novita-api            write
     python scripts/carry_facts.py ../shared/novita-api --check    exit 1 and name the files that differ
@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import carry_media
 import yaml
 
 AREAS = ("image", "video", "audio", "llm", "gpu", "serverless", "account")
 GROUPS = {"image": "media", "video": "media", "audio": "media", "llm": "llm", "gpu": "gpu", "serverless": "gpu"}
-TARGET = Path(__file__).resolve().parent.parent / "simulator"
+ROOT = Path(__file__).resolve().parent.parent
 
 # Of an operation, these are rules; every other x- key is commentary.
 CARRIED = (
@@ -110,7 +111,7 @@ def operations(area: str, book: Json) -> Iterator[tuple[str, Json]]:
 
 
 def carried(folder: Path) -> Iterator[tuple[str, str]]:
-    """File name and text of everything that comes along."""
+    """Path and text of everything that comes along."""
     for area in AREAS:
         book = yaml.safe_load((folder / f"{area}.yaml").read_text())
         schemas = book.get("components", {}).get("schemas", {})
@@ -118,10 +119,11 @@ def carried(folder: Path) -> Iterator[tuple[str, str]]:
             "operations": dict(operations(area, book)),
             "components": {name: lean(schema, schemas) for name, schema in schemas.items()},
         }
-        yield f"facts_{area}.json", text(facts)
+        yield f"simulator/facts_{area}.json", text(facts)
     book = yaml.safe_load((folder / "errors.yaml").read_text())
     kept = ("group", "name", "http_status", "meaning", "retryable")
-    yield "facts_errors.json", text({"errors": [{key: row.get(key) for key in kept} for row in book["errors"]]})
+    yield "simulator/facts_errors.json", text({"errors": [{k: row.get(k) for k in kept} for row in book["errors"]]})
+    yield "novita/media_states.json", carry_media.states(folder)
 
 
 def text(facts: Json) -> str:
@@ -144,12 +146,12 @@ def main() -> int:
     arguments = parser.parse_args()
     stale: list[str] = []
     for name, wanted in carried(arguments.folder):
-        file = TARGET / name
+        file = ROOT / name
         if arguments.check:
-            if not file.exists() or file.read_text() != wanted:
+            if not file.exists() or file.read_text(encoding="utf-8") != wanted:
                 stale.append(name)
         else:
-            file.write_text(wanted)
+            file.write_text(wanted, encoding="utf-8")
     if stale:
         print("differs from the source:", ", ".join(stale), file=sys.stderr)
     return 1 if stale else 0

@@ -1,7 +1,8 @@
 """The language models on offer: the table llm_models.json, and the way Novita lists a model.
 
-Ids of chat models are those of the documented rate-limit table. Prices, sizes and abilities are
-plausible, not quoted. Of embedding and rerank models the documentation names only baai/bge-m3 and
+Ids of chat models are those of the documented rate-limit table and those first seen since, the latter with the prices
+read then. Other prices, sizes and abilities are plausible, not quoted. Archived ones stay listed with status 4, as
+Novita keeps them, and answer nothing. Of embedding and rerank models the documentation names only baai/bge-m3 and
 baai/bge-reranker-v2-m3; their qwen neighbours stand in so that a list has more than one of each.
 """
 
@@ -52,6 +53,7 @@ class Model:
     cache_read: int | None = None
     dimension: int = 0
     tiers: tuple[Tier, ...] = ()
+    archived: bool = False
 
     def prices(self, prompt_tokens: int) -> tuple[int, int]:
         """(input, output) price for a prompt of this length."""
@@ -76,7 +78,7 @@ class Model:
             "tags": None,
             "context_size": self.context,
             "max_output_tokens": self.max_output,
-            "status": 1,
+            "status": 4 if self.archived else 1,
             "model_type": self.kind,
             "features": list(self.features),
             "endpoints": list(self.endpoints),
@@ -127,6 +129,8 @@ def find_model(model_id: str, endpoint: str | None = None) -> Model:
     """
     model = models().get(model_id)
     if model is None:
+        raise Fault(404, "MODEL_NOT_FOUND", f"model: {model_id} not found")
+    if model.archived and endpoint is not None:
         raise Fault(404, "MODEL_NOT_FOUND", f"model: {model_id} not found")
     if endpoint is not None and endpoint not in model.endpoints:
         raise Fault(400, "INVALID_REQUEST_BODY", f"model: {model_id} does not support endpoint: {endpoint}")

@@ -57,7 +57,7 @@ async def transcribe_audio(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Write down what a sound or video of up to 30 s says. Costs money."""
+    """Write down what a sound or video of up to 30 s says. Costs money. No living model is known: ask chat."""
     return await make(
         call,
         "transcribe_audio",
@@ -120,7 +120,7 @@ async def generate_music(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a song or a piece of music. Costs money. The model may be retired."""
+    """Make a song or a piece of music. Costs money. No living model is known."""
     return await make(
         call,
         "generate_music",
@@ -144,7 +144,7 @@ async def generate_lyrics(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Write lyrics. Costs money. The model may be retired."""
+    """Write lyrics. Costs money. No living model is known: ask chat."""
     return await make(
         call,
         "generate_lyrics",

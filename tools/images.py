@@ -100,7 +100,7 @@ async def edit_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Change a picture. Costs money. To repaint only a part use inpaint_image."""
+    """Change a picture. Costs money. For all but instruct and swap_face no living model is known."""
     return await make(
         call,
         "edit_image",
@@ -134,7 +134,7 @@ async def inpaint_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Repaint the masked part of a picture, or erase what is there. Costs money."""
+    """Repaint the masked part of a picture, or erase what is there. Costs money. No living model is known."""
     return await make(
         call,
         "inpaint_image",
@@ -163,7 +163,7 @@ async def upscale_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a picture larger and sharper. Costs money."""
+    """Make a picture larger and sharper. Costs money. No living model is known."""
     return await make(
         call,
         "upscale_image",
@@ -184,7 +184,7 @@ async def remove_background(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Cut out the subject of a picture, on transparency. Costs money."""
+    """Cut out the subject of a picture, on transparency. Costs money. No living model is known."""
     return await make(
         call,
         "remove_background",
@@ -206,7 +206,7 @@ async def replace_background(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Put the subject of a picture before a new background. Costs money."""
+    """Put the subject of a picture before a new background. Costs money. No living model is known."""
     return await make(
         call,
         "replace_background",
@@ -219,7 +219,7 @@ async def replace_background(
 
 @images.tool("Describe an image", SPENDS)
 async def describe_image(call: Call, image: Image, confirm: Confirm = False, dry_run: DryRun = False) -> MediaResult:
-    """Write a prompt that would make such a picture. Costs money. For questions about a picture use chat."""
+    """Write a prompt that would make such a picture. Costs money. No living model is known: ask chat."""
     return await make(
         call,
         "describe_image",

@@ -28,7 +28,7 @@ class ModelLine(BaseModel):
     does: tuple[str, ...] = Field(description="What it can do.")
     takes: tuple[str, ...] = Field(description="Common arguments it honours.")
     price: str = Field(description="As documented, or unknown.")
-    state: str = Field(description="listed, unlisted (works, not in the newest docs), unconfirmed, or retired.")
+    state: str = Field(description="live, unlisted (in no notice, not in the newest docs), unknown, or retired.")
 
 
 class ModelList(ToolResult):
@@ -60,7 +60,7 @@ async def list_media_models(
         and (retired or model.live)
         and all(word in f"{model.id} {model.title} {model.summary}".casefold() for word in words)
     ]
-    found.sort(key=lambda model: _STATES.index(model.state))
+    found.sort(key=lambda model: model.doubt)
     page = found[offset : offset + _PAGE]
     return ModelList(
         models=tuple(_line(model) for model in page), total=len(found), more=offset + len(page) < len(found)
@@ -77,8 +77,6 @@ def _capability(name: str) -> Capability:
 
 
 _PAGE = 40
-
-_STATES = ("listed", "unlisted", "unconfirmed", "retired")
 
 
 def _line(model: MediaModel) -> ModelLine:
@@ -109,8 +107,8 @@ class ModelDetails(ToolResult):
     summary: str = Field(description="What it is for.")
     makes: Makes = Field(description="What comes out.")
     does: tuple[str, ...] = Field(description="What it can do.")
-    state: str = Field(description="listed, unlisted, unconfirmed or retired.")
-    state_note: str | None = Field(default=None, description="Why it is in that state.")
+    state: str = Field(description="live, unlisted, unknown or retired.")
+    state_note: str | None = Field(default=None, description="Since when and why, and what to take instead.")
     price: str = Field(description="As documented, or unknown.")
     answers: Literal["at once", "after a wait"] = Field(description="Whether it is slow.")
     arguments: dict[str, str] = Field(description="Common argument: the native field it becomes.")

@@ -58,7 +58,7 @@ async def chat(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> TextResult:
-    """Ask a language model (default deepseek-v3.2; with media a Qwen3). Costs tokens; cancelling stops it."""
+    """Ask a language model (default deepseek-v4.1-flash; with media a Qwen3). Costs tokens; cancelling stops it."""
     question = Question(
         conversation(prompt, messages, system, images),
         model,

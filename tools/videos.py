@@ -113,7 +113,7 @@ async def edit_video(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Change a clip: by instruction, look, length, motion, language or face. Costs money, takes minutes."""
+    """Change a clip. Costs money, takes minutes. A living model is known for motion and swap_face only."""
     return await make(
         call,
         "edit_video",

@@ -1,5 +1,6 @@
 """The catalogue: complete, true to the documentation, and able to pick a model."""
 
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -8,12 +9,13 @@ from typing import Any, cast
 
 import pytest
 from novita_mcp.novita.catalog import (
-    PREFERRED,
     Capability,
     MediaModel,
     able,
     alternatives,
+    chain,
     choose,
+    doubtful,
     media_model,
     media_models,
     not_models,
@@ -159,18 +161,62 @@ def test_only_what_the_pages_document_has_a_webhook() -> None:
 # Picking ----------------------------------------------------------------------------------------------------------
 
 
-def test_each_capability_has_a_preferred_model_that_has_it() -> None:
-    assert set(PREFERRED) == set(Capability)
-    for capability, ids in PREFERRED.items():
-        for id_ in ids:
-            assert media_model(id_).id == id_
-            assert capability in media_model(id_).does, (capability, id_)
+NOTICED = {
+    *("glm-tts", "glm-asr", "glm-tts-voice-clone", "glm-image", "hunyuan-image-3"),  # 7 July 2026
+    *("upscale", "remove-background", "replace-background", "inpainting", "remove-text", "cleanup", "img2prompt"),
+    *("kling-2.5-turbo-t2v", "kling-2.5-turbo-i2v", "kling-o1-t2v", "kling-o1-i2v", "kling-o1-ref2v"),
+    *("kling-o1-video-edit", "kling-v2.6-pro-t2v", "kling-v2.6-pro-i2v", "kling-v2.6-pro-motion-control"),
+    *("pixverse-v4.5-t2v", "pixverse-v4.5-i2v", "vidu-q2-text2video", "vidu-q2-reference2video"),
+    *("vidu-q2-pro-img2video", "vidu-q2-turbo-img2video", "vidu-q2-pro-multiframe", "vidu-q2-turbo-multiframe"),
+    *("vidu-q3-pro-t2v", "vidu-q3-pro-i2v", "vidu-q3-turbo-t2v", "vidu-q3-turbo-i2v", "vidu-q3-turbo-f2v"),  # 22 July
+    *("flux-1-kontext-dev", "flux-1-kontext-pro", "flux-1-kontext-max", "flux-2-dev", "flux-2-flex", "flux-2-pro"),
+    *("z-image-turbo", "z-image-turbo-lora", "image-eraser", "image-upscaler", "image-remove-background"),
+    *("wan-t2v", "wan-i2v", "wan-2.2-t2v", "wan-2.2-i2v", "seedance-v1.5-pro-t2v", "seedance-v1.5-pro-i2v"),
+    "minimax-speech-2.6-hd",  # 19 August
+    *("qwen-image-txt2img", "qwen-image-edit", "wan-2.5-t2v-preview", "wan-2.5-i2v-preview", "wan2.6-t2v"),
+    *("wan2.6-i2v", "wan2.6-v2v", "wan2.7-t2v", "wan2.7-i2v", "minimax-hailuo-2.3-t2v", "minimax-music"),
+    *("minimax-music-lyrics", "moss-tts"),  # 30 September
+}
+"""What Novita's four notices of summer 2026 switch off, typed again from them."""
 
 
-def test_the_first_preferred_model_is_live_unless_all_are_retired() -> None:
-    for capability, ids in PREFERRED.items():
-        if any(model.live and capability in model.does for model in media_models()):
-            assert media_model(ids[0]).live, capability
+def test_what_the_notices_name_is_retired() -> None:
+    assert {name for name in NOTICED if media_model(name).state != "retired"} == set()
+    assert {name for name in NOTICED if not media_model(name).life.date.startswith("2026-")} == set()
+
+
+def test_a_chain_holds_living_models_that_have_the_capability() -> None:
+    for capability in Capability:
+        for model in chain(capability):
+            assert capability in model.does, (capability, model.id)
+            assert model.live, (capability, model.id)
+        assert not {model.id for model in chain(capability)} & {model.id for model in doubtful(capability)}
+        assert {m.id for m in chain(capability)} == {m.id for m in media_models() if m.live and capability in m.does}
+
+
+def test_a_chain_goes_by_the_evidence_of_life() -> None:
+    for capability in Capability:
+        sure = [model.life.confidence for model in chain(capability) if model.state == "live"]
+        assert sure == sorted(sure, key=("high", "medium", "low").index), capability
+        assert [m.state for m in chain(capability)] == sorted(m.state for m in chain(capability)), capability
+
+
+@pytest.mark.parametrize("capability", Capability)
+def test_nothing_begins_with_what_is_gone_while_something_lives(capability: Capability) -> None:
+    first = [*chain(capability), *doubtful(capability)][0]
+    assert first.live or not chain(capability)
+    if not chain(capability):
+        # "unknown" is less doubtful than "retired", a medium confidence that it went less than a high one.
+        assert first.doubt == min(model.doubt for model in doubtful(capability))
+
+
+def test_every_model_says_its_state_with_a_date_and_the_evidence() -> None:
+    for model in media_models():
+        assert model.life.evidence or model.life.note, model.id
+        assert model.life.date or model.id.endswith("-v2"), model.id
+        if model.life.replacement:
+            assert model.life.replacement != model.id
+        assert model.state_note
 
 
 @pytest.mark.parametrize(
@@ -190,8 +236,28 @@ def test_a_model_is_found_by_id_operation_or_alias(name: str, id_: str) -> None:
 
 
 def test_an_unknown_model_is_answered_with_the_nearest_ones() -> None:
-    with pytest.raises(UnknownModelError, match="qwen-image-txt2img"):
-        media_model("qwen-imag-txt2img")
+    with pytest.raises(UnknownModelError, match=r"seedream-4\.5"):
+        media_model("seedrem-4.5")
+
+
+def test_a_misspelt_name_of_what_is_gone_is_answered_with_what_lives() -> None:
+    for gone in (model for model in media_models() if model.state == "retired" and alternatives(model)):
+        with pytest.raises(UnknownModelError) as unknown:
+            media_model(f"{gone.id}x")
+        named = [
+            model for model in media_models() if re.search(rf"\b{re.escape(model.id)}[,. ]", unknown.value.next_step)
+        ]
+        assert named
+        assert all(model.live for model in named), unknown.value.next_step
+
+
+@pytest.mark.parametrize("capability", Capability)
+def test_no_refusal_names_what_is_gone_while_something_lives(capability: Capability) -> None:
+    with pytest.raises(InputError) as refusal:
+        choose(capability, {"prompt": "x", "duration": 7777, "size": "3x3"})
+    named = [model for model in media_models() if re.search(rf"\b{re.escape(model.id)}[,:]", refusal.value.next_step)]
+    assert named
+    assert all(model.live for model in named) or not chain(capability)
 
 
 def test_a_route_that_is_no_model_is_explained() -> None:
@@ -202,13 +268,13 @@ def test_a_route_that_is_no_model_is_explained() -> None:
 @pytest.mark.parametrize(
     ("arguments", "id_"),
     [
-        ({}, "qwen-image-txt2img"),
-        ({"aspect_ratio": "16:9"}, "qwen-image-txt2img"),
-        ({"seed": 7}, "z-image-turbo"),
-        ({"seed": -1}, "qwen-image-txt2img"),
-        ({"count": 1}, "qwen-image-txt2img"),
+        ({}, "seedream-5.0-lite"),
+        ({"aspect_ratio": "16:9"}, "seedream-5.0-lite"),
+        ({"seed": 7}, "flux-1-schnell"),
+        ({"seed": -1}, "seedream-5.0-lite"),
+        ({"count": 1}, "seedream-5.0-lite"),
         ({"count": 3}, "flux-1-schnell"),
-        ({"size": "4096x4096"}, "seedream-4.0"),
+        ({"size": "4096x4096"}, "seedream-4.5"),
         ({"negative_prompt": "text", "checkpoint": "some.safetensors"}, "txt2img"),
     ],
 )

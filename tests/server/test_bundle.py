@@ -84,7 +84,7 @@ async def test_the_unpacked_bundle_makes_a_picture(
     parameters.env["NOVITA_BASE_URL"] = simulator.url
 
     async with Client(parameters, read_timeout_seconds=120) as client:
-        result = await client.call_tool("generate_image", {"prompt": "a red fox"})
+        result = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"})
 
         assert not result.is_error, text_of(result)
         assert world.count("qwen_image_txt2img") == 1

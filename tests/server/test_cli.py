@@ -58,7 +58,18 @@ def test_a_schema_is_shown(capsys: Capture) -> None:
 
 
 def test_a_tool_is_called(capsys: Capture, world: World, tmp_path: Path) -> None:
-    assert main(["tools", "call", "generate_image", "--json", '{"prompt": "a fox", "size": "512x512"}']) == 0
+    assert (
+        main(
+            [
+                "tools",
+                "call",
+                "generate_image",
+                "--json",
+                '{"prompt": "a fox", "size": "512x512", "model": "qwen-image-txt2img"}',
+            ]
+        )
+        == 0
+    )
 
     assert str(tmp_path / "out") in capsys.readouterr().out
     assert world.count("qwen_image_txt2img") == 1

@@ -151,10 +151,12 @@ def kill_one(scene: Scene, moment: Moment, number: int) -> None:
     prompts = [f"{name} {call}" for call in range(CALLS)]
     with scene.process(name) as process:
         # What a first call imports and builds is done before the moment is waited for.
-        process.answer(process.call("generate_image", {"prompt": "warm up", "dry_run": True}))
+        process.answer(
+            process.call("generate_image", {"model": "qwen-image-txt2img", "prompt": "warm up", "dry_run": True})
+        )
         before = Before(frozenset(prompts), len(scene.world.requests), scene.downloads(), scene.names())
         for prompt in prompts:
-            process.call("generate_image", {"prompt": prompt, "size": "512x512"})
+            process.call("generate_image", {"model": "qwen-image-txt2img", "prompt": prompt, "size": "512x512"})
         try:
             moment(scene, before, chance)
         except AssertionError as error:
@@ -252,7 +254,10 @@ def assert_whole(scene: Scene) -> None:
 def test_what_a_wait_gave_up_comes_from_the_next_process(scene: Scene, world: World) -> None:
     world.never_end_next_task()
     with scene.process("first") as process:
-        request = process.call("generate_image", {"prompt": "a slow fox", "size": "512x512", "wait_seconds": 0.3})
+        request = process.call(
+            "generate_image",
+            {"model": "qwen-image-txt2img", "prompt": "a slow fox", "size": "512x512", "wait_seconds": 0.3},
+        )
         started = process.answer(request)["result"]["structuredContent"]
         assert started["status"] == "working"
     world.tasks.tasks[started["task_id"]].endless = False

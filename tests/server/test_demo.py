@@ -77,7 +77,7 @@ def test_in_a_pipe_it_speaks_in_plain_lines(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
-    assert "%  qwen-image-txt2img" in done.stdout
+    assert "%  kling-v3.0-std-i2v" in done.stdout
     assert str(tmp_path) in done.stdout
     for file in (tmp_path / "Downloads" / "novita" / "demo").iterdir():
         assert file.name in done.stdout

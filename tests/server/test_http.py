@@ -83,7 +83,7 @@ def test_health_is_told_without_a_key_and_without_asking_novita(url: str, path: 
 async def test_each_caller_pays_with_its_own_key(as_caller: Open, world: World) -> None:
     world.add_account(OTHER_KEY, balance_usd=7)
     async with as_caller(OTHER_KEY) as other:
-        made = await other.call_tool("generate_image", {"prompt": "a fox"})
+        made = await other.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
         balance = await other.call_tool("get_balance", {})
 
         assert not made.is_error, text_of(made)
@@ -93,7 +93,7 @@ async def test_each_caller_pays_with_its_own_key(as_caller: Open, world: World) 
 
 async def test_a_wrong_key_is_an_error_the_model_can_read(as_caller: Open, world: World) -> None:
     async with as_caller("sk-wrong") as client:
-        answer = await client.call_tool("generate_image", {"prompt": "a fox"})
+        answer = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
 
         assert answer.is_error
         assert "key" in text_of(answer)
@@ -104,7 +104,9 @@ async def test_a_wrong_key_is_an_error_the_model_can_read(as_caller: Open, world
 async def test_callers_do_not_see_each_others_tasks(as_caller: Open, world: World) -> None:
     world.add_account(OTHER_KEY)
     async with as_caller(DEFAULT_KEY) as mine, as_caller(OTHER_KEY) as other:
-        started = await mine.call_tool("generate_image", {"prompt": "my secret fox", "wait_seconds": 0})
+        started = await mine.call_tool(
+            "generate_image", {"model": "qwen-image-txt2img", "prompt": "my secret fox", "wait_seconds": 0}
+        )
         task_id = facts(started)["task_id"]
 
         seen = await other.call_tool("list_tasks", {})
@@ -119,8 +121,10 @@ async def test_callers_do_not_see_each_others_tasks(as_caller: Open, world: Worl
 
 async def test_nothing_of_the_machine_is_shown_or_taken(as_caller: Open, tmp_path: Path) -> None:
     async with as_caller(DEFAULT_KEY) as client:
-        made = await client.call_tool("generate_image", {"prompt": "a fox"})
-        saved = await client.call_tool("generate_image", {"prompt": "a fox", "save_to": str(tmp_path)})
+        made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
+        saved = await client.call_tool(
+            "generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox", "save_to": str(tmp_path)}
+        )
 
         assert str(tmp_path) not in text_of(made)
         assert saved.is_error
@@ -140,7 +144,9 @@ async def test_any_copy_answers_for_what_another_started(settings: Settings, era
                 assert not answer.is_error, text_of(answer)
                 return facts(answer)
 
-        started = await call(one, "generate_image", {"prompt": "a fox", "wait_seconds": 0})
+        started = await call(
+            one, "generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox", "wait_seconds": 0}
+        )
         finished = await call(two, "get_task", {"task_id": started["task_id"]})
 
     assert started["status"] == "working"

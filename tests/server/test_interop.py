@@ -21,7 +21,7 @@ from .children import environment
 
 NODE = Path(__file__).parents[1] / "node"
 SERVER = [sys.executable, "-m", "novita_mcp.server"]
-FOX = {"prompt": "a red fox in the snow", "size": "512x512"}
+FOX = {"model": "qwen-image-txt2img", "prompt": "a red fox in the snow", "size": "512x512"}
 
 pytestmark = [
     pytest.mark.node,

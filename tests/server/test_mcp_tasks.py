@@ -28,7 +28,7 @@ from .children import environment
 
 IDENTIFIER = "io.modelcontextprotocol/tasks"
 OTHER_KEY = "sk-somebody-else"
-FOX = {"prompt": "a red fox in the snow", "seed": 7, "size": "512x512"}
+FOX = {"model": "z-image-turbo", "prompt": "a red fox in the snow", "seed": 7, "size": "512x512"}
 UNKNOWN = -32602
 NO_CAPABILITY = -32021
 

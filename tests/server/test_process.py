@@ -25,7 +25,7 @@ from .children import OUT_WITHIN, PATIENCE, Child, child
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
-FOX = {"prompt": "a fox that is never finished"}
+FOX = {"model": "qwen-image-txt2img", "prompt": "a fox that is never finished"}
 BEARER = {"Authorization": f"Bearer {DEFAULT_KEY}"}
 
 

@@ -95,7 +95,7 @@ async def test_a_file_made_at_one_copy_is_had_from_any(
 ) -> None:
     one, two = served(kept), served(kept)
     async with caller(one, mode=era) as client:
-        made = facts(await client.call_tool("generate_image", {"prompt": "a fox"}))
+        made = facts(await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"}))
     world.files.files.clear()  # Novita forgot it
     async with caller(two, mode=era) as client:
         found = facts(await client.call_tool("get_task", {"task_id": made["task_id"]}))
@@ -127,7 +127,7 @@ async def test_what_came_as_bytes_is_kept_too_and_no_address_of_ours_is_shown(
 
 async def test_a_kept_file_is_an_input_for_the_next_tool(served: Any, kept: Settings) -> None:
     async with caller(served(kept)) as client:
-        made = facts(await client.call_tool("generate_image", {"prompt": "a fox"}))
+        made = facts(await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"}))
         edited = await client.call_tool("edit_image", {"image": f"task:{made['task_id']}/0", "prompt": "a hat"})
 
         assert not edited.is_error, text_of(edited)
@@ -195,7 +195,7 @@ def test_limits_of_many_callers_take_bounded_memory() -> None:
 async def test_counts_tell_calls_looks_submits_and_bytes(served: Any, settings: Settings) -> None:
     url = served(settings)
     async with caller(url) as client:
-        await client.call_tool("generate_image", {"prompt": "a fox"})
+        await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
         await client.call_tool("get_task", {"task_id": "no-such-task"})
         await client.call_tool("no_such_tool", {})
         during = httpx.get(f"{url}/metrics")
@@ -233,7 +233,7 @@ async def test_a_call_is_logged_by_owner_without_key_or_prompt(
 ) -> None:
     caplog.set_level(logging.INFO, "novita_mcp")
     async with caller(served(settings)) as client:
-        await client.call_tool("generate_image", {"prompt": "my secret fox"})
+        await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "my secret fox"})
 
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
     (line,) = [line for line in lines if line["logger"] == "novita_mcp.server.watching"]
@@ -262,7 +262,7 @@ async def test_calls_to_novita_leave_spans_without_secrets(
     provider.add_span_processor(SimpleSpanProcessor(spans))
     monkeypatch.setattr("novita_mcp.novita.tracing._tracer", provider.get_tracer("test"))
     async with caller(served(settings)) as client:
-        await client.call_tool("generate_image", {"prompt": "my secret fox"})
+        await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "my secret fox"})
         await client.call_tool("get_task", {"task_id": "no-such-task"})
 
     seen = [dict(span.attributes or {}) for span in spans.get_finished_spans()]
@@ -290,7 +290,11 @@ async def test_a_running_call_is_finished_before_the_end(draining: Any, world: W
 
     async def make() -> None:
         async with caller(draining.url, mode="auto") as client:
-            answers.append(await client.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 9}))
+            answers.append(
+                await client.call_tool(
+                    "generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox", "wait_seconds": 9}
+                )
+            )
 
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:

@@ -73,8 +73,12 @@ def scene(
 
 async def make_things(url: str) -> tuple[tuple[str, ...], str]:
     async with caller(url, mode="auto") as client:
-        done = facts(await client.call_tool("generate_image", {"prompt": SECRET}))
-        started = facts(await client.call_tool("generate_image", {"prompt": SECRET, "wait_seconds": 0}))
+        done = facts(await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": SECRET}))
+        started = facts(
+            await client.call_tool(
+                "generate_image", {"model": "qwen-image-txt2img", "prompt": SECRET, "wait_seconds": 0}
+            )
+        )
         spoken = facts(await client.call_tool("generate_speech", {"text": SECRET}))
     async with caller(url, mode="auto", extensions=[Tasks()]) as client:
         answer = await start(client, {"prompt": SECRET})

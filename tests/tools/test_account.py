@@ -27,7 +27,7 @@ async def test_the_balance_is_told_in_dollars_and_as_novita_sent_it(connect: Con
 
 async def test_it_falls_by_what_was_made(connect: Connect, world: World) -> None:
     async with connect(build=quick) as client:
-        await client.call_tool("generate_image", {"prompt": "a fox"})
+        await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
         result = await client.call_tool("get_balance", {})
         answer: dict[str, Any] = result.structured_content or {}
         assert float(answer["available_usd"]) == pytest.approx(100 - world.charges[0].usd, abs=0.0001)

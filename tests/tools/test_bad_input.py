@@ -45,7 +45,7 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no prompt": ({}, ("prompt",)),
     "an empty prompt": ({"prompt": ""}, ("prompt",)),
     "a prompt that is a list": ({"prompt": ["a", "fox"]}, ("prompt",)),
-    "an unknown model": ({"prompt": "a fox", "model": "qwen-image-txt2image"}, ("qwen-image-txt2img",)),
+    "an unknown model": ({"prompt": "a fox", "model": "seedream-5.0-light"}, ("seedream-5.0-lite",)),
     "a model of nonsense": ({"prompt": "a fox", "model": "no/such\nmodel"}, ("list_media_models",)),
     "a model for other work": ({"prompt": "a fox", "model": "remove-background"}, ("for remove background",)),
     "a size out of range": ({"prompt": "a fox", "model": "qwen-image-txt2img", "size": "4096x4096"}, ("1536",)),
@@ -86,7 +86,11 @@ async def test_a_tool_that_does_not_exist_is_named_with_the_nearest_that_does(co
 async def test_without_a_key_the_first_call_says_where_to_get_one(connect: Connect, world: World) -> None:
     async with connect(build=quick, api_key=None) as client:
         assert (await client.list_tools()).tools
-        refused(await client.call_tool("generate_image", {"prompt": "a fox"}), "key-management", "NOVITA_API_KEY")
+        refused(
+            await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"}),
+            "key-management",
+            "NOVITA_API_KEY",
+        )
         listed = await client.call_tool("list_tasks", {})
         assert not listed.is_error
     nothing_paid(world)
@@ -95,7 +99,7 @@ async def test_without_a_key_the_first_call_says_where_to_get_one(connect: Conne
 async def test_a_wrong_key_is_said_to_be_wrong(connect: Connect, world: World) -> None:
     key = "sk-this-was-never-a-key"
     async with connect(build=quick, api_key=key) as client:
-        result = await client.call_tool("generate_image", {"prompt": "a fox"})
+        result = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
         refused(result, "INVALID_API_KEY", "Nothing was billed")
         assert key not in text_of(result)
     assert not world.charges
@@ -184,7 +188,11 @@ async def test_over_http_paths_are_refused(
     Image.new("RGB", (300, 300)).save(tmp_path / "fox.png")
     async with connect_http() as client:
         refused(await client.call_tool("remove_background", {"image": str(tmp_path / "fox.png")}))
-        refused(await client.call_tool("generate_image", {"prompt": "a fox", "save_to": str(tmp_path)}))
+        refused(
+            await client.call_tool(
+                "generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox", "save_to": str(tmp_path)}
+            )
+        )
     nothing_paid(world)
 
 

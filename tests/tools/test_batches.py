@@ -18,7 +18,7 @@ from ..building import quick
 from ..conftest import Connect, text_of
 from ..server.test_mcp_tasks import TaskHandle, Tasks, ask
 
-MODEL = "deepseek/deepseek-v3.2"
+MODEL = "deepseek/deepseek-v4.1-flash"
 UPLOAD, CREATE = "upload_file", "create_batch"
 QUIET: dict[str, Any] = {"enable_thinking": False, "max_tokens": 24}
 

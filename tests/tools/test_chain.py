@@ -14,7 +14,11 @@ LINE = "The fox says hello."
 
 async def test_a_picture_is_animated_and_what_the_clip_says_is_written_down(connect: Connect, world: World) -> None:
     async with connect() as client:
-        drawn = await done(client.call_tool("generate_image", {"prompt": "a red fox", "size": "1024x768"}))
+        drawn = await done(
+            client.call_tool(
+                "generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox", "size": "1024x768"}
+            )
+        )
         assert image_of(drawn).size == (1024, 768)
 
         wish = {"image": f"task:{drawn['task_id']}/0", "prompt": f'it says "{LINE}"', "sound": True, "duration": 3}
@@ -30,7 +34,11 @@ async def test_a_picture_is_animated_and_what_the_clip_says_is_written_down(conn
 
 async def test_results_of_results_go_on(connect: Connect, world: World) -> None:
     async with connect() as client:
-        drawn = await done(client.call_tool("generate_image", {"prompt": "a red fox", "size": "512x512"}))
+        drawn = await done(
+            client.call_tool(
+                "generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox", "size": "512x512"}
+            )
+        )
         cut = await done(client.call_tool("remove_background", {"image": f"task:{drawn['task_id']}/0"}))
         large = await done(client.call_tool("upscale_image", {"image": f"task:{cut['task_id']}/0", "scale": 2}))
 
@@ -43,7 +51,7 @@ async def test_the_chain_holds_over_http_where_nothing_is_on_disk(
     connect_http: Callable[..., AbstractAsyncContextManager[Client]], world: World
 ) -> None:
     async with connect_http() as client:
-        drawn = await done(client.call_tool("generate_image", {"prompt": "a red fox"}))
+        drawn = await done(client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"}))
         wish = {"image": f"task:{drawn['task_id']}/0", "prompt": f'it says "{LINE}"', "sound": True, "duration": 3}
         filmed = await done(client.call_tool("generate_video", wish))
         heard = await done(client.call_tool("transcribe_audio", {"audio": f"task:{filmed['task_id']}/0"}))

@@ -48,7 +48,9 @@ async def test_a_fault_while_looking_costs_nothing(fault: str, connect: Connect,
     effect, times = PASSING[fault]
     world.trouble(effect, operation=LOOK, times=times)
     async with connect(build=quick) as client:
-        answer = structured(await client.call_tool("generate_image", {"prompt": "a fox"}))
+        answer = structured(
+            await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
+        )
         assert answer["status"] == "succeeded"
         saved(world, tmp_path / "out")
     assert world.count(SPEND) == len(world.charges) == 1
@@ -59,7 +61,9 @@ async def test_a_fault_of_the_storage_costs_nothing(fault: str, connect: Connect
     effect, times = PASSING[fault]
     world.trouble(effect, path=FILES, times=times)
     async with connect(build=quick) as client:
-        answer = structured(await client.call_tool("generate_image", {"prompt": "a fox"}))
+        answer = structured(
+            await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
+        )
         assert answer["status"] == "succeeded"
         saved(world, tmp_path / "out")
     assert world.count(SPEND) == len(world.charges) == 1
@@ -71,7 +75,9 @@ async def test_a_storage_that_is_down_is_named_and_the_file_comes_later(
 ) -> None:
     world.trouble({"status": 503}, path=FILES, times=-1)
     async with connect(build=quick) as client:
-        answer = structured(await client.call_tool("generate_image", {"prompt": "a fox"}))
+        answer = structured(
+            await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
+        )
         assert answer["status"] == "succeeded"
         assert "503" in answer["next_step"]
         assert "get_task" in answer["next_step"]
@@ -89,7 +95,9 @@ async def test_a_novita_that_is_down_for_long_leaves_a_job_that_can_be_fetched(
 ) -> None:
     world.trouble({"status": 500}, operation=LOOK, times=-1)
     async with connect(build=quick) as client:
-        answer = structured(await client.call_tool("generate_image", {"prompt": "a fox"}))
+        answer = structured(
+            await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
+        )
         assert answer["status"] == "working"
         world.troubles.clear()
 
@@ -103,7 +111,7 @@ async def test_a_novita_that_is_down_for_long_leaves_a_job_that_can_be_fetched(
 async def test_a_task_that_fails_is_an_error_with_its_reason(connect: Connect, world: World) -> None:
     world.fail_next_task("the picture shows no face")
     async with connect(build=quick) as client:
-        result = await client.call_tool("generate_image", {"prompt": "a fox"})
+        result = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
         assert result.is_error
         assert "the picture shows no face" in text_of(result)
         assert "billed" in text_of(result)
@@ -171,7 +179,7 @@ async def test_a_refusal_is_told_with_the_next_step_and_costs_nothing(
 ) -> None:
     world.trouble({"error": name}, operation=SPEND)
     async with connect(build=quick) as client:
-        result = await client.call_tool("generate_image", {"prompt": "a fox"})
+        result = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
         assert result.is_error
         assert "Nothing was billed" in text_of(result)
         assert REFUSED[name] in text_of(result)
@@ -184,7 +192,7 @@ async def test_a_refusal_is_told_with_the_next_step_and_costs_nothing(
 async def test_a_rate_limit_is_waited_out(connect: Connect, world: World, tmp_path: Path) -> None:
     world.trouble({"error": "RATE_LIMIT_EXCEEDED", "retry_after": 3}, operation=SPEND, times=2)
     async with connect(build=quick) as client:
-        structured(await client.call_tool("generate_image", {"prompt": "a fox"}))
+        structured(await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"}))
         saved(world, tmp_path / "out")
     assert len(world.charges) == 1
 
@@ -192,7 +200,7 @@ async def test_a_rate_limit_is_waited_out(connect: Connect, world: World, tmp_pa
 async def test_a_rate_limit_that_asks_for_much_is_named(connect: Connect, world: World) -> None:
     world.trouble({"error": "RATE_LIMIT_EXCEEDED", "retry_after": 120}, operation=SPEND)
     async with connect(build=quick) as client:
-        result = await client.call_tool("generate_image", {"prompt": "a fox"})
+        result = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
         assert result.is_error
         assert "wait 120 s" in text_of(result)
         assert "Nothing was billed" in text_of(result)
@@ -201,7 +209,7 @@ async def test_a_rate_limit_that_asks_for_much_is_named(connect: Connect, world:
 
 async def test_nothing_listens_where_novita_should_be(connect: Connect, world: World) -> None:
     async with connect(build=quick, base_url="http://127.0.0.1:9") as client:
-        result = await client.call_tool("generate_image", {"prompt": "a fox"})
+        result = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
         assert result.is_error
         assert "Nothing was billed" in text_of(result)
 
@@ -212,7 +220,7 @@ async def test_a_key_that_novita_echoes_is_not_passed_on(connect: Connect, world
     echo = {"status": 400, "body": f'{{"code": 400, "reason": "{key}", "message": "the key {key} is odd"}}'}
     world.trouble(echo, operation=SPEND)
     async with connect(build=quick, api_key=key) as client:
-        result = await client.call_tool("generate_image", {"prompt": "a fox"})
+        result = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
         assert result.is_error
         listed = await client.call_tool("list_tasks", {})
         assert key not in text_of(result) + text_of(listed)

@@ -14,7 +14,7 @@ from ..conftest import Connect, text_of
 
 async def test_a_prompt_becomes_a_saved_picture_that_opens(connect: Connect, world: World) -> None:
     async with connect() as client:
-        result = await client.call_tool("generate_image", {"prompt": "a red fox in the snow", "size": "640x512"})
+        result = await client.call_tool("generate_image", {"prompt": "a red fox in the snow", "size": "2048x1920"})
 
         assert not result.is_error, text_of(result)
         answer: dict[str, Any] = result.structured_content or {}
@@ -22,11 +22,11 @@ async def test_a_prompt_becomes_a_saved_picture_that_opens(connect: Connect, wor
         (artifact,) = answer["artifacts"]
         assert Path(artifact["path"]).stem.endswith("_a-red-fox-in-the-snow_1")
         with Image.open(artifact["path"]) as picture:
-            assert picture.size == (640, 512) == (artifact["width"], artifact["height"])
+            assert picture.size == (2048, 1920) == (artifact["width"], artifact["height"])
         assert [block.type for block in result.content] == ["text", "image"]
         assert answer["task_id"] in text_of(result)
         assert artifact["path"] in text_of(result)
-        assert world.count("qwen_image_txt2img") == 1
+        assert world.count("seedream_5_0_lite") == 1
 
 
 async def test_variants_pick_a_model_that_can_make_several(connect: Connect, world: World) -> None:
@@ -42,7 +42,9 @@ async def test_variants_pick_a_model_that_can_make_several(connect: Connect, wor
 
 async def test_no_patience_gives_the_task_id_and_get_task_brings_the_file(connect: Connect, world: World) -> None:
     async with connect() as client:
-        started = await client.call_tool("generate_image", {"prompt": "a slow fox", "wait_seconds": 0})
+        started = await client.call_tool(
+            "generate_image", {"model": "qwen-image-txt2img", "prompt": "a slow fox", "wait_seconds": 0}
+        )
         answer: dict[str, Any] = started.structured_content or {}
         assert answer["status"] == "working"
 

@@ -172,7 +172,7 @@ async def test_both_places_of_a_task_id_are_read(connect: Connect, world: World,
     finished = json.dumps(task_result(world, settings.base_url))
     world.trouble({"status": 200, "body": finished}, operation="get_task_result")
     async with connect() as client:
-        answer = await done(client.call_tool("generate_image", {"prompt": "a fox"}))
+        answer = await done(client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"}))
 
         assert answer["task_id"] == "task-odd"
         assert image_of(answer).size == (64, 64)
@@ -281,7 +281,10 @@ async def test_an_unknown_state_is_waited_out(
 async def test_a_task_that_failed_says_why(connect: Connect, world: World) -> None:
     world.fail_next_task("NSFW content detected")
     async with connect() as client:
-        text = await refused(client.call_tool("generate_image", {"prompt": "a fox"}), "NSFW content detected")
+        text = await refused(
+            client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"}),
+            "NSFW content detected",
+        )
         assert "task-" in text
         listed: Json = (await client.call_tool("list_tasks", {})).structured_content or {}
         assert [task["state"] for task in listed["tasks"]] == ["failed"]

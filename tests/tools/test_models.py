@@ -33,7 +33,7 @@ async def test_every_model_is_listed_page_by_page(connect: Connect) -> None:
 
 async def test_a_list_can_be_narrowed(connect: Connect) -> None:
     async with connect() as client:
-        found = await asked(client, "list_media_models", does="first-last frame", search="vidu q2")
+        found = await asked(client, "list_media_models", does="first-last frame", search="vidu q2", retired=True)
 
         assert {model["id"] for model in found["models"]} == {
             "vidu-q2-pro-startend2video",

@@ -14,7 +14,7 @@ from ..conftest import Connect, text_of
 
 async def test_a_finished_file_can_be_read_by_its_address(connect: Connect) -> None:
     async with connect() as client:
-        made = await client.call_tool("generate_image", {"prompt": "a red fox"})
+        made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"})
         assert not made.is_error, text_of(made)
         answer: dict[str, Any] = made.structured_content or {}
 
@@ -54,7 +54,7 @@ async def test_what_does_not_exist_is_not_found(connect: Connect, uri: str) -> N
 
 async def test_ids_are_completed(connect: Connect) -> None:
     async with connect() as client:
-        made = await client.call_tool("generate_image", {"prompt": "a red fox"})
+        made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"})
         made_answer: dict[str, Any] = made.structured_content or {}
         task_id: str = made_answer["task_id"]
 

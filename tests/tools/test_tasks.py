@@ -23,7 +23,9 @@ def structured(result: CallToolResult) -> dict[str, Any]:
 
 
 async def make(client: Client, **more: Any) -> dict[str, Any]:
-    return structured(await client.call_tool("generate_image", {"prompt": "a fox", **more}))
+    return structured(
+        await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox", **more})
+    )
 
 
 async def tasks(client: Client, **more: Any) -> list[dict[str, Any]]:
@@ -118,7 +120,9 @@ async def test_progress_begins_at_once_and_names_the_task(connect: Connect, worl
         seen.append((progress, message or ""))
 
     async with connect(build=quick) as client:
-        result = await client.call_tool("generate_image", {"prompt": "a fox"}, progress_callback=on_progress)
+        result = await client.call_tool(
+            "generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"}, progress_callback=on_progress
+        )
         task_id = structured(result)["task_id"]
     numbers = [number for number, _ in seen]
     assert numbers == sorted(numbers)
@@ -144,7 +148,7 @@ async def test_what_was_started_is_listed_newest_first_and_in_pages(connect: Con
 async def test_a_list_can_be_narrowed_to_a_state(connect: Connect, world: World) -> None:
     world.fail_next_task("too foxy")
     async with connect(build=quick) as client:
-        await client.call_tool("generate_image", {"prompt": "the first"})
+        await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "the first"})
         await make(client, prompt="the second")
         assert [row["title"] for row in await tasks(client, state="failed")] == ["the first"]
         assert [row["title"] for row in await tasks(client, state="succeeded")] == ["the second"]

@@ -19,6 +19,7 @@ from mcp_types import CallToolResult
 from novita_mcp.novita.journal import Caps
 from novita_mcp.server.building import build_app
 from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.llm_models import models
 from novita_mcp.simulator.llm_state import LlmState, StreamRecord
 from novita_mcp.simulator.world import World
 from novita_mcp.tools.context import App
@@ -30,7 +31,7 @@ from ..conftest import Connect, text_of
 CHAT = "create_chat_completion"
 EMBED = "create_embeddings"
 SPENDING = (CHAT, "create_completion", EMBED, "create_rerank")
-SEEING = "qwen/qwen3-vl-8b-instruct"
+SEEING = "qwen/qwen3-vl-30b-a3b-instruct"
 HOUR = 3600
 
 
@@ -69,7 +70,7 @@ async def test_a_question_is_answered_with_its_thoughts_apart_and_its_price(conn
         answer = structured(await client.call_tool("chat", {"prompt": "Tell me about red foxes"}))
 
     assert answer["status"] == "succeeded"
-    assert answer["model"] == "deepseek/deepseek-v3.2"
+    assert answer["model"] == "deepseek/deepseek-v4.1-flash"
     assert "foxes" in answer["text"]
     assert answer["reasoning"] not in answer["text"]
     assert answer["finish_reason"] == "stop"
@@ -167,7 +168,7 @@ async def test_a_picture_is_seen_however_it_is_given(how: str, connect: Connect,
     )
     async with connect() as client:
         answer = structured(await client.call_tool("chat", asked))
-    assert answer["model"] == "qwen/qwen3-vl-30b-a3b-instruct"  # picked because it sees
+    assert answer["model"] == "qwen/qwen3.8-flash"  # picked because it sees
     (sent,) = world.received(CHAT)
     text, image = sent.body["messages"][0]["content"]
     assert text["text"] == "What is this?"
@@ -407,7 +408,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "a picture for the blind": (
         "chat",
         {"prompt": "x", "model": "deepseek/deepseek-v3.2", "images": ["https://example.com/a.png"]},
-        "qwen/qwen3-vl",
+        "qwen/qwen3.8-flash",
     ),
     "a missing picture": ("chat", {"prompt": "x", "images": ["nowhere.png"]}, "nowhere.png"),
     "too many answers": ("chat", {"prompt": "x", "options": {"n": 300}}, "n must be 1 to 128"),
@@ -415,7 +416,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "an option that is ours": ("chat", {"prompt": "x", "options": {"stream": False}}, "always streamed"),
     "a hot temperature": ("chat", {"prompt": "x", "temperature": 3}, "temperature must be 0 to 2"),
     "no tokens": ("chat", {"prompt": "x", "max_tokens": 0}, "at least 1"),
-    "too long an answer": ("chat", {"prompt": "x", "max_tokens": 900_000}, "at most 65536"),
+    "too long an answer": ("chat", {"prompt": "x", "max_tokens": 900_000}, "at most 131072"),
     "a schema of nothing": ("chat", {"prompt": "x", "response_schema": {"type": "objekt"}}, "no JSON schema"),
     "a schema of a list": ("chat", {"prompt": "x", "response_schema": {"type": "array"}}, "must describe an object"),
     "a tool without a name": ("chat", {"prompt": "x", "tools": [{"parameters": SCHEMA}]}, "tools[0]"),
@@ -429,7 +430,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
         {"prompt": "x", "model": "mistralai/mistral-nemo", "thinking": True},
         "does not support thinking",
     ),
-    "more than it can hold": ("chat", {"prompt": "word " * 500_000}, "larger context"),
+    "more than it can hold": ("chat", {"prompt": "word " * 3_000_000}, "larger context"),
     "an embedding model asked": ("chat", {"prompt": "x", "model": "baai/bge-m3"}, "not served by chat"),
     "nothing to continue": ("complete_text", {"prompt": ""}, "prompt is empty"),
     "best of too few": ("complete_text", {"prompt": "x", "options": {"best_of": 2, "n": 2}}, "greater than"),
@@ -459,7 +460,7 @@ async def test_bad_input_is_named_and_nothing_is_sent(case: str, connect: Connec
 async def test_a_context_that_overflows_at_novita_says_what_to_do(connect: Connect, world: World) -> None:
     """Too long by its count, not by ours: 8,192 tokens at least, and fewer letters than surely would not fit."""
     async with connect() as client:
-        result = await client.call_tool("chat", {"prompt": "fox " * 12_000, "model": "meta-llama/llama-3-8b-instruct"})
+        result = await client.call_tool("chat", {"prompt": "fox " * 12_000, "model": "sao10k/l3-8b-lunaris"})
         assert result.is_error
         assert "min_context" in text_of(result)
         assert "Nothing was billed" in text_of(result)
@@ -476,3 +477,24 @@ async def test_over_http_long_answers_are_resources_and_paths_stay_private(
         assert "path" not in file
         read = await client.read_resource(file["uri"])
         assert base64.b64decode(read.contents[0].blob).startswith(b"A line about foxes.")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]
+
+
+async def test_archived_models_are_neither_listed_nor_named_nor_chosen(connect: Connect, world: World) -> None:
+    """Novita keeps what it has switched off on its list, with status 4."""
+    gone = {name for name, model in models().items() if model.archived}
+    assert {"qwen/qwen3-vl-8b-instruct", "zai-org/glm-4.5"} <= gone
+    async with connect() as client:
+        seen: set[str] = set()
+        page: dict[str, Any] = {"total": 1}
+        while len(seen) < page["total"]:
+            page = structured(await client.call_tool("list_models", {"limit": 60, "offset": len(seen)}))
+            seen |= {model["id"] for model in page["models"]}
+        assert len(seen) > 90
+        assert not seen & gone
+
+        for name in gone:
+            result = await client.call_tool("chat", {"prompt": "x", "model": name})
+            said = text_of(result).partition("The nearest are:")[2]
+            assert result.is_error
+            assert not [other for other in gone if f"{other}," in f"{said.rstrip('.')},"], said
+    assert paid_requests(world) == 0

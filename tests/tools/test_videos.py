@@ -34,10 +34,10 @@ async def test_a_clip_comes_with_a_poster_to_look_at(connect: Connect) -> None:
 
 FRAMES: dict[str, tuple[dict[str, str | list[str]], str]] = {
     "a first frame by link": ({"image": "link"}, "kling-v3.0-std-i2v"),
-    "a first frame of this machine": ({"image": "path"}, "seedance-v1-lite-i2v"),
-    "first and last frame": ({"image": "path", "end_image": "path"}, "seedance-v1-lite-i2v"),
+    "a first frame of this machine": ({"image": "path"}, "minimax-hailuo-02"),
+    "first and last frame": ({"image": "path", "end_image": "path"}, "minimax-hailuo-02"),
     "references": ({"images": ["path", "path"]}, "vidu-q1-reference2video"),
-    "key frames": ({"image": "path", "images": ["path", "path"]}, "vidu-q2-turbo-multiframe"),
+    "key frames": ({"image": "path", "images": ["path", "path"]}, "vidu-q2-pro-multiframe"),
 }
 
 
@@ -77,8 +77,8 @@ async def test_what_no_model_can_do_is_refused_with_those_that_come_near(connect
 
 
 EDITS: dict[str, tuple[dict[str, Any], str]] = {
-    "edit": ({"prompt": "make it night"}, "kling-o1-video-edit"),
-    "restyle": ({"prompt": "as a cartoon"}, "kling-o1-ref2v"),
+    "edit": ({"prompt": "make it night"}, "wan2.7-videoedit"),
+    "restyle": ({"prompt": "as a cartoon"}, "wan2.7-r2v"),
     "motion": ({"image": "person"}, "kling-v3.0-motion-control"),
     "translate": ({"language": "French"}, "heygen-video-translate"),
     "swap_face": ({"image": "person"}, "video-merge-face"),

@@ -159,7 +159,7 @@ async def test_an_address_cannot_be_guessed_flooded_or_worn_out(listening: Open,
 
 async def test_only_models_that_document_it_get_an_address(listening: Open, world: World) -> None:
     async with listening() as client:
-        await done(client.call_tool("generate_image", {"prompt": "a fox"}))
+        await done(client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"}))
         native = {"prompt": "a fox", "model_name": "dreamshaper_8_93211.safetensors", "width": 512, "height": 512}
         native |= {"image_num": 1, "steps": 10, "seed": 1, "guidance_scale": 7, "sampler_name": "Euler a"}
         await done(client.call_tool("run_media_model", {"model": "txt2img", "input": {"request": native}}))
