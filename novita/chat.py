@@ -16,7 +16,7 @@ import httpx
 from .client import LONGEST_PATIENCE, NovitaClient
 from .errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, read_envelope, redact
 from .generations import Generation
-from .tolerant import a_count, a_list, a_text, load_piece, objects
+from .tolerant import error_words, load_piece, objects
 from .waiting import HEARTBEAT
 from .wellformed import well_formed_text_of_json
 
@@ -260,32 +260,10 @@ def _parsed(text: str) -> list[Json] | None:
 
 def _error_in(reading: _Reading, data: Json) -> NovitaAPIError:
     """An error that comes with status 200: its own code stands for the status."""
-    code, reason, message = _told(data)
+    code, reason, message = error_words(data)
     status = code if code is not None and 400 <= code < 600 else 500
     raw = json.dumps({"reason": reason, "message": message}).encode()
     return api_error(status, raw, group="llm", doing=reading.doing, spends=True, secrets=reading.secrets)
-
-
-def _told(data: Json, depth: int = 4) -> tuple[int | None, str, str]:
-    """Code, name and words of an error, however deep they lie: under `error`, `errors`, `detail` or `message`."""
-    code = next((found for name in ("code", "status", "status_code") if (found := a_count(data.get(name)))), None)
-    names = (a_text(data.get(name)) for name in ("reason", "code", "type"))
-    reason = next((name for name in names if _NAME.fullmatch(name)), "")
-    said = ""
-    for name in ("error", "errors", "message", "detail", "msg"):
-        held: Any = data.get(name)
-        if isinstance(held, str) and held.strip():
-            said = said or held
-            continue
-        for one in objects(held)[: 1 if depth else 0]:
-            inner = _told(one, depth - 1)
-            code, reason, said = inner[0] or code, inner[1] or reason, said or inner[2]
-        if isinstance(held, list) and not objects(held):
-            said = said or " ".join(str(one) for one in a_list(held) if one)
-    return code, reason, said
-
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*_[A-Za-z0-9_]+")
 
 
 class _TooLongError(Exception):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
@@ -95,3 +96,25 @@ def a_count(value: Any) -> int | None:
     """A whole number of 0 or more, also where it is written as text or with a decimal point."""
     found = a_number(value)
     return int(found) if found is not None and found >= 0 else None
+
+
+def error_words(data: Json, depth: int = 4) -> tuple[int | None, str, str]:
+    """Code, name and words of an error, however deep they lie: under `error`, `errors`, `detail` or `message`."""
+    code = next((found for name in ("code", "status", "status_code") if (found := a_count(data.get(name)))), None)
+    names = (a_text(data.get(name)) for name in ("reason", "code", "type"))
+    reason = next((name for name in names if _NAME.fullmatch(name)), "")
+    said = ""
+    for name in ("error", "errors", "message", "detail", "msg"):
+        held: Any = data.get(name)
+        if isinstance(held, str) and held.strip():
+            said = said or held
+            continue
+        for one in objects(held)[: 1 if depth else 0]:
+            inner = error_words(one, depth - 1)
+            code, reason, said = inner[0] or code, inner[1] or reason, said or inner[2]
+        if isinstance(held, list) and not objects(held):
+            said = said or " ".join(str(one) for one in a_list(held) if one)
+    return code, reason, said
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*_[A-Za-z0-9_]+")

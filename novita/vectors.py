@@ -7,17 +7,27 @@ import math
 import struct
 import sys
 from array import array
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
 from .client import NovitaClient
 from .clock import Clock
-from .errors import InputError, NovitaConnectionError, NovitaError, NovitaServerError, RateLimitError
+from .errors import (
+    BILLED_TEXT,
+    InputError,
+    NovitaConnectionError,
+    NovitaError,
+    NovitaServerError,
+    RateLimitError,
+    redact,
+)
 from .llm import LlmModel, count_tokens
+from .tolerant import a_count, a_list, a_number, a_text, an_object, error_words, objects
 
 Json = dict[str, Any]
 if TYPE_CHECKING:
@@ -143,9 +153,12 @@ async def embed(
     async with anyio.create_task_group() as group:
         for part in parts:
             group.start_soon(one, part)
-    made.missing.sort(key=lambda missing: missing.first)
     if len(errors) == len(parts):
         raise errors[0]
+    others: dict[int, str] = {}
+    await anyio.to_thread.run_sync(_refuse_other_lengths, made.vectors, others)
+    made.missing += [Missing(index, index, f"{reason}. {BILLED_TEXT['yes']}") for index, reason in others.items()]
+    made.missing.sort(key=lambda missing: missing.first)
 
 
 def embedding_body(model: str, part: Part) -> Json:
@@ -165,45 +178,117 @@ async def _embed_part(client: NovitaClient, model: str, part: Part, made: Embedd
                 raise
             await clock.sleep(error.retry_after or client.jitter(0, client.retries.ceiling(attempt)))
             continue
-        vectors, tokens = await anyio.to_thread.run_sync(_read_vectors, answer.data, len(part.texts))
-        made.tokens += tokens
+        made.tokens += read_tokens(answer.data)
+        vectors, gaps = await anyio.to_thread.run_sync(read_vectors, answer.data, len(part.texts))
         made.vectors[part.start : part.start + len(vectors)] = vectors
+        made.missing += [Missing(part.start + gap.first, part.start + gap.last, gap.reason) for gap in gaps]
         return
 
 
-def _read_vectors(data: Any, count: int) -> tuple[list[Vector], int]:
-    found: Json = cast(Json, data) if isinstance(data, dict) else {}
-    rows = cast("list[Any]", found.get("data")) if isinstance(found.get("data"), list) else []
-    placed: dict[int, Vector] = {}
-    for number, row in enumerate(rows):
-        held = cast(Json, row) if isinstance(row, dict) else {}
-        index = held.get("index")
-        vector = _vector(held.get("embedding"))
+def read_vectors(data: Any, count: int) -> tuple[list[Vector | None], list[Missing]]:
+    """The vectors of an answer in the order of its texts, and which texts got none, and why.
+
+    One vector that is none costs one text: the others were paid for.
+
+    Raises:
+        NovitaConnectionError: There is not one good vector in it.
+    """
+    rows = a_list(an_object(data).get("data"))
+    vectors: list[Vector | None] = [None] * count
+    reasons: dict[int, str] = {}
+    for index, row in zip(_places(rows, count), rows, strict=True):
+        if index is None or reasons.get(index) == _SEVERAL:
+            continue
+        vector, reason = _vector(an_object(row).get("embedding"))
+        if vector is None:
+            reasons.setdefault(index, reason)
+        elif vectors[index] is None:
+            vectors[index] = vector
+        elif vectors[index] != vector:
+            vectors[index], reasons[index] = None, _SEVERAL
+    _refuse_other_lengths(vectors, reasons)
+    if not any(vector is not None for vector in vectors):
+        why = f" ({next(iter(reasons.values()))})" if reasons else ""
+        raise _unusable(data, rows, f"Novita's answer has no usable vector for {count} text(s){why}")
+    return vectors, _gaps(vectors, reasons)
+
+
+_NO_VECTOR = "Novita's answer has no vector for it"
+_SEVERAL = "Novita's answer has several vectors for it"
+
+
+def _unusable(data: Any, rows: Sequence[Any], what: str) -> NovitaConnectionError:
+    """What to raise for an answer without anything of use: it may be an error that came with status 200."""
+    _, _, said = error_words(an_object(data)) if not rows else (None, "", "")
+    if said:
+        return NovitaConnectionError(f"Novita answered with an error: {redact(said)[:400]}", billed="maybe")
+    return NovitaConnectionError(what, billed="yes", next_step="Try again.")
+
+
+def _places(rows: Sequence[Any], count: int) -> list[int | None]:
+    """To which text each row belongs; None: to none.
+
+    By its index. Where no row has one, or all have the same, the order stands for it if the rows are as many as the
+    texts.
+    """
+    named = [a_count(an_object(row).get("index")) for row in rows]
+    if len(rows) == count and (len({*named}) == 1 or {*named} == {*range(1, count + 1)}):
+        return list(range(count))
+    places = [number if index is None else index for number, index in enumerate(named)]
+    return [place if place < count else None for place in places]
+
+
+def _refuse_other_lengths(vectors: list[Vector | None], reasons: dict[int, str]) -> None:
+    """Take out vectors of another length than most have: a table has one width."""
+    lengths = Counter(len(vector) for vector in vectors if vector is not None)
+    usual = lengths.most_common(1)[0][0] if lengths else 0
+    for index, vector in enumerate(vectors):
+        if vector is not None and len(vector) != usual:
+            vectors[index] = None
+            reasons[index] = f"Novita's vector for it has {len(vector)} numbers and the others have {usual}"
+
+
+def _gaps(vectors: Sequence[Vector | None], reasons: Mapping[int, str]) -> list[Missing]:
+    """Texts without vectors, neighbours of one reason together."""
+    gaps: list[Missing] = []
+    for index, vector in enumerate(vectors):
         if vector is not None:
-            placed[index if isinstance(index, int) else number] = vector
-    if set(placed) != set(range(count)) or len({len(vector) for vector in placed.values()}) != 1:
-        raise NovitaConnectionError(
-            f"Novita's answer has {len(placed)} usable vectors for {count} texts", billed="yes", next_step="Try again."
-        )
-    usage: Any = found.get("usage")
-    tokens: Any = cast(Json, usage).get("total_tokens") if isinstance(usage, dict) else 0
-    return [placed[index] for index in range(count)], tokens if isinstance(tokens, int) else 0
+            continue
+        reason = f"{reasons.get(index, _NO_VECTOR)}. {BILLED_TEXT['yes']}"
+        if gaps and gaps[-1].last == index - 1 and gaps[-1].reason == reason:
+            gaps[-1].last = index
+        else:
+            gaps.append(Missing(index, index, reason))
+    return gaps
 
 
-def _vector(raw: Any) -> Vector | None:
-    """Numbers, or base64 of little-endian 32-bit ones."""
+def _vector(raw: Any) -> tuple[Vector | None, str]:
+    """Numbers, or base64 of little-endian 32-bit ones; or None and what is wrong with them."""
+    if raw is None:
+        return None, _NO_VECTOR
+    numbers = a_list(raw)
+    if len(numbers) == 1 and isinstance(numbers[0], list):  # a table of one row
+        numbers = a_list(numbers[0])
     try:
         if isinstance(raw, str):
-            vector = array("f", base64.b64decode(raw, validate=True))
+            vector = array("f", base64.b64decode("".join(raw.split()), validate=True))
             if sys.byteorder == "big":
                 vector.byteswap()
-        elif isinstance(raw, list):
-            vector = array("f", [float(number) for number in cast("list[Any]", raw)])
         else:
-            return None
+            vector = array("f", [math.nan if number is None else float(number) for number in numbers])
     except (ValueError, TypeError, OverflowError, binascii.Error):
-        return None
-    return vector if vector and all(map(math.isfinite, vector)) else None
+        return None, "Novita's vector for it cannot be read"
+    if not vector:
+        return None, "Novita's vector for it is empty"
+    if not all(map(math.isfinite, vector)):
+        return None, "Novita's vector for it holds what is no number (NaN or Infinity)"
+    return vector, ""
+
+
+def read_tokens(data: Any) -> int:
+    """The tokens an answer says were read; 0 where it does not say."""
+    usage = an_object(an_object(data).get("usage"))
+    return a_count(usage.get("total_tokens")) or a_count(usage.get("prompt_tokens")) or 0
 
 
 def norms(vectors: Sequence[Vector | None]) -> tuple[float, float, float]:
@@ -238,10 +323,15 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Documents, the best first, and the tokens read."""
+    """Documents, the best first, and the tokens read.
+
+    Args:
+        unscored: Places of documents that should have a score and have none that is a number.
+    """
 
     ranked: tuple[Ranked, ...]
     tokens: int
+    unscored: tuple[int, ...] = ()
 
 
 def rerank_body(model: str, query: str, documents: Sequence[str], top_n: int | None) -> Json:
@@ -259,20 +349,36 @@ async def rerank(client: NovitaClient, body: Json) -> Ranking:
     Raises:
         NovitaError: Novita refused it, or its answer cannot be understood.
     """
-    documents, top_n = body["documents"], body.get("top_n")
     answer = await client.spend("POST", RERANK_PATH, doing=f"ranking with {body['model']}", group="llm", body=body)
-    data: Any = answer.data
-    found: Json = cast(Json, data) if isinstance(data, dict) else {}
-    rows = cast("list[Any]", found.get("results")) if isinstance(found.get("results"), list) else []
-    ranked: list[Ranked] = []
-    for row in rows:
-        held = cast(Json, row) if isinstance(row, dict) else {}
-        index, score = held.get("index"), held.get("relevance_score")
-        if isinstance(index, int) and 0 <= index < len(documents) and isinstance(score, int | float):
-            ranked.append(Ranked(index, float(score)))
+    return read_ranking(answer.data, body["documents"], body.get("top_n"))
+
+
+def read_ranking(data: Any, documents: Sequence[str], top_n: int | None) -> Ranking:
+    """A ranking in any spelling seen. A document that is named twice counts once, with its first score.
+
+    Raises:
+        NovitaConnectionError: There is not one score in it.
+    """
+    found = an_object(data)
+    scores: dict[int, float | None] = {}
+    for row in objects(found.get("results")) or objects(found.get("data")):
+        index = a_count(row.get("index"))
+        if index is None:
+            index = _place_of(row.get("document"), documents)
+        if index is not None and index < len(documents):
+            score = a_number(row.get("relevance_score"))
+            scores.setdefault(index, a_number(row.get("score")) if score is None else score)
+    ranked = [Ranked(index, score) for index, score in scores.items() if score is not None]
     if not ranked:
-        raise NovitaConnectionError("Novita's answer has no ranking in it", billed="yes", next_step="Try again.")
-    usage: Any = found.get("usage")
-    tokens: Any = cast(Json, usage).get("total_tokens") if isinstance(usage, dict) else 0
+        raise _unusable(data, list(scores), "Novita's answer has no ranking in it")
     ranked.sort(key=lambda one: -one.score)
-    return Ranking(tuple(ranked[:top_n]), tokens if isinstance(tokens, int) else 0)
+    expected = scores if top_n is not None else range(len(documents))
+    unscored = tuple(index for index in sorted(expected) if scores.get(index) is None)
+    return Ranking(tuple(ranked[:top_n]), read_tokens(data), unscored)
+
+
+def _place_of(document: Any, documents: Sequence[str]) -> int | None:
+    """The place of a document that is told by its text; None where that fits none or several."""
+    said = a_text(an_object(document).get("text")) or a_text(document)
+    places = [place for place, text in enumerate(documents) if text == said]
+    return places[0] if len(places) == 1 else None

@@ -48,7 +48,9 @@ class EmbeddingResult(ToolResult):
     shape: tuple[int, ...] | None = Field(default=None, description="Texts, numbers per text.")
     norm: tuple[float, ...] | None = Field(default=None, description="Least, mean and greatest length of a vector.")
     sample: tuple[float, ...] | None = Field(default=None, description="The first numbers of the first vector.")
-    vectors: tuple[tuple[float, ...], ...] | None = Field(default=None, description="With inline, where they are few.")
+    vectors: tuple[tuple[float, ...], ...] | None = Field(
+        default=None, description="With inline, where they are few; empty for a text without one."
+    )
     files: tuple[SavedFile, ...] | None = Field(default=None, description="The vectors, float32.")
     missing: tuple[MissingTexts, ...] | None = Field(default=None, description="Texts that failed.")
     tokens: int | None = Field(default=None, description="Tokens read.")
@@ -61,6 +63,8 @@ class EmbeddingResult(ToolResult):
     def headline(self) -> str:
         if self.shape is None:
             return "Nothing was sent yet."
+        if self.missing:
+            return f"Not all of {self.shape[0]} texts have a vector: see missing."
         return f"{self.shape[0]} vectors of {self.shape[1]} numbers."
 
 
@@ -107,7 +111,7 @@ async def embed_texts(
                 tally.usd = row.price(made.tokens, 0) if row is not None else None
         shelf = Shelf(caller, job, title=f"embeddings {name.rpartition('/')[2]}", save_to=save_to)
         tally.artifacts = shelf.artifacts
-        fits = inline and len(texts) * made.dimension <= MOST_INLINE and not made.missing
+        fits = inline and len(texts) * made.dimension <= MOST_INLINE
         if save_to is not None or not fits:
             form = "json" if save_to is not None and save_to.casefold().endswith(".json") else "npy"
             content = (
@@ -157,9 +161,7 @@ def _told(made: Embedded, model: str, shelf: Shelf, *, fits: bool, cost: str, tr
         shape=(len(made.vectors), made.dimension),
         norm=tuple(round(length, 6) for length in norms(made.vectors)),
         sample=tuple(round(number, 6) for number in first[:6]) if first is not None and not fits else None,
-        vectors=tuple(tuple(round(n, 6) for n in vector) for vector in made.vectors if vector is not None)
-        if fits
-        else None,
+        vectors=tuple(tuple(round(n, 6) for n in vector or ()) for vector in made.vectors) if fits else None,
         files=tuple(shelf.files) or None,
         missing=tuple(MissingTexts(first=one.first, last=one.last, reason=one.reason) for one in made.missing[:20])
         or None,

@@ -130,9 +130,12 @@ class RankedDocument(BaseModel):
 class RankResult(ToolResult):
     """Documents, the best first."""
 
-    status: Literal["succeeded", "needs_confirmation", "dry_run"] = Field(description="What was done.")
+    status: Literal["succeeded", "incomplete", "needs_confirmation", "dry_run"] = Field(description="What was done.")
     model: str | None = Field(default=None, description="Model that ranked.")
     results: tuple[RankedDocument, ...] = Field(default=(), description="The best first.")
+    unscored: tuple[int, ...] | None = Field(
+        default=None, description="Places of documents without a usable score; they are not among the results."
+    )
     more: int | None = Field(default=None, description="Ranked but not shown; ask with a smaller top_n or fewer.")
     cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
     estimated_cost_usd: str | None = Field(default=None, description="What it would cost, before it was sent.")
@@ -140,6 +143,8 @@ class RankResult(ToolResult):
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
     def headline(self) -> str:
+        if self.status == "incomplete":
+            return f"{len(self.results)} ranked; {len(self.unscored or ())} have no usable score."
         return f"{len(self.results)} ranked." if self.status == "succeeded" else "Nothing was sent yet."
 
 
@@ -196,12 +201,13 @@ async def rerank(
         work=work,
     )
     return RankResult(
-        status="succeeded",
+        status="incomplete" if made.unscored else "succeeded",
         model=name,
         results=tuple(
             RankedDocument(index=one.index, score=round(one.score, 6), text=shortened(documents[one.index], 160))
             for one in made.ranked[:_MOST_RANKED]
         ),
+        unscored=made.unscored or None,
         more=len(made.ranked) - _MOST_RANKED if len(made.ranked) > _MOST_RANKED else None,
         cost_usd=job.facts.get("usd", "unknown"),
     )

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from novita_mcp.novita.vectors import MOST_TEXTS, Embedded, as_json, as_npy, norms, parts_of
+from novita_mcp.novita.errors import NovitaConnectionError
+from novita_mcp.novita.vectors import MOST_TEXTS, Embedded, as_json, as_npy, norms, parts_of, read_vectors
 
 
 @given(st.integers(1, 5_000), st.integers(1, 2_000))
@@ -33,14 +34,12 @@ def test_a_missing_vector_is_a_row_of_nan_or_null() -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_vectors_are_read_in_either_encoding_and_by_their_index(packed: bool) -> None:
-    from novita_mcp.novita.vectors import _read_vectors  # pyright: ignore[reportPrivateUsage]
-
     def vector(*numbers: float) -> Any:
         return base64.b64encode(struct.pack("<2f", *numbers)).decode() if packed else list(numbers)
 
     rows = [{"index": 1, "embedding": vector(3, 4)}, {"index": 0, "embedding": vector(1, 2)}]
-    vectors, tokens = _read_vectors({"data": rows, "usage": {"total_tokens": 9}}, 2)
-    assert ([list(each) for each in vectors], tokens) == ([[1, 2], [3, 4]], 9)
-    for wrong in ({}, {"data": rows[:1]}, {"data": [rows[0], rows[0]]}, {"data": [{"index": 0, "embedding": "!"}] * 2}):
-        with pytest.raises(Exception, match="usable vectors"):
-            _read_vectors(wrong, 2)
+    vectors, gaps = read_vectors({"data": rows}, 2)
+    assert ([list(each or ()) for each in vectors], gaps) == ([[1, 2], [3, 4]], [])
+    for wrong in ({}, None, [], {"data": None}, {"data": [None, 7]}, {"data": [{"index": 0, "embedding": "!"}] * 2}):
+        with pytest.raises(NovitaConnectionError, match="no usable vector"):
+            read_vectors(wrong, 2)
