@@ -23,6 +23,7 @@ from .addresses import AddressError, Guard, UnknownHostError, route_to
 from .artifacts import Artifact
 from .catalog_entry import Form
 from .clock import Clock
+from .containers import is_whole
 from .decoding import BUDGET
 from .downloads import Downloader
 from .errors import ArtifactError, InputError, NotFoundError
@@ -32,7 +33,7 @@ from .masks import fit_mask
 from .media_types import HEAD_BYTES, MEDIA_TYPES, MediaType, media_type, sniff
 from .picture_inputs import look, prepare
 from .pictures import Probe, probe
-from .soundtracks import sound_of
+from .soundtracks import is_foreign, prepare_sound
 
 MIB = 2**20
 Expects = Literal["image", "video", "audio", "text"]
@@ -306,7 +307,8 @@ class Inputs:
 
         # What is known of our own results spares reading them when a link is all that is wanted.
         broken = find_trouble(limits, known, artifact.bytes, measures) if known and link else []
-        if link is None or (broken and resize) or known is None or not limits.alpha:
+        foreign = known is not None and _to_convert(known, expects, limits)
+        if link is None or (broken and resize) or known is None or not limits.alpha or foreign:
             return await load()
         if broken:
             raise refuse(ref, broken)
@@ -357,7 +359,7 @@ class Inputs:
                 f"The link for {source.kind} cannot be used: {error.what}", next_step="Check the link."
             ) from error
         found = _demand(peek.head[:HEAD_BYTES], source.kind, source.name)
-        if (found.kind, source.kind) == _SOUND_OF:
+        if _to_convert(found, source.kind, limits):
             return await self._fetched(source, url, limits, resize=False)
         measures = Probe()
         if source.kind == "image":
@@ -384,15 +386,25 @@ class Inputs:
 
 
 def _check(base: Source, data: bytes, limits: MediaLimits) -> Source:
-    """A sound, a video or a text with its content, checked."""
-    found, changed = _demand(data[:HEAD_BYTES], base.kind, base.name), ""
-    if (found.kind, base.kind) == _SOUND_OF:
-        data, found, changed = sound_of(data, base.name), MEDIA_TYPES["wav"], "is a video, and only its sound is wanted"
+    """A sound, a video or a text with its content, checked; a sound also converted where that is needed."""
+    found = _demand(data[:HEAD_BYTES], base.kind, base.name)
+    if base.kind == "audio":
+        sound = prepare_sound(data, found, limits, base.name)
+        return _filled(base, sound.data, sound.found, sound.measures, sound.changed)
     measures = probe(data, found.kind)
+    if base.kind == "video" and not is_whole(data, found):
+        raise InputError(f"{base.name} is cut off: it ends before its own header says", next_step="Fetch it again.")
     broken = find_trouble(limits, found, len(data), measures)
     if broken:
         raise refuse(base.name, broken)
-    return _filled(base, data, found, measures, changed)
+    return _filled(base, data, found, measures, "")
+
+
+def _to_convert(found: MediaType, expects: Expects, limits: MediaLimits) -> bool:
+    """Whether a file is of a kind that is never sent as it is, so that its content is needed here."""
+    if expects == "image":
+        return found.name == "heic" and "heic" not in limits.formats
+    return expects == "audio" and is_foreign(found, limits)
 
 
 def _filled(base: Source, data: bytes, found: MediaType, measures: Probe, changed: str) -> Source:
