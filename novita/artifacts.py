@@ -24,6 +24,7 @@ from .errors import ArtifactError, InputError
 from .files import Folders, PartFile, clean_name, read_regular, slug, sweep
 from .media_types import HEAD_BYTES, Kind, MediaType, fits, media_type, sniff
 from .pictures import probe, thumbnail, thumbnail_cost
+from .redaction import without_secrets
 
 MIB = 2**20
 
@@ -200,7 +201,7 @@ class ArtifactStore:
         Raises:
             InputError, ArtifactError: As for `fetch`.
         """
-        raw = data.encode("utf-8") if isinstance(data, str) else data
+        raw = without_secrets(data).encode("utf-8") if isinstance(data, str) else data
         known = media_type(suffix)
         mime = known.mime if known else {".csv": "text/csv", ".jsonl": "application/jsonl"}.get(suffix)
         kind: Kind = "text" if artifact.kind == "text" else "file"

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import httpx
 
+from .bodies import BodyError, BodyTooLargeError, body_pieces
 from .client import LONGEST_PATIENCE, NovitaClient
 from .errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, read_envelope, redact
 from .generations import Generation
@@ -279,13 +280,12 @@ async def _events(reading: _Reading, response: httpx.Response) -> AsyncGenerator
 
     Lines end at CR and LF only: httpx's own reader would also break at U+2028 and its like, which JSON may hold.
     """
-    rest, total = b"", 0
+    rest = b""
     pending = _Lines()
-    async for chunk in response.aiter_bytes():
+    async for chunk in _chunks(response):
         reading.hear()
-        total += len(chunk)
         *lines, rest = _LINE_END.split(rest + chunk)
-        if len(rest) > _LONGEST_LINE or total > _LONGEST_STREAM:
+        if len(rest) > _LONGEST_LINE:
             raise _TooLongError
         for line in lines:
             for event in pending.add(line):
@@ -295,6 +295,16 @@ async def _events(reading: _Reading, response: httpx.Response) -> AsyncGenerator
             yield event
     for event in pending.leftovers():
         yield event
+
+
+async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes]:
+    try:
+        async for chunk in body_pieces(response, most=_LONGEST_STREAM):
+            yield chunk
+    except BodyTooLargeError as error:
+        raise _TooLongError from error
+    except BodyError as error:
+        raise httpx.DecodingError(str(error)) from error
 
 
 def _decoded(line: bytes) -> str:

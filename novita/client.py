@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import httpx
 
+from .bodies import AS_IT_IS, BodyError, read_body
 from .clock import Clock, SystemClock
 from .errors import (
     Billed,
@@ -28,6 +29,7 @@ from .errors import (
     redact,
 )
 from .hosts import API_HOST as API_HOST  # also found here, beside those who call it
+from .outside import Outside
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
 from .tracing import calling
@@ -71,6 +73,7 @@ def new_http(*, timeouts: httpx.Timeout | None = None) -> httpx.AsyncClient:
     It keeps no cookies either: what one caller's endpoint sets must not travel with another's request.
     """
     return httpx.AsyncClient(
+        headers=AS_IT_IS,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=timeouts or httpx.Timeout(connect=10, read=120, write=60, pool=60),
         limits=httpx.Limits(max_connections=128, max_keepalive_connections=32, keepalive_expiry=4),
@@ -88,6 +91,7 @@ class NovitaClient:
         base_url: Where Novita is. Anything but the default moves every Novita host there.
         largest_answer: Bytes after which an answer is refused.
         read_timeout: Seconds of silence after which a read is tried again; None leaves it to the pool.
+        outside: The way to hosts that callers name; None: through the shared pool.
     """
 
     http: httpx.AsyncClient
@@ -98,6 +102,7 @@ class NovitaClient:
     largest_answer: int = 256 * 2**20
     read_timeout: float | None = None
     jitter: Callable[[float, float], float] = random.uniform
+    outside: Outside | None = field(default=None, repr=False)
     _known: Known | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -282,14 +287,12 @@ class NovitaClient:
         return Answer(response.status_code, response.headers, body, data)
 
     async def _body(self, response: httpx.Response) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.aiter_bytes():
-            size += len(chunk)
-            if size > self.largest_answer:
-                raise _GarbledError(f"larger than {self.largest_answer} bytes")
-            chunks.append(chunk)
-        return b"".join(chunks)
+        try:
+            return await read_body(response, most=self.largest_answer)
+        except BodyError as error:
+            if response.status_code >= 300:
+                return b""  # the status says enough
+            raise _GarbledError(str(error)) from error
 
     def _error(
         self, response: httpx.Response, body: bytes, doing: str, group: Group, *, spends: bool

@@ -5,7 +5,7 @@ import hashlib
 import random
 import re
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO
@@ -15,6 +15,7 @@ import anyio.to_thread
 import httpx
 
 from .addresses import AddressError, Guard, Hop, UnknownHostError, route_to
+from .bodies import AS_IT_IS, BodyCutError, BodyError, BodyTooLargeError, body_pieces
 from .clock import Clock
 from .errors import ArtifactError
 from .media_types import HEAD_BYTES, MediaType, media_type, sniff
@@ -99,6 +100,9 @@ class Downloader:
 
     Args:
         budget: Seconds for one file, all tries and pauses together.
+        glance: Seconds for a look at the beginning of one.
+        turn: Holds one connection of the caller's share; None where nobody else is to be kept from theirs.
+        patience: Seconds left for this and all other links of the same call.
         tries: Failed tries in a row, without a byte of progress, before giving up.
         jitter: Draws a pause between its two arguments.
     """
@@ -107,6 +111,9 @@ class Downloader:
     clock: Clock
     guard: Guard = field(default_factory=Guard)
     budget: float = 900.0
+    glance: float = 20.0
+    turn: Callable[[], AbstractAsyncContextManager[None]] | None = None
+    patience: Callable[[], float] | None = None
     tries: int = 6
     first_pause: float = 0.4
     longest_pause: float = 8.0
@@ -132,6 +139,22 @@ class Downloader:
             ArtifactError: Refused, too large, or no whole file after all tries.
         """
         state = _State(sink, max_bytes, self.clock.now() + self.budget)
+        # However slowly bytes drip in: a timeout of the socket begins anew with each.
+        within = self._within(self.budget)
+        try:
+            with anyio.fail_after(within):
+                return await self._all_tries(url, state, accept, what)
+        except TimeoutError as error:
+            raise ArtifactError(
+                f"Fetching {what} took longer than {within:g} s and was given up",
+                next_step="Call get_task with its id to try again; nothing is lost while the link lives.",
+            ) from error
+
+    def _within(self, budget: float) -> float:
+        """Seconds for one operation."""
+        return budget if self.patience is None else round(min(budget, self.patience()), 1)
+
+    async def _all_tries(self, url: str, state: _State, accept: Callable[[bytes], str | None], what: str) -> Downloaded:
         fruitless = 0
         while True:
             before = state.size
@@ -170,21 +193,26 @@ class Downloader:
             ArtifactError: The address may not be fetched, cannot be reached, or does not give the file out.
         """
         headers = {"Range": f"bytes=0-{length - 1}"}
+        within = self._within(self.glance)
         try:
-            async with self._open(httpx.URL(url), headers) as response:
-                if response.status_code not in (200, 206):
-                    raise ArtifactError(f"The link answers {response.status_code}, not with a file")
-                head = b""
-                async for chunk in response.aiter_bytes():
-                    head += chunk
-                    if len(head) >= length:
-                        break
-                size = _range(response)[1] if response.status_code == 206 else _length(response)
-                return Peek(head[:length], size)
+            with anyio.fail_after(within):
+                return await self._glance(httpx.URL(url), headers, length)
+        except TimeoutError as error:
+            raise ArtifactError(f"The link did not give the beginning of its file within {within:g} s") from error
         except AddressError as error:
             raise ArtifactError(f"The link was not followed: {error}") from error
+        except BodyError as error:
+            raise ArtifactError(f"What is behind the link cannot be read: it is {error}") from error
         except (httpx.TransportError, httpx.InvalidURL, _PassingError) as error:
             raise ArtifactError(f"The link cannot be reached ({_in_words(error)})") from error
+
+    async def _glance(self, url: httpx.URL, headers: dict[str, str], length: int) -> Peek:
+        async with self._open(url, headers) as response:
+            if response.status_code not in (200, 206):
+                raise ArtifactError(f"The link answers {response.status_code}, not with a file")
+            head = await _beginning(response, length)
+            size = _range(response)[1] if response.status_code == 206 else _length(response)
+            return Peek(head[:length], size)
 
     async def _attempt(self, url: str, state: _State, accept: Callable[[bytes], str | None], what: str) -> Downloaded:
         headers: dict[str, str] = {}
@@ -209,9 +237,7 @@ class Downloader:
                 raise _too_large(what, total, state.max_bytes)
             looked = state.size >= HEAD_BYTES
             # As it comes: gathering chunks of a set size would lose what was gathered when the line is cut.
-            async for chunk in response.aiter_bytes():
-                if state.size + len(chunk) > state.max_bytes:
-                    raise _too_large(what, None, state.max_bytes)
+            async for chunk in self._pieces(response, state, what):
                 await anyio.to_thread.run_sync(partial(state.write, chunk))
                 if not looked and len(state.head) >= HEAD_BYTES:
                     looked = True
@@ -230,6 +256,17 @@ class Downloader:
             state.size, state.digest.hexdigest(), state.head, state.declared, measured=state.total is not None
         )
 
+    async def _pieces(self, response: httpx.Response, state: _State, what: str) -> AsyncGenerator[bytes]:
+        try:
+            async for piece in body_pieces(response, most=state.max_bytes - state.size):
+                yield piece
+        except BodyTooLargeError as error:
+            raise _too_large(what, None, state.max_bytes) from error
+        except BodyCutError as error:
+            raise _PassingError(str(error)) from error
+        except BodyError as error:
+            raise ArtifactError(f"What the storage gave as {what} cannot be read: it is {error}") from error
+
     def _look(self, state: _State, accept: Callable[[bytes], str | None], what: str) -> None:
         reason = accept(state.head)
         if reason is None:
@@ -244,25 +281,26 @@ class Downloader:
     async def _open(self, url: httpx.URL, headers: dict[str, str]) -> AsyncGenerator[httpx.Response]:
         """The answer at the end of at most five redirects, each judged before it is followed."""
         # Identity: a packed body has no length to check and no place to resume at.
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "novita-mcp", **headers}
+        headers = {"Accept": "*/*", **AS_IT_IS, "User-Agent": "novita-mcp", **headers}
         hop: Hop | None = None
-        for _ in range(6):
-            hop = await self.guard.judge(url, before=hop, route=route_to(self.http, url))
-            response = await self._send(hop, headers)
-            try:
-                if response.status_code not in _REDIRECTS:
-                    yield response
-                    return
-                target = response.headers.get("location")
-            finally:
-                await response.aclose()
-            if not target:
-                raise _PassingError("the storage redirects to nowhere")
-            try:
-                url = url.join(target)
-            except httpx.InvalidURL as error:
-                raise AddressError("it redirects to something that is no link") from error
-        raise AddressError("it redirects more than five times")
+        async with self.turn() if self.turn is not None else nullcontext():
+            for _ in range(6):
+                hop = await self.guard.judge(url, before=hop, route=route_to(self.http, url))
+                response = await self._send(hop, headers)
+                try:
+                    if response.status_code not in _REDIRECTS:
+                        yield response
+                        return
+                    target = response.headers.get("location")
+                finally:
+                    await response.aclose()
+                if not target:
+                    raise _PassingError("the storage redirects to nowhere")
+                try:
+                    url = url.join(target)
+                except httpx.InvalidURL as error:
+                    raise AddressError("it redirects to something that is no link") from error
+            raise AddressError("it redirects more than five times")
 
     async def _send(self, hop: Hop, headers: dict[str, str]) -> httpx.Response:
         requests = hop.requests(headers, _TIMEOUT)
@@ -280,17 +318,27 @@ class Downloader:
         if status in _PASSING or status == 416:
             asked = retry_after(response.headers.get("retry-after"), self.clock.wall())
             raise _PassingError(f"the storage answered {status}", asked)
-        body = b""
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) >= HEAD_BYTES:
-                break
+        try:
+            body = await _beginning(response, HEAD_BYTES)
+        except BodyError:
+            body = b""  # the status says enough
         if status in _EXPIRED or (status == 400 and b"expire" in body.lower()):
             raise ExpiredLinkError(
                 f"The storage no longer gives {what} out ({status}): the link has expired or was removed",
                 next_step="Call get_task with the task's id: it asks Novita for a fresh link.",
             )
         raise ArtifactError(f"The storage answered {status} for {what}", next_step="Call get_task for a fresh link.")
+
+
+async def _beginning(response: httpx.Response, length: int) -> bytes:
+    """At least so many bytes of a body, or all of it."""
+    head = b""
+    async with aclosing(body_pieces(response, most=2**63)) as pieces:
+        async for piece in pieces:
+            head += piece
+            if len(head) >= length:
+                break
+    return head
 
 
 def retry_after(value: str | None, wall: float) -> float | None:

@@ -15,12 +15,14 @@ from urllib.parse import quote, unquote, urlsplit
 import anyio
 import httpx
 
+from .bodies import AS_IT_IS, BodyError, BodyTooLargeError, read_body
 from .client import NovitaClient
 from .endpoint_shapes import Endpoint
 from .endpoints import route
 from .errors import InputError, NotFoundError, NovitaConnectionError, redact
 from .gpu import act, ask
 from .gpu_shapes import id_in
+from .outside import Outside
 from .waiting import Look, Phase
 from .wellformed import read_json
 
@@ -186,7 +188,9 @@ class Reply:
 
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-_OURS = frozenset(("host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "expect"))
+_OURS = frozenset(
+    ("host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "expect", "accept-encoding")
+)
 
 
 @dataclass(frozen=True)
@@ -244,7 +248,7 @@ def service_call(
 
 
 def _headers(client: NovitaClient, given: Mapping[str, str], *, has_body: bool) -> dict[str, str]:
-    sent = {"Accept": "*/*", **({"Content-Type": "application/json"} if has_body else {})}
+    sent = {"Accept": "*/*", **AS_IT_IS, **({"Content-Type": "application/json"} if has_body else {})}
     for name, value in given.items():
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]*", value):
             raise InputError(f"The header {name[:40]!r} cannot be sent")
@@ -305,14 +309,16 @@ async def call_service(client: NovitaClient, call: ServiceCall, *, within: float
     request = httpx.Request(
         call.method, url, headers=dict(call.headers), content=call.content, extensions={"timeout": limits.as_dict()}
     )
+    outside = client.outside or Outside(client.http)
     began = client.clock.now()
     try:
         with anyio.fail_after(within):
-            response = await client.http.send(request, stream=True, auth=None, follow_redirects=False)
-            try:
-                body = await _read(response)
-            finally:
-                await response.aclose()
+            async with outside.turn(client.owner):
+                response = await outside.http.send(request, stream=True, auth=None, follow_redirects=False)
+                try:
+                    body = await _read(response)
+                finally:
+                    await response.aclose()
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         detail = redact(str(error), client.api_key or "") or type(error).__name__
         raise NovitaConnectionError(
@@ -342,15 +348,17 @@ async def call_service(client: NovitaClient, call: ServiceCall, *, within: float
 
 
 async def _read(response: httpx.Response) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > LARGEST_REPLY:
-            raise NovitaConnectionError(
-                f"The endpoint's answer is larger than {LARGEST_REPLY // MIB} MiB",
-                billed="maybe",
-                next_step="Have the service give a link to large results.",
-            )
-        chunks.append(chunk)
-    return b"".join(chunks)
+    try:
+        return await read_body(response, most=LARGEST_REPLY)
+    except BodyTooLargeError as error:
+        raise NovitaConnectionError(
+            f"The endpoint's answer is larger than {LARGEST_REPLY // MIB} MiB",
+            billed="maybe",
+            next_step="Have the service give a link to large results.",
+        ) from error
+    except BodyError as error:
+        raise NovitaConnectionError(
+            f"The endpoint's answer could not be read: it is {error}",
+            billed="maybe",
+            next_step="Have the service send its answers as they are, or packed once with gzip.",
+        ) from error

@@ -123,6 +123,8 @@ class Inputs:
         max_bytes: Size cap where a model has none, and of what is fetched.
         check_links: Look at the first bytes behind a link even where the model fetches it itself.
         caller: Who hands in, for the share of memory each may take.
+        downloader: Fetches the links handed in.
+        results: Fetches earlier results, whose hosts Novita or this server's settings named; None: as the links.
     """
 
     folders: Folders | None
@@ -134,6 +136,7 @@ class Inputs:
     check_links: bool = False
     caller: str = ""
     downloader: Downloader | None = None
+    results: Downloader | None = None
 
     @property
     def _fetcher(self) -> Downloader:
@@ -303,7 +306,7 @@ class Inputs:
                     f"{ref} is neither on disk nor behind a link that still works",
                     next_step=f"Call get_task with task_id {task_id}, then try again.",
                 )
-            return await self._fetched(source, artifact.url, limits, resize)
+            return await self._fetched(source, artifact.url, limits, resize, self.results)
 
         # What is known of our own results spares reading them when a link is all that is wanted.
         broken = find_trouble(limits, known, artifact.bytes, measures) if known and link else []
@@ -330,7 +333,7 @@ class Inputs:
         """The link under which Novita itself can fetch an earlier result now. A video has none for its sound."""
         if artifact.url is None or not artifact.alive(self.clock.wall()) or (artifact.kind, expects) == _SOUND_OF:
             return None
-        url, guard = _parse(artifact.url), self._fetcher.guard
+        url, guard = _parse(artifact.url), (self.results or self._fetcher).guard
         return artifact.url if guard.trusts(url) or guard.glance(url) is None else None
 
     async def _linked(self, source: Source, url: str, limits: MediaLimits, resize: bool) -> Source:
@@ -340,10 +343,12 @@ class Inputs:
         source = replace(source, _load=partial(self._fetched, source, url, limits, resize))
         return await self._glimpse(source, url, limits) if self.check_links else source
 
-    async def _fetched(self, source: Source, url: str, limits: MediaLimits, resize: bool) -> Source:
+    async def _fetched(
+        self, source: Source, url: str, limits: MediaLimits, resize: bool, by: Downloader | None = None
+    ) -> Source:
         sink, most = BytesIO(), self._most(source.kind, limits)
         try:
-            await self._fetcher.download(
+            await (by or self._fetcher).download(
                 url, sink, max_bytes=most, accept=lambda head: _wrong(head, source.kind), what=source.name
             )
         except ArtifactError as error:

@@ -2,15 +2,18 @@
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio.abc
 import platformdirs
 
+from ..novita.addresses import Guard
 from ..novita.artifacts import Artifact, ArtifactStore
 from ..novita.client import NovitaClient, new_http, owner_of
 from ..novita.clock import Clock, SystemClock
+from ..novita.downloads import Downloader
 from ..novita.errors import NovitaError
 from ..novita.files import Folders
 from ..novita.hosts import API_HOST
@@ -20,6 +23,7 @@ from ..novita.journal import Caps, Journal
 from ..novita.journal_db import is_database_url
 from ..novita.leases import Leases
 from ..novita.media_jobs import MediaJobs
+from ..novita.outside import Outside
 from ..novita.shared_store import Bucket, Place, SharedStore
 from ..novita.webhooks import Webhooks
 from ..tools.context import App, Caller, ToolSettings
@@ -88,7 +92,8 @@ def build_app(
         http: Callers are remote: their own keys, no paths of this machine, files by link.
     """
     clock = clock or SystemClock()
-    pool = new_http()
+    pool, files, links = new_http(), new_http(), new_http()
+    outside = Outside(links)
     trusted = _trusted_hosts(settings)
     folders = allowed_folders(settings)
     data = Path(platformdirs.user_data_dir("novita-mcp", appauthor=False))
@@ -97,14 +102,14 @@ def build_app(
     if http and settings.artifacts:
         bucket = Bucket(Place.parse(settings.artifacts))
         trusted |= _hosts(bucket.place.endpoint_url, bucket.place.public_endpoint_url)
-        store = SharedStore(bucket, staging=spool, max_bytes=max_bytes, clock=clock, http=pool, trusted_hosts=trusted)
+        store = SharedStore(bucket, staging=spool, max_bytes=max_bytes, clock=clock, http=files, trusted_hosts=trusted)
     else:
         store = ArtifactStore(
             None if http else output_folder(settings),
             allowed=folders,
             max_bytes=max_bytes,
             clock=clock,
-            http=pool,
+            http=files,
             spool=spool if http else None,
             trusted_hosts=trusted,
         )
@@ -120,18 +125,24 @@ def build_app(
             # Novita's own link is the shortest way back to it; what is in storage is no path of this machine.
             return (await store.present(found)).model_copy(update={"url": found.url, "expires_at": found.expires_at})
 
+        # What callers name is not trusted because Novita or the storage happens to be there: they are not this
+        # server's user. At home they are, and nothing of their own network is closed to them.
+        guard = Guard(() if http else trusted, allow_private=not http)
+        by = partial(Downloader, links, clock, budget=120, turn=partial(outside.turn, caller.owner))
         return Inputs(
             folders=None if http else folders,
-            http=pool,
+            http=links,
+            downloader=by(guard, patience=caller.patience.left),
+            results=by(Guard(trusted), patience=caller.patience.left),
             clock=clock,
             resolve_task=earlier,
-            trusted_hosts=trusted,
             check_links=True,
             caller=caller.owner,
         )
 
     app = App(
-        client=NovitaClient(pool, None if http else settings.api_key, settings.base_url, clock=clock),
+        client=NovitaClient(pool, None if http else settings.api_key, settings.base_url, clock=clock, outside=outside),
+        pools=(files, links),
         jobs=jobs,
         media=media,
         inputs=inputs_of,

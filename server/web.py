@@ -56,7 +56,8 @@ def web_server(settings: Settings) -> NovitaServer:
         from .building import build_app
 
         app = build_app(settings, background, http=True)
-        watch.watch_upstream(app.client.http, urlsplit(settings.base_url).hostname or "")
+        for http in (app.client.http, *app.pools):
+            watch.watch_upstream(http, urlsplit(settings.base_url).hostname or "")
         return app
 
     server = create_app(replace(settings, api_key=None), build=build)

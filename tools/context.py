@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import httpx
 from mcp.server.mcpserver import Context
 
 from ..novita.client import NovitaClient
@@ -16,11 +17,15 @@ from ..novita.jobs import Jobs
 from ..novita.journal import Journal
 from ..novita.leases import Leases
 from ..novita.media_jobs import MediaJobs
+from ..novita.outside import Patience
 from ..novita.redaction import without_secrets
 from ..novita.waiting import Progress
 from ..novita.webhooks import Webhooks
 from ..novita.wellformed import well_formed
 from .handoff import Handoff, current_handoff
+
+SHORTEST_LOOKS, LONGEST_LOOKS = 10.0, 120.0
+"""Seconds that the links of one call may take together, at least and at most; between, what the call may wait."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,11 @@ class ToolSettings:
 
 @dataclass
 class App:
-    """The shared parts of one server process."""
+    """The shared parts of one server process.
+
+    Args:
+        pools: Connections besides those to Novita: to its files, and to hosts that callers name.
+    """
 
     client: NovitaClient
     jobs: Jobs
@@ -52,6 +61,7 @@ class App:
     inputs: Callable[["Caller"], Inputs]
     settings: ToolSettings = field(default_factory=ToolSettings)
     webhooks: Webhooks | None = None
+    pools: tuple[httpx.AsyncClient, ...] = ()
     leases: Leases = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,7 +73,8 @@ class App:
 
     async def close(self) -> None:
         """Close the connections and the journal."""
-        await self.client.http.aclose()
+        for http in (self.client.http, *self.pools):
+            await http.aclose()
         await self.journal.close()
 
 
@@ -75,6 +86,10 @@ class Caller:
     novita: NovitaClient
     context: Context[Any, Any]
     _steps: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.patience = Patience(min(LONGEST_LOOKS, max(SHORTEST_LOOKS, self.app.settings.wait_seconds)))
+        """With the links of this call."""
 
     @property
     def owner(self) -> str:

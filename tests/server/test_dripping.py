@@ -1,0 +1,78 @@
+"""Hosts that callers name and that never come to an end: they cost their caller, and nobody else."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+from novita_mcp.novita.outside import SHARE
+from novita_mcp.simulator.world import World
+
+from ..conftest import Connect, text_of
+from ..raw_server import drip, raw_host
+
+PATIENCE = 30.0
+SEEING = "qwen/qwen3-vl-8b-instruct"
+CROWD = 2 * SHARE
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The links of one call may take two seconds together."""
+    monkeypatch.setattr("novita_mcp.tools.context.SHORTEST_LOOKS", 2.0)
+
+
+@pytest.mark.usefixtures("short")
+async def test_links_that_drip_leave_novita_to_everybody_else(connect: Connect, world: World) -> None:
+    """More of them than one caller may hold; meanwhile, and after, Novita answers."""
+    answers: list[str] = []
+
+    async def look(client: Client, url: str) -> None:
+        result = await client.call_tool("chat", {"prompt": "What is it?", "images": [url], "model": SEEING})
+        answers.append(text_of(result))
+
+    with anyio.fail_after(PATIENCE):
+        async with raw_host(drip("Content-Type: image/png")) as host, connect(wait_seconds=0) as client:
+            async with anyio.create_task_group() as group:
+                for number in range(CROWD):
+                    group.start_soon(look, client, f"{host.url}/{number}.png")
+                while host.open < SHARE:
+                    await anyio.sleep(0.01)
+                balance = await client.call_tool("get_balance", {})
+                assert not answers  # they still drip
+                assert host.open == SHARE
+            assert not balance.is_error, text_of(balance)
+    assert len(answers) == CROWD
+    assert all("within" in text and "Nothing was billed" in text for text in answers), answers[0]
+    assert not world.charges
+
+
+@pytest.mark.usefixtures("short")
+async def test_two_thousand_links_in_one_call_are_answered_within_its_wait(connect: Connect, world: World) -> None:
+    with anyio.fail_after(PATIENCE):
+        async with raw_host(drip("Content-Type: image/png")) as host, connect(wait_seconds=0) as client:
+            links = [f"{host.url}/{number}.png" for number in range(2_000)]
+            result = await client.call_tool("chat", {"prompt": "What are they?", "images": links, "model": SEEING})
+    assert result.is_error
+    assert "Nothing was billed" in text_of(result)
+    assert len(host.requests) < SHARE
+    assert not world.charges
+
+
+async def test_over_http_no_link_leads_to_the_host_of_a_moved_novita(
+    connect_http: Callable[..., AbstractAsyncContextManager[Client]], world: World
+) -> None:
+    """Where Novita is moved into our own network, callers get no further into it; their results still go on."""
+    async with connect_http() as client:
+        made = await client.call_tool("generate_image", {"prompt": "a fox"})
+        answer: dict[str, Any] = made.structured_content or {}
+        (artifact,) = answer["artifacts"]
+        before = len(world.requests)
+        by_link = await client.call_tool("remove_background", {"image": artifact["url"]})
+        assert by_link.is_error
+        assert "private address" in text_of(by_link)
+        assert len(world.requests) == before
+        by_task = await client.call_tool("remove_background", {"image": f"task:{answer['task_id']}/0"})
+        assert not by_task.is_error, text_of(by_task)
