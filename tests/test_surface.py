@@ -26,7 +26,7 @@ README, MANIFEST = ROOT / "README.md", ROOT / "manifest.json"
 WHOLE_LIST, ONE_TOOL = 8_000, 600
 """Tokens: name, description and input schema."""
 
-FORBIDDEN = {"anyOf", "oneOf", "allOf", "not", "$ref", "$defs", "title"}
+FORBIDDEN = {"anyOf", "oneOf", "allOf", "not", "$ref", "$defs", "title", "exclusiveMinimum", "exclusiveMaximum"}
 """Keywords of a schema that clients, or the model APIs behind them, reject or pay for in vain."""
 
 needs_source = pytest.mark.skipif(not MANIFEST.is_file(), reason="away from the source")

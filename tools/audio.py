@@ -21,7 +21,7 @@ async def generate_speech(
     call: Call,
     text: Annotated[str, Field(min_length=1, description="What to say.")],
     voice: Annotated[str | None, Field(description="Voice id: describe_media_model, or cloned.")] = None,
-    speed: Annotated[float | None, Field(gt=0, le=4, description="1 is normal.")] = None,
+    speed: Annotated[float | None, Field(ge=0.25, le=4, description="1 is normal.")] = None,
     language: Annotated[str | None, Field(description="E.g. English.")] = None,
     format: AudioFormat = None,
     sample_rate: Annotated[int | None, Field(ge=8_000, le=48_000, description="Hz.")] = None,

@@ -155,7 +155,7 @@ async def inpaint_image(
 async def upscale_image(
     call: Call,
     image: Image,
-    scale: Annotated[float | None, Field(gt=1, le=8, description="Times larger.")] = None,
+    scale: Annotated[float | None, Field(ge=1, le=8, description="Times larger.")] = None,
     model: Model = None,
     resize: Resize = False,
     webhook_url: WebhookUrl = None,

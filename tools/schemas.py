@@ -12,10 +12,6 @@ from pydantic_core import core_schema
 _DROPPED = ("title", "additionalProperties", "$defs")
 
 
-_OBVIOUS = (("minLength", 1), ("minimum", 0), ("minimum", 1))
-"""Checked all the same, and not worth their tokens in every conversation."""
-
-
 class _Flat(GenerateJsonSchema):
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         # An absent value says the same as null, and every client can read it.
@@ -52,7 +48,7 @@ def _inline(node: Any, defs: dict[str, Any], mode: Literal["validation", "serial
         if key == "properties":
             # Names of fields are not keywords: a field called "title" stays.
             made[key] = {name: _inline(inner, defs, mode) for name, inner in value.items()}
-        elif _is_shown(key, value, mode):
+        elif key not in _DROPPED or _is_shown(key, value, mode):
             made[key] = _inline(value, defs, mode)
     if made.get("type") == "object" and "properties" in made and mode == "validation":
         made["additionalProperties"] = False
@@ -60,6 +56,7 @@ def _inline(node: Any, defs: dict[str, Any], mode: Literal["validation", "serial
 
 
 def _is_shown(key: str, value: Any, mode: JsonSchemaMode) -> bool:
-    if key == "additionalProperties":  # what the values of a free-form object are: answers say it, arguments need not
-        return mode == "serialization" and isinstance(value, dict) and bool(value)  # pyright: ignore[reportUnknownArgumentType]
-    return key not in _DROPPED and (mode == "serialization" or (key, value) not in _OBVIOUS)
+    """What the values of a free-form object are: answers say it, arguments need not."""
+    return (
+        key == "additionalProperties" and mode == "serialization" and isinstance(value, dict) and bool(value)  # pyright: ignore[reportUnknownArgumentType]
+    )

@@ -5,7 +5,6 @@ with closed flat schemas, answers whose text and structure are each complete, an
 """
 
 import base64
-import difflib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
@@ -15,11 +14,13 @@ from typing import Any, TypeVar, cast
 
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp_types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from ..novita.errors import NovitaError
 from ..novita.redaction import redact, without_secrets
+from .argument_reading import ArgumentError, read_arguments
 from .confirm import NeedsAnswer, NotConfirmed
 from .context import open_call
 from .schemas import flat_schema
@@ -141,10 +142,10 @@ class NovitaTool(Tool):
 
     async def run(self, arguments: dict[str, Any], context: Any, convert_result: bool = False) -> Any:
         """Call the tool. With `convert_result` the answer, or the error, comes as a CallToolResult."""
-        known = self.fn_metadata.arg_model.model_fields
-        unknown = [name for name in arguments if name not in known]
-        if unknown:
-            return error_result(_unknown_argument(unknown[0], list(known)))
+        try:
+            arguments = read_arguments(self.parameters, arguments)
+        except ArgumentError as error:
+            return error_result(f"{error} Nothing was sent or billed.")
         try:
             # Tools take a Caller where the SDK's tools take its Context.
             result: object = await super().run(arguments, cast(Any, open_call(context)), convert_result=False)
@@ -177,6 +178,13 @@ class NovitaTool(Tool):
         return cast(type[ToolResult], self.fn_metadata.output_model).model_validate(fields).to_mcp()
 
 
+class _AsRead(FuncMetadata):
+    """The SDK's metadata, for arguments that read_arguments has read: the SDK would parse any text that is JSON."""
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        return data
+
+
 @cache
 def _built(spec: ToolSpec) -> NovitaTool:
     built = NovitaTool.from_function(
@@ -187,7 +195,9 @@ def _built(spec: ToolSpec) -> NovitaTool:
     loose = tool.fn_metadata.arg_model
     config = cast(ConfigDict, {**loose.model_config, "extra": "forbid"})
     closed = type(loose.__name__, (loose,), {"model_config": config, "__module__": loose.__module__})
-    tool.fn_metadata.arg_model = closed
+    read = {name: getattr(tool.fn_metadata, name) for name in type(tool.fn_metadata).model_fields}
+    read["arg_model"] = closed
+    tool.fn_metadata = _AsRead(**read)
     tool.parameters = flat_schema(closed)
     if tool.fn_metadata.output_model is not None:
         tool.fn_metadata.output_schema = flat_schema(
@@ -199,13 +209,6 @@ def _built(spec: ToolSpec) -> NovitaTool:
 def error_result(text: str) -> CallToolResult:
     """An error the model reads whole. No structuredContent: strict clients check it even on errors."""
     return CallToolResult(content=[TextContent(type="text", text=redact(text))], is_error=True)
-
-
-def _unknown_argument(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known arguments: {', '.join(known)}."
-    extra = " What only one model has goes in 'options'." if "options" in known else ""
-    return f"Unknown argument {name!r}. {hint}{extra} Nothing was sent or billed."
 
 
 def _bad_arguments(tool: str, error: ValidationError) -> str:

@@ -46,7 +46,7 @@ async def generate_video(
         list[str] | None, Field(max_length=10, description="Subjects to keep; after image: key frames.")
     ] = None,
     audio: Annotated[str | None, Field(description="Sound to use.")] = None,
-    duration: Annotated[float | None, Field(gt=0, le=60, description="Seconds, mostly 5 or 10.")] = None,
+    duration: Annotated[float | None, Field(ge=1, le=60, description="Seconds, mostly 5 or 10.")] = None,
     resolution: Resolution = None,
     aspect_ratio: AspectRatio = None,
     sound: Annotated[bool | None, Field(description="Make sound too.")] = None,
