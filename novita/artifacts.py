@@ -1,6 +1,7 @@
 """Finished files: what is known about one, and how it comes home."""
 
 import hashlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,6 +28,14 @@ from .pictures import probe, thumbnail, thumbnail_cost
 from .redaction import without_secrets
 
 MIB = 2**20
+
+_REFERENCE = re.compile(r"(?:task:|novita://artifacts/)(?P<id>[^/\s]+?)(?:/(?P<index>\d{1,4}))?/?")
+
+
+def parse_reference(text: str) -> tuple[str, int] | None:
+    """Task id and index that `task:<id>/<n>` or `novita://artifacts/<id>/<n>` names; None for anything else."""
+    found = _REFERENCE.fullmatch(text.strip())
+    return (found["id"], int(found["index"] or 0)) if found else None
 
 
 class Artifact(BaseModel):

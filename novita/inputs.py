@@ -20,7 +20,7 @@ import anyio.to_thread
 import httpx
 
 from .addresses import AddressError, Guard, UnknownHostError, route_to
-from .artifacts import Artifact
+from .artifacts import Artifact, parse_reference
 from .catalog_entry import Form
 from .clock import Clock
 from .containers import is_whole
@@ -29,6 +29,7 @@ from .downloads import Downloader
 from .errors import ArtifactError, InputError, NotFoundError
 from .files import Folders, read_regular
 from .limits import MediaLimits, find_trouble, refuse
+from .links import parse_link
 from .masks import fit_mask
 from .media_types import HEAD_BYTES, MEDIA_TYPES, MediaType, media_type, sniff
 from .picture_inputs import look, prepare
@@ -39,7 +40,6 @@ MIB = 2**20
 Expects = Literal["image", "video", "audio", "text"]
 ResolveTask = Callable[[str, int], Awaitable[Artifact]]
 
-_TASK = re.compile(r"(?:task:|novita://artifacts/)(?P<id>[^/\s]+?)(?:/(?P<index>\d{1,4}))?")
 _DATA = re.compile(r"data:(?P<mime>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<packed>;base64)?,", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")  # two letters at least: C:\ is a drive
 _SOUND_OF = ("video", "audio")
@@ -154,13 +154,13 @@ class Inputs:
         ref = ref.strip()
         here: frozenset[Form] = frozenset(("data_uri", "base64", "asset_id"))
         linked: frozenset[Form] = frozenset((*here, "url"))
-        task = _TASK.fullmatch(ref)
+        task = parse_reference(ref)
         if task is not None:
-            artifact = await self._earlier(ref, task["id"], int(task["index"] or 0), expects)
+            artifact = await self._earlier(ref, *task, expects)
             return linked if self._link_of(artifact, expects) else here
-        if not re.match("https?://", ref, re.IGNORECASE):
+        if not re.match("https?:", ref, re.IGNORECASE):
             return here
-        url = _parse(ref)
+        url = parse_link(ref)
         guard = self._fetcher.guard
         return linked if guard.trusts(url) or guard.glance(url) is None else here
 
@@ -179,9 +179,9 @@ class Inputs:
         """
         ref = ref.strip()
         limits = limits or MediaLimits()
-        task = _TASK.fullmatch(ref)
+        task = parse_reference(ref)
         if task is not None:
-            return await self._from_task(ref, task["id"], int(task["index"] or 0), expects, limits, resize)
+            return await self._from_task(ref, *task, expects, limits, resize)
         scheme = ref[:24].partition(":")[0].casefold() if _SCHEME.match(ref) else ""
         if scheme == "data":
             return await self._from_data_uri(ref, expects, limits, resize)
@@ -255,7 +255,7 @@ class Inputs:
         return await self._checked(Source(name, expects, no_link="is no link"), data, limits, resize)
 
     async def _from_link(self, ref: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
-        url = _parse(ref)
+        url = parse_link(ref)
         guard, no_link = self._fetcher.guard, ""
         if not guard.trusts(url):
             seen = guard.glance(url)
@@ -333,7 +333,10 @@ class Inputs:
         """The link under which Novita itself can fetch an earlier result now. A video has none for its sound."""
         if artifact.url is None or not artifact.alive(self.clock.wall()) or (artifact.kind, expects) == _SOUND_OF:
             return None
-        url, guard = _parse(artifact.url), (self.results or self._fetcher).guard
+        try:
+            url, guard = parse_link(artifact.url), (self.results or self._fetcher).guard
+        except InputError:  # it is Novita's, and of no use
+            return None
         return artifact.url if guard.trusts(url) or guard.glance(url) is None else None
 
     async def _linked(self, source: Source, url: str, limits: MediaLimits, resize: bool) -> Source:
@@ -464,22 +467,13 @@ def _unpack(ref: str, start: int, packed: bool) -> bytes | None:
 
 def _path_of(ref: str) -> str:
     """The path of a `file://` address."""
-    parts = urllib.parse.urlsplit(ref)
+    try:
+        parts = urllib.parse.urlsplit(ref)
+    except ValueError as error:
+        raise InputError("The file:// address is malformed", next_step="Give the path itself.") from error
     if parts.netloc not in ("", "localhost"):
         raise InputError("A file:// address must name a file on this machine (file:///path)")
     return urllib.request.url2pathname(parts.path)
-
-
-def _parse(ref: str) -> httpx.URL:
-    try:
-        url = httpx.URL(ref)
-    except httpx.InvalidURL as error:
-        raise InputError("The link is malformed", next_step="Give a whole http(s) address.") from error
-    if not url.host:
-        raise InputError("The link has no host", next_step="Give a whole http(s) address.")
-    if url.userinfo:
-        raise InputError("The link carries a user name or password", next_step="Give one without.")
-    return url
 
 
 def _read_own(path: Path, most: int) -> bytes | None:

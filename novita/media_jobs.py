@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 
 from . import media
-from .artifacts import Artifact
+from .artifacts import Artifact, parse_reference
 from .client import NovitaClient
 from .errors import ArtifactError, InputError, NovitaConnectionError, NovitaError, TaskFailedError, api_error
 from .jobs import Jobs, name_of
@@ -105,6 +105,7 @@ class MediaJobs:
         Raises:
             NotFoundError: Novita does not know the task. NovitaError: a fault that will not pass.
         """
+        task_id = bare_id(task_id)
         job = await self._jobs.journal.find(client.owner, task_id)
         if job is None and self._strangers and await self._jobs.journal.is_strangers(client.owner, task_id):
             raise no_such_task(task_id)
@@ -297,6 +298,12 @@ class MediaJobs:
             # It was allowed when the job was sent; what is paid for comes home all the same.
             logger.warning("%s is saved in the usual folder: %s", artifact.name, error)
             return await self._jobs.store.fetch(artifact, name=name)
+
+
+def bare_id(task_id: str) -> str:
+    """The id alone, also where it is given in the way that names one of the task's files."""
+    named = parse_reference(task_id)
+    return named[0] if named else task_id.strip()
 
 
 def no_such_task(task_id: str) -> NovitaError:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 from .client import NovitaClient
 from .errors import InputError, NovitaConnectionError
+from .links import parse_link
 from .llm_checks import check_body, with_options
 
 Json = dict[str, Any]
@@ -111,9 +111,7 @@ def read_request(
     if len(urls) > MOST_PAGES:
         raise InputError(f"{len(urls)} addresses are too many for one call", next_step=f"Give at most {MOST_PAGES}.")
     for index, url in enumerate(urls):
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"urls[{index}] is no http(s) address")
+        parse_link(url, f"urls[{index}]")
     once = list(dict.fromkeys(urls))
     if provider == "exa":
         body: Json = {"urls": once, "text": True}

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from anyio import to_thread
 
@@ -14,6 +13,7 @@ from ..novita.catalog_entry import Form
 from ..novita.errors import InputError, NotFoundError
 from ..novita.inputs import Expects, Source
 from ..novita.limits import MediaLimits
+from ..novita.links import parse_link
 from ..novita.mapping import FILES, Plan, plan, refuse_what_it_cannot
 from ..novita.money import show_usd
 from ..novita.native import MISSING, get_path, put
@@ -61,9 +61,8 @@ async def make(
 
 
 def _check_webhook(address: object) -> None:
-    parts = urlsplit(str(address)) if address is not None else None
-    if parts is not None and (parts.scheme not in ("http", "https") or not parts.hostname):
-        raise InputError("`webhook_url` must be a whole http(s) address that Novita can reach")
+    if address is not None:
+        parse_link(str(address), "`webhook_url`")
 
 
 async def forms_of(caller: Caller, arguments: Mapping[str, object]) -> dict[str, frozenset[Form]]:

@@ -67,7 +67,7 @@ async def test_a_long_page_is_a_file_with_its_beginning_shown(connect: Connect, 
         ("search_web", {"query": " "}, "query is empty"),
         ("search_web", {"query": "x", "options": {"typ": "fast"}}, "type"),
         ("read_web_pages", {"urls": []}, "urls is empty"),
-        ("read_web_pages", {"urls": ["ftp://example.com"]}, "urls[0] is no http(s) address"),
+        ("read_web_pages", {"urls": ["ftp://example.com"]}, "urls[0] is no http or https link"),
         ("read_web_pages", {"urls": ["https://example.com"] * 21}, "at most 20"),
     ],
 )
