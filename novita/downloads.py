@@ -17,7 +17,8 @@ import httpx
 from .addresses import AddressError, Guard, Hop, UnknownHostError, route_to
 from .bodies import AS_IT_IS, BodyCutError, BodyError, BodyTooLargeError, body_pieces
 from .clock import Clock
-from .errors import ArtifactError
+from .errors import ArtifactError, InputError
+from .links import parse_link
 from .media_types import HEAD_BYTES, MediaType, media_type, sniff
 
 MIB = 2**20
@@ -164,8 +165,6 @@ class Downloader:
                 if not isinstance(error, UnknownHostError):
                     raise ArtifactError(f"The link to {what} was not followed: {error}") from error
                 fault = _PassingError(str(error))
-            except httpx.InvalidURL as error:
-                raise ArtifactError(f"The link to {what} is malformed") from error
             except httpx.TransportError as error:
                 fault = _PassingError(_in_words(error))
             except _PassingError as error:
@@ -196,14 +195,14 @@ class Downloader:
         within = self._within(self.glance)
         try:
             with anyio.fail_after(within):
-                return await self._glance(httpx.URL(url), headers, length)
+                return await self._glance(_parsed(url), headers, length)
         except TimeoutError as error:
             raise ArtifactError(f"The link did not give the beginning of its file within {within:g} s") from error
         except AddressError as error:
             raise ArtifactError(f"The link was not followed: {error}") from error
         except BodyError as error:
             raise ArtifactError(f"What is behind the link cannot be read: it is {error}") from error
-        except (httpx.TransportError, httpx.InvalidURL, _PassingError) as error:
+        except (httpx.TransportError, _PassingError) as error:
             raise ArtifactError(f"The link cannot be reached ({_in_words(error)})") from error
 
     async def _glance(self, url: httpx.URL, headers: dict[str, str], length: int) -> Peek:
@@ -219,7 +218,7 @@ class Downloader:
         # Only with something to prove that the second answer continues the first; else it comes whole again.
         if state.size and state.validator:
             headers = {"Range": f"bytes={state.size}-", "If-Range": state.validator}
-        async with self._open(httpx.URL(url), headers) as response:
+        async with self._open(_parsed(url), headers) as response:
             await self._check_status(response, what)
             encoded = response.headers.get("content-encoding", "identity") != "identity"
             start, total = _range(response)
@@ -298,7 +297,8 @@ class Downloader:
                     raise _PassingError("the storage redirects to nowhere")
                 try:
                     url = url.join(target)
-                except httpx.InvalidURL as error:
+                    parse_link(str(url))
+                except (InputError, httpx.InvalidURL, ValueError) as error:
                     raise AddressError("it redirects to something that is no link") from error
             raise AddressError("it redirects more than five times")
 
@@ -310,6 +310,8 @@ class Downloader:
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 if not requests:
                     raise
+            except UnicodeError as error:  # httpx looks at where it redirects to, although it is not to follow
+                raise AddressError("it redirects to something that is no link") from error
 
     async def _check_status(self, response: httpx.Response, what: str) -> None:
         status = response.status_code
@@ -339,6 +341,13 @@ async def _beginning(response: httpx.Response, length: int) -> bytes:
             if len(head) >= length:
                 break
     return head
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        return parse_link(url)
+    except InputError as error:
+        raise AddressError(error.what[:1].lower() + error.what[1:]) from error
 
 
 def retry_after(value: str | None, wall: float) -> float | None:

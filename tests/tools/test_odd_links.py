@@ -1,5 +1,9 @@
 """Links and references as they are pasted: malformed ones get a clear error at every place that takes one."""
 
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +101,42 @@ async def test_get_task_understands_the_form_that_answers_teach(connect: Connect
         answer = await done(client.call_tool("get_task", {"task_id": form.format(made["task_id"])}))
         assert answer["task_id"] == made["task_id"]
         assert one(answer)["path"] == one(made)["path"]
+
+
+async def test_a_link_that_redirects_to_something_malformed_is_a_clear_error(
+    connect: Connect, world: World, settings: Settings
+) -> None:
+    for target in ("https://xn--/x", "http://127.0.0.1:99999/x", "https://[::1/"):
+        with serve_reply(302, {"Location": target}) as link:
+            async with connect(base_url=settings.base_url) as client:
+                call = client.call_tool("edit_image", {"image": link, "prompt": "n", "dry_run": True})
+                await refused(call, "link", "Nothing was billed")
+    nothing_paid(world)
+
+
+@contextmanager
+def serve_reply(status: int, headers: dict[str, str]) -> Generator[str]:
+    """A server that always answers the same; yields a link to it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/x.png"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _keep(path: str, world: World, settings: Settings) -> str:
