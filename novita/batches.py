@@ -2,23 +2,25 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import anyio.to_thread
 
 from .artifacts import Artifact, NameHint
+from .batch_answers import Matched, match, read_rows
 from .client import NovitaClient
 from .errors import InputError, NotFoundError, NovitaConnectionError
-from .files_api import checked_id, get_content, moment
+from .files_api import checked_id, get_content, id_of, moment
+from .generations import Usage
 from .jobs import Jobs
 from .journal import FINAL_STATES, Job, JobState
 from .llm import LlmModel
+from .tolerant import a_count, an_object, objects
 from .waiting import Look, OnProgress, Pace, Phase, wait_until_done
-from .wellformed import read_json
 
 Json = dict[str, Any]
 logger = logging.getLogger(__name__)
@@ -63,6 +65,21 @@ class Batch:
         return _PHASES.get(self.status, Phase.WORKING)
 
     @property
+    def answers_due(self) -> int:
+        """How many lines the output file of a completed batch has at least."""
+        if self.status != "completed":
+            return 0
+        # Some count failed rows among the completed ones.
+        return min(self.completed, max(0, self.total - self.failed)) if self.total else self.completed
+
+    @property
+    def awaits_files(self) -> bool:
+        """Whether it is completed and its output is not there yet: the status comes before the file."""
+        if self.status != "completed" or self.output_file_id:
+            return False
+        return self.answers_due > 0 or not (self.error_file_id or (self.total and self.failed >= self.total))
+
+    @property
     def progress(self) -> float | None:
         """Percent of the rows that were answered."""
         return 100 * (self.completed + self.failed) / self.total if self.total else None
@@ -70,25 +87,25 @@ class Batch:
 
 def read_batch(raw: Any) -> Batch:
     """A batch in any documented spelling. Raises NovitaConnectionError where it has no id."""
-    found: Json = cast(Json, raw) if isinstance(raw, dict) else {}
-    if not isinstance(found.get("id"), str) or not found["id"]:
+    found = an_object(raw)
+    batch_id = id_of(found)
+    if not batch_id:
         raise NovitaConnectionError("Novita's answer about a batch has no id in it")
-    counts: Any = found.get("request_counts")
-    held: Json = cast(Json, counts) if isinstance(counts, dict) else {}
+    held = an_object(found.get("request_counts"))
 
     def number(name: str) -> int:
-        value: Any = held.get(name) if held.get(name) is not None else found.get(name)
-        return value if isinstance(value, int) else 0
+        value = a_count(held.get(name))
+        return (a_count(found.get(name)) or 0) if value is None else value
 
     status = str(found.get("status") or "").strip().casefold()
     errors: Any = found.get("errors")
     return Batch(
-        id=found["id"],
+        id=batch_id,
         status=_SPELLINGS.get(status, status),
         endpoint=str(found.get("endpoint") or ""),
-        input_file_id=str(found.get("input_file_id") or ""),
-        output_file_id=str(found.get("output_file_id") or ""),
-        error_file_id=str(found.get("error_file_id") or ""),
+        input_file_id=id_of(found, "input_file_id"),
+        output_file_id=id_of(found, "output_file_id"),
+        error_file_id=id_of(found, "error_file_id"),
         errors=(errors if isinstance(errors, str) else json.dumps(errors))[:1_000] if errors else "",
         total=number("total"),
         completed=number("completed"),
@@ -101,10 +118,9 @@ def read_batch(raw: Any) -> Batch:
 async def list_batches(client: NovitaClient) -> tuple[list[Batch], bool]:
     """The batches of the account, newest first as Novita gives them, and whether there are more."""
     data: Any = (await client.read("GET", BATCHES_PATH, doing="listing batches", group="llm_batch")).data
-    found: Json = cast(Json, data) if isinstance(data, dict) else {}
-    rows: Any = found.get("data")
-    batches = [read_batch(row) for row in cast("list[Any]", rows)] if isinstance(rows, list) else []
-    return batches, bool(found.get("has_more"))
+    found = an_object(data)
+    rows = [row for row in objects(found.get("data")) if id_of(row)]
+    return [read_batch(row) for row in rows], bool(found.get("has_more"))
 
 
 async def get_batch(client: NovitaClient, batch_id: str) -> Batch:
@@ -141,18 +157,9 @@ class BatchDelivery:
 
 @dataclass(frozen=True)
 class Fetched:
-    """The rows of a finished batch, matched to their answers.
+    """The rows of a finished batch with their answers. `usd` by the list prices; None where they are not known."""
 
-    Args:
-        results: One JSONL line per row, in the order of the input.
-        failed: Input lines without a good answer, ready to be run again.
-        usd: By the list prices; None where they are not known.
-    """
-
-    results: str
-    failed: str
-    answered: int
-    unanswered: int
+    matched: Matched
     usd: Decimal | None
 
 
@@ -172,6 +179,7 @@ async def bring_batch(
 
     Raises:
         NotFoundError: Nobody knows it. InputError: the id is of something else.
+        NovitaConnectionError: Its output cannot be read now. Then it stays open: nothing is lost.
     """
     job = await jobs.journal.find(client.owner, checked_id(batch_id))
     if job is not None and job.kind != "batch":
@@ -193,6 +201,8 @@ async def bring_batch(
         if seen is None or seen.phase is Phase.WORKING:
             return BatchDelivery(job, seen.value if seen else None)
         batch = seen.value
+        if batch.awaits_files and job.state not in FINAL_STATES:
+            return BatchDelivery(job, batch)
         if job.state in FINAL_STATES and (_here(jobs, job) or not (batch.output_file_id or batch.error_file_id)):
             return BatchDelivery(job, batch)
         state = {Phase.SUCCEEDED: JobState.SUCCEEDED, Phase.CANCELLED: JobState.CANCELLED}.get(
@@ -203,7 +213,10 @@ async def bring_batch(
             return BatchDelivery(await jobs.journal.finish(job.key, state, reason=reason, counted=Decimal(0)), batch)
         fetched = await _fetch(client, batch, price_of)
         artifacts = await _save(jobs, job, real_id, fetched)
-        facts: Json = {"answered": fetched.answered, "unanswered": fetched.unanswered}
+        matched = fetched.matched
+        facts: Json = {"answered": matched.answered, "unanswered": matched.unanswered}
+        if matched.unanswered:
+            facts["why"] = {status: count for status, count in matched.counts.items() if status != "ok"}
         if fetched.usd is not None:
             facts["usd"] = f"{fetched.usd.normalize():f}"
         if job.accepted is not None and job.state is JobState.WORKING:
@@ -229,125 +242,38 @@ async def _adopt(jobs: Jobs, client: NovitaClient, batch_id: str) -> Job:
 
 
 async def _fetch(client: NovitaClient, batch: Batch, price_of: Callable[[str], Awaitable[LlmModel | None]]) -> Fetched:
-    """Download and match. The input may be gone after its 15 days; then the answers keep their own order."""
-    answers = [await get_content(client, name) for name in (batch.output_file_id, batch.error_file_id) if name]
-    try:
-        asked = await get_content(client, batch.input_file_id) if batch.input_file_id else b""
-    except NotFoundError:
-        asked = b""
-    results, failed, good, tokens = await anyio.to_thread.run_sync(_match, asked, answers)
-    return Fetched(
-        results="".join(f"{line}\n" for line in results),
-        failed="".join(f"{line}\n" for line in failed),
-        answered=good,
-        unanswered=len(results) - good,
-        usd=await _cost(tokens, price_of),
-    )
+    """Download and match. The input may be gone after its 15 days; then the answers keep their own order.
 
-
-_Tokens = tuple[int, int, int]
-"""Prompt, made, cached."""
-
-
-def _match(asked: bytes, answers: Sequence[bytes]) -> tuple[list[str], list[str], int, dict[str, list[_Tokens]]]:
-    """Lines of the results, lines of failed rows, how many are good, and tokens by model. Takes seconds for many."""
-    answered = {str(line.get("custom_id", "")): line for data in answers for line in _lines(data)}
-    rows = _lines(asked) or [{"custom_id": custom_id} for custom_id in answered]
-    results: list[str] = []
-    failed: list[str] = []
-    tokens: dict[str, list[_Tokens]] = {}
-    good = 0
-    for number, row in enumerate(rows, 1):
-        result, usage = _matched(number, row, answered.get(str(row.get("custom_id", ""))))
-        results.append(json.dumps(result, ensure_ascii=False))
-        good += result["status"] == "ok"
-        if result["status"] != "ok" and "body" in row:
-            failed.append(json.dumps(row, ensure_ascii=False))
-        if usage:
-            named = str(cast(Json, row.get("body") or {}).get("model") or result.get("model") or "")
-            tokens.setdefault(named, []).append(usage)
-    return results, failed, good, tokens
-
-
-def _lines(data: bytes) -> list[Json]:
-    """The JSON objects of a file, one per line; a line that is none is left out and logged."""
-    found: list[Json] = []
-    for line in data.decode("utf-8", "replace").split("\n"):
-        if not line.strip():
-            continue
+    Raises:
+        NovitaConnectionError: A file is not what it should be now; it may be later.
+    """
+    answers: list[Json] = []
+    for name, least in ((batch.output_file_id, batch.answers_due), (batch.error_file_id, 0)):
+        if name:
+            content = await get_content(client, name)
+            answers += await anyio.to_thread.run_sync(read_rows, content, f"The output file of batch {batch.id}", least)
+    asked: list[Json] = []
+    if batch.input_file_id:
         try:
-            parsed: Any = read_json(line)
-        except ValueError:
-            parsed = None
-        if isinstance(parsed, dict):
-            found.append(cast(Json, parsed))
-        else:
-            logger.warning("a line of a batch file is no JSON object")
-    return found
-
-
-def _matched(number: int, row: Json, answer: Json | None) -> tuple[Json, _Tokens | None]:
-    """One line of the results, and the tokens of its answer."""
-    body: Any = row.get("body")
-    made: Json = {"row": number, "custom_id": row.get("custom_id"), "status": "missing"}
-    if isinstance(body, dict):
-        made["input"] = _asked(cast(Json, body))
-    if answer is None:
-        made["error"] = "there is no answer to this row in the batch's files"
-        return made, None
-    response: Any = answer.get("response")
-    held: Json = cast(Json, response) if isinstance(response, dict) else {}
-    said: Any = held.get("body")
-    status: Any = held.get("status_code")
-    if not isinstance(said, dict) or answer.get("error") or (isinstance(status, int) and status >= 400):
-        made |= {"status": "failed", "error": answer.get("error") or said or f"status {status}"}
-        return made, None
-    completion = cast(Json, said)
-    choices: Any = completion.get("choices")
-    first: Json = cast("list[Json]", choices)[0] if isinstance(choices, list) and choices else {}
-    message: Json = cast(Json, first.get("message")) if isinstance(first.get("message"), dict) else {}
-    made |= {"status": "ok", "text": message.get("content") if message else first.get("text")}
-    for name, value in (
-        ("reasoning", message.get("reasoning_content")),
-        ("tool_calls", message.get("tool_calls")),
-        ("finish_reason", first.get("finish_reason")),
-        ("other_choices", cast("list[Any]", choices)[1:] if isinstance(choices, list) else None),
-        ("model", completion.get("model")),
-        ("usage", completion.get("usage")),
-    ):
-        if value:
-            made[name] = value
-    usage: Any = completion.get("usage")
-    if not isinstance(usage, dict):
-        return made, None
-    counted = cast(Json, usage)
-    details: Any = counted.get("prompt_tokens_details")
-    cached: Any = cast(Json, details).get("cached_tokens") if isinstance(details, dict) else 0
-    numbers = [counted.get("prompt_tokens"), counted.get("completion_tokens"), cached]
-    whole = [value if isinstance(value, int) else 0 for value in numbers]
-    return made, (whole[0], whole[1], whole[2])
-
-
-def _asked(body: Json) -> Any:
-    """What a row asked: its prompt, or the last thing the user said."""
-    if "prompt" in body:
-        return body["prompt"]
-    messages: Any = body.get("messages")
-    for message in reversed(cast("list[Any]", messages) if isinstance(messages, list) else []):
-        if isinstance(message, dict) and cast(Json, message).get("role") == "user":
-            return cast(Json, message).get("content")
-    return None
+            content = await get_content(client, batch.input_file_id)
+            asked = await anyio.to_thread.run_sync(
+                read_rows, content, f"The input file of batch {batch.id}", batch.total
+            )
+        except NotFoundError:
+            pass  # told by the results themselves, which then have no input
+    matched = await anyio.to_thread.run_sync(match, asked, answers)
+    return Fetched(matched, await _cost(matched.tokens, price_of))
 
 
 async def _cost(
-    tokens: dict[str, list[_Tokens]], price_of: Callable[[str], Awaitable[LlmModel | None]]
+    tokens: Mapping[str, Sequence[Usage]], price_of: Callable[[str], Awaitable[LlmModel | None]]
 ) -> Decimal | None:
     """USD by the list prices, row by row: a model's price may depend on the length of the prompt."""
     total = Decimal(0)
     for model_id, rows in tokens.items():
         model = await price_of(model_id)
-        for prompt, made, cached in rows:
-            price = model.price(prompt, made, cached) if model is not None else None
+        for used in rows:
+            price = model.price(used.prompt, used.completion, used.cached) if model is not None else None
             if price is None:
                 return None
             total += price
@@ -359,8 +285,8 @@ async def _save(jobs: Jobs, job: Job, batch_id: str, fetched: Fetched) -> Sequen
     title = job.title if job.tool == "create_batch" else "batch"
     kept: list[Artifact] = []
     kinds: tuple[tuple[str, Literal["results", "failed rows"]], ...] = (
-        (fetched.results, "results"),
-        (fetched.failed, "failed rows"),
+        (fetched.matched.results, "results"),
+        (fetched.matched.failed, "failed rows"),
     )
     for index, (text, what) in enumerate(kinds):
         if text:

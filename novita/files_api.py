@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from .client import NovitaClient
 from .errors import InputError, NovitaConnectionError, NovitaError
+from .tolerant import a_count, a_number, a_text, an_object, objects
 
 Json = dict[str, Any]
 
@@ -37,28 +38,38 @@ class StoredFile:
 
 def read_file(raw: Any) -> StoredFile:
     """A file as the routes describe it. Raises NovitaConnectionError where it has no id."""
-    found: Json = cast(Json, raw) if isinstance(raw, dict) else {}
-    if not isinstance(found.get("id"), str) or not found["id"]:
+    found = an_object(raw)
+    file_id = id_of(found)
+    if not file_id:
         raise NovitaConnectionError("Novita's answer about a file has no id in it")
-    held: Any = found.get("metadata")
-    requests: Any = cast(Json, held).get("total_requests") if isinstance(held, dict) else None
-    size: Any = found.get("bytes")
     return StoredFile(
-        id=found["id"],
-        name=str(found.get("filename") or ""),
-        bytes=size if isinstance(size, int) else 0,
-        purpose=str(found.get("purpose") or ""),
+        id=file_id,
+        name=a_text(found.get("filename")),
+        bytes=a_count(found.get("bytes")) or 0,
+        purpose=a_text(found.get("purpose")),
         created=moment(found.get("created_at")),
         expires=moment(found.get("expires_at")),
-        requests=requests if isinstance(requests, int) else None,
+        requests=a_count(an_object(found.get("metadata")).get("total_requests")),
     )
 
 
+def id_of(found: Json, name: str = "id") -> str:
+    """An id in an answer, also where it is a number; empty where there is none."""
+    value: Any = found.get(name)
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value else ""
+
+
+_MILLISECONDS = 1e11
+"""Unix times above this are no seconds: they would lie beyond the year 5000."""
+
+
 def moment(raw: Any) -> datetime | None:
-    """A time in either spelling seen: Unix seconds, or text with an offset."""
+    """A time in any spelling seen: Unix seconds, also as text or in milliseconds, or text with an offset."""
+    seconds = a_number(raw)
     try:
-        if isinstance(raw, int | float) and raw > 0:
-            return datetime.fromtimestamp(raw, UTC)
+        if seconds is not None:
+            seconds = seconds / 1000 if seconds > _MILLISECONDS else seconds
+            return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
         return datetime.fromisoformat(raw).astimezone(UTC) if isinstance(raw, str) and raw else None
     except (ValueError, OverflowError, OSError):
         return None
@@ -67,9 +78,8 @@ def moment(raw: Any) -> datetime | None:
 async def list_files(client: NovitaClient) -> list[StoredFile]:
     """All files of the account, newest first."""
     answer = await client.read("GET", FILES_PATH, doing="listing files", group="llm_batch")
-    found: Any = answer.data
-    rows: Any = cast(Json, found).get("data") if isinstance(found, dict) else found
-    files = [read_file(row) for row in cast("list[Any]", rows)] if isinstance(rows, list) else []
+    rows = objects(an_object(answer.data).get("data") or answer.data)
+    files = [read_file(row) for row in rows if id_of(row)]
     return sorted(files, key=lambda file: file.created or datetime.fromtimestamp(0, UTC), reverse=True)
 
 

@@ -383,6 +383,14 @@ class Generation:
     spoilt: int = 0
     pieces: int = 0
 
+    @classmethod
+    def of_whole(cls, answer: Json) -> "Generation":
+        """What a whole answer says; it ended well, unless there is nothing in it."""
+        made = cls(0, ending="done")
+        made.take(answer)
+        made.finish()
+        return made
+
     @property
     def first(self) -> Choice:
         return self.choices[min(self.choices)] if self.choices else self.choices.setdefault(0, Choice())

@@ -31,12 +31,16 @@ _SHOWN_LETTERS = 300
 _WORTH_FETCHING = 8 * 2**20
 
 
+_WHY = {"cut": "cut by their length", "empty": "without an answer in it"}
+"""What became of rows, for the headline; the other words stand for themselves."""
+
+
 class RowResult(BaseModel):
     """One row and its answer, shortened."""
 
     row: int = Field(description="Its line, from 1.")
     custom_id: str | None = Field(default=None, description="Its id.")
-    status: str = Field(description="ok, failed or missing.")
+    status: str = Field(description="ok, cut (by its length), empty, refused, failed or missing.")
     text: str | None = Field(default=None, description="The answer, shortened.")
     finish_reason: str | None = Field(default=None, description="Where it is not stop; length: cut at max_tokens.")
     error: str | None = Field(default=None, description="Why there is none.")
@@ -52,6 +56,9 @@ class BatchResult(ToolResult):
     total: int | None = Field(default=None, description="Rows.")
     completed: int | None = Field(default=None, description="Rows answered.")
     failed: int | None = Field(default=None, description="Rows without a good answer.")
+    why: dict[str, int] | None = Field(
+        default=None, description="Rows without a good answer by why: cut, empty, refused, failed, missing."
+    )
     files: tuple[SavedFile, ...] | None = Field(
         default=None,
         description="results: a line per row {row, custom_id, status, input, text}. failed rows: as sent.",
@@ -71,7 +78,8 @@ class BatchResult(ToolResult):
             case "working":
                 return f"Batch {self.batch_id} is running at Novita."
             case "succeeded" | "incomplete":
-                return f"{self.completed} of {self.total} rows answered."
+                others = "".join(f", {count} {_WHY.get(why, why)}" for why, count in (self.why or {}).items())
+                return f"{self.completed} of {self.total} rows answered{others}."
             case "needs_confirmation" | "dry_run":
                 return "Nothing was sent yet."
             case _:
@@ -138,7 +146,9 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
                 completed=batch.completed if batch else None,
                 failed=batch.failed if batch else None,
                 progress_percent=round(batch.progress, 1) if batch and batch.progress is not None else None,
-                next_step="Call get_batch again later; batches may take up to 48 h.",
+                next_step="Novita says completed and gives no output file yet: call get_batch again in a minute."
+                if batch and batch.awaits_files
+                else "Call get_batch again later; batches may take up to 48 h.",
                 **common,
             )
         case JobState.CANCELLED if not job.artifacts:
@@ -155,12 +165,15 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
     common["total"] = answered + unanswered
     whole = job.state is JobState.SUCCEEDED and not unanswered
     step = "Show the user the counts and the file."
+    why: dict[str, int] = job.facts.get("why") or {}
     if unanswered:
-        step += " To run the failed rows again give their file to create_batch."
+        step += " To run the failed rows again give their file to create_batch"
+        step += "; those cut by their length need more max_tokens there." if why.get("cut") else "."
     return BatchResult(
         status="succeeded" if whole else "cancelled" if job.state is JobState.CANCELLED else "incomplete",
         completed=answered,
         failed=unanswered,
+        why=why or None,
         files=tuple(shown_file(caller, artifact.note or "file", artifact) for artifact in job.artifacts),
         first_rows=await _first_rows(caller, job.artifacts[0]),
         cost_usd=job.facts.get("usd", "unknown"),
@@ -191,10 +204,10 @@ def _rows_of(lines: Sequence[str]) -> tuple[RowResult, ...]:
     return tuple(
         RowResult(
             row=row["row"],
-            custom_id=row.get("custom_id"),
+            custom_id=None if row.get("custom_id") is None else str(row["custom_id"]),
             status=row["status"],
             text=shortened(str(row["text"]), _SHOWN_LETTERS) if row.get("text") else None,
-            finish_reason=row["finish_reason"] if row.get("finish_reason") not in ("stop", None) else None,
+            finish_reason=str(row["finish_reason"]) if row.get("finish_reason") not in ("stop", None) else None,
             error=shortened(str(row["error"]), _SHOWN_LETTERS) if row.get("error") else None,
         )
         for row in rows

@@ -19,6 +19,9 @@ from ..conftest import Connect, text_of
 from ..server.test_mcp_tasks import TaskHandle, Tasks, ask
 
 MODEL = "deepseek/deepseek-v4.1-flash"
+SMALL = "deepseek/deepseek-v3.2"
+"""Holds less than a million tokens, and sees no pictures."""
+
 UPLOAD, CREATE = "upload_file", "create_batch"
 QUIET: dict[str, Any] = {"enable_thinking": False, "max_tokens": 24}
 
@@ -28,9 +31,12 @@ def structured(result: CallToolResult) -> dict[str, Any]:
     return result.structured_content or {}
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def llm(world: World) -> LlmState:
-    return world.area(LlmState)
+    """Answers are short enough for the rows' max_tokens: one that is cut counts as cut."""
+    area = world.area(LlmState)
+    area.knobs.answer_tokens = 6
+    return area
 
 
 def prompts(count: int) -> list[dict[str, Any]]:
@@ -78,9 +84,9 @@ async def test_prompts_become_answers_matched_to_their_rows(connect: Connect, wo
 
 async def test_failed_rows_are_set_apart_and_can_be_run_again(connect: Connect) -> None:
     rows = [
-        {"custom_id": "good", "body": request("x", **QUIET)},
-        {"custom_id": "long", "body": request("word " * 200_000, **QUIET)},
-        {"custom_id": "fine", "messages": [{"role": "user", "content": "y"}], "max_tokens": 9},
+        {"custom_id": "good", "body": request("x", SMALL, **QUIET)},
+        {"custom_id": "long", "body": request("word " * 200_000, SMALL, **QUIET)},
+        {"custom_id": "fine", "messages": [{"role": "user", "content": "y"}], "model": SMALL, **QUIET},
     ]
     async with connect() as client:
         made = structured(await client.call_tool("create_batch", {"rows": rows}))
@@ -197,7 +203,7 @@ async def test_a_batch_novita_cannot_run_is_an_error_with_its_reason(
 
 
 async def test_a_batch_of_completions_is_told_by_its_rows(connect: Connect, llm: LlmState) -> None:
-    rows = [{"body": {"model": MODEL, "prompt": f"Once {number}", "max_tokens": 9}} for number in range(3)]
+    rows = [{"body": {"model": MODEL, "prompt": f"Once {number}", "max_tokens": 24}} for number in range(3)]
     async with connect() as client:
         made = structured(await client.call_tool("create_batch", {"rows": rows}))
         done = structured(await client.call_tool("get_batch", {"batch_id": made["batch_id"]}))
@@ -367,12 +373,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {
             "rows": [
                 {
+                    "model": SMALL,
                     "messages": [
                         {
                             "role": "user",
                             "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}],
                         }
-                    ]
+                    ],
                 }
             ]
         },
