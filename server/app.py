@@ -6,7 +6,7 @@ Start-up imports nothing of tools/ and novita/ but the list of names: they come 
 import difflib
 import importlib
 import importlib.metadata
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,10 @@ class Parts:
     def built(self) -> "App | None":
         """The app, if any call has needed it yet."""
         return self.__dict__.get("app")
+
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Run `work` for as long as the process serves, though nobody waits for it."""
+        self._background.start_soon(work)
 
     async def close(self) -> None:
         """Close what was opened. Short: the process may have a second left."""

@@ -1,5 +1,6 @@
 """Streamable HTTP: many callers, each with its own key, in as many copies as wanted. Imported to serve it only."""
 
+import asyncio
 import contextlib
 import math
 import signal
@@ -13,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import anyio
 import uvicorn
 from anyio.abc import TaskGroup
 from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE, TransportSecuritySettings
@@ -24,8 +26,10 @@ from ..novita.client import owner_of
 from ..novita.shared_store import Place
 from ..novita.wellformed import well_formed_text_of_json
 from .app import NovitaServer, create_app
+from .connections import AcceptErrors, Guarded, connection_limit
 from .messages import read_message
 from .metrics import CONTENT_TYPE
+from .readiness import Heartbeat
 from .settings import SettingError, Settings, parts
 from .transports import exit_soon
 from .watching import Watch, token_of
@@ -72,11 +76,19 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
+    heartbeat: Heartbeat | None = None
+
     async def readyz(_: Request) -> JSONResponse:
         if watch.draining:
             watch.told = True
             return JSONResponse({"status": "leaving"}, status_code=503)
-        return JSONResponse({"status": "ready", "tools": len(await server.list_tools())})
+        nonlocal heartbeat
+        tools, shared = len(await server.list_tools()), server.shared
+        if shared is not None:
+            heartbeat = heartbeat or Heartbeat(shared.start_soon)
+            if not await heartbeat.journal_answers(shared.app.journal):
+                return JSONResponse({"status": "no journal", "tools": tools}, status_code=503)
+        return JSONResponse({"status": "ready", "tools": tools})
 
     async def metrics(_: Request) -> Response:
         return Response(watch.metrics.text(), media_type=CONTENT_TYPE)
@@ -92,7 +104,8 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
         allowed_origins=[f"http://{name}{port}" for name in _LOCAL for port in ("", ":*")]
         + parts(settings.allowed_origins),
     )
-    return Door(server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security), watch)
+    inner = server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security)
+    return Patient(Door(inner, watch))
 
 
 async def _webhook(server: NovitaServer, request: Request) -> Response:
@@ -108,6 +121,54 @@ async def _webhook(server: NovitaServer, request: Request) -> Response:
             return Response(status_code=413)
     app.webhooks.called(token)
     return Response(status_code=204)
+
+
+MOST_DRAINED = 32 * 2**20
+DRAINED_WITHIN = 10.0
+"""Bytes, and seconds, of a body that is read although its request was already refused."""
+
+
+class Patient:
+    """ASGI middleware: the body of a request is read to its end before the answer goes out, within bounds.
+
+    A connection closed with something unread in it is reset, and the refusal that was on the way (413, 401) is lost.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        more, left = True, MOST_DRAINED
+
+        async def watched_receive() -> Message:
+            nonlocal more
+            message = await receive()
+            more = message["type"] == "http.request" and message.get("more_body", False)
+            return message
+
+        async def late_send(message: Message) -> None:
+            nonlocal left
+            if message["type"] == "http.response.start" and more:
+                with anyio.move_on_after(DRAINED_WITHIN):
+                    while more and left > 0:
+                        left -= len((await watched_receive()).get("body", b""))
+            await send(message)
+
+        if declared(scope) > MOST_DRAINED:
+            await self._app(scope, receive, send)
+        else:
+            await self._app(scope, watched_receive, late_send)
+
+
+def declared(scope: Scope) -> int:
+    """The size of a request's body as its headers tell it; 0 where they do not."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value[:18])
+    return 0
 
 
 class Door:
@@ -141,7 +202,7 @@ class Door:
             answer = _no_key()
         elif wait := self._watch.requests.take(owner_of(key)):
             answer = JSONResponse({"error": "too_many_requests"}, 429, headers={"Retry-After": str(math.ceil(wait))})
-        elif scope["method"] == "POST":
+        elif scope["method"] == "POST" and declared(scope) <= DEFAULT_MAX_REQUEST_BODY_SIZE:  # else the SDK refuses it
             refusal, receive_next = await _read_body(counted_receive)
             answer = refusal or answer
         await answer(scope, receive_next, counted_send)
@@ -152,7 +213,7 @@ async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
 
     A body beyond what the SDK takes is not read to its end: the SDK says so.
     """
-    body, last = b"", await receive()
+    body, last = bytearray(), await receive()
     while last["type"] == "http.request":
         body += last.get("body", b"")
         if not last.get("more_body") or len(body) > DEFAULT_MAX_REQUEST_BODY_SIZE:
@@ -161,9 +222,9 @@ async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
     waiting = [last]
     if last["type"] == "http.request":
         whole = not last.get("more_body")
-        if whole and isinstance(found := read_message(body), bytes):
+        if whole and isinstance(found := read_message(bytes(body)), bytes):
             return Response(found, status_code=400, media_type="application/json"), receive
-        text = well_formed_text_of_json(body).encode() if whole else body
+        text = well_formed_text_of_json(bytes(body)).encode() if whole else bytes(body)
         waiting = [{**last, "body": text}]
 
     async def again() -> Message:
@@ -215,6 +276,10 @@ class _Server(uvicorn.Server):
         self._watch.draining = True
         self._until = time.monotonic() + self._drain
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(AcceptErrors())
+        await super().startup(sockets)
+
     async def on_tick(self, counter: int) -> bool:
         if self._watch is not None and self._watch.draining:
             idle = self._watch.told and not self._watch.running
@@ -243,7 +308,14 @@ def run_http(server: NovitaServer, settings: Settings) -> int:
     Raises:
         SettingError: Nobody may listen there.
     """
-    config = uvicorn.Config(http_app(server, settings), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    Guarded.limit = connection_limit()
+    config = uvicorn.Config(
+        http_app(server, settings),
+        http=Guarded,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )
     runner = _Server(config, server.watch, settings.drain_seconds)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
