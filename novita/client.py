@@ -8,7 +8,7 @@ rate limiter. Every answer is checked here, in one place.
 import email.utils
 import random
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -43,6 +43,10 @@ _NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, h
 
 
 _SENDABLE = re.compile(r"[!-~]+")
+
+
+FilePart = tuple[str, bytes, str]
+"""A file in a form: its name, its content and its mime type."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class NovitaClient:
         params: Mapping[str, Any] | None = None,
         body: Any = None,
         content: bytes | None = None,
+        mime: str = "application/octet-stream",
         host: str = API_HOST,
         as_json: bool = True,
     ) -> Answer:
@@ -144,7 +149,7 @@ class NovitaClient:
 
         Args:
             doing: The call in a few words, for error texts ("reading the balance").
-            content: A body of bytes, in place of the JSON of `body`.
+            content: A body of bytes, in place of the JSON of `body`; `mime` is what they are.
             as_json: False for bodies that are files.
 
         Raises:
@@ -152,6 +157,8 @@ class NovitaClient:
         """
         last: NovitaError | None = None
         extra: dict[str, Any] = {"params": params, **({"json": body} if content is None else {"content": content})}
+        if content is not None:
+            extra["headers"] = {"Content-Type": mime}
         if self.read_timeout is not None:
             extra["timeout"] = httpx.Timeout(connect=5, read=self.read_timeout, write=30, pool=10)
         for attempt in range(self.retries.attempts):
@@ -183,11 +190,11 @@ class NovitaClient:
         host: str = API_HOST,
         as_json: bool = True,
         read_timeout: float | None = None,
-        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        files: Mapping[str, FilePart] | Sequence[tuple[str, FilePart]] | None = None,
     ) -> Answer:
         """A call that costs money or changes something: never sent again once it may have arrived.
 
-        With `files` (field -> name, content, mime) the body goes as multipart form fields.
+        With `files` (field and part, a field once or often) the body goes as multipart form fields.
         It is repeated only after a failed connect (nothing was sent) or a 429 (the limiter turned it away).
 
         Raises:
@@ -248,7 +255,7 @@ class NovitaClient:
         if not _SENDABLE.fullmatch(self.api_key):
             # Pasted with an ellipsis or a line break; the header's own error would show the key.
             raise MissingKeyError("The Novita API key holds characters that no key has")
-        headers = {"Authorization": f"Bearer {self.api_key}"}
+        headers = {"Authorization": f"Bearer {self.api_key}", **extra.pop("headers", {})}
         try:
             return self.http.build_request(method, self.url(path, host=host), headers=headers, **extra)
         except httpx.InvalidURL as error:

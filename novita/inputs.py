@@ -48,6 +48,13 @@ _WAYS = "Give an http(s) link, a file path, a data: URI, or task:<id>/<n> for an
 _WAYS_REMOTE = "Give an http(s) link, a data: URI, or task:<id>/<n> for an earlier result."
 
 
+def expects_of(argument: str) -> Expects:
+    """What kind of file a common argument takes."""
+    if argument.endswith("video"):
+        return "video"
+    return "audio" if argument.endswith("audio") else "image"
+
+
 @dataclass(frozen=True)
 class Source:
     """A checked input.
@@ -163,6 +170,16 @@ class Inputs:
         url = parse_link(ref)
         guard = self._fetcher.guard
         return linked if guard.trusts(url) or guard.glance(url) is None else here
+
+    def is_path(self, text: str) -> bool:
+        """Whether a text is the absolute path of something on this machine. Touches the disk: call it in a thread."""
+        if self.folders is None or not 1 < len(text) < 1024 or "\0" in text:
+            return False
+        path = Path(text).expanduser() if text.startswith("~") else Path(text)
+        try:
+            return path.is_absolute() and path.exists()
+        except OSError:
+            return False
 
     async def load(
         self, ref: str, expects: Expects, *, limits: MediaLimits | None = None, resize: bool = False

@@ -47,7 +47,7 @@ class Plan:
         """Of a multipart request, the fields to send as file parts; the body holds them as data URIs."""
         if self.model.encoding == "json":
             return ()
-        paths = (path for name in self.model.media_arguments() for path in self.model.arguments[name].paths)
+        paths = (path for path, schema in self.model.fields.items() if "contentMediaType" in schema)
         return tuple(dict.fromkeys(path.partition("[")[0] for path in paths))
 
     @property

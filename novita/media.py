@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from .catalog import MediaModel
-from .client import LOOK_FIRST, Answer, NovitaClient, dig
-from .errors import NovitaAPIError, NovitaConnectionError, NovitaError
+from .client import LOOK_FIRST, Answer, FilePart, NovitaClient, dig
+from .errors import InputError, NovitaAPIError, NovitaConnectionError, NovitaError
 from .hosts import ASSET_HOST
 from .mapping import Plan
 from .native import put
@@ -90,11 +90,13 @@ async def _uploaded(client: NovitaClient, plan: Plan) -> Plan:
     """The plan with every file that must be sent ahead replaced by the id Novita gave it. Uploads cost nothing."""
     body = copy.deepcopy(plan.body)
     for path, file in plan.uploads.items():
+        mime, data = _content(file, path)
         try:
             answer = await client.read(
                 "PUT",
                 "/video",
-                content=base64.b64decode(file.partition(",")[2]),
+                content=data,
+                mime=mime if mime == "video/mp4" else "application/octet-stream",
                 host=ASSET_HOST,
                 doing=f"uploading the video for {plan.model.id}",
             )
@@ -108,17 +110,30 @@ async def _uploaded(client: NovitaClient, plan: Plan) -> Plan:
     return replace(plan, body=body)
 
 
-def _multipart(plan: Plan) -> tuple[dict[str, Any], dict[str, tuple[str, bytes, str]]]:
-    """A planned body as form fields and file parts; in the plan the files are data URIs."""
-    body, files = dict(plan.body), dict[str, tuple[str, bytes, str]]()
+def _multipart(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, FilePart]]]:
+    """A planned body as form fields and file parts; in the plan the files are data URIs.
+
+    Raises:
+        InputError: A file is none.
+    """
+    body, files = dict(plan.body), list[tuple[str, FilePart]]()
     for name in plan.files:
-        value = body.pop(name, None)
-        if value is None:
-            continue
-        head, _, payload = str(value).partition(",")
-        mime = head.removeprefix("data:").partition(";")[0] or "application/octet-stream"
-        files[name] = (f"{name}.{mime.rpartition('/')[2]}", base64.b64decode(payload), mime)
+        value: Any = body.pop(name, None)
+        each = cast("list[Any]", value) if isinstance(value, list) else [] if value is None else [value]
+        for one in each:
+            mime, data = _content(str(one), name)
+            files.append((name, (f"{name}.{mime.rpartition('/')[2]}", data, mime)))
     return body, files
+
+
+def _content(uri: str, name: str) -> tuple[str, bytes]:
+    """Mime type and bytes of a data URI."""
+    head, _, payload = uri.partition(",")
+    try:
+        data = base64.b64decode(payload, validate=True)
+    except binascii.Error as error:
+        raise InputError(f"`{name}` holds no valid base64", next_step="Give a path, a link or a data: URI.") from error
+    return head.removeprefix("data:").partition(";")[0] or "application/octet-stream", data
 
 
 def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> Accepted | Outcome:

@@ -11,12 +11,13 @@ from anyio import to_thread
 from ..novita.catalog import MediaModel, alternatives, choose, media_model, media_models
 from ..novita.catalog_entry import Form
 from ..novita.errors import InputError, NotFoundError
-from ..novita.inputs import Expects, Source
+from ..novita.inputs import Source, expects_of
 from ..novita.limits import MediaLimits
 from ..novita.links import parse_link
 from ..novita.mapping import FILES, Plan, plan, refuse_what_it_cannot
 from ..novita.money import show_usd
 from ..novita.native import MISSING, get_path, put
+from ..novita.native_files import with_files
 from .confirm import need_yes
 from .context import Caller
 from .media_results import MediaResult, deliver, planned_only
@@ -57,6 +58,7 @@ async def make(
         chosen = choose(does, given, forms=forms, options=how.options or ())
     ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize)
     planned = plan(chosen, ready, how.options, image_size=image_size)
+    planned = await with_files(planned, caller.inputs, done=files_of(ready))
     return await run(caller, planned, tool=tool, title=title, how=how, listen=True)
 
 
@@ -70,13 +72,18 @@ async def forms_of(caller: Caller, arguments: Mapping[str, object]) -> dict[str,
     found: dict[str, frozenset[Form]] = {}
     for name in FILES:
         if (value := arguments.get(name)) is not None:
-            each = [await caller.inputs.forms(str(one), _expects(name)) for one in _references(value)]
+            each = [await caller.inputs.forms(str(one), expects_of(name)) for one in _references(value)]
             found[name] = frozenset[Form].intersection(*each) if each else frozenset()
     return found
 
 
 def _references(value: object) -> Sequence[object]:
     return cast(Sequence[object], value) if isinstance(value, list | tuple) else [value]
+
+
+def files_of(arguments: Mapping[str, object]) -> set[str]:
+    """The files among the common arguments, as they stand in a request."""
+    return {str(one) for name in FILES if name in arguments for one in _references(arguments[name])}
 
 
 def named_model(name: str, does: Sequence[str]) -> MediaModel:
@@ -119,7 +126,7 @@ async def with_inputs(
         forms = ["data_uri" if form == "asset_id" else form for form in argument.send]
         converted: list[str] = []
         for reference in _references(value):
-            source = await caller.inputs.load(str(reference), _expects(name), limits=limits, resize=resize)
+            source = await caller.inputs.load(str(reference), expects_of(name), limits=limits, resize=resize)
             if name == "mask":
                 source = await caller.inputs.fit_mask(source, pictured, resize=resize)
             converted.append(await source.as_form(forms))
@@ -128,12 +135,6 @@ async def with_inputs(
                 image_size = (source.width, source.height) if source.width and source.height else None
         ready[name] = converted if isinstance(value, list | tuple) else converted[0]
     return ready, image_size
-
-
-def _expects(name: str) -> Expects:
-    if name.endswith("video"):
-        return "video"
-    return "audio" if name.endswith("audio") else "image"
 
 
 async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How, listen: bool = False) -> MediaResult:

@@ -8,6 +8,7 @@ from ..novita.catalog import Capability, MediaModel, media_model, media_models
 from ..novita.errors import InputError
 from ..novita.library import CheckpointType, search_library
 from ..novita.mapping import plan_native
+from ..novita.native_files import with_files
 from .arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from .context import Call
 from .estimating import CostEstimate, estimate_of
@@ -197,7 +198,7 @@ async def run_media_model(
 ) -> MediaResult:
     """Run any media model on exactly this native input. Costs money."""
     chosen = media_model(model)
-    planned = plan_native(chosen, input)
+    planned = await with_files(plan_native(chosen, input), call.inputs)
     title = str(input.get("prompt") or input.get("text") or chosen.id)
     how = How(save_to=save_to, wait_seconds=wait_seconds, confirm=confirm, dry_run=dry_run)
     return await run(call, planned, tool="run_media_model", title=title, how=how)
