@@ -16,9 +16,10 @@ from typing import Any
 from .batch_rows import ENDPOINTS, Endpoint, Prepared
 from .batches import BATCHES_PATH, Batch, list_batches, read_batch
 from .client import NovitaClient
+from .costs import Cost
 from .errors import InputError, NovitaError
 from .files_api import FORM, ROWS_TYPE, find_upload, upload
-from .jobs import Jobs
+from .jobs import Jobs, Paid
 from .journal import FINAL_STATES, Job, JobState
 from .waiting import OnProgress, Phase
 
@@ -92,7 +93,7 @@ async def start_batch(
     prepared: Prepared,
     *,
     title: str,
-    estimate: Decimal | None,
+    cost: Cost,
     file_id: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> tuple[Job, bool]:
@@ -130,12 +131,8 @@ async def start_batch(
         if file_id is not None:
             facts["input_file_id"] = file_id
         job, _ = await jobs.submit(
-            owner=client.owner,
+            Paid(owner=client.owner, tool="create_batch", model=prepared.model, title=title, cost=cost),
             kind="batch",
-            tool="create_batch",
-            model=prepared.model,
-            title=title,
-            estimate=estimate,
             send=send,
             note=note,
             facts=facts,

@@ -13,6 +13,7 @@ import anyio.to_thread
 from .artifacts import Artifact, NameHint
 from .batch_answers import Matched, match, read_rows
 from .client import NovitaClient
+from .costs import FREE
 from .errors import InputError, NotFoundError, NovitaConnectionError
 from .files_api import checked_id, get_content, id_of, moment
 from .generations import Usage
@@ -236,7 +237,7 @@ def _here(jobs: Jobs, job: Job) -> bool:
 async def _adopt(jobs: Jobs, client: NovitaClient, batch_id: str) -> Job:
     """A row for a batch that was started elsewhere; it costs nothing here."""
     job = await jobs.journal.begin(
-        owner=client.owner, kind="batch", tool="get_batch", model="", title=batch_id, estimate=Decimal(0)
+        owner=client.owner, kind="batch", tool="get_batch", model="", title=batch_id, cost=FREE
     )
     return await jobs.journal.accepted(job.key, batch_id)
 

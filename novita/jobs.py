@@ -19,6 +19,7 @@ import anyio.lowlevel
 from .artifacts import Artifact, ArtifactStore, NameHint
 from .client import LOOK_FIRST
 from .clock import Clock, SystemClock
+from .costs import Caps, Cost
 from .errors import (
     ArtifactError,
     InputError,
@@ -26,7 +27,7 @@ from .errors import (
     NovitaConnectionError,
     NovitaError,
 )
-from .journal import Caps, Job, JobState, Journal
+from .journal import Job, JobState, Journal
 from .media import Accepted
 from .waiting import HEARTBEAT, OnProgress, Progress
 
@@ -53,6 +54,23 @@ class Tally:
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Paid:
+    """What is noted of a paid call before it is sent.
+
+    Args:
+        owner: Whose key pays.
+        model: The model, product or thing it is for.
+        cost: What the caps take for it.
+    """
+
+    owner: str
+    tool: str
+    model: str
+    title: str
+    cost: Cost
+
+
 @dataclass
 class Jobs:
     """Runs paid jobs.
@@ -72,40 +90,24 @@ class Jobs:
 
     async def submit(
         self,
+        paid_for: Paid,
         *,
-        owner: str,
         kind: str,
-        tool: str,
-        model: str,
-        title: str,
-        estimate: Decimal | None,
         send: Callable[[Job], Awaitable[T]],
         note: Callable[[Job, T], Awaitable[Job]],
         facts: dict[str, Any] | None = None,
-        units: int = 1,
         on_progress: OnProgress | None = None,
     ) -> tuple[Job, T]:
         """Note a paid job, send it once, note what came back.
 
         Args:
-            units: How many things it buys; counts where there is no estimate.
             send: Makes the one paid call.
             note: Writes the answer into the journal (the task id, or the finished files).
 
         Raises:
             NovitaError: Whatever `send` raised; the row says "refused" or "unconfirmed" by its `billed`.
         """
-        job = await self.journal.begin(
-            owner=owner,
-            kind=kind,
-            tool=tool,
-            model=model,
-            title=title,
-            estimate=estimate,
-            caps=self.caps,
-            facts=facts,
-            units=units,
-        )
+        job = await self._begin(paid_for, kind, facts)
         try:
             await anyio.lowlevel.checkpoint()
         except BaseException:  # cancelled while the row was written: nothing is sent for a caller that has gone
@@ -135,6 +137,18 @@ class Jobs:
 
         return await self._in_background(paid, on_progress)
 
+    async def _begin(self, paid_for: Paid, kind: str, facts: dict[str, Any] | None) -> Job:
+        return await self.journal.begin(
+            owner=paid_for.owner,
+            kind=kind,
+            tool=paid_for.tool,
+            model=paid_for.model,
+            title=paid_for.title,
+            cost=paid_for.cost,
+            caps=self.caps,
+            facts=facts,
+        )
+
     async def _noted(self, job: Job, answer: T, note: Callable[[Job, T], Awaitable[Job]]) -> Job:
         """Note an answer. What cannot be noted is told instead: it is paid for."""
         try:
@@ -160,38 +174,20 @@ class Jobs:
 
     async def call(
         self,
+        paid_for: Paid,
         *,
-        owner: str,
-        tool: str,
-        model: str,
-        title: str,
-        estimate: Decimal | None,
         work: Callable[[Job, Tally], Awaitable[T]],
         facts: dict[str, Any] | None = None,
-        units: int = 1,
     ) -> tuple[Job, T]:
         """Note a paid call and make it here and now, as text calls are: a cancelled caller takes it along.
 
         Unlike `submit` nothing survives the caller, so that a broken-off stream stops costing at once. However it
         ends, the row says what it cost by `work`'s own tally.
 
-        Args:
-            units: As `submit`.
-
         Raises:
             NovitaError: Whatever `work` raised; SpendRefusedError: a cap.
         """
-        job = await self.journal.begin(
-            owner=owner,
-            kind="call",
-            tool=tool,
-            model=model,
-            title=title,
-            estimate=estimate,
-            caps=self.caps,
-            facts=facts,
-            units=units,
-        )
+        job = await self._begin(paid_for, "call", facts)
         tally = Tally()
         try:
             value = await work(job, tally)

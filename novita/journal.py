@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .artifacts import Artifact
 from .clock import Clock, SystemClock
+from .costs import Caps, Cost
 from .errors import JournalError, SpendRefusedError
 from .journal_db import Db, Rows, is_alive, open_store, this_host
 from .journal_schema import MIGRATIONS, cost_at, cost_since
@@ -82,22 +83,6 @@ class Job(BaseModel):
     artifacts: tuple[Artifact, ...] = ()
 
 
-class Caps(BaseModel):
-    """Spending limits in USD, checked and taken in one step with the row that spends.
-
-    Args:
-        per_day: For this owner since midnight UTC, over all processes on this journal.
-        unknown: What a job without a known price counts as.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    per_call: Decimal | None = None
-    per_run: Decimal | None = None
-    per_day: Decimal | None = None
-    unknown: Decimal = Decimal("0.10")
-
-
 class Journal:
     """Async door to the rows. Without a path or a URL they are kept in memory, for this process only.
 
@@ -126,27 +111,23 @@ class Journal:
         tool: str,
         model: str,
         title: str,
-        estimate: Decimal | None,
+        cost: Cost,
         caps: Caps | None = None,
         facts: dict[str, Any] | None = None,
-        units: int = 1,
     ) -> Job:
         """Note a job before it is sent. The row is on disk when this returns.
-
-        Args:
-            units: How many things without a known price it buys, where it has no estimate.
 
         Raises:
             SpendRefusedError: It would pass a cap. JournalError: the file cannot be written.
         """
         key = uuid.uuid4().hex
         caps = caps or Caps()
-        counted = caps.unknown * units if estimate is None else estimate
+        counted, estimate = caps.counted(cost), cost.usd
 
         def write(db: Db) -> Job:
             db.lock(f"spending of {owner}")
             now = self._clock.wall()
-            self._refuse_over_cap(db, owner, counted, caps, now)
+            self._refuse_over_cap(db, owner, cost, caps, now)
             db.execute(
                 "INSERT INTO jobs (key, owner, kind, tool, model, title, state, estimate_micro, counted_micro,"
                 " run, pid, host, created, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -175,23 +156,25 @@ class Journal:
             error.billed = "no"  # what cannot be noted is not sent
             raise
 
-    def _refuse_over_cap(self, db: Db, owner: str, counted: Decimal, caps: Caps, now: float) -> None:
+    def _refuse_over_cap(self, db: Db, owner: str, cost: Cost, caps: Caps, now: float) -> None:
+        counted = caps.counted(cost)
+        said = "is estimated at" if cost.known else "has no known price, is counted as at most"
         if caps.per_call is not None and counted > caps.per_call:
             raise SpendRefusedError(
-                f"This call is estimated at ${counted} and the cap per call is ${caps.per_call}",
+                f"This call {said} ${counted} and the cap per call is ${caps.per_call}",
                 next_step="Ask for less, or have the user raise the cap.",
             )
         midnight = now - now % 86_400
         whole = cost_at(now)
         # What was started before today counts with what it costs today.
         today = f"CASE WHEN created >= {midnight:.0f} THEN {whole} ELSE {cost_since(midnight, now)} END"
-        for cap, cost, where, values, name in (
+        for cap, sum_of, where, values, name in (
             (caps.per_run, whole, "owner = ? AND run = ?", (owner, self.run), "this server run"),
             (caps.per_day, today, _COSTS_SINCE, (owner, midnight), "today"),
         ):
             if cap is None:
                 continue
-            row = db.execute(f"SELECT COALESCE(SUM({cost}), 0) FROM jobs WHERE {where}", values).fetchone()  # noqa: S608  # all ours
+            row = db.execute(f"SELECT COALESCE(SUM({sum_of}), 0) FROM jobs WHERE {where}", values).fetchone()  # noqa: S608  # all ours
             spent = Decimal(row[0]) / MICRO
             if spent + counted > cap:
                 raise SpendRefusedError(

@@ -170,7 +170,7 @@ def notes(rows: Iterable[Spent]) -> list[str]:
     if whole.unpriced_calls:
         said.append(
             f"{whole.unpriced_calls} calls have no known price and are counted as ${show_usd(whole.unpriced)} in all "
-            "(NOVITA_MCP_UNKNOWN_PRICE_USD for each thing they buy)."
+            "(the dearest price of their kind; NOVITA_MCP_UNKNOWN_PRICE_USD for each thing they buy, where it is set)."
         )
     if any(row.tool in BY_TIME for row in rows):
         said.append(

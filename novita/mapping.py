@@ -13,11 +13,12 @@ from typing import Any, cast
 
 from .catalog import OldName, alternatives, complaints, native_value, old_names, option_paths, phrase
 from .catalog_entry import Argument, Form, Json, MediaModel
+from .costs import Cost
 from .errors import InputError
 from .media_checks import describe, first_error
 from .media_values import SHAPE, Frame, coerce, fit_image, form_of, parse_size, types_of
 from .native import MISSING, breaks, drop, get_path, leaves, put
-from .pricing import Estimate, estimate
+from .pricing import estimate
 
 __all__ = ["FILES", "Plan", "plan", "plan_native", "price_of", "refuse_what_it_cannot"]
 
@@ -40,7 +41,7 @@ class Plan:
     path: str
     body: Json
     seed: int | None
-    estimate: Estimate
+    estimate: Cost
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -109,7 +110,7 @@ def plan_native(model: MediaModel, native: Mapping[str, object]) -> Plan:
     return draft.finish()
 
 
-def price_of(model: MediaModel, arguments: Mapping[str, object]) -> Estimate:
+def price_of(model: MediaModel, arguments: Mapping[str, object]) -> Cost:
     """What a call with these common arguments would cost; what it would need besides (a prompt, files) may be absent.
 
     Raises:

@@ -13,7 +13,7 @@ from . import media
 from .artifacts import Artifact, parse_reference
 from .client import NovitaClient
 from .errors import ArtifactError, InputError, NovitaConnectionError, NovitaError, TaskFailedError, api_error
-from .jobs import Jobs, name_of
+from .jobs import Jobs, Paid, name_of
 from .journal import FINAL_STATES, OPEN_STATES, Job, JobState
 from .mapping import Plan
 from .media import Accepted, Outcome, Output
@@ -52,9 +52,8 @@ class MediaJobs:
         self,
         client: NovitaClient,
         plan: Plan,
+        paid_for: Paid,
         *,
-        tool: str,
-        title: str,
         save_to: str | None = None,
         on_progress: OnProgress | None = None,
         on_accepted: Callable[[str], None] | None = None,
@@ -81,13 +80,8 @@ class MediaJobs:
         if plan.model.answer[0].form == "task_v2":
             facts["look"] = "v2"
         job, _ = await self._jobs.submit(
-            owner=client.owner,
+            paid_for,
             kind="media",
-            tool=tool,
-            model=plan.model.id,
-            title=title,
-            estimate=plan.estimate.usd,
-            units=plan.estimate.units,
             send=send,
             note=note,
             facts=facts,

@@ -1,48 +1,33 @@
-"""What a call will cost, as far as anybody has written it down. Exact decimals, never floats."""
+"""What a media call will cost, as far as anybody has written it down. Exact decimals, never floats."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from .catalog_entry import Json, MediaModel, Price
+from .catalog_entry import Capability, Json, MediaModel, Price
+from .costs import Cost, Family, assumed
 from .native import effective, get_path
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A price before the fact.
-
-    Args:
-        usd: US dollars; None where nobody says.
-        basis: Where the price comes from: Novita's own pages, somebody else's list, or nowhere.
-        note: How it was reckoned, one sentence.
-        units: How many things it buys; each counts for itself where there is no price.
-    """
-
-    usd: Decimal | None
-    basis: Literal["documented", "third_party", "unknown"]
-    note: str
-    units: int = 1
+LONGEST_VIDEO = 30
+"""Seconds that a video is taken to have where neither request nor model says: the longest reference a model takes."""
+LONGEST_LYRICS = 4
+"""Thousands of characters of lyrics, about as many as a song may have."""
 
 
-def estimate(model: MediaModel, body: Mapping[str, Any]) -> Estimate:
+def estimate(model: MediaModel, body: Mapping[str, Any]) -> Cost:
     """What a native request body will cost on this model."""
     native = cast(Json, body)
     fitting = [row for row in model.price if _fits(model, native, row)]
     main = next((row for row in fitting if not row.extra), None)
     extras = [row for row in fitting if row.extra]
-    units = max(1, int(_of_argument(model, native, "count") or 1))
     if main is None:
         known = "; ".join(f"{row.usd} USD per {_unit(row)} on top" for row in extras)
-        note = f"The price of {model.id} is not documented{f' ({known})' if known else ''}."
-        return Estimate(None, "unknown", note, units)
+        return _unknown(model, native, f"The price of {model.id} is not documented{f' ({known})' if known else ''}.")
     total, notes = Decimal(0), list[str]()
     for row in (main, *extras):
         count = _count(model, native, row)
         if count is None:
-            note = f"{row.usd} USD per {_unit(row)}; how many is not known beforehand."
-            return Estimate(None, main.basis, note, units)
+            return _unknown(model, native, f"{row.usd} USD per {_unit(row)}; how many is not known beforehand.", main)
         each = Decimal(row.usd)
         for path in row.times:
             each *= _number(effective(model, native, path)) or 0
@@ -53,7 +38,39 @@ def estimate(model: MediaModel, body: Mapping[str, Any]) -> Estimate:
         else:
             notes.append(f"{_plain(count)} x {_plain(each)} USD per {_unit(row)}")
     source = "by Novita's documentation" if main.basis == "documented" else "by a third party's price list"
-    return Estimate(total.normalize() + 0, main.basis, f"{' + '.join(notes)}, {source}.", units)
+    return Cost(total.normalize() + 0, f"{' + '.join(notes)}, {source}.", main.basis)
+
+
+def _unknown(model: MediaModel, body: Json, note: str, row: Price | None = None) -> Cost:
+    """What it counts as where its price, or how much it buys, is not known: so much of its family, at the ceiling."""
+    basis = row.basis if row is not None else "unknown"
+    things = max(1, int(_of_argument(model, body, "count") or 1))
+    family, amount = _measure(model, body)
+    each = assumed(family, amount * things)
+    return Cost(None, note, basis, ceiling=each.ceiling, things=things, asks=family == "second_of_video")
+
+
+def _measure(model: MediaModel, body: Json) -> tuple[Family, Decimal]:
+    """The family of one thing that a request makes, and how much of it that is at most."""
+    if model.makes == "video":
+        return "second_of_video", _seconds(model, body) or _longest_seconds(model)
+    if model.makes == "voice" or {Capability.CLONE_VOICE, Capability.DESIGN_VOICE} & set(model.does):
+        return "voice", Decimal(1)
+    if Capability.TEXT_TO_SPEECH in model.does:
+        return "thousand_characters", Decimal(_letters(model, body) or 0) / 1_000
+    if Capability.LYRICS in model.does:
+        return "thousand_characters", Decimal(LONGEST_LYRICS)
+    if model.makes == "audio" or Capability.TRANSCRIBE in model.does:
+        return "minute_of_sound", Decimal(1)  # songs are sold whole; a recording to write down has half a minute
+    return "picture", Decimal(1)
+
+
+def _longest_seconds(model: MediaModel) -> Decimal:
+    """The longest video the model makes, as far as its schema says."""
+    argument = model.arguments.get("duration")
+    schema = model.field(argument.paths[0]) if argument and argument.paths else None
+    allowed: list[Any] = [*(schema or {}).get("enum", ()), (schema or {}).get("maximum")]
+    return max((found for one in allowed if (found := _number(one))), default=Decimal(LONGEST_VIDEO))
 
 
 def _fits(model: MediaModel, body: Json, row: Price) -> bool:
@@ -66,14 +83,24 @@ def _count(model: MediaModel, body: Json, row: Price) -> Decimal | None:
         case "image" | "video":
             return _of_argument(model, body, "count") or Decimal(1)
         case "second":
-            seconds = _of_argument(model, body, "duration") or _number(model.fixed.get("duration"))
+            seconds = _seconds(model, body)
             count = _of_argument(model, body, "count") or Decimal(1)
             return seconds * count if seconds else None
         case "1M_characters":
-            text = get_path(body, model.arguments["text"].paths[0])
-            return Decimal(len(text)) / 1_000_000 if isinstance(text, str) else None
+            letters = _letters(model, body)
+            return None if letters is None else Decimal(letters) / 1_000_000
         case "frame":
             return None
+
+
+def _seconds(model: MediaModel, body: Json) -> Decimal | None:
+    return _of_argument(model, body, "duration") or _number(model.fixed.get("duration"))
+
+
+def _letters(model: MediaModel, body: Json) -> int | None:
+    argument = model.arguments.get("text")
+    text = get_path(body, argument.paths[0]) if argument and argument.paths else None
+    return len(text) if isinstance(text, str) else None
 
 
 def _of_argument(model: MediaModel, body: Json, name: str) -> Decimal | None:

@@ -13,13 +13,14 @@ from ..novita.addresses import Guard
 from ..novita.artifacts import Artifact, ArtifactStore
 from ..novita.client import NovitaClient, new_http, owner_of
 from ..novita.clock import Clock, SystemClock
+from ..novita.costs import Caps
 from ..novita.downloads import Downloader
 from ..novita.errors import NovitaError
 from ..novita.files import Folders
 from ..novita.hosts import API_HOST
 from ..novita.inputs import Inputs
 from ..novita.jobs import Jobs
-from ..novita.journal import Caps, Journal
+from ..novita.journal import Journal
 from ..novita.journal_db import is_database_url
 from ..novita.leases import Leases
 from ..novita.media_jobs import MediaJobs

@@ -70,11 +70,12 @@ class Settings:
         "NOVITA_MCP_SPEND_LIMIT_USD", "Refuse what would pass this, per run and per day (UTC), by estimates."
     )
     call_limit_usd: Decimal | None = _setting("NOVITA_MCP_CALL_LIMIT_USD", "Refuse a single call estimated above this.")
-    unknown_price_usd: Decimal = _setting(
-        "NOVITA_MCP_UNKNOWN_PRICE_USD", "What each thing of unknown price counts as under the limits.", Decimal("0.10")
+    unknown_price_usd: Decimal | None = _setting(
+        "NOVITA_MCP_UNKNOWN_PRICE_USD",
+        "What each thing of unknown price counts as; default: the dearest price of its kind.",
     )
     confirm_above_usd: Decimal = _setting(
-        "NOVITA_MCP_CONFIRM_ABOVE_USD", "Calls estimated above this ask first.", Decimal("1.00")
+        "NOVITA_MCP_CONFIRM_ABOVE_USD", "Calls that count as more than this ask first.", Decimal("1.00")
     )
     thumbnails: bool = _setting("NOVITA_MCP_THUMBNAILS", "Show finished pictures small beside the text.", True)
     handle_keys: str = _setting(

@@ -29,8 +29,8 @@ from ..novita.errors import InputError
 from ..novita.money import show_usd
 from ..novita.periods import read_period
 from .account import BillResult, bill_page, bill_row, today, with_csv
-from .confirm import need_yes
 from .context import Call
+from .purchase import agree
 from .toolset import DESTROYS, READS, ToolResult, Toolset
 
 account_admin = Toolset("account_admin", "Transactions, bills by key, quotas, API keys and their models, budgets.")
@@ -240,6 +240,8 @@ class KeyModels(ToolResult):
     is_default: bool | None = Field(default=None, description="Whether it was never set.")
     warning: str | None = Field(default=None, description="What is wrong with it.")
     updated: datetime | None = Field(default=None, description="UTC.")
+    model: str | None = Field(default=None, description="What the question is about.")
+    estimated_cost_usd: str | None = Field(default=None, description="Of the change: 0.")
     next_step: str | None = Field(default=None, description="What to do now.")
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
@@ -297,7 +299,7 @@ async def set_key_models(
     before = _key_models(await get_model_policy(call.novita, found.key_id))
     wanted = f"only {', '.join(only)}" if only else f"all but {', '.join(all_but)}" if all_but else "all models"
     question = f"Let the API key {found.name!r} ({found.masked}) call {wanted}? Until now: {_said(before)}."
-    await need_yes(call, question[:1_500], confirm=confirm, about=found.key_id)
+    await agree(call, question[:1_500], model="API key", confirm=confirm, about=found.key_id)
     return _key_models(await set_model_policy(call.novita, found.key_id, only=only, excluded=all_but))
 
 
@@ -394,6 +396,8 @@ class BudgetChange(ToolResult):
 
     status: Literal["done", "needs_confirmation", "dry_run"] = Field(description="What was done.")
     budget: BudgetLine | None = Field(default=None, description="As it is now.")
+    model: str | None = Field(default=None, description="What the question is about.")
+    estimated_cost_usd: str | None = Field(default=None, description="Of the change: 0.")
     next_step: str | None = Field(default=None, description="What to do now.")
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
@@ -421,7 +425,7 @@ async def update_budget(
     wanted = kind if limit_usd is None else f"{kind}, ${show_usd(limit_usd)}"
     whose = f"{'API key' if key_id else 'member'} {before.name or before.id}"
     question = f"Set the budget of {whose} to {wanted}? Until now: {now}; used: ${_shown(before.used) or '?'}."
-    await need_yes(call, question, confirm=confirm, about=f"{member_id} {key_id or ''} {wanted}")
+    await agree(call, question, model="budget", confirm=confirm, about=f"{member_id} {key_id or ''} {wanted}")
     await set_budget(call.novita, body)
     return BudgetChange(status="done", budget=_budget_line(await _find_budget(call, member_id, key_id)))
 

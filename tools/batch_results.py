@@ -19,8 +19,9 @@ from ..novita.files_api import FILES_PATH
 from ..novita.journal import Job, JobState
 from ..novita.money import show_price
 from .context import Caller
-from .text_results import SavedFile, shortened, shown_body, shown_file, shown_request
-from .toolset import ToolResult
+from .rehearsing import shortened, shown_body, shown_request
+from .text_results import SavedFile, shown_file
+from .toolset import CountedUsd, ToolResult
 
 Status = Literal[
     "working", "succeeded", "cancelling", "cancelled", "incomplete", "unconfirmed", "needs_confirmation", "dry_run"
@@ -66,6 +67,7 @@ class BatchResult(ToolResult):
     first_rows: tuple[RowResult, ...] | None = Field(default=None, description="The first rows.")
     cost_usd: str | None = Field(default=None, description="By tokens used and list prices, in USD, or 'unknown'.")
     estimated_cost_usd: str | None = Field(default=None, description="The most it may cost at list prices.")
+    counted_usd: CountedUsd = None
     progress_percent: float | None = Field(default=None, description="Rows done.")
     next_step: str | None = Field(default=None, description="What to do now.")
     upload: dict[str, Any] | None = Field(

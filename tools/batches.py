@@ -14,13 +14,14 @@ from ..novita.batch_start import look_back, start_batch
 from ..novita.errors import InputError, UnknownModelError
 from ..novita.llm import LlmModel, choose_model, find_model, lacks, llm_models_if_there
 from ..novita.llm_checks import with_options
-from ..novita.money import show_price
+from ..novita.llm_costs import tokens_cost
 from .arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from .batch_results import BatchResult, answer_batch, planned_batch, started_batch
-from .confirm import need_yes
 from .context import Call, Caller
 from .following import FOLLOWERS, Followed
-from .text_results import SavedFile, keep_content, shortened
+from .purchase import agree
+from .rehearsing import shortened
+from .text_results import SavedFile, keep_content
 from .toolset import DESTROYS, READS, SPENDS, WRITES, ToolResult, Toolset
 
 batches = Toolset("batches", "Run thousands of prompts as one batch.")
@@ -75,19 +76,19 @@ async def create_batch(
             partial(prepare, table, name=label, endpoint=kind, model=name, system=system, options=options)
         )
     row = _model_of(models, prepared)
-    estimate = row.price(prepared.prompt_tokens, prepared.most_tokens) if row is not None else None
+    cost = tokens_cost(models, row, prepared.prompt_tokens, prepared.most_tokens, note="at list prices, at most.")
+    estimate = cost.usd
     if dry_run:
         earlier = await look_back(call.app.jobs, call.novita, prepared, file_id)
         return planned_batch(prepared, estimate, earlier)
-    if estimate is not None and estimate > call.app.settings.confirm_above_usd:
-        question = f"{prepared.rows:,} rows on {prepared.model} cost at most ${show_price(estimate)} at list prices."
-        await need_yes(call, question, confirm=confirm, estimate=show_price(estimate))
+    effect = f"Run {prepared.rows:,} rows on {prepared.model}."
+    await agree(call, effect, model=prepared.model, cost=cost, confirm=confirm, always_asks=False)
     job, found = await start_batch(
         call.app.jobs,
         call.novita,
         prepared,
         title=f"{prepared.rows} rows {prepared.model.rpartition('/')[2]}",
-        estimate=estimate,
+        cost=cost,
         file_id=file_id,
         on_progress=call.progress_of(f"batch of {prepared.rows:,} rows: uploading"),
     )
@@ -215,7 +216,8 @@ async def cancel_batch(call: Call, batch_id: BatchId, confirm: Confirm = False) 
     if batch.phase is not runs.Phase.WORKING:
         raise InputError(f"Batch {batch_id} is {batch.status} already", next_step="get_batch shows what it made.")
     done = batch.completed + batch.failed
-    await need_yes(call, f"Stop batch {batch_id} after {done} of {batch.total} rows?", confirm=confirm)
+    question = f"Stop batch {batch_id} after {done} of {batch.total} rows?"
+    await agree(call, question, model="batch", confirm=confirm)
     stopped = await runs.cancel_batch(call.novita, batch_id)
     return BatchResult(
         status="cancelled" if stopped.phase is runs.Phase.CANCELLED else "cancelling",
@@ -348,6 +350,8 @@ class DeletedFile(ToolResult):
 
     status: Literal["deleted", "needs_confirmation"] = Field(description="needs_confirmation: nothing was done yet.")
     file_id: str | None = Field(default=None, description="Which.")
+    model: str | None = Field(default=None, description="What the question is about.")
+    estimated_cost_usd: str | None = Field(default=None, description="Of deleting: 0.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
@@ -359,7 +363,8 @@ async def delete_file(call: Call, file_id: FileId, confirm: Confirm = False) -> 
     """Delete a batch file at Novita for good; asks first."""
     if not confirm:
         file = await files_api.get_file(call.novita, file_id)
-        await need_yes(call, f"Delete {file.name} ({file.bytes:,} bytes, {file.purpose}) for good?", confirm=confirm)
+        question = f"Delete {file.name} ({file.bytes:,} bytes, {file.purpose}) for good?"
+        await agree(call, question, model="file", confirm=confirm)
     await files_api.delete_file(call.novita, file_id)
     return DeletedFile(status="deleted", file_id=file_id)
 

@@ -3,7 +3,7 @@
 The server fills `App` once, at start; `Caller` is made for every call, with the caller's own key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -23,6 +23,7 @@ from ..novita.waiting import Progress
 from ..novita.webhooks import Webhooks
 from ..novita.wellformed import well_formed
 from .handoff import Handoff, current_handoff
+from .quotes import Quotes, digest
 
 SHORTEST_LOOKS, LONGEST_LOOKS = 10.0, 120.0
 """Seconds that the links of one call may take together, at least and at most; between, what the call may wait."""
@@ -34,7 +35,7 @@ class ToolSettings:
 
     Args:
         wait_seconds: How long a slow tool waits when the call does not say.
-        confirm_above_usd: An estimate above this needs a yes.
+        confirm_above_usd: What counts as more than this needs a yes.
         inline_thumbnails: Whether pictures are shown small beside the text.
         longest_silence: Seconds without a byte after which a stream of text is given up.
         http: Whether callers are remote: no paths in or out.
@@ -63,9 +64,11 @@ class App:
     webhooks: Webhooks | None = None
     pools: tuple[httpx.AsyncClient, ...] = ()
     leases: Leases = field(init=False)
+    quotes: Quotes = field(init=False)
 
     def __post_init__(self) -> None:
         self.leases = Leases(self.journal, clock=self.jobs.clock)
+        self.quotes = Quotes(self.jobs.clock)
 
     @property
     def journal(self) -> Journal:
@@ -85,6 +88,8 @@ class Caller:
     app: App
     novita: NovitaClient
     context: Context[Any, Any]
+    tool: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     _steps: float = 0.0
 
     def __post_init__(self) -> None:
@@ -103,6 +108,18 @@ class Caller:
     def handoff(self) -> Handoff | None:
         """Set where the caller takes an MCP task for an answer: submit, note the job, return at once."""
         return current_handoff()
+
+    def quoted(self, about: str) -> Decimal | None:
+        """The price last shown for this call, or for the same thing by this tool; None where none was."""
+        return self.app.quotes.latest(self.owner, self._quote_keys(about))
+
+    def quote(self, about: str, usd: Decimal) -> None:
+        """Remember that a price is shown now."""
+        self.app.quotes.show(self.owner, self._quote_keys(about), usd)
+
+    def _quote_keys(self, about: str) -> list[str]:
+        keys = [f"{self.tool} {digest(self.arguments)}"]
+        return [*keys, f"{self.tool} about {about}"] if about else keys
 
     async def progress(self, message: str, percent: float | None = None) -> None:
         """Tell the host how it goes. MCP wants a number that only grows, so percent is kept monotonic."""
@@ -124,15 +141,19 @@ class Caller:
         return report
 
 
-def open_call(context: Context[Any, Any]) -> Caller:
-    """The caller of this request. Over HTTP the key is the request's own bearer token, never the process's."""
+def open_call(context: Context[Any, Any], tool: str = "", arguments: Mapping[str, Any] | None = None) -> Caller:
+    """The caller of this request. Over HTTP the key is the request's own bearer token, never the process's.
+
+    Args:
+        tool: The tool that is called, with its arguments; none for resources.
+    """
     app: App = context.request_context.lifespan_context.app
     if not app.settings.http:
-        return Caller(app, app.client, context)
+        return Caller(app, app.client, context, tool, arguments or {})
     headers = context.headers or {}
     scheme, _, token = headers.get("authorization", "").partition(" ")
     key = token.strip() if scheme.lower() == "bearer" else ""
-    return Caller(app, app.client.with_key(key or None), context)
+    return Caller(app, app.client.with_key(key or None), context, tool, arguments or {})
 
 
 Call = Caller

@@ -8,9 +8,10 @@ from anyio import to_thread
 from pydantic import BaseModel, Field
 
 from ..novita.errors import NovitaError
-from ..novita.jobs import Tally
+from ..novita.jobs import Paid, Tally
 from ..novita.journal import Job
 from ..novita.llm import choose_model, count_tokens, explain, llm_models_if_there
+from ..novita.llm_costs import tokens_cost
 from ..novita.money import show_price
 from ..novita.vectors import (
     EMBEDDINGS_PATH,
@@ -23,10 +24,11 @@ from ..novita.vectors import (
     norms,
     parts_of,
 )
-from .confirm import need_yes
 from .context import Caller
-from .text_results import SavedFile, Shelf, TextStatus, shown_request
-from .toolset import ToolResult
+from .purchase import agree
+from .rehearsing import shown_request
+from .text_results import SavedFile, Shelf, TextStatus
+from .toolset import CountedUsd, ToolResult
 
 MOST_INLINE = 2_200
 """Numbers that fit an answer: two vectors of bge-m3."""
@@ -57,6 +59,7 @@ class EmbeddingResult(ToolResult):
     requests: int | None = Field(default=None, description="Requests it took; with dry_run those it would take.")
     cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
     estimated_cost_usd: str | None = Field(default=None, description="Of all requests, before they were sent.")
+    counted_usd: CountedUsd = None
     next_step: str | None = Field(default=None, description="What to do now.")
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: the first that would be sent.")
 
@@ -90,12 +93,11 @@ async def embed_texts(
     if save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
     tokens = sum(count_tokens(one) for one in texts)
-    estimate = row.price(tokens, 0) if row is not None else None
+    cost = tokens_cost(models, row, tokens, 0, note="at list prices.")
+    estimate = cost.usd
     if dry_run:
         return await to_thread.run_sync(_planned, name, texts, estimate)
-    if estimate is not None and estimate > caller.app.settings.confirm_above_usd:
-        price = show_price(estimate)
-        await need_yes(caller, f"Embedding {len(texts)} texts costs about ${price}.", confirm=confirm, estimate=price)
+    await agree(caller, f"Embed {len(texts)} texts.", model=name, cost=cost, confirm=confirm, always_asks=False)
 
     async def on_part(done: int, parts: int) -> None:
         await caller.progress(f"{name}: {done} of {parts} parts embedded", 99 * done / parts)
@@ -127,11 +129,13 @@ async def embed_texts(
         return _told(made, name, shelf, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
 
     _, result = await caller.app.jobs.call(
-        owner=caller.owner,
-        tool="create_embeddings",
-        model=name,
-        title=f"{len(texts)} texts: {texts[0][:100]}",
-        estimate=estimate,
+        Paid(
+            owner=caller.owner,
+            tool="create_embeddings",
+            model=name,
+            title=f"{len(texts)} texts: {texts[0][:100]}",
+            cost=cost,
+        ),
         work=work,
     )
     return result

@@ -7,13 +7,13 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..novita.catalog import media_model
+from ..novita.costs import Cost
 from ..novita.endpoints import list_offers
 from ..novita.errors import InputError, UnknownModelError
 from ..novita.gpu_products import PRICE_SOURCE, RAW, Billing, Offer, Wish, find_offers, list_cpu_products
 from ..novita.llm import LlmModel, count_tokens, find_model, llm_models
 from ..novita.mapping import price_of
 from ..novita.money import show_price, show_usd
-from ..novita.pricing import Estimate
 from .context import Caller
 from .speaking import USUAL_TOKENS
 from .toolset import ToolResult
@@ -93,10 +93,10 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
     )
 
 
-def _media(caller: Caller, model: str, found: Estimate) -> CostEstimate:
+def _media(caller: Caller, model: str, found: Cost) -> CostEstimate:
     note = found.note
     if found.usd is None:
-        note += f" Spending limits count it as ${show_usd(caller.app.jobs.caps.unknown * found.units)}."
+        note += f" Spending limits count it as ${show_usd(caller.app.jobs.caps.counted(found))}."
     return CostEstimate(model=model, estimated_cost_usd=show_price(found.usd), basis=found.basis, note=note)
 
 

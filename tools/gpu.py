@@ -17,8 +17,8 @@ from ..novita.gpu_instances import (
 )
 from ..novita.gpu_meters import price_facts
 from ..novita.gpu_products import PRICE_SOURCE, Billing, Wish, find_offers, nearest
+from ..novita.jobs import Paid
 from ..novita.journal import Job
-from .confirm import need_yes
 from .context import Call
 from .gpu_arguments import Between, DryRun, MoreThan, Wait, Yes, whole_months
 from .gpu_creating import Wanted, create, lease_doubt
@@ -30,12 +30,14 @@ from .gpu_results import (
     adopt_lost,
     as_noted,
     instance_result,
+    machine_cost,
     per_hour_and_day,
     product_line,
     shown_request,
 )
 from .gpu_templating import add_template_tools
 from .gpu_watch import KIND, find_instance, settle_jobs, start_id, wait_for
+from .purchase import agree, told
 from .rehearsing import rehearsed
 from .toolset import DESTROYS, READS, SPENDS, Toolset
 
@@ -225,13 +227,16 @@ async def start_gpu_instance(
         return running
     price = await (await Ledger.open(call)).usd_per_hour(instance)
     lease = f" It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else ""
-    question = f"Start instance {instance.label()}, estimated {per_hour_and_day(price)} until stopped?{lease}"
+    question = f"Start instance {instance.label()}?{lease}"
+    words = f"Estimated {per_hour_and_day(price)} until stopped."
+    counts = machine_cost(price, words, card_hours=instance.gpu_num or 1)
     cost = as_noted(price)
     if dry_run:
         request = shown_request("start_gpu_instance", {"instanceId": instance.id})
-        step = rehearsed(question)
+        step = rehearsed(told(call, question, counts))
         return InstanceResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=step)
-    await need_yes(call, question, confirm=confirm, about=f"start {instance.id} {price}", estimate=cost)
+    about = f"start {instance.id}"
+    await agree(call, question, model=instance.product_id, cost=counts, confirm=confirm, about=about)
     app, begun = call.app, call.app.jobs.clock.wall()
 
     async def send(job: Job) -> None:
@@ -245,12 +250,14 @@ async def start_gpu_instance(
 
     try:
         job, _ = await app.jobs.submit(
-            owner=call.owner,
+            Paid(
+                owner=call.owner,
+                tool="start_gpu_instance",
+                model=instance.product_id,
+                title=instance.name,
+                cost=counts,
+            ),
             kind=KIND,
-            tool="start_gpu_instance",
-            model=instance.product_id,
-            title=instance.name,
-            estimate=price,
             send=send,
             note=note,
             facts={
@@ -288,9 +295,8 @@ async def stop_gpu_instance(
     instance = await find_instance(call, instance_id)
     if after_hours is not None:
         when = f"in {after_hours:g} hours"
-        await need_yes(
-            call, f"Stop instance {instance.label()} {when}?", confirm=confirm, about=f"stop {instance.id} {when}"
-        )
+        question, about = f"Stop instance {instance.label()} {when}?", f"stop {instance.id} {when}"
+        await agree(call, question, model=instance.product_id, confirm=confirm, about=about)
         lease = await call.app.leases.grant(call.owner, hours=after_hours, name=instance.name, instance_id=instance.id)
         call.app.leases.remember(call.novita)
         step = f"It will be stopped at {lease.stop_at:%Y-%m-%d %H:%M} UTC. {lease_doubt(call)}".strip()
@@ -298,7 +304,7 @@ async def stop_gpu_instance(
     if instance.status == "exited":
         return await instance_result(call, instance, next_step="It was stopped already; nothing was sent.")
     question = f"Stop instance {instance.label()}? What runs on it ends."
-    await need_yes(call, question, confirm=confirm, about=f"stop {instance.id}")
+    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"stop {instance.id}")
     await stop_instance(call.novita, instance.id)
     return await wait_for(call, instance, Goal.STOPPED, None)
 
@@ -315,7 +321,7 @@ async def restart_gpu_instance(
             next_step="Use start_gpu_instance." if instance.status == "exited" else "Wait for it first.",
         )
     question = f"Restart instance {instance.label()}? What runs on it ends."
-    await need_yes(call, question, confirm=confirm, about=f"restart {instance.id}")
+    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"restart {instance.id}")
     begun = call.app.jobs.clock.wall()
     try:
         await restart_instance(call.novita, instance.id)
@@ -331,7 +337,7 @@ async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Yes 
     """Delete an instance with its disk."""
     instance = await find_instance(call, instance_id)
     question = f"Delete instance {instance.label()} and all data on its disk? This cannot be undone."
-    await need_yes(call, question, confirm=confirm, about=f"delete {instance.id}")
+    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"delete {instance.id}")
     await delete_instance(call.novita, instance.id)
     return await wait_for(call, instance, Goal.GONE, None)
 

@@ -21,7 +21,6 @@ from ..novita.gpu_admin import (
 from ..novita.gpu_instances import Goal, check_env, secret_words
 from ..novita.gpu_meters import follow_gone
 from ..novita.gpu_products import find_regions
-from .confirm import need_yes
 from .context import Call
 from .gpu_admin_results import (
     AdminResult,
@@ -38,6 +37,7 @@ from .gpu_growing import change_volume, edit_instance, make_volume
 from .gpu_results import InstanceResult
 from .gpu_templating import update_gpu_template
 from .gpu_watch import find_instance, wait_for
+from .purchase import agree
 from .toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
 
 gpu_admin = Toolset("gpu_admin", "Volumes, networks, logins, images, billing and metrics of GPU instances.")
@@ -97,7 +97,7 @@ async def delete_gpu_resource(
     """Delete a volume, network, registry login, prewarmed or saved image; or stop a job."""
     what = await choose_one(call, kind, id)
     effect = "stopped before it is done" if kind == "job" else "deleted for good, with all data in it"
-    await need_yes(call, f"{what} will be {effect}.", confirm=confirm, about=f"delete {kind} {id}")
+    await agree(call, f"{what} will be {effect}.", model=kind, confirm=confirm, about=f"delete {kind} {id}")
     await delete_resource(call.novita, kind, id)
     if kind == "volume":
         await follow_gone(call.app.journal, call.owner, id, sure=True)
@@ -277,7 +277,7 @@ async def upgrade_gpu_instance(
         raise InputError("Nothing to change was given")
     loss = "Its disk is kept." if save_data else "All data on its disk is lost."
     question = f"Change instance {instance.label()}: {'; '.join(changes)}? It restarts. {loss}"
-    await need_yes(call, question, confirm=confirm, about=f"upgrade {instance.id} {save_data}")
+    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"upgrade {instance.id} {save_data}")
     begun = call.app.jobs.clock.wall()
     await act(call.novita, "upgrade_gpu_instance", body, secrets=secret_words(variables))
     return await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun)
@@ -290,7 +290,7 @@ async def migrate_gpu_instance(
     """Move an instance to another host, as when its spot place was taken back. Loses its disk."""
     instance = await find_instance(call, instance_id)
     question = f"Move instance {instance.label()} to another host? Data on its disks is lost; it runs, and costs, then."
-    await need_yes(call, question, confirm=confirm, about=f"migrate {instance.id}")
+    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"migrate {instance.id}")
     begun = call.app.jobs.clock.wall()
     await act(call.novita, "migrate_gpu_instance", {"instanceId": instance.id})
     return await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun)

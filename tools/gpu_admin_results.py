@@ -2,21 +2,22 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
 from ..novita import gpu_admin as novita
+from ..novita.costs import Cost
 from ..novita.errors import NotFoundError, TaskFailedError
 from ..novita.gpu_products import RAW, VOLUME_GB_DAY, list_cpu_products, list_regions
+from ..novita.jobs import Paid
 from ..novita.journal import Job, JobState
 from ..novita.money import show_usd
 from ..novita.waiting import Pace, Phase, wait_until_done
 from .context import Caller
 from .following import FOLLOWERS, Followed
 from .gpu_watch import ADMIN_KIND, settle_volumes
-from .toolset import ToolResult
+from .toolset import CountedUsd, ToolResult
 
 T = TypeVar("T")
 
@@ -30,9 +31,11 @@ class AdminResult(ToolResult):
     status: Literal["done", "working", "needs_confirmation", "dry_run"] = Field(description="working: a job goes on.")
     id: str | None = Field(default=None, description="Of what was made or changed.")
     what: str | None = Field(default=None, description="In words.")
+    model: str | None = Field(default=None, description="The product or thing it is about.")
     estimated_cost_usd: str | None = Field(
         default=None, description="As it is noted: a month of what volume or disk adds, or the term; or unknown."
     )
+    counted_usd: CountedUsd = None
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     requests: tuple[dict[str, Any], ...] | None = Field(default=None, description="The same, where several may be.")
     next_step: str | None = Field(default=None, description="What to do now.")
@@ -301,7 +304,7 @@ async def spend_once(
     tool: str,
     *,
     title: str,
-    estimate: Decimal | None,
+    cost: Cost,
     send: Callable[[], Awaitable[T]],
     facts: dict[str, Any] | None = None,
 ) -> tuple[Job, T]:
@@ -314,12 +317,8 @@ async def spend_once(
         return await caller.app.journal.finish(job.key, JobState.SUCCEEDED)
 
     return await caller.app.jobs.submit(
-        owner=caller.owner,
+        Paid(owner=caller.owner, tool=tool, model="", title=title, cost=cost),
         kind=ADMIN_KIND,
-        tool=tool,
-        model="",
-        title=title,
-        estimate=estimate,
         send=paid,
         note=note,
         facts=facts,

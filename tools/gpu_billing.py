@@ -10,11 +10,13 @@ from ..novita.gpu_instances import Instance, get_instance
 from ..novita.gpu_meters import follow_instance, price_facts
 from ..novita.gpu_products import Wish, find_offers
 from ..novita.money import show_usd
-from .confirm import need_yes
 from .context import Caller
 from .gpu_admin_results import AdminResult, spend_once
-from .gpu_results import Ledger, as_noted, shown_request
+from .gpu_results import Ledger, as_noted, machine_cost, shown_request
+from .purchase import agree, told
 from .rehearsing import rehearsed
+
+HOURS_A_MONTH = 720
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,23 @@ async def change_billing(
     change = await _plan(caller, instance, action, months)
     question = f"Instance {instance.label()}: {change.words}?"
     cost = as_noted(change.usd)
+    counts = machine_cost(change.usd, " ", card_hours=HOURS_A_MONTH * months * (instance.gpu_num or 1))
     path = {"instance_id": instance.id} if change.operation.startswith("gpus_v2") else {}
     if dry_run:
         request = shown_request(change.operation, change.body, **path)
-        return AdminResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=rehearsed(question))
-    await need_yes(caller, question, confirm=confirm, about=f"{action} {instance.id} {months}", estimate=cost)
+        return AdminResult(
+            status="dry_run",
+            request=request,
+            estimated_cost_usd=cost,
+            next_step=rehearsed(told(caller, question, counts)),
+        )
+    about = f"{action} {instance.id} {months}"
+    await agree(caller, question, model=instance.product_id, cost=counts, confirm=confirm, about=about)
     await spend_once(
         caller,
         "change_gpu_billing",
         title=f"{action} {instance.name}",
-        estimate=change.usd,
+        cost=counts,
         facts={"resource": instance.id},
         send=lambda: act(caller.novita, change.operation, change.body, **path),
     )

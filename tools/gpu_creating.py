@@ -34,14 +34,15 @@ from ..novita.gpu_products import (
     nearest,
 )
 from ..novita.gpu_templates import Template
+from ..novita.jobs import Paid
 from ..novita.journal import Job, JobState
 from ..novita.money import show_usd
-from .confirm import NotConfirmed, need_yes
 from .context import Caller
 from .gpu_arguments import check_length
-from .gpu_results import InstanceLine, InstanceResult, as_noted, per_hour_and_day, shown_request
+from .gpu_results import InstanceLine, InstanceResult, as_noted, machine_cost, per_hour_and_day, shown_request
 from .gpu_templating import find_template
 from .gpu_watch import KIND, settle_volumes, wait_for
+from .purchase import agree, told
 from .rehearsing import rehearsed
 
 _TWICE = '{"allow_duplicate": true}'
@@ -107,21 +108,24 @@ async def create(
             next_step=f"If the user wants a second one, call again with options {_TWICE}, or give another name.",
         )
     lease = f"It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else "It runs until stopped."
-    question = f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}, {planned.price}. {lease}"
+    question = f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}. {lease}"
     if twin:
         question += f" Careful: {twin}"
+    words = f"{planned.price[:1].upper()}{planned.price[1:]}."
+    counts = machine_cost(planned.usd, words, card_hours=order.count)
     if dry_run:
         request = shown_request("create_gpu_instance", order.body())
         return InstanceResult(
-            status="dry_run", request=request, estimated_cost_usd=planned.cost, next_step=rehearsed(question)
+            status="dry_run",
+            request=request,
+            estimated_cost_usd=planned.cost,
+            next_step=rehearsed(told(caller, question, counts)),
         )
-    try:
-        about = f"{order.name} {order.product_id} {planned.usd_per_hour}"
-        await need_yes(caller, question, confirm=confirm, about=about)
-    except NotConfirmed:  # for the model, which answers by a second call; people need not read this
-        pin = "" if wanted.product_id else f" Give product_id {order.product_id} to get exactly this one."
-        twice = f" With confirm=true give options {_TWICE} too." if twin else ""
-        raise NotConfirmed(f"{question}{pin}{twice}", planned.cost) from None
+    about = f"{order.name} {order.product_id}"
+    pin = "" if wanted.product_id else f"Give product_id {order.product_id} to get exactly this one."
+    twice = f" With confirm=true give options {_TWICE} too." if twin else ""
+    hint = f"{pin}{twice}".strip()
+    await agree(caller, question, model=order.product_id, cost=counts, confirm=confirm, about=about, hint=hint)
     instance_id = await _send(caller, planned, stop_after_hours)
     await caller.progress(f"instance {order.name} ({instance_id}) accepted")
     line = InstanceLine(instance_id=instance_id, name=order.name, state="toCreate", product=planned.product)
@@ -362,12 +366,14 @@ async def _send(caller: Caller, planned: Planned, stop_after_hours: float | None
 
     try:
         _, instance_id = await app.jobs.submit(
-            owner=caller.owner,
+            Paid(
+                owner=caller.owner,
+                tool="create_gpu_instance",
+                model=order.product_id,
+                title=order.name,
+                cost=machine_cost(planned.usd, card_hours=order.count),
+            ),
             kind=KIND,
-            tool="create_gpu_instance",
-            model=order.product_id,
-            title=order.name,
-            estimate=planned.usd,
             send=send,
             note=note,
             facts=price_facts(planned.usd_per_hour, order.disk_gb, order.billing, planned.term_usd),

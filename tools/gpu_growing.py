@@ -16,11 +16,11 @@ from ..novita.gpu_instances import Instance, disk_usd_per_hour, read_ports
 from ..novita.gpu_meters import follow_instance, follow_volume
 from ..novita.gpu_products import VOLUME_GB_DAY, find_regions
 from ..novita.money import show_usd
-from .confirm import need_yes
 from .context import Caller
 from .gpu_admin_results import AdminResult, choose_one, spend_once
-from .gpu_results import as_noted, shown_request
+from .gpu_results import as_noted, machine_cost, shown_request
 from .gpu_watch import settle_volumes
+from .purchase import agree
 from .rehearsing import rehearsed
 
 DAYS_A_MONTH = 30
@@ -43,12 +43,13 @@ async def make_volume(
     body = volume_creation(name=name, region_id=place.id, size_gb=size_gb)
     if dry_run:
         return _rehearsal(question, cost, shown_request("create_network_storage", body))
-    await need_yes(caller, question, confirm=confirm, about=f"volume {name} {size_gb}", estimate=cost)
+    counts = machine_cost(monthly, " ")
+    await agree(caller, question, model="volume", cost=counts, confirm=confirm, about=f"volume {name} {size_gb}")
     job, made = await spend_once(
         caller,
         "save_gpu_volume",
         title=f"volume {name}",
-        estimate=monthly,
+        cost=counts,
         facts={"volume": [name, place.id]},
         send=lambda: create_volume(caller.novita, body),
     )
@@ -87,12 +88,13 @@ async def change_volume(
     body = volume_update(id, name=name or old.storage_name, size_gb=size)
     if dry_run:
         return _rehearsal(question, cost, shown_request("update_network_storage", body))
-    await need_yes(caller, question, confirm=confirm, about=f"volume {id} {size}", estimate=cost)
+    counts = machine_cost(adds * DAYS_A_MONTH, " ")
+    await agree(caller, question, model="volume", cost=counts, confirm=confirm, about=f"volume {id} {size}")
     await spend_once(
         caller,
         "save_gpu_volume",
         title=f"volume {old.storage_name}",
-        estimate=adds * DAYS_A_MONTH,
+        cost=counts,
         facts=growth_facts(id, size, adds),
         send=lambda: update_volume(caller.novita, body),
     )
@@ -164,7 +166,8 @@ async def edit_instance(
     if dry_run:
         shown = tuple(shown_request(step.operation, step.body, **step.path) for step in steps)
         return AdminResult(status="dry_run", requests=shown, estimated_cost_usd=cost, next_step=rehearsed(question))
-    await need_yes(caller, question, confirm=confirm, about=f"edit {instance.id}", estimate=cost)
+    counts, about = machine_cost(adds * DAYS_A_MONTH, " "), f"edit {instance.id}"
+    await agree(caller, question, model=instance.product_id, cost=counts, confirm=confirm, about=about)
     for step in steps[:-1] if add_disk_gb else steps:
         await act(caller.novita, step.operation, step.body, **step.path)
     if add_disk_gb:
@@ -173,7 +176,7 @@ async def edit_instance(
             caller,
             "edit_gpu_instance",
             title=f"disk of {instance.name}",
-            estimate=adds * DAYS_A_MONTH,
+            cost=counts,
             facts=growth_facts(instance.id, after, adds),
             send=lambda: act(caller.novita, disk.operation, disk.body),
         )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from ..novita.costs import Cost, assumed
 from ..novita.errors import NovitaError
 from ..novita.gpu import ROUTES
 from ..novita.gpu_instances import BILLED_STATES, Goal, Instance, disk_usd_per_hour
@@ -19,7 +20,7 @@ from ..novita.leases import OPEN, Lease
 from ..novita.money import show_price, show_usd
 from .context import Caller
 from .rehearsing import shown_call
-from .toolset import ToolResult
+from .toolset import CountedUsd, ToolResult
 
 Status = Literal["running", "working", "stopped", "deleted", "scheduled", "needs_confirmation", "dry_run"]
 
@@ -144,9 +145,11 @@ class InstanceResult(ToolResult):
     volumes: tuple[str, ...] | None = Field(default=None, description="Mounted volumes: id at path.")
     disk_gb: int | None = Field(default=None, description="Root disk.")
     command: str | None = Field(default=None, description="Start command.")
+    model: str | None = Field(default=None, description="The product it is about.")
     estimated_cost_usd: str | None = Field(
         default=None, description="Of a creation or start, as it is noted: its first hour, or its term; or unknown."
     )
+    counted_usd: CountedUsd = None
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
@@ -337,6 +340,19 @@ def per_hour_and_day(usd: Decimal | None) -> str:
 def as_noted(usd: Decimal | None) -> str:
     """An estimate as the journal notes it, or "unknown"."""
     return show_price(Decimal(micro(usd)) / MICRO if usd is not None else None)
+
+
+def machine_cost(usd: Decimal | None, words: str = "", *, card_hours: int = 1, shown: str = "") -> Cost:
+    """What a machine costs, as the journal notes it.
+
+    Args:
+        usd: The first hour, or the term; None where nobody tells.
+        words: The price as a sentence.
+        card_hours: Cards times hours, where there is no price.
+    """
+    if usd is None:
+        return assumed("hour_of_a_card", card_hours, asks=True)
+    return Cost(Decimal(micro(usd)) / MICRO, words=words, shown=shown)
 
 
 def shown_request(operation: str, body: dict[str, Any], **path: str) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from ..novita.gpu_templates import (
     template_body,
     update_template,
 )
-from .confirm import need_yes
 from .context import Call, Caller
 from .gpu_arguments import Between, Yes, check_length
 from .gpu_results import counted
+from .purchase import agree
 from .toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
 
 TEMPLATES_SHOWN = 60
@@ -61,6 +61,8 @@ class TemplateResult(ToolResult):
     disk_gb: int | None = Field(default=None, description="Root disk.")
     min_cuda: str | None = Field(default=None, description="Lowest CUDA version.")
     readme: str | None = Field(default=None, description="Its text, shortened.")
+    model: str | None = Field(default=None, description="What the question is about.")
+    estimated_cost_usd: str | None = Field(default=None, description="Of a change: 0.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
@@ -182,7 +184,7 @@ async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Yes 
     """Delete a private template."""
     template = await find_template(call, template_id)
     question = f"Delete template {template.name!r} ({template.id})? This cannot be undone."
-    await need_yes(call, question, confirm=confirm, about=f"delete {template.id}")
+    await agree(call, question, model="template", confirm=confirm, about=f"delete {template.id}")
     await delete_template(call.novita, template.id)
     return TemplateResult(status="deleted", template_id=template.id, name=template.name)
 
@@ -227,7 +229,7 @@ async def update_gpu_template(
         min_cuda=old.min_cuda_version,
     )
     question = f"Change template {old.name!r} ({old.id})? {'; '.join(changes)}."
-    await need_yes(call, question, confirm=confirm, about=f"change {old.id}")
+    await agree(call, question, model="template", confirm=confirm, about=f"change {old.id}")
     await update_template(call.novita, old.id, body, variables)
     return _shown(await find_template(call, template_id))
 

@@ -1,4 +1,4 @@
-"""From a tool's common arguments to a delivered result: choose, convert inputs, plan, ask, submit, wait."""
+"""From a tool's common arguments to a purchase of media: choose, convert inputs, plan."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -10,17 +10,20 @@ from anyio import to_thread
 
 from ..novita.catalog import MediaModel, alternatives, choose, media_model, media_models
 from ..novita.catalog_entry import Form
-from ..novita.errors import InputError, NotFoundError
+from ..novita.errors import InputError, NotFoundError, NovitaError
 from ..novita.inputs import Source, expects_of
+from ..novita.jobs import Paid
+from ..novita.journal import Job, JobState
 from ..novita.limits import MediaLimits
 from ..novita.links import parse_link
 from ..novita.mapping import FILES, Plan, plan, refuse_what_it_cannot
-from ..novita.money import show_usd
+from ..novita.media_jobs import Delivery
 from ..novita.native import MISSING, get_path, put
 from ..novita.native_files import with_files
-from .confirm import need_yes
 from .context import Caller
-from .media_results import MediaResult, deliver, planned_only
+from .media_results import MediaResult, answer, deliver
+from .purchase import Purchase, Submitted, carry_out
+from .rehearsing import shown_request
 
 
 @dataclass(frozen=True)
@@ -138,36 +141,60 @@ async def with_inputs(
 
 
 async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How, listen: bool = False) -> MediaResult:
-    """Ask if it is dear, submit a plan once, and deliver what it makes.
+    """Submit a plan once, and deliver what it makes.
 
     Args:
         listen: Have Novita call this server when the task ends, where model and server can.
     """
-    model, price = planned.model, planned.estimate
+    model = planned.model
     if how.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
-    if how.dry_run:
-        return planned_only(planned)
-    if price.usd is not None and price.usd > caller.app.settings.confirm_above_usd:
-        await need_yes(caller, f"{model.id} will cost about ${show_usd(price.usd)}: {price.note}", confirm=how.confirm)
-    await caller.progress(f"{model.id}: submitting")
-    planned, accepted = _listening(caller, planned) if listen else (planned, None)
-    try:
+
+    async def request() -> dict[str, Any]:
+        return {"seed": planned.seed, "request": shown_request(planned.method, planned.path, planned.body)}
+
+    async def start(paid_for: Paid) -> tuple[Job, None]:
+        await caller.progress(f"{model.id}: submitting")
+        sent, accepted = _listening(caller, planned) if listen else (planned, None)
         job = await caller.app.media.start(
             caller.novita,
-            planned,
-            tool=tool,
-            title=title,
+            sent,
+            paid_for,
             save_to=how.save_to,
             on_progress=caller.progress_of(f"{model.id}: submitting"),
             on_accepted=accepted,
         )
-    except NotFoundError as error:
-        living = ", ".join(other.id for other in alternatives(model))
-        error.what = f"{model.id} is not served by Novita any more: {error.what}"
-        error.next_step = f"Use another model of the same kind: {living}." if living else error.next_step
-        raise
-    return await deliver(caller, job, how.wait_seconds)
+        if job.state is JobState.WORKING:
+            await caller.progress(f"{model.id}: task {job.task_id} accepted")
+        return job, None
+
+    async def working(job: Job, _: None) -> MediaResult:
+        return await answer(caller, Delivery(job))
+
+    async def follow(job: Job, _: None, budget: float) -> MediaResult:
+        return await deliver(caller, job, budget)
+
+    async def explain(error: NovitaError) -> None:
+        if isinstance(error, NotFoundError):
+            living = ", ".join(other.id for other in alternatives(model))
+            error.what = f"{model.id} is not served by Novita any more: {error.what}"
+            error.next_step = f"Use another model of the same kind: {living}." if living else error.next_step
+
+    purchase = Purchase(
+        answer=MediaResult,
+        effect=f"Run {model.id}.",
+        model=model.id,
+        title=title,
+        cost=planned.estimate,
+        sending=Submitted(start=start, working=working, follow=follow, wait_seconds=how.wait_seconds, explain=explain),
+        rehearsal=request,
+        tool=tool,
+    )
+
+    async def plan_again() -> Purchase[MediaResult]:
+        return purchase  # its price stands in our catalogue, which does not change while a user thinks
+
+    return await carry_out(caller, plan_again, confirm=how.confirm, dry_run=how.dry_run)
 
 
 def _listening(caller: Caller, planned: Plan) -> tuple[Plan, Callable[[str], None] | None]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from anyio import to_thread
 from pydantic import Field
@@ -11,12 +11,11 @@ from pydantic import Field
 from ..novita.artifacts import Artifact
 from ..novita.decoding import BUDGET
 from ..novita.journal import Job, JobState
-from ..novita.mapping import Plan
 from ..novita.media_jobs import Delivery, refuse_failed
 from ..novita.money import show_price
 from ..novita.pictures import Thumb, fit_thumbnails, poster, thumbnail, thumbnail_cost
 from .context import Caller
-from .toolset import Picture, ToolResult
+from .toolset import CountedUsd, Picture, ToolResult
 
 Status = Literal["succeeded", "working", "unconfirmed", "needs_confirmation", "dry_run"]
 
@@ -34,6 +33,7 @@ class MediaResult(ToolResult):
     progress_percent: float | None = Field(default=None, description="Progress, where Novita tells it.")
     eta_seconds: float | None = Field(default=None, description="Seconds left, where Novita tells them.")
     estimated_cost_usd: str | None = Field(default=None, description="Estimated cost in USD, or 'unknown'.")
+    counted_usd: CountedUsd = None
     next_step: str | None = Field(default=None, description="What to do now.")
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
@@ -51,47 +51,16 @@ class MediaResult(ToolResult):
                 return "Nothing was sent yet."
 
 
-def planned_only(planned: Plan) -> MediaResult:
-    """What would be sent, and its price; long values (files) are shortened."""
-    body = cast(dict[str, Any], _shortened(planned.body))
-    return MediaResult(
-        status="dry_run",
-        model=planned.model.id,
-        seed=planned.seed,
-        estimated_cost_usd=show_price(planned.estimate.usd),
-        request={"method": planned.method, "path": planned.path, "body": body},
-        next_step=f"{planned.estimate.note} Call again without dry_run to send it.",
-    )
-
-
-def _shortened(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _shortened(inner) for key, inner in cast(dict[str, Any], value).items()}
-    if isinstance(value, list):
-        return [_shortened(inner) for inner in cast(list[Any], value)]
-    if isinstance(value, str) and len(value) > 2_000:
-        return f"{value[:60]}... ({len(value)} characters)"
-    return value
-
-
-async def deliver(caller: Caller, job: Job, wait_seconds: float | None) -> MediaResult:
-    """Wait for a submitted media job as the caller wishes, and answer with what there is.
+async def deliver(caller: Caller, job: Job, budget: float) -> MediaResult:
+    """Wait up to `budget` seconds for a submitted media job, and answer with what there is.
 
     Raises:
         TaskFailedError: The job ended without files.
     """
-    handoff = caller.handoff
-    budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
-    if job.state is JobState.WORKING and job.task_id:
-        what = f"{job.model}: task {job.task_id}"
-        await caller.progress(f"{what} accepted")
-        if handoff is not None:
-            handoff.job = ("media", job.task_id)
-            return await answer(caller, Delivery(job))
-        if budget <= 0:
-            return await answer(caller, Delivery(job))
-    else:
-        what = f"{job.model}: {job.task_id}"
+    working = job.state is JobState.WORKING and job.task_id
+    if working and budget <= 0:
+        return await answer(caller, Delivery(job))
+    what = f"{job.model}: task {job.task_id}" if working else f"{job.model}: {job.task_id}"
     delivery = await caller.app.media.bring(
         caller.novita, job.task_id or job.key, budget=budget, on_progress=caller.progress_of(what)
     )

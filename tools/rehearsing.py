@@ -1,19 +1,59 @@
-"""What dry_run shows of calls about machines and endpoints."""
+"""Requests as a rehearsal shows them: the exact ones, with what is secret hidden and what is long cut."""
 
-from typing import Any
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from ..novita.gpu import Route
 
+LONGEST_REQUEST = 10_000
+"""Letters of a rehearsed request, as JSON; a longer one is shown with its texts and lists shortened."""
 
-def shown_call(route: Route, body: dict[str, Any], **path: str) -> dict[str, Any]:
-    """A call as it would go out. Values of variables are hidden: some come from templates, or old settings."""
-    return {"method": route.method, "path": route.path.format(**path), "body": _hidden(body)}
+_CUTS = ((2_000, 200), (200, 20), (60, 5))
+"""Letters of a text and members of a list, tried in turn until a request fits."""
 
 
-def _hidden(body: dict[str, Any]) -> dict[str, Any]:
-    if "endpoint" in body:
+def shown_request(method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A request as dry_run shows it: whole where it fits an answer, else with what was cut marked in its place."""
+    return {"method": method, "path": path, "body": shown_body(_hidden(body))}
+
+
+def shown_call(route: Route, body: Mapping[str, Any], **path: str) -> dict[str, Any]:
+    """A call of a route as it would go out."""
+    return shown_request(route.method, route.path.format(**path), body)
+
+
+def shown_body(body: Any) -> Any:
+    """JSON for reading: long texts and lists end in a mark that says how much more there is."""
+    for letters, members in _CUTS:
+        shown = _cut(body, letters, members)
+        if len(json.dumps(shown, ensure_ascii=False)) <= LONGEST_REQUEST:
+            return shown
+    return shortened(json.dumps(body, ensure_ascii=False), LONGEST_REQUEST)
+
+
+def shortened(text: str, most: int) -> str:
+    """The first `most` characters, and how much more there is."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text) - most:,} more characters)"
+
+
+def _cut(value: Any, letters: int, members: int) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _cut(inner, letters, members) for key, inner in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        held = cast("Sequence[Any]", value)
+        more = [f"... ({len(held) - members:,} more)"] if len(held) > members else []
+        return [*(_cut(inner, letters, members) for inner in held[:members]), *more]
+    if isinstance(value, str):
+        return shortened(value, 60 if value.startswith("data:") else letters)
+    return value
+
+
+def _hidden(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Values of variables are hidden: some come from templates, or old settings."""
+    if isinstance(body.get("endpoint"), Mapping):
         return {**body, "endpoint": _hidden(body["endpoint"])}
-    if "envs" not in body:
+    if not isinstance(body.get("envs"), list):
         return body
     return {**body, "envs": [{**row, "value": "(hidden)"} for row in body["envs"]]}
 

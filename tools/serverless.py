@@ -15,9 +15,9 @@ from . import serverless_calling as calling
 from . import serverless_creating as creating
 from . import serverless_jobs as jobs
 from .arguments import SaveTo
-from .confirm import need_yes
 from .context import Call
 from .gpu_arguments import Between, Wait, Yes
+from .purchase import agree
 from .serverless_results import (
     PRICE_SOURCE,
     CallResult,
@@ -180,7 +180,8 @@ async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Yes = Fa
     endpoint = await find_endpoint(call, endpoint_id)
     workers = f"{len(endpoint.workers)} workers" if endpoint.workers else "no workers"
     question = f"Delete endpoint {endpoint.label()} ({workers})? What they do ends, and its address with it."
-    await need_yes(call, question, confirm=confirm, about=f"delete {endpoint.id}")
+    product = next((each.id for each in endpoint.products if each.id), "endpoint")
+    await agree(call, question, model=product, confirm=confirm, about=f"delete {endpoint.id}")
     await send_delete(call.novita, endpoint)
     seen = await watch(call, endpoint, Goal.GONE, DELETED_WITHIN)
     if seen is not None and seen.phase is Phase.SUCCEEDED:

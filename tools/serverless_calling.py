@@ -11,11 +11,11 @@ from ..novita.endpoint_shapes import Endpoint, Goal, judge
 from ..novita.endpoints import route
 from ..novita.errors import InputError, TaskFailedError
 from ..novita.gateway import Reply, ServiceCall, call_service, job_request, service_call
-from ..novita.jobs import Tally, call_id
+from ..novita.jobs import Paid, Tally, call_id
 from ..novita.journal import Job
 from ..novita.waiting import Phase, alongside
-from .confirm import need_yes
 from .context import Caller
+from .purchase import agree
 from .serverless_jobs import KIND, Worker, bring_job, longest_job, send_job, worker_of, working
 from .serverless_results import CallResult, shown_cost
 from .serverless_showing import show_answer
@@ -91,11 +91,9 @@ async def call(
 
 
 async def _ask_if_dear(caller: Caller, worker: Worker, seconds: float, *, confirm: bool) -> None:
-    estimate = worker.most(seconds)
-    if estimate is not None and estimate > caller.app.settings.confirm_above_usd:
-        price, endpoint = shown_cost(estimate), worker.endpoint
-        question = f"Call endpoint {endpoint.label()}: a worker for {seconds:g} s at most, about ${price}."
-        await need_yes(caller, question, confirm=confirm, about=f"call {endpoint.id} {price}", estimate=price)
+    effect = f"Call endpoint {worker.endpoint.label()}."
+    about, cost = f"call {worker.endpoint.id}", worker.cost(seconds)
+    await agree(caller, effect, model=worker.product, cost=cost, confirm=confirm, about=about, always_asks=False)
 
 
 def _rehearsed(worker: Worker, request: dict[str, Any], seconds: float) -> CallResult:
@@ -156,12 +154,14 @@ async def _call_service(
         return result
 
     _, result = await caller.app.jobs.call(
-        owner=caller.owner,
-        tool="call_endpoint",
-        model=worker.product,
-        title=f"{endpoint.name or endpoint.id}: {ask.method} {ask.path}"[:200],
-        # What it may cost at most: a worker for as long as the answer may take.
-        estimate=worker.most(within),
+        Paid(
+            owner=caller.owner,
+            tool="call_endpoint",
+            model=worker.product,
+            title=f"{endpoint.name or endpoint.id}: {ask.method} {ask.path}"[:200],
+            # What it may cost at most: a worker for as long as the answer may take.
+            cost=worker.cost(within),
+        ),
         work=work,
         facts={"resource": endpoint.id},
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, cast
 
+from ..novita.costs import Cost
 from ..novita.endpoint_leases import PREFIX
 from ..novita.endpoint_plans import Plan, check_port, merged_env
 from ..novita.endpoint_rows import KIND, facts_of
@@ -25,10 +26,12 @@ from ..novita.gpu_admin import list_volumes
 from ..novita.gpu_instances import check_env
 from ..novita.gpu_products import find_regions
 from ..novita.gpu_templates import get_template
+from ..novita.jobs import Paid
 from ..novita.journal import Job
-from .confirm import need_yes
 from .context import Caller
 from .gpu_creating import default_name, lease_doubt
+from .gpu_results import machine_cost
+from .purchase import agree, told
 from .rehearsing import rehearsed, shown_call
 from .serverless_results import EndpointResult, Prices, cost_words, endpoint_result, shown_cost
 from .serverless_watch import note_all, wait_until_serving
@@ -173,16 +176,18 @@ async def create(
             next_step=f"If the user wants a second one, call again with options {_TWICE}, or give another name.",
         )
     lease = f" After {hours:g} hours no worker is kept alive any more." if hours else ""
-    question = f"{_question(plan, offer, price)}{lease}" + (
-        f" Careful: {twin} (With confirm=true give options {_TWICE} too.)" if twin else ""
-    )
-    estimate = price * max(1, plan.min_workers) if price is not None else None
+    question = f"{_question(plan, offer)}{lease}{f' Careful: {twin}' if twin else ''}"
+    hint = f"With confirm=true give options {_TWICE} too." if twin else ""
+    workers = max(1, plan.min_workers)
+    estimate = price * workers if price is not None else None
     cost = shown_cost(estimate)
+    words = f"It will cost {cost_words(price, plan.min_workers, plan.max_workers)}."
+    counts = machine_cost(estimate, words, card_hours=workers * plan.gpus, shown=cost)
     if dry_run:
-        return _rehearsed(question, shown_call(*creation(plan)), cost)
-    about = f"{plan.name} {offer.id} {price} {plan.max_workers}"
-    await need_yes(caller, question, confirm=confirm, about=about, estimate=cost)
-    endpoint_id = await _send(caller, plan, price, estimate, hours)
+        return _rehearsed(told(caller, question, counts), shown_call(*creation(plan)), cost)
+    about = f"{plan.name} {offer.id} {plan.max_workers}"
+    await agree(caller, question, model=offer.id, cost=counts, confirm=confirm, about=about, hint=hint)
+    endpoint_id = await _send(caller, plan, price, counts, hours)
     await caller.progress(f"endpoint {plan.name} ({endpoint_id}) accepted")
     unseen = Endpoint(id=endpoint_id, name=plan.name, type=plan.kind)
     if (handoff := caller.handoff) is not None:
@@ -232,13 +237,13 @@ async def _base(caller: Caller, image: str | None, template_id: str | None, want
     )
 
 
-def _question(plan: Plan, offer: Offer, price: Decimal | None) -> str:
+def _question(plan: Plan, offer: Offer) -> str:
     where = f" in {plan.region}" if plan.region else ""
     cards = f" x{plan.gpus}" if plan.gpus > 1 else ""
     how = f"port {plan.port}, health check {plan.health_path}" if plan.kind == "sync" else "called through jobs"
     return (
         f"Deploy {plan.kind} endpoint {plan.name!r}: image {plan.image}, {how}, workers on {offer.name}{cards}{where} "
-        f"(product_id {offer.id}), {cost_words(price, plan.min_workers, plan.max_workers)}."
+        f"(product_id {offer.id})."
     )
 
 
@@ -259,9 +264,7 @@ async def _twin(caller: Caller, name: str) -> str:
     return ""
 
 
-async def _send(
-    caller: Caller, plan: Plan, price: Decimal | None, estimate: Decimal | None, hours: float | None
-) -> str:
+async def _send(caller: Caller, plan: Plan, price: Decimal | None, cost: Cost, hours: float | None) -> str:
     """The one paid call. It is noted as an hour of the workers kept alive, at least one.
 
     Its lease is written down first: the endpoint may exist although its answer is lost.
@@ -286,12 +289,14 @@ async def _send(
 
     try:
         _, endpoint_id = await app.jobs.submit(
-            owner=caller.owner,
+            Paid(
+                owner=caller.owner,
+                tool="create_endpoint",
+                model=plan.product_ids[0],
+                title=plan.name,
+                cost=cost,
+            ),
             kind=KIND,
-            tool="create_endpoint",
-            model=plan.product_ids[0],
-            title=plan.name,
-            estimate=estimate,
             send=send,
             note=note,
             facts=facts_of(price, plan.min_workers),
@@ -334,27 +339,26 @@ async def update(
     _, price = await Prices(caller).of(endpoint)
     price = price / before.gpus * after.gpus if price is not None else None
     effect = " Its workers are replaced: what they do ends." if before.restarts(after) else ""
-    question = (
-        f"Change endpoint {endpoint.label()}: {'; '.join(changes)}.{effect} "
-        f"It will cost {cost_words(price, after.min_workers, after.max_workers)}."
-    )
+    question = f"Change endpoint {endpoint.label()}: {'; '.join(changes)}.{effect}"
+    words = f"It will cost {cost_words(price, after.min_workers, after.max_workers)}."
     more = max(0, after.min_workers * after.gpus - before.min_workers * before.gpus)
     each = price / after.gpus if price is not None else None
     estimate = Decimal(0) if more == 0 else each * more if each is not None else None
     cost = shown_cost(estimate)
+    counts = machine_cost(estimate, words, card_hours=more, shown=cost)
     if dry_run:
-        return _rehearsed(question, shown_call(*change(endpoint, after), endpoint_id=endpoint.id), cost)
-    await need_yes(caller, question, confirm=confirm, about=f"{endpoint.id} {'; '.join(changes)}", estimate=cost)
-    job_id = await _send_update(caller, endpoint, after, price, estimate)
+        request = shown_call(*change(endpoint, after), endpoint_id=endpoint.id)
+        return _rehearsed(told(caller, question, counts), request, cost)
+    about, product = f"{endpoint.id} {'; '.join(changes)}", next(iter(after.product_ids), "")
+    await agree(caller, question, model=product, cost=counts, confirm=confirm, about=about)
+    job_id = await _send_update(caller, endpoint, after, price, counts)
     if (handoff := caller.handoff) is not None:
         handoff.job = (KIND, job_id)
         return await endpoint_result(caller, endpoint, status="working", changes=changes, cost=cost)
     return await wait_until_serving(caller, endpoint, wait_seconds, job_id=job_id, changes=changes)
 
 
-async def _send_update(
-    caller: Caller, endpoint: Endpoint, plan: Plan, price: Decimal | None, estimate: Decimal | None
-) -> str:
+async def _send_update(caller: Caller, endpoint: Endpoint, plan: Plan, price: Decimal | None, cost: Cost) -> str:
     """Sent once; noted as an hour of the workers that are kept alive in addition."""
     app = caller.app
 
@@ -366,12 +370,14 @@ async def _send_update(
 
     try:
         job, _ = await app.jobs.submit(
-            owner=caller.owner,
+            Paid(
+                owner=caller.owner,
+                tool="update_endpoint",
+                model=next(iter(plan.product_ids), ""),
+                title=endpoint.name or endpoint.id,
+                cost=cost,
+            ),
             kind=KIND,
-            tool="update_endpoint",
-            model=next(iter(plan.product_ids), ""),
-            title=endpoint.name or endpoint.id,
-            estimate=estimate,
             send=send,
             note=note,
             facts={"resource": endpoint.id, **facts_of(price, plan.min_workers)},

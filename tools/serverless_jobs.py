@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ..novita.costs import Cost, assumed
 from ..novita.endpoint_rows import counts_workers
 from ..novita.endpoint_shapes import Endpoint
 from ..novita.errors import InputError, NotFoundError, NovitaAPIError, NovitaError, TaskFailedError
 from ..novita.gateway import RESULT_KEPT_HOURS, GatewayJob, cancel_job, get_job, look_at_job, run_job
+from ..novita.jobs import Paid
 from ..novita.journal import Job, JobState
 from ..novita.waiting import SETTLING, Look, Pace, Phase, wait_until_done, was_watched
 from .context import Caller
@@ -33,6 +35,14 @@ class Worker:
     def most(self, seconds: float) -> Decimal | None:
         """A worker for so long."""
         return worker_time(self.price, seconds)
+
+    def cost(self, seconds: float) -> Cost:
+        """What a call of so long may cost; without a price it is asked about."""
+        most = self.most(seconds)
+        if most is not None:
+            words = f"It costs a worker for {seconds:g} s at most, about ${shown_cost(most)}."
+            return Cost(most, words=words, shown=shown_cost(most))
+        return assumed("hour_of_a_card", Decimal(str(round(seconds, 3))) / 3600, asks=True)
 
 
 async def worker_of(caller: Caller, endpoint: Endpoint) -> Worker:
@@ -63,12 +73,14 @@ async def send_job(caller: Caller, worker: Worker, request: dict[str, Any], save
 
     try:
         job, _ = await app.jobs.submit(
-            owner=caller.owner,
+            Paid(
+                owner=caller.owner,
+                tool="call_endpoint",
+                model=worker.product,
+                title=endpoint.name or endpoint.id,
+                cost=worker.cost(longest_job(endpoint)),
+            ),
             kind=KIND,
-            tool="call_endpoint",
-            model=worker.product,
-            title=endpoint.name or endpoint.id,
-            estimate=worker.most(longest_job(endpoint)),
             send=send,
             note=note,
             facts={

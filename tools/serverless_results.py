@@ -19,7 +19,7 @@ from ..novita.money import show_usd
 from ..novita.waiting import Phase
 from .context import Caller
 from .text_results import SavedFile
-from .toolset import ToolResult
+from .toolset import CountedUsd, ToolResult
 
 PRICE_SOURCE = "Novita's serverless product list; estimated, per card and hour a worker runs"
 
@@ -88,10 +88,12 @@ class EndpointResult(ToolResult):
     settings: dict[str, str] | None = Field(default=None, description="How it is set up.")
     env: tuple[str, ...] | None = Field(default=None, description="Names of its variables.")
     queue: dict[str, Any] | None = Field(default=None, description="Workers and jobs, as the gateway counts them.")
+    model: str | None = Field(default=None, description="The product of its workers.")
     estimated_cost_usd: str | None = Field(
         default=None,
         description="An hour of the workers kept alive (one at least), or added; or unknown.",
     )
+    counted_usd: CountedUsd = None
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
@@ -123,9 +125,11 @@ class CallResult(ToolResult):
     result: dict[str, Any] | None = Field(default=None, description="The answer, where it is a JSON object.")
     text: str | None = Field(default=None, description="Any other answer; of a long one the first part.")
     files: tuple[SavedFile, ...] | None = Field(default=None, description="A long or binary answer, whole.")
+    model: str | None = Field(default=None, description="The product of its workers.")
     estimated_cost_usd: str | None = Field(
         default=None, description="Worker time of this call, before its end at most; or unknown."
     )
+    counted_usd: CountedUsd = None
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     next_step: str | None = Field(default=None, description="What to do now.")
 

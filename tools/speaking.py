@@ -9,8 +9,9 @@ from typing import Any, cast
 from anyio import current_time, to_thread
 
 from ..novita.chat import CHAT_PATH, Generation, generate, generate_at_once
+from ..novita.costs import Cost
 from ..novita.errors import InputError, NovitaError
-from ..novita.jobs import Tally
+from ..novita.jobs import Paid, Tally
 from ..novita.journal import Job
 from ..novita.llm import (
     LlmModel,
@@ -23,11 +24,13 @@ from ..novita.llm import (
     refuse_overflow,
 )
 from ..novita.llm_checks import check_body, check_messages, check_schema, native_tools, with_options
+from ..novita.llm_costs import tokens_cost
 from ..novita.messages import media_kinds, with_media
 from ..novita.money import show_price
-from .confirm import need_yes
 from .context import Caller
-from .text_results import Shelf, TextResult, keep_long, shown_request, told, with_object
+from .purchase import agree
+from .rehearsing import shown_request
+from .text_results import Shelf, TextResult, keep_long, told, with_object
 
 Json = dict[str, Any]
 
@@ -78,12 +81,12 @@ class Wish:
         return found if isinstance(found, int) else None
 
     @property
-    def estimate(self) -> Decimal | None:
-        """USD it may cost at most; None where the price is not known."""
-        if self.model is None or self.most_tokens is None:
-            return None
+    def estimate(self) -> Cost:
+        """What it may cost at most."""
         answers = max(self.body.get("n") or 1, self.body.get("best_of") or 1)
-        return self.model.price(self.prompt_tokens, self.most_tokens * answers)
+        most = self.most_tokens if self.most_tokens is not None else USUAL_TOKENS
+        note = f"at most, for an answer of {most} tokens."
+        return tokens_cost(self.models, self.model, self.prompt_tokens, most * answers, note=note)
 
     def cost(self, made: Generation) -> Decimal | None:
         """USD for what was made."""
@@ -209,13 +212,11 @@ async def speak(caller: Caller, wish: Wish) -> TextResult:
         return TextResult(
             status="dry_run",
             model=model,
-            estimated_cost_usd=show_price(estimate),
+            estimated_cost_usd=show_price(estimate.usd),
             request=shown_request("POST", wish.path, wish.outgoing),
             next_step="Call again without dry_run to send it.",
         )
-    if estimate is not None and estimate > caller.app.settings.confirm_above_usd:
-        question = f"{model} may cost up to ${show_price(estimate)} for an answer of {wish.most_tokens} tokens."
-        await need_yes(caller, question, confirm=wish.confirm, estimate=show_price(estimate))
+    await agree(caller, f"Ask {model}.", model=model, cost=estimate, confirm=wish.confirm, always_asks=False)
 
     async def work(job: Job, tally: Tally) -> TextResult:
         made = Generation(wish.prompt_tokens, model=model)
@@ -237,7 +238,7 @@ async def speak(caller: Caller, wish: Wish) -> TextResult:
         return with_object(result, made, wish.schema)
 
     _, result = await caller.app.jobs.call(
-        owner=caller.owner, tool=wish.tool, model=model, title=wish.title, estimate=estimate, work=work
+        Paid(owner=caller.owner, tool=wish.tool, model=model, title=wish.title, cost=estimate), work=work
     )
     return result
 

@@ -7,22 +7,24 @@ from pydantic import BaseModel, Field
 
 from ..novita.chat import COMPLETION_PATH
 from ..novita.errors import InputError
-from ..novita.jobs import Tally
+from ..novita.jobs import Paid, Tally
 from ..novita.journal import Job
 from ..novita.llm import LlmModel, choose_model, count_tokens, llm_model, llm_models, llm_models_if_there
 from ..novita.llm import nearest as nearest_names
 from ..novita.llm_checks import check_body, with_options
+from ..novita.llm_costs import tokens_cost
 from ..novita.messages import conversation
 from ..novita.money import show_price
 from ..novita.vectors import RERANK_PATH, Ranking, rerank_body
 from ..novita.vectors import rerank as rank_documents
 from .arguments import Confirm, DryRun, SaveTo
-from .confirm import need_yes
 from .context import Call
 from .embedding import EmbeddingResult, embed_texts
+from .purchase import agree
+from .rehearsing import shortened, shown_request
 from .speaking import Question, Wish, ask, bounded, speak
-from .text_results import TextResult, shortened, shown_request
-from .toolset import READS, SPENDS, ToolResult, Toolset
+from .text_results import TextResult
+from .toolset import READS, SPENDS, CountedUsd, ToolResult, Toolset
 
 text = Toolset("text", "Language models, embeddings, ranking.")
 
@@ -139,6 +141,7 @@ class RankResult(ToolResult):
     more: int | None = Field(default=None, description="Ranked but not shown; ask with a smaller top_n or fewer.")
     cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
     estimated_cost_usd: str | None = Field(default=None, description="What it would cost, before it was sent.")
+    counted_usd: CountedUsd = None
     next_step: str | None = Field(default=None, description="What to do now.")
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
@@ -172,7 +175,8 @@ async def rerank(
     models = await llm_models_if_there(call.novita)
     name, row = choose_model(models, model, endpoint="rerank", kinds=("rerank",))
     tokens = sum(count_tokens(one) for one in documents) + count_tokens(query) * len(documents)
-    estimate = row.price(tokens, 0) if row is not None else None
+    cost = tokens_cost(models, row, tokens, 0, note="at list prices.")
+    estimate = cost.usd
     body = rerank_body(name, query, documents, top_n)
     if dry_run:
         return RankResult(
@@ -182,9 +186,7 @@ async def rerank(
             request=shown_request("POST", RERANK_PATH, body),
             next_step="Call again without dry_run to send it.",
         )
-    if estimate is not None and estimate > call.app.settings.confirm_above_usd:
-        price = show_price(estimate)
-        await need_yes(call, f"Ranking {len(documents)} texts costs about ${price}.", confirm=confirm, estimate=price)
+    await agree(call, f"Rank {len(documents)} texts.", model=name, cost=cost, confirm=confirm, always_asks=False)
     await call.progress(f"{name}: ranking {len(documents)} documents")
 
     async def work(_: Job, tally: Tally) -> Ranking:
@@ -193,11 +195,7 @@ async def rerank(
         return made
 
     job, made = await call.app.jobs.call(
-        owner=call.owner,
-        tool="rerank",
-        model=name,
-        title=query,
-        estimate=estimate,
+        Paid(owner=call.owner, tool="rerank", model=name, title=query, cost=cost),
         work=work,
     )
     return RankResult(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -13,19 +13,14 @@ from ..novita.journal import Job
 from ..novita.llm_checks import parse_answer
 from ..novita.money import show_price
 from .context import Caller
-from .toolset import ToolResult
+from .rehearsing import shortened
+from .toolset import CountedUsd, ToolResult
 
 LONGEST_TEXT = 16_000
 """Characters of an answer shown; a longer one is a file, too."""
 
 LONGEST_REASONING = 2_000
 LONGEST_EXTRA = 4_000
-LONGEST_REQUEST = 10_000
-"""Letters of a rehearsed request, as JSON; a longer one is shown with its texts and lists shortened."""
-
-_CUTS = ((2_000, 200), (200, 20), (60, 5))
-"""Letters of a text and members of a list, tried in turn until a request fits."""
-
 TextStatus = Literal["succeeded", "incomplete", "needs_confirmation", "dry_run"]
 
 
@@ -78,6 +73,7 @@ class TextResult(ToolResult):
     usage: TokenUsage | None = Field(default=None, description="Tokens.")
     cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
     estimated_cost_usd: str | None = Field(default=None, description="The most it may cost, before it was sent.")
+    counted_usd: CountedUsd = None
     other_answers: tuple[OtherAnswer, ...] | None = Field(default=None, description="With options.n above 1.")
     logprobs: list[dict[str, Any]] | None = Field(default=None, description="Log probabilities; many are in files.")
     files: tuple[SavedFile, ...] | None = Field(default=None, description="What was saved.")
@@ -139,37 +135,6 @@ async def keep_content(caller: Caller, title: str, data: bytes, save_to: str | N
     artifact = Artifact(task_id="", index=0, kind="file")
     saved = await store.save_text(data, artifact, suffix=".jsonl", name=NameHint(title=title), save_to=save_to)
     return SavedFile(what="all lines", path=saved.path, bytes=saved.bytes)
-
-
-def shortened(text: str, most: int) -> str:
-    """The first `most` characters, and how much more there is."""
-    return text if len(text) <= most else f"{text[:most]}... ({len(text) - most:,} more characters)"
-
-
-def shown_request(method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """A request as dry_run shows it: whole where it fits an answer, else with what was cut marked in its place."""
-    return {"method": method, "path": path, "body": shown_body(body)}
-
-
-def shown_body(body: Any) -> Any:
-    """JSON for reading: long texts and lists end in a mark that says how much more there is."""
-    for letters, members in _CUTS:
-        shown = _cut(body, letters, members)
-        if len(json.dumps(shown, ensure_ascii=False)) <= LONGEST_REQUEST:
-            return shown
-    return shortened(json.dumps(body, ensure_ascii=False), LONGEST_REQUEST)
-
-
-def _cut(value: Any, letters: int, members: int) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _cut(inner, letters, members) for key, inner in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        held = cast("Sequence[Any]", value)
-        more = [f"... ({len(held) - members:,} more)"] if len(held) > members else []
-        return [*(_cut(inner, letters, members) for inner in held[:members]), *more]
-    if isinstance(value, str):
-        return shortened(value, 60 if value.startswith("data:") else letters)
-    return value
 
 
 def function_calls(calls: Sequence[ToolCall]) -> tuple[FunctionCall, ...] | None:

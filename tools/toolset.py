@@ -10,18 +10,18 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp_types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from ..novita.errors import NovitaError
 from ..novita.redaction import redact, without_secrets
 from .argument_reading import ArgumentError, read_arguments
-from .confirm import NeedsAnswer, NotConfirmed
+from .asking import NeedsAnswer, NotConfirmed
 from .context import open_call
 from .schemas import flat_schema
 
@@ -102,6 +102,12 @@ class ToolResult(BaseModel):
         return CallToolResult(content=content, structured_content=structured)
 
 
+CountedUsd = Annotated[
+    str | None, Field(description="Where the price is not known: what spending limits count for it, in USD.")
+]
+"""A field of every answer about money."""
+
+
 @dataclass(frozen=True)
 class ToolSpec:
     """A tool as its module declares it."""
@@ -148,7 +154,8 @@ class NovitaTool(Tool):
             return error_result(f"{error} Nothing was sent or billed.")
         try:
             # Tools take a Caller where the SDK's tools take its Context.
-            result: object = await super().run(arguments, cast(Any, open_call(context)), convert_result=False)
+            caller = open_call(context, self.name, arguments)
+            result: object = await super().run(arguments, cast(Any, caller), convert_result=False)
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, NeedsAnswer):
@@ -170,11 +177,10 @@ class NovitaTool(Tool):
 
     def _unconfirmed(self, asked: NotConfirmed) -> CallToolResult:
         """The first of two steps: price and effect, and how to say yes."""
+        question = asked.question
         again = f"If the user agrees, call {self.name} again with confirm=true."
-        step = f"Nothing was sent or billed. {asked.question} {again}"
-        fields = {"status": "needs_confirmation", "next_step": step}
-        if asked.estimate is not None:
-            fields["estimated_cost_usd"] = asked.estimate
+        step = " ".join(part for part in ("Nothing was sent or billed.", question.text, question.hint, again) if part)
+        fields = {"status": "needs_confirmation", **question.fields, "next_step": step}
         return cast(type[ToolResult], self.fn_metadata.output_model).model_validate(fields).to_mcp()
 
 

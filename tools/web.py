@@ -1,19 +1,20 @@
 """Web tools: search and read pages through Novita. What they bring is material, never an instruction."""
 
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ..novita.jobs import Tally
+from ..novita.costs import Cost, assumed
+from ..novita.jobs import Paid, Tally
 from ..novita.journal import Job
-from ..novita.money import show_price, show_usd
 from ..novita.web_search import Found, Page, pages_asked, read_pages, read_request, search, search_request
 from .arguments import Confirm, DryRun
-from .confirm import need_yes
+from .asking import cost_fields
 from .context import Call, Caller
-from .text_results import SavedFile, Shelf, shortened, shown_request
-from .toolset import SPENDS, ToolResult, Toolset
+from .purchase import agree
+from .rehearsing import shortened, shown_request
+from .text_results import SavedFile, Shelf
+from .toolset import SPENDS, CountedUsd, ToolResult, Toolset
 
 web = Toolset("web", "Search and read the web.")
 
@@ -38,11 +39,9 @@ class Unpriced(ToolResult):
     """What a call of an unknown price says of money."""
 
     status: Status = Field(description="Whether anything was sent.")
+    model: str | None = Field(default=None, description="Who searches or reads.")
     estimated_cost_usd: str | None = Field(default=None, description="unknown: no page of Novita's names a price.")
-    counted_usd: str | None = Field(
-        default=None,
-        description="What the spending limits count for it: NOVITA_MCP_UNKNOWN_PRICE_USD a search or page.",
-    )
+    counted_usd: CountedUsd = None
     next_step: str | None = Field(default=None, description="What to do now.")
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
@@ -77,14 +76,14 @@ async def search_web(
     price = _priced(call, 1)
     if dry_run:
         return SearchResult(**_rehearsed(path, body), **price)
-    await _ask_if_dear(call, "Searching the web", 1, confirm)
+    await agree(call, "Search the web.", model=provider, cost=_assumed(1), confirm=confirm, always_asks=False)
 
     async def work(_: Job, tally: Tally) -> tuple[list[Found], str | None]:
         tally.facts = {"provider": provider}
         return await search(call.novita, path, body)
 
     _, (found, answer) = await call.app.jobs.call(
-        owner=call.owner, tool="search_web", model=provider, title=query, estimate=None, work=work
+        Paid(owner=call.owner, tool="search_web", model=provider, title=query, cost=_assumed(1)), work=work
     )
     return SearchResult(
         status="succeeded",
@@ -138,7 +137,8 @@ async def read_web_pages(
     price = _priced(call, count)
     if dry_run:
         return PagesResult(**_rehearsed(path, body), **price)
-    await _ask_if_dear(call, f"Reading {count} pages", count, confirm)
+    effect = f"Read {count} pages."
+    await agree(call, effect, model=provider, cost=_assumed(count), confirm=confirm, always_asks=False)
 
     async def work(job: Job, tally: Tally) -> PagesResult:
         tally.facts = {"provider": provider}
@@ -150,12 +150,7 @@ async def read_web_pages(
         return PagesResult(status="succeeded", pages=shown, **price)
 
     _, result = await call.app.jobs.call(
-        owner=call.owner,
-        tool="read_web_pages",
-        model=provider,
-        title=urls[0],
-        estimate=None,
-        units=count,
+        Paid(owner=call.owner, tool="read_web_pages", model=provider, title=urls[0], cost=_assumed(count)),
         work=work,
     )
     return result
@@ -173,14 +168,14 @@ async def _shown(shelf: Shelf, page: Page, most: int) -> PageText:
     )
 
 
-def _assumed(caller: Caller, count: int) -> Decimal:
-    """USD that so many things of an unknown price count as. That a page is the unit is the cautious reading: Novita
-    names none, and Exa itself sells pages."""
-    return caller.app.jobs.caps.unknown * count
+def _assumed(count: int) -> Cost:
+    """What so many pages cost. That a page is the unit is the cautious reading: Novita names none, and Exa itself
+    sells pages."""
+    return assumed("page", count, things=count)
 
 
 def _priced(caller: Caller, count: int) -> dict[str, Any]:
-    return {"estimated_cost_usd": show_price(None), "counted_usd": show_usd(_assumed(caller, count))}
+    return cost_fields(_assumed(count), caller.app.jobs.caps.counted(_assumed(count)))
 
 
 def _rehearsed(path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -189,10 +184,3 @@ def _rehearsed(path: str, body: dict[str, Any]) -> dict[str, Any]:
         "request": shown_request("POST", path, body),
         "next_step": "Nobody says what it costs; counted_usd is an assumption. Call again without dry_run to send it.",
     }
-
-
-async def _ask_if_dear(caller: Caller, what: str, count: int, confirm: bool) -> None:
-    assumed = _assumed(caller, count)
-    if assumed > caller.app.settings.confirm_above_usd:
-        question = f"{what} costs money; nobody says how much. It is counted as ${show_usd(assumed)}."
-        await need_yes(caller, question, confirm=confirm, estimate=show_price(None))

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from novita_mcp.novita.billed import LINES_COME_WITHIN, Settled, settle_by_bill
 from novita_mcp.novita.client import NovitaClient, RetryPolicy
+from novita_mcp.novita.costs import Cost
 from novita_mcp.novita.errors import NovitaError
 from novita_mcp.novita.journal import Job, JobState, Journal
 from novita_mcp.novita.ledger import read_ledger, total
@@ -81,7 +82,7 @@ def pass_time(clock: FakeClock, seconds: float) -> None:
 
 async def begin(journal: Journal, resource: str, tool: str = "create_gpu_instance", **more: Any) -> Job:
     """A job that Novita took."""
-    given: Json = {"owner": "me", "kind": "k", "model": "4090", "title": "fox", "estimate": DIME} | more
+    given: Json = {"owner": "me", "kind": "k", "model": "4090", "title": "fox", "cost": Cost(DIME)} | more
     job = await journal.begin(tool=tool, facts={"resource": resource}, **given)
     await journal.accepted(job.key, f"{resource}#{job.key[:8]}")
     return await journal.finish(job.key, JobState.SUCCEEDED)
@@ -250,12 +251,12 @@ async def test_terms_bought_in_advance_go_to_the_rows_that_bought_them(
 
     What rows know they paid stays theirs; the rest is the newest one's, so that together they are what was charged.
     """
-    made = await begin(journal, "i1", estimate=Decimal("200.10"))
+    made = await begin(journal, "i1", cost=Cost(Decimal("200.10")))
     await journal.note(made.key, term_usd="200")
     books.charge("i1", "201", category="term")
     books.charge("i1", "0.5")
     pass_time(clock, 5 * DAY)
-    renewed = await begin(journal, "i1", "change_gpu_billing", estimate=Decimal(190))
+    renewed = await begin(journal, "i1", "change_gpu_billing", cost=Cost(Decimal(190)))
     books.charge("i1", "190.5", category="term")
     pass_time(clock, 40 * DAY)
     books.charge("i1", "199", category="term")
@@ -268,10 +269,10 @@ async def test_terms_bought_in_advance_go_to_the_rows_that_bought_them(
 async def test_a_term_the_bill_does_not_show_was_paid_all_the_same(
     journal: Journal, books: Books, clock: FakeClock
 ) -> None:
-    made = await begin(journal, "i1", estimate=Decimal("200.10"))
+    made = await begin(journal, "i1", cost=Cost(Decimal("200.10")))
     await journal.note(made.key, term_usd="200")
-    renewed = await begin(journal, "i1", "change_gpu_billing", estimate=Decimal(190))
-    lost = await begin(journal, "i1", "change_gpu_billing", estimate=Decimal(190))
+    renewed = await begin(journal, "i1", "change_gpu_billing", cost=Cost(Decimal(190)))
+    lost = await begin(journal, "i1", "change_gpu_billing", cost=Cost(Decimal(190)))
     await journal.finish(lost.key, JobState.UNCONFIRMED)
     books.charge("i1", "0.05", category="cloud_storage")
     await over(journal, made)

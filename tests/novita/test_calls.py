@@ -8,10 +8,11 @@ import anyio
 import httpx
 import pytest
 from novita_mcp.novita.artifacts import ArtifactStore
+from novita_mcp.novita.costs import Caps, Cost
 from novita_mcp.novita.errors import InputError, NovitaConnectionError, NovitaError, SpendRefusedError
 from novita_mcp.novita.files import Folders
-from novita_mcp.novita.jobs import Jobs, Tally
-from novita_mcp.novita.journal import Caps, Job, JobState, Journal
+from novita_mcp.novita.jobs import Jobs, Paid, Tally
+from novita_mcp.novita.journal import Job, JobState, Journal
 
 from .conftest import FakeClock
 
@@ -31,7 +32,7 @@ async def jobs(tmp_path: Path, clock: FakeClock, http: httpx.AsyncClient) -> Asy
 
 async def made(jobs: Jobs, work: "Work", estimate: str = "0.10") -> tuple[Job, str]:
     return await jobs.call(
-        owner=OWNER, tool="chat", model="m", title="a question", estimate=Decimal(estimate), work=work.run
+        Paid(owner=OWNER, tool="chat", model="m", title="a question", cost=Cost(Decimal(estimate))), work=work.run
     )
 
 

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import anyio
 import pytest
+from novita_mcp.novita.costs import Caps, Cost
 from novita_mcp.novita.errors import SpendRefusedError
-from novita_mcp.novita.journal import Caps, JobState, Journal
+from novita_mcp.novita.journal import JobState, Journal
 
 T = TypeVar("T")
 
@@ -124,7 +125,7 @@ class Server:
         for index in range(4):
             # One in five has no known price, and counts as settled.
             estimate = None if self._random.random() < 0.2 else Decimal(self._random.randrange(1, 60)) / 100
-            counts = DOLLAR.unknown if estimate is None else estimate
+            counts = DOLLAR.counted(Cost(estimate))
             try:
                 job = await self._journal.begin(
                     owner=self._owner,
@@ -132,7 +133,7 @@ class Server:
                     tool="t",
                     model="m",
                     title=f"{index}",
-                    estimate=estimate,
+                    cost=Cost(estimate),
                     caps=DOLLAR,
                 )
             except SpendRefusedError:
@@ -219,7 +220,7 @@ async def test_servers_that_race_for_real_keep_the_cap_too(tmp_path: Path) -> No
 
     async def take(journal: Journal, estimate: Decimal) -> None:
         try:
-            await journal.begin(owner="me", kind="k", tool="t", model="m", title="", estimate=estimate, caps=DOLLAR)
+            await journal.begin(owner="me", kind="k", tool="t", model="m", title="", cost=Cost(estimate), caps=DOLLAR)
         except SpendRefusedError:
             return
         taken.append(estimate)

@@ -5,6 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
+from novita_mcp.novita.costs import Cost
 from novita_mcp.novita.gpu_admin import Volume
 from novita_mcp.novita.gpu_instances import Instance
 from novita_mcp.novita.gpu_meters import follow_gone, follow_instance, follow_volume, open_meters, price_facts
@@ -22,7 +23,7 @@ async def rented(journal: Journal, tool: str = "create_gpu_instance", **price: A
     given_price: dict[str, Any] = {"usd_per_hour": Decimal("0.36"), "disk_gb": 60, "billing": "onDemand", **price}
     facts = price_facts(**given_price)
     given: dict[str, Any] = {"owner": "me", "kind": "gpu_instance", "tool": tool, "model": "4090", "title": "fox"}
-    job = await journal.begin(estimate=Decimal("0.36"), facts={"resource": "i", **facts}, **given)
+    job = await journal.begin(cost=Cost(Decimal("0.36")), facts={"resource": "i", **facts}, **given)
     return await journal.accepted(job.key, "i" if tool == "create_gpu_instance" else f"i#{job.key[:8]}")
 
 
@@ -107,11 +108,11 @@ async def test_a_start_that_did_not_take_counts_nothing(journal: Journal, clock:
 
 async def test_a_lost_growth_that_did_not_take_counts_nothing(journal: Journal, clock: FakeClock) -> None:
     given: dict[str, Any] = {"owner": "me", "kind": "gpu_admin", "tool": "save_gpu_volume", "model": "", "title": "v"}
-    made = await journal.begin(estimate=Decimal(6), facts={"resource": "v"}, **given)
+    made = await journal.begin(cost=Cost(Decimal(6)), facts={"resource": "v"}, **given)
     await journal.finish(made.key, JobState.SUCCEEDED)
     await follow_volume(journal, "me", Volume(storage_id="v", storage_size=100))
     facts = {"of": "v", "to_gb": 200, "adds_usd_per_day": "0.2"}
-    lost = await journal.begin(estimate=Decimal(6), facts=facts, **given)
+    lost = await journal.begin(cost=Cost(Decimal(6)), facts=facts, **given)
     await journal.finish(lost.key, JobState.UNCONFIRMED)
     clock.time += 60
     await follow_volume(journal, "me", Volume(storage_id="v", storage_size=100))

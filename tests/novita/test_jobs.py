@@ -12,10 +12,11 @@ import pytest
 from novita_mcp.novita.artifacts import ArtifactStore
 from novita_mcp.novita.catalog import media_model
 from novita_mcp.novita.client import NovitaClient, new_http
+from novita_mcp.novita.costs import Caps, Cost
 from novita_mcp.novita.errors import ArtifactError, JournalError, NotFoundError, NovitaConnectionError, NovitaError
 from novita_mcp.novita.files import Folders
-from novita_mcp.novita.jobs import Jobs
-from novita_mcp.novita.journal import Caps, Job, JobState, Journal
+from novita_mcp.novita.jobs import Jobs, Paid
+from novita_mcp.novita.journal import Job, JobState, Journal
 from novita_mcp.novita.mapping import Plan, plan
 from novita_mcp.novita.media_jobs import MediaJobs
 from novita_mcp.novita.waiting import Progress
@@ -47,7 +48,15 @@ class Bench:
         self.media = MediaJobs(self.jobs)
 
     async def start(self, model: str = "qwen-image-txt2img", **more: Any) -> Job:
-        return await self.media.start(self.client, fox(model), tool="generate_image", title="a fox", **more)
+        planned = fox(model)
+        paid_for = Paid(
+            owner=self.client.owner,
+            tool="generate_image",
+            model=planned.model.id,
+            title="a fox",
+            cost=planned.estimate,
+        )
+        return await self.media.start(self.client, planned, paid_for, **more)
 
     def files(self) -> list[str]:
         return sorted(path.name for path in self.folder.rglob("*") if path.is_file()) if self.folder.exists() else []
@@ -89,7 +98,7 @@ async def test_a_submit_is_noted_before_it_is_sent(simulator: Running, world: Wo
             return await it.journal.accepted(job.key, answer)
 
         job, answer = await it.jobs.submit(
-            owner="me", kind="x", tool="t", model="m", title="x", estimate=None, send=send, note=note
+            Paid(owner="me", tool="t", model="m", title="x", cost=Cost(None)), kind="x", send=send, note=note
         )
         assert seen == [JobState.SUBMITTING]
         assert (job.state, job.task_id, answer) == (JobState.WORKING, "t1", "t1")

@@ -14,8 +14,9 @@ from typing import Any, cast
 
 import pytest
 from novita_mcp.novita.artifacts import Artifact
+from novita_mcp.novita.costs import Caps, Cost
 from novita_mcp.novita.errors import JournalError, SpendRefusedError
-from novita_mcp.novita.journal import Caps, Job, JobState, Journal
+from novita_mcp.novita.journal import Job, JobState, Journal
 from novita_mcp.novita.journal_schema import MIGRATIONS
 
 from .conftest import FakeClock
@@ -44,7 +45,7 @@ async def other(path: Path, clock: FakeClock) -> AsyncGenerator[Journal]:
 
 
 async def begin(journal: Journal, title: str = "a fox", **more: Any) -> Job:
-    given: dict[str, Any] = {"owner": "me", "kind": "media", "tool": "generate_image", "model": "m", "estimate": CENT}
+    given: dict[str, Any] = {"owner": "me", "kind": "media", "tool": "generate_image", "model": "m", "cost": Cost(CENT)}
     return await journal.begin(title=title, **(given | more))
 
 
@@ -200,7 +201,8 @@ import asyncio, os, sys
 from decimal import Decimal
 from pathlib import Path
 from novita_mcp.novita.errors import SpendRefusedError
-from novita_mcp.novita.journal import Caps, JobState, Journal
+from novita_mcp.novita.costs import Caps, Cost
+from novita_mcp.novita.journal import JobState, Journal
 
 path, what, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
@@ -213,7 +215,7 @@ async def main():
         caps = Caps(per_day=Decimal("1")) if what == "spend" else None
         try:
             job = await journal.begin(owner="me", kind="media", tool="t", model="m", title=f"{os.getpid()}/{number}",
-                                      estimate=Decimal("0.05"), caps=caps)
+                                      cost=Cost(Decimal("0.05")), caps=caps)
         except SpendRefusedError:
             continue
         done += 1
@@ -298,13 +300,13 @@ async def test_a_cap_holds_over_all_processes(path: Path) -> None:
 async def test_what_would_pass_a_cap_is_refused_and_leaves_no_row(cap: str, journal: Journal) -> None:
     caps = Caps.model_validate({cap: Decimal("0.025")})
     if cap == "per_call":
-        await begin(journal, caps=caps, estimate=Decimal("0.025"))
+        await begin(journal, caps=caps, cost=Cost(Decimal("0.025")))
     else:
         await begin(journal, caps=caps)
         await begin(journal, caps=caps)
     before = len(await journal.recent("me", limit=9))
     with pytest.raises(SpendRefusedError, match="cap") as caught:
-        await begin(journal, caps=caps, estimate=Decimal("0.026") if cap == "per_call" else CENT)
+        await begin(journal, caps=caps, cost=Cost(Decimal("0.026") if cap == "per_call" else CENT))
     assert caught.value.billed == "no"
     assert len(await journal.recent("me", limit=9)) == before
 
@@ -331,10 +333,10 @@ async def test_a_new_day_begins_at_midnight_utc(journal: Journal, clock: FakeClo
 
 async def test_an_unknown_price_counts_as_the_user_settled(journal: Journal) -> None:
     caps = Caps(per_day=Decimal("0.15"), unknown=Decimal("0.10"))
-    await begin(journal, caps=caps, estimate=None)
+    await begin(journal, caps=caps, cost=Cost(None))
     assert await journal.spent("me") == Decimal("0.10")
     with pytest.raises(SpendRefusedError):
-        await begin(journal, caps=caps, estimate=None)
+        await begin(journal, caps=caps, cost=Cost(None))
 
 
 async def test_what_was_refused_gives_its_share_back_and_what_is_unclear_does_not(journal: Journal) -> None:

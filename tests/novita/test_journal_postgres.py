@@ -19,8 +19,9 @@ from novita_mcp.novita import journal as journal_module
 from novita_mcp.novita.artifacts import Artifact
 from novita_mcp.novita.client import NovitaClient
 from novita_mcp.novita.clock import SystemClock
+from novita_mcp.novita.costs import Caps, Cost
 from novita_mcp.novita.errors import JournalError, SpendRefusedError
-from novita_mcp.novita.journal import Caps, Job, JobState, Journal
+from novita_mcp.novita.journal import Job, JobState, Journal
 from novita_mcp.novita.journal_db import this_host
 from novita_mcp.novita.journal_schema import MIGRATIONS
 from novita_mcp.novita.leases import Enforced, Leases, LeaseState
@@ -60,7 +61,7 @@ async def open_journal(
 
 
 async def begin(journal: Journal, title: str = "a fox", *, owner: str = "me", **more: Any) -> Job:
-    given: dict[str, Any] = {"estimate": CENT, "kind": "media", "tool": "generate_image", "model": "m", **more}
+    given: dict[str, Any] = {"cost": Cost(CENT), "kind": "media", "tool": "generate_image", "model": "m", **more}
     return await journal.begin(owner=owner, title=title, **given)
 
 
@@ -193,7 +194,7 @@ async def test_the_ledger_adds_up(open_journal: Open, clock: FakeClock) -> None:
     await journal.finish(paid.key, JobState.SUCCEEDED, task_id="t", counted=3 * CENT, usd="0.03")
     refused = await begin(journal)
     await journal.finish(refused.key, JobState.REFUSED)
-    await begin(journal, estimate=None)
+    await begin(journal, cost=Cost(None))
     await begin(journal, owner="you")
     day = datetime.fromtimestamp(clock.wall(), UTC).date()
     rows = await read_ledger(journal, Period(day, day), owner="me")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from novita_mcp.novita.journal import Caps, Job, JobState, Journal
+from novita_mcp.novita.costs import Caps, Cost
+from novita_mcp.novita.journal import Job, JobState, Journal
 from novita_mcp.novita.ledger import Spent, notes, read_ledger, regroup, report, total
 from novita_mcp.novita.periods import Period
 
@@ -28,7 +29,7 @@ async def journal(tmp_path: Path, clock: FakeClock) -> AsyncGenerator[Journal]:
 
 async def begin(journal: Journal, estimate: Decimal | None = DIME, **more: Any) -> Job:
     given: dict[str, Any] = {"owner": "me", "kind": "media", "tool": "generate_image", "model": "m", "title": "a fox"}
-    return await journal.begin(estimate=estimate, caps=Caps(unknown=Decimal("0.25")), **(given | more))
+    return await journal.begin(cost=Cost(estimate), caps=Caps(unknown=Decimal("0.25")), **(given | more))
 
 
 async def whole(journal: Journal, owner: str | None = "me") -> Spent:

@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from novita_mcp.novita.costs import Caps, Cost
 from novita_mcp.novita.errors import SpendRefusedError
-from novita_mcp.novita.journal import Caps, Job, Journal
+from novita_mcp.novita.journal import Job, Journal
 from novita_mcp.novita.ledger import read_ledger, total
 from novita_mcp.novita.meters import bill, set_rate
 from novita_mcp.novita.periods import Period
@@ -23,7 +24,7 @@ def advance(clock: FakeClock, seconds: float) -> None:
 
 async def rent(journal: Journal, **more: Any) -> Job:
     given: dict[str, Any] = {"owner": "me", "kind": "gpu_instance", "tool": "create_gpu_instance", "model": "4090"}
-    job = await journal.begin(title="fox", estimate=HOURLY, **(given | more))
+    job = await journal.begin(title="fox", cost=Cost(HOURLY), **(given | more))
     return await journal.accepted(job.key, f"i-{job.key[:8]}")
 
 
@@ -137,7 +138,7 @@ async def test_what_runs_takes_of_the_caps_as_it_goes(journal: Journal, clock: F
 async def test_an_unpriced_job_counts_once_for_each_thing_it_buys(journal: Journal) -> None:
     caps = Caps(unknown=Decimal("0.25"), per_call=Decimal("0.60"))
     given: dict[str, Any] = {"owner": "me", "kind": "call", "tool": "read_web_pages", "model": "exa", "title": "foxes"}
-    job = await journal.begin(estimate=None, caps=caps, units=2, **given)
+    job = await journal.begin(cost=Cost(None, things=2), caps=caps, **given)
     assert await counted(journal, job) == Decimal("0.50")
     with pytest.raises(SpendRefusedError):
-        await journal.begin(estimate=None, caps=caps, units=3, **given)
+        await journal.begin(cost=Cost(None, things=3), caps=caps, **given)

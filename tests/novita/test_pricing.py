@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from novita_mcp.novita.catalog import media_model, media_models
+from novita_mcp.novita.costs import Cost
 from novita_mcp.novita.mapping import plan
-from novita_mcp.novita.pricing import Estimate, estimate
+from novita_mcp.novita.pricing import estimate
 
 few = settings(derandomize=True, deadline=None, max_examples=40, database=None)
 
 
-def price(model: str, arguments: dict[str, object], options: dict[str, Any] | None = None) -> Estimate:
+def price(model: str, arguments: dict[str, object], options: dict[str, Any] | None = None) -> Cost:
     return plan(media_model(model), arguments, options).estimate
 
 
@@ -48,8 +49,8 @@ def test_an_unlisted_price_is_unknown() -> None:
 
 
 def test_what_has_no_price_still_counts_how_many_it_buys() -> None:
-    assert price("flux-1-kontext-dev", {"prompt": "x", "count": 3}).units == 3
-    assert price("qwen-image-txt2img", {"prompt": "x"}).units == 1
+    assert price("flux-1-kontext-dev", {"prompt": "x", "count": 3}).things == 3
+    assert price("qwen-image-txt2img", {"prompt": "x"}).things == 1
 
 
 def test_a_price_per_unit_nobody_can_count_beforehand_is_told_as_such() -> None:

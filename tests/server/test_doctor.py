@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import pytest
 from novita_mcp.novita.client import owner_of
+from novita_mcp.novita.costs import Cost
 from novita_mcp.novita.hosts import API_HOST
 from novita_mcp.novita.journal import JobState, Journal
 from novita_mcp.server.cli import main
@@ -282,7 +283,7 @@ def test_a_job_that_may_have_been_billed_is_pointed_out(settings: Settings, caps
 async def leave_unconfirmed(path: Path) -> None:
     journal = Journal(path)
     job = await journal.begin(
-        owner=owner_of(DEFAULT_KEY), kind="media", tool="generate_image", model="m", title="a fox", estimate=None
+        owner=owner_of(DEFAULT_KEY), kind="media", tool="generate_image", model="m", title="a fox", cost=Cost(None)
     )
     await journal.finish(job.key, JobState.UNCONFIRMED, reason="the connection was lost")
     await journal.close()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from novita_mcp.novita.client import owner_of
-from novita_mcp.novita.journal import Caps, JobState, Journal
+from novita_mcp.novita.costs import Caps, Cost
+from novita_mcp.novita.journal import JobState, Journal
 from novita_mcp.server.cli import main
 from novita_mcp.server.settings import SettingError, Settings
 from novita_mcp.server.spend import run_spend
@@ -34,7 +35,7 @@ async def chosen(tmp_path: Path) -> Settings:
             tool="generate_image",
             model=model,
             title="a fox",
-            estimate=estimate,
+            cost=Cost(estimate),
             caps=Caps(unknown=Decimal("0.10")),
         )
         await journal.finish(job.key, state)
@@ -86,7 +87,7 @@ async def ended(settings: Settings) -> None:
     journal = Journal(Path(settings.journal))
     owner = owner_of(settings.api_key)
     given: Json = {"kind": "gpu_instance", "tool": "create_gpu_instance", "model": "4090", "title": "fox"}
-    job = await journal.begin(owner=owner, estimate=Decimal(5), facts={"resource": "past4090instance"}, **given)
+    job = await journal.begin(owner=owner, cost=Cost(Decimal(5)), facts={"resource": "past4090instance"}, **given)
     await journal.finish(job.key, JobState.SUCCEEDED, ended=journal.wall() - 4 * 86_400)
     await journal.close()
 

@@ -22,7 +22,7 @@ async def test_a_picture_is_animated_and_what_the_clip_says_is_written_down(conn
         assert image_of(drawn).size == (1024, 768)
 
         wish = {"image": f"task:{drawn['task_id']}/0", "prompt": f'it says "{LINE}"', "sound": True, "duration": 3}
-        filmed = await done(client.call_tool("generate_video", wish))
+        filmed = await done(client.call_tool("generate_video", wish | {"confirm": True}))
         assert filmed["model"] == "kling-v3.0-std-i2v"
         assert film_of(filmed).sound
         assert body_of(world, "kling_v3_0_std_i2v")["image"].startswith("http")
@@ -53,7 +53,7 @@ async def test_the_chain_holds_over_http_where_nothing_is_on_disk(
     async with connect_http() as client:
         drawn = await done(client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"}))
         wish = {"image": f"task:{drawn['task_id']}/0", "prompt": f'it says "{LINE}"', "sound": True, "duration": 3}
-        filmed = await done(client.call_tool("generate_video", wish))
+        filmed = await done(client.call_tool("generate_video", wish | {"confirm": True}))
         heard = await done(client.call_tool("transcribe_audio", {"audio": f"task:{filmed['task_id']}/0"}))
 
         assert LINE in heard["text"]

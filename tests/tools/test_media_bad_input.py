@@ -196,6 +196,6 @@ async def test_transparency_is_flattened_only_when_asked(
         await refused(client.call_tool("generate_video", wish), "transparen", "resize=true")
         nothing_paid(world)
 
-        made = await client.call_tool("generate_video", wish | {"resize": True, "wait_seconds": 0})
+        made = await client.call_tool("generate_video", wish | {"resize": True, "wait_seconds": 0, "confirm": True})
         assert not made.is_error
         assert world.count("wan2_6_i2v", "accepted") == 1

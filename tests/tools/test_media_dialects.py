@@ -59,7 +59,7 @@ REQUESTS: dict[str, tuple[str, Json, str, Json]] = {
 async def test_common_arguments_arrive_where_the_dialect_wants_them(connect: Connect, world: World, case: str) -> None:
     tool, arguments, operation, native = REQUESTS[case]
     async with connect() as client:
-        answer = await done(client.call_tool(tool, {"prompt": "a fox", **arguments}))
+        answer = await done(client.call_tool(tool, {"prompt": "a fox", "confirm": True, **arguments}))
 
         body = body_of(world, operation)
         assert {path: get_path(body, path) for path in native} == native

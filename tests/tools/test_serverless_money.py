@@ -7,6 +7,7 @@ from typing import Any, cast
 import anyio
 import pytest
 from novita_mcp.novita.client import owner_of
+from novita_mcp.novita.costs import ceiling
 from novita_mcp.novita.journal import Job, Journal
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.serverless_state import ServerlessState
@@ -268,7 +269,7 @@ async def test_an_unknown_price_is_counted_as_such_and_never_as_nothing(
         world.advance(2 * HOUR)
         await on.call("list_endpoints")
         update, creation = await books.rows()
-        assert (update.counted, update.usd_per_day) == (Decimal("0.10"), None)
+        assert (update.counted, update.usd_per_day) == (ceiling("hour_of_a_card"), None)
         assert creation.usd_per_day == 48 * PRICE  # followed at the price that is known
 
 

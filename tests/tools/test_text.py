@@ -16,7 +16,7 @@ import anyio.abc
 import pytest
 from mcp import Client
 from mcp_types import CallToolResult
-from novita_mcp.novita.journal import Caps
+from novita_mcp.novita.costs import Caps
 from novita_mcp.server.building import build_app
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.llm_models import models

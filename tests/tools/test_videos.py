@@ -52,7 +52,7 @@ async def test_the_model_follows_from_the_frames(
         name: [ways[way] for way in value] if isinstance(value, list) else ways[value] for name, value in given.items()
     }
     async with connect() as client:
-        answer = await done(client.call_tool("generate_video", arguments | {"prompt": "it runs"}))
+        answer = await done(client.call_tool("generate_video", arguments | {"prompt": "it runs", "confirm": True}))
 
         assert answer["model"] == model
         assert film_of(answer).frames > 10
@@ -92,7 +92,7 @@ async def test_each_edit_of_a_clip_goes_to_the_model_for_it(
 ) -> None:
     more, model = EDITS[edit]
     film = link_to(clip(tmp_path / "clip.mp4", world=world), world, settings.base_url)
-    arguments: dict[str, Any] = {"video": film, "edit": edit, **more}
+    arguments: dict[str, Any] = {"video": film, "edit": edit, "confirm": True, **more}
     if "image" in more:
         arguments["image"] = picture(tmp_path / "face.png", colour="yellow")
     async with connect() as client:
@@ -115,7 +115,7 @@ async def test_the_video_for_a_face_swap_is_sent_ahead_and_named_by_its_id(
         assert not planned.is_error
         assert world.count("upload_video_asset") == 0
 
-        await done(client.call_tool("edit_video", wish))
+        await done(client.call_tool("edit_video", wish | {"confirm": True}))
 
         (upload,) = world.received("upload_video_asset")
         assert "content-type" not in upload.headers
@@ -129,6 +129,11 @@ async def test_an_upload_that_fails_costs_nothing_and_says_so(connect: Connect, 
     face = picture(tmp_path / "face.png", colour="yellow")
     async with connect() as client:
         wish = {"video": film, "image": face, "edit": "swap_face"}
-        await refused(client.call_tool("edit_video", wish), "uploading the video", "bad film", "Nothing was billed")
+        await refused(
+            client.call_tool("edit_video", wish | {"confirm": True}),
+            "uploading the video",
+            "bad film",
+            "Nothing was billed",
+        )
     assert world.count("video_merge_face") == 0
     assert not world.charges

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from mcp import Client
 from mcp_types import CallToolResult
+from novita_mcp.novita.costs import ceiling
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.world import World
 
@@ -103,7 +104,7 @@ async def test_a_search_counts_once_and_every_page_read_counts(
     provider: str, connect: Connect, world: World, settings: Settings
 ) -> None:
     """The simulator too takes its price of the unlisted for a search and for a page: ours must not be below it."""
-    assumed = settings.unknown_price_usd
+    assumed = ceiling("page")
     world.set(unlisted_price_usd=float(assumed))
     urls = [f"https://example.com/{n}" for n in range(7)]
     async with connect(toolsets="default,web") as client:
