@@ -76,7 +76,9 @@ STEPS: tuple[Step, ...] = (
         "film",
         "The edit in motion",
         "generate_video",
-        {"image": "task:{night}/0", "prompt": "the fox looks up", "duration": 3},
+        {"image": "task:{night}/0", "prompt": "the fox looks up", "duration": 3}
+        # The yes that a user gives after reading the price, or that nobody knows it.
+        | {"confirm": True},
     ),
     Step(
         "voice",

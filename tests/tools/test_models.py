@@ -160,7 +160,7 @@ async def test_a_retired_model_is_called_and_a_404_names_living_ones(
 ) -> None:
     """Some still answer; for those that do not, the caller is shown the way."""
     world.set(retired_answer_404=state == "gone")
-    wish = {"prompt": "a fox", "model": "wan2.6-t2v", "duration": 5}
+    wish = {"prompt": "a fox", "model": "wan2.6-t2v", "duration": 5, "confirm": True}
     async with connect() as client:
         call = client.call_tool("generate_video", wish)
         if state == "retired":

@@ -158,7 +158,7 @@ async def test_over_http_no_path_is_read(
 async def test_an_uploaded_film_names_its_type(connect: Connect, world: World, tmp_path: Path, suffix: str) -> None:
     film = clip(tmp_path / f"film.{suffix}", seconds=2, world=world)
     async with connect() as client:
-        wish = {"video": film, "image": picture(tmp_path / "face.png"), "edit": "swap_face"}
+        wish = {"video": film, "image": picture(tmp_path / "face.png"), "edit": "swap_face", "confirm": True}
         await done(client.call_tool("edit_video", wish))
     (upload,) = [request for request in world.requests if request.method == "PUT"]
     assert upload.headers["content-type"] == "video/mp4"

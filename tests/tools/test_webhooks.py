@@ -36,7 +36,7 @@ SLOW = {"prompt": "a fox", "checkpoint": "dreamshaper_8_93211.safetensors"}
         ("edit_image", SLOW | {"edit": "restyle", "image": "path"}, "img2img"),
         ("inpaint_image", SLOW | {"image": "path", "mask": "path"}, "inpainting"),
         ("upscale_image", {"image": "path", "scale": 2}, "upscale"),
-        ("generate_video", {"prompt": "a fox", "model": "wan-t2v"}, "wan_t2v"),
+        ("generate_video", {"prompt": "a fox", "model": "wan-t2v", "confirm": True}, "wan_t2v"),
     ],
 )
 async def test_the_callers_own_address_is_handed_on(
