@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
-from novita_mcp.novita.waiting import Look, Pace, Phase, wait_until_done
+from novita_mcp.novita.core.waiting import Look, Pace, Phase, wait_until_done
 
 LENGTHS = (1, 2, 4, 8, 12, 16, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200)
 MOST_PER_MINUTE = 30

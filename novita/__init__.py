@@ -4,13 +4,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .client import NovitaClient
-    from .errors import NovitaError
-    from .waiting import wait_until_done
+    from .core.client import NovitaClient
+    from .core.errors import NovitaError
+    from .core.waiting import wait_until_done
 
 __all__ = ["NovitaClient", "NovitaError", "wait_until_done"]
 
-_HOMES = {"NovitaClient": ".client", "NovitaError": ".errors", "wait_until_done": ".waiting"}
+_HOMES = {"NovitaClient": ".core.client", "NovitaError": ".core.errors", "wait_until_done": ".core.waiting"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PACKER = ROOT / "tests" / "node" / "node_modules" / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js"
-CARRIED = ("pyproject.toml", "README.md", "LICENSE", "icon.png", "server", "tools", "novita", "simulator")
+CARRIED = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "icon.png", "server", "tools", "novita", "simulator")
 WITHOUT_MEDIA = "default,-images,-videos,-audio,-models"
 _MEDIA_WORDS = ("image", "video", "speech", "voice", "music", "lyrics", "audio", "media", "checkpoint", "background")
 

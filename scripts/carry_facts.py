@@ -1,4 +1,5 @@
-"""Carry the documented facts along: novita-api/*.yaml in, simulator/facts_*.json and novita/media_states.json out.
+"""Carry the documented facts along: novita-api/*.yaml in, simulator/core/documentation/*.json and
+novita/media/catalog/states.json out.
 
     python scripts/carry_facts.py ../shared/novita-api            write
     python scripts/carry_facts.py ../shared/novita-api --check    exit 1 and name the files that differ
@@ -119,11 +120,14 @@ def carried(folder: Path) -> Iterator[tuple[str, str]]:
             "operations": dict(operations(area, book)),
             "components": {name: lean(schema, schemas) for name, schema in schemas.items()},
         }
-        yield f"simulator/facts_{area}.json", text(facts)
+        yield f"simulator/core/documentation/{area}.json", text(facts)
     book = yaml.safe_load((folder / "errors.yaml").read_text())
     kept = ("group", "name", "http_status", "meaning", "retryable")
-    yield "simulator/facts_errors.json", text({"errors": [{k: row.get(k) for k in kept} for row in book["errors"]]})
-    yield "novita/media_states.json", carry_media.states(folder)
+    yield (
+        "simulator/core/documentation/errors.json",
+        text({"errors": [{k: row.get(k) for k in kept} for row in book["errors"]]}),
+    )
+    yield "novita/media/catalog/states.json", carry_media.states(folder)
 
 
 def text(facts: Json) -> str:

@@ -1,4 +1,4 @@
-"""Carry the native request schemas of the text routes: novita-api/llm.yaml in, novita/llm_schemas.json out.
+"""Carry the native request schemas of the text routes: novita-api/llm.yaml in, novita/text/request_schemas.json out.
 
     python scripts/carry_llm.py ../shared/novita-api            write
     python scripts/carry_llm.py ../shared/novita-api --check    exit 1 if the file differs
@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import yaml
 
-TARGET = Path(__file__).resolve().parent.parent / "novita" / "llm_schemas.json"
+TARGET = Path(__file__).resolve().parent.parent / "novita" / "text" / "request_schemas.json"
 ROUTES = {
     "chat": "/openai/v1/chat/completions",
     "completion": "/openai/v1/completions",

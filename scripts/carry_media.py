@@ -1,4 +1,7 @@
-"""What is known of the media models' life: lifecycle.yaml in, novita/media_states.json out. See carry_facts.py."""
+"""What is known of the media models' life: lifecycle.yaml in, novita/media/catalog/states.json out.
+
+See carry_facts.py.
+"""
 
 import json
 import re
@@ -11,7 +14,7 @@ import yaml
 Json = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLES = ("catalog_image.json", "catalog_video.json", "catalog_audio.json")
+TABLES = ("image.json", "video.json", "audio.json")
 
 _DAY = re.compile(r"20\d\d(?:-\d\d)?(?:-\d\d)?")
 _INSIDE = re.compile(r"\s*\([^()]*index ids?[^()]*\)|, as recorded in this folder \([^()]*\)")
@@ -62,7 +65,7 @@ def _last_day(text: str) -> str:
 
 def _chains(safe: Json, states: Json) -> Json:
     """Capability -> living models, the first to take first: as `safe_defaults` has them, then by the rule it names."""
-    tables = [json.loads((ROOT / "novita" / name).read_text(encoding="utf-8")) for name in TABLES]
+    tables = [json.loads((ROOT / "novita" / "media" / "catalog" / name).read_text(encoding="utf-8")) for name in TABLES]
     models: list[Json] = [model for table in tables for model in table["models"]]
     does: dict[str, list[Json]] = {}
     for model in models:

@@ -12,8 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from novita_mcp.novita.endpoints import OPERATIONS
-from novita_mcp.novita.gpu import LEFT_OUT, ROUTES
+from novita_mcp.novita.gpu.routes import LEFT_OUT, ROUTES
+from novita_mcp.novita.serverless.endpoints import OPERATIONS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "gpu.md"
 BEGIN, END = "<!-- operations: made by scripts/gpu_table.py -->", "<!-- end of operations -->"
@@ -28,7 +28,9 @@ TOOLS: Mapping[str, tuple[str, ...] | str] = {
 
 def operations(area: str) -> Iterator[tuple[str, str]]:
     """The documented operations of an area, as (id, method and path), in the order of the documentation."""
-    book: dict[str, Any] = json.loads((files("novita_mcp.simulator") / f"facts_{area}.json").read_text("utf-8"))
+    book: dict[str, Any] = json.loads(
+        (files("novita_mcp.simulator.core.documentation") / f"{area}.json").read_text("utf-8")
+    )
     for name, facts in book["operations"].items():
         yield name, f"{facts['method']} {facts['path']}"
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from novita_mcp.novita.catalog import media_models, not_models
+from novita_mcp.novita.media.lookup import media_models, not_models
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "media-models.md"
 AREAS = ("image", "video", "audio")
@@ -55,7 +55,9 @@ by itself; **retired**: said to be switched off, called only when asked for by n
 
 def operations(area: str) -> Iterator[str]:
     """The documented operations of an area, in the order of the documentation."""
-    book: dict[str, Any] = json.loads((files("novita_mcp.simulator") / f"facts_{area}.json").read_text("utf-8"))
+    book: dict[str, Any] = json.loads(
+        (files("novita_mcp.simulator.core.documentation") / f"{area}.json").read_text("utf-8")
+    )
     yield from book["operations"]
 
 

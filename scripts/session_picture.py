@@ -1,7 +1,7 @@
 """Draw README's picture, docs/session.svg: a run of `novita-mcp demo` as it stood on the terminal, and what it made.
 
-Run as `python scripts/session_picture.py` after the demo changed; tests/server/test_demo.py holds the picture against
-it.
+Run as `python scripts/session_picture.py` after the demo changed; tests/server/commands/test_demo.py holds the picture
+against it.
 """
 
 import base64
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from novita_mcp.server.demo import Bars, Outcome, ending, opening, run_demo
+from novita_mcp.server.commands.demo import Bars, Outcome, ending, opening, run_demo
 from novita_mcp.server.settings import Settings
 from PIL import Image
 from rich.console import Console

@@ -34,17 +34,17 @@ from mcp_types import (
 from mcp_types import Tool as ListedTool
 from pydantic import AnyUrl
 
-from ..tools.names import TOOLSET_NAMES
-from .handles import request_keys
+from ..tools.overview.toolset_names import TOOLSET_NAMES
 from .logs import hush_handlers, learn_settings
-from .mcp_tasks import NovitaTasks
+from .mcp_tasks.extension import NovitaTasks
+from .mcp_tasks.handles import request_keys
 from .messages import speak_well
 from .settings import SettingError, Settings, parts
 
 if TYPE_CHECKING:
-    from ..tools.context import App
-    from ..tools.toolset import ToolSpec
-    from .watching import Watch
+    from ..tools.kit.context import App
+    from ..tools.kit.toolset import ToolSpec
+    from .call_metrics import Watch
 
 NAME = "novita"
 
@@ -147,45 +147,45 @@ class NovitaServer(MCPServer[Parts]):
         self.build_tools()
         known = [tool.name for tool in self._tool_manager.list_tools()]
         if name not in known:
-            from ..tools.toolset import error_result
+            from ..tools.kit.toolset import error_result
 
             return error_result(_unknown_tool(name, known))
         go = partial(super().call_tool, name, arguments, context)
         return await (self.watch.around(name, context, go) if self.watch else go())
 
     async def list_resources(self) -> list[Resource]:
-        from . import shelf
+        from . import resources_and_prompts
 
-        return shelf.list_resources()
+        return resources_and_prompts.list_resources()
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
-        from . import shelf
+        from . import resources_and_prompts
 
-        return shelf.list_templates()
+        return resources_and_prompts.list_templates()
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Parts, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
-        from . import shelf
+        from . import resources_and_prompts
 
-        return await shelf.read(str(uri), context or Context(mcp_server=self))
+        return await resources_and_prompts.read(str(uri), context or Context(mcp_server=self))
 
     async def list_prompts(self) -> list[Prompt]:
-        from . import shelf
+        from . import resources_and_prompts
 
-        return shelf.list_prompts()
+        return resources_and_prompts.list_prompts()
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Parts, Any] | None = None
     ) -> GetPromptResult:
-        from . import shelf
+        from . import resources_and_prompts
 
-        return shelf.get_prompt(name, arguments)
+        return resources_and_prompts.get_prompt(name, arguments)
 
     async def _complete(self, ctx: ServerRequestContext[Parts, Any], params: CompleteRequestParams) -> CompleteResult:
-        from . import shelf
+        from . import resources_and_prompts
 
-        return await shelf.complete(params, Context(request_context=ctx, mcp_server=self))
+        return await resources_and_prompts.complete(params, Context(request_context=ctx, mcp_server=self))
 
 
 def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay: float = 20.0) -> NovitaServer:

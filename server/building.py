@@ -9,25 +9,25 @@ from urllib.parse import urlsplit
 import anyio.abc
 import platformdirs
 
-from ..novita.addresses import Guard
-from ..novita.artifacts import Artifact, ArtifactStore
-from ..novita.client import NovitaClient, new_http, owner_of
-from ..novita.clock import Clock, SystemClock
-from ..novita.costs import Caps
-from ..novita.downloads import Downloader
-from ..novita.errors import NovitaError
-from ..novita.files import Folders
-from ..novita.hosts import API_HOST
-from ..novita.inputs import Inputs
-from ..novita.jobs import Jobs
-from ..novita.journal import Journal
-from ..novita.journal_db import is_database_url
-from ..novita.leases import Leases
-from ..novita.media_jobs import MediaJobs
-from ..novita.outside import Outside
-from ..novita.shared_store import Bucket, Place, SharedStore
-from ..novita.webhooks import Webhooks
-from ..tools.context import App, Caller, ToolSettings
+from ..novita.core.client import NovitaClient, new_http, owner_of
+from ..novita.core.clock import Clock, SystemClock
+from ..novita.core.costs import Caps
+from ..novita.core.errors import NovitaError
+from ..novita.core.hosts import API_HOST
+from ..novita.core.outside import Outside
+from ..novita.files.addresses import Guard
+from ..novita.files.artifacts import Artifact, ArtifactStore
+from ..novita.files.downloads import Downloader
+from ..novita.files.folders import Folders
+from ..novita.files.inputs import Inputs
+from ..novita.files.s3 import Bucket, Place, SharedStore
+from ..novita.journal.databases import is_database_url
+from ..novita.journal.jobs import Jobs
+from ..novita.journal.journal import Journal
+from ..novita.journal.leases import Leases
+from ..novita.media.jobs import MediaJobs
+from ..novita.media.webhooks import Webhooks
+from ..tools.kit.context import App, Caller, ToolSettings
 from .settings import Settings
 
 logger = logging.getLogger(__name__)

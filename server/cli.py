@@ -108,8 +108,8 @@ def _stdio(settings: Settings, given: argparse.Namespace) -> int:
 def _serve(settings: Settings, given: argparse.Namespace) -> int:
     if not given.http:
         return _stdio(settings, given)
+    from .http import run_http, web_server
     from .logs import set_up_logs
-    from .web import run_http, web_server
 
     set_up_logs(settings)
     with _novita(settings, given) as settings:
@@ -117,35 +117,35 @@ def _serve(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _demo(settings: Settings, given: argparse.Namespace) -> int:
-    from .demo import run_demo
+    from .commands.demo import run_demo
 
     return run_demo(settings, as_json=given.json)
 
 
 def _doctor(settings: Settings, given: argparse.Namespace) -> int:
-    from .doctor import run_doctor
+    from .commands.doctor import run_doctor
 
     return run_doctor(settings, as_json=given.json, offline=given.offline, leases=given.leases, mending=given.mend)
 
 
 def _tools(settings: Settings, given: argparse.Namespace) -> int:
-    from .toolbox import run_tools
+    from .commands.tools import run_tools
 
     with _novita(settings, given) as settings:
         return run_tools(settings, given.action, given.name, given.json)
 
 
 def _simulate(_: Settings, given: argparse.Namespace) -> int:
+    from ..simulator.core.world import Settings as WorldSettings
+    from ..simulator.core.world import World
     from ..simulator.serving import run
-    from ..simulator.world import Settings as WorldSettings
-    from ..simulator.world import World
 
     run(World(WorldSettings(task_seconds=given.task_seconds)), given.simulator_port)
     return 0
 
 
 def _install(settings: Settings, given: argparse.Namespace) -> int:
-    from .install import run_install
+    from .commands.install import run_install
 
     return run_install(
         settings,
@@ -158,7 +158,7 @@ def _install(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _spend(settings: Settings, given: argparse.Namespace) -> int:
-    from .spend import run_spend
+    from .commands.spend import run_spend
 
     return run_spend(settings, given.period, by=given.by, as_json=given.json)
 

@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 from opentelemetry import trace
 
-from ..novita.redaction import MARK, Known, learn, redact, without_credentials, without_secrets
-from ..novita.wellformed import well_formed
+from ..novita.core.redaction import MARK, Known, learn, redact, without_credentials, without_secrets
+from ..novita.core.wellformed import well_formed
 from .settings import Settings, parts
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..novita.errors import JournalError
+from ..novita.core.errors import JournalError
 
 if TYPE_CHECKING:
-    from ..novita.journal import Journal
+    from ..novita.journal.journal import Journal
 
 PATIENCE = 2.0
 """Seconds within which a database that is well has answered."""

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from ..novita.hosts import API_HOST
+from ..novita.core.hosts import API_HOST
 
 
 class SettingError(Exception):

@@ -16,8 +16,8 @@ def novita_for(settings: Settings, *, simulate: bool) -> Generator[Settings]:
     if not simulate:
         yield settings
         return
+    from ..simulator.core.world import DEFAULT_KEY
     from ..simulator.serving import serve
-    from ..simulator.world import DEFAULT_KEY
 
     with serve() as running:
         yield replace(settings, api_key=DEFAULT_KEY, base_url=running.url, journal=settings.journal or "off")

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import create_app
+    from .core.world import World
     from .serving import serve
-    from .world import World
 
 __all__ = ["World", "create_app", "serve"]
 
-_HOMES = {"World": ".world", "create_app": ".app", "serve": ".serving"}
+_HOMES = {"World": ".core.world", "create_app": ".app", "serve": ".serving"}
 
 
 def __getattr__(name: str) -> Any:

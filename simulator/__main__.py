@@ -4,8 +4,8 @@ import argparse
 import contextlib
 import sys
 
+from .core.world import Settings, World
 from .serving import run
-from .world import Settings, World
 
 
 def main(arguments: list[str] | None = None) -> int:

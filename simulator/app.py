@@ -5,7 +5,7 @@ that nobody handles), `ROUTES` (see calls.Route), `DECODERS` (content type -> by
 are none) and `ENVELOPES` (operationId -> Fault to Response).
 
 Order of a request: trouble, key, retirement, body and query against the facts, handler. Errors come out in the
-envelope of the operation's group. Everything about /_simulator is in control.py.
+envelope of the operation's group. Everything about /_simulator is in core/control.py.
 """
 
 import contextlib
@@ -23,30 +23,30 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import control
-from .calls import Call, Handler, Json, Route, Service, Upload, invalid_request
-from .facts import Invalid, Operation, check_body, check_query, operations
-from .faults import Fault
-from .team import Teams
-from .trouble import disturb, envelope
-from .world import Account, NotEnoughCredit, Received, World
+from .account.team import Teams
+from .core import control
+from .core.calls import Call, Handler, Json, Route, Service, Upload, invalid_request
+from .core.facts import Invalid, Operation, check_body, check_query, operations
+from .core.faults import Fault
+from .core.trouble import disturb, envelope
+from .core.world import Account, NotEnoughCredit, Received, World
 
 logger = logging.getLogger(__name__)
 
 MODULES = (
-    "tasks",
-    "images",
-    "editing",
-    "images_v2",
-    "library",
-    "training",
-    "account",
-    "team",
-    "video",
-    "audio",
-    "llm",
-    "gpu",
-    "serverless",
+    "media.tasks",
+    "media.images",
+    "media.editing",
+    "media.images_v2",
+    "media.checkpoints",
+    "media.training",
+    "account.routes",
+    "account.team",
+    "media.video",
+    "media.audio",
+    "text.area",
+    "gpu.routes_v1",
+    "serverless.routes",
 )
 LONGEST_KEPT = 4_000_000
 """Bytes of a request body that is remembered as it was; a thousand requests are."""

@@ -15,15 +15,15 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .app import create_app
-from .trouble import connections
-from .world import World
+from .core.trouble import connections
+from .core.world import World
 
 # uvicorn reports every client that is cut off as an error; here that is ordered. Failures of ours are logged by app.py.
 _silent = logging.Logger("novita_mcp.simulator.http", logging.CRITICAL + 1)
 
 
 class _Tracked(H11Protocol):
-    """HTTP/1.1 whose connections trouble.py can drop."""
+    """HTTP/1.1 whose connections core/trouble.py can drop."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -6,7 +6,7 @@ import anyio.abc
 import anyio.lowlevel
 from novita_mcp.server.building import build_app
 from novita_mcp.server.settings import Settings
-from novita_mcp.tools.context import App
+from novita_mcp.tools.kit.context import App
 
 
 class QuickClock:

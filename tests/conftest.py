@@ -14,9 +14,9 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
 from novita_mcp.server.app import BuildApp, create_app
 from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
+from novita_mcp.simulator.core.world import Settings as WorldSettings
 from novita_mcp.simulator.serving import Running, serve
-from novita_mcp.simulator.world import DEFAULT_KEY, World
-from novita_mcp.simulator.world import Settings as WorldSettings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,7 +82,7 @@ def connect(settings: Settings, era: str) -> Connect:
 @pytest.fixture
 def connect_http(settings: Settings, era: str) -> Callable[..., AbstractAsyncContextManager[Client]]:
     """As `connect`, over real Streamable HTTP, with a bearer key."""
-    from novita_mcp.server.web import http_app, web_server
+    from novita_mcp.server.http import http_app, web_server
 
     from .serving import serve_asgi
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from novita_mcp.server.cli import main, parser
-from novita_mcp.server.install import HOSTS, KEY
+from novita_mcp.server.commands.install import HOSTS, KEY
 from novita_mcp.server.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -146,14 +146,14 @@ def test_what_readme_says_one_sees_is_what_is_said() -> None:
     """The messages quoted in the table of troubles."""
     table = README.read_text(encoding="utf-8").partition("## When something is wrong")[2].partition("\n## ")[0]
     quoted = re.findall(r'^\| "([^"]+)"', table, re.MULTILINE)
-    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "novita").glob("*.py"))
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "novita").rglob("*.py"))
 
     assert quoted
     assert [text for text in quoted if text not in source] == []
 
 
 def test_the_first_screen_shows_a_real_session() -> None:
-    """scripts/session_picture.py draws it; tests/server/test_demo.py holds it against the demo."""
+    """scripts/session_picture.py draws it; tests/server/commands/test_demo.py holds it against the demo."""
     first, _, _ = README.read_text(encoding="utf-8").partition("\n## ")
     (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", first)
 

@@ -3,10 +3,10 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .names import TOOLSET_NAMES
+from .overview.toolset_names import TOOLSET_HOMES, TOOLSET_NAMES
 
 if TYPE_CHECKING:
-    from .toolset import Toolset
+    from .kit.toolset import Toolset
 
     TOOLSETS: tuple[Toolset, ...]
 
@@ -17,6 +17,8 @@ def __getattr__(name: str) -> Any:
     """TOOLSETS is made when it is first read: the modules behind it are heavy, and start-up needs only their names."""
     if name != "TOOLSETS":
         raise AttributeError(name)
-    found = tuple(getattr(importlib.import_module(f".{toolset}", __name__), toolset) for toolset in TOOLSET_NAMES)
+    found = tuple(
+        getattr(importlib.import_module(TOOLSET_HOMES[toolset], __name__), toolset) for toolset in TOOLSET_NAMES
+    )
     globals()["TOOLSETS"] = found
     return found

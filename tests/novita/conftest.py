@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from novita_mcp.novita.journal import Journal
+from novita_mcp.novita.journal.journal import Journal
 from PIL import Image
 
 from ..postgres import Postgres, binaries, run_postgres

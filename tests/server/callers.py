@@ -8,7 +8,7 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
-from novita_mcp.simulator.world import DEFAULT_KEY
+from novita_mcp.simulator.core.world import DEFAULT_KEY
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, cast
 
-from novita_mcp.simulator.world import DEFAULT_KEY
+from novita_mcp.simulator.core.world import DEFAULT_KEY
 
 PATIENCE = 15.0
 """Seconds for something that must come, on a machine with other things to do."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from mcp import Client, StdioServerParameters
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
-from novita_mcp.simulator.world import DEFAULT_KEY, World
 
 from ..conftest import text_of
 from .test_interop import modules as modules

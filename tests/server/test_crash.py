@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from novita_mcp.novita.files import slug
+from novita_mcp.novita.files.folders import slug
+from novita_mcp.simulator.core.world import Received, World
 from novita_mcp.simulator.serving import Running
-from novita_mcp.simulator.world import Received, World
 from PIL import Image
 
 from .children import PATIENCE, Child, child

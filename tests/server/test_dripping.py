@@ -7,8 +7,8 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
-from novita_mcp.novita.outside import SHARE
-from novita_mcp.simulator.world import World
+from novita_mcp.novita.core.outside import SHARE
+from novita_mcp.simulator.core.world import World
 
 from ..conftest import Connect, text_of
 from ..raw_server import drip, raw_host
@@ -21,7 +21,7 @@ CROWD = 2 * SHARE
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """The links of one call may take two seconds together."""
-    monkeypatch.setattr("novita_mcp.tools.context.SHORTEST_LOOKS", 2.0)
+    monkeypatch.setattr("novita_mcp.tools.kit.context.SHORTEST_LOOKS", 2.0)
 
 
 @pytest.mark.usefixtures("short")

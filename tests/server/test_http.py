@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 from mcp import Client
+from novita_mcp.server.http import http_app, web_server
 from novita_mcp.server.settings import Settings
-from novita_mcp.server.web import http_app, web_server
-from novita_mcp.simulator.world import DEFAULT_KEY, World
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 
 from ..conftest import text_of
 from ..serving import serve_asgi

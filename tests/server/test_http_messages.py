@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 from mcp_types.version import LATEST_MODERN_VERSION
+from novita_mcp.server.http import http_app, web_server
 from novita_mcp.server.settings import Settings
-from novita_mcp.server.web import http_app, web_server
-from novita_mcp.simulator.world import DEFAULT_KEY, World
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from pydantic_core import from_json
 
 from ..serving import serve_asgi

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from novita_mcp.server.http import http_app, web_server
 from novita_mcp.server.settings import Settings
-from novita_mcp.server.web import http_app, web_server
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
-from novita_mcp.simulator.world import DEFAULT_KEY, World
 from PIL import Image
 
 from ..serving import serve_asgi

@@ -15,10 +15,10 @@ from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, Request, RequestParams, Result
 from novita_mcp.server.app import create_app
+from novita_mcp.server.http import http_app, web_server
 from novita_mcp.server.settings import Settings
-from novita_mcp.server.web import http_app, web_server
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
-from novita_mcp.simulator.world import DEFAULT_KEY, World
 from pydantic import ConfigDict, Field
 
 from ..conftest import text_of

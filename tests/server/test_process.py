@@ -16,10 +16,10 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from novita_mcp.novita.client import owner_of
-from novita_mcp.novita.journal import JobState, Journal
+from novita_mcp.novita.core.client import owner_of
+from novita_mcp.novita.journal.journal import JobState, Journal
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
-from novita_mcp.simulator.world import DEFAULT_KEY, World
 
 from .children import OUT_WITHIN, PATIENCE, Child, child
 

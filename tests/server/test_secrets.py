@@ -16,10 +16,10 @@ from urllib.parse import quote
 import pytest
 from mcp import Client, MCPError
 from mcp_types import CallToolResult
-from novita_mcp.novita.redaction import MARK
+from novita_mcp.novita.core.redaction import MARK
 from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
-from novita_mcp.simulator.world import DEFAULT_KEY, World
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 
 from ..building import quick
 from .children import child

@@ -19,9 +19,9 @@ import pytest
 import uvicorn
 from novita_mcp.server import connections
 from novita_mcp.server.connections import AcceptErrors, Guarded
+from novita_mcp.server.http import MOST_DRAINED, http_app, web_server
 from novita_mcp.server.settings import Settings
-from novita_mcp.server.web import MOST_DRAINED, http_app, web_server
-from novita_mcp.simulator.world import DEFAULT_KEY
+from novita_mcp.simulator.core.world import DEFAULT_KEY
 
 from .children import environment
 

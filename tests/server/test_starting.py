@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from novita_mcp.server.cli import main
-from novita_mcp.server.demo import run_demo
-from novita_mcp.server.install import HOSTS
+from novita_mcp.server.commands.demo import run_demo
+from novita_mcp.server.commands.install import HOSTS
 from novita_mcp.server.settings import Settings
 from novita_mcp.server.starting import safely, this_interpreter, this_program
 

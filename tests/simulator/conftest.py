@@ -1,16 +1,11 @@
 """A simulator behind a real socket."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from novita_mcp.simulator import World, serve
 
-# Tests are no package (--import-mode=importlib), so the client they share is found by path.
-sys.path.insert(0, str(Path(__file__).parent))
-
-from sim_api import Api
+from .sim_api import Api
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import httpx
 from novita_mcp.simulator import World, serve
-from novita_mcp.simulator.facts import answer_problems, operations
-from novita_mcp.simulator.gpu_state import GpuState
-from novita_mcp.simulator.serverless_state import ServerlessState
+from novita_mcp.simulator.core.facts import answer_problems, operations
+from novita_mcp.simulator.gpu.state import GpuState
+from novita_mcp.simulator.serverless.state import ServerlessState
 
 Json = dict[str, Any]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 from novita_mcp.simulator import World
-from novita_mcp.simulator.facts import answer_problems, operations
-from novita_mcp.simulator.world import DEFAULT_KEY
+from novita_mcp.simulator.core.facts import answer_problems, operations
+from novita_mcp.simulator.core.world import DEFAULT_KEY
 from PIL import Image, ImageDraw
 
 Json = dict[str, Any]

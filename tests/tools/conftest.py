@@ -2,7 +2,7 @@
 
 import pytest
 from novita_mcp.server.settings import Settings
-from novita_mcp.simulator.world import World
+from novita_mcp.simulator.core.world import World
 
 from .gpu_stage import OpenStage, stage
 

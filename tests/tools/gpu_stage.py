@@ -10,12 +10,12 @@ import anyio.abc
 from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
-from novita_mcp.novita.client import RetryPolicy
+from novita_mcp.novita.core.client import RetryPolicy
 from novita_mcp.server.app import create_app
 from novita_mcp.server.building import build_app
 from novita_mcp.server.settings import Settings
-from novita_mcp.simulator.world import World
-from novita_mcp.tools.context import App
+from novita_mcp.simulator.core.world import World
+from novita_mcp.tools.kit.context import App
 
 from ..conftest import text_of
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mcp_types import CallToolResult
-from novita_mcp.simulator.film import SOUND_RATE, Clip, Film, look_at, make_film
-from novita_mcp.simulator.hearing import Hearing
-from novita_mcp.simulator.sound import SoundFormat, encode, speak
-from novita_mcp.simulator.world import World
+from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.media.film import SOUND_RATE, Clip, Film, look_at, make_film
+from novita_mcp.simulator.media.hearing import Hearing
+from novita_mcp.simulator.media.sound import SoundFormat, encode, speak
 from PIL import Image, ImageDraw
 
 from ..conftest import text_of

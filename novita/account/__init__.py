@@ -1,0 +1,1 @@
+"""The account: balance, bills, keys and budgets."""

@@ -1,0 +1,306 @@
+"""Bills: what Novita charged, read in pieces the routes allow, joined, and added up exactly.
+
+Novita's spelling is camelCase, its numbers are strings, an empty list may be null, and a request may span 31 days.
+"""
+
+import csv
+import io
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal, cast
+
+from ..core.client import NovitaClient
+from ..core.errors import InputError, NovitaConnectionError
+from ..core.money import show_usd, usd_from_billing
+from ..core.periods import Period, utc_day
+
+Json = dict[str, Any]
+Term = Literal["usage", "fixed_term"]
+Grouping = Literal["product", "day", "both"]
+OnPiece = Callable[[str], Awaitable[None]]
+
+LONGEST_DAYS = 400
+"""Of one question: about a dozen requests."""
+_MOST_PAGES = 100
+_USAGE = "/openapi/v1/billing/bill/list"
+_TERMS = "/openapi/v1/billing/bill/monthly/list"
+KEY_BILLS_FROM = date(2026, 1, 1)
+"""Before that there are no bills by key. Source: query_apikey_bill."""
+
+
+@dataclass(frozen=True)
+class BillLine:
+    """What one product cost on one day (`usage`), or for one term bought that day (`fixed_term`). Money is USD.
+
+    Args:
+        amount: The price; `voucher` and `cash` are what it was paid with.
+        quantity: As sent: tokens read and made for language models, else cards or gigabytes times time.
+        key: Name of the API key, in bills by key.
+    """
+
+    kind: Term
+    day: date
+    start: int
+    end: int
+    category: str
+    product: str
+    resource: str
+    quantity: tuple[str, str]
+    amount: Decimal
+    voucher: Decimal
+    cash: Decimal
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class MonthlyBill:
+    """The bill of one month, in USD. `status`: pending, outed (payment due), paid, overdue, voided."""
+
+    month: str
+    status: str
+    total: Decimal
+    original: Decimal
+    voucher: Decimal
+    cash: Decimal
+    debt: Decimal
+    repaid: Decimal
+    invoice_url: str
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Lines added up; what differs between them is empty. Money is USD."""
+
+    day: date | None
+    kind: Term | None
+    category: str
+    product: str
+    amount: Decimal
+    voucher: Decimal
+    cash: Decimal
+    key: str = ""
+
+
+async def usage_lines(client: NovitaClient, period: Period, *, on_piece: OnPiece | None = None) -> list[BillLine]:
+    """Pay-as-you-go lines by day and product.
+
+    Raises:
+        InputError: The period is too long. NovitaConnectionError: an answer is no bill.
+    """
+    _refuse_too_long(period)
+    return await _joined(client, _USAGE, _of_category("summary"), period, "usage", on_piece)
+
+
+async def resource_lines(client: NovitaClient, period: Period, category: str) -> list[BillLine]:
+    """Pay-as-you-go lines by day and resource of one category (gpu, serverless, cloud_storage), however long ago.
+
+    Raises:
+        NovitaConnectionError: An answer is no bill.
+    """
+    return await _joined(client, _USAGE, _of_category(category), period, "usage", None)
+
+
+async def machine_terms(client: NovitaClient, period: Period) -> list[BillLine]:
+    """Terms of machines bought in advance, however long ago. Raises as `resource_lines`."""
+    return await _joined(client, _TERMS, {"category": "gpu"}, period, "fixed_term", None)
+
+
+def _of_category(name: str) -> Json:
+    return {"cycleType": "Day", "productCategory": name}
+
+
+async def fixed_term_lines(client: NovitaClient, period: Period, *, on_piece: OnPiece | None = None) -> list[BillLine]:
+    """Terms bought in advance. Raises as `usage_lines`."""
+    _refuse_too_long(period)
+    return await _joined(client, _TERMS, {"category": "summary"}, period, "fixed_term", on_piece)
+
+
+async def key_lines(client: NovitaClient, period: Period, *, on_piece: OnPiece | None = None) -> list[BillLine]:
+    """Pay-as-you-go lines by day, product and API key. Raises as `usage_lines`."""
+    if period.first < KEY_BILLS_FROM:
+        raise InputError(
+            f"Bills by key begin on {KEY_BILLS_FROM}, not on {period.first}", next_step="Ask for a later period."
+        )
+    _refuse_too_long(period)
+    path = "/openapi/v1/billing/apikey/bill/list"
+    return await _joined(client, path, {"cycleType": "Day"}, period, "usage", on_piece)
+
+
+async def monthly_bills(client: NovitaClient, period: Period) -> list[MonthlyBill]:
+    """The bills of the months a period touches, oldest first.
+
+    Raises:
+        NovitaConnectionError: An answer is no bill.
+    """
+    first, last = f"{period.first:%Y-%m}", f"{period.last:%Y-%m}"
+    found: dict[str, MonthlyBill] = {}
+    for page in range(1, _MOST_PAGES):
+        answer = await client.read(
+            "GET",
+            "/openapi/v1/billing/monthly/bill",
+            params={"startMonth": first, "page": page, "pageSize": 24},
+            doing="reading monthly bills",
+            group="billing",
+        )
+        bills = [_monthly(row) for row in rows_of(answer.data, "data", "monthly bills")]
+        fresh = [bill for bill in bills if bill.month not in found]
+        found |= {bill.month: bill for bill in fresh}
+        # No total is given and a page may hold any number: the end is one with nothing new on it.
+        if not fresh:
+            break
+    return [found[month] for month in sorted(found) if first <= month <= last]
+
+
+def add_up(lines: Iterable[BillLine], by: Grouping) -> list[Sum]:
+    """Sums by product (dearest first), by day (oldest first), or by both. Keys, where lines have them, stay apart."""
+    groups: dict[tuple[date | None, Term | None, str, str, str], list[BillLine]] = {}
+    for line in lines:
+        day = line.day if by != "product" else None
+        mark = (day, line.kind, line.category, line.product, line.key) if by != "day" else (day, None, "", "", line.key)
+        groups.setdefault(mark, []).append(line)
+    sums = [
+        Sum(day, kind, category, product, *totals(members), key=key)
+        for (day, kind, category, product, key), members in groups.items()
+    ]
+    return sorted(sums, key=lambda one: (one.day or date.min, -one.amount, one.product, one.category, one.key))
+
+
+def totals(lines: Iterable[BillLine]) -> tuple[Decimal, Decimal, Decimal]:
+    """Price, paid by vouchers, paid in cash."""
+    amount = voucher = cash = Decimal(0)
+    for line in lines:
+        amount, voucher, cash = amount + line.amount, voucher + line.voucher, cash + line.cash
+    return amount, voucher, cash
+
+
+def as_csv(lines: Sequence[BillLine]) -> str:
+    """All lines as a table with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    head = ["day", "kind", "category", "product", "resource", "quantity_0", "quantity_1"]
+    keyed = any(line.key for line in lines)
+    writer.writerow([*head, "amount_usd", "voucher_usd", "cash_usd", *(["api_key"] if keyed else [])])
+    for line in sorted(lines, key=lambda one: (one.day, one.kind, one.category, one.product, one.key)):
+        named = [line.day, line.kind, line.category, line.product, line.resource, *line.quantity]
+        paid = [show_usd(each) for each in (line.amount, line.voucher, line.cash)]
+        writer.writerow([*named, *paid, *([line.key] if keyed else [])])
+    return text.getvalue()
+
+
+def months_csv(bills: Sequence[MonthlyBill]) -> str:
+    """Monthly bills as a table with a header."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["month", "status", *(f"{name}_usd" for name in _MONTHLY_MONEY), "invoice_url"])
+    for bill in bills:
+        amounts = [show_usd(getattr(bill, name)) for name in _MONTHLY_MONEY]
+        writer.writerow([bill.month, bill.status, *amounts, bill.invoice_url])
+    return text.getvalue()
+
+
+_MONTHLY_MONEY = ("total", "original", "voucher", "cash", "debt", "repaid")
+
+
+def rows_of(data: Any, name: str, what: str) -> list[Json]:
+    """The list under `name`; null is an empty one.
+
+    Raises:
+        NovitaConnectionError: There is none.
+    """
+    answer = cast(Json, data) if isinstance(data, dict) else {}
+    rows: Any = answer.get(name, "missing")
+    if rows is None:
+        return []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in cast("list[Any]", rows)):
+        raise NovitaConnectionError(f"Novita's answer about {what} holds no list of them")
+    return cast("list[Json]", rows)
+
+
+def usd_of(row: Json, name: str, what: str) -> Decimal:
+    """An amount of a row. Raises NovitaConnectionError for a row without it: a bill must not lose money silently."""
+    try:
+        return usd_from_billing(row.get(name))
+    except ValueError as error:
+        raise NovitaConnectionError(f"Novita's answer about {what} has a bad {name}: {error}") from error
+
+
+def _refuse_too_long(period: Period) -> None:
+    if period.days > LONGEST_DAYS:
+        raise InputError(
+            f"{period.days} days are too many at once; {LONGEST_DAYS} are the most",
+            next_step="Ask for a year at most, or for kind=monthly.",
+        )
+
+
+async def _joined(
+    client: NovitaClient, path: str, more: Json, period: Period, kind: Term, on_piece: OnPiece | None
+) -> list[BillLine]:
+    lines: list[BillLine] = []
+    before: set[BillLine] = set()
+    for piece in period.months():
+        if on_piece is not None:
+            await on_piece(f"{kind.replace('_', '-')} bill, {piece}")
+        answer = await client.read(
+            "GET",
+            path,
+            params={**more, "startTime": piece.start, "endTime": piece.end},
+            doing=f"reading the {kind.replace('_', '-')} bill",
+            group="billing",
+        )
+        found = [_line(row, kind) for row in rows_of(answer.data, "bills", "the bill")]
+        # A line on the seam may come with both pieces. Twins within one answer are two lines.
+        lines += [line for line in found if line not in before and line.end > period.start and line.start < period.end]
+        before = set(found)
+    return lines
+
+
+def _line(row: Json, kind: Term) -> BillLine:
+    start = _seconds(row, "startTime")
+    resource = str(row.get("ownerID") or row.get("ownerId") or "")
+    if kind == "fixed_term":
+        bought = _seconds(row, "createTime") if row.get("createTime") else start
+        # A term reaches into the future; what it cost belongs to the day it was bought.
+        when, category, quantity = (bought, bought + 1), row.get("productCategory"), (str(row.get("billNum", "")), "")
+    else:
+        when, category = (start, _seconds(row, "endTime")), row.get("category")
+        quantity = (str(row.get("billNum0", "")), str(row.get("billNum1", "")))
+    return BillLine(
+        kind=kind,
+        day=utc_day(when[0]),
+        start=when[0],
+        end=max(when[1], when[0] + 1),
+        category=str(category or ""),
+        product=str(row.get("productName") or "unnamed"),
+        resource=resource,
+        quantity=quantity,
+        amount=usd_of(row, "amount", "the bill"),
+        voucher=usd_of(row, "voucherAmount", "the bill"),
+        cash=usd_of(row, "payAmount", "the bill"),
+        key=str(row.get("apikeyName") or row.get("apikeyMask") or ""),
+    )
+
+
+def _seconds(row: Json, name: str) -> int:
+    try:
+        return int(str(row.get(name)))
+    except ValueError as error:
+        raise NovitaConnectionError(f"Novita's answer about the bill has no {name}") from error
+
+
+def _monthly(row: Json) -> MonthlyBill:
+    def usd(name: str) -> Decimal:
+        return usd_of(row, name, "monthly bills")
+
+    return MonthlyBill(
+        month=str(row.get("billingMonth") or ""),
+        status=str(row.get("status") or "unknown"),
+        total=usd("totalAmount"),
+        original=usd("originTotalAmount"),
+        voucher=usd("voucherPayAmount"),
+        cash=usd("cashPayAmount"),
+        debt=usd("debtAmount"),
+        repaid=usd("repaidAmount"),
+        invoice_url=str(row.get("invoiceUrl") or ""),
+    )

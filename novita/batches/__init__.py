@@ -1,0 +1,1 @@
+"""Batches of text requests, and the files they read and write."""

@@ -1,0 +1,116 @@
+"""Reading and writing a native request body by path: `a.b`, `a[0]`, `a[]` (a new item), `a[*]` (every item)."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from ..media.catalog_entry import Json, MediaModel, Rule
+
+MISSING: Final = object()
+"""Stands for a field that is not there; None is a value."""
+
+_STEP = re.compile(r"([^.\[\]]+)((?:\[(?:\d+|\*)?\])*)")
+
+
+def steps(path: str) -> list[str | int]:
+    """The path as keys; -1 is a new item, -2 every item."""
+    found: list[str | int] = []
+    for name, brackets in _STEP.findall(path):
+        found.append(name)
+        for inside in re.findall(r"\[([^\]]*)\]", brackets):
+            found.append(-1 if inside == "" else -2 if inside == "*" else int(inside))
+    return found
+
+
+def get_path(body: Json, path: str) -> Any:
+    """The value at a path without new or every item; MISSING if there is none."""
+    here: Any = body
+    for step in steps(path):
+        if isinstance(step, str):
+            if not isinstance(here, dict) or step not in here:
+                return MISSING
+            here = cast(Json, here)[step]
+        else:
+            if not isinstance(here, list) or not 0 <= step < len(cast("list[Any]", here)):
+                return MISSING
+            here = cast("list[Any]", here)[step]
+    return here
+
+
+def put(body: Json, path: str, value: Any, *, each: Json | None = None) -> None:
+    """Write a value, making what lies between. `each` are further fields of every new item; `{n}` in them counts."""
+    _put(body, steps(path), value, each or {})
+
+
+def _put(here: Any, way: list[str | int], value: Any, each: Json) -> None:
+    step, rest = way[0], way[1:]
+    if isinstance(step, str):
+        if not rest:
+            here[step] = value
+            return
+        if not isinstance(here.get(step), dict | list):
+            here[step] = {} if isinstance(rest[0], str) else []
+        _put(here[step], rest, value, each)
+        return
+    items = cast("list[Any]", here)
+    if step == -2:
+        for number in range(len(items)):
+            _put(items, [number, *rest], value, each)
+        return
+    if step == -1:
+        step = len(items)
+    while len(items) <= step:
+        items.append(_item(rest, each, len(items) + 1))
+    if rest:
+        _put(items[step], rest, value, each)
+    else:
+        items[step] = value
+
+
+def _item(rest: list[str | int], each: Json, number: int) -> Any:
+    if not rest:
+        return None
+    if not isinstance(rest[0], str):
+        return []
+    return {name: one.format(n=number) if isinstance(one, str) else one for name, one in each.items()}
+
+
+def drop(body: Json, path: str) -> None:
+    """Remove a field, and the objects it leaves empty."""
+    way = steps(path)
+    trail: list[Any] = [body]
+    for step in way[:-1]:
+        trail.append(trail[-1][step])
+    del trail[-1][way[-1]]
+    for holder, step in reversed(list(zip(trail[:-1], way[:-1], strict=True))):
+        if holder[step] == {}:
+            del holder[step]
+
+
+def effective(model: MediaModel, body: Json, path: str) -> Any:
+    """The value a field will have: the one given, else the documented default, else MISSING."""
+    value = get_path(body, path)
+    if value is MISSING or value is None:
+        return (model.field(path) or {}).get("default", MISSING)
+    return value
+
+
+def breaks(model: MediaModel, body: Json, rule: Rule) -> bool:
+    """Whether a body breaks a rule of its model."""
+
+    def holds(path: str, wanted: list[Any] | bool) -> bool:
+        if isinstance(wanted, bool):
+            return (get_path(body, path) not in (MISSING, None)) is wanted
+        value = effective(model, body, path)
+        return (None if value is MISSING else value) in wanted
+
+    return all(holds(*one) for one in rule.when.items()) and not all(holds(*one) for one in rule.need.items())
+
+
+def leaves(body: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of a body by path, objects opened, lists not."""
+    for name, value in body.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(cast(Json, value), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

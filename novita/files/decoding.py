@@ -1,0 +1,200 @@
+"""Opening pictures that strangers hand in: by their header first, and decoded only within a budget.
+
+A few kilobytes can unpack to gigabytes. So nothing is decoded before its header told how large it becomes, no picture
+beyond the budget is decoded at all, and what all threads of the process hold decoded at one time is bounded.
+"""
+
+import importlib
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from ..core.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+T = TypeVar("T")
+MIB = 2**20
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+"""What is decoded at all; Pillow knows many more, some by running other programs."""
+
+UNREADABLE = (
+    *(OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, TypeError, RuntimeError, struct.error),
+    *(MemoryError, Warning),
+)
+"""What Pillow raises on damaged files, depending on the format; it also warns, which may be set to raise."""
+
+_HELD_BYTES = {"WEBP": 16, "HEIF": 9, "AVIF": 9}
+"""Bytes a pixel takes while it is decoded, where that is not four: these decoders keep planes and copies."""
+
+
+class TooManyPixelsError(ValueError):
+    """The picture is larger than anything that is decoded here. The text says how large."""
+
+
+@cache
+def readable_formats() -> tuple[str, ...]:
+    """Those of FORMATS that are read here: HEIC only with pi-heif, AVIF only with a newer Pillow."""
+    from PIL import Image
+
+    try:
+        pi_heif = importlib.import_module("pi_heif")
+    except ImportError:
+        pass
+    else:
+        pi_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def open_header(source: bytes | Path) -> "Image":
+    """The picture with only its header read.
+
+    Raises:
+        TooManyPixelsError: It would need more than all that may be decoded here. Others of UNREADABLE: no picture.
+    """
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = 2 * BUDGET.total  # beyond that Pillow itself refuses; below it we do
+    try:
+        picture = Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=readable_formats())
+    except Image.DecompressionBombError as error:
+        raise TooManyPixelsError("it has more pixels than any picture should") from error
+    return picture
+
+
+def open_picture(source: bytes | Path) -> "Image | None":
+    """The picture with only its header read, or None if it is none that can be opened (or absurdly large)."""
+    try:
+        return open_header(source)
+    except UNREADABLE:
+        return None
+
+
+def decoded_bytes(picture: "Image", scale: int = 1) -> int:
+    """How much memory decoding takes at most, from the header.
+
+    Args:
+        scale: What a JPEG is drafted down by.
+    """
+    width, height = picture.size
+    pixels = width * height
+    held = pixels * _HELD_BYTES.get(picture.format or "", 4) // scale**2
+    if picture.info.get("progressive"):  # the whole picture's coefficients are kept until the last scan
+        held += pixels * 2 * len(picture.getbands())
+    return held
+
+
+class Budget:
+    """How much may be decoded at one time, by all and by each.
+
+    A caller that holds nothing may take all there is; one that holds something goes on to half of it, so that nobody
+    keeps the others waiting with many pictures at once. Safe to use from threads: what is decoded in one whose caller
+    has gone still counts until it ends.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.most_held = 0
+        """The most that was ever held, for tests."""
+        self._held: Counter[str] = Counter()
+        self._queue: list[_Ticket] = []
+        self._lock = threading.Lock()
+
+    @property
+    def held(self) -> int:
+        return sum(self._held.values())
+
+    def check(self, size: int, name: str) -> None:
+        """Refuse what never fits.
+
+        Raises:
+            InputError: It is larger than the whole budget.
+        """
+        if size > self.total:
+            raise InputError(
+                f"{name} is too large to be worked on here: decoded it takes {size / MIB:.0f} MiB, and "
+                f"{self.total / MIB:.0f} MiB is the most",
+                next_step="Give a smaller picture.",
+            )
+
+    async def run(self, work: Callable[[], T], size: int, *, caller: str = "", name: str = "The picture") -> T:
+        """Run `work` in a thread once so many bytes are free for the caller, in the order asked.
+
+        Raises:
+            InputError: As `check`.
+        """
+        self.check(size, name)
+        if size == 0:
+            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+        ticket = _Ticket(self, caller, size)
+        await self._wait(ticket)
+
+        def go() -> T:
+            ticket.begun = True
+            try:
+                return work()
+            finally:
+                ticket.give_back()
+
+        try:
+            return await anyio.to_thread.run_sync(go, abandon_on_cancel=True)
+        finally:
+            if not ticket.begun:
+                ticket.give_back()
+
+    async def _wait(self, ticket: "_Ticket") -> None:
+        self._queue.append(ticket)
+        try:
+            # By looking again: who gives back may be a thread that no longer belongs to any event loop.
+            while not self._take(ticket):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        finally:
+            self._queue.remove(ticket)
+
+    def _take(self, ticket: "_Ticket") -> bool:
+        with self._lock:
+            own, size = self._held[ticket.caller], ticket.size
+            if self.held + size > self.total or (own and own + size > self.total // 2):
+                return False
+            ahead = self._queue[: self._queue.index(ticket)]
+            if any(other.caller == ticket.caller or not self._held[other.caller] for other in ahead):
+                return False  # those ahead come first, unless they only wait for what they hold themselves
+            self._held[ticket.caller] += size
+            self.most_held = max(self.most_held, self.held)
+            return True
+
+    def give_back(self, caller: str, size: int) -> None:
+        with self._lock:
+            self._held[caller] -= size
+            if not self._held[caller]:
+                del self._held[caller]
+
+
+@dataclass(eq=False)
+class _Ticket:
+    budget: Budget
+    caller: str
+    size: int
+    begun: bool = False
+    _given: bool = False
+
+    def give_back(self) -> None:
+        if not self._given:
+            self._given = True
+            self.budget.give_back(self.caller, self.size)
+
+
+BUDGET = Budget(400 * MIB)
+"""Of this process."""

@@ -1,0 +1,319 @@
+"""Where files may be read and written on the user's machine, what they are called, and how they appear whole.
+
+Everything here blocks: call it in a thread.
+"""
+
+import errno
+import os
+import re
+import secrets
+import stat
+import unicodedata
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from ..core.errors import InputError
+from .kinds import media_type
+
+LONGEST_SLUG = 48
+_TABLES = frozenset({".csv", ".jsonl", ".npy", ".npz", ".zip", ".md", ".log"})
+_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
+
+
+def _home() -> Path | None:
+    try:
+        return Path.home()
+    except RuntimeError:  # an account without a home
+        return None
+
+
+def _cwd() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # it was deleted under us
+        return None
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders a model may read from and write to.
+
+    They are the output folder, the user's pictures, downloads, documents and desktop, the current folder unless it
+    is the root, the home or a system folder, and what the settings add. Links are resolved on both sides.
+
+    Args:
+        output: Where files are saved by default; relative names are meant from here.
+        extra: More folders, from the settings.
+        home: For tests.
+        cwd: For tests.
+    """
+
+    output: Path | None
+    extra: tuple[Path, ...] = ()
+    home: Path | None = field(default_factory=_home)
+    cwd: Path | None = field(default_factory=_cwd)
+
+    def roots(self) -> tuple[Path, ...]:
+        """The allowed folders, resolved, the output folder first."""
+        # What the user set on purpose is taken as it is; what we guess must not turn out to be everything.
+        chosen = [self.output, *self.extra]
+        guessed = [path for path in (*self._personal(), self.cwd) if path is not None and not self._too_wide(path)]
+        return tuple(dict.fromkeys(path.expanduser().resolve() for path in (*chosen, *guessed) if path is not None))
+
+    def _personal(self) -> Iterable[Path]:
+        if self.home is None:
+            return
+        if self.home == _home():
+            import platformdirs
+
+            yield platformdirs.user_pictures_path()
+            yield platformdirs.user_downloads_path()
+            yield platformdirs.user_documents_path()
+            yield platformdirs.user_desktop_path()
+        for name in ("Pictures", "Downloads", "Documents", "Desktop"):
+            yield self.home / name
+
+    def _too_wide(self, path: Path) -> bool:
+        """The root, the home or what holds it (an unset XDG folder is the home itself), or a system folder."""
+        path = path.resolve()
+        if path == path.parent or any(part.casefold() == "system32" for part in path.parts):
+            return True
+        home = self.home.resolve() if self.home else None
+        return home is not None and (path == home or path in home.parents)
+
+    def holds(self, path: Path) -> bool:
+        """Whether a resolved path lies in an allowed folder.
+
+        Folders are compared by identity where they exist, so that another spelling of the same one counts
+        (upper and lower case, composed and decomposed letters on macOS and Windows).
+        """
+        roots = self.roots()
+        if any(path.is_relative_to(root) for root in roots):
+            return True
+        known = {_identity(root) for root in roots} - {None}
+        return any(_identity(folder) in known for folder in (path, *path.parents))
+
+    def refused(self, path: str | Path) -> InputError:
+        allowed = ", ".join(str(root) for root in self.roots())
+        return InputError(
+            f"{_short(path)} is outside the folders this server may use",
+            next_step=f"Allowed are: {allowed}. The user can add more in this server's settings.",
+        )
+
+    def locate(self, ref: str) -> Path:
+        """The resolved path of an existing regular file; relative names are sought here, then in the output folder.
+
+        Raises:
+            InputError: Outside the allowed folders, missing, or not a regular file.
+        """
+        given = self._expand(ref)
+        bases = [base for base in (self.cwd, self.output) if base is not None]
+        candidates = [given] if given.is_absolute() else [base / given for base in bases]
+        held = [path for path in (_resolve(candidate) for candidate in candidates) if self.holds(path)]
+        if not held:
+            raise self.refused(ref)
+        path = next((path for path in held if path.exists()), None)
+        if path is None:
+            raise InputError(f"There is no file {_short(ref)}", next_step="Check the path; an absolute one is safest.")
+        if not path.is_file():
+            raise InputError(f"{_short(ref)} is not a regular file")
+        return path
+
+    def read(self, ref: str, max_bytes: int) -> tuple[Path, bytes]:
+        """Resolved path and content of an allowed file.
+
+        Raises:
+            InputError: As for `locate`, or larger than `max_bytes`, or unreadable.
+        """
+        path = self.locate(ref)
+        try:
+            return path, read_regular(path, max_bytes)
+        except OSError as error:
+            raise InputError(f"{_short(ref)} cannot be read ({error.strerror})") from error
+
+    def place(self, save_to: str) -> tuple[Path, str | None]:
+        """Folder and file name (None: choose one) that `save_to` means. A folder need not exist yet.
+
+        Raises:
+            InputError: Outside the allowed folders.
+        """
+        given = self._expand(save_to)
+        if not given.is_absolute():
+            if self.output is None:
+                raise self.refused(save_to)
+            given = self.output.expanduser() / given
+        names_file = not save_to.endswith(("/", os.sep)) and (
+            media_type(given.suffix) is not None or given.suffix.casefold() in _TABLES
+        )
+        folder = _resolve(given)
+        if names_file and not folder.is_dir():
+            # The folder is resolved, not the file: a link in the file's place is never followed, only stepped around.
+            folder, name = _resolve(given.parent), given.name
+        else:
+            name = None
+        if not self.holds(folder):
+            raise self.refused(save_to)
+        return folder, name
+
+    def _expand(self, ref: str) -> Path:
+        if not ref.strip() or "\0" in ref:
+            raise InputError("The path is empty or not a path")
+        if os.name == "nt" and ref.startswith(("\\\\", "//")):
+            raise self.refused(ref)  # even looking at a share would hand the user's credentials to its server
+        if ref == "~" or ref.startswith(("~/", "~\\")):
+            if self.home is None:
+                raise self.refused(ref)
+            return self.home / ref[2:]
+        return Path(ref)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _resolve(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{_short(path)} is a link that leads nowhere") from error
+
+
+def _short(path: str | Path) -> str:
+    text = str(path)
+    return text if len(text) <= 120 else f"{text[:100]}..."
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: Missing or unreadable. InputError: not a regular file, or larger than `max_bytes`.
+    """
+    # Not following and not blocking: what was checked may have become a link or a pipe since.
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as handle:
+        found = os.fstat(handle.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{_short(path)} is not a regular file")
+        if found.st_size <= max_bytes:
+            data = handle.read(max_bytes + 1)
+            if len(data) <= max_bytes:
+                return data
+    raise InputError(
+        f"{path.name} is too large: {found.st_size / 2**20:.1f} MiB; the limit is {max_bytes / 2**20:.1f} MiB"
+    )
+
+
+def slug(text: str, longest: int = LONGEST_SLUG) -> str:
+    """`text` as part of a file name: letters and digits of any script, joined by hyphens, cut between words."""
+    plain = unicodedata.normalize("NFKC", text).lower()
+    kept = "".join(
+        letter if unicodedata.category(letter)[0] in "LMN" else "" if letter in "'’" else "-" for letter in plain
+    )
+    words = [word for word in kept.split("-") if word]
+    made = ""
+    for word in words:
+        longer = f"{made}-{word}" if made else word
+        if len(longer) > longest:
+            break
+        made = longer
+    return made or (words[0][:longest] if words else "")
+
+
+def clean_name(name: str) -> str:
+    """A file name a person gave, made legal on every system."""
+    cleaned = _FORBIDDEN.sub("-", unicodedata.normalize("NFC", name)).rstrip(" .").lstrip(" ") or "file"
+    if _RESERVED.match(cleaned):
+        cleaned = f"_{cleaned}"
+    while len(cleaned.encode()) > 200:
+        cleaned = cleaned[:-1]
+    return cleaned
+
+
+class PartFile:
+    """A file on its way: hidden under a temporary name until `publish`, gone after `discard`.
+
+    Args:
+        private: Whether only this user may read it (the spool).
+    """
+
+    def __init__(self, folder: Path, *, private: bool = False) -> None:
+        self.folder = folder
+        self.path = folder / f".novita-{secrets.token_hex(8)}.part"
+        self._private = private
+        self._handle: BinaryIO | None = None
+
+    @property
+    def handle(self) -> BinaryIO:
+        assert self._handle is not None, "open() comes first"
+        return self._handle
+
+    def open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700 if self._private else 0o777)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        self._handle = os.fdopen(os.open(self.path, flags, 0o600 if self._private else 0o666), "w+b")
+
+    def publish(self, stem: str, suffix: str) -> Path:
+        """Give the file its name, or that name with `_2`, `_3`... where it is taken; nothing is overwritten."""
+        self.handle.flush()
+        os.fsync(self.handle.fileno())
+        self.handle.close()
+        for number in range(1, 10_000):
+            final = self.folder / f"{stem}{'' if number == 1 else f'_{number}'}{suffix}"
+            if self._take(final):
+                _sync_folder(self.folder)
+                return final
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.folder / f"{stem}{suffix}"))
+
+    def _take(self, final: Path) -> bool:
+        try:
+            os.link(self.path, final)
+        except FileExistsError:
+            return False
+        except OSError:
+            # No hard links here (FAT, some shares): hold the name with an empty file, then replace that.
+            try:
+                os.close(os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return False
+            try:
+                self.path.replace(final)
+            except OSError:
+                final.unlink(missing_ok=True)
+                raise
+        return True
+
+    def discard(self) -> None:
+        """Remove what was not published. Safe to call at any time, any number of times."""
+        if self._handle is not None:
+            with suppress(OSError):  # closing writes what was buffered, and the disk may be full
+                self._handle.close()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power cut, where a folder can be synced at all."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sweep(folder: Path, wall: float, *, pattern: str = ".novita-*.part", age: float = 86_400.0) -> None:
+    """Remove files older than `age` seconds: parts a killed process could not remove, or what a spool held long."""
+    with suppress(OSError):
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                if path.is_file() and wall - path.stat().st_mtime > age:
+                    path.unlink()

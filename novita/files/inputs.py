@@ -1,0 +1,505 @@
+"""What the user hands in: a link, a file, a data URI or an earlier result, made into what a model takes.
+
+Everything is checked before anything is sent: that it is there, that it may be read, that it is what it is said
+to be, and that it keeps to the model's limits. No content is ever echoed.
+"""
+
+import base64
+import binascii
+import re
+import urllib.parse
+import urllib.request
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import anyio.to_thread
+import httpx
+
+from ..core.clock import Clock
+from ..core.errors import ArtifactError, InputError, NotFoundError
+from ..media.catalog_entry import Form
+from .addresses import AddressError, Guard, UnknownHostError, route_to
+from .artifacts import Artifact, parse_reference
+from .containers import is_whole
+from .decoding import BUDGET
+from .downloads import Downloader
+from .folders import Folders, read_regular
+from .kinds import HEAD_BYTES, MEDIA_TYPES, MediaType, media_type, sniff
+from .links import parse_link
+from .masks import fit_mask
+from .media_limits import MediaLimits, find_trouble, refuse
+from .picture_inputs import look, prepare
+from .pictures import Probe, probe
+from .sound import is_foreign, prepare_sound
+
+MIB = 2**20
+Expects = Literal["image", "video", "audio", "text"]
+ResolveTask = Callable[[str, int], Awaitable[Artifact]]
+
+_DATA = re.compile(r"data:(?P<mime>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<packed>;base64)?,", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")  # two letters at least: C:\ is a drive
+_SOUND_OF = ("video", "audio")
+_MASKED = "was made into a mask of its picture's size here"
+_WAYS = "Give an http(s) link, a file path, a data: URI, or task:<id>/<n> for an earlier result."
+_WAYS_REMOTE = "Give an http(s) link, a data: URI, or task:<id>/<n> for an earlier result."
+
+
+def expects_of(argument: str) -> Expects:
+    """What kind of file a common argument takes."""
+    if argument.endswith("video"):
+        return "video"
+    return "audio" if argument.endswith("audio") else "image"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checked input.
+
+    Args:
+        name: What to call it in messages.
+        mime: None for a link that was not looked at; so with the measures.
+        link: A link Novita can fetch now, or None.
+        data: The content, where it is here.
+        no_link: Why there is no link, for messages.
+        changed: Whether it was resized, converted or turned, or is the sound of a video; then it has no link.
+        turned: The EXIF orientation its picture had before it was turned upright.
+    """
+
+    name: str
+    kind: Expects
+    mime: str | None = None
+    bytes_size: int | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    link: str | None = None
+    data: bytes | None = field(default=None, repr=False)
+    no_link: str = ""
+    changed: bool = False
+    turned: int = 1
+    _load: "Callable[[], Awaitable[Source]] | None" = field(default=None, repr=False)
+
+    async def read(self) -> bytes:
+        """The content, fetched (and then checked) if it is not here yet.
+
+        Raises:
+            InputError: It cannot be fetched, or is not what it should be.
+        """
+        return (await self.loaded())[1]
+
+    async def as_form(self, forms: Sequence[str]) -> str:
+        """The input as "url", "data_uri" or "base64", the first of `forms` that can be had.
+
+        Raises:
+            InputError: None can: a local file for a model that only takes links.
+        """
+        for form in forms:
+            if form == "url" and self.link is not None:
+                return self.link
+            if form in ("data_uri", "base64"):
+                loaded, data = await self.loaded()
+                packed = await anyio.to_thread.run_sync(_pack, data, abandon_on_cancel=True)
+                return packed if form == "base64" else f"data:{loaded.mime};base64,{packed}"
+        if "url" in forms:
+            raise InputError(
+                f"This model takes only links for its {self.kind}, and {self.name} {self.no_link or 'is no link'}",
+                next_step="Give a public http(s) link, task:<id>/<n> of a fresh result, or use a model that takes "
+                "files (list_media_models).",
+            )
+        raise InputError(f"This model takes its {self.kind} as {', '.join(forms)}, which {self.name} cannot become")
+
+    async def loaded(self) -> "tuple[Source, bytes]":
+        """The source with its content, fetched and checked if it is not here yet. Raises as `read`."""
+        source = self if self.data is not None or self._load is None else await self._load()
+        assert source.data is not None  # a source has content, or a way to load it
+        return source, source.data
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Loads inputs for one caller.
+
+    Args:
+        folders: Where paths may lead; None refuses paths and private addresses (HTTP mode).
+        resolve_task: Finds an earlier result of this caller; raises NotFoundError or InputError for none.
+        trusted_hosts: `host` or `host:port` that may be inside our own network (the simulator).
+        max_bytes: Size cap where a model has none, and of what is fetched.
+        check_links: Look at the first bytes behind a link even where the model fetches it itself.
+        caller: Who hands in, for the share of memory each may take.
+        downloader: Fetches the links handed in.
+        results: Fetches earlier results, whose hosts Novita or this server's settings named; None: as the links.
+    """
+
+    folders: Folders | None
+    http: httpx.AsyncClient
+    clock: Clock
+    resolve_task: ResolveTask | None = None
+    trusted_hosts: frozenset[str] = frozenset()
+    max_bytes: int = 128 * MIB
+    check_links: bool = False
+    caller: str = ""
+    downloader: Downloader | None = None
+    results: Downloader | None = None
+
+    @property
+    def _fetcher(self) -> Downloader:
+        if self.downloader is not None:
+            return self.downloader
+        guard = Guard(self.trusted_hosts, allow_private=self.folders is not None)
+        return Downloader(self.http, self.clock, guard, budget=120)
+
+    async def forms(self, ref: str, expects: Expects) -> frozenset[Form]:
+        """In which forms an input can be had, told from the reference alone: nothing is fetched, nothing is judged.
+
+        Raises:
+            InputError: It names an earlier result that is not there.
+        """
+        ref = ref.strip()
+        here: frozenset[Form] = frozenset(("data_uri", "base64", "asset_id"))
+        linked: frozenset[Form] = frozenset((*here, "url"))
+        task = parse_reference(ref)
+        if task is not None:
+            artifact = await self._earlier(ref, *task, expects)
+            return linked if self._link_of(artifact, expects) else here
+        if not re.match("https?:", ref, re.IGNORECASE):
+            return here
+        url = parse_link(ref)
+        guard = self._fetcher.guard
+        return linked if guard.trusts(url) or guard.glance(url) is None else here
+
+    def is_path(self, text: str) -> bool:
+        """Whether a text is the absolute path of something on this machine. Touches the disk: call it in a thread."""
+        if self.folders is None or not 1 < len(text) < 1024 or "\0" in text:
+            return False
+        path = Path(text).expanduser() if text.startswith("~") else Path(text)
+        try:
+            return path.is_absolute() and path.exists()
+        except OSError:
+            return False
+
+    async def load(
+        self, ref: str, expects: Expects, *, limits: MediaLimits | None = None, resize: bool = False
+    ) -> Source:
+        """Find out what `ref` is and check all that can be checked without paying.
+
+        A link is neither fetched nor looked at until its content is needed, unless `check_links` or `resize` asks.
+
+        Args:
+            resize: Bring a picture within `limits` instead of refusing it.
+
+        Raises:
+            InputError: What is wrong, which limit, what to do.
+        """
+        ref = ref.strip()
+        limits = limits or MediaLimits()
+        task = parse_reference(ref)
+        if task is not None:
+            return await self._from_task(ref, *task, expects, limits, resize)
+        scheme = ref[:24].partition(":")[0].casefold() if _SCHEME.match(ref) else ""
+        if scheme == "data":
+            return await self._from_data_uri(ref, expects, limits, resize)
+        if scheme in ("http", "https"):
+            return await self._from_link(ref, expects, limits, resize)
+        if scheme == "file":
+            return await self._from_path(_path_of(ref), expects, limits, resize)
+        if scheme and "://" in ref[:32]:
+            raise InputError(f"{scheme}:// links cannot be used for {expects}", next_step=self._ways)
+        if scheme == "task" or not ref:
+            what = "task:<id>/<n> is how an earlier result is named, and this is not it" if ref else "It is empty"
+            raise InputError(f"The {expects} cannot be found: {what}", next_step=self._ways)
+        if len(ref) > 1024 and re.fullmatch(r"[A-Za-z0-9+/=_\-\s]+", ref[:1024]):
+            raise InputError(
+                f"The {expects} looks like bare base64", next_step="Put data:image/png;base64, (or its type) before it."
+            )
+        return await self._from_path(ref, expects, limits, resize)
+
+    async def fit_mask(self, mask: Source, picture: Source | None, *, resize: bool = False) -> Source:
+        """A loaded mask made white on black and as large as the picture it belongs to; the same if it is that already.
+
+        Args:
+            resize: Stretch a mask of another shape instead of refusing it.
+
+        Raises:
+            InputError: It marks nothing, or is of another shape than the picture.
+        """
+        loaded, data = await mask.loaded()
+        size = (picture.width, picture.height) if picture is not None and picture.width and picture.height else None
+        fitting = partial(
+            fit_mask,
+            data,
+            mask.name,
+            size,
+            turned=picture.turned if picture is not None else 1,
+            stretch=resize,
+        )
+        pixels = (loaded.width or 1) * (loaded.height or 1)
+        made = await BUDGET.run(fitting, 8 * pixels, caller=self.caller, name=mask.name)
+        if made is None:
+            return mask
+        return _filled(loaded, made, MEDIA_TYPES["png"], Probe(*(size or (loaded.width, loaded.height))), _MASKED)
+
+    @property
+    def _ways(self) -> str:
+        return _WAYS_REMOTE if self.folders is None else _WAYS
+
+    async def _from_path(self, path: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
+        if self.folders is None:
+            raise InputError(f"File paths cannot be used on this server ({expects})", next_step=self._ways)
+        most = self._most(expects, limits)
+        resolved, data = await anyio.to_thread.run_sync(self.folders.read, path, most, abandon_on_cancel=True)
+        base = Source(resolved.name, expects, no_link="is a file on this machine")
+        return await self._checked(base, data, limits, resize)
+
+    async def _from_data_uri(self, ref: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
+        # Not with fullmatch: the content may have 100 MB.
+        found = _DATA.match(ref[:512])
+        if found is None:
+            raise InputError(f"The data: URI for {expects} is malformed", next_step="data:<mime>;base64,<content>")
+        if len(ref) > self._most(expects, limits) * 3:
+            raise _too_large(f"the {expects} in the data: URI", None, self._most(expects, limits))
+        data = await anyio.to_thread.run_sync(
+            _unpack, ref, found.end(), found["packed"] is not None, abandon_on_cancel=True
+        )
+        if data is None:
+            raise InputError(f"The data: URI for {expects} does not hold valid base64")
+        name = f"The {expects} in the data: URI"
+        if len(data) > self._most(expects, limits):
+            raise _too_large(name, len(data), self._most(expects, limits))
+        return await self._checked(Source(name, expects, no_link="is no link"), data, limits, resize)
+
+    async def _from_link(self, ref: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
+        url = parse_link(ref)
+        guard, no_link = self._fetcher.guard, ""
+        if not guard.trusts(url):
+            seen = guard.glance(url)
+            if seen == "forbidden" or (seen == "private" and not guard.allow_private):
+                raise InputError(f"{url.host} is a private address; links must be public", next_step=self._ways)
+            if seen == "private":
+                no_link = "is a link into a private network, which Novita cannot reach"
+            elif not guard.allow_private:
+                await self._judge(url)
+        source = Source(f"{expects} at {url.host}", expects, link=None if no_link else ref, no_link=no_link)
+        return await self._linked(source, ref, limits, resize)
+
+    async def _judge(self, url: httpx.URL) -> None:
+        """Refuse names of private addresses. A name unknown here may be known to Novita, who fetches it."""
+        try:
+            await self._fetcher.guard.judge(url, route=route_to(self.http, url))
+        except UnknownHostError:
+            return
+        except AddressError as error:
+            raise InputError(f"This link cannot be used: {error}", next_step=self._ways) from error
+
+    async def _from_task(
+        self, ref: str, task_id: str, index: int, expects: Expects, limits: MediaLimits, resize: bool
+    ) -> Source:
+        artifact = await self._earlier(ref, task_id, index, expects)
+        link = self._link_of(artifact, expects)
+        known = media_type(artifact.mime)
+        measures = Probe(artifact.width, artifact.height, artifact.duration_seconds)
+        source = Source(
+            ref,
+            expects,
+            known.mime if known else None,
+            artifact.bytes,
+            *(measures.width, measures.height, measures.duration),
+            link=link,
+            no_link="has no link that still works (get_task with its id asks for a fresh one)",
+        )
+
+        async def load() -> Source:
+            if artifact.path is not None:
+                # From the journal, so not sought in the allowed folders: those may have changed since it was saved.
+                path, most = Path(artifact.path), self._most(expects, limits)
+                data = await anyio.to_thread.run_sync(_read_own, path, most, abandon_on_cancel=True)
+                if data is not None:
+                    return await self._checked(source, data, limits, resize)
+            if artifact.url is None or not artifact.alive(self.clock.wall()):
+                raise InputError(
+                    f"{ref} is neither on disk nor behind a link that still works",
+                    next_step=f"Call get_task with task_id {task_id}, then try again.",
+                )
+            return await self._fetched(source, artifact.url, limits, resize, self.results)
+
+        # What is known of our own results spares reading them when a link is all that is wanted.
+        broken = find_trouble(limits, known, artifact.bytes, measures) if known and link else []
+        foreign = known is not None and _to_convert(known, expects, limits)
+        if link is None or (broken and resize) or known is None or not limits.alpha or foreign:
+            return await load()
+        if broken:
+            raise refuse(ref, broken)
+        return replace(source, _load=load)
+
+    async def _earlier(self, ref: str, task_id: str, index: int, expects: Expects) -> Artifact:
+        """The earlier result, if it is of the right kind; a video stands for its sound."""
+        if self.resolve_task is None:
+            raise InputError(f"{ref} cannot be looked up on this server", next_step="Give its link instead.")
+        try:
+            artifact = await self.resolve_task(task_id, index)
+        except NotFoundError as error:
+            raise InputError(f"There is no result {index} of task {task_id}", next_step="See list_tasks.") from error
+        if artifact.kind not in (expects, "file") and (artifact.kind, expects) != _SOUND_OF:
+            raise InputError(f"{ref} is {artifact.kind}, and {expects} is wanted here")
+        return artifact
+
+    def _link_of(self, artifact: Artifact, expects: Expects) -> str | None:
+        """The link under which Novita itself can fetch an earlier result now. A video has none for its sound."""
+        if artifact.url is None or not artifact.alive(self.clock.wall()) or (artifact.kind, expects) == _SOUND_OF:
+            return None
+        try:
+            url, guard = parse_link(artifact.url), (self.results or self._fetcher).guard
+        except InputError:  # it is Novita's, and of no use
+            return None
+        return artifact.url if guard.trusts(url) or guard.glance(url) is None else None
+
+    async def _linked(self, source: Source, url: str, limits: MediaLimits, resize: bool) -> Source:
+        """A source behind a link: fetched when its content is needed, which may be now."""
+        if resize and source.kind == "image":
+            return await self._fetched(source, url, limits, resize)
+        source = replace(source, _load=partial(self._fetched, source, url, limits, resize))
+        return await self._glimpse(source, url, limits) if self.check_links else source
+
+    async def _fetched(
+        self, source: Source, url: str, limits: MediaLimits, resize: bool, by: Downloader | None = None
+    ) -> Source:
+        sink, most = BytesIO(), self._most(source.kind, limits)
+        try:
+            await (by or self._fetcher).download(
+                url, sink, max_bytes=most, accept=lambda head: _wrong(head, source.kind), what=source.name
+            )
+        except ArtifactError as error:
+            raise InputError(error.what, next_step="Check the link, or give a file instead.") from error
+        return await self._checked(source, sink.getvalue(), limits, resize)
+
+    async def _glimpse(self, source: Source, url: str, limits: MediaLimits) -> Source:
+        """Check what the first bytes behind a link tell."""
+        try:
+            peek = await self._fetcher.peek(url)
+        except ArtifactError as error:
+            raise InputError(
+                f"The link for {source.kind} cannot be used: {error.what}", next_step="Check the link."
+            ) from error
+        found = _demand(peek.head[:HEAD_BYTES], source.kind, source.name)
+        if _to_convert(found, source.kind, limits):
+            return await self._fetched(source, url, limits, resize=False)
+        measures = Probe()
+        if source.kind == "image":
+            measures = await anyio.to_thread.run_sync(probe, peek.head, "image")
+        broken = find_trouble(limits, found, peek.size, measures)
+        if broken:
+            raise refuse(source.name, broken)
+        return replace(source, mime=found.mime, bytes_size=peek.size, width=measures.width, height=measures.height)
+
+    async def _checked(self, base: Source, data: bytes, limits: MediaLimits, resize: bool) -> Source:
+        """The source with its content: whole, of the right kind, within the limits, and ready to be sent."""
+        found = _demand(data[:HEAD_BYTES], base.kind, base.name)
+        if found.kind != "image":
+            return await anyio.to_thread.run_sync(partial(_check, base, data, limits), abandon_on_cancel=True)
+        seeing = partial(look, data, found, limits, base.name, resize=resize)
+        seen = await anyio.to_thread.run_sync(seeing, abandon_on_cancel=True)
+        preparing = partial(prepare, data, seen, limits, base.name)
+        ready = await BUDGET.run(preparing, seen.cost, caller=self.caller, name=base.name)
+        return replace(_filled(base, ready.data, ready.found, ready.measures, ready.changed), turned=ready.turned)
+
+    def _most(self, kind: Expects, limits: MediaLimits) -> int:
+        """Bytes worth reading. A picture may be brought under the model's limit, a video may hold little sound."""
+        return self.max_bytes if kind in ("image", "audio") or limits.max_bytes is None else limits.max_bytes
+
+
+def _check(base: Source, data: bytes, limits: MediaLimits) -> Source:
+    """A sound, a video or a text with its content, checked; a sound also converted where that is needed."""
+    found = _demand(data[:HEAD_BYTES], base.kind, base.name)
+    if base.kind == "audio":
+        sound = prepare_sound(data, found, limits, base.name)
+        return _filled(base, sound.data, sound.found, sound.measures, sound.changed)
+    measures = probe(data, found.kind)
+    if base.kind == "video" and not is_whole(data, found):
+        raise InputError(f"{base.name} is cut off: it ends before its own header says", next_step="Fetch it again.")
+    broken = find_trouble(limits, found, len(data), measures)
+    if broken:
+        raise refuse(base.name, broken)
+    return _filled(base, data, found, measures, "")
+
+
+def _to_convert(found: MediaType, expects: Expects, limits: MediaLimits) -> bool:
+    """Whether a file is of a kind that is never sent as it is, so that its content is needed here."""
+    if expects == "image":
+        return found.name == "heic" and "heic" not in limits.formats
+    return expects == "audio" and is_foreign(found, limits)
+
+
+def _filled(base: Source, data: bytes, found: MediaType, measures: Probe, changed: str) -> Source:
+    return replace(
+        base,
+        mime=found.mime,
+        bytes_size=len(data),
+        width=measures.width,
+        height=measures.height,
+        duration=measures.duration,
+        data=data,
+        link=None if changed else base.link,
+        no_link=changed or base.no_link,
+        changed=bool(changed),
+        _load=None,
+    )
+
+
+def _wrong(head: bytes, kind: Expects) -> str | None:
+    found = sniff(head)
+    if found is not None and found.kind == kind:
+        return None
+    if found is not None and (found.kind, kind) == _SOUND_OF:
+        return None
+    return f"it is {found.mime if found else 'of no known format'}, and {kind} is wanted"
+
+
+def _demand(head: bytes, kind: Expects, name: str) -> MediaType:
+    if not head:
+        raise InputError(f"{name} is empty")
+    reason, found = _wrong(head, kind), sniff(head)
+    if reason is not None or found is None:
+        raise InputError(f"{name} cannot be used: {reason}", next_step="Give a file of the right kind.")
+    return found
+
+
+def _pack(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _unpack(ref: str, start: int, packed: bool) -> bytes | None:
+    """The content of a data URI from `start` on; None where it is not valid base64."""
+    body = urllib.parse.unquote_to_bytes(ref[start:])
+    if not packed:
+        return body
+    body = re.sub(rb"\s+", b"", body).translate(bytes.maketrans(b"-_", b"+/"))
+    try:
+        return base64.b64decode(body + b"=" * (-len(body) % 4), validate=True)
+    except binascii.Error:
+        return None
+
+
+def _path_of(ref: str) -> str:
+    """The path of a `file://` address."""
+    try:
+        parts = urllib.parse.urlsplit(ref)
+    except ValueError as error:
+        raise InputError("The file:// address is malformed", next_step="Give the path itself.") from error
+    if parts.netloc not in ("", "localhost"):
+        raise InputError("A file:// address must name a file on this machine (file:///path)")
+    return urllib.request.url2pathname(parts.path)
+
+
+def _read_own(path: Path, most: int) -> bytes | None:
+    try:
+        return read_regular(path, most)
+    except OSError:
+        return None
+
+
+def _too_large(name: str, size: int | None, most: int) -> InputError:
+    found = f"{size / MIB:.1f} MiB" if size is not None else "more"
+    return InputError(f"{name} is too large ({found}; the limit is {most / MIB:.1f} MiB)")

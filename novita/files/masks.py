@@ -1,0 +1,99 @@
+"""Masks: whatever people draw them with, Novita wants white where a picture changes, black elsewhere, in its size.
+
+Everything here works and blocks: call it in a thread.
+"""
+
+import math
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from ..core.errors import InputError
+from .decoding import UNREADABLE, open_header
+from .pictures import upright
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_SAME_SHAPE = 0.02
+"""How far the logarithms of two ratios may lie apart for one to be a copy of the other, rounded to whole pixels."""
+_WHITE_MARKS = "White marks what is to change, black what stays."
+
+
+def fit_mask(data: bytes, name: str, size: tuple[int, int] | None, *, turned: int, stretch: bool) -> bytes | None:
+    """The mask white on black and as large as its picture, as PNG; None if it is that already.
+
+    Args:
+        data: A whole picture.
+        size: Of the picture it belongs to, upright; None where that is not known.
+        turned: The orientation that picture had: a mask drawn on its lying pixels is turned with it.
+        stretch: Whether a mask of another shape is stretched.
+
+    Raises:
+        InputError: It marks nothing, or is of another shape than the picture.
+    """
+    try:
+        with open_header(data) as picture:
+            whole = upright(picture)
+    except UNREADABLE as error:
+        raise InputError(f"{name} is damaged: it cannot be decoded") from error
+    drawn = _from_alpha(whole, name) if whole.mode == "RGBA" else None
+    grey = drawn or whole.convert("L")
+    darkest, brightest = _extrema(grey)
+    if (darkest, brightest) == (0, 1):  # as programs that count write it: 0 and 1 in place of 0 and 255
+        drawn = grey = grey.point([0] + [255] * 255)
+    elif brightest < 32:
+        raise InputError(f"{name} is all black, so it marks nothing", next_step=_WHITE_MARKS)
+    if size is not None and grey.size != size:
+        drawn = grey = _sized(grey, name, size, turned=turned, stretch=stretch)
+    if drawn is None:
+        return None
+    sink = BytesIO()
+    grey.info = {}
+    grey.save(sink, "PNG")
+    return sink.getvalue()
+
+
+def _from_alpha(picture: "Image", name: str) -> "Image | None":
+    """The mask that transparency draws: a hole where to paint, or white on nothing. None where all of it is seen."""
+    from PIL import Image, ImageChops
+
+    alpha = picture.getchannel("A")
+    if _extrema(alpha)[0] >= 250:
+        return None
+    seen = alpha.point([0] * 128 + [255] * 128)
+    shown = picture.convert("L").histogram(seen)
+    total, dark, light = sum(shown), sum(shown[:17]), sum(shown[239:])
+    if not total:
+        raise InputError(f"{name} is wholly transparent, so it marks nothing", next_step=_WHITE_MARKS)
+    if not sum(shown[:128]):
+        return alpha  # white drawn on nothing
+    if dark + light > 0.98 * total and min(dark, light) > 0.001 * total:
+        ground = Image.new("L", picture.size, 0)  # white on black already, with nothing around it
+        ground.paste(picture.convert("L"), mask=alpha)
+        return ground
+    return ImageChops.invert(alpha)  # a hole, as OpenAI's tools want it
+
+
+def _sized(mask: "Image", name: str, size: tuple[int, int], *, turned: int, stretch: bool) -> "Image":
+    from PIL import Image, ImageOps
+
+    if turned > 4 and not _alike(mask.size, size) and _alike(mask.size, (size[1], size[0])):
+        exif = Image.Exif()
+        exif[0x0112] = turned
+        mask.info["exif"] = exif.tobytes()
+        mask = ImageOps.exif_transpose(mask)
+    if not stretch and not _alike(mask.size, size):
+        raise InputError(
+            f"{name} has {mask.width}x{mask.height} pixels and its picture {size[0]}x{size[1]}, which is another shape",
+            next_step="Draw the mask on the picture itself, or call again with resize=true to have it stretched.",
+        )
+    return mask if mask.size == size else mask.resize(size, Image.Resampling.NEAREST)
+
+
+def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return abs(math.log(one[0] * other[1] / (one[1] * other[0]))) <= _SAME_SHAPE
+
+
+def _extrema(grey: "Image") -> tuple[int, int]:
+    low, high = grey.getextrema()
+    return int(low), int(high)  # pyright: ignore[reportArgumentType]  # one band: no pairs

@@ -1,0 +1,254 @@
+"""Finished files in S3-compatible storage: any copy of the server finds them, callers get links that expire.
+
+A file is fetched and checked as everywhere, then put under a key that nobody can guess who does not have it already:
+it is made of its owner, its task and its own content. The same file brought home twice is therefore kept once.
+In the journal its path is `s3://bucket/key`; callers never see that.
+"""
+
+import hashlib
+import importlib
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import anyio.to_thread
+import httpx
+
+from ..core.clock import Clock
+from ..core.errors import ArtifactError
+from .artifacts import Artifact, ArtifactStore, NameHint
+from .folders import Folders
+from .kinds import MediaType
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+DAY = 86_400
+_UNNAMED = NameHint()
+_LONGEST_LINK = 7 * DAY  # what the signature allows
+_KNOWN = {"endpoint_url", "public_endpoint_url", "region", "expires"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files go.
+
+    Args:
+        prefix: What keys begin with; empty, or ending in a slash.
+        endpoint_url: The storage, where it is not Amazon's.
+        public_endpoint_url: How callers reach it, where that differs.
+        expires: Seconds a link lives.
+    """
+
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str | None = None
+    public_endpoint_url: str | None = None
+    region: str | None = None
+    expires: int = DAY
+
+    @classmethod
+    def parse(cls, url: str) -> "Place":
+        """Read `s3://bucket/prefix?endpoint_url=...&public_endpoint_url=...&region=...&expires=...`.
+
+        Keys of the storage are not in it: they come the way Amazon's own tools take them.
+
+        Raises:
+            ValueError: It is not of that form.
+        """
+        parts = urlsplit(url)
+        given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        if parts.scheme != "s3" or not parts.hostname or "@" in parts.netloc:
+            raise ValueError("it must be s3://bucket/prefix?..., without a key in it")
+        if unknown := sorted(set(given) - _KNOWN):
+            raise ValueError(f"{unknown[0]!r} is not among {', '.join(sorted(_KNOWN))}")
+        expires = int(given.get("expires", DAY))
+        if not 60 <= expires <= _LONGEST_LINK:
+            raise ValueError(f"expires must be 60 to {_LONGEST_LINK} seconds")
+        prefix = parts.path.strip("/")
+        return cls(
+            parts.netloc,
+            f"{prefix}/" if prefix else "",
+            given.get("endpoint_url"),
+            given.get("public_endpoint_url"),
+            given.get("region"),
+            expires,
+        )
+
+
+class Bucket:
+    """The storage itself. Its methods block: call them in threads."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._lock = threading.Lock()
+        self._clients: dict[str | None, Any] = {}
+
+    def put(self, path: Path, key: str, mime: str) -> None:
+        """Store a file under a key."""
+
+        def send() -> None:
+            with path.open("rb") as body:
+                self._client().put_object(Bucket=self.place.bucket, Key=key, Body=body, ContentType=mime)
+
+        self._do(send)
+
+    def get(self, key: str, most: int) -> bytes:
+        """The bytes under a key.
+
+        Raises:
+            ArtifactError: There are more than `most`, or none.
+        """
+
+        def fetch() -> bytes | None:
+            found = self._client().get_object(Bucket=self.place.bucket, Key=key)
+            with closing(found["Body"]) as body:
+                return body.read() if found["ContentLength"] <= most else None
+
+        data = self._do(fetch)
+        if data is None:
+            raise ArtifactError(f"The file is larger than {most // 2**20} MiB", next_step="Download it by its link.")
+        return data
+
+    def link(self, key: str) -> str:
+        """A signed link that lives for `place.expires` seconds. Asks nobody."""
+        wanted = {"Bucket": self.place.bucket, "Key": key}
+        client = self._client(self.place.public_endpoint_url)
+        return self._do(lambda: client.generate_presigned_url("get_object", wanted, ExpiresIn=self.place.expires))
+
+    def _client(self, endpoint: str | None = None) -> Any:
+        """The driver's client, made with the first use: its import takes half a second."""
+        endpoint = endpoint or self.place.endpoint_url
+        with self._lock:
+            if endpoint not in self._clients:
+                try:
+                    boto3, config = importlib.import_module("boto3"), importlib.import_module("botocore.config")
+                except ImportError as error:
+                    raise ArtifactError(
+                        "Files in S3 need a driver that is not installed",
+                        next_step="Have whoever runs this server install novita-mcp[team].",
+                    ) from error
+                self._clients[endpoint] = boto3.session.Session().client(
+                    "s3",
+                    endpoint_url=endpoint,
+                    region_name=self.place.region,
+                    config=config.Config(
+                        signature_version="s3v4",
+                        connect_timeout=10,
+                        read_timeout=60,
+                        retries={"max_attempts": 4, "mode": "standard"},
+                        # Names as host names need a domain, and newer checksums Amazon's own storage.
+                        s3={"addressing_style": "path" if endpoint else "auto"},
+                        request_checksum_calculation="when_required",
+                        response_checksum_validation="when_required",
+                    ),
+                )
+            return self._clients[endpoint]
+
+    def _do(self, work: Callable[[], T]) -> T:
+        exceptions = importlib.import_module("botocore.exceptions")
+        try:
+            return work()
+        except exceptions.ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", "no code"))  # the text may name keys
+            raise self._trouble(code) from error
+        except (exceptions.BotoCoreError, OSError) as error:
+            raise self._trouble(type(error).__name__) from error
+
+    def _trouble(self, what: str) -> ArtifactError:
+        return ArtifactError(
+            f"The file storage could not be used ({what})",
+            next_step="Call get_task with its id to try again; nothing is paid twice.",
+        )
+
+
+class SharedStore(ArtifactStore):
+    """Brings finished files into a bucket.
+
+    Args:
+        staging: Private folder a file passes through; it stays there where the bucket cannot take it.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        *,
+        staging: Path,
+        max_bytes: int,
+        clock: Clock,
+        http: httpx.AsyncClient,
+        trusted_hosts: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(
+            None,
+            allowed=Folders(staging),
+            max_bytes=max_bytes,
+            clock=clock,
+            http=http,
+            spool=staging,
+            trusted_hosts=trusted_hosts,
+        )
+        self.bucket = bucket
+
+    @property
+    def saves(self) -> bool:
+        return True
+
+    def holds(self, artifact: Artifact) -> bool:
+        return self._key(artifact) is not None
+
+    async def fetch(self, artifact: Artifact, *, name: NameHint = _UNNAMED, save_to: str | None = None) -> Artifact:
+        if save_to is not None:
+            self.check_place(save_to)
+        if self.holds(artifact):
+            return artifact
+        if await anyio.to_thread.run_sync(super().holds, artifact):
+            return await self._put(artifact, name)  # the bucket could not take it last time
+        staged = await self._bring(artifact.model_copy(update={"path": None}), name, save_to)
+        return await self._put(staged, name)
+
+    async def present(self, artifact: Artifact) -> Artifact:
+        key = self._key(artifact)
+        if key is None:
+            return artifact
+        url = await anyio.to_thread.run_sync(self.bucket.link, key)
+        until = datetime.fromtimestamp(int(self._clock.wall()), UTC) + timedelta(seconds=self.bucket.place.expires)
+        return artifact.model_copy(update={"path": None, "url": url, "expires_at": until})
+
+    async def read(self, artifact: Artifact, *, max_bytes: int | None = None) -> bytes:
+        key = self._key(artifact)
+        if key is None:
+            return await super().read(artifact, max_bytes=max_bytes)
+        return await anyio.to_thread.run_sync(self.bucket.get, key, max_bytes or self.max_bytes)
+
+    async def _save(
+        self, data: bytes, artifact: Artifact, found: MediaType | None, name: NameHint, save_to: str | None
+    ) -> Artifact:
+        staged = await super()._save(data, artifact, found, name, save_to)
+        try:
+            return await self._put(staged, name)
+        except ArtifactError as error:  # these bytes come once: better here than nowhere
+            logger.warning("%s stays on this machine: %s", artifact.name, error)
+            return staged
+
+    async def _put(self, staged: Artifact, name: NameHint) -> Artifact:
+        path = Path(staged.path or "")
+        owner = hashlib.sha256(f"files of {name.owner}".encode()).hexdigest()[:24]
+        file = f"{name.owner}/{staged.task_id}/{staged.index}/{staged.sha256}"
+        place = self.bucket.place
+        key = f"{place.prefix}{owner}/{hashlib.sha256(file.encode()).hexdigest()}{path.suffix}"
+        await anyio.to_thread.run_sync(self.bucket.put, path, key, staged.mime or "application/octet-stream")
+        await anyio.to_thread.run_sync(partial(path.unlink, missing_ok=True))
+        return staged.model_copy(update={"path": f"s3://{place.bucket}/{key}"})
+
+    def _key(self, artifact: Artifact) -> str | None:
+        start = f"s3://{self.bucket.place.bucket}/"
+        path = artifact.path or ""
+        return path.removeprefix(start) if path.startswith(start) else None

@@ -1,0 +1,134 @@
+"""Sounds as people have them, made into what a model takes: taken out of videos, converted, cut at silences.
+
+Everything here works and blocks: call it in a thread.
+"""
+
+# The types that come with av leave these unknown.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import wave
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain
+
+from ..core.errors import InputError
+from .containers import is_whole
+from .kinds import MEDIA_TYPES, MediaType
+from .media_limits import MediaLimits, find_trouble, refuse
+from .pictures import Probe, probe
+
+RATE = 24_000
+"""Hz, mono: all that a recognizer or a voice cloner hears, at 48 kB a second."""
+LONGEST = 1_800
+"""Seconds of sound taken out at most."""
+_SHORTEST = 0.05
+"""Seconds below which nobody has said anything."""
+_COMMON = ("wav", "mp3", "m4a", "flac", "ogg", "opus", "aac")
+"""Sent as they are where the model does not say what it takes."""
+_LARGE = ("wav", "aiff", "flac")
+"""Kinds that become much smaller when they are written anew."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound that may be sent. `changed` says what was done to it, in words that follow its name."""
+
+    data: bytes
+    found: MediaType
+    measures: Probe
+    changed: str
+
+
+def is_foreign(found: MediaType, limits: MediaLimits) -> bool:
+    """Whether a sound, or a video whose sound is wanted, has to be converted for the model."""
+    if found.kind == "video":
+        return True
+    return not limits.takes(found) if limits.formats else found.name not in _COMMON
+
+
+def prepare_sound(data: bytes, found: MediaType, limits: MediaLimits, name: str) -> Sound:
+    """A sound checked, and converted to WAV where the model would not take it.
+
+    Args:
+        found: What it is: a sound, or a video whose sound is wanted.
+
+    Raises:
+        InputError: It holds no sound, is damaged or cut off, or outside the limits.
+    """
+    if not is_whole(data, found):
+        raise InputError(
+            f"{name} is cut off: it ends before its own header says", next_step="Fetch or record it again."
+        )
+    measures, changed = probe(data, found.kind), ""
+    if found.kind == "audio" and not _has_sound(data):
+        raise InputError(f"{name} holds no sound: there is not one sample in it", next_step="Record it again.")
+    broken = find_trouble(limits, found, len(data), measures)
+    heavy = found.name in _LARGE and [one.about for one in broken] == ["bytes"]
+    if is_foreign(found, limits) or heavy:
+        hopeless = [one for one in broken if one.about == "seconds"]
+        if hopeless:  # known before anything is decoded
+            raise refuse(name, hopeless)
+        changed = "is a video, and only its sound is wanted" if found.kind == "video" else "was converted here"
+        data, found = sound_of(data, name), MEDIA_TYPES["wav"]
+        measures = probe(data, "audio")
+        broken = find_trouble(limits, found, len(data), measures)
+    elif found.name == "wav" and not measures.duration:
+        # The program that recorded it was killed before it could write the length.
+        data, changed = sound_of(data, name), "was given its length here"
+        measures = probe(data, "audio")
+        broken = find_trouble(limits, found, len(data), measures)
+    if broken:
+        raise refuse(name, broken)
+    if measures.duration is not None and measures.duration < _SHORTEST:
+        raise InputError(f"{name} holds no sound to speak of ({measures.duration:g} s)", next_step="Record it again.")
+    return Sound(data, found, measures, changed)
+
+
+def _has_sound(data: bytes) -> bool:
+    """Whether a sound file has a single sample that can be decoded."""
+    import av
+    from av.error import FFmpegError
+
+    try:
+        with av.open(BytesIO(data), "r") as container:
+            return any(frame.samples for frame in container.decode(audio=0)) if container.streams.audio else False
+    except FFmpegError:
+        return False
+
+
+def sound_of(data: bytes, name: str) -> bytes:
+    """The first sound track of a video or a sound file as WAV, mono, 16 bit, as long as the track.
+
+    Args:
+        name: What errors call it.
+
+    Raises:
+        InputError: It has no sound, cannot be decoded, or is longer than half an hour.
+    """
+    # Not at the top: few calls need it, and it takes long to import.
+    import av
+    from av.audio.resampler import AudioResampler
+    from av.error import FFmpegError
+
+    file = BytesIO()
+    try:
+        with av.open(BytesIO(data), "r") as container, wave.open(file, "wb") as sound:
+            sound.setnchannels(1)
+            sound.setsampwidth(2)
+            sound.setframerate(RATE)
+            if not container.streams.audio:
+                raise InputError(f"{name} is a video without sound", next_step="Give a recording, or one with sound.")
+            seconds = container.duration / av.time_base if container.duration else LONGEST
+            if seconds > LONGEST:
+                raise InputError(f"{name} has {seconds / 60:.0f} minutes; sound is taken out of half an hour at most")
+            # Codecs pad the end; a video of exactly the longest length must not become too long by that.
+            left = 2 * round(seconds * RATE)
+            resampler = AudioResampler(format="s16", layout="mono", rate=RATE)
+            for frame in chain(container.decode(audio=0), (None,)):
+                for part in resampler.resample(frame):
+                    samples = bytes(part.planes[0])[: min(left, 2 * part.samples)]
+                    sound.writeframes(samples)
+                    left -= len(samples)
+    except FFmpegError as error:
+        raise InputError(f"The sound of {name} cannot be decoded", next_step="Give it as mp3 or wav.") from error
+    return file.getvalue()

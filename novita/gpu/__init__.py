@@ -1,0 +1,1 @@
+"""GPU instances and what surrounds them: products, templates, volumes, networks."""

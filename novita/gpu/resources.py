@@ -1,0 +1,356 @@
+"""What surrounds instances: volumes, private networks, registry logins, prewarmed and saved images, jobs, metrics."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+from ..core.answers import Amount, Moment, One, Rows, Shape, Text, Whole, Words, id_in, read_rows, read_shape
+from ..core.client import NovitaClient
+from ..core.errors import NotFoundError
+from ..core.redaction import learn
+from ..core.waiting import Look, Phase
+from .routes import act, ask
+
+PAGES = 20
+SIZE = 100
+
+
+class Volume(Shape):
+    """A network volume."""
+
+    storage_id: Text
+    storage_name: Text = ""
+    storage_size: Whole = None
+    cluster_id: Text = ""
+    cluster_name: Text = ""
+
+
+class NetworkState(Shape):
+    """Where a network stands."""
+
+    state: Text = ""
+    error: Text = ""
+
+
+class Address(Shape):
+    """An instance in a network."""
+
+    id: Text = ""
+    ip: Text = ""
+
+
+class Network(Shape):
+    """A private network."""
+
+    id: Text
+    name: Text = ""
+    state: One[NetworkState] = NetworkState()
+    segment: Text = ""
+    cluster_id: Text = ""
+    addresses: Rows[Address] = ()
+
+
+class RegistryLogin(Shape):
+    """A saved login. Its password is not even read."""
+
+    id: Text
+    name: Text = ""
+    username: Text = ""
+
+
+class Prewarm(Shape):
+    """An image cached in a region."""
+
+    id: Text
+    image_name: Text = ""
+    image_url: Text = ""
+    cluster_id: Text = ""
+    state: Text = ""
+    note: Text = ""
+    reason: Words = ()
+    create_time: Moment = None
+    other_names: ClassVar[Mapping[str, str]] = {"task_id": "id", "image": "image_url", "status": "state"}
+
+
+class PrewarmQuota(Shape):
+    """How many images may be cached, and how large (GB)."""
+
+    total: Whole = None
+    limit: Whole = None
+    per_image_size: Whole = None
+
+
+class SavedImage(Shape):
+    """An image saved at Novita. Fields are from a client of the sibling platform."""
+
+    id: Text = ""
+    name: Text = ""
+    image: Text = ""
+
+
+class JobStatus(Shape):
+    """Where a background job stands."""
+
+    state: Text = ""
+    error: Text = ""
+    error_message: Text = ""
+    other_names: ClassVar[Mapping[str, str]] = {"message": "error_message"}
+
+
+class GpuJob(Shape):
+    """A background job: saving an image, or moving an instance."""
+
+    id: Text
+    type: Text = ""
+    state: One[JobStatus] = JobStatus()
+    instance_id: Text = ""
+    log_address: Text = ""
+    created_at: Moment = None
+    other_names: ClassVar[Mapping[str, str]] = {"job_id": "id"}
+
+    @property
+    def why(self) -> str:
+        return ": ".join(part for part in (self.state.error, self.state.error_message) if part)
+
+
+class Point(Shape):
+    """One measurement."""
+
+    timestamp: Moment = None
+    value: Amount = None
+
+
+class CardMetrics(Shape):
+    """A metric of the cards; only the mean over them is read."""
+
+    avg: Rows[Point] = ()
+
+
+class Metrics(Shape):
+    """Utilisation in percent over time."""
+
+    cpu_utilization: Rows[Point] = ()
+    mem_utilization: Rows[Point] = ()
+    root_disk_utilization: Rows[Point] = ()
+    gpu_utilization: One[CardMetrics] = CardMetrics()
+    gpu_mem_utilization: One[CardMetrics] = CardMetrics()
+
+
+async def _paged(
+    client: NovitaClient, operation: str, doing: str, names: Sequence[str], *, page: str = "pageNum", **params: Any
+) -> list[dict[str, Any]]:
+    """Every row of a v1 list. Whether pages count from 0 or 1 is not settled, so rows are taken once."""
+    found: list[dict[str, Any]] = []
+    for number in range(PAGES):
+        answer = await ask(client, operation, params={"pageSize": SIZE, page: number, **params})
+        rows = [row for row in _raw(answer, names, doing) if row not in found]
+        found += rows
+        total = cast(dict[str, Any], answer).get("total")
+        enough = len(found) >= int(str(total)) if str(total).isdigit() else not rows or len(rows) < SIZE
+        if enough or (not rows and number > 1):
+            break
+    return found
+
+
+def _raw(answer: Any, names: Sequence[str], doing: str) -> list[dict[str, Any]]:
+    read_rows(Shape, answer, doing, *names)  # for its errors
+    for name in names:
+        value: Any = cast(dict[str, Any], answer).get(name)
+        if value:
+            return cast(list[dict[str, Any]], value if isinstance(value, list) else [value])
+    return []
+
+
+async def list_volumes(client: NovitaClient) -> list[Volume]:
+    """All network volumes."""
+    doing = "listing network volumes"
+    rows = await _paged(client, "list_network_storages", doing, ["data"], page="pageNo")
+    return [read_shape(Volume, row, doing) for row in rows]
+
+
+def volume_creation(*, name: str, region_id: str, size_gb: int) -> dict[str, Any]:
+    """The body that creates a volume."""
+    return {"clusterId": region_id, "storageName": name, "storageSize": size_gb}
+
+
+async def create_volume(client: NovitaClient, body: Mapping[str, Any]) -> str:
+    """Its id: two shapes of the answer are on record, an object and a bare string. Empty where it does not say."""
+    return id_in(await act(client, "create_network_storage", body), "storageId", "id")
+
+
+def volume_update(volume_id: str, *, name: str, size_gb: int) -> dict[str, Any]:
+    """The body that renames or grows a volume; both are always sent."""
+    return {"storageId": volume_id, "storageName": name, "storageSize": size_gb}
+
+
+async def update_volume(client: NovitaClient, body: Mapping[str, Any]) -> None:
+    """Rename or grow."""
+    await act(client, "update_network_storage", body)
+
+
+async def list_networks(client: NovitaClient) -> list[Network]:
+    """All private networks. The page says `network`, a client reads `networks`."""
+    doing = "listing private networks"
+    return [
+        read_shape(Network, row, doing)
+        for row in await _paged(client, "list_vpc_networks", doing, ["network", "networks", "data"])
+    ]
+
+
+async def get_network(client: NovitaClient, network_id: str) -> Network:
+    """One private network.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    answer = await ask(client, "get_vpc_network", params={"networkId": network_id})
+    found = read_rows(Network, answer, "reading the private network", "network", "networks")
+    if not found:
+        raise NotFoundError(f"There is no private network {network_id!r}", status=404)
+    return found[0]
+
+
+async def create_network(client: NovitaClient, *, name: str, region_id: str) -> str:
+    """Its id; a client got none back, so the list is asked by name then."""
+    before = {network.id for network in await list_networks(client)}
+    answer = await act(client, "create_vpc_network", {"clusterId": region_id, "name": name})
+    inner: Any = cast(dict[str, Any], answer).get("network") if isinstance(answer, dict) else None
+    if isinstance(inner, list):
+        inner = next(iter(cast(list[Any], inner)), None)
+    if found := id_in(inner, "Id") or id_in(answer, "id", "networkId"):
+        return found
+    fresh = [each.id for each in await list_networks(client) if each.id not in before and each.name == name]
+    return fresh[0] if fresh else ""
+
+
+async def rename_network(client: NovitaClient, network_id: str, name: str) -> None:
+    """Give a private network another name."""
+    await act(client, "update_vpc_network", {"networkId": network_id, "name": name})
+
+
+async def list_logins(client: NovitaClient) -> list[RegistryLogin]:
+    """Saved registry logins, without their passwords."""
+    return read_rows(RegistryLogin, await ask(client, "list_registry_auths"), "listing registry logins", "data")
+
+
+async def create_login(client: NovitaClient, *, name: str, username: str, password: str) -> str:
+    """Its id; the page answers with nothing, so the list is asked then. The password is in no error."""
+    learn(password)
+    body = {"name": name, "username": username, "password": password}
+    answer = await act(client, "create_registry_auth", body, secrets=(password,))
+    if found := id_in(answer, "id"):
+        return found
+    same = [each.id for each in await list_logins(client) if (each.name, each.username) == (name, username)]
+    return same[-1] if same else ""
+
+
+async def list_prewarms(client: NovitaClient) -> list[Prewarm]:
+    """Cached images."""
+    doing = "listing prewarmed images"
+    rows = await _paged(client, "list_image_prewarm", doing, ["data"], page="page")
+    return [read_shape(Prewarm, row, doing) for row in rows]
+
+
+async def prewarm_quota(client: NovitaClient) -> PrewarmQuota:
+    """How many images may be cached."""
+    return read_shape(PrewarmQuota, await ask(client, "get_image_prewarm_quota"), "reading the prewarm quota")
+
+
+async def create_prewarm(
+    client: NovitaClient,
+    *,
+    image: str,
+    region_id: str,
+    registry_auth_id: str | None,
+    product_ids: Sequence[str],
+    note: str | None,
+) -> str:
+    """Its id."""
+    body: dict[str, Any] = {"imageUrl": image, "clusterId": region_id}
+    extra = {"repositoryAuth": registry_auth_id, "productIds": list(product_ids), "note": note}
+    body |= {key: value for key, value in extra.items() if value}
+    return id_in(await act(client, "create_image_prewarm", body), "id", "taskId")
+
+
+async def note_prewarm(client: NovitaClient, prewarm_id: str, note: str) -> None:
+    """Change the note of a cached image."""
+    await act(client, "update_image_prewarm", {"id": prewarm_id, "note": note})
+
+
+async def list_saved_images(client: NovitaClient) -> list[SavedImage]:
+    """Images saved at Novita."""
+    doing = "listing saved images"
+    found: list[SavedImage] = []
+    cursor: str | None = None
+    for _ in range(PAGES):
+        answer = await ask(client, "gpus_v2_list_images", params={"limit": SIZE, "cursor": cursor})
+        found += read_rows(SavedImage, answer, doing, "data")
+        cursor = id_in(answer, "next_cursor")
+        if not cursor or not cast(dict[str, Any], answer).get("has_more"):
+            break
+    return found
+
+
+async def list_jobs(client: NovitaClient, *, job_id: str | None = None) -> list[GpuJob]:
+    """Background jobs, newest first as Novita lists them."""
+    doing = "listing GPU jobs"
+    rows = await _paged(client, "list_gpu_jobs", doing, ["jobs", "data"], jobId=job_id)
+    return [read_shape(GpuJob, row, doing) for row in rows]
+
+
+async def look_at_job(client: NovitaClient, job_id: str) -> Look[GpuJob]:
+    """One look at a background job.
+
+    Raises:
+        NotFoundError: No list shows it.
+    """
+    found = [job for job in await list_jobs(client, job_id=job_id) if job.id == job_id]
+    if not found:
+        raise NotFoundError(f"There is no GPU job {job_id!r}", status=404)
+    job = found[0]
+    match job.state.state:
+        case "success":
+            return Look(Phase.SUCCEEDED, job)
+        case "fail":
+            return Look(Phase.FAILED, job, reason=job.why or "Novita does not say why")
+        case "break":
+            return Look(Phase.CANCELLED, job, reason="it was stopped")
+        case state:
+            return Look(Phase.WORKING, job, note=state)
+
+
+async def save_image(client: NovitaClient, *, instance_id: str, image: str, registry_auth_id: str | None) -> str:
+    """Begin to save an instance as an image; the job's id."""
+    body = {"instanceId": instance_id, "image": image}
+    if registry_auth_id:
+        body["registryAuthId"] = registry_auth_id
+    return id_in(await act(client, "save_gpu_instance_image", body), "jobId", "id")
+
+
+async def get_metrics(client: NovitaClient, instance_id: str, *, start: int, end: int, interval: int) -> Metrics:
+    """Utilisation between two Unix times; Novita's data lags by about a minute."""
+    params = {"instanceId": instance_id, "startTime": start, "endTime": end, "interval": interval}
+    return read_shape(Metrics, await ask(client, "get_gpu_instance_metrics", params=params), "reading metrics")
+
+
+DELETES: Mapping[str, tuple[str, str]] = {
+    "volume": ("delete_network_storage", "storageId"),
+    "network": ("delete_vpc_network", "networkId"),
+    "registry_login": ("delete_registry_auth", "id"),
+    "job": ("break_gpu_job", "jobId"),
+}
+"""How one thing of a kind is deleted (a job: stopped): the operation, and the field that names it."""
+
+
+async def delete_resource(client: NovitaClient, kind: str, resource_id: str) -> None:
+    """Delete a volume, network, registry login, prewarmed image or saved image, or stop a job.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    if kind == "saved_image":
+        await act(client, "gpus_v2_delete_image", image_id=resource_id)
+    elif kind == "prewarmed_image":
+        await act(client, "delete_image_prewarm", {"ids": [resource_id]})
+    else:
+        operation, field = DELETES[kind]
+        await act(client, operation, {field: resource_id})

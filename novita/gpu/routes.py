@@ -1,0 +1,266 @@
+"""The GPU routes: which generation serves which call, in one table, and the two ways to call them.
+
+Two generations live side by side: v1 (`/gpu-instance/openapi/v1`, documented in full) and v2 (`/gpus/v2`, of which
+mostly the request half is known). The choice: v1 wherever it has a route, because its answers are known; v2 where v1
+has none (saved images, browser terminal, back to paying by the hour, a product's GPU memory) or leaves open what v2
+settles (`ports` replaces the whole set). What a v2 twin would do is under `LEFT_OUT`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.client import NovitaClient
+from ..core.errors import NotFoundError, NovitaAPIError, NovitaError, redact
+from ..core.hosts import API_HOST
+
+V1 = "/gpu-instance/openapi/v1"
+V2 = "/gpus/v2"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One documented operation as we call it.
+
+    Args:
+        doing: The call in a few words, for error texts.
+        tools: The tools that make this call; docs/gpu.md is made from it.
+        host: Another documented host of Novita's.
+    """
+
+    method: str
+    path: str
+    doing: str
+    tools: tuple[str, ...]
+    host: str = API_HOST
+
+
+ROUTES: Mapping[str, Route] = {
+    "list_clusters": Route(
+        "GET",
+        f"{V1}/clusters",
+        "listing GPU regions",
+        ("list_gpu_resources", "list_gpu_products", "create_gpu_instance"),
+    ),
+    "list_gpu_products": Route(
+        "GET", f"{V1}/products", "listing GPU products", ("list_gpu_products", "create_gpu_instance")
+    ),
+    "gpus_v2_list_products": Route(
+        "GET", f"{V2}/products", "reading the memory of GPUs", ("list_gpu_products", "create_gpu_instance")
+    ),
+    "list_cpu_products": Route(
+        "GET", f"{V1}/cpu/products", "listing CPU products", ("list_gpu_resources", "create_gpu_instance")
+    ),
+    "create_gpu_instance": Route(
+        "POST", f"{V1}/gpu/instance/create", "creating the instance", ("create_gpu_instance",)
+    ),
+    "list_gpu_instances": Route("GET", f"{V1}/gpu/instances", "listing instances", ("list_gpu_instances",)),
+    "get_gpu_instance": Route("GET", f"{V1}/gpu/instance", "reading the instance", ("get_gpu_instance",)),
+    "start_gpu_instance": Route("POST", f"{V1}/gpu/instance/start", "starting the instance", ("start_gpu_instance",)),
+    "stop_gpu_instance": Route("POST", f"{V1}/gpu/instance/stop", "stopping the instance", ("stop_gpu_instance",)),
+    "restart_gpu_instance": Route(
+        "POST", f"{V1}/gpu/instance/restart", "restarting the instance", ("restart_gpu_instance",)
+    ),
+    "delete_gpu_instance": Route(
+        "POST", f"{V1}/gpu/instance/delete", "deleting the instance", ("delete_gpu_instance",)
+    ),
+    "list_gpu_templates": Route("GET", f"{V1}/templates", "listing templates", ("list_gpu_templates",)),
+    "get_gpu_template": Route(
+        "GET", f"{V1}/template", "reading the template", ("get_gpu_template", "create_gpu_instance")
+    ),
+    "create_gpu_template": Route("POST", f"{V1}/template/create", "creating the template", ("create_gpu_template",)),
+    "update_gpu_template": Route("POST", f"{V1}/template/update", "changing the template", ("update_gpu_template",)),
+    "delete_gpu_template": Route("POST", f"{V1}/template/delete", "deleting the template", ("delete_gpu_template",)),
+    "migrate_gpu_instance": Route(
+        "POST", f"{V1}/gpu/instance/migrate", "moving the instance", ("migrate_gpu_instance",)
+    ),
+    "upgrade_gpu_instance": Route(
+        "POST", f"{V1}/gpu/instance/upgrade", "changing the instance's image", ("upgrade_gpu_instance",)
+    ),
+    "gpus_v2_update_ports": Route(
+        "PUT", V2 + "/instances/{instance_id}/ports", "changing open ports", ("edit_gpu_instance",)
+    ),
+    "edit_gpu_instance": Route("POST", f"{V1}/gpu/instance/edit", "growing the root disk", ("edit_gpu_instance",)),
+    "gpus_v2_set_web_terminal": Route(
+        "PUT", V2 + "/instances/{instance_id}/web-terminal", "switching the browser terminal", ("edit_gpu_instance",)
+    ),
+    "set_gpu_instance_auto_migrate": Route(
+        "POST", f"{V1}/gpu/instance/setAutoMigrate", "switching automatic migration", ("edit_gpu_instance",)
+    ),
+    "renew_gpu_instance": Route(
+        "POST", f"{V1}/gpu/instance/renewInstance", "renewing the subscription", ("change_gpu_billing",)
+    ),
+    "change_gpu_instance_billing": Route(
+        "POST", f"{V1}/gpu/instance/transToMonthlyInstance", "subscribing the instance", ("change_gpu_billing",)
+    ),
+    "gpus_v2_change_billing_mode": Route(
+        "PUT", V2 + "/instances/{instance_id}/billing-mode", "ending the subscription", ("change_gpu_billing",)
+    ),
+    "set_gpu_instance_auto_renew": Route(
+        "POST", f"{V1}/gpu/instance/setAutoRenew", "switching automatic renewal", ("change_gpu_billing",)
+    ),
+    "get_gpu_instance_metrics": Route(
+        "GET", "/openapi/v1/metrics/gpu/instance", "reading metrics", ("get_gpu_metrics",)
+    ),
+    "list_gpu_jobs": Route("GET", f"{V1}/jobs", "listing GPU jobs", ("list_gpu_resources", "save_gpu_image")),
+    "break_gpu_job": Route("POST", f"{V1}/job/break", "stopping the job", ("delete_gpu_resource",)),
+    "save_gpu_instance_image": Route("POST", f"{V1}/job/save/image", "saving the image", ("save_gpu_image",)),
+    "gpus_v2_list_images": Route("GET", f"{V2}/images", "listing saved images", ("list_gpu_resources",)),
+    "gpus_v2_delete_image": Route(
+        "DELETE", V2 + "/images/{image_id}", "deleting the saved image", ("delete_gpu_resource",)
+    ),
+    "list_network_storages": Route(
+        "GET",
+        f"{V1}/networkstorages/list",
+        "listing network volumes",
+        ("list_gpu_resources", "create_gpu_instance", "save_gpu_volume"),
+    ),
+    "create_network_storage": Route(
+        "POST", f"{V1}/networkstorage/create", "creating the network volume", ("save_gpu_volume",)
+    ),
+    "update_network_storage": Route(
+        "POST", f"{V1}/networkstorage/update", "changing the network volume", ("save_gpu_volume",)
+    ),
+    "delete_network_storage": Route(
+        "POST", f"{V1}/networkstorage/delete", "deleting the network volume", ("delete_gpu_resource",)
+    ),
+    "list_vpc_networks": Route(
+        "GET", f"{V1}/networks", "listing private networks", ("list_gpu_resources", "save_gpu_network")
+    ),
+    "get_vpc_network": Route("GET", f"{V1}/network", "reading the private network", ("list_gpu_resources",)),
+    "create_vpc_network": Route("POST", f"{V1}/network/create", "creating the private network", ("save_gpu_network",)),
+    "update_vpc_network": Route("POST", f"{V1}/network/update", "renaming the private network", ("save_gpu_network",)),
+    "delete_vpc_network": Route(
+        "POST", f"{V1}/network/delete", "deleting the private network", ("delete_gpu_resource",)
+    ),
+    "list_registry_auths": Route(
+        "GET", f"{V1}/repository/auths", "listing registry logins", ("list_gpu_resources", "save_registry_login")
+    ),
+    "create_registry_auth": Route(
+        "POST", f"{V1}/repository/auth/save", "saving the registry login", ("save_registry_login",)
+    ),
+    "delete_registry_auth": Route(
+        "POST", f"{V1}/repository/auth/delete", "deleting the registry login", ("delete_gpu_resource",)
+    ),
+    "get_image_prewarm_quota": Route(
+        "GET", f"{V1}/image/prewarm/quota", "reading the prewarm quota", ("list_gpu_resources",)
+    ),
+    "create_image_prewarm": Route("POST", f"{V1}/image/prewarm", "prewarming the image", ("prewarm_gpu_image",)),
+    "list_image_prewarm": Route("GET", f"{V1}/image/prewarm", "listing prewarmed images", ("list_gpu_resources",)),
+    "update_image_prewarm": Route(
+        "POST", f"{V1}/image/prewarm/edit", "noting on the prewarmed image", ("prewarm_gpu_image",)
+    ),
+    "delete_image_prewarm": Route(
+        "POST", f"{V1}/image/prewarm/delete", "deleting the prewarmed image", ("delete_gpu_resource",)
+    ),
+}
+"""Every operation of gpu.yaml that is called, by its operationId."""
+
+_TWIN = "twin of {}, whose answer is documented in full"
+
+LEFT_OUT: Mapping[str, str] = {
+    **{
+        f"gpus_v2_{v2}": _TWIN.format(v1)
+        for v2, v1 in {
+            "list_regions": "list_clusters",
+            "create_instance": "create_gpu_instance",
+            "list_instances": "list_gpu_instances",
+            "get_instance": "get_gpu_instance",
+            "delete_instance": "delete_gpu_instance",
+            "start_instance": "start_gpu_instance",
+            "stop_instance": "stop_gpu_instance",
+            "restart_instance": "restart_gpu_instance",
+            "create_template": "create_gpu_template",
+            "list_templates": "list_gpu_templates",
+            "get_template": "get_gpu_template",
+            "update_template": "update_gpu_template",
+            "delete_template": "delete_gpu_template",
+            "create_network": "create_vpc_network",
+            "list_networks": "list_vpc_networks",
+            "get_network": "get_vpc_network",
+            "update_network": "update_vpc_network",
+            "delete_network": "delete_vpc_network",
+            "list_jobs": "list_gpu_jobs",
+            "get_job": "list_gpu_jobs",
+            "stop_job": "break_gpu_job",
+            "save_image": "save_gpu_instance_image",
+            "create_image_prewarm": "create_image_prewarm",
+            "list_image_prewarm": "list_image_prewarm",
+            "delete_image_prewarm": "delete_image_prewarm",
+            "get_image_prewarm": "list_image_prewarm",
+            "renew_instance": "renew_gpu_instance",
+            "set_auto_renew": "set_gpu_instance_auto_renew",
+            "set_auto_migrate": "set_gpu_instance_auto_migrate",
+        }.items()
+    },
+    "gpus_v2_upgrade_instance": "twin of upgrade_gpu_instance, which can change the mounted volumes too",
+    "gpus_v2_migrate_instance": "twin of migrate_gpu_instance; what it adds (save_data) was seen refused",
+    "gpus_v2_expand_rootfs": "twin of edit_gpu_instance, which grows the root disk",
+}
+"""Operations of gpu.yaml that no tool needs, and why."""
+
+
+async def ask(
+    client: NovitaClient,
+    operation: str | Route,
+    *,
+    params: Mapping[str, Any] | None = None,
+    body: Any = None,
+    **path: str,
+) -> Any:
+    """Make a call that may be repeated, and return its JSON (None where the body is empty).
+
+    Args:
+        operation: A name in `ROUTES`, or a route of another table.
+
+    Raises:
+        NotFoundError: 404, and the 400 answers that mean it. NovitaError: as the client raises it.
+    """
+    route = ROUTES[operation] if isinstance(operation, str) else operation
+    sent = {name: value for name, value in (params or {}).items() if value is not None}
+    try:
+        answer = await client.read(
+            route.method,
+            route.path.format(**path),
+            doing=route.doing,
+            group="gpu",
+            params=sent or None,
+            body=body,
+            host=route.host,
+        )
+    except NovitaAPIError as error:
+        raise _told_apart(error) from error
+    return answer.data
+
+
+async def act(
+    client: NovitaClient, operation: str | Route, body: Any = None, *, secrets: Iterable[str] = (), **path: str
+) -> Any:
+    """Make a call that must not be repeated (it costs, or does something twice), and return its JSON.
+
+    Args:
+        secrets: Words of the body that no error may repeat, even where Novita does.
+
+    Raises:
+        NovitaError: `billed` says what is known.
+    """
+    route = ROUTES[operation] if isinstance(operation, str) else operation
+    try:
+        answer = await client.spend(
+            route.method, route.path.format(**path), doing=route.doing, group="gpu", body=body, host=route.host
+        )
+    except NovitaError as error:
+        told = _told_apart(error) if isinstance(error, NovitaAPIError) else error
+        told.what = redact(told.what, *secrets)
+        raise told from error
+    return answer.data
+
+
+def _told_apart(error: NovitaAPIError) -> NovitaAPIError:
+    """GPU routes answer 400 with no more than a text for what is missing; one text says "not fount"."""
+    said = error.what.casefold()
+    if isinstance(error, NotFoundError) or error.status != 400 or ("not found" not in said and "not fount" not in said):
+        return error
+    return NotFoundError(
+        error.what, status=error.status, reason=error.reason, next_step=error.next_step, billed=error.billed
+    )

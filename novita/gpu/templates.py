@@ -1,0 +1,151 @@
+"""Templates: a saved image with its command, ports and variables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, cast
+
+from ..core.answers import Moment, Rows, Shape, Text, Whole, id_in, read_rows, read_shape
+from ..core.client import NovitaClient
+from ..core.errors import InputError, NotFoundError
+from .instances import EnvVar, secret_words
+from .routes import act, ask
+
+Channel = Literal["official", "community", "private"]
+
+
+class TemplatePorts(Shape):
+    """Ports of one type."""
+
+    type: Text = ""
+    ports: tuple[int, ...] = ()
+
+
+class TemplateTool(Shape):
+    """A tool bundled in the image, such as Jupyter."""
+
+    name: Text = ""
+    describe: Text = ""
+    port: Text = ""
+    type: Text = ""
+
+
+class Template(Shape):
+    """One template. Its variables may hold secrets."""
+
+    id: Text = ""
+    name: Text = ""
+    readme: Text = ""
+    type: Text = ""
+    channel: Text = ""
+    image: Text = ""
+    image_auth: Text = ""
+    start_command: Text = ""
+    entrypoint: Text = ""
+    rootfs_size: Whole = None
+    ports: Rows[TemplatePorts] = ()
+    envs: Rows[EnvVar] = ()
+    tools: Rows[TemplateTool] = ()
+    min_cuda_version: Text = ""
+    created_at: Moment = None
+
+    other_names: ClassVar[Mapping[str, str]] = {
+        "template_id": "id",
+        "create_time": "created_at",
+        "command": "start_command",
+        "rootfs_size_gb": "rootfs_size",
+        "registry_auth_id": "image_auth",
+    }
+
+    def port_list(self) -> list[str]:
+        """`["8888/http"]`, as create takes them."""
+        return [f"{port}/{group.type}" for group in self.ports for port in group.ports]
+
+
+async def list_templates(
+    client: NovitaClient, channel: Channel, *, name: str | None = None, size: int = 100
+) -> list[Template]:
+    """Templates of one channel, at most `size`."""
+    params: dict[str, Any] = {
+        "pageSize": size,
+        "pageNum": 0,
+        "channel": channel,
+        # Required on the page: true for private, false for the others.
+        "isMyCommunity": "true" if channel == "private" else "false",
+        "name": name or None,
+    }
+    answer = await ask(client, "list_gpu_templates", params=params)
+    return read_rows(Template, answer, "listing templates", "template", "templates", "data")
+
+
+async def get_template(client: NovitaClient, template_id: str) -> Template:
+    """One template in full.
+
+    Raises:
+        NotFoundError: There is none of that id, or it is somebody else's.
+    """
+    answer = await ask(client, "get_gpu_template", params={"templateId": template_id})
+    inner: Any = cast(dict[str, Any], answer).get("template") if isinstance(answer, dict) else None
+    template = read_shape(Template, inner or {}, "reading the template")
+    if not template.id:
+        raise NotFoundError(f"There is no template {template_id!r}", status=404, next_step="See list_gpu_templates.")
+    return template
+
+
+def template_body(
+    *,
+    name: str,
+    image: str,
+    command: str,
+    entrypoint: str,
+    disk_gb: int,
+    ports: Sequence[tuple[int, str]],
+    env: Mapping[str, str],
+    readme: str,
+    registry_auth_id: str,
+    min_cuda: str = "",
+) -> dict[str, Any]:
+    """The v1 request: a private template for instances.
+
+    Raises:
+        InputError: More than ten ports of one type.
+    """
+    groups: list[dict[str, Any]] = []
+    for kind in ("http", "tcp"):
+        numbers = [port for port, its_kind in ports if its_kind == kind]
+        if len(numbers) > 10:
+            raise InputError(f"{len(numbers)} {kind} ports are too many for a template", next_step="At most 10.")
+        if numbers:
+            groups.append({"type": kind, "ports": numbers})
+    body: dict[str, Any] = {
+        "name": name,
+        "type": "instance",
+        "channel": "private",
+        "image": image,
+        "rootfsSize": disk_gb,
+        "readme": readme,
+        "imageAuth": registry_auth_id,
+        "startCommand": command,
+        "entrypoint": entrypoint,
+        "ports": groups,
+        "envs": [{"key": key, "value": value} for key, value in env.items()],
+        "minCudaVersion": min_cuda,
+    }
+    return {key: value for key, value in body.items() if value not in ("", [])}
+
+
+async def create_template(client: NovitaClient, body: Mapping[str, Any], env: Mapping[str, str]) -> str:
+    """Its id; empty where the answer did not say."""
+    answer = await act(client, "create_gpu_template", {"template": body}, secrets=secret_words(env))
+    return id_in(answer, "templateId", "id")
+
+
+async def update_template(
+    client: NovitaClient, template_id: str, body: Mapping[str, Any], env: Mapping[str, str]
+) -> None:
+    """Whether what is left out is kept is unknown, so `body` must be the whole template."""
+    whole = {"template": {**body, "Id": template_id}}
+    await act(client, "update_gpu_template", whole, secrets=secret_words(env))
+
+
+async def delete_template(client: NovitaClient, template_id: str) -> None:
+    """Delete a private template."""
+    await act(client, "delete_gpu_template", {"templateId": template_id})

@@ -1,0 +1,402 @@
+"""Where the journal lives: a SQLite file of one user, or PostgreSQL for a team. One schema text, two dialects.
+
+Statements are written in SQLite's way: `?` for values, rows read by name or place. What SQL has no common words
+for is asked of the open database (`Db`): how to have a thing to oneself until the end, and a few expressions.
+"""
+
+import hashlib
+import logging
+import os
+import platform
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from ..core.errors import JournalError
+from ..core.redaction import without_secrets_json
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+PATIENCE = 10.0
+"""Seconds to wait for another process to let go, or for a database server to take a connection."""
+
+_CONNECTIONS = 8
+"""Connections one process keeps to a database server at most."""
+
+
+class Rows(Protocol):
+    """What a statement gave."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def close(self) -> None: ...
+
+
+class Db(Protocol):
+    """An open database in a unit of work, which is kept whole or not at all once `lock` was called."""
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
+        """Run one statement; `?` stands for a value."""
+        ...
+
+    def lock(self, what: str) -> None:
+        """Until the end of the work no other process gets past the same words. Call it before reading; more than
+        once where there is more than one thing to keep, always in the same order."""
+        ...
+
+    def day_of(self, seconds: str) -> str:
+        """SQL for the UTC day (`2026-11-23`) of a column of Unix time."""
+        ...
+
+    def fact(self, column: str, name: str) -> str:
+        """SQL for a member of a column that holds a JSON object; NULL where it has none."""
+        ...
+
+
+Step = str | Callable[[Db], None]
+"""One step from a version of the tables to the next: statements, or what has to be done row by row."""
+
+
+class Store(Protocol):
+    """Runs units of work, from any thread. `label` names it without secrets; `shared` once it outlives the process."""
+
+    label: str
+
+    def run(self, work: Callable[[Db], T]) -> T:
+        """Do `work` and keep what it wrote.
+
+        Raises:
+            JournalError: The database cannot be used.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_store(path: Path | None, url: str | None, migrations: Sequence[Step]) -> Store:
+    """The store for a file, for a URL where one is given, or in memory for neither. Nothing is opened yet."""
+    return PostgresStore(url, migrations) if url else SqliteStore(path, migrations)
+
+
+def is_database_url(text: str) -> bool:
+    """Whether a journal setting names a database server."""
+    return text.startswith(("postgresql://", "postgres://"))
+
+
+@cache
+def this_host() -> str:
+    """Where process ids mean something: this machine, or this container of it."""
+    with suppress(OSError):
+        return f"{platform.node()} {Path('/proc/self/ns/pid').readlink()}"
+    return platform.node()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this host still runs."""
+    if os.name == "nt":  # signal 0 kills there; the age rule has to do
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+# SQLite
+
+
+class _SqliteDb(sqlite3.Connection):
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(sql, _without_secrets(parameters))
+
+    def lock(self, what: str) -> None:  # a file has one lock for all
+        if not self.in_transaction:
+            self.execute("BEGIN IMMEDIATE")
+
+    def day_of(self, seconds: str) -> str:
+        return f"date({seconds}, 'unixepoch')"
+
+    def fact(self, column: str, name: str) -> str:
+        return f"json_extract({column}, '$.{name}')"
+
+
+class SqliteStore:
+    """One connection to a file; None keeps everything in memory."""
+
+    def __init__(self, path: Path | None, migrations: Sequence[Step]) -> None:
+        self.label = str(path or "memory")
+        self._path = path
+        self._migrations = migrations
+        self._lock = threading.Lock()
+        self._db: _SqliteDb | None = None
+
+    def run(self, work: Callable[[Db], T]) -> T:
+        with self._lock:
+            try:
+                db = self._open()
+                with db:  # commits, or rolls back on any error
+                    return work(db)
+            except (sqlite3.Error, OSError) as error:
+                raise JournalError(
+                    f"The journal ({self.label}) cannot be used: {error}",
+                    next_step="Check that its folder is writable and the disk not full, or set NOVITA_MCP_JOURNAL=off.",
+                ) from error
+
+    def close(self) -> None:
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _open(self) -> _SqliteDb:
+        patience = time.monotonic() + PATIENCE
+        while self._db is None:
+            try:
+                self._db = self._connect()
+            except sqlite3.OperationalError as error:
+                # SQLite waits for every lock but the one that turns a file to WAL: several servers may start at once.
+                if "locked" not in str(error) or time.monotonic() > patience:
+                    raise
+                time.sleep(0.02)
+        return self._db
+
+    def _connect(self) -> _SqliteDb:
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Made before SQLite does, so that nobody else can read it for even a moment.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        db = sqlite3.connect(
+            self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False, factory=_SqliteDb
+        )
+        try:
+            db.row_factory = sqlite3.Row
+            if self._path is not None:
+                db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA secure_delete = ON")  # what is taken out is not to be found in the file's free places
+            self._migrate(db)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _migrate(self, db: _SqliteDb) -> None:
+        """Bring a file of any earlier version to the newest schema; several processes may try at once."""
+        newest = len(self._migrations)
+        if _known(db.execute("PRAGMA user_version").fetchone()[0], newest) == newest:
+            return
+        with db:
+            db.lock("schema")
+            version: int = db.execute("PRAGMA user_version").fetchone()[0]
+            for step in self._migrations[version:]:
+                if callable(step):
+                    step(db)
+                    continue
+                for statement in _statements(step):
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version = {newest}")
+        if version:
+            self._forget(db)
+
+    def _forget(self, db: _SqliteDb) -> None:
+        """Write the file anew: what earlier versions had deleted is still in its free places."""
+        try:
+            db.execute("VACUUM")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:  # another process is at it, or there is no room for a second copy
+            logger.warning("free places of the journal were not cleared: %s", error)
+
+
+# PostgreSQL
+
+
+class _Row(tuple[Any, ...]):
+    """A row read by name or place, as SQLite's are."""
+
+    names: tuple[str, ...] = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(self.names.index(key) if isinstance(key, str) else key)
+
+
+@cache
+def _row_of(names: tuple[str, ...]) -> type[_Row]:
+    return type("_Row", (_Row,), {"names": names})
+
+
+def _rows_by_name(cursor: Any) -> type[_Row]:
+    return _row_of(tuple(column.name for column in cursor.description or ()))
+
+
+class _PostgresDb:
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
+        # A zero byte is a character to SQLite and to nobody else.
+        given = [value.replace("\0", "") if isinstance(value, str) else value for value in _without_secrets(values)]
+        return self.connection.execute(statement.replace("%", "%%").replace("?", "%s"), given)
+
+    def lock(self, what: str) -> None:
+        number = int.from_bytes(hashlib.sha256(f"novita-mcp {what}".encode()).digest()[:8], signed=True)
+        self.connection.execute("SELECT pg_advisory_xact_lock(%s)", (number,))
+
+    def day_of(self, seconds: str) -> str:
+        return f"to_char(to_timestamp({seconds}) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+
+    def fact(self, column: str, name: str) -> str:
+        return f"(CAST({column} AS json) ->> '{name}')"
+
+
+class PostgresStore:
+    """A few connections to a PostgreSQL server, opened as they are needed and replaced when they break."""
+
+    def __init__(self, url: str, migrations: Sequence[Step]) -> None:
+        parts = urlsplit(url)
+        self.label = f"postgresql://{parts.hostname or ''}{parts.path}"
+        self._url = url
+        self._secrets = [form for form in (parts.password, unquote(parts.password or "")) if form]
+        self._migrations = migrations
+        self._idle: list[_PostgresDb] = []
+        self._guard = threading.Lock()
+        self._room = threading.BoundedSemaphore(_CONNECTIONS)
+        self._migrated = False
+
+    def run(self, work: Callable[[Db], T]) -> T:
+        psycopg = _driver()
+        with self._room:
+            while True:
+                old = db = self._take()
+                begun = False
+                try:
+                    db = db or self._connect()
+                    with db.connection.transaction():  # rolls back on any error
+                        begun = True
+                        return work(db)
+                except psycopg.Error as error:
+                    # Between two units of work the server may have been started again; only then nothing is repeated.
+                    if old is not None and not begun and old.connection.closed:
+                        continue
+                    raise self._trouble(error) from error
+                finally:
+                    if db is not None:
+                        self._give(db)
+
+    def close(self) -> None:
+        with self._guard:
+            idle, self._idle = self._idle, []
+        for db in idle:
+            db.connection.close()
+
+    def _take(self) -> _PostgresDb | None:
+        with self._guard:
+            return self._idle.pop() if self._idle else None
+
+    def _give(self, db: _PostgresDb) -> None:
+        if db.connection.closed:
+            return
+        with self._guard:
+            self._idle.append(db)
+
+    def _connect(self) -> _PostgresDb:
+        connection = _driver().connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=int(PATIENCE),
+            row_factory=_rows_by_name,
+            options=f"-c statement_timeout={PATIENCE * 2_000:.0f} -c lock_timeout={PATIENCE * 1_000:.0f}",
+        )
+        db = _PostgresDb(connection)
+        try:
+            if not self._migrated:
+                self._migrate(db)
+                self._migrated = True
+        except BaseException:
+            connection.close()
+            raise
+        return db
+
+    def _migrate(self, db: _PostgresDb) -> None:
+        """Bring the tables of any earlier version to the newest schema; several processes may try at once."""
+        newest = len(self._migrations)
+        with db.connection.transaction():
+            db.lock("schema")
+            db.execute("CREATE TABLE IF NOT EXISTS journal_version (version BIGINT NOT NULL)")
+            row = db.execute("SELECT version FROM journal_version").fetchone()
+            version = _known(row[0] if row else 0, newest)
+            if version == newest:
+                return
+            for step in self._migrations[version:]:
+                if callable(step):
+                    step(db)
+                    continue
+                for statement in _statements(step):
+                    db.execute(_in_postgres(statement))
+            db.execute("DELETE FROM journal_version")
+            db.execute("INSERT INTO journal_version VALUES (?)", (newest,))
+
+    def _trouble(self, error: Exception) -> JournalError:
+        text = " ".join(str(error).split())
+        for secret in self._secrets:
+            text = text.replace(secret, "[secret]")
+        return JournalError(
+            f"The journal ({self.label}) cannot be used: {text[:300]}",
+            next_step="Have whoever runs this server look at its database.",
+        )
+
+
+def _driver() -> Any:
+    """psycopg, which only a team's server needs."""
+    try:
+        import psycopg
+    except ImportError as error:
+        raise JournalError(
+            "A journal in PostgreSQL needs a driver that is not installed",
+            next_step="Have whoever runs this server install novita-mcp[team].",
+        ) from error
+    return psycopg
+
+
+_TYPES = {"REAL": "DOUBLE PRECISION", "INTEGER": "BIGINT"}
+
+
+def _in_postgres(statement: str) -> str:
+    """A statement of the schema in PostgreSQL's words: its types, and the row number that SQLite keeps by itself."""
+    statement = re.sub(r"\b(REAL|INTEGER)\b", lambda found: _TYPES[found[0]], statement)
+    counted = r"\1rowid BIGINT GENERATED ALWAYS AS IDENTITY, "
+    return re.sub(r"(CREATE TABLE \w+ \(\s*)", counted, statement)
+
+
+def _without_secrets(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Values of a statement as they may be kept: the one way into either database."""
+    return tuple(without_secrets_json(value) if isinstance(value, str) else value for value in values)
+
+
+def _statements(step: str) -> list[str]:
+    return [statement for statement in step.split(";") if statement.strip()]
+
+
+def _known(version: int, newest: int) -> int:
+    if version > newest:
+        raise JournalError(
+            "The journal was written by a newer novita-mcp",
+            next_step="Have the user update novita-mcp, or name another journal in NOVITA_MCP_JOURNAL.",
+        )
+    return version

@@ -1,0 +1,285 @@
+"""Jobs: everything paid for, noted before it is sent, sent once, noted again with what came back.
+
+A submit runs in the background of the process, not of the call: a caller that goes away stops waiting at once
+while the answer, and with it the task id, still reaches the journal. What is waited for and how it comes home is
+each kind's own: media/jobs.py, batches/batches.py, and the tools of instances and endpoints.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from ..core.client import LOOK_FIRST
+from ..core.clock import Clock, SystemClock
+from ..core.costs import Caps, Cost
+from ..core.errors import ArtifactError, InputError, JournalError, NovitaConnectionError, NovitaError
+from ..core.waiting import HEARTBEAT, OnProgress, Progress
+from ..files.artifacts import Artifact, ArtifactStore, NameHint
+from ..media.calls import Accepted
+from .journal import Job, JobState, Journal
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Tally:
+    """What a call that is awaited directly has made so far; the call keeps it true, so that any end is noted rightly.
+
+    Args:
+        usd: What it cost; None leaves the estimate.
+        sure: Whether `usd` is known; else it is a better estimate, which the bill may correct.
+        text: What it wrote; kept as a file where the caller does not live to see it.
+        trouble: Why it ended early, where it did without raising.
+    """
+
+    usd: Decimal | None = None
+    sure: bool = True
+    text: str = ""
+    trouble: str = ""
+    artifacts: list[Artifact] = field(default_factory=list[Artifact])
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paid:
+    """What is noted of a paid call before it is sent.
+
+    Args:
+        owner: Whose key pays.
+        model: The model, product or thing it is for.
+        cost: What the caps take for it.
+    """
+
+    owner: str
+    tool: str
+    model: str
+    title: str
+    cost: Cost
+
+
+@dataclass
+class Jobs:
+    """Runs paid jobs.
+
+    Args:
+        background: Where submits run on when their callers have gone; it ends with the process.
+    """
+
+    journal: Journal
+    store: ArtifactStore
+    background: anyio.abc.TaskGroup
+    clock: Clock = field(default_factory=SystemClock)
+    caps: Caps = field(default_factory=Caps)
+
+    def __post_init__(self) -> None:
+        self._locks: dict[str, tuple[anyio.Lock, int]] = {}
+
+    async def submit(
+        self,
+        paid_for: Paid,
+        *,
+        kind: str,
+        send: Callable[[Job], Awaitable[T]],
+        note: Callable[[Job, T], Awaitable[Job]],
+        facts: dict[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> tuple[Job, T]:
+        """Note a paid job, send it once, note what came back.
+
+        Args:
+            send: Makes the one paid call.
+            note: Writes the answer into the journal (the task id, or the finished files).
+
+        Raises:
+            NovitaError: Whatever `send` raised; the row says "refused" or "unconfirmed" by its `billed`.
+        """
+        job = await self._begin(paid_for, kind, facts)
+        try:
+            await anyio.lowlevel.checkpoint()
+        except BaseException:  # cancelled while the row was written: nothing is sent for a caller that has gone
+            with anyio.CancelScope(shield=True):
+                reason = "Cancelled before it was sent; nothing was billed."
+                await self.journal.finish(job.key, JobState.CANCELLED, reason=reason, counted=Decimal(0))
+            raise
+
+        async def paid() -> tuple[Job, T]:
+            try:
+                answer = await send(job)
+            except NovitaError as error:
+                # An error that does not say counts as money possibly gone.
+                state = JobState.REFUSED if error.billed == "no" else JobState.UNCONFIRMED
+                ended = await self._end(job, state, str(error))
+                if ended and state is JobState.UNCONFIRMED:
+                    error.next_step = f"{error.next_step} It is noted in list_tasks as {job.key[:12]}.".strip()
+                raise
+            except Exception:
+                await self._end(job, JobState.UNCONFIRMED, "A fault in this server; see its log.")
+                raise
+            # Not even the end of the process may come between an answer and its row.
+            noted = job
+            with anyio.CancelScope(shield=True):
+                noted = await self._noted(job, answer, note)
+            return noted, answer
+
+        return await self._in_background(paid, on_progress)
+
+    async def _begin(self, paid_for: Paid, kind: str, facts: dict[str, Any] | None) -> Job:
+        return await self.journal.begin(
+            owner=paid_for.owner,
+            kind=kind,
+            tool=paid_for.tool,
+            model=paid_for.model,
+            title=paid_for.title,
+            cost=paid_for.cost,
+            caps=self.caps,
+            facts=facts,
+        )
+
+    async def _noted(self, job: Job, answer: T, note: Callable[[Job, T], Awaitable[Job]]) -> Job:
+        """Note an answer. What cannot be noted is told instead: it is paid for."""
+        try:
+            return await note(job, answer)
+        except NovitaError as error:
+            error.billed = "yes"
+            if isinstance(answer, Accepted):
+                error.next_step = f"Novita took it as task {answer.task_id}: get_task fetches it. {error.next_step}"
+                state = JobState.UNCONFIRMED
+            else:
+                state = JobState.FAILED
+            await self._end(job, state, str(error))
+            raise
+
+    async def _end(self, job: Job, state: JobState, reason: str) -> bool:
+        """Note how a submit ended; what is to be told about it matters more than a journal that fails."""
+        try:
+            await self.journal.finish(job.key, state, reason=reason)
+        except JournalError as error:
+            logger.warning("the end of %s was not noted: %s", job.key[:12], error)
+            return False
+        return True
+
+    async def call(
+        self,
+        paid_for: Paid,
+        *,
+        work: Callable[[Job, Tally], Awaitable[T]],
+        facts: dict[str, Any] | None = None,
+    ) -> tuple[Job, T]:
+        """Note a paid call and make it here and now, as text calls are: a cancelled caller takes it along.
+
+        Unlike `submit` nothing survives the caller, so that a broken-off stream stops costing at once. However it
+        ends, the row says what it cost by `work`'s own tally.
+
+        Raises:
+            NovitaError: Whatever `work` raised; SpendRefusedError: a cap.
+        """
+        job = await self._begin(paid_for, "call", facts)
+        tally = Tally()
+        try:
+            value = await work(job, tally)
+        except NovitaError as error:
+            refused = error.billed == "no" and tally.usd is None
+            state = JobState.REFUSED if refused else JobState.FAILED if tally.usd is not None else JobState.UNCONFIRMED
+            await self._end_call(job, tally, state, str(error))
+            raise
+        except Exception:
+            await self._end_call(job, tally, JobState.UNCONFIRMED, "A fault in this server; see its log.")
+            raise
+        except BaseException:  # cancelled: a few milliseconds of our own disk, then out
+            with anyio.CancelScope(shield=True):
+                await self._keep_text(job, tally)
+                await self._end_call(job, tally, JobState.CANCELLED, tally.trouble or "Cancelled by the caller.")
+            raise
+        state = JobState.FAILED if tally.trouble else JobState.SUCCEEDED
+        return await self._end_call(job, tally, state, tally.trouble), value
+
+    async def _end_call(self, job: Job, tally: Tally, state: JobState, reason: str) -> Job:
+        facts = dict(tally.facts)
+        if tally.usd is not None and tally.sure:
+            facts["usd"] = f"{tally.usd.normalize():f}"
+        return await self.journal.finish(
+            job.key,
+            state,
+            reason=reason,
+            task_id=call_id(job) if tally.artifacts else None,
+            artifacts=tally.artifacts or None,
+            counted=tally.usd,
+            **facts,
+        )
+
+    async def _keep_text(self, job: Job, tally: Tally) -> None:
+        """Save what was written before the caller went."""
+        if not tally.text or tally.artifacts:
+            return
+        artifact = Artifact(task_id=call_id(job), index=0, kind="text")
+        try:
+            saved = await self.store.save_text(tally.text, artifact, suffix=".txt", name=name_of(job, 0))
+        except (ArtifactError, InputError) as error:
+            logger.warning("the text of a cancelled call was not kept: %s", error)
+            return
+        tally.artifacts.append(saved)
+
+    async def _in_background(self, work: Callable[[], Awaitable[T]], on_progress: OnProgress | None) -> T:
+        """Run `work` so that it survives the caller; the caller waits, with signs of life."""
+        done = anyio.Event()
+        value: list[T] = []
+        trouble: list[Exception] = []
+
+        async def run() -> None:
+            try:
+                value.append(await work())
+            except Exception as error:  # handed to the caller, or logged where the caller has gone
+                trouble.append(error)
+                if caller_gone:
+                    logger.warning("a submit whose caller had gone ended with: %s", error)
+            finally:
+                done.set()
+
+        caller_gone = False
+        self.background.start_soon(run)
+        started = self.clock.now()
+        try:
+            while not done.is_set():
+                with anyio.move_on_after(HEARTBEAT):
+                    await done.wait()
+                if on_progress is not None and not done.is_set():
+                    await on_progress(Progress(self.clock.now() - started, None, None, "sent; waiting for the answer"))
+        except BaseException:
+            caller_gone = True
+            raise
+        if trouble:
+            raise trouble[0]
+        if not value:
+            raise NovitaConnectionError("This server is stopping", billed="maybe", next_step=LOOK_FIRST)
+        return value[0]
+
+    @asynccontextmanager
+    async def one_at_a_time(self, name: str) -> AsyncGenerator[None]:
+        """One at a time per task: two calls for the same task must not save its files twice."""
+        lock, users = self._locks.get(name, (anyio.Lock(), 0))
+        self._locks[name] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks.pop(name)
+            if users > 1:
+                self._locks[name] = (lock, users - 1)
+
+
+def call_id(job: Job) -> str:
+    """The task id of a call's files: Novita knows none."""
+    return f"call-{job.key[:16]}"
+
+
+def name_of(job: Job, index: int) -> NameHint:
+    """What a file of a job is named after."""
+    return NameHint(title=job.title, index=index, day=job.created.date(), owner=job.owner)

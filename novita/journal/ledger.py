@@ -1,0 +1,219 @@
+"""The ledger: what was asked for through this journal, by day, tool and model, corrected by what became known.
+
+A row counts what its call really cost where that is known (language models), nothing where Novita refused it or it
+was never sent, else its estimate; a call without a known price counts what the user settled for such calls. Where
+nobody knows whether Novita billed it (no answer came, or the job failed, of which Novita does not say whether it is
+billed), it counts in full and is shown as doubtful. Machines, volumes and endpoints stand under the day they were
+asked for, with the time they ran as far as it was seen, at the price of then, until Novita's bill says what it was.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+
+from ..core.money import show_usd
+from ..core.periods import Period
+from .databases import Db
+from .journal import MICRO, Journal
+from .schema import cost_at
+
+LedgerGrouping = Literal["day", "tool", "model"]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Calls of one group. Money is USD.
+
+    Args:
+        counted: What they cost as far as is known; this is what the caps count.
+        estimated: What was estimated before they were sent, where there was an estimate.
+        known: The part of `counted` that is no estimate any more.
+        doubtful: The part of `counted` that may not have been billed; `doubtful_calls` of them.
+        unpriced: The part of `counted` that stands for calls without a known price; `unpriced_calls` of them.
+        free_calls: Refused, or never sent: nothing was billed.
+    """
+
+    day: date | None
+    tool: str
+    model: str
+    calls: int
+    counted: Decimal
+    estimated: Decimal
+    known: Decimal
+    doubtful: Decimal
+    doubtful_calls: int
+    unpriced: Decimal
+    unpriced_calls: int
+    free_calls: int
+
+
+# Rows of tasks started elsewhere have nothing but the task's id: nothing was spent through this journal.
+_GROUPS = """
+    WITH jobs_told AS (
+        SELECT {day} AS day, tool, model, owner, {cost} AS counted,
+            COALESCE(estimate_micro, 0) AS estimated,
+            {usd} IS NOT NULL AS known,
+            state = 'refused' OR (state = 'cancelled' AND counted_micro = 0) AS free,
+            state IN ('submitting', 'unconfirmed', 'failed', 'cancelled') AND metered_micro = 0 AS unclear,
+            estimate_micro IS NULL AS unpriced
+        FROM jobs
+        WHERE created >= ? AND created < ?
+            AND NOT (model = '' AND estimate_micro = 0 AND counted_micro = 0 AND title = COALESCE(task_id, ''))
+    )
+    SELECT day, tool, model, COUNT(*), SUM(counted), SUM(estimated),
+        SUM(CASE WHEN known OR free THEN counted ELSE 0 END),
+        SUM(CASE WHEN unclear AND NOT known AND NOT free THEN counted ELSE 0 END),
+        SUM(CASE WHEN unclear AND NOT known AND NOT free THEN 1 ELSE 0 END),
+        SUM(CASE WHEN unpriced AND NOT known AND NOT free THEN counted ELSE 0 END),
+        SUM(CASE WHEN unpriced AND NOT known AND NOT free THEN 1 ELSE 0 END),
+        SUM(CASE WHEN free THEN 1 ELSE 0 END)
+    FROM jobs_told WHERE CAST(? AS TEXT) IS NULL OR owner = ?
+    GROUP BY day, tool, model ORDER BY day, tool, model
+"""
+
+
+async def read_ledger(journal: Journal, period: Period, *, owner: str | None = None) -> list[Spent]:
+    """One row a day, tool and model, oldest first; of one owner, or (None) of all on this machine.
+
+    Raises:
+        JournalError: The journal cannot be read.
+    """
+
+    def read(db: Db) -> list[Spent]:
+        groups = _GROUPS.format(cost=cost_at(journal.wall()), day=db.day_of("created"), usd=db.fact("facts", "usd"))
+        rows = db.execute(groups, (period.start, period.end, owner, owner)).fetchall()
+        return [
+            Spent(
+                day=date.fromisoformat(day),
+                tool=tool,
+                model=model,
+                calls=calls,
+                counted=_usd(counted),
+                estimated=_usd(estimated),
+                known=_usd(known),
+                doubtful=_usd(doubtful),
+                doubtful_calls=doubtful_calls,
+                unpriced=_usd(unpriced),
+                unpriced_calls=unpriced_calls,
+                free_calls=free_calls,
+            )
+            for (
+                day,
+                tool,
+                model,
+                calls,
+                counted,
+                estimated,
+                known,
+                doubtful,
+                doubtful_calls,
+                unpriced,
+                unpriced_calls,
+                free_calls,
+            ) in rows
+        ]
+
+    return await journal.transact(read)
+
+
+def regroup(rows: Iterable[Spent], by: Sequence[LedgerGrouping]) -> list[Spent]:
+    """The same money by fewer marks; what is not asked for is empty. No mark at all gives the total."""
+    groups: dict[tuple[date | None, str, str], list[Spent]] = {}
+    for row in rows:
+        mark = (
+            row.day if "day" in by else None,
+            row.tool if "tool" in by else "",
+            row.model if "model" in by else "",
+        )
+        groups.setdefault(mark, []).append(row)
+    made = [_sum(mark, members) for mark, members in groups.items()]
+    return sorted(made, key=lambda row: (row.day or date.min, -row.counted, row.tool, row.model))
+
+
+def total(rows: Iterable[Spent]) -> Spent:
+    """All of it."""
+    return _sum((None, "", ""), list(rows))
+
+
+def report(period: Period, rows: Sequence[Spent], *, most: int | None = None, note: str = "") -> dict[str, Any]:
+    """Rows as plain data, amounts as text; what is nothing is left out.
+
+    Args:
+        most: Rows shown, the newest; the total is of all.
+        note: One more thing to know.
+    """
+    shown = rows if most is None else rows[-most:]
+    made: dict[str, Any] = {
+        "first_day": str(period.first),
+        "last_day": str(period.last),
+        "total": _plain(total(rows)),
+        "notes": [*notes(rows), *([note] if note else [])],
+        "rows": [_plain(row) for row in shown],
+    }
+    if len(shown) < len(rows):
+        made["rows_left_out"] = len(rows) - len(shown)
+    return made
+
+
+def notes(rows: Iterable[Spent]) -> list[str]:
+    """What a reader of the sums should know about them."""
+    rows = list(rows)
+    whole = total(rows)
+    said = ["Estimates, but for what is known: real usage, and 0 for what was refused."] if whole.calls else []
+    if whole.doubtful_calls:
+        said.append(
+            f"{whole.doubtful_calls} calls (${show_usd(whole.doubtful)}) may not have been billed: they failed, "
+            "or got no answer. They are counted."
+        )
+    if whole.unpriced_calls:
+        said.append(
+            f"{whole.unpriced_calls} calls have no known price and are counted as ${show_usd(whole.unpriced)} in all "
+            "(the dearest price of their kind; NOVITA_MCP_UNKNOWN_PRICE_USD for each thing they buy, where it is set)."
+        )
+    if any(row.tool in BY_TIME for row in rows):
+        said.append(
+            "Machines, volumes and endpoints stand under the day they were asked for: with an hour (or their term) at "
+            "least, then the time they ran as far as it was seen here, in the end what the bill says."
+        )
+    return said
+
+
+BY_TIME = frozenset(
+    {"create_gpu_instance", "start_gpu_instance", "save_gpu_volume", "create_endpoint", "update_endpoint"}
+)
+"""Tools whose jobs go on costing."""
+
+
+def _plain(row: Spent) -> dict[str, Any]:
+    told: dict[str, Any] = {"day": row.day and str(row.day), "tool": row.tool, "model": row.model}
+    told = {name: value for name, value in told.items() if value}
+    told |= {"calls": row.calls, "usd": show_usd(row.counted), "estimated_usd": show_usd(row.estimated)}
+    for name, amount in (("known_usd", row.known), ("doubtful_usd", row.doubtful), ("unpriced_usd", row.unpriced)):
+        if amount:
+            told[name] = show_usd(amount)
+    for name in ("doubtful_calls", "unpriced_calls", "free_calls"):
+        if count := getattr(row, name):
+            told[name] = count
+    return told
+
+
+def _sum(mark: tuple[date | None, str, str], rows: Sequence[Spent]) -> Spent:
+    nothing = Decimal(0)
+    return Spent(
+        *mark,
+        calls=sum(row.calls for row in rows),
+        counted=sum((row.counted for row in rows), nothing),
+        estimated=sum((row.estimated for row in rows), nothing),
+        known=sum((row.known for row in rows), nothing),
+        doubtful=sum((row.doubtful for row in rows), nothing),
+        doubtful_calls=sum(row.doubtful_calls for row in rows),
+        unpriced=sum((row.unpriced for row in rows), nothing),
+        unpriced_calls=sum(row.unpriced_calls for row in rows),
+        free_calls=sum(row.free_calls for row in rows),
+    )
+
+
+def _usd(micro: int) -> Decimal:
+    return Decimal(micro) / MICRO

@@ -1,0 +1,1 @@
+"""Pictures, videos and sounds: the catalogue of models, requests from common arguments, tasks."""

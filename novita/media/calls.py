@@ -1,0 +1,436 @@
+"""Media calls: send a planned request, read its answer in any documented shape, look at a task.
+
+A model answers with a task id to look at, or at once with links, base64, hex, raw bytes or text. All of them
+become an `Outcome`; the catalogue entry says where the files sit, and every other known place is tried too.
+"""
+
+import base64
+import binascii
+import copy
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+from ..core.client import LOOK_FIRST, Answer, FilePart, NovitaClient, dig
+from ..core.errors import InputError, NovitaAPIError, NovitaConnectionError, NovitaError
+from ..core.hosts import ASSET_HOST
+from ..core.json_paths import put
+from ..core.waiting import Look, Phase
+from ..core.wellformed import read_json
+from .lookup import MediaModel
+from .mapping import Plan
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["image", "video", "audio", "text", "file"]
+
+SYNC_PATIENCE = 240.0
+"""Seconds a model that answers at once may stay silent while it works."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file (or text) of a finished job: exactly one of url, data and text is set.
+
+    Args:
+        ttl: Seconds the link lives.
+        suffix: Its type in a word, as Novita or the request names it (`png`, `mp3`).
+        seconds: Length of a sound, where Novita tells.
+    """
+
+    kind: Kind
+    url: str | None = None
+    data: bytes | None = None
+    text: str | None = None
+    ttl: int | None = None
+    suffix: str | None = None
+    seconds: float | None = None
+    nsfw: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished job made. `values` holds what is not a file (a voice id, timings)."""
+
+    outputs: tuple[Output, ...] = ()
+    seed: int | None = None
+    values: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The job runs at Novita under this id."""
+
+    task_id: str
+
+
+async def submit(client: NovitaClient, plan: Plan) -> Accepted | Outcome:
+    """Send a planned request once.
+
+    Raises:
+        NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
+    """
+    if plan.uploads:
+        plan = await _uploaded(client, plan)
+    body, files = _multipart(plan) if plan.files else (plan.body, None)
+    answer = await client.spend(
+        plan.method,
+        plan.path,
+        body=body,
+        files=files,
+        doing=f"submitting to {plan.model.id}",
+        as_json=False,
+        read_timeout=SYNC_PATIENCE if plan.model.mode == "sync" else 60,
+    )
+    return read_answer(plan.model, answer, plan.body)
+
+
+async def _uploaded(client: NovitaClient, plan: Plan) -> Plan:
+    """The plan with every file that must be sent ahead replaced by the id Novita gave it. Uploads cost nothing."""
+    body = copy.deepcopy(plan.body)
+    for path, file in plan.uploads.items():
+        mime, data = _content(file, path)
+        try:
+            answer = await client.read(
+                "PUT",
+                "/video",
+                content=data,
+                mime=mime if mime == "video/mp4" else "application/octet-stream",
+                host=ASSET_HOST,
+                doing=f"uploading the video for {plan.model.id}",
+            )
+            asset = dig(answer.data, "assets_id")
+            if not isinstance(asset, str | int) or not asset:
+                raise NovitaConnectionError("Novita took the video but gave no id for it")
+        except NovitaError as error:
+            error.billed = "no"
+            raise
+        put(body, path, str(asset))
+    return replace(plan, body=body)
+
+
+def _multipart(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, FilePart]]]:
+    """A planned body as form fields and file parts; in the plan the files are data URIs.
+
+    Raises:
+        InputError: A file is none.
+    """
+    body, files = dict(plan.body), list[tuple[str, FilePart]]()
+    for name in plan.files:
+        value: Any = body.pop(name, None)
+        each = cast("list[Any]", value) if isinstance(value, list) else [] if value is None else [value]
+        for one in each:
+            mime, data = _content(str(one), name)
+            files.append((name, (f"{name}.{mime.rpartition('/')[2]}", data, mime)))
+    return body, files
+
+
+def _content(uri: str, name: str) -> tuple[str, bytes]:
+    """Mime type and bytes of a data URI."""
+    head, _, payload = uri.partition(",")
+    try:
+        data = base64.b64decode(payload, validate=True)
+    except binascii.Error as error:
+        raise InputError(f"`{name}` holds no valid base64", next_step="Give a path, a link or a data: URI.") from error
+    return head.removeprefix("data:").partition(";")[0] or "application/octet-stream", data
+
+
+def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> Accepted | Outcome:
+    """A submit's answer: a task id in either documented place, or the finished files. `body` is what was asked."""
+    if answer.headers.get("content-type", "").startswith("text/event-stream"):
+        return _read_stream(model, answer, body)
+    data = _json(answer)
+    if data is None:
+        if model.mode == "async" or not answer.body or _looks_like_text(answer):
+            raise NovitaConnectionError(
+                f"Novita accepted the request to {model.id} but its answer could not be read",
+                billed="maybe",
+                next_step=LOOK_FIRST,
+            )
+        kind: Kind = "audio" if model.makes in ("audio", "voice") else cast(Kind, model.makes)
+        return Outcome((Output(kind, data=answer.body, suffix=_asked_type(model, body)),))
+    _refuse_error_in_success(model, data)
+    if model.mode == "async":
+        task_id = data.get("task_id") or dig(data, "data.task_id") or dig(data, "task.task_id")
+        if not isinstance(task_id, str | int) or not task_id:
+            raise NovitaConnectionError(
+                f"Novita accepted the request to {model.id} but named no task",
+                billed="maybe",
+                next_step=LOOK_FIRST,
+            )
+        return Accepted(str(task_id))
+    return read_outcome(model, data, body)
+
+
+def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> Outcome:
+    """Sound that came in pieces: hex in each event's `audio` or `data.audio`; the last event may repeat the whole."""
+    pieces: list[str] = []
+    whole = ""
+    for line in answer.body.decode("utf-8", "replace").splitlines():
+        if not line.startswith("data:") or line.removeprefix("data:").strip() in ("", "[DONE]"):
+            continue
+        try:
+            event: object = read_json(line.removeprefix("data:"))
+        except ValueError:
+            continue  # one bad event does not cost the others
+        if not isinstance(event, dict):
+            continue
+        seen = cast(dict[str, Any], event)
+        _refuse_error_in_success(model, seen)
+        piece = dig(seen, "data.audio") or seen.get("audio") or ""
+        if (dig(seen, "data.status") or seen.get("status")) == 2:
+            whole = str(piece)
+        elif isinstance(piece, str):
+            pieces.append(piece)
+    text = "".join(pieces) or whole
+    if not text:
+        raise NovitaConnectionError(
+            f"{model.id} streamed an answer without sound in it", billed="maybe", next_step=LOOK_FIRST
+        )
+    return Outcome((Output("audio", data=_decode(text), suffix=_asked_type(model, body)),))
+
+
+def _asked_type(model: MediaModel, body: Mapping[str, Any]) -> str | None:
+    """The file type the request asked for, where the entry says which field names it."""
+    for place in model.answer:
+        if place.type_in and isinstance(found := dig(body, place.type_in), str):
+            return found
+    return None
+
+
+def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any]) -> Outcome:
+    """The files of an answer that came at once."""
+    seconds = _number(dig(data, "extra_info.audio_length"))  # milliseconds
+    outputs: list[Output] = []
+    values: dict[str, str] = {}
+    for place in model.answer:
+        suffix = dig(data, place.type_at) if place.type_at else None
+        kind: Kind = place.kind if place.kind in ("image", "video", "audio", "text") else "file"
+        for value in _at(data, place.at):
+            if place.form == "value":
+                name = place.at.rsplit(".", 1)[-1]
+                values["voice_id" if name in ("_id", "voice") else name] = str(value)
+            elif place.form == "text":
+                outputs.append(Output("text", text=str(value)))
+            elif isinstance(value, str) and value:
+                output = _string_output(kind, value, str(suffix) if suffix else _asked_type(model, body))
+                outputs.append(replace(output, seconds=seconds / 1000 if seconds and kind == "audio" else None))
+            elif isinstance(value, dict):
+                outputs.extend(_object_outputs(cast(dict[str, Any], value)))
+    if not outputs and not values:
+        outputs = _result_lists(data)
+    if not outputs and not values:
+        raise NovitaConnectionError(
+            f"{model.id} answered, but without anything that this server knows how to read",
+            billed="yes",
+            next_step="Report this to the makers of novita-mcp with the model's name.",
+        )
+    return Outcome(tuple(outputs), _seed(data), values)
+
+
+async def look(client: NovitaClient, task_id: str) -> Look[Outcome]:
+    """Ask once how a task stands (`GET /v3/async/task-result`)."""
+    try:
+        answer = await client.read(
+            "GET", "/v3/async/task-result", params={"task_id": task_id}, doing=f"looking at task {task_id}"
+        )
+    except NovitaAPIError as error:
+        if error.reason != "TASK_FAILED":  # documented as an answer of its own, beside the state of that name
+            raise
+        return Look(Phase.FAILED, Outcome(), reason=error.what)
+    data: Any = answer.data
+    if not isinstance(data, dict):
+        raise NovitaConnectionError(f"Novita's answer about task {task_id} could not be read")
+    return read_task(cast(dict[str, Any], data))
+
+
+async def look_v2(client: NovitaClient, task_id: str) -> Look[Outcome]:
+    """The same for a task of the retired V2 routes (`GET /v2/progress`)."""
+    answer = await client.read("GET", "/v2/progress", params={"task_id": task_id}, doing=f"looking at task {task_id}")
+    data: Any = answer.data
+    code = dig(data, "code")
+    if code not in (None, 0, "0"):
+        raise NovitaAPIError(
+            f'Novita does not tell about task {task_id}: "{str(dig(data, "msg"))[:300]}"', status=200, reason=str(code)
+        )
+    links = [link for link in _at(data, "data.imgs[]") if isinstance(link, str)]
+    verdicts = list(_at(data, "data.nsfw_detection_result[]"))
+    outcome = Outcome(
+        tuple(
+            replace(_string_output("image", link, None), nsfw=_nsfw(verdicts[at]) if at < len(verdicts) else None)
+            for at, link in enumerate(links)
+        )
+    )
+    progress = (_number(dig(data, "data.progress")) or 0) * 100
+    match dig(data, "data.status"):
+        case 2:
+            return Look(Phase.SUCCEEDED, outcome, 100)
+        case 3 | 4 as status:
+            reason = dig(data, "data.failed_reason") or ("it took too long" if status == 4 else "Novita gave no reason")
+            return Look(Phase.FAILED, outcome, reason=str(reason))
+        case status:
+            note = {0: "starting", 1: "processing"}.get(status, "in an unknown state")
+            return Look(Phase.WORKING, outcome, progress or None, _number(dig(data, "data.eta_relative")) or None, note)
+
+
+def read_task(data: dict[str, Any]) -> Look[Outcome]:
+    """A task result. A status nobody documented counts as still working, and is logged."""
+    status = dig(data, "task.status")
+    percent, eta = _number(dig(data, "task.progress_percent")), _number(dig(data, "task.eta"))
+    outcome = Outcome(tuple(_result_lists(data)), _seed(data))
+    match status:
+        case "TASK_STATUS_SUCCEED":  # Novita's spelling
+            return Look(Phase.SUCCEEDED, outcome, 100)
+        case "TASK_STATUS_FAILED":
+            reason = dig(data, "task.reason") or "Novita gave no reason"
+            return Look(Phase.FAILED, outcome, reason=str(reason))
+        case "TASK_STATUS_QUEUED":
+            note = "queued"
+        case "TASK_STATUS_PROCESSING":
+            note = "processing"
+        case _:
+            logger.warning("task status %r is not documented; still waiting", status)
+            note = "in an unknown state"
+    # 0 stands for "not told" on most models.
+    return Look(Phase.WORKING, outcome, percent or None, eta or None, note)
+
+
+def _result_lists(data: dict[str, Any]) -> list[Output]:
+    outputs: list[Output] = []
+    for key in ("images", "videos", "audios", "image_urls", "binary_data_base64"):
+        kind = _LIST_KINDS[key]
+        for item in _at(data, f"{key}[]"):
+            if isinstance(item, dict):
+                outputs.extend(_object_outputs(cast(dict[str, Any], item)))
+            elif isinstance(item, str) and item:
+                outputs.append(_string_output(kind, item, None))
+    return outputs
+
+
+_LIST_KINDS: dict[str, Kind] = {
+    "images": "image",
+    "videos": "video",
+    "audios": "audio",
+    "image_urls": "image",
+    "binary_data_base64": "image",
+}
+
+
+def _object_outputs(item: dict[str, Any]) -> Iterator[Output]:
+    for kind in ("image", "video", "audio"):
+        url = item.get(f"{kind}_url")
+        if isinstance(url, str) and url:
+            output = _string_output(kind, url, _text(item.get(f"{kind}_type")))
+            yield Output(
+                kind,
+                output.url,
+                output.data,
+                ttl=_ttl(item.get(f"{kind}_url_ttl")),
+                suffix=output.suffix,
+                nsfw=_nsfw(item.get("nsfw_detection_result")),
+            )
+
+
+def _string_output(kind: Kind, value: str, suffix: str | None) -> Output:
+    if value.startswith(("http://", "https://")):
+        return Output(kind, url=value, suffix=suffix)
+    if value.startswith("data:"):
+        head, _, payload = value.partition(",")
+        return Output(kind, data=_decode(payload), suffix=suffix or head[5:].split(";")[0].rpartition("/")[2] or None)
+    return Output(kind, data=_decode(value), suffix=suffix)
+
+
+def _decode(text: str) -> bytes:
+    """Bytes from hex or base64, whichever it is: audio comes as hex, pictures as base64."""
+    try:
+        if len(text) % 2 == 0 and not text.strip("0123456789abcdefABCDEF"):
+            return bytes.fromhex(text)
+        return base64.b64decode(text, validate=False)
+    except (ValueError, binascii.Error) as error:
+        raise NovitaConnectionError(
+            "Novita's answer held a file that could not be decoded",
+            billed="yes",
+            next_step="Ask again only if the user agrees to pay again.",
+        ) from error
+
+
+def _at(data: Any, path: str) -> Iterator[Any]:
+    """Every value at a path such as `images[].image_url`, `data.audio`, `image_file`."""
+    head, dot, rest = path.partition("[]")
+    value: Any = dig(data, head.strip(".")) if head else data
+    if not dot:
+        if value is not None:
+            yield value
+    elif isinstance(value, list):
+        for item in cast(list[Any], value):
+            yield from _at(item, rest.lstrip(".")) if rest else iter((item,))
+
+
+def _refuse_error_in_success(model: MediaModel, data: dict[str, Any]) -> None:
+    """HTTP 200 may carry an error: `base_resp.status_code`, or `{code, msg}` with a code that is not success."""
+    code = dig(data, "base_resp.status_code")
+    message = dig(data, "base_resp.status_msg")
+    if code in (None, 0, "0") and "task_id" not in data and data.get("data") is None:
+        flat = data.get("code")
+        if flat not in (None, 0, 200, "0", "200", "success") and (data.get("msg") or data.get("message")):
+            code, message = flat, data.get("msg") or data.get("message")
+    if code not in (None, 0, "0"):
+        raise NovitaAPIError(
+            f'{model.id} refused the request ({code}): Novita says "{str(message)[:300]}"',
+            status=200,
+            reason=str(code),
+            next_step="Correct the request; list_tasks and get_balance show whether it was billed.",
+            billed="maybe",
+        )
+
+
+def _json(answer: Answer) -> dict[str, Any] | None:
+    if not answer.body[:64].lstrip().startswith(b"{"):
+        return None
+    try:
+        data: object = read_json(answer.body)
+    except ValueError:
+        return None
+    return cast(dict[str, Any], data) if isinstance(data, dict) else None
+
+
+def _looks_like_text(answer: Answer) -> bool:
+    kind = answer.headers.get("content-type", "")
+    return kind.startswith("text/html") or answer.body[:1] in (b"<", b"{")
+
+
+def _seed(data: dict[str, Any]) -> int | None:
+    """The seed really used: documented as a string, sometimes a number."""
+    value = dig(data, "extra.seed")
+    try:
+        return int(value) if value not in (None, "") else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _ttl(value: Any) -> int | None:
+    """Seconds a link lives. Integer, string, or "0", which nobody explains: taken as not told."""
+    number = _number(value)
+    return int(number) if number else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _nsfw(value: Any) -> float | None:
+    """Likelihood in percent, where the check was asked for and worked."""
+    if not isinstance(value, dict):
+        return None
+    verdict = cast(dict[str, Any], value)
+    return _number(verdict.get("confidence")) if verdict.get("valid") else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,1 @@
+"""The catalogue of media models, as data: one file a kind. `lookup.py` reads it."""

@@ -1,0 +1,280 @@
+"""The types of one catalogue entry: what a media model takes, makes and costs, as data."""
+
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Json = dict[str, Any]
+Form = Literal["url", "data_uri", "base64", "asset_id"]
+State = Literal["live", "unlisted", "unknown", "retired"]
+Sure = Literal["high", "medium", "low"]
+Kind = Literal["image", "video", "audio", "text", "voice"]
+
+STATES: tuple[State, ...] = get_args(State)
+"""From the best evidence of life to none."""
+SURE: tuple[Sure, ...] = get_args(Sure)
+_TURNED = str.maketrans("0123456789", "9876543210")
+
+
+class Capability(StrEnum):
+    """What a model can do; a tool picks its models by these."""
+
+    TEXT_TO_IMAGE = "text_to_image"
+    EDIT_IMAGE = "edit_image"
+    IMAGE_TO_IMAGE = "image_to_image"
+    INPAINT = "inpaint"
+    ERASE = "erase"
+    OUTPAINT = "outpaint"
+    REMOVE_TEXT = "remove_text"
+    MERGE_FACE = "merge_face"
+    REIMAGINE = "reimagine"
+    UPSCALE = "upscale"
+    REMOVE_BACKGROUND = "remove_background"
+    REPLACE_BACKGROUND = "replace_background"
+    DESCRIBE_IMAGE = "describe_image"
+    TEXT_TO_VIDEO = "text_to_video"
+    IMAGE_TO_VIDEO = "image_to_video"
+    FIRST_LAST_FRAME = "first_last_frame"
+    REFERENCE_TO_VIDEO = "reference_to_video"
+    MULTI_FRAME = "multi_frame"
+    EXTEND_VIDEO = "extend_video"
+    EDIT_VIDEO = "edit_video"
+    VIDEO_TO_VIDEO = "video_to_video"
+    MOTION_CONTROL = "motion_control"
+    TRANSLATE_VIDEO = "translate_video"
+    VIDEO_MERGE_FACE = "video_merge_face"
+    TEMPLATE_VIDEO = "template_video"
+    TEXT_TO_SPEECH = "text_to_speech"
+    TRANSCRIBE = "transcribe"
+    CLONE_VOICE = "clone_voice"
+    DESIGN_VOICE = "design_voice"
+    MUSIC = "music"
+    LYRICS = "lyrics"
+
+
+class _Row(BaseModel):
+    """A typo in the tables fails when they are read, not in a call."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Limits(_Row):
+    """What an input file must keep to. Bytes, pixels, seconds; ratios are width / height."""
+
+    max_bytes: int | None = None
+    formats: tuple[str, ...] = ()
+    min_side: int | None = None
+    max_side: int | None = None
+    max_pixels: int | None = None
+    min_ratio: float | None = None
+    max_ratio: float | None = None
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+    alpha: bool = True
+    """Whether transparency is taken."""
+
+
+class Sizes(_Row):
+    """The sizes a model takes, as far as its schema does not say it. Pixels."""
+
+    default: str | None = None
+    """`1024x1024`; where the schema has no default."""
+    only: tuple[str, ...] = ()
+    """The whole list, for a width and a height that must form a pair."""
+    words: tuple[str, ...] = ()
+    """Size classes the model takes in place of a size, such as `2K`."""
+    sides: tuple[int, int] | None = None
+    pixels: tuple[int, int] | None = None
+    max_ratio: float | None = None
+    multiple: int = 1
+    from_image: Literal["same", "larger"] | None = None
+    """How a size that was not given follows the input picture: as large, or a canvas around it."""
+
+
+class Argument(_Row):
+    """How a common argument becomes native fields.
+
+    A path is dotted; `a[0]` is an item, `a[]` a new item, `a[*]` every item there is.
+    """
+
+    to: str | tuple[str, ...] | dict[Form, str] = ""
+    """One path; several (width and height, or fields a list is spread over); or one per form of a file."""
+    as_: Literal["value", "size", "width_height", "ratio", "resolution", "media", "list", "language"] = Field(
+        default="value", alias="as"
+    )
+    """`ratio` and `resolution` work through the `size` argument."""
+    send: tuple[Form, ...] = ()
+    """For files: the forms the model takes, best first."""
+    limits: Limits | None = None
+    sizes: Sizes | None = None
+    values: dict[str, Any] = {}
+    """Common value -> native value, where spelling alone does not do it."""
+    each: Json = {}
+    """Further fields of every item a list makes; `{n}` in them counts from 1."""
+    also: Json = {}
+    """Native fields that must be set along with this argument."""
+    known: tuple[str, ...] = ()
+    """Values known to work where the list is open (voices)."""
+    note: str = ""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All native paths this argument may fill."""
+        if isinstance(self.to, str):
+            return (self.to,) if self.to else ()
+        return tuple(self.to.values()) if isinstance(self.to, dict) else self.to
+
+
+class AnswerPart(_Row):
+    """Where a result sits in a synchronous answer. Parts that are absent in an answer are passed over."""
+
+    form: Literal["task", "task_v2", "url", "base64", "url_or_base64", "hex_or_url", "bytes", "text", "value"]
+    at: str = ""
+    """Dotted path, `[]` for every item; empty is the whole body."""
+    kind: Kind | None = None
+    type_at: str | None = None
+    """Path in the answer that names the file type."""
+    type_in: str | None = None
+    """Path in the request that names the file type."""
+
+
+class Price(_Row):
+    """One row of a price list, in USD. The first row whose `when` fits the native body counts."""
+
+    usd: str
+    per: Literal["image", "second", "video", "1M_characters", "frame"]
+    when: dict[str, list[Any]] = {}
+    times: tuple[str, ...] = ()
+    """Native fields the amount is multiplied with, for prices by formula."""
+    over: int = 1
+    """What the product is divided by."""
+    extra: bool = False
+    """Comes on top of another row."""
+    basis: Literal["documented", "third_party"]
+
+
+class Rule(_Row):
+    """What a JSON schema says badly: fields that go or do not go together.
+
+    In `when` and `need`, a list holds allowed values (an absent field counts with its default, or as null); true asks
+    for the field to be there, false for it to be absent.
+    """
+
+    when: dict[str, list[Any] | bool]
+    need: dict[str, list[Any] | bool]
+    say: str
+
+
+class Life(_Row):
+    """Whether a model still answers, as far as public signs tell.
+
+    live: documented or answering, and in no notice. unlisted: in no notice, but gone from Novita's documentation index
+    or pricing page. unknown: the signs disagree, or there are none. retired: a notice or a caller says so.
+    """
+
+    state: State = "unknown"
+    date: str = ""
+    """The day it went, or of the newest sign of life, as exactly as it is known: `2026-09-30` or `2026-08`."""
+    confidence: Sure = "low"
+    why: str = ""
+    evidence: tuple[str, ...] = ()
+    """Keys under `sources` of catalog/states.json."""
+    replacement: str | None = None
+    """The model to take instead."""
+    note: str = ""
+
+
+class MediaModel(_Row):
+    """One media model operation of Novita."""
+
+    id: str
+    operation: str
+    """Its operationId in the API facts."""
+    aliases: tuple[str, ...] = ()
+    title: str
+    summary: str
+    makes: Kind
+    does: tuple[Capability, ...]
+    method: Literal["POST"] = "POST"
+    path: str
+    mode: Literal["async", "sync"]
+    encoding: Literal["json", "multipart"] = "json"
+    """multipart: the fields that file arguments fill are sent as file parts."""
+    input: Json
+    """The native request body as a closed JSON schema without references."""
+    constants: Json = {}
+    """Native path -> value sent unless the caller says otherwise."""
+    fixed: Json = {}
+    """Common argument -> the only value this model knows, without a field for it."""
+    arguments: dict[str, Argument]
+    rules: tuple[Rule, ...] = ()
+    answer: tuple[AnswerPart, ...]
+    price: tuple[Price, ...] = ()
+    life: Life = Life()
+    """Here only for a model that catalog/states.json does not know."""
+    source: str
+    checked: str
+    """The day the entry was last compared with the facts, `YYYY-MM-DD`."""
+
+    @property
+    def state(self) -> State:
+        """What its `life` says."""
+        return self.life.state
+
+    @property
+    def state_note(self) -> str:
+        """Since when and why it is in its state, in a sentence or two."""
+        life = self.life
+        since = f"{'Retired' if life.state == 'retired' else 'Last seen'} {life.date}" if life.date else ""
+        said = ": ".join(part for part in (since, life.why) if part)
+        instead = f"Instead: {life.replacement}." if life.replacement else ""
+        return " ".join(part for part in (f"{said}." if said else "", life.note, instead) if part)
+
+    @property
+    def live(self) -> bool:
+        """Whether it may be picked without being asked for by name."""
+        return self.state in ("live", "unlisted")
+
+    @property
+    def doubt(self) -> tuple[int, int, str]:
+        """What orders models by evidence of life, the best first; of the retired, the one least surely gone."""
+        place = STATES.index(self.state)
+        if self.state != "retired":
+            return place, SURE.index(self.life.confidence), ""
+        # Of two that are gone for sure, the one that went last may still answer somewhere: digits turned round sort so.
+        return place, -SURE.index(self.life.confidence), (self.life.date or "0").translate(_TURNED)
+
+    def media_arguments(self) -> tuple[str, ...]:
+        """Names of the arguments that take files; `arguments[name].send` says in which form."""
+        return tuple(name for name, argument in self.arguments.items() if argument.send)
+
+    @cached_property
+    def fields(self) -> dict[str, Json]:
+        """Every native path, with its schema; the items of a list are under `path[]`."""
+        found: dict[str, Json] = {}
+        _collect(self.input, "", found)
+        return found
+
+    def field(self, path: str) -> Json | None:
+        """The schema at a path as an argument writes it."""
+        return self.fields.get(_any_item(path))
+
+
+def _any_item(path: str) -> str:
+    head, bracket, rest = path.partition("[")
+    if not bracket:
+        return path
+    return f"{head}[]{_any_item(rest.partition(']')[2])}"
+
+
+def _collect(schema: Json, prefix: str, found: dict[str, Json]) -> None:
+    for name, part in schema.get("properties", {}).items():
+        path = f"{prefix}{name}"
+        found[path] = part
+        _collect(part, f"{path}.", found)
+        items = part.get("items")
+        if isinstance(items, dict):
+            found[f"{path}[]"] = items  # pyright: ignore[reportArgumentType]
+            _collect(items, f"{path}[].", found)  # pyright: ignore[reportUnknownArgumentType]

@@ -1,0 +1,335 @@
+"""Media jobs: submitted, waited for, and brought home as files on disk, however often they are asked for."""
+
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+
+from ..core.client import NovitaClient
+from ..core.errors import ArtifactError, InputError, NovitaConnectionError, NovitaError, TaskFailedError, api_error
+from ..core.waiting import Look, Nudge, OnProgress, Pace, Phase, Progress, alongside, wait_until_done, was_watched
+from ..files.artifacts import Artifact, parse_reference
+from ..files.kinds import media_type
+from ..journal.jobs import Jobs, Paid, name_of
+from ..journal.journal import FINAL_STATES, OPEN_STATES, Job, JobState
+from . import calls
+from .calls import Accepted, Outcome, Output
+from .mapping import Plan
+
+logger = logging.getLogger(__name__)
+
+LONGEST_TEXT = 8_000
+"""Characters of a made text kept in the journal and shown; a longer one is saved as a file too."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A job as far as it has come. `progress` and `eta` are of the last look; `trouble` is what kept files away."""
+
+    job: Job
+    progress: float | None = None
+    eta: float | None = None
+    trouble: str = ""
+
+
+class MediaJobs:
+    """Runs media jobs.
+
+    Args:
+        strangers: Callers have nothing to do with each other: nobody gets at a task that the journal knows as
+            another's, whatever Novita would say. Alone, a user may have changed keys.
+    """
+
+    def __init__(self, jobs: Jobs, *, strangers: bool = False) -> None:
+        self._jobs, self._strangers = jobs, strangers
+        self._nudges: dict[tuple[str, str], list[Nudge]] = {}
+
+    async def start(
+        self,
+        client: NovitaClient,
+        plan: Plan,
+        paid_for: Paid,
+        *,
+        save_to: str | None = None,
+        on_progress: OnProgress | None = None,
+        on_accepted: Callable[[str], None] | None = None,
+    ) -> Job:
+        """Submit a planned media request; ends when its task id is known, or its files where they come at once.
+
+        Args:
+            on_accepted: Told the task id, even if the caller has gone by then.
+        """
+
+        async def note(job: Job, answer: Accepted | Outcome) -> Job:
+            if isinstance(answer, Accepted):
+                if on_accepted is not None:
+                    on_accepted(answer.task_id)
+                return await self._jobs.journal.accepted(job.key, answer.task_id)
+            return await self._keep_outcome(job, f"sync-{job.key[:16]}", answer)
+
+        async def send(_: Job) -> Accepted | Outcome:
+            return await calls.submit(client, plan)
+
+        facts: dict[str, Any] = {"operation": plan.model.operation, "save_to": save_to, "mode": plan.model.mode}
+        if plan.seed is not None:
+            facts["seed"] = plan.seed
+        if plan.model.answer[0].form == "task_v2":
+            facts["look"] = "v2"
+        job, _ = await self._jobs.submit(
+            paid_for,
+            kind="media",
+            send=send,
+            note=note,
+            facts=facts,
+            on_progress=on_progress,
+        )
+        return job
+
+    async def bring(
+        self, client: NovitaClient, task_id: str, *, budget: float, on_progress: OnProgress | None = None
+    ) -> Delivery:
+        """Wait up to `budget` seconds for a media task and fetch its files; the same call continues after any break.
+
+        Ids that this journal never saw work too, for as long as Novita knows them.
+
+        Raises:
+            NotFoundError: Novita does not know the task. NovitaError: a fault that will not pass.
+        """
+        task_id = bare_id(task_id)
+        job = await self._jobs.journal.find(client.owner, task_id)
+        if job is None and self._strangers and await self._jobs.journal.is_strangers(client.owner, task_id):
+            raise no_such_task(task_id)
+        if job is not None and job.kind != "media":
+            raise _no_media(job, task_id)
+        if job is not None and (job.task_id is None or (job.state in FINAL_STATES and not self._to_fetch(job))):
+            return Delivery(job)
+        if job is not None and job.state is JobState.SUCCEEDED:
+            delivery = await self._fetch_again(job, on_progress)
+            if not delivery.trouble or job.facts.get("mode") == "sync":
+                return delivery
+        real_id = job.task_id if job is not None and job.task_id else task_id
+        looking = client.for_looking()
+        ask = calls.look_v2 if job is not None and job.facts.get("look") == "v2" else calls.look
+        begun = (job.accepted or job.created).timestamp() if job else None
+        working_at = begun
+
+        async def look() -> Look[Outcome]:
+            nonlocal working_at
+            seen = await ask(looking, real_id)
+            if seen.phase is Phase.WORKING:
+                working_at = self._jobs.clock.wall()
+            return seen
+
+        with self._waiting_for(client.owner, real_id) as nudge:
+            seen = await wait_until_done(
+                look,
+                clock=self._jobs.clock,
+                pace=Pace(await self._jobs.journal.durations(job.model) if job and job.model else ()),
+                budget=budget,
+                age=self._jobs.clock.wall() - begun if begun else None,
+                on_progress=on_progress,
+                nudge=nudge,
+            )
+        # From here on it is short work; two callers of one task must neither save its files nor note its end twice.
+        async with self._jobs.one_at_a_time(f"{client.owner}/{real_id}"):
+            job = await self._jobs.journal.find(client.owner, real_id)
+            if job is None and seen is None:
+                raise NovitaConnectionError(
+                    f"Novita could not be asked about task {real_id}", next_step="Call get_task again in a minute."
+                )
+            job = job or await self._jobs.journal.adopt(client.owner, real_id, kind="media", tool="get_task")
+            if seen is None or seen.phase is Phase.WORKING:
+                progress, eta = (seen.progress, seen.eta) if seen else (None, None)
+                return Delivery(job, progress, eta)
+            if seen.phase is not Phase.SUCCEEDED:
+                return Delivery(await self._jobs.journal.finish(job.key, JobState.FAILED, reason=seen.reason))
+            if job.state is JobState.SUCCEEDED and not self._to_fetch(job):
+                return Delivery(job)
+            facts: dict[str, Any] = {}
+            if job.state is JobState.WORKING and begun is not None and working_at is not None:
+                now = self._jobs.clock.wall()
+                if was_watched(begun, working_at, now):
+                    facts["took"] = round((working_at + now) / 2 - begun, 2)
+            return await self._fetch(await self._keep_outcome(job, real_id, seen.value, **facts), on_progress)
+
+    def nudge(self, owner: str, task_id: str) -> bool:
+        """Have everybody who waits for a task look at once; whether anybody does."""
+        waiting = self._nudges.get((owner, task_id), [])
+        for one in waiting:
+            one.give()
+        return bool(waiting)
+
+    @contextmanager
+    def _waiting_for(self, owner: str, task_id: str) -> Generator[Nudge]:
+        mine = Nudge()
+        self._nudges.setdefault((owner, task_id), []).append(mine)
+        try:
+            yield mine
+        finally:
+            self._nudges[owner, task_id].remove(mine)
+            if not self._nudges[owner, task_id]:
+                del self._nudges[owner, task_id]
+
+    async def _fetch_again(self, job: Job, on_progress: OnProgress | None) -> Delivery:
+        """Bring files that are missing although the job is done, by the links already known."""
+        async with self._jobs.one_at_a_time(f"{job.owner}/{job.task_id}"):
+            job = await self._jobs.journal.find(job.owner, job.task_id or job.key) or job
+            if any(not artifact.alive(self._jobs.clock.wall()) for artifact in self._to_fetch(job)):
+                return Delivery(job, trouble="The links have expired.")
+            return await self._fetch(job, on_progress)
+
+    async def artifact(self, client: NovitaClient, task_id: str, index: int) -> Artifact:
+        """One finished file of an earlier task, with a live link where it has one; looks once, never waits.
+
+        Raises:
+            InputError: The task is not finished, failed, or has no such file. NotFoundError: nobody knows the task.
+        """
+        job = await self._jobs.journal.find(client.owner, task_id)
+        if job is None or not any(a.path or a.alive(self._jobs.clock.wall()) for a in job.artifacts):
+            job = (await self.bring(client, task_id, budget=0)).job
+        if job.state is not JobState.SUCCEEDED:
+            raise InputError(
+                f"Task {task_id} has no files: it is {job.state}",
+                next_step="Wait for it with get_task first." if job.state in OPEN_STATES else "",
+            )
+        for artifact in job.artifacts:
+            if artifact.index == index:
+                return artifact
+        raise InputError(f"Task {task_id} has {len(job.artifacts)} files, counted from 0; there is no {index}")
+
+    async def _keep_outcome(self, job: Job, task_id: str, outcome: Outcome, **facts: Any) -> Job:
+        """Write down what a finished job made, before any file is fetched; bytes that came along are saved now."""
+        now = datetime.fromtimestamp(self._jobs.clock.wall(), UTC)
+        seed = outcome.seed if outcome.seed is not None else job.facts.get("seed")
+        if seed is not None:
+            facts["seed"] = seed
+        if outcome.values:
+            facts["values"] = outcome.values
+        known = {artifact.index: artifact for artifact in job.artifacts}
+        artifacts: list[Artifact] = []
+        for index, output in enumerate(outcome.outputs):
+            artifact = Artifact(
+                task_id=task_id,
+                index=index,
+                kind=output.kind,
+                url=output.url,
+                expires_at=now + timedelta(seconds=output.ttl) if output.ttl else None,
+                seed=seed,
+                nsfw=output.nsfw,
+                mime=declared.mime if (declared := media_type(output.suffix)) else None,
+            )
+            if index in known and known[index].path is not None:
+                artifact = known[index].model_copy(update={"url": artifact.url, "expires_at": artifact.expires_at})
+            elif output.url is None:
+                artifact = await self._save_inline(job, artifact, output)
+            artifacts.append(artifact)
+        kept = await self._jobs.journal.finish(
+            job.key, JobState.SUCCEEDED, task_id=task_id, artifacts=artifacts, **facts
+        )
+        # The links as they came: what the journal keeps of them holds no secret, and may lead nowhere.
+        return kept.model_copy(update={"artifacts": tuple(artifacts)})
+
+    async def _save_inline(self, job: Job, artifact: Artifact, output: Output) -> Artifact:
+        place: dict[str, Any] = {"name": name_of(job, artifact.index), "save_to": job.facts.get("save_to")}
+        if output.text is None:
+            saved = await self._jobs.store.save_bytes(output.data or b"", artifact, **place)
+            if saved.duration_seconds is None and output.seconds is not None:
+                return saved.model_copy(update={"duration_seconds": output.seconds})
+            return saved
+        if place["save_to"] is not None or (len(output.text) > LONGEST_TEXT and self._jobs.store.saves):
+            artifact = await self._jobs.store.save_text(output.text, artifact, suffix=".txt", **place)
+        return artifact.model_copy(update={"note": output.text[:LONGEST_TEXT]})
+
+    def _to_fetch(self, job: Job) -> list[Artifact]:
+        """Finished files that are not (or no longer) on disk."""
+        if job.state is not JobState.SUCCEEDED:
+            return []
+        if not self._jobs.store.saves:
+            return []
+        return [a for a in job.artifacts if a.url and not self._jobs.store.holds(a)]
+
+    async def _fetch(self, job: Job, on_progress: OnProgress | None) -> Delivery:
+        """Bring the missing files; one that fails does not cost the others, and can be asked for again."""
+        missing = {artifact.index for artifact in self._to_fetch(job)}
+        artifacts: dict[int, Artifact] = {artifact.index: artifact for artifact in job.artifacts}
+        trouble: list[str] = []
+        started = self._jobs.clock.now()
+
+        async def one(artifact: Artifact) -> None:
+            try:
+                artifacts[artifact.index] = await self._fetch_one(job, artifact)
+            except ArtifactError as error:
+                trouble.append(f"File {artifact.index}: {error}")
+
+        async def every() -> None:
+            async with anyio.create_task_group() as group:
+                for artifact in job.artifacts:
+                    if artifact.index in missing:
+                        group.start_soon(one, artifact)
+
+        async def sign() -> None:
+            if on_progress is not None:
+                note = f"done; fetching {len(missing)} file{'s' if len(missing) > 1 else ''}"
+                await on_progress(Progress(self._jobs.clock.now() - started, None, None, note))
+
+        if missing and job.task_id:
+            await alongside(every, sign)
+            await self._jobs.journal.put_artifacts(job.owner, job.task_id, [artifacts[i] for i in sorted(artifacts)])
+        job = job.model_copy(update={"artifacts": tuple(artifacts[i] for i in sorted(artifacts))})
+        return Delivery(job, trouble=" ".join(trouble))
+
+    async def _fetch_one(self, job: Job, artifact: Artifact) -> Artifact:
+        name, save_to = name_of(job, artifact.index), job.facts.get("save_to")
+        try:
+            return await self._jobs.store.fetch(artifact, name=name, save_to=save_to)
+        except InputError as error:
+            if save_to is None:
+                raise
+            # It was allowed when the job was sent; what is paid for comes home all the same.
+            logger.warning("%s is saved in the usual folder: %s", artifact.name, error)
+            return await self._jobs.store.fetch(artifact, name=name)
+
+
+def bare_id(task_id: str) -> str:
+    """The id alone, also where it is given in the way that names one of the task's files."""
+    named = parse_reference(task_id)
+    return named[0] if named else task_id.strip()
+
+
+def no_such_task(task_id: str) -> NovitaError:
+    """What Novita says of an id it does not know."""
+    body = b'{"code": 404, "reason": "TASK_NOT_FOUND", "message": "task not found"}'
+    return api_error(404, body, group="media", doing=f"looking at task {task_id}", spends=False)
+
+
+def _no_media(job: Job, task_id: str) -> InputError:
+    """What to do with the id of something that is no media task."""
+    if job.kind == "gateway_job":
+        step = f"Call call_endpoint with job_id={job.task_id or task_id}."
+        return InputError(f"{task_id} is no media task but a job of an endpoint", next_step=step)
+    if job.kind != "call":
+        return InputError(f"{task_id} is no media task but a {job.kind}", next_step=f"Use get_{job.kind} for it.")
+    kept = " ".join(artifact.path for artifact in job.artifacts if artifact.path)
+    return InputError(
+        f"{task_id} is no task but a {job.tool} call, which is {job.state}{f' ({job.reason})' if job.reason else ''}",
+        next_step=f"What it made is in {kept}."
+        if kept
+        else "Its answer came with the call; there is nothing to fetch.",
+    )
+
+
+def refuse_failed(job: Job) -> None:
+    """Raise for a job that ended without what was asked for."""
+    if job.state is JobState.FAILED:
+        raise TaskFailedError(
+            f"Task {job.task_id} on {job.model or 'Novita'} failed: {job.reason}",
+            billed="maybe",
+            next_step="Novita does not say whether failed tasks are billed: see get_balance. "
+            "Change the prompt or inputs, or use another model.",
+        )
+    if job.state is JobState.REFUSED:
+        raise TaskFailedError(f"Novita refused this request: {job.reason}", billed="no")

@@ -1,0 +1,413 @@
+"""The catalogue of media models: what there is, which one to take, what else could do it.
+
+The entries are data: catalog/image.json, catalog/video.json, catalog/audio.json; which of them live, and which is taken
+first for what, is catalog/states.json, carried by scripts/carry_facts.py. They are read on first use.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from ..core.errors import InputError, UnknownModelError
+from ..core.json_paths import breaks, put
+from ..core.schema_errors import leaf_problem
+from .catalog_entry import Argument, Capability, Form, Json, MediaModel
+from .values import SHAPE, Frame, coerce, echo, language, types_of
+
+__all__ = [
+    "Capability",
+    "MediaModel",
+    "OldName",
+    "able",
+    "alternatives",
+    "chain",
+    "choose",
+    "complaints",
+    "media_model",
+    "media_models",
+    "not_models",
+    "old_names",
+]
+
+_FILES = ("image.json", "video.json", "audio.json")
+_STATES_FILE = "states.json"
+
+
+@dataclass(frozen=True)
+class OldName:
+    """What became of a V2 parameter.
+
+    Args:
+        now: Leaf names of its V3 fields; empty where it is gone.
+        say: What replaced it, or why it is gone.
+    """
+
+    now: tuple[str, ...]
+    say: str
+
+
+@cache
+def _data() -> tuple[Json, ...]:
+    return tuple(
+        json.loads((Path(__file__).with_name("catalog") / name).read_text(encoding="utf-8")) for name in _FILES
+    )
+
+
+@cache
+def _states() -> Json:
+    return json.loads((Path(__file__).with_name("catalog") / _STATES_FILE).read_text(encoding="utf-8"))
+
+
+@cache
+def media_models() -> tuple[MediaModel, ...]:
+    """Every model, in the order of the tables: image, video, audio."""
+    lives = _states()["models"]
+    entries = [entry for table in _data() for entry in table["models"]]
+    return tuple(
+        MediaModel.model_validate({**entry, "life": lives[entry["id"]]} if entry["id"] in lives else entry)
+        for entry in entries
+    )
+
+
+@cache
+def chain(capability: Capability) -> tuple[MediaModel, ...]:
+    """Living models with a capability, the first to take first: by evidence of life, then by price. May be empty."""
+    named = [media_model(name) for name in _states()["chains"].get(capability, ())]
+    others = [model for model in media_models() if model.live and capability in model.does and model not in named]
+    return (*named, *sorted(others, key=lambda model: (model.doubt, not model.price)))
+
+
+@cache
+def doubtful(capability: Capability) -> tuple[MediaModel, ...]:
+    """Models with a capability that may be gone, the least doubtful first: for what nothing alive can do."""
+    return tuple(
+        sorted((m for m in media_models() if not m.live and capability in m.does), key=lambda model: model.doubt)
+    )
+
+
+@cache
+def not_models() -> Mapping[str, str]:
+    """Documented media operations that are no models: operationId and why."""
+    return {name: why for table in _data() for name, why in table["not_models"].items()}
+
+
+@cache
+def old_names() -> Mapping[str, OldName]:
+    """The V2 image parameters by name (source: v2-to-v3.md of the API facts)."""
+    rows = cast("dict[str, Json]", _data()[0]["old_names"])
+    return {name: OldName(tuple(row["now"]), row["say"]) for name, row in rows.items()}
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
+
+
+@cache
+def _by_key() -> Mapping[str, MediaModel]:
+    # Ids win over the other names: an operationId of one model may read like the id of another.
+    found = {_key(model.id): model for model in media_models()}
+    for model in media_models():
+        for name in (model.operation, *model.aliases):
+            found.setdefault(_key(name), model)
+    return found
+
+
+def media_model(model: str) -> MediaModel:
+    """The model of that id, operationId or alias; case and punctuation do not matter.
+
+    Raises:
+        UnknownModelError: Names the nearest ids.
+    """
+    key = _key(model)
+    known = _by_key()
+    if key in known:
+        return known[key]
+    for operation, why in not_models().items():
+        if key == _key(operation):
+            raise UnknownModelError(f"{model!r} is not a model ({why})", next_step=_SEE_LIST)
+    near = _once(known[name] for name in difflib.get_close_matches(key, known, n=6, cutoff=0.5))
+    ids = [found.id for found in near if found.live][:4]
+    if near and not near[0].live:
+        # What was meant is gone: whoever mends the spelling would only meet the next error.
+        ids = [found.id for found in alternatives(near[0], 4)] or [near[0].id]
+        hint = f"Models of its kind: {', '.join(ids)}. "
+    else:
+        hint = f"Did you mean {' or '.join(ids)}? " if ids else ""
+    raise UnknownModelError(f"There is no media model {echo(model)}", next_step=f"{hint}{_SEE_LIST}")
+
+
+_SEE_LIST = "list_media_models shows every model."
+
+
+# What a model can honour ------------------------------------------------------------------------------------------
+
+
+def able(
+    model: MediaModel, arguments: Mapping[str, object], *, forms: Mapping[str, Collection[Form]] | None = None
+) -> list[str]:
+    """Names of the arguments the model cannot honour as given; None counts as not given.
+
+    Args:
+        forms: For file arguments, the forms the caller can bring them in; left out means any.
+    """
+    return list(complaints(model, arguments, forms=forms))
+
+
+def complaints(
+    model: MediaModel,
+    arguments: Mapping[str, object],
+    *,
+    forms: Mapping[str, Collection[Form]] | None = None,
+    rules: bool = True,
+) -> dict[str, str]:
+    """As `able`, with the reason for each; a reason reads on from the argument's name.
+
+    Args:
+        rules: Whether arguments that do not go together count; options may mend that.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if given.get("seed") in (-1, "-1"):  # everybody's word for "any", so no wish at all
+        del given["seed"]
+    found: dict[str, str] = {}
+    shape: dict[str, object] = {}
+    for name, value in given.items():
+        argument = model.arguments.get(name)
+        if argument is None:
+            reason = _not_an_argument(model, name, value)
+        elif argument.send:
+            reason = _file_complaint(model, name, argument, value, (forms or {}).get(name))
+        elif argument.as_ in ("size", "width_height", "ratio", "resolution"):
+            shape[name] = value
+            continue
+        else:
+            reason = _value_complaint(model, argument, value)
+            if name in ("prompt", "text") and not str(value).strip():
+                reason = "must not be empty"
+        if reason:
+            found[name] = reason
+    frame = Frame.of(model)
+    if shape and frame is not None:
+        try:
+            frame.fit(*(shape.get(name) for name in SHAPE))
+        except ValueError as error:
+            reason = str(error)
+            named = [name for name in shape if reason.startswith(f"{name} must")]
+            found |= {name: reason.removeprefix(f"{name} ") for name in named}
+            found |= {} if named else dict.fromkeys(shape, f"cannot be met: {reason}")
+    return found or (_rule_complaints(model, given) if rules else {})
+
+
+def phrase(found: Mapping[str, str]) -> str:
+    """Complaints as half a sentence; arguments with one reason stand together."""
+    names: dict[str, list[str]] = {}
+    for name, reason in found.items():
+        names.setdefault(reason, []).append(f"`{name}`")
+    return "; ".join(f"{' and '.join(who)} {reason}" for reason, who in names.items())
+
+
+def _rule_complaints(model: MediaModel, given: Mapping[str, object]) -> dict[str, str]:
+    """Which arguments break a rule together. A rule that touches the entry's constants is left to the plan."""
+    body: Json = {}
+    touched: dict[str, str] = {}
+    for name, value in given.items():
+        argument = model.arguments.get(name)
+        if argument is None or "[" in "".join(argument.paths):
+            continue
+        for path in argument.paths:
+            schema = model.field(path) or {}
+            put(body, path, "file" if argument.send else native_value(argument, schema, value))
+            touched[path] = name
+        for path, native in argument.also.items():
+            put(body, path, native)
+    for rule in model.rules:
+        paths = (*rule.when, *rule.need)
+        names = list(dict.fromkeys(touched[path] for path in paths if path in touched))
+        if names and not any(path in model.constants for path in paths) and breaks(model, body, rule):
+            return {names[-1]: f"does not fit: {rule.say}"}
+    return {}
+
+
+def _not_an_argument(model: MediaModel, name: str, value: object) -> str | None:
+    if name in model.fixed:
+        always = model.fixed[name]
+        if str(always).casefold() == str(value).strip().casefold() or (always == value and always is not True):
+            return None
+        return f"is always {always} on this model"
+    if name == "count":
+        return None if value == 1 else "is always 1 on this model"
+    also = " and ".join(other for other in SHAPE if other in model.arguments) if name in SHAPE else ""
+    return f"is not one of its arguments (it takes {also})" if also else "is not one of its arguments"
+
+
+def _file_complaint(
+    model: MediaModel, name: str, argument: Argument, value: object, forms: Collection[Form] | None
+) -> str | None:
+    if forms is not None and not set(forms) & set(argument.send):
+        if argument.send == ("url",):
+            return "is taken only as a public link (a URL, or task:<id>/<n> of a result whose link still works)"
+        return f"is taken as {' or '.join(argument.send)} only"
+    if argument.as_ != "list":
+        return None if isinstance(value, str) else "must be one file"
+    files = cast("list[Any]", value) if isinstance(value, list | tuple) else [value]
+    most: int | None = len(argument.paths) if isinstance(argument.to, tuple) else None
+    least = 1
+    if isinstance(argument.to, str):
+        schema = model.field(argument.to.partition("[")[0]) or {}
+        most, least = schema.get("maxItems"), max(1, schema.get("minItems", 1)) if "[]" in argument.to else 1
+        if any(
+            a.to and str(a.to).startswith(argument.to.partition("[")[0])
+            for n, a in model.arguments.items()
+            if n != name
+        ):
+            least = 1  # another argument puts files into the same list
+    if len(files) < least:
+        return f"must hold at least {least} files"
+    return f"may hold {most} at most (got {len(files)})" if most is not None and len(files) > most else None
+
+
+def _value_complaint(model: MediaModel, argument: Argument, value: object) -> str | None:
+    if argument.values:
+        try:
+            native_value(argument, {}, value)
+        except ValueError as error:
+            return str(error)
+        return None
+    for path in argument.paths:
+        schema = model.field(path)
+        if schema is not None and (reason := leaf_problem(schema, native_value(argument, schema, value))):
+            return reason
+    return None
+
+
+def native_value(argument: Argument, schema: Json, value: object) -> Any:
+    """A plain value as the model spells it. Raises ValueError where a table of values has no such row."""
+    if argument.values:
+        row = next((k for k in argument.values if k.casefold() == str(value).strip().casefold()), None)
+        if row is None:
+            raise ValueError(f"must be one of {', '.join(argument.values)} (got {echo(value)})")
+        return argument.values[row]
+    if argument.as_ == "language":
+        return language(schema, value)
+    return coerce(schema, value)
+
+
+# Which model to take ----------------------------------------------------------------------------------------------
+
+
+def alternatives(
+    model: MediaModel,
+    n: int = 3,
+    *,
+    arguments: Mapping[str, object] | None = None,
+    forms: Mapping[str, Collection[Form]] | None = None,
+    complete: bool = True,
+) -> list[MediaModel]:
+    """Living models with a capability of this one, best first; with `arguments`, only those that can honour them.
+
+    Args:
+        complete: Whether those that need more than the arguments are left out.
+    """
+    others = _once(other for one in model.does for other in chain(one) if other.id != model.id)
+    if arguments:
+        others = [o for o in others if not able(o, arguments, forms=forms)]
+        others = [o for o in others if not (complete and _missing(o, arguments))]
+    return others[:n]
+
+
+def choose(
+    does: str | Sequence[str],
+    arguments: Mapping[str, object],
+    *,
+    preferred: Sequence[str] | None = None,
+    forms: Mapping[str, Collection[Form]] | None = None,
+    options: Collection[str] = (),
+) -> MediaModel:
+    """The model to take when none is named.
+
+    The first of the capability's chain that can honour all arguments and misses none. Where nothing alive has the
+    capability, or none that lives knows one of the arguments at all (a checkpoint), the least doubtful of the others.
+
+    Args:
+        does: One capability, or several of which one is enough.
+        preferred: Ids that take the place of the chain.
+        options: Names of native fields that will be set; a model that has them goes before one that has not.
+
+    Raises:
+        InputError: None can; says what stands in the way on the nearest ones.
+    """
+    wanted = [Capability(one) for one in ([does] if isinstance(does, str) else does)]
+    living = _once(model for one in wanted for model in chain(one))
+    candidates = [media_model(name) for name in preferred] if preferred is not None else living
+    if preferred is None and not _known(candidates, arguments):
+        candidates += _once(model for one in wanted for model in doubtful(one))
+    reasons = [(m, complaints(m, arguments, forms=forms)) for m in candidates]
+    honest = [m for m, found in reasons if not found]
+    honest = [m for m in honest if all(option_paths(m, key) for key in options)] or honest
+    for model in honest:
+        if not _missing(model, arguments, options):
+            return model
+    if honest:  # what is missing, the plan will say
+        return honest[0]
+    reasons = [pair for pair in reasons if pair[0].live] or reasons
+    reasons.sort(key=lambda pair: len(pair[1]))
+    nearest: dict[str, list[str]] = {}
+    for model, found in reasons[:3]:
+        nearest.setdefault(phrase(found), []).append(model.id)
+    what = " or ".join(one.replace("_", " ") for one in wanted)
+    shown = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in nearest.items())
+    raise InputError(f"No model for {what} takes these arguments together", next_step=f"Nearest: {shown}.")
+
+
+def _once(models: Iterable[MediaModel]) -> list[MediaModel]:
+    return list({model.id: model for model in models}.values())
+
+
+def _known(models: Sequence[MediaModel], arguments: Mapping[str, object]) -> bool:
+    """Whether one of the models knows all the arguments that matter, whatever it says to their values."""
+    names = {name for name, value in arguments.items() if value is not None} - {"count", "seed"}
+    return any(names <= {*model.arguments, *model.fixed} for model in models)
+
+
+def option_paths(model: MediaModel, key: str) -> list[str]:
+    """The native paths an option of that name (a leaf, or a dotted path) may mean; none are inside lists."""
+    paths = [path for path in model.fields if "[]" not in path]
+    return [key] if key in paths else [path for path in paths if path.rpartition(".")[2] == key]
+
+
+def _missing(model: MediaModel, arguments: Mapping[str, object], options: Collection[str] = ()) -> list[str]:
+    """Required native fields that neither the arguments, the options nor the entry would fill."""
+    filled = [*model.constants, *(path for key in options for path in option_paths(model, key))]
+    for name, value in arguments.items():
+        if value is not None and name in model.arguments:
+            argument = model.arguments[name]
+            filled += [*(argument.paths or model.arguments["size"].paths), *argument.also]
+    size = model.arguments.get("size")
+    if size and size.sizes and size.sizes.from_image == "same" and arguments.get("image") is not None:
+        filled += size.paths
+
+    def has(path: str) -> bool:
+        return any(one == path or one.startswith((f"{path}.", f"{path}[")) for one in filled)
+
+    def walk(schema: Json, prefix: str) -> list[str]:
+        lacking: list[str] = []
+        for name in schema.get("required", ()):
+            path, part = f"{prefix}{name}", schema["properties"][name]
+            if "object" in types_of(part) and "properties" in part:
+                lacking += walk(part, f"{path}.")
+            elif not (has(path) or "default" in part or len(part.get("enum", ())) == 1 or _is_seed(model, path)):
+                lacking.append(path)
+        choices = [one["required"] for one in schema.get("anyOf", ()) if set(one) == {"required"}]
+        if choices and not any(all(has(f"{prefix}{name}") for name in names) for names in choices):
+            lacking.append(f"{prefix}{choices[0][0]}")
+        return lacking
+
+    return walk(model.input, "")
+
+
+def _is_seed(model: MediaModel, path: str) -> bool:
+    return "seed" in model.arguments and path in model.arguments["seed"].paths

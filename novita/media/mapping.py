@@ -1,0 +1,483 @@
+"""From the common vocabulary to a model's own request body, checked before anything is sent.
+
+A plan is built in one order: arguments, options, the entry's constants, a seed where the model wants one, documented
+defaults of required fields. Then rules, sizes and the schema are checked. Nothing is changed silently.
+"""
+
+import difflib
+import random
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ..core.costs import Cost
+from ..core.errors import InputError
+from ..core.json_paths import MISSING, breaks, drop, get_path, leaves, put
+from ..core.schema_errors import describe, first_error
+from .catalog_entry import Argument, Form, Json, MediaModel
+from .lookup import OldName, alternatives, complaints, native_value, old_names, option_paths, phrase
+from .pricing import estimate
+from .values import SHAPE, Frame, coerce, fit_image, form_of, parse_size, types_of
+
+__all__ = ["FILES", "Plan", "plan", "plan_native", "price_of", "refuse_what_it_cannot"]
+
+FILES = ("image", "images", "end_image", "mask", "video", "audio")
+"""Arguments that take files. They are placed first, in this order: some models want them in one list, and some fields
+sit in the items they make."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that is ready to be sent.
+
+    Args:
+        body: The native body, complete and valid.
+        seed: The seed in it, if any.
+    """
+
+    model: MediaModel
+    method: str
+    path: str
+    body: Json
+    seed: int | None
+    estimate: Cost
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Of a multipart request, the fields to send as file parts; the body holds them as data URIs."""
+        if self.model.encoding == "json":
+            return ()
+        paths = (path for path, schema in self.model.fields.items() if "contentMediaType" in schema)
+        return tuple(dict.fromkeys(path.partition("[")[0] for path in paths))
+
+    @property
+    def uploads(self) -> dict[str, str]:
+        """Files to send ahead, each to be named by the id it gets: path and data URI."""
+        files = [argument for argument in self.model.arguments.values() if "asset_id" in argument.send]
+        found = {path: get_path(self.body, path) for argument in files for path in argument.paths}
+        return {path: file for path, file in found.items() if isinstance(file, str) and file.startswith("data:")}
+
+
+def any_seed() -> int:
+    """A random seed every model takes."""
+    return random.randrange(1, 2**31 - 1)
+
+
+def plan(
+    model: MediaModel,
+    arguments: Mapping[str, object],
+    options: Mapping[str, object] | None = None,
+    *,
+    random_seed: Callable[[], int] = any_seed,
+    image_size: tuple[int, int] | None = None,
+) -> Plan:
+    """The native request for common arguments and native options.
+
+    Args:
+        arguments: By common name; None counts as not given. Files are already in a form the model takes.
+        options: Native fields by leaf name (`steps`) or dotted path (`request.steps`).
+        random_seed: Asked only if the model wants a seed and none was given.
+        image_size: Width and height of `image`, for models whose output follows it.
+
+    Raises:
+        InputError: What stands in the way, in terms of the common arguments.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if given.get("seed") in (-1, "-1"):  # everybody's word for "any"
+        del given["seed"]
+    refuse_what_it_cannot(model, given)
+    draft = _Draft(model, given)
+    for name in sorted(given, key=lambda n: FILES.index(n) if n in FILES else len(FILES)):
+        if name in model.arguments:
+            draft.argument(name, model.arguments[name], given[name])
+    draft.shape(given, image_size)
+    draft.options(options or {})
+    draft.constants()
+    draft.seed(random_seed)
+    draft.required_defaults()
+    return draft.finish()
+
+
+def plan_native(model: MediaModel, native: Mapping[str, object]) -> Plan:
+    """The plan for a native body taken as it is: nothing is added, only checked.
+
+    Raises:
+        InputError: Unknown, V2 or missing names, or a value the model does not take.
+    """
+    draft = _Draft(model)
+    draft.body = _copy(dict(native))
+    return draft.finish()
+
+
+def price_of(model: MediaModel, arguments: Mapping[str, object]) -> Cost:
+    """What a call with these common arguments would cost; what it would need besides (a prompt, files) may be absent.
+
+    Raises:
+        InputError: The model cannot honour an argument.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    refuse_what_it_cannot(model, given)
+    draft = _Draft(model)
+    for name in given:
+        if name in model.arguments and not model.arguments[name].send:
+            draft.argument(name, model.arguments[name], given[name])
+    draft.shape(given, None)
+    draft.constants()
+    draft.required_defaults()
+    return estimate(model, draft.body)
+
+
+def refuse_what_it_cannot(
+    model: MediaModel, given: Mapping[str, object], forms: Mapping[str, Collection[Form]] | None = None
+) -> None:
+    """Raise InputError for arguments the model cannot honour, with models that can. `forms`: see `choose`."""
+    found = complaints(model, given, forms=forms, rules=False)
+    if found:
+        who = _who_can(model, given, forms)
+        raise InputError(f"{model.id} cannot do this: {phrase(found)}", next_step=who)
+
+
+def _who_can(
+    model: MediaModel, given: Mapping[str, object], forms: Mapping[str, Collection[Form]] | None = None
+) -> str:
+    others = alternatives(model, arguments=given, forms=forms) if given else []
+    if others:
+        return f"Models that take all of this: {', '.join(other.id for other in others)}."
+    others = alternatives(model, arguments=given, forms=forms, complete=False) if given else []
+    if others:
+        return f"Models that take this, but need more: {', '.join(other.id for other in others)}."
+    return f"describe_media_model({model.id!r}) shows its input."
+
+
+class _Draft:
+    """A body in the making, and who set what."""
+
+    def __init__(self, model: MediaModel, given: Mapping[str, object] | None = None) -> None:
+        self.model = model
+        self.given = given or {}
+        self.body: Json = {}
+        self.set_by: dict[str, str] = {}
+        self.yielding: set[str] = set()
+
+    # Filling ---------------------------------------------------------------------------------------------------
+
+    def argument(self, name: str, argument: Argument, value: object) -> None:
+        if argument.as_ in ("size", "width_height", "ratio", "resolution"):
+            return  # together, in shape()
+        if argument.send:
+            self._files(name, argument, value)
+        else:
+            for path in argument.paths:
+                schema = self.model.field(path) or {}
+                self._put(path, native_value(argument, schema, value), name)
+        for path, native in argument.also.items():
+            self._put(path, native, name)
+
+    def _files(self, name: str, argument: Argument, value: object) -> None:
+        files = [str(one) for one in cast("list[Any]", value)] if isinstance(value, list | tuple) else [str(value)]
+        for number, file in enumerate(files):
+            if isinstance(argument.to, tuple):
+                path = argument.to[number]
+            elif isinstance(argument.to, dict):
+                path = argument.to.get(form_of(file), "")
+                if not path:
+                    raise InputError(f"`{name}` is taken as {' or '.join(argument.to)} only by {self.model.id}")
+            else:
+                path = argument.to
+            self._put(path, file, name, each=argument.each)
+
+    def shape(self, given: Mapping[str, object], image_size: tuple[int, int] | None) -> None:
+        model, frame = self.model, Frame.of(self.model)
+        if frame is None:
+            return
+        size = model.arguments["size"]
+        asked = {name: given[name] for name in SHAPE if name in given and model.arguments[name].as_ != "value"}
+        how = size.sizes.from_image if size.sizes else None
+        try:
+            if (
+                image_size
+                and how
+                and ((how == "same" and not asked) or (how == "larger" and set(asked) == {"aspect_ratio"}))
+            ):
+                found: tuple[int, int] | str = fit_image(frame, image_size, how, asked.get("aspect_ratio"))
+            elif how == "larger" and "size" not in asked:
+                raise InputError(f"{model.id} needs `size`: {size.note}")
+            elif asked:
+                found = frame.fit(*(asked.get(name) for name in SHAPE))
+            elif how == "same" and frame.default:
+                found = frame.default
+            else:
+                return
+        except ValueError as error:
+            raise InputError(f"{model.id} cannot do this size: {error}") from error
+        label = " and ".join(asked) or "image"
+        if isinstance(found, str):
+            self._put(size.paths[0], found, label)
+        elif size.as_ == "width_height":
+            for path, side in zip(size.paths, found, strict=True):
+                self._put(path, side, label)
+        else:
+            self._put(size.paths[0], _spell(model, size, found), label)
+
+    def options(self, options: Mapping[str, object]) -> None:
+        for key, value in options.items():
+            if value is None:
+                continue
+            path = find_option(self.model, key)
+            schema = self.model.field(path) or {}
+            native = _copy(value) if isinstance(value, dict | list) else coerce(schema, value)
+            if isinstance(native, dict):
+                refuse_unknown(self.model, schema, cast(Json, native), f"{path}.")
+                for inner, one in list(leaves(cast(Json, native), f"{path}.")):
+                    self._put(inner, one, f"options.{key}")
+                if not native:
+                    self._put(path, {}, f"options.{key}")
+            else:
+                self._put(path, native, f"options.{key}")
+
+    def constants(self) -> None:
+        for path, value in self.model.constants.items():
+            if get_path(self.body, path) is MISSING:
+                self._put(path, _copy(value), "")
+                self.yielding.add(path)
+        # A constant is our choice, not the caller's: where it breaks a rule, it goes.
+        for rule in self.model.rules:
+            if not breaks(self.model, self.body, rule):
+                continue
+            for path in [*rule.need, *rule.when]:
+                if path in self.yielding:
+                    drop(self.body, path)
+                    self.yielding.discard(path)
+                    break
+
+    def seed(self, random_seed: Callable[[], int]) -> None:
+        argument = self.model.arguments.get("seed")
+        if argument is None or get_path(self.body, argument.paths[0]) is not MISSING:
+            return
+        path = argument.paths[0]
+        parent, _, leaf = path.rpartition(".")
+        holder = self.model.field(parent) or {} if parent else self.model.input
+        if leaf in holder.get("required", ()):
+            most = (self.model.field(path) or {}).get("maximum", 2**31 - 1)
+            self._put(path, random_seed() % (most + 1), "seed")
+
+    def required_defaults(self) -> None:
+        _fill(self.model.input, self.body)
+
+    def _put(self, path: str, value: Any, label: str, *, each: Json | None = None) -> None:
+        if label and "[]" not in path and "[*]" not in path:
+            before = get_path(self.body, path)
+            if before is not MISSING and before != value and self.set_by.get(path, label) != label:
+                raise InputError(f"`{self.set_by[path]}` and `{label}` both set `{path}` of {self.model.id}; give one")
+            self.set_by[path] = label
+        put(self.body, path, value, each=each)
+
+    # Checking --------------------------------------------------------------------------------------------------
+
+    def finish(self) -> Plan:
+        model, body = self.model, self.body
+        refuse_unknown(model, model.input, body, "")
+        _refuse_old_prompt(model, body)
+        for rule in model.rules:
+            if breaks(model, body, rule):
+                who = " and ".join(f"`{self.set_by[path]}`" for path in (*rule.when, *rule.need) if path in self.set_by)
+                what = f"{model.id}: {rule.say}{f' (see {who})' if who else ''}"
+                raise InputError(what, next_step=_who_can(model, self.given))
+        self._check_size()
+        error = first_error(model.input, body)
+        if error is not None:
+            raise InputError(_sentence(model, error), next_step=_next_step(model, error))
+        return Plan(model, model.method, model.path, body, self._seed_in_body(), estimate(model, body))
+
+    def _check_size(self) -> None:
+        size = self.model.arguments.get("size")
+        frame = Frame.of(self.model)
+        if size is None or frame is None:
+            return
+        values = [get_path(self.body, path) for path in size.paths]
+        pair = tuple(values) if size.as_ == "width_height" else parse_size(values[0])
+        if pair and len(pair) == 2 and all(type(side) is int for side in pair):
+            try:
+                frame.check(*pair)
+            except ValueError as error:
+                raise InputError(f"{self.model.id} cannot do this size: {error}") from error
+
+    def _seed_in_body(self) -> int | None:
+        argument = self.model.arguments.get("seed")
+        value = get_path(self.body, argument.paths[0]) if argument else None
+        return value if type(value) is int and value >= 0 else None
+
+
+def _spell(model: MediaModel, argument: Argument, size: tuple[int, int]) -> str:
+    """`1024*768` or `1024x768`, as the model's other sizes are written."""
+    schema = model.field(argument.paths[0]) or {}
+    star = (
+        r"\*" in schema.get("pattern", "")
+        or "*" in str(schema.get("default", ""))
+        or "*" in str(schema.get("enum", ""))
+    )
+    return f"{size[0]}{'*' if star else 'x'}{size[1]}"
+
+
+def _fill(schema: Json, body: Json) -> None:
+    """Put in required fields whose value the schema leaves no doubt about."""
+    for name in schema.get("required", ()):
+        part: Json = schema["properties"][name]
+        if name not in body:
+            if "default" in part:
+                body[name] = _copy(part["default"])
+            elif len(part.get("enum", ())) == 1:
+                body[name] = part["enum"][0]
+            elif "object" in types_of(part) and "properties" in part:
+                inner: Json = {}
+                _fill(part, inner)
+                if inner:
+                    body[name] = inner
+        elif isinstance(body[name], dict):
+            _fill(part, body[name])
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _copy(v) for k, v in cast("dict[Any, Any]", value).items()}
+    return [_copy(one) for one in cast("list[Any]", value)] if isinstance(value, list | tuple) else value
+
+
+# Names ------------------------------------------------------------------------------------------------------------
+
+
+def find_option(model: MediaModel, key: str) -> str:
+    """The native path an option means. Raises InputError with the nearest right names."""
+    leaf = key.rpartition(".")[2]
+    homes = option_paths(model, key)
+    if homes:
+        depth = min(path.count(".") for path in homes)
+        nearest = [path for path in homes if path.count(".") == depth]
+        if len(nearest) == 1:
+            return nearest[0]
+        raise InputError(
+            f"The option {key!r} could be {' or '.join(nearest)} of {model.id}", next_step="Give the dotted path."
+        )
+    if "." not in key and model.input.get("additionalProperties") not in (None, False):
+        return key
+    raise InputError(f"{model.id} has no option {key!r}", next_step=_instead(model, leaf, model.input))
+
+
+def refuse_unknown(model: MediaModel, schema: Json, body: Json, prefix: str) -> None:
+    """Raise InputError at the first name the schema does not know, with what it may have meant."""
+    properties = cast("dict[str, Json]", schema.get("properties", {}))
+    for name, value in body.items():
+        part = properties.get(name)
+        if part is None:
+            if schema.get("additionalProperties", True) is False:
+                raise InputError(
+                    f"{model.id} has no field `{prefix}{name}`", next_step=_instead(model, name, schema, prefix)
+                )
+            continue
+        if isinstance(value, dict):
+            refuse_unknown(model, part, cast(Json, value), f"{prefix}{name}.")
+        elif isinstance(value, list):
+            for number, item in enumerate(cast("list[Any]", value)):
+                if isinstance(item, dict):
+                    refuse_unknown(model, part.get("items", {}), cast(Json, item), f"{prefix}{name}[{number}].")
+
+
+def _instead(model: MediaModel, name: str, schema: Json, prefix: str = "") -> str:
+    """What to write in place of an unknown name: where it lives, its V3 name, or what looks like it."""
+    fields = model.fields
+    homes = [path for path in fields if path.rpartition(".")[2] == name and path != f"{prefix}{name}"]
+    if homes and prefix != f"{homes[0].rpartition('.')[0]}.":
+        return f"It belongs at `{homes[0]}`."
+    inside = "units[" in prefix
+    renamed = "inside `controlnet.units[]`"
+    old = old_names().get(name)
+    if old is not None and (renamed in old.say) <= inside:
+        return _what_became(model, name, old, nested=inside)
+    if name in model.arguments:
+        return f"`{name}` is a common argument: give it beside `options`, not inside."
+    names = list(cast("dict[str, Any]", schema.get("properties", {}))) if prefix else []
+    names = names or [path for path in fields if "[]" not in path and not fields[path].get("properties")]
+    leaves_of = {path.rpartition(".")[2]: path for path in reversed(names)}
+    near = difflib.get_close_matches(name.casefold(), list(leaves_of), n=3, cutoff=0.55)
+    if near:
+        return f"Did you mean {' or '.join(f'`{leaves_of[one]}`' for one in near)}?"
+    shown = ", ".join(names[:12])
+    return f"Its fields are: {shown}{', ...' if len(names) > 12 else ''}."
+
+
+def _what_became(model: MediaModel, name: str, old: OldName, *, nested: bool) -> str:
+    here = [path for leaf in old.now for path in model.fields if path.rpartition(".")[2] == leaf]
+    here = [path for path in here if ("[]" in path) is nested]
+    if here:
+        return f"`{name}` is an old V2 name, now `{here[0]}`: {old.say}."
+    lacks = f"; {model.id} has no {' or '.join(f'`{leaf}`' for leaf in old.now)}" if old.now else ""
+    return f"`{name}` is an old V2 name: {old.say}{lacks}."
+
+
+def _refuse_old_prompt(model: MediaModel, body: Json) -> None:
+    loras = next((path for path in model.fields if path.endswith("loras")), None)
+    prompt = model.arguments.get("prompt")
+    if loras is None or prompt is None or not prompt.paths:
+        return
+    text = get_path(body, prompt.paths[0])
+    if isinstance(text, str) and re.search(r"<lora:", text, re.IGNORECASE):
+        raise InputError(
+            "`<lora:...>` in the prompt is the old V2 way and has no effect",
+            next_step=f"Give options.{loras.rpartition('.')[2]} = [{{model_name, strength}}] instead.",
+        )
+
+
+# Sentences --------------------------------------------------------------------------------------------------------
+
+
+def _sentence(model: MediaModel, error: Any) -> str:
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".")
+    if error.validator == "required":
+        missing = next(name for name in error.validator_value if name not in error.instance)
+        path = f"{where}.{missing}" if where else missing
+        return f"{model.id} needs {_label(model, path)}"
+    if error.validator == "anyOf" and all(set(one) == {"required"} for one in error.validator_value):
+        choices = [_label(model, path) for one in error.validator_value for path in one["required"]]
+        return f"{model.id} needs {' or '.join(choices)}"
+    if error.instance is None and error.validator == "type":  # a place kept free before a later file
+        return f"{model.id} needs {_label(model, where)}"
+    files = [path for name in model.media_arguments() for path in model.arguments[name].paths]
+    is_file = any(_plain(path).startswith(_plain(where)) for path in files)
+    return f"{model.id}: {_label(model, where)} {describe(error, show=not is_file)}"
+
+
+def _next_step(model: MediaModel, error: Any) -> str:
+    notes = ""
+    if error.validator == "required":
+        where = ".".join(str(step) for step in error.absolute_path)
+        missing = [name for name in error.validator_value if name not in error.instance]
+        paths = [f"{where}.{name}" if where else name for name in missing]
+        notes = " ".join(
+            f"{name}: {argument.note}."
+            for name, argument in model.arguments.items()
+            if argument.note and any(_covers(argument, path) for path in paths)
+        )
+    return f"{notes} describe_media_model({model.id!r}) shows its input.".lstrip()
+
+
+def _label(model: MediaModel, path: str) -> str:
+    """What the caller knows a native path as."""
+    exact = [name for name, argument in model.arguments.items() if path in argument.paths]
+    names = exact or [name for name, argument in model.arguments.items() if _covers(argument, path)]
+    if names:
+        return " or ".join(f"`{name}`" for name in names[:2])
+    below = [
+        name
+        for name, argument in model.arguments.items()
+        if any(one.startswith((f"{path}.", f"{path}[")) and "[*]" not in one for one in argument.paths)
+    ]
+    return " or ".join(f"`{name}`" for name in below[:2]) if below else f"the option `{path}`"
+
+
+def _covers(argument: Argument, path: str) -> bool:
+    return any(_plain(one) == _plain(path) for one in argument.paths)
+
+
+def _plain(path: str) -> str:
+    return re.sub(r"\[[^\]]*\]", "[]", path)

@@ -1,0 +1,186 @@
+"""Files in a model's own input: paths, links, data: URIs and earlier results become what the field takes.
+
+The common arguments are converted before a request is planned. What comes in by `options` or as native input names
+fields directly; a path there would be sent to Novita as if it were the picture, and be billed. Which fields take files
+is read from the entry: from its arguments, and from the names and descriptions of fields that no argument fills.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
+
+from anyio import to_thread
+
+from ..core.errors import InputError
+from ..core.json_paths import put, steps
+from ..files.artifacts import parse_reference
+from ..files.inputs import Expects, Inputs, expects_of
+from ..files.kinds import HEAD_BYTES, sniff
+from ..files.media_limits import MediaLimits
+from .catalog_entry import Form, Json, Limits, MediaModel
+from .mapping import Plan
+
+_PATHLIKE = re.compile(
+    r"(?i)(?:[~.]{0,2}[/\\]|~|[a-z]:[/\\]|file:|task:|novita:|data:|https?:)|.*\.(?:mp4|mov|webm|mkv)$"
+)
+_WORDS = re.compile(r"prompt|text|lyrics|title|description|tags")
+"""Fields of words, in which anything may stand."""
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+
+
+@dataclass(frozen=True)
+class FileField:
+    """A native field that takes a file: of which kind, and in which forms, best first."""
+
+    expects: Expects
+    forms: tuple[Form, ...]
+    limits: MediaLimits | None = None
+
+
+def file_fields(model: MediaModel) -> dict[str, FileField]:
+    """The fields of a model that take files, by native path; items of lists stand under `path[]`."""
+    found: dict[str, FileField] = {}
+    for path, schema in model.fields.items():
+        guessed = _guess(path, schema)
+        if guessed is not None:
+            found[path] = guessed
+    for name in model.media_arguments():
+        argument = model.arguments[name]
+        homes = argument.to if isinstance(argument.to, dict) else dict.fromkeys(argument.paths)
+        for form_or_path in homes:
+            path = argument.to[cast(Form, form_or_path)] if isinstance(argument.to, dict) else form_or_path
+            forms = (cast(Form, form_or_path),) if isinstance(argument.to, dict) else argument.send
+            home = _any_item(path)
+            found[home] = FileField(expects_of(name), forms, _limits(argument.limits))
+    return found
+
+
+def _limits(limits: Limits | None) -> MediaLimits | None:
+    return MediaLimits(**limits.model_dump()) if limits else None
+
+
+def _any_item(path: str) -> str:
+    return re.sub(r"\[[^\]]*\]", "[]", path)
+
+
+_NAMES: tuple[tuple[str, Expects], ...] = (
+    (r"(?:^|_)(?:image|picture|img|wm|mask)(?:_url|_base64|_file)?$|(?:^|_)images$", "image"),
+    (r"(?:^|_)(?:video|clip)(?:_url|_base64|_file)?$|(?:^|_)videos$", "video"),
+    (r"(?:^|_)audio(?:_url|_base64|_file)?$|^reference_voice$", "audio"),
+)
+
+
+def _guess(path: str, schema: Json) -> FileField | None:
+    """What a field takes that no argument fills, as its name and its description say it."""
+    kind: str | list[str] = schema.get("type", ())
+    if "string" not in kind or "enum" in schema:
+        return None
+    leaf = path.rpartition(".")[2].removesuffix("[]")
+    expects: Expects | None = next((one for pattern, one in _NAMES if re.search(pattern, leaf)), None)
+    if "contentMediaType" in schema:  # a part of a form; in the plan it stands as a data URI
+        return FileField(expects or "audio", ("data_uri",))
+    if expects is None:
+        return None
+    said = f"{leaf} {schema.get('description', '')}".casefold()
+    coded = "base64" in said
+    linked = "url" in said or not coded
+    return FileField(expects, (("url", "base64") if linked and coded else ("url",) if linked else ("base64",)))
+
+
+async def with_files(plan: Plan, inputs: Inputs, *, done: Collection[str] = ()) -> Plan:
+    """The plan with every file in its body found, checked and written as its field takes it.
+
+    Args:
+        done: Values that were converted already.
+
+    Raises:
+        InputError: A path, link or earlier result that cannot be used there, or content that is damaged.
+    """
+    body: Json = plan.body
+    for path, field in file_fields(plan.model).items():
+        for place, value in _values(plan.body, steps(path), ""):
+            if value in done:
+                continue
+            ready = await _ready(value, place, field, inputs)
+            if ready != value:
+                body = cast(Json, _copied(plan.body)) if body is plan.body else body
+                put(body, place, ready)
+    await to_thread.run_sync(partial(_refuse_paths, plan, inputs))
+    return plan if body is plan.body else replace(plan, body=body)
+
+
+def _refuse_paths(plan: Plan, inputs: Inputs) -> None:
+    """Refuse a path or an earlier result in a field that is not known to take files: it would go out as it is.
+
+    Raises:
+        InputError: There is one.
+    """
+    known = file_fields(plan.model)
+    for path, schema in plan.model.fields.items():
+        if path in known or "string" not in schema.get("type", ()) or _WORDS.search(path.rpartition(".")[2]):
+            continue
+        for place, value in _values(plan.body, steps(path), ""):
+            if parse_reference(value) or value.casefold().startswith("file:") or inputs.is_path(value):
+                raise InputError(
+                    f"`{place}` of {plan.model.id} is not known to take files, and {value[:80]!r} names one",
+                    next_step="Give a public link if the model takes one there.",
+                )
+
+
+async def _ready(value: str, place: str, field: FileField, inputs: Inputs) -> str:
+    ref, forms = value, field.forms
+    if "asset_id" in forms:
+        if not _PATHLIKE.match(value):
+            return value  # an id of something that was sent ahead already
+        forms = ("data_uri",)
+    bare = re.match("(?i)(?:https?|data|task|novita|file):", value.lstrip()) is None
+    if bare and _is_content(value, field.expects, place):
+        ref = f"data:application/octet-stream;base64,{value}"
+    elif "url" in forms and re.match("(?i)https?:", value):
+        return value  # as the caller wants it: Novita fetches it, or says that it cannot
+    try:
+        source = await inputs.load(ref, field.expects, limits=field.limits)
+        return await source.as_form(forms)
+    except InputError as error:
+        error.what = f"`{place}`: {error.what}"
+        raise
+
+
+def _is_content(value: str, expects: Expects, place: str) -> bool:
+    """Whether a text is the file itself as base64.
+
+    Raises:
+        InputError: It begins as that and goes on as something else.
+    """
+    start = re.sub(r"\s+", "", value[: HEAD_BYTES * 2])
+    try:
+        head = base64.b64decode(start[: len(start) // 4 * 4].translate(str.maketrans("-_", "+/")), validate=True)
+    except (binascii.Error, ValueError):
+        head = b""
+    found = sniff(head)
+    if len(value) > 1024 and (found is None or found.kind != expects) and _BASE64.fullmatch(value[:1024]):
+        raise InputError(f"`{place}` looks like base64, but holds no {expects} that is known")
+    return found is not None and found.kind in (expects, "video" if expects == "audio" else expects)
+
+
+def _values(here: Any, way: list[str | int], place: str) -> Iterator[tuple[str, str]]:
+    """Every text at a path whose lists are open, with the path that leads to it alone."""
+    if not way:
+        if isinstance(here, str) and here:
+            yield place, here
+    elif isinstance(way[0], str):
+        if isinstance(here, dict) and way[0] in here:
+            yield from _values(cast(Json, here)[way[0]], way[1:], f"{place}.{way[0]}" if place else way[0])
+    elif isinstance(here, list):
+        for number, item in enumerate(cast("list[Any]", here)):
+            yield from _values(item, way[1:], f"{place}[{number}]")
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(one) for name, one in cast(Json, value).items()}
+    return [_copied(one) for one in cast("list[Any]", value)] if isinstance(value, list) else value

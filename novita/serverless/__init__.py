@@ -1,0 +1,1 @@
+"""Serverless endpoints: deploying them, calling them, and what they cost."""

@@ -1,0 +1,369 @@
+"""Serverless endpoints: which generation serves which call, and the calls that read, deploy, change and delete.
+
+The choice of generation: v1 wherever it knows the endpoint, because its answers are documented in full; v2 for async
+endpoints, which only v2 can make, and for the type of an endpoint, which only v2 tells. The gateway of async endpoints
+is on a host of its own.
+"""
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar, cast
+from urllib.parse import quote
+
+from ..core.answers import Amount, One, Shape, Text, Whole, Words, id_in, read_rows, read_shape
+from ..core.client import NovitaClient
+from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
+from ..core.money import show_usd
+from ..core.waiting import Look, Phase
+from ..gpu.instances import secret_words
+from ..gpu.products import memory_in, named
+from ..gpu.routes import V1, V2, Route, act, ask
+from .plans import Plan
+from .shapes import Endpoint, Goal, Limits, judge
+
+logger = logging.getLogger(__name__)
+
+GATEWAY = "https://async-public.serverless.novita.ai"
+"""Of the SDK and the newer guide; the guide of February 2026 had https://async.novita.ai."""
+
+PAGE_SIZE = 100
+MOST_PAGES = 20
+ASYNC_GPUS = ("RTX 4090 24GB", "H100 SXM 80GB")
+"""x-async-gpu-models of the facts."""
+
+_TWIN = "twin of {}, whose answer is documented in full"
+
+OPERATIONS: Mapping[str, Route | str] = {
+    "get_serverless_endpoint_limits": Route(
+        "GET",
+        f"{V1}/endpoint/limit",
+        "reading the limits of endpoints",
+        ("list_endpoints", "create_endpoint", "update_endpoint"),
+    ),
+    "create_serverless_endpoint": Route(
+        "POST", f"{V1}/endpoint/create", "deploying the endpoint", ("create_endpoint",)
+    ),
+    "list_serverless_endpoints": Route(
+        "GET", f"{V1}/endpoints", "listing endpoints", ("list_endpoints", "create_endpoint", "call_endpoint")
+    ),
+    "get_serverless_endpoint": Route(
+        "GET", f"{V1}/endpoint", "reading the endpoint", ("get_endpoint", "update_endpoint", "delete_endpoint")
+    ),
+    "update_serverless_endpoint": Route("POST", f"{V1}/endpoint/update", "changing the endpoint", ("update_endpoint",)),
+    "delete_serverless_endpoint": Route("POST", f"{V1}/endpoint/delete", "deleting the endpoint", ("delete_endpoint",)),
+    "drain_serverless_worker": "seen in one client only, no page has it; min_workers and max_workers of "
+    "update_endpoint scale",
+    "gpus_v2_create_endpoint": Route("POST", f"{V2}/endpoints", "deploying the async endpoint", ("create_endpoint",)),
+    "gpus_v2_list_endpoints": Route(
+        "GET", f"{V2}/endpoints", "listing endpoints", ("list_endpoints", "create_endpoint", "call_endpoint")
+    ),
+    "gpus_v2_get_endpoint": Route(
+        "GET", V2 + "/endpoints/{endpoint_id}", "reading the endpoint", ("get_endpoint", "update_endpoint")
+    ),
+    "gpus_v2_update_endpoint": Route(
+        "PUT", V2 + "/endpoints/{endpoint_id}", "changing the async endpoint", ("update_endpoint",)
+    ),
+    "gpus_v2_delete_endpoint": Route(
+        "DELETE", V2 + "/endpoints/{endpoint_id}", "deleting the async endpoint", ("delete_endpoint",)
+    ),
+    "run_async_job": Route(
+        "POST", "/v1/{endpoint_name}/run", "sending the job to the endpoint", ("call_endpoint",), GATEWAY
+    ),
+    "get_async_job_status": Route(
+        "GET", "/v1/{endpoint_name}/status/{job_id}", "looking at the job", ("call_endpoint",), GATEWAY
+    ),
+    "cancel_async_job": Route(
+        "POST", "/v1/{endpoint_name}/cancel/{job_id}", "cancelling the job", ("call_endpoint",), GATEWAY
+    ),
+    "get_async_endpoint_health": Route(
+        "GET", "/v1/{endpoint_name}/health", "reading the endpoint's queue", ("get_endpoint",), GATEWAY
+    ),
+    "purge_async_queue": "drops everybody's waiting jobs at once and is known from the SDK only; call_endpoint "
+    "cancels one job",
+    "get_async_endpoint_stats": "of the older gateway; get_async_endpoint_health tells the same",
+    "invoke_sync_endpoint": Route(
+        "POST", "/{path}", "calling the endpoint", ("call_endpoint",), "the url of the endpoint's own record"
+    ),
+}
+"""Every operation of serverless.yaml: its route and tools, or why it is left out."""
+
+
+def route(operation: str) -> Route:
+    """The route of an operation that is called."""
+    found = OPERATIONS[operation]
+    assert isinstance(found, Route), operation
+    return found
+
+
+# What workers run on
+
+
+class _Price(Shape):
+    final_price: Amount = None
+
+
+class _Pricing(Shape):
+    precision: Whole = None
+    postpaid: One[_Price] = _Price()
+
+
+class _Gpu(Shape):
+    memory_gb: Whole = None
+    available: Whole = None
+    max: Whole = None
+
+
+class _Spec(Shape):
+    gpu: One[_Gpu] = _Gpu()
+
+
+class _Product(Shape):
+    id: Text
+    name: Text = ""
+    region_ids: Words = ()
+    resource_spec: One[_Spec] = _Spec()
+    pricing: One[_Pricing] = _Pricing()
+    other_names: ClassVar[Mapping[str, str]] = {"resource_specs": "resource_spec"}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A serverless product: prices are for one card, while a worker runs; `free` is how many more could start."""
+
+    id: str
+    name: str
+    memory_gb: int | None
+    regions: tuple[str, ...]
+    free: int | None
+    usd_per_hour: Decimal | None
+
+    @property
+    def in_stock(self) -> bool:
+        return self.free is None or self.free > 0
+
+    def words(self) -> str:
+        """`RTX 4090 24GB at $0.50 per worker-hour (product_id ...)`."""
+        price = f"${show_usd(round(self.usd_per_hour, 4))} per worker-hour" if self.usd_per_hour else "no price"
+        return f"{self.name} at {price} (product_id {self.id}{'' if self.in_stock else ', out of stock'})"
+
+
+async def list_offers(client: NovitaClient) -> list[Offer]:
+    """All serverless products, cheapest first."""
+    found: dict[str, Offer] = {}
+    cursor: str | None = None
+    for _ in range(MOST_PAGES):
+        params = {"type": "gpu", "category": "serverless", "limit": PAGE_SIZE, "cursor": cursor}
+        answer = await ask(client, "gpus_v2_list_products", params=params)
+        for row in read_rows(_Product, answer, "listing serverless products", "data"):
+            price, precision = row.pricing.postpaid.final_price, row.pricing.precision
+            usd = price / Decimal(10) ** precision if price and precision is not None else None
+            memory = row.resource_spec.gpu.memory_gb or memory_in(row.name)
+            found[row.id] = Offer(row.id, row.name, memory, row.region_ids, row.resource_spec.gpu.available, usd)
+        cursor = _next_cursor(answer)
+        if cursor is None:
+            break
+    return sorted(found.values(), key=lambda each: (each.usd_per_hour or Decimal("Infinity"), each.id))
+
+
+def choose_offer(offers: list[Offer], *, kind: str, gpu: str | None, region: str | None, gpus: int) -> Offer:
+    """The cheapest that fits and is in stock; `gpu` is a product id or words of a name.
+
+    Raises:
+        InputError: None fits; shows what there is.
+    """
+    suited = [each for each in offers if kind == "sync" or each.name in ASYNC_GPUS]
+    here = [each for each in suited if not region or not each.regions or region in each.regions]
+    there = f"There are: {'; '.join(each.words() for each in here[:6]) or 'none'}."
+    fitting = [each for each in here if each.id == gpu] or [each for each in here if not gpu or _called(each, gpu)]
+    if not fitting:
+        where = f" in {region}" if region else ""
+        known = gpu is not None and any(each.id == gpu or _called(each, gpu) for each in offers)
+        why = f": async endpoints run on {' and '.join(ASYNC_GPUS)} only" if known and kind == "async" else ""
+        raise InputError(f"No serverless product fits {gpu or 'any GPU'!r}{where}{why}", next_step=there)
+    with_room = [each for each in fitting if each.free is None or each.free >= gpus]
+    if not with_room:
+        raise InputError(f"No worker with {gpus} x {gpu or 'GPU'} is in stock now", next_step=there)
+    return with_room[0]
+
+
+def _called(offer: Offer, gpu: str) -> bool:
+    return named(gpu, f"{offer.name} {offer.id}")
+
+
+async def get_limits(client: NovitaClient) -> Limits:
+    """Ranges in force for the account."""
+    doing = "reading the limits of endpoints"
+    return read_shape(Limits, await ask(client, route("get_serverless_endpoint_limits")), doing)
+
+
+# Reading
+
+
+async def list_endpoints(client: NovitaClient) -> list[Endpoint]:
+    """All endpoints of the account: v1's records, with the type that only v2 tells, and those that only v2 shows."""
+    found = await _list_v1(client)
+    try:
+        newer = await _list_v2(client)
+    except NovitaError as error:
+        # An extra: without it types are unknown, but what runs and costs is seen.
+        logger.warning("v2's list of endpoints is missing: %s", error)
+        newer = {}
+    made = [_joined(endpoint, newer.get(endpoint.id)) for endpoint in found.values()]
+    return made + [_alone(endpoint) for endpoint in newer.values() if endpoint.id not in found]
+
+
+async def _list_v1(client: NovitaClient) -> dict[str, Endpoint]:
+    """Page by page. Whether the first page is 0 or 1 is not settled, so ids are taken once."""
+    found: dict[str, Endpoint] = {}
+    for page in range(MOST_PAGES):
+        answer = await ask(client, route("list_serverless_endpoints"), params={"pageSize": PAGE_SIZE, "pageNum": page})
+        rows = read_rows(Endpoint, answer, "listing endpoints", "endpoints", "data")
+        fresh = [row for row in rows if row.id not in found]
+        found |= {row.id: row for row in fresh}
+        total = str(cast(dict[str, Any], answer).get("total"))
+        if (total.isdigit() and len(found) >= int(total)) or (not fresh and (page > 1 or not total.isdigit())):
+            break
+    return found
+
+
+async def _list_v2(client: NovitaClient) -> dict[str, Endpoint]:
+    found: dict[str, Endpoint] = {}
+    cursor: str | None = None
+    for _ in range(MOST_PAGES):
+        answer = await ask(client, route("gpus_v2_list_endpoints"), params={"limit": PAGE_SIZE, "cursor": cursor})
+        found |= {row.id: row for row in read_rows(Endpoint, answer, "listing endpoints", "data")}
+        cursor = _next_cursor(answer)
+        if cursor is None:
+            break
+    return found
+
+
+def _next_cursor(answer: Any) -> str | None:
+    page = cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
+    cursor: Any = page.get("next_cursor")
+    return cursor if isinstance(cursor, str) and cursor and page.get("has_more") is not False else None
+
+
+def _joined(older: Endpoint, newer: Endpoint | None) -> Endpoint:
+    """v1's record with what only v2 knows. v1's own pages know sync endpoints only."""
+    if newer is None:
+        return older.model_copy(update={"type": older.type or "sync"})
+    return older.model_copy(
+        update={
+            "type": newer.type or older.type or "sync",
+            "app_name": older.app_name or newer.app_name,
+            "entrypoint": newer.entrypoint or older.entrypoint,
+            "url": older.url or newer.url,
+        }
+    )
+
+
+def _alone(endpoint: Endpoint) -> Endpoint:
+    return endpoint.model_copy(update={"by_v2": True})
+
+
+async def get_endpoint(client: NovitaClient, endpoint_id: str, *, known: Endpoint | None = None) -> Endpoint:
+    """One endpoint.
+
+    Args:
+        known: An earlier record of it: what does not change (its type, who knows it) is taken from there.
+
+    Raises:
+        NotFoundError: It is gone, or never was.
+    """
+    if known is not None and known.by_v2:
+        return _alone(await _get_v2(client, endpoint_id))
+    try:
+        answer = await ask(client, route("get_serverless_endpoint"), params={"id": endpoint_id})
+    except NotFoundError as error:
+        if known is not None and not known.is_async:
+            raise
+        try:
+            return _alone(await _get_v2(client, endpoint_id))
+        except NovitaAPIError as newer_error:
+            if newer_error.transient:  # one that only v2 knows may be there all the same
+                raise
+            raise error from None
+    held: Any = cast(dict[str, Any], answer).get("endpoint", answer) if isinstance(answer, dict) else answer
+    older = read_shape(Endpoint, held, "reading the endpoint")
+    if known is not None:
+        return _joined(older, known)
+    newer: Endpoint | None = None
+    with contextlib.suppress(NovitaError):  # only its type is wanted
+        newer = await _get_v2(client, endpoint_id)
+    return _joined(older, newer)
+
+
+async def _get_v2(client: NovitaClient, endpoint_id: str) -> Endpoint:
+    answer = await ask(client, route("gpus_v2_get_endpoint"), endpoint_id=quote(endpoint_id, safe=""))
+    return read_shape(Endpoint, answer, "reading the endpoint")
+
+
+# Doing
+
+
+def creation(plan: Plan) -> tuple[Route, dict[str, Any]]:
+    """Where a plan is sent to be deployed, and its body."""
+    if plan.kind == "async":
+        return route("gpus_v2_create_endpoint"), plan.body_v2()
+    return route("create_serverless_endpoint"), {"endpoint": plan.body_v1()}
+
+
+async def create_endpoint(client: NovitaClient, plan: Plan) -> str:
+    """Deploy, once; the new endpoint's id.
+
+    Raises:
+        NovitaConnectionError: No answer, or one without an id: it may exist.
+    """
+    where, body = creation(plan)
+    answer = await act(client, where, body, secrets=secret_words(plan.env))
+    if found := id_in(answer, "id", "endpointId"):
+        return found
+    raise NovitaConnectionError("Novita's answer while deploying the endpoint has no id in it", billed="maybe")
+
+
+def change(endpoint: Endpoint, plan: Plan) -> tuple[Route, dict[str, Any]]:
+    """Where a plan that was made from an endpoint is sent, and its body: everything, for v1 empties what is left out.
+
+    v1's page has neither products, root disk nor app name; a client that is in use sends the present ones, and so do
+    we. v2 is told neither type nor app name, which cannot be changed.
+    """
+    if plan.kind == "async" or endpoint.by_v2:
+        body = {name: value for name, value in plan.body_v2().items() if name not in ("type", "app_name")}
+        return route("gpus_v2_update_endpoint"), body
+    return route("update_serverless_endpoint"), {"id": endpoint.id, **plan.body_v1()}
+
+
+async def update_endpoint(client: NovitaClient, endpoint: Endpoint, plan: Plan) -> None:
+    """Bring an endpoint to a plan that was made from it; sent once."""
+    where, body = change(endpoint, plan)
+    await act(client, where, body, secrets=secret_words(plan.env), endpoint_id=quote(endpoint.id, safe=""))
+
+
+async def delete_endpoint(client: NovitaClient, endpoint: Endpoint) -> None:
+    """Delete one with its workers. Repeated until it is answered; "not found" is then the answer hoped for."""
+    try:
+        if endpoint.by_v2 or endpoint.is_async:
+            await ask(client, route("gpus_v2_delete_endpoint"), endpoint_id=quote(endpoint.id, safe=""))
+        else:
+            # `name` holds the id: so the documentation's page.
+            await ask(client, route("delete_serverless_endpoint"), body={"name": endpoint.id})
+    except NotFoundError:
+        return
+
+
+# Waiting
+
+
+async def look_at(client: NovitaClient, endpoint: Endpoint, goal: Goal) -> Look[Endpoint]:
+    """One look. When deletion is waited for, "not found" is the end."""
+    try:
+        seen = await get_endpoint(client, endpoint.id, known=endpoint)
+    except NotFoundError:
+        if goal is Goal.GONE:
+            return Look(Phase.SUCCEEDED, endpoint, note="deleted")
+        raise
+    return judge(seen, goal)

@@ -1,0 +1,364 @@
+"""Calling what is deployed: jobs of async endpoints through the gateway, and a sync endpoint's own HTTP service.
+
+The API key goes to the gateway, which is Novita's, and never to an endpoint's own host: what answers there is
+somebody's container. Such a host is only called where the account's own list of endpoints names it.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import quote, unquote, urlsplit
+
+import anyio
+import httpx
+
+from ..core.answers import id_in
+from ..core.bodies import AS_IT_IS, BodyError, BodyTooLargeError, read_body
+from ..core.client import NovitaClient
+from ..core.errors import InputError, NotFoundError, NovitaConnectionError, redact
+from ..core.outside import Outside
+from ..core.waiting import Look, Phase
+from ..core.wellformed import read_json
+from ..gpu.routes import act, ask
+from .endpoints import route
+from .shapes import Endpoint
+
+logger = logging.getLogger(__name__)
+
+MIB = 2**20
+MOST_REQUEST = 4 * MIB
+"""Bytes of a job's request, by x-async-limits."""
+LARGEST_REPLY = 64 * MIB
+RESULT_KEPT_HOURS = 6
+
+
+# Jobs of async endpoints
+
+
+@dataclass(frozen=True)
+class GatewayJob:
+    """A job as the gateway shows it. `output` is partial until it is completed; `error` is text."""
+
+    status: str
+    output: Any = None
+    error: str = ""
+
+
+_PHASES: Mapping[str, Phase] = {
+    "PENDING": Phase.WORKING,
+    "IN_PROGRESS": Phase.WORKING,
+    "COMPLETED": Phase.SUCCEEDED,
+    "FAILED": Phase.FAILED,
+    "TIMED_OUT": Phase.FAILED,
+    "CANCELLED": Phase.CANCELLED,
+}
+
+
+def job_request(body: Any) -> dict[str, Any]:
+    """The request that queues a job.
+
+    Raises:
+        InputError: It is larger than the gateway takes.
+    """
+    request = {"input": body}
+    size = len(json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > MOST_REQUEST:
+        raise InputError(
+            f"The job's request has {size / MIB:.1f} MiB; the gateway takes at most 4 MiB",
+            next_step="Put large data where the endpoint can fetch it, and send a link.",
+        )
+    return request
+
+
+async def run_job(client: NovitaClient, endpoint: Endpoint, request: Mapping[str, Any]) -> tuple[str, str]:
+    """Queue a job, once; the name the gateway knows the endpoint by, and the job's id.
+
+    What the gateway's path holds is told in three ways; a name that is not found has queued nothing.
+
+    Raises:
+        NovitaError: `billed` says what is known.
+    """
+    names = endpoint.gateway_names()
+    for name in names:
+        try:
+            answer = await act(client, route("run_async_job"), request, endpoint_name=quote(name, safe=""))
+        except NotFoundError:
+            if name == names[-1]:
+                raise
+            continue
+        if job_id := id_in(answer, "id", "jobId"):
+            return name, job_id
+        break
+    raise NovitaConnectionError("The gateway's answer has no job id in it", billed="maybe")
+
+
+async def get_job(client: NovitaClient, name: str, job_id: str) -> GatewayJob:
+    """A job's state and output.
+
+    Raises:
+        NotFoundError: No such job, or its result is no longer kept.
+    """
+    answer = await ask(
+        client,
+        route("get_async_job_status"),
+        endpoint_name=quote(name, safe=""),
+        job_id=quote(job_id, safe=""),
+    )
+    held = cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
+    status: Any = held.get("status")
+    if not isinstance(status, str) or not status:
+        raise NovitaConnectionError("The gateway's answer about the job has no status in it")
+    error: Any = held.get("error")
+    said = error if isinstance(error, str) else "" if error is None else json.dumps(error, ensure_ascii=False)
+    return GatewayJob(status.upper(), held.get("output"), said)
+
+
+async def look_at_job(client: NovitaClient, name: str, job_id: str) -> Look[GatewayJob]:
+    """One look."""
+    job = await get_job(client, name, job_id)
+    phase = _PHASES.get(job.status)
+    if phase is None:
+        logger.warning("gateway job %s has an undocumented status %r; taken for running", job_id, job.status[:40])
+        phase = Phase.WORKING
+    note = job.status.lower().replace("_", " ")
+    if phase is Phase.WORKING and job.output is not None:
+        note = f"{note}, so far: {json.dumps(job.output, ensure_ascii=False)[:120]}"
+    reason = ""
+    if phase is Phase.FAILED:
+        said = job.error or (json.dumps(job.output, ensure_ascii=False) if job.output is not None else "")
+        reason = f"{note}: {said[:600]}" if said else note
+    return Look(phase, job, note=note, reason=reason)
+
+
+async def cancel_job(client: NovitaClient, name: str, job_id: str) -> None:
+    """Stop a job, wherever it is. Repeated until it is answered: cancelling twice does no harm."""
+    await ask(client, route("cancel_async_job"), endpoint_name=quote(name, safe=""), job_id=quote(job_id, safe=""))
+
+
+async def queue_of(client: NovitaClient, endpoint: Endpoint) -> dict[str, Any]:
+    """Counters of workers and jobs; their names are not documented, so they come as they are."""
+    names = endpoint.gateway_names()
+    for name in names:
+        try:
+            answer = await ask(client, route("get_async_endpoint_health"), endpoint_name=quote(name, safe=""))
+        except NotFoundError:
+            if name == names[-1]:
+                raise
+            continue
+        return cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
+    return {}
+
+
+# A sync endpoint's own service
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a service answered, whatever its status."""
+
+    status: int
+    content_type: str
+    body: bytes
+    seconds: float
+    location: str = ""
+
+    def text(self) -> str | None:
+        """The body as text, or None where it is none."""
+        kind = self.content_type.split(";")[0].strip().lower()
+        if kind.startswith(("image/", "audio/", "video/")) and kind != "image/svg+xml":
+            return None
+        try:
+            text = self.body.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+        return None if "\0" in text else text
+
+    def json(self) -> Any:
+        """The body as JSON, or None where it is none."""
+        text = self.text()
+        if text is None or not text.lstrip()[:1] or text.lstrip()[0] not in "{[":
+            return None
+        try:
+            return read_json(text)
+        except ValueError:
+            return None
+
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+_OURS = frozenset(
+    ("host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "expect", "accept-encoding")
+)
+
+
+@dataclass(frozen=True)
+class ServiceCall:
+    """A checked request to an endpoint's own service: `origin` is the account's, `path` begins with a slash."""
+
+    origin: str
+    path: str
+    method: str
+    headers: Mapping[str, str]
+    content: bytes | None
+
+
+def service_call(
+    client: NovitaClient,
+    endpoint: Endpoint,
+    *,
+    path: str | None,
+    method: str | None,
+    headers: Mapping[str, str] | None,
+    body: Any,
+) -> ServiceCall:
+    """Check a request to the service of an endpoint of the account.
+
+    Raises:
+        InputError: It would go elsewhere than to the endpoint, or cannot be sent.
+    """
+    base = _address(endpoint.url)
+    if base is None:
+        raise InputError(
+            f"Endpoint {endpoint.label()} has no address to call yet", next_step="See get_endpoint for its state."
+        )
+    asked = path or "/"
+    if asked.startswith("//") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", asked):
+        whole = _address(asked)
+        inside = whole is not None and (whole.path == base.path or whole.path.startswith(base.path.rstrip("/") + "/"))
+        if whole is None or _origin(whole) != _origin(base) or not inside:
+            raise InputError(
+                f"{asked[:120]} is not at endpoint {endpoint.label()}",
+                next_step="Give a path on the endpoint, such as /v1/chat/completions.",
+            )
+        rest = whole.path.removeprefix(base.path.rstrip("/"))
+        asked = f"{rest or '/'}{f'?{whole.query}' if whole.query else ''}"
+    asked = "/" + asked.lstrip("/")
+    plain = unquote(asked.partition("?")[0])
+    strays = "\\" in plain or any(segment in (".", "..") for segment in plain.split("/"))
+    if strays or re.search(r"[\s\x00-\x1f\x7f#]", asked):
+        raise InputError(f"The path {asked[:120]!r} cannot be sent", next_step="Write it without .., # and spaces.")
+    verb = (method or ("POST" if body is not None else "GET")).strip().upper()
+    if verb not in _METHODS:
+        raise InputError(f"There is no method {verb[:20]!r}", next_step=f"Use {', '.join(_METHODS)}.")
+    content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+    sent = _headers(client, headers or {}, has_body=content is not None)
+    return ServiceCall(_origin(base), base.path.rstrip("/") + asked, verb, sent, content)
+
+
+def _headers(client: NovitaClient, given: Mapping[str, str], *, has_body: bool) -> dict[str, str]:
+    sent = {"Accept": "*/*", **AS_IT_IS, **({"Content-Type": "application/json"} if has_body else {})}
+    for name, value in given.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(r"[\t\x20-\x7e]*", value):
+            raise InputError(f"The header {name[:40]!r} cannot be sent")
+        if name.lower() in _OURS:
+            raise InputError(f"The header {name} is set by this server", next_step="Leave it out.")
+        if client.api_key and client.api_key in value:
+            raise InputError(
+                f"The header {name} holds the Novita API key, which goes to no endpoint",
+                next_step="An endpoint that wants a key of its own takes that one.",
+            )
+        sent = {known: old for known, old in sent.items() if known.lower() != name.lower()} | {name: value}
+    return sent
+
+
+@dataclass(frozen=True)
+class _Address:
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+
+
+def _address(url: str) -> _Address | None:
+    """The parts of an address; None where it is none that may be called."""
+    if not url:
+        return None
+    text = url if "://" in url else f"https:{url}" if url.startswith("//") else f"https://{url}"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return None
+    scheme = parts.scheme.lower()
+    if scheme not in ("http", "https") or not parts.hostname or parts.username is not None or "\\" in parts.netloc:
+        return None
+    return _Address(scheme, parts.hostname.lower(), port or (443 if scheme == "https" else 80), parts.path, parts.query)
+
+
+def _origin(address: _Address) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    usual = {"http": 80, "https": 443}[address.scheme] == address.port
+    return f"{address.scheme}://{host}{'' if usual else f':{address.port}'}"
+
+
+async def call_service(client: NovitaClient, call: ServiceCall, *, within: float) -> Reply:
+    """Send a request to an endpoint's service, once, without the key; redirects are not followed.
+
+    Args:
+        within: Seconds until the whole answer must be here.
+
+    Raises:
+        NovitaConnectionError: No whole answer in time, or one that is too large.
+    """
+    url = client.url(call.path, host=call.origin)
+    limits = httpx.Timeout(connect=10, read=within, write=60, pool=10)
+    # Not built by the pool: whatever that sends with every request has no place here.
+    request = httpx.Request(
+        call.method, url, headers=dict(call.headers), content=call.content, extensions={"timeout": limits.as_dict()}
+    )
+    outside = client.outside or Outside(client.http)
+    began = client.clock.now()
+    try:
+        with anyio.fail_after(within):
+            async with outside.turn(client.owner):
+                response = await outside.http.send(request, stream=True, auth=None, follow_redirects=False)
+                try:
+                    body = await _read(response)
+                finally:
+                    await response.aclose()
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        detail = redact(str(error), client.api_key or "") or type(error).__name__
+        raise NovitaConnectionError(
+            f"The endpoint could not be reached ({detail})", billed="no", next_step="See get_endpoint for its state."
+        ) from error
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise NovitaConnectionError(
+            f"The endpoint did not answer within {within:g} s",
+            billed="maybe",
+            next_step="It may still be at work, or a worker is starting: get_endpoint shows the workers. Give a longer "
+            "wait_seconds before you send it again, keep a worker alive with min_workers, or use an async endpoint.",
+        ) from error
+    except httpx.RequestError as error:
+        detail = redact(str(error), client.api_key or "") or type(error).__name__
+        raise NovitaConnectionError(
+            f"The connection to the endpoint failed ({detail})",
+            billed="maybe",
+            next_step="The service may have done its work: it was not sent again. Check before you repeat it.",
+        ) from error
+    return Reply(
+        response.status_code,
+        response.headers.get("content-type", ""),
+        body,
+        client.clock.now() - began,
+        response.headers.get("location", ""),
+    )
+
+
+async def _read(response: httpx.Response) -> bytes:
+    try:
+        return await read_body(response, most=LARGEST_REPLY)
+    except BodyTooLargeError as error:
+        raise NovitaConnectionError(
+            f"The endpoint's answer is larger than {LARGEST_REPLY // MIB} MiB",
+            billed="maybe",
+            next_step="Have the service give a link to large results.",
+        ) from error
+    except BodyError as error:
+        raise NovitaConnectionError(
+            f"The endpoint's answer could not be read: it is {error}",
+            billed="maybe",
+            next_step="Have the service send its answers as they are, or packed once with gzip.",
+        ) from error

@@ -1,0 +1,1 @@
+"""Language models: the live list, chat, completion, embeddings and ranking."""

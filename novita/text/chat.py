@@ -1,0 +1,360 @@
+"""Streamed text from Novita: one request, read as it comes, and an honest account of how it ended.
+
+A stream that was cut, fell silent or was broken off by an error still gives what had arrived: text that was paid for.
+"""
+
+import json
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import httpx
+
+from ..core.bodies import BodyError, BodyTooLargeError, body_pieces
+from ..core.client import LONGEST_PATIENCE, NovitaClient
+from ..core.errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, read_envelope, redact
+from ..core.tolerant import error_words, load_piece, objects
+from ..core.waiting import HEARTBEAT
+from ..core.wellformed import well_formed_text_of_json
+from .generations import Generation
+
+Json = dict[str, Any]
+
+CHAT_PATH = "/openai/v1/chat/completions"
+COMPLETION_PATH = "/openai/v1/completions"
+
+LONGEST_SILENCE = 30.0
+"""Seconds without a byte, once something has come, after which a stream is given up: hosts give up after sixty."""
+
+LONGEST_START = 90.0
+"""Seconds until the first event: a long prompt is read before the first token is made."""
+
+_TRIES = 4
+_DRAIN = 0.2
+_LONGEST_LINE = 4 * 2**20
+_LONGEST_STREAM = 64 * 2**20
+
+OnStream = Callable[["Generation"], Awaitable[None]]
+
+
+async def generate(
+    client: NovitaClient,
+    path: str,
+    body: Json,
+    made: Generation,
+    *,
+    doing: str,
+    on_stream: OnStream | None = None,
+    silence: float = LONGEST_SILENCE,
+    start: float = LONGEST_START,
+) -> None:
+    """Send a request and fill `made` with what comes, until it ends one way or another.
+
+    `on_stream` is told at the first token and then at least every HEARTBEAT seconds. A caller that is cancelled
+    closes the connection at once, which ends the generation at Novita; `made` keeps what had come.
+    Silence is measured in real time, whatever the clock: it is the connection's, not the job's.
+
+    Raises:
+        NovitaError: Novita refused it, or nothing at all came.
+    """
+    reading = _Reading(client, path, body, made, doing, on_stream, anyio.current_time())
+    raised: list[Exception] = []
+    async with anyio.create_task_group() as group:
+        scope = anyio.CancelScope()
+        group.start_soon(_watch, reading, scope, silence, start)
+        try:
+            with scope:
+                await _read_patiently(reading)
+        except Exception as error:  # handed on below: a task group would wrap it
+            raised.append(error)
+        group.cancel_scope.cancel()
+    if raised:
+        raise raised[0]
+    if made.ending is None:
+        made.ending = "silent"
+        made.trouble = f"The stream fell silent for {silence:g} s and was given up"
+    made.finish()
+    if not made.pieces and (made.counted is None or made.ending != "empty"):
+        raise reading.refused or _nothing(made.trouble, doing)
+
+
+async def generate_at_once(client: NovitaClient, path: str, body: Json, made: Generation, *, doing: str) -> None:
+    """Send a request that Novita does not stream, and fill `made` with its answer.
+
+    Raises:
+        NovitaError: Novita refused it, or there is nothing in its answer.
+    """
+    answer = await client.spend("POST", path, doing=doing, group="llm", body=body)
+    reading = _Reading(client, path, body, made, doing)
+    _take(reading, _Event("body", well_formed_text_of_json(answer.body)))
+    made.ending = made.ending or "done"
+    made.finish()
+    if not made.pieces and (made.counted is None or made.ending != "empty"):
+        raise reading.refused or _nothing(made.trouble, doing)
+
+
+def _nothing(trouble: str, doing: str) -> NovitaConnectionError:
+    return NovitaConnectionError(
+        f"{trouble or 'The stream ended'} before a single token came, while {doing}",
+        billed="maybe",
+        next_step="The prompt may have been billed. Try again, with another model if it happens twice.",
+    )
+
+
+@dataclass
+class _Reading:
+    """One request and its answer, as it is read.
+
+    Args:
+        last: When the last byte came.
+        heard: Whether any has.
+        refused: The error that Novita sent in place of an answer, or in the middle of one.
+    """
+
+    client: NovitaClient
+    path: str
+    body: Json
+    made: Generation
+    doing: str
+    on_stream: OnStream | None = None
+    last: float = 0.0
+    heard: bool = False
+    refused: NovitaAPIError | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return (self.client.api_key,) if self.client.api_key else ()
+
+    def hear(self) -> None:
+        self.last, self.heard = anyio.current_time(), True
+
+
+async def _watch(reading: _Reading, scope: anyio.CancelScope, silence: float, start: float) -> None:
+    """Give signs of life, and give up on a stream that has none."""
+    while True:
+        left = reading.last + (silence if reading.heard else start) - anyio.current_time()
+        if left <= 0:
+            scope.cancel()
+            return
+        await anyio.sleep(min(left, HEARTBEAT))
+        if reading.on_stream is not None:
+            await reading.on_stream(reading.made)
+
+
+async def _read_patiently(reading: _Reading) -> None:
+    """Read, and ask again only where the request certainly was not taken: no connection, or too many requests."""
+    client = reading.client
+    for attempt in range(_TRIES):
+        try:
+            await _read(reading)
+            return
+        except (RateLimitError, NovitaConnectionError) as error:
+            asked = error.retry_after if isinstance(error, RateLimitError) else None
+            if error.billed != "no" or attempt == _TRIES - 1 or (asked or 0) > LONGEST_PATIENCE:
+                raise
+            await client.clock.sleep(asked if asked is not None else client.jitter(0, client.retries.ceiling(attempt)))
+
+
+async def _read(reading: _Reading) -> None:
+    made = reading.made
+    async with reading.client.stream("POST", reading.path, doing=reading.doing, body=reading.body) as response:
+        try:
+            ended = await _take_all(reading, response)
+        except (httpx.RequestError, httpx.StreamError) as error:
+            made.ending = "cut"
+            what = redact(str(error)) or type(error).__name__
+            made.trouble = f"The connection broke in the middle of the answer ({what})"
+            return
+        except _TooLongError:
+            made.ending, made.trouble = "too_long", "Novita sent more than any answer has, and reading was stopped"
+            return
+    if made.ending is not None:
+        return
+    if ended or (made.choices and all(choice.finish_reason for choice in made.choices.values())):
+        made.ending = "done"
+    else:
+        made.ending = "cut"
+        nonsense = made.spoilt and not made.events
+        made.trouble = made.trouble or (
+            "Novita answered with something that is no answer of a model"
+            if nonsense
+            else "Novita ended the stream in the middle of the answer"
+        )
+
+
+async def _take_all(reading: _Reading, response: httpx.Response) -> bool:
+    """Take event after event; whether the last one came."""
+    made, on_stream = reading.made, reading.on_stream
+    async with aclosing(_events(reading, response)) as events:
+        async for event in events:
+            if _is_end(event.data):
+                # To the end, so that the connection can be used again.
+                with anyio.move_on_after(_DRAIN):
+                    async for _ in events:
+                        pass
+                return True
+            was = made.state
+            _take(reading, event)
+            if made.ending is not None:
+                return False
+            if made.state != was and on_stream is not None:
+                await on_stream(made)
+    return False
+
+
+@dataclass(frozen=True)
+class _Event:
+    """One server-sent event; `name` where it has one, "body" where what came is no stream of events."""
+
+    name: str
+    data: str
+
+
+def _take(reading: _Reading, event: _Event) -> None:
+    """Add one event. An error in it ends the answer; what came before stays."""
+    made = reading.made
+    found = _parsed(event.data)
+    if found is None and event.name == "error":
+        found = [{"error": event.data}]
+    if found is None:
+        made.spoilt += bool(event.data.strip())
+        if event.name == "body" and (words := read_envelope(event.data.encode("utf-8", "replace"))[1]):
+            made.trouble = f'Novita answered with "{redact(words, *reading.secrets)[:200]}"'
+    for data in found or ():
+        choices = objects(data.get("choices"))
+        if choices or data.get("usage"):
+            made.take(data)
+        broken = next((choice["error"] for choice in choices if choice.get("error")), None)
+        if any(choice.finish_reason == "error" for choice in made.choices.values()):
+            broken = broken or "Novita broke the answer off"
+        if data.get("error") or broken or event.name == "error" or (not choices and _is_error(data)):
+            reading.refused = _error_in(reading, data if data.get("error") or not broken else {"error": broken})
+            made.ending, made.trouble = "error", reading.refused.what
+            return
+        if not choices and not data.get("usage"):
+            made.spoilt += bool(data.keys() - _QUIET)
+        elif event.name == "body" and not any("delta" in choice for choice in choices):
+            made.ending = "done"
+
+
+_QUIET = frozenset({"id", "object", "created", "model", "type", "choices", "usage", "system_fingerprint", "error"})
+"""Fields of an event that says nothing: a sign of life."""
+
+
+def _is_error(data: Json) -> bool:
+    """Whether an event without choices is an error, in any spelling seen."""
+    kind = f"{data.get('object') or ''} {data.get('type') or ''}".casefold()
+    return "error" in kind or any(data.get(name) for name in ("message", "reason", "detail", "msg", "errors"))
+
+
+def _parsed(text: str) -> list[Json] | None:
+    """The objects of an event; None where it is no JSON."""
+    try:
+        found: Any = load_piece(text)
+    except ValueError:
+        return None
+    return objects(found) if isinstance(found, dict | list) else None if found is not None else []
+
+
+def _error_in(reading: _Reading, data: Json) -> NovitaAPIError:
+    """An error that comes with status 200: its own code stands for the status."""
+    code, reason, message = error_words(data)
+    status = code if code is not None and 400 <= code < 600 else 500
+    raw = json.dumps({"reason": reason, "message": message}).encode()
+    return api_error(status, raw, group="llm", doing=reading.doing, spends=True, secrets=reading.secrets)
+
+
+class _TooLongError(Exception):
+    """More came than any answer has."""
+
+
+_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
+"""Not a CR at the very end of what has come: its LF may be on the way."""
+
+
+async def _events(reading: _Reading, response: httpx.Response) -> AsyncGenerator[_Event]:
+    """The server-sent events; where what comes is no stream of them, all of it as one.
+
+    Lines end at CR and LF only: httpx's own reader would also break at U+2028 and its like, which JSON may hold.
+    """
+    rest = b""
+    pending = _Lines()
+    async for chunk in _chunks(response):
+        reading.hear()
+        *lines, rest = _LINE_END.split(rest + chunk)
+        if len(rest) > _LONGEST_LINE:
+            raise _TooLongError
+        for line in lines:
+            for event in pending.add(line):
+                yield event
+    for line in (rest, b""):
+        for event in pending.add(line.rstrip(b"\r")):
+            yield event
+    for event in pending.leftovers():
+        yield event
+
+
+async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes]:
+    try:
+        async for chunk in body_pieces(response, most=_LONGEST_STREAM):
+            yield chunk
+    except BodyTooLargeError as error:
+        raise _TooLongError from error
+    except BodyError as error:
+        raise httpx.DecodingError(str(error)) from error
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode("utf-8", "surrogatepass")  # half an emoji: the next event may bring the other
+    except UnicodeDecodeError:
+        return line.decode("utf-8", "replace")
+
+
+class _Lines:
+    """Lines on their way to events."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._data: list[str] = []
+        self._stray: list[str] = []
+        self._began = self._streamed = False
+
+    def add(self, line: bytes) -> list[_Event]:
+        """Take a line; the events it completes."""
+        text = _decoded(line)
+        if not self._began:
+            text, self._began = text.removeprefix("\ufeff"), True
+        if not text.strip():
+            made = [_Event(self._name, data) for data in _apart(self._data)]
+            self._name, self._data = "", []
+            return made
+        if text.startswith("data:"):
+            self._streamed = True
+            self._data.append(text[5:].removeprefix(" "))
+        elif text.startswith("event:"):
+            self._streamed, self._name = True, text[6:].strip().casefold()
+        elif self._data:  # a server that breaks its JSON into lines and marks only the first
+            self._data.append(text)
+        elif not text.startswith((":", "id:", "retry:")):
+            self._stray.append(text)
+        return []
+
+    def leftovers(self) -> list[_Event]:
+        """What belongs to no event: a whole answer in place of a stream, or an error after it."""
+        return [_Event("" if self._streamed else "body", data) for data in _apart(self._stray)]
+
+
+def _apart(lines: list[str]) -> list[str]:
+    """The data of one event; of several where each line is whole and all together are not."""
+    together = "\n".join(lines)
+    if len(lines) < 2 or _parsed(together) is not None:
+        return [together] if lines else []
+    return lines if all(_is_end(line) or _parsed(line) is not None for line in lines) else [together]
+
+
+def _is_end(data: str) -> bool:
+    return data.strip().strip('"').casefold() == "[done]"

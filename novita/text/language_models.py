@@ -1,0 +1,413 @@
+"""Language models: Novita's live list with prices, which one to take, and what a call may and did cost."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal, cast
+from urllib.parse import quote
+from weakref import WeakKeyDictionary
+
+import httpx
+
+from ..core.client import NovitaClient
+from ..core.errors import (
+    InputError,
+    NovitaConnectionError,
+    NovitaError,
+    NovitaServerError,
+    RateLimitError,
+    UnknownModelError,
+)
+from ..core.money import BILLING_UNIT
+
+Json = dict[str, Any]
+Kind = Literal["chat", "embedding", "rerank", "other"]
+
+MODELS_PATH = "/openai/v1/models"
+FRESH_SECONDS = 300.0
+"""How long a price list is believed."""
+
+DEFAULT_MODELS: Mapping[str, tuple[str, ...]] = {
+    "text": (
+        "deepseek/deepseek-v4.1-flash",
+        "deepseek/deepseek-v3.2",
+        "zai-org/glm-4.7-flash",
+        "zai-org/glm-5.3-flash",
+        "minimax/minimax-m3",
+        "openai/gpt-oss-120b",
+    ),
+    "image": (
+        "qwen/qwen3.8-flash",
+        "google/gemma-4-31b-it",
+        "deepseek/deepseek-v4.1-flash",
+        "zai-org/glm-4.6v",
+        "moonshotai/kimi-k2.5",
+    ),
+    "video": ("qwen/qwen3.8-flash", "moonshotai/kimi-k2.5", "zai-org/glm-4.6v"),
+    "audio": ("qwen/qwen3-omni-30b-a3b-instruct", "qwen/qwen3-omni-30b-a3b-thinking"),
+    "embedding": ("baai/bge-m3", "qwen/qwen3-embedding-8b", "qwen/qwen3-embedding-0.6b"),
+    "rerank": ("baai/bge-reranker-v2-m3", "qwen/qwen3-reranker-8b"),
+}
+"""What is taken where nobody says: the first that is on the live list. All answered, or were listed as served, in the
+second half of 2026; the best evidence of life stands first."""
+
+_ARCHIVED = 4
+"""`status` of a row that is kept on the list though nobody is served by it any more."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Prices for prompts of `start` tokens and more, in USD per million tokens; None where nobody says."""
+
+    start: int
+    input: Decimal | None
+    output: Decimal | None
+    cached: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class LlmModel:
+    """One row of the live list. What the row does not say is None, or empty."""
+
+    id: str
+    title: str
+    description: str
+    kind: Kind
+    context: int | None
+    max_output: int | None
+    features: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    bands: tuple[Band, ...]
+    created: int | None
+    archived: bool = False
+    """On the list, but switched off."""
+
+    def band(self, prompt_tokens: int = 0) -> Band:
+        """The prices for a prompt of this length."""
+        reached = [band for band in self.bands if prompt_tokens >= band.start]
+        return reached[-1] if reached else self.bands[0]
+
+    def price(self, prompt: int, made: int, cached: int = 0) -> Decimal | None:
+        """USD for so many tokens; None where a price is not known."""
+        band = self.band(prompt)
+        if band.input is None or (made and band.output is None):
+            return None
+        cached = min(cached, prompt)
+        total = (prompt - cached) * band.input + cached * (band.cached if band.cached is not None else band.input)
+        return (total + made * (band.output or 0)) / 1_000_000
+
+    @property
+    def usual_price(self) -> Decimal | None:
+        """USD per million tokens, three prompt tokens to one made: what lists are sorted by."""
+        band = self.bands[0]
+        if band.input is None:
+            return None
+        if self.kind != "chat":
+            return band.input
+        return None if band.output is None else (3 * band.input + band.output) / 4
+
+    def serves(self, endpoint: str) -> bool:
+        """Whether a route serves it, as far as the list says."""
+        return not self.endpoints or endpoint in self.endpoints
+
+    def has(self, feature: str) -> bool:
+        """Whether it has a feature or takes a kind of input, as far as the list says."""
+        if feature in ("image", "video", "audio"):
+            return feature in self.inputs if self.inputs else True
+        return feature in self.features
+
+
+def read_model(row: Json) -> LlmModel:
+    """A row of the list, in any of the spellings seen; only the id is needed."""
+    pricing = _object(row.get("pricing"))
+    first = Band(
+        0,
+        _usd(pricing.get("prompt"), row.get("input_token_price_per_m")),
+        _usd(pricing.get("completion"), row.get("output_token_price_per_m")),
+        _usd(pricing.get("input_cache_read"), None),
+    )
+    bands = [first]
+    for config in _objects(row.get("tiered_billing_configs")):
+        priced = _object(config.get("pricing"))
+        start = config.get("min_tokens")
+        bands.append(
+            Band(
+                start if isinstance(start, int) else 0,
+                _usd(priced.get("prompt"), None),
+                _usd(priced.get("completion"), None),
+                _usd(priced.get("input_cache_read"), None),
+            )
+        )
+    if len(bands) > 1 and bands[0].input == 0:
+        bands = bands[1:]  # tiered models list 0 as their flat price
+    endpoints = _texts(row.get("endpoints"))
+    return LlmModel(
+        id=str(row.get("id", "")),
+        title=str(row.get("display_name") or row.get("title") or row.get("id", "")),
+        description=str(row.get("description") or ""),
+        kind=_kind(str(row.get("model_type") or ""), endpoints),
+        context=_whole(row.get("context_size")),
+        max_output=_whole(row.get("max_output_tokens")),
+        features=_texts(row.get("features")),
+        inputs=_texts(row.get("input_modalities")),
+        outputs=_texts(row.get("output_modalities")),
+        endpoints=endpoints,
+        bands=tuple(sorted(bands, key=lambda band: band.start)),
+        created=_whole(row.get("created")),
+        archived=row.get("status") == _ARCHIVED,
+    )
+
+
+def _kind(named: str, endpoints: Sequence[str]) -> Kind:
+    named = named.casefold()
+    if "embed" in named or "embeddings" in endpoints:
+        return "embedding"
+    if "rerank" in named or "rerank" in endpoints:
+        return "rerank"
+    if not named or named == "chat" or any("completions" in each for each in endpoints):
+        return "chat"
+    return "other"
+
+
+def _usd(priced: Any, flat: Any) -> Decimal | None:
+    """USD per million tokens: the decimal text where there is one, else the count of 0.0001 USD."""
+    found = _object(priced)
+    try:
+        if found.get("price_per_m_decimal") not in (None, ""):
+            return Decimal(str(found["price_per_m_decimal"]))
+        units = found.get("price_per_m") if found.get("price_per_m") is not None else flat
+        return None if units is None else Decimal(str(units)) * BILLING_UNIT
+    except InvalidOperation:
+        return None
+
+
+def _object(value: Any) -> Json:
+    return cast(Json, value) if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[Json]:
+    return [cast(Json, one) for one in cast("list[Any]", value) if isinstance(one, dict)] if _is_list(value) else []
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(one) for one in cast("list[Any]", value)) if _is_list(value) else ()
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and value > 0 else None
+
+
+# The list ---------------------------------------------------------------------------------------------------------
+
+_Known = dict[tuple[str, str], tuple[float, tuple[LlmModel, ...]]]
+_lists: "WeakKeyDictionary[httpx.AsyncClient, _Known]" = WeakKeyDictionary()
+_MOST_CALLERS = 64
+
+
+async def llm_models(client: NovitaClient) -> tuple[LlmModel, ...]:
+    """Every language model on offer, as this key sees them; at most FRESH_SECONDS old. Archived ones are not on offer.
+
+    Raises:
+        NovitaError: The list cannot be read.
+    """
+    # Kept with the connection pool, so for as long as the process, and apart for every caller: keys may differ.
+    known = _lists.setdefault(client.http, {})
+    place, now = (client.base_url, client.owner), client.clock.now()
+    if place in known and now - known[place][0] < FRESH_SECONDS:
+        return known[place][1]
+    answer = await client.read("GET", MODELS_PATH, doing="listing the language models", group="llm")
+    rows = _objects(_object(answer.data).get("data") or answer.data)
+    models = tuple(model for row in rows if (model := read_model(row)).id and not model.archived)
+    if not models:
+        raise NovitaConnectionError("Novita's list of language models is empty or cannot be understood")
+    while len(known) >= _MOST_CALLERS:
+        del known[next(iter(known))]
+    known[place] = (now, models)
+    return models
+
+
+async def llm_models_if_there(client: NovitaClient) -> tuple[LlmModel, ...]:
+    """The list, or nothing where Novita cannot give it now: a call need not fail for want of a price list.
+
+    Raises:
+        NovitaError: A fault the call itself would meet too (no key, a wrong key).
+    """
+    try:
+        return await llm_models(client.for_looking())
+    except (NovitaConnectionError, NovitaServerError, RateLimitError):
+        return ()
+
+
+async def llm_model(client: NovitaClient, model_id: str) -> LlmModel:
+    """One model, freshly read. Raises UnknownModelError with the nearest ids, or what the route answered."""
+    models = await llm_models(client)
+    named = find_model(models, model_id)
+    # The slash goes unescaped, as Novita's own CLI sends it.
+    answer = await client.read(
+        "GET", f"{MODELS_PATH}/{quote(named.id, safe='/')}", doing=f"reading {named.id}", group="llm"
+    )
+    row = _object(answer.data)
+    return read_model(row) if row.get("id") else named
+
+
+def find_model(models: Sequence[LlmModel], model_id: str) -> LlmModel:
+    """The model of this id; upper and lower case do not matter here, though they do to Novita.
+
+    Raises:
+        UnknownModelError: There is none; names the nearest.
+    """
+    wanted = model_id.strip().casefold()
+    exact = [model for model in models if model.id.casefold() == wanted]
+    if exact:
+        return exact[0]
+    short = [model for model in models if model.id.casefold().rpartition("/")[2] == wanted]
+    if len(short) == 1:
+        return short[0]
+    near = nearest(model_id, [model.id for model in models])
+    raise UnknownModelError(
+        f"Novita has no language model {model_id[:80]!r}",
+        next_step=f"The nearest are: {', '.join(near)}." if near else "See list_models.",
+    )
+
+
+def nearest(model_id: str, known: Sequence[str]) -> list[str]:
+    """Ids that look like this one, the likeliest first."""
+    folded = {one.casefold(): one for one in known}
+    wanted = model_id.strip().casefold()
+    by_name = {one.rpartition("/")[2]: whole for one, whole in folded.items()}
+    found = [folded[one] for one in difflib.get_close_matches(wanted, list(folded), n=4, cutoff=0.6)]
+    found += [by_name[one] for one in difflib.get_close_matches(wanted.rpartition("/")[2], list(by_name), n=4)]
+    found += [whole for one, whole in folded.items() if wanted.rpartition("/")[2] in one]
+    return list(dict.fromkeys(found))[:5]
+
+
+def choose_model(
+    models: Sequence[LlmModel], asked: str | None, *, endpoint: str, kinds: Iterable[str] = ()
+) -> tuple[str, LlmModel | None]:
+    """Id and row of the model to call; without a list, the id alone.
+
+    Args:
+        endpoint: The route that must serve it ("chat/completions").
+        kinds: Input beyond text it must take ("image"), or the kind of model ("embedding").
+
+    Raises:
+        UnknownModelError: No such model. InputError: it is not for this, or takes no such input.
+    """
+    wanted = set(kinds)
+    need = next((kind for kind in ("embedding", "rerank", "audio", "video", "image") if kind in wanted), "text")
+    if not models:
+        return asked or DEFAULT_MODELS[need][0], None
+    fitting = [model for model in models if model.serves(endpoint) and not lacks(model, wanted)]
+    if asked is None:
+        by_id = {model.id: model for model in fitting}
+        chosen = next((by_id[name] for name in DEFAULT_MODELS[need] if name in by_id), None)
+        if chosen is None:
+            raise InputError(
+                f"None of the usual models for this is on Novita's list now ({', '.join(DEFAULT_MODELS[need])})",
+                next_step=f"Name one: {_some(fitting)}." if fitting else "See list_models.",
+            )
+        return chosen.id, chosen
+    model = find_model(models, asked)
+    if not model.serves(endpoint):
+        raise InputError(
+            f"{model.id} is not served by {endpoint} but by {', '.join(model.endpoints)}",
+            next_step=f"Use {_some(fitting)}." if fitting else "",
+        )
+    missing = lacks(model, wanted)
+    if missing:
+        raise InputError(
+            f"{model.id} does not take {' or '.join(missing)} input",
+            next_step=f"Models that do: {_some(fitting, DEFAULT_MODELS[need])}." if fitting else "See list_models.",
+        )
+    return model.id, model
+
+
+def lacks(model: LlmModel, kinds: Iterable[str]) -> list[str]:
+    """Kinds of input the model does not take."""
+    return [kind for kind in kinds if kind in ("image", "video", "audio") and not model.has(kind)]
+
+
+def need_feature(models: Sequence[LlmModel], model: LlmModel | None, feature: str, what: str) -> None:
+    """Refuse what the model is known not to do, naming models that do.
+
+    Raises:
+        InputError: It lacks the feature.
+    """
+    if model is None or model.has(feature):
+        return
+    fitting = [other for other in models if other.kind == "chat" and other.has(feature)]
+    raise InputError(
+        f"{model.id} does not support {what}",
+        next_step=f"Models that do: {_some(fitting)}." if fitting else "See list_models.",
+    )
+
+
+def _some(models: Sequence[LlmModel], usual: Sequence[str] = ()) -> str:
+    """A few ids: the usual ones, then the cheapest."""
+    ranked = sorted(models, key=lambda m: (m.id not in usual, m.usual_price is None, m.usual_price or 0))
+    return ", ".join(model.id for model in ranked[:4])
+
+
+# Tokens -----------------------------------------------------------------------------------------------------------
+
+_WIDE = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003fa1f]")
+_MEDIA_TOKENS = 2_000
+_CERTAIN = 12
+"""Letters a token holds at the very most, over a long text: a text too long by this count is too long."""
+
+
+def count_tokens(text: str) -> int:
+    """About how many tokens a text has, rather too many than too few; tokenizers differ."""
+    wide = len(_WIDE.findall(text))
+    return wide * 3 // 2 + -(-(len(text) - wide) // 3)
+
+
+def count_prompt(messages: Sequence[Mapping[str, Any]]) -> int:
+    """About how many tokens a conversation has; media count flat."""
+    total = 0
+    for message in messages:
+        content: Any = message.get("content")
+        total += 8
+        if isinstance(content, str):
+            total += count_tokens(content)
+        for part in _objects(content):
+            total += count_tokens(str(part.get("text", ""))) if part.get("type") == "text" else _MEDIA_TOKENS
+        for call in _objects(message.get("tool_calls")):
+            total += count_tokens(str(call.get("function", "")))
+    return total
+
+
+def refuse_overflow(model: LlmModel | None, letters: int, what: str) -> None:
+    """Refuse a text that cannot fit the model's context by any count.
+
+    Raises:
+        InputError: It is too long.
+    """
+    if model is None or model.context is None or letters <= model.context * _CERTAIN:
+        return
+    raise InputError(
+        f"{what} has {letters:,} characters, which cannot fit the {model.context:,} tokens of {model.id}",
+        next_step=OVERFLOW_STEP,
+    )
+
+
+OVERFLOW_STEP = "Shorten it, or take a model with a larger context: list_models with min_context."
+
+
+def explain(error: NovitaError, models: Sequence[LlmModel], model_id: str) -> NovitaError:
+    """The same error with what this side knows: nearest ids, or what to do about a context that is too small."""
+    text = error.what.casefold()
+    if getattr(error, "reason", None) == "MODEL_NOT_FOUND":
+        near = [one for one in nearest(model_id, [model.id for model in models]) if one != model_id]
+        error.next_step = f"The nearest are: {', '.join(near)}." if near else "See list_models."
+    elif "context" in text and ("length" in text or "token" in text or "maximum" in text):
+        error.next_step = OVERFLOW_STEP
+    return error

@@ -1,0 +1,107 @@
+"""What a server for a team sees of its calls: it counts, logs and limits them, and knows when none is running."""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any
+
+import httpx
+from mcp.server.mcpserver import Context
+from mcp_types import CallToolResult, InputRequiredResult, TextContent
+
+from ..novita.core.client import owner_of
+from .metrics import Metrics
+from .rate_limit import RateLimit
+from .settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_FLOOD = 10
+"""Requests of any kind a caller may send for each tool call it may make: looks at tasks, lists, resources."""
+
+Answer = CallToolResult | InputRequiredResult
+
+
+class Watch:
+    """Stands around every tool call of a process."""
+
+    def __init__(self, settings: Settings, *, now: Callable[[], float] = monotonic) -> None:
+        self.metrics = Metrics()
+        self.calls = RateLimit(settings.rate_limit, now=now)
+        self.requests = RateLimit(settings.rate_limit * _FLOOD, now=now)
+        self.running = 0
+        self.draining = False
+        """Set when the process was told to end: it is no longer ready, but still serves."""
+        self.told = False
+        """Whether anybody who asked has heard of that."""
+        self._now = now
+
+    async def around(self, tool: str, context: Context[Any, Any] | None, go: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Let a call through, or say when it may come again."""
+        owner = owner_of(token_of((context.headers or {}).get("authorization", ""))) if context else "anonymous"
+        wait = self.calls.take(owner)
+        if wait:
+            self._end(tool, owner, "limited", 0)
+            return _limited(wait, self.calls.per_minute)
+        began, outcome = self._now(), "cancelled"
+        self._run(1)
+        try:
+            answer = await go()
+            outcome = "error" if isinstance(answer, CallToolResult) and answer.is_error else "ok"
+        except Exception:
+            outcome = "error"
+            raise
+        else:
+            return answer
+        finally:
+            self._run(-1)
+            self._end(tool, owner, outcome, self._now() - began)
+
+    def _run(self, more: int) -> None:
+        self.running += more
+        self.metrics.add("novita_mcp_calls_running", more)
+
+    def _end(self, tool: str, owner: str, outcome: str, seconds: float) -> None:
+        self.metrics.add("novita_mcp_calls_total", tool=tool, outcome=outcome)
+        self.metrics.add("novita_mcp_call_seconds_total", seconds, tool=tool)
+        logger.info(
+            "%s: %s",
+            tool,
+            outcome,
+            extra={"tool": tool, "owner": owner, "outcome": outcome, "seconds": round(seconds, 3)},
+        )
+
+    def watch_upstream(self, http: httpx.AsyncClient, novita: str) -> None:
+        """Count what goes to Novita (`novita` is its host) and to the hosts of its files."""
+
+        async def asked(request: httpx.Request) -> None:
+            self.metrics.add("novita_mcp_upstream_requests_total", kind=_kind(request, novita))
+
+        async def answered(response: httpx.Response) -> None:
+            kind, status = _kind(response.request, novita), f"{response.status_code // 100}xx"
+            self.metrics.add("novita_mcp_upstream_responses_total", kind=kind, status=status)
+
+        http.event_hooks = {"request": [asked], "response": [answered]}
+
+
+def token_of(authorization: str) -> str:
+    """The bearer token of a header, or an empty string."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _kind(request: httpx.Request, novita: str) -> str:
+    if request.url.path.endswith("/task-result"):
+        return "look"
+    if "authorization" not in request.headers and request.url.host != novita:
+        return "file"
+    return "read" if request.method in ("GET", "HEAD") else "submit"
+
+
+def _limited(wait: float, per_minute: int) -> CallToolResult:
+    text = (
+        f"Too many calls: this server takes {per_minute} a minute from one caller. Nothing was sent or billed. "
+        f"Call again in {math.ceil(wait)} seconds."
+    )
+    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)

@@ -1,0 +1,1 @@
+"""The commands of `novita-mcp`, a file each."""

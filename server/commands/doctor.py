@@ -1,0 +1,367 @@
+"""`novita-mcp doctor`: what is wrong with this installation, and how to mend it.
+
+Each check is one line: fine, worth knowing, or wrong. Nothing is spent, and nothing is left behind on disk.
+"""
+
+import email.utils
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import anyio
+import httpx
+from rich.console import Console
+from rich.text import Text
+
+from ...novita.account.balance import get_balance
+from ...novita.core.client import NovitaClient, new_http, owner_of
+from ...novita.core.errors import NovitaError
+from ...novita.core.hosts import API_HOST
+from ...novita.core.money import show_usd
+from ...novita.journal.journal import JobState
+from ...novita.journal.leases import enforce_leases
+from ..app import choose_tools, version
+from ..building import journal_file, leases_wait, open_journal, output_folder
+from ..mcp_tasks.handles import request_keys
+from ..settings import SettingError, Settings
+from .install import Installed, installed, mend, unsafe_files
+
+Status = Literal["ok", "note", "wrong", "skipped"]
+
+KEYS_PAGE = "https://novita.ai/settings/key-management"
+SKEW_SECONDS = 60
+"""A clock further off than this makes links look expired before they are, or fresh after."""
+
+NOT_THE_API = ("novita.ai", "novitai.com", "omniinfer.io")
+"""Novita's names that are not where the API is (any more): its pages, its files, an earlier name."""
+
+LOSES_PICTURES = (2, 1, 128)
+"""Claude Code before this drops pictures that stand beside structured content."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `mend` says what to do where something is not as it should be."""
+
+    name: str
+    status: Status
+    detail: str
+    mend: str = ""
+
+
+def run_doctor(settings: Settings, *, as_json: bool, offline: bool, leases: bool = False, mending: bool = False) -> int:
+    """Examine and report on stdout; 1 if something is wrong.
+
+    Args:
+        leases: Also stop instances whose lease is over.
+        mending: Also write what can be mended here into the hosts' files.
+    """
+    try:
+        checks = anyio.run(_examine, settings, offline, leases, mending)
+    except KeyboardInterrupt:
+        return 130
+    well = all(check.status != "wrong" for check in checks)
+    if as_json:
+        sys.stdout.write(json.dumps({"ok": well, "checks": [asdict(check) for check in checks]}, indent=2) + "\n")
+    else:
+        _show(checks, well)
+    return 0 if well else 1
+
+
+async def _examine(settings: Settings, offline: bool, leases: bool, mending: bool) -> list[Check]:
+    starts = list(_starts(mending))
+    hosts = list(installed(Path.home(), sys.platform))
+    found = [
+        _versions(),
+        _settings(settings),
+        *_hosts(hosts),
+        *starts,
+        *_old_host(hosts),
+        _output(settings),
+        *_allowed(settings),
+    ]
+    found.append(await _journal(settings))
+    found.append(_key(settings, hosts))
+    settings = replace(settings, api_key=settings.api_key or _key_of_a_host(hosts)[0])
+    if address := _address(settings):
+        found.append(address)
+    if offline:
+        return [*found, Check("network", "skipped", "left alone, as asked")]
+    found += [check async for check in _network(settings)]
+    return [*found, await _leases(settings)] if leases else found
+
+
+def _versions() -> Check:
+    libraries = ("mcp", "httpx", "pydantic", "pillow")
+    known = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in libraries)
+    detail = f"novita-mcp {version()}, Python {platform.python_version()} on {platform.system()}, {known}"
+    return Check("versions", "ok", detail)
+
+
+def _settings(settings: Settings) -> Check:
+    try:
+        tools = choose_tools(settings)
+        request_keys(settings)
+    except SettingError as error:
+        return Check("settings", "wrong", str(error), "Correct that setting.")
+    if not tools:
+        return Check("settings", "wrong", "no tool is on", "Name other toolsets, or leave --read-only out.")
+    return Check("settings", "ok", f"{len(tools)} tools on{', read-only' if settings.read_only else ''}")
+
+
+def _hosts(hosts: Sequence[Installed]) -> Iterator[Check]:
+    """Who runs this server here, and whether they can."""
+    if not hosts:
+        mend = "`novita-mcp install HOST` sets one up; nothing to do where the server runs over HTTP."
+        yield Check("hosts", "note", "no host is set up for this user", mend)
+    for found in hosts:
+        name = found.host.title
+        if found.problem:
+            yield Check("hosts", "wrong", f"{name}: {found.path} cannot be read: {found.problem}", "Correct that file.")
+        elif found.command and shutil.which(found.command) is None:
+            mend = f"It was moved or removed: run `novita-mcp install` for {name} again."
+            yield Check("hosts", "wrong", f"{name} runs {found.command}, which is not there", mend)
+        elif found.real_key or found.key.startswith("${"):
+            yield Check("hosts", "ok", f"{name}: {found.path}")
+        elif found.command:
+            mend = f"Put your key there, from {KEYS_PAGE}; then start {name} again."
+            yield Check("hosts", "wrong", f"{name} has no key: {found.path}", mend)
+
+
+def _starts(mending: bool) -> Iterator[Check]:
+    """Entries that start the server as version 0.1.0 wrote them: with the folder it starts in on the import path."""
+    for host, path, names in unsafe_files(Path.home(), sys.platform, Path.cwd()):
+        which = f"{host.title}: {', '.join(names)} in {path}"
+        unsafe = f"{which} starts with `python -m`: in a project you open, a file named like a library runs instead"
+        if not mending:
+            yield Check("start", "wrong", unsafe, "`novita-mcp doctor --mend` adds -P there, and keeps the old file.")
+            continue
+        try:
+            mend(path)
+        except OSError as error:
+            yield Check("start", "wrong", f"{unsafe}; {error.strerror or error}", 'Put "-P" before "-m" there.')
+        else:
+            yield Check("start", "ok", f"{which} starts safely now", f"Start {host.title} again.")
+
+
+def _old_host(hosts: Sequence[Installed]) -> Iterator[Check]:
+    """Only what is known to matter: a version of Claude Code that loses pictures."""
+    program = shutil.which("claude")
+    if program is None or not any(found.host.title == "Claude Code" for found in hosts):
+        return
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10).stdout  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    numbers = re.match(r"\s*(\d+)\.(\d+)\.(\d+)", said)
+    if numbers and tuple(map(int, numbers.groups())) < LOSES_PICTURES:
+        wanted = ".".join(map(str, LOSES_PICTURES))
+        detail = f"Claude Code {'.'.join(numbers.groups())} does not show pictures to the model; {wanted} does"
+        yield Check("old host", "note", detail, "Run `claude update`.")
+
+
+def _output(settings: Settings) -> Check:
+    folder = output_folder(settings)
+    problem = _unwritable(folder)
+    if problem:
+        return Check(
+            "output folder", "wrong", f"{folder}: {problem}", "Set NOVITA_MCP_OUTPUT_DIR to a writable folder."
+        )
+    return Check("output folder", "ok", str(folder))
+
+
+def _allowed(settings: Settings) -> list[Check]:
+    named = [Path(part).expanduser() for part in settings.allowed_dirs.split(os.pathsep) if part.strip()]
+    missing = [str(folder) for folder in named if not folder.is_dir()]
+    if not missing:
+        return []
+    mend = "Correct NOVITA_MCP_ALLOWED_DIRS, or make the folder."
+    return [Check("allowed folders", "wrong", f"no such folder: {', '.join(missing)}", mend)]
+
+
+async def _journal(settings: Settings) -> Check:
+    path = journal_file(settings)
+    journal = open_journal(settings)
+    if not journal.lasting:
+        return Check("journal", "note", "off: tasks are forgotten when the server ends", "Unset NOVITA_MCP_JOURNAL.")
+    mend = "Start the database, or correct NOVITA_MCP_JOURNAL."
+    if path is not None:
+        mend = f"Make {path.parent} writable, or set NOVITA_MCP_JOURNAL to another file."
+    if path is not None and not path.exists():
+        problem = _unwritable(path.parent)
+        return (
+            Check("journal", "wrong", f"{path}: {problem}", mend) if problem else Check("journal", "ok", f"{path}, new")
+        )
+    try:
+        unclear = await journal.recent(owner_of(settings.api_key), limit=50, states=(JobState.UNCONFIRMED,))
+    except NovitaError as error:
+        return Check("journal", "wrong", str(error), mend)
+    finally:
+        await journal.close()
+    if unclear:
+        detail = f"{journal.label}: {len(unclear)} jobs that may have been billed without an answer"
+        return Check("journal", "note", detail, "Ask your host for list_tasks, and compare with get_balance.")
+    return Check("journal", "ok", journal.label)
+
+
+def _key(settings: Settings, hosts: Sequence[Installed]) -> Check:
+    if settings.api_key:
+        return Check("API key", "ok", "set")
+    _, name = _key_of_a_host(hosts)
+    if name:
+        return Check("API key", "ok", f"not set in this terminal; {name} has one, which is tried here")
+    if settings.handle_keys or settings.allowed_hosts:
+        return Check("API key", "note", "not set; over HTTP each caller sends its own")
+    return Check("API key", "wrong", "not set", f"Make one at {KEYS_PAGE} and set NOVITA_API_KEY for this server.")
+
+
+def _key_of_a_host(hosts: Sequence[Installed]) -> tuple[str | None, str]:
+    """The first key that a host's configuration holds, and whose that is."""
+    return next(((found.real_key, found.host.title) for found in hosts if found.real_key), (None, ""))
+
+
+def _address(settings: Settings) -> Check | None:
+    """An address of Novita's at which its API is not; None where there is nothing to say."""
+    host = urlsplit(settings.base_url).hostname or ""
+    ours = any(host == name or host.endswith(f".{name}") for name in NOT_THE_API)
+    if settings.base_url.rstrip("/") == API_HOST or not ours:
+        return None
+    detail = f"NOVITA_BASE_URL is {settings.base_url}; Novita's API is at {API_HOST}, and paths are added here"
+    return Check("old host", "wrong", detail, "Unset NOVITA_BASE_URL.")
+
+
+async def _network(settings: Settings) -> AsyncGenerator[Check]:
+    """The way to Novita first; the rest only makes sense when that is open."""
+    moved = " (moved by NOVITA_BASE_URL)" if settings.base_url.rstrip("/") != API_HOST else ""
+    proxy = _proxy(settings.base_url)
+    way = f"{settings.base_url}{moved}{f' through the proxy {proxy}' if proxy else ''}"
+    async with new_http(timeouts=httpx.Timeout(10)) as http:
+        began = anyio.current_time()
+        try:
+            answer = await http.get(settings.base_url)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            yield Check("network", "wrong", f"{way}: {reason}", _mend_network(reason, proxy, moved))
+            return
+        took = (anyio.current_time() - began) * 1000
+        yield Check("network", "ok", f"{way} answers in {took:.0f} ms")
+        yield _clock(answer.headers.get("date"))
+        if settings.api_key:
+            yield await _account(NovitaClient(http, settings.api_key, settings.base_url).for_looking())
+
+
+def _proxy(url: str) -> str:
+    """The proxy on the way to `url`, without its password; empty where there is none."""
+    target = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(target.scheme) or proxies.get("all") or ""
+    if not proxy or urllib.request.proxy_bypass(target.hostname or ""):
+        return ""
+    return proxy.rpartition("@")[2].removeprefix(f"{urlsplit(proxy).scheme}://")
+
+
+def _mend_network(reason: str, proxy: str, moved: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return "Set the clock; if a proxy of your company opens TLS, name its certificate in SSL_CERT_FILE."
+    if proxy:
+        return "Correct or unset HTTPS_PROXY (HTTP_PROXY, ALL_PROXY), or name the host in NO_PROXY."
+    return "Correct or unset NOVITA_BASE_URL." if moved else "Check the connection; behind a proxy, set HTTPS_PROXY."
+
+
+def _clock(date: str | None) -> Check:
+    """Our clock against the Date header of an answer."""
+    try:
+        there = email.utils.parsedate_to_datetime(date or "")
+    except ValueError:
+        return Check("clock", "skipped", "the answer carries no date")
+    off = (datetime.now(UTC) - there).total_seconds()
+    if abs(off) <= SKEW_SECONDS:
+        return Check("clock", "ok", "agrees with Novita's")
+    way = "ahead" if off > 0 else "behind"
+    return Check(
+        "clock", "wrong", f"{abs(off):.0f} s {way} of Novita's", "Let the system set its time from the network."
+    )
+
+
+async def _account(client: NovitaClient) -> Check:
+    try:
+        balance = await get_balance(client)
+    except NovitaError as error:
+        return Check("account", "wrong", error.what, error.next_step or f"See {KEYS_PAGE}.")
+    detail = f"the key is accepted; ${show_usd(balance.available)} can be spent"
+    if balance.available <= Decimal(0):
+        return Check("account", "wrong", detail, "Top up at https://novita.ai/billing.")
+    return Check("account", "ok", detail)
+
+
+async def _leases(settings: Settings) -> Check:
+    """Act on the leases that are over, once, and say which are left."""
+    name = "leases"
+    if not await leases_wait(settings):
+        return Check(name, "ok", "none")
+    journal = open_journal(settings)
+    try:
+        async with new_http(timeouts=httpx.Timeout(30)) as http:
+            client = NovitaClient(http, settings.api_key, settings.base_url).for_looking()
+            done, waiting = await enforce_leases(journal, client)
+    except NovitaError as error:
+        return Check(name, "wrong", error.what, error.next_step)
+    finally:
+        await journal.close()
+    acted = [f"{outcome.lease.name!r}: {outcome.note}" for outcome in done]
+    due = {outcome.lease.key for outcome in done}
+    later = [f"{lease.name!r} until {lease.stop_at:%Y-%m-%d %H:%M} UTC" for lease in waiting if lease.key not in due]
+    detail = "; ".join([*acted, *later])
+    if any(outcome.note.startswith("failed") for outcome in done):
+        return Check(name, "wrong", detail, "Stop them by hand, or run this again.")
+    return Check(name, "ok", detail)
+
+
+def _unwritable(folder: Path) -> str:
+    """Why no file could be made in `folder`, or nothing. Nothing is made that stays."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is not a folder"
+    try:
+        with closing(tempfile.TemporaryFile(dir=place)) as file:
+            file.write(b"novita-mcp")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+_MARKS: dict[Status, tuple[str, str]] = {
+    "ok": ("ok", "green"),
+    "note": ("note", "yellow"),
+    "wrong": ("WRONG", "bold red"),
+    "skipped": ("-", "dim"),
+}
+
+
+def _show(checks: list[Check], well: bool) -> None:
+    console = Console(highlight=False)
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        mark, style = _MARKS[check.status]
+        line = Text.assemble((f"{mark:>5}", style), f"  {check.name.ljust(width)}  {check.detail}")
+        console.print(line, soft_wrap=True)
+        if check.mend:
+            console.print(Text(f"{' ' * (width + 9)}{check.mend}", style="cyan"), soft_wrap=True)
+    console.print(Text("All is well." if well else "Something is wrong: see above.", style="bold"))

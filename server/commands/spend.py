@@ -1,0 +1,110 @@
+"""`novita-mcp spend`: what was asked for through this machine's journal, by day, tool and model, whoever's key paid."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import cast, get_args
+
+import anyio
+
+from ...novita.core.client import NovitaClient, new_http
+from ...novita.core.errors import JournalError, NovitaError
+from ...novita.core.money import show_usd
+from ...novita.core.periods import Period, read_period
+from ...novita.journal.bill_settlement import settle_by_bill
+from ...novita.journal.journal import Journal
+from ...novita.journal.ledger import LedgerGrouping, Spent, notes, read_ledger, regroup, report, total
+from ..building import journal_file, open_journal
+from ..settings import SettingError, Settings, parts
+
+_COLUMNS = ("calls", "usd", "estimated", "known", "doubtful", "no price")
+
+
+def run_spend(settings: Settings, period: str, *, by: str, as_json: bool) -> int:
+    """Show it on stdout; 1 if the journal cannot be read.
+
+    Raises:
+        SettingError: The period or the grouping is not known, or there is no journal on disk.
+    """
+    marks = _marks(by)
+    try:
+        span = read_period(period, datetime.now(UTC).date())
+    except NovitaError as error:
+        raise SettingError(f"{error.what}. {error.next_step}".strip()) from error
+    try:
+        found, corrected = anyio.run(_read, settings, span)
+    except NovitaError as error:
+        sys.stderr.write(f"novita-mcp: {error}\n")
+        return 1
+    rows = regroup(found, marks)
+    if as_json:
+        sys.stdout.write(json.dumps(report(span, rows, note=corrected), indent=2) + "\n")
+    else:
+        _show(span, rows, marks, corrected)
+    return 0
+
+
+def _marks(by: str) -> tuple[LedgerGrouping, ...]:
+    known = get_args(LedgerGrouping)
+    wanted = parts(by)
+    for name in wanted:
+        if name not in known:
+            raise SettingError(f"--by takes {', '.join(known)}, not {name!r}")
+    return tuple(cast(LedgerGrouping, name) for name in known if name in wanted)
+
+
+async def _read(settings: Settings, span: Period) -> tuple[list[Spent], str]:
+    """The ledger, and what was just corrected in it by Novita's bill."""
+    journal, place = open_journal(settings), journal_file(settings)
+    if not journal.lasting:
+        raise SettingError("the journal is off (NOVITA_MCP_JOURNAL), so nothing is remembered")
+    if place is not None and not place.exists():  # looking must not make one
+        return [], ""
+    try:
+        corrected = await _corrected(settings, journal) if settings.api_key else ""
+        return await read_ledger(journal, span), corrected
+    finally:
+        await journal.close()
+
+
+async def _corrected(settings: Settings, journal: Journal) -> str:
+    """Best effort: what cannot be corrected now stays as it was seen, and is tried again the next time."""
+    async with new_http() as http:
+        client = NovitaClient(http, settings.api_key, settings.base_url).for_looking()
+        try:
+            return (await settle_by_bill(client, journal, client.owner)).words()
+        except JournalError:
+            raise
+        except NovitaError as error:
+            sys.stderr.write(f"novita-mcp: not corrected by Novita's bill: {' '.join(str(error).split())}\n")
+            return ""
+
+
+def _show(span: Period, rows: list[Spent], marks: tuple[LedgerGrouping, ...], corrected: str) -> None:
+    whole = total(rows)
+    calls = "1 call" if whole.calls == 1 else f"{whole.calls} calls"
+    lines = [f"${show_usd(whole.counted)} in {calls}, {span}"]
+    table = [[*marks, *_COLUMNS], *([*(str(getattr(row, name)) for name in marks), *_cells(row)] for row in rows)]
+    if len(rows) > 1 and marks:
+        table.append(["total", *[""] * (len(marks) - 1), *_cells(whole)])
+    if rows:
+        lines += ["", *_aligned(table, left=len(marks)), ""]
+    # Never wrapped: a name in two pieces cannot be searched for.
+    sys.stdout.write("\n".join([*lines, *notes(rows), *([corrected] if corrected else [])]) + "\n")
+
+
+def _cells(row: Spent) -> list[str]:
+    amounts = (row.counted, row.estimated, row.known, row.doubtful, row.unpriced)
+    return [str(row.calls), *(show_usd(amount) if amount else "-" for amount in amounts)]
+
+
+def _aligned(table: list[list[str]], *, left: int) -> list[str]:
+    """Columns as wide as they need: names to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    ]

@@ -1,0 +1,333 @@
+"""Streamable HTTP: many callers, each with its own key, in as many copies as wanted. Imported to serve it only."""
+
+import asyncio
+import contextlib
+import math
+import signal
+import socket
+import sys
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import anyio
+import uvicorn
+from anyio.abc import TaskGroup
+from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE, TransportSecuritySettings
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..novita.core.client import owner_of
+from ..novita.core.wellformed import well_formed_text_of_json
+from ..novita.files.s3 import Place
+from .app import NovitaServer, create_app
+from .call_metrics import Watch, token_of
+from .connections import AcceptErrors, Guarded, connection_limit
+from .messages import read_message
+from .metrics import CONTENT_TYPE
+from .readiness import Heartbeat
+from .settings import SettingError, Settings, parts
+from .transports import exit_soon
+
+if TYPE_CHECKING:
+    from ..tools.kit.context import App
+
+LARGEST_EVENT = 4 * 2**20
+"""Bytes of a webhook's body; an event carries links, or small pictures in base64."""
+_LOCAL = ("127.0.0.1", "localhost", "[::1]")
+
+
+def web_server(settings: Settings) -> NovitaServer:
+    """The server for many callers. The process's own key is put aside: each caller pays with the key it sends.
+
+    Raises:
+        SettingError: As `create_app`; and where finished files cannot go where they should.
+    """
+
+    if settings.artifacts:
+        try:
+            Place.parse(settings.artifacts)
+        except ValueError as error:
+            raise SettingError(f"NOVITA_MCP_ARTIFACTS cannot be used: {error}") from error
+    watch = Watch(settings)
+
+    def build(settings: Settings, background: TaskGroup) -> "App":
+        from .building import build_app
+
+        app = build_app(settings, background, http=True)
+        for http in (app.client.http, *app.pools):
+            watch.watch_upstream(http, urlsplit(settings.base_url).hostname or "")
+        return app
+
+    server = create_app(replace(settings, api_key=None), build=build)
+    server.watch = watch
+    return server
+
+
+def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
+    """The ASGI app: MCP at /mcp for callers with a key, /webhooks for Novita, health and counts for operators."""
+    server.watch = watch = server.watch or Watch(settings)
+
+    async def healthz(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    heartbeat: Heartbeat | None = None
+
+    async def readyz(_: Request) -> JSONResponse:
+        if watch.draining:
+            watch.told = True
+            return JSONResponse({"status": "leaving"}, status_code=503)
+        nonlocal heartbeat
+        tools, shared = len(await server.list_tools()), server.shared
+        if shared is not None:
+            heartbeat = heartbeat or Heartbeat(shared.start_soon)
+            if not await heartbeat.journal_answers(shared.app.journal):
+                return JSONResponse({"status": "no journal", "tools": tools}, status_code=503)
+        return JSONResponse({"status": "ready", "tools": tools})
+
+    async def metrics(_: Request) -> Response:
+        return Response(watch.metrics.text(), media_type=CONTENT_TYPE)
+
+    server.custom_route("/healthz", methods=["GET"])(healthz)
+    server.custom_route("/readyz", methods=["GET"])(readyz)
+    if settings.metrics:
+        server.custom_route("/metrics", methods=["GET"])(metrics)
+    if settings.public_url:
+        server.custom_route("/webhooks/{token}", methods=["POST"])(partial(_webhook, server))
+    security = TransportSecuritySettings(
+        allowed_hosts=[f"{name}{port}" for name in _LOCAL for port in ("", ":*")] + parts(settings.allowed_hosts),
+        allowed_origins=[f"http://{name}{port}" for name in _LOCAL for port in ("", ":*")]
+        + parts(settings.allowed_origins),
+    )
+    inner = server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security)
+    return Patient(Door(inner, watch))
+
+
+async def _webhook(server: NovitaServer, request: Request) -> Response:
+    """Novita says that a task ended. Nothing it sends is believed or kept; the address alone says which task."""
+    app = server.shared.built if server.shared else None
+    token = request.path_params["token"]
+    if app is None or app.webhooks is None or not app.webhooks.knows(token):
+        return Response(status_code=404)
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > LARGEST_EVENT:
+            return Response(status_code=413)
+    app.webhooks.called(token)
+    return Response(status_code=204)
+
+
+MOST_DRAINED = 32 * 2**20
+DRAINED_WITHIN = 10.0
+"""Bytes, and seconds, of a body that is read although its request was already refused."""
+
+
+class Patient:
+    """ASGI middleware: the body of a request is read to its end before the answer goes out, within bounds.
+
+    A connection closed with something unread in it is reset, and the refusal that was on the way (413, 401) is lost.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        more, left = True, MOST_DRAINED
+
+        async def watched_receive() -> Message:
+            nonlocal more
+            message = await receive()
+            more = message["type"] == "http.request" and message.get("more_body", False)
+            return message
+
+        async def late_send(message: Message) -> None:
+            nonlocal left
+            if message["type"] == "http.response.start" and more:
+                with anyio.move_on_after(DRAINED_WITHIN):
+                    while more and left > 0:
+                        left -= len((await watched_receive()).get("body", b""))
+            await send(message)
+
+        if declared(scope) > MOST_DRAINED:
+            await self._app(scope, receive, send)
+        else:
+            await self._app(scope, watched_receive, late_send)
+
+
+def declared(scope: Scope) -> int:
+    """The size of a request's body as its headers tell it; 0 where they do not."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value[:18])
+    return 0
+
+
+class Door:
+    """ASGI middleware: whoever speaks MCP brings a Novita key, and not too often. Health checks need none."""
+
+    def __init__(self, app: ASGIApp, watch: Watch) -> None:
+        self._app = app
+        self._watch = watch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/mcp"):
+            await self._app(scope, receive, send)
+            return
+        counts = self._watch.metrics
+
+        async def counted_receive() -> Message:
+            message = await receive()
+            counts.add("novita_mcp_bytes_total", len(message.get("body", b"")), direction="in")
+            return message
+
+        async def counted_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                counts.add("novita_mcp_requests_total", status=str(message["status"]))
+            counts.add("novita_mcp_bytes_total", len(message.get("body", b"")), direction="out")
+            await send(message)
+
+        answer: ASGIApp = self._app
+        receive_next: Receive = counted_receive
+        key = bearer(scope)
+        if not key:
+            answer = _no_key()
+        elif wait := self._watch.requests.take(owner_of(key)):
+            answer = JSONResponse({"error": "too_many_requests"}, 429, headers={"Retry-After": str(math.ceil(wait))})
+        elif scope["method"] == "POST" and declared(scope) <= DEFAULT_MAX_REQUEST_BODY_SIZE:  # else the SDK refuses it
+            refusal, receive_next = await _read_body(counted_receive)
+            answer = refusal or answer
+        await answer(scope, receive_next, counted_send)
+
+
+async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
+    """The answer to a body that is no message, or a body that every reader can read, to be received as it came.
+
+    A body beyond what the SDK takes is not read to its end: the SDK says so.
+    """
+    body, last = bytearray(), await receive()
+    while last["type"] == "http.request":
+        body += last.get("body", b"")
+        if not last.get("more_body") or len(body) > DEFAULT_MAX_REQUEST_BODY_SIZE:
+            break
+        last = await receive()
+    waiting = [last]
+    if last["type"] == "http.request":
+        whole = not last.get("more_body")
+        if whole and isinstance(found := read_message(bytes(body)), bytes):
+            return Response(found, status_code=400, media_type="application/json"), receive
+        text = well_formed_text_of_json(bytes(body)).encode() if whole else bytes(body)
+        waiting = [{**last, "body": text}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return None, again
+
+
+def _no_key() -> JSONResponse:
+    return JSONResponse(
+        {
+            "error": "invalid_token",
+            "error_description": "Send your Novita API key as 'Authorization: Bearer <key>'. "
+            "Keys are made at https://novita.ai/settings/key-management.",
+        },
+        status_code=401,
+        headers={"WWW-Authenticate": 'Bearer realm="novita", error="invalid_token"'},
+    )
+
+
+def bearer(scope: Scope) -> str:
+    """The bearer token of a request, or an empty string."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return token_of(value.decode("latin-1"))
+    return ""
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that notes the signal instead of raising it again, and is gone within a second.
+
+    Args:
+        drain: Seconds that running calls get before that. It leaves sooner once none runs and a balancer that asked
+            knows that it leaves; at once with a second signal.
+    """
+
+    def __init__(self, config: uvicorn.Config, watch: Watch | None, drain: float) -> None:
+        super().__init__(config)
+        self.signal_seen = 0
+        self._watch = watch
+        self._drain = drain
+        self._until = math.inf
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        again, self.signal_seen = self.signal_seen, int(sig)
+        if self._watch is None or self._drain <= 0 or again:
+            self._leave()
+            return
+        self._watch.draining = True
+        self._until = time.monotonic() + self._drain
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(AcceptErrors())
+        await super().startup(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._watch is not None and self._watch.draining:
+            idle = self._watch.told and not self._watch.running
+            if idle or time.monotonic() >= self._until:
+                self._leave()
+        return await super().on_tick(counter)
+
+    def _leave(self) -> None:
+        if not self.should_exit:
+            exit_soon(128 + self.signal_seen)
+            self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run_http(server: NovitaServer, settings: Settings) -> int:
+    """Serve until told to stop; the exit code. Port 0 lets the system pick one.
+
+    Raises:
+        SettingError: Nobody may listen there.
+    """
+    Guarded.limit = connection_limit()
+    config = uvicorn.Config(
+        http_app(server, settings),
+        http=Guarded,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )
+    runner = _Server(config, server.watch, settings.drain_seconds)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        # Listens before the address is said: whoever reads it may connect at once.
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        # asyncio turns Nagle off only where the protocol is explicit; with it every answer waits 40 ms for an ACK.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
+    except (OSError, OverflowError) as error:
+        raise SettingError(f"cannot listen on {settings.host}:{settings.port}: {error}") from error
+    with listener:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        sys.stderr.write(f"novita-mcp listens on http://{host}:{listener.getsockname()[1]}/mcp\n")
+        sys.stderr.flush()
+        runner.run(sockets=[listener])
+    return 128 + runner.signal_seen if runner.signal_seen else 0

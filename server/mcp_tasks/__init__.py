@@ -1,0 +1,1 @@
+"""The MCP tasks extension: sealed handles, and the answers of tasks/get, update and cancel."""

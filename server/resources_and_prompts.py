@@ -1,0 +1,139 @@
+"""The server's resources and prompts: the tables of tools/ as MCP lists, reads and completions.
+
+The SDK's own resource manager wants a function per address at start-up; ours are looked up when they are asked for.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ResourceError
+from mcp.server.mcpserver.resources.templates import DEFAULT_RESOURCE_SECURITY
+from mcp.shared.exceptions import MCPError
+from mcp.shared.uri_template import UriTemplate
+from mcp_types import (
+    INVALID_PARAMS,
+    CompleteRequestParams,
+    CompleteResult,
+    Completion,
+    GetPromptResult,
+    Prompt,
+    PromptArgument,
+    PromptMessage,
+    Resource,
+    ResourceTemplate,
+    ResourceTemplateReference,
+    TextContent,
+)
+
+from ..novita.core.errors import NotFoundError, NovitaError
+from ..novita.core.redaction import redact, without_secrets
+from ..tools.kit.context import open_call
+from ..tools.overview.prompts import PROMPTS, PromptSpec
+from ..tools.overview.resources import ResourceSpec, resources
+
+logger = logging.getLogger(__name__)
+
+
+def list_resources() -> list[Resource]:
+    """Those without parameters."""
+    return [
+        Resource(uri=spec.uri, name=spec.name, description=spec.description, mime_type=spec.mime)
+        for spec in resources()
+        if "{" not in spec.uri
+    ]
+
+
+def list_templates() -> list[ResourceTemplate]:
+    """Those with parameters."""
+    return [
+        ResourceTemplate(uri_template=spec.uri, name=spec.name, description=spec.description, mime_type=spec.mime)
+        for spec in resources()
+        if "{" in spec.uri
+    ]
+
+
+def find(uri: str) -> tuple[ResourceSpec, dict[str, str]] | None:
+    """The row for an address and the parameters in it. Values that try to leave their place match nothing."""
+    for spec in resources():
+        if "{" not in spec.uri:
+            if spec.uri == uri:
+                return spec, {}
+            continue
+        found = UriTemplate.parse(spec.uri).match(uri)
+        if found is not None and DEFAULT_RESOURCE_SECURITY.validate(found) is None:
+            return spec, {name: str(value) for name, value in found.items()}
+    return None
+
+
+async def read(uri: str, context: Context[Any, Any]) -> Iterable[ReadResourceContents]:
+    """The content behind an address.
+
+    Raises:
+        MCPError: There is none, or it does not exist for this caller. ResourceError: it cannot be read now.
+    """
+    found = find(uri)
+    if found is None:
+        raise MCPError(code=INVALID_PARAMS, message="Resource not found", data={"uri": uri})
+    spec, parameters = found
+    try:
+        content = await spec.read(open_call(context), **parameters)
+    except NotFoundError as error:
+        raise MCPError(code=INVALID_PARAMS, message="Resource not found", data={"uri": uri}) from error
+    except NovitaError as error:
+        raise ResourceError(redact(str(error))) from error
+    body, mime = content if isinstance(content, tuple) else (content, spec.mime)
+    return [ReadResourceContents(content=without_secrets(body), mime_type=mime)]
+
+
+async def complete(params: CompleteRequestParams, context: Context[Any, Any]) -> CompleteResult:
+    """What a parameter may be, given its beginning."""
+    values: list[str] = []
+    if isinstance(params.ref, ResourceTemplateReference):
+        for spec in resources():
+            way = (spec.complete or {}).get(params.argument.name)
+            if spec.uri == params.ref.uri and way is not None:
+                values = await way(open_call(context), params.argument.value)
+    shown = without_secrets(values[:100])
+    return CompleteResult(completion=Completion(values=shown, total=len(values), has_more=len(values) > 100))
+
+
+def list_prompts() -> list[Prompt]:
+    """All prompts."""
+    return [
+        Prompt(
+            name=spec.name,
+            title=spec.title,
+            description=spec.description,
+            arguments=[
+                PromptArgument(name=name, description=what, required=name not in spec.optional)
+                for name, what in spec.arguments.items()
+            ],
+        )
+        for spec in PROMPTS
+    ]
+
+
+def get_prompt(name: str, arguments: dict[str, Any] | None) -> GetPromptResult:
+    """A prompt's text.
+
+    Raises:
+        MCPError: There is no such prompt, or an argument it needs is missing.
+    """
+    spec = next((spec for spec in PROMPTS if spec.name == name), None)
+    if spec is None:
+        raise MCPError(code=INVALID_PARAMS, message=f"There is no prompt {name[:60]!r}")
+    given = _checked(spec, arguments or {})
+    text = TextContent(type="text", text=spec.write(given))
+    return GetPromptResult(description=spec.description, messages=[PromptMessage(role="user", content=text)])
+
+
+def _checked(spec: PromptSpec, arguments: dict[str, Any]) -> dict[str, str]:
+    missing = [name for name in spec.arguments if name not in spec.optional and not arguments.get(name)]
+    unknown = [name for name in arguments if name not in spec.arguments]
+    if missing or unknown:
+        what = f"needs {', '.join(missing)}" if missing else f"has no argument {unknown[0]!r}"
+        raise MCPError(code=INVALID_PARAMS, message=f"The prompt {spec.name} {what}")
+    return {name: str(value) for name, value in arguments.items() if value}

@@ -1,0 +1,27 @@
+"""Finds the packages of the four folders. Everything else about the project stands in pyproject.toml."""
+
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+FOLDERS = ("server", "tools", "novita", "simulator")
+
+
+class EmptyFirst(build_py):
+    """Builds from nothing: a module that was deleted since the last build must not stay in the next wheel."""
+
+    def run(self) -> None:
+        if not self.editable_mode:
+            shutil.rmtree(Path(self.build_lib) / "novita_mcp", ignore_errors=True)
+        super().run()
+
+
+setup(
+    packages=[
+        f"novita_mcp.{name}" for top in FOLDERS for name in (top, *(f"{top}.{inner}" for inner in find_packages(top)))
+    ],
+    package_dir={f"novita_mcp.{top}": top for top in FOLDERS},
+    cmdclass={"build_py": EmptyFirst},
+)

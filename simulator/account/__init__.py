@@ -1,0 +1,1 @@
+"""The simulator's account: balance, bills, team and keys."""

@@ -1,0 +1,1 @@
+"""What Novita's documentation says, as data: one file an area. `facts.py` reads it."""

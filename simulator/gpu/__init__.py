@@ -1,0 +1,1 @@
+"""The simulator's GPU instances and what surrounds them, in both generations of routes."""

@@ -1,0 +1,430 @@
+"""Instances: ordering one, the states it moves through, and what it costs. No HTTP here.
+
+Both generations work on the same `Fleet`. Every refusal is a `Fault` of the GPU error table.
+"""
+
+import secrets
+from typing import TYPE_CHECKING
+
+from ..core.world import Account, World
+from .market import (
+    DAY,
+    DISK_GB_DAY,
+    FREE_DISK_GB,
+    MONTH,
+    Meter,
+    Product,
+    Timeline,
+    clusters,
+    pay,
+    per_day,
+    products,
+    refuse,
+)
+from .order import Mount, Order, Port, check_ports, term_price, version
+
+if TYPE_CHECKING:
+    from .state import GpuState
+
+KEEP_DATA_DAYS = 7
+
+# "From state pulling until stopped" (x-billing).
+BILLED = frozenset(
+    ["pulling", "running", "toStop", "stopping", "toRestart", "restarting", "toReset", "resetting", "migrating"]
+)
+
+# What an operation leads through: (state, task-times after the state before).
+STARTING = (("starting", 0.1), ("running", 0.4))
+STOPPING = (("stopping", 0.1), ("exited", 0.4))
+RESTARTING = (("restarting", 0.1), ("running", 0.5))
+REMOVING = (("removing", 0.1), ("removed", 0.3))
+RESETTING = (("resetting", 0.1), ("pulling", 0.3), ("running", 0.6))
+PULL, CACHED_PULL = 1.0, 0.1
+NEVER = ("", "")
+"""In place of a failure: the boot does not end."""
+
+
+class Instance:
+    """One rented machine, until long after it is gone."""
+
+    def __init__(self, world: World, owner: Account, id: str, order: Order, cluster: str) -> None:
+        self.id = id
+        self.owner = owner
+        self.order = order
+        self.cluster = cluster
+        self.product: Product = products()[order.product_id]
+        self.name = order.name or id
+        self.line = Timeline(world, "toCreate")
+        self.meter = Meter()
+        self.disk = Meter()
+        self.mounts: list[Mount] = []
+        self.network_ip = ""
+        self.mode = order.mode
+        self.end_time: int | None = None
+        """End of the subscription, Unix seconds."""
+        self.error: tuple[str, str] | None = None
+        """Why it is in this state, after a failure: name and text."""
+        self.will_fail: tuple[str, str] | None = None
+        self.holds_stock = True
+        self.reclaim_at: int | None = None
+        self.spot_status = "running" if order.mode == "spot" else ""
+        self.created_at = int(world.clock.now())
+        self.started_at = 0
+        self.stopped_at = 0
+        self.web_terminal = True
+        self.jobs: list[str] = []
+        self.password = secrets.token_urlsafe(12)
+        self.web_password = secrets.token_urlsafe(12)
+        self.ssh_port = 30000 + secrets.randbelow(2000)
+
+    @property
+    def status(self) -> str:
+        return self.line.state
+
+    @property
+    def rate(self) -> int:
+        """Micro dollars a day while it is billed; a subscription is paid in advance."""
+        if self.mode == "monthly":
+            return 0
+        raw = self.product.spot_price if self.mode == "spot" and self.product.spot_price else self.product.price
+        return per_day(raw) * self.order.cards
+
+    @property
+    def subscribed(self) -> bool:
+        return self.mode == "monthly" and self.end_time is not None
+
+    def paid_at(self, now: float) -> bool:
+        """Its subscription still runs."""
+        return self.subscribed and (self.end_time or 0) > now
+
+
+class Fleet:
+    """All instances of the world."""
+
+    def __init__(self, world: World, state: "GpuState") -> None:
+        self._world = world
+        self._state = state
+        self._all: dict[str, Instance] = {}
+        self.limit = 50
+        """Instances an account may have; the documentation names the error but no number."""
+
+    def of(self, owner: Account, *, removed: bool = False) -> list[Instance]:
+        """The account's instances, newest first."""
+        mine = [each for each in self._all.values() if each.owner is owner]
+        return [each for each in reversed(mine) if (each.status == "removed") == removed]
+
+    def find(self, owner: Account, id: str) -> Instance:
+        """RESOURCE_NOT_FOUND for one that is gone, was never there, or is somebody else's."""
+        found = self._all.get(id)
+        if found is None or found.owner is not owner or found.status == "removed":
+            raise refuse("RESOURCE_NOT_FOUND", f"instance {id} not found")
+        return found
+
+    def running(self, id: str) -> Instance | None:
+        """Whoever owns it; what is reached on a machine asks for no key of Novita's."""
+        found = self._all.get(id)
+        return found if found is not None and found.status == "running" else None
+
+    # ordering
+
+    def create(self, owner: Account, order: Order, operation: str) -> Instance:
+        """Rent it: checked, placed, and paid for where it is paid in advance."""
+        product = self._check(owner, order)
+        cluster = self._state.stock.place(product, order.cards, self._where(owner, order))
+        if order.min_cuda and version(order.min_cuda) > version(product.cuda):
+            raise refuse("INSUFFICIENT_RESOURCE", f"no host with CUDA {order.min_cuda} or newer, only {product.cuda}")
+        instance = Instance(self._world, owner, self._world.new_id("i"), order, cluster)
+        price = term_price(product, order.months, order.cards) if order.mode == "monthly" else instance.rate // 24
+        if owner.micro_usd < price:
+            raise refuse("BALANCE_NOT_ENOUGH", "the balance must cover the term, or the first hour")
+        if order.network_id:
+            instance.network_ip = self._state.networks.join(owner, order.network_id, instance.id, order.network_ip)
+        self._state.stock.take(product, cluster, order.cards)
+        if order.mode == "monthly":
+            pay(self._world, owner, price, operation, product, order.months, instance.id)
+            instance.end_time = instance.created_at + order.months * MONTH
+        self._mount(instance)
+        self._boot(instance)
+        self._all[instance.id] = instance
+        return instance
+
+    def _check(self, owner: Account, order: Order) -> Product:
+        product = products().get(order.product_id)
+        if product is None or product.kind != order.kind:
+            raise refuse("RESOURCE_NOT_FOUND", f"product {order.product_id} not found")
+        if order.cards > product.max_cards or order.cards < 1:
+            raise refuse("VALIDATOR_PARAM", f"{product.name} takes 1 to {product.max_cards} cards")
+        if order.kind == "gpu" and not 10 <= order.rootfs_gb <= product.max_rootfs_gb:
+            raise refuse("VALIDATOR_PARAM", f"root disk must be 10 to {product.max_rootfs_gb} GB")
+        if order.mode not in product.modes:
+            raise refuse("UNSUPPORTED_BILLING_MODE", f"{product.name} is not offered as {order.mode}")
+        if order.auto_renew and order.mode != "monthly":
+            raise refuse("VALIDATOR_PARAM", "auto renewal is for monthly billing only")
+        check_ports(order.ports, order.tools)
+        self._state.auths.check(owner, order.image_auth_id)
+        for cluster in order.clusters:
+            if cluster not in clusters():
+                raise refuse("VALIDATOR_PARAM", f"cluster {cluster} does not exist")
+        if len(self.of(owner)) >= self.limit:
+            raise refuse("CREATE_INSTANCE_LIMIT", f"at most {self.limit} instances")
+        return product
+
+    def _where(self, owner: Account, order: Order) -> list[str]:
+        """Clusters that suit: those wanted, narrowed by volumes and the private network."""
+        tied = {self._state.storages.find(owner, id).cluster for id, _ in order.volumes}
+        if order.network_id:
+            tied.add(self._state.networks.find(owner, order.network_id).cluster)
+        if len(tied) > 1 or (tied and order.clusters and not tied & set(order.clusters)):
+            raise refuse("VALIDATOR_PARAM", "network volumes and network must be in the cluster of the instance")
+        return list(tied) or order.clusters
+
+    def _mount(self, instance: Instance) -> None:
+        order = instance.order
+        instance.mounts = [
+            Mount("network", self._state.storages.find(instance.owner, id).size_gb, id, path or "/network")
+            for id, path in order.volumes
+        ]
+        if instance.product.local_gb:
+            instance.mounts.append(Mount("local", instance.product.local_gb, "", order.local_mount))
+
+    def _boot(self, instance: Instance) -> None:
+        order = instance.order
+        pull = CACHED_PULL if self._state.prewarms.has(instance.owner, order.image, instance.cluster) else PULL
+        instance.will_fail = self._trouble_with(order.image)
+        steps = (("creating", 0.1), ("pulling", 0.4), ("running", pull))
+        instance.line.set("toCreate", *(steps[:-1] if instance.will_fail == NEVER else steps))
+
+    def _trouble_with(self, image: str) -> tuple[str, str] | None:
+        """Fate of the next boot: as turned on the world, or an image that no registry can hold."""
+        if self._world.tasks.doomed:
+            reason = self._world.tasks.doomed.pop(0)
+            return NEVER if reason is None else ("UNKNOWN", reason)
+        # .invalid is reserved never to resolve (RFC 2606).
+        if image.split("/")[0].endswith(".invalid"):
+            return "IMAGE_NOT_FOUND", f"failed to pull {image}: no such host"
+        return None
+
+    # the owner's wishes
+
+    def start(self, instance: Instance) -> None:
+        self._expect(instance, "start", "exited")
+        if instance.mode == "monthly":
+            if not instance.paid_at(self._world.clock.now()):
+                raise refuse("EXPIRED_OR_BALANCE_NOT_ENOUGH", "the subscription has ended")
+        elif instance.owner.micro_usd < instance.rate // 24:
+            raise refuse("BALANCE_NOT_ENOUGH", "the balance must cover the first hour")
+        self._hold(instance)
+        instance.error = None
+        if instance.mode == "spot":
+            instance.spot_status, instance.reclaim_at = "running", None
+        instance.line.set("toStart", *STARTING)
+
+    def stop(self, instance: Instance) -> None:
+        self._expect(instance, "stop", "running")
+        instance.line.set("toStop", *STOPPING)
+
+    def restart(self, instance: Instance) -> None:
+        self._expect(instance, "restart", "running")
+        instance.line.set("toRestart", *RESTARTING)
+
+    def delete(self, instance: Instance) -> None:
+        if instance.paid_at(self._world.clock.now()):
+            raise refuse("PREPAID_INSTANCE_NOT_SUPPORT_RELEASE", "the subscription still runs")
+        if instance.status in ("toRemove", "removing"):
+            raise refuse("CONFLICT", f"instance is {instance.status}")
+        instance.line.set("toRemove", *REMOVING)
+        self._entered(instance, "toRemove", instance.line.since)
+
+    def migrate(self, instance: Instance) -> None:
+        """To another host of the cluster; a job tells how it goes."""
+        self._expect(instance, "migrate", "running", "exited")
+        if not self._room_elsewhere(instance):
+            raise refuse("MIGRATE_INSUFFICIENT_RESOURCE", "no other host has room")
+        self._move(instance, "instanceMigrate")
+
+    def upgrade(
+        self,
+        instance: Instance,
+        *,
+        image: str,
+        image_auth_id: str,
+        envs: list[dict[str, str]],
+        command: str,
+        entrypoint: str,
+        volumes: list[tuple[str, str]] | None,
+    ) -> None:
+        """Another image and surroundings; it comes back running. `volumes` None leaves them as they are."""
+        self._expect(instance, "upgrade", "running", "exited")
+        self._state.auths.check(instance.owner, image_auth_id)
+        for id, _ in volumes or ():
+            if self._state.storages.find(instance.owner, id).cluster != instance.cluster:
+                raise refuse("VALIDATOR_PARAM", f"volume {id} is in another cluster")
+        self._hold(instance)
+        order = instance.order
+        order.image, order.image_auth_id, order.envs = image, image_auth_id, envs
+        order.command, order.entrypoint = command, entrypoint
+        if volumes is not None:
+            order.volumes = volumes
+            self._mount(instance)
+        instance.error, instance.will_fail = None, self._trouble_with(image)
+        instance.line.set("toReset", *(RESETTING[:-1] if instance.will_fail == NEVER else RESETTING))
+        self._entered(instance, "toReset", instance.line.since)
+
+    def set_ports(self, instance: Instance, ports: list[Port]) -> None:
+        check_ports(ports, instance.order.tools)
+        instance.order.ports = ports
+
+    def grow(self, instance: Instance, gb: int) -> None:
+        if gb < 0 or instance.order.rootfs_gb + gb > instance.product.max_rootfs_gb:
+            raise refuse("VALIDATOR_PARAM", f"root disk may grow to {instance.product.max_rootfs_gb} GB")
+        instance.order.rootfs_gb += gb
+        instance.disk.run_at(self._disk_rate(instance), self._world.clock.now())
+
+    def renew(self, instance: Instance, months: int, operation: str) -> None:
+        if instance.status in ("toCreate", "creating", "pulling"):
+            raise refuse("CREATING_INSTANCE_NOT_SUPPORT_RENEWAL")
+        if not instance.subscribed:
+            raise refuse("UNSUPPORTED_BILLING_MODE", "only a subscription can be renewed")
+        self._subscribe(instance, months, operation)
+
+    def to_monthly(self, instance: Instance, months: int, operation: str) -> None:
+        if instance.mode != "onDemand":
+            raise refuse("UNSUPPORTED_BILLING_MODE", f"an instance billed {instance.mode} cannot become a subscription")
+        self._subscribe(instance, months, operation)
+
+    def to_on_demand(self, instance: Instance) -> None:
+        """By the second from now on; what is left of the subscription is not paid back."""
+        if not instance.subscribed:
+            raise refuse("UNSUPPORTED_BILLING_MODE", "the instance is not a subscription")
+        instance.mode, instance.end_time, instance.order.auto_renew = "onDemand", None, False
+        self._meter(instance, self._world.clock.now())
+
+    def set_auto_renew(self, instance: Instance, on: bool, months: int) -> None:
+        if not instance.subscribed:
+            raise refuse("UNSUPPORTED_BILLING_MODE", "only a subscription renews itself")
+        if on and not 1 <= months <= 12:
+            raise refuse("VALIDATOR_PARAM", "months per renewal must be 1 to 12")
+        instance.order.auto_renew, instance.order.auto_renew_months = on, months
+
+    def reclaim(self, id: str, in_seconds: float = 0) -> None:
+        """A knob: the spot instance is announced to be taken back, and then is."""
+        instance = self._all[id]
+        instance.spot_status = "notified"
+        instance.reclaim_at = int(self._world.clock.now() + in_seconds)
+
+    # time
+
+    def settle(self, look: str = "") -> None:
+        """Bring every instance up to the world's time and collect its cost. `look`: the id (or *) being shown."""
+        for instance in self._all.values():
+            if instance.status == "removed":
+                continue
+            for state, at in instance.line.moves(look=look in ("*", instance.id)):
+                self._entered(instance, state, at)
+            self._by_itself(instance)
+            self._collect(instance)
+
+    def _by_itself(self, instance: Instance) -> None:
+        """What happens without anybody asking: subscriptions end, spot machines are taken, old data is dropped."""
+        now = self._world.clock.now()
+        if instance.subscribed and not instance.paid_at(now):
+            self._term_ended(instance)
+        if instance.reclaim_at is not None and instance.spot_status == "notified" and instance.reclaim_at <= now:
+            if instance.status == "running":
+                instance.spot_status = "reclaiming"
+                instance.line.set("toStop", *STOPPING)
+            else:
+                instance.spot_status = "terminated"
+        if instance.status != "exited" or instance.paid_at(now):
+            return
+        if instance.order.auto_migrate and instance.spot_status == "terminated":
+            # Taken back by its host, not stopped by its owner.
+            if self._room_elsewhere(instance):
+                self._move(instance, "autoInstanceMigrate")
+        elif instance.stopped_at + KEEP_DATA_DAYS * DAY <= now:
+            instance.line.set("removed")
+            self._entered(instance, "removed", max(instance.stopped_at + KEEP_DATA_DAYS * DAY, instance.end_time or 0))
+
+    def _room_elsewhere(self, instance: Instance) -> bool:
+        return self._state.stock.free[instance.product.id, instance.cluster] >= instance.order.cards
+
+    def _move(self, instance: Instance, job: str) -> None:
+        self._hold(instance)
+        instance.error = None
+        if instance.mode == "spot":
+            instance.spot_status, instance.reclaim_at = "running", None
+        instance.line.set("migrating", ("running", 1.0))
+        self._entered(instance, "migrating", instance.line.since)
+        self._state.jobs.begin(instance, job, {"instanceId": instance.id})
+
+    def _term_ended(self, instance: Instance) -> None:
+        if instance.order.auto_renew:
+            price = term_price(instance.product, instance.order.auto_renew_months, instance.order.cards)
+            if price <= instance.owner.micro_usd:
+                self._subscribe(instance, instance.order.auto_renew_months, "set_gpu_instance_auto_renew")
+                return
+        if instance.status == "running":
+            self._out_of_money(instance, "the subscription has ended")
+
+    def _collect(self, instance: Instance) -> None:
+        note, what = f"{instance.product.name} x {instance.order.cards}", "create_gpu_instance"
+        paid = instance.meter.collect(self._world, instance.owner, what, note, instance.id)
+        note = f"disk of {instance.name}"
+        paid = instance.disk.collect(self._world, instance.owner, what, note, instance.id) and paid
+        if not paid and instance.status == "running":
+            self._out_of_money(instance, "the balance is used up")
+
+    def _out_of_money(self, instance: Instance, why: str) -> None:
+        instance.error = ("EXPIRED_OR_BALANCE_NOT_ENOUGH", why)
+        instance.line.set("toStop", *STOPPING)
+
+    def _entered(self, instance: Instance, state: str, at: float) -> None:
+        if state == "running" and instance.will_fail and instance.will_fail[0]:
+            # A boot that cannot succeed ends as a stopped instance that says why.
+            instance.error, instance.will_fail = instance.will_fail, None
+            instance.line.set("exited")
+            state = "exited"
+        if state == "running":
+            instance.started_at = int(at)
+        if state in ("exited", "removed"):
+            instance.stopped_at = int(at)
+            if instance.spot_status == "reclaiming":
+                instance.spot_status = "terminated"
+            if state == "removed" or not instance.paid_at(at):
+                self._release(instance)
+        if state == "removed":
+            self._state.networks.leave(instance.order.network_id, instance.id)
+        self._meter(instance, at)
+
+    def _meter(self, instance: Instance, at: float) -> None:
+        instance.meter.run_at(instance.rate if instance.status in BILLED else 0, at)
+        instance.disk.run_at(self._disk_rate(instance), at)
+
+    def _disk_rate(self, instance: Instance) -> int:
+        """Micro dollars a day: root disk above the free share, and it is kept while the instance is stopped."""
+        if instance.status in ("toCreate", "creating", "toRemove", "removing", "removed"):
+            return 0
+        return max(0, instance.order.rootfs_gb - FREE_DISK_GB) * DISK_GB_DAY
+
+    # small parts
+
+    def _expect(self, instance: Instance, what: str, *states: str) -> None:
+        if instance.status not in states:
+            raise refuse("CONFLICT", f"cannot {what} an instance that is {instance.status}")
+
+    def _hold(self, instance: Instance) -> None:
+        if not instance.holds_stock:
+            self._state.stock.take(instance.product, instance.cluster, instance.order.cards)
+            instance.holds_stock = True
+
+    def _release(self, instance: Instance) -> None:
+        if instance.holds_stock:
+            self._state.stock.give_back(instance.product, instance.cluster, instance.order.cards)
+            instance.holds_stock = False
+
+    def _subscribe(self, instance: Instance, months: int, operation: str) -> None:
+        price = term_price(instance.product, months, instance.order.cards)
+        pay(self._world, instance.owner, price, operation, instance.product, months, instance.id)
+        begin = max(instance.end_time or 0, int(self._world.clock.now()))
+        instance.mode, instance.end_time = "monthly", begin + months * MONTH
+        self._meter(instance, self._world.clock.now())

@@ -1,0 +1,258 @@
+"""What can be rented, how many are left, and what time costs. Facts are in catalogue.json.
+
+Raw prices are 0.00001 USD per hour (and card), as on the v1 routes. Metering is in whole micro dollars and whole
+seconds, so that no rounding is ever lost: see `Meter`.
+"""
+
+import json
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..core.faults import Fault
+from ..core.world import Account, Charge, NotEnoughCredit, World
+
+DAY = 86_400
+MONTH = 30 * DAY
+"""A subscription month; the documentation does not say, so it is thirty days."""
+
+# x-billing of gpu.yaml, micro dollars per GB and day.
+DISK_GB_DAY = 5_000
+VOLUME_GB_DAY = 2_000
+FREE_DISK_GB = 60
+
+V2_PRECISION = 4
+"""Decimal places of v2 prices: not those of v1, so that a client must read `pricing.precision`."""
+
+
+def refuse(name: str, message: str = "") -> Fault:
+    """A row of the GPU error table, to be raised."""
+    return Fault.named("gpu", name, message)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A region; its id is clusterId of v1 and region_id of v2."""
+
+    id: str
+    name: str
+    storage: bool
+    vpc: bool
+
+
+@dataclass(frozen=True)
+class Product:
+    """A machine type. CPU types have no cards: `cards` of an instance is 1 for them, for stock and price."""
+
+    id: str
+    name: str
+    kind: str
+    cpu: int
+    memory_gb: int
+    disk_gb: int
+    price: int
+    spot_price: int | None
+    """0 and None both mean no spot offer: the first is answered as "0", the second left out."""
+    monthly: tuple[tuple[int, int], ...]
+    clusters: tuple[str, ...]
+    max_cards: int
+    max_rootfs_gb: int
+    cuda: str
+    gpu_memory_gb: int
+    local_gb: int
+    serverless_workers: int
+    serverless_price: int
+
+    @property
+    def modes(self) -> list[str]:
+        """Billing modes on offer, by their v1 names."""
+        return ["onDemand", "monthly", *(["spot"] if self.spot_price else [])] if self.kind == "gpu" else ["onDemand"]
+
+
+def _product(row: dict[str, Any], kind: str) -> Product:
+    serverless: dict[str, int] = row.get("serverless") or {"workers": 0, "price": 0}
+    return Product(
+        id=row["id"],
+        name=row["name"],
+        kind=kind,
+        cpu=row["cpu"],
+        memory_gb=row["memory_gb"],
+        disk_gb=row.get("disk_gb", row.get("rootfs_gb", 0)),
+        price=row["price"],
+        spot_price=row.get("spot_price"),
+        monthly=tuple((months, price) for months, price in row.get("monthly", ())),
+        clusters=tuple(row["stock"]),
+        max_cards=row.get("max_cards", 1),
+        max_rootfs_gb=row.get("max_rootfs_gb", row.get("rootfs_gb", 0)),
+        cuda=row.get("cuda", ""),
+        gpu_memory_gb=row.get("gpu_memory_gb", 0),
+        local_gb=row.get("local_gb", 0),
+        serverless_workers=serverless["workers"],
+        serverless_price=serverless["price"],
+    )
+
+
+@cache
+def catalogue() -> dict[str, Any]:
+    """The file as it is: clusters, products, cpu_products, templates."""
+    return json.loads(Path(__file__).with_name("catalogue.json").read_text())
+
+
+@cache
+def clusters() -> dict[str, Cluster]:
+    return {row["id"]: Cluster(**row) for row in catalogue()["clusters"]}
+
+
+@cache
+def products() -> dict[str, Product]:
+    """GPU and CPU machine types by id."""
+    rows = [_product(row, "gpu") for row in catalogue()["products"]]
+    rows += [_product(row, "cpu") for row in catalogue()["cpu_products"]]
+    return {row.id: row for row in rows}
+
+
+class Stock:
+    """Free cards per product and cluster, and free serverless workers per product."""
+
+    def __init__(self) -> None:
+        self.free: Counter[tuple[str, str]] = Counter()
+        self.workers: Counter[str] = Counter()
+        self.size: Counter[str] = Counter()
+        for row in [*catalogue()["products"], *catalogue()["cpu_products"]]:
+            for cluster, cards in row["stock"].items():
+                self.free[row["id"], cluster] = cards
+                self.size[row["id"]] += cards
+            self.workers[row["id"]] = products()[row["id"]].serverless_workers
+
+    def room(self, product: Product, cluster: str | None = None) -> int:
+        """Most cards one new instance could get, here or anywhere."""
+        places = [cluster] if cluster else list(product.clusters)
+        return min(product.max_cards, max((self.free[product.id, place] for place in places), default=0))
+
+    def level(self, product: Product, cluster: str | None = None) -> str:
+        """none, low, normal or high: how much of what there was is left."""
+        left = self.free[product.id, cluster] if cluster else sum(self.free[product.id, c] for c in product.clusters)
+        if left <= 0:
+            return "none"
+        share = left / max(1, self.size[product.id])
+        return "low" if share < 0.25 else "normal" if share < 0.75 else "high"
+
+    def place(self, product: Product, cards: int, wanted: list[str]) -> str:
+        """The first of the wanted clusters (any when empty) with room. INSUFFICIENT_RESOURCE when none has."""
+        for cluster in wanted or product.clusters:
+            if cluster in product.clusters and self.free[product.id, cluster] >= cards:
+                return cluster
+        raise refuse("INSUFFICIENT_RESOURCE", f"no {cards} free {product.name} in {', '.join(wanted) or 'any cluster'}")
+
+    def take(self, product: Product, cluster: str, cards: int) -> None:
+        if self.free[product.id, cluster] < cards:
+            raise refuse("INSUFFICIENT_RESOURCE", f"no {cards} free {product.name} in {cluster}")
+        self.free[product.id, cluster] -= cards
+
+    def give_back(self, product: Product, cluster: str, cards: int) -> None:
+        self.free[product.id, cluster] += cards
+
+
+def per_day(raw_per_hour: int) -> int:
+    """Micro dollars a day of a raw price (0.00001 USD an hour)."""
+    return raw_per_hour * 10 * 24
+
+
+class Meter:
+    """What something has cost so far: whole seconds times micro dollars a day, divided only when read."""
+
+    def __init__(self) -> None:
+        self._rate = 0
+        self._since = 0
+        self._sum = 0
+        self._paid = 0
+        self._line: Charge | None = None
+
+    def run_at(self, rate: int, at: float) -> None:
+        """From `at` on it costs `rate` micro dollars a day."""
+        self._count(at)
+        self._rate = rate
+
+    def _count(self, at: float) -> None:
+        self._sum += self._rate * max(0, int(at) - self._since)
+        self._since = max(self._since, int(at))
+
+    def cost(self, at: float) -> int:
+        """Micro dollars from the beginning until `at`."""
+        self._count(at)
+        return self._sum // DAY
+
+    def collect(self, world: World, account: Account, operation: str, note: str, ref: str) -> bool:
+        """Charge what has come up since the last time; one line of the bill per hour.
+
+        False when the account could not pay it all: what it had is taken and the rest forgiven.
+        """
+        now = world.clock.now()
+        due = self.cost(now) - self._paid
+        if due <= 0:
+            return True
+        self._paid += due
+        paid = min(due, max(0, account.micro_usd))
+        if self._line is not None and int(self._line.at) // 3600 == int(now) // 3600 and not self._line.refunded:
+            account.micro_usd -= paid
+            self._line.micro_usd += paid
+        elif paid:
+            self._line = world.charge(account, paid, operation, note, ref)
+        return paid == due
+
+
+def pay(
+    world: World, account: Account, micro_usd: int, operation: str, product: Product, months: int, ref: str
+) -> None:
+    """Charge a term at once; BALANCE_NOT_ENOUGH when the account cannot."""
+    try:
+        world.charge(account, micro_usd, operation, product.name, ref, months=months)
+    except NotEnoughCredit as error:
+        raise refuse("BALANCE_NOT_ENOUGH", str(error)) from error
+
+
+class Timeline:
+    """The states of a thing, present and to come.
+
+    By the clock; in a manual world one state per look, the first look showing the present one.
+    """
+
+    def __init__(self, world: World, state: str) -> None:
+        self._world = world
+        self.state = state
+        self.since = world.clock.now()
+        self._coming: deque[tuple[str, float]] = deque()
+        self._seen = False
+
+    @property
+    def moving(self) -> bool:
+        return bool(self._coming)
+
+    def then(self, *steps: tuple[str, float]) -> None:
+        """Forget what was to come: from now on, each state is entered so many task-times after the one before."""
+        pace = self._world.settings.task_seconds
+        self._coming = deque((state, share * pace) for state, share in steps)
+        self.since = self._world.clock.now()
+        self._seen = False
+
+    def set(self, state: str, *steps: tuple[str, float]) -> None:
+        """Now this state; afterwards those."""
+        self.state = state
+        self.then(*steps)
+
+    def moves(self, *, look: bool = False) -> Iterator[tuple[str, float]]:
+        """Enter every state that is due; yields each with the time it was entered."""
+        if self._world.settings.manual:
+            if look and self._seen and self._coming:
+                self.state, _ = self._coming.popleft()
+                self.since = self._world.clock.now()
+                yield self.state, self.since
+            self._seen = self._seen or look
+            return
+        while self._coming and self.since + self._coming[0][1] <= self._world.clock.now():
+            self.state, seconds = self._coming.popleft()
+            self.since += seconds
+            yield self.state, self.since

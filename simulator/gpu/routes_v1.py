@@ -1,0 +1,400 @@
+"""GPU routes of the first generation: clusters, products, instances, metrics. The door of the GPU area.
+
+`HANDLERS` also holds what extras_v1.py and routes_v2.py answer, so that the application merges one table. Instances'
+own HTTP services and logs live below /_instances/<id>/ on this server (`SERVICES`); their ssh and tcp addresses lie in
+.invalid and lead nowhere.
+"""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from ..core.calls import Call, Handler, Json, Route, answer
+from . import extras_v1, routes_v2
+from .inside import get_gpu_instance_metrics, instance_service, metrics_elsewhere
+from .instances import KEEP_DATA_DAYS, Instance
+from .market import FREE_DISK_GB, Cluster, Product, clusters, products, refuse
+from .order import Order, Port, Tool
+from .shared import area, endpoint, fits_name, numbered, running_jobs, service_url, ssh_command
+from .state import GpuState, control
+
+# clusters and products
+
+
+def _cluster(cluster: Cluster) -> Json:
+    names = sorted(each.name for each in products().values() if cluster.id in each.clusters and each.kind == "gpu")
+    # The page's example draws an object where its own field list, and clients, have an array.
+    return {
+        "id": cluster.id,
+        "name": cluster.name,
+        "availableGpuType": names,
+        "supportNetworkStorage": cluster.storage,
+        "supportInstanceNetwork": cluster.vpc,
+    }
+
+
+async def list_clusters(call: Call) -> Response:
+    return answer({"data": [_cluster(each) for each in clusters().values()]})
+
+
+def regions(product: Product) -> list[str]:
+    """Names, not ids; empty when the product is everywhere."""
+    return [] if set(product.clusters) == set(clusters()) else [clusters()[each].name for each in product.clusters]
+
+
+def _gpu_product(state: GpuState, product: Product, cluster: str | None, cards: int) -> Json:
+    sizes: dict[str, Any] = {
+        "cpuPerGpu": product.cpu,
+        "memoryPerGpu": product.memory_gb,
+        "diskPerGpu": product.disk_gb,
+    }
+    if state.dialect == "seen":
+        sizes = {name: str(size) for name, size in sizes.items()}
+    shown: Json = {
+        "id": product.id,
+        "name": product.name,
+        **sizes,
+        "availableDeploy": state.stock.room(product, cluster) >= max(1, cards),
+        "minRootFS": 10,
+        "maxRootFS": product.max_rootfs_gb,
+        "minLocalStorage": 0,
+        "maxLocalStorage": 0,
+        "regions": regions(product),
+        "price": product.price,
+        "monthlyPrice": [{"price": price, "month": months} for months, price in product.monthly],
+        "billingMethods": product.modes,
+        "inventoryState": state.stock.level(product, cluster),
+    }
+    if product.spot_price is not None:
+        shown["spotPrice"] = product.spot_price if state.dialect == "seen" else str(product.spot_price)
+    return shown
+
+
+async def list_gpu_products(call: Call) -> Response:
+    state, asked = area(call), call.params
+    cluster, cards = asked.get("clusterId") or None, asked.get("gpuNum", 0)
+    found = [
+        product
+        for product in products().values()
+        if product.kind == "gpu"
+        and (cluster is None or cluster in product.clusters)
+        and (not cards or state.stock.room(product, cluster) >= cards)
+        and fits_name(asked.get("productName", ""), product)
+        and product.cpu >= asked.get("minCpuPerGpu", 0)
+        and product.memory_gb >= asked.get("minMemoryPerGpu", 0)
+        and product.max_rootfs_gb >= asked.get("minRootFSSize", 0)
+        and asked.get("billingMethod", "onDemand") in product.modes
+    ]
+    return answer({"data": [_gpu_product(state, product, cluster, cards) for product in found]})
+
+
+async def list_cpu_products(call: Call) -> Response:
+    state, cluster = area(call), call.params.get("clusterId") or None
+    return answer(
+        {
+            "data": [
+                {
+                    "id": product.id,
+                    "name": product.name,
+                    "cpuNum": product.cpu,
+                    "memorySize": product.memory_gb,
+                    "rootfsSize": product.max_rootfs_gb,
+                    "localVolumeSize": product.local_gb,
+                    "availableDeploy": state.stock.room(product, cluster) > 0,
+                    "price": str(product.price) if state.dialect == "seen" else product.price,
+                }
+                for product in products().values()
+                if product.kind == "cpu"
+                and (cluster is None or cluster in product.clusters)
+                and fits_name(call.params.get("productName", ""), product)
+            ]
+        }
+    )
+
+
+# instances: in
+
+
+def _ports(text: str) -> list[Port]:
+    """`80/http, 22/tcp`."""
+    ports: list[Port] = []
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        number, slash, kind = part.partition("/")
+        if not number.isdigit() or not slash:
+            raise refuse("VALIDATOR_PARAM", f"ports: {part!r} is not port/type")
+        ports.append(Port(int(number), kind))
+    return ports
+
+
+def _tool(row: Json) -> Tool:
+    port = str(row.get("port", "8888"))
+    if not port.isdigit():
+        raise refuse("VALIDATOR_PARAM", f"tools: port {port!r} is not a number")
+    return Tool(row.get("name", "Jupyter"), int(port), row.get("type", "http"))
+
+
+def _order(body: Json) -> Order:
+    months = body.get("month", 0)
+    return Order(
+        product_id=body["productId"],
+        image=body["imageUrl"],
+        kind=body["kind"],
+        name=body.get("name", ""),
+        cards=body.get("gpuNum", 1),
+        rootfs_gb=body.get("rootfsSize", FREE_DISK_GB),
+        image_auth=body.get("imageAuth", ""),
+        image_auth_id=body.get("imageAuthId", ""),
+        ports=_ports(body.get("ports", "")),
+        tools=[_tool(row) for row in body.get("tools", ())],
+        envs=body.get("envs", []),
+        command=body.get("command", ""),
+        entrypoint=body.get("entrypoint", ""),
+        clusters=[body["clusterId"]] if body.get("clusterId") else [],
+        volumes=[(row.get("Id", ""), row.get("mountPoint", "/network")) for row in body.get("networkStorages", ())],
+        network_id=body.get("networkId", ""),
+        local_mount=body.get("localStorageMountPoint", "/workspace"),
+        mode="monthly" if months > 0 else body.get("billingMode", "onDemand"),
+        months=months,
+        auto_renew=body.get("autoRenew", False),
+        auto_renew_months=body.get("autoRenewMonth", 1),
+        min_cuda=body.get("minCudaVersion", ""),
+    )
+
+
+async def create_gpu_instance(call: Call) -> Response:
+    state = area(call)
+    return answer({"id": state.fleet.create(call.account, _order(call.body), call.operation.id).id})
+
+
+# instances: out
+
+
+def _summary(instance: Instance, base_url: str, *, whole: bool) -> Json:
+    order, product = instance.order, instance.product
+    ready = instance.status == "running"
+    shown: Json = {
+        "id": instance.id,
+        "name": instance.name,
+        "clusterId": instance.cluster,
+        "clusterName": clusters()[instance.cluster].name,
+        "status": instance.status,
+        "imageUrl": order.image,
+        "imageAuthId": order.image_auth_id,
+        "command": order.command,
+        "entrypoint": order.entrypoint,
+        "cpuNum": str(product.cpu * order.cards),
+        "memory": str(product.memory_gb * order.cards),
+        "gpuNum": str(order.cards if product.kind == "gpu" else 0),
+        "portMappings": [
+            {"port": port.port, "endpoint": endpoint(base_url, instance, port) if ready else "", "type": port.type}
+            for port in order.ports
+        ],
+        "productId": product.id,
+        "productName": product.name,
+        "rootfsSize": order.rootfs_gb,
+        "volumeMounts": [
+            # A number in the full record, a string in the list.
+            {
+                "type": mount.kind,
+                "size": mount.size_gb if whole else str(mount.size_gb),
+                "id": mount.id,
+                "mountPath": mount.path,
+            }
+            for mount in instance.mounts
+        ]
+        or None,
+        "statusError": {"state": instance.error[0], "message": instance.error[1]}
+        if instance.error
+        else {"state": "", "message": ""},
+        "envs": order.envs or None,
+        "kind": product.kind,
+        "billingMode": instance.mode if product.kind == "gpu" else "",
+        "endTime": str(instance.end_time or -1),
+        "spotStatus": instance.spot_status,
+        "spotReclaimTime": str(instance.reclaim_at or 0),
+        "createdAt": str(instance.created_at),
+        "startedAt": str(instance.started_at),
+        "stoppedAt": str(instance.stopped_at),
+        "lastStartedAt": str(instance.started_at),
+        "lastStoppedAt": str(instance.stopped_at),
+        "gpuIds": list(range(order.cards)) if product.kind == "gpu" else [],
+        "templateId": "",
+    }
+    return shown
+
+
+def _whole(state: GpuState, instance: Instance, base_url: str) -> Json:
+    order, ready = instance.order, instance.status == "running"
+    disk = {"maxRootfsSize": instance.product.max_rootfs_gb}
+    logs = f"{base_url}/_instances/{instance.id}/logs"
+    jupyter = next((tool for tool in order.tools if tool.name == "Jupyter"), None)
+    return _summary(instance, base_url, whole=True) | {
+        "network": {"id": order.network_id, "ip": instance.network_ip},
+        "connectComponentSSH": {
+            "sshCommand": ssh_command(instance) if ready else "",
+            "password": instance.password,
+            "isRunning": ready,
+        },
+        "connectComponentWebTerminal": {
+            "address": f"{base_url}/_instances/{instance.id}/terminal" if ready and instance.web_terminal else "",
+            "username": "root",
+            "password": instance.web_password,
+            "isRunning": ready and instance.web_terminal,
+        },
+        "connectComponentJupyter": {
+            "port": str(jupyter.port) if jupyter else "",
+            "address": service_url(base_url, instance, jupyter.port) if jupyter and ready else "",
+            "isRunning": bool(jupyter and ready),
+        },
+        "connectComponentLog": {
+            "systemLogAddress": f"{logs}/system",
+            "instanceLogAddress": f"{logs}/instance",
+            "isRunning": ready,
+        },
+        "node": disk if state.dialect == "seen" else [disk],
+        "freeStorageSize": FREE_DISK_GB,
+        "keepDataDay": KEEP_DATA_DAYS,
+        "jobs": running_jobs(state, instance) or None,
+    }
+
+
+async def list_gpu_instances(call: Call) -> Response:
+    state, asked = area(call), call.params
+    state.settle("*")
+    status = asked.get("status", "")
+    found = [
+        each
+        for each in state.fleet.of(call.account, removed=status == "removed")
+        if asked.get("name", "").lower() in each.name.lower()
+        and fits_name(asked.get("productName", ""), each.product)
+        and status in ("", each.status)
+    ]
+    page = numbered(found, asked, state.first_page)
+    return answer({"instances": [_summary(each, call.base_url, whole=False) for each in page], "total": len(found)})
+
+
+async def get_gpu_instance(call: Call) -> Response:
+    state, id = area(call), call.params["instanceId"]
+    state.settle(id)
+    return answer(_whole(state, state.fleet.find(call.account, id), call.base_url))
+
+
+# instances: what one does with them
+
+
+def _named(call: Call) -> tuple[GpuState, Instance]:
+    state = area(call)
+    return state, state.fleet.find(call.account, call.body["instanceId"])
+
+
+def _state_of(instance: Instance) -> Response:
+    return answer({"instanceId": instance.id, "state": instance.status})
+
+
+async def start_gpu_instance(call: Call) -> Response:
+    state, instance = _named(call)
+    state.fleet.start(instance)
+    return _state_of(instance)
+
+
+async def stop_gpu_instance(call: Call) -> Response:
+    state, instance = _named(call)
+    state.fleet.stop(instance)
+    return _state_of(instance)
+
+
+async def restart_gpu_instance(call: Call) -> Response:
+    state, instance = _named(call)
+    state.fleet.restart(instance)
+    # No page shows a body, and here no client met one.
+    return answer({})
+
+
+async def delete_gpu_instance(call: Call) -> Response:
+    state, instance = _named(call)
+    state.fleet.delete(instance)
+    return answer({})
+
+
+async def migrate_gpu_instance(call: Call) -> Response:
+    state, instance = _named(call)
+    state.fleet.migrate(instance)
+    return answer({})
+
+
+async def edit_gpu_instance(call: Call) -> Response:
+    state, instance = _named(call)
+    if (ports := call.body.get("ports")) is not None:
+        state.fleet.set_ports(instance, [Port(row["port"], row["type"]) for row in ports])
+    state.fleet.grow(instance, call.body.get("expandRootDisk", 0))
+    return answer({})
+
+
+async def upgrade_gpu_instance(call: Call) -> Response:
+    state, instance = _named(call)
+    body = call.body
+    mounts = body["networkVolume"]["volumeMounts"]
+    state.fleet.upgrade(
+        instance,
+        image=body["imageUrl"],
+        image_auth_id=body.get("imageAuthId", ""),
+        envs=body["envs"],
+        command=body["command"],
+        entrypoint=body["entrypoint"],
+        volumes=[(row["id"], row["mountPath"]) for row in mounts],
+    )
+    return answer({})
+
+
+async def renew_gpu_instance(call: Call) -> Response:
+    state, instance = _named(call)
+    state.fleet.renew(instance, call.body["month"], call.operation.id)
+    return answer({})
+
+
+async def change_gpu_instance_billing(call: Call) -> Response:
+    state, instance = _named(call)
+    state.fleet.to_monthly(instance, call.body["month"], call.operation.id)
+    return answer({})
+
+
+async def set_gpu_instance_auto_renew(call: Call) -> Response:
+    state = area(call)
+    chosen = [state.fleet.find(call.account, id) for id in call.body["instanceIds"]]
+    for instance in chosen:
+        state.fleet.set_auto_renew(instance, call.body["autoRenew"], call.body.get("autoRenewMonth", 1))
+    return answer({})
+
+
+async def set_gpu_instance_auto_migrate(call: Call) -> Response:
+    _, instance = _named(call)
+    instance.order.auto_migrate = call.body["autoMigrateOpen"]
+    instance.order.auto_migrate_disk = call.body.get("autoMigrateSystemDisk", False)
+    return answer({})
+
+
+ROUTES = [Route("get_gpu_instance_metrics", metrics_elsewhere)]
+SERVICES = {"/_instances/": instance_service}
+CONTROLS = {("POST", "gpu"): control}
+
+_OWN: dict[str, Handler] = {
+    "list_clusters": list_clusters,
+    "list_gpu_products": list_gpu_products,
+    "list_cpu_products": list_cpu_products,
+    "create_gpu_instance": create_gpu_instance,
+    "list_gpu_instances": list_gpu_instances,
+    "get_gpu_instance": get_gpu_instance,
+    "start_gpu_instance": start_gpu_instance,
+    "stop_gpu_instance": stop_gpu_instance,
+    "restart_gpu_instance": restart_gpu_instance,
+    "delete_gpu_instance": delete_gpu_instance,
+    "migrate_gpu_instance": migrate_gpu_instance,
+    "edit_gpu_instance": edit_gpu_instance,
+    "upgrade_gpu_instance": upgrade_gpu_instance,
+    "renew_gpu_instance": renew_gpu_instance,
+    "change_gpu_instance_billing": change_gpu_instance_billing,
+    "set_gpu_instance_auto_renew": set_gpu_instance_auto_renew,
+    "set_gpu_instance_auto_migrate": set_gpu_instance_auto_migrate,
+    "get_gpu_instance_metrics": get_gpu_instance_metrics,
+}
+HANDLERS: dict[str, Handler] = _OWN | extras_v1.HANDLERS | routes_v2.HANDLERS

@@ -1,0 +1,58 @@
+"""The GPU area's state: one for both generations, reached as `world.area(GpuState)`."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from ..core.world import World
+from .extras import Auths, Images, Jobs, Networks, Prewarms, Storages, Templates
+from .instances import Fleet
+from .market import Stock
+
+
+class GpuState:
+    """Instances and all around them. `settle` brings everything up to the world's time and collects what it cost."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.dialect: Literal["page", "seen"] = "page"
+        """Where the documentation page and what clients meet differ: whose form to answer in."""
+        self.first_page = 1
+        """Number of the first page of v1 lists, which the documentation leaves open. With 1, page 0 is page 1."""
+        self.stock = Stock()
+        self.templates = Templates(world, self)
+        self.storages = Storages(world, self)
+        self.networks = Networks(world, self)
+        self.auths = Auths(world, self)
+        self.jobs = Jobs(world, self)
+        self.images = Images(world, self)
+        self.prewarms = Prewarms(world, self)
+        self.fleet = Fleet(world, self)
+        self.volume_users: list[Callable[[str], bool]] = []
+        """Asked whether something else (an endpoint) uses a network volume."""
+        world.settlers.append(self.settle)
+
+    def volume_in_use(self, id: str) -> bool:
+        return any(user(id) for user in self.volume_users)
+
+    def settle(self, look: str = "") -> None:
+        """`look` (manual worlds): the id of the instance being shown, * for all, or one of the words for a list of
+        something else: jobs, networks, prewarms."""
+        self.prewarms.settle(look == "prewarms")
+        self.networks.settle(look == "networks")
+        self.jobs.settle(look == "jobs")
+        self.fleet.settle(look)
+        self.storages.settle()
+
+
+async def control(world: World, sent: dict[str, Any]) -> Any:
+    """POST /_simulator/gpu {dialect?: page|seen, first_page?: 0|1, reclaim?: instance id, in_seconds?: number}"""
+    state = world.area(GpuState)
+    if unknown := sent.keys() - {"dialect", "first_page", "reclaim", "in_seconds"}:
+        raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+    if sent.get("dialect", "page") not in ("page", "seen") or sent.get("first_page", 1) not in (0, 1):
+        raise ValueError("dialect is page or seen, first_page 0 or 1")
+    state.dialect = sent.get("dialect", state.dialect)
+    state.first_page = sent.get("first_page", state.first_page)
+    if "reclaim" in sent:
+        state.fleet.reclaim(sent["reclaim"], float(sent.get("in_seconds", 0)))
+    return {"dialect": state.dialect, "first_page": state.first_page}

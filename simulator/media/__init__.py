@@ -1,0 +1,1 @@
+"""The simulator's pictures, videos and sounds."""

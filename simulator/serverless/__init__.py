@@ -1,0 +1,1 @@
+"""The simulator's serverless endpoints and their workers."""

@@ -1,0 +1,257 @@
+"""Chat and text completions, whole or streamed, in the documented shapes."""
+
+import time
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any
+from zlib import crc32
+
+from starlette.responses import Response
+
+from ..core.calls import Call, Handler, answer
+from ..core.json_values import obj
+from . import generate
+from .generate import Generation
+from .state import LlmState, StreamRecord
+from .stream import DONE, Event, EventStream, pause_for
+from .writer import Answer, ToolCall
+
+Json = dict[str, Any]
+
+
+async def create_chat_completion(call: Call) -> Response:
+    state = call.world.area(LlmState)
+    made = generate.chat(state, call.account, call.body)
+    if call.body.get("stream"):
+        return stream(call, made, chat_events(made, call.body))
+    await settle(call, made)
+    return answer(chat_body(made, call.body))
+
+
+async def create_completion(call: Call) -> Response:
+    state = call.world.area(LlmState)
+    made = generate.completion(state, call.account, call.body)
+    if call.body.get("stream"):
+        return stream(call, made, completion_events(made, call.body))
+    await settle(call, made)
+    return answer(completion_body(made, call.body))
+
+
+async def settle(call: Call, made: Generation) -> None:
+    """Take the time and the money of an unstreamed answer."""
+    state = call.world.area(LlmState)
+    await pause_for(state, made.tokens)
+    generate.charge(state, call.account, call.operation.id, made.price(), made.model, made.id)
+
+
+def stream(call: Call, made: Generation, events: list[Event]) -> EventStream:
+    """An event stream that is paid by the tokens it got to send."""
+    state = call.world.area(LlmState)
+
+    def pay(sent: int) -> int:
+        return generate.charge(state, call.account, call.operation.id, made.price(sent), made.model, made.id)
+
+    record = StreamRecord(operation=call.operation.id, model=made.model.id, started=time.monotonic())
+    return EventStream(state, record, events, pay)
+
+
+def chat_body(made: Generation, body: Json) -> Json:
+    """A ChatCompletion."""
+    return {
+        "id": made.id,
+        "object": "chat.completion",
+        "created": made.created,
+        "model": made.model.id,
+        "choices": [
+            {
+                "index": index,
+                "message": _message(made, each),
+                "finish_reason": each.finish_reason,
+                "logprobs": _logprobs(each.content, body),
+            }
+            for index, each in enumerate(made.answers)
+        ],
+        "usage": made.usage(),
+        "system_fingerprint": "",
+    }
+
+
+def _message(made: Generation, each: Answer) -> Json:
+    message: Json = {"role": "assistant", "content": "".join(each.content)}
+    if each.reasoning:
+        message["reasoning_content"] = "".join(each.reasoning)
+        if made.split_details:
+            message["reasoning_details"] = [_detail(message["reasoning_content"])]
+    if each.calls:
+        message["content"] = message["content"] or None
+        message["tool_calls"] = [
+            {
+                "index": index,
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": "".join(call.arguments)},
+            }
+            for index, call in enumerate(each.calls)
+        ]
+    return message
+
+
+def chat_events(made: Generation, body: Json) -> list[Event]:
+    """ChatCompletionChunks of all choices, interleaved, then the usage chunk if asked for, then [DONE]."""
+    with_usage = bool(obj(body.get("stream_options")).get("include_usage"))
+    common: Json = {
+        "id": made.id,
+        "object": "chat.completion.chunk",
+        "created": made.created,
+        "model": made.model.id,
+        "system_fingerprint": "",
+    }
+    if with_usage:
+        common["usage"] = None
+    events = [
+        Event({**common, "choices": [choice]}, size)
+        for step in zip_longest(*(_deltas(made, index, each, body) for index, each in enumerate(made.answers)))
+        for choice, size in filter(None, step)
+    ]
+    if with_usage:
+        events.append(Event({**common, "choices": [], "usage": made.usage()}))
+    return [*events, Event(DONE)]
+
+
+def _deltas(made: Generation, index: int, each: Answer, body: Json) -> Iterator[tuple[Json, int]]:
+    """(choice of a chunk, tokens in it) of one answer, in order."""
+
+    def choice(delta: Json, finish: str | None = None, logprobs: Json | None = None) -> Json:
+        return {"index": index, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
+
+    yield choice({"role": "assistant", "content": ""}), 0
+    for token in each.reasoning:
+        delta: Json = {"reasoning_content": token}
+        if made.split_details:
+            delta["reasoning_details"] = [_detail(token)]
+        yield choice(delta), 1
+    for position, token in enumerate(each.content):
+        yield choice({"content": token}, logprobs=_logprobs((token,), body, position)), 1
+    for number, call in enumerate(each.calls):
+        yield from ((choice({"tool_calls": [part]}), size) for part, size in _call_parts(number, call))
+    yield choice({}, each.finish_reason), 0
+
+
+def _call_parts(number: int, call: ToolCall) -> Iterator[tuple[Json, int]]:
+    first = {"index": number, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
+    yield first, call.size - len(call.arguments)
+    for token in call.arguments:
+        yield {"index": number, "function": {"arguments": token}}, 1
+
+
+def _detail(text: str) -> Json:
+    return {
+        "type": "reasoning.text",
+        "id": "reasoning-text-1",
+        "format": "openai-responses-v1",
+        "index": 0,
+        "text": text,
+    }
+
+
+def _logprobs(content: tuple[str, ...], body: Json, start: int = 0) -> Json | None:
+    """The OpenAI shape, as the documentation prints none."""
+    if not body.get("logprobs"):
+        return None
+    most = body.get("top_logprobs") or 0
+    return {
+        "content": [
+            {
+                **_with_bytes(token, _logprob(token, position)),
+                "top_logprobs": [_with_bytes(*each) for each in _likeliest(token, position, most)],
+            }
+            for position, token in enumerate(content, start)
+        ]
+    }
+
+
+def _with_bytes(token: str, logprob: float) -> Json:
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+
+
+def _logprob(token: str, position: int) -> float:
+    return -round((crc32(f"{position}{token}".encode()) % 1000) / 2000, 4)
+
+
+def _likeliest(token: str, position: int, most: int) -> list[tuple[str, float]]:
+    own = _logprob(token, position)
+    others = (" the", " a", ",", ".", " of", " to", " and", " in", " is", " it", " that", "\n", " for", " as", " on")
+    more = ("-", " with", " by", " was", " at", " be")
+    others = [each for each in others + more if each != token]
+    return [(token, own), *((other, round(own - 1.5 - 0.5 * rank, 4)) for rank, other in enumerate(others))][:most]
+
+
+def completion_body(made: Generation, body: Json) -> Json:
+    """A Completion."""
+    return _completion(
+        made, [_completion_choice(made, index, body) for index in range(len(made.answers))], made.usage()
+    )
+
+
+def _completion(made: Generation, choices: list[Json], usage: Json | None) -> Json:
+    return {
+        "id": made.id,
+        "object": "text_completion",
+        "created": made.created,
+        "model": made.model.id,
+        "choices": choices,
+        "usage": usage,
+    }
+
+
+def _completion_choice(made: Generation, index: int, body: Json) -> Json:
+    each = made.answers[index]
+    return {
+        "index": index,
+        "text": "".join(each.content),
+        "finish_reason": each.finish_reason,
+        "logprobs": _text_logprobs(each.content, body),
+    }
+
+
+def completion_events(made: Generation, body: Json) -> list[Event]:
+    """The same object with the next piece of text, again and again, then usage if asked for, then [DONE]."""
+    events: list[Event] = []
+    steps = (_text_pieces(index, each, body) for index, each in enumerate(made.answers))
+    for step in zip_longest(*steps):
+        events += [Event(_completion(made, [choice], None), size) for choice, size in filter(None, step)]
+    if obj(body.get("stream_options")).get("include_usage"):
+        events.append(Event(_completion(made, [], made.usage())))
+    return [*events, Event(DONE)]
+
+
+def _text_pieces(index: int, each: Answer, body: Json) -> Iterator[tuple[Json, int]]:
+    offset = 0
+    for position, token in enumerate(each.content):
+        logprobs = _text_logprobs((token,), body, position, offset)
+        offset += len(token)
+        yield {"index": index, "text": token, "finish_reason": None, "logprobs": logprobs}, 1
+    yield {"index": index, "text": "", "finish_reason": each.finish_reason, "logprobs": None}, 0
+
+
+def _text_logprobs(content: tuple[str, ...], body: Json, start: int = 0, offset: int = 0) -> Json | None:
+    most = body.get("logprobs")
+    if most is None:
+        return None
+    offsets: list[int] = []
+    for token in content:
+        offsets.append(offset)
+        offset += len(token)
+    positions = list(enumerate(content, start))
+    return {
+        "tokens": list(content),
+        "token_logprobs": [_logprob(token, position) for position, token in positions],
+        "top_logprobs": [dict(_likeliest(token, position, most)) for position, token in positions],
+        "text_offset": offsets,
+    }
+
+
+HANDLERS: dict[str, Handler] = {
+    "create_chat_completion": create_chat_completion,
+    "create_completion": create_completion,
+}

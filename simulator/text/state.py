@@ -1,0 +1,230 @@
+"""The language-model area's state: knobs, planned trouble, scripted answers, streams, files, batches, prompt cache."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import asdict, dataclass, field, fields
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..core.faults import Fault
+from . import tokens
+
+if TYPE_CHECKING:
+    from ..core.world import Progress, World
+
+TroubleKind = Literal["error", "garbage", "silence", "cut", "end"]
+_KINDS: tuple[TroubleKind, ...] = ("error", "garbage", "silence", "cut", "end")
+RATE_TIERS = ("T1", "T2", "T3", "T4", "T5")
+_CACHE_FLOOR = 1024  # tokens; shorter prompts are not cached, as with the usual prompt caches
+_CACHE_ENTRIES = 4096
+
+
+@dataclass(slots=True, kw_only=True)
+class LlmKnobs:
+    """Settable by `POST /_simulator/llm` or directly.
+
+    token_seconds and first_token_seconds pace every answer, in real seconds. answer_tokens fixes the length
+    of texts. batch_seconds is the run time of a batch on the world's clock (None: ten times task_seconds).
+    upper_case_status spells batch states as the documentation pages do, not as its example answer does.
+    rate_tier (T1 to T5) holds accounts to that column of the documented requests per minute; None to nothing.
+    """
+
+    token_seconds: float = 0.0
+    first_token_seconds: float = 0.0
+    answer_tokens: int | None = None
+    batch_seconds: float | None = None
+    upper_case_status: bool = False
+    rate_tier: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("token_seconds", "first_token_seconds", "answer_tokens", "batch_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} must not be negative")
+        if self.rate_tier not in (None, *RATE_TIERS):
+            raise ValueError(f"rate_tier {self.rate_tier!r} is not one of {', '.join(RATE_TIERS)}")
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamTrouble:
+    """What goes wrong in the next streams.
+
+    kind: error (an event with the error `error`, then the end), garbage (an event of half a JSON, then on),
+    silence (nothing for `seconds`, then on), cut (the connection is aborted), end (closed without [DONE]).
+    after: good events before it. skip, times: streams to spare first, streams to hit (-1: all).
+    openai_shape: the error event is {"error": {...}} in place of Novita's flat body.
+    """
+
+    kind: TroubleKind
+    after: int = 3
+    seconds: float = 30.0
+    error: str = "SERVICE_NOT_AVAILABLE"
+    openai_shape: bool = False
+    skip: int = 0
+    times: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamRecord:
+    """One stream. Times are real (time.monotonic); state: open, done, cancelled (by the client), broken (by us)."""
+
+    operation: str
+    model: str
+    started: float
+    ended: float | None = None
+    state: Literal["open", "done", "cancelled", "broken"] = "open"
+    events: int = 0
+    tokens: int = 0
+    charged_micro_usd: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class LlmFile:
+    """One file of the files routes. Times are Unix seconds; gone_at ends its retention."""
+
+    id: str
+    owner: str
+    filename: str
+    purpose: Literal["batch", "batch_output"]
+    content: bytes = field(repr=False)
+    created_at: int
+    gone_at: int
+    total_requests: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class BatchRow:
+    """One line of a batch's input."""
+
+    custom_id: str
+    body: dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class BatchJob:
+    """One batch. Times are Unix seconds, None until reached; status in the lower-case spelling."""
+
+    id: str
+    owner: str
+    endpoint: str
+    input_file_id: str
+    created_at: float
+    progress: Progress = field(repr=False)
+    metadata: dict[str, Any] | None
+    rows: list[BatchRow] = field(default_factory=list[BatchRow], repr=False)
+    status: str = "validating"
+    errors: str = ""
+    times: dict[str, float] = field(default_factory=dict[str, float])
+    output: list[str] = field(default_factory=list[str], repr=False)
+    failures: list[str] = field(default_factory=list[str], repr=False)
+    micro_usd: int = 0
+    output_file_id: str = ""
+    error_file_id: str = ""
+    version: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+
+class LlmState:
+    """All of the area, reached as `world.area(LlmState)`."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.knobs = LlmKnobs()
+        self.trouble: list[StreamTrouble] = []
+        self.script: deque[dict[str, Any]] = deque()
+        self.streams: list[StreamRecord] = []
+        self.files: dict[str, LlmFile] = {}
+        self.batches: dict[str, BatchJob] = {}
+        self._cached: dict[bytes, int] = {}
+        self._minutes: dict[tuple[str, str, int], int] = {}
+
+    @property
+    def streams_cancelled(self) -> list[StreamRecord]:
+        """Streams whose client went away before the end; `ended` is when we saw it."""
+        return [stream for stream in self.streams if stream.state == "cancelled"]
+
+    def say(self, content: str = "", **script: Any) -> None:
+        """Script the next answer: content, reasoning, tool_calls [{name, arguments}], finish_reason."""
+        self.script.append({"content": content, **script})
+
+    def disturb(self, kind: TroubleKind, **settings: Any) -> None:
+        """Plan trouble for coming streams; the settings are those of StreamTrouble."""
+        self.trouble.append(StreamTrouble(kind=kind, **settings))
+
+    def next_trouble(self) -> StreamTrouble | None:
+        """The trouble for a stream that starts now, used up by it."""
+        for trouble in self.trouble:
+            if trouble.skip:
+                trouble.skip -= 1
+            elif trouble.times:
+                trouble.times -= 1  # from -1 it never reaches 0
+                return trouble
+        return None
+
+    def next_script(self) -> dict[str, Any] | None:
+        """The scripted answer for a request that starts now, or None."""
+        return self.script.popleft() if self.script else None
+
+    def control(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Apply `{"settings": {...}, "trouble": [...], "script": [...], "clear": true}`; each part is optional.
+
+        Raises TypeError or ValueError naming what is not known.
+        """
+        if unknown := body.keys() - {"settings", "trouble", "script", "clear"}:
+            raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+        if body.get("clear"):
+            self.knobs = LlmKnobs()
+            self.trouble.clear()
+            self.script.clear()
+        self.knobs = LlmKnobs(**(asdict(self.knobs) | body.get("settings", {})))
+        planned = [StreamTrouble(**each) for each in body.get("trouble", [])]
+        if wrong := [each.kind for each in planned if each.kind not in _KINDS]:
+            raise ValueError(f"kind {wrong[0]!r} is not one of {', '.join(_KINDS)}")
+        self.trouble += planned
+        self.script.extend(body.get("script", []))
+        return self.report()
+
+    def report(self) -> dict[str, Any]:
+        """Knobs, planned trouble, streams so far and counts, as JSON."""
+        return {
+            "settings": asdict(self.knobs),
+            "trouble": [asdict(trouble) for trouble in self.trouble],
+            "scripted": len(self.script),
+            "streams": [asdict(stream) for stream in self.streams[-200:]],
+            "streams_cancelled": [asdict(stream) for stream in self.streams_cancelled[-200:]],
+            "files": len(self.files),
+            "batches": {
+                batch.id: {each.name: getattr(batch, each.name) for each in fields(batch) if each.name in _SHOWN}
+                for batch in self.batches.values()
+            },
+        }
+
+    def cached_tokens(self, owner: str, model_id: str, messages: list[dict[str, Any]]) -> int:
+        """Prompt tokens of this conversation's start that an earlier request left in the cache; remembers this one."""
+        digest = blake2b(f"{owner}\0{model_id}".encode(), digest_size=16)
+        total = found = 0
+        for message in messages:
+            digest.update(repr(message).encode("utf-8", "surrogatepass"))
+            total += tokens.count_messages([message])
+            if total < _CACHE_FLOOR:
+                continue
+            if digest.digest() in self._cached:
+                found = total
+            self._cached[digest.digest()] = total
+        while len(self._cached) > _CACHE_ENTRIES:
+            del self._cached[next(iter(self._cached))]
+        return found
+
+    def count_request(self, owner: str, model_id: str, per_minute: int) -> None:
+        """Count one request of this minute. Raises Fault 429 RATE_LIMIT_EXCEEDED above `per_minute`."""
+        minute = int(self.world.clock.now() // 60)
+        key = (owner, model_id, minute)
+        self._minutes = {each: number for each, number in self._minutes.items() if each[2] == minute}
+        if self._minutes.get(key, 0) >= per_minute:
+            raise Fault(429, "RATE_LIMIT_EXCEEDED", f"{model_id}: more than {per_minute} requests per minute")
+        self._minutes[key] = self._minutes.get(key, 0) + 1
+
+
+_SHOWN = {"status", "endpoint", "input_file_id", "output_file_id", "error_file_id", "errors", "micro_usd"}

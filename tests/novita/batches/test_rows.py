@@ -1,0 +1,51 @@
+"""The rows of a batch: written as they were meant, faults named by line."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from novita_mcp.novita.batches.rows import endpoint_of, numbered, prepare, read_table
+from novita_mcp.novita.core.errors import InputError
+
+MODEL = "deepseek/deepseek-v3.2"
+
+
+@given(st.lists(st.text(min_size=1, max_size=40).filter(lambda text: bool(text.strip())), min_size=1, max_size=30))
+def test_prompts_of_any_letters_come_out_as_they_went_in(texts: list[str]) -> None:
+    texts = [text for text in texts if text.encode("utf-8", "ignore").decode() == text]
+    if not texts:
+        return
+    made = prepare(numbered([{"prompt": text} for text in texts]), name="rows", endpoint="chat", model=MODEL)
+    written = [json.loads(line) for line in made.data.decode().split("\n")[:-1]]
+    assert [line["body"]["messages"][-1]["content"] for line in written] == texts
+    assert len({line["custom_id"] for line in written}) == len(texts) == made.rows
+    checked = prepare(
+        read_table(made.data, "rows.jsonl"), name="rows", endpoint="chat", model="", as_they_are=made.data
+    )
+    assert (checked.sha, checked.model, checked.most_tokens) == (made.sha, MODEL, made.most_tokens)
+
+
+def test_options_fill_what_a_row_does_not_say() -> None:
+    rows = [{"prompt": "a"}, {"prompt": "b", "temperature": 0.9, "max_tokens": 5}]
+    made = prepare(
+        numbered(rows), name="rows", endpoint="chat", model=MODEL, system="Be brief.", options={"temperature": 0}
+    )
+    first, second = (json.loads(line)["body"] for line in made.data.splitlines())
+    assert (first["temperature"], first["max_tokens"]) == (0, 4096)
+    assert (second["temperature"], second["max_tokens"]) == (0.9, 5)
+    assert first["messages"][0]["content"] == "Be brief."
+    assert made.most_tokens == 4101
+
+
+def test_a_csv_with_a_broken_line_names_it() -> None:
+    with pytest.raises(InputError, match="line 3: it has not as many cells"):
+        read_table(b"prompt,note\nx,y\nz\n", "rows.csv")
+    assert read_table(b"\xef\xbb\xbfprompt\nx\n", "rows.csv") == [(2, {"prompt": "x"})]
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_table(b"\xff\xfe\x00", "rows.jsonl")
+
+
+def test_a_completion_is_told_by_its_row() -> None:
+    assert endpoint_of(numbered([{"body": {"prompt": "x"}}])) == "completion"
+    assert endpoint_of(numbered([{"prompt": "x"}])) == "chat"

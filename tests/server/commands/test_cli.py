@@ -1,0 +1,211 @@
+"""The command line and its settings: what is given is used, what is wrong is named, and no traceback is shown."""
+
+import json
+import socket
+from dataclasses import fields
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from novita_mcp.server.app import toolsets_on, version
+from novita_mcp.server.cli import main, parser
+from novita_mcp.server.settings import SettingError, Settings, read_settings
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
+from novita_mcp.simulator.serving import Running
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, simulator: Running, tmp_path: Path) -> None:
+    for item in fields(Settings):
+        monkeypatch.delenv(item.metadata["env"], raising=False)
+    monkeypatch.setenv("NOVITA_API_KEY", DEFAULT_KEY)
+    monkeypatch.setenv("NOVITA_BASE_URL", simulator.url)
+    monkeypatch.setenv("NOVITA_MCP_OUTPUT_DIR", str(tmp_path / "out"))
+    monkeypatch.setenv("NOVITA_MCP_JOURNAL", "off")
+
+
+def test_tools_are_listed_with_a_line_each(capsys: Capture) -> None:
+    assert main(["tools"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("generate_image ")]
+    assert all(len(line.split()) > 2 for line in lines)
+
+
+def test_a_read_only_list_has_nothing_that_costs(capsys: Capture) -> None:
+    assert main(["tools", "list", "--read-only", "--json"]) == 0
+
+    tools = json.loads(capsys.readouterr().out)
+    assert "generate_image" not in [tool["name"] for tool in tools]
+    assert all(tool["annotations"]["readOnlyHint"] for tool in tools)
+
+
+def test_a_single_tool_comes_beside_the_toolsets_that_are_always_on(capsys: Capture) -> None:
+    assert main(["tools", "list", "--toolsets", "tasks", "--tools", "get_balance", "--json"]) == 0
+
+    names = {tool["name"] for tool in json.loads(capsys.readouterr().out)}
+    assert "get_balance" in names
+    assert "get_task" in names
+    assert "generate_image" not in names
+
+
+def test_a_schema_is_shown(capsys: Capture) -> None:
+    assert main(["tools", "schema", "generate_image"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["inputSchema"]["properties"]["prompt"]["type"] == "string"
+
+
+def test_a_tool_is_called(capsys: Capture, world: World, tmp_path: Path) -> None:
+    assert (
+        main(
+            [
+                "tools",
+                "call",
+                "generate_image",
+                "--json",
+                '{"prompt": "a fox", "size": "512x512", "model": "qwen-image-txt2img"}',
+            ]
+        )
+        == 0
+    )
+
+    assert str(tmp_path / "out") in capsys.readouterr().out
+    assert world.count("qwen_image_txt2img") == 1
+
+
+def test_a_tool_that_fails_gives_code_1_and_its_error(capsys: Capture) -> None:
+    assert main(["tools", "call", "generate_image", "--json", '{"prompt": "a fox", "model": "nope"}']) == 1
+
+    assert "nope" in capsys.readouterr().out
+
+
+def test_simulate_needs_no_key_and_leaves_the_users_novita_alone(
+    capsys: Capture, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOVITA_API_KEY")
+
+    assert main(["tools", "call", "get_balance", "--simulate"]) == 0
+
+    assert "$100" in capsys.readouterr().out
+    assert not world.requests
+
+
+def test_what_is_simulated_is_not_counted_as_spent(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOVITA_MCP_JOURNAL")
+    for name in ("HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+
+    assert main(["tools", "call", "generate_image", "--json", '{"prompt": "a fox"}', "--simulate"]) == 0
+
+    assert not list(tmp_path.rglob("*.sqlite3"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tools", "schema", "no_such_tool"],
+        ["tools", "schema"],
+        ["tools", "call"],
+        ["tools", "call", "generate_image", "--json", "{not json"],
+        ["tools", "call", "generate_image", "--json", "[]"],
+        ["tools", "list", "--toolsets", "pictures"],
+        ["tools", "list", "--tools", "no_such_tool"],
+        ["tools", "list", "--base-url", "ftp://novita"],
+        ["tools", "list", "--log-level", "loud"],
+    ],
+)
+def test_what_cannot_be_is_named_in_one_line_with_code_2(arguments: list[str], capsys: Capture) -> None:
+    assert main(arguments) == 2
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("novita-mcp: ")
+    assert len(told.err.splitlines()) == 1
+
+
+def test_a_port_that_is_taken_is_named(capsys: Capture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+
+        assert main(["serve", "--http", "--port", port]) == 2
+
+    assert port in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: Capture) -> None:
+    assert main(["version"]) == 0
+
+    assert capsys.readouterr().out == version() + "\n"
+
+
+def test_a_flag_beats_the_environment_and_that_the_default() -> None:
+    environment = {"NOVITA_MCP_TOOLSETS": "images", "NOVITA_MCP_PORT": "9000", "NOVITA_MCP_LOG_LEVEL": ""}
+
+    settings = read_settings(environment, {"toolsets": "all", "tools": None})
+
+    assert (settings.toolsets, settings.port, settings.log_level) == ("all", 9000, "WARNING")
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "value"),
+    [
+        ("read_only", "yes", True),
+        ("thumbnails", "OFF", False),
+        ("port", "8123", 8123),
+        ("wait_seconds", "0.5", 0.5),
+        ("spend_limit_usd", "$2.50", Decimal("2.50")),
+        ("output_dir", "~/x", Path.home() / "x"),
+    ],
+)
+def test_settings_are_read_as_what_they_are(name: str, raw: str, value: object) -> None:
+    item = next(item for item in fields(Settings) if item.name == name)
+
+    assert getattr(read_settings({item.metadata["env"]: raw}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("read_only", "perhaps"),
+        ("port", "eighty"),
+        ("wait_seconds", "-1"),
+        ("spend_limit_usd", "much"),
+        ("spend_limit_usd", "-5"),
+        ("spend_limit_usd", "NaN"),
+        ("base_url", "novita.ai"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_by_name(name: str, raw: str) -> None:
+    item = next(item for item in fields(Settings) if item.name == name)
+
+    with pytest.raises(SettingError, match=item.metadata["env"]):
+        read_settings({item.metadata["env"]: raw})
+
+
+@pytest.mark.parametrize("name", ["NOVITA_MCP_SPEND_LIMIT", "NOVITA_MCP_SPENDLIMIT_USD"])
+def test_a_misspelt_limit_is_not_no_limit(name: str) -> None:
+    with pytest.raises(SettingError, match=f"{name} is no setting. Did you mean NOVITA_MCP_SPEND_LIMIT_USD"):
+        read_settings({name: "5", "NOVITA_API_KEY": "sk-1"})
+
+
+def test_secrets_are_never_shown() -> None:
+    shown = repr(Settings(api_key="sk-very-secret", handle_keys="k" * 40))
+
+    assert "sk-very-secret" not in shown
+    assert "k" * 40 not in shown
+
+
+def test_every_flag_belongs_to_a_setting_or_a_command() -> None:
+    """`--help` is made from the settings; this fails where a flag is lost."""
+    shown = parser().format_help()
+
+    assert all(item.metadata["flag"] in shown for item in fields(Settings) if item.metadata["flag"])
+
+
+def test_all_means_every_toolset_and_names_keep_their_order() -> None:
+    assert toolsets_on(Settings(toolsets="account,images"))[0] == "images"
+    assert set(toolsets_on(Settings(toolsets="default"))) <= set(toolsets_on(Settings(toolsets="all")))

@@ -1,0 +1,160 @@
+"""Two copies behind nginx on one PostgreSQL, 64 callers, and a copy that is killed: nobody loses what was paid for.
+
+Skipped only where Debian's postgresql or nginx is not installed.
+"""
+
+import json
+import re
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import httpx
+import pytest
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.serving import serve
+
+from ...postgres import binaries, run_postgres
+from .team import Copy, balancer, copies, nginx_installed
+
+pytest.importorskip("psycopg")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(binaries() is None, reason="Debian's postgresql is not installed"),
+    pytest.mark.skipif(not nginx_installed(), reason="Debian's nginx is not installed"),
+]
+
+HEADERS = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
+CALLERS = 64
+LONGEST = 50.0
+"""Seconds for all of it, once the servers run."""
+
+
+async def ask(http: httpx.AsyncClient, key: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """A call's facts; None where the connection broke, as it does when a copy dies, or the tool named an error.
+
+    Plain HTTP: sixty-four whole clients would keep this process busier than the servers.
+    """
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+    try:
+        answer = await http.post("/mcp", json=message, headers={**HEADERS, "Authorization": f"Bearer {key}"})
+    except httpx.TransportError:
+        return None
+    for line in answer.text.splitlines():
+        told: dict[str, Any] = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
+        if "result" in told and not told["result"].get("isError"):
+            return told["result"]["structuredContent"]
+    return None
+
+
+class Callers:
+    """What each caller holds in the end: task id -> links of its files, and how many rows it is told are unclear."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+        self.files: dict[str, dict[str, list[str]]] = {key_of(number): {} for number in range(CALLERS)}
+        self.unclear: Counter[str] = Counter()
+
+    async def make(self, key: str) -> None:
+        """Ask for a picture, then go on until every task is home; as a host does whose connection may break."""
+        wish: dict[str, Any] = {"model": "qwen-image-txt2img", "prompt": f"a fox for {key}", "wait_seconds": 15}
+        self._keep(key, await ask(self.http, key, "generate_image", wish))
+        while True:
+            told = await ask(self.http, key, "list_tasks", {"limit": 50})
+            if told is None:
+                await anyio.sleep(0.2)  # a real copy is coming back
+                continue
+            missing = [task for task in told["tasks"] if task["task_id"] not in self.files[key]]
+            waiting = [task for task in missing if task["state"] in ("working", "succeeded", "submitting")]
+            if not waiting:
+                self.unclear[key] = sum(task["state"] == "unconfirmed" for task in missing)
+                return
+            for task in waiting:
+                wish = {"task_id": task["task_id"], "wait_seconds": 5}
+                self._keep(key, await ask(self.http, key, "get_task", wish))
+
+    def _keep(self, key: str, made: dict[str, Any] | None) -> None:
+        if made is not None and made["status"] == "succeeded":
+            self.files[key][made["task_id"]] = [artifact["url"] for artifact in made["artifacts"]]
+
+
+def key_of(number: int) -> str:
+    return f"sk-caller-{number:02d}"
+
+
+async def until_all_are_noted(url: str) -> None:
+    """Until every caller's task has its id in the journal."""
+    journal = Journal(None, url=url)
+    count = "SELECT COUNT(*) FROM jobs WHERE state = 'working'"
+    while await journal.transact(lambda db: db.execute(count).fetchone()[0]) < CALLERS:
+        await anyio.sleep(0.1)
+    await journal.close()
+
+
+async def until_charged(world: World, count: int) -> None:
+    while len(world.charges) < count:
+        await anyio.sleep(0.02)
+
+
+async def kill_and_start_again(copy: Copy) -> None:
+    assert copy.process is not None
+    copy.tell(signal.SIGKILL)
+    await anyio.to_thread.run_sync(copy.process.wait)
+    copy.start()
+    await anyio.to_thread.run_sync(copy.wait_until_ready)
+
+
+async def test_nobody_loses_a_paid_picture_when_a_copy_is_killed(tmp_path: Path) -> None:
+    world = World(WorldSettings(task_seconds=3600))
+    for number in range(CALLERS):
+        world.add_account(key_of(number))
+    limits = httpx.Limits(max_connections=2 * CALLERS)
+    with run_postgres() as postgres, serve(world) as simulator:
+        journal = postgres.new()
+        with copies(tmp_path, simulator.url, NOVITA_MCP_JOURNAL=journal) as (one, two), balancer([one, two]) as url:
+            async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as http:
+                callers = Callers(http)
+                with anyio.fail_after(LONGEST):
+                    # One copy dies while all wait. Nothing is on its way to Novita: all that was paid must come home.
+                    async with anyio.create_task_group() as group:
+                        for key in callers.files:
+                            group.start_soon(callers.make, key)
+                        await until_all_are_noted(journal)
+                        await kill_and_start_again(one)
+                        world.set(task_seconds=0.5)
+                        world.advance(3600)
+                    first = set(world.tasks.tasks)
+                    assert len(first) == CALLERS
+                    assert {task_id for files in callers.files.values() for task_id in files} == first
+                    assert not callers.unclear.total()
+                    # The other dies in the thick of it: calls are being sent, answered, noted.
+                    async with anyio.create_task_group() as group:
+                        for key in callers.files:
+                            group.start_soon(callers.make, key)
+                        await until_charged(world, CALLERS + CALLERS // 3)
+                        await kill_and_start_again(two)
+                for key in callers.files:
+                    check(world, callers, key)
+        assert "Traceback" not in one.log + two.log
+
+
+def check(world: World, callers: Callers, key: str) -> None:
+    """All that this caller paid for is with it or said to be unclear, once, and nothing else."""
+    mine = callers.files[key]
+    paid = {task.id for task in world.tasks.tasks.values() if task.account.key == key}
+    assert set(mine) <= paid, "another caller's task"
+    assert len(paid) <= 2, "made twice"
+    assert len([charge for charge in world.charges if charge.account.key == key]) == len(paid)
+    # What was cut between Novita's answer and its row has no id that anybody knows: the caller is told so.
+    assert len(paid) - len(mine) <= callers.unclear[key]
+    for task_id, links in mine.items():
+        (link,) = links
+        found = re.search(r"/files/([0-9a-f]+)/", link)
+        assert found is not None
+        assert found[1] in {output.file.id for output in world.tasks.tasks[task_id].outputs}
+        assert httpx.get(link).content == world.files.files[found[1]].data

@@ -1,0 +1,132 @@
+"""Novita's own clients, unchanged but for the address: what they send is taken, what they get they can read.
+
+Both SDKs have a type and no method any more for upscaling; they send it through their own general door.
+"""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Generator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from novita_mcp.simulator.core.world import DEFAULT_KEY, Settings, World
+from novita_mcp.simulator.media.film import look_at
+from novita_mcp.simulator.serving import Running, serve
+from PIL import Image, ImageDraw
+
+HERE = Path(__file__).parent
+NODE = HERE.parent / "node"
+PYTHON_SDK = ("novita-client==0.7.1", "dataclass-wizard<0.23")
+"""The SDK does not say that it needs an older dataclass-wizard."""
+
+Json = dict[str, Any]
+
+pytestmark = pytest.mark.slow
+
+
+def cannot(what: str, done: subprocess.CompletedProcess[str]) -> None:
+    """CI insists on the clients; elsewhere a machine may be offline."""
+    assert not os.environ.get("CI"), done.stderr
+    pytest.skip(f"{what} cannot be installed here: {done.stderr.strip().splitlines()[-1:]}")
+
+
+@pytest.fixture
+def novita() -> Generator[Running]:
+    """Novita, where a task takes a moment."""
+    with serve(World(Settings(task_seconds=0.2))) as running:
+        yield running
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A red disc on white."""
+    picture = Image.new("RGB", (256, 256), "white")
+    ImageDraw.Draw(picture).ellipse((60, 60, 200, 200), fill="red")
+    picture.save(tmp_path / "fox.png")
+    return tmp_path / "fox.png"
+
+
+@pytest.fixture
+def python_sdk(pytestconfig: pytest.Config) -> Path:
+    """The folder that holds Novita's Python SDK, apart from our own packages; fetched once."""
+    cache = pytestconfig.cache
+    assert cache is not None
+    folder = cache.mkdir("novita-python-sdk")
+    if not (folder / "novita_client").is_dir():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), *PYTHON_SDK]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            cannot("the Python SDK", done)
+    return folder
+
+
+@pytest.fixture
+def javascript_sdk() -> Path:
+    """The folder of the npm packages; fetched once."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("there is no node here")
+    if not (NODE / "node_modules" / "novita-sdk").is_dir():
+        command = [npm, "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=NODE, capture_output=True, text=True)
+        if done.returncode:
+            cannot("the JavaScript SDK", done)
+    return NODE
+
+
+def said(command: list[str], asked: Json, **environment: str) -> Json:
+    """What a script prints."""
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    done = subprocess.run(
+        [*command, json.dumps(asked)], env=kept | environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return cast(Json, json.loads(done.stdout))
+
+
+def file_of(result: Json, kind: str) -> bytes:
+    """The one file of a task result."""
+    assert result["task"]["status"] == "TASK_STATUS_SUCCEED"
+    (entry,) = result[f"{kind}s"]
+    with urllib.request.urlopen(entry[f"{kind}_url"]) as answer:
+        return answer.read()
+
+
+def judge(results: Json, world: World) -> None:
+    """Everything came back, as real files of what was asked; Novita found fault with nothing."""
+    sizes = {
+        name: Image.open(BytesIO(file_of(results[name], "image"))).size
+        for name in ("text_to_image", "image_to_image", "upscale")
+    }
+    assert sizes == {"text_to_image": (256, 256), "image_to_image": (256, 256), "upscale": (512, 512)}
+    with Image.open(BytesIO(base64.b64decode(results["remove_background"]["image_file"]))) as cut:
+        assert cut.size == (256, 256)
+    film = look_at(file_of(results["text_to_video"], "video"))
+    assert (film.width, film.height) == (256, 256)
+    assert len(results["search"]["models"]) == 5
+
+    assert world.count("get_task_result") > 4, "nobody had to wait"
+    assert not [request.path for request in world.requests if request.status != 200]
+    assert world.leaked_keys == 0
+
+
+def test_the_python_sdk(python_sdk: Path, novita: Running, image: Path) -> None:
+    asked = {"url": novita.url, "key": DEFAULT_KEY, "image": str(image)}
+    command = [sys.executable, str(HERE / "novita_client_calls.py")]
+
+    judge(said(command, asked, PYTHONPATH=str(python_sdk)), novita.world)
+
+
+@pytest.mark.node
+def test_the_javascript_sdk(javascript_sdk: Path, novita: Running, image: Path) -> None:
+    packed = base64.b64encode(image.read_bytes()).decode()
+    asked = {"url": novita.url, "key": DEFAULT_KEY, "image": packed}
+
+    judge(said(["node", str(javascript_sdk / "novita.mjs")], asked), novita.world)

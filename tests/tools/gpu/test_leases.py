@@ -1,0 +1,156 @@
+"""A lease ends its instance although nobody calls: at start-up of any server, and from the command line."""
+
+import json
+import re
+import sqlite3
+from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import anyio
+import pytest
+from mcp import Client
+from novita_mcp.server.app import create_app
+from novita_mcp.server.commands.doctor import run_doctor
+from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
+from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.gpu.state import GpuState
+from novita_mcp.tools import TOOLSETS
+
+from ..gpu_stage import Json, OpenStage, Stage, built_on, stage
+
+WISH: Json = {"image": "docker.io/a/b:1", "gpu": "4090", "name": "trainer", "confirm": True}
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def world() -> World:
+    return World(WorldSettings(task_seconds=1, speed=0))
+
+
+async def leased(on: Stage) -> str:
+    made = await on.call("create_gpu_instance", **WISH, stop_after_hours=0.01)
+    return made["instance_id"]
+
+
+async def test_a_server_that_nobody_calls_keeps_leases_too(
+    opened: OpenStage, settings: Settings, world: World, era: str
+) -> None:
+    async with opened() as on:
+        instance = await leased(on)
+    world.advance(100)
+    app = create_app(settings, build=built_on(world), lease_delay=0.01)
+    async with Client(app, mode=era):
+        with anyio.fail_after(20):
+            while world.count("stop_gpu_instance") == 0:
+                await anyio.sleep(0.01)
+    world.advance(10)
+    found = world.area(GpuState).fleet.find(world.accounts[DEFAULT_KEY], instance)
+    world.area(GpuState).settle("*")
+    assert found.status == "exited"
+
+
+async def test_without_a_lease_a_server_that_nobody_calls_builds_nothing(
+    settings: Settings, world: World, era: str
+) -> None:
+    app = create_app(settings, build=built_on(world), lease_delay=0)
+    async with Client(app, mode=era):
+        await anyio.sleep(0.05)
+        assert app.shared is not None
+        assert "app" not in vars(app.shared)
+    assert not Path(settings.journal).exists()
+
+
+def test_the_command_line_enforces_leases_once(
+    settings: Settings, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def prepare() -> None:
+        async with stage(settings, world, "auto")() as on:
+            await leased(on)
+
+    def enforced() -> tuple[int, Json]:
+        code = run_doctor(settings, as_json=True, offline=False, leases=True)
+        checks: list[Json] = json.loads(capsys.readouterr().out)["checks"]
+        return code, next(check for check in checks if check["name"] == "leases")
+
+    anyio.run(prepare)
+    # The command line lives in real time, so the lease is brought into its past.
+    world.advance(100)
+    _bring_forward(settings)
+    code, check = enforced()
+    assert code == 0
+    assert "'trainer'" in check["detail"] and "asked to stop" in check["detail"]
+    assert world.count("stop_gpu_instance") == 1
+    world.advance(10)
+    _bring_forward(settings)
+    _, check = enforced()
+    assert "stopped at the end of its lease" in check["detail"]
+    _, check = enforced()
+    assert check["detail"] == "none"
+    assert world.count("stop_gpu_instance") == 1
+
+
+def _bring_forward(settings: Settings) -> None:
+    with sqlite3.connect(settings.journal) as db:
+        db.execute("UPDATE leases SET stop_at = 1, claimed_until = 0")
+
+
+def test_doctor_says_what_is_wrong_with_a_lease(
+    settings: Settings, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def prepare() -> None:
+        async with stage(settings, world, "auto")() as on:
+            await leased(on)
+
+    anyio.run(prepare)
+    _bring_forward(settings)
+    world.trouble({"error": "FORBIDDEN", "group": "gpu"}, operation="get_gpu_instance", times=-1)
+    code = run_doctor(settings, as_json=True, offline=False, leases=True)
+    checks: list[Json] = json.loads(capsys.readouterr().out)["checks"]
+    check = next(check for check in checks if check["name"] == "leases")
+    assert (code, check["status"]) == (1, "wrong")
+    assert run_doctor(replace(settings, journal="off"), as_json=True, offline=False, leases=True) == 0
+
+
+async def test_resources_show_what_the_tools_show_without_passwords(opened: OpenStage, world: World) -> None:
+    async with opened() as on:
+        instance = await leased(on)
+        machine = world.area(GpuState).fleet.find(world.accounts[DEFAULT_KEY], instance)
+        listed = [str(each.uri) for each in (await on.client.list_resources()).resources]
+        assert {"novita://gpu/products", "novita://gpu/instances"} <= set(listed)
+        templates = [each.uri_template for each in (await on.client.list_resource_templates()).resource_templates]
+        assert "novita://gpu/instances/{id}" in templates
+        for uri, word in (
+            ("novita://gpu/products", "RTX 4090"),
+            ("novita://gpu/instances", "trainer"),
+            (f"novita://gpu/instances/{instance}", "trainer"),
+        ):
+            text = (await on.client.read_resource(uri)).contents[0].model_dump()["text"]
+            assert word in text and machine.password not in text
+            json.loads(text)
+
+
+async def test_the_prompt_turns_a_sentence_into_the_steps(opened: OpenStage) -> None:
+    async with opened() as on:
+        names = {spec.name for toolset in TOOLSETS for spec in toolset.tools}
+        got = await on.client.get_prompt("gpu_job", {"job": "train a LoRA on my photos", "budget_usd": "5"})
+        text = got.messages[0].content.model_dump()["text"]
+        assert "train a LoRA on my photos" in text and "$5" in text and "stop_after_hours" in text
+        mentioned = set(re.findall(r"\b(?:list|get|create|stop|delete)_gpu_\w+", text))
+        assert len(mentioned) >= 5 and mentioned <= names
+
+
+def test_the_page_of_operations_is_fresh_and_whole() -> None:
+    place = ROOT / "scripts" / "gpu_table.py"
+    if not place.exists():
+        pytest.skip("away from the source")
+    spec = spec_from_file_location("gpu_table", place)
+    assert spec is not None and spec.loader is not None
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    shown = script.PAGE.read_text(encoding="utf-8")
+    assert shown == script.page()
+    for area in ("gpu", "serverless"):
+        for operation, _ in script.operations(area):
+            assert f"| `{operation}` |" in shown

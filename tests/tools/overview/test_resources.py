@@ -1,0 +1,89 @@
+"""Resources and prompts, as a host meets them."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import MCPError
+from mcp_types import BlobResourceContents, ResourceTemplateReference, TextContent, TextResourceContents
+
+from ...conftest import Connect, text_of
+
+
+async def test_a_finished_file_can_be_read_by_its_address(connect: Connect) -> None:
+    async with connect() as client:
+        made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"})
+        assert not made.is_error, text_of(made)
+        answer: dict[str, Any] = made.structured_content or {}
+
+        (content,) = (await client.read_resource(f"novita://artifacts/{answer['task_id']}/0")).contents
+
+        assert isinstance(content, BlobResourceContents)
+        assert content.mime_type == answer["artifacts"][0]["mime"]
+        assert base64.b64decode(content.blob) == Path(answer["artifacts"][0]["path"]).read_bytes()
+
+
+async def test_every_listed_resource_can_be_read(connect: Connect) -> None:
+    async with connect() as client:
+        listed = (await client.list_resources()).resources
+        assert {str(one.uri) for one in listed} >= {"novita://models/media", "novita://tasks", "novita://balance"}
+
+        for one in listed:
+            (content,) = (await client.read_resource(str(one.uri))).contents
+            assert isinstance(content, TextResourceContents)
+            json.loads(content.text)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "novita://nothing",
+        "novita://tasks/no-such-task-anywhere",
+        "novita://artifacts/no-such-task-anywhere/0",
+        "novita://models/media/..",
+    ],
+)
+async def test_what_does_not_exist_is_not_found(connect: Connect, uri: str) -> None:
+    async with connect() as client:
+        with pytest.raises(MCPError) as caught:
+            await client.read_resource(uri)
+        assert caught.value.error.code == -32602
+
+
+async def test_ids_are_completed(connect: Connect) -> None:
+    async with connect() as client:
+        made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"})
+        made_answer: dict[str, Any] = made.structured_content or {}
+        task_id: str = made_answer["task_id"]
+
+        models = await client.complete(
+            ResourceTemplateReference(uri="novita://models/media/{id}"), {"name": "id", "value": "qwen"}
+        )
+        tasks = await client.complete(
+            ResourceTemplateReference(uri="novita://tasks/{id}"), {"name": "id", "value": task_id[:6]}
+        )
+
+        assert "qwen-image-txt2img" in models.completion.values
+        assert tasks.completion.values == [task_id]
+
+
+async def test_every_prompt_can_be_had_and_names_only_tools_that_exist(connect: Connect) -> None:
+    async with connect() as client:
+        tools = {tool.name for tool in (await client.list_tools()).tools}
+        for prompt in (await client.list_prompts()).prompts:
+            given = {argument.name: "something" for argument in prompt.arguments or []}
+
+            (message,) = (await client.get_prompt(prompt.name, given)).messages
+
+            assert isinstance(message.content, TextContent)
+            named = {word.strip(".,:;()") for word in message.content.text.split() if "_" in word}
+            verbs = ("generate_", "edit_", "get_", "list_", "create_", "remove_", "replace_", "upscale_", "estimate_")
+            assert {word for word in named if word.startswith(verbs)} <= tools
+
+
+async def test_a_prompt_without_what_it_needs_is_refused(connect: Connect) -> None:
+    async with connect() as client:
+        with pytest.raises(MCPError, match="needs idea"):
+            await client.get_prompt("storyboard_to_clip", {})

@@ -1,0 +1,1 @@
+"""Tools about the account: balance, bills, keys and budgets."""

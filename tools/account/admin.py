@@ -1,0 +1,445 @@
+"""Account tools for those who run a team: transactions, bills by key, quotas, keys and their models, budgets."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ...novita.account.admin import (
+    ApiKey,
+    Budget,
+    BudgetKind,
+    ModelPolicy,
+    budget_allows,
+    budget_body,
+    find_key,
+    get_model_policy,
+    key_budgets,
+    member_budgets,
+    policy_body,
+    set_budget,
+    set_model_policy,
+)
+from ...novita.account.admin import list_api_keys as read_keys
+from ...novita.account.admin import list_quotas as read_quotas
+from ...novita.account.admin import list_transactions as read_transactions
+from ...novita.account.bills import Grouping, add_up, as_csv, key_lines, totals
+from ...novita.core.errors import InputError
+from ...novita.core.money import show_usd
+from ...novita.core.periods import read_period
+from ..kit.context import Call
+from ..kit.purchase import agree
+from ..kit.toolset import DESTROYS, READS, ToolResult, Toolset
+from .balance_and_bills import BillResult, bill_page, bill_row, today, with_csv
+
+account_admin = Toolset("account_admin", "Transactions, bills by key, quotas, API keys and their models, budgets.")
+
+PeriodText = Annotated[str, Field(description='Words or dates, UTC: "last week", "2026-10".')]
+KeyId = Annotated[str, Field(min_length=1, description="key_id or name from list_api_keys.")]
+MemberId = Annotated[str, Field(min_length=1, description="member_id from list_budgets.")]
+Yes = Annotated[bool, Field(description="User agrees.")]
+Rehearse = Annotated[bool, Field(description="Send nothing, show the request.")]
+
+
+# Transactions
+
+
+class TransactionLine(BaseModel):
+    """Money in or out."""
+
+    at: datetime | None = Field(default=None, description="UTC.")
+    type: str = Field(description="recharge, refund, consume, ...")
+    usd: str = Field(description="Amount moved.")
+    balance_after_usd: str = Field(description="In the wallet after it.")
+    state: str = Field(description="pending, success, failed or expired.")
+    channel: str | None = Field(default=None, description="How it was paid.")
+    serial: str = Field(description="Serial number.")
+    note: str | None = Field(default=None, description="Note.")
+
+
+class TransactionList(ToolResult):
+    """Transactions of the wallet."""
+
+    transactions: tuple[TransactionLine, ...] = Field(description="In Novita's order.")
+    total: int = Field(description="How many there are.")
+    next_page: int | None = Field(default=None, description="Give it as page.")
+
+    def headline(self) -> str:
+        return f"{len(self.transactions)} of {self.total} transactions."
+
+
+_PAGE = 30
+
+
+@account_admin.tool("List transactions", READS)
+async def list_transactions(
+    call: Call,
+    period: PeriodText | None = None,
+    type: Annotated[Literal["recharge", "refund", "consume"] | None, Field(description="Only these.")] = None,
+    page: Annotated[int, Field(ge=1, description="Page of 30.")] = 1,
+) -> TransactionList:
+    """Top-ups, refunds and charges of the wallet, in USD. Free."""
+    span = read_period(period, today(call)) if period else None
+    found, total = await read_transactions(call.novita, page=page, size=_PAGE, period=span, kind=type)
+    lines = tuple(
+        TransactionLine(
+            at=one.at,
+            type=one.kind,
+            usd=show_usd(one.amount),
+            balance_after_usd=show_usd(one.balance_after),
+            state=one.state,
+            channel=one.channel or None,
+            serial=one.serial,
+            note=one.note[:200] or None,
+        )
+        for one in found
+    )
+    return TransactionList(transactions=lines, total=total, next_page=page + 1 if page * _PAGE < total else None)
+
+
+# Bills by key
+
+
+@account_admin.tool("Get bills by API key", READS)
+async def get_key_bill(
+    call: Call,
+    period: PeriodText = "this month",
+    key: Annotated[str | None, Field(description="Name of one key.")] = None,
+    by: Annotated[Grouping, Field(description="Grouping.")] = "product",
+    csv: Annotated[bool, Field(description="All lines as a file.")] = False,
+    offset: Annotated[int, Field(ge=0, description="Skip rows.")] = 0,
+) -> BillResult:
+    """What each API key was billed for models, media and web search, in USD; from 2026 on. Free."""
+    span = read_period(period, today(call))
+
+    async def on_piece(what: str) -> None:
+        await call.progress(what)
+
+    lines = await key_lines(call.novita, span, on_piece=on_piece)
+    if key is not None:
+        names = sorted({line.key for line in lines})
+        lines = [line for line in lines if line.key.casefold() == key.strip().casefold()]
+        if not lines:
+            known = f"Keys with bills: {', '.join(names[:20])}." if names else "No key was billed then."
+            raise InputError(f"No bill names the key {key[:60]!r} from {span}", next_step=known)
+    result = bill_page(span, totals(lines), [bill_row(one) for one in add_up(lines, by)], offset)
+    return await with_csv(call, result, as_csv(lines)) if csv else result
+
+
+# Quotas
+
+
+class QuotaLine(BaseModel):
+    """A rate limit."""
+
+    model: str = Field(description="Model or route.")
+    unit: str = Field(description="RPM requests, TPM tokens, IPM images a minute.")
+    now: int | None = Field(default=None, description="In force.")
+    default: int | None = Field(default=None, description="Without a change.")
+    adjustable: bool | None = Field(default=None, description="Whether Novita takes requests to change it.")
+    by_tier: dict[str, int] | None = Field(default=None, description="Limit of each tier.")
+
+
+class QuotaList(ToolResult):
+    """Rate limits."""
+
+    quotas: tuple[QuotaLine, ...] = Field(description="By model.")
+    total: int = Field(description="How many fit.")
+    next_offset: int | None = Field(default=None, description="Give it as offset.")
+
+    def headline(self) -> str:
+        return f"{len(self.quotas)} of {self.total} quotas."
+
+
+@account_admin.tool("List quotas", READS)
+async def list_quotas(
+    call: Call,
+    model: Annotated[str | None, Field(description="Part of a model id.")] = None,
+    modality: Annotated[Literal["llm", "image"] | None, Field(description="Kind of model.")] = None,
+    unit: Annotated[Literal["RPM", "TPM", "IPM"] | None, Field(description="Requests, tokens, images.")] = None,
+    offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
+) -> QuotaList:
+    """Rate limits of this account, per minute. Free."""
+    found = await read_quotas(call.novita, model=model, modality=modality, unit=unit)
+    end = offset + _PAGE
+    lines = tuple(
+        QuotaLine(
+            model=one.about,
+            unit=one.unit,
+            now=one.current,
+            default=one.default,
+            adjustable=one.adjustable,
+            by_tier=one.tiers or None,
+        )
+        for one in found[offset:end]
+    )
+    return QuotaList(quotas=lines, total=len(found), next_offset=end if end < len(found) else None)
+
+
+# Keys and their models
+
+
+class KeyLine(BaseModel):
+    """An API key, masked."""
+
+    key_id: str = Field(description="Give it to other tools.")
+    name: str = Field(description="Its name.")
+    masked: str = Field(description="Its ends.")
+    member_id: str | None = Field(default=None, description="Whose it is.")
+    models: str = Field(description="Which language models it may call.")
+    created: str | None = Field(default=None, description="As Novita says it; time zone unknown.")
+    expires: str | None = Field(default=None, description="never, or a time.")
+    last_used: datetime | None = Field(default=None, description="UTC.")
+
+
+class KeyList(ToolResult):
+    """API keys of the team."""
+
+    keys: tuple[KeyLine, ...] = Field(description="In Novita's order.")
+    total: int = Field(description="How many there are.")
+    next_offset: int | None = Field(default=None, description="Give it as offset.")
+
+    def headline(self) -> str:
+        return f"{self.total} API keys."
+
+
+@account_admin.tool("List API keys", READS)
+async def list_api_keys(call: Call, offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0) -> KeyList:
+    """API keys of the team, masked, and which models each may call. Free."""
+    found = await read_keys(call.novita)
+    end = offset + _PAGE
+    lines = tuple(_key_line(key) for key in found[offset:end])
+    return KeyList(keys=lines, total=len(found), next_offset=end if end < len(found) else None)
+
+
+def _key_line(key: ApiKey) -> KeyLine:
+    models = f"only {key.allowed}" if key.mode == "selected" else "all"
+    if key.mode != "selected" and key.excluded:
+        models = f"all but {key.excluded}"
+    return KeyLine(
+        key_id=key.key_id,
+        name=key.name,
+        masked=key.masked,
+        member_id=key.member_id or None,
+        models=models,
+        created=key.created or None,
+        expires=key.expires or None,
+        last_used=key.last_used,
+    )
+
+
+class KeyModels(ToolResult):
+    """Which language models a key may call."""
+
+    status: Literal["done", "needs_confirmation", "dry_run"] = Field(description="What was done.")
+    key_id: str | None = Field(default=None, description="The key.")
+    access: Literal["all", "all_but", "only"] | None = Field(default=None, description="How to read models.")
+    models: tuple[str, ...] = Field(default=(), description="Models left out, or the only ones.")
+    count: int | None = Field(default=None, description="How many models that are; a developer's key is told no more.")
+    is_default: bool | None = Field(default=None, description="Whether it was never set.")
+    warning: str | None = Field(default=None, description="What is wrong with it.")
+    updated: datetime | None = Field(default=None, description="UTC.")
+    model: str | None = Field(default=None, description="What the question is about.")
+    estimated_cost_usd: str | None = Field(default=None, description="Of the change: 0.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+
+    def headline(self) -> str:
+        match self.access:
+            case "only":
+                return f"{self.count} models allowed."
+            case "all_but":
+                return f"All models but {self.count}."
+            case "all":
+                return "All models of the team."
+            case None:
+                return "Nothing was changed yet."
+
+
+def _key_models(policy: ModelPolicy) -> KeyModels:
+    only = policy.mode == "selected"
+    models, count = (policy.only, policy.only_count) if only else (policy.excluded, policy.excluded_count)
+    lost = policy.status == "no_available_models"
+    return KeyModels(
+        status="done",
+        key_id=policy.key_id,
+        access="only" if only else "all_but" if count else "all",
+        models=models,
+        count=count if only or count else None,
+        is_default=policy.is_default,
+        warning="None of these models is on offer now: the key can call nothing." if lost else None,
+        updated=policy.updated,
+    )
+
+
+@account_admin.tool("Get the models of a key", READS)
+async def get_key_models(call: Call, key: KeyId) -> KeyModels:
+    """Which language models an API key may call. Free."""
+    found = await find_key(call.novita, key)
+    return _key_models(await get_model_policy(call.novita, found.key_id))
+
+
+@account_admin.tool("Set the models of a key", DESTROYS)
+async def set_key_models(
+    call: Call,
+    key: KeyId,
+    only: Annotated[list[str] | None, Field(description="The only models it may call.")] = None,
+    all_but: Annotated[list[str] | None, Field(description="Models it may not call.")] = None,
+    confirm: Yes = False,
+    dry_run: Rehearse = False,
+) -> KeyModels:
+    """Replace which language models an API key may call; without lists, all. Takes effect at once. Asks first."""
+    found = await find_key(call.novita, key)
+    body = policy_body(only, all_but) if only is not None or all_but is not None else None
+    path = f"/openapi/v2/user/key/{found.key_id}/model-access-policy"
+    if dry_run:
+        request = {"method": "PUT" if body else "DELETE", "path": path, **({"body": body} if body else {})}
+        return KeyModels(status="dry_run", key_id=found.key_id, request=request, next_step=_SEND)
+    before = _key_models(await get_model_policy(call.novita, found.key_id))
+    wanted = f"only {', '.join(only)}" if only else f"all but {', '.join(all_but)}" if all_but else "all models"
+    question = f"Let the API key {found.name!r} ({found.masked}) call {wanted}? Until now: {_said(before)}."
+    await agree(call, question[:1_500], model="API key", confirm=confirm, about=found.key_id)
+    return _key_models(await set_model_policy(call.novita, found.key_id, only=only, excluded=all_but))
+
+
+_SEND = "Call again without dry_run to send it."
+
+
+def _said(models: KeyModels) -> str:
+    more = " and more" if len(models.models) > 8 else ""
+    named = ", ".join(models.models[:8]) + more if models.models else f"{models.count} models"
+    return {"only": f"only {named}", "all_but": f"all but {named}"}.get(models.access or "", "all models")
+
+
+# Budgets
+
+
+class BudgetLine(BaseModel):
+    """A limit on a member or a key, in USD."""
+
+    id: str = Field(description="member_id, or the key's id.")
+    name: str | None = Field(default=None, description="Whose it is.")
+    role: str | None = Field(default=None, description="Role in the team.")
+    status: str | None = Field(default=None, description="Of the member's account.")
+    kind: str = Field(description="unlimited, one_time or monthly.")
+    limit_usd: str | None = Field(default=None, description="Limit.")
+    used_usd: str | None = Field(default=None, description="Spent.")
+    left_usd: str | None = Field(default=None, description="Left; below 0 if overspent.")
+    period: str | None = Field(default=None, description="As Novita says it.")
+
+
+class BudgetList(ToolResult):
+    """Budgets."""
+
+    budgets: tuple[BudgetLine, ...] = Field(description="One for each member, or each key of one.")
+    total: int = Field(description="How many there are.")
+    next_offset: int | None = Field(default=None, description="Give it as offset.")
+
+    def headline(self) -> str:
+        return f"{self.total} budgets."
+
+
+@account_admin.tool("List budgets", READS)
+async def list_budgets(
+    call: Call,
+    member_id: Annotated[str | None, Field(description="For the budgets of this member's keys.")] = None,
+    offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
+) -> BudgetList:
+    """Budgets of team members, or of one member's API keys, in USD. Free."""
+    found = await key_budgets(call.novita, member_id) if member_id else await member_budgets(call.novita)
+    end = offset + _PAGE
+    lines = tuple(_budget_line(one) for one in found[offset:end])
+    return BudgetList(budgets=lines, total=len(found), next_offset=end if end < len(found) else None)
+
+
+def _budget_line(one: Budget) -> BudgetLine:
+    return BudgetLine(
+        id=one.id,
+        name=one.name or None,
+        role=one.role or None,
+        status=one.status or None,
+        kind=one.kind,
+        limit_usd=_shown(one.limit),
+        used_usd=_shown(one.used),
+        left_usd=_shown(one.left),
+        period=one.period or None,
+    )
+
+
+def _shown(amount: Decimal | None) -> str | None:
+    return None if amount is None else show_usd(amount)
+
+
+class BudgetAnswer(ToolResult):
+    """Whether a budget allows something."""
+
+    enough: bool = Field(description="Whether it does.")
+
+    def headline(self) -> str:
+        return "There is enough." if self.enough else "There is not enough."
+
+
+@account_admin.tool("Check a budget", READS)
+async def check_budget(
+    call: Call,
+    member_id: MemberId,
+    key_id: Annotated[str | None, Field(description="Of this key.")] = None,
+    cost_usd: Annotated[Decimal | None, Field(ge=0, description="Enough for this; default: anything.")] = None,
+) -> BudgetAnswer:
+    """Whether a member's or a key's budget has anything left, or enough for a cost. Free."""
+    return BudgetAnswer(enough=await budget_allows(call.novita, member_id, key_id, cost_usd))
+
+
+class BudgetChange(ToolResult):
+    """A budget that was set."""
+
+    status: Literal["done", "needs_confirmation", "dry_run"] = Field(description="What was done.")
+    budget: BudgetLine | None = Field(default=None, description="As it is now.")
+    model: str | None = Field(default=None, description="What the question is about.")
+    estimated_cost_usd: str | None = Field(default=None, description="Of the change: 0.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+
+    def headline(self) -> str:
+        return "The budget is set." if self.status == "done" else "Nothing was changed yet."
+
+
+@account_admin.tool("Set a budget", DESTROYS)
+async def update_budget(
+    call: Call,
+    member_id: MemberId,
+    kind: Annotated[BudgetKind, Field(description="Kind of limit.")],
+    limit_usd: Annotated[Decimal | None, Field(ge=1, description="Limit, in USD.")] = None,
+    key_id: Annotated[str | None, Field(description="Only for this key.")] = None,
+    confirm: Yes = False,
+    dry_run: Rehearse = False,
+) -> BudgetChange:
+    """Replace the budget of a team member or API key, at once: spent, it suspends them. Asks first."""
+    body = budget_body(member_id, key_id, kind, limit_usd)
+    path = f"/openapi/v1/user/team/{'key' if key_id else 'member'}-budget"
+    if dry_run:
+        return BudgetChange(status="dry_run", request={"method": "PUT", "path": path, "body": body}, next_step=_SEND)
+    before = await _find_budget(call, member_id, key_id)
+    now = before.kind if before.limit is None else f"{before.kind}, ${show_usd(before.limit)}"
+    wanted = kind if limit_usd is None else f"{kind}, ${show_usd(limit_usd)}"
+    whose = f"{'API key' if key_id else 'member'} {before.name or before.id}"
+    question = f"Set the budget of {whose} to {wanted}? Until now: {now}; used: ${_shown(before.used) or '?'}."
+    await agree(call, question, model="budget", confirm=confirm, about=f"{member_id} {key_id or ''} {wanted}")
+    await set_budget(call.novita, body)
+    return BudgetChange(status="done", budget=_budget_line(await _find_budget(call, member_id, key_id)))
+
+
+async def _find_budget(call: Call, member_id: str, key_id: str | None) -> Budget:
+    """The budget of a member, or of one of a member's keys.
+
+    Raises:
+        InputError: There is none of that id; names those there are.
+    """
+    found = await key_budgets(call.novita, member_id) if key_id else await member_budgets(call.novita)
+    wanted = key_id or member_id
+    for one in found:
+        if one.id == wanted:
+            return one
+    known = ", ".join(f"{one.id} ({one.name})" for one in found[:20]) or "none"
+    raise InputError(f"There is no {'key' if key_id else 'member'} {wanted[:60]!r}", next_step=f"There are: {known}.")

@@ -1,0 +1,1 @@
+"""Tools for batches of text requests and their files."""

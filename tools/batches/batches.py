@@ -1,0 +1,387 @@
+"""Batch tools: many rows at once, cheaply and slowly, from rows to matched results."""
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from anyio import to_thread
+from pydantic import BaseModel, Field
+
+from ...novita.batches import batch_files
+from ...novita.batches import batches as runs
+from ...novita.batches.rows import ENDPOINTS, Prepared, endpoint_of, numbered, prepare, read_table
+from ...novita.batches.start import look_back, start_batch
+from ...novita.core.errors import InputError, UnknownModelError
+from ...novita.text.costs import tokens_cost
+from ...novita.text.language_models import LlmModel, choose_model, find_model, lacks, llm_models_if_there
+from ...novita.text.request_checks import with_options
+from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
+from ..kit.context import Call, Caller
+from ..kit.dry_run import shortened
+from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from ..kit.purchase import agree
+from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, ToolResult, Toolset
+from ..text.results import SavedFile, keep_content
+from .results import BatchResult, answer_batch, planned_batch, started_batch
+
+batches = Toolset("batches", "Run thousands of prompts as one batch.")
+
+BatchId = Annotated[str, Field(description="From create_batch.")]
+FileId = Annotated[str, Field(description="From list_files.")]
+RowsFile = Annotated[str, Field(description="Path of .jsonl or .csv.")]
+
+
+@batches.tool("Create a batch", SPENDS)
+async def create_batch(
+    call: Call,
+    rows: Annotated[
+        list[dict[str, Any]] | None,
+        Field(
+            description="{custom_id?, prompt | messages | body: whole request}; with system any fields, sent as JSON."
+        ),
+    ] = None,
+    file: Annotated[str | None, Field(description="Path of .jsonl or .csv with such rows.")] = None,
+    file_id: Annotated[str | None, Field(description="From upload_file; its rows go as they are.")] = None,
+    model: Annotated[str | None, Field(description="See list_models.")] = None,
+    system: Annotated[str | None, Field(description="Instruction for all.")] = None,
+    options: Annotated[
+        dict[str, Any] | None, Field(description="For every row: max_tokens (default 4096), temperature...")
+    ] = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> BatchResult:
+    """Run up to 50,000 prompts (rows, file or file_id) on one model within 48 h. Costs tokens. Then get_batch."""
+    if sum(given is not None for given in (rows, file, file_id)) != 1:
+        raise InputError("Give one of rows, file and file_id")
+    if file_id is not None and (model or system or options):
+        raise InputError(
+            "The rows of an uploaded file go as they are: model, system and options cannot be added to them",
+            next_step="Leave these out, or give the rows or their file instead of file_id.",
+        )
+    await call.progress("batch: checking the rows")
+    models = await llm_models_if_there(call.novita)
+    if file_id is not None:
+        content = await batch_files.get_content(call.novita, file_id)
+        table = await to_thread.run_sync(read_table, content, file_id)
+        prepared = await to_thread.run_sync(
+            partial(prepare, table, name=file_id, endpoint=endpoint_of(table), model="", as_they_are=content)
+        )
+    else:
+        table = numbered(rows) if rows is not None else await _table(call, file or "")
+        label, kind = "rows" if file is None else _short(file), endpoint_of(table)
+        if options:
+            with_options(kind, {}, options)
+        name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))
+        prepared = await to_thread.run_sync(
+            partial(prepare, table, name=label, endpoint=kind, model=name, system=system, options=options)
+        )
+    row = _model_of(models, prepared)
+    cost = tokens_cost(models, row, prepared.prompt_tokens, prepared.most_tokens, note="at list prices, at most.")
+    estimate = cost.usd
+    if dry_run:
+        earlier = await look_back(call.app.jobs, call.novita, prepared, file_id)
+        return planned_batch(prepared, estimate, earlier)
+    effect = f"Run {prepared.rows:,} rows on {prepared.model}."
+    await agree(call, effect, model=prepared.model, cost=cost, confirm=confirm, always_asks=False)
+    job, found = await start_batch(
+        call.app.jobs,
+        call.novita,
+        prepared,
+        title=f"{prepared.rows} rows {prepared.model.rpartition('/')[2]}",
+        cost=cost,
+        file_id=file_id,
+        on_progress=call.progress_of(f"batch of {prepared.rows:,} rows: uploading"),
+    )
+    if call.handoff is not None and job.task_id:
+        call.handoff.job = ("batch", job.task_id)
+    return started_batch(job, prepared, estimate, found=found)
+
+
+async def _table(call: Caller, file: str) -> list[tuple[int, dict[str, Any]]]:
+    source = await call.inputs.load(file, "text")
+    return await to_thread.run_sync(read_table, await source.read(), _short(file))
+
+
+def _short(file: str) -> str:
+    return file.replace("\\", "/").rpartition("/")[2][:80] or "file"
+
+
+def _model_of(models: tuple[LlmModel, ...], prepared: Prepared) -> LlmModel | None:
+    """The row of the price list for a batch's model.
+
+    Raises:
+        UnknownModelError, InputError: It does not exist under this very id, or cannot do what the rows ask.
+    """
+    if not models:
+        return None
+    model = find_model(models, prepared.model)
+    if model.id != prepared.model:
+        raise UnknownModelError(f"{prepared.model!r} is spelled {model.id!r}; ids are case-sensitive in a batch")
+    route = ENDPOINTS[prepared.endpoint].removeprefix("/v1/")
+    if not model.serves(route):
+        raise InputError(f"{model.id} is not served by {route} but by {', '.join(model.endpoints)}")
+    missing = lacks(model, prepared.media)
+    if missing:
+        raise InputError(f"{model.id} does not take {' or '.join(missing)} input, which some rows hold")
+    return model
+
+
+async def price_row(call: Caller, model_id: str) -> LlmModel | None:
+    """The price list's row for a model, or None."""
+    models = await llm_models_if_there(call.novita)
+    return next((model for model in models if model.id == model_id), None)
+
+
+async def follow_batch(call: Caller, batch_id: str, *, budget: float) -> runs.BatchDelivery:
+    """Wait for a batch and fetch what it made."""
+
+    async def price_of(model_id: str) -> LlmModel | None:
+        return await price_row(call, model_id)
+
+    return await runs.bring_batch(
+        call.app.jobs,
+        call.novita,
+        batch_id,
+        budget=budget,
+        price_of=price_of,
+        on_progress=call.progress_of(f"batch {batch_id}"),
+    )
+
+
+@batches.tool("Get a batch", READS)
+async def get_batch(call: Call, batch_id: BatchId, wait_seconds: WaitSeconds = None) -> BatchResult:
+    """Wait for a batch; then counts, first rows, a file of rows matched to answers. Free. Repeat while working."""
+    budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    return await answer_batch(call, await follow_batch(call, batch_id, budget=budget))
+
+
+class BatchLine(BaseModel):
+    """One batch in a list."""
+
+    batch_id: str = Field(description="For get_batch.")
+    state: str = Field(description="Novita's own word.")
+    total: int = Field(description="Rows.")
+    completed: int = Field(description="Answered.")
+    failed: int = Field(description="Failed.")
+    created: datetime | None = Field(default=None, description="UTC.")
+    input_file_id: str | None = Field(default=None, description="Its rows.")
+    output_file_id: str | None = Field(default=None, description="Its answers.")
+
+
+class BatchList(ToolResult):
+    """Batches, newest first."""
+
+    batches: tuple[BatchLine, ...] = Field(description="Newest first.")
+    total: int = Field(description="How many Novita listed.")
+    next_offset: int | None = Field(default=None, description="Give it as offset for more.")
+    more_at_novita: bool | None = Field(default=None, description="Novita has older ones it does not list.")
+
+    def headline(self) -> str:
+        return f"{len(self.batches)} of {self.total} batches."
+
+
+@batches.tool("List batches", READS)
+async def list_batches(
+    call: Call,
+    limit: Annotated[int, Field(le=100, description="How many.")] = 20,
+    offset: Annotated[int, Field(description="Skip.")] = 0,
+) -> BatchList:
+    """Batches of the account. Free."""
+    found, more = await runs.list_batches(call.novita)
+    offset, limit = max(0, offset), max(1, limit)
+    return BatchList(
+        batches=tuple(
+            BatchLine(
+                batch_id=one.id,
+                state=one.status,
+                total=one.total,
+                completed=one.completed,
+                failed=one.failed,
+                created=one.created,
+                input_file_id=one.input_file_id or None,
+                output_file_id=one.output_file_id or None,
+            )
+            for one in found[offset : offset + limit]
+        ),
+        total=len(found),
+        next_offset=offset + limit if offset + limit < len(found) else None,
+        more_at_novita=True if more else None,
+    )
+
+
+@batches.tool("Cancel a batch", DESTROYS)
+async def cancel_batch(call: Call, batch_id: BatchId, confirm: Confirm = False) -> BatchResult:
+    """Stop a batch for good; asks first. Answers made so far may be lost and billed."""
+    batch = await runs.get_batch(call.novita, batch_id)
+    if batch.phase is not runs.Phase.WORKING:
+        raise InputError(f"Batch {batch_id} is {batch.status} already", next_step="get_batch shows what it made.")
+    done = batch.completed + batch.failed
+    question = f"Stop batch {batch_id} after {done} of {batch.total} rows?"
+    await agree(call, question, model="batch", confirm=confirm)
+    stopped = await runs.cancel_batch(call.novita, batch_id)
+    return BatchResult(
+        status="cancelled" if stopped.phase is runs.Phase.CANCELLED else "cancelling",
+        batch_id=stopped.id,
+        state=stopped.status,
+        total=stopped.total,
+        next_step="get_batch shows when it has stopped and what it made.",
+    )
+
+
+class FileLine(ToolResult):
+    """One file at Novita."""
+
+    file_id: str = Field(description="For create_batch, get_file_content, delete_file.")
+    name: str = Field(description="File name.")
+    bytes: int = Field(description="Size.")
+    purpose: str = Field(description="batch: rows; batch_output: answers.")
+    requests: int | None = Field(default=None, description="Rows in it.")
+    created: datetime | None = Field(default=None, description="UTC.")
+    expires: datetime | None = Field(default=None, description="UTC; inputs are kept 15 days, results 30.")
+
+
+def _line(file: batch_files.StoredFile) -> FileLine:
+    return FileLine(
+        file_id=file.id,
+        name=file.name,
+        bytes=file.bytes,
+        purpose=file.purpose,
+        requests=file.requests,
+        created=file.created,
+        expires=file.expires,
+    )
+
+
+@batches.tool("Upload a batch file", WRITES)
+async def upload_file(
+    call: Call, file: RowsFile, model: Annotated[str | None, Field(description="For rows without one.")] = None
+) -> FileLine:
+    """Check and upload rows for create_batch(file_id). Free."""
+    await call.progress("file: checking the rows")
+    models = await llm_models_if_there(call.novita)
+    table = await _table(call, file)
+    kind = endpoint_of(table)
+    name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))
+    prepared = await to_thread.run_sync(partial(prepare, table, name=_short(file), endpoint=kind, model=name))
+    _model_of(models, prepared)
+    return _line(await batch_files.upload(call.novita, prepared.file_name, prepared.data))
+
+
+class FileList(ToolResult):
+    """Files, newest first."""
+
+    files: tuple[FileLine, ...] = Field(description="Newest first.")
+    total: int = Field(description="How many there are.")
+    next_offset: int | None = Field(default=None, description="Give it as offset for more.")
+
+    def headline(self) -> str:
+        return f"{len(self.files)} of {self.total} files."
+
+
+@batches.tool("List files", READS)
+async def list_files(
+    call: Call,
+    limit: Annotated[int, Field(le=100, description="How many.")] = 20,
+    offset: Annotated[int, Field(description="Skip.")] = 0,
+) -> FileList:
+    """Batch files of the account. Free."""
+    found = await batch_files.list_files(call.novita)
+    offset, limit = max(0, offset), max(1, limit)
+    return FileList(
+        files=tuple(_line(file) for file in found[offset : offset + limit]),
+        total=len(found),
+        next_offset=offset + limit if offset + limit < len(found) else None,
+    )
+
+
+@batches.tool("Get a file", READS)
+async def get_file(call: Call, file_id: FileId) -> FileLine:
+    """One batch file: size, rows, expiry. Free."""
+    return _line(await batch_files.get_file(call.novita, file_id))
+
+
+class FileContent(ToolResult):
+    """What is in a file."""
+
+    file_id: str = Field(description="Which.")
+    bytes: int = Field(description="Size.")
+    lines: int = Field(description="Lines in all.")
+    text: str = Field(description="Lines, whole where they fit.")
+    next_line: int | None = Field(default=None, description="Give it as line to read on.")
+    file: SavedFile | None = Field(default=None, description="All of it.")
+
+
+_SHOWN = 6_000
+
+
+@batches.tool("Get a file's content", READS)
+async def get_file_content(
+    call: Call,
+    file_id: FileId,
+    line: Annotated[int, Field(description="First to show.")] = 1,
+    save_to: SaveTo = None,
+) -> FileContent:
+    """Download a batch file and show a part. Free."""
+    data = await batch_files.get_content(call.novita, file_id)
+    lines = data.decode("utf-8", "replace").split("\n")
+    lines = lines[:-1] if lines[-1] == "" else lines
+    shown, size, start = list[str](), 0, max(0, line - 1)
+    for one in lines[start:]:
+        size += len(one) + 1
+        if size > _SHOWN and shown:
+            break
+        shown.append(shortened(one, _SHOWN))
+    after = start + len(shown)
+    saved = None
+    if save_to is not None or (after < len(lines) and start == 0):
+        saved = await keep_content(call, file_id, data, save_to)
+    return FileContent(
+        file_id=file_id,
+        bytes=len(data),
+        lines=len(lines),
+        text="\n".join(shown),
+        next_line=after + 1 if after < len(lines) else None,
+        file=saved,
+    )
+
+
+class DeletedFile(ToolResult):
+    """Whether it is gone."""
+
+    status: Literal["deleted", "needs_confirmation"] = Field(description="needs_confirmation: nothing was done yet.")
+    file_id: str | None = Field(default=None, description="Which.")
+    model: str | None = Field(default=None, description="What the question is about.")
+    estimated_cost_usd: str | None = Field(default=None, description="Of deleting: 0.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+
+    def headline(self) -> str:
+        return "It is deleted." if self.status == "deleted" else "Nothing was done yet."
+
+
+@batches.tool("Delete a file", DESTROYS)
+async def delete_file(call: Call, file_id: FileId, confirm: Confirm = False) -> DeletedFile:
+    """Delete a batch file at Novita for good; asks first."""
+    if not confirm:
+        file = await batch_files.get_file(call.novita, file_id)
+        question = f"Delete {file.name} ({file.bytes:,} bytes, {file.purpose}) for good?"
+        await agree(call, question, model="file", confirm=confirm)
+    await batch_files.delete_file(call.novita, file_id)
+    return DeletedFile(status="deleted", file_id=file_id)
+
+
+class BatchFollower:
+    """Batches handed over as MCP tasks. Cancelling such a task leaves the batch running: cancel_batch stops it."""
+
+    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
+        delivery = await follow_batch(caller, job_id, budget=0)
+        result = await answer_batch(caller, delivery)
+        if result.status not in ("working", "cancelling"):
+            return Followed("completed", result.to_mcp())
+        percent = f", {result.progress_percent:.0f} %" if result.progress_percent else ""
+        return Followed("working", note=f"batch {job_id} is {result.state or 'running'}{percent}")
+
+    async def cancel(self, caller: Caller, job_id: str) -> None:
+        return None
+
+
+FOLLOWERS["batch"] = BatchFollower()

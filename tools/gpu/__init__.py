@@ -1,0 +1,1 @@
+"""Tools that rent GPU instances and care for what surrounds them."""

@@ -1,0 +1,432 @@
+"""What the GPU administration tools answer with, and how its lists become answers."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from ...novita.core.costs import Cost
+from ...novita.core.errors import NotFoundError, TaskFailedError
+from ...novita.core.money import show_usd
+from ...novita.core.waiting import Pace, Phase, wait_until_done
+from ...novita.gpu import resources as novita
+from ...novita.gpu.products import RAW, VOLUME_GB_DAY, list_cpu_products, list_regions
+from ...novita.journal.jobs import Paid
+from ...novita.journal.journal import Job, JobState
+from ..kit.context import Caller
+from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from ..kit.toolset import CountedUsd, ToolResult
+from .waiting import ADMIN_KIND, settle_volumes
+
+T = TypeVar("T")
+
+ROWS_SHOWN = 80
+JOB_KIND = "gpu_job"
+
+
+class AdminResult(ToolResult):
+    """What became of it, or the question before anything is sent."""
+
+    status: Literal["done", "working", "needs_confirmation", "dry_run"] = Field(description="working: a job goes on.")
+    id: str | None = Field(default=None, description="Of what was made or changed.")
+    what: str | None = Field(default=None, description="In words.")
+    model: str | None = Field(default=None, description="The product or thing it is about.")
+    estimated_cost_usd: str | None = Field(
+        default=None, description="As it is noted: a month of what volume or disk adds, or the term; or unknown."
+    )
+    counted_usd: CountedUsd = None
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+    requests: tuple[dict[str, Any], ...] | None = Field(default=None, description="The same, where several may be.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+
+    def headline(self) -> str:
+        match self.status:
+            case "done":
+                return "Done."
+            case "working":
+                return "Not finished yet; it goes on at Novita."
+            case "needs_confirmation" | "dry_run":
+                return "Nothing was sent yet."
+
+
+class RegionLine(BaseModel):
+    """One region."""
+
+    id: str = Field(description="Its id.")
+    name: str = Field(description="Its name.")
+    gpus: tuple[str, ...] = Field(description="GPUs offered there.")
+    volumes: bool = Field(description="Has network volumes.")
+    networks: bool = Field(description="Has private networks.")
+
+
+class CpuLine(BaseModel):
+    """One machine without cards."""
+
+    product_id: str = Field(description="For create_gpu_instance.")
+    name: str = Field(description="Its name.")
+    vcpus: int | None = Field(default=None, description="vCPUs.")
+    ram_gb: int | None = Field(default=None, description="Memory.")
+    usd_per_hour: str | None = Field(default=None, description="Estimated.")
+    in_stock: bool = Field(description="Can be rented now.")
+
+
+class VolumeLine(BaseModel):
+    """One network volume."""
+
+    id: str = Field(description="For volumes of create_gpu_instance.")
+    name: str = Field(description="Its name.")
+    size_gb: int | None = Field(default=None, description="Size.")
+    region: str = Field(description="Where.")
+    usd_per_month: str | None = Field(default=None, description="Estimated.")
+
+
+class NetworkLine(BaseModel):
+    """One private network."""
+
+    id: str = Field(description="networkId of create_gpu_instance.")
+    name: str = Field(description="Its name.")
+    region: str = Field(description="Where.")
+    state: str | None = Field(default=None, description="creating or ready.")
+    segment: str | None = Field(default=None, description="Address range.")
+    instances: dict[str, str] | None = Field(default=None, description="Address by instance id.")
+
+
+class LoginLine(BaseModel):
+    """One saved login. Passwords are never shown."""
+
+    id: str = Field(description="imageAuthId of create_gpu_instance.")
+    registry: str = Field(description="Its name.")
+    username: str = Field(description="User.")
+
+
+class PrewarmLine(BaseModel):
+    """One cached image."""
+
+    id: str = Field(description="Its id.")
+    image: str = Field(description="Container image.")
+    region: str = Field(description="Where.")
+    state: str = Field(description="Pending, Running, Succeeded or Failed.")
+    note: str | None = Field(default=None, description="Free text.")
+    reason: str | None = Field(default=None, description="Why it failed.")
+
+
+class ImageLine(BaseModel):
+    """One saved image."""
+
+    id: str = Field(description="Its id.")
+    name: str | None = Field(default=None, description="Its name.")
+    image: str | None = Field(default=None, description="Address.")
+
+
+class JobLine(BaseModel):
+    """One background job."""
+
+    id: str = Field(description="Its id.")
+    type: str = Field(description="saveImage, instanceMigrate or autoInstanceMigrate.")
+    state: str = Field(description="pulling, running, success, fail or break.")
+    instance_id: str | None = Field(default=None, description="Of which instance.")
+    created: datetime | None = Field(default=None, description="UTC.")
+    reason: str | None = Field(default=None, description="Why it failed.")
+
+
+class Resources(ToolResult):
+    """Resources of one kind."""
+
+    regions: tuple[RegionLine, ...] | None = Field(default=None, description="Regions.")
+    cpu_products: tuple[CpuLine, ...] | None = Field(default=None, description="Machines without cards.")
+    volumes: tuple[VolumeLine, ...] | None = Field(default=None, description="Network volumes.")
+    networks: tuple[NetworkLine, ...] | None = Field(default=None, description="Private networks.")
+    registry_logins: tuple[LoginLine, ...] | None = Field(default=None, description="Registry logins.")
+    prewarmed_images: tuple[PrewarmLine, ...] | None = Field(default=None, description="Cached images.")
+    saved_images: tuple[ImageLine, ...] | None = Field(default=None, description="Saved images.")
+    jobs: tuple[JobLine, ...] | None = Field(default=None, description="Background jobs.")
+    quota: str | None = Field(default=None, description="How many images may be cached.")
+    more: str | None = Field(default=None, description="How many are not shown.")
+
+    def headline(self) -> str:
+        shown = {name: len(getattr(self, name)) for name in _LISTS.values() if getattr(self, name) is not None}
+        return " ".join(f"{count} {name.replace('_', ' ')}." for name, count in shown.items())
+
+
+async def read_resources(caller: Caller, kind: str, id: str | None, wait_seconds: float | None) -> Resources:
+    """The list of one kind, or the one of that id.
+
+    Raises:
+        NotFoundError: There is none of that id; names those there are.
+    """
+    client = caller.novita
+    result = Resources()
+    rows: list[BaseModel] = []
+    if kind == "regions":
+        rows += [
+            RegionLine(
+                id=each.id,
+                name=each.name,
+                gpus=each.available_gpu_type,
+                volumes=each.support_network_storage,
+                networks=each.support_instance_network,
+            )
+            for each in await list_regions(client)
+        ]
+    elif kind == "cpu_products":
+        rows += [
+            CpuLine(
+                product_id=each.id,
+                name=each.name,
+                vcpus=each.cpu_num,
+                ram_gb=each.memory_size,
+                usd_per_hour=show_usd(each.price * RAW) if each.price is not None else None,
+                in_stock=each.available_deploy,
+            )
+            for each in await list_cpu_products(client)
+        ]
+    elif kind == "volumes":
+        volumes = await novita.list_volumes(client)
+        await settle_volumes(caller, volumes)
+        rows += [_volume(each) for each in volumes]
+    elif kind == "networks":
+        found = [await novita.get_network(client, id)] if id else await novita.list_networks(client)
+        rows += [_network(each) for each in found]
+    elif kind == "registry_logins":
+        rows += [
+            LoginLine(id=each.id, registry=each.name, username=each.username)
+            for each in await novita.list_logins(client)
+        ]
+    elif kind == "prewarmed_images":
+        quota = await novita.prewarm_quota(client)
+        result.quota = f"{quota.total} of {quota.limit} used, up to {quota.per_image_size} GB each"
+        rows += [
+            PrewarmLine(
+                id=each.id,
+                image=each.image_url or each.image_name,
+                region=each.cluster_id,
+                state=each.state,
+                note=each.note or None,
+                reason="; ".join(each.reason) or None,
+            )
+            for each in await novita.list_prewarms(client)
+        ]
+    elif kind == "saved_images":
+        rows += [
+            ImageLine(id=each.id, name=each.name or None, image=each.image or None)
+            for each in await novita.list_saved_images(client)
+        ]
+    else:
+        if id and wait_seconds:
+            await wait_for_job(caller, id, wait_seconds)
+        rows += [_job(each) for each in await novita.list_jobs(client, job_id=id)]
+    if id is not None:
+        rows = [row for row in rows if _id_of(row) == id] or _none_of(kind, id, rows)
+    setattr(result, kind, tuple(rows[:ROWS_SHOWN]))
+    if len(rows) > ROWS_SHOWN:
+        result.more = f"{len(rows) - ROWS_SHOWN} more: ask for one by its id."
+    return result
+
+
+def _id_of(row: BaseModel) -> str:
+    return str(getattr(row, "id", None) or getattr(row, "product_id", ""))
+
+
+def _none_of(kind: str, id: str, rows: list[BaseModel]) -> list[BaseModel]:
+    known = ", ".join(_id_of(row) for row in rows[:10]) or "none"
+    raise NotFoundError(
+        f"There is no {id!r} among the {kind.replace('_', ' ')}", status=404, next_step=f"There: {known}."
+    )
+
+
+def _volume(volume: novita.Volume) -> VolumeLine:
+    monthly = volume.storage_size * VOLUME_GB_DAY * 30 if volume.storage_size is not None else None
+    return VolumeLine(
+        id=volume.storage_id,
+        name=volume.storage_name,
+        size_gb=volume.storage_size,
+        region=volume.cluster_id,
+        usd_per_month=show_usd(monthly) if monthly is not None else None,
+    )
+
+
+def _network(network: novita.Network) -> NetworkLine:
+    return NetworkLine(
+        id=network.id,
+        name=network.name,
+        region=network.cluster_id,
+        state=network.state.state or None,
+        segment=network.segment or None,
+        instances={each.id: each.ip for each in network.addresses} or None,
+    )
+
+
+def _job(job: novita.GpuJob) -> JobLine:
+    return JobLine(
+        id=job.id,
+        type=job.type,
+        state=job.state.state,
+        instance_id=job.instance_id or None,
+        created=job.created_at,
+        reason=job.why or None,
+    )
+
+
+_LISTS = {
+    "region": "regions",
+    "cpu_product": "cpu_products",
+    "volume": "volumes",
+    "network": "networks",
+    "registry_login": "registry_logins",
+    "prewarmed_image": "prewarmed_images",
+    "saved_image": "saved_images",
+    "job": "jobs",
+}
+
+
+async def choose_one(caller: Caller, kind: str, id: str) -> str:
+    """The thing in words, if it exists.
+
+    Raises:
+        NotFoundError: It does not; names those that do.
+    """
+    listed = await read_resources(caller, _LISTS[kind], None, None)
+    rows: tuple[BaseModel, ...] = getattr(listed, _LISTS[kind])
+    for row in rows:
+        if _id_of(row) == id:
+            name = getattr(row, "name", None) or getattr(row, "registry", None) or getattr(row, "image", None)
+            return f"{kind.replace('_', ' ')} {name or getattr(row, 'type', '')!s} ({id})"
+    _none_of(_LISTS[kind], id, list(rows))
+    return ""
+
+
+# Paid acts
+
+
+async def spend_once(
+    caller: Caller,
+    tool: str,
+    *,
+    title: str,
+    cost: Cost,
+    send: Callable[[], Awaitable[T]],
+    facts: dict[str, Any] | None = None,
+) -> tuple[Job, T]:
+    """Make one paid call that is over when it is answered: journaled, counted under the caps, never repeated."""
+
+    async def paid(_: Job) -> T:
+        return await send()
+
+    async def note(job: Job, _: T) -> Job:
+        return await caller.app.journal.finish(job.key, JobState.SUCCEEDED)
+
+    return await caller.app.jobs.submit(
+        Paid(owner=caller.owner, tool=tool, model="", title=title, cost=cost),
+        kind=ADMIN_KIND,
+        send=paid,
+        note=note,
+        facts=facts,
+        on_progress=caller.progress_of(title),
+    )
+
+
+# Background jobs
+
+
+async def wait_for_job(caller: Caller, job_id: str, budget: float) -> Phase | None:
+    """Wait for a background job.
+
+    Raises:
+        TaskFailedError: It failed or was stopped; says why.
+    """
+    looking = caller.novita.for_looking()
+    seen = await wait_until_done(
+        lambda: novita.look_at_job(looking, job_id),
+        clock=caller.app.jobs.clock,
+        pace=Pace(),
+        budget=budget,
+        on_progress=caller.progress_of(f"job {job_id}"),
+    )
+    if seen is not None and seen.phase in (Phase.FAILED, Phase.CANCELLED):
+        raise TaskFailedError(f"GPU job {job_id} ended as {seen.value.state.state}: {seen.reason}")
+    return seen.phase if seen else None
+
+
+async def job_result(caller: Caller, job_id: str, wait_seconds: float | None, *, what: str) -> AdminResult:
+    """The answer of a tool that began a background job."""
+    waits = f"Call list_gpu_resources with kind=jobs, id={job_id} and wait_seconds to wait on."
+    if caller.handoff is not None and job_id:
+        caller.handoff.job = (JOB_KIND, job_id)
+        return AdminResult(status="working", id=job_id, what=what, next_step=waits)
+    budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    phase = await wait_for_job(caller, job_id, budget) if budget > 0 else None
+    if phase is Phase.SUCCEEDED:
+        return AdminResult(status="done", id=job_id, what=what)
+    return AdminResult(status="working", id=job_id, what=what, next_step=waits)
+
+
+class JobFollower:
+    """Background jobs at Novita. A cancelled MCP task leaves the job alone: delete_gpu_resource stops one."""
+
+    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
+        phase = await wait_for_job(caller, job_id, 0)
+        if phase is not Phase.SUCCEEDED:
+            return Followed("working", note=f"job {job_id} is running")
+        return Followed("completed", AdminResult(status="done", id=job_id).to_mcp())
+
+    async def cancel(self, caller: Caller, job_id: str) -> None:
+        return None
+
+
+FOLLOWERS[JOB_KIND] = JobFollower()
+
+
+# Metrics
+
+
+class Series(BaseModel):
+    """One metric, percent."""
+
+    lowest: float = Field(description="Lowest.")
+    mean: float = Field(description="Mean.")
+    highest: float = Field(description="Highest.")
+    last: float = Field(description="Newest.")
+
+
+class Metrics(ToolResult):
+    """Utilisation over the time asked for, in percent; absent: no data."""
+
+    instance_id: str = Field(description="Which instance.")
+    points: int = Field(description="Measurements it is made from.")
+    since: datetime | None = Field(default=None, description="First measurement (UTC).")
+    until: datetime | None = Field(default=None, description="Last measurement (UTC).")
+    cpu: Series | None = Field(default=None, description="CPU.")
+    memory: Series | None = Field(default=None, description="Memory.")
+    disk: Series | None = Field(default=None, description="Root disk.")
+    gpu: Series | None = Field(default=None, description="GPU cores, mean of the cards.")
+    gpu_memory: Series | None = Field(default=None, description="GPU memory, mean of the cards.")
+
+    def headline(self) -> str:
+        return "" if self.points else "No measurements yet: they lag by about a minute."
+
+
+def read_metrics(instance_id: str, found: novita.Metrics) -> Metrics:
+    """Long series as four numbers each."""
+    times = [point.timestamp for point in found.cpu_utilization if point.timestamp]
+    return Metrics(
+        instance_id=instance_id,
+        points=len(times),
+        since=min(times, default=None),
+        until=max(times, default=None),
+        cpu=_series(found.cpu_utilization),
+        memory=_series(found.mem_utilization),
+        disk=_series(found.root_disk_utilization),
+        gpu=_series(found.gpu_utilization.avg),
+        gpu_memory=_series(found.gpu_mem_utilization.avg),
+    )
+
+
+def _series(points: tuple[novita.Point, ...]) -> Series | None:
+    values = [float(point.value) for point in points if point.value is not None]
+    if not values:
+        return None
+    mean = sum(values) / len(values)
+    return Series(
+        lowest=round(min(values), 1), mean=round(mean, 1), highest=round(max(values), 1), last=round(values[-1], 1)
+    )

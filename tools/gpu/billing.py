@@ -1,0 +1,111 @@
+"""Subscriptions of instances: what each change costs, and the calls behind it."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ...novita.core.errors import InputError, NovitaError
+from ...novita.core.money import show_usd
+from ...novita.gpu.instances import Instance, get_instance
+from ...novita.gpu.meters import follow_instance, price_facts
+from ...novita.gpu.products import Wish, find_offers
+from ...novita.gpu.routes import act
+from ..kit.context import Caller
+from ..kit.dry_run import rehearsed
+from ..kit.purchase import agree, told
+from .admin_results import AdminResult, spend_once
+from .results import Ledger, as_noted, machine_cost, shown_request
+
+HOURS_A_MONTH = 720
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One change: what is asked, and the call."""
+
+    words: str
+    operation: str
+    body: dict[str, Any]
+    usd: Decimal | None
+
+
+async def change_billing(
+    caller: Caller, instance: Instance, action: str, months: int, *, confirm: bool, dry_run: bool
+) -> AdminResult:
+    """Ask, then make the change once.
+
+    Raises:
+        InputError: The instance is not billed so that this could be done.
+    """
+    change = await _plan(caller, instance, action, months)
+    question = f"Instance {instance.label()}: {change.words}?"
+    cost = as_noted(change.usd)
+    counts = machine_cost(change.usd, " ", card_hours=HOURS_A_MONTH * months * (instance.gpu_num or 1))
+    path = {"instance_id": instance.id} if change.operation.startswith("gpus_v2") else {}
+    if dry_run:
+        request = shown_request(change.operation, change.body, **path)
+        return AdminResult(
+            status="dry_run",
+            request=request,
+            estimated_cost_usd=cost,
+            next_step=rehearsed(told(caller, question, counts)),
+        )
+    about = f"{action} {instance.id} {months}"
+    await agree(caller, question, model=instance.product_id, cost=counts, confirm=confirm, about=about)
+    await spend_once(
+        caller,
+        "change_gpu_billing",
+        title=f"{action} {instance.name}",
+        cost=counts,
+        facts={"resource": instance.id},
+        send=lambda: act(caller.novita, change.operation, change.body, **path),
+    )
+    await _follow(caller, instance.id)
+    return AdminResult(status="done", id=instance.id, what=change.words, estimated_cost_usd=cost)
+
+
+async def _follow(caller: Caller, instance_id: str) -> None:
+    """Let the instance's own row count as it is billed now: a term is paid, so only its disk goes on costing."""
+    try:
+        instance = await get_instance(caller.novita, instance_id)
+    except NovitaError:
+        return  # the change is made; the next look sees it
+    ledger = await Ledger.open(caller)
+    price = await ledger.usd_per_hour(instance)
+    if (row := ledger.rows.get(instance_id)) is not None and instance.billing_mode != "monthly":
+        facts = price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand")
+        await caller.app.journal.note(row.key, **facts)
+    await follow_instance(caller.app.journal, caller.owner, instance, usd_per_hour=price)
+
+
+async def _plan(caller: Caller, instance: Instance, action: str, months: int) -> _Change:
+    monthly = instance.billing_mode == "monthly"
+    if monthly == (action == "to_monthly"):
+        raise InputError(f"Instance {instance.label()} is billed {instance.billing_mode}: {action} does not apply")
+    match action:
+        case "renew" | "to_monthly":
+            usd = await _term(caller, instance, months)
+            price = f"estimated ${show_usd(usd)} in advance" if usd is not None else "price unknown, paid in advance"
+            what = "renew its subscription" if monthly else "turn it into a subscription"
+            operation = "renew_gpu_instance" if monthly else "change_gpu_instance_billing"
+            body = {"instanceId": instance.id, "month": months}
+            return _Change(f"{what} for {months} month(s), {price}", operation, body, usd)
+        case "to_on_demand":
+            words = "end its subscription now and pay by the hour; what is left of the term may be lost"
+            return _Change(words, "gpus_v2_change_billing_mode", {"type": "postpaid"}, Decimal(0))
+        case _:
+            on = action == "auto_renew_on"
+            body = {"instanceIds": [instance.id], "autoRenew": on, **({"autoRenewMonth": months} if on else {})}
+            usd = await _term(caller, instance, months) if on else None
+            each = f" by {months} month(s), estimated ${show_usd(usd)} each time" if usd is not None else ""
+            words = f"renew itself{each}" if on else "renew itself no more"
+            return _Change(words, "set_gpu_instance_auto_renew", body, Decimal(0))
+
+
+async def _term(caller: Caller, instance: Instance, months: int) -> Decimal | None:
+    """Estimated price of a term, or None."""
+    wish = Wish(count=instance.gpu_num or 1, billing="monthly", months=months)
+    for offer in await find_offers(caller.novita, wish, in_stock=False):
+        if offer.product.id == instance.product_id:
+            return offer.term_usd
+    return None

@@ -1,0 +1,399 @@
+"""Creating an instance: from a wish to a question, from a yes to a machine that runs."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, cast
+
+from ...novita.core.errors import InputError, NovitaAPIError, NovitaError
+from ...novita.core.money import show_usd
+from ...novita.gpu.instances import (
+    NATIVE,
+    Goal,
+    Instance,
+    Order,
+    check_env,
+    create_instance,
+    disk_usd_per_hour,
+    list_instances,
+    read_ports,
+)
+from ...novita.gpu.meters import price_facts
+from ...novita.gpu.products import (
+    FREE_DISK_GB,
+    RAW,
+    CpuProduct,
+    Offer,
+    Wish,
+    choose_offer,
+    find_offers,
+    find_regions,
+    list_cpu_products,
+    nearest,
+)
+from ...novita.gpu.resources import list_volumes
+from ...novita.gpu.templates import Template
+from ...novita.journal.jobs import Paid
+from ...novita.journal.journal import Job, JobState
+from ..kit.context import Caller
+from ..kit.dry_run import rehearsed
+from ..kit.purchase import agree, told
+from .arguments import check_length
+from .results import InstanceLine, InstanceResult, as_noted, machine_cost, per_hour_and_day, shown_request
+from .templates import find_template
+from .waiting import KIND, settle_volumes, wait_for
+
+_TWICE = '{"allow_duplicate": true}'
+_TWIN_WINDOW = 3_600.0
+"""Seconds in which a create without an answer may still turn out to have worked."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The arguments of create_gpu_instance."""
+
+    wish: Wish
+    product_id: str | None = None
+    image: str | None = None
+    template_id: str | None = None
+    name: str | None = None
+    command: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    ports: Sequence[str] | None = None
+    disk_gb: int | None = None
+    volumes: Mapping[str, str] = field(default_factory=dict[str, str])
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An order with its price. `usd` is what is noted before it is sent: an hour, or the whole term."""
+
+    order: Order
+    product: str
+    usd_per_hour: Decimal | None
+    usd: Decimal | None
+    price: str
+    term_usd: Decimal | None = None
+
+    @property
+    def cost(self) -> str:
+        """For answers."""
+        return as_noted(self.usd)
+
+
+async def create(
+    caller: Caller,
+    wanted: Wanted,
+    *,
+    stop_after_hours: float | None,
+    wait_seconds: float | None,
+    confirm: bool,
+    allow_duplicate: bool,
+    dry_run: bool,
+) -> InstanceResult:
+    """Plan, ask, send once, wait until it runs.
+
+    Raises:
+        NovitaError: Nothing fits, the user said no, Novita refused, or it did not come up.
+    """
+    planned = await plan(caller, wanted)
+    order = planned.order
+    twin = await _twin(caller, order.name)
+    if twin and confirm and not allow_duplicate and not dry_run:
+        raise InputError(
+            f"Not created: {twin}",
+            next_step=f"If the user wants a second one, call again with options {_TWICE}, or give another name.",
+        )
+    lease = f"It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else "It runs until stopped."
+    question = f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}. {lease}"
+    if twin:
+        question += f" Careful: {twin}"
+    words = f"{planned.price[:1].upper()}{planned.price[1:]}."
+    counts = machine_cost(planned.usd, words, card_hours=order.count)
+    if dry_run:
+        request = shown_request("create_gpu_instance", order.body())
+        return InstanceResult(
+            status="dry_run",
+            request=request,
+            estimated_cost_usd=planned.cost,
+            next_step=rehearsed(told(caller, question, counts)),
+        )
+    about = f"{order.name} {order.product_id}"
+    pin = "" if wanted.product_id else f"Give product_id {order.product_id} to get exactly this one."
+    twice = f" With confirm=true give options {_TWICE} too." if twin else ""
+    hint = f"{pin}{twice}".strip()
+    await agree(caller, question, model=order.product_id, cost=counts, confirm=confirm, about=about, hint=hint)
+    instance_id = await _send(caller, planned, stop_after_hours)
+    await caller.progress(f"instance {order.name} ({instance_id}) accepted")
+    line = InstanceLine(instance_id=instance_id, name=order.name, state="toCreate", product=planned.product)
+    if (handoff := caller.handoff) is not None:
+        handoff.job = (KIND, instance_id)
+        return InstanceResult(status="working", instance_id=instance_id, instance=line, estimated_cost_usd=planned.cost)
+    budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    result = await _wait(caller, instance_id, order, budget)
+    result.estimated_cost_usd = planned.cost
+    if stop_after_hours and (doubt := lease_doubt(caller)):
+        result.next_step = f"{result.next_step or ''} {doubt}".strip()
+    return result
+
+
+async def _wait(caller: Caller, instance_id: str, order: Order, budget: float) -> InstanceResult:
+    unseen = Instance(id=instance_id, name=order.name, status="toCreate", product_id=order.product_id)
+    return await wait_for(caller, unseen, Goal.RUNNING, budget)
+
+
+def lease_doubt(caller: Caller) -> str:
+    """What a lease cannot be trusted with here, if anything."""
+    if caller.app.settings.http:
+        return (
+            "This server keeps no keys: the lease holds while it runs, and again from your next call after a restart."
+        )
+    if not caller.app.journal.lasting:
+        return "The journal is off, so the lease ends with this server."
+    return ""
+
+
+async def plan(caller: Caller, wanted: Wanted) -> Planned:
+    """Check everything that can be checked for free, choose the machine, and name the price.
+
+    Raises:
+        InputError: It would be refused, or nothing fits.
+    """
+    if wanted.image and wanted.template_id:
+        raise InputError("Both image and template_id were given", next_step="Give one of them.")
+    if not wanted.image and not wanted.template_id:
+        raise InputError(
+            "Neither image nor template_id was given",
+            next_step="Give a container image, or a template_id from list_gpu_templates.",
+        )
+    check_length("name", wanted.name, 255)
+    check_length("image", wanted.image, 500)
+    check_length("command", wanted.command, 2047)
+    wish = wanted.wish
+    if wish.billing == "monthly" and wish.months is None:
+        wish = replace(wish, months=1)
+    if wish.months is not None and wish.billing != "monthly":
+        raise InputError("The option month is for billing=monthly only", next_step="Leave it out, or set billing.")
+    check_env(wanted.env)
+    read_ports(wanted.ports or ())
+    native = _native(wanted.options)
+    template = await find_template(caller, wanted.template_id) if wanted.template_id else None
+    wish = await _where_volumes_are(caller, wish, wanted.volumes)
+    order = _order(wanted, template, native)
+    try:
+        offer = await choose_offer(caller.novita, wish, wanted.product_id)
+    except InputError:
+        if (cpu := await _cpu_product(caller, wanted.product_id)) is None:
+            raise
+        region = (await find_regions(caller.novita, wish.region))[0].id if wish.region else ""
+        return _cpu_plan(replace(order, region_id=region), cpu, wish)
+    return _gpu_plan(order, offer, wanted.disk_gb, template)
+
+
+def _order(wanted: Wanted, template: Template | None, native: Mapping[str, Any]) -> Order:
+    """What is to run; the machine comes later. What is given beats what the template says."""
+    env, ports, image, command, login = dict(wanted.env), wanted.ports, wanted.image or "", wanted.command, ""
+    fixed = dict(native)
+    if template is not None:
+        env = {each.key: each.value.get_secret_value() for each in template.envs if each.key} | env
+        ports = template.port_list() if ports is None else ports
+        image, login = template.image, template.image_auth
+        command = template.start_command if command is None else command
+        tools = [{"name": tool.name, "port": tool.port, "type": tool.type} for tool in template.tools]
+        jupyter = [tool for tool in tools if tool["name"] == "Jupyter"]
+        from_template: dict[str, Any] = {
+            "entrypoint": template.entrypoint,
+            "minCudaVersion": template.min_cuda_version,
+            "tools": jupyter,
+        }
+        fixed = {key: value for key, value in from_template.items() if value} | fixed
+    if not image:
+        raise InputError("The template names no image", next_step="Use another template, or give an image.")
+    switched_on = cast(list[dict[str, Any]], fixed.get("tools") or [])
+    taken = {str(tool.get("port")) for tool in switched_on}
+    opened = [port for port in read_ports(ports or ()) if str(port[0]) not in taken]  # a tool opens its own port
+    return Order(
+        name=wanted.name or "",
+        product_id="",
+        image=image,
+        ports=tuple(opened),
+        env=env,
+        command=command or "",
+        volumes=wanted.volumes,
+        registry_auth_id=str(fixed.pop("imageAuthId", "") or login),
+        native=fixed,
+    )
+
+
+def _gpu_plan(order: Order, offer: Offer, disk_gb: int | None, template: Template | None) -> Planned:
+    product = offer.product
+    least, most = product.min_root_fs or 10, product.max_root_fs or 6144
+    disk = disk_gb or (template.rootfs_size if template else None) or min(FREE_DISK_GB, most)
+    if not least <= disk <= most:
+        raise InputError(f"{product.name} takes a root disk of {least} to {most} GB, not {disk}")
+    per_hour = (offer.usd_per_hour or Decimal(0)) + disk_usd_per_hour(disk)
+    disk_words = f" with {disk} GB disk" if disk > FREE_DISK_GB else ""
+    if offer.billing == "monthly":
+        usd = (offer.term_usd or Decimal(0)) + disk_usd_per_hour(disk)
+        price = f"estimated ${show_usd(offer.term_usd or Decimal(0))} in advance for {offer.months} month(s)"
+    else:
+        usd, price = per_hour, f"estimated {per_hour_and_day(per_hour)}{disk_words}, billed {offer.billing}"
+    where = f" in {offer.region.id}" if offer.region else ""
+    return Planned(
+        order=replace(
+            order,
+            name=order.name or default_name(order.image, product.name),
+            product_id=product.id,
+            count=offer.count,
+            disk_gb=disk,
+            billing=offer.billing,
+            months=offer.months if offer.billing == "monthly" else 0,
+            region_id=offer.region.id if offer.region else "",
+        ),
+        product=f"{product.name} x{offer.count}{where} (product_id {product.id})",
+        usd_per_hour=per_hour,
+        usd=usd,
+        price=price,
+        term_usd=offer.term_usd,
+    )
+
+
+async def _cpu_product(caller: Caller, product_id: str | None) -> CpuProduct | None:
+    """Machines without cards have a list of their own."""
+    if product_id is None:
+        return None
+    return next((each for each in await list_cpu_products(caller.novita) if each.id == product_id), None)
+
+
+def _cpu_plan(order: Order, product: CpuProduct, wish: Wish) -> Planned:
+    if wish.billing != "onDemand" or wish.count != 1:
+        raise InputError(f"{product.name} has no cards and is billed onDemand only")
+    if not product.available_deploy:
+        raise InputError(f"{product.name} is out of stock", next_step="See list_gpu_resources with kind=cpu_products.")
+    per_hour = product.price * RAW if product.price is not None else None
+    return Planned(
+        order=replace(
+            order,
+            name=order.name or default_name(order.image, product.name),
+            product_id=product.id,
+            kind="cpu",
+        ),
+        product=f"{product.name} (product_id {product.id})",
+        usd_per_hour=per_hour,
+        usd=per_hour,
+        price=f"estimated {per_hour_and_day(per_hour)}",
+    )
+
+
+def default_name(image: str, product: str) -> str:
+    """A name from image and machine: the same for the same wish, so that a repeat is noticed."""
+    base = image.rsplit("/", 1)[-1].split("@")[0].split(":")[0]
+    return re.sub(r"[^a-z0-9]+", "-", f"{base} {product}".lower()).strip("-")[:60] or "instance"
+
+
+def _native(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    tools = options.get("tools", [])
+    rows: list[Any] = cast(list[Any], tools) if isinstance(tools, list) else [None]
+    if not all(isinstance(row, dict) for row in rows):
+        raise InputError(
+            "The option tools must be a list of objects", next_step='[{"name": "Jupyter", "port": "8888"}]'
+        )
+    for name in options:
+        if name not in NATIVE:
+            near = difflib.get_close_matches(name, NATIVE, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(NATIVE)}."
+            raise InputError(f"Unknown option {name!r}", next_step=hint)
+    return options
+
+
+async def _where_volumes_are(caller: Caller, wish: Wish, volumes: Mapping[str, str]) -> Wish:
+    """Network volumes bind the instance to their region."""
+    if not volumes:
+        return wish
+    there = await list_volumes(caller.novita)
+    await settle_volumes(caller, there)
+    known = {volume.storage_id: volume for volume in there}
+    for volume_id in volumes:
+        if volume_id not in known:
+            names = ", ".join(f"{each.storage_id} ({each.storage_name})" for each in there) or "none"
+            raise InputError(f"There is no network volume {volume_id!r}", next_step=f"There are: {names}.")
+    places = sorted({known[volume_id].cluster_id for volume_id in volumes})
+    if len(places) > 1:
+        raise InputError(f"The volumes are in different regions: {', '.join(places)}", next_step="Mount one region's.")
+    if wish.region and wish.region != places[0]:
+        raise InputError(f"The volumes are in {places[0]}, not in {wish.region}", next_step="Leave region out.")
+    return replace(wish, region=places[0])
+
+
+async def _twin(caller: Caller, name: str) -> str:
+    """Why a create of this name may be one too many; empty where nothing speaks against it."""
+    for instance in await list_instances(caller.novita, name=name):
+        if instance.name == name and not instance.gone:
+            return f"an instance of this name exists already: {instance.label()}, {instance.status}."
+    now = caller.app.jobs.clock.wall()
+    recent = await caller.app.journal.recent(caller.owner, limit=20, kind=KIND, states=[JobState.UNCONFIRMED])
+    for job in recent:
+        if job.title == name and job.task_id is None and now - job.created.timestamp() < _TWIN_WINDOW:
+            return (
+                f"an earlier create of this name, at {job.created:%H:%M:%S} UTC, got no answer and may have worked; "
+                "it may show in list_gpu_instances within minutes."
+            )
+    return ""
+
+
+async def _send(caller: Caller, planned: Planned, stop_after_hours: float | None) -> str:
+    """The one paid call. Its lease is written down first: the machine may exist although its answer is lost."""
+    app, order = caller.app, planned.order
+
+    async def send(job: Job) -> str:
+        if stop_after_hours:
+            await app.leases.grant(caller.owner, hours=stop_after_hours, name=order.name, job_key=job.key)
+            app.leases.remember(caller.novita)
+        try:
+            return await create_instance(caller.novita, order)
+        except NovitaError as error:
+            if error.billed == "no":
+                await app.leases.drop(job.key, "the create was refused")
+            raise
+
+    async def note(job: Job, instance_id: str) -> Job:
+        noted = await app.journal.accepted(job.key, instance_id, resource=instance_id)
+        await app.leases.attach(job.key, instance_id)
+        return noted
+
+    try:
+        _, instance_id = await app.jobs.submit(
+            Paid(
+                owner=caller.owner,
+                tool="create_gpu_instance",
+                model=order.product_id,
+                title=order.name,
+                cost=machine_cost(planned.usd, card_hours=order.count),
+            ),
+            kind=KIND,
+            send=send,
+            note=note,
+            facts=price_facts(planned.usd_per_hour, order.disk_gb, order.billing, planned.term_usd),
+            on_progress=caller.progress_of(f"instance {order.name}: sent"),
+        )
+    except NovitaError as error:
+        await _explain(caller, error, order)
+        raise
+    return instance_id
+
+
+async def _explain(caller: Caller, error: NovitaError, order: Order) -> None:
+    """What to do after a create that did not work: look first, or take what is in stock."""
+    if error.billed == "maybe":
+        error.next_step = (
+            f"It was not sent again. Call list_gpu_instances in a minute: if {order.name!r} is there, it was created "
+            "and costs; only if it is not, create it again."
+        )
+    elif isinstance(error, NovitaAPIError) and error.reason == "INSUFFICIENT_RESOURCE" and order.kind == "gpu":
+        wish = Wish(count=order.count, billing=order.billing)
+        offers = [each for each in await find_offers(caller.novita, wish) if each.product.id != order.product_id]
+        shown = "; ".join(offer.words() for offer in nearest(offers, wish))
+        error.next_step = f"It was just taken by somebody else. In stock: {shown}." if shown else error.next_step

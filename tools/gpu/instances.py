@@ -1,0 +1,345 @@
+"""GPU instances: find one, rent it, reach it, and be sure that it stops."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ...novita.core.errors import InputError, NovitaConnectionError, NovitaError
+from ...novita.gpu.instances import (
+    Goal,
+    delete_instance,
+    list_instances,
+    restart_instance,
+    start_instance,
+    stop_instance,
+)
+from ...novita.gpu.meters import price_facts
+from ...novita.gpu.products import PRICE_SOURCE, Billing, Wish, find_offers, nearest
+from ...novita.journal.jobs import Paid
+from ...novita.journal.journal import Job
+from ..kit.context import Call
+from ..kit.dry_run import rehearsed
+from ..kit.purchase import agree, told
+from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
+from .arguments import Between, DryRun, MoreThan, Wait, Yes, whole_months
+from .creating import Wanted, create, lease_doubt
+from .results import (
+    InstanceList,
+    InstanceResult,
+    Ledger,
+    ProductList,
+    adopt_lost,
+    as_noted,
+    instance_result,
+    machine_cost,
+    per_hour_and_day,
+    product_line,
+    shown_request,
+)
+from .templates import add_template_tools
+from .waiting import KIND, find_instance, settle_jobs, start_id, wait_for
+
+gpu = Toolset("gpu", "Rent GPUs.")
+
+PRODUCTS_SHOWN = 40
+INSTANCES_SHOWN = 40
+LONGEST_LEASE = 8_760
+
+Gpu = Annotated[str | None, Field(description="In its name: RTX 4090.")]
+MinMemory = Annotated[int | None, Between(1, 1_000), Field(description="Memory of one card in GB.")]
+Ceiling = Annotated[float | None, Between(0, 10_000), Field(description="For all cards together.")]
+Cards = Annotated[int | None, Between(1, 8), Field(description="Cards, 1-8; default 1.")]
+RegionName = Annotated[str | None, Field(description="Id or part of its name: france.")]
+Mode = Annotated[Billing | None, Field(description="Default onDemand. spot can be taken back, monthly is prepaid.")]
+InstanceId = Annotated[str, Field(description="See list_gpu_instances.")]
+Lease = Annotated[
+    float | None,
+    MoreThan(0),
+    Between(0, LONGEST_LEASE),
+    Field(description="Stop it by itself then. Give one unless told otherwise."),
+]
+
+
+def _wish(
+    gpu: str | None,
+    memory: int | None,
+    ceiling: float | None,
+    region: str | None,
+    count: int | None,
+    billing: Billing | None,
+    months: int | None = None,
+) -> Wish:
+    most = Decimal(str(ceiling)) if ceiling is not None else None
+    return Wish(gpu, memory, most, region, count or 1, billing or "onDemand", months)
+
+
+@gpu.tool("List GPU products", READS)
+async def list_gpu_products(
+    call: Call,
+    gpu: Gpu = None,
+    min_memory_gb: MinMemory = None,
+    max_usd_per_hour: Ceiling = None,
+    region: RegionName = None,
+    count: Cards = None,
+    billing: Mode = None,
+    out_of_stock: Annotated[bool, Field(description="Show those too.")] = False,
+) -> ProductList:
+    """GPUs for rent with stock and estimated prices, cheapest first. Free; nothing is rented."""
+    wish = _wish(gpu, min_memory_gb, max_usd_per_hour, region, count, billing)
+    offers = await find_offers(call.novita, wish, in_stock=not out_of_stock)
+    hint = None
+    if not offers:
+        anything = replace(wish, gpu=None, min_memory_gb=None, max_usd_per_hour=None)
+        near = nearest(await find_offers(call.novita, anything, in_stock=False), wish)
+        hint = f"Nearest: {'; '.join(offer.words() for offer in near)}." if near else "Try another region or mode."
+    more = len(offers) - PRODUCTS_SHOWN
+    if more > 0:
+        hint = "Narrow it with gpu, min_memory_gb, region or max_usd_per_hour to see the others."
+    return ProductList(
+        products=tuple(product_line(offer) for offer in offers[:PRODUCTS_SHOWN]),
+        price_source=PRICE_SOURCE,
+        more=more if more > 0 else None,
+        next_step=hint,
+    )
+
+
+@gpu.tool("List GPU instances", READS)
+async def list_gpu_instances(
+    call: Call,
+    name: Annotated[str | None, Field(description="Part of it.")] = None,
+    offset: Annotated[int | None, Between(0, 100_000), Field(description="Skip.")] = None,
+) -> InstanceList:
+    """Instances with state, cost and lease; creates without an answer."""
+    ledger = await Ledger.open(call)
+    everything = await list_instances(call.novita)
+    recent = await call.app.journal.recent(call.owner, limit=50, kind=KIND)
+    lost = await adopt_lost(ledger, everything, recent)
+    await settle_jobs(ledger, everything, all_of_them=True)
+    ledger = await Ledger.open(call)
+    wanted = [each for each in everything if not name or name.casefold() in each.name.casefold()]
+    wanted.sort(key=lambda each: each.created_at.timestamp() if each.created_at else 0.0, reverse=True)
+    lines = [await ledger.line(each) for each in wanted]
+    start = offset or 0
+    rest = len(wanted) - start - INSTANCES_SHOWN
+    step = f"{rest} more: call again with offset={start + INSTANCES_SHOWN}." if rest > 0 else None
+    unpriced = sum(line.usd_per_hour is None for line in lines)
+    return InstanceList(
+        instances=tuple(lines[start : start + INSTANCES_SHOWN]),
+        total=len(wanted),
+        usd_per_hour=f"{sum((Decimal(line.usd_per_hour) for line in lines if line.usd_per_hour), Decimal(0)):f}",
+        unpriced=unpriced or None,
+        unconfirmed=tuple(f"{job.title}: sent {job.created:%Y-%m-%d %H:%M:%S} UTC, {job.reason}" for job in lost),
+        next_step=step,
+    )
+
+
+@gpu.tool("Get a GPU instance", READS)
+async def get_gpu_instance(
+    call: Call,
+    instance_id: InstanceId,
+    access: Annotated[bool, Field(description="Show how: ssh, ports, passwords.")] = False,
+    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="At most, until it runs.")] = None,
+) -> InstanceResult:
+    """One instance: state, cost, lease, and how to reach it."""
+    instance = await find_instance(call, instance_id)
+    if wait_seconds and instance.status != "exited":
+        await wait_for(call, instance, Goal.RUNNING, wait_seconds)
+        instance = await find_instance(call, instance_id)
+    ledger = await Ledger.open(call)
+    await settle_jobs(ledger, [instance])
+    step = None
+    if access and not instance.running:
+        step = "It can be reached once it runs."
+    elif instance.running and not access:
+        step = "Call again with access=true to see how to reach it."
+    return await instance_result(call, instance, access=access, details=True, next_step=step, ledger=ledger)
+
+
+@gpu.tool("Create a GPU instance", SPENDS)
+async def create_gpu_instance(
+    call: Call,
+    image: Annotated[str | None, Field(description="Container image, or else template_id.")] = None,
+    template_id: Annotated[str | None, Field(description="See list_gpu_templates.")] = None,
+    product_id: Annotated[str | None, Field(description="Default: the cheapest that fits the wishes below.")] = None,
+    gpu: Gpu = None,
+    min_memory_gb: MinMemory = None,
+    max_usd_per_hour: Ceiling = None,
+    region: RegionName = None,
+    count: Cards = None,
+    billing: Mode = None,
+    name: Annotated[str | None, Field(description="To find it by.")] = None,
+    command: Annotated[str | None, Field(description="Run in place of the image's own.")] = None,
+    env: Annotated[dict[str, str] | None, Field(description="Environment.")] = None,
+    ports: Annotated[list[str] | None, Field(description="To open: 8888/http, 22/tcp.")] = None,
+    disk_gb: Annotated[int | None, Field(description="Root disk; 60 are free.")] = None,
+    volumes: Annotated[dict[str, str] | None, Field(description="Volume id: mount path.")] = None,
+    options: Annotated[
+        dict[str, Any] | None, Field(description="Novita's own: month (a monthly term), entrypoint, imageAuthId...")
+    ] = None,
+    stop_after_hours: Lease = None,
+    wait_seconds: Wait = None,
+    confirm: Yes = False,
+    dry_run: DryRun = False,
+) -> InstanceResult:
+    """Rent a GPU and wait until it runs. Billed by the hour until stopped; asks first."""
+    native = dict(options or {})
+    months, twice = native.pop("month", None), native.pop("allow_duplicate", False) is True
+    wanted = Wanted(
+        wish=_wish(gpu, min_memory_gb, max_usd_per_hour, region, count, billing, whole_months(months)),
+        product_id=product_id,
+        image=image,
+        template_id=template_id,
+        name=name,
+        command=command,
+        env=env or {},
+        ports=ports,
+        disk_gb=disk_gb,
+        volumes=volumes or {},
+        options=native,
+    )
+    return await create(
+        call,
+        wanted,
+        stop_after_hours=stop_after_hours,
+        wait_seconds=wait_seconds,
+        confirm=confirm,
+        allow_duplicate=twice,
+        dry_run=dry_run,
+    )
+
+
+@gpu.tool("Start a GPU instance", SPENDS)
+async def start_gpu_instance(
+    call: Call,
+    instance_id: InstanceId,
+    stop_after_hours: Lease = None,
+    wait_seconds: Wait = None,
+    confirm: Yes = False,
+    dry_run: DryRun = False,
+) -> InstanceResult:
+    """Start a stopped instance. Billed by the hour until stopped again; asks first."""
+    instance = await find_instance(call, instance_id)
+    if instance.running:
+        running = await instance_result(call, instance, next_step="It runs already; nothing was sent.")
+        running.estimated_cost_usd = as_noted(Decimal(0))
+        return running
+    price = await (await Ledger.open(call)).usd_per_hour(instance)
+    lease = f" It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else ""
+    question = f"Start instance {instance.label()}?{lease}"
+    words = f"Estimated {per_hour_and_day(price)} until stopped."
+    counts = machine_cost(price, words, card_hours=instance.gpu_num or 1)
+    cost = as_noted(price)
+    if dry_run:
+        request = shown_request("start_gpu_instance", {"instanceId": instance.id})
+        step = rehearsed(told(call, question, counts))
+        return InstanceResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=step)
+    about = f"start {instance.id}"
+    await agree(call, question, model=instance.product_id, cost=counts, confirm=confirm, about=about)
+    app, begun = call.app, call.app.jobs.clock.wall()
+
+    async def send(job: Job) -> None:
+        await start_instance(call.novita, instance.id)
+        if stop_after_hours:
+            await app.leases.grant(call.owner, hours=stop_after_hours, name=instance.name, instance_id=instance.id)
+            app.leases.remember(call.novita)
+
+    async def note(job: Job, _: None) -> Job:
+        return await app.journal.accepted(job.key, start_id(job, instance))
+
+    try:
+        job, _ = await app.jobs.submit(
+            Paid(
+                owner=call.owner,
+                tool="start_gpu_instance",
+                model=instance.product_id,
+                title=instance.name,
+                cost=counts,
+            ),
+            kind=KIND,
+            send=send,
+            note=note,
+            facts={
+                "resource": instance.id,
+                **price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand"),
+            },
+            on_progress=call.progress_of(f"instance {instance.name}: starting"),
+        )
+    except NovitaError as error:
+        if error.billed == "maybe":
+            error.next_step = f"Call get_gpu_instance with {instance.id}: it shows whether it starts."
+        raise
+    if call.handoff is not None and job.task_id:
+        call.handoff.job = (KIND, job.task_id)
+        result = await instance_result(call, instance, status="working")
+        result.estimated_cost_usd = cost
+        return result
+    result = await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun, job_id=job.task_id)
+    result.estimated_cost_usd = cost
+    if stop_after_hours and (doubt := lease_doubt(call)):
+        result.next_step = f"{result.next_step or ''} {doubt}".strip()
+    return result
+
+
+@gpu.tool("Stop a GPU instance", DESTROYS)
+async def stop_gpu_instance(
+    call: Call,
+    instance_id: InstanceId,
+    after_hours: Annotated[
+        float | None, MoreThan(0), Between(0, LONGEST_LEASE), Field(description="Stop it by itself then, not now.")
+    ] = None,
+    confirm: Yes = False,
+) -> InstanceResult:
+    """Stop an instance: what runs on it ends, and it costs no more than its disk above 60 GB, which is kept 7 days."""
+    instance = await find_instance(call, instance_id)
+    if after_hours is not None:
+        when = f"in {after_hours:g} hours"
+        question, about = f"Stop instance {instance.label()} {when}?", f"stop {instance.id} {when}"
+        await agree(call, question, model=instance.product_id, confirm=confirm, about=about)
+        lease = await call.app.leases.grant(call.owner, hours=after_hours, name=instance.name, instance_id=instance.id)
+        call.app.leases.remember(call.novita)
+        step = f"It will be stopped at {lease.stop_at:%Y-%m-%d %H:%M} UTC. {lease_doubt(call)}".strip()
+        return await instance_result(call, instance, status="scheduled", next_step=step)
+    if instance.status == "exited":
+        return await instance_result(call, instance, next_step="It was stopped already; nothing was sent.")
+    question = f"Stop instance {instance.label()}? What runs on it ends."
+    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"stop {instance.id}")
+    await stop_instance(call.novita, instance.id)
+    return await wait_for(call, instance, Goal.STOPPED, None)
+
+
+@gpu.tool("Restart a GPU instance", DESTROYS)
+async def restart_gpu_instance(
+    call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Yes = False
+) -> InstanceResult:
+    """Restart an instance; ends what runs on it."""
+    instance = await find_instance(call, instance_id)
+    if not instance.running:
+        raise InputError(
+            f"Instance {instance.label()} is {instance.status}: only a running one can be restarted",
+            next_step="Use start_gpu_instance." if instance.status == "exited" else "Wait for it first.",
+        )
+    question = f"Restart instance {instance.label()}? What runs on it ends."
+    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"restart {instance.id}")
+    begun = call.app.jobs.clock.wall()
+    try:
+        await restart_instance(call.novita, instance.id)
+    except NovitaConnectionError as error:
+        error.billed = None
+        error.next_step = f"It may be restarting: look with get_gpu_instance ({instance.id}) before trying again."
+        raise
+    return await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun)
+
+
+@gpu.tool("Delete a GPU instance", DESTROYS)
+async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Yes = False) -> InstanceResult:
+    """Delete an instance with its disk."""
+    instance = await find_instance(call, instance_id)
+    question = f"Delete instance {instance.label()} and all data on its disk? This cannot be undone."
+    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"delete {instance.id}")
+    await delete_instance(call.novita, instance.id)
+    return await wait_for(call, instance, Goal.GONE, None)
+
+
+add_template_tools(gpu)

@@ -1,0 +1,38 @@
+"""The GPU prompt: from a sentence to a machine that does the job and stops.
+
+`overview/prompts.py` joins it with the others.
+"""
+
+from collections.abc import Callable, Mapping
+
+
+def _gpu_job(given: Mapping[str, str]) -> str:
+    hours = given.get("hours") or "the hours it should take, and half as many again"
+    budget = f" Spend at most ${given['budget_usd']} in all." if given.get("budget_usd") else ""
+    return (
+        f"Run this on a rented GPU: {given['job']}\n\n"
+        "1. Work out what it needs: memory of the GPU, container image or template (list_gpu_templates), command, "
+        f"ports, disk. Ask me only for what you cannot know.{budget}\n"
+        "2. list_gpu_products with min_memory_gb for the cheapest that fits; tell me the price per hour.\n"
+        f"3. create_gpu_instance with that product_id, a name, and stop_after_hours for {hours}, so that it cannot "
+        "run on unseen. It asks me before it spends.\n"
+        "4. Wait until it runs (get_gpu_instance with wait_seconds), then access=true shows how to reach it.\n"
+        "5. Tell me how to follow the job, when the lease ends, and what it costs until then.\n"
+        "6. When it is done: stop_gpu_instance, and delete_gpu_instance only if I say that nothing on it is needed."
+    )
+
+
+PROMPTS: Mapping[str, tuple[str, str, Mapping[str, str], Callable[[Mapping[str, str]], str], frozenset[str]]] = {
+    "gpu_job": (
+        "Launch a GPU job",
+        "A sentence becomes a rented GPU that does the job and stops by itself.",
+        {
+            "job": "What is to run, in a sentence.",
+            "hours": "How long it may run.",
+            "budget_usd": "Most it may cost, in USD.",
+        },
+        _gpu_job,
+        frozenset({"hours", "budget_usd"}),
+    ),
+}
+"""Name to title, description, arguments, the function that writes it, and which arguments may be left out."""

@@ -1,0 +1,242 @@
+"""Template tools, for the gpu toolset and its admin part."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ...novita.core.errors import InputError, NotFoundError
+from ...novita.gpu.instances import check_env, read_ports
+from ...novita.gpu.templates import (
+    Template,
+    create_template,
+    delete_template,
+    get_template,
+    list_templates,
+    template_body,
+    update_template,
+)
+from ..kit.context import Call, Caller
+from ..kit.purchase import agree
+from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
+from .arguments import Between, Yes, check_length
+from .results import counted
+
+TEMPLATES_SHOWN = 60
+README_SHOWN = 4_000
+
+
+class TemplateLine(BaseModel):
+    """One template in a list."""
+
+    template_id: str = Field(description="For create_gpu_instance.")
+    name: str = Field(description="Its name.")
+    image: str = Field(description="Container image.")
+    ports: tuple[str, ...] = Field(default=(), description="Open ports.")
+    disk_gb: int | None = Field(default=None, description="Root disk.")
+
+
+class TemplateList(ToolResult):
+    """Templates."""
+
+    templates: tuple[TemplateLine, ...] = Field(description="As Novita orders them.")
+    more: str | None = Field(default=None, description="How to see the others.")
+
+    def headline(self) -> str:
+        return f"{counted(len(self.templates), 'template')}."
+
+
+class TemplateResult(ToolResult):
+    """One template, or the question before it is deleted."""
+
+    status: Literal["ready", "deleted", "needs_confirmation"] = Field(description="What became of it.")
+    template_id: str | None = Field(default=None, description="For create_gpu_instance.")
+    name: str | None = Field(default=None, description="Its name.")
+    channel: str | None = Field(default=None, description="official, community or private.")
+    image: str | None = Field(default=None, description="Container image.")
+    command: str | None = Field(default=None, description="Start command.")
+    entrypoint: str | None = Field(default=None, description="Entry point.")
+    ports: tuple[str, ...] | None = Field(default=None, description="Open ports.")
+    env: tuple[str, ...] | None = Field(default=None, description="Names of its variables.")
+    tools: tuple[str, ...] | None = Field(default=None, description="Tools in the image, such as Jupyter.")
+    disk_gb: int | None = Field(default=None, description="Root disk.")
+    min_cuda: str | None = Field(default=None, description="Lowest CUDA version.")
+    readme: str | None = Field(default=None, description="Its text, shortened.")
+    model: str | None = Field(default=None, description="What the question is about.")
+    estimated_cost_usd: str | None = Field(default=None, description="Of a change: 0.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+
+    def headline(self) -> str:
+        match self.status:
+            case "ready":
+                return f"Template {self.name}."
+            case "deleted":
+                return f"Template {self.name} is deleted."
+            case "needs_confirmation":
+                return "Nothing was sent yet."
+
+
+def _shown(template: Template) -> TemplateResult:
+    return TemplateResult(
+        status="ready",
+        template_id=template.id,
+        name=template.name,
+        channel=template.channel or None,
+        image=template.image,
+        command=template.start_command or None,
+        entrypoint=template.entrypoint or None,
+        ports=tuple(template.port_list()),
+        env=tuple(variable.key for variable in template.envs),
+        tools=tuple(f"{tool.name} on {tool.port}/{tool.type}" for tool in template.tools),
+        disk_gb=template.rootfs_size,
+        min_cuda=template.min_cuda_version or None,
+        readme=template.readme[:README_SHOWN] or None,
+    )
+
+
+TemplateId = Annotated[str, Field(description="Its id.")]
+Env = Annotated[dict[str, str] | None, Field(description="Variables.")]
+Ports = Annotated[list[str] | None, Field(description="8888/http, 22/tcp.")]
+
+
+async def list_gpu_templates(
+    call: Call,
+    channel: Annotated[Literal["official", "community", "private"], Field(description="Whose.")] = "official",
+    name: Annotated[str | None, Field(description="Part of it.")] = None,
+) -> TemplateList:
+    """Ready-made set-ups."""
+    found = await list_templates(call.novita, channel, name=name)
+    lines = tuple(
+        TemplateLine(
+            template_id=each.id,
+            name=each.name,
+            image=each.image,
+            ports=tuple(each.port_list()),
+            disk_gb=each.rootfs_size,
+        )
+        for each in found[:TEMPLATES_SHOWN]
+    )
+    rest = len(found) - len(lines)
+    return TemplateList(templates=lines, more=f"{rest} more: narrow with name." if rest > 0 else None)
+
+
+async def get_gpu_template(call: Call, template_id: TemplateId) -> TemplateResult:
+    """One template whole."""
+    return _shown(await find_template(call, template_id))
+
+
+async def find_template(caller: Caller, template_id: str) -> Template:
+    """The template.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    try:
+        return await get_template(caller.novita, template_id)
+    except NotFoundError as error:
+        error.next_step = "See list_gpu_templates; your own have channel=private."
+        raise
+
+
+async def create_gpu_template(
+    call: Call,
+    name: Annotated[str, Field(description="Its name.")],
+    image: Annotated[str, Field(description="Container image.")],
+    command: Annotated[str | None, Field(description="Start command.")] = None,
+    ports: Ports = None,
+    env: Env = None,
+    disk_gb: Annotated[int | None, Between(10, 6144), Field(description="Default 60.")] = None,
+    options: Annotated[dict[str, str] | None, Field(description="entrypoint, readme, imageAuth.")] = None,
+) -> TemplateResult:
+    """Save a private template."""
+    extra = options or {}
+    for key in extra:
+        if key not in ("entrypoint", "readme", "imageAuth", "minCudaVersion"):
+            raise InputError(
+                f"Unknown option {key!r}", next_step="There are: entrypoint, readme, imageAuth, minCudaVersion."
+            )
+    for what, text, most in (("name", name, 255), ("image", image, 500), ("command", command, 2047)):
+        check_length(what, text, most)
+    check_env(env or {})
+    body = template_body(
+        name=name,
+        image=image,
+        command=command or "",
+        entrypoint=extra.get("entrypoint", ""),
+        disk_gb=disk_gb or 60,
+        ports=read_ports(ports or ()),
+        env=env or {},
+        readme=extra.get("readme", ""),
+        registry_auth_id=extra.get("imageAuth", ""),
+        min_cuda=extra.get("minCudaVersion", ""),
+    )
+    template_id = await create_template(call.novita, body, env or {})
+    return TemplateResult(
+        status="ready",
+        template_id=template_id or None,
+        name=name,
+        channel="private",
+        image=image,
+        next_step="Give template_id to create_gpu_instance." if template_id else "See list_gpu_templates for its id.",
+    )
+
+
+async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Yes = False) -> TemplateResult:
+    """Delete a private template."""
+    template = await find_template(call, template_id)
+    question = f"Delete template {template.name!r} ({template.id})? This cannot be undone."
+    await agree(call, question, model="template", confirm=confirm, about=f"delete {template.id}")
+    await delete_template(call.novita, template.id)
+    return TemplateResult(status="deleted", template_id=template.id, name=template.name)
+
+
+async def update_gpu_template(
+    call: Call,
+    template_id: TemplateId,
+    name: Annotated[str | None, Field(min_length=1, max_length=255, description="Its name.")] = None,
+    image: Annotated[str | None, Field(min_length=1, max_length=500, description="Container image.")] = None,
+    command: Annotated[str | None, Field(max_length=2047, description="Start command.")] = None,
+    ports: Ports = None,
+    env: Env = None,
+    disk_gb: Annotated[int | None, Field(ge=10, le=6144, description="Root disk.")] = None,
+    confirm: Yes = False,
+) -> TemplateResult:
+    """Change a private template; what is not named stays. Shows the difference and asks."""
+    old = await find_template(call, template_id)
+    variables = {each.key: each.value.get_secret_value() for each in old.envs} if env is None else env
+    check_env(variables)
+    given: dict[str, tuple[Any, Any]] = {
+        "name": (old.name, name),
+        "image": (old.image, image),
+        "command": (old.start_command, command),
+        "ports": (old.port_list(), ports),
+        "disk_gb": (old.rootfs_size, disk_gb),
+    }
+    changes = [f"{key}: {was} -> {now}" for key, (was, now) in given.items() if now is not None and now != was]
+    if env is not None:
+        changes.append(f"env: {', '.join(sorted(env)) or 'none'}")
+    if not changes:
+        return _shown(old).model_copy(update={"next_step": "Nothing differs; nothing was sent."})
+    body = template_body(
+        name=name or old.name,
+        image=image or old.image,
+        command=old.start_command if command is None else command,
+        entrypoint=old.entrypoint,
+        disk_gb=disk_gb or old.rootfs_size or 60,
+        ports=read_ports(old.port_list() if ports is None else ports),
+        env=variables,
+        readme=old.readme,
+        registry_auth_id=old.image_auth,
+        min_cuda=old.min_cuda_version,
+    )
+    question = f"Change template {old.name!r} ({old.id})? {'; '.join(changes)}."
+    await agree(call, question, model="template", confirm=confirm, about=f"change {old.id}")
+    await update_template(call.novita, old.id, body, variables)
+    return _shown(await find_template(call, template_id))
+
+
+def add_template_tools(toolset: Toolset) -> None:
+    """Those that are on with the gpu toolset."""
+    toolset.tool("List GPU templates", READS)(list_gpu_templates)
+    toolset.tool("Get a GPU template", READS)(get_gpu_template)
+    toolset.tool("Create a GPU template", WRITES)(create_gpu_template)
+    toolset.tool("Delete a GPU template", DESTROYS)(delete_gpu_template)

@@ -1,0 +1,245 @@
+"""Waiting for instances: the one way all GPU tools do it, and how MCP tasks follow them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...novita.core.errors import NotFoundError, TaskFailedError
+from ...novita.core.waiting import Look, Pace, Phase, wait_until_done
+from ...novita.gpu.instances import BILLED_STATES, Goal, Instance, get_instance, judge, list_instances, look_at
+from ...novita.gpu.meters import (
+    DISKS,
+    GONE_AFTER,
+    MACHINES,
+    SHOWS_THE_STATE_BEFORE,
+    START,
+    VOLUMES,
+    WAITING,
+    follow_gone,
+    follow_instance,
+    follow_volume,
+    open_meters,
+)
+from ...novita.gpu.resources import Volume
+from ...novita.journal.journal import Job, JobState
+from ..kit.context import Caller
+from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from .results import InstanceResult, Ledger, Status, as_noted, instance_result, known_names, status_of
+
+KIND = "gpu_instance"
+ADMIN_KIND = "gpu_admin"
+
+
+def plain_id(instance_id: str) -> str:
+    """The id of the instance in the id of a job: each start is a job of its own, `<instance>#<start>`."""
+    return instance_id.strip().partition("#")[0]
+
+
+async def find_instance(caller: Caller, instance_id: str) -> Instance:
+    """The instance; its rows in the journal learn what was seen of it.
+
+    Raises:
+        NotFoundError: There is none; names those there are.
+    """
+    journal = caller.app.journal
+    try:
+        instance = await get_instance(caller.novita, plain_id(instance_id))
+    except NotFoundError as error:
+        known = {each.id: each.name for each in await list_instances(caller.novita)}
+        await follow_gone(journal, caller.owner, plain_id(instance_id))
+        raise NotFoundError(
+            f"There is no instance {instance_id!r}",
+            status=error.status,
+            reason=error.reason,
+            next_step=f"Instances of this account: {known_names(known)}.",
+            billed=None,
+        ) from error
+    await follow_instance(journal, caller.owner, instance)
+    return instance
+
+
+async def wait_for(
+    caller: Caller,
+    instance: Instance,
+    goal: Goal,
+    wait_seconds: float | None,
+    *,
+    begun: float | None = None,
+    job_id: str | None = None,
+) -> InstanceResult:
+    """Wait until the instance is where it should be, and answer with what there is.
+
+    Args:
+        begun: Wall time of the call that leads there; None if it was made earlier.
+        job_id: The journal's row for that call; the instance's own creation if not given.
+
+    Raises:
+        TaskFailedError: It ended elsewhere; says why.
+    """
+    app = caller.app
+    budget = app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    job = await app.journal.find(caller.owner, job_id or instance.id)
+    looking = caller.novita.for_looking()
+    clock = app.jobs.clock
+    shown = ""
+    since = begun if begun is not None else (job.accepted or job.created).timestamp() if job else clock.wall()
+
+    async def look() -> Look[Instance]:
+        nonlocal shown
+        fresh = begun is not None and clock.wall() - begun < SHOWS_THE_STATE_BEFORE
+        seen = await look_at(looking, instance.id, goal, last=instance, just_begun=fresh)
+        if seen.value.status != shown or seen.value.status in WAITING:
+            shown = seen.value.status
+            await follow_instance(app.journal, caller.owner, seen.value)
+        return seen
+
+    seen = await wait_until_done(
+        look,
+        clock=clock,
+        pace=Pace(await app.journal.durations(job.model) if job and goal is Goal.RUNNING else ()),
+        budget=budget,
+        age=max(0.0, clock.wall() - since),
+        on_progress=caller.progress_of(f"instance {instance.name} ({instance.id})"),
+    )
+    if seen is None:
+        return await instance_result(caller, instance, status="working", next_step=_NOT_YET)
+    await note_end(caller, job, seen)
+    refuse_failed(seen)
+    status: Status = status_of(seen.value, goal)
+    return await instance_result(caller, seen.value, status=status, next_step=next_step(seen, goal))
+
+
+_NOT_YET = "Call get_gpu_instance with wait_seconds to wait on; do not create or start it again."
+
+
+def next_step(seen: Look[Instance], goal: Goal) -> str | None:
+    """What to do now."""
+    if seen.phase is Phase.WORKING:
+        return _NOT_YET if goal is Goal.RUNNING else "Call get_gpu_instance later to see it done."
+    if goal is Goal.RUNNING:
+        return "get_gpu_instance with access=true shows how to reach it. It costs until stop_gpu_instance or its lease."
+    if goal is Goal.STOPPED:
+        return "Its disk is kept for 7 days; start_gpu_instance brings it back, delete_gpu_instance removes it."
+    return None
+
+
+def refuse_failed(seen: Look[Instance]) -> None:
+    """Raise for an instance that did not get where it should."""
+    if seen.phase is not Phase.FAILED:
+        return
+    raise TaskFailedError(
+        f"Instance {seen.value.label()} is {seen.value.status}: {seen.reason}",
+        billed="maybe",
+        next_step="Time spent pulling may be billed; stopped it costs nothing but disk above 60 GB. Delete it with "
+        "delete_gpu_instance, mend the image, command or registry login, and create it again.",
+    )
+
+
+async def note_end(caller: Caller, job: Job | None, seen: Look[Instance], *, watched: bool = True) -> None:
+    """Note in the journal how a creation or a start ended, once.
+
+    Args:
+        watched: Somebody waited for it, so the time it took is known.
+    """
+    if job is None or job.state is not JobState.WORKING or seen.phase is Phase.WORKING or not job.task_id:
+        return
+    if seen.value.running:
+        took = caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp()
+        facts: dict[str, Any] = {"took": round(took, 2)} if watched else {}
+        await caller.app.journal.finish(job.key, JobState.SUCCEEDED, **facts)
+    elif seen.phase is Phase.FAILED:
+        await caller.app.journal.finish(job.key, JobState.FAILED, reason=seen.reason)
+
+
+async def settle_jobs(ledger: Ledger, instances: Sequence[Instance], *, all_of_them: bool = False) -> None:
+    """Bring rows of the journal, and what they count, up to what was just seen of their instances.
+
+    Args:
+        all_of_them: `instances` are all there are: a row whose instance is not among them is over.
+    """
+    caller, known = ledger.caller, {instance.id: instance for instance in instances}
+    journal, now = caller.app.journal, caller.app.jobs.clock.wall()
+    metered = {
+        meter.resource for meter in await open_meters(journal, caller.owner) if meter.tool in (*MACHINES, *DISKS)
+    }
+    for instance in instances:
+        if (row := ledger.rows.get(instance.id)) is not None:
+            await _accept_start(caller, row, instance)
+        elif instance.id not in metered:
+            continue  # nothing of it is ours
+        price = await ledger.usd_per_hour(instance) if instance.status in BILLED_STATES else None
+        await follow_instance(journal, caller.owner, instance, usd_per_hour=price)
+    for resource in metered - known.keys() if all_of_them else ():
+        await follow_gone(journal, caller.owner, resource)
+    for task_id, job in ledger.jobs.items():
+        if job.state is not JobState.WORKING:
+            continue
+        age = now - (job.accepted or job.created).timestamp()
+        instance = known.get(plain_id(task_id))
+        if instance is not None:
+            seen = judge(instance, Goal.RUNNING, just_begun=age < SHOWS_THE_STATE_BEFORE)
+            await note_end(caller, job, seen, watched=False)
+        elif all_of_them and age > GONE_AFTER:
+            await follow_gone(journal, caller.owner, plain_id(task_id))
+            await journal.finish(job.key, JobState.CANCELLED, reason="The instance is gone.")
+
+
+async def _accept_start(caller: Caller, row: Job, instance: Instance) -> None:
+    """A start whose answer was lost: the instance shows whether it took effect."""
+    if row.state is not JobState.UNCONFIRMED or row.tool != START:
+        return
+    if instance.status in BILLED_STATES or instance.status in ("toStart", "starting"):
+        await caller.app.journal.accepted(row.key, start_id(row, instance))
+
+
+def start_id(row: Job, instance: Instance) -> str:
+    """An instance can be started many times: each is a job of its own."""
+    return f"{instance.id}#{row.key[:8]}"
+
+
+async def settle_volumes(caller: Caller, volumes: Sequence[Volume]) -> None:
+    """Bring rows about network volumes up to what was just seen of all of them."""
+    journal, known = caller.app.journal, {volume.storage_id: volume for volume in volumes}
+    meters = await open_meters(journal, caller.owner)
+    taken = {meter.resource for meter in meters}
+    lost = await journal.recent(caller.owner, limit=50, kind=ADMIN_KIND, states=[JobState.UNCONFIRMED])
+    for job in lost:
+        for volume in volumes:
+            if volume.storage_id not in taken and job.facts.get("volume") == [volume.storage_name, volume.cluster_id]:
+                taken.add(volume.storage_id)
+                await journal.finish(job.key, JobState.SUCCEEDED, resource=volume.storage_id)
+                break
+    for volume in volumes:
+        await follow_volume(journal, caller.owner, volume)
+    for meter in meters:
+        if meter.tool in VOLUMES and meter.resource not in known:
+            await follow_gone(journal, caller.owner, meter.resource)
+
+
+class InstanceFollower:
+    """Instances that come up. Nothing is cancelled: what boots is paid for, and stopping it is a tool's work."""
+
+    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
+        job = await caller.app.journal.find(caller.owner, job_id)
+        begun = (job.accepted or job.created).timestamp() if job else 0.0
+        fresh = caller.app.jobs.clock.wall() - begun < SHOWS_THE_STATE_BEFORE
+        try:
+            instance = await get_instance(caller.novita, plain_id(job_id))
+        except NotFoundError:
+            if not fresh:
+                raise
+            return Followed("working", note="not visible yet")
+        seen = judge(instance, Goal.RUNNING, just_begun=fresh and "#" in job_id)
+        if seen.phase is Phase.WORKING:
+            return Followed("working", note=f"instance {instance.name}: {seen.note}")
+        await follow_instance(caller.app.journal, caller.owner, instance)
+        await note_end(caller, job, seen)
+        refuse_failed(seen)
+        result = await instance_result(caller, seen.value, next_step=next_step(seen, Goal.RUNNING))
+        result.estimated_cost_usd = as_noted(job.estimate) if job else None
+        return Followed("completed", result.to_mcp())
+
+    async def cancel(self, caller: Caller, job_id: str) -> None:
+        return None
+
+
+FOLLOWERS[KIND] = InstanceFollower()

@@ -1,0 +1,163 @@
+"""What hosts and people put into a call, read as the tool's schema means it: one place for all tools.
+
+Hosts fill what nobody set with null, "", [] or {}, and some send lists and objects as JSON text. People spell names of
+formats as they know them, and arguments as other services call them.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from ...novita.core.wellformed import read_json
+
+Json = dict[str, Any]
+
+
+class ArgumentError(Exception):
+    """An argument that cannot be read. The text is for the model, and repeats no value: it may be a secret."""
+
+
+def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
+    """The arguments as the tool gets them; those that say nothing are left out.
+
+    Left out is an argument that is not required and is null, or an empty string, list or object; also a 0 where the
+    lower bound is above 0. JSON text is parsed only where the schema says array or object.
+
+    Raises:
+        ArgumentError: One is unknown, or a number no tool can take.
+    """
+    known: Mapping[str, Json] = schema.get("properties", {})
+    required: Sequence[str] = schema.get("required", ())
+    read: Json = {}
+    for name, raw in given.items():
+        if name not in known:
+            raise ArgumentError(unknown_argument(name, list(known)))
+        value = _spelled(known[name], _parsed(known[name], raw))
+        if name not in required and says_nothing(known[name], value):
+            continue
+        if (where := _odd_number(value, name)) is not None:
+            raise ArgumentError(f"{where}: NaN, Infinity and numbers beyond 64 bits are not taken.")
+        read[name] = value
+    return read
+
+
+def says_nothing(schema: Json, value: Any) -> bool:
+    """Whether a host that sends this means that nobody set it."""
+    if value is None or (isinstance(value, str | list | dict) and not value):
+        return True
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and value == 0 and schema.get("minimum", 0) > 0
+
+
+def _parsed(schema: Json, value: Any) -> Any:
+    """A list or an object that came as JSON text; anything else as it came."""
+    wanted = {"array": list, "object": dict}.get(schema.get("type", ""))
+    if wanted is None or not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    try:
+        found: object = read_json(value)
+    except ValueError:
+        return value
+    return cast(Any, found) if found is None or isinstance(found, wanted) else value
+
+
+_OTHER_NAMES = {"jpg": "jpeg", "jpe": "jpeg", "wave": "wav", "ondemand": "onDemand"}
+
+
+def _spelled(schema: Json, value: Any) -> Any:
+    """A value of a list of names as the list spells it: in any case, with a dot or a type before it."""
+    if isinstance(value, list) and isinstance(items := schema.get("items"), dict):
+        return [_spelled(cast(Json, items), each) for each in cast("list[Any]", value)]
+    names = cast("list[Any]", schema.get("enum", []))
+    if not isinstance(value, str) or not value or value in names:
+        return cast(Any, value)
+    plain = _bare(value.rpartition("/")[2])
+    meant = _bare(_OTHER_NAMES.get(plain, plain))
+    found = [name for name in names if isinstance(name, str) and _bare(name) == meant]
+    return found[0] if len(found) == 1 else value
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.casefold())
+
+
+def _odd_number(value: Any, where: str) -> str | None:
+    """Where in a value stands a number that JSON or a database cannot hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return where
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return where
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        inner = cast("Json", value).items()
+    elif isinstance(value, list):
+        inner = enumerate(cast("list[Any]", value))
+    return next((found for name, each in inner if (found := _odd_number(each, f"{where}.{name}"))), None)
+
+
+_MEANT: Mapping[str, str] = {
+    "count": "n num num_images number_of_images n_images image_num num_outputs batch_size samples",
+    "size": "width height w h image_size dimensions",
+    "save_to": "output_dir output_path output_file output out filename file_name save_path path folder directory "
+    "dest destination download_path",
+    "image": "image_url input_image init_image image_path source_image photo img picture url",
+    "images": "reference_images image_urls input_images references pictures",
+    "mask": "mask_image mask_url",
+    "end_image": "last_image last_frame end_frame tail_image",
+    "video": "video_url input_video video_path url",
+    "audio": "audio_url audio_file input_audio audio_path url",
+    "sound": "generate_audio with_audio enable_audio",
+    "aspect_ratio": "ratio aspect ar",
+    "format": "output_format image_format file_type audio_format extension",
+    "duration": "seconds length duration_seconds video_length",
+    "resolution": "quality",
+    "model": "model_name model_id engine",
+    "checkpoint": "sd_model base_model",
+    "voice": "voice_id voice_name speaker",
+    "language": "lang locale",
+    "strength": "denoise denoising_strength image_strength",
+    "scale": "upscale factor scale_factor upscale_factor",
+    "prompt": "description instruction instructions text_prompt",
+    "system": "system_prompt system_message instructions",
+    "max_tokens": "max_new_tokens max_completion_tokens max_output_tokens max_length",
+    "response_schema": "json_schema response_format schema",
+    "tools": "functions",
+    "thinking": "reasoning enable_thinking",
+    "texts": "input inputs",
+    "input": "inputs params parameters arguments",
+    "documents": "docs passages texts",
+    "query": "q search search_query keywords",
+    "urls": "url links pages",
+    "wait_seconds": "timeout wait max_wait poll_seconds",
+    "task_id": "id job_id prediction_id request_id task",
+    "webhook_url": "callback callback_url webhook",
+    "confirm": "confirmed yes approve force",
+    "dry_run": "simulate preview estimate",
+    "options": "negative_prompt steps num_inference_steps guidance_scale cfg cfg_scale scheduler sampler sampler_name "
+    "lora loras top_p top_k stop fps",
+}
+"""What other services, and people, call an argument of ours. A hint is given only where the tool has that argument."""
+
+_HOW = {
+    "size": ", as in size='1024x768'",
+    "save_to": ", which takes a folder or a file",
+    "options": ", where what only some models have goes",
+}
+
+
+def unknown_argument(name: str, known: Sequence[str]) -> str:
+    """That there is no such argument, and which one is meant, if that is clear."""
+    plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).casefold().replace("-", "_")
+    others = [ours for ours, names in _MEANT.items() if ours in known and plain in names.split()]
+    near = difflib.get_close_matches(plain, known, n=1, cutoff=0.75)
+    meant = plain if plain in known else next(iter(others or near), "")
+    if meant:
+        hint = f"Did you mean {meant!r}{_HOW.get(meant, '')}?"
+    else:
+        hint = f"Known arguments: {', '.join(known)}."
+        hint += " What only one model has goes in 'options'." if "options" in known else ""
+    return f"Unknown argument {name[:60]!r}. {hint}"

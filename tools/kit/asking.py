@@ -1,0 +1,156 @@
+"""Asking before dear or destructive acts: a dialog where the client has one, else a second call with confirm=true.
+
+A modern client answers by calling the whole tool again, so nothing may be sent before the yes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from mcp.shared.exceptions import MCPError
+from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from ...novita.core.costs import Cost
+from ...novita.core.errors import SpendRefusedError
+from ...novita.core.money import show_price, show_usd
+from ...novita.core.redaction import without_secrets
+from .context import Caller
+
+FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": {"yes": {"type": "boolean", "title": "Go ahead"}},
+    "required": ["yes"],
+}
+"""The question's form. Nothing is ticked beforehand: a yes is said, not left standing."""
+
+
+class NeedsAnswer(Exception):  # a detour, not an error
+    """The client must put a question to the user, and call again with the answer."""
+
+    def __init__(self, request: InputRequiredResult) -> None:
+        super().__init__("a question is open")
+        self.request = request
+
+
+class NotConfirmed(Exception):
+    """Nobody can be asked: the first answer shows price and effect."""
+
+    def __init__(self, question: "Question") -> None:
+        super().__init__(question.text)
+        self.question = question
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be agreed to.
+
+    Args:
+        effect: What will happen, in one or two sentences.
+        model: The model, product or thing it is about.
+        counted: What it counts as: the most that a yes to this question pays for.
+        about: What the yes is for, where that may change between question and answer (a product): an answer to a
+            question about something else does not count.
+        hint: How to agree by a second call, for the model; people need not read it.
+    """
+
+    effect: str
+    model: str
+    cost: Cost
+    counted: Decimal
+    about: str = ""
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """Effect and price, as people may read them."""
+        return without_secrets(f"{self.effect} {price_words(self.cost, self.counted)}".strip())
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The same for programs, as fields of an answer."""
+        return {"model": self.model, **cost_fields(self.cost, self.counted)}
+
+
+def price_words(cost: Cost, counted: Decimal) -> str:
+    """The sentence that tells a price; empty for what costs nothing."""
+    if not cost.known:
+        return f"The price is not known; counted as at most ${show_usd(counted)}."
+    if cost.words or counted == 0:
+        return cost.words
+    return f"It costs about ${show_usd(counted)}{f': {cost.note}' if cost.note else '.'}"
+
+
+def cost_fields(cost: Cost, counted: Decimal) -> dict[str, Any]:
+    """A price as fields of an answer: the estimate, or "unknown" with what it counts as."""
+    told: dict[str, Any] = {"estimated_cost_usd": cost.shown or show_price(cost.usd)}
+    return told if cost.known else {**told, "counted_usd": show_usd(counted)}
+
+
+async def need_yes(caller: Caller, question: Question, *, confirm: bool) -> bool:
+    """Return if the act is approved for this price; whether a person was asked meanwhile, which takes time.
+
+    Args:
+        confirm: The user agreed beforehand. It does not hold for more than the price they were shown last.
+
+    Raises:
+        SpendRefusedError: The user said no; that is final for this call.
+        NeedsAnswer, NotConfirmed: Turned into the right answer by the tool wrapper.
+    """
+    shown = caller.quoted(question.about)
+    if confirm and (shown is None or question.counted <= shown):
+        return False
+    context = caller.context
+    modern = context.protocol_version in MODERN_PROTOCOL_VERSIONS
+    if modern and (answer := _answer_to(question, context.input_responses or {})) is not None:
+        _refuse_no(answer)
+        return False
+    caller.quote(question.about, question.counted)
+    capabilities = context.client_capabilities
+    elicitation = capabilities.elicitation if capabilities is not None else None
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        raise NotConfirmed(question)
+    if modern:
+        form = ElicitRequestFormParams(message=question.text, requested_schema=FORM)
+        raise NeedsAnswer(InputRequiredResult(input_requests={_key(question): ElicitRequest(params=form)}))
+    try:
+        said = await context.session.elicit_form(question.text, FORM, context.request_id)
+    except (MCPError, ValueError) as error:  # it said it could ask, and could not
+        raise NotConfirmed(question) from error
+    _refuse_no(said)
+    return True
+
+
+def _key(question: Question) -> str:
+    """Names the question in a modern client's answer, with the price that it agrees to."""
+    return f"{_stem(question)}{question.counted.normalize():f}"
+
+
+def _stem(question: Question) -> str:
+    return f"{f'confirm {question.about}'.strip()} up to $"
+
+
+def _answer_to(question: Question, answers: Mapping[str, Any]) -> Any:
+    """The answer to this question at this price or a higher one. A yes to a lower price is none; a no always is."""
+    stem = _stem(question)
+    for key, answer in answers.items():
+        if not key.startswith(stem):
+            continue
+        try:
+            agreed = Decimal(key.removeprefix(stem))
+        except InvalidOperation:
+            continue
+        if agreed >= question.counted or not _is_yes(answer):
+            return answer
+    return None
+
+
+def _is_yes(answer: object) -> bool:
+    """Only a true is a yes: words and numbers that look like one are not."""
+    return isinstance(answer, ElicitResult) and answer.action == "accept" and (answer.content or {}).get("yes") is True
+
+
+def _refuse_no(answer: object) -> None:
+    if not _is_yes(answer):
+        raise SpendRefusedError("The user declined", next_step="Do not try again unless the user asks for it.")

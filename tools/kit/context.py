@@ -1,0 +1,160 @@
+"""What a tool is handed besides its arguments: the caller's client and the shared parts of the process.
+
+The server fills `App` once, at start; `Caller` is made for every call, with the caller's own key.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import httpx
+from mcp.server.mcpserver import Context
+
+from ...novita.core.client import NovitaClient
+from ...novita.core.outside import Patience
+from ...novita.core.redaction import without_secrets
+from ...novita.core.waiting import Progress
+from ...novita.core.wellformed import well_formed
+from ...novita.files.inputs import Inputs
+from ...novita.journal.jobs import Jobs
+from ...novita.journal.journal import Journal
+from ...novita.journal.leases import Leases
+from ...novita.media.jobs import MediaJobs
+from ...novita.media.webhooks import Webhooks
+from .mcp_tasks.handoff import Handoff, current_handoff
+from .quotes import Quotes, digest
+
+SHORTEST_LOOKS, LONGEST_LOOKS = 10.0, 120.0
+"""Seconds that the links of one call may take together, at least and at most; between, what the call may wait."""
+
+
+@dataclass(frozen=True)
+class ToolSettings:
+    """What the user settled for tools.
+
+    Args:
+        wait_seconds: How long a slow tool waits when the call does not say.
+        confirm_above_usd: What counts as more than this needs a yes.
+        inline_thumbnails: Whether pictures are shown small beside the text.
+        longest_silence: Seconds without a byte after which a stream of text is given up.
+        http: Whether callers are remote: no paths in or out.
+    """
+
+    wait_seconds: float = 45
+    confirm_above_usd: Decimal = Decimal("1.00")
+    thumbnails: bool = True
+    longest_silence: float = 30
+    http: bool = False
+
+
+@dataclass
+class App:
+    """The shared parts of one server process.
+
+    Args:
+        pools: Connections besides those to Novita: to its files, and to hosts that callers name.
+    """
+
+    client: NovitaClient
+    jobs: Jobs
+    media: MediaJobs
+    inputs: Callable[["Caller"], Inputs]
+    settings: ToolSettings = field(default_factory=ToolSettings)
+    webhooks: Webhooks | None = None
+    pools: tuple[httpx.AsyncClient, ...] = ()
+    leases: Leases = field(init=False)
+    quotes: Quotes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.leases = Leases(self.journal, clock=self.jobs.clock)
+        self.quotes = Quotes(self.jobs.clock)
+
+    @property
+    def journal(self) -> Journal:
+        return self.jobs.journal
+
+    async def close(self) -> None:
+        """Close the connections and the journal."""
+        for http in (self.client.http, *self.pools):
+            await http.aclose()
+        await self.journal.close()
+
+
+@dataclass
+class Caller:
+    """One call: who makes it, and how to tell them how it goes."""
+
+    app: App
+    novita: NovitaClient
+    context: Context[Any, Any]
+    tool: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    _steps: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.patience = Patience(min(LONGEST_LOOKS, max(SHORTEST_LOOKS, self.app.settings.wait_seconds)))
+        """With the links of this call."""
+
+    @property
+    def owner(self) -> str:
+        return self.novita.owner
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.app.inputs(self)
+
+    @property
+    def handoff(self) -> Handoff | None:
+        """Set where the caller takes an MCP task for an answer: submit, note the job, return at once."""
+        return current_handoff()
+
+    def quoted(self, about: str) -> Decimal | None:
+        """The price last shown for this call, or for the same thing by this tool; None where none was."""
+        return self.app.quotes.latest(self.owner, self._quote_keys(about))
+
+    def quote(self, about: str, usd: Decimal) -> None:
+        """Remember that a price is shown now."""
+        self.app.quotes.show(self.owner, self._quote_keys(about), usd)
+
+    def _quote_keys(self, about: str) -> list[str]:
+        keys = [f"{self.tool} {digest(self.arguments)}"]
+        return [*keys, f"{self.tool} about {about}"] if about else keys
+
+    async def progress(self, message: str, percent: float | None = None) -> None:
+        """Tell the host how it goes. MCP wants a number that only grows, so percent is kept monotonic."""
+        if percent is not None and percent > self._steps:
+            self._steps = percent
+        else:
+            self._steps += min(0.5, max(0.0, (99 - self._steps) / 50))
+        await self.context.report_progress(round(self._steps, 2), 100, well_formed(without_secrets(message)[:200]))
+
+    def progress_of(self, what: str) -> Callable[[Progress], Any]:
+        """A reporter for the waiting helper: `what` names the job and its id."""
+
+        async def report(seen: Progress) -> None:
+            parts = [what, seen.note, f"{seen.waited:.0f} s"]
+            if seen.eta:
+                parts.append(f"about {seen.eta:.0f} s left")
+            await self.progress(", ".join(part for part in parts if part), seen.percent)
+
+        return report
+
+
+def open_call(context: Context[Any, Any], tool: str = "", arguments: Mapping[str, Any] | None = None) -> Caller:
+    """The caller of this request. Over HTTP the key is the request's own bearer token, never the process's.
+
+    Args:
+        tool: The tool that is called, with its arguments; none for resources.
+    """
+    app: App = context.request_context.lifespan_context.app
+    if not app.settings.http:
+        return Caller(app, app.client, context, tool, arguments or {})
+    headers = context.headers or {}
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    key = token.strip() if scheme.lower() == "bearer" else ""
+    return Caller(app, app.client.with_key(key or None), context, tool, arguments or {})
+
+
+Call = Caller
+"""How a tool names its first parameter `call`: filled for it, absent from its schema."""

@@ -1,0 +1,63 @@
+"""Requests as a rehearsal shows them: the exact ones, with what is secret hidden and what is long cut."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from ...novita.gpu.routes import Route
+
+LONGEST_REQUEST = 10_000
+"""Letters of a rehearsed request, as JSON; a longer one is shown with its texts and lists shortened."""
+
+_CUTS = ((2_000, 200), (200, 20), (60, 5))
+"""Letters of a text and members of a list, tried in turn until a request fits."""
+
+
+def shown_request(method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A request as dry_run shows it: whole where it fits an answer, else with what was cut marked in its place."""
+    return {"method": method, "path": path, "body": shown_body(_hidden(body))}
+
+
+def shown_call(route: Route, body: Mapping[str, Any], **path: str) -> dict[str, Any]:
+    """A call of a route as it would go out."""
+    return shown_request(route.method, route.path.format(**path), body)
+
+
+def shown_body(body: Any) -> Any:
+    """JSON for reading: long texts and lists end in a mark that says how much more there is."""
+    for letters, members in _CUTS:
+        shown = _cut(body, letters, members)
+        if len(json.dumps(shown, ensure_ascii=False)) <= LONGEST_REQUEST:
+            return shown
+    return shortened(json.dumps(body, ensure_ascii=False), LONGEST_REQUEST)
+
+
+def shortened(text: str, most: int) -> str:
+    """The first `most` characters, and how much more there is."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text) - most:,} more characters)"
+
+
+def _cut(value: Any, letters: int, members: int) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _cut(inner, letters, members) for key, inner in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        held = cast("Sequence[Any]", value)
+        more = [f"... ({len(held) - members:,} more)"] if len(held) > members else []
+        return [*(_cut(inner, letters, members) for inner in held[:members]), *more]
+    if isinstance(value, str):
+        return shortened(value, 60 if value.startswith("data:") else letters)
+    return value
+
+
+def _hidden(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Values of variables are hidden: some come from templates, or old settings."""
+    if isinstance(body.get("endpoint"), Mapping):
+        return {**body, "endpoint": _hidden(body["endpoint"])}
+    if not isinstance(body.get("envs"), list):
+        return body
+    return {**body, "envs": [{**row, "value": "(hidden)"} for row in body["envs"]]}
+
+
+def rehearsed(question: str) -> str:
+    """The next step after a dry run."""
+    return f"{question} Call again without dry_run to send it."

@@ -1,0 +1,1 @@
+"""How a slow tool becomes an MCP task, and how the task is followed."""

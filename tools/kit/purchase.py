@@ -1,0 +1,218 @@
+"""The one road of everything that spends, and of everything that destroys.
+
+A tool brings what is its own as a `Purchase`: what will happen, what it costs, the exact requests, how to send it, how
+to note the answer, how to wait for it. `carry_out` does the rest for all: it rehearses, asks where it must, has it
+noted and held to the caps, sends it once, follows it within the wait, or hands it over to an MCP task.
+
+    async def plan() -> Purchase[MyResult]: ...          # reads only; may be run again
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from ...novita.core.costs import FREE, Cost
+from ...novita.core.errors import NovitaError
+from ...novita.journal.jobs import Paid, Tally
+from ...novita.journal.journal import Job, JobState
+from .asking import Question, need_yes
+from .context import Caller
+
+R = TypeVar("R", bound=BaseModel)
+T = TypeVar("T")
+R_co = TypeVar("R_co", bound=BaseModel, covariant=True)
+
+
+class Sending(Protocol[R_co]):
+    """How a purchase is made once there is a yes: `Awaited`, `Submitted` or `Direct`."""
+
+    async def carry(self, caller: Caller, paid_for: Paid) -> R_co:
+        """Make it, once, and answer."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purchase(Generic[R]):
+    """One act, planned to the last field, and not begun.
+
+    Args:
+        answer: The tool's result class. It has the fields status, model, estimated_cost_usd, counted_usd, next_step,
+            and those that `rehearsal` brings.
+        effect: What will happen, in one or two sentences, without the price. It is the question, and what a
+            rehearsal says.
+        model: The model, product or thing it is about, for answers and the journal.
+        title: What the journal calls it.
+        cost: What it costs, or what that is taken to be.
+        sending: How it is made.
+        rehearsal: The fields that show the exact requests: `request` or `requests`. None: it cannot be rehearsed.
+        rehearsal_words: What else is to be said of a rehearsal.
+        about: What a yes is for, where that may change between question and answer; without the price.
+        always_asks: Asked about whatever it costs: what destroys, and what goes on costing.
+        hint: For the model, how to agree by a second call.
+        tool: Whose call the journal notes; by default the tool that was called.
+    """
+
+    answer: type[R]
+    effect: str
+    model: str
+    title: str = ""
+    cost: Cost = FREE
+    sending: Sending[R]
+    rehearsal: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    rehearsal_words: str = ""
+    about: str = ""
+    always_asks: bool = False
+    hint: str = ""
+    tool: str = ""
+
+    def question(self, caller: Caller) -> Question:
+        """What is to be agreed to."""
+        counted = caller.app.jobs.caps.counted(self.cost)
+        return Question(self.effect, self.model, self.cost, counted, about=self.about, hint=self.hint)
+
+
+Planner = Callable[[], Awaitable[Purchase[R] | R]]
+"""Plans a purchase from prices as they are now; or answers at once, where nothing is to be done. It only reads, and
+may be run again after somebody was asked."""
+
+
+async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run: bool = False) -> R:
+    """Rehearse a purchase, or make it once.
+
+    Raises:
+        NovitaError: It cannot be, the user said no, a cap would be passed, or Novita refused it.
+    """
+    purchase = await plan()
+    if not isinstance(purchase, Purchase):
+        return purchase
+    if dry_run:
+        return await _rehearsed(caller, purchase)
+    agreed: Question | None = None
+    while _must_ask(caller, purchase.cost, always=purchase.always_asks):
+        question = purchase.question(caller)
+        if agreed is not None and question.about == agreed.about and question.counted <= agreed.counted:
+            break
+        took_time = await need_yes(caller, question, confirm=confirm)
+        agreed = question
+        if took_time:  # somebody was asked in the middle of this call: what was cheap may be dear by now
+            purchase = await plan()
+            if not isinstance(purchase, Purchase):
+                return purchase
+    paid_for = Paid(
+        owner=caller.owner,
+        tool=purchase.tool or caller.tool,
+        model=purchase.model,
+        title=purchase.title,
+        cost=purchase.cost,
+    )
+    return await purchase.sending.carry(caller, paid_for)
+
+
+async def agree(
+    caller: Caller,
+    effect: str,
+    *,
+    confirm: bool,
+    model: str = "",
+    cost: Cost = FREE,
+    about: str = "",
+    hint: str = "",
+    always_asks: bool = True,
+) -> None:
+    """The question alone, by the same rules, for acts that are not planned as a `Purchase` yet.
+
+    Raises:
+        NovitaError, NeedsAnswer, NotConfirmed: As `need_yes`.
+    """
+    if _must_ask(caller, cost, always=always_asks):
+        question = Question(effect, model, cost, caller.app.jobs.caps.counted(cost), about=about, hint=hint)
+        await need_yes(caller, question, confirm=confirm)
+
+
+def told(caller: Caller, effect: str, cost: Cost) -> str:
+    """Effect and price, for acts that are not planned as a `Purchase` yet."""
+    return Question(effect, "", cost, caller.app.jobs.caps.counted(cost)).text
+
+
+def _must_ask(caller: Caller, cost: Cost, *, always: bool) -> bool:
+    """Whether this needs a yes. The one threshold check: what the caps count is what asks."""
+    if always or (cost.asks and not cost.known):
+        return True
+    return caller.app.jobs.caps.counted(cost) > caller.app.settings.confirm_above_usd
+
+
+async def _rehearsed(caller: Caller, purchase: Purchase[R]) -> R:
+    """What would be sent, and its price; a price that was shown is remembered as one."""
+    question = purchase.question(caller)
+    shown: Mapping[str, Any] = await purchase.rehearsal() if purchase.rehearsal is not None else {}
+    caller.quote(question.about, question.counted)
+    said = (question.text, purchase.rehearsal_words, "Call again without dry_run to send it.")
+    return purchase.answer(
+        status="dry_run", **question.fields, **shown, next_step=" ".join(part for part in said if part)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direct(Generic[R]):
+    """An act that costs nothing and is over when it is answered, such as deleting. Nothing is noted."""
+
+    act: Callable[[], Awaitable[R]]
+
+    async def carry(self, caller: Caller, paid_for: Paid) -> R:
+        return await self.act()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Awaited(Generic[R]):
+    """A paid call that is made here and now: a caller that goes away takes it along, so that it stops costing.
+
+    Args:
+        work: Makes the call, keeps its tally true, and answers.
+    """
+
+    work: Callable[[Job, Tally], Awaitable[R]]
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    async def carry(self, caller: Caller, paid_for: Paid) -> R:
+        _, result = await caller.app.jobs.call(paid_for, work=self.work, facts=dict(self.facts))
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted(Generic[R, T]):
+    """A paid call that outlives its caller: noted, sent once in the background, and then waited for.
+
+    Args:
+        start: Has it noted and sent: `Jobs.submit`, or what finds an earlier one that did the same.
+        working: The answer while it goes on, for a caller that takes an MCP task.
+        follow: Waits up to so many seconds for it, and answers with what there is.
+        wait_seconds: How long the caller wishes to wait; None leaves it to the settings.
+        lost: What to look at where no answer came, so that nobody knows whether it was accepted and billed.
+        explain: Adds to an error what to do about it.
+    """
+
+    start: Callable[[Paid], Awaitable[tuple[Job, T]]]
+    working: Callable[[Job, T], Awaitable[R]]
+    follow: Callable[[Job, T, float], Awaitable[R]]
+    wait_seconds: float | None = None
+    lost: str = ""
+    explain: Callable[[NovitaError], Awaitable[None]] | None = None
+
+    async def carry(self, caller: Caller, paid_for: Paid) -> R:
+        try:
+            job, answer = await self.start(paid_for)
+        except NovitaError as error:
+            if error.billed == "maybe" and self.lost:
+                error.next_step = self.lost
+            if self.explain is not None:
+                await self.explain(error)
+            raise
+        handoff = caller.handoff
+        if handoff is not None and job.state is JobState.WORKING and job.task_id:
+            handoff.job = (job.kind, job.task_id)
+            return await self.working(job, answer)
+        budget = caller.app.settings.wait_seconds if self.wait_seconds is None else self.wait_seconds
+        return await self.follow(job, answer, budget)

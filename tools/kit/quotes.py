@@ -1,0 +1,46 @@
+"""Prices that callers were shown and have not answered yet: a yes is for the price shown, not for a higher one."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from ...novita.core.clock import Clock
+
+KEPT_SECONDS = 900.0
+"""How long a quote is remembered. A yes after that is taken for what the call costs now."""
+_MOST = 4_096
+_NOT_PART_OF_IT = ("confirm", "dry_run", "wait_seconds")
+"""Arguments that say how to call rather than what is bought."""
+
+
+@dataclass
+class Quotes:
+    """Quotes of one process, by owner and by what was asked for."""
+
+    clock: Clock
+    _shown: dict[tuple[str, str], tuple[float, Decimal]] = field(default_factory=dict[tuple[str, str], Any])
+
+    def show(self, owner: str, keys: Iterable[str], usd: Decimal) -> None:
+        """Remember that a price was shown, under each of its keys."""
+        now = self.clock.now()
+        for key in keys:
+            self._shown.pop((owner, key), None)  # the newest stand last
+            self._shown[owner, key] = (now, usd)
+        while len(self._shown) > _MOST:
+            del self._shown[next(iter(self._shown))]
+
+    def latest(self, owner: str, keys: Iterable[str]) -> Decimal | None:
+        """The price shown last under any of the keys; None where none was, or long ago."""
+        oldest = self.clock.now() - KEPT_SECONDS
+        found = [self._shown[owner, key] for key in keys if (owner, key) in self._shown]
+        when, usd = max(found, default=(0.0, None), key=lambda each: each[0])
+        return usd if found and when >= oldest else None
+
+
+def digest(arguments: Mapping[str, Any]) -> str:
+    """What was asked for in a few letters; arguments may hold secrets, and are not kept."""
+    wanted = {name: value for name, value in arguments.items() if name not in _NOT_PART_OF_IT}
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()[:24]

@@ -1,0 +1,256 @@
+"""Toolsets, what a tool says it does to the world, and the one place where results and errors become MCP answers.
+
+The `tool` decorator only remembers; the function comes back untouched. `NovitaTool` does what the SDK's Tool does,
+with closed flat schemas, answers whose text and structure are each complete, and errors written for the model.
+"""
+
+import base64
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Any, TypeVar, cast
+
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
+from mcp_types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent, ToolAnnotations
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from ...novita.core.errors import NovitaError
+from ...novita.core.redaction import redact, without_secrets
+from .argument_reading import ArgumentError, read_arguments
+from .asking import NeedsAnswer, NotConfirmed
+from .context import open_call
+from .schemas import flat_schema
+
+logger = logging.getLogger(__name__)
+
+LONGEST_ANSWER = 28_000
+"""Characters of an answer's text, about 8,000 tokens."""
+
+F = TypeVar("F", bound=Callable[..., Awaitable["ToolResult"]])
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a tool does to the world, as MCP hints."""
+
+    read_only: bool
+    destructive: bool
+    idempotent: bool
+    spends: bool = False
+
+    def annotations(self, title: str) -> ToolAnnotations:
+        return ToolAnnotations(
+            title=title,
+            read_only_hint=self.read_only,
+            destructive_hint=self.destructive,
+            idempotent_hint=self.idempotent,
+            open_world_hint=True,
+        )
+
+
+READS = Effect(read_only=True, destructive=False, idempotent=True)
+SPENDS = Effect(read_only=False, destructive=False, idempotent=False, spends=True)
+WRITES = Effect(read_only=False, destructive=False, idempotent=False)
+"""Changes something, costs nothing and takes nothing away."""
+DESTROYS = Effect(read_only=False, destructive=True, idempotent=True)
+
+
+class Picture(BaseModel):
+    """A small picture shown beside the text."""
+
+    data: bytes
+    mime: str
+
+
+class ToolResult(BaseModel):
+    """Base of every tool's answer: fields become structuredContent, `headline` plus the same fields become text.
+
+    Fields that are None are left out of both.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    _pictures: list[Picture] = PrivateAttr(default_factory=list[Picture])
+
+    def headline(self) -> str:
+        """One or two sentences a person would say first. The fields follow it in the text."""
+        return ""
+
+    def show(self, pictures: Iterable[Picture]) -> None:
+        """Put pictures beside the text."""
+        self._pictures.extend(pictures)
+
+    def reveals(self) -> Iterable[str]:
+        """Secrets that this very answer is there to show."""
+        return ()
+
+    def to_mcp(self) -> CallToolResult:
+        """The answer as a host gets it, without secrets."""
+        shown = frozenset(self.reveals())
+        structured = without_secrets(self.model_dump(mode="json", exclude_none=True), but=shown)
+        headline = without_secrets(self.headline(), but=shown)
+        text = "\n".join(part for part in (headline, plain(structured)) if part)
+        content: list[ContentBlock] = [TextContent(type="text", text=text)]
+        content += [
+            ImageContent(type="image", data=base64.b64encode(picture.data).decode(), mime_type=picture.mime)
+            for picture in self._pictures
+        ]
+        return CallToolResult(content=content, structured_content=structured)
+
+
+CountedUsd = Annotated[
+    str | None, Field(description="Where the price is not known: what spending limits count for it, in USD.")
+]
+"""A field of every answer about money."""
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """A tool as its module declares it."""
+
+    fn: Callable[..., Awaitable[ToolResult]]
+    title: str
+    effect: Effect
+
+    @property
+    def name(self) -> str:
+        return self.fn.__name__
+
+    def build(self) -> "NovitaTool":
+        """The SDK's tool, with its schemas made from the function's signature; made once, and the same ever after."""
+        return _built(self)
+
+
+@dataclass
+class Toolset:
+    """A named group of tools, on or off as a whole; `names.TOOLSET_NAMES` says which are on."""
+
+    name: str
+    description: str
+    tools: list[ToolSpec] = field(default_factory=list[ToolSpec])
+
+    def tool(self, title: str, effect: Effect) -> Callable[[F], F]:
+        """Register the function below; it comes back untouched."""
+
+        def remember(fn: F) -> F:
+            self.tools.append(ToolSpec(fn, title, effect))
+            return fn
+
+        return remember
+
+
+class NovitaTool(Tool):
+    """The SDK's Tool with our answers: errors as results the model can act on, nothing hidden, nothing leaked."""
+
+    async def run(self, arguments: dict[str, Any], context: Any, convert_result: bool = False) -> Any:
+        """Call the tool. With `convert_result` the answer, or the error, comes as a CallToolResult."""
+        try:
+            arguments = read_arguments(self.parameters, arguments)
+        except ArgumentError as error:
+            return error_result(f"{error} Nothing was sent or billed.")
+        try:
+            # Tools take a Caller where the SDK's tools take its Context.
+            caller = open_call(context, self.name, arguments)
+            result: object = await super().run(arguments, cast(Any, caller), convert_result=False)
+        except ToolError as error:
+            cause = error.__cause__
+            if isinstance(cause, NeedsAnswer):
+                return cause.request
+            if isinstance(cause, NotConfirmed):
+                return self._unconfirmed(cause)
+            if isinstance(cause, NovitaError):
+                return error_result(str(cause))
+            if isinstance(cause, ValidationError) and cause.title == self.fn_metadata.arg_model.__name__:
+                return error_result(_bad_arguments(self.name, cause))
+            logger.exception("tool %s crashed", self.name)
+            return error_result(
+                f"{self.name} hit a fault in novita-mcp itself ({type(cause).__name__}); it may or may not have been "
+                "billed. Look at list_tasks and get_balance before trying again, and report it."
+            )
+        if not convert_result or isinstance(result, InputRequiredResult):
+            return result
+        return cast(ToolResult, result).to_mcp()
+
+    def _unconfirmed(self, asked: NotConfirmed) -> CallToolResult:
+        """The first of two steps: price and effect, and how to say yes."""
+        question = asked.question
+        again = f"If the user agrees, call {self.name} again with confirm=true."
+        step = " ".join(part for part in ("Nothing was sent or billed.", question.text, question.hint, again) if part)
+        fields = {"status": "needs_confirmation", **question.fields, "next_step": step}
+        return cast(type[ToolResult], self.fn_metadata.output_model).model_validate(fields).to_mcp()
+
+
+class _AsRead(FuncMetadata):
+    """The SDK's metadata, for arguments that read_arguments has read: the SDK would parse any text that is JSON."""
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        return data
+
+
+@cache
+def _built(spec: ToolSpec) -> NovitaTool:
+    built = NovitaTool.from_function(
+        spec.fn, title=spec.title, annotations=spec.effect.annotations(spec.title), context_kwarg="call"
+    )
+    tool = NovitaTool(**{name: getattr(built, name) for name in type(built).model_fields})
+    tool.description = " ".join(tool.description.split())
+    loose = tool.fn_metadata.arg_model
+    config = cast(ConfigDict, {**loose.model_config, "extra": "forbid"})
+    closed = type(loose.__name__, (loose,), {"model_config": config, "__module__": loose.__module__})
+    read = {name: getattr(tool.fn_metadata, name) for name in type(tool.fn_metadata).model_fields}
+    read["arg_model"] = closed
+    tool.fn_metadata = _AsRead(**read)
+    tool.parameters = flat_schema(closed)
+    if tool.fn_metadata.output_model is not None:
+        tool.fn_metadata.output_schema = flat_schema(
+            cast(type[BaseModel], tool.fn_metadata.output_model), mode="serialization"
+        )
+    return tool
+
+
+def error_result(text: str) -> CallToolResult:
+    """An error the model reads whole. No structuredContent: strict clients check it even on errors."""
+    return CallToolResult(content=[TextContent(type="text", text=redact(text))], is_error=True)
+
+
+def _bad_arguments(tool: str, error: ValidationError) -> str:
+    """Which argument is wrong and why. The value is not repeated: it may be a secret."""
+    lines = [
+        f"{'.'.join(str(part) for part in problem['loc']) or 'arguments'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False)[:8]
+    ]
+    return f"Bad arguments for {tool}: {'; '.join(lines)}. Nothing was sent or billed."
+
+
+def plain(data: Any, indent: int = 0) -> str:
+    """Data as short readable lines: every value of the structured answer, none of JSON's noise."""
+    pad = "  " * indent
+    lines: list[str] = []
+    if isinstance(data, dict):
+        for key, value in cast(dict[str, Any], data).items():
+            if isinstance(value, dict | list) and value:
+                inline = json.dumps(value, ensure_ascii=False)
+                if len(inline) <= 60 and inline.count("{") + inline.count("[") == 1:
+                    lines.append(f"{pad}{key}: {inline}")
+                else:
+                    lines += [f"{pad}{key}:", plain(value, indent + 1)]
+            else:
+                lines.append(f"{pad}{key}: {_scalar(value)}")
+    elif isinstance(data, list):
+        for item in cast(list[Any], data):
+            if isinstance(item, dict | list):
+                body = plain(item, indent + 1)
+                lines.append(f"{pad}- {body.lstrip()}")
+            else:
+                lines.append(f"{pad}- {_scalar(item)}")
+    else:
+        lines.append(f"{pad}{_scalar(data)}")
+    return "\n".join(lines)
+
+
+def _scalar(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

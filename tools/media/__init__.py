@@ -1,0 +1,1 @@
+"""Tools that make and change pictures, videos and sounds."""

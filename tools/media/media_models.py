@@ -1,0 +1,217 @@
+"""Model tools: which media models there are, and what one of them takes."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ...novita.core.errors import InputError
+from ...novita.media.checkpoints import CheckpointType, search_library
+from ...novita.media.lookup import Capability, MediaModel, media_model, media_models
+from ...novita.media.mapping import plan_native
+from ...novita.media.native_files import with_files
+from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
+from ..kit.context import Call
+from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
+from ..overview.estimates import CostEstimate, estimate_of
+from .media_request import How, run
+from .results import MediaResult
+
+models = Toolset("models", "Which media models there are, and what they take.")
+
+Makes = Literal["image", "video", "audio", "text", "voice"]
+
+
+class ModelLine(BaseModel):
+    """One model in a list."""
+
+    id: str = Field(description="Give it as `model`.")
+    title: str = Field(description="Its name.")
+    does: tuple[str, ...] = Field(description="What it can do.")
+    takes: tuple[str, ...] = Field(description="Common arguments it honours.")
+    price: str = Field(description="As documented, or unknown.")
+    state: str = Field(description="live, unlisted (in no notice, not in the newest docs), unknown, or retired.")
+
+
+class ModelList(ToolResult):
+    """Media models, best choice first."""
+
+    models: tuple[ModelLine, ...] = Field(description="Best choice first.")
+    total: int = Field(description="How many fit the filter.")
+    more: bool = Field(description="Whether more follow; ask with a larger offset.")
+
+    def headline(self) -> str:
+        return f"{len(self.models)} of {self.total} models."
+
+
+@models.tool("List media models", READS)
+async def list_media_models(
+    call: Call,
+    does: Annotated[str | None, Field(description="Such as text_to_image.")] = None,
+    search: Annotated[str | None, Field(description="Words.")] = None,
+    retired: Annotated[bool, Field(description="These too.")] = False,
+    offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
+) -> ModelList:
+    """Image, video and audio models: what they do, take and cost. Free."""
+    capability = _capability(does) if does else None
+    words = (search or "").casefold().split()
+    found = [
+        model
+        for model in media_models()
+        if (capability is None or capability in model.does)
+        and (retired or model.live)
+        and all(word in f"{model.id} {model.title} {model.summary}".casefold() for word in words)
+    ]
+    found.sort(key=lambda model: model.doubt)
+    page = found[offset : offset + _PAGE]
+    return ModelList(
+        models=tuple(_line(model) for model in page), total=len(found), more=offset + len(page) < len(found)
+    )
+
+
+def _capability(name: str) -> Capability:
+    try:
+        return Capability(name.strip().lower().replace(" ", "_").replace("-", "_"))
+    except ValueError as error:
+        raise InputError(
+            f"No model does {name[:40]!r}", next_step=f"Models do: {', '.join(sorted(Capability))}."
+        ) from error
+
+
+_PAGE = 40
+
+
+def _line(model: MediaModel) -> ModelLine:
+    return ModelLine(
+        id=model.id,
+        title=model.title,
+        does=tuple(model.does),
+        takes=tuple(model.arguments),
+        price=_price(model),
+        state=model.state,
+    )
+
+
+def _price(model: MediaModel) -> str:
+    """The price rows in one line; formulas and conditions stay in `estimate_cost`."""
+    rows = [f"${row.usd} per {row.per.replace('_', ' ')}" for row in model.price if not row.extra]
+    if not rows:
+        return "unknown"
+    more = f" and {len(rows) - 3} more, by its settings" if len(rows) > 3 else ""
+    return "; ".join(dict.fromkeys(rows[:3])) + more
+
+
+class ModelDetails(ToolResult):
+    """One media model."""
+
+    id: str = Field(description="Give it as `model`.")
+    title: str = Field(description="Its name.")
+    summary: str = Field(description="What it is for.")
+    makes: Makes = Field(description="What comes out.")
+    does: tuple[str, ...] = Field(description="What it can do.")
+    state: str = Field(description="live, unlisted, unknown or retired.")
+    state_note: str | None = Field(default=None, description="Since when and why, and what to take instead.")
+    price: str = Field(description="As documented, or unknown.")
+    answers: Literal["at once", "after a wait"] = Field(description="Whether it is slow.")
+    arguments: dict[str, str] = Field(description="Common argument: the native field it becomes.")
+    always: dict[str, Any] = Field(description="Native fields that are sent unless options say otherwise.")
+    native_schema: dict[str, Any] = Field(description="JSON schema of its own input, for options and run_media_model.")
+    source: str = Field(description="Where these facts come from.")
+    checked: str = Field(description="When they were last checked, YYYY-MM-DD.")
+
+    def headline(self) -> str:
+        return f"{self.title}: {self.summary}"
+
+
+@models.tool("Describe a media model", READS)
+async def describe_media_model(
+    call: Call,
+    model: Annotated[str, Field(max_length=100, description="An id from list_media_models.")],
+) -> ModelDetails:
+    """One media model in full: native input schema, how common arguments map to it, price, state. Free.
+
+    Read it before using options.
+    """
+    found = media_model(model)
+    return ModelDetails(
+        id=found.id,
+        title=found.title,
+        summary=found.summary,
+        makes=found.makes,
+        does=tuple(found.does),
+        state=found.state,
+        state_note=found.state_note or None,
+        price=_price(found),
+        answers="at once" if found.mode == "sync" else "after a wait",
+        arguments={name: " + ".join(argument.paths) or name for name, argument in found.arguments.items()},
+        always=dict(found.constants),
+        native_schema=found.input,
+        source=found.source,
+        checked=found.checked,
+    )
+
+
+class CheckpointLine(BaseModel):
+    """One file of the Stable Diffusion library."""
+
+    name: str = Field(description='Give it as options={"model_name": ...}, or in loras and embeddings.')
+    title: str = Field(description="Its name.")
+    type: str = Field(description="checkpoint, lora, vae, controlnet, upscaler or textualinversion.")
+    base: str | None = Field(default=None, description="What it builds on, such as SDXL 1.0.")
+    sdxl: bool | None = Field(default=None, description="Whether it is for SDXL.")
+    inpainting: bool | None = Field(default=None, description="Whether it is for inpainting.")
+    tags: str | None = Field(default=None, description="What it is filed under.")
+
+
+class CheckpointList(ToolResult):
+    """Files of the Stable Diffusion library."""
+
+    checkpoints: tuple[CheckpointLine, ...] = Field(description="In Novita's order.")
+    next_cursor: str | None = Field(default=None, description="Give it as cursor for the next page.")
+
+    def headline(self) -> str:
+        return f"{len(self.checkpoints)} found."
+
+
+@models.tool("Search checkpoints", READS)
+async def search_checkpoints(
+    call: Call,
+    query: Annotated[str | None, Field(description="Text in name or tags.")] = None,
+    type: Annotated[CheckpointType | None, Field(description="Kind of file.")] = None,
+    cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
+) -> CheckpointList:
+    """Stable Diffusion checkpoints, LoRAs, VAEs for txt2img and img2img. Free."""
+    page = await search_library(call.novita, query=query, kind=type, limit=20, cursor=cursor)
+    return CheckpointList(
+        checkpoints=tuple(CheckpointLine(**file.model_dump()) for file in page.files), next_cursor=page.next_cursor
+    )
+
+
+@models.tool("Run a media model", SPENDS)
+async def run_media_model(
+    call: Call,
+    model: Annotated[str, Field(description="See list_media_models.")],
+    input: Annotated[dict[str, Any], Field(description="Its native input, see describe_media_model.")],
+    save_to: SaveTo = None,
+    wait_seconds: WaitSeconds = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> MediaResult:
+    """Run any media model on exactly this native input. Costs money."""
+    chosen = media_model(model)
+    planned = await with_files(plan_native(chosen, input), call.inputs)
+    title = str(input.get("prompt") or input.get("text") or chosen.id)
+    how = How(save_to=save_to, wait_seconds=wait_seconds, confirm=confirm, dry_run=dry_run)
+    return await run(call, planned, tool="run_media_model", title=title, how=how)
+
+
+@models.tool("Estimate a cost", READS)
+async def estimate_cost(
+    call: Call,
+    model: Annotated[str, Field(description="Model id, or product_id of a GPU.")],
+    arguments: Annotated[
+        dict[str, Any] | None,
+        Field(description="As for its tool: {duration, count}; {prompt_tokens, max_tokens, rows}; {hours, workers}."),
+    ] = None,
+) -> CostEstimate:
+    """What a call or machine would cost in USD. Free."""
+    return await estimate_of(call, model, arguments or {})

@@ -1,0 +1,208 @@
+"""From a tool's common arguments to a purchase of media: choose, convert inputs, plan."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
+
+from anyio import to_thread
+
+from ...novita.core.errors import InputError, NotFoundError, NovitaError
+from ...novita.core.json_paths import MISSING, get_path, put
+from ...novita.files.inputs import Source, expects_of
+from ...novita.files.links import parse_link
+from ...novita.files.media_limits import MediaLimits
+from ...novita.journal.jobs import Paid
+from ...novita.journal.journal import Job, JobState
+from ...novita.media.catalog_entry import Form
+from ...novita.media.jobs import Delivery
+from ...novita.media.lookup import MediaModel, alternatives, choose, media_model, media_models
+from ...novita.media.mapping import FILES, Plan, plan, refuse_what_it_cannot
+from ...novita.media.native_files import with_files
+from ..kit.context import Caller
+from ..kit.dry_run import shown_request
+from ..kit.purchase import Purchase, Submitted, carry_out
+from .results import MediaResult, answer, deliver
+
+
+@dataclass(frozen=True)
+class How:
+    """The arguments that say how to make rather than what; the same on every tool that makes media."""
+
+    model: str | None = None
+    options: Mapping[str, Any] | None = None
+    save_to: str | None = None
+    wait_seconds: float | None = None
+    confirm: bool = False
+    dry_run: bool = False
+    resize: bool = False
+
+
+async def make(
+    caller: Caller, tool: str, does: Sequence[str], arguments: Mapping[str, object], how: How, *, title: str
+) -> MediaResult:
+    """Make media with the common arguments; those that are None were not given.
+
+    Args:
+        does: Capabilities the tool stands for; the model needs one of them.
+        title: What the files are named after, and how the journal calls the job.
+
+    Raises:
+        NovitaError: Told to the model as it is.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    _check_webhook(given.get("webhook_url"))
+    forms = await forms_of(caller, given)
+    if how.model:
+        chosen = named_model(how.model, does)
+        refuse_what_it_cannot(chosen, given, forms)
+    else:
+        chosen = choose(does, given, forms=forms, options=how.options or ())
+    ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize)
+    planned = plan(chosen, ready, how.options, image_size=image_size)
+    planned = await with_files(planned, caller.inputs, done=files_of(ready))
+    return await run(caller, planned, tool=tool, title=title, how=how, listen=True)
+
+
+def _check_webhook(address: object) -> None:
+    if address is not None:
+        parse_link(str(address), "`webhook_url`")
+
+
+async def forms_of(caller: Caller, arguments: Mapping[str, object]) -> dict[str, frozenset[Form]]:
+    """In which forms the given files can be had: a model that only takes links is not for a file of this machine."""
+    found: dict[str, frozenset[Form]] = {}
+    for name in FILES:
+        if (value := arguments.get(name)) is not None:
+            each = [await caller.inputs.forms(str(one), expects_of(name)) for one in _references(value)]
+            found[name] = frozenset[Form].intersection(*each) if each else frozenset()
+    return found
+
+
+def _references(value: object) -> Sequence[object]:
+    return cast(Sequence[object], value) if isinstance(value, list | tuple) else [value]
+
+
+def files_of(arguments: Mapping[str, object]) -> set[str]:
+    """The files among the common arguments, as they stand in a request."""
+    return {str(one) for name in FILES if name in arguments for one in _references(arguments[name])}
+
+
+def named_model(name: str, does: Sequence[str]) -> MediaModel:
+    """The model of that name, if it does one of the things asked for.
+
+    Raises:
+        InputError: It does something else; names models that would do. UnknownModelError: there is none.
+    """
+    model = media_model(name)
+    if not set(model.does) & set(does):
+        fitting = [other.id for other in media_models() if other.live and set(other.does) & set(does)][:4]
+        raise InputError(
+            f"{model.id} is for {_words(model.does, ' and ')}, not for {_words(does, ' or ')}",
+            next_step=f"Use {', '.join(fitting)}, or another tool for {model.id}." if fitting else "",
+        )
+    return model
+
+
+def _words(capabilities: Sequence[str], joint: str) -> str:
+    return joint.join(one.replace("_", " ") for one in capabilities)
+
+
+async def with_inputs(
+    caller: Caller, model: MediaModel, arguments: Mapping[str, object], *, resize: bool = False
+) -> tuple[dict[str, object], tuple[int, int] | None]:
+    """The arguments with every picture, video and sound checked and turned into what the model takes.
+
+    Nothing is paid here; a file that will not do is refused here. Also the size of `image`, where it is known.
+    """
+    ready = dict(arguments)
+    image_size: tuple[int, int] | None = None
+    pictured: Source | None = None
+    for name in model.media_arguments():
+        value = arguments.get(name)
+        if value is None:
+            continue
+        argument = model.arguments[name]
+        limits = MediaLimits(**argument.limits.model_dump()) if argument.limits else None
+        # What is to be sent ahead stands in the plan as a data URI.
+        forms = ["data_uri" if form == "asset_id" else form for form in argument.send]
+        converted: list[str] = []
+        for reference in _references(value):
+            source = await caller.inputs.load(str(reference), expects_of(name), limits=limits, resize=resize)
+            if name == "mask":
+                source = await caller.inputs.fit_mask(source, pictured, resize=resize)
+            converted.append(await source.as_form(forms))
+            if name == "image":
+                pictured = source
+                image_size = (source.width, source.height) if source.width and source.height else None
+        ready[name] = converted if isinstance(value, list | tuple) else converted[0]
+    return ready, image_size
+
+
+async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How, listen: bool = False) -> MediaResult:
+    """Submit a plan once, and deliver what it makes.
+
+    Args:
+        listen: Have Novita call this server when the task ends, where model and server can.
+    """
+    model = planned.model
+    if how.save_to is not None:
+        await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
+
+    async def request() -> dict[str, Any]:
+        return {"seed": planned.seed, "request": shown_request(planned.method, planned.path, planned.body)}
+
+    async def start(paid_for: Paid) -> tuple[Job, None]:
+        await caller.progress(f"{model.id}: submitting")
+        sent, accepted = _listening(caller, planned) if listen else (planned, None)
+        job = await caller.app.media.start(
+            caller.novita,
+            sent,
+            paid_for,
+            save_to=how.save_to,
+            on_progress=caller.progress_of(f"{model.id}: submitting"),
+            on_accepted=accepted,
+        )
+        if job.state is JobState.WORKING:
+            await caller.progress(f"{model.id}: task {job.task_id} accepted")
+        return job, None
+
+    async def working(job: Job, _: None) -> MediaResult:
+        return await answer(caller, Delivery(job))
+
+    async def follow(job: Job, _: None, budget: float) -> MediaResult:
+        return await deliver(caller, job, budget)
+
+    async def explain(error: NovitaError) -> None:
+        if isinstance(error, NotFoundError):
+            living = ", ".join(other.id for other in alternatives(model))
+            error.what = f"{model.id} is not served by Novita any more: {error.what}"
+            error.next_step = f"Use another model of the same kind: {living}." if living else error.next_step
+
+    purchase = Purchase(
+        answer=MediaResult,
+        effect=f"Run {model.id}.",
+        model=model.id,
+        title=title,
+        cost=planned.estimate,
+        sending=Submitted(start=start, working=working, follow=follow, wait_seconds=how.wait_seconds, explain=explain),
+        rehearsal=request,
+        tool=tool,
+    )
+
+    async def plan_again() -> Purchase[MediaResult]:
+        return purchase  # its price stands in our catalogue, which does not change while a user thinks
+
+    return await carry_out(caller, plan_again, confirm=how.confirm, dry_run=how.dry_run)
+
+
+def _listening(caller: Caller, planned: Plan) -> tuple[Plan, Callable[[str], None] | None]:
+    """The plan with an address of ours to call, unless the caller gave one; and who is to be told the task's id."""
+    webhooks, argument = caller.app.webhooks, planned.model.arguments.get("webhook_url")
+    if webhooks is None or argument is None or get_path(planned.body, argument.paths[0]) is not MISSING:
+        return planned, None
+    token, address = webhooks.open(caller.novita)
+    body = copy.deepcopy(planned.body)
+    put(body, argument.paths[0], address)
+    return replace(planned, body=body), partial(webhooks.accepted, token)

@@ -1,0 +1,150 @@
+"""The answer of every tool that makes media, and how a delivered job becomes one."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from anyio import to_thread
+from pydantic import Field
+
+from ...novita.core.money import show_price
+from ...novita.files.artifacts import Artifact
+from ...novita.files.decoding import BUDGET
+from ...novita.files.pictures import Thumb, fit_thumbnails, poster, thumbnail, thumbnail_cost
+from ...novita.journal.journal import Job, JobState
+from ...novita.media.jobs import Delivery, refuse_failed
+from ..kit.context import Caller
+from ..kit.toolset import CountedUsd, Picture, ToolResult
+
+Status = Literal["succeeded", "working", "unconfirmed", "needs_confirmation", "dry_run"]
+
+
+class MediaResult(ToolResult):
+    """Finished media, or where they stand."""
+
+    status: Status = Field(description="working: not finished yet. unconfirmed: may or may not have been accepted.")
+    task_id: str | None = Field(default=None, description="Give it to get_task, or use task:<id>/<n> as an input.")
+    model: str | None = Field(default=None, description="The model that made it.")
+    artifacts: tuple[Artifact, ...] = Field(default=(), description="The finished files.")
+    text: str | None = Field(default=None, description="Text that was made; the rest of a long one is in its file.")
+    seed: int | None = Field(default=None, description="Seed that was used; the same seed gives the same picture.")
+    values: dict[str, str] | None = Field(default=None, description="Results that are not files, such as a voice_id.")
+    progress_percent: float | None = Field(default=None, description="Progress, where Novita tells it.")
+    eta_seconds: float | None = Field(default=None, description="Seconds left, where Novita tells them.")
+    estimated_cost_usd: str | None = Field(default=None, description="Estimated cost in USD, or 'unknown'.")
+    counted_usd: CountedUsd = None
+    next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+
+    def headline(self) -> str:
+        match self.status:
+            case "succeeded":
+                count = len(self.artifacts)
+                made = f"{count} file{'s' if count != 1 else ''}" if count else "Done"
+                return f"{made} from {self.model}." if self.model else f"{made}."
+            case "working":
+                return f"Not finished yet: task {self.task_id} goes on at Novita and is already paid for."
+            case "unconfirmed":
+                return "Nobody knows whether Novita accepted this request."
+            case "needs_confirmation" | "dry_run":
+                return "Nothing was sent yet."
+
+
+async def deliver(caller: Caller, job: Job, budget: float) -> MediaResult:
+    """Wait up to `budget` seconds for a submitted media job, and answer with what there is.
+
+    Raises:
+        TaskFailedError: The job ended without files.
+    """
+    working = job.state is JobState.WORKING and job.task_id
+    if working and budget <= 0:
+        return await answer(caller, Delivery(job))
+    what = f"{job.model}: task {job.task_id}" if working else f"{job.model}: {job.task_id}"
+    delivery = await caller.app.media.bring(
+        caller.novita, job.task_id or job.key, budget=budget, on_progress=caller.progress_of(what)
+    )
+    return await answer(caller, delivery)
+
+
+async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
+    """The result for a job as far as it has come, with thumbnails of its pictures."""
+    refuse_failed(delivery.job)
+    present = caller.app.jobs.store.present
+    job = delivery.job.model_copy(update={"artifacts": tuple([await present(each) for each in delivery.job.artifacts])})
+    result = MediaResult(
+        status=_status(job),
+        task_id=job.task_id or job.key[:12],
+        model=job.model or None,
+        artifacts=tuple(_shown(caller, artifact) for artifact in job.artifacts if artifact.path or artifact.url),
+        text="\n".join(artifact.note for artifact in job.artifacts if artifact.kind == "text" and artifact.note)
+        or None,
+        seed=job.facts.get("seed"),
+        values=job.facts.get("values"),
+        progress_percent=delivery.progress,
+        eta_seconds=delivery.eta,
+        estimated_cost_usd=None if job.tool == "get_task" else show_price(job.estimate),
+        next_step=_next_step(job, delivery),
+    )
+    if caller.app.settings.thumbnails:
+        result.show(await pictures_of(job.artifacts, caller.owner))
+    return result
+
+
+def _shown(caller: Caller, artifact: Artifact) -> Artifact:
+    """A file of this machine means nothing to a remote caller: the resource does."""
+    if artifact.kind == "text":
+        artifact = artifact.model_copy(update={"note": None})
+    if artifact.path is None or not caller.app.settings.http:
+        return artifact
+    where = f"Read it as novita://artifacts/{artifact.task_id}/{artifact.index}."
+    return artifact.model_copy(update={"path": None, "note": where})
+
+
+def _status(job: Job) -> Status:
+    match job.state:
+        case JobState.SUCCEEDED:
+            return "succeeded"
+        case JobState.UNCONFIRMED:
+            return "unconfirmed"
+        case _:
+            return "working"
+
+
+def _next_step(job: Job, delivery: Delivery) -> str:
+    if delivery.trouble:
+        return f"{delivery.trouble} Call get_task with this task_id to fetch it again; nothing is paid twice."
+    match job.state:
+        case JobState.UNCONFIRMED:
+            return (
+                f"{job.reason} Compare get_balance with what you expect before asking again; "
+                "this server never repeats a paid request by itself."
+            )
+        case JobState.SUCCEEDED:
+            if any(artifact.path for artifact in job.artifacts):
+                return f"Show the user the files. As input for another tool use task:{job.task_id}/0."
+            if any(artifact.url for artifact in job.artifacts):
+                return "Links expire: download what should be kept. get_task renews them while Novita keeps the task."
+            return "Done."
+        case _:
+            return f"Call get_task with task_id {job.task_id or job.key[:12]} to wait on; do not ask for it again."
+
+
+async def pictures_of(artifacts: Sequence[Artifact], caller: str = "") -> list[Picture]:
+    """Thumbnails of saved pictures and poster frames of saved videos, all together small enough for any host.
+
+    One after the other, and none of a picture that would take more memory than everything decoded here may.
+    """
+    thumbs: list[Thumb | None] = []
+    for artifact in artifacts:
+        path = Path(artifact.path or "")
+        if not artifact.path or artifact.kind not in ("image", "video"):
+            continue
+        if artifact.kind == "video":
+            thumbs.append(await to_thread.run_sync(poster, path, abandon_on_cancel=True))
+            continue
+        cost = await to_thread.run_sync(thumbnail_cost, path, abandon_on_cancel=True)
+        if cost <= BUDGET.total:
+            thumbs.append(await BUDGET.run(partial(thumbnail, path), cost, caller=caller))
+    fitting = await to_thread.run_sync(fit_thumbnails, thumbs, abandon_on_cancel=True)
+    return [Picture(data=thumb.data, mime=thumb.mime) for thumb in fitting if thumb is not None]

@@ -1,0 +1,130 @@
+"""Video tools: text, frames, references or a clip in; finished clips out."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..kit.arguments import (
+    AspectRatio,
+    Confirm,
+    DryRun,
+    Model,
+    Options,
+    Resize,
+    Resolution,
+    SaveTo,
+    Seed,
+    WaitSeconds,
+    WebhookUrl,
+)
+from ..kit.context import Call
+from ..kit.toolset import SPENDS, Toolset
+from .media_request import How, make
+from .results import MediaResult
+
+videos = Toolset("videos", "Make and edit videos.")
+
+VideoEdit = Literal["edit", "restyle", "extend", "motion", "translate", "swap_face"]
+
+_EDITS = {
+    "edit": "edit_video",
+    "restyle": "video_to_video",
+    "extend": "extend_video",
+    "motion": "motion_control",
+    "translate": "translate_video",
+    "swap_face": "video_merge_face",
+}
+
+
+@videos.tool("Generate a video", SPENDS)
+async def generate_video(
+    call: Call,
+    prompt: Annotated[str | None, Field(description="What happens.")] = None,
+    image: Annotated[str | None, Field(description="First frame: URL, path or task:<id>/<n>.")] = None,
+    end_image: Annotated[str | None, Field(description="Last frame.")] = None,
+    images: Annotated[
+        list[str] | None, Field(max_length=10, description="Subjects to keep; after image: key frames.")
+    ] = None,
+    audio: Annotated[str | None, Field(description="Sound to use.")] = None,
+    duration: Annotated[float | None, Field(ge=1, le=60, description="Seconds, mostly 5 or 10.")] = None,
+    resolution: Resolution = None,
+    aspect_ratio: AspectRatio = None,
+    sound: Annotated[bool | None, Field(description="Make sound too.")] = None,
+    seed: Seed = None,
+    model: Model = None,
+    options: Options = None,
+    resize: Resize = False,
+    webhook_url: WebhookUrl = None,
+    save_to: SaveTo = None,
+    wait_seconds: WaitSeconds = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> MediaResult:
+    """Make a clip from text, frames or references. Costs about $0.1 to $3 and takes minutes: see get_task."""
+    return await make(
+        call,
+        "generate_video",
+        _wanted(image, end_image, images),
+        {
+            "prompt": prompt,
+            "image": image,
+            "end_image": end_image,
+            "images": images,
+            "audio": audio,
+            "duration": duration,
+            "resolution": resolution,
+            "aspect_ratio": aspect_ratio,
+            "sound": sound,
+            "seed": seed,
+            "webhook_url": webhook_url,
+        },
+        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
+        title=prompt or "video",
+    )
+
+
+def _wanted(image: str | None, end_image: str | None, images: list[str] | None) -> list[str]:
+    """What the given frames ask for."""
+    if images:
+        return ["multi_frame", "reference_to_video"] if image else ["reference_to_video", "template_video"]
+    if end_image:
+        return ["first_last_frame"]
+    return ["image_to_video"] if image else ["text_to_video"]
+
+
+@videos.tool("Edit a video", SPENDS)
+async def edit_video(
+    call: Call,
+    video: Annotated[str, Field(min_length=1, description="URL, path or task:<id>/<n>.")],
+    prompt: Annotated[str | None, Field(description="What to change.")] = None,
+    edit: Annotated[
+        VideoEdit,
+        Field(
+            description="motion: move image as the video does; translate: speech into language; swap_face: of image."
+        ),
+    ] = "edit",
+    image: Annotated[str | None, Field(description="Person or face.")] = None,
+    images: Annotated[list[str] | None, Field(max_length=10, description="References.")] = None,
+    language: Annotated[str | None, Field(description="For translate, e.g. French.")] = None,
+    model: Model = None,
+    resize: Resize = False,
+    save_to: SaveTo = None,
+    wait_seconds: WaitSeconds = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> MediaResult:
+    """Change a clip. Costs money, takes minutes. A living model is known for motion and swap_face only."""
+    return await make(
+        call,
+        "edit_video",
+        [_EDITS[edit]] if model is None or edit != "edit" else list(_EDITS.values()),
+        {
+            "video": video,
+            "prompt": prompt,
+            "image": image,
+            "images": images,
+            "language": language,
+        },
+        How(model, None, save_to, wait_seconds, confirm, dry_run, resize),
+        title=prompt or f"{edit} video",
+    )

@@ -1,0 +1,1 @@
+"""What spans all families: tasks, running costs, estimates, prompts and resources."""

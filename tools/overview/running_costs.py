@@ -1,0 +1,121 @@
+"""What costs now: machines, volumes and endpoints that this journal knows of, looked at before they are shown."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from pydantic import BaseModel, Field
+
+from ...novita.core.errors import JournalError, NovitaConnectionError, NovitaError
+from ...novita.core.money import show_usd
+from ...novita.gpu.instances import BILLED_STATES, Instance, list_instances
+from ...novita.gpu.meters import DISKS, MACHINES, VOLUMES, OpenMeter, open_meters
+from ...novita.gpu.resources import list_volumes
+from ...novita.journal.journal import OPEN_STATES, Job, JobState
+from ..gpu.results import Ledger, adopt_lost
+from ..gpu.waiting import ADMIN_KIND, KIND, settle_jobs, settle_volumes
+from ..kit.context import Caller
+from ..serverless.waiting import settle_endpoints
+
+MOST_SHOWN = 10
+_DOUBT_LASTS = 86_400.0
+"""Seconds for which something whose answer was lost is looked for."""
+
+
+class RunningLine(BaseModel):
+    """One thing that costs now."""
+
+    kind: str = Field(description="instance, volume, disk or endpoint.")
+    id: str = Field(description="Its id.")
+    name: str = Field(description="Its name.")
+    usd_per_hour: str | None = Field(default=None, description="Estimated, as it stands; absent: nobody tells.")
+    cost_so_far_usd: str | None = Field(default=None, description="Estimated, since then.")
+    since: datetime | None = Field(default=None, description="UTC.")
+
+
+@dataclass(frozen=True)
+class Running:
+    """Everything that costs now, dearest first. `trouble`: why it is not what Novita shows."""
+
+    lines: tuple[RunningLine, ...]
+    usd_per_hour: str
+    trouble: str = ""
+
+
+async def what_runs(caller: Caller) -> Running:
+    """Look at what the journal says may cost, and say what does. Asks Novita only for kinds that may."""
+    journal, owner = caller.app.journal, caller.owner
+    before = await open_meters(journal, owner)
+    looks: list[Callable[[Caller], Awaitable[None]]] = [settle_endpoints]  # asks only if there are any
+    billed: list[Instance] = []
+
+    async def look_at_instances(caller: Caller) -> None:
+        instances = await list_instances(caller.novita.for_looking())
+        ledger = await Ledger.open(caller)
+        await adopt_lost(ledger, instances, await journal.recent(owner, limit=50, kind=KIND))
+        await settle_jobs(ledger, instances, all_of_them=True)
+        billed.extend(each for each in instances if each.id in ledger.rows and each.status in BILLED_STATES)
+
+    if await _machines(caller, before):
+        looks.append(look_at_instances)
+    if await _volumes(caller, before):
+        looks.append(_look_at_volumes)
+    trouble = ""
+    for look in looks:
+        try:
+            await look(caller)
+        except JournalError:
+            raise
+        except NovitaError as error:
+            trouble = f"Novita could not be asked ({error.what}): this is what the journal knows."
+            if isinstance(error, NovitaConnectionError):
+                break  # the others would only wait as long
+    meters = await open_meters(journal, owner)
+    lines = [_line(meter) for meter in meters]
+    metered = {meter.resource for meter in meters}
+    lines += [
+        RunningLine(kind="instance", id=each.id, name=each.name, since=each.since)
+        for each in billed
+        if each.id not in metered and each.billing_mode != "monthly"  # paid in advance: costs nothing more
+    ]
+    total = sum((meter.usd_per_hour for meter in meters), Decimal(0))
+    return Running(tuple(lines), show_usd(round(total, 5)), trouble)
+
+
+async def _machines(caller: Caller, meters: list[OpenMeter]) -> bool:
+    if any(meter.tool in (*MACHINES, *DISKS) for meter in meters) or await _open_rows(caller, KIND):
+        return True
+    newest = await caller.app.journal.recent(caller.owner, limit=50, kind=KIND, states=(JobState.SUCCEEDED,))
+    return any(job.estimate is None and not {"metered_from", "rests_since"} & job.facts.keys() for job in newest)
+
+
+async def _volumes(caller: Caller, meters: list[OpenMeter]) -> bool:
+    return any(meter.tool in VOLUMES for meter in meters) or any(
+        job.tool in VOLUMES for job in await _open_rows(caller, ADMIN_KIND)
+    )
+
+
+async def _open_rows(caller: Caller, kind: str) -> list[Job]:
+    rows = await caller.app.journal.recent(caller.owner, limit=10, kind=kind, states=OPEN_STATES)
+    now = caller.app.jobs.clock.wall()
+    return [job for job in rows if job.task_id is not None or now - job.created.timestamp() < _DOUBT_LASTS]
+
+
+async def _look_at_volumes(caller: Caller) -> None:
+    await settle_volumes(caller, await list_volumes(caller.novita.for_looking()))
+
+
+_KINDS = {"save_gpu_volume": "volume", "edit_gpu_instance": "disk"}
+
+
+def _line(meter: OpenMeter) -> RunningLine:
+    kind = "instance" if meter.tool in MACHINES else _KINDS.get(meter.tool, "endpoint")
+    return RunningLine(
+        kind=kind,
+        id=meter.resource,
+        name=meter.name[:80],
+        usd_per_hour=show_usd(round(meter.usd_per_hour, 5)),
+        cost_so_far_usd=show_usd(round(meter.usd, 4)),
+        since=meter.since,
+    )

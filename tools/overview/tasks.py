@@ -1,0 +1,104 @@
+"""Task tools: bring home what was started, in this conversation or any other."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from ...novita.core.money import show_usd
+from ...novita.journal.journal import Job, JobState
+from ..kit.arguments import WaitSeconds
+from ..kit.context import Call
+from ..kit.toolset import READS, ToolResult, Toolset
+from ..media.results import MediaResult, answer
+from .running_costs import MOST_SHOWN, RunningLine, what_runs
+
+tasks = Toolset("tasks", "Wait for what was started and fetch its files.")
+
+
+@tasks.tool("Get a task", READS)
+async def get_task(
+    call: Call,
+    task_id: Annotated[str, Field(min_length=4, description="From the tool that started it.")],
+    wait_seconds: WaitSeconds = None,
+) -> MediaResult:
+    """Wait for an earlier media task, even of before a restart, and fetch its files. Free. Repeat while working."""
+    budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    delivery = await call.app.media.bring(
+        call.novita, task_id, budget=budget, on_progress=call.progress_of(f"task {task_id}")
+    )
+    return await answer(call, delivery)
+
+
+class TaskLine(BaseModel):
+    """One job in a list."""
+
+    task_id: str = Field(description="For get_task.")
+    state: JobState = Field(description="unconfirmed: may or may not have been accepted and billed.")
+    tool: str = Field(description="Which tool started it.")
+    model: str | None = Field(default=None, description="Model or product.")
+    title: str = Field(description="Prompt or name, shortened.")
+    created: datetime = Field(description="UTC.")
+    estimated_cost_usd: str | None = Field(default=None, description="Estimate when it was sent.")
+    usd_per_hour: str | None = Field(default=None, description="What it goes on costing now.")
+    files: tuple[str, ...] = Field(default=(), description="Saved files.")
+    reason: str | None = Field(default=None, description="Why it failed or is unclear.")
+
+
+class TaskList(ToolResult):
+    """Jobs, newest first, and what costs now."""
+
+    tasks: tuple[TaskLine, ...] = Field(description="Newest first.")
+    more: bool = Field(description="Whether older ones exist; ask with a larger offset.")
+    running: tuple[RunningLine, ...] | None = Field(
+        default=None, description="Everything started here that costs now, on whatever page, dearest first."
+    )
+    running_total: int | None = Field(default=None, description="How many those are, also where not all are shown.")
+    running_usd_per_hour: str | None = Field(default=None, description="What all of them cost, estimated.")
+    running_note: str | None = Field(default=None, description="Why that may not be how it is.")
+
+    def headline(self) -> str:
+        said = f"{len(self.tasks)} tasks." if self.tasks else "No tasks found."
+        if self.running:
+            said += f" Running and costing now: {self.running_total}, about ${self.running_usd_per_hour} per hour."
+        return said
+
+
+@tasks.tool("List tasks", READS)
+async def list_tasks(
+    call: Call,
+    state: Annotated[JobState | None, Field(description="unconfirmed: may have been billed.")] = None,
+    limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
+    offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
+) -> TaskList:
+    """What was started here: ids, states, files; what runs up cost now. Free. Look here before paying again."""
+    now = await what_runs(call)
+    found = await call.app.journal.recent(call.owner, limit=limit + 1, offset=offset, states=(state,) if state else ())
+    remote = call.app.settings.http
+    return TaskList(
+        tasks=tuple(_line(job, remote=remote) for job in found[:limit]),
+        more=len(found) > limit,
+        running=now.lines[:MOST_SHOWN] or None,
+        running_total=len(now.lines) or None,
+        running_usd_per_hour=now.usd_per_hour if now.lines else None,
+        running_note=now.trouble or None,
+    )
+
+
+def _line(job: Job, *, remote: bool) -> TaskLine:
+    return TaskLine(
+        task_id=job.task_id or job.key[:12],
+        state=job.state,
+        tool=job.tool,
+        model=job.model or None,
+        title=job.title[:80],
+        created=job.created,
+        estimated_cost_usd=f"{job.estimate.normalize():f}" if job.estimate is not None else None,
+        usd_per_hour=show_usd(round(job.usd_per_day / 24, 5)) if job.usd_per_day is not None else None,
+        files=tuple(
+            f"novita://artifacts/{artifact.task_id}/{artifact.index}" if remote else artifact.path
+            for artifact in job.artifacts
+            if artifact.path
+        ),
+        reason=job.reason[:200] or None,
+    )

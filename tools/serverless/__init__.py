@@ -1,0 +1,1 @@
+"""Tools that deploy serverless endpoints and call them."""

@@ -1,0 +1,229 @@
+"""Serverless endpoints: deploy an image as a pool of workers, call it, scale it, remove it."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ...novita.core.errors import InputError, NovitaError
+from ...novita.core.waiting import Phase
+from ...novita.serverless.endpoints import delete_endpoint as send_delete
+from ...novita.serverless.endpoints import get_limits, list_offers
+from ...novita.serverless.endpoints import list_endpoints as read_endpoints
+from ...novita.serverless.gateway import queue_of
+from ...novita.serverless.shapes import Goal
+from ..gpu.arguments import Between, Wait, Yes
+from ..kit.arguments import SaveTo
+from ..kit.context import Call
+from ..kit.purchase import agree
+from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
+from . import calling, creating, jobs
+from .results import (
+    PRICE_SOURCE,
+    CallResult,
+    EndpointList,
+    EndpointResult,
+    OfferLine,
+    Prices,
+    endpoint_line,
+    endpoint_result,
+    usd,
+)
+from .waiting import find_endpoint, note_all, wait_until_serving, watch
+
+serverless = Toolset("serverless", "Deploy and call serverless endpoints.")
+
+SHOWN = 40
+MOST_OTHERS = 100
+DELETED_WITHIN = 20.0
+"""Seconds to see a deletion done."""
+
+EndpointId = Annotated[str, Field(description="Its id.")]
+Image = Annotated[str | None, Field(description="Container image.")]
+Port = Annotated[int | None, Field(description="The image's HTTP port.")]
+Rehearse = Annotated[bool, Field(description="Send nothing; show request and price.")]
+Env = Annotated[dict[str, str] | None, Field(description="Variables: name to value.")]
+MostWorkers = Annotated[int | None, Field(description="Most at once. Default 1.")]
+
+
+@serverless.tool("List endpoints", READS)
+async def list_endpoints(
+    call: Call,
+    offers: Annotated[bool, Field(description="GPUs and limits instead.")] = False,
+) -> EndpointList:
+    """Serverless endpoints with state and cost."""
+    if offers:
+        rows = await list_offers(call.novita)
+        return EndpointList(
+            offers=tuple(
+                OfferLine(
+                    product_id=row.id,
+                    name=row.name,
+                    memory_gb=row.memory_gb,
+                    usd_per_worker_hour=usd(row.usd_per_hour, 5),
+                    free=row.free,
+                    regions=row.regions,
+                )
+                for row in rows[:SHOWN]
+            ),
+            limits=(await get_limits(call.novita)).words(),
+            price_source=PRICE_SOURCE,
+        )
+    everything = await read_endpoints(call.novita)
+    lost = await note_all(call, everything)
+    prices, rest = Prices(call), everything[SHOWN:]
+    return EndpointList(
+        endpoints=tuple([await endpoint_line(each, prices) for each in everything[:SHOWN]]),
+        others=tuple(f"{each.id}: {each.name}, {each.state.state}" for each in rest[:MOST_OTHERS]) or None,
+        more=len(rest) - MOST_OTHERS if len(rest) > MOST_OTHERS else None,
+        total=len(everything),
+        unconfirmed=tuple(f"{job.title}: sent {job.created:%Y-%m-%d %H:%M:%S} UTC, {job.reason}" for job in lost)
+        or None,
+        next_step="get_endpoint shows one of the others by its id." if rest else None,
+    )
+
+
+@serverless.tool("Get an endpoint", READS)
+async def get_endpoint(
+    call: Call,
+    endpoint_id: EndpointId,
+    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Until it serves.")] = None,
+) -> EndpointResult:
+    """One endpoint in full."""
+    endpoint = await find_endpoint(call, endpoint_id)
+    if wait_seconds:
+        await wait_until_serving(call, endpoint, wait_seconds, job_id=endpoint_id)
+        endpoint = await find_endpoint(call, endpoint.id)
+    result = await endpoint_result(call, endpoint, details=True)
+    if endpoint.is_async:
+        try:
+            result.queue = await queue_of(call.novita, endpoint)
+        except NovitaError as error:
+            result.next_step = f"Its queue is not shown: {error.what}"
+    return result
+
+
+@serverless.tool("Create an endpoint", SPENDS)
+async def create_endpoint(
+    call: Call,
+    image: Image = None,
+    template_id: Annotated[str | None, Field(description="Instead of image.")] = None,
+    takes_jobs: Annotated[bool, Field(description="Async jobs, no HTTP.")] = False,
+    port: Port = None,
+    gpu: Annotated[str | None, Field(description="Name or product_id; default cheapest.")] = None,
+    name: Annotated[str | None, Field(description="Its name.")] = None,
+    env: Env = None,
+    min_workers: Annotated[int | None, Field(description="Kept alive, always billed. Default 0.")] = None,
+    max_workers: MostWorkers = None,
+    options: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="command, health_path, idle_seconds, concurrency (per worker), gpus (per worker), disk_gb, "
+            "region; stop_after_hours: then min_workers 0."
+        ),
+    ] = None,
+    wait_seconds: Wait = None,
+    confirm: Yes = False,
+    dry_run: Rehearse = False,
+) -> EndpointResult:
+    """Deploy an image, wait until it serves. Running workers are billed; asks first."""
+    return await creating.create(
+        call,
+        template_id=template_id,
+        gpu=gpu,
+        options=options,
+        wait_seconds=wait_seconds,
+        confirm=confirm,
+        dry_run=dry_run,
+        image=image,
+        kind="async" if takes_jobs else "sync",
+        port=port,
+        name=name,
+        env=env,
+        min_workers=min_workers,
+        max_workers=max_workers,
+    )
+
+
+@serverless.tool("Update an endpoint", SPENDS)
+async def update_endpoint(
+    call: Call,
+    endpoint_id: EndpointId,
+    env: Annotated[dict[str, str] | None, Field(description="Set these; '' removes.")] = None,
+    min_workers: Annotated[int | None, Field(description="Kept alive; 0: billed in use only.")] = None,
+    max_workers: Annotated[int | None, Field(description="Most at once.")] = None,
+    options: Annotated[
+        dict[str, Any] | None, Field(description="As in create_endpoint; also image, name, port.")
+    ] = None,
+    wait_seconds: Wait = None,
+    confirm: Yes = False,
+    dry_run: Rehearse = False,
+) -> EndpointResult:
+    """Change what is named, keep the rest. Shows differences and cost; asks first."""
+    return await creating.update(
+        call,
+        await find_endpoint(call, endpoint_id),
+        options=options,
+        wait_seconds=wait_seconds,
+        confirm=confirm,
+        dry_run=dry_run,
+        env=env,
+        min_workers=min_workers,
+        max_workers=max_workers,
+    )
+
+
+@serverless.tool("Delete an endpoint", DESTROYS)
+async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Yes = False) -> EndpointResult:
+    """Delete an endpoint; its workers and jobs end."""
+    endpoint = await find_endpoint(call, endpoint_id)
+    workers = f"{len(endpoint.workers)} workers" if endpoint.workers else "no workers"
+    question = f"Delete endpoint {endpoint.label()} ({workers})? What they do ends, and its address with it."
+    product = next((each.id for each in endpoint.products if each.id), "endpoint")
+    await agree(call, question, model=product, confirm=confirm, about=f"delete {endpoint.id}")
+    await send_delete(call.novita, endpoint)
+    seen = await watch(call, endpoint, Goal.GONE, DELETED_WITHIN)
+    if seen is not None and seen.phase is Phase.SUCCEEDED:
+        return await endpoint_result(call, endpoint.model_copy(update=_GONE), status="deleted")
+    return await endpoint_result(call, endpoint, status="working", next_step="Being deleted; look with list_endpoints.")
+
+
+_GONE: dict[str, Any] = {"workers": (), "url": ""}
+
+
+@serverless.tool("Call an endpoint", SPENDS)
+async def call_endpoint(
+    call: Call,
+    endpoint_id: Annotated[str | None, Field(description="Id or name.")] = None,
+    body: Annotated[dict[str, Any] | None, Field(description="JSON body, or a job's input.")] = None,
+    path: Annotated[str | None, Field(description="Method and path: GET /v1/models. Default POST with a body.")] = None,
+    headers: Annotated[dict[str, str] | None, Field(description="HTTP headers.")] = None,
+    job_id: Annotated[str | None, Field(description="Wait for this sent job.")] = None,
+    cancel: Annotated[bool, Field(description="Stop that job.")] = False,
+    save_to: SaveTo = None,
+    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Default 120, jobs 45 s.")] = None,
+    confirm: Yes = False,
+    dry_run: Rehearse = False,
+) -> CallResult:
+    """Call an endpoint once it serves: HTTP, or a job it waits for. Costs worker time, asks if dear. Cancelling its
+    MCP task stops the job."""
+    if job_id is not None:
+        if any(given is not None for given in (body, path, headers)):
+            raise InputError("job_id waits for a job that was sent; body, path and headers send a new one")
+        if cancel:
+            return await jobs.cancel(call, job_id, endpoint_id)
+        return await jobs.resume(call, job_id, endpoint_id, wait_seconds)
+    if cancel:
+        raise InputError("Which job is to be cancelled?", next_step="Give job_id; list_tasks shows what was sent.")
+    if endpoint_id is None:
+        raise InputError("Which endpoint is to be called?", next_step="Give endpoint_id; see list_endpoints.")
+    return await calling.call(
+        call,
+        endpoint_id,
+        body=body,
+        path=path,
+        headers=headers,
+        save_to=save_to,
+        wait_seconds=wait_seconds,
+        confirm=confirm,
+        dry_run=dry_run,
+    )

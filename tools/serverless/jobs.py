@@ -1,0 +1,322 @@
+"""Jobs of async endpoints: sent once, waited for, cancelled, and what a worker costs them."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ...novita.core.costs import Cost, assumed
+from ...novita.core.errors import InputError, NotFoundError, NovitaAPIError, NovitaError, TaskFailedError
+from ...novita.core.waiting import SETTLING, Look, Pace, Phase, wait_until_done, was_watched
+from ...novita.journal.jobs import Paid
+from ...novita.journal.journal import Job, JobState
+from ...novita.serverless.gateway import RESULT_KEPT_HOURS, GatewayJob, cancel_job, get_job, look_at_job, run_job
+from ...novita.serverless.rows import counts_workers
+from ...novita.serverless.shapes import Endpoint
+from ..kit.context import Caller
+from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from ..text.results import shown_file
+from .results import CallResult, Prices, shown_cost
+from .showing import show_answer
+from .waiting import own_endpoint
+
+KIND = "gateway_job"
+LONGEST_JOB = 120.0
+"""Seconds that a job is taken to need at most where its endpoint has no limit."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What calls of an endpoint run on, and what it costs an hour."""
+
+    endpoint: Endpoint
+    product: str
+    price: Decimal | None
+
+    def most(self, seconds: float) -> Decimal | None:
+        """A worker for so long."""
+        return worker_time(self.price, seconds)
+
+    def cost(self, seconds: float) -> Cost:
+        """What a call of so long may cost; without a price it is asked about."""
+        most = self.most(seconds)
+        if most is not None:
+            words = f"It costs a worker for {seconds:g} s at most, about ${shown_cost(most)}."
+            return Cost(most, words=words, shown=shown_cost(most))
+        return assumed("hour_of_a_card", Decimal(str(round(seconds, 3))) / 3600, asks=True)
+
+
+async def worker_of(caller: Caller, endpoint: Endpoint) -> Worker:
+    product, price = await Prices(caller).of(endpoint)
+    return Worker(endpoint, product, price)
+
+
+def worker_time(price: Decimal | None, seconds: float) -> Decimal | None:
+    return round(price * Decimal(str(round(seconds, 3))) / 3600, 6) if price is not None else None
+
+
+def longest_job(endpoint: Endpoint) -> float:
+    """Seconds that a job may take."""
+    return endpoint.worker_config.request_timeout or LONGEST_JOB
+
+
+async def send_job(caller: Caller, worker: Worker, request: dict[str, Any], save_to: str | None) -> Job:
+    """Queue it, once. Noted with what a worker costs for as long as a request may take."""
+    app, endpoint = caller.app, worker.endpoint
+    kept = await counts_workers(app.journal, caller.owner, endpoint)
+
+    async def send(_: Job) -> tuple[str, str]:
+        return await run_job(caller.novita, endpoint, request)
+
+    async def note(job: Job, answer: tuple[str, str]) -> Job:
+        name, job_id = answer
+        return await app.journal.accepted(job.key, job_id, gateway_name=name)
+
+    try:
+        job, _ = await app.jobs.submit(
+            Paid(
+                owner=caller.owner,
+                tool="call_endpoint",
+                model=worker.product,
+                title=endpoint.name or endpoint.id,
+                cost=worker.cost(longest_job(endpoint)),
+            ),
+            kind=KIND,
+            send=send,
+            note=note,
+            facts={
+                "endpoint_id": endpoint.id,
+                "resource": endpoint.id,
+                "save_to": save_to,
+                **({"usd_per_worker_hour": str(worker.price)} if worker.price is not None else {}),
+                **({"counted_by_endpoint": True} if kept else {}),
+            },
+            on_progress=caller.progress_of(f"endpoint {endpoint.label()}: job sent"),
+        )
+    except NovitaError as error:
+        if error.billed == "maybe":
+            error.next_step = (
+                "The job may be queued; it was not sent again, and without its id its result cannot be had. "
+                f"get_endpoint ({endpoint.id}) shows the queue."
+            )
+        raise
+    return job
+
+
+async def resume(caller: Caller, job_id: str, endpoint_id: str | None, wait_seconds: float | None) -> CallResult:
+    """Wait on for a job sent earlier.
+
+    Raises:
+        NovitaError: Nobody knows it, or it failed.
+    """
+    job = await known_job(caller, job_id, endpoint_id)
+    if caller.handoff is not None and job.state is JobState.WORKING and job.task_id:
+        caller.handoff.job = (KIND, job.task_id)
+        return working(job)
+    return await bring_job(caller, job, caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds)
+
+
+async def known_job(caller: Caller, job_id: str, endpoint_id: str | None) -> Job:
+    """The journal's row of a job; made now where the job was sent from elsewhere.
+
+    Raises:
+        InputError: It is no job of an endpoint, or not known here and no endpoint was given.
+    """
+    journal = caller.app.journal
+    job = await journal.find(caller.owner, job_id)
+    if job is not None:
+        if job.kind != KIND:
+            tool = "get_task" if job.kind == "media" else f"get_{job.kind}"
+            raise InputError(f"{job_id[:80]} is no job of an endpoint", next_step=f"Use {tool} for it.")
+        if job.task_id is None:
+            raise TaskFailedError(f"This job was never confirmed: {job.reason}", billed="maybe")
+        return job
+    if endpoint_id is None:
+        raise InputError(
+            f"Job {job_id[:80]!r} was not sent through this server", next_step="Give its endpoint_id as well."
+        )
+    endpoint = await own_endpoint(caller, endpoint_id)
+    for name in endpoint.gateway_names():
+        try:
+            await get_job(caller.novita, name, job_id)
+        except NotFoundError:
+            continue
+        job = await journal.adopt(caller.owner, job_id, kind=KIND, tool="call_endpoint")
+        await journal.note(job.key, endpoint_id=endpoint.id, resource=endpoint.id, gateway_name=name)
+        return job.model_copy(update={"facts": {"endpoint_id": endpoint.id, "gateway_name": name}})
+    raise NotFoundError(
+        f"Endpoint {endpoint.label()} knows no job {job_id[:80]!r}",
+        status=404,
+        next_step=f"Results are kept {RESULT_KEPT_HOURS} hours. list_tasks shows jobs sent from here.",
+    )
+
+
+async def bring_job(caller: Caller, job: Job, budget: float) -> CallResult:
+    """Wait up to `budget` seconds for a job and show its result.
+
+    Raises:
+        TaskFailedError: It failed. NotFoundError: its result is no longer kept.
+    """
+    assert job.task_id is not None
+    name, job_id = str(job.facts.get("gateway_name")), job.task_id
+    looking, clock = caller.novita.for_looking(), caller.app.jobs.clock
+    begun = (job.accepted or job.created).timestamp()
+    working_at = begun
+
+    async def look() -> Look[GatewayJob]:
+        nonlocal working_at
+        seen = await look_at_job(looking, name, job_id)
+        if seen.phase is Phase.WORKING:
+            working_at = clock.wall()
+        return seen
+
+    try:
+        seen = await wait_until_done(
+            look,
+            clock=clock,
+            pace=Pace(await caller.app.journal.durations(job.model) if job.model else ()),
+            budget=budget,
+            age=max(0.0, clock.wall() - begun),
+            on_progress=caller.progress_of(f"job {job_id}"),
+        )
+    except NotFoundError as error:
+        return _from_journal(caller, job, error)
+    if seen is None or seen.phase is Phase.WORKING:
+        return working(job, seen.note if seen else "")
+    async with caller.app.jobs.one_at_a_time(f"{caller.owner}/{job_id}"):
+        job = await caller.app.journal.find(caller.owner, job_id) or job
+        now = clock.wall()
+        watched = was_watched(begun, working_at, now)
+        return await _ended(caller, job, seen, round((working_at + now) / 2 - begun, 2) if watched else None)
+
+
+async def _ended(caller: Caller, job: Job, seen: Look[GatewayJob], took: float | None = None) -> CallResult:
+    """Note how a job ended, and show its result.
+
+    Args:
+        took: Its length in seconds, where somebody was there to see it.
+    """
+    first = job.state is JobState.WORKING
+    if seen.phase is Phase.FAILED:
+        if first:
+            await _finish(caller, job, JobState.FAILED, took, reason=seen.reason)
+        raise TaskFailedError(
+            f"Job {job.task_id} failed: {seen.reason}",
+            billed="maybe",
+            next_step="The worker's time is billed. Mend the input or the endpoint's handler.",
+        )
+    result = _result(job)
+    if seen.phase is Phase.CANCELLED:
+        if first:
+            job = await _finish(caller, job, JobState.CANCELLED, took, reason="Cancelled at Novita.")
+        return _cancelled(job)
+    save_to = job.facts.get("save_to") if first else None
+    output = seen.value.output
+    text = output if isinstance(output, str) else None
+    kept = None if first else list(job.artifacts)
+    made = await show_answer(caller, job, job.task_id or "", result, output, text, None, save_to, kept=kept)
+    if first:
+        result.estimated_cost_usd = _cost(await _finish(caller, job, JobState.SUCCEEDED, took, artifacts=made))
+    return result
+
+
+async def _finish(caller: Caller, job: Job, state: JobState, took: float | None, **more: Any) -> Job:
+    """Note how a job ended, with a worker for as long as it took; no longer than it may take."""
+    price = job.facts.get("usd_per_worker_hour")
+    passed = max(0.0, caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp())
+    spent = worker_time(Decimal(price) if price else None, passed if took is None else took)
+    facts: dict[str, Any] = {"took": took} if took is not None else {}
+    if spent is not None and job.estimate is not None:
+        spent = min(spent, job.estimate)
+        facts["worker_usd"] = str(spent)
+        more["counted"] = Decimal(0) if job.facts.get("counted_by_endpoint") else spent
+    return await caller.app.journal.finish(job.key, state, **more, **facts)
+
+
+def _result(job: Job) -> CallResult:
+    return CallResult(
+        status="succeeded",
+        endpoint_id=job.facts.get("endpoint_id"),
+        job_id=job.task_id,
+        estimated_cost_usd=_cost(job),
+    )
+
+
+def _cost(job: Job) -> str:
+    """Its worker time once it has ended, before that the most it may take. Of one sent elsewhere nothing is known."""
+    if "usd_per_worker_hour" not in job.facts:
+        return "unknown"
+    spent: str | None = job.facts.get("worker_usd")
+    return shown_cost(Decimal(spent) if spent is not None else job.estimate)
+
+
+def _cancelled(job: Job) -> CallResult:
+    result = _result(job)
+    result.status = "cancelled"
+    return result
+
+
+def working(job: Job, note: str = "") -> CallResult:
+    result = _result(job)
+    result.status = "working"
+    how = f"Call call_endpoint with job_id={job.task_id}"
+    step = f"{how} to wait on, or with cancel=true to stop it; do not send it again."
+    result.next_step = f"{note}. {step}" if note else step
+    return result
+
+
+def _from_journal(caller: Caller, job: Job, error: NotFoundError) -> CallResult:
+    """What is left of a job that the gateway no longer knows."""
+    if job.state is not JobState.SUCCEEDED or not job.artifacts:
+        error.next_step = f"Results are kept {RESULT_KEPT_HOURS} hours after the end; this one was never fetched."
+        raise error
+    result = _result(job)
+    first = job.artifacts[0]
+    result.text = first.note
+    result.files = tuple(shown_file(caller, "the answer", each) for each in job.artifacts if each.path) or None
+    result.next_step = "Novita keeps it no longer; this is what was kept here."
+    return result
+
+
+async def cancel(caller: Caller, job_id: str, endpoint_id: str | None) -> CallResult:
+    """Stop a job at Novita; one that has ended shows its result instead."""
+    job = await known_job(caller, job_id, endpoint_id)
+    assert job.task_id is not None
+    name = str(job.facts.get("gateway_name"))
+    try:
+        await cancel_job(caller.novita, name, job.task_id)
+    except NovitaAPIError as error:
+        if error.status >= 500 or error.status == 429 or isinstance(error, NotFoundError):
+            raise
+        # It may have ended meanwhile: then it is shown, not the refusal.
+        seen = await look_at_job(caller.novita, name, job.task_id)
+        if seen.phase is Phase.WORKING:
+            raise
+        return await _ended(caller, job, seen)
+    if job.state is JobState.WORKING:
+        job = await _finish(caller, job, JobState.CANCELLED, None, reason="Cancelled at the user's wish.")
+    return _cancelled(job)
+
+
+class GatewayFollower:
+    """Jobs of async endpoints. Cancelling the task cancels the job: call_endpoint says so."""
+
+    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
+        job = await known_job(caller, job_id, None)
+        try:
+            seen = await look_at_job(caller.novita.for_looking(), str(job.facts.get("gateway_name")), job_id)
+        except NotFoundError as error:
+            if caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp() <= SETTLING:
+                return Followed("working", note="not visible yet")
+            return Followed("completed", _from_journal(caller, job, error).to_mcp())
+        if seen.phase is Phase.WORKING:
+            return Followed("working", note=f"job {job_id}: {seen.note}")
+        async with caller.app.jobs.one_at_a_time(f"{caller.owner}/{job_id}"):
+            job = await caller.app.journal.find(caller.owner, job_id) or job
+            result = await _ended(caller, job, seen)
+        return Followed("cancelled" if result.status == "cancelled" else "completed", result.to_mcp())
+
+    async def cancel(self, caller: Caller, job_id: str) -> None:
+        await cancel(caller, job_id, None)
+
+
+FOLLOWERS[KIND] = GatewayFollower()

@@ -1,0 +1,307 @@
+"""What the serverless tools answer with, and how an endpoint becomes an answer."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ...novita.core.answers import may_come_of
+from ...novita.core.errors import NovitaError
+from ...novita.core.money import show_usd
+from ...novita.core.waiting import Phase
+from ...novita.journal.journal import Job
+from ...novita.serverless.endpoints import Offer, list_offers
+from ...novita.serverless.leases import PREFIX
+from ...novita.serverless.plans import Plan
+from ...novita.serverless.rows import is_lost
+from ...novita.serverless.shapes import Endpoint, Goal, judge
+from ..kit.context import Caller
+from ..kit.toolset import CountedUsd, ToolResult
+from ..text.results import SavedFile
+
+PRICE_SOURCE = "Novita's serverless product list; estimated, per card and hour a worker runs"
+
+Status = Literal["serving", "working", "failed", "deleted", "needs_confirmation", "dry_run"]
+
+
+class OfferLine(BaseModel):
+    """What workers can run on."""
+
+    product_id: str = Field(description="For create_endpoint.")
+    name: str = Field(description="GPU.")
+    memory_gb: int | None = Field(default=None, description="Of one card.")
+    usd_per_worker_hour: str | None = Field(default=None, description="Estimated, one card; unknown if absent.")
+    free: int | None = Field(default=None, description="Cards free now.")
+    regions: tuple[str, ...] = Field(default=(), description="Where.")
+
+
+class EndpointLine(BaseModel):
+    """One endpoint."""
+
+    endpoint_id: str = Field(description="For the other tools.")
+    name: str = Field(description="Its name.")
+    type: str = Field(description="sync: an HTTP service. async: takes jobs.")
+    state: str = Field(description="Novita's word.")
+    url: str | None = Field(default=None, description="Where a sync endpoint is called.")
+    image: str | None = Field(default=None, description="Container image.")
+    product: str | None = Field(default=None, description="What its workers run on.")
+    workers_running: int = Field(description="Workers that take requests now.")
+    workers_starting: int = Field(default=0, description="Workers that do not yet.")
+    min_workers: int | None = Field(default=None, description="Kept alive.")
+    max_workers: int | None = Field(default=None, description="At most.")
+    usd_per_worker_hour: str | None = Field(default=None, description="Estimated, while a worker runs.")
+    usd_per_hour: str | None = Field(default=None, description="Estimated, as it stands.")
+    idles_at: datetime | None = Field(default=None, description="Its lease: no worker is kept alive from then (UTC).")
+    trouble: str | None = Field(default=None, description="Why it is in this state.")
+
+
+class EndpointList(ToolResult):
+    """Endpoints, or what new ones could be."""
+
+    endpoints: tuple[EndpointLine, ...] | None = Field(default=None, description="Newest first.")
+    others: tuple[str, ...] | None = Field(default=None, description="Further ones: id, name, state.")
+    more: int | None = Field(default=None, description="How many are not shown.")
+    total: int | None = Field(default=None, description="How many there are.")
+    unconfirmed: tuple[str, ...] | None = Field(
+        default=None, description="Creates whose answer was lost and that no endpoint here fits."
+    )
+    offers: tuple[OfferLine, ...] | None = Field(default=None, description="GPUs for workers, cheapest first.")
+    limits: dict[str, str] | None = Field(default=None, description="Allowed settings.")
+    price_source: str | None = Field(default=None, description="Where prices come from.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+
+    def headline(self) -> str:
+        if self.offers is not None:
+            return f"{len(self.offers)} GPUs for endpoints."
+        return f"{self.total} endpoints."
+
+
+class EndpointResult(ToolResult):
+    """One endpoint, or the question before anything happens to it."""
+
+    status: Status = Field(description="serving: takes calls, perhaps after a worker started. working: on its way.")
+    endpoint_id: str | None = Field(default=None, description="For the other tools.")
+    endpoint: EndpointLine | None = Field(default=None, description="The endpoint.")
+    changes: tuple[str, ...] | None = Field(default=None, description="What was changed: before -> after.")
+    settings: dict[str, str] | None = Field(default=None, description="How it is set up.")
+    env: tuple[str, ...] | None = Field(default=None, description="Names of its variables.")
+    queue: dict[str, Any] | None = Field(default=None, description="Workers and jobs, as the gateway counts them.")
+    model: str | None = Field(default=None, description="The product of its workers.")
+    estimated_cost_usd: str | None = Field(
+        default=None,
+        description="An hour of the workers kept alive (one at least), or added; or unknown.",
+    )
+    counted_usd: CountedUsd = None
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+
+    def headline(self) -> str:
+        name = self.endpoint.name if self.endpoint else self.endpoint_id
+        match self.status:
+            case "serving":
+                return f"Endpoint {name} serves."
+            case "working":
+                return f"Endpoint {name} is not there yet."
+            case "failed":
+                return f"Endpoint {name} does not serve."
+            case "deleted":
+                return f"Endpoint {name} is deleted."
+            case "needs_confirmation" | "dry_run":
+                return "Nothing was sent yet."
+
+
+class CallResult(ToolResult):
+    """What an endpoint answered, or where its job stands."""
+
+    status: Literal["succeeded", "working", "not_ready", "cancelled", "needs_confirmation", "dry_run"] = Field(
+        description="working: the job goes on. not_ready: nothing was sent, the endpoint does not serve yet."
+    )
+    endpoint_id: str | None = Field(default=None, description="Which endpoint.")
+    job_id: str | None = Field(default=None, description="Of an async endpoint: give it to call_endpoint.")
+    http_status: int | None = Field(default=None, description="Of a sync endpoint.")
+    content_type: str | None = Field(default=None, description="Of a sync endpoint's answer.")
+    result: dict[str, Any] | None = Field(default=None, description="The answer, where it is a JSON object.")
+    text: str | None = Field(default=None, description="Any other answer; of a long one the first part.")
+    files: tuple[SavedFile, ...] | None = Field(default=None, description="A long or binary answer, whole.")
+    model: str | None = Field(default=None, description="The product of its workers.")
+    estimated_cost_usd: str | None = Field(
+        default=None, description="Worker time of this call, before its end at most; or unknown."
+    )
+    counted_usd: CountedUsd = None
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+
+    def headline(self) -> str:
+        match self.status:
+            case "succeeded":
+                return "The endpoint answered."
+            case "working":
+                return f"Job {self.job_id} goes on."
+            case "not_ready":
+                return "Nothing was sent: the endpoint does not serve yet."
+            case "cancelled":
+                return f"Job {self.job_id} is cancelled."
+            case "needs_confirmation" | "dry_run":
+                return "Nothing was sent yet."
+
+
+class Prices:
+    """What workers cost, and until when they are kept alive; read once per call, when first needed."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._offers: list[Offer] | None = None
+        self._leases: dict[str, datetime] | None = None
+
+    async def idles_at(self, endpoint: Endpoint) -> datetime | None:
+        """When its lease ends, where it has one."""
+        if self._leases is None:
+            leases = await self._caller.app.leases.of(self._caller.owner)
+            if leases:
+                self._caller.app.leases.remember(self._caller.novita)
+            self._leases = {lease.instance_id: lease.stop_at for lease in leases if lease.instance_id}
+        return self._leases.get(PREFIX + endpoint.id)
+
+    async def offers(self) -> list[Offer]:
+        if self._offers is None:
+            try:
+                self._offers = await list_offers(self._caller.novita)
+            except NovitaError:
+                self._offers = []  # a price is an extra here: the endpoint matters more
+        return self._offers
+
+    async def of(self, endpoint: Endpoint) -> tuple[str, Decimal | None]:
+        """What its workers run on, and what one costs per hour; of several products the dearest."""
+        ids = [product.id for product in endpoint.products]
+        mine = [offer for offer in await self.offers() if offer.id in ids]
+        cards = endpoint.worker_config.gpu_num or 1
+        prices = [offer.usd_per_hour for offer in mine if offer.usd_per_hour is not None]
+        name = ", ".join(offer.name for offer in mine) or ", ".join(ids)
+        return f"{name} x{cards}" if name else "", max(prices) * cards if prices else None
+
+
+def usd(amount: Decimal | None, places: int = 4) -> str | None:
+    """An amount for people; None stays None."""
+    return show_usd(round(amount, places)) if amount is not None else None
+
+
+def shown_cost(estimate: Decimal | None) -> str:
+    """An estimate as answers have it."""
+    return usd(estimate, 6) or "unknown"
+
+
+def cost_words(price: Decimal | None, least: int, most: int) -> str:
+    """`about $0.50 per worker-hour: $0.00 to $1.50 per hour for 0 to 3 workers ($36.00 per day at most)`."""
+    workers = f"{least} to {most} workers" if least != most else f"{most} worker{'s' if most > 1 else ''}"
+    if price is None:
+        return f"at a price nobody tells, for {workers}"
+    low, high = show_usd(round(price * least, 4)), show_usd(round(price * most, 4))
+    per_hour = f"${low} to ${high} per hour" if least != most else f"${high} per hour"
+    per_day = show_usd(round(price * most * 24, 2))
+    return f"estimated ${usd(price)} per worker-hour: {per_hour} for {workers} (${per_day} per day at most)"
+
+
+async def endpoint_line(endpoint: Endpoint, prices: Prices) -> EndpointLine:
+    """An endpoint as a line."""
+    product, price = await prices.of(endpoint)
+    config = endpoint.worker_config
+    billed = sum(worker.state.state == "running" for worker in endpoint.workers)
+    return EndpointLine(
+        endpoint_id=endpoint.id,
+        name=endpoint.name or endpoint.id,
+        type=endpoint.type or "sync",
+        state=endpoint.state.state or "unknown",
+        url=endpoint.url or None,
+        image=endpoint.image.image or None,
+        product=product or None,
+        workers_running=endpoint.running,
+        workers_starting=len(endpoint.workers) - endpoint.running,
+        min_workers=config.min_num,
+        max_workers=config.max_num,
+        usd_per_worker_hour=usd(price, 5),
+        usd_per_hour=usd(price * billed, 5) if price is not None else None,
+        idles_at=await prices.idles_at(endpoint),
+        trouble=endpoint.why or None,
+    )
+
+
+def status_of(endpoint: Endpoint) -> Status:
+    """Our word for a state."""
+    phase = judge(endpoint, Goal.SERVING).phase
+    if phase is Phase.FAILED:
+        return "failed"
+    return "serving" if phase is Phase.SUCCEEDED else "working"
+
+
+async def endpoint_result(
+    caller: Caller,
+    endpoint: Endpoint,
+    *,
+    status: Status | None = None,
+    details: bool = False,
+    changes: Sequence[str] = (),
+    cost: str | None = None,
+    next_step: str | None = None,
+) -> EndpointResult:
+    """An endpoint as an answer. Values of its variables are not told.
+
+    Args:
+        cost: What was estimated for that which leads there.
+    """
+    result = EndpointResult(
+        status=status or status_of(endpoint),
+        endpoint_id=endpoint.id,
+        endpoint=await endpoint_line(endpoint, Prices(caller)),
+        changes=tuple(changes) or None,
+        estimated_cost_usd=cost,
+        next_step=next_step,
+    )
+    if details:
+        result.settings = settings_of(Plan.of(endpoint))
+        result.env = tuple(variable.key for variable in endpoint.envs) or None
+    return result
+
+
+_SETTINGS = (
+    "port",
+    "health_path",
+    "command",
+    "idle_seconds",
+    "concurrency",
+    "scale_by",
+    "scale_at",
+    "gpus",
+    "request_timeout",
+    "cuda_version",
+    "disk_gb",
+    "region",
+    "app_name",
+    "registry_auth_id",
+)
+
+
+def settings_of(plan: Plan) -> dict[str, str]:
+    """Settings that a line does not show, by the names that update_endpoint takes."""
+    made = {name: getattr(plan, name) for name in _SETTINGS}
+    return {name: str(value) for name, value in made.items() if value not in (None, "")}
+
+
+async def adopt_lost(caller: Caller, endpoints: Sequence[Endpoint], jobs: Sequence[Job]) -> list[Job]:
+    """Creates whose answer was lost find their endpoint by name and time; those that find none come back."""
+    taken = {job.task_id for job in jobs if job.task_id}
+    lost: list[Job] = []
+    for job in jobs:
+        if not is_lost(job):
+            continue
+        for endpoint in endpoints:
+            fresh = may_come_of(endpoint.created_at, job.created)
+            if endpoint.id not in taken and endpoint.name == job.title and fresh:
+                taken.add(endpoint.id)
+                await caller.app.journal.accepted(job.key, endpoint.id, resource=endpoint.id)
+                await caller.app.leases.attach(job.key, PREFIX + endpoint.id)
+                break
+        else:
+            lost.append(job)
+    return lost

@@ -1,0 +1,214 @@
+"""Looking at endpoints, once or until they serve: the one way all serverless tools do it, and how MCP tasks follow.
+
+Every look brings the journal up to what was seen.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from ...novita.core.errors import InputError, JournalError, NotFoundError, NovitaError, TaskFailedError
+from ...novita.core.waiting import SETTLING, Look, Pace, Phase, wait_until_done
+from ...novita.journal.journal import Job, JobState
+from ...novita.serverless.endpoints import get_endpoint, list_endpoints, look_at
+from ...novita.serverless.rows import KIND, note_gone, note_seen, open_endpoints
+from ...novita.serverless.shapes import Endpoint, Goal, judge
+from ..kit.context import Caller
+from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from .results import EndpointResult, adopt_lost, endpoint_result, shown_cost
+
+logger = logging.getLogger(__name__)
+
+NOT_YET = "Call get_endpoint with wait_seconds to wait on; do not create it again."
+
+
+def plain_id(endpoint_id: str) -> str:
+    """The id of the endpoint in the id of a job: each update is a job of its own, `<endpoint>#<update>`."""
+    return endpoint_id.strip().partition("#")[0]
+
+
+async def find_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
+    """An endpoint of the account, by id.
+
+    Raises:
+        NotFoundError: There is none; names those there are.
+    """
+    try:
+        endpoint = await get_endpoint(caller.novita, plain_id(endpoint_id))
+    except NotFoundError as error:
+        known = await list_endpoints(caller.novita)
+        await note_all(caller, known)
+        raise unknown(endpoint_id, known, error) from error
+    await note_seen(caller.app.journal, caller.owner, [endpoint])
+    return endpoint
+
+
+async def own_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
+    """An endpoint from the account's own list, by id or name: no other host is ever called.
+
+    Raises:
+        NotFoundError: It is not in the list. InputError: Several have that name.
+    """
+    mine = await list_endpoints(caller.novita)
+    await note_seen(caller.app.journal, caller.owner, mine)
+    wanted = plain_id(endpoint_id)
+    found = [each for each in mine if each.id == wanted] or [each for each in mine if each.name == wanted]
+    if not found:
+        raise unknown(endpoint_id, mine)
+    if len(found) > 1:
+        ids = ", ".join(each.id for each in found)
+        raise InputError(f"{len(found)} endpoints are called {wanted[:80]!r}", next_step=f"Give an id: {ids}.")
+    return found[0]
+
+
+async def settle_endpoints(caller: Caller) -> None:
+    """Look at all endpoints, once, where the journal has any that deploy or go on costing, and note what is seen.
+
+    Raises:
+        NovitaError: They cannot be listed, or the journal cannot be used.
+    """
+    journal, owner = caller.app.journal, caller.owner
+    lost = await journal.recent(owner, limit=1, states=(JobState.UNCONFIRMED,), kind=KIND)
+    if lost or await open_endpoints(journal, owner):
+        await note_all(caller, await list_endpoints(caller.novita))
+
+
+async def note_all(caller: Caller, endpoints: Sequence[Endpoint]) -> list[Job]:
+    """Note how the account's endpoints stand, and which are gone; creates whose answer was lost and that none fits.
+
+    Args:
+        endpoints: All there are, as far as the list tells.
+    """
+    journal, owner = caller.app.journal, caller.owner
+    lost = await adopt_lost(caller, endpoints, await journal.recent(owner, limit=200, kind=KIND))
+    await note_seen(journal, owner, endpoints)
+    there = {endpoint.id for endpoint in endpoints}
+    for id, begun in (await open_endpoints(journal, owner, standing=True)).items():
+        if id in there or journal.wall() - begun <= SETTLING:
+            continue
+        try:  # a list may lack what only one generation knows
+            await note_seen(journal, owner, [await get_endpoint(caller.novita, id)])
+        except NotFoundError:
+            await note_gone(journal, owner, id)
+        except JournalError:
+            raise
+        except NovitaError as error:  # what is not known stays as it is
+            logger.warning("endpoint %s is not in the list and could not be asked for: %s", id, error)
+    return lost
+
+
+def unknown(endpoint_id: str, known: list[Endpoint], error: NotFoundError | None = None) -> NotFoundError:
+    """There is no such endpoint: those there are."""
+    names = ", ".join(each.label() for each in known[:10]) or "none"
+    return NotFoundError(
+        f"There is no endpoint {endpoint_id[:80]!r}",
+        status=error.status if error else 404,
+        reason=error.reason if error else None,
+        next_step=f"Endpoints of this account: {names}.",
+    )
+
+
+async def watch(
+    caller: Caller, endpoint: Endpoint, goal: Goal, budget: float, *, since: float | None = None, job: Job | None = None
+) -> Look[Endpoint] | None:
+    """Look until the endpoint is where it should be, or the budget is over.
+
+    Args:
+        since: Wall time of the call that leads there; None where it must be visible at once.
+    """
+    clock = caller.app.jobs.clock
+    looking = caller.novita.for_looking()
+
+    async def look() -> Look[Endpoint]:
+        seen = await look_at(looking, endpoint, goal)
+        if goal is Goal.GONE and seen.phase is Phase.SUCCEEDED:
+            await note_gone(caller.app.journal, caller.owner, endpoint.id)
+        else:
+            await note_seen(caller.app.journal, caller.owner, [seen.value])
+        return seen
+
+    history = await caller.app.journal.durations(job.model) if job and goal is Goal.SERVING else ()
+    return await wait_until_done(
+        look,
+        clock=clock,
+        pace=Pace(history),
+        budget=budget,
+        age=max(0.0, clock.wall() - since) if since is not None else None,
+        on_progress=caller.progress_of(f"endpoint {endpoint.name or endpoint.id} ({endpoint.id})"),
+    )
+
+
+async def wait_until_serving(
+    caller: Caller,
+    endpoint: Endpoint,
+    wait_seconds: float | None,
+    *,
+    job_id: str | None = None,
+    changes: tuple[str, ...] = (),
+) -> EndpointResult:
+    """Wait until it serves, and answer with what there is.
+
+    Args:
+        job_id: The journal's row for what leads there; the endpoint's creation if not given.
+
+    Raises:
+        TaskFailedError: It cannot serve; says why.
+    """
+    app = caller.app
+    budget = app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    job = await app.journal.find(caller.owner, job_id or endpoint.id)
+    since = (job.accepted or job.created).timestamp() if job else None
+    seen = await watch(caller, endpoint, Goal.SERVING, budget, since=since, job=job)
+    cost = shown_cost(job.estimate) if job else None
+    if seen is None:
+        return await endpoint_result(caller, endpoint, status="working", changes=changes, cost=cost, next_step=NOT_YET)
+    refuse_failed(seen)
+    return await endpoint_result(caller, seen.value, changes=changes, cost=cost, next_step=next_step(seen))
+
+
+def next_step(seen: Look[Endpoint]) -> str:
+    """What to do now."""
+    endpoint = seen.value
+    if seen.phase is Phase.WORKING:
+        return f"{seen.note}. {NOT_YET}"
+    cold = "" if endpoint.running else " No worker runs: the first call starts one, which may take minutes."
+    how = "body is the job's input" if endpoint.is_async else "path is one of its service's"
+    return f"Call it with call_endpoint; {how}.{cold} Running workers cost; delete_endpoint ends it."
+
+
+def refuse_failed(seen: Look[Endpoint]) -> None:
+    """Raise for an endpoint that will not serve."""
+    if seen.phase is Phase.FAILED:
+        raise TaskFailedError(
+            f"Endpoint {seen.value.label()} does not serve: {seen.reason}",
+            billed="maybe",
+            next_step="Mend the image, its registry login, the port or the health path with update_endpoint, or remove "
+            "it with delete_endpoint.",
+        )
+
+
+class EndpointFollower:
+    """Endpoints that deploy. Nothing is cancelled: deleting one is a tool's work."""
+
+    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
+        job = await caller.app.journal.find(caller.owner, job_id)
+        try:
+            endpoint = await get_endpoint(caller.novita, plain_id(job_id))
+        except NotFoundError:
+            begun = (job.accepted or job.created).timestamp() if job else 0.0
+            if caller.app.jobs.clock.wall() - begun > SETTLING:
+                raise
+            return Followed("working", note="not visible yet")
+        await note_seen(caller.app.journal, caller.owner, [endpoint])
+        seen = judge(endpoint)
+        if seen.phase is Phase.WORKING:
+            return Followed("working", note=f"endpoint {endpoint.label()}: {seen.note}")
+        refuse_failed(seen)
+        cost = shown_cost(job.estimate) if job else None
+        result = await endpoint_result(caller, endpoint, cost=cost, next_step=next_step(seen))
+        return Followed("completed", result.to_mcp())
+
+    async def cancel(self, caller: Caller, job_id: str) -> None:
+        return None
+
+
+FOLLOWERS[KIND] = EndpointFollower()

@@ -1,0 +1,342 @@
+"""Text tools: ask a language model, embed, rank, and find out what models there are."""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ...novita.core.errors import InputError
+from ...novita.core.money import show_price
+from ...novita.journal.jobs import Paid, Tally
+from ...novita.journal.journal import Job
+from ...novita.text.chat import COMPLETION_PATH
+from ...novita.text.chat_messages import conversation
+from ...novita.text.costs import tokens_cost
+from ...novita.text.language_models import (
+    LlmModel,
+    choose_model,
+    count_tokens,
+    llm_model,
+    llm_models,
+    llm_models_if_there,
+)
+from ...novita.text.language_models import nearest as nearest_names
+from ...novita.text.request_checks import check_body, with_options
+from ...novita.text.vectors import RERANK_PATH, Ranking, rerank_body
+from ...novita.text.vectors import rerank as rank_documents
+from ..kit.arguments import Confirm, DryRun, SaveTo
+from ..kit.context import Call
+from ..kit.dry_run import shortened, shown_request
+from ..kit.purchase import agree
+from ..kit.toolset import READS, SPENDS, CountedUsd, ToolResult, Toolset
+from .chat_request import Question, Wish, ask, bounded, speak
+from .embeddings_request import EmbeddingResult, embed_texts
+from .results import TextResult
+
+text = Toolset("text", "Language models, embeddings, ranking.")
+
+Llm = Annotated[str | None, Field(description="See list_models.")]
+MaxTokens = Annotated[int | None, Field(description="Longest answer; default 16384.")]
+Temperature = Annotated[float | None, Field(description="0 to 2.")]
+NativeOptions = Annotated[dict[str, Any] | None, Field(description="Native fields: seed, stop, top_p, n, logprobs...")]
+Feature = Literal["reasoning", "function-calling", "structured-outputs", "image", "video", "audio"]
+
+
+@text.tool("Chat with a language model", SPENDS)
+async def chat(
+    call: Call,
+    prompt: Annotated[str | None, Field(description="Question; comes after messages.")] = None,
+    messages: Annotated[
+        list[dict[str, Any]] | None,
+        Field(description="{role, content}; content: text, or parts {type: text|image|audio|video, text|url}."),
+    ] = None,
+    system: Annotated[str | None, Field(description="Instruction.")] = None,
+    images: Annotated[list[str] | None, Field(description="URL, path, task:<id>/<n>.")] = None,
+    model: Llm = None,
+    tools: Annotated[
+        list[dict[str, Any]] | None, Field(description="Functions: {name, description, parameters: JSON schema}.")
+    ] = None,
+    response_schema: Annotated[
+        dict[str, Any] | None, Field(description="JSON schema of the object to answer with.")
+    ] = None,
+    thinking: Annotated[bool | None, Field(description="Reason first.")] = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    options: NativeOptions = None,
+    save_to: SaveTo = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> TextResult:
+    """Ask a language model (default deepseek-v4.1-flash; with media a Qwen3). Costs tokens; cancelling stops it."""
+    question = Question(
+        conversation(prompt, messages, system, images),
+        model,
+        tools=tools,
+        schema=response_schema,
+        thinking=thinking,
+        sampling={"max_tokens": max_tokens, "temperature": temperature},
+        options=options,
+        save_to=save_to,
+        confirm=confirm,
+        dry_run=dry_run,
+    )
+    return await ask(call, question)
+
+
+@text.tool("Complete a text", SPENDS)
+async def complete_text(
+    call: Call,
+    prompt: Annotated[str, Field(description="Text to continue.")],
+    model: Llm = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    options: NativeOptions = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> TextResult:
+    """Continue a text, without a conversation. Costs tokens."""
+    if not prompt:
+        raise InputError("prompt is empty")
+    await call.progress(f"{model or 'language model'}: preparing")
+    models = await llm_models_if_there(call.novita)
+    name, row = choose_model(models, model, endpoint="completions")
+    sampling = {"max_tokens": max_tokens, "temperature": temperature}
+    body: dict[str, Any] = {"model": name, "prompt": prompt}
+    body |= {key: value for key, value in sampling.items() if value is not None}
+    body = bounded(with_options("completion", body, options), row, len(prompt))
+    check_body("completion", body)
+    if body.get("best_of", 1) > 1 and body["best_of"] <= (body.get("n") or 1):
+        raise InputError("options.best_of must be greater than options.n")
+    tokens = count_tokens(prompt)
+    wish = Wish(
+        "complete_text", COMPLETION_PATH, body, row, models, tokens, prompt[:200], confirm=confirm, dry_run=dry_run
+    )
+    return await speak(call, wish)
+
+
+@text.tool("Create embeddings", SPENDS)
+async def create_embeddings(
+    call: Call,
+    texts: Annotated[list[str], Field(description="Any number.")],
+    model: Llm = None,
+    inline: Annotated[bool, Field(description="Also in the answer, up to 2200 numbers.")] = False,
+    save_to: Annotated[str | None, Field(description="Folder, or file.npy, file.json.")] = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> EmbeddingResult:
+    """Turn texts into vectors in a file, in order (default bge-m3). Costs tokens."""
+    return await embed_texts(call, texts, model, inline=inline, save_to=save_to, confirm=confirm, dry_run=dry_run)
+
+
+class RankedDocument(BaseModel):
+    """A document and how well it answers."""
+
+    index: int = Field(description="Its place in documents, from 0.")
+    score: float = Field(description="Higher is better; comparable within one call.")
+    text: str = Field(description="How it begins.")
+
+
+class RankResult(ToolResult):
+    """Documents, the best first."""
+
+    status: Literal["succeeded", "incomplete", "needs_confirmation", "dry_run"] = Field(description="What was done.")
+    model: str | None = Field(default=None, description="Model that ranked.")
+    results: tuple[RankedDocument, ...] = Field(default=(), description="The best first.")
+    unscored: tuple[int, ...] | None = Field(
+        default=None, description="Places of documents without a usable score; they are not among the results."
+    )
+    more: int | None = Field(default=None, description="Ranked but not shown; ask with a smaller top_n or fewer.")
+    cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
+    estimated_cost_usd: str | None = Field(default=None, description="What it would cost, before it was sent.")
+    counted_usd: CountedUsd = None
+    next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+
+    def headline(self) -> str:
+        if self.status == "incomplete":
+            return f"{len(self.results)} ranked; {len(self.unscored or ())} have no usable score."
+        return f"{len(self.results)} ranked." if self.status == "succeeded" else "Nothing was sent yet."
+
+
+_MOST_RANKED = 100
+
+
+@text.tool("Rank documents", SPENDS)
+async def rerank(
+    call: Call,
+    query: Annotated[str, Field(description="What is sought.")],
+    documents: Annotated[list[str], Field(description="Texts.")],
+    top_n: Annotated[int | None, Field(description="Only the best so many.")] = None,
+    model: Llm = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> RankResult:
+    """Rank texts by how well they answer a query. Costs tokens."""
+    if not query.strip() or not documents:
+        raise InputError("query and documents must not be empty")
+    if top_n is not None and top_n < 1:
+        raise InputError("top_n must be at least 1")
+    for index, one in enumerate(documents):
+        if not one.strip():
+            raise InputError(f"documents[{index}] is empty")
+    models = await llm_models_if_there(call.novita)
+    name, row = choose_model(models, model, endpoint="rerank", kinds=("rerank",))
+    tokens = sum(count_tokens(one) for one in documents) + count_tokens(query) * len(documents)
+    cost = tokens_cost(models, row, tokens, 0, note="at list prices.")
+    estimate = cost.usd
+    body = rerank_body(name, query, documents, top_n)
+    if dry_run:
+        return RankResult(
+            status="dry_run",
+            model=name,
+            estimated_cost_usd=show_price(estimate),
+            request=shown_request("POST", RERANK_PATH, body),
+            next_step="Call again without dry_run to send it.",
+        )
+    await agree(call, f"Rank {len(documents)} texts.", model=name, cost=cost, confirm=confirm, always_asks=False)
+    await call.progress(f"{name}: ranking {len(documents)} documents")
+
+    async def work(_: Job, tally: Tally) -> Ranking:
+        made = await rank_documents(call.novita, body)
+        tally.usd = row.price(made.tokens or tokens, 0) if row is not None else None
+        return made
+
+    job, made = await call.app.jobs.call(
+        Paid(owner=call.owner, tool="rerank", model=name, title=query, cost=cost),
+        work=work,
+    )
+    return RankResult(
+        status="incomplete" if made.unscored else "succeeded",
+        model=name,
+        results=tuple(
+            RankedDocument(index=one.index, score=round(one.score, 6), text=shortened(documents[one.index], 160))
+            for one in made.ranked[:_MOST_RANKED]
+        ),
+        unscored=made.unscored or None,
+        more=len(made.ranked) - _MOST_RANKED if len(made.ranked) > _MOST_RANKED else None,
+        cost_usd=job.facts.get("usd", "unknown"),
+    )
+
+
+class ModelLine(BaseModel):
+    """One language model."""
+
+    id: str = Field(description="Give it as model.")
+    kind: str = Field(description="chat, embedding, rerank or other.")
+    context: int | None = Field(default=None, description="Tokens it can hold.")
+    max_output: int | None = Field(default=None, description="Tokens of its longest answer.")
+    input_usd_per_million: str = Field(description="USD per million tokens read.")
+    output_usd_per_million: str | None = Field(default=None, description="USD per million tokens made.")
+    features: tuple[str, ...] = Field(default=(), description="What it can do.")
+    takes: tuple[str, ...] = Field(default=(), description="Kinds of input.")
+
+
+class ModelList(ToolResult):
+    """Language models, the cheapest first."""
+
+    models: tuple[ModelLine, ...] = Field(description="The cheapest first.")
+    total: int = Field(description="How many fit.")
+    next_offset: int | None = Field(default=None, description="Give it as offset for the next page.")
+
+    def headline(self) -> str:
+        return f"{len(self.models)} of {self.total} models."
+
+
+@text.tool("List language models", READS)
+async def list_models(
+    call: Call,
+    query: Annotated[str | None, Field(description="In the name.")] = None,
+    kind: Annotated[Literal["chat", "embedding", "rerank"] | None, Field(description="Use.")] = None,
+    needs: Annotated[list[Feature] | None, Field(description="Features, inputs.")] = None,
+    min_context: Annotated[int | None, Field(description="Tokens.")] = None,
+    max_usd: Annotated[float | None, Field(description="Per million tokens made.")] = None,
+    limit: Annotated[int, Field(le=60, description="How many.")] = 20,
+    offset: Annotated[int, Field(description="Skip.")] = 0,
+) -> ModelList:
+    """Language models with live prices, cheapest first. Free."""
+    found = [
+        model
+        for model in await llm_models(call.novita)
+        if (kind is None or model.kind == kind)
+        and all(model.has(need) for need in needs or ())
+        and (min_context is None or (model.context or 0) >= min_context)
+        and (max_usd is None or _within(model, Decimal(str(max_usd))))
+    ]
+    if query:
+        words = query.casefold().split()
+        named = [model for model in found if all(word in f"{model.id} {model.title}".casefold() for word in words)]
+        near = nearest_names(query, [model.id for model in found])
+        found = named or [model for model in found if model.id in near]
+    found.sort(key=lambda model: (model.usual_price is None, model.usual_price or 0, model.id))
+    offset, limit = max(0, offset), max(1, limit)
+    page = found[offset : offset + limit]
+    return ModelList(
+        models=tuple(line_of(model) for model in page),
+        total=len(found),
+        next_offset=offset + limit if offset + limit < len(found) else None,
+    )
+
+
+def _within(model: LlmModel, most: Decimal) -> bool:
+    band = model.bands[0]
+    price = band.output if model.kind == "chat" else band.input
+    return price is not None and price <= most
+
+
+def line_of(model: LlmModel) -> ModelLine:
+    """A model as a line of a list."""
+    band = model.bands[0]
+    return ModelLine(
+        id=model.id,
+        kind=model.kind,
+        context=model.context,
+        max_output=model.max_output,
+        input_usd_per_million=show_price(band.input),
+        output_usd_per_million=show_price(band.output) if model.kind == "chat" else None,
+        features=model.features,
+        takes=model.inputs,
+    )
+
+
+class PriceBand(BaseModel):
+    """Prices from a prompt length on, in USD per million tokens."""
+
+    from_prompt_tokens: int = Field(description="Prompts of so many tokens or more.")
+    input_usd: str = Field(description="Read.")
+    output_usd: str = Field(description="Made.")
+    cached_usd: str | None = Field(default=None, description="Read from the cache.")
+
+
+class ModelCard(ModelLine, ToolResult):
+    """One language model in full."""
+
+    title: str = Field(description="Its name.")
+    about: str | None = Field(default=None, description="What Novita says about it.")
+    endpoints: tuple[str, ...] = Field(default=(), description="Routes that serve it.")
+    makes: tuple[str, ...] = Field(default=(), description="Kinds of output.")
+    prices: tuple[PriceBand, ...] = Field(description="By length of the prompt.")
+
+    def headline(self) -> str:
+        return self.title
+
+
+@text.tool("Get a language model", READS)
+async def get_model(call: Call, model: Annotated[str, Field(description="Its id.")]) -> ModelCard:
+    """One language model: context, features, prices. Free."""
+    found = await llm_model(call.novita, model)
+    return ModelCard(
+        **line_of(found).model_dump(),
+        title=found.title,
+        about=shortened(found.description, 1_000) or None,
+        endpoints=found.endpoints,
+        makes=found.outputs,
+        prices=tuple(
+            PriceBand(
+                from_prompt_tokens=band.start,
+                input_usd=show_price(band.input),
+                output_usd=show_price(band.output),
+                cached_usd=None if band.cached is None else show_price(band.cached),
+            )
+            for band in found.bands
+        ),
+    )

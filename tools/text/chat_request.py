@@ -1,0 +1,265 @@
+"""From a checked text request to its answer: ask if it is dear, stream it, tell how it goes, keep what came."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any, cast
+
+from anyio import current_time, to_thread
+
+from ...novita.core.costs import Cost
+from ...novita.core.errors import InputError, NovitaError
+from ...novita.core.money import show_price
+from ...novita.journal.jobs import Paid, Tally
+from ...novita.journal.journal import Job
+from ...novita.text.chat import CHAT_PATH, Generation, generate, generate_at_once
+from ...novita.text.chat_messages import media_kinds, with_media
+from ...novita.text.costs import tokens_cost
+from ...novita.text.language_models import (
+    LlmModel,
+    choose_model,
+    count_prompt,
+    count_tokens,
+    explain,
+    llm_models_if_there,
+    need_feature,
+    refuse_overflow,
+)
+from ...novita.text.request_checks import check_body, check_messages, check_schema, native_tools, with_options
+from ..kit.context import Caller
+from ..kit.dry_run import shown_request
+from ..kit.purchase import agree
+from .results import Shelf, TextResult, keep_long, told, with_object
+
+Json = dict[str, Any]
+
+USUAL_TOKENS = 16_384
+"""max_tokens where nobody says: Novita's page marks the field as required, and a bound makes the price a promise."""
+
+
+_TEXT_SUFFIXES = (".md", ".txt", ".json", ".csv")
+"""What an answer may be saved as, if the caller names it so."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One text request, checked, and how its answer is wanted.
+
+    Args:
+        body: As it goes to Novita, but for the fields about streaming: see `outgoing`.
+        prompt_tokens: Counted by us, for the estimate.
+        schema: What the answer is parsed into.
+    """
+
+    tool: str
+    path: str
+    body: Json
+    model: LlmModel | None
+    models: Sequence[LlmModel]
+    prompt_tokens: int
+    title: str
+    schema: Json | None = None
+    save_to: str | None = None
+    confirm: bool = False
+    dry_run: bool = False
+
+    @property
+    def streams(self) -> bool:
+        """Every answer does, but for the one kind where Novita forbids it."""
+        return self.body.get("best_of", 1) <= 1
+
+    @property
+    def outgoing(self) -> Json:
+        """The body as it is sent."""
+        return {**self.body, "stream": True, "stream_options": {"include_usage": True}} if self.streams else self.body
+
+    @property
+    def most_tokens(self) -> int | None:
+        """The longest answer, in tokens."""
+        found: Any = self.body.get("max_tokens") or self.body.get("max_completion_tokens")
+        return found if isinstance(found, int) else None
+
+    @property
+    def estimate(self) -> Cost:
+        """What it may cost at most."""
+        answers = max(self.body.get("n") or 1, self.body.get("best_of") or 1)
+        most = self.most_tokens if self.most_tokens is not None else USUAL_TOKENS
+        note = f"at most, for an answer of {most} tokens."
+        return tokens_cost(self.models, self.model, self.prompt_tokens, most * answers, note=note)
+
+    def cost(self, made: Generation) -> Decimal | None:
+        """USD for what was made."""
+        if self.model is None:
+            return None
+        return self.model.price(made.usage.prompt, made.usage.completion, made.usage.cached)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What chat was asked, in its own words; None is not given.
+
+    Args:
+        messages: Read by `conversation`; media are still references.
+        sampling: Native fields by name.
+    """
+
+    messages: list[Json]
+    model: str | None
+    tools: Sequence[Json] | None
+    schema: Json | None
+    thinking: bool | None
+    sampling: Json
+    options: Json | None
+    save_to: str | None
+    confirm: bool
+    dry_run: bool
+
+
+async def ask(caller: Caller, question: Question) -> TextResult:
+    """Check a question against the model and the documented schema, and have it answered.
+
+    Raises:
+        NovitaError: As for `speak`; InputError before anything is sent.
+    """
+    said, schema = question.messages, question.schema
+    check_messages(said)
+    tools = native_tools(question.tools) if question.tools else None
+    if schema is not None:
+        check_schema(schema, "response_schema")
+    await caller.progress(f"{question.model or 'language model'}: preparing")
+    models = await llm_models_if_there(caller.novita)
+    name, row = choose_model(models, question.model, endpoint="chat/completions", kinds=media_kinds(said))
+    for wanted, feature, what in (
+        (tools, "function-calling", "tools"),
+        (schema, "structured-outputs", "response_schema"),
+        (question.thinking, "reasoning", "thinking"),
+    ):
+        if wanted:
+            need_feature(models, row, feature, what)
+    fields: Json = {"model": name, "messages": [], **question.sampling, "tools": tools}
+    if row is None or row.has("reasoning"):
+        fields["enable_thinking"] = question.thinking
+    if schema is not None:
+        named = {"name": "answer", "schema": schema, "strict": True}
+        fields["response_format"] = {"type": "json_schema", "json_schema": named}
+    body = with_options("chat", {key: value for key, value in fields.items() if value is not None}, question.options)
+    body = bounded(body, row, sum(len(message["content"]) for message in said if isinstance(message["content"], str)))
+    check_body("chat", body)  # once before files are read, which takes time, and once as it will be sent
+    body["messages"] = await with_media(caller.inputs, said)
+    check_body("chat", body)
+    tokens = count_prompt(body["messages"]) + (count_tokens(str([tools, schema])) if tools or schema else 0)
+    wish = Wish(
+        "chat",
+        CHAT_PATH,
+        body,
+        row,
+        models,
+        tokens,
+        _title(said),
+        schema=schema,
+        save_to=question.save_to,
+        confirm=question.confirm,
+        dry_run=question.dry_run,
+    )
+    return await speak(caller, wish)
+
+
+def _title(messages: Sequence[Json]) -> str:
+    """What the user said last, for the journal and file names."""
+    for message in reversed(messages):
+        content: Any = message.get("content")
+        if message.get("role") == "user" and isinstance(content, str):
+            return content[:200]
+        if message.get("role") == "user" and isinstance(content, list):
+            texts = [str(part["text"]) for part in cast("list[Json]", content) if part.get("type") == "text"]
+            return (" ".join(texts) or "media")[:200]
+    return "chat"
+
+
+def bounded(body: Json, model: LlmModel | None, letters: int) -> Json:
+    """The body with a longest answer, where it has none.
+
+    Raises:
+        InputError: The prompt of so many letters, or the answer asked for, cannot fit the model.
+    """
+    refuse_overflow(model, letters, "The prompt")
+    most = model.max_output if model is not None else None
+    for name in ("max_tokens", "max_completion_tokens"):
+        asked: Any = body.get(name)
+        if isinstance(asked, int) and most is not None and asked > most and model is not None:
+            raise InputError(
+                f"{name} is {asked} and {model.id} makes at most {most} tokens", next_step=f"Ask for {most} or fewer."
+            )
+        if isinstance(asked, int) and asked < 1:
+            raise InputError(f"{name} must be at least 1")
+        if asked is not None:
+            return body
+    return {**body, "max_tokens": min(most or USUAL_TOKENS, USUAL_TOKENS)}
+
+
+async def speak(caller: Caller, wish: Wish) -> TextResult:
+    """Have it answered.
+
+    Raises:
+        NovitaError: Novita refused it, or nothing came. What came before a stream broke off is a result.
+    """
+    if wish.save_to is not None:
+        await to_thread.run_sync(caller.app.jobs.store.check_place, wish.save_to)
+    model = str(wish.body["model"])
+    estimate = wish.estimate
+    if wish.dry_run:
+        return TextResult(
+            status="dry_run",
+            model=model,
+            estimated_cost_usd=show_price(estimate.usd),
+            request=shown_request("POST", wish.path, wish.outgoing),
+            next_step="Call again without dry_run to send it.",
+        )
+    await agree(caller, f"Ask {model}.", model=model, cost=estimate, confirm=wish.confirm, always_asks=False)
+
+    async def work(job: Job, tally: Tally) -> TextResult:
+        made = Generation(wish.prompt_tokens, model=model)
+        try:
+            await _send(caller, wish, made)
+        except NovitaError as error:
+            raise explain(error, wish.models, model) from error
+        finally:
+            tally.text = made.text
+            if made.pieces or made.whole:
+                tally.usd = wish.cost(made)
+            tally.facts = {"tokens": made.usage.completion, "answer_id": made.id}
+        shelf = Shelf(caller, job, title=wish.title, save_to=wish.save_to)
+        tally.artifacts, tally.trouble = shelf.artifacts, made.trouble
+        wanted = PurePath(wish.save_to or "").suffix.casefold()
+        suffix = wanted if wanted in _TEXT_SUFFIXES else ".json" if wish.schema else ".txt"
+        await keep_long(shelf, made, always=wish.save_to is not None, suffix=suffix)
+        result = told(made, cost=wish.cost(made), files=shelf.files, max_tokens=wish.most_tokens)
+        return with_object(result, made, wish.schema)
+
+    _, result = await caller.app.jobs.call(
+        Paid(owner=caller.owner, tool=wish.tool, model=model, title=wish.title, cost=estimate), work=work
+    )
+    return result
+
+
+async def _send(caller: Caller, wish: Wish, made: Generation) -> None:
+    model = made.model
+    doing = f"asking {model}"
+    started = current_time()
+
+    async def on_stream(now: Generation) -> None:
+        await caller.progress(f"{model}: {now.state}, {now.pieces} tokens, {current_time() - started:.0f} s")
+
+    if not wish.streams:
+        await generate_at_once(caller.novita, wish.path, wish.outgoing, made, doing=doing)
+        return
+    await generate(
+        caller.novita,
+        wish.path,
+        wish.outgoing,
+        made,
+        doing=doing,
+        on_stream=on_stream,
+        silence=caller.app.settings.longest_silence,
+    )

@@ -1,0 +1,176 @@
+"""Embedding as a tool tells it: vectors in a file, a summary in the answer."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from anyio import to_thread
+from pydantic import BaseModel, Field
+
+from ...novita.core.errors import NovitaError
+from ...novita.core.money import show_price
+from ...novita.journal.jobs import Paid, Tally
+from ...novita.journal.journal import Job
+from ...novita.text.costs import tokens_cost
+from ...novita.text.language_models import choose_model, count_tokens, explain, llm_models_if_there
+from ...novita.text.vectors import (
+    EMBEDDINGS_PATH,
+    Embedded,
+    as_json,
+    as_npy,
+    check_texts,
+    embed,
+    embedding_body,
+    norms,
+    parts_of,
+)
+from ..kit.context import Caller
+from ..kit.dry_run import shown_request
+from ..kit.purchase import agree
+from ..kit.toolset import CountedUsd, ToolResult
+from .results import SavedFile, Shelf, TextStatus
+
+MOST_INLINE = 2_200
+"""Numbers that fit an answer: two vectors of bge-m3."""
+
+
+class MissingTexts(BaseModel):
+    """Texts without vectors; NaN in .npy, null in JSON."""
+
+    first: int = Field(description="Index of the first, from 0.")
+    last: int = Field(description="Index of the last.")
+    reason: str = Field(description="Why.")
+
+
+class EmbeddingResult(ToolResult):
+    """Vectors, one per text, in order."""
+
+    status: TextStatus = Field(description="incomplete: some texts have no vector, see missing.")
+    model: str | None = Field(default=None, description="Model that embedded.")
+    shape: tuple[int, ...] | None = Field(default=None, description="Texts, numbers per text.")
+    norm: tuple[float, ...] | None = Field(default=None, description="Least, mean and greatest length of a vector.")
+    sample: tuple[float, ...] | None = Field(default=None, description="The first numbers of the first vector.")
+    vectors: tuple[tuple[float, ...], ...] | None = Field(
+        default=None, description="With inline, where they are few; empty for a text without one."
+    )
+    files: tuple[SavedFile, ...] | None = Field(default=None, description="The vectors, float32.")
+    missing: tuple[MissingTexts, ...] | None = Field(default=None, description="Texts that failed.")
+    tokens: int | None = Field(default=None, description="Tokens read.")
+    requests: int | None = Field(default=None, description="Requests it took; with dry_run those it would take.")
+    cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
+    estimated_cost_usd: str | None = Field(default=None, description="Of all requests, before they were sent.")
+    counted_usd: CountedUsd = None
+    next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: the first that would be sent.")
+
+    def headline(self) -> str:
+        if self.shape is None:
+            return "Nothing was sent yet."
+        if self.missing:
+            return f"Not all of {self.shape[0]} texts have a vector: see missing."
+        return f"{self.shape[0]} vectors of {self.shape[1]} numbers."
+
+
+async def embed_texts(
+    caller: Caller,
+    texts: Sequence[str],
+    model: str | None,
+    *,
+    inline: bool,
+    save_to: str | None,
+    confirm: bool,
+    dry_run: bool,
+) -> EmbeddingResult:
+    """Embed, save and sum up.
+
+    Raises:
+        NovitaError: Nothing could be embedded.
+    """
+    await caller.progress(f"{model or 'embedding model'}: preparing {len(texts)} texts")
+    models = await llm_models_if_there(caller.novita)
+    name, row = choose_model(models, model, endpoint="embeddings", kinds=("embedding",))
+    check_texts(texts, row)
+    if save_to is not None:
+        await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
+    tokens = sum(count_tokens(one) for one in texts)
+    cost = tokens_cost(models, row, tokens, 0, note="at list prices.")
+    estimate = cost.usd
+    if dry_run:
+        return await to_thread.run_sync(_planned, name, texts, estimate)
+    await agree(caller, f"Embed {len(texts)} texts.", model=name, cost=cost, confirm=confirm, always_asks=False)
+
+    async def on_part(done: int, parts: int) -> None:
+        await caller.progress(f"{name}: {done} of {parts} parts embedded", 99 * done / parts)
+
+    async def work(job: Job, tally: Tally) -> EmbeddingResult:
+        made = Embedded([])
+        try:
+            await embed(caller.novita, name, texts, made, clock=caller.app.jobs.clock, on_part=on_part)
+        except NovitaError as error:
+            raise explain(error, models, name) from error
+        finally:
+            if made.tokens:
+                tally.usd = row.price(made.tokens, 0) if row is not None else None
+        shelf = Shelf(caller, job, title=f"embeddings {name.rpartition('/')[2]}", save_to=save_to)
+        tally.artifacts = shelf.artifacts
+        fits = inline and len(texts) * made.dimension <= MOST_INLINE
+        if save_to is not None or not fits:
+            form = "json" if save_to is not None and save_to.casefold().endswith(".json") else "npy"
+            content = (
+                await to_thread.run_sync(as_npy, made)
+                if form == "npy"
+                else await to_thread.run_sync(as_json, made, name)
+            )
+            await shelf.put("the vectors", content, f".{form}", kind="file")
+        if made.missing:
+            tally.trouble = (
+                f"{sum(one.last - one.first + 1 for one in made.missing)} of {len(texts)} texts have no vector."
+            )
+        return _told(made, name, shelf, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
+
+    _, result = await caller.app.jobs.call(
+        Paid(
+            owner=caller.owner,
+            tool="create_embeddings",
+            model=name,
+            title=f"{len(texts)} texts: {texts[0][:100]}",
+            cost=cost,
+        ),
+        work=work,
+    )
+    return result
+
+
+def _planned(model: str, texts: Sequence[str], estimate: Decimal | None) -> EmbeddingResult:
+    """What would be sent: the first request, and how many like it."""
+    parts = parts_of(texts)
+    first = parts[0]
+    whole = f"One request for all {len(texts):,} texts."
+    several = f"{len(parts)} requests like this one; this is the first, for the first {len(first.texts):,} texts."
+    return EmbeddingResult(
+        status="dry_run",
+        model=model,
+        requests=len(parts),
+        estimated_cost_usd=show_price(estimate),
+        request=shown_request("POST", EMBEDDINGS_PATH, embedding_body(model, first)),
+        next_step=f"{whole if len(parts) == 1 else several} Call again without dry_run to send.",
+    )
+
+
+def _told(made: Embedded, model: str, shelf: Shelf, *, fits: bool, cost: str, trouble: str) -> EmbeddingResult:
+    first = next((vector for vector in made.vectors if vector is not None), None)
+    return EmbeddingResult(
+        status="incomplete" if made.missing else "succeeded",
+        model=model,
+        shape=(len(made.vectors), made.dimension),
+        norm=tuple(round(length, 6) for length in norms(made.vectors)),
+        sample=tuple(round(number, 6) for number in first[:6]) if first is not None and not fits else None,
+        vectors=tuple(tuple(round(n, 6) for n in vector or ()) for vector in made.vectors) if fits else None,
+        files=tuple(shelf.files) or None,
+        missing=tuple(MissingTexts(first=one.first, last=one.last, reason=one.reason) for one in made.missing[:20])
+        or None,
+        tokens=made.tokens,
+        requests=made.requests,
+        cost_usd=cost,
+        next_step=f"{trouble} Embed only those again." if trouble else None,
+    )

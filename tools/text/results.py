@@ -1,0 +1,235 @@
+"""What text tools answer with, and how long texts become files with their first part shown."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from ...novita.core.money import show_price
+from ...novita.files.artifacts import Artifact, NameHint
+from ...novita.journal.jobs import call_id
+from ...novita.journal.journal import Job
+from ...novita.text.generations import Choice, Generation, ToolCall
+from ...novita.text.request_checks import parse_answer
+from ..kit.context import Caller
+from ..kit.dry_run import shortened
+from ..kit.toolset import CountedUsd, ToolResult
+
+LONGEST_TEXT = 16_000
+"""Characters of an answer shown; a longer one is a file, too."""
+
+LONGEST_REASONING = 2_000
+LONGEST_EXTRA = 4_000
+TextStatus = Literal["succeeded", "incomplete", "needs_confirmation", "dry_run"]
+
+
+class SavedFile(BaseModel):
+    """A file this call made."""
+
+    what: str = Field(description="What is in it.")
+    path: str | None = Field(default=None, description="Where it is on this machine.")
+    uri: str | None = Field(default=None, description="Resource that reads it.")
+    bytes: int | None = Field(default=None, description="Size.")
+
+
+class FunctionCall(BaseModel):
+    """A function the model wants called. Answer with a message of role tool that names its id."""
+
+    id: str = Field(description="Give it back as tool_call_id.")
+    name: str = Field(description="Which function.")
+    arguments: dict[str, Any] | None = Field(default=None, description="Parsed arguments.")
+    raw_arguments: str | None = Field(default=None, description="As they came, where they are no JSON object.")
+
+
+class TokenUsage(BaseModel):
+    """Tokens of a call."""
+
+    prompt: int = Field(description="Read.")
+    completion: int = Field(description="Made, reasoning included.")
+    reasoning: int | None = Field(default=None, description="Made while thinking.")
+    cached: int | None = Field(default=None, description="Read from the prompt cache, cheaper.")
+    counted_by: Literal["novita", "estimate"] = Field(description="Who counted.")
+
+
+class OtherAnswer(BaseModel):
+    """One more answer to the same prompt (options.n)."""
+
+    text: str = Field(description="The answer, shortened where it is long.")
+    finish_reason: str | None = Field(default=None, description="Why it stopped.")
+
+
+class TextResult(ToolResult):
+    """What a language model said."""
+
+    status: TextStatus = Field(description="incomplete: it broke off or does not fit the schema; trouble says why.")
+    text: str | None = Field(default=None, description="The answer; a long one is cut here and whole in files.")
+    parsed: dict[str, Any] | None = Field(default=None, description="The object, where response_schema was given.")
+    reasoning: str | None = Field(default=None, description="How it thought, apart from the answer.")
+    tool_calls: tuple[FunctionCall, ...] | None = Field(default=None, description="Functions it wants called.")
+    finish_reason: str | None = Field(default=None, description="stop, length or tool_calls.")
+    trouble: str | None = Field(default=None, description="What went wrong on the way.")
+    model: str | None = Field(default=None, description="Model that answered.")
+    usage: TokenUsage | None = Field(default=None, description="Tokens.")
+    cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
+    estimated_cost_usd: str | None = Field(default=None, description="The most it may cost, before it was sent.")
+    counted_usd: CountedUsd = None
+    other_answers: tuple[OtherAnswer, ...] | None = Field(default=None, description="With options.n above 1.")
+    logprobs: list[dict[str, Any]] | None = Field(default=None, description="Log probabilities; many are in files.")
+    files: tuple[SavedFile, ...] | None = Field(default=None, description="What was saved.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+    request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+
+    def headline(self) -> str:
+        match self.status:
+            case "succeeded":
+                return ""
+            case "incomplete":
+                return "This answer is not whole."
+            case _:
+                return "Nothing was sent yet."
+
+
+class Shelf:
+    """Saves what one call made, and counts its files."""
+
+    def __init__(self, caller: Caller, job: Job, *, title: str, save_to: str | None = None) -> None:
+        self._caller = caller
+        self._job = job
+        self._title = title
+        self._save_to = save_to
+        self.artifacts: list[Artifact] = []
+        self.files: list[SavedFile] = []
+
+    async def put(self, what: str, data: str | bytes, suffix: str, *, kind: Literal["text", "file"] = "text") -> None:
+        """Keep a text or table: on disk, or in the spool where callers are remote.
+
+        Raises:
+            InputError, ArtifactError: It cannot be saved there.
+        """
+        index = len(self.files)
+        artifact = Artifact(task_id=call_id(self._job), index=index, kind=kind)
+        name = NameHint(title=self._title if index == 0 else f"{self._title} {what}", owner=self._caller.owner)
+        saved = await self._caller.app.jobs.store.save_text(
+            data, artifact, suffix=suffix, name=name, save_to=self._save_to if index == 0 else None
+        )
+        self.artifacts.append(saved)
+        self.files.append(shown_file(self._caller, what, saved))
+
+
+def shown_file(caller: Caller, what: str, saved: Artifact) -> SavedFile:
+    """A saved file as callers see it: a path of this machine means nothing to a remote one."""
+    return SavedFile(
+        what=what,
+        path=None if caller.app.settings.http else saved.path,
+        uri=f"novita://artifacts/{saved.task_id}/{saved.index}",
+        bytes=saved.bytes,
+    )
+
+
+async def keep_content(caller: Caller, title: str, data: bytes, save_to: str | None) -> SavedFile | None:
+    """Save what was fetched for free, such as a batch file; None where callers are remote."""
+    store = caller.app.jobs.store
+    if caller.app.settings.http and save_to is None:
+        return None
+    artifact = Artifact(task_id="", index=0, kind="file")
+    saved = await store.save_text(data, artifact, suffix=".jsonl", name=NameHint(title=title), save_to=save_to)
+    return SavedFile(what="all lines", path=saved.path, bytes=saved.bytes)
+
+
+def function_calls(calls: Sequence[ToolCall]) -> tuple[FunctionCall, ...] | None:
+    """Tool calls with their arguments parsed."""
+    made: list[FunctionCall] = []
+    for call in calls:
+        arguments = call.parsed()
+        raw = shortened(call.arguments, LONGEST_EXTRA) if arguments is None else None
+        made.append(FunctionCall(id=call.id, name=call.name, arguments=arguments, raw_arguments=raw))
+    return tuple(made) or None
+
+
+async def keep_long(shelf: Shelf, made: Generation, *, always: bool, suffix: str) -> None:
+    """Save what is too long to show, or all of it where the caller asked for a file."""
+    first = made.first
+    if first.text and (always or len(first.text) > LONGEST_TEXT):
+        await shelf.put("the answer", first.text, suffix)
+    if len(first.reasoning) > LONGEST_REASONING:
+        await shelf.put("the reasoning", first.reasoning, ".txt")
+    if sum(len(choice.text) for choice in made.others) > LONGEST_TEXT:
+        every = sorted(made.choices.items())
+        lines = (json.dumps({"index": index, "text": each.text}, ensure_ascii=False) for index, each in every)
+        await shelf.put("all answers", "\n".join(lines) + "\n", ".jsonl", kind="file")
+    if first.logprobs and _logprobs(first) is None:
+        await shelf.put("the log probabilities", json.dumps(first.logprobs), ".json", kind="file")
+
+
+def _logprobs(choice: Choice) -> list[dict[str, Any]] | None:
+    """Log probabilities where they are few enough to show."""
+    if not choice.logprobs or len(json.dumps(choice.logprobs)) > LONGEST_EXTRA:
+        return None
+    return choice.logprobs
+
+
+def told(made: Generation, *, cost: Any, files: Sequence[SavedFile], max_tokens: int | None) -> TextResult:
+    """A generation as an answer."""
+    first, usage = made.first, made.usage
+    share = LONGEST_TEXT // (1 + len(made.others))
+    trouble = [made.trouble] if made.trouble else []
+    if made.spoilt:
+        trouble.append(f"{made.spoilt} unreadable piece(s) of the stream were left out; a few letters may be missing")
+    if first.left_out and first.says_something:
+        trouble.append(f"What cannot be shown as text was left out: {', '.join(first.left_out)}")
+    return TextResult(
+        status="succeeded" if made.whole else "incomplete",
+        text=shortened(first.text, share) or None,
+        reasoning=shortened(first.reasoning, LONGEST_REASONING) or None,
+        tool_calls=function_calls(first.calls),
+        finish_reason=first.finish_reason,
+        trouble=". ".join(trouble) or None,
+        model=made.model or None,
+        usage=TokenUsage(
+            prompt=usage.prompt,
+            completion=usage.completion,
+            reasoning=usage.reasoning or None,
+            cached=usage.cached or None,
+            counted_by="novita" if usage.exact else "estimate",
+        ),
+        cost_usd=show_price(cost),
+        other_answers=tuple(
+            OtherAnswer(text=shortened(each.text, share), finish_reason=each.finish_reason) for each in made.others
+        )
+        or None,
+        logprobs=_logprobs(first),
+        files=tuple(files) or None,
+        next_step=_next_step(made, max_tokens),
+    )
+
+
+def _next_step(made: Generation, max_tokens: int | None) -> str | None:
+    first = made.first
+    if first.finish_reason == "length" and made.ending in ("done", "empty"):
+        return f"It was cut at max_tokens{f' ({max_tokens})' if max_tokens else ''}: call again with more."
+    if made.ending == "refused":
+        return "It was paid for. Ask in other words, or another model."
+    if made.ending == "empty":
+        return "It was paid for. Ask again, with thinking=false or another model."
+    if not made.whole:
+        return "What is here was paid for. Ask again, or ask the model to go on from where this ends."
+    if first.calls:
+        return "Call the functions, then send messages with this turn and one role tool message for each call."
+    return None
+
+
+def with_object(result: TextResult, made: Generation, schema: Mapping[str, Any] | None) -> TextResult:
+    """The answer with the object in it, where one was asked for and the answer is whole."""
+    if schema is None or not made.whole or made.first.calls:
+        return result
+    cut = made.first.finish_reason == "length"
+    found, problem = parse_answer(made.first.text, dict(schema))
+    if cut and (problem or found is None):
+        return result.model_copy(update={"status": "incomplete", "trouble": "The answer was cut by its length"})
+    if problem:
+        step = "Ask again, or with another model; the answer was paid for."
+        return result.model_copy(update={"status": "incomplete", "trouble": problem, "next_step": step})
+    # The object says all that the text says.
+    fits = found is not None and len(made.first.text) <= len(result.text or "")
+    return result.model_copy(update={"parsed": found, "text": None} if fits else {})
