@@ -29,7 +29,7 @@ PROMPT = "Tell me about red foxes"
 HOUR = 3600
 
 
-class Stage:
+class ChatBench:
     """A simulator, talked to directly and through our server."""
 
     def __init__(self, novita: str, plain: httpx.AsyncClient, client: Client) -> None:
@@ -93,7 +93,7 @@ async def run(calls: int, tokens: int, novita: str, home: Path) -> dict[str, lis
         httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as plain,
         Client(create_app(settings), mode="auto") as client,
     ):
-        stage = Stage(novita, plain, client)
+        stage = ChatBench(novita, plain, client)
         await stage.control({"settings": {"answer_tokens": tokens}})
         for _ in range(5):
             await stage.raw()

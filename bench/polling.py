@@ -85,7 +85,7 @@ SCENARIOS = (
 
 
 @dataclass
-class Row:
+class PollingRow:
     """What was measured for one length. Delays in seconds; `worst_minute` counts looks after the first ten seconds."""
 
     scenario: str
@@ -98,7 +98,7 @@ class Row:
     failures: list[str] = field(default_factory=list[str])
 
 
-async def measure(scenario: Scenario, expected: float, samples: int, seed: int) -> Row:
+async def measure(scenario: Scenario, expected: float, samples: int, seed: int) -> PollingRow:
     """Wait for `samples` jobs of one expected length."""
     chance = random.Random(f"{seed} {scenario.name} {expected}")
     delays: list[float] = []
@@ -114,7 +114,7 @@ async def measure(scenario: Scenario, expected: float, samples: int, seed: int) 
         lengths.append(length)
         worst = max(worst, worst_minute(looks))
     goal = max(0.4, 0.05 * statistics.fmean(lengths))
-    row = Row(
+    row = PollingRow(
         scenario.name,
         expected,
         statistics.fmean(delays),
@@ -152,11 +152,11 @@ def worst_minute(looks: Sequence[float]) -> int:
     return max((sum(1 for other in counted if moment - 60 < other <= moment) for moment in counted), default=0)
 
 
-async def run(samples: int, seed: int) -> list[Row]:
+async def run(samples: int, seed: int) -> list[PollingRow]:
     return [await measure(scenario, length, samples, seed) for scenario in SCENARIOS for length in LENGTHS]
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(rows: Sequence[PollingRow]) -> None:
     scenario = ""
     for row in rows:
         if row.scenario != scenario:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from novita_mcp.server.commands.demo import Bars, Outcome, ending, opening, run_demo
+from novita_mcp.server.commands.demo import Bars, DemoOutcome, ending, opening, run_demo
 from novita_mcp.server.settings import Settings
 from PIL import Image
 from rich.console import Console
@@ -49,13 +49,13 @@ class Kept(Bars):
 
     def __init__(self) -> None:
         super().__init__(Console(file=io.StringIO(), force_terminal=True, width=COLUMNS, highlight=False))
-        self.outcome, self.tools = Outcome(folder=""), 0
+        self.outcome, self.tools = DemoOutcome(folder=""), 0
 
-    def started(self, outcome: Outcome, tools: int) -> None:
+    def started(self, outcome: DemoOutcome, tools: int) -> None:
         super().started(outcome, tools)
         self.tools = tools
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: DemoOutcome) -> None:
         super().finished(outcome)
         self.outcome = outcome
 

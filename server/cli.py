@@ -136,8 +136,8 @@ def _tools(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _simulate(_: Settings, given: argparse.Namespace) -> int:
-    from ..simulator.core.world import Settings as WorldSettings
     from ..simulator.core.world import World
+    from ..simulator.core.world import WorldSettings as WorldSettings
     from ..simulator.serving import run
 
     run(World(WorldSettings(task_seconds=given.task_seconds)), given.simulator_port)

@@ -105,7 +105,7 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
         + parts(settings.allowed_origins),
     )
     inner = server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security)
-    return Patient(Door(inner, watch))
+    return Patient(RequireKey(inner, watch))
 
 
 async def _webhook(server: NovitaServer, request: Request) -> Response:
@@ -171,7 +171,7 @@ def declared(scope: Scope) -> int:
     return 0
 
 
-class Door:
+class RequireKey:
     """ASGI middleware: whoever speaks MCP brings a Novita key, and not too often. Health checks need none."""
 
     def __init__(self, app: ASGIApp, watch: Watch) -> None:
@@ -253,7 +253,7 @@ def bearer(scope: Scope) -> str:
     return ""
 
 
-class _Server(uvicorn.Server):
+class _HttpServer(uvicorn.Server):
     """A uvicorn server that notes the signal instead of raising it again, and is gone within a second.
 
     Args:
@@ -316,7 +316,7 @@ def run_http(server: NovitaServer, settings: Settings) -> int:
         access_log=False,
         timeout_graceful_shutdown=1,
     )
-    runner = _Server(config, server.watch, settings.drain_seconds)
+    runner = _HttpServer(config, server.watch, settings.drain_seconds)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         # Listens before the address is said: whoever reads it may connect at once.

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import sys
 
-from .core.world import Settings, World
+from .core.world import World, WorldSettings
 from .serving import run
 
 
@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of the world per real second")
     parser.add_argument("--balance", type=float, default=100.0, help="USD on the account")
     chosen = parser.parse_args(arguments)
-    world = World(Settings(task_seconds=chosen.task_seconds, speed=chosen.speed), balance_usd=chosen.balance)
+    world = World(WorldSettings(task_seconds=chosen.task_seconds, speed=chosen.speed), balance_usd=chosen.balance)
     with contextlib.suppress(KeyboardInterrupt):
         run(world, chosen.port, chosen.host)
     return 0

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .account.team import Teams
 from .core import control
-from .core.calls import Call, Handler, Json, Route, Service, Upload, invalid_request
+from .core.calls import Call, ExtraRoute, Handler, Json, Service, Upload, invalid_request
 from .core.facts import Invalid, Operation, check_body, check_query, operations
 from .core.faults import Fault
 from .core.trouble import disturb, envelope
@@ -113,7 +113,7 @@ def _paths() -> tuple[dict[tuple[str, str], Operation], tuple[tuple[str, re.Patt
 def find(world: World, request: Request) -> tuple[Operation, dict[str, str]] | None:
     """The documented operation at this method and path, with the path parameters."""
     for module in modules():
-        for route in cast("list[Route]", getattr(module, "ROUTES", [])):
+        for route in cast("list[ExtraRoute]", getattr(module, "ROUTES", [])):
             if (parameters := route.match(world, request)) is not None:
                 return operations()[route.operation_id], parameters
     plain, patterns = _paths()

@@ -15,7 +15,7 @@ from mcp_types import CallToolResult
 from novita_mcp.server.app import BuildApp, create_app
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serving import Running, serve
 
 

@@ -24,7 +24,7 @@ OUTPUT_DAYS = 30
 
 
 @dataclass(frozen=True)
-class StoredFile:
+class BatchFile:
     """One file at Novita."""
 
     id: str
@@ -36,13 +36,13 @@ class StoredFile:
     requests: int | None
 
 
-def read_file(raw: Any) -> StoredFile:
+def read_file(raw: Any) -> BatchFile:
     """A file as the routes describe it. Raises NovitaConnectionError where it has no id."""
     found = an_object(raw)
     file_id = id_of(found)
     if not file_id:
         raise NovitaConnectionError("Novita's answer about a file has no id in it")
-    return StoredFile(
+    return BatchFile(
         id=file_id,
         name=a_text(found.get("filename")),
         bytes=a_count(found.get("bytes")) or 0,
@@ -75,7 +75,7 @@ def moment(raw: Any) -> datetime | None:
         return None
 
 
-async def list_files(client: NovitaClient) -> list[StoredFile]:
+async def list_files(client: NovitaClient) -> list[BatchFile]:
     """All files of the account, newest first."""
     answer = await client.read("GET", FILES_PATH, doing="listing files", group="llm_batch")
     rows = objects(an_object(answer.data).get("data") or answer.data)
@@ -83,7 +83,7 @@ async def list_files(client: NovitaClient) -> list[StoredFile]:
     return sorted(files, key=lambda file: file.created or datetime.fromtimestamp(0, UTC), reverse=True)
 
 
-async def get_file(client: NovitaClient, file_id: str) -> StoredFile:
+async def get_file(client: NovitaClient, file_id: str) -> BatchFile:
     """One file. Raises NotFoundError for an unknown id."""
     answer = await client.read("GET", f"{FILES_PATH}/{checked_id(file_id)}", doing="reading a file", group="llm_batch")
     return read_file(answer.data)
@@ -104,7 +104,7 @@ async def delete_file(client: NovitaClient, file_id: str) -> bool:
     return bool(cast(Json, found).get("deleted", True)) if isinstance(found, dict) else True
 
 
-async def upload(client: NovitaClient, name: str, data: bytes) -> StoredFile:
+async def upload(client: NovitaClient, name: str, data: bytes) -> BatchFile:
     """Upload a batch input under a name that is its own.
 
     Where the answer is lost, the list of files tells whether it arrived; only if not it is sent once more.
@@ -140,7 +140,7 @@ async def upload(client: NovitaClient, name: str, data: bytes) -> StoredFile:
     raise AssertionError("the second try returns or raises")
 
 
-async def find_upload(client: NovitaClient, name: str, size: int) -> StoredFile | None:
+async def find_upload(client: NovitaClient, name: str, size: int) -> BatchFile | None:
     """An upload of this name and size, where there is one."""
     return next((file for file in await list_files(client) if file.name == name and file.bytes == size), None)
 

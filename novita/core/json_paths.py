@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
-from ..media.catalog_entry import Json, MediaModel, Rule
+from ..media.catalog_entry import FieldRule, Json, MediaModel
 
 MISSING: Final = object()
 """Stands for a field that is not there; None is a value."""
@@ -95,7 +95,7 @@ def effective(model: MediaModel, body: Json, path: str) -> Any:
     return value
 
 
-def breaks(model: MediaModel, body: Json, rule: Rule) -> bool:
+def breaks(model: MediaModel, body: Json, rule: FieldRule) -> bool:
     """Whether a body breaks a rule of its model."""
 
     def holds(path: str, wanted: list[Any] | bool) -> bool:

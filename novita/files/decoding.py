@@ -96,7 +96,7 @@ def decoded_bytes(picture: "Image", scale: int = 1) -> int:
     return held
 
 
-class Budget:
+class DecodingBudget:
     """How much may be decoded at one time, by all and by each.
 
     A caller that holds nothing may take all there is; one that holds something goes on to half of it, so that nobody
@@ -184,7 +184,7 @@ class Budget:
 
 @dataclass(eq=False)
 class _Ticket:
-    budget: Budget
+    budget: DecodingBudget
     caller: str
     size: int
     begun: bool = False
@@ -196,5 +196,5 @@ class _Ticket:
             self.budget.give_back(self.caller, self.size)
 
 
-BUDGET = Budget(400 * MIB)
+BUDGET = DecodingBudget(400 * MIB)
 """Of this process."""

@@ -22,7 +22,7 @@ _EXIF_PLACES = (0x8769, 0x8825, 0x02BC, 0x83BB, 0x010E, 0x013B, 0x010F, 0x0110)
 
 
 @dataclass(frozen=True)
-class Look:
+class PictureLook:
     """What a picture's header shows.
 
     Args:
@@ -40,7 +40,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedPicture:
     """A picture that may be sent. `changed` says what was done to its pixels, in words that follow its name."""
 
     data: bytes
@@ -50,7 +50,7 @@ class Prepared:
     changed: str
 
 
-def look(data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resize: bool) -> Look:
+def look(data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resize: bool) -> PictureLook:
     """Read the header of a picture, and refuse what cannot become what the model takes.
 
     Raises:
@@ -90,10 +90,10 @@ def look(data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resiz
             cost = held + (held if scaled == size else scaled[0] * scaled[1] * 8)
         else:
             cost = decoded_bytes(picture, drafted(picture, (1, 1)))
-    return Look(found, measures, cost, turned, rewrite, resize)
+    return PictureLook(found, measures, cost, turned, rewrite, resize)
 
 
-def prepare(data: bytes, seen: Look, limits: MediaLimits, name: str) -> Prepared:
+def prepare(data: bytes, seen: PictureLook, limits: MediaLimits, name: str) -> PreparedPicture:
     """Decode a picture that was looked at, so that a damaged one is found before it is paid for, and tidy it.
 
     Raises:
@@ -109,7 +109,7 @@ def prepare(data: bytes, seen: Look, limits: MediaLimits, name: str) -> Prepared
         ) from error
     if seen.rewrite:
         made, found, measures = bring_within(data, seen.found, limits, name, resize=seen.resize)
-        return Prepared(made, found, measures, seen.turned, seen.rewrite)
+        return PreparedPicture(made, found, measures, seen.turned, seen.rewrite)
     try:
         with open_header(data) as picture:
             picture.draft(picture.mode, (1, 1))  # a JPEG need not be whole in memory to be known to be whole
@@ -119,7 +119,7 @@ def prepare(data: bytes, seen: Look, limits: MediaLimits, name: str) -> Prepared
             f"{name} is damaged or cut off: it begins like {seen.found.name.upper()} but cannot be decoded to its end",
             next_step="Fetch or export it again; nothing can mend it here.",
         ) from error
-    return Prepared(bare, seen.found, seen.measures, 1, "")
+    return PreparedPicture(bare, seen.found, seen.measures, 1, "")
 
 
 def _unreadable(found: MediaType, name: str) -> InputError:

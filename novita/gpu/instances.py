@@ -168,7 +168,7 @@ BILLED_STATES = frozenset(
 
 
 @dataclass(frozen=True)
-class Order:
+class InstanceOrder:
     """An instance to create, checked. `product_id` and prices come from an offer; a CPU product has no cards."""
 
     name: str
@@ -265,7 +265,7 @@ def disk_usd_per_hour(disk_gb: int) -> Decimal:
     return max(0, disk_gb - FREE_DISK_GB) * DISK_GB_DAY / 24
 
 
-async def create_instance(client: NovitaClient, order: Order) -> str:
+async def create_instance(client: NovitaClient, order: InstanceOrder) -> str:
     """Send the order, once; the new instance's id.
 
     Raises:
@@ -365,7 +365,7 @@ async def _settled(client: NovitaClient, operation: str, instance_id: str, state
 # Waiting
 
 
-class Goal(StrEnum):
+class InstanceGoal(StrEnum):
     """What somebody waits for."""
 
     RUNNING = "running"
@@ -394,7 +394,7 @@ _NOTES: Mapping[str, str] = {
 """What the states that pass mean, in words. A state that is not here is shown as it is, and counts as passing."""
 
 
-def judge(instance: Instance, goal: Goal, *, just_begun: bool = False) -> Look[Instance]:
+def judge(instance: Instance, goal: InstanceGoal, *, just_begun: bool = False) -> Look[Instance]:
     """What an instance's state means for one who waits for `goal`.
 
     Args:
@@ -404,9 +404,9 @@ def judge(instance: Instance, goal: Goal, *, just_begun: bool = False) -> Look[I
     note = _NOTES.get(status, status)
     if why:
         note = f"{note} ({why})"
-    if status == goal or (goal is Goal.STOPPED and instance.gone):
+    if status == goal or (goal is InstanceGoal.STOPPED and instance.gone):
         return Look(Phase.SUCCEEDED, instance, note=note)
-    if goal is Goal.RUNNING:
+    if goal is InstanceGoal.RUNNING:
         if instance.gone:
             return Look(Phase.FAILED, instance, note=note, reason=why or "it was deleted")
         if status == "exited" and (why or not just_begun):
@@ -415,13 +415,13 @@ def judge(instance: Instance, goal: Goal, *, just_begun: bool = False) -> Look[I
 
 
 async def look_at(
-    client: NovitaClient, instance_id: str, goal: Goal, *, last: Instance, just_begun: bool = False
+    client: NovitaClient, instance_id: str, goal: InstanceGoal, *, last: Instance, just_begun: bool = False
 ) -> Look[Instance]:
     """One look. When deletion is waited for, "not found" is the end, and `last` is what is known."""
     try:
         instance = await get_instance(client, instance_id)
     except NotFoundError:
-        if goal is Goal.GONE:
+        if goal is InstanceGoal.GONE:
             return Look(Phase.SUCCEEDED, last.model_copy(update={"status": "removed"}))
         raise
     return judge(instance, goal, just_begun=just_begun)

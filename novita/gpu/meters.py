@@ -57,7 +57,7 @@ class Sight:
 
 
 @dataclass
-class _Row:
+class _MeterRow:
     """A row of the journal about the thing."""
 
     key: str
@@ -188,7 +188,7 @@ def _seconds(when: datetime | None) -> float | None:
     return when.timestamp() if when is not None else None
 
 
-def _rows(db: Db, owner: str, resource: str) -> list[_Row]:
+def _rows(db: Db, owner: str, resource: str) -> list[_MeterRow]:
     """Rows about a thing that may cost, oldest first. A growth names what it grows as `of`."""
     db.lock(f"meters of {owner} {resource}")
     tools = (*MACHINES, *VOLUMES, *DISKS)
@@ -201,7 +201,7 @@ def _rows(db: Db, owner: str, resource: str) -> list[_Row]:
         (owner, *tools, resource, resource),
     ).fetchall()
     return [
-        _Row(
+        _MeterRow(
             key=row["key"],
             tool=row["tool"],
             state=JobState(row["state"]),
@@ -215,7 +215,7 @@ def _rows(db: Db, owner: str, resource: str) -> list[_Row]:
     ]
 
 
-def _follow(db: Db, rows: Sequence[_Row], sight: Sight) -> None:
+def _follow(db: Db, rows: Sequence[_MeterRow], sight: Sight) -> None:
     mine = [row for row in rows if not row.grows]
     newest = mine[-1] if mine else None
     if newest is not None:
@@ -232,14 +232,14 @@ def _follow(db: Db, rows: Sequence[_Row], sight: Sight) -> None:
             _settle_growth(db, row, newest, sight)
 
 
-def _grown_at(rows: Sequence[_Row], sight: Sight) -> float:
+def _grown_at(rows: Sequence[_MeterRow], sight: Sight) -> float:
     """When what it costs may have changed: as it was grown, where the answer to that was lost; else now."""
     fresh = [row for row in rows if row.grows and not row.begun and "moved_to" not in row.facts]
     grown = [row.created for row in fresh if (sight.size_gb or 0) >= row.facts["to_gb"]]
     return max(grown, default=sight.at)
 
 
-def _follow_newest(db: Db, row: _Row, sight: Sight, *, since: float) -> None:
+def _follow_newest(db: Db, row: _MeterRow, sight: Sight, *, since: float) -> None:
     if "usd" in row.facts:
         return  # the bill had the last word
     if sight.state == "waits":
@@ -282,14 +282,14 @@ def _follow_newest(db: Db, row: _Row, sight: Sight, *, since: float) -> None:
         _note(db, row, {"kept_until": now})
 
 
-def _began(row: _Row, sight: Sight) -> float:
+def _began(row: _MeterRow, sight: Sight) -> float:
     """When a row's time begins: a created thing costs from pulling on, soon after; a started one once it runs."""
     if row.tool == START and sight.since is not None and sight.since >= row.created:
         return sight.since
     return row.facts.get("waited_until", row.created)
 
 
-def _unseen_end(row: _Row, sight: Sight, running: Decimal) -> float | None:
+def _unseen_end(row: _MeterRow, sight: Sight, running: Decimal) -> float | None:
     """When something stopped that was never seen running; None: it may only not show yet.
 
     Where Novita does not tell, it ran at most until now, and counts no more than its estimate.
@@ -305,14 +305,14 @@ def _unseen_end(row: _Row, sight: Sight, running: Decimal) -> float | None:
     return min(sight.at, row.created + float(taken / running * _DAY)) if running else sight.at
 
 
-def _begin(db: Db, row: _Row, at: float, usd_per_day: Decimal) -> None:
+def _begin(db: Db, row: _MeterRow, at: float, usd_per_day: Decimal) -> None:
     """A row's time begins to count; what was paid in advance stays counted besides."""
     if (term := row.facts.get("term_usd")) is not None:
         db.execute("UPDATE jobs SET metered_micro = ? WHERE key = ?", (micro(Decimal(term)), row.key))
     _set(db, row, usd_per_day, at, running=True, metered_from=at, rests_since=None)
 
 
-def _set(db: Db, row: _Row, usd_per_day: Decimal, at: float, *, running: bool, **facts: Any) -> None:
+def _set(db: Db, row: _MeterRow, usd_per_day: Decimal, at: float, *, running: bool, **facts: Any) -> None:
     """Set a row's rate and note facts. What costs nothing now counts its time alone, unless none has counted yet."""
     if facts:
         _note(db, row, facts)
@@ -321,7 +321,7 @@ def _set(db: Db, row: _Row, usd_per_day: Decimal, at: float, *, running: bool, *
     row.rate, row.rate_since = micro(usd_per_day) or None, at if usd_per_day else None
 
 
-def _note(db: Db, row: _Row, facts: dict[str, Any]) -> None:
+def _note(db: Db, row: _MeterRow, facts: dict[str, Any]) -> None:
     # As they are now: `set_rate_in`, and others, note facts of their own.
     db.lock(f"job {row.key}")
     now: dict[str, Any] = json.loads(db.execute("SELECT facts FROM jobs WHERE key = ?", (row.key,)).fetchone()["facts"])
@@ -329,7 +329,7 @@ def _note(db: Db, row: _Row, facts: dict[str, Any]) -> None:
     db.execute("UPDATE jobs SET facts = ? WHERE key = ?", (json.dumps(row.facts), row.key))
 
 
-def _settle_growth(db: Db, row: _Row, newest: _Row | None, sight: Sight) -> None:
+def _settle_growth(db: Db, row: _MeterRow, newest: _MeterRow | None, sight: Sight) -> None:
     """A growth whose effect was seen: what it took is taken by the row of what grew, or its own time counts."""
     if row.state is JobState.UNCONFIRMED:
         if sight.size_gb is None or sight.size_gb < row.facts["to_gb"]:

@@ -47,7 +47,7 @@ class MonthlyPrice(Shape):
     month: Whole = None
 
 
-class Product(Shape):
+class MachineProduct(Shape):
     """A GPU machine type; prices are raw."""
 
     id: Text
@@ -94,7 +94,7 @@ class _ProductV2(Shape):
 
 
 @dataclass(frozen=True)
-class Wish:
+class MachineWish:
     """What to look for. None means "any"; memory is of one card, the price is for all cards together."""
 
     gpu: str | None = None
@@ -120,10 +120,10 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Offer:
+class MachineOffer:
     """A product for so many cards, billed one way, in one region or (None) wherever Novita has room."""
 
-    product: Product
+    product: MachineProduct
     memory_gb: int | None
     count: int
     billing: Billing
@@ -189,14 +189,14 @@ async def list_cpu_products(client: NovitaClient, *, region: str | None = None) 
     return read_rows(CpuProduct, await ask(client, "list_cpu_products", params=params), "listing CPU products", "data")
 
 
-async def find_offers(client: NovitaClient, wish: Wish, *, in_stock: bool = True) -> list[Offer]:
+async def find_offers(client: NovitaClient, wish: MachineWish, *, in_stock: bool = True) -> list[MachineOffer]:
     """Offers that fit the wish, cheapest first.
 
     Raises:
         InputError: The region is unknown.
     """
     regions = await find_regions(client, wish.region) if wish.region else [None]
-    offers: list[Offer] = []
+    offers: list[MachineOffer] = []
     for region in regions:
         offers += await _offers_in(client, wish, region, with_room=in_stock)
     offers = await _with_memory(client, offers)
@@ -204,21 +204,23 @@ async def find_offers(client: NovitaClient, wish: Wish, *, in_stock: bool = True
     return sorted(fitting, key=_cheapest)
 
 
-async def _offers_in(client: NovitaClient, wish: Wish, region: Region | None, *, with_room: bool) -> list[Offer]:
+async def _offers_in(
+    client: NovitaClient, wish: MachineWish, region: Region | None, *, with_room: bool
+) -> list[MachineOffer]:
     params = {
         "clusterId": region.id if region else None,
         "gpuNum": wish.count if with_room else None,
         "billingMethod": wish.billing,
     }
     answer = await ask(client, "list_gpu_products", params=params)
-    products = read_rows(Product, answer, "listing GPU products", "data")
+    products = read_rows(MachineProduct, answer, "listing GPU products", "data")
     return [
-        Offer(product, memory_in(product.name), wish.count, wish.billing, region, wish.months or 1)
+        MachineOffer(product, memory_in(product.name), wish.count, wish.billing, region, wish.months or 1)
         for product in products
     ]
 
 
-def _fits(offer: Offer, wish: Wish) -> bool:
+def _fits(offer: MachineOffer, wish: MachineWish) -> bool:
     if wish.gpu and not named(wish.gpu, f"{offer.product.name} {offer.product.id}"):
         return False
     if wish.min_memory_gb and (offer.memory_gb or 0) < wish.min_memory_gb:
@@ -227,7 +229,7 @@ def _fits(offer: Offer, wish: Wish) -> bool:
     return price is not None and (wish.max_usd_per_hour is None or price <= wish.max_usd_per_hour)
 
 
-def _cheapest(offer: Offer) -> tuple[Decimal, str, str]:
+def _cheapest(offer: MachineOffer) -> tuple[Decimal, str, str]:
     return (offer.usd_per_hour or Decimal("Infinity"), offer.product.id, offer.region.id if offer.region else "")
 
 
@@ -243,7 +245,7 @@ def memory_in(name: str) -> int | None:
     return int(found[-1]) if found else None
 
 
-async def _with_memory(client: NovitaClient, offers: Sequence[Offer]) -> list[Offer]:
+async def _with_memory(client: NovitaClient, offers: Sequence[MachineOffer]) -> list[MachineOffer]:
     """Offers whose name does not say their memory learn it from v2, whose names and ids are the same."""
     if all(offer.memory_gb for offer in offers):
         return list(offers)
@@ -264,7 +266,7 @@ async def _with_memory(client: NovitaClient, offers: Sequence[Offer]) -> list[Of
     ]
 
 
-async def choose_offer(client: NovitaClient, wish: Wish, product_id: str | None = None) -> Offer:
+async def choose_offer(client: NovitaClient, wish: MachineWish, product_id: str | None = None) -> MachineOffer:
     """The product asked for, or the cheapest that fits and is in stock.
 
     Raises:
@@ -289,10 +291,10 @@ async def choose_offer(client: NovitaClient, wish: Wish, product_id: str | None 
     )
 
 
-def nearest(offers: Sequence[Offer], wish: Wish, *, most: int = 3) -> list[Offer]:
+def nearest(offers: Sequence[MachineOffer], wish: MachineWish, *, most: int = 3) -> list[MachineOffer]:
     """Those that miss the wish by least: in stock and the right kind first, then by price."""
 
-    def missed(offer: Offer) -> tuple[int, tuple[Decimal, str, str]]:
+    def missed(offer: MachineOffer) -> tuple[int, tuple[Decimal, str, str]]:
         right_kind = _fits(offer, replace(wish, max_usd_per_hour=None))
         too_dear = not _fits(offer, wish)
         return (2 * (not offer.in_stock) + 3 * (not right_kind) + too_dear, _cheapest(offer))
@@ -300,7 +302,7 @@ def nearest(offers: Sequence[Offer], wish: Wish, *, most: int = 3) -> list[Offer
     return sorted(offers, key=missed)[:most]
 
 
-def _no_such_product(product_id: str, wish: Wish, offers: Sequence[Offer]) -> InputError:
+def _no_such_product(product_id: str, wish: MachineWish, offers: Sequence[MachineOffer]) -> InputError:
     for offer in offers:
         if offer.product.id != product_id:
             continue

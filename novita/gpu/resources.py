@@ -125,7 +125,7 @@ class CardMetrics(Shape):
     avg: Rows[Point] = ()
 
 
-class Metrics(Shape):
+class InstanceMetrics(Shape):
     """Utilisation in percent over time."""
 
     cpu_utilization: Rows[Point] = ()
@@ -326,10 +326,12 @@ async def save_image(client: NovitaClient, *, instance_id: str, image: str, regi
     return id_in(await act(client, "save_gpu_instance_image", body), "jobId", "id")
 
 
-async def get_metrics(client: NovitaClient, instance_id: str, *, start: int, end: int, interval: int) -> Metrics:
+async def get_metrics(
+    client: NovitaClient, instance_id: str, *, start: int, end: int, interval: int
+) -> InstanceMetrics:
     """Utilisation between two Unix times; Novita's data lags by about a minute."""
     params = {"instanceId": instance_id, "startTime": start, "endTime": end, "interval": interval}
-    return read_shape(Metrics, await ask(client, "get_gpu_instance_metrics", params=params), "reading metrics")
+    return read_shape(InstanceMetrics, await ask(client, "get_gpu_instance_metrics", params=params), "reading metrics")
 
 
 DELETES: Mapping[str, tuple[str, str]] = {

@@ -19,7 +19,7 @@ V2 = "/gpus/v2"
 
 
 @dataclass(frozen=True)
-class Route:
+class GpuRoute:
     """One documented operation as we call it.
 
     Args:
@@ -35,122 +35,128 @@ class Route:
     host: str = API_HOST
 
 
-ROUTES: Mapping[str, Route] = {
-    "list_clusters": Route(
+ROUTES: Mapping[str, GpuRoute] = {
+    "list_clusters": GpuRoute(
         "GET",
         f"{V1}/clusters",
         "listing GPU regions",
         ("list_gpu_resources", "list_gpu_products", "create_gpu_instance"),
     ),
-    "list_gpu_products": Route(
+    "list_gpu_products": GpuRoute(
         "GET", f"{V1}/products", "listing GPU products", ("list_gpu_products", "create_gpu_instance")
     ),
-    "gpus_v2_list_products": Route(
+    "gpus_v2_list_products": GpuRoute(
         "GET", f"{V2}/products", "reading the memory of GPUs", ("list_gpu_products", "create_gpu_instance")
     ),
-    "list_cpu_products": Route(
+    "list_cpu_products": GpuRoute(
         "GET", f"{V1}/cpu/products", "listing CPU products", ("list_gpu_resources", "create_gpu_instance")
     ),
-    "create_gpu_instance": Route(
+    "create_gpu_instance": GpuRoute(
         "POST", f"{V1}/gpu/instance/create", "creating the instance", ("create_gpu_instance",)
     ),
-    "list_gpu_instances": Route("GET", f"{V1}/gpu/instances", "listing instances", ("list_gpu_instances",)),
-    "get_gpu_instance": Route("GET", f"{V1}/gpu/instance", "reading the instance", ("get_gpu_instance",)),
-    "start_gpu_instance": Route("POST", f"{V1}/gpu/instance/start", "starting the instance", ("start_gpu_instance",)),
-    "stop_gpu_instance": Route("POST", f"{V1}/gpu/instance/stop", "stopping the instance", ("stop_gpu_instance",)),
-    "restart_gpu_instance": Route(
+    "list_gpu_instances": GpuRoute("GET", f"{V1}/gpu/instances", "listing instances", ("list_gpu_instances",)),
+    "get_gpu_instance": GpuRoute("GET", f"{V1}/gpu/instance", "reading the instance", ("get_gpu_instance",)),
+    "start_gpu_instance": GpuRoute(
+        "POST", f"{V1}/gpu/instance/start", "starting the instance", ("start_gpu_instance",)
+    ),
+    "stop_gpu_instance": GpuRoute("POST", f"{V1}/gpu/instance/stop", "stopping the instance", ("stop_gpu_instance",)),
+    "restart_gpu_instance": GpuRoute(
         "POST", f"{V1}/gpu/instance/restart", "restarting the instance", ("restart_gpu_instance",)
     ),
-    "delete_gpu_instance": Route(
+    "delete_gpu_instance": GpuRoute(
         "POST", f"{V1}/gpu/instance/delete", "deleting the instance", ("delete_gpu_instance",)
     ),
-    "list_gpu_templates": Route("GET", f"{V1}/templates", "listing templates", ("list_gpu_templates",)),
-    "get_gpu_template": Route(
+    "list_gpu_templates": GpuRoute("GET", f"{V1}/templates", "listing templates", ("list_gpu_templates",)),
+    "get_gpu_template": GpuRoute(
         "GET", f"{V1}/template", "reading the template", ("get_gpu_template", "create_gpu_instance")
     ),
-    "create_gpu_template": Route("POST", f"{V1}/template/create", "creating the template", ("create_gpu_template",)),
-    "update_gpu_template": Route("POST", f"{V1}/template/update", "changing the template", ("update_gpu_template",)),
-    "delete_gpu_template": Route("POST", f"{V1}/template/delete", "deleting the template", ("delete_gpu_template",)),
-    "migrate_gpu_instance": Route(
+    "create_gpu_template": GpuRoute("POST", f"{V1}/template/create", "creating the template", ("create_gpu_template",)),
+    "update_gpu_template": GpuRoute("POST", f"{V1}/template/update", "changing the template", ("update_gpu_template",)),
+    "delete_gpu_template": GpuRoute("POST", f"{V1}/template/delete", "deleting the template", ("delete_gpu_template",)),
+    "migrate_gpu_instance": GpuRoute(
         "POST", f"{V1}/gpu/instance/migrate", "moving the instance", ("migrate_gpu_instance",)
     ),
-    "upgrade_gpu_instance": Route(
+    "upgrade_gpu_instance": GpuRoute(
         "POST", f"{V1}/gpu/instance/upgrade", "changing the instance's image", ("upgrade_gpu_instance",)
     ),
-    "gpus_v2_update_ports": Route(
+    "gpus_v2_update_ports": GpuRoute(
         "PUT", V2 + "/instances/{instance_id}/ports", "changing open ports", ("edit_gpu_instance",)
     ),
-    "edit_gpu_instance": Route("POST", f"{V1}/gpu/instance/edit", "growing the root disk", ("edit_gpu_instance",)),
-    "gpus_v2_set_web_terminal": Route(
+    "edit_gpu_instance": GpuRoute("POST", f"{V1}/gpu/instance/edit", "growing the root disk", ("edit_gpu_instance",)),
+    "gpus_v2_set_web_terminal": GpuRoute(
         "PUT", V2 + "/instances/{instance_id}/web-terminal", "switching the browser terminal", ("edit_gpu_instance",)
     ),
-    "set_gpu_instance_auto_migrate": Route(
+    "set_gpu_instance_auto_migrate": GpuRoute(
         "POST", f"{V1}/gpu/instance/setAutoMigrate", "switching automatic migration", ("edit_gpu_instance",)
     ),
-    "renew_gpu_instance": Route(
+    "renew_gpu_instance": GpuRoute(
         "POST", f"{V1}/gpu/instance/renewInstance", "renewing the subscription", ("change_gpu_billing",)
     ),
-    "change_gpu_instance_billing": Route(
+    "change_gpu_instance_billing": GpuRoute(
         "POST", f"{V1}/gpu/instance/transToMonthlyInstance", "subscribing the instance", ("change_gpu_billing",)
     ),
-    "gpus_v2_change_billing_mode": Route(
+    "gpus_v2_change_billing_mode": GpuRoute(
         "PUT", V2 + "/instances/{instance_id}/billing-mode", "ending the subscription", ("change_gpu_billing",)
     ),
-    "set_gpu_instance_auto_renew": Route(
+    "set_gpu_instance_auto_renew": GpuRoute(
         "POST", f"{V1}/gpu/instance/setAutoRenew", "switching automatic renewal", ("change_gpu_billing",)
     ),
-    "get_gpu_instance_metrics": Route(
+    "get_gpu_instance_metrics": GpuRoute(
         "GET", "/openapi/v1/metrics/gpu/instance", "reading metrics", ("get_gpu_metrics",)
     ),
-    "list_gpu_jobs": Route("GET", f"{V1}/jobs", "listing GPU jobs", ("list_gpu_resources", "save_gpu_image")),
-    "break_gpu_job": Route("POST", f"{V1}/job/break", "stopping the job", ("delete_gpu_resource",)),
-    "save_gpu_instance_image": Route("POST", f"{V1}/job/save/image", "saving the image", ("save_gpu_image",)),
-    "gpus_v2_list_images": Route("GET", f"{V2}/images", "listing saved images", ("list_gpu_resources",)),
-    "gpus_v2_delete_image": Route(
+    "list_gpu_jobs": GpuRoute("GET", f"{V1}/jobs", "listing GPU jobs", ("list_gpu_resources", "save_gpu_image")),
+    "break_gpu_job": GpuRoute("POST", f"{V1}/job/break", "stopping the job", ("delete_gpu_resource",)),
+    "save_gpu_instance_image": GpuRoute("POST", f"{V1}/job/save/image", "saving the image", ("save_gpu_image",)),
+    "gpus_v2_list_images": GpuRoute("GET", f"{V2}/images", "listing saved images", ("list_gpu_resources",)),
+    "gpus_v2_delete_image": GpuRoute(
         "DELETE", V2 + "/images/{image_id}", "deleting the saved image", ("delete_gpu_resource",)
     ),
-    "list_network_storages": Route(
+    "list_network_storages": GpuRoute(
         "GET",
         f"{V1}/networkstorages/list",
         "listing network volumes",
         ("list_gpu_resources", "create_gpu_instance", "save_gpu_volume"),
     ),
-    "create_network_storage": Route(
+    "create_network_storage": GpuRoute(
         "POST", f"{V1}/networkstorage/create", "creating the network volume", ("save_gpu_volume",)
     ),
-    "update_network_storage": Route(
+    "update_network_storage": GpuRoute(
         "POST", f"{V1}/networkstorage/update", "changing the network volume", ("save_gpu_volume",)
     ),
-    "delete_network_storage": Route(
+    "delete_network_storage": GpuRoute(
         "POST", f"{V1}/networkstorage/delete", "deleting the network volume", ("delete_gpu_resource",)
     ),
-    "list_vpc_networks": Route(
+    "list_vpc_networks": GpuRoute(
         "GET", f"{V1}/networks", "listing private networks", ("list_gpu_resources", "save_gpu_network")
     ),
-    "get_vpc_network": Route("GET", f"{V1}/network", "reading the private network", ("list_gpu_resources",)),
-    "create_vpc_network": Route("POST", f"{V1}/network/create", "creating the private network", ("save_gpu_network",)),
-    "update_vpc_network": Route("POST", f"{V1}/network/update", "renaming the private network", ("save_gpu_network",)),
-    "delete_vpc_network": Route(
+    "get_vpc_network": GpuRoute("GET", f"{V1}/network", "reading the private network", ("list_gpu_resources",)),
+    "create_vpc_network": GpuRoute(
+        "POST", f"{V1}/network/create", "creating the private network", ("save_gpu_network",)
+    ),
+    "update_vpc_network": GpuRoute(
+        "POST", f"{V1}/network/update", "renaming the private network", ("save_gpu_network",)
+    ),
+    "delete_vpc_network": GpuRoute(
         "POST", f"{V1}/network/delete", "deleting the private network", ("delete_gpu_resource",)
     ),
-    "list_registry_auths": Route(
+    "list_registry_auths": GpuRoute(
         "GET", f"{V1}/repository/auths", "listing registry logins", ("list_gpu_resources", "save_registry_login")
     ),
-    "create_registry_auth": Route(
+    "create_registry_auth": GpuRoute(
         "POST", f"{V1}/repository/auth/save", "saving the registry login", ("save_registry_login",)
     ),
-    "delete_registry_auth": Route(
+    "delete_registry_auth": GpuRoute(
         "POST", f"{V1}/repository/auth/delete", "deleting the registry login", ("delete_gpu_resource",)
     ),
-    "get_image_prewarm_quota": Route(
+    "get_image_prewarm_quota": GpuRoute(
         "GET", f"{V1}/image/prewarm/quota", "reading the prewarm quota", ("list_gpu_resources",)
     ),
-    "create_image_prewarm": Route("POST", f"{V1}/image/prewarm", "prewarming the image", ("prewarm_gpu_image",)),
-    "list_image_prewarm": Route("GET", f"{V1}/image/prewarm", "listing prewarmed images", ("list_gpu_resources",)),
-    "update_image_prewarm": Route(
+    "create_image_prewarm": GpuRoute("POST", f"{V1}/image/prewarm", "prewarming the image", ("prewarm_gpu_image",)),
+    "list_image_prewarm": GpuRoute("GET", f"{V1}/image/prewarm", "listing prewarmed images", ("list_gpu_resources",)),
+    "update_image_prewarm": GpuRoute(
         "POST", f"{V1}/image/prewarm/edit", "noting on the prewarmed image", ("prewarm_gpu_image",)
     ),
-    "delete_image_prewarm": Route(
+    "delete_image_prewarm": GpuRoute(
         "POST", f"{V1}/image/prewarm/delete", "deleting the prewarmed image", ("delete_gpu_resource",)
     ),
 }
@@ -202,7 +208,7 @@ LEFT_OUT: Mapping[str, str] = {
 
 async def ask(
     client: NovitaClient,
-    operation: str | Route,
+    operation: str | GpuRoute,
     *,
     params: Mapping[str, Any] | None = None,
     body: Any = None,
@@ -234,7 +240,7 @@ async def ask(
 
 
 async def act(
-    client: NovitaClient, operation: str | Route, body: Any = None, *, secrets: Iterable[str] = (), **path: str
+    client: NovitaClient, operation: str | GpuRoute, body: Any = None, *, secrets: Iterable[str] = (), **path: str
 ) -> Any:
     """Make a call that must not be repeated (it costs, or does something twice), and return its JSON.
 

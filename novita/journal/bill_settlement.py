@@ -65,7 +65,7 @@ class Settled:
 
 
 @dataclass(frozen=True)
-class _Row:
+class _EndedRow:
     """A row of the journal about a resource. Times are Unix seconds."""
 
     key: str
@@ -107,11 +107,11 @@ class _Row:
 class _Resource:
     """All rows about one thing, oldest first. `ends`: until when each that takes lines does; None: it goes on."""
 
-    rows: Sequence[_Row]
+    rows: Sequence[_EndedRow]
     ends: dict[str, float | None]
 
     @classmethod
-    def of(cls, rows: Sequence[_Row]) -> "_Resource":
+    def of(cls, rows: Sequence[_EndedRow]) -> "_Resource":
         takers = [row for row in rows if row.takes_lines]
         ends = {row.key: _end(row) for row in takers}
         for row, newer in pairwise(takers):
@@ -120,24 +120,26 @@ class _Resource:
         return cls(rows, ends)
 
     @property
-    def takers(self) -> list[_Row]:
+    def takers(self) -> list[_EndedRow]:
         return [row for row in self.rows if row.key in self.ends]
 
-    def due(self, before: float) -> list[_Row]:
+    def due(self, before: float) -> list[_EndedRow]:
         """Rows whose lines are all there: what took them ended before that time."""
         return [
             row for row in self.takers if not row.known and (end := self.ends[row.key]) is not None and end < before
         ]
 
     @property
-    def buyers(self) -> list[_Row]:
+    def buyers(self) -> list[_EndedRow]:
         return [row for row in self.rows if row.buys_terms]
 
-    def closes(self, due: Sequence[_Row]) -> bool:
+    def closes(self, due: Sequence[_EndedRow]) -> bool:
         """Whether all that takes lines is known with these rows."""
         return all(row.known or row in due for row in self.takers)
 
-    def amounts(self, due: Sequence[_Row], used: Iterable[BillLine], terms: Sequence[BillLine]) -> dict[str, Decimal]:
+    def amounts(
+        self, due: Sequence[_EndedRow], used: Iterable[BillLine], terms: Sequence[BillLine]
+    ) -> dict[str, Decimal]:
         """What the rows that are due cost, by key; the others about it too, once all that takes lines is known."""
         closes = self.closes(due)
         rows = [*due, *(row for row in self.rows if closes and row.key not in self.ends and _is_elsewhere(row))]
@@ -152,12 +154,12 @@ class _Resource:
             sums[newest.key] = max(Decimal(0), sums[newest.key] + besides)
         return sums
 
-    def _taker(self, line: BillLine) -> _Row | None:
+    def _taker(self, line: BillLine) -> _EndedRow | None:
         """The newest row begun before the line was over."""
         return next((row for row in reversed(self.takers) if row.created < line.end), None)
 
 
-def _end(row: _Row) -> float | None:
+def _end(row: _EndedRow) -> float | None:
     if row.running:
         return None
     if (ended := row.facts.get("ended")) is not None:
@@ -165,7 +167,7 @@ def _end(row: _Row) -> float | None:
     return row.finished if row.state in (JobState.FAILED, JobState.CANCELLED) else None
 
 
-def _is_elsewhere(row: _Row) -> bool:
+def _is_elsewhere(row: _EndedRow) -> bool:
     """Whether a row that takes no lines still counts something that is in another row's, or bought a term."""
     if row.tool == _BUYS_TERMS:
         return row.buys_terms and not row.known
@@ -227,7 +229,7 @@ def _spans(times: Iterable[tuple[float, float | None]], today: date) -> list[Per
     return spans
 
 
-def _unsettled(db: Db, owner: str) -> list[list[_Row]]:
+def _unsettled(db: Db, owner: str) -> list[list[_EndedRow]]:
     """The rows about every resource of which some row takes lines and is not known yet, oldest first."""
     resource, usd = db.fact("facts", "resource"), db.fact("facts", "usd")
     tools = ", ".join("?" * len(_WORDS))
@@ -238,9 +240,9 @@ def _unsettled(db: Db, owner: str) -> list[list[_Row]]:
     every = (
         f"SELECT *, {resource} AS resource FROM jobs WHERE owner = ? AND {resource} IN ({open_ones}) ORDER BY created"  # noqa: S608
     )
-    found: dict[str, list[_Row]] = {}
+    found: dict[str, list[_EndedRow]] = {}
     for row in db.execute(every, (owner, owner, *_WORDS)).fetchall():
-        told = _Row(
+        told = _EndedRow(
             key=row["key"],
             tool=row["tool"],
             resource=str(row["resource"]),

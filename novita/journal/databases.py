@@ -227,7 +227,7 @@ class SqliteStore:
 # PostgreSQL
 
 
-class _Row(tuple[Any, ...]):
+class _NamedRow(tuple[Any, ...]):
     """A row read by name or place, as SQLite's are."""
 
     names: tuple[str, ...] = ()
@@ -237,11 +237,11 @@ class _Row(tuple[Any, ...]):
 
 
 @cache
-def _row_of(names: tuple[str, ...]) -> type[_Row]:
-    return type("_Row", (_Row,), {"names": names})
+def _row_of(names: tuple[str, ...]) -> type[_NamedRow]:
+    return type("_NamedRow", (_NamedRow,), {"names": names})
 
 
-def _rows_by_name(cursor: Any) -> type[_Row]:
+def _rows_by_name(cursor: Any) -> type[_NamedRow]:
     return _row_of(tuple(column.name for column in cursor.description or ()))
 
 

@@ -1,7 +1,7 @@
 """Media calls: send a planned request, read its answer in any documented shape, look at a task.
 
 A model answers with a task id to look at, or at once with links, base64, hex, raw bytes or text. All of them
-become an `Outcome`; the catalogue entry says where the files sit, and every other known place is tried too.
+become an `MediaOutcome`; the catalogue entry says where the files sit, and every other known place is tried too.
 """
 
 import base64
@@ -19,7 +19,7 @@ from ..core.json_paths import put
 from ..core.waiting import Look, Phase
 from ..core.wellformed import read_json
 from .lookup import MediaModel
-from .mapping import Plan
+from .mapping import MediaPlan
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ SYNC_PATIENCE = 240.0
 
 
 @dataclass(frozen=True)
-class Output:
+class MediaOutput:
     """One file (or text) of a finished job: exactly one of url, data and text is set.
 
     Args:
@@ -50,10 +50,10 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MediaOutcome:
     """What a finished job made. `values` holds what is not a file (a voice id, timings)."""
 
-    outputs: tuple[Output, ...] = ()
+    outputs: tuple[MediaOutput, ...] = ()
     seed: int | None = None
     values: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -65,7 +65,7 @@ class Accepted:
     task_id: str
 
 
-async def submit(client: NovitaClient, plan: Plan) -> Accepted | Outcome:
+async def submit(client: NovitaClient, plan: MediaPlan) -> Accepted | MediaOutcome:
     """Send a planned request once.
 
     Raises:
@@ -86,7 +86,7 @@ async def submit(client: NovitaClient, plan: Plan) -> Accepted | Outcome:
     return read_answer(plan.model, answer, plan.body)
 
 
-async def _uploaded(client: NovitaClient, plan: Plan) -> Plan:
+async def _uploaded(client: NovitaClient, plan: MediaPlan) -> MediaPlan:
     """The plan with every file that must be sent ahead replaced by the id Novita gave it. Uploads cost nothing."""
     body = copy.deepcopy(plan.body)
     for path, file in plan.uploads.items():
@@ -110,7 +110,7 @@ async def _uploaded(client: NovitaClient, plan: Plan) -> Plan:
     return replace(plan, body=body)
 
 
-def _multipart(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, FilePart]]]:
+def _multipart(plan: MediaPlan) -> tuple[dict[str, Any], list[tuple[str, FilePart]]]:
     """A planned body as form fields and file parts; in the plan the files are data URIs.
 
     Raises:
@@ -136,7 +136,7 @@ def _content(uri: str, name: str) -> tuple[str, bytes]:
     return head.removeprefix("data:").partition(";")[0] or "application/octet-stream", data
 
 
-def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> Accepted | Outcome:
+def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> Accepted | MediaOutcome:
     """A submit's answer: a task id in either documented place, or the finished files. `body` is what was asked."""
     if answer.headers.get("content-type", "").startswith("text/event-stream"):
         return _read_stream(model, answer, body)
@@ -149,7 +149,7 @@ def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> A
                 next_step=LOOK_FIRST,
             )
         kind: Kind = "audio" if model.makes in ("audio", "voice") else cast(Kind, model.makes)
-        return Outcome((Output(kind, data=answer.body, suffix=_asked_type(model, body)),))
+        return MediaOutcome((MediaOutput(kind, data=answer.body, suffix=_asked_type(model, body)),))
     _refuse_error_in_success(model, data)
     if model.mode == "async":
         task_id = data.get("task_id") or dig(data, "data.task_id") or dig(data, "task.task_id")
@@ -163,7 +163,7 @@ def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> A
     return read_outcome(model, data, body)
 
 
-def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> Outcome:
+def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> MediaOutcome:
     """Sound that came in pieces: hex in each event's `audio` or `data.audio`; the last event may repeat the whole."""
     pieces: list[str] = []
     whole = ""
@@ -188,7 +188,7 @@ def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> 
         raise NovitaConnectionError(
             f"{model.id} streamed an answer without sound in it", billed="maybe", next_step=LOOK_FIRST
         )
-    return Outcome((Output("audio", data=_decode(text), suffix=_asked_type(model, body)),))
+    return MediaOutcome((MediaOutput("audio", data=_decode(text), suffix=_asked_type(model, body)),))
 
 
 def _asked_type(model: MediaModel, body: Mapping[str, Any]) -> str | None:
@@ -199,10 +199,10 @@ def _asked_type(model: MediaModel, body: Mapping[str, Any]) -> str | None:
     return None
 
 
-def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any]) -> Outcome:
+def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any]) -> MediaOutcome:
     """The files of an answer that came at once."""
     seconds = _number(dig(data, "extra_info.audio_length"))  # milliseconds
-    outputs: list[Output] = []
+    outputs: list[MediaOutput] = []
     values: dict[str, str] = {}
     for place in model.answer:
         suffix = dig(data, place.type_at) if place.type_at else None
@@ -212,7 +212,7 @@ def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any
                 name = place.at.rsplit(".", 1)[-1]
                 values["voice_id" if name in ("_id", "voice") else name] = str(value)
             elif place.form == "text":
-                outputs.append(Output("text", text=str(value)))
+                outputs.append(MediaOutput("text", text=str(value)))
             elif isinstance(value, str) and value:
                 output = _string_output(kind, value, str(suffix) if suffix else _asked_type(model, body))
                 outputs.append(replace(output, seconds=seconds / 1000 if seconds and kind == "audio" else None))
@@ -226,10 +226,10 @@ def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any
             billed="yes",
             next_step="Report this to the makers of novita-mcp with the model's name.",
         )
-    return Outcome(tuple(outputs), _seed(data), values)
+    return MediaOutcome(tuple(outputs), _seed(data), values)
 
 
-async def look(client: NovitaClient, task_id: str) -> Look[Outcome]:
+async def look(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
     """Ask once how a task stands (`GET /v3/async/task-result`)."""
     try:
         answer = await client.read(
@@ -238,14 +238,14 @@ async def look(client: NovitaClient, task_id: str) -> Look[Outcome]:
     except NovitaAPIError as error:
         if error.reason != "TASK_FAILED":  # documented as an answer of its own, beside the state of that name
             raise
-        return Look(Phase.FAILED, Outcome(), reason=error.what)
+        return Look(Phase.FAILED, MediaOutcome(), reason=error.what)
     data: Any = answer.data
     if not isinstance(data, dict):
         raise NovitaConnectionError(f"Novita's answer about task {task_id} could not be read")
     return read_task(cast(dict[str, Any], data))
 
 
-async def look_v2(client: NovitaClient, task_id: str) -> Look[Outcome]:
+async def look_v2(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
     """The same for a task of the retired V2 routes (`GET /v2/progress`)."""
     answer = await client.read("GET", "/v2/progress", params={"task_id": task_id}, doing=f"looking at task {task_id}")
     data: Any = answer.data
@@ -256,7 +256,7 @@ async def look_v2(client: NovitaClient, task_id: str) -> Look[Outcome]:
         )
     links = [link for link in _at(data, "data.imgs[]") if isinstance(link, str)]
     verdicts = list(_at(data, "data.nsfw_detection_result[]"))
-    outcome = Outcome(
+    outcome = MediaOutcome(
         tuple(
             replace(_string_output("image", link, None), nsfw=_nsfw(verdicts[at]) if at < len(verdicts) else None)
             for at, link in enumerate(links)
@@ -274,11 +274,11 @@ async def look_v2(client: NovitaClient, task_id: str) -> Look[Outcome]:
             return Look(Phase.WORKING, outcome, progress or None, _number(dig(data, "data.eta_relative")) or None, note)
 
 
-def read_task(data: dict[str, Any]) -> Look[Outcome]:
+def read_task(data: dict[str, Any]) -> Look[MediaOutcome]:
     """A task result. A status nobody documented counts as still working, and is logged."""
     status = dig(data, "task.status")
     percent, eta = _number(dig(data, "task.progress_percent")), _number(dig(data, "task.eta"))
-    outcome = Outcome(tuple(_result_lists(data)), _seed(data))
+    outcome = MediaOutcome(tuple(_result_lists(data)), _seed(data))
     match status:
         case "TASK_STATUS_SUCCEED":  # Novita's spelling
             return Look(Phase.SUCCEEDED, outcome, 100)
@@ -296,8 +296,8 @@ def read_task(data: dict[str, Any]) -> Look[Outcome]:
     return Look(Phase.WORKING, outcome, percent or None, eta or None, note)
 
 
-def _result_lists(data: dict[str, Any]) -> list[Output]:
-    outputs: list[Output] = []
+def _result_lists(data: dict[str, Any]) -> list[MediaOutput]:
+    outputs: list[MediaOutput] = []
     for key in ("images", "videos", "audios", "image_urls", "binary_data_base64"):
         kind = _LIST_KINDS[key]
         for item in _at(data, f"{key}[]"):
@@ -317,12 +317,12 @@ _LIST_KINDS: dict[str, Kind] = {
 }
 
 
-def _object_outputs(item: dict[str, Any]) -> Iterator[Output]:
+def _object_outputs(item: dict[str, Any]) -> Iterator[MediaOutput]:
     for kind in ("image", "video", "audio"):
         url = item.get(f"{kind}_url")
         if isinstance(url, str) and url:
             output = _string_output(kind, url, _text(item.get(f"{kind}_type")))
-            yield Output(
+            yield MediaOutput(
                 kind,
                 output.url,
                 output.data,
@@ -332,13 +332,15 @@ def _object_outputs(item: dict[str, Any]) -> Iterator[Output]:
             )
 
 
-def _string_output(kind: Kind, value: str, suffix: str | None) -> Output:
+def _string_output(kind: Kind, value: str, suffix: str | None) -> MediaOutput:
     if value.startswith(("http://", "https://")):
-        return Output(kind, url=value, suffix=suffix)
+        return MediaOutput(kind, url=value, suffix=suffix)
     if value.startswith("data:"):
         head, _, payload = value.partition(",")
-        return Output(kind, data=_decode(payload), suffix=suffix or head[5:].split(";")[0].rpartition("/")[2] or None)
-    return Output(kind, data=_decode(value), suffix=suffix)
+        return MediaOutput(
+            kind, data=_decode(payload), suffix=suffix or head[5:].split(";")[0].rpartition("/")[2] or None
+        )
+    return MediaOutput(kind, data=_decode(value), suffix=suffix)
 
 
 def _decode(text: str) -> bytes:

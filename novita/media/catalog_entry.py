@@ -54,13 +54,13 @@ class Capability(StrEnum):
     LYRICS = "lyrics"
 
 
-class _Row(BaseModel):
+class _TableRow(BaseModel):
     """A typo in the tables fails when they are read, not in a call."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class Limits(_Row):
+class FileLimits(_TableRow):
     """What an input file must keep to. Bytes, pixels, seconds; ratios are width / height."""
 
     max_bytes: int | None = None
@@ -76,7 +76,7 @@ class Limits(_Row):
     """Whether transparency is taken."""
 
 
-class Sizes(_Row):
+class Sizes(_TableRow):
     """The sizes a model takes, as far as its schema does not say it. Pixels."""
 
     default: str | None = None
@@ -93,7 +93,7 @@ class Sizes(_Row):
     """How a size that was not given follows the input picture: as large, or a canvas around it."""
 
 
-class Argument(_Row):
+class Argument(_TableRow):
     """How a common argument becomes native fields.
 
     A path is dotted; `a[0]` is an item, `a[]` a new item, `a[*]` every item there is.
@@ -107,7 +107,7 @@ class Argument(_Row):
     """`ratio` and `resolution` work through the `size` argument."""
     send: tuple[Form, ...] = ()
     """For files: the forms the model takes, best first."""
-    limits: Limits | None = None
+    limits: FileLimits | None = None
     sizes: Sizes | None = None
     values: dict[str, Any] = {}
     """Common value -> native value, where spelling alone does not do it."""
@@ -127,7 +127,7 @@ class Argument(_Row):
         return tuple(self.to.values()) if isinstance(self.to, dict) else self.to
 
 
-class AnswerPart(_Row):
+class AnswerPart(_TableRow):
     """Where a result sits in a synchronous answer. Parts that are absent in an answer are passed over."""
 
     form: Literal["task", "task_v2", "url", "base64", "url_or_base64", "hex_or_url", "bytes", "text", "value"]
@@ -140,7 +140,7 @@ class AnswerPart(_Row):
     """Path in the request that names the file type."""
 
 
-class Price(_Row):
+class Price(_TableRow):
     """One row of a price list, in USD. The first row whose `when` fits the native body counts."""
 
     usd: str
@@ -155,7 +155,7 @@ class Price(_Row):
     basis: Literal["documented", "third_party"]
 
 
-class Rule(_Row):
+class FieldRule(_TableRow):
     """What a JSON schema says badly: fields that go or do not go together.
 
     In `when` and `need`, a list holds allowed values (an absent field counts with its default, or as null); true asks
@@ -167,7 +167,7 @@ class Rule(_Row):
     say: str
 
 
-class Life(_Row):
+class Life(_TableRow):
     """Whether a model still answers, as far as public signs tell.
 
     live: documented or answering, and in no notice. unlisted: in no notice, but gone from Novita's documentation index
@@ -186,7 +186,7 @@ class Life(_Row):
     note: str = ""
 
 
-class MediaModel(_Row):
+class MediaModel(_TableRow):
     """One media model operation of Novita."""
 
     id: str
@@ -209,7 +209,7 @@ class MediaModel(_Row):
     fixed: Json = {}
     """Common argument -> the only value this model knows, without a field for it."""
     arguments: dict[str, Argument]
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[FieldRule, ...] = ()
     answer: tuple[AnswerPart, ...]
     price: tuple[Price, ...] = ()
     life: Life = Life()

@@ -17,8 +17,8 @@ from ..files.kinds import media_type
 from ..journal.jobs import Jobs, Paid, name_of
 from ..journal.journal import FINAL_STATES, OPEN_STATES, Job, JobState
 from . import calls
-from .calls import Accepted, Outcome, Output
-from .mapping import Plan
+from .calls import Accepted, MediaOutcome, MediaOutput
+from .mapping import MediaPlan
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class MediaJobs:
     async def start(
         self,
         client: NovitaClient,
-        plan: Plan,
+        plan: MediaPlan,
         paid_for: Paid,
         *,
         save_to: str | None = None,
@@ -64,14 +64,14 @@ class MediaJobs:
             on_accepted: Told the task id, even if the caller has gone by then.
         """
 
-        async def note(job: Job, answer: Accepted | Outcome) -> Job:
+        async def note(job: Job, answer: Accepted | MediaOutcome) -> Job:
             if isinstance(answer, Accepted):
                 if on_accepted is not None:
                     on_accepted(answer.task_id)
                 return await self._jobs.journal.accepted(job.key, answer.task_id)
             return await self._keep_outcome(job, f"sync-{job.key[:16]}", answer)
 
-        async def send(_: Job) -> Accepted | Outcome:
+        async def send(_: Job) -> Accepted | MediaOutcome:
             return await calls.submit(client, plan)
 
         facts: dict[str, Any] = {"operation": plan.model.operation, "save_to": save_to, "mode": plan.model.mode}
@@ -117,7 +117,7 @@ class MediaJobs:
         begun = (job.accepted or job.created).timestamp() if job else None
         working_at = begun
 
-        async def look() -> Look[Outcome]:
+        async def look() -> Look[MediaOutcome]:
             nonlocal working_at
             seen = await ask(looking, real_id)
             if seen.phase is Phase.WORKING:
@@ -201,7 +201,7 @@ class MediaJobs:
                 return artifact
         raise InputError(f"Task {task_id} has {len(job.artifacts)} files, counted from 0; there is no {index}")
 
-    async def _keep_outcome(self, job: Job, task_id: str, outcome: Outcome, **facts: Any) -> Job:
+    async def _keep_outcome(self, job: Job, task_id: str, outcome: MediaOutcome, **facts: Any) -> Job:
         """Write down what a finished job made, before any file is fetched; bytes that came along are saved now."""
         now = datetime.fromtimestamp(self._jobs.clock.wall(), UTC)
         seed = outcome.seed if outcome.seed is not None else job.facts.get("seed")
@@ -233,7 +233,7 @@ class MediaJobs:
         # The links as they came: what the journal keeps of them holds no secret, and may lead nowhere.
         return kept.model_copy(update={"artifacts": tuple(artifacts)})
 
-    async def _save_inline(self, job: Job, artifact: Artifact, output: Output) -> Artifact:
+    async def _save_inline(self, job: Job, artifact: Artifact, output: MediaOutput) -> Artifact:
         place: dict[str, Any] = {"name": name_of(job, artifact.index), "save_to": job.facts.get("save_to")}
         if output.text is None:
             saved = await self._jobs.store.save_bytes(output.data or b"", artifact, **place)

@@ -20,7 +20,7 @@ from .lookup import OldName, alternatives, complaints, native_value, old_names, 
 from .pricing import estimate
 from .values import SHAPE, Frame, coerce, fit_image, form_of, parse_size, types_of
 
-__all__ = ["FILES", "Plan", "plan", "plan_native", "price_of", "refuse_what_it_cannot"]
+__all__ = ["FILES", "MediaPlan", "plan", "plan_native", "price_of", "refuse_what_it_cannot"]
 
 FILES = ("image", "images", "end_image", "mask", "video", "audio")
 """Arguments that take files. They are placed first, in this order: some models want them in one list, and some fields
@@ -28,7 +28,7 @@ sit in the items they make."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class MediaPlan:
     """A request that is ready to be sent.
 
     Args:
@@ -71,7 +71,7 @@ def plan(
     *,
     random_seed: Callable[[], int] = any_seed,
     image_size: tuple[int, int] | None = None,
-) -> Plan:
+) -> MediaPlan:
     """The native request for common arguments and native options.
 
     Args:
@@ -99,7 +99,7 @@ def plan(
     return draft.finish()
 
 
-def plan_native(model: MediaModel, native: Mapping[str, object]) -> Plan:
+def plan_native(model: MediaModel, native: Mapping[str, object]) -> MediaPlan:
     """The plan for a native body taken as it is: nothing is added, only checked.
 
     Raises:
@@ -275,7 +275,7 @@ class _Draft:
 
     # Checking --------------------------------------------------------------------------------------------------
 
-    def finish(self) -> Plan:
+    def finish(self) -> MediaPlan:
         model, body = self.model, self.body
         refuse_unknown(model, model.input, body, "")
         _refuse_old_prompt(model, body)
@@ -288,7 +288,7 @@ class _Draft:
         error = first_error(model.input, body)
         if error is not None:
             raise InputError(_sentence(model, error), next_step=_next_step(model, error))
-        return Plan(model, model.method, model.path, body, self._seed_in_body(), estimate(model, body))
+        return MediaPlan(model, model.method, model.path, body, self._seed_in_body(), estimate(model, body))
 
     def _check_size(self) -> None:
         size = self.model.arguments.get("size")

@@ -21,8 +21,8 @@ from ..files.artifacts import parse_reference
 from ..files.inputs import Expects, Inputs, expects_of
 from ..files.kinds import HEAD_BYTES, sniff
 from ..files.media_limits import MediaLimits
-from .catalog_entry import Form, Json, Limits, MediaModel
-from .mapping import Plan
+from .catalog_entry import FileLimits, Form, Json, MediaModel
+from .mapping import MediaPlan
 
 _PATHLIKE = re.compile(
     r"(?i)(?:[~.]{0,2}[/\\]|~|[a-z]:[/\\]|file:|task:|novita:|data:|https?:)|.*\.(?:mp4|mov|webm|mkv)$"
@@ -59,7 +59,7 @@ def file_fields(model: MediaModel) -> dict[str, FileField]:
     return found
 
 
-def _limits(limits: Limits | None) -> MediaLimits | None:
+def _limits(limits: FileLimits | None) -> MediaLimits | None:
     return MediaLimits(**limits.model_dump()) if limits else None
 
 
@@ -91,7 +91,7 @@ def _guess(path: str, schema: Json) -> FileField | None:
     return FileField(expects, (("url", "base64") if linked and coded else ("url",) if linked else ("base64",)))
 
 
-async def with_files(plan: Plan, inputs: Inputs, *, done: Collection[str] = ()) -> Plan:
+async def with_files(plan: MediaPlan, inputs: Inputs, *, done: Collection[str] = ()) -> MediaPlan:
     """The plan with every file in its body found, checked and written as its field takes it.
 
     Args:
@@ -113,7 +113,7 @@ async def with_files(plan: Plan, inputs: Inputs, *, done: Collection[str] = ()) 
     return plan if body is plan.body else replace(plan, body=body)
 
 
-def _refuse_paths(plan: Plan, inputs: Inputs) -> None:
+def _refuse_paths(plan: MediaPlan, inputs: Inputs) -> None:
     """Refuse a path or an earlier result in a field that is not known to take files: it would go out as it is.
 
     Raises:

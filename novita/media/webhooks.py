@@ -28,7 +28,7 @@ MOST_CALLS = 8
 
 
 @dataclass
-class _Address:
+class _HookAddress:
     client: "NovitaClient"
     known: Known | None
     task_id: str | None = None
@@ -46,12 +46,12 @@ class Webhooks:
     def __init__(self, media: "MediaJobs", background: "TaskGroup", public_url: str) -> None:
         self._media, self._background = media, background
         self._base = public_url.rstrip("/")
-        self._known: OrderedDict[str, _Address] = OrderedDict()
+        self._known: OrderedDict[str, _HookAddress] = OrderedDict()
 
     def open(self, client: "NovitaClient") -> tuple[str, str]:
         """A new address for a task that `client` is about to submit: its token, and the whole URL."""
         token = secrets.token_urlsafe(32)
-        self._known[token] = _Address(client, learn(token))
+        self._known[token] = _HookAddress(client, learn(token))
         while len(self._known) > MOST:
             self._known.popitem(last=False)
         return token, f"{self._base}/webhooks/{token}"

@@ -20,9 +20,9 @@ from ..core.money import show_usd
 from ..core.waiting import Look, Phase
 from ..gpu.instances import secret_words
 from ..gpu.products import memory_in, named
-from ..gpu.routes import V1, V2, Route, act, ask
-from .plans import Plan
-from .shapes import Endpoint, Goal, Limits, judge
+from ..gpu.routes import V1, V2, GpuRoute, act, ask
+from .plans import EndpointPlan
+from .shapes import Endpoint, EndpointGoal, EndpointLimits, judge
 
 logger = logging.getLogger(__name__)
 
@@ -36,65 +36,71 @@ ASYNC_GPUS = ("RTX 4090 24GB", "H100 SXM 80GB")
 
 _TWIN = "twin of {}, whose answer is documented in full"
 
-OPERATIONS: Mapping[str, Route | str] = {
-    "get_serverless_endpoint_limits": Route(
+OPERATIONS: Mapping[str, GpuRoute | str] = {
+    "get_serverless_endpoint_limits": GpuRoute(
         "GET",
         f"{V1}/endpoint/limit",
         "reading the limits of endpoints",
         ("list_endpoints", "create_endpoint", "update_endpoint"),
     ),
-    "create_serverless_endpoint": Route(
+    "create_serverless_endpoint": GpuRoute(
         "POST", f"{V1}/endpoint/create", "deploying the endpoint", ("create_endpoint",)
     ),
-    "list_serverless_endpoints": Route(
+    "list_serverless_endpoints": GpuRoute(
         "GET", f"{V1}/endpoints", "listing endpoints", ("list_endpoints", "create_endpoint", "call_endpoint")
     ),
-    "get_serverless_endpoint": Route(
+    "get_serverless_endpoint": GpuRoute(
         "GET", f"{V1}/endpoint", "reading the endpoint", ("get_endpoint", "update_endpoint", "delete_endpoint")
     ),
-    "update_serverless_endpoint": Route("POST", f"{V1}/endpoint/update", "changing the endpoint", ("update_endpoint",)),
-    "delete_serverless_endpoint": Route("POST", f"{V1}/endpoint/delete", "deleting the endpoint", ("delete_endpoint",)),
+    "update_serverless_endpoint": GpuRoute(
+        "POST", f"{V1}/endpoint/update", "changing the endpoint", ("update_endpoint",)
+    ),
+    "delete_serverless_endpoint": GpuRoute(
+        "POST", f"{V1}/endpoint/delete", "deleting the endpoint", ("delete_endpoint",)
+    ),
     "drain_serverless_worker": "seen in one client only, no page has it; min_workers and max_workers of "
     "update_endpoint scale",
-    "gpus_v2_create_endpoint": Route("POST", f"{V2}/endpoints", "deploying the async endpoint", ("create_endpoint",)),
-    "gpus_v2_list_endpoints": Route(
+    "gpus_v2_create_endpoint": GpuRoute(
+        "POST", f"{V2}/endpoints", "deploying the async endpoint", ("create_endpoint",)
+    ),
+    "gpus_v2_list_endpoints": GpuRoute(
         "GET", f"{V2}/endpoints", "listing endpoints", ("list_endpoints", "create_endpoint", "call_endpoint")
     ),
-    "gpus_v2_get_endpoint": Route(
+    "gpus_v2_get_endpoint": GpuRoute(
         "GET", V2 + "/endpoints/{endpoint_id}", "reading the endpoint", ("get_endpoint", "update_endpoint")
     ),
-    "gpus_v2_update_endpoint": Route(
+    "gpus_v2_update_endpoint": GpuRoute(
         "PUT", V2 + "/endpoints/{endpoint_id}", "changing the async endpoint", ("update_endpoint",)
     ),
-    "gpus_v2_delete_endpoint": Route(
+    "gpus_v2_delete_endpoint": GpuRoute(
         "DELETE", V2 + "/endpoints/{endpoint_id}", "deleting the async endpoint", ("delete_endpoint",)
     ),
-    "run_async_job": Route(
+    "run_async_job": GpuRoute(
         "POST", "/v1/{endpoint_name}/run", "sending the job to the endpoint", ("call_endpoint",), GATEWAY
     ),
-    "get_async_job_status": Route(
+    "get_async_job_status": GpuRoute(
         "GET", "/v1/{endpoint_name}/status/{job_id}", "looking at the job", ("call_endpoint",), GATEWAY
     ),
-    "cancel_async_job": Route(
+    "cancel_async_job": GpuRoute(
         "POST", "/v1/{endpoint_name}/cancel/{job_id}", "cancelling the job", ("call_endpoint",), GATEWAY
     ),
-    "get_async_endpoint_health": Route(
+    "get_async_endpoint_health": GpuRoute(
         "GET", "/v1/{endpoint_name}/health", "reading the endpoint's queue", ("get_endpoint",), GATEWAY
     ),
     "purge_async_queue": "drops everybody's waiting jobs at once and is known from the SDK only; call_endpoint "
     "cancels one job",
     "get_async_endpoint_stats": "of the older gateway; get_async_endpoint_health tells the same",
-    "invoke_sync_endpoint": Route(
+    "invoke_sync_endpoint": GpuRoute(
         "POST", "/{path}", "calling the endpoint", ("call_endpoint",), "the url of the endpoint's own record"
     ),
 }
 """Every operation of serverless.yaml: its route and tools, or why it is left out."""
 
 
-def route(operation: str) -> Route:
+def route(operation: str) -> GpuRoute:
     """The route of an operation that is called."""
     found = OPERATIONS[operation]
-    assert isinstance(found, Route), operation
+    assert isinstance(found, GpuRoute), operation
     return found
 
 
@@ -110,27 +116,27 @@ class _Pricing(Shape):
     postpaid: One[_Price] = _Price()
 
 
-class _Gpu(Shape):
+class _WorkerGpu(Shape):
     memory_gb: Whole = None
     available: Whole = None
     max: Whole = None
 
 
-class _Spec(Shape):
-    gpu: One[_Gpu] = _Gpu()
+class _WorkerSpec(Shape):
+    gpu: One[_WorkerGpu] = _WorkerGpu()
 
 
 class _Product(Shape):
     id: Text
     name: Text = ""
     region_ids: Words = ()
-    resource_spec: One[_Spec] = _Spec()
+    resource_spec: One[_WorkerSpec] = _WorkerSpec()
     pricing: One[_Pricing] = _Pricing()
     other_names: ClassVar[Mapping[str, str]] = {"resource_specs": "resource_spec"}
 
 
 @dataclass(frozen=True)
-class Offer:
+class WorkerOffer:
     """A serverless product: prices are for one card, while a worker runs; `free` is how many more could start."""
 
     id: str
@@ -150,9 +156,9 @@ class Offer:
         return f"{self.name} at {price} (product_id {self.id}{'' if self.in_stock else ', out of stock'})"
 
 
-async def list_offers(client: NovitaClient) -> list[Offer]:
+async def list_offers(client: NovitaClient) -> list[WorkerOffer]:
     """All serverless products, cheapest first."""
-    found: dict[str, Offer] = {}
+    found: dict[str, WorkerOffer] = {}
     cursor: str | None = None
     for _ in range(MOST_PAGES):
         params = {"type": "gpu", "category": "serverless", "limit": PAGE_SIZE, "cursor": cursor}
@@ -161,14 +167,16 @@ async def list_offers(client: NovitaClient) -> list[Offer]:
             price, precision = row.pricing.postpaid.final_price, row.pricing.precision
             usd = price / Decimal(10) ** precision if price and precision is not None else None
             memory = row.resource_spec.gpu.memory_gb or memory_in(row.name)
-            found[row.id] = Offer(row.id, row.name, memory, row.region_ids, row.resource_spec.gpu.available, usd)
+            found[row.id] = WorkerOffer(row.id, row.name, memory, row.region_ids, row.resource_spec.gpu.available, usd)
         cursor = _next_cursor(answer)
         if cursor is None:
             break
     return sorted(found.values(), key=lambda each: (each.usd_per_hour or Decimal("Infinity"), each.id))
 
 
-def choose_offer(offers: list[Offer], *, kind: str, gpu: str | None, region: str | None, gpus: int) -> Offer:
+def choose_offer(
+    offers: list[WorkerOffer], *, kind: str, gpu: str | None, region: str | None, gpus: int
+) -> WorkerOffer:
     """The cheapest that fits and is in stock; `gpu` is a product id or words of a name.
 
     Raises:
@@ -189,14 +197,14 @@ def choose_offer(offers: list[Offer], *, kind: str, gpu: str | None, region: str
     return with_room[0]
 
 
-def _called(offer: Offer, gpu: str) -> bool:
+def _called(offer: WorkerOffer, gpu: str) -> bool:
     return named(gpu, f"{offer.name} {offer.id}")
 
 
-async def get_limits(client: NovitaClient) -> Limits:
+async def get_limits(client: NovitaClient) -> EndpointLimits:
     """Ranges in force for the account."""
     doing = "reading the limits of endpoints"
-    return read_shape(Limits, await ask(client, route("get_serverless_endpoint_limits")), doing)
+    return read_shape(EndpointLimits, await ask(client, route("get_serverless_endpoint_limits")), doing)
 
 
 # Reading
@@ -305,14 +313,14 @@ async def _get_v2(client: NovitaClient, endpoint_id: str) -> Endpoint:
 # Doing
 
 
-def creation(plan: Plan) -> tuple[Route, dict[str, Any]]:
+def creation(plan: EndpointPlan) -> tuple[GpuRoute, dict[str, Any]]:
     """Where a plan is sent to be deployed, and its body."""
     if plan.kind == "async":
         return route("gpus_v2_create_endpoint"), plan.body_v2()
     return route("create_serverless_endpoint"), {"endpoint": plan.body_v1()}
 
 
-async def create_endpoint(client: NovitaClient, plan: Plan) -> str:
+async def create_endpoint(client: NovitaClient, plan: EndpointPlan) -> str:
     """Deploy, once; the new endpoint's id.
 
     Raises:
@@ -325,7 +333,7 @@ async def create_endpoint(client: NovitaClient, plan: Plan) -> str:
     raise NovitaConnectionError("Novita's answer while deploying the endpoint has no id in it", billed="maybe")
 
 
-def change(endpoint: Endpoint, plan: Plan) -> tuple[Route, dict[str, Any]]:
+def change(endpoint: Endpoint, plan: EndpointPlan) -> tuple[GpuRoute, dict[str, Any]]:
     """Where a plan that was made from an endpoint is sent, and its body: everything, for v1 empties what is left out.
 
     v1's page has neither products, root disk nor app name; a client that is in use sends the present ones, and so do
@@ -337,7 +345,7 @@ def change(endpoint: Endpoint, plan: Plan) -> tuple[Route, dict[str, Any]]:
     return route("update_serverless_endpoint"), {"id": endpoint.id, **plan.body_v1()}
 
 
-async def update_endpoint(client: NovitaClient, endpoint: Endpoint, plan: Plan) -> None:
+async def update_endpoint(client: NovitaClient, endpoint: Endpoint, plan: EndpointPlan) -> None:
     """Bring an endpoint to a plan that was made from it; sent once."""
     where, body = change(endpoint, plan)
     await act(client, where, body, secrets=secret_words(plan.env), endpoint_id=quote(endpoint.id, safe=""))
@@ -358,12 +366,12 @@ async def delete_endpoint(client: NovitaClient, endpoint: Endpoint) -> None:
 # Waiting
 
 
-async def look_at(client: NovitaClient, endpoint: Endpoint, goal: Goal) -> Look[Endpoint]:
+async def look_at(client: NovitaClient, endpoint: Endpoint, goal: EndpointGoal) -> Look[Endpoint]:
     """One look. When deletion is waited for, "not found" is the end."""
     try:
         seen = await get_endpoint(client, endpoint.id, known=endpoint)
     except NotFoundError:
-        if goal is Goal.GONE:
+        if goal is EndpointGoal.GONE:
             return Look(Phase.SUCCEEDED, endpoint, note="deleted")
         raise
     return judge(seen, goal)

@@ -156,7 +156,7 @@ async def queue_of(client: NovitaClient, endpoint: Endpoint) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Reply:
+class ServiceReply:
     """What a service answered, whatever its status."""
 
     status: int
@@ -264,7 +264,7 @@ def _headers(client: NovitaClient, given: Mapping[str, str], *, has_body: bool) 
 
 
 @dataclass(frozen=True)
-class _Address:
+class _ServiceAddress:
     scheme: str
     host: str
     port: int
@@ -272,7 +272,7 @@ class _Address:
     query: str
 
 
-def _address(url: str) -> _Address | None:
+def _address(url: str) -> _ServiceAddress | None:
     """The parts of an address; None where it is none that may be called."""
     if not url:
         return None
@@ -285,16 +285,18 @@ def _address(url: str) -> _Address | None:
     scheme = parts.scheme.lower()
     if scheme not in ("http", "https") or not parts.hostname or parts.username is not None or "\\" in parts.netloc:
         return None
-    return _Address(scheme, parts.hostname.lower(), port or (443 if scheme == "https" else 80), parts.path, parts.query)
+    return _ServiceAddress(
+        scheme, parts.hostname.lower(), port or (443 if scheme == "https" else 80), parts.path, parts.query
+    )
 
 
-def _origin(address: _Address) -> str:
+def _origin(address: _ServiceAddress) -> str:
     host = f"[{address.host}]" if ":" in address.host else address.host
     usual = {"http": 80, "https": 443}[address.scheme] == address.port
     return f"{address.scheme}://{host}{'' if usual else f':{address.port}'}"
 
 
-async def call_service(client: NovitaClient, call: ServiceCall, *, within: float) -> Reply:
+async def call_service(client: NovitaClient, call: ServiceCall, *, within: float) -> ServiceReply:
     """Send a request to an endpoint's service, once, without the key; redirects are not followed.
 
     Args:
@@ -338,7 +340,7 @@ async def call_service(client: NovitaClient, call: ServiceCall, *, within: float
             billed="maybe",
             next_step="The service may have done its work: it was not sent again. Check before you repeat it.",
         ) from error
-    return Reply(
+    return ServiceReply(
         response.status_code,
         response.headers.get("content-type", ""),
         body,

@@ -11,7 +11,7 @@ from ..core.client import NovitaClient
 from ..core.errors import NotFoundError
 from ..journal.journal import Journal
 from .endpoints import get_endpoint, list_endpoints, update_endpoint
-from .plans import Plan
+from .plans import EndpointPlan
 from .rows import note_gone, note_seen
 from .shapes import Endpoint
 
@@ -34,7 +34,7 @@ async def let_idle(client: NovitaClient, endpoint_id: str, *, again: bool, journ
     await note_seen(journal, client.owner, [endpoint])
     if not endpoint.worker_config.min_num:
         return True, "idles since the end of its lease" if again else "idled already"
-    await update_endpoint(client, endpoint, Plan.of(endpoint).changed(min_workers=0))
+    await update_endpoint(client, endpoint, EndpointPlan.of(endpoint).changed(min_workers=0))
     idle = endpoint.worker_config.model_copy(update={"min_num": 0})
     await note_seen(journal, client.owner, [endpoint.model_copy(update={"worker_config": idle})])
     return False, "asked to idle"

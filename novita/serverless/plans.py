@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
 from ..core.errors import InputError
-from .shapes import Endpoint, Limits, Mount
+from .shapes import Endpoint, EndpointLimits, EndpointMount
 
 RESERVED_PORTS = (2222, 2223, 2224)
 DISK_GB = 100
@@ -16,7 +16,7 @@ POLICIES = ("queue", "concurrency")
 
 
 @dataclass(frozen=True)
-class Plan:
+class EndpointPlan:
     """An endpoint as it should be. Times are in seconds.
 
     Args:
@@ -48,10 +48,10 @@ class Plan:
     disk_gb: int = DISK_GB
     scale_by: str = "queue"
     scale_at: int = 10
-    volumes: tuple[Mount, ...] = ()
+    volumes: tuple[EndpointMount, ...] = ()
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> "Plan":
+    def of(cls, endpoint: Endpoint) -> "EndpointPlan":
         """The endpoint as it is."""
         workers, policy = endpoint.worker_config, endpoint.policy
         known: dict[str, Any] = {
@@ -83,11 +83,11 @@ class Plan:
             **{name: value for name, value in known.items() if value is not None},
         )
 
-    def changed(self, **changes: Any) -> "Plan":
+    def changed(self, **changes: Any) -> "EndpointPlan":
         """With these settings; None leaves a setting as it is."""
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
-    def differences(self, other: "Plan") -> list[str]:
+    def differences(self, other: "EndpointPlan") -> list[str]:
         """What changes from this to `other`, a line each; values of variables are not told."""
         made: list[str] = []
         for each in fields(self):
@@ -98,14 +98,14 @@ class Plan:
                 made.append(f"{each.name}: {_word(before)} -> {_word(after)}")
         return [line for line in made if not line.endswith(": same")]
 
-    def restarts(self, other: "Plan") -> bool:
+    def restarts(self, other: "EndpointPlan") -> bool:
         """Whether going to `other` replaces the workers: anything but their number and how they are called."""
         kept = ("name", "min_workers", "max_workers", "idle_seconds", "concurrency", "scale_by", "scale_at")
         return any(
             getattr(self, each.name) != getattr(other, each.name) for each in fields(self) if each.name not in kept
         )
 
-    def check(self, limits: Limits) -> None:
+    def check(self, limits: EndpointLimits) -> None:
         """Refuse what Novita would refuse.
 
         Raises:
@@ -259,5 +259,5 @@ def _env_change(before: Mapping[str, str], after: Mapping[str, str], key: str) -
 def _word(value: Any) -> str:
     if isinstance(value, tuple):
         rows = cast(Sequence[Any], value)
-        return ", ".join(row.id or row.type if isinstance(row, Mount) else str(row) for row in rows) or "none"
+        return ", ".join(row.id or row.type if isinstance(row, EndpointMount) else str(row) for row in rows) or "none"
     return str(value) if value not in ("", None) else "none"

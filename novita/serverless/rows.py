@@ -22,7 +22,7 @@ KIND = "endpoint"
 
 
 @dataclass(frozen=True)
-class _Row:
+class _EndpointRow:
     """One accepted create or update. Times are Unix seconds.
 
     Args:
@@ -116,7 +116,7 @@ async def note_gone(journal: Journal, owner: str, endpoint_id: str) -> None:
     await _end_older(journal, newest, older)
 
 
-async def _note_state(journal: Journal, row: _Row, seen: Look[Endpoint]) -> None:
+async def _note_state(journal: Journal, row: _EndpointRow, seen: Look[Endpoint]) -> None:
     now = journal.wall()
     if seen.phase is Phase.WORKING:
         await journal.note(row.key, waiting_at=now)
@@ -128,7 +128,7 @@ async def _note_state(journal: Journal, row: _Row, seen: Look[Endpoint]) -> None
         await journal.finish(row.key, JobState.SUCCEEDED, **facts)
 
 
-async def _follow(journal: Journal, endpoint: Endpoint, rows: list[_Row], phase: Phase) -> None:
+async def _follow(journal: Journal, endpoint: Endpoint, rows: list[_EndpointRow], phase: Phase) -> None:
     priced = [row for row in rows if row.price is not None]
     if not priced:
         return
@@ -149,7 +149,7 @@ async def _follow(journal: Journal, endpoint: Endpoint, rows: list[_Row], phase:
     await _end_older(journal, newest, older)
 
 
-async def _end_older(journal: Journal, newest: _Row, older: list[_Row]) -> None:
+async def _end_older(journal: Journal, newest: _EndpointRow, older: list[_EndpointRow]) -> None:
     """From the newest row on the older ones cost nothing; one whose workers were never seen never did."""
     for row in older:
         if row.untouched:
@@ -158,11 +158,11 @@ async def _end_older(journal: Journal, newest: _Row, older: list[_Row]) -> None:
             await set_rate(journal, row.key, Decimal(0), at=newest.created, running=False)
 
 
-async def _rows(journal: Journal, owner: str) -> dict[str, list[_Row]]:
+async def _rows(journal: Journal, owner: str) -> dict[str, list[_EndpointRow]]:
     """What was accepted, newest first, by endpoint."""
 
-    def read(db: Db) -> dict[str, list[_Row]]:
-        found: dict[str, list[_Row]] = {}
+    def read(db: Db) -> dict[str, list[_EndpointRow]]:
+        found: dict[str, list[_EndpointRow]] = {}
         for row in db.execute(
             "SELECT key, state, created, rate_micro_day, metered_micro, counted_micro, facts FROM jobs"
             " WHERE owner = ? AND kind = ? AND accepted IS NOT NULL ORDER BY created DESC, rowid DESC",
@@ -171,7 +171,7 @@ async def _rows(journal: Journal, owner: str) -> dict[str, list[_Row]]:
             facts = json.loads(row["facts"])
             price: str | None = facts.get("usd_per_worker_hour")
             found.setdefault(str(facts.get("resource")), []).append(
-                _Row(
+                _EndpointRow(
                     key=row["key"],
                     open=row["state"] in OPEN_STATES,
                     created=row["created"],

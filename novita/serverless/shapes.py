@@ -34,7 +34,7 @@ AnyState = Annotated[State, BeforeValidator(_state)]
 """Nested, or a bare word."""
 
 
-class Worker(Shape):
+class EndpointWorker(Shape):
     """One worker."""
 
     id: Text = ""
@@ -76,7 +76,7 @@ class Policy(Shape):
     value: Whole = None
 
 
-class Image(Shape):
+class EndpointImage(Shape):
     """What the workers run."""
 
     image: Text = ""
@@ -84,19 +84,19 @@ class Image(Shape):
     command: Text = ""
 
 
-class Port(Shape):
+class EndpointPort(Shape):
     """The port requests go to."""
 
     port: Whole = None
 
 
-class Product(Shape):
+class EndpointProduct(Shape):
     """What the workers run on."""
 
     id: Text = ""
 
 
-class Mount(Shape):
+class EndpointMount(Shape):
     """A volume of the workers."""
 
     type: Text = ""
@@ -123,14 +123,14 @@ class Endpoint(Shape):
     url: Text = ""
     worker_config: One[WorkerConfig] = WorkerConfig()
     policy: One[Policy] = Policy()
-    image: One[Image] = Image()
+    image: One[EndpointImage] = EndpointImage()
     entrypoint: Text = ""
     rootfs_size: Whole = None
-    volume_mounts: Rows[Mount] = ()
+    volume_mounts: Rows[EndpointMount] = ()
     envs: Rows[EnvVar] = ()
-    ports: Rows[Port] = ()
-    workers: Rows[Worker] = ()
-    products: Rows[Product] = ()
+    ports: Rows[EndpointPort] = ()
+    workers: Rows[EndpointWorker] = ()
+    products: Rows[EndpointProduct] = ()
     healthy: One[Health] = Health()
     cluster_id: Text = ""
     created_at: Moment = None
@@ -185,7 +185,7 @@ class Endpoint(Shape):
         return tuple(dict.fromkeys(name for name in (first, self.id, self.name) if name))
 
 
-class Limits(Shape):
+class EndpointLimits(Shape):
     """Ranges in force for the account; None where Novita does not say."""
 
     min_rootfs_size: Whole = None
@@ -230,7 +230,7 @@ _RANGES: Mapping[str, tuple[str, str]] = {
 }
 
 
-class Goal(StrEnum):
+class EndpointGoal(StrEnum):
     """What somebody waits for."""
 
     SERVING = "serving"
@@ -243,14 +243,14 @@ _SERVING = frozenset(("serving", "running"))
 """v1's word, and the console's for async endpoints."""
 
 
-def judge(endpoint: Endpoint, goal: Goal = Goal.SERVING) -> Look[Endpoint]:
+def judge(endpoint: Endpoint, goal: EndpointGoal = EndpointGoal.SERVING) -> Look[Endpoint]:
     """What an endpoint's state means for one who waits for `goal`.
 
     It serves when its state says so and a worker is ready, or none is kept alive: then the first call starts one.
     """
     word, why = endpoint.state.state, endpoint.why
     note = f"{word or 'no state yet'}{f' ({why})' if why else ''}"
-    if goal is Goal.GONE:
+    if goal is EndpointGoal.GONE:
         return Look(Phase.SUCCEEDED if word == "deleted" else Phase.WORKING, endpoint, note=note)
     if word.lower() in _SERVING:
         least = endpoint.worker_config.min_num or 0

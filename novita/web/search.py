@@ -30,7 +30,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Page:
+class WebPage:
     """One page read; `text` is None where it could not be had, and `problem` says why."""
 
     url: str
@@ -130,7 +130,7 @@ def pages_asked(body: Json) -> int:
     return named * (1 + (body.get("subpages") or 0))
 
 
-async def read_pages(client: NovitaClient, path: str, body: Json) -> list[Page]:
+async def read_pages(client: NovitaClient, path: str, body: Json) -> list[WebPage]:
     """The pages in the order asked for.
 
     Raises:
@@ -141,13 +141,13 @@ async def read_pages(client: NovitaClient, path: str, body: Json) -> list[Page]:
         raise NovitaConnectionError("Novita's answer has no pages in it", billed="maybe")
     texts = {str(row.get("url") or row.get("id")): row for row in _results(data)}
     failed = {_failed_url(row): row for row in _objects(data.get("failed_results"))}
-    pages: list[Page] = []
+    pages: list[WebPage] = []
     for url in cast("list[str]", body["urls"]):
         row = texts.get(url) or texts.get(url.rstrip("/")) or texts.get(f"{url}/")
         if row is None:
-            pages.append(Page(url, None, None, str(failed.get(url, {}).get("error") or "it could not be fetched")))
+            pages.append(WebPage(url, None, None, str(failed.get(url, {}).get("error") or "it could not be fetched")))
             continue
-        pages.append(Page(url, _text(row.get("title")), _text(row.get("text") or row.get("raw_content")) or ""))
+        pages.append(WebPage(url, _text(row.get("title")), _text(row.get("text") or row.get("raw_content")) or ""))
     return pages
 
 

@@ -27,7 +27,7 @@ from rich.text import Text
 
 from ...novita.core.money import show_usd
 from ...simulator.core.world import DEFAULT_KEY, World
-from ...simulator.core.world import Settings as WorldSettings
+from ...simulator.core.world import WorldSettings as WorldSettings
 from ...simulator.serving import Running, serve
 from ..building import output_folder
 from ..settings import Settings
@@ -115,7 +115,7 @@ class Made:
 
 
 @dataclass
-class Outcome:
+class DemoOutcome:
     """The demo as a whole."""
 
     folder: str
@@ -131,10 +131,10 @@ class Outcome:
 class Show(Protocol):
     """How a run is shown while it goes on."""
 
-    def started(self, outcome: Outcome, tools: int) -> None: ...
+    def started(self, outcome: DemoOutcome, tools: int) -> None: ...
     def begin(self, step: Step) -> ProgressFnT: ...
     def done(self, step: Step, made: Made) -> None: ...
-    def finished(self, outcome: Outcome) -> None: ...
+    def finished(self, outcome: DemoOutcome) -> None: ...
 
 
 def run_demo(settings: Settings, *, as_json: bool, steps: Sequence[Step] = STEPS, show: Show | None = None) -> int:
@@ -155,12 +155,12 @@ def _show(as_json: bool) -> Show:
     console = Console(highlight=False)
     if as_json:
         return _Silent()
-    return Bars(console) if console.is_terminal else _Lines(Console(highlight=False, width=120))
+    return Bars(console) if console.is_terminal else _PlainLines(Console(highlight=False, width=120))
 
 
-async def _run(running: Running, folder: Path, show: Show, steps: Sequence[Step]) -> Outcome:
+async def _run(running: Running, folder: Path, show: Show, steps: Sequence[Step]) -> DemoOutcome:
     began = time.monotonic()
-    outcome = Outcome(folder=str(folder))
+    outcome = DemoOutcome(folder=str(folder))
     # What the server has to say besides the protocol belongs to its host, not on the stage; kept in case it fails.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         async with Client(stdio_client(_child(running, folder), errlog=log)) as client:
@@ -172,7 +172,7 @@ async def _run(running: Running, folder: Path, show: Show, steps: Sequence[Step]
     return outcome
 
 
-async def _play(client: Client, outcome: Outcome, show: Show, steps: Sequence[Step]) -> None:
+async def _play(client: Client, outcome: DemoOutcome, show: Show, steps: Sequence[Step]) -> None:
     """Take the steps in turn; the first that fails is the last."""
     before = await _balance(client)
     outcome.balance_before_usd = outcome.balance_after_usd = f"{before:f}"
@@ -251,7 +251,7 @@ def _structured(answer: CallToolResult) -> dict[str, Any]:
     return {} if answer.is_error else (answer.structured_content or {})
 
 
-def _table(outcome: Outcome) -> Table:
+def _table(outcome: DemoOutcome) -> Table:
     """What was made, where, and at what cost. Files are named within the folder, which is said once."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("made", no_wrap=True)
@@ -265,7 +265,7 @@ def _table(outcome: Outcome) -> Table:
     return table
 
 
-def ending(outcome: Outcome) -> list[RenderableType]:
+def ending(outcome: DemoOutcome) -> list[RenderableType]:
     """What is said when all is done: the table, where the files are, what it cost."""
     lines: list[RenderableType] = ["", _table(outcome), ""]
     if outcome.ok:
@@ -281,7 +281,7 @@ def ending(outcome: Outcome) -> list[RenderableType]:
     return lines
 
 
-def opening(outcome: Outcome, tools: int) -> list[RenderableType]:
+def opening(outcome: DemoOutcome, tools: int) -> list[RenderableType]:
     """What is said before the first step."""
     return [
         Text("novita-mcp demo", style="bold"),
@@ -294,7 +294,7 @@ def opening(outcome: Outcome, tools: int) -> list[RenderableType]:
 class _Silent:
     """For --json."""
 
-    def started(self, outcome: Outcome, tools: int) -> None:
+    def started(self, outcome: DemoOutcome, tools: int) -> None:
         return None
 
     def begin(self, step: Step) -> ProgressFnT:
@@ -306,11 +306,11 @@ class _Silent:
     def done(self, step: Step, made: Made) -> None:
         return None
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: DemoOutcome) -> None:
         return None
 
 
-class _Lines:
+class _PlainLines:
     """Plain lines, for a file or a pipe."""
 
     def __init__(self, console: Console) -> None:
@@ -320,7 +320,7 @@ class _Lines:
         for line in lines:
             self._console.print(line, soft_wrap=not isinstance(line, Table))
 
-    def started(self, outcome: Outcome, tools: int) -> None:
+    def started(self, outcome: DemoOutcome, tools: int) -> None:
         self._say(*opening(outcome, tools))
 
     def begin(self, step: Step) -> ProgressFnT:
@@ -334,11 +334,11 @@ class _Lines:
     def done(self, step: Step, made: Made) -> None:
         self._say(Text(f"  {made.summary} Cost {_usd(made.cost_usd)}, balance {_usd(made.balance_usd)}."))
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: DemoOutcome) -> None:
         self._say(*ending(outcome))
 
 
-class Bars(_Lines):
+class Bars(_PlainLines):
     """A bar for each step, and the balance falling, on a terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -354,7 +354,7 @@ class Bars(_Lines):
         self._tasks: dict[str, TaskID] = {}
         self._money = ""
 
-    def started(self, outcome: Outcome, tools: int) -> None:
+    def started(self, outcome: DemoOutcome, tools: int) -> None:
         super().started(outcome, tools)
         self._money = outcome.balance_before_usd
         self.bars.start()
@@ -379,7 +379,7 @@ class Bars(_Lines):
         if made.ok:
             self.bars.update(bar, completed=100, total=100)
 
-    def finished(self, outcome: Outcome) -> None:
+    def finished(self, outcome: DemoOutcome) -> None:
         self.bars.stop()
         super().finished(outcome)
 

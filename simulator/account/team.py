@@ -15,7 +15,7 @@ from .ledger import DAY, lines, slice_of, units
 
 
 @dataclass
-class Budget:
+class TeamBudget:
     """A limit on a member or a key; `limit` in 0.0001 USD."""
 
     kind: str = "Unlimited"
@@ -33,7 +33,7 @@ class Key:
     masked: str
     member_id: str
     created: float
-    budget: Budget = field(default_factory=Budget)
+    budget: TeamBudget = field(default_factory=TeamBudget)
     policy: Json | None = None
     policy_at: int = 0
 
@@ -46,7 +46,7 @@ class Member:
     email: str
     role: str
     name: str
-    budget: Budget = field(default_factory=Budget)
+    budget: TeamBudget = field(default_factory=TeamBudget)
 
 
 class Team:
@@ -103,7 +103,7 @@ def _used(call: Call, member: Member, *, llm_only: bool = False) -> int:
     )
 
 
-def _shown(call: Call, budget: Budget, used: int) -> Json:
+def _shown(call: Call, budget: TeamBudget, used: int) -> Json:
     shown: Json = {"budget_type": budget.kind, "budget_limit": budget.limit, "used": 0, "remaining": 0}
     if budget.kind != "Unlimited":
         shown |= {"used": used, "remaining": budget.limit - used}
@@ -160,14 +160,14 @@ async def query_key_budgets(call: Call) -> Response:
     )
 
 
-def _budget(call: Call) -> Budget:
+def _budget(call: Call) -> TeamBudget:
     kind = call.body["budget_type"]
     if kind != "Unlimited" and "budget_limit" not in call.body:
         raise call.invalid(f"budget_limit: needed when budget_type is {kind}")
     if kind == "Recurring" and "cycle" not in call.body:
         raise call.invalid("cycle: needed when budget_type is Recurring")
     limit = 0 if kind == "Unlimited" else call.body["budget_limit"]
-    return Budget(kind, limit, call.body.get("cycle", ""))
+    return TeamBudget(kind, limit, call.body.get("cycle", ""))
 
 
 async def update_member_budget(call: Call) -> Response:

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from .facts import Operation
 from .faults import Fault
-from .files import StoredFile
+from .files import HostedFile
 from .world import MICRO, Account, Charge, World
 
 Json = dict[str, Any]
@@ -49,7 +49,7 @@ class Call:
         each = self.world.settings.unlisted_price_usd if usd is None else usd
         return self.world.charge(self.account, round(each * units * MICRO), self.operation.id, note, ref)
 
-    def link(self, file: StoredFile) -> str:
+    def link(self, file: HostedFile) -> str:
         """A fresh signed download link."""
         return self.world.files.link(file, self.base_url)
 
@@ -66,7 +66,7 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
-class Route:
+class ExtraRoute:
     """A way to an operation that path templates cannot say: by Host header, or below a prefix.
 
     An area module lists them as `ROUTES`; they are tried first, in order. `match` gives the path parameters, or None.

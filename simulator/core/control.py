@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..media.tasks import FAILED, SUCCEED
-from .files import StoredFile
+from .files import HostedFile
 from .world import World
 
 STORAGE = ("/_simulator/files/", "/_simulator/uploads/")
@@ -57,11 +57,11 @@ async def storage(world: World, request: Request, body: bytes) -> Response:
     return _served(file, request)
 
 
-def _make(file: StoredFile) -> None:
+def _make(file: HostedFile) -> None:
     _ = file.data
 
 
-def _served(file: StoredFile, request: Request) -> Response:
+def _served(file: HostedFile, request: Request) -> Response:
     """The whole file, or the single byte range asked for."""
     data = file.data
     headers = {"Accept-Ranges": "bytes", "ETag": f'"{file.id}"'}

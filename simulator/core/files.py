@@ -15,7 +15,7 @@ Bytes = bytes | Callable[[], bytes]
 
 
 @dataclass
-class StoredFile:
+class HostedFile:
     """A file that may still have to be made: `data` is called on the first download."""
 
     id: str
@@ -37,17 +37,17 @@ class FileStore:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._secret = secrets.token_bytes(16)
-        self.files: dict[str, StoredFile] = {}
+        self.files: dict[str, HostedFile] = {}
         self.uploads: dict[str, bytes] = {}
         """What was PUT to upload links, by the id in the link."""
 
-    def add(self, name: str, content_type: str, data: Bytes) -> StoredFile:
+    def add(self, name: str, content_type: str, data: Bytes) -> HostedFile:
         """Keep a file; `data` may be a function that makes it when it is first wanted."""
-        file = StoredFile(secrets.token_hex(16), name, content_type, data)
+        file = HostedFile(secrets.token_hex(16), name, content_type, data)
         self.files[file.id] = file
         return file
 
-    def link(self, file: StoredFile, base_url: str, ttl: float | None = None) -> str:
+    def link(self, file: HostedFile, base_url: str, ttl: float | None = None) -> str:
         """A link that works for `ttl` seconds of the world (default: the setting link_ttl)."""
         expires = int(self._world.clock.now() + (self._world.settings.link_ttl if ttl is None else ttl))
         signature = self.signature(file.id, expires)

@@ -32,7 +32,7 @@ connections: dict[tuple[Any, Any], asyncio.Transport] = {}
 
 
 @dataclass
-class Rule:
+class TroubleRule:
     """What to disturb, and what is left of it."""
 
     effect: Mapping[str, Any]
@@ -56,7 +56,7 @@ class Troubles:
     """The rules of a world, oldest first."""
 
     def __init__(self) -> None:
-        self.rules: list[Rule] = []
+        self.rules: list[TroubleRule] = []
 
     def add(
         self,
@@ -67,13 +67,13 @@ class Troubles:
         method: str | None = None,
         skip: int = 0,
         times: int = 1,
-    ) -> Rule:
+    ) -> TroubleRule:
         """ValueError for an effect that is none, KeyError for an error the tables do not have."""
         if len(KINDS & effect.keys()) != 1:
             raise ValueError(f"an effect has exactly one of {sorted(KINDS)}, not {dict(effect)}")
         if "error" in effect:
             error_row(effect.get("group", "media"), effect["error"])
-        rule = Rule(dict(effect), operation, path, method, skip, times)
+        rule = TroubleRule(dict(effect), operation, path, method, skip, times)
         self.rules.append(rule)
         return rule
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from .trouble import Rule
+    from .trouble import TroubleRule
 
 MICRO = 1_000_000
 """Micro dollars in a dollar: how money is kept, exact enough for the price of one token."""
@@ -28,7 +28,7 @@ class NotEnoughCredit(Exception):
 
 
 @dataclass
-class Settings:
+class WorldSettings:
     """Knobs that last. POST /_simulator/settings sets them by these names."""
 
     task_seconds: float = 2.0
@@ -45,7 +45,7 @@ class Settings:
     """Operations a source says were switched off answer 404 API_NOT_FOUND."""
 
 
-class Clock:
+class WorldClock:
     """The world's time: epoch seconds that may run fast and be moved forward."""
 
     def __init__(self, speed: float = 1.0) -> None:
@@ -63,7 +63,7 @@ class Clock:
         self._base, self._since, self._speed = self.now(), time.monotonic(), speed
 
 
-class Progress:
+class Course:
     """Something that takes time. By the clock, or in manual mode one of `steps` equal parts per look."""
 
     def __init__(self, world: "World", seconds: float, steps: int = 2) -> None:
@@ -142,14 +142,14 @@ class Received:
 class World:
     """Everything the simulator remembers. `World()` has one account, key `sk-simulated`, with 100 USD."""
 
-    def __init__(self, settings: Settings | None = None, *, balance_usd: float = 100.0) -> None:
+    def __init__(self, settings: WorldSettings | None = None, *, balance_usd: float = 100.0) -> None:
         # Here, because the stores name World in their types.
         from ..media.tasks import TaskStore
         from .files import FileStore
         from .trouble import Troubles
 
-        self.settings = settings or Settings()
-        self.clock = Clock(self.settings.speed)
+        self.settings = settings or WorldSettings()
+        self.clock = WorldClock(self.settings.speed)
         self.started = self.clock.now()
         self.accounts: dict[str, Account] = {}
         self.charges: list[Charge] = []
@@ -178,8 +178,8 @@ class World:
         """An id nothing else in this world has, unguessable in part, ordered by time."""
         return f"{prefix}{next(self._numbers):06d}{secrets.token_hex(10)}"
 
-    def progress(self, seconds: float, steps: int = 2) -> Progress:
-        return Progress(self, seconds, steps)
+    def progress(self, seconds: float, steps: int = 2) -> Course:
+        return Course(self, seconds, steps)
 
     # accounts and money
 
@@ -231,7 +231,7 @@ class World:
     def set(self, **settings: Any) -> None:
         """Change settings by name; AttributeError for a name that is none."""
         for name, value in settings.items():
-            if name not in Settings.__dataclass_fields__:
+            if name not in WorldSettings.__dataclass_fields__:
                 raise AttributeError(f"no setting {name!r}")
             setattr(self.settings, name, value)
         if "speed" in settings:
@@ -250,7 +250,7 @@ class World:
         method: str | None = None,
         skip: int = 0,
         times: int = 1,
-    ) -> "Rule":
+    ) -> "TroubleRule":
         """Disturb matching requests: leave `skip` alone, disturb `times` (-1: all). Effects: see trouble.py."""
         return self.troubles.add(effect, operation=operation, path=path, method=method, skip=skip, times=times)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..core.world import Account, World
 from .market import VOLUME_GB_DAY, Meter, Timeline, catalogue, clusters, products, refuse
-from .order import Port, check_ports
+from .order import OrderedPort, check_ports
 
 if TYPE_CHECKING:
-    from .instances import Instance
+    from .instances import SimulatedInstance
     from .state import GpuState
 
 
@@ -55,14 +55,14 @@ class Book(Generic[R]):
 
 
 @dataclass
-class Template(Record):
+class SimulatedTemplate(Record):
     """`data` has the field names of v1 template answers, without Id, channel and createdAt."""
 
     channel: str
     data: dict[str, Any]
 
 
-class Templates(Book[Template]):
+class Templates(Book[SimulatedTemplate]):
     """Private templates, and the official and community ones that nobody here owns."""
 
     missing = "TEMPLATE_NOT_FOUND"
@@ -87,12 +87,12 @@ class Templates(Book[Template]):
                 "minCudaVersion": row["cuda"],
                 "recommendCards": [{"gpuSpecId": id, "cardNum": cards} for id, cards in row["cards"]],
             }
-            self.add(Template(row["id"], nobody, 1_750_000_000, row["channel"], data))
+            self.add(SimulatedTemplate(row["id"], nobody, 1_750_000_000, row["channel"], data))
 
-    def seen_by(self, owner: Account) -> list[Template]:
+    def seen_by(self, owner: Account) -> list[SimulatedTemplate]:
         return [each for each in self.all.values() if each.owner is owner or each.channel != "private"]
 
-    def read(self, owner: Account, id: str) -> Template:
+    def read(self, owner: Account, id: str) -> SimulatedTemplate:
         found = self.all.get(id)
         if found is not None and found.channel == "private" and found.owner is not owner:
             raise refuse("TEMPLATE_IS_PRIVATE")
@@ -100,11 +100,11 @@ class Templates(Book[Template]):
             raise refuse(self.missing, self.text)
         return found
 
-    def create(self, owner: Account, data: dict[str, Any]) -> Template:
+    def create(self, owner: Account, data: dict[str, Any]) -> SimulatedTemplate:
         self._check(owner, data)
-        return self.add(Template(self.world.new_id("tpl"), owner, self.now(), "private", data))
+        return self.add(SimulatedTemplate(self.world.new_id("tpl"), owner, self.now(), "private", data))
 
-    def update(self, owner: Account, id: str, data: dict[str, Any]) -> Template:
+    def update(self, owner: Account, id: str, data: dict[str, Any]) -> SimulatedTemplate:
         """Replaced as a whole: whether Novita keeps what is left out is not documented."""
         found = self.find(owner, id)
         self._check(owner, data)
@@ -116,23 +116,23 @@ class Templates(Book[Template]):
 
     def _check(self, owner: Account, data: dict[str, Any]) -> None:
         self.state.auths.check(owner, data.get("imageAuth", ""))
-        check_ports([Port(n, group["type"]) for group in data.get("ports") or () for n in group["ports"]], [])
+        check_ports([OrderedPort(n, group["type"]) for group in data.get("ports") or () for n in group["ports"]], [])
 
 
 @dataclass
-class Storage(Record):
+class SimulatedVolume(Record):
     name: str
     size_gb: int
     cluster: str
     meter: Meter = field(default_factory=Meter)
 
 
-class Storages(Book[Storage]):
+class Storages(Book[SimulatedVolume]):
     missing = "NETWORK_STORAGE_NOT_FOUND"
     text = "network storage not found"
     largest_gb = 100_000
 
-    def create(self, owner: Account, cluster: str, name: str, size_gb: int) -> Storage:
+    def create(self, owner: Account, cluster: str, name: str, size_gb: int) -> SimulatedVolume:
         if cluster not in clusters():
             raise refuse("VALIDATOR_PARAM", f"cluster {cluster} does not exist")
         if not clusters()[cluster].storage:
@@ -140,7 +140,7 @@ class Storages(Book[Storage]):
         self._check_size(size_gb)
         if owner.micro_usd < size_gb * VOLUME_GB_DAY:
             raise refuse("BALANCE_NOT_ENOUGH", "the balance must cover the first day")
-        made = self.add(Storage(self.world.new_id("ns"), owner, self.now(), name, size_gb, cluster))
+        made = self.add(SimulatedVolume(self.world.new_id("ns"), owner, self.now(), name, size_gb, cluster))
         made.meter.run_at(size_gb * VOLUME_GB_DAY, self.now())
         return made
 
@@ -172,7 +172,7 @@ class Storages(Book[Storage]):
 
 
 @dataclass
-class Network(Record):
+class SimulatedNetwork(Record):
     name: str
     cluster: str
     segment: str
@@ -181,13 +181,13 @@ class Network(Record):
     """Instance id -> address."""
 
 
-class Networks(Book[Network]):
+class Networks(Book[SimulatedNetwork]):
     missing = "NETWORK_NOT_FOUND"
     text = "network not found"
     limit = 10
     """Networks an account may have; the error is documented, the number is not."""
 
-    def create(self, owner: Account, cluster: str, name: str) -> Network:
+    def create(self, owner: Account, cluster: str, name: str) -> SimulatedNetwork:
         if cluster not in clusters() or not clusters()[cluster].vpc:
             raise refuse("VALIDATOR_PARAM", f"cluster {cluster} has no private networks")
         if len(self.of(owner)) >= self.limit:
@@ -195,7 +195,9 @@ class Networks(Book[Network]):
         line = Timeline(self.world, "creating")
         line.then(("ready", 0.5))
         id = self.world.new_id("vpc")
-        return self.add(Network(id, owner, self.now(), name or id, cluster, f"10.{len(self.all) % 250}.0.0/16", line))
+        return self.add(
+            SimulatedNetwork(id, owner, self.now(), name or id, cluster, f"10.{len(self.all) % 250}.0.0/16", line)
+        )
 
     def join(self, owner: Account, id: str, instance: str, wanted: str) -> str:
         """Reserve an address."""
@@ -256,7 +258,7 @@ class Auths(Book[Auth]):
 
 
 @dataclass
-class Job(Record):
+class SimulatedJob(Record):
     type: str
     instance: str
     settings: dict[str, str]
@@ -267,14 +269,16 @@ class Job(Record):
 JOB_ENDS = frozenset(["fail", "success", "break"])
 
 
-class Jobs(Book[Job]):
+class SimulatedJobs(Book[SimulatedJob]):
     missing = "JOB_NOT_FOUND"
     text = "job not found"
 
-    def begin(self, instance: "Instance", type: str, settings: dict[str, str]) -> Job:
+    def begin(self, instance: "SimulatedInstance", type: str, settings: dict[str, str]) -> SimulatedJob:
         line = Timeline(self.world, "pulling")
         line.then(("running", 0.2), ("success", 0.8))
-        job = self.add(Job(self.world.new_id("job"), instance.owner, self.now(), type, instance.id, settings, line))
+        job = self.add(
+            SimulatedJob(self.world.new_id("job"), instance.owner, self.now(), type, instance.id, settings, line)
+        )
         instance.jobs.append(job.id)
         if self.world.tasks.doomed:
             reason = self.world.tasks.doomed.pop(0)
@@ -282,7 +286,7 @@ class Jobs(Book[Job]):
             job.error = ("UNKNOWN", reason) if reason is not None else ("", "")
         return job
 
-    def save_image(self, instance: "Instance", image: str, auth_id: str) -> Job:
+    def save_image(self, instance: "SimulatedInstance", image: str, auth_id: str) -> SimulatedJob:
         """The guide asks for a stopped instance."""
         self.state.auths.check(instance.owner, auth_id)
         if instance.status != "exited":
@@ -292,7 +296,7 @@ class Jobs(Book[Job]):
             raise refuse("CONFLICT", f"job {running[0].id} still runs on the instance")
         return self.begin(instance, "saveImage", {"image": image, "registryAuthId": auth_id})
 
-    def stop(self, owner: Account, id: str) -> Job:
+    def stop(self, owner: Account, id: str) -> SimulatedJob:
         job = self.find(owner, id)
         if job.line.state in JOB_ENDS:
             raise refuse("CONFLICT", f"job is {job.line.state}")
@@ -307,25 +311,25 @@ class Jobs(Book[Job]):
 
 
 @dataclass
-class Image(Record):
+class SimulatedImage(Record):
     """A saved image. `name` is registry/repository, `tags` what was saved under it."""
 
     name: str
     tags: list[str]
 
 
-class Images(Book[Image]):
+class Images(Book[SimulatedImage]):
     missing = "IMAGE_NOT_FOUND"
     text = "image not found"
 
-    def keep(self, job: Job) -> None:
+    def keep(self, job: SimulatedJob) -> None:
         # The last colon starts the tag, unless it belongs to the registry's port.
         name, colon, tag = job.settings["image"].rpartition(":")
         if not colon or "/" in tag:
             name, tag = job.settings["image"], "latest"
         known = next((each for each in self.of(job.owner) if each.name == name), None)
         if known is None:
-            self.add(Image(self.world.new_id("img"), job.owner, self.now(), name, [tag]))
+            self.add(SimulatedImage(self.world.new_id("img"), job.owner, self.now(), name, [tag]))
         elif tag not in known.tags:
             known.tags.append(tag)
 
@@ -334,7 +338,7 @@ class Images(Book[Image]):
 
 
 @dataclass
-class Prewarm(Record):
+class SimulatedPrewarm(Record):
     image: str
     cluster: str
     auth_id: str
@@ -346,12 +350,14 @@ class Prewarm(Record):
     reason: list[str] = field(default_factory=list[str])
 
 
-class Prewarms(Book[Prewarm]):
+class Prewarms(Book[SimulatedPrewarm]):
     text = "image prewarm task not found"
     limit = 5
     largest_gb = 100
 
-    def create(self, owner: Account, image: str, cluster: str, auth_id: str, wanted: list[str], note: str) -> Prewarm:
+    def create(
+        self, owner: Account, image: str, cluster: str, auth_id: str, wanted: list[str], note: str
+    ) -> SimulatedPrewarm:
         if cluster not in clusters():
             raise refuse("VALIDATOR_PARAM", f"cluster {cluster} does not exist")
         self.state.auths.check(owner, auth_id)
@@ -366,7 +372,9 @@ class Prewarms(Book[Prewarm]):
         line.then(("running", 0.2), ("failed" if bad else "succeeded", 1.0))
         reason = [f"failed to pull {image}: no such host"] if bad else []
         id = self.world.new_id("pw")
-        return self.add(Prewarm(id, owner, self.now(), image, cluster, auth_id, covered, note, line, reason=reason))
+        return self.add(
+            SimulatedPrewarm(id, owner, self.now(), image, cluster, auth_id, covered, note, line, reason=reason)
+        )
 
     def has(self, owner: Account, image: str, cluster: str) -> bool:
         """The image lies ready there."""

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.responses import Response
 
 from ..core.calls import Call, Handler, Json, answer
-from .extras import Job, Network, Prewarm, Storage, Template
+from .extras import SimulatedJob, SimulatedNetwork, SimulatedPrewarm, SimulatedTemplate, SimulatedVolume
 from .market import VOLUME_GB_DAY, clusters, products, refuse
 from .shared import area, numbered
 from .state import GpuState
@@ -13,7 +13,7 @@ from .state import GpuState
 # jobs
 
 
-def _job(state: GpuState, job: Job, base_url: str) -> Json:
+def _job(state: GpuState, job: SimulatedJob, base_url: str) -> Json:
     name, text = job.error if job.line.state == "fail" else ("", "")
     message = {"message": text} if state.dialect == "seen" else {"errorMessage": text}
     settings = [{"key": key, "value": value} for key, value in job.settings.items() if value]
@@ -61,7 +61,7 @@ async def save_gpu_instance_image(call: Call) -> Response:
 # templates
 
 
-def _template(template: Template) -> Json:
+def _template(template: SimulatedTemplate) -> Json:
     return {
         "Id": template.id,
         "channel": template.channel,
@@ -126,7 +126,7 @@ async def delete_gpu_template(call: Call) -> Response:
 # network volumes
 
 
-def _storage(storage: Storage) -> Json:
+def _storage(storage: SimulatedVolume) -> Json:
     return {
         "storageId": storage.id,
         "storageName": storage.name,
@@ -173,7 +173,7 @@ async def delete_network_storage(call: Call) -> Response:
 # private networks
 
 
-def _network(state: GpuState, network: Network) -> Json:
+def _network(state: GpuState, network: SimulatedNetwork) -> Json:
     condition = {"state": network.line.state, "error": ""}
     return {
         "Id": network.id,
@@ -256,7 +256,7 @@ async def delete_registry_auth(call: Call) -> Response:
 # image prewarm
 
 
-def _prewarm(task: Prewarm) -> Json:
+def _prewarm(task: SimulatedPrewarm) -> Json:
     return {
         "id": task.id,
         "imageName": task.image.rsplit("/", 1)[-1],

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.responses import Response
 
 from ..core.calls import Call, Handler, Json, answer
-from .extras import Job, Network, Prewarm, Template
+from .extras import SimulatedJob, SimulatedNetwork, SimulatedPrewarm, SimulatedTemplate
 from .shared import area, gone, page, rest
 
 # templates: kept in the words of v1
@@ -48,7 +48,7 @@ def _template_data(sent: Json) -> Json:
     }
 
 
-def _template(template: Template) -> Json:
+def _template(template: SimulatedTemplate) -> Json:
     data = template.data
     return {
         "id": template.id,
@@ -87,7 +87,7 @@ async def delete_template(call: Call) -> Response:
 # private networks
 
 
-def _network(network: Network) -> Json:
+def _network(network: SimulatedNetwork) -> Json:
     return {
         "id": network.id,
         "owner_id": network.owner.id,
@@ -130,7 +130,7 @@ async def delete_network(call: Call) -> Response:
 # jobs and images
 
 
-def _job(job: Job) -> Json:
+def _job(job: SimulatedJob) -> Json:
     error, message = job.error if job.line.state == "fail" else ("", "")
     return {
         "id": job.id,
@@ -195,7 +195,7 @@ async def delete_image(call: Call) -> Response:
 # image prewarm
 
 
-def _prewarm(task: Prewarm) -> Json:
+def _prewarm(task: SimulatedPrewarm) -> Json:
     return {
         "task_id": task.id,
         "name": task.image.rsplit("/", 1)[-1],

@@ -12,8 +12,8 @@ from .market import (
     DISK_GB_DAY,
     FREE_DISK_GB,
     MONTH,
+    MarketProduct,
     Meter,
-    Product,
     Timeline,
     clusters,
     pay,
@@ -21,7 +21,7 @@ from .market import (
     products,
     refuse,
 )
-from .order import Mount, Order, Port, check_ports, term_price, version
+from .order import OrderedMount, OrderedPort, SimulatedOrder, check_ports, term_price, version
 
 if TYPE_CHECKING:
     from .state import GpuState
@@ -44,20 +44,20 @@ NEVER = ("", "")
 """In place of a failure: the boot does not end."""
 
 
-class Instance:
+class SimulatedInstance:
     """One rented machine, until long after it is gone."""
 
-    def __init__(self, world: World, owner: Account, id: str, order: Order, cluster: str) -> None:
+    def __init__(self, world: World, owner: Account, id: str, order: SimulatedOrder, cluster: str) -> None:
         self.id = id
         self.owner = owner
         self.order = order
         self.cluster = cluster
-        self.product: Product = products()[order.product_id]
+        self.product: MarketProduct = products()[order.product_id]
         self.name = order.name or id
         self.line = Timeline(world, "toCreate")
         self.meter = Meter()
         self.disk = Meter()
-        self.mounts: list[Mount] = []
+        self.mounts: list[OrderedMount] = []
         self.network_ip = ""
         self.mode = order.mode
         self.end_time: int | None = None
@@ -104,36 +104,36 @@ class Fleet:
     def __init__(self, world: World, state: "GpuState") -> None:
         self._world = world
         self._state = state
-        self._all: dict[str, Instance] = {}
+        self._all: dict[str, SimulatedInstance] = {}
         self.limit = 50
         """Instances an account may have; the documentation names the error but no number."""
 
-    def of(self, owner: Account, *, removed: bool = False) -> list[Instance]:
+    def of(self, owner: Account, *, removed: bool = False) -> list[SimulatedInstance]:
         """The account's instances, newest first."""
         mine = [each for each in self._all.values() if each.owner is owner]
         return [each for each in reversed(mine) if (each.status == "removed") == removed]
 
-    def find(self, owner: Account, id: str) -> Instance:
+    def find(self, owner: Account, id: str) -> SimulatedInstance:
         """RESOURCE_NOT_FOUND for one that is gone, was never there, or is somebody else's."""
         found = self._all.get(id)
         if found is None or found.owner is not owner or found.status == "removed":
             raise refuse("RESOURCE_NOT_FOUND", f"instance {id} not found")
         return found
 
-    def running(self, id: str) -> Instance | None:
+    def running(self, id: str) -> SimulatedInstance | None:
         """Whoever owns it; what is reached on a machine asks for no key of Novita's."""
         found = self._all.get(id)
         return found if found is not None and found.status == "running" else None
 
     # ordering
 
-    def create(self, owner: Account, order: Order, operation: str) -> Instance:
+    def create(self, owner: Account, order: SimulatedOrder, operation: str) -> SimulatedInstance:
         """Rent it: checked, placed, and paid for where it is paid in advance."""
         product = self._check(owner, order)
         cluster = self._state.stock.place(product, order.cards, self._where(owner, order))
         if order.min_cuda and version(order.min_cuda) > version(product.cuda):
             raise refuse("INSUFFICIENT_RESOURCE", f"no host with CUDA {order.min_cuda} or newer, only {product.cuda}")
-        instance = Instance(self._world, owner, self._world.new_id("i"), order, cluster)
+        instance = SimulatedInstance(self._world, owner, self._world.new_id("i"), order, cluster)
         price = term_price(product, order.months, order.cards) if order.mode == "monthly" else instance.rate // 24
         if owner.micro_usd < price:
             raise refuse("BALANCE_NOT_ENOUGH", "the balance must cover the term, or the first hour")
@@ -148,7 +148,7 @@ class Fleet:
         self._all[instance.id] = instance
         return instance
 
-    def _check(self, owner: Account, order: Order) -> Product:
+    def _check(self, owner: Account, order: SimulatedOrder) -> MarketProduct:
         product = products().get(order.product_id)
         if product is None or product.kind != order.kind:
             raise refuse("RESOURCE_NOT_FOUND", f"product {order.product_id} not found")
@@ -169,7 +169,7 @@ class Fleet:
             raise refuse("CREATE_INSTANCE_LIMIT", f"at most {self.limit} instances")
         return product
 
-    def _where(self, owner: Account, order: Order) -> list[str]:
+    def _where(self, owner: Account, order: SimulatedOrder) -> list[str]:
         """Clusters that suit: those wanted, narrowed by volumes and the private network."""
         tied = {self._state.storages.find(owner, id).cluster for id, _ in order.volumes}
         if order.network_id:
@@ -178,16 +178,16 @@ class Fleet:
             raise refuse("VALIDATOR_PARAM", "network volumes and network must be in the cluster of the instance")
         return list(tied) or order.clusters
 
-    def _mount(self, instance: Instance) -> None:
+    def _mount(self, instance: SimulatedInstance) -> None:
         order = instance.order
         instance.mounts = [
-            Mount("network", self._state.storages.find(instance.owner, id).size_gb, id, path or "/network")
+            OrderedMount("network", self._state.storages.find(instance.owner, id).size_gb, id, path or "/network")
             for id, path in order.volumes
         ]
         if instance.product.local_gb:
-            instance.mounts.append(Mount("local", instance.product.local_gb, "", order.local_mount))
+            instance.mounts.append(OrderedMount("local", instance.product.local_gb, "", order.local_mount))
 
-    def _boot(self, instance: Instance) -> None:
+    def _boot(self, instance: SimulatedInstance) -> None:
         order = instance.order
         pull = CACHED_PULL if self._state.prewarms.has(instance.owner, order.image, instance.cluster) else PULL
         instance.will_fail = self._trouble_with(order.image)
@@ -206,7 +206,7 @@ class Fleet:
 
     # the owner's wishes
 
-    def start(self, instance: Instance) -> None:
+    def start(self, instance: SimulatedInstance) -> None:
         self._expect(instance, "start", "exited")
         if instance.mode == "monthly":
             if not instance.paid_at(self._world.clock.now()):
@@ -219,15 +219,15 @@ class Fleet:
             instance.spot_status, instance.reclaim_at = "running", None
         instance.line.set("toStart", *STARTING)
 
-    def stop(self, instance: Instance) -> None:
+    def stop(self, instance: SimulatedInstance) -> None:
         self._expect(instance, "stop", "running")
         instance.line.set("toStop", *STOPPING)
 
-    def restart(self, instance: Instance) -> None:
+    def restart(self, instance: SimulatedInstance) -> None:
         self._expect(instance, "restart", "running")
         instance.line.set("toRestart", *RESTARTING)
 
-    def delete(self, instance: Instance) -> None:
+    def delete(self, instance: SimulatedInstance) -> None:
         if instance.paid_at(self._world.clock.now()):
             raise refuse("PREPAID_INSTANCE_NOT_SUPPORT_RELEASE", "the subscription still runs")
         if instance.status in ("toRemove", "removing"):
@@ -235,7 +235,7 @@ class Fleet:
         instance.line.set("toRemove", *REMOVING)
         self._entered(instance, "toRemove", instance.line.since)
 
-    def migrate(self, instance: Instance) -> None:
+    def migrate(self, instance: SimulatedInstance) -> None:
         """To another host of the cluster; a job tells how it goes."""
         self._expect(instance, "migrate", "running", "exited")
         if not self._room_elsewhere(instance):
@@ -244,7 +244,7 @@ class Fleet:
 
     def upgrade(
         self,
-        instance: Instance,
+        instance: SimulatedInstance,
         *,
         image: str,
         image_auth_id: str,
@@ -270,36 +270,36 @@ class Fleet:
         instance.line.set("toReset", *(RESETTING[:-1] if instance.will_fail == NEVER else RESETTING))
         self._entered(instance, "toReset", instance.line.since)
 
-    def set_ports(self, instance: Instance, ports: list[Port]) -> None:
+    def set_ports(self, instance: SimulatedInstance, ports: list[OrderedPort]) -> None:
         check_ports(ports, instance.order.tools)
         instance.order.ports = ports
 
-    def grow(self, instance: Instance, gb: int) -> None:
+    def grow(self, instance: SimulatedInstance, gb: int) -> None:
         if gb < 0 or instance.order.rootfs_gb + gb > instance.product.max_rootfs_gb:
             raise refuse("VALIDATOR_PARAM", f"root disk may grow to {instance.product.max_rootfs_gb} GB")
         instance.order.rootfs_gb += gb
         instance.disk.run_at(self._disk_rate(instance), self._world.clock.now())
 
-    def renew(self, instance: Instance, months: int, operation: str) -> None:
+    def renew(self, instance: SimulatedInstance, months: int, operation: str) -> None:
         if instance.status in ("toCreate", "creating", "pulling"):
             raise refuse("CREATING_INSTANCE_NOT_SUPPORT_RENEWAL")
         if not instance.subscribed:
             raise refuse("UNSUPPORTED_BILLING_MODE", "only a subscription can be renewed")
         self._subscribe(instance, months, operation)
 
-    def to_monthly(self, instance: Instance, months: int, operation: str) -> None:
+    def to_monthly(self, instance: SimulatedInstance, months: int, operation: str) -> None:
         if instance.mode != "onDemand":
             raise refuse("UNSUPPORTED_BILLING_MODE", f"an instance billed {instance.mode} cannot become a subscription")
         self._subscribe(instance, months, operation)
 
-    def to_on_demand(self, instance: Instance) -> None:
+    def to_on_demand(self, instance: SimulatedInstance) -> None:
         """By the second from now on; what is left of the subscription is not paid back."""
         if not instance.subscribed:
             raise refuse("UNSUPPORTED_BILLING_MODE", "the instance is not a subscription")
         instance.mode, instance.end_time, instance.order.auto_renew = "onDemand", None, False
         self._meter(instance, self._world.clock.now())
 
-    def set_auto_renew(self, instance: Instance, on: bool, months: int) -> None:
+    def set_auto_renew(self, instance: SimulatedInstance, on: bool, months: int) -> None:
         if not instance.subscribed:
             raise refuse("UNSUPPORTED_BILLING_MODE", "only a subscription renews itself")
         if on and not 1 <= months <= 12:
@@ -324,7 +324,7 @@ class Fleet:
             self._by_itself(instance)
             self._collect(instance)
 
-    def _by_itself(self, instance: Instance) -> None:
+    def _by_itself(self, instance: SimulatedInstance) -> None:
         """What happens without anybody asking: subscriptions end, spot machines are taken, old data is dropped."""
         now = self._world.clock.now()
         if instance.subscribed and not instance.paid_at(now):
@@ -345,10 +345,10 @@ class Fleet:
             instance.line.set("removed")
             self._entered(instance, "removed", max(instance.stopped_at + KEEP_DATA_DAYS * DAY, instance.end_time or 0))
 
-    def _room_elsewhere(self, instance: Instance) -> bool:
+    def _room_elsewhere(self, instance: SimulatedInstance) -> bool:
         return self._state.stock.free[instance.product.id, instance.cluster] >= instance.order.cards
 
-    def _move(self, instance: Instance, job: str) -> None:
+    def _move(self, instance: SimulatedInstance, job: str) -> None:
         self._hold(instance)
         instance.error = None
         if instance.mode == "spot":
@@ -357,7 +357,7 @@ class Fleet:
         self._entered(instance, "migrating", instance.line.since)
         self._state.jobs.begin(instance, job, {"instanceId": instance.id})
 
-    def _term_ended(self, instance: Instance) -> None:
+    def _term_ended(self, instance: SimulatedInstance) -> None:
         if instance.order.auto_renew:
             price = term_price(instance.product, instance.order.auto_renew_months, instance.order.cards)
             if price <= instance.owner.micro_usd:
@@ -366,7 +366,7 @@ class Fleet:
         if instance.status == "running":
             self._out_of_money(instance, "the subscription has ended")
 
-    def _collect(self, instance: Instance) -> None:
+    def _collect(self, instance: SimulatedInstance) -> None:
         note, what = f"{instance.product.name} x {instance.order.cards}", "create_gpu_instance"
         paid = instance.meter.collect(self._world, instance.owner, what, note, instance.id)
         note = f"disk of {instance.name}"
@@ -374,11 +374,11 @@ class Fleet:
         if not paid and instance.status == "running":
             self._out_of_money(instance, "the balance is used up")
 
-    def _out_of_money(self, instance: Instance, why: str) -> None:
+    def _out_of_money(self, instance: SimulatedInstance, why: str) -> None:
         instance.error = ("EXPIRED_OR_BALANCE_NOT_ENOUGH", why)
         instance.line.set("toStop", *STOPPING)
 
-    def _entered(self, instance: Instance, state: str, at: float) -> None:
+    def _entered(self, instance: SimulatedInstance, state: str, at: float) -> None:
         if state == "running" and instance.will_fail and instance.will_fail[0]:
             # A boot that cannot succeed ends as a stopped instance that says why.
             instance.error, instance.will_fail = instance.will_fail, None
@@ -396,11 +396,11 @@ class Fleet:
             self._state.networks.leave(instance.order.network_id, instance.id)
         self._meter(instance, at)
 
-    def _meter(self, instance: Instance, at: float) -> None:
+    def _meter(self, instance: SimulatedInstance, at: float) -> None:
         instance.meter.run_at(instance.rate if instance.status in BILLED else 0, at)
         instance.disk.run_at(self._disk_rate(instance), at)
 
-    def _disk_rate(self, instance: Instance) -> int:
+    def _disk_rate(self, instance: SimulatedInstance) -> int:
         """Micro dollars a day: root disk above the free share, and it is kept while the instance is stopped."""
         if instance.status in ("toCreate", "creating", "toRemove", "removing", "removed"):
             return 0
@@ -408,21 +408,21 @@ class Fleet:
 
     # small parts
 
-    def _expect(self, instance: Instance, what: str, *states: str) -> None:
+    def _expect(self, instance: SimulatedInstance, what: str, *states: str) -> None:
         if instance.status not in states:
             raise refuse("CONFLICT", f"cannot {what} an instance that is {instance.status}")
 
-    def _hold(self, instance: Instance) -> None:
+    def _hold(self, instance: SimulatedInstance) -> None:
         if not instance.holds_stock:
             self._state.stock.take(instance.product, instance.cluster, instance.order.cards)
             instance.holds_stock = True
 
-    def _release(self, instance: Instance) -> None:
+    def _release(self, instance: SimulatedInstance) -> None:
         if instance.holds_stock:
             self._state.stock.give_back(instance.product, instance.cluster, instance.order.cards)
             instance.holds_stock = False
 
-    def _subscribe(self, instance: Instance, months: int, operation: str) -> None:
+    def _subscribe(self, instance: SimulatedInstance, months: int, operation: str) -> None:
         price = term_price(instance.product, months, instance.order.cards)
         pay(self._world, instance.owner, price, operation, instance.product, months, instance.id)
         begin = max(instance.end_time or 0, int(self._world.clock.now()))

@@ -44,7 +44,7 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Product:
+class MarketProduct:
     """A machine type. CPU types have no cards: `cards` of an instance is 1 for them, for stock and price."""
 
     id: str
@@ -72,9 +72,9 @@ class Product:
         return ["onDemand", "monthly", *(["spot"] if self.spot_price else [])] if self.kind == "gpu" else ["onDemand"]
 
 
-def _product(row: dict[str, Any], kind: str) -> Product:
+def _product(row: dict[str, Any], kind: str) -> MarketProduct:
     serverless: dict[str, int] = row.get("serverless") or {"workers": 0, "price": 0}
-    return Product(
+    return MarketProduct(
         id=row["id"],
         name=row["name"],
         kind=kind,
@@ -107,7 +107,7 @@ def clusters() -> dict[str, Cluster]:
 
 
 @cache
-def products() -> dict[str, Product]:
+def products() -> dict[str, MarketProduct]:
     """GPU and CPU machine types by id."""
     rows = [_product(row, "gpu") for row in catalogue()["products"]]
     rows += [_product(row, "cpu") for row in catalogue()["cpu_products"]]
@@ -127,12 +127,12 @@ class Stock:
                 self.size[row["id"]] += cards
             self.workers[row["id"]] = products()[row["id"]].serverless_workers
 
-    def room(self, product: Product, cluster: str | None = None) -> int:
+    def room(self, product: MarketProduct, cluster: str | None = None) -> int:
         """Most cards one new instance could get, here or anywhere."""
         places = [cluster] if cluster else list(product.clusters)
         return min(product.max_cards, max((self.free[product.id, place] for place in places), default=0))
 
-    def level(self, product: Product, cluster: str | None = None) -> str:
+    def level(self, product: MarketProduct, cluster: str | None = None) -> str:
         """none, low, normal or high: how much of what there was is left."""
         left = self.free[product.id, cluster] if cluster else sum(self.free[product.id, c] for c in product.clusters)
         if left <= 0:
@@ -140,19 +140,19 @@ class Stock:
         share = left / max(1, self.size[product.id])
         return "low" if share < 0.25 else "normal" if share < 0.75 else "high"
 
-    def place(self, product: Product, cards: int, wanted: list[str]) -> str:
+    def place(self, product: MarketProduct, cards: int, wanted: list[str]) -> str:
         """The first of the wanted clusters (any when empty) with room. INSUFFICIENT_RESOURCE when none has."""
         for cluster in wanted or product.clusters:
             if cluster in product.clusters and self.free[product.id, cluster] >= cards:
                 return cluster
         raise refuse("INSUFFICIENT_RESOURCE", f"no {cards} free {product.name} in {', '.join(wanted) or 'any cluster'}")
 
-    def take(self, product: Product, cluster: str, cards: int) -> None:
+    def take(self, product: MarketProduct, cluster: str, cards: int) -> None:
         if self.free[product.id, cluster] < cards:
             raise refuse("INSUFFICIENT_RESOURCE", f"no {cards} free {product.name} in {cluster}")
         self.free[product.id, cluster] -= cards
 
-    def give_back(self, product: Product, cluster: str, cards: int) -> None:
+    def give_back(self, product: MarketProduct, cluster: str, cards: int) -> None:
         self.free[product.id, cluster] += cards
 
 
@@ -205,7 +205,7 @@ class Meter:
 
 
 def pay(
-    world: World, account: Account, micro_usd: int, operation: str, product: Product, months: int, ref: str
+    world: World, account: Account, micro_usd: int, operation: str, product: MarketProduct, months: int, ref: str
 ) -> None:
     """Charge a term at once; BALANCE_NOT_ENOUGH when the account cannot."""
     try:

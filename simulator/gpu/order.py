@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from .market import FREE_DISK_GB, Product, refuse
+from .market import FREE_DISK_GB, MarketProduct, refuse
 
 RESERVED_PORTS = (2222, 2223, 2224)
 MOST_PORTS = 15
 
 
 @dataclass(frozen=True)
-class Port:
+class OrderedPort:
     port: int
     type: str
 
@@ -22,7 +22,7 @@ class Tool:
 
 
 @dataclass(frozen=True)
-class Mount:
+class OrderedMount:
     """A network volume (id given) or the local one of a CPU instance."""
 
     kind: str
@@ -32,7 +32,7 @@ class Mount:
 
 
 @dataclass
-class Order:
+class SimulatedOrder:
     """What somebody asked for, in neither generation's words. `mode` is onDemand, monthly or spot."""
 
     product_id: str
@@ -43,7 +43,7 @@ class Order:
     rootfs_gb: int = FREE_DISK_GB
     image_auth: str = ""
     image_auth_id: str = ""
-    ports: list[Port] = field(default_factory=list[Port])
+    ports: list[OrderedPort] = field(default_factory=list[OrderedPort])
     tools: list[Tool] = field(default_factory=list[Tool])
     envs: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     command: str = ""
@@ -63,7 +63,7 @@ class Order:
     auto_migrate_disk: bool = False
 
 
-def check_ports(ports: list[Port], tools: list[Tool]) -> None:
+def check_ports(ports: list[OrderedPort], tools: list[Tool]) -> None:
     """VALIDATOR_PARAM for a port that is reserved, out of range, given twice, or one too many."""
     numbers = [each.port for each in ports] + [each.port for each in tools]
     if len(numbers) > MOST_PORTS:
@@ -85,7 +85,7 @@ def version(text: str) -> tuple[int, ...]:
         raise refuse("VALIDATOR_PARAM", f"CUDA version {text!r} must be major.minor") from None
 
 
-def term_price(product: Product, months: int, cards: int) -> int:
+def term_price(product: MarketProduct, months: int, cards: int) -> int:
     """Micro dollars for a subscription: the listed term, or so many single months."""
     listed = dict(product.monthly)
     if not listed:

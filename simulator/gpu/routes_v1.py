@@ -9,12 +9,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, Route, answer
+from ..core.calls import Call, ExtraRoute, Handler, Json, answer
 from . import extras_v1, routes_v2
 from .inside import get_gpu_instance_metrics, instance_service, metrics_elsewhere
-from .instances import KEEP_DATA_DAYS, Instance
-from .market import FREE_DISK_GB, Cluster, Product, clusters, products, refuse
-from .order import Order, Port, Tool
+from .instances import KEEP_DATA_DAYS, SimulatedInstance
+from .market import FREE_DISK_GB, Cluster, MarketProduct, clusters, products, refuse
+from .order import OrderedPort, SimulatedOrder, Tool
 from .shared import area, endpoint, fits_name, numbered, running_jobs, service_url, ssh_command
 from .state import GpuState, control
 
@@ -37,12 +37,12 @@ async def list_clusters(call: Call) -> Response:
     return answer({"data": [_cluster(each) for each in clusters().values()]})
 
 
-def regions(product: Product) -> list[str]:
+def regions(product: MarketProduct) -> list[str]:
     """Names, not ids; empty when the product is everywhere."""
     return [] if set(product.clusters) == set(clusters()) else [clusters()[each].name for each in product.clusters]
 
 
-def _gpu_product(state: GpuState, product: Product, cluster: str | None, cards: int) -> Json:
+def _gpu_product(state: GpuState, product: MarketProduct, cluster: str | None, cards: int) -> Json:
     sizes: dict[str, Any] = {
         "cpuPerGpu": product.cpu,
         "memoryPerGpu": product.memory_gb,
@@ -115,14 +115,14 @@ async def list_cpu_products(call: Call) -> Response:
 # instances: in
 
 
-def _ports(text: str) -> list[Port]:
+def _ports(text: str) -> list[OrderedPort]:
     """`80/http, 22/tcp`."""
-    ports: list[Port] = []
+    ports: list[OrderedPort] = []
     for part in filter(None, (each.strip() for each in text.split(","))):
         number, slash, kind = part.partition("/")
         if not number.isdigit() or not slash:
             raise refuse("VALIDATOR_PARAM", f"ports: {part!r} is not port/type")
-        ports.append(Port(int(number), kind))
+        ports.append(OrderedPort(int(number), kind))
     return ports
 
 
@@ -133,9 +133,9 @@ def _tool(row: Json) -> Tool:
     return Tool(row.get("name", "Jupyter"), int(port), row.get("type", "http"))
 
 
-def _order(body: Json) -> Order:
+def _order(body: Json) -> SimulatedOrder:
     months = body.get("month", 0)
-    return Order(
+    return SimulatedOrder(
         product_id=body["productId"],
         image=body["imageUrl"],
         kind=body["kind"],
@@ -169,7 +169,7 @@ async def create_gpu_instance(call: Call) -> Response:
 # instances: out
 
 
-def _summary(instance: Instance, base_url: str, *, whole: bool) -> Json:
+def _summary(instance: SimulatedInstance, base_url: str, *, whole: bool) -> Json:
     order, product = instance.order, instance.product
     ready = instance.status == "running"
     shown: Json = {
@@ -223,7 +223,7 @@ def _summary(instance: Instance, base_url: str, *, whole: bool) -> Json:
     return shown
 
 
-def _whole(state: GpuState, instance: Instance, base_url: str) -> Json:
+def _whole(state: GpuState, instance: SimulatedInstance, base_url: str) -> Json:
     order, ready = instance.order, instance.status == "running"
     disk = {"maxRootfsSize": instance.product.max_rootfs_gb}
     logs = f"{base_url}/_instances/{instance.id}/logs"
@@ -282,12 +282,12 @@ async def get_gpu_instance(call: Call) -> Response:
 # instances: what one does with them
 
 
-def _named(call: Call) -> tuple[GpuState, Instance]:
+def _named(call: Call) -> tuple[GpuState, SimulatedInstance]:
     state = area(call)
     return state, state.fleet.find(call.account, call.body["instanceId"])
 
 
-def _state_of(instance: Instance) -> Response:
+def _state_of(instance: SimulatedInstance) -> Response:
     return answer({"instanceId": instance.id, "state": instance.status})
 
 
@@ -325,7 +325,7 @@ async def migrate_gpu_instance(call: Call) -> Response:
 async def edit_gpu_instance(call: Call) -> Response:
     state, instance = _named(call)
     if (ports := call.body.get("ports")) is not None:
-        state.fleet.set_ports(instance, [Port(row["port"], row["type"]) for row in ports])
+        state.fleet.set_ports(instance, [OrderedPort(row["port"], row["type"]) for row in ports])
     state.fleet.grow(instance, call.body.get("expandRootDisk", 0))
     return answer({})
 
@@ -373,7 +373,7 @@ async def set_gpu_instance_auto_migrate(call: Call) -> Response:
     return answer({})
 
 
-ROUTES = [Route("get_gpu_instance_metrics", metrics_elsewhere)]
+ROUTES = [ExtraRoute("get_gpu_instance_metrics", metrics_elsewhere)]
 SERVICES = {"/_instances/": instance_service}
 CONTROLS = {("POST", "gpu"): control}
 

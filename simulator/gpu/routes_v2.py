@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from ..core.calls import Call, Handler, Json, answer
 from . import extras_v2
-from .instances import Instance
-from .market import V2_PRECISION, Product, clusters, products, refuse
-from .order import Order, Port, Tool
+from .instances import SimulatedInstance
+from .market import V2_PRECISION, MarketProduct, clusters, products, refuse
+from .order import OrderedPort, SimulatedOrder, Tool
 from .shared import area, endpoint, gone, page, rest, service_url, ssh_command
 from .state import GpuState
 
@@ -43,7 +43,7 @@ def _scaled(raw: int) -> Json:
 async def list_products(call: Call) -> Response:
     state, serverless = area(call), call.params["category"] == "serverless"
 
-    def shown(product: Product) -> Json:
+    def shown(product: MarketProduct) -> Json:
         free = state.stock.workers[product.id] if serverless else state.stock.room(product)
         spot = _scaled(product.spot_price) if product.spot_price and not serverless else None
         return {
@@ -82,11 +82,11 @@ def _jupyter(body: Json) -> list[Tool]:
     return [Tool("Jupyter", wanted.get("port", 8888), wanted.get("protocol", "http"))]
 
 
-def _order(body: Json) -> Order:
+def _order(body: Json) -> SimulatedOrder:
     billing, resource = body["billing"], body["resource"]
     prepaid = billing.get("prepaid", {})
     renewal, migration, network = prepaid.get("auto_renew", {}), body.get("auto_migrate", {}), body.get("network", {})
-    return Order(
+    return SimulatedOrder(
         product_id=body["product_id"],
         image=body["image"],
         kind=body.get("type", "gpu"),
@@ -94,7 +94,7 @@ def _order(body: Json) -> Order:
         cards=resource["gpu_num"],
         rootfs_gb=resource["rootfs_size_gb"],
         image_auth_id=body.get("registry_auth_id", ""),
-        ports=[Port(row["port"], row["protocol"]) for row in body.get("ports", ())],
+        ports=[OrderedPort(row["port"], row["protocol"]) for row in body.get("ports", ())],
         tools=_jupyter(body),
         envs=body.get("envs", []),
         command=body.get("command", ""),
@@ -118,7 +118,7 @@ async def create_instance(call: Call) -> Response:
     return answer({"id": state.fleet.create(call.account, _order(call.body), call.operation.id).id})
 
 
-def _instance(instance: Instance, base_url: str, *, access: bool) -> Json:
+def _instance(instance: SimulatedInstance, base_url: str, *, access: bool) -> Json:
     order, product, ready = instance.order, instance.product, instance.status == "running"
     error, message = instance.error or ("", "")
     shown: Json = {
@@ -174,7 +174,7 @@ async def get_instance(call: Call) -> Response:
     return answer(_instance(state.fleet.find(call.account, id), call.base_url, access=True))
 
 
-def _named(call: Call) -> tuple[GpuState, Instance]:
+def _named(call: Call) -> tuple[GpuState, SimulatedInstance]:
     state = area(call)
     return state, state.fleet.find(call.account, call.path["instance_id"])
 
@@ -259,7 +259,7 @@ async def change_billing_mode(call: Call) -> Response:
 
 async def update_ports(call: Call) -> Response:
     state, instance = _named(call)
-    state.fleet.set_ports(instance, [Port(row["port"], row["protocol"]) for row in call.body["ports"]])
+    state.fleet.set_ports(instance, [OrderedPort(row["port"], row["protocol"]) for row in call.body["ports"]])
     return answer({})
 
 

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from ..core.calls import Call, Handler, Json, answer
 from ..core.faults import Fault
 from .extras import JOB_ENDS
-from .instances import Instance
-from .market import Product, refuse
-from .order import Port
+from .instances import SimulatedInstance
+from .market import MarketProduct, refuse
+from .order import OrderedPort
 from .state import GpuState
 
 T = TypeVar("T")
@@ -44,27 +44,27 @@ def cursored(rows: Sequence[T], asked: Mapping[str, Any]) -> tuple[Sequence[T], 
     return rows[start:end], following
 
 
-def fits_name(wanted: str, product: Product) -> bool:
+def fits_name(wanted: str, product: MarketProduct) -> bool:
     """The fuzzy match: every word somewhere in the name or id."""
     return all(word in f"{product.name} {product.id}".lower() for word in wanted.lower().split())
 
 
-def service_url(base_url: str, instance: Instance, port: int) -> str:
+def service_url(base_url: str, instance: SimulatedInstance, port: int) -> str:
     return f"{base_url}/_instances/{instance.id}/{port}"
 
 
-def endpoint(base_url: str, instance: Instance, port: Port) -> str:
+def endpoint(base_url: str, instance: SimulatedInstance, port: OrderedPort) -> str:
     """Public address of an open port: HTTP ones are answered by this server, tcp ones lead nowhere."""
     if port.type == "http":
         return service_url(base_url, instance, port.port)
     return f"proxy.{instance.cluster}.gpu-instance.invalid:{40000 + (instance.ssh_port + port.port) % 20000}"
 
 
-def ssh_command(instance: Instance) -> str:
+def ssh_command(instance: SimulatedInstance) -> str:
     return f"ssh root@proxy.{instance.cluster}.gpu-instance.invalid -p {instance.ssh_port}"
 
 
-def running_jobs(state: GpuState, instance: Instance) -> list[Json]:
+def running_jobs(state: GpuState, instance: SimulatedInstance) -> list[Json]:
     jobs = (state.jobs.all[id] for id in instance.jobs)
     return [{"id": job.id, "type": job.type} for job in jobs if job.line.state not in JOB_ENDS]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from ..core.world import World
-from .extras import Auths, Images, Jobs, Networks, Prewarms, Storages, Templates
+from .extras import Auths, Images, Networks, Prewarms, SimulatedJobs, Storages, Templates
 from .instances import Fleet
 from .market import Stock
 
@@ -23,7 +23,7 @@ class GpuState:
         self.storages = Storages(world, self)
         self.networks = Networks(world, self)
         self.auths = Auths(world, self)
-        self.jobs = Jobs(world, self)
+        self.jobs = SimulatedJobs(world, self)
         self.images = Images(world, self)
         self.prewarms = Prewarms(world, self)
         self.fleet = Fleet(world, self)

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from ..core.calls import Call, Handler, Json, answer
 from ..core.facts import check_body
 from .hearing import Hearing
-from .inputs import Limits, check_sound, take_sound
+from .inputs import InputLimits, check_sound, take_sound
 from .msgpack import unpack
 from .sound import SoundFormat, encode, play, spoken_length
 from .speech import (
@@ -30,7 +30,7 @@ from .speech import (
     record,
     text_price,
 )
-from .tasks import Output
+from .tasks import TaskOutput
 
 DAY: Final = 86_400
 _GENERATIONS: Final = ("02", "2.5", "2.6", "2.8")
@@ -125,8 +125,8 @@ def _queue(call: Call, readings: list[Reading], *, described: bool = False, webh
     for reading in readings:
         call.world.area(Hearing).note(reading.text)
 
-    def outputs() -> list[Output]:
-        made: list[Output] = []
+    def outputs() -> list[TaskOutput]:
+        made: list[TaskOutput] = []
         for number, reading in enumerate(readings):
             kind = reading.form.kind
             file = call.world.files.add(f"{number}.{kind}", reading.form.media_type, reading.record)
@@ -134,7 +134,7 @@ def _queue(call: Call, readings: list[Reading], *, described: bool = False, webh
             if described:
                 length = spoken_length(reading.text, reading.speed)
                 more["audio_metadata"] = {"text": reading.text, "start_time": 0, "end_time": round(length, 2)}
-            made.append(Output(file, kind, more))
+            made.append(TaskOutput(file, kind, more))
         return made
 
     characters = sum(len(reading.text) for reading in readings)
@@ -195,10 +195,10 @@ def _keep(call: Call, sound: bytes, form: SoundFormat) -> str:
 
 async def minimax_voice_cloning(call: Call) -> Response:
     body = call.body
-    source = Limits("u", 20, seconds=(10, 300), types=frozenset({"mp3", "mp4", "wav"}))
+    source = InputLimits("u", 20, seconds=(10, 300), types=frozenset({"mp3", "mp4", "wav"}))
     await asyncio.to_thread(take_sound, call, body["audio_url"], "audio_url", source)
     if sample := body.get("clone_prompt"):
-        short = Limits("u", 20, seconds=(0, 8), types=source.types)
+        short = InputLimits("u", 20, seconds=(0, 8), types=source.types)
         field = "clone_prompt.prompt_audio_url"
         await asyncio.to_thread(take_sound, call, sample["prompt_audio_url"], field, short)
         if not sample["prompt_text"].rstrip().endswith(tuple(".!?;,。！？；，…")):
@@ -298,7 +298,7 @@ async def glm_tts(call: Call) -> Response:
 
 async def glm_tts_voice_clone(call: Call) -> Response:
     body = call.body
-    source = Limits("u", 10, types=frozenset({"wav", "mp3", "mp4", "flac"}))
+    source = InputLimits("u", 10, types=frozenset({"wav", "mp3", "mp4", "flac"}))
     await asyncio.to_thread(take_sound, call, body["audio_url"], "audio_url", source)
     if not body["input"].strip():
         raise call.invalid("input: empty")
@@ -314,7 +314,7 @@ async def glm_tts_voice_clone(call: Call) -> Response:
 
 
 async def glm_asr(call: Call) -> Response:
-    limits = Limits("udb", 25, seconds=(0, 30), types=frozenset({"wav", "mp3"}))
+    limits = InputLimits("udb", 25, seconds=(0, 30), types=frozenset({"wav", "mp3"}))
     given = await asyncio.to_thread(take_sound, call, call.body["file"], "file", limits)
     hearing = call.world.area(Hearing)
     if given.data is None:
@@ -343,9 +343,9 @@ async def fish_speech(call: Call) -> Response:
         if older and not isinstance(recording, bytes):
             raise call.invalid(f"{field}: must be bytes, which takes a MessagePack body")
         if isinstance(recording, bytes):
-            await asyncio.to_thread(check_sound, call, recording, field, Limits())
+            await asyncio.to_thread(check_sound, call, recording, field, InputLimits())
         elif isinstance(recording, str):
-            await asyncio.to_thread(take_sound, call, recording, field, Limits())
+            await asyncio.to_thread(take_sound, call, recording, field, InputLimits())
     asked: str | list[str] = body.get("reference_id") or []
     voices = [asked] if isinstance(asked, str) else asked
     for voice in voices:
@@ -380,7 +380,7 @@ async def fish_audio_voice_cloning(call: Call) -> Response:
     if not voices:
         raise call.invalid("voices: must be files")
     for upload in voices:
-        await asyncio.to_thread(check_sound, call, upload.data, "voices", Limits())
+        await asyncio.to_thread(check_sound, call, upload.data, "voices", InputLimits())
     visibility = body.get("visibility", "public")
     cover = files.get("cover_image")
     if visibility == "public" and cover is None:
@@ -433,7 +433,7 @@ async def moss_tts_speech(call: Call) -> Response:
     body = call.body
     if "request_json" in body:
         if sample := call.files.get("ref_audio"):
-            limits = Limits(types=frozenset({"wav", "mp3"}))
+            limits = InputLimits(types=frozenset({"wav", "mp3"}))
             await asyncio.to_thread(check_sound, call, sample.data, "ref_audio", limits)
         try:
             body = check_body(call.operation, json.loads(body["request_json"]))

@@ -18,17 +18,17 @@ from PIL import Image
 from starlette.responses import Response
 
 from ..core.calls import Call, Handler, Json, answer
-from ..core.files import StoredFile
+from ..core.files import HostedFile
 from . import pixels
-from .inputs import Limits, take_picture
+from .inputs import InputLimits, take_picture
 from .pixels import Picture, Size
-from .tasks import Output, Task
+from .tasks import Task, TaskOutput
 
 MEGAPIXELS_16 = 16_000_000
 
 
 @dataclass(frozen=True)
-class Model:
+class ImageModel:
     """How one of the newer models is asked and how it answers."""
 
     images: str | None = None
@@ -96,21 +96,23 @@ def sized_by_ratio(call: Call) -> Size:
     return round(math.sqrt(wide / high) * 64) * 16, round(math.sqrt(high / wide) * 64) * 16
 
 
-MODELS: dict[str, Model] = {
-    "flux_1_kontext_dev": Model("images", count="num_images"),
-    "flux_1_kontext_pro": Model("images", size=sized_by_ratio),
-    "flux_1_kontext_max": Model("images", size=sized_by_ratio),
-    "flux_2_dev": Model("images", forms="u"),
-    "flux_2_flex": Model("images", forms="u"),
-    "flux_2_pro": Model("images", forms="u"),
-    "qwen_image_txt2img": Model(ttl="0"),
-    "qwen_image_edit": Model("image", size=lambda call: (0, 0), ttl="0"),
-    "z_image_turbo": Model(),
-    "z_image_turbo_lora": Model(),
-    "glm_image": Model(size=sized_glm, mark="watermark_enabled", output="png"),
-    "hunyuan_image_3": Model(),
-    "seedream_3_0_txt2img": Model(size=lambda call: sized(call, 512, 2048), answers="image_urls", mark="watermark"),
-    "seedream_4_0": Model(
+MODELS: dict[str, ImageModel] = {
+    "flux_1_kontext_dev": ImageModel("images", count="num_images"),
+    "flux_1_kontext_pro": ImageModel("images", size=sized_by_ratio),
+    "flux_1_kontext_max": ImageModel("images", size=sized_by_ratio),
+    "flux_2_dev": ImageModel("images", forms="u"),
+    "flux_2_flex": ImageModel("images", forms="u"),
+    "flux_2_pro": ImageModel("images", forms="u"),
+    "qwen_image_txt2img": ImageModel(ttl="0"),
+    "qwen_image_edit": ImageModel("image", size=lambda call: (0, 0), ttl="0"),
+    "z_image_turbo": ImageModel(),
+    "z_image_turbo_lora": ImageModel(),
+    "glm_image": ImageModel(size=sized_glm, mark="watermark_enabled", output="png"),
+    "hunyuan_image_3": ImageModel(),
+    "seedream_3_0_txt2img": ImageModel(
+        size=lambda call: sized(call, 512, 2048), answers="image_urls", mark="watermark"
+    ),
+    "seedream_4_0": ImageModel(
         "images",
         forms="ud",
         size=lambda call: sized_by_area(call, 1024 * 1024, 4096 * 4096),
@@ -118,22 +120,22 @@ MODELS: dict[str, Model] = {
         mark="watermark",
         series=True,
     ),
-    "seedream_4_5": Model(
+    "seedream_4_5": ImageModel(
         "image",
         size=lambda call: sized_by_area(call, 3_686_400, 16_777_216),
         answers="images",
         mark="watermark",
         series=True,
     ),
-    "seedream_5_0_lite": Model(
+    "seedream_5_0_lite": ImageModel(
         "image",
         size=lambda call: sized_by_area(call, 3_686_400, 10_404_496),
         answers="images",
         mark="watermark",
         series=True,
     ),
-    "gemini_2_5_flash_image_text_to_image": Model(size=sized_by_ratio, answers="image_urls", output="png"),
-    "gemini_2_5_flash_image_edit": Model("image_base64s", size=sized_by_ratio, answers="image_urls", output="png"),
+    "gemini_2_5_flash_image_text_to_image": ImageModel(size=sized_by_ratio, answers="image_urls", output="png"),
+    "gemini_2_5_flash_image_edit": ImageModel("image_base64s", size=sized_by_ratio, answers="image_urls", output="png"),
 }
 
 
@@ -144,7 +146,7 @@ def picture_in(
     call: Call, value: str, field: str, *, forms: str = "b", mb: float = 30, side: int = 100_000, pixels: int = 0
 ) -> Picture:
     """An input picture within its documented limits (`pixels` 0: no bound on the area); faults as documented."""
-    given = take_picture(call, value, field, Limits(forms=forms, most_mb=mb, sides=(1, side)))
+    given = take_picture(call, value, field, InputLimits(forms=forms, most_mb=mb, sides=(1, side)))
     picture = Image.open(io.BytesIO(given.picture()))
     picture.load()
     if pixels and picture.width * picture.height > pixels:
@@ -157,7 +159,7 @@ def seed_of(value: int | None) -> int:
     return secrets.randbelow(2**31) if value is None or value < 0 else value
 
 
-def kept(call: Call, name: str, encoding: str, draw: Callable[[], Picture]) -> StoredFile:
+def kept(call: Call, name: str, encoding: str, draw: Callable[[], Picture]) -> HostedFile:
     """A picture to be drawn on its first download."""
     return call.world.files.add(
         f"{name}.{pixels.SUFFIXES[encoding]}",
@@ -166,14 +168,14 @@ def kept(call: Call, name: str, encoding: str, draw: Callable[[], Picture]) -> S
     )
 
 
-def many(call: Call, count: int, encoding: str, draw: Callable[[int], Picture]) -> list[Output]:
+def many(call: Call, count: int, encoding: str, draw: Callable[[int], Picture]) -> list[TaskOutput]:
     """Outputs 0 to count-1, each drawn on its first download."""
 
     def drawn(n: int) -> Callable[[], Picture]:
         return lambda: draw(n)
 
     stem = secrets.token_hex(16)
-    return [Output(kept(call, f"{stem}-{n}", encoding, drawn(n)), encoding) for n in range(count)]
+    return [TaskOutput(kept(call, f"{stem}-{n}", encoding, drawn(n)), encoding) for n in range(count)]
 
 
 def accepted(task: Task) -> Response:
@@ -194,7 +196,7 @@ def diffuse(
     if seed is not None:
         extra["seed"] = str(seed)
 
-    def make() -> list[Output]:
+    def make() -> list[TaskOutput]:
         outputs = many(call, count, encoding, draw)
         if nsfw:
             for output in outputs:
@@ -307,7 +309,7 @@ async def flux_1_schnell(call: Call) -> Response:
     return answer({"task": {"task_id": task_id}, "images": images})
 
 
-def references(call: Call, model: Model) -> list[Picture]:
+def references(call: Call, model: ImageModel) -> list[Picture]:
     """The input pictures, checked."""
     if model.images is None:
         return []
@@ -325,7 +327,7 @@ def references(call: Call, model: Model) -> list[Picture]:
     return found
 
 
-def how_many(call: Call, model: Model, given: int) -> int:
+def how_many(call: Call, model: ImageModel, given: int) -> int:
     """Pictures this call makes. A series has as many as the prompt's first number says."""
     body = call.body
     if model.count:
@@ -359,7 +361,7 @@ async def generate(call: Call) -> Response:
 
     if model.answers == "task":
 
-        def make() -> list[Output]:
+        def make() -> list[TaskOutput]:
             outputs = many(call, count, encoding, draw)
             if body.get("enable_base64_output"):
                 for output in outputs:
@@ -391,7 +393,7 @@ async def newcomer(call: Call) -> Response:
     count = next((said[name] for name in ("n", "count", "image_num", "num_images") if name in said), 1)
     prompt, seed = said.get("prompt", ""), seed_of(said.get("seed"))
 
-    def make() -> list[Output]:
+    def make() -> list[TaskOutput]:
         return many(call, count, "png", lambda n: pixels.paint(prompt, seed + n, (width, height)))
 
     return accepted(call.world.tasks.submit(call, make, kind="image", units=count))

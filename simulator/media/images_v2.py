@@ -6,7 +6,7 @@ from ..core.calls import Call, Handler, Json, answer
 from . import pixels
 from .images import many, picture_in, seed_of
 from .pixels import Picture
-from .tasks import FAILED, PROCESSING, SUCCEED, Output, Task
+from .tasks import FAILED, PROCESSING, SUCCEED, Task, TaskOutput
 
 NO_SUCH_TASK = 3
 STATES = {PROCESSING: 1, SUCCEED: 2, FAILED: 3}
@@ -33,7 +33,7 @@ async def txt2img_v2(call: Call) -> Response:
     elif body.get("enable_hr") and body.get("hr_resize_x") and body.get("hr_resize_y"):
         size = (body["hr_resize_x"], body["hr_resize_y"])
 
-    def make() -> list[Output]:
+    def make() -> list[TaskOutput]:
         style = body["model_name"]
         return many(call, count, _encoding(body), lambda n: pixels.paint(body["prompt"], seed + n, size, style=style))
 

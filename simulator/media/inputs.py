@@ -23,7 +23,7 @@ PICTURE_TYPES: Final = frozenset({"JPEG", "PNG", "WEBP", "BMP"})
 
 
 @dataclass(frozen=True)
-class Limits:
+class InputLimits:
     """What a field documents of its file. `forms` are the letters of: u link, d data URI, b plain base64.
 
     `sides` bounds width and height in pixels, `ratio` is the longer side over the shorter at most, `seconds` bounds
@@ -54,7 +54,7 @@ class Given:
         return self.data if self.data is not None else make_film(Film(1280, 720, 5, words=self.link))
 
 
-def take(call: Call, value: str, field: str, limits: Limits, fault: str = "INVALID_REQUEST_BODY") -> Given:
+def take(call: Call, value: str, field: str, limits: InputLimits, fault: str = "INVALID_REQUEST_BODY") -> Given:
     """The bytes behind a value. `fault` is the error's name when they cannot be had."""
     if re.match(r"https?://", value, re.IGNORECASE):
         if "u" not in limits.forms:
@@ -77,7 +77,7 @@ def take(call: Call, value: str, field: str, limits: Limits, fault: str = "INVAL
     return Given(data)
 
 
-def take_picture(call: Call, value: str, field: str, limits: Limits) -> Given:
+def take_picture(call: Call, value: str, field: str, limits: InputLimits) -> Given:
     """A picture within the limits; the documented image errors otherwise."""
     given = take(call, value, field, limits, "INVALID_IMAGE_FORMAT")
     if given.data is None:
@@ -103,7 +103,7 @@ def take_picture(call: Call, value: str, field: str, limits: Limits) -> Given:
     return given
 
 
-def take_clip(call: Call, value: str, field: str, limits: Limits) -> Given:
+def take_clip(call: Call, value: str, field: str, limits: InputLimits) -> Given:
     """A video within the limits."""
     given = take(call, value, field, limits)
     if given.data is None:
@@ -118,7 +118,7 @@ def take_clip(call: Call, value: str, field: str, limits: Limits) -> Given:
     return given
 
 
-def take_sound(call: Call, value: str, field: str, limits: Limits) -> Given:
+def take_sound(call: Call, value: str, field: str, limits: InputLimits) -> Given:
     """A recording within the limits; INVALID_AUDIO_FILE otherwise."""
     given = take(call, value, field, limits, "INVALID_AUDIO_FILE")
     if given.data is not None:
@@ -126,7 +126,7 @@ def take_sound(call: Call, value: str, field: str, limits: Limits) -> Given:
     return given
 
 
-def check_sound(call: Call, data: bytes, field: str, limits: Limits) -> None:
+def check_sound(call: Call, data: bytes, field: str, limits: InputLimits) -> None:
     kind = sniff(data)
     if limits.types and kind not in limits.types:
         raise call.fault("INVALID_AUDIO_FILE", f"{field}: not one of {', '.join(sorted(limits.types))}")
@@ -149,7 +149,7 @@ def sniff(data: bytes) -> str:
     return "mp4" if data[4:8] == b"ftyp" else ""
 
 
-def _check_length(call: Call, field: str, seconds: float, limits: Limits, fault: str) -> None:
+def _check_length(call: Call, field: str, seconds: float, limits: InputLimits, fault: str) -> None:
     least, most = limits.seconds
     # A codec pads its last frame: a tenth of a second is no reason to refuse.
     if not least - 0.1 <= seconds <= most + 0.1:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 
 from ..core.calls import Call, Handler, Json, answer
-from ..core.files import StoredFile
-from ..core.world import Account, Charge, Progress, World
+from ..core.files import HostedFile
+from ..core.world import Account, Charge, Course, World
 
 Kind = Literal["image", "video", "audio"]
 QUEUED, PROCESSING, SUCCEED, FAILED = (
@@ -22,10 +22,10 @@ WEBHOOK_TIMEOUT, WEBHOOK_RETRIES = 5.0, 5
 
 
 @dataclass
-class Output:
+class TaskOutput:
     """One finished file of a task. `more` goes into its entry, or replaces parts of it."""
 
-    file: StoredFile
+    file: HostedFile
     type: str
     """png, jpeg, webp, mp4, gif, mp3, wav..."""
     more: Json = field(default_factory=dict[str, Any])
@@ -40,8 +40,8 @@ class Task:
     operation: str
     task_type: str
     kind: Kind
-    progress: Progress
-    make: Callable[[], list[Output]]
+    progress: Course
+    make: Callable[[], list[TaskOutput]]
     charges: list[Charge]
     extra: Json
     base_url: str
@@ -53,7 +53,7 @@ class Task:
     endless: bool = False
     status: str = QUEUED
     reason: str = ""
-    outputs: list[Output] = field(default_factory=list[Output])
+    outputs: list[TaskOutput] = field(default_factory=list[TaskOutput])
     percent: int = 0
     finished_at: float | None = None
 
@@ -97,7 +97,7 @@ class TaskStore:
     def submit(
         self,
         call: Call,
-        make: Callable[[], list[Output]],
+        make: Callable[[], list[TaskOutput]],
         *,
         kind: Kind,
         usd: float | None = None,

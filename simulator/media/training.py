@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from starlette.responses import Response
 
 from ..core.calls import Call, Handler, Json, answer
-from ..core.world import Account, Charge, Progress, World
+from ..core.world import Account, Charge, Course, World
 
 TRAINING_FACTOR, DEPLOYING_FACTOR = 3.0, 0.5
 """Times the seconds of a media task."""
@@ -22,7 +22,7 @@ class Training:
     account: Account
     name: str
     base_model: str
-    progress: Progress
+    progress: Course
     charge: Charge
     created: float
     world: World
@@ -30,7 +30,7 @@ class Training:
     endless: bool = False
     status: str = "QUEUING"
     percent: int = 0
-    deploying: Progress | None = field(default=None)
+    deploying: Course | None = field(default=None)
 
     @property
     def is_sdxl(self) -> bool:

@@ -22,8 +22,8 @@ from .film import SOUND_RATE, Clip, Film, NotAFilmError, look_at, make_film, mak
 from .hearing import Hearing
 from .inputs import Given, take_clip, take_picture, take_sound
 from .sound import Samples, decode, mix, play, speak
-from .tasks import Output
-from .video_plan import EDITS, Fields, Plan, frame_size, plan
+from .tasks import TaskOutput
+from .video_plan import EDITS, Fields, FilmPlan, frame_size, plan
 from .video_rules import CLIP_LIMITS, SOUND_LIMITS, broken_rule, film_price, limits_of, picture_limits
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class VideoState:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class VideoInputs:
     """The files of a request, read and checked. `references` only lend their looks, `keys` are frames of the film."""
 
     keys: tuple[bytes, ...]
@@ -141,7 +141,7 @@ async def _submit(call: Call, operation: Operation, body: Json, webhook: Json | 
     return _queue(call, operation, films, wanted.container, usd, {"seed": str(film.seed)}, webhook)
 
 
-def _compose(call: Call, operation: Operation, fields: Fields, wanted: Plan) -> Film:
+def _compose(call: Call, operation: Operation, fields: Fields, wanted: FilmPlan) -> Film:
     """Read the inputs and settle what will be filmed; a Fault when an input is not as documented."""
     inputs = _read(call, operation, wanted)
     clip = look_at(inputs.clip) if inputs.clip is not None else None
@@ -188,10 +188,10 @@ def _queue(
 ) -> Response:
     maker, media_type = (make_gif, "image/gif") if container == "gif" else (make_film, "video/mp4")
 
-    def outputs() -> list[Output]:
+    def outputs() -> list[TaskOutput]:
         files = call.world.files
         return [
-            Output(files.add(f"{number}.{container}", media_type, lambda film=film: maker(film)), container)
+            TaskOutput(files.add(f"{number}.{container}", media_type, lambda film=film: maker(film)), container)
             for number, film in enumerate(films)
         ]
 
@@ -213,7 +213,7 @@ def _queue(
     return answer(body)
 
 
-def _read(call: Call, operation: Operation, wanted: Plan) -> Inputs:
+def _read(call: Call, operation: Operation, wanted: FilmPlan) -> VideoInputs:
     read = [
         (wish, take_picture(call, wish.value, wish.field, picture_limits(operation.id, wish.field)))
         for wish in wanted.pictures
@@ -222,7 +222,7 @@ def _read(call: Call, operation: Operation, wanted: Plan) -> Inputs:
         _check_alike(call, [given for _, given in read])
     clips = [take_clip(call, wish.value, wish.field, limits_of(CLIP_LIMITS, operation.id)) for wish in wanted.clips]
     sound = wanted.sound
-    return Inputs(
+    return VideoInputs(
         keys=tuple(given.picture() for wish, given in read if wish.role != "reference"),
         references=tuple(given.picture() for wish, given in read if wish.role == "reference"),
         clip=clips[0].clip() if clips else None,
@@ -238,7 +238,7 @@ def _check_alike(call: Call, frames: list[Given]) -> None:
         raise call.fault("INVALID_IMAGE_SIZE", "images: the sizes of first and last frame differ too much")
 
 
-def _pictures(operation: Operation, inputs: Inputs, *, edits: bool) -> tuple[bytes, ...]:
+def _pictures(operation: Operation, inputs: VideoInputs, *, edits: bool) -> tuple[bytes, ...]:
     """What is shown: key frames, else references; a clip that is not edited lends a frame."""
     if edits:
         return (*inputs.keys, *inputs.references)
@@ -258,8 +258,8 @@ def _track(
     call: Call,
     operation: Operation,
     fields: Fields,
-    wanted: Plan,
-    inputs: Inputs,
+    wanted: FilmPlan,
+    inputs: VideoInputs,
     clip: Clip | None,
     seconds: float,
     seed: int,

@@ -58,7 +58,7 @@ Source = Literal["first", "key", "last", "reference"]
 
 
 @dataclass(frozen=True)
-class Wish:
+class WantedFile:
     """One file a request brings: the field as an error names it, the value, and what it is for."""
 
     field: str
@@ -67,7 +67,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FilmPlan:
     """What is asked for. `width`, `height` and `seconds` are None when they follow from an input."""
 
     words: str
@@ -79,9 +79,9 @@ class Plan:
     seed: int | None
     count: int
     container: str
-    pictures: tuple[Wish, ...]
-    clips: tuple[Wish, ...]
-    sound: Wish | None
+    pictures: tuple[WantedFile, ...]
+    clips: tuple[WantedFile, ...]
+    sound: WantedFile | None
     makes_sound: bool
     music_only: bool
     keeps_sound: bool
@@ -104,12 +104,12 @@ class Fields(Mapping[str, Any]):
         return len(self._all)
 
 
-def plan(operation: Operation, fields: Fields) -> Plan:
+def plan(operation: Operation, fields: Fields) -> FilmPlan:
     """Read the request. Nothing is checked here."""
     name = operation.id
-    sound = next((Wish(f, fields[f]) for f in SOUNDS if isinstance(fields.get(f), str)), None)
+    sound = next((WantedFile(f, fields[f]) for f in SOUNDS if isinstance(fields.get(f), str)), None)
     switched = any(fields.get(switch) is True for switch in SWITCHES)
-    return Plan(
+    return FilmPlan(
         words=_words(fields),
         seconds=_seconds(name, fields),
         size=_size(name, fields),
@@ -128,7 +128,7 @@ def plan(operation: Operation, fields: Fields) -> Plan:
     )
 
 
-def frame_size(wanted: Plan, shape: tuple[int, int] | None) -> tuple[int, int]:
+def frame_size(wanted: FilmPlan, shape: tuple[int, int] | None) -> tuple[int, int]:
     """Pixels of the film; `shape` is the size of the picture or clip it starts from."""
     if wanted.size is not None:
         return wanted.size
@@ -240,14 +240,14 @@ def _seed(name: str, fields: Fields) -> int | None:
     return seed
 
 
-def _pictures(fields: Fields) -> Iterator[Wish]:
+def _pictures(fields: Fields) -> Iterator[WantedFile]:
     for name in FIRST:
         yield from _wishes(name, fields.get(name), "first")
     for number, key in enumerate(fields.get("image_settings", [])):
-        yield Wish(f"image_settings.{number}.key_image", key["key_image"], "key")
+        yield WantedFile(f"image_settings.{number}.key_image", key["key_image"], "key")
     for number, medium in enumerate(fields.get("media", [])):
         if medium["type"] != "reference_video":
-            yield Wish(
+            yield WantedFile(
                 f"media.{number}.url", medium["url"], "first" if medium["type"] == "first_frame" else "reference"
             )
     for name in REFERENCES:
@@ -256,21 +256,21 @@ def _pictures(fields: Fields) -> Iterator[Wish]:
         yield from _wishes(name, fields.get(name), "last")
 
 
-def _clips(fields: Fields) -> Iterator[Wish]:
+def _clips(fields: Fields) -> Iterator[WantedFile]:
     for name in CLIPS:
         yield from _wishes(name, fields.get(name), "reference")
     for number, medium in enumerate(fields.get("media", [])):
         if medium["type"] == "reference_video":
-            yield Wish(f"media.{number}.url", medium["url"], "reference")
+            yield WantedFile(f"media.{number}.url", medium["url"], "reference")
     for number, subject in enumerate(fields.get("subjects", [])):
         yield from _wishes(f"subjects.{number}.videos", subject.get("videos"), "reference")
 
 
-def _wishes(name: str, value: Any, role: Source) -> Iterator[Wish]:
+def _wishes(name: str, value: Any, role: Source) -> Iterator[WantedFile]:
     """A text, a list of texts, or a list of subjects with pictures."""
     if isinstance(value, str):
         if value:
-            yield Wish(name, value, role)
+            yield WantedFile(name, value, role)
     elif isinstance(value, list):
         for number, item in enumerate(cast("list[Any]", value)):
             inner = cast("Json", item).get("images") if isinstance(item, dict) else item

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any, Final, cast
 
-from .inputs import PICTURE_TYPES, Limits
-from .video_plan import Fields, Plan
+from .inputs import PICTURE_TYPES, InputLimits
+from .video_plan import Fields, FilmPlan
 
 Rule = tuple[str, Callable[[Fields], bool], str]
 
@@ -87,56 +87,56 @@ RULES: Final[tuple[Rule, ...]] = (
 
 _LINK: Final = "u"
 _LINK_OR_DATA: Final = "ud"
-_KLING: Final = Limits("udb", 10, (300, 100_000), 2.5, types=frozenset({"JPEG", "PNG"}))
-_VIDU: Final = Limits("udb", 50, (1, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"}))
-_SEEDANCE: Final = Limits("udb", 30, (300, 6000), 2.5, types=PICTURE_TYPES | {"TIFF", "GIF"})
+_KLING: Final = InputLimits("udb", 10, (300, 100_000), 2.5, types=frozenset({"JPEG", "PNG"}))
+_VIDU: Final = InputLimits("udb", 50, (1, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"}))
+_SEEDANCE: Final = InputLimits("udb", 30, (300, 6000), 2.5, types=PICTURE_TYPES | {"TIFF", "GIF"})
 
 # operation, field (as an error names it) -> what its picture may be; the first row that fits both.
-PICTURES: Final[tuple[tuple[str, str, Limits], ...]] = (
-    ("img2video", "image_file", Limits("b", 30, (1, 2048))),
-    ("video_merge_face", "face_image_base64", Limits("b", 30, (1, 2048))),
-    ("wan_2_5_i2v_preview", "*", Limits(_LINK, 10, (360, 2000), types=PICTURE_TYPES, opaque=True)),
-    ("wan_2_2_i2v", "*", Limits(_LINK, 10, (360, 2000), types=PICTURE_TYPES, opaque=True)),
-    ("wan2_6_i2v", "*", Limits(_LINK_OR_DATA, 10, (360, 2000), types=PICTURE_TYPES, opaque=True)),
-    ("wan2_7_i2v", "*", Limits(_LINK, 20, (240, 8000), 8, types=PICTURE_TYPES, opaque=True)),
-    ("wan2_7_videoedit", "*", Limits(_LINK, 20, (240, 8000))),
-    ("wan2_7_r2v", "*", Limits(_LINK)),
-    ("wan_i2v", "*", Limits(_LINK)),
-    ("kling_v1_6_i2v", "*", Limits(_LINK)),
-    ("kling_v2_1_*", "*", Limits("udb", 10, (300, 100_000), types=frozenset({"JPEG", "PNG"}))),
-    ("kling_2_5_*", "*", Limits("udb", 10, (300, 100_000), types=frozenset({"JPEG", "PNG"}))),
-    ("kling_o1_*", "*", Limits("udb")),
-    ("kling_*", "end_image", Limits(_LINK, 10, (300, 100_000), 2.5, types=frozenset({"JPEG", "PNG"}))),
+PICTURES: Final[tuple[tuple[str, str, InputLimits], ...]] = (
+    ("img2video", "image_file", InputLimits("b", 30, (1, 2048))),
+    ("video_merge_face", "face_image_base64", InputLimits("b", 30, (1, 2048))),
+    ("wan_2_5_i2v_preview", "*", InputLimits(_LINK, 10, (360, 2000), types=PICTURE_TYPES, opaque=True)),
+    ("wan_2_2_i2v", "*", InputLimits(_LINK, 10, (360, 2000), types=PICTURE_TYPES, opaque=True)),
+    ("wan2_6_i2v", "*", InputLimits(_LINK_OR_DATA, 10, (360, 2000), types=PICTURE_TYPES, opaque=True)),
+    ("wan2_7_i2v", "*", InputLimits(_LINK, 20, (240, 8000), 8, types=PICTURE_TYPES, opaque=True)),
+    ("wan2_7_videoedit", "*", InputLimits(_LINK, 20, (240, 8000))),
+    ("wan2_7_r2v", "*", InputLimits(_LINK)),
+    ("wan_i2v", "*", InputLimits(_LINK)),
+    ("kling_v1_6_i2v", "*", InputLimits(_LINK)),
+    ("kling_v2_1_*", "*", InputLimits("udb", 10, (300, 100_000), types=frozenset({"JPEG", "PNG"}))),
+    ("kling_2_5_*", "*", InputLimits("udb", 10, (300, 100_000), types=frozenset({"JPEG", "PNG"}))),
+    ("kling_o1_*", "*", InputLimits("udb")),
+    ("kling_*", "end_image", InputLimits(_LINK, 10, (300, 100_000), 2.5, types=frozenset({"JPEG", "PNG"}))),
     ("kling_*", "*", _KLING),
-    ("minimax_video_01", "*", Limits(_LINK)),
-    ("minimax_*", "*", Limits(_LINK_OR_DATA)),
+    ("minimax_video_01", "*", InputLimits(_LINK)),
+    ("minimax_*", "*", InputLimits(_LINK_OR_DATA)),
     (
         "vidu_q1_reference2video",
         "*",
-        Limits(_LINK_OR_DATA, 50, (128, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"})),
+        InputLimits(_LINK_OR_DATA, 50, (128, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"})),
     ),
-    ("vidu_q1_*", "*", Limits(_LINK_OR_DATA, 50, (1, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"}))),
-    ("vidu_2_0_*", "*", Limits(_LINK_OR_DATA, 50, (1, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"}))),
-    ("vidu_q3_pro_i2v", "*", Limits(_LINK, 50, (1, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"}))),
+    ("vidu_q1_*", "*", InputLimits(_LINK_OR_DATA, 50, (1, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"}))),
+    ("vidu_2_0_*", "*", InputLimits(_LINK_OR_DATA, 50, (1, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"}))),
+    ("vidu_q3_pro_i2v", "*", InputLimits(_LINK, 50, (1, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"}))),
     ("vidu*", "*", _VIDU),
-    ("seedance_v1_5_*", "*", Limits(_LINK_OR_DATA, 30, (300, 6000), 2.5, types=_SEEDANCE.types)),
+    ("seedance_v1_5_*", "*", InputLimits(_LINK_OR_DATA, 30, (300, 6000), 2.5, types=_SEEDANCE.types)),
     ("seedance_*", "*", _SEEDANCE),
     ("pixverse_*", "*", _KLING),
-    ("sora_*", "*", Limits("udb", types=frozenset({"JPEG", "PNG"}))),
-    ("veo_*", "*_url", Limits(_LINK)),
-    ("veo_*", "*_base64", Limits("b")),
-    ("*", "*", Limits("udb")),
+    ("sora_*", "*", InputLimits("udb", types=frozenset({"JPEG", "PNG"}))),
+    ("veo_*", "*_url", InputLimits(_LINK)),
+    ("veo_*", "*_base64", InputLimits("b")),
+    ("*", "*", InputLimits("udb")),
 )
-CLIP_LIMITS: Final[tuple[tuple[str, Limits], ...]] = (
-    ("wan2_7_r2v", Limits(_LINK)),
-    ("wan2_7_*", Limits(_LINK, 100, (240, 4096), seconds=(2, 10))),
-    ("kling_*motion_control", Limits(_LINK, 10, (300, 100_000), seconds=(3, 30))),
-    ("*", Limits(_LINK)),
+CLIP_LIMITS: Final[tuple[tuple[str, InputLimits], ...]] = (
+    ("wan2_7_r2v", InputLimits(_LINK)),
+    ("wan2_7_*", InputLimits(_LINK, 100, (240, 4096), seconds=(2, 10))),
+    ("kling_*motion_control", InputLimits(_LINK, 10, (300, 100_000), seconds=(3, 30))),
+    ("*", InputLimits(_LINK)),
 )
-SOUND_LIMITS: Final[tuple[tuple[str, Limits], ...]] = (
-    ("wan2_7_i2v", Limits(_LINK, 15, seconds=(2, 30), types=frozenset({"wav", "mp3"}))),
-    ("vidu_*", Limits(_LINK, 20, types=frozenset({"mp3", "wav", "mp4", "flac"}))),
-    ("*", Limits(_LINK, 15, seconds=(3, 30), types=frozenset({"wav", "mp3"}))),
+SOUND_LIMITS: Final[tuple[tuple[str, InputLimits], ...]] = (
+    ("wan2_7_i2v", InputLimits(_LINK, 15, seconds=(2, 30), types=frozenset({"wav", "mp3"}))),
+    ("vidu_*", InputLimits(_LINK, 20, types=frozenset({"mp3", "wav", "mp4", "flac"}))),
+    ("*", InputLimits(_LINK, 15, seconds=(3, 30), types=frozenset({"wav", "mp3"}))),
 )
 
 
@@ -145,15 +145,15 @@ def broken_rule(operation_id: str, fields: Fields) -> str | None:
     return next((text for name, holds, text in RULES if fnmatchcase(operation_id, name) and not holds(fields)), None)
 
 
-def picture_limits(operation_id: str, field: str) -> Limits:
+def picture_limits(operation_id: str, field: str) -> InputLimits:
     return next(lim for name, at, lim in PICTURES if fnmatchcase(operation_id, name) and fnmatchcase(field, at))
 
 
-def limits_of(table: tuple[tuple[str, Limits], ...], operation_id: str) -> Limits:
+def limits_of(table: tuple[tuple[str, InputLimits], ...], operation_id: str) -> InputLimits:
     return next(limits for name, limits in table if fnmatchcase(operation_id, name))
 
 
-def film_price(price: Any, wanted: Plan, seconds: float, frames: int, *, sound: bool) -> float | None:
+def film_price(price: Any, wanted: FilmPlan, seconds: float, frames: int, *, sound: bool) -> float | None:
     """Dollars for one film by the documented price, None when none is documented.
 
     The units in use: "5 s video", "second of video with sound", "second, 720p, silent", "video frame".

@@ -19,13 +19,13 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from ..core.calls import Call, Handler, Json, Route, answer
+from ..core.calls import Call, ExtraRoute, Handler, Json, answer
 from ..core.faults import Fault
 from ..core.world import World
 from ..gpu.market import refuse
 from ..gpu.shared import rest
-from .pool import CANCELLED, COMPLETED, FAILED, FINAL, IN_PROGRESS, PENDING, TIMED_OUT, Work
-from .state import Endpoint, ServerlessState
+from .pool import CANCELLED, COMPLETED, FAILED, FINAL, IN_PROGRESS, PENDING, TIMED_OUT, PoolWork
+from .state import ServerlessState, SimulatedEndpoint
 
 MOST_BYTES = 4 * 1024 * 1024
 ASYNC_SHARE, SYNC_SHARE = 0.5, 0.05
@@ -40,7 +40,7 @@ def area(call: Call) -> ServerlessState:
 # the async gateway
 
 
-def _endpoint(call: Call) -> Endpoint:
+def _endpoint(call: Call) -> SimulatedEndpoint:
     """By {id}-{app_name}, the bare id, or the name. The key must be of the endpoint's own team."""
     name = call.path["endpoint_name"]
     named = [each for each in area(call).all.values() if name in each.names]
@@ -78,7 +78,7 @@ async def run_async_job(call: Call) -> Response:
     return answer({"id": work.id, "status": PENDING})
 
 
-def _job(work: Work, endpoint: Endpoint, now: float) -> Json:
+def _job(work: PoolWork, endpoint: SimulatedEndpoint, now: float) -> Json:
     shown: Json = {"id": work.id, "status": work.status}
     if work.status == COMPLETED:
         filler = int(_number(work.input, "_bytes", 0))
@@ -198,7 +198,7 @@ async def invoke_sync_endpoint(call: Call) -> Response:
     return _container(call, endpoint, work)
 
 
-def _container(call: Call, endpoint: Endpoint, work: Work) -> Response:
+def _container(call: Call, endpoint: SimulatedEndpoint, work: PoolWork) -> Response:
     path, told = f"/{call.path['path']}", call.query
     status = int(told["_status"]) if told.get("_status", "").isdigit() else 200
     media_type = call.request.headers.get("content-type", "application/octet-stream")
@@ -217,8 +217,8 @@ def _container(call: Call, endpoint: Endpoint, work: Work) -> Response:
 
 
 ROUTES = [
-    Route("cancel_async_job", cancel_by_get),
-    Route("invoke_sync_endpoint", sync_service),
+    ExtraRoute("cancel_async_job", cancel_by_get),
+    ExtraRoute("invoke_sync_endpoint", sync_service),
 ]
 
 HANDLERS: dict[str, Handler] = {

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.world import Account, World
-from ..gpu.market import Meter, Product, Stock, per_day, products
+from ..gpu.market import MarketProduct, Meter, Stock, per_day, products
 
 if TYPE_CHECKING:
-    from .state import Plan
+    from .state import DeploymentPlan
 
 BOOT = 0.7
 """Task-times until a new worker runs."""
@@ -25,7 +25,7 @@ FINAL = frozenset([COMPLETED, FAILED, TIMED_OUT, CANCELLED])
 
 
 @dataclass
-class Work:
+class PoolWork:
     """One request (sync) or job (async). `seconds` is how long the container takes for it."""
 
     id: str
@@ -48,22 +48,22 @@ class Work:
 
 
 @dataclass
-class Worker:
+class PoolWorker:
     id: str
-    product: Product
+    product: MarketProduct
     ready_at: float
     cards: int
     state: str = "creating"
     drained: bool = False
     idle_since: float = 0
-    holds: list[Work] = field(default_factory=list[Work])
+    holds: list[PoolWork] = field(default_factory=list[PoolWork])
     meter: Meter = field(default_factory=Meter)
 
 
 class Pool:
     """Grows and shrinks by the endpoint's plan, which may change under it."""
 
-    def __init__(self, world: World, owner: Account, endpoint: str, plan: "Plan", stock: Stock) -> None:
+    def __init__(self, world: World, owner: Account, endpoint: str, plan: "DeploymentPlan", stock: Stock) -> None:
         self._world = world
         self._owner = owner
         self._endpoint = endpoint
@@ -72,20 +72,20 @@ class Pool:
         self.open = False
         """The endpoint serves; before that there are no workers."""
         self.time = world.clock.now()
-        self.workers: list[Worker] = []
-        self.queue: deque[Work] = deque()
-        self._gone: list[Worker] = []
+        self.workers: list[PoolWorker] = []
+        self.queue: deque[PoolWork] = deque()
+        self._gone: list[PoolWorker] = []
 
     # work
 
-    def submit(self, work: Work) -> Work:
+    def submit(self, work: PoolWork) -> PoolWork:
         self.settle()
         work.arrived = self.time = max(self._world.clock.now(), self.time)
         self.queue.append(work)
         self._act()
         return work
 
-    def cancel(self, work: Work) -> None:
+    def cancel(self, work: PoolWork) -> None:
         """Wherever it is; nothing happens to what has ended."""
         if work.status in FINAL:
             return
@@ -182,13 +182,13 @@ class Pool:
         times += [worker.idle_since + self.plan.idle for worker in self._spare()]
         return min(times, default=None)
 
-    def _gives_up_at(self, work: Work) -> float:
+    def _gives_up_at(self, work: PoolWork) -> float:
         return math.inf if work.patient else work.arrived + self.plan.request_timeout
 
-    def _ends_at(self, work: Work) -> float:
+    def _ends_at(self, work: PoolWork) -> float:
         return work.started + min(work.seconds, self.plan.request_timeout)
 
-    def _end(self, work: Work, status: str, at: float) -> None:
+    def _end(self, work: PoolWork, status: str, at: float) -> None:
         work.status, work.ended = status, at
         for worker in self.workers:
             if work in worker.holds:
@@ -219,7 +219,7 @@ class Pool:
             self._start()
         self._shrink()
 
-    def _takes(self, worker: Worker) -> bool:
+    def _takes(self, worker: PoolWorker) -> bool:
         return worker.state == "running" and not worker.drained and len(worker.holds) < self.plan.concurrent
 
     def _wanted(self) -> int:
@@ -233,7 +233,7 @@ class Pool:
             wanted = max(wanted, 1, grown)
         return min(self.plan.most, wanted)
 
-    def _product(self) -> Product | None:
+    def _product(self) -> MarketProduct | None:
         """The first of the plan's products with room for one more worker."""
         for id in self.plan.products:
             if self._stock.workers[id] >= self.plan.cards:
@@ -245,9 +245,9 @@ class Pool:
         assert product is not None
         self._stock.workers[product.id] -= self.plan.cards
         ready = self.time + BOOT * self._world.settings.task_seconds
-        self.workers.append(Worker(self._world.new_id("w"), product, ready, self.plan.cards))
+        self.workers.append(PoolWorker(self._world.new_id("w"), product, ready, self.plan.cards))
 
-    def _spare(self) -> list[Worker]:
+    def _spare(self) -> list[PoolWorker]:
         """Idle workers above the least number; a drained one is spare as soon as it is idle."""
         idle = [worker for worker in self.workers if worker.state == "running" and not worker.holds]
         return idle[: max(0, len(self.workers) - self.plan.least)] if self.open else idle
@@ -260,7 +260,7 @@ class Pool:
             if unwanted or (worker in self._spare() and worker.idle_since + self.plan.idle <= self.time):
                 self._remove(worker)
 
-    def _remove(self, worker: Worker) -> None:
+    def _remove(self, worker: PoolWorker) -> None:
         worker.state = "stopped"
         worker.meter.run_at(0, self.time)
         self.workers.remove(worker)

@@ -10,7 +10,7 @@ from ..gpu.market import refuse
 from ..gpu.shared import gone, numbered, page, rest
 from . import gateway
 from .gateway import area
-from .state import LIMITS, Endpoint, Plan
+from .state import LIMITS, DeploymentPlan, SimulatedEndpoint
 
 
 def _whole(value: Any, name: str) -> int:
@@ -28,11 +28,11 @@ async def get_limits(call: Call) -> Response:
     return answer(LIMITS)
 
 
-def _plan(sent: Json, *, name: str, app_name: str, products: list[str], rootfs_gb: int) -> Plan:
+def _plan(sent: Json, *, name: str, app_name: str, products: list[str], rootfs_gb: int) -> DeploymentPlan:
     workers, policy, image = sent["workerConfig"], sent["policy"], sent["image"]
     ports: Json | list[Json] = sent["ports"]  # one client sends the one port as an object
     port = ports[0] if isinstance(ports, list) else ports
-    return Plan(
+    return DeploymentPlan(
         products=products,
         image=image["image"],
         name=name,
@@ -69,7 +69,7 @@ async def create_endpoint(call: Call) -> Response:
     return answer({"id": area(call).create(call.account, plan).id})
 
 
-def _shown(endpoint: Endpoint, base_url: str, *, listed: bool) -> Json:
+def _shown(endpoint: SimulatedEndpoint, base_url: str, *, listed: bool) -> Json:
     plan, (error, message) = endpoint.plan, endpoint.error or ("", "")
     shown: Json = {
         "id": endpoint.id,
@@ -124,7 +124,7 @@ def _shown(endpoint: Endpoint, base_url: str, *, listed: bool) -> Json:
     return shown
 
 
-def _url(endpoint: Endpoint, base_url: str) -> str:
+def _url(endpoint: SimulatedEndpoint, base_url: str) -> str:
     """Only sync endpoints have one; async ones share the gateway."""
     return f"{base_url}/_endpoints/{endpoint.slug}" if endpoint.plan.type == "sync" else ""
 
@@ -215,10 +215,10 @@ def _v2_changes(sent: Json) -> dict[str, Any]:
 
 
 async def v2_create(call: Call) -> Response:
-    return answer({"id": area(call).create(call.account, Plan(**_v2_changes(call.body))).id})
+    return answer({"id": area(call).create(call.account, DeploymentPlan(**_v2_changes(call.body))).id})
 
 
-def _v2_shown(endpoint: Endpoint, base_url: str) -> Json:
+def _v2_shown(endpoint: SimulatedEndpoint, base_url: str) -> Json:
     plan, (error, message) = endpoint.plan, endpoint.error or ("", "")
     return {
         "id": endpoint.id,

@@ -11,7 +11,7 @@ from ..core.world import Account, World
 from ..gpu.market import Timeline, clusters, per_day, products, refuse
 from ..gpu.order import RESERVED_PORTS
 from ..gpu.state import GpuState
-from .pool import FINAL, Pool, Work, Worker
+from .pool import FINAL, Pool, PoolWork, PoolWorker
 
 KEPT = 6 * 3600
 """Seconds a result can be read after the end of its job."""
@@ -42,7 +42,7 @@ LIMITS: dict[str, Any] = {
 
 
 @dataclass
-class Plan:
+class DeploymentPlan:
     """What the owner asked for, in neither generation's words. Times are in seconds."""
 
     products: list[str]
@@ -71,10 +71,10 @@ class Plan:
     policy_value: int = 10
 
 
-class Endpoint:
+class SimulatedEndpoint:
     """One deployed service."""
 
-    def __init__(self, world: World, owner: Account, id: str, plan: Plan, state: GpuState) -> None:
+    def __init__(self, world: World, owner: Account, id: str, plan: DeploymentPlan, state: GpuState) -> None:
         self.id = id
         self.owner = owner
         self.plan = plan
@@ -85,7 +85,7 @@ class Endpoint:
         self.error: tuple[str, str] | None = None
         self.line = Timeline(world, "pending")
         self.pool = Pool(world, owner, id, plan, state.stock)
-        self.jobs: dict[str, Work] = {}
+        self.jobs: dict[str, PoolWork] = {}
 
     @property
     def state(self) -> str:
@@ -97,7 +97,7 @@ class Endpoint:
         named = self.plan.name or self.id
         return frozenset([self.id, named, f"{self.id}-{self.plan.app_name}" if self.plan.app_name else self.id])
 
-    def worker(self, id: str) -> Worker | None:
+    def worker(self, id: str) -> PoolWorker | None:
         return next((worker for worker in self.pool.workers if worker.id == id), None)
 
 
@@ -107,36 +107,36 @@ class ServerlessState:
     def __init__(self, world: World) -> None:
         self.world = world
         self.gpu = world.area(GpuState)
-        self.all: dict[str, Endpoint] = {}
+        self.all: dict[str, SimulatedEndpoint] = {}
         self.gpu.volume_users.append(self._uses)
         world.settlers.append(self.settle)
 
-    def of(self, owner: Account) -> list[Endpoint]:
+    def of(self, owner: Account) -> list[SimulatedEndpoint]:
         """The account's endpoints, newest first."""
         return [each for each in reversed(self.all.values()) if each.owner is owner]
 
-    def find(self, owner: Account, id: str) -> Endpoint:
+    def find(self, owner: Account, id: str) -> SimulatedEndpoint:
         found = self.all.get(id)
         if found is None or found.owner is not owner:
             raise refuse("SERVERLESS_ENDPOINT_NOT_FOUND", f"endpoint {id} not found")
         return found
 
-    def at(self, slug: str) -> Endpoint | None:
+    def at(self, slug: str) -> SimulatedEndpoint | None:
         return next((each for each in self.all.values() if each.slug == slug), None)
 
     # the owner's wishes
 
-    def create(self, owner: Account, plan: Plan) -> Endpoint:
+    def create(self, owner: Account, plan: DeploymentPlan) -> SimulatedEndpoint:
         self._check(owner, plan)
         if plan.app_name and any(each.plan.app_name == plan.app_name for each in self.all.values()):
             raise refuse("SERVERLESS_APP_NAME_IS_EXIST", f"application name {plan.app_name} is taken")
         self._check_money(owner, plan)
-        endpoint = Endpoint(self.world, owner, self.world.new_id("ep"), plan, self.gpu)
+        endpoint = SimulatedEndpoint(self.world, owner, self.world.new_id("ep"), plan, self.gpu)
         self.all[endpoint.id] = endpoint
         self._deploy(endpoint, "pending", ("creating", 0.1))
         return endpoint
 
-    def update(self, endpoint: Endpoint, plan: Plan) -> None:
+    def update(self, endpoint: SimulatedEndpoint, plan: DeploymentPlan) -> None:
         self._check(endpoint.owner, plan)
         if plan.app_name != endpoint.plan.app_name or plan.type != endpoint.plan.type:
             raise refuse("VALIDATOR_PARAM", "neither app name nor type can be changed")
@@ -152,7 +152,7 @@ class ServerlessState:
         else:
             endpoint.pool.settle()
 
-    def delete(self, endpoint: Endpoint) -> None:
+    def delete(self, endpoint: SimulatedEndpoint) -> None:
         endpoint.pool.close()
         del self.all[endpoint.id]
 
@@ -166,13 +166,13 @@ class ServerlessState:
 
     # work
 
-    def begin(self, endpoint: Endpoint, input: Any, seconds: float, error: str = "") -> Work:
+    def begin(self, endpoint: SimulatedEndpoint, input: Any, seconds: float, error: str = "") -> PoolWork:
         """A job or request enters the queue."""
         patient = endpoint.plan.type == "async"
-        work = Work(self.world.new_id("req"), self.world.clock.now(), seconds, input, error, patient)
+        work = PoolWork(self.world.new_id("req"), self.world.clock.now(), seconds, input, error, patient)
         return endpoint.pool.submit(work)
 
-    def job(self, endpoint: Endpoint, id: str) -> Work:
+    def job(self, endpoint: SimulatedEndpoint, id: str) -> PoolWork:
         """JOB_NOT_FOUND also when the result has expired."""
         work = endpoint.jobs.get(id)
         if work is None:
@@ -193,7 +193,7 @@ class ServerlessState:
                     endpoint.pool.serve(at)
             endpoint.pool.settle(seen and not endpoint.line.moving)
 
-    def _deploy(self, endpoint: Endpoint, state: str, *first: tuple[str, float]) -> None:
+    def _deploy(self, endpoint: SimulatedEndpoint, state: str, *first: tuple[str, float]) -> None:
         """Serving comes before the first worker runs: both are needed for a call to go through."""
         endpoint.error = None
         host = endpoint.plan.image.split("/")[0]
@@ -213,12 +213,12 @@ class ServerlessState:
 
     # checks
 
-    def _check_money(self, owner: Account, plan: Plan) -> None:
+    def _check_money(self, owner: Account, plan: DeploymentPlan) -> None:
         dearest = max(products()[id].serverless_price for id in plan.products)
         if owner.micro_usd < per_day(dearest) // 24 * plan.cards * max(1, plan.least):
             raise refuse("BALANCE_NOT_ENOUGH", "the balance must cover the first hour")
 
-    def _check(self, owner: Account, plan: Plan) -> None:
+    def _check(self, owner: Account, plan: DeploymentPlan) -> None:
         for id in plan.products:
             if id not in products() or not products()[id].serverless_workers:
                 raise refuse("SERVERLESS_PRODUCT_NOT_FOUND", f"product {id} is not offered serverless")
@@ -233,7 +233,7 @@ class ServerlessState:
                 if storage.cluster != plan.cluster:
                     raise refuse("VALIDATOR_PARAM", f"network volume {storage.id} needs cluster {storage.cluster}")
 
-    def _out_of_range(self, plan: Plan) -> Iterator[str]:
+    def _out_of_range(self, plan: DeploymentPlan) -> Iterator[str]:
         values = {
             "WorkerNum": (plan.least, plan.most),
             "FreeTimeout": (plan.idle,),
@@ -248,7 +248,7 @@ class ServerlessState:
             if any(not low <= value <= high for value in found):
                 yield f"{name}: {', '.join(map(str, found))} is not within {low} to {high}"
 
-    def _wrong_words(self, plan: Plan) -> Iterator[str]:
+    def _wrong_words(self, plan: DeploymentPlan) -> Iterator[str]:
         if plan.most < max(1, plan.least):
             yield "the highest number of workers must be at least 1 and not below the lowest"
         if not 1 <= plan.port <= 65535 or plan.port in RESERVED_PORTS:

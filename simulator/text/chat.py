@@ -11,10 +11,10 @@ from starlette.responses import Response
 from ..core.calls import Call, Handler, answer
 from ..core.json_values import obj
 from . import generate
-from .generate import Generation
+from .generate import GeneratedAnswers
 from .state import LlmState, StreamRecord
 from .stream import DONE, Event, EventStream, pause_for
-from .writer import Answer, ToolCall
+from .writer import WrittenAnswer, WrittenCall
 
 Json = dict[str, Any]
 
@@ -37,14 +37,14 @@ async def create_completion(call: Call) -> Response:
     return answer(completion_body(made, call.body))
 
 
-async def settle(call: Call, made: Generation) -> None:
+async def settle(call: Call, made: GeneratedAnswers) -> None:
     """Take the time and the money of an unstreamed answer."""
     state = call.world.area(LlmState)
     await pause_for(state, made.tokens)
     generate.charge(state, call.account, call.operation.id, made.price(), made.model, made.id)
 
 
-def stream(call: Call, made: Generation, events: list[Event]) -> EventStream:
+def stream(call: Call, made: GeneratedAnswers, events: list[Event]) -> EventStream:
     """An event stream that is paid by the tokens it got to send."""
     state = call.world.area(LlmState)
 
@@ -55,7 +55,7 @@ def stream(call: Call, made: Generation, events: list[Event]) -> EventStream:
     return EventStream(state, record, events, pay)
 
 
-def chat_body(made: Generation, body: Json) -> Json:
+def chat_body(made: GeneratedAnswers, body: Json) -> Json:
     """A ChatCompletion."""
     return {
         "id": made.id,
@@ -76,7 +76,7 @@ def chat_body(made: Generation, body: Json) -> Json:
     }
 
 
-def _message(made: Generation, each: Answer) -> Json:
+def _message(made: GeneratedAnswers, each: WrittenAnswer) -> Json:
     message: Json = {"role": "assistant", "content": "".join(each.content)}
     if each.reasoning:
         message["reasoning_content"] = "".join(each.reasoning)
@@ -96,7 +96,7 @@ def _message(made: Generation, each: Answer) -> Json:
     return message
 
 
-def chat_events(made: Generation, body: Json) -> list[Event]:
+def chat_events(made: GeneratedAnswers, body: Json) -> list[Event]:
     """ChatCompletionChunks of all choices, interleaved, then the usage chunk if asked for, then [DONE]."""
     with_usage = bool(obj(body.get("stream_options")).get("include_usage"))
     common: Json = {
@@ -118,7 +118,7 @@ def chat_events(made: Generation, body: Json) -> list[Event]:
     return [*events, Event(DONE)]
 
 
-def _deltas(made: Generation, index: int, each: Answer, body: Json) -> Iterator[tuple[Json, int]]:
+def _deltas(made: GeneratedAnswers, index: int, each: WrittenAnswer, body: Json) -> Iterator[tuple[Json, int]]:
     """(choice of a chunk, tokens in it) of one answer, in order."""
 
     def choice(delta: Json, finish: str | None = None, logprobs: Json | None = None) -> Json:
@@ -137,7 +137,7 @@ def _deltas(made: Generation, index: int, each: Answer, body: Json) -> Iterator[
     yield choice({}, each.finish_reason), 0
 
 
-def _call_parts(number: int, call: ToolCall) -> Iterator[tuple[Json, int]]:
+def _call_parts(number: int, call: WrittenCall) -> Iterator[tuple[Json, int]]:
     first = {"index": number, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
     yield first, call.size - len(call.arguments)
     for token in call.arguments:
@@ -186,14 +186,14 @@ def _likeliest(token: str, position: int, most: int) -> list[tuple[str, float]]:
     return [(token, own), *((other, round(own - 1.5 - 0.5 * rank, 4)) for rank, other in enumerate(others))][:most]
 
 
-def completion_body(made: Generation, body: Json) -> Json:
+def completion_body(made: GeneratedAnswers, body: Json) -> Json:
     """A Completion."""
     return _completion(
         made, [_completion_choice(made, index, body) for index in range(len(made.answers))], made.usage()
     )
 
 
-def _completion(made: Generation, choices: list[Json], usage: Json | None) -> Json:
+def _completion(made: GeneratedAnswers, choices: list[Json], usage: Json | None) -> Json:
     return {
         "id": made.id,
         "object": "text_completion",
@@ -204,7 +204,7 @@ def _completion(made: Generation, choices: list[Json], usage: Json | None) -> Js
     }
 
 
-def _completion_choice(made: Generation, index: int, body: Json) -> Json:
+def _completion_choice(made: GeneratedAnswers, index: int, body: Json) -> Json:
     each = made.answers[index]
     return {
         "index": index,
@@ -214,7 +214,7 @@ def _completion_choice(made: Generation, index: int, body: Json) -> Json:
     }
 
 
-def completion_events(made: Generation, body: Json) -> list[Event]:
+def completion_events(made: GeneratedAnswers, body: Json) -> list[Event]:
     """The same object with the next piece of text, again and again, then usage if asked for, then [DONE]."""
     events: list[Event] = []
     steps = (_text_pieces(index, each, body) for index, each in enumerate(made.answers))
@@ -225,7 +225,7 @@ def completion_events(made: Generation, body: Json) -> list[Event]:
     return [*events, Event(DONE)]
 
 
-def _text_pieces(index: int, each: Answer, body: Json) -> Iterator[tuple[Json, int]]:
+def _text_pieces(index: int, each: WrittenAnswer, body: Json) -> Iterator[tuple[Json, int]]:
     offset = 0
     for position, token in enumerate(each.content):
         logprobs = _text_logprobs((token,), body, position, offset)

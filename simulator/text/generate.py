@@ -17,9 +17,9 @@ from ..core.faults import Fault
 from ..core.json_values import items, obj
 from ..core.world import Account
 from . import tokens
-from .language_models import Model, find_model
+from .language_models import LanguageModel, find_model
 from .state import RATE_TIERS, LlmState
-from .writer import Answer, Wish, continue_text, write_answer
+from .writer import AnswerWish, WrittenAnswer, continue_text, write_answer
 
 Json = dict[str, Any]
 
@@ -29,15 +29,15 @@ _LINK = re.compile(r"https?://|data:\w+/[\w.+-]+;base64,")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class GeneratedAnswers:
     """Answers to one request, made but not yet sent or paid."""
 
     id: str
     created: int
-    model: Model
+    model: LanguageModel
     prompt_tokens: int
     cached_tokens: int
-    answers: tuple[Answer, ...]
+    answers: tuple[WrittenAnswer, ...]
     split_details: bool = False
 
     @property
@@ -71,7 +71,7 @@ class Generation:
 
 def chat(
     state: LlmState, account: Account, body: Json, *, endpoint: str = "chat/completions", in_batch: bool = False
-) -> Generation:
+) -> GeneratedAnswers:
     """Answer a ChatCompletionRequest that fits the schema.
 
     Raises Fault 400, 403, 404 or 429 as documented for what the model, the context or the credit does not allow.
@@ -88,7 +88,7 @@ def chat(
         _placed(write_answer(messages, _wish(state, model, body, number)), model, body).cut(room)
         for number in range(body.get("n") or 1)
     )
-    return Generation(
+    return GeneratedAnswers(
         id=state.world.new_id(),
         created=int(state.world.clock.now()),
         model=model,
@@ -99,7 +99,7 @@ def chat(
     )
 
 
-def completion(state: LlmState, account: Account, body: Json, *, in_batch: bool = False) -> Generation:
+def completion(state: LlmState, account: Account, body: Json, *, in_batch: bool = False) -> GeneratedAnswers:
     """Answer a CompletionRequest that fits the schema; n choices for each of its prompts, in their order."""
     model = find_model(body["model"], "completions")
     number = body.get("n") or 1
@@ -120,7 +120,7 @@ def completion(state: LlmState, account: Account, body: Json, *, in_batch: bool 
         for text, _ in prompts
         for each in range(number)
     )
-    return Generation(
+    return GeneratedAnswers(
         id=state.world.new_id("cmpl-"),
         created=int(state.world.clock.now()),
         model=model,
@@ -139,7 +139,7 @@ def prompts_of(given: Any) -> list[tuple[str, int]]:
     return [(each, tokens.count(each)) if isinstance(each, str) else _spelled(each) for each in given]
 
 
-def admit(state: LlmState, account: Account, model: Model, micro_usd: int, *, in_batch: bool = False) -> None:
+def admit(state: LlmState, account: Account, model: LanguageModel, micro_usd: int, *, in_batch: bool = False) -> None:
     """Let a request begin. Raises Fault 429 above the rate table, 403 when not even the prompt can be paid."""
     if state.knobs.rate_tier is not None and not in_batch:
         table = operations()["create_chat_completion"].facts["limits"]["rpm_by_model"]
@@ -149,20 +149,20 @@ def admit(state: LlmState, account: Account, model: Model, micro_usd: int, *, in
         raise Fault(403, "NOT_ENOUGH_BALANCE", "not enough balance")
 
 
-def charge(state: LlmState, account: Account, operation: str, micro_usd: int, model: Model, ref: str) -> int:
+def charge(state: LlmState, account: Account, operation: str, micro_usd: int, model: LanguageModel, ref: str) -> int:
     """Take what the account still has of `micro_usd`, and return it: an answer may end an account's credit."""
     taken = min(micro_usd, account.micro_usd)
     state.world.charge(account, taken, operation, model.id, ref)
     return taken
 
 
-def _price(model: Model, prompt: int, cached: int, generated: int) -> int:
+def _price(model: LanguageModel, prompt: int, cached: int, generated: int) -> int:
     paid_in, paid_out = model.prices(prompt)
     cache_read = paid_in if model.cache_read is None else model.cache_read
     return tokens.cost((prompt - cached, paid_in), (cached, cache_read), (generated, paid_out))
 
 
-def _room(model: Model, prompt_tokens: int, max_tokens: int | None) -> int:
+def _room(model: LanguageModel, prompt_tokens: int, max_tokens: int | None) -> int:
     """Tokens an answer may have. A limit too large for the context is lowered, above the model's cap refused."""
     if max_tokens is not None and max_tokens > model.max_output:
         message = f"max_tokens {max_tokens} exceeds the model's max output tokens {model.max_output}"
@@ -174,7 +174,7 @@ def _room(model: Model, prompt_tokens: int, max_tokens: int | None) -> int:
     return min(left, model.max_output if max_tokens is None else max_tokens)
 
 
-def _check_conversation(model: Model, messages: Sequence[Json]) -> None:
+def _check_conversation(model: LanguageModel, messages: Sequence[Json]) -> None:
     if not messages:
         raise Fault(400, "INVALID_REQUEST_BODY", "messages must not be empty")
     for index, message in enumerate(messages):
@@ -203,7 +203,7 @@ def _check_media(part: Json, place: str) -> None:
             return
 
 
-def _check_features(model: Model, body: Json) -> None:
+def _check_features(model: LanguageModel, body: Json) -> None:
     def need(feature: str, what: str) -> None:
         if feature not in model.features:
             raise Fault(400, "INVALID_REQUEST_BODY", f"model: {model.id} does not support {what}")
@@ -257,7 +257,7 @@ def _stop(body: Json) -> tuple[str, ...]:
     return (stop,) if isinstance(stop, str) else tuple(stop)
 
 
-def _salt(model: Model, body: Json, number: int) -> str:
+def _salt(model: LanguageModel, body: Json, number: int) -> str:
     """What besides the prompt decides the text. At temperature 0 the seed has no say."""
     names = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty")
     sampling = [body.get(name) for name in names]
@@ -265,7 +265,7 @@ def _salt(model: Model, body: Json, number: int) -> str:
     return repr((model.id, sampling, seed))
 
 
-def _wish(state: LlmState, model: Model, body: Json, number: int) -> Wish:
+def _wish(state: LlmState, model: LanguageModel, body: Json, number: int) -> AnswerWish:
     wanted = obj(body.get("response_format"))
     schema: Json | None = None
     if wanted.get("type") == "json_object":
@@ -274,7 +274,7 @@ def _wish(state: LlmState, model: Model, body: Json, number: int) -> Wish:
         schema = wanted["json_schema"]["schema"]
     effort = _EFFORT.get(body.get("reasoning_effort", "medium"), 1.0)
     off = model.thinking is None or (model.thinking == "switch" and body.get("enable_thinking") is False)
-    return Wish(
+    return AnswerWish(
         salt=_salt(model, body, number),
         think=0 if off else effort,
         tools=items(body.get("tools")),
@@ -287,12 +287,12 @@ def _wish(state: LlmState, model: Model, body: Json, number: int) -> Wish:
     )
 
 
-def _placed(answer: Answer, model: Model, body: Json) -> Answer:
+def _placed(answer: WrittenAnswer, model: LanguageModel, body: Json) -> WrittenAnswer:
     """Reasoning moved into the content for models that only part the two when asked."""
     if model.thinking != "inline" or body.get("separate_reasoning") or not answer.reasoning:
         return answer
     thoughts = tokens.split("<think>\n" + "".join(answer.reasoning) + "\n</think>\n\n")
-    return Answer(content=(*thoughts, *answer.content), calls=answer.calls, finish_reason=answer.finish_reason)
+    return WrittenAnswer(content=(*thoughts, *answer.content), calls=answer.calls, finish_reason=answer.finish_reason)
 
 
 def _spelled(numbers: Sequence[int]) -> tuple[str, int]:

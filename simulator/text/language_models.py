@@ -30,7 +30,7 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class LanguageModel:
     """One row of the table. Prices are in 0.0001 USD per million tokens, sizes in tokens.
 
     thinking: "always" and "switch" (enable_thinking) give reasoning_content; "inline" writes
@@ -105,13 +105,13 @@ def _pricing(prompt: int, completion: int, cache_read: int | None) -> dict[str, 
 
 
 @cache
-def models() -> dict[str, Model]:
+def models() -> dict[str, LanguageModel]:
     """All models by id, in the order of the list route."""
     rows = json.loads(Path(__file__).with_name("language_models.json").read_text(encoding="utf-8"))["models"]
     return {row["id"]: _model(row, age) for age, row in enumerate(rows)}
 
 
-def _model(row: dict[str, Any], age: int) -> Model:
+def _model(row: dict[str, Any], age: int) -> LanguageModel:
     lists: dict[str, Any] = {
         name: tuple(row.pop(name)) for name in ("features", "inputs", "outputs", "endpoints") if name in row
     }
@@ -119,10 +119,10 @@ def _model(row: dict[str, Any], age: int) -> Model:
         Tier(start=tier["from"], end=tier["to"], input=tier["input"], output=tier["output"])
         for tier in row.pop("tiers", ())
     )
-    return Model(**row, **lists, tiers=tiers, created=_CREATED - age * 5 * _DAY)
+    return LanguageModel(**row, **lists, tiers=tiers, created=_CREATED - age * 5 * _DAY)
 
 
-def find_model(model_id: str, endpoint: str | None = None) -> Model:
+def find_model(model_id: str, endpoint: str | None = None) -> LanguageModel:
     """The model of this exact id, serving `endpoint` if one is named.
 
     Raises Fault 404 MODEL_NOT_FOUND, or 400 INVALID_REQUEST_BODY for a route the model lacks.

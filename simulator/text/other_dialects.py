@@ -13,10 +13,10 @@ from ..core.faults import Fault
 from ..core.json_values import items, obj
 from . import generate
 from .chat import settle, stream
-from .generate import Generation
+from .generate import GeneratedAnswers
 from .state import LlmState
 from .stream import Event
-from .writer import Answer
+from .writer import WrittenAnswer
 
 Json = dict[str, Any]
 
@@ -100,7 +100,7 @@ def _joined(parts: Any) -> str:
     return " ".join(str(obj(part).get("text", "")) for part in items(parts))
 
 
-def _blocks(each: Answer) -> list[tuple[Json, str, list[Json]]]:
+def _blocks(each: WrittenAnswer) -> list[tuple[Json, str, list[Json]]]:
     """(finished block, delta type, deltas) of an answer."""
     blocks: list[tuple[Json, str, list[Json]]] = []
     if each.reasoning:
@@ -120,7 +120,7 @@ def _blocks(each: Answer) -> list[tuple[Json, str, list[Json]]]:
     return blocks
 
 
-def _message(made: Generation, blocks: list[tuple[Json, str, list[Json]]] | None) -> Json:
+def _message(made: GeneratedAnswers, blocks: list[tuple[Json, str, list[Json]]] | None) -> Json:
     """The message; with blocks None as it begins: empty and unfinished."""
     begun = blocks is None
     return {
@@ -139,7 +139,7 @@ def _message(made: Generation, blocks: list[tuple[Json, str, list[Json]]] | None
     }
 
 
-def _message_events(made: Generation) -> list[Event]:
+def _message_events(made: GeneratedAnswers) -> list[Event]:
     def event(name: str, tokens: int = 0, **data: Any) -> Event:
         return Event({"type": name, **data}, tokens, name)
 
@@ -202,7 +202,7 @@ def _from_response(body: Json) -> Json:
     return chat
 
 
-def _response(made: Generation, body: Json) -> Json:
+def _response(made: GeneratedAnswers, body: Json) -> Json:
     each = made.answers[0]
     output: list[Json] = []
     if each.reasoning:

@@ -12,7 +12,7 @@ from ..core.faults import Fault
 from . import tokens
 
 if TYPE_CHECKING:
-    from ..core.world import Progress, World
+    from ..core.world import Course, World
 
 TroubleKind = Literal["error", "garbage", "silence", "cut", "end"]
 _KINDS: tuple[TroubleKind, ...] = ("error", "garbage", "silence", "cut", "end")
@@ -111,7 +111,7 @@ class BatchJob:
     endpoint: str
     input_file_id: str
     created_at: float
-    progress: Progress = field(repr=False)
+    progress: Course = field(repr=False)
     metadata: dict[str, Any] | None
     rows: list[BatchRow] = field(default_factory=list[BatchRow], repr=False)
     status: str = "validating"

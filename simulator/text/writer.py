@@ -60,7 +60,7 @@ _THOUGHT_TOKENS = (15, 40)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
+class WrittenCall:
     """One call the model makes. `arguments` are the tokens of its JSON text."""
 
     id: str
@@ -74,12 +74,12 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class WrittenAnswer:
     """One choice as tokens. finish_reason: stop, length or tool_calls."""
 
     content: tuple[str, ...] = ()
     reasoning: tuple[str, ...] = ()
-    calls: tuple[ToolCall, ...] = ()
+    calls: tuple[WrittenCall, ...] = ()
     finish_reason: str = "stop"
 
     @property
@@ -87,25 +87,25 @@ class Answer:
         """Tokens of reasoning, content and calls together."""
         return len(self.content) + len(self.reasoning) + sum(call.size for call in self.calls)
 
-    def cut(self, limit: int) -> "Answer":
+    def cut(self, limit: int) -> "WrittenAnswer":
         """The answer ended after `limit` tokens."""
         if self.size <= limit:
             return self
         reasoning = self.reasoning[:limit]
         content = self.content[: limit - len(reasoning)]
         left = limit - len(reasoning) - len(content)
-        calls: list[ToolCall] = []
+        calls: list[WrittenCall] = []
         for call in self.calls:
             left -= tokens.count(call.name)
             if left < 0:
                 break
             calls.append(replace(call, arguments=call.arguments[:left]))
             left -= len(calls[-1].arguments)
-        return Answer(content=content, reasoning=reasoning, calls=tuple(calls), finish_reason="length")
+        return WrittenAnswer(content=content, reasoning=reasoning, calls=tuple(calls), finish_reason="length")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class AnswerWish:
     """What an answer should be like.
 
     tool_choice: auto, none, required, or the name of a function. schema: {} is any JSON object, None is text.
@@ -123,7 +123,7 @@ class Wish:
     scripted: dict[str, Any] | None = field(default=None)
 
 
-def write_answer(messages: Sequence[Message], wish: Wish) -> Answer:
+def write_answer(messages: Sequence[Message], wish: AnswerWish) -> WrittenAnswer:
     """One answer to a conversation.
 
     Raises Fault 400 INVALID_REQUEST_BODY when no value can be held to the wished schema.
@@ -135,9 +135,9 @@ def write_answer(messages: Sequence[Message], wish: Wish) -> Answer:
     reasoning = _thoughts(prompt, rng, wish.think) if wish.think else ""
     calls = _calls(messages, prompt, wish, rng)
     if calls:
-        return Answer(reasoning=tuple(tokens.split(reasoning)), calls=calls, finish_reason="tool_calls")
+        return WrittenAnswer(reasoning=tuple(tokens.split(reasoning)), calls=calls, finish_reason="tool_calls")
     content = _text(messages, prompt, rng, wish.length) if wish.schema is None else _json(wish.schema, prompt, rng)
-    return Answer(
+    return WrittenAnswer(
         content=tuple(tokens.split(end_at(content, wish.stop))),
         reasoning=tuple(tokens.split(reasoning)),
     )
@@ -166,11 +166,11 @@ def end_at(text: str, stop: Sequence[str]) -> str:
     return text[: min(ends)] if ends else text
 
 
-def continue_text(prompt: str, salt: str, *, length: int | None, stop: Sequence[str]) -> Answer:
+def continue_text(prompt: str, salt: str, *, length: int | None, stop: Sequence[str]) -> WrittenAnswer:
     """What comes after a bare prompt."""
     rng = random.Random(_digest([{"content": prompt}], salt))
     text = " " + _prose(_SENTENCES, _topics(prompt), rng, length or rng.randint(*_TEXT_TOKENS))
-    return Answer(content=tuple(tokens.split(end_at(text, stop))))
+    return WrittenAnswer(content=tuple(tokens.split(end_at(text, stop))))
 
 
 def _digest(messages: Sequence[Message], salt: str) -> bytes:
@@ -178,10 +178,10 @@ def _digest(messages: Sequence[Message], salt: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _scripted(wish: Wish, rng: random.Random) -> Answer:
+def _scripted(wish: AnswerWish, rng: random.Random) -> WrittenAnswer:
     script = wish.scripted or {}
     calls = tuple(_call(call["name"], call.get("arguments", {}), rng) for call in script.get("tool_calls", ()))
-    return Answer(
+    return WrittenAnswer(
         content=tuple(tokens.split(end_at(script.get("content", ""), wish.stop))),
         reasoning=tuple(tokens.split(script.get("reasoning", ""))),
         calls=calls,
@@ -256,7 +256,7 @@ def _json(schema: dict[str, Any], prompt: str, rng: random.Random) -> str:
         raise Fault(400, "INVALID_REQUEST_BODY", f"response_format: {error}") from error
 
 
-def _calls(messages: Sequence[Message], prompt: str, wish: Wish, rng: random.Random) -> tuple[ToolCall, ...]:
+def _calls(messages: Sequence[Message], prompt: str, wish: AnswerWish, rng: random.Random) -> tuple[WrittenCall, ...]:
     if not wish.tools or wish.tool_choice == "none":
         return ()
     if messages and messages[-1].get("role") == "tool" and wish.tool_choice == "auto":
@@ -288,6 +288,6 @@ def _arguments(function: dict[str, Any], prompt: str, rng: random.Random) -> Any
         raise Fault(400, "INVALID_REQUEST_BODY", f"tools: {function['name']}: {error}") from error
 
 
-def _call(name: str, arguments: Any, rng: random.Random) -> ToolCall:
+def _call(name: str, arguments: Any, rng: random.Random) -> WrittenCall:
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return ToolCall(id=f"call_{rng.getrandbits(96):024x}", name=name, arguments=tuple(tokens.split(text)))
+    return WrittenCall(id=f"call_{rng.getrandbits(96):024x}", name=name, arguments=tuple(tokens.split(text)))

@@ -40,7 +40,7 @@ _LINES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class ImaginedPage:
     """One imagined page. published is ISO 8601."""
 
     url: str
@@ -62,7 +62,7 @@ class Page:
         return f"https://{self.host}/images/{crc32(self.url.encode()):08x}.jpg"
 
 
-def read_page(url: str) -> Page | None:
+def read_page(url: str) -> ImaginedPage | None:
     """The page at an address; None when it cannot be fetched."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.hostname.endswith(".invalid"):
@@ -73,7 +73,7 @@ def read_page(url: str) -> Page | None:
     lines = [rng.choice(_LINES).format(topic=topic, word=rng.choice(words)) for _ in range(rng.randint(12, 40))]
     paragraphs = [" ".join(lines[at : at + 4]) for at in range(0, len(lines), 4)]
     published = _LAST_DAY - timedelta(days=rng.randint(0, 900))
-    return Page(
+    return ImaginedPage(
         url=url,
         title=topic.capitalize(),
         published=published.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -82,11 +82,11 @@ def read_page(url: str) -> Page | None:
     )
 
 
-def search_pages(query: str, number: int, only: list[str], never: list[str]) -> list[Page]:
+def search_pages(query: str, number: int, only: list[str], never: list[str]) -> list[ImaginedPage]:
     """So many pages for a query, the best first."""
     slug = "-".join(word.lower() for word in _WORD.findall(query)[:8]) or "page"
     domains = [domain for domain in only or _DOMAINS if not _within(domain, never)]
-    found: list[Page] = []
+    found: list[ImaginedPage] = []
     for rank in range(number if domains else 0):
         kind = _KINDS[rank % len(_KINDS)]
         again = f"-{rank // len(_KINDS) + 1}" if rank >= len(_KINDS) else ""
@@ -162,7 +162,7 @@ async def exa_answer(call: Call) -> Response:
     return answer({"requestId": call.world.new_id(), "answer": said, "citations": citations})
 
 
-def _exa_result(call: Call, page: Page, wanted: Json, query: str) -> Json:
+def _exa_result(call: Call, page: ImaginedPage, wanted: Json, query: str) -> Json:
     result: Json = {
         "id": page.url,
         "title": page.title,
@@ -196,7 +196,7 @@ def _most_characters(wanted: Any) -> int:
     return int(obj(wanted).get("maxCharacters", _EXA_MOST_CHARACTERS))
 
 
-def _snippet(page: Page, query: str) -> str:
+def _snippet(page: ImaginedPage, query: str) -> str:
     """The paragraph nearest to the query."""
     paragraphs = page.text.split("\n\n")
     scores = relevance(query, paragraphs)
@@ -293,7 +293,7 @@ def _pattern(call: Call, pattern: str) -> re.Pattern[str]:
         raise call.invalid(f"{pattern!r} is no pattern: {error}") from error
 
 
-def _tavily_page(page: Page, body: Json) -> Json:
+def _tavily_page(page: ImaginedPage, body: Json) -> Json:
     heading = f"# {page.title}\n\n" if body.get("format", "markdown") == "markdown" else ""
     result: Json = {"url": page.url, "raw_content": heading + page.text}
     if body.get("include_images"):

@@ -38,7 +38,7 @@ class FakeClock:
 
 
 @dataclass
-class Reply:
+class StorageReply:
     """One answer of the storage.
 
     Args:
@@ -57,16 +57,16 @@ class Reply:
 
 
 @dataclass
-class Storage:
+class StorageHost:
     """The storage host: replies by path, the last one again and again, and every request it got."""
 
     url: str
-    replies: dict[str, list[Reply]] = field(default_factory=lambda: dict[str, list[Reply]]())
+    replies: dict[str, list[StorageReply]] = field(default_factory=lambda: dict[str, list[StorageReply]]())
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=lambda: list[tuple[str, dict[str, str]]]())
     held: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
 
-    def plan(self, path: str, *replies: Reply) -> str:
+    def plan(self, path: str, *replies: StorageReply) -> str:
         """Answer `path` with these; the link to it."""
         self.replies[path] = list(replies)
         return self.url + path
@@ -81,7 +81,7 @@ class Storage:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    storage: Storage
+    storage: StorageHost
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         storage = self.storage
         self.close_connection = True
         storage.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-        plan = storage.replies.get(self.path, [Reply(status=404, body=b"gone")])
+        plan = storage.replies.get(self.path, [StorageReply(status=404, body=b"gone")])
         reply = plan.pop(0) if len(plan) > 1 else plan[0]
         body, status = reply.body, reply.status
         headers = dict(reply.headers)
@@ -117,19 +117,19 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def storage() -> Generator[Storage]:
-    class Handler(_Handler):
+def storage() -> Generator[StorageHost]:
+    class StorageHandler(_Handler):
         pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), StorageHandler) as server:
         server.daemon_threads = True
-        Handler.storage = Storage(f"http://127.0.0.1:{server.server_address[1]}")
+        StorageHandler.storage = StorageHost(f"http://127.0.0.1:{server.server_address[1]}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield Handler.storage
+            yield StorageHandler.storage
         finally:
-            Handler.storage.release.set()
+            StorageHandler.storage.release.set()
             server.shutdown()
             thread.join()
 

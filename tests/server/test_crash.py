@@ -28,7 +28,7 @@ CALLS = 3
 
 
 @dataclass
-class Scene:
+class CrashScene:
     """One machine: its processes come and go, the journal and the folder stay."""
 
     world: World
@@ -79,7 +79,7 @@ class Before:
     names: frozenset[str]
 
 
-Moment = Callable[[Scene, Before, random.Random], None]
+Moment = Callable[[CrashScene, Before, random.Random], None]
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -90,44 +90,44 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.004)
 
 
-def submitted(scene: Scene, before: Before) -> bool:
+def submitted(scene: CrashScene, before: Before) -> bool:
     return bool(scene.submits(before))
 
 
-def answered(scene: Scene, before: Before) -> bool:
+def answered(scene: CrashScene, before: Before) -> bool:
     return any(request.status == 200 for request in scene.submits(before))
 
 
-def before_the_submit(scene: Scene, before: Before, chance: random.Random) -> None:
+def before_the_submit(scene: CrashScene, before: Before, chance: random.Random) -> None:
     time.sleep(chance.uniform(0, 0.06))
 
 
-def during_the_submit(scene: Scene, before: Before, chance: random.Random) -> None:
+def during_the_submit(scene: CrashScene, before: Before, chance: random.Random) -> None:
     until(lambda: submitted(scene, before))
     time.sleep(chance.uniform(0, 0.12))
 
 
-def after_the_answer(scene: Scene, before: Before, chance: random.Random) -> None:
+def after_the_answer(scene: CrashScene, before: Before, chance: random.Random) -> None:
     until(lambda: answered(scene, before))
     time.sleep(chance.uniform(0, 0.01))
 
 
-def while_polling(scene: Scene, before: Before, chance: random.Random) -> None:
+def while_polling(scene: CrashScene, before: Before, chance: random.Random) -> None:
     until(lambda: answered(scene, before))
     time.sleep(chance.uniform(0.05, 0.5))
 
 
-def while_downloading(scene: Scene, before: Before, chance: random.Random) -> None:
+def while_downloading(scene: CrashScene, before: Before, chance: random.Random) -> None:
     until(lambda: scene.downloads() > before.downloads)
     time.sleep(chance.uniform(0, 0.1))
 
 
-def while_writing(scene: Scene, before: Before, chance: random.Random) -> None:
+def while_writing(scene: CrashScene, before: Before, chance: random.Random) -> None:
     until(lambda: bool(scene.names() - before.names))
     time.sleep(chance.uniform(0, 0.03))
 
 
-def after_the_first_file(scene: Scene, before: Before, chance: random.Random) -> None:
+def after_the_first_file(scene: CrashScene, before: Before, chance: random.Random) -> None:
     own = [slug(prompt) for prompt in before.prompts]
     until(lambda: any(prompt in name for name in scene.names() for prompt in own))
     time.sleep(chance.uniform(0, 0.01))
@@ -144,7 +144,7 @@ MOMENTS: tuple[Moment, ...] = (
 )
 
 
-def kill_one(scene: Scene, moment: Moment, number: int) -> None:
+def kill_one(scene: CrashScene, moment: Moment, number: int) -> None:
     """A process that makes pictures until it is killed."""
     name = f"{moment.__name__}-{number}"
     chance = random.Random(name)
@@ -178,15 +178,15 @@ def rows_of(process: Child) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def scene(simulator: Running, world: World, tmp_path: Path) -> Scene:
+def scene(simulator: Running, world: World, tmp_path: Path) -> CrashScene:
     world.set(task_seconds=0.4)
     world.requests = deque()
     world.trouble({"delay": 0.08}, operation=SPEND, times=-1)
     world.trouble({"delay": 0.05}, path="/_simulator/files/*", times=-1)
-    return Scene(world, simulator.url, tmp_path)
+    return CrashScene(world, simulator.url, tmp_path)
 
 
-def test_nothing_is_lost_doubled_or_half_written_however_often_it_is_killed(scene: Scene, world: World) -> None:
+def test_nothing_is_lost_doubled_or_half_written_however_often_it_is_killed(scene: CrashScene, world: World) -> None:
     with ThreadPoolExecutor(4) as pool:
         kills = [pool.submit(kill_one, scene, moment, n) for n in range(KILLS_PER_MOMENT) for moment in MOMENTS]
         for kill in kills:
@@ -243,7 +243,7 @@ def answers_of(process: Child, asked: dict[str, int]) -> dict[str, dict[str, Any
     return answers
 
 
-def assert_whole(scene: Scene) -> None:
+def assert_whole(scene: CrashScene) -> None:
     """Every file with a real name is a whole picture."""
     for path in scene.files():
         with Image.open(path) as picture:
@@ -251,7 +251,7 @@ def assert_whole(scene: Scene) -> None:
             assert picture.size == (512, 512)
 
 
-def test_what_a_wait_gave_up_comes_from_the_next_process(scene: Scene, world: World) -> None:
+def test_what_a_wait_gave_up_comes_from_the_next_process(scene: CrashScene, world: World) -> None:
     world.never_end_next_task()
     with scene.process("first") as process:
         request = process.call(

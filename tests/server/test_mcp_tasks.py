@@ -55,15 +55,15 @@ class TaskAnswer(Result):
     result: CallToolResult | None = None
 
 
-class TaskParams(RequestParams):
+class AskedTaskParams(RequestParams):
     task_id: str = Field(alias="taskId")
 
 
-class TaskRequest(Request[TaskParams, str]):
+class TaskRequest(Request[AskedTaskParams, str]):
     name_param: ClassVar[str | None] = "taskId"
 
     method: str
-    params: TaskParams
+    params: AskedTaskParams
 
 
 class Tasks(ClientExtension):
@@ -121,7 +121,7 @@ async def start(client: Client, arguments: dict[str, Any] = FOX) -> TaskHandle:
 
 
 async def ask(client: Client, method: str, task_id: str) -> TaskAnswer:
-    request = TaskRequest(method=method, params=TaskParams.model_validate({"taskId": task_id}))
+    request = TaskRequest(method=method, params=AskedTaskParams.model_validate({"taskId": task_id}))
     return await client.session.send_request(request, TaskAnswer)
 
 

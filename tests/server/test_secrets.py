@@ -42,7 +42,7 @@ def leaked(text: str, key: str) -> list[str]:
 
 
 @dataclass
-class Host:
+class CarefulHost:
     """A client that keeps everything it is told."""
 
     client: Client
@@ -88,9 +88,9 @@ def logged() -> Iterator[list[str]]:
 
 
 @asynccontextmanager
-async def hosted(settings: Settings, **client: Any) -> AsyncGenerator[Host]:
+async def hosted(settings: Settings, **client: Any) -> AsyncGenerator[CarefulHost]:
     async with Client(create_app(settings, build=quick), **client) as opened:
-        yield Host(opened)
+        yield CarefulHost(opened)
 
 
 def answer(data: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ..conftest import text_of
 Json = dict[str, Any]
 
 
-class WorldClock:
+class StageClock:
     """The simulator's time, so that leases and instances agree; sleeping passes it quickly."""
 
     def __init__(self, world: World) -> None:
@@ -43,7 +43,7 @@ def built_on(world: World) -> Callable[[Settings, anyio.abc.TaskGroup], App]:
     """Makes the parts of a server on the simulator's clock, which looks at its leases often."""
 
     def build(settings: Settings, background: anyio.abc.TaskGroup) -> App:
-        app = build_app(settings, background, clock=WorldClock(world))
+        app = build_app(settings, background, clock=StageClock(world))
         app.client = replace(app.client, retries=RetryPolicy(attempts=4, first=0.01, longest=0.02))
         app.leases.tick = 0.02
         app.leases.remember(app.client)

@@ -8,10 +8,10 @@ from mcp import Client
 from mcp_types import CallToolResult
 from novita_mcp.simulator.core.facts import operations
 from novita_mcp.simulator.core.world import DEFAULT_KEY, Charge, World
-from novita_mcp.simulator.gpu.extras import Storage
-from novita_mcp.simulator.gpu.instances import Instance
+from novita_mcp.simulator.gpu.extras import SimulatedVolume
+from novita_mcp.simulator.gpu.instances import SimulatedInstance
 from novita_mcp.simulator.gpu.state import GpuState
-from novita_mcp.simulator.serverless.state import Endpoint, ServerlessState
+from novita_mcp.simulator.serverless.state import ServerlessState, SimulatedEndpoint
 
 from ..conftest import text_of
 
@@ -44,16 +44,16 @@ class Renting:
     # what there is
 
     @property
-    def machines(self) -> list[Instance]:
+    def machines(self) -> list[SimulatedInstance]:
         there = self._world.area(GpuState).fleet.of(self._world.accounts[DEFAULT_KEY])
         return [each for each in there if each.id in self._told]
 
     @property
-    def volumes(self) -> list[Storage]:
+    def volumes(self) -> list[SimulatedVolume]:
         return [each for each in self._world.area(GpuState).storages.all.values() if each.id in self._told]
 
     @property
-    def endpoints(self) -> list[Endpoint]:
+    def endpoints(self) -> list[SimulatedEndpoint]:
         there = self._world.area(ServerlessState).of(self._world.accounts[DEFAULT_KEY])
         return [each for each in there if each.id in self._told]
 
@@ -124,7 +124,7 @@ class Renting:
         there = self._serving()
         return {"endpoint_id": self._roll.choice(there).id, "body": {"a": 1}} if there else None
 
-    def _serving(self) -> list[Endpoint]:
+    def _serving(self) -> list[SimulatedEndpoint]:
         return [each for each in self.endpoints if each.state == "serving"]
 
     def _name(self, what: str) -> str:

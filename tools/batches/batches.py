@@ -240,7 +240,7 @@ class FileLine(ToolResult):
     expires: datetime | None = Field(default=None, description="UTC; inputs are kept 15 days, results 30.")
 
 
-def _line(file: batch_files.StoredFile) -> FileLine:
+def _line(file: batch_files.BatchFile) -> FileLine:
     return FileLine(
         file_id=file.id,
         name=file.name,

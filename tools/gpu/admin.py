@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ...novita.core.errors import InputError
-from ...novita.gpu.instances import Goal, check_env, secret_words
+from ...novita.gpu.instances import InstanceGoal, check_env, secret_words
 from ...novita.gpu.meters import follow_gone
 from ...novita.gpu.products import find_regions
 from ...novita.gpu.resources import (
@@ -24,7 +24,7 @@ from ...novita.gpu.routes import act
 from ..kit.context import Call
 from ..kit.purchase import agree
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
-from .admin_results import AdminResult, Metrics, Resources, choose_one, job_result, read_metrics, read_resources
+from .admin_results import AdminResult, MetricsResult, Resources, choose_one, job_result, read_metrics, read_resources
 from .arguments import Between, DryRun, Wait, Yes
 from .billing import change_billing
 from .growing import change_volume, edit_instance, make_volume
@@ -73,7 +73,7 @@ async def get_gpu_metrics(
     call: Call,
     instance_id: InstanceId,
     minutes: Annotated[int, Between(2, 10_080), Field(description="How far back.")] = 60,
-) -> Metrics:
+) -> MetricsResult:
     """Utilisation of an instance in percent: lowest, mean, highest and last of CPU, memory, disk, GPU."""
     end = int(call.app.jobs.clock.wall())
     found = await get_metrics(
@@ -272,7 +272,7 @@ async def upgrade_gpu_instance(
     await agree(call, question, model=instance.product_id, confirm=confirm, about=f"upgrade {instance.id} {save_data}")
     begun = call.app.jobs.clock.wall()
     await act(call.novita, "upgrade_gpu_instance", body, secrets=secret_words(variables))
-    return await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun)
+    return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
 
 
 @gpu_admin.tool("Move a GPU instance", DESTROYS)
@@ -285,7 +285,7 @@ async def migrate_gpu_instance(
     await agree(call, question, model=instance.product_id, confirm=confirm, about=f"migrate {instance.id}")
     begun = call.app.jobs.clock.wall()
     await act(call.novita, "migrate_gpu_instance", {"instanceId": instance.id})
-    return await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun)
+    return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
 
 
 @gpu_admin.tool("Change how a GPU instance is billed", SPENDS)

@@ -389,7 +389,7 @@ class Series(BaseModel):
     last: float = Field(description="Newest.")
 
 
-class Metrics(ToolResult):
+class MetricsResult(ToolResult):
     """Utilisation over the time asked for, in percent; absent: no data."""
 
     instance_id: str = Field(description="Which instance.")
@@ -406,10 +406,10 @@ class Metrics(ToolResult):
         return "" if self.points else "No measurements yet: they lag by about a minute."
 
 
-def read_metrics(instance_id: str, found: novita.Metrics) -> Metrics:
+def read_metrics(instance_id: str, found: novita.InstanceMetrics) -> MetricsResult:
     """Long series as four numbers each."""
     times = [point.timestamp for point in found.cpu_utilization if point.timestamp]
-    return Metrics(
+    return MetricsResult(
         instance_id=instance_id,
         points=len(times),
         since=min(times, default=None),

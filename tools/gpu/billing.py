@@ -8,13 +8,13 @@ from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import show_usd
 from ...novita.gpu.instances import Instance, get_instance
 from ...novita.gpu.meters import follow_instance, price_facts
-from ...novita.gpu.products import Wish, find_offers
+from ...novita.gpu.products import MachineWish, find_offers
 from ...novita.gpu.routes import act
 from ..kit.context import Caller
 from ..kit.dry_run import rehearsed
 from ..kit.purchase import agree, told
 from .admin_results import AdminResult, spend_once
-from .results import Ledger, as_noted, machine_cost, shown_request
+from .results import KnownInstances, as_noted, machine_cost, shown_request
 
 HOURS_A_MONTH = 720
 
@@ -70,7 +70,7 @@ async def _follow(caller: Caller, instance_id: str) -> None:
         instance = await get_instance(caller.novita, instance_id)
     except NovitaError:
         return  # the change is made; the next look sees it
-    ledger = await Ledger.open(caller)
+    ledger = await KnownInstances.open(caller)
     price = await ledger.usd_per_hour(instance)
     if (row := ledger.rows.get(instance_id)) is not None and instance.billing_mode != "monthly":
         facts = price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand")
@@ -104,7 +104,7 @@ async def _plan(caller: Caller, instance: Instance, action: str, months: int) ->
 
 async def _term(caller: Caller, instance: Instance, months: int) -> Decimal | None:
     """Estimated price of a term, or None."""
-    wish = Wish(count=instance.gpu_num or 1, billing="monthly", months=months)
+    wish = MachineWish(count=instance.gpu_num or 1, billing="monthly", months=months)
     for offer in await find_offers(caller.novita, wish, in_stock=False):
         if offer.product.id == instance.product_id:
             return offer.term_usd

@@ -11,9 +11,9 @@ from ...novita.core.errors import InputError, NovitaAPIError, NovitaError
 from ...novita.core.money import show_usd
 from ...novita.gpu.instances import (
     NATIVE,
-    Goal,
     Instance,
-    Order,
+    InstanceGoal,
+    InstanceOrder,
     check_env,
     create_instance,
     disk_usd_per_hour,
@@ -25,8 +25,8 @@ from ...novita.gpu.products import (
     FREE_DISK_GB,
     RAW,
     CpuProduct,
-    Offer,
-    Wish,
+    MachineOffer,
+    MachineWish,
     choose_offer,
     find_offers,
     find_regions,
@@ -54,7 +54,7 @@ _TWIN_WINDOW = 3_600.0
 class Wanted:
     """The arguments of create_gpu_instance."""
 
-    wish: Wish
+    wish: MachineWish
     product_id: str | None = None
     image: str | None = None
     template_id: str | None = None
@@ -71,7 +71,7 @@ class Wanted:
 class Planned:
     """An order with its price. `usd` is what is noted before it is sent: an hour, or the whole term."""
 
-    order: Order
+    order: InstanceOrder
     product: str
     usd_per_hour: Decimal | None
     usd: Decimal | None
@@ -140,9 +140,9 @@ async def create(
     return result
 
 
-async def _wait(caller: Caller, instance_id: str, order: Order, budget: float) -> InstanceResult:
+async def _wait(caller: Caller, instance_id: str, order: InstanceOrder, budget: float) -> InstanceResult:
     unseen = Instance(id=instance_id, name=order.name, status="toCreate", product_id=order.product_id)
-    return await wait_for(caller, unseen, Goal.RUNNING, budget)
+    return await wait_for(caller, unseen, InstanceGoal.RUNNING, budget)
 
 
 def lease_doubt(caller: Caller) -> str:
@@ -193,7 +193,7 @@ async def plan(caller: Caller, wanted: Wanted) -> Planned:
     return _gpu_plan(order, offer, wanted.disk_gb, template)
 
 
-def _order(wanted: Wanted, template: Template | None, native: Mapping[str, Any]) -> Order:
+def _order(wanted: Wanted, template: Template | None, native: Mapping[str, Any]) -> InstanceOrder:
     """What is to run; the machine comes later. What is given beats what the template says."""
     env, ports, image, command, login = dict(wanted.env), wanted.ports, wanted.image or "", wanted.command, ""
     fixed = dict(native)
@@ -215,7 +215,7 @@ def _order(wanted: Wanted, template: Template | None, native: Mapping[str, Any])
     switched_on = cast(list[dict[str, Any]], fixed.get("tools") or [])
     taken = {str(tool.get("port")) for tool in switched_on}
     opened = [port for port in read_ports(ports or ()) if str(port[0]) not in taken]  # a tool opens its own port
-    return Order(
+    return InstanceOrder(
         name=wanted.name or "",
         product_id="",
         image=image,
@@ -228,7 +228,7 @@ def _order(wanted: Wanted, template: Template | None, native: Mapping[str, Any])
     )
 
 
-def _gpu_plan(order: Order, offer: Offer, disk_gb: int | None, template: Template | None) -> Planned:
+def _gpu_plan(order: InstanceOrder, offer: MachineOffer, disk_gb: int | None, template: Template | None) -> Planned:
     product = offer.product
     least, most = product.min_root_fs or 10, product.max_root_fs or 6144
     disk = disk_gb or (template.rootfs_size if template else None) or min(FREE_DISK_GB, most)
@@ -268,7 +268,7 @@ async def _cpu_product(caller: Caller, product_id: str | None) -> CpuProduct | N
     return next((each for each in await list_cpu_products(caller.novita) if each.id == product_id), None)
 
 
-def _cpu_plan(order: Order, product: CpuProduct, wish: Wish) -> Planned:
+def _cpu_plan(order: InstanceOrder, product: CpuProduct, wish: MachineWish) -> Planned:
     if wish.billing != "onDemand" or wish.count != 1:
         raise InputError(f"{product.name} has no cards and is billed onDemand only")
     if not product.available_deploy:
@@ -309,7 +309,7 @@ def _native(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
-async def _where_volumes_are(caller: Caller, wish: Wish, volumes: Mapping[str, str]) -> Wish:
+async def _where_volumes_are(caller: Caller, wish: MachineWish, volumes: Mapping[str, str]) -> MachineWish:
     """Network volumes bind the instance to their region."""
     if not volumes:
         return wish
@@ -385,7 +385,7 @@ async def _send(caller: Caller, planned: Planned, stop_after_hours: float | None
     return instance_id
 
 
-async def _explain(caller: Caller, error: NovitaError, order: Order) -> None:
+async def _explain(caller: Caller, error: NovitaError, order: InstanceOrder) -> None:
     """What to do after a create that did not work: look first, or take what is in stock."""
     if error.billed == "maybe":
         error.next_step = (
@@ -393,7 +393,7 @@ async def _explain(caller: Caller, error: NovitaError, order: Order) -> None:
             "and costs; only if it is not, create it again."
         )
     elif isinstance(error, NovitaAPIError) and error.reason == "INSUFFICIENT_RESOURCE" and order.kind == "gpu":
-        wish = Wish(count=order.count, billing=order.billing)
+        wish = MachineWish(count=order.count, billing=order.billing)
         offers = [each for each in await find_offers(caller.novita, wish) if each.product.id != order.product_id]
         shown = "; ".join(offer.words() for offer in nearest(offers, wish))
         error.next_step = f"It was just taken by somebody else. In stock: {shown}." if shown else error.next_step

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ...novita.core.errors import InputError, NovitaConnectionError, NovitaError
 from ...novita.gpu.instances import (
-    Goal,
+    InstanceGoal,
     delete_instance,
     list_instances,
     restart_instance,
@@ -16,7 +16,7 @@ from ...novita.gpu.instances import (
     stop_instance,
 )
 from ...novita.gpu.meters import price_facts
-from ...novita.gpu.products import PRICE_SOURCE, Billing, Wish, find_offers, nearest
+from ...novita.gpu.products import PRICE_SOURCE, Billing, MachineWish, find_offers, nearest
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ..kit.context import Call
@@ -28,7 +28,7 @@ from .creating import Wanted, create, lease_doubt
 from .results import (
     InstanceList,
     InstanceResult,
-    Ledger,
+    KnownInstances,
     ProductList,
     adopt_lost,
     as_noted,
@@ -70,9 +70,9 @@ def _wish(
     count: int | None,
     billing: Billing | None,
     months: int | None = None,
-) -> Wish:
+) -> MachineWish:
     most = Decimal(str(ceiling)) if ceiling is not None else None
-    return Wish(gpu, memory, most, region, count or 1, billing or "onDemand", months)
+    return MachineWish(gpu, memory, most, region, count or 1, billing or "onDemand", months)
 
 
 @gpu.tool("List GPU products", READS)
@@ -112,12 +112,12 @@ async def list_gpu_instances(
     offset: Annotated[int | None, Between(0, 100_000), Field(description="Skip.")] = None,
 ) -> InstanceList:
     """Instances with state, cost and lease; creates without an answer."""
-    ledger = await Ledger.open(call)
+    ledger = await KnownInstances.open(call)
     everything = await list_instances(call.novita)
     recent = await call.app.journal.recent(call.owner, limit=50, kind=KIND)
     lost = await adopt_lost(ledger, everything, recent)
     await settle_jobs(ledger, everything, all_of_them=True)
-    ledger = await Ledger.open(call)
+    ledger = await KnownInstances.open(call)
     wanted = [each for each in everything if not name or name.casefold() in each.name.casefold()]
     wanted.sort(key=lambda each: each.created_at.timestamp() if each.created_at else 0.0, reverse=True)
     lines = [await ledger.line(each) for each in wanted]
@@ -145,9 +145,9 @@ async def get_gpu_instance(
     """One instance: state, cost, lease, and how to reach it."""
     instance = await find_instance(call, instance_id)
     if wait_seconds and instance.status != "exited":
-        await wait_for(call, instance, Goal.RUNNING, wait_seconds)
+        await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds)
         instance = await find_instance(call, instance_id)
-    ledger = await Ledger.open(call)
+    ledger = await KnownInstances.open(call)
     await settle_jobs(ledger, [instance])
     step = None
     if access and not instance.running:
@@ -225,7 +225,7 @@ async def start_gpu_instance(
         running = await instance_result(call, instance, next_step="It runs already; nothing was sent.")
         running.estimated_cost_usd = as_noted(Decimal(0))
         return running
-    price = await (await Ledger.open(call)).usd_per_hour(instance)
+    price = await (await KnownInstances.open(call)).usd_per_hour(instance)
     lease = f" It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else ""
     question = f"Start instance {instance.label()}?{lease}"
     words = f"Estimated {per_hour_and_day(price)} until stopped."
@@ -275,7 +275,7 @@ async def start_gpu_instance(
         result = await instance_result(call, instance, status="working")
         result.estimated_cost_usd = cost
         return result
-    result = await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun, job_id=job.task_id)
+    result = await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun, job_id=job.task_id)
     result.estimated_cost_usd = cost
     if stop_after_hours and (doubt := lease_doubt(call)):
         result.next_step = f"{result.next_step or ''} {doubt}".strip()
@@ -306,7 +306,7 @@ async def stop_gpu_instance(
     question = f"Stop instance {instance.label()}? What runs on it ends."
     await agree(call, question, model=instance.product_id, confirm=confirm, about=f"stop {instance.id}")
     await stop_instance(call.novita, instance.id)
-    return await wait_for(call, instance, Goal.STOPPED, None)
+    return await wait_for(call, instance, InstanceGoal.STOPPED, None)
 
 
 @gpu.tool("Restart a GPU instance", DESTROYS)
@@ -329,7 +329,7 @@ async def restart_gpu_instance(
         error.billed = None
         error.next_step = f"It may be restarting: look with get_gpu_instance ({instance.id}) before trying again."
         raise
-    return await wait_for(call, instance, Goal.RUNNING, wait_seconds, begun=begun)
+    return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
 
 
 @gpu.tool("Delete a GPU instance", DESTROYS)
@@ -339,7 +339,7 @@ async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Yes 
     question = f"Delete instance {instance.label()} and all data on its disk? This cannot be undone."
     await agree(call, question, model=instance.product_id, confirm=confirm, about=f"delete {instance.id}")
     await delete_instance(call.novita, instance.id)
-    return await wait_for(call, instance, Goal.GONE, None)
+    return await wait_for(call, instance, InstanceGoal.GONE, None)
 
 
 add_template_tools(gpu)

@@ -12,9 +12,9 @@ from ...novita.core.answers import may_come_of
 from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import NovitaError
 from ...novita.core.money import show_price, show_usd
-from ...novita.gpu.instances import BILLED_STATES, Goal, Instance, disk_usd_per_hour
+from ...novita.gpu.instances import BILLED_STATES, Instance, InstanceGoal, disk_usd_per_hour
 from ...novita.gpu.meters import MACHINES, noted_usd_per_hour
-from ...novita.gpu.products import Billing, Offer, Wish, find_offers
+from ...novita.gpu.products import Billing, MachineOffer, MachineWish, find_offers
 from ...novita.gpu.routes import ROUTES
 from ...novita.journal.journal import MICRO, Job, JobState, micro
 from ...novita.journal.leases import OPEN, Lease
@@ -63,7 +63,7 @@ class ProductList(ToolResult):
         )
 
 
-def product_line(offer: Offer) -> ProductLine:
+def product_line(offer: MachineOffer) -> ProductLine:
     """An offer as a line."""
     product = offer.product
     term = offer.term_usd
@@ -177,7 +177,7 @@ class InstanceResult(ToolResult):
 
 
 @dataclass
-class Ledger:
+class KnownInstances:
     """What the instances of one caller cost and when they stop; read once per call.
 
     Args:
@@ -193,7 +193,7 @@ class Ledger:
     _read: set[str] = field(default_factory=set[str])
 
     @classmethod
-    async def open(cls, caller: Caller) -> "Ledger":
+    async def open(cls, caller: Caller) -> "KnownInstances":
         jobs = await caller.app.journal.recent(caller.owner, limit=1_000, kind="gpu_instance")
         leases = await caller.app.leases.newest(caller.owner)
         if any(lease.state in OPEN for lease in leases.values()):
@@ -213,7 +213,7 @@ class Ledger:
         if mode not in self._read:
             self._read.add(mode)
             try:
-                offers = await find_offers(self.caller.novita, Wish(billing=mode), in_stock=False)
+                offers = await find_offers(self.caller.novita, MachineWish(billing=mode), in_stock=False)
             except NovitaError:
                 offers = []  # a price is an extra here: the list matters more
             for offer in offers:
@@ -253,7 +253,7 @@ class Ledger:
         )
 
 
-async def adopt_lost(ledger: Ledger, instances: Sequence[Instance], jobs: Sequence[Job]) -> list[Job]:
+async def adopt_lost(ledger: KnownInstances, instances: Sequence[Instance], jobs: Sequence[Job]) -> list[Job]:
     """Creates whose answer was lost find their instance by name and time; those that find none come back."""
     caller = ledger.caller
     taken = set(ledger.jobs)
@@ -274,13 +274,13 @@ async def adopt_lost(ledger: Ledger, instances: Sequence[Instance], jobs: Sequen
     return lost
 
 
-def status_of(instance: Instance, goal: Goal | None = None) -> Status:
+def status_of(instance: Instance, goal: InstanceGoal | None = None) -> Status:
     """Our word for a state."""
     if instance.status == "exited":
-        return "stopped" if goal is not Goal.GONE else "working"
-    if instance.status == "removed" or (instance.gone and goal is Goal.GONE):
+        return "stopped" if goal is not InstanceGoal.GONE else "working"
+    if instance.status == "removed" or (instance.gone and goal is InstanceGoal.GONE):
         return "deleted"
-    if instance.running and goal in (None, Goal.RUNNING):
+    if instance.running and goal in (None, InstanceGoal.RUNNING):
         return "running"
     return "working"
 
@@ -310,10 +310,10 @@ async def instance_result(
     access: bool = False,
     next_step: str | None = None,
     details: bool = False,
-    ledger: Ledger | None = None,
+    ledger: KnownInstances | None = None,
 ) -> InstanceResult:
     """An instance as an answer; passwords only with `access`."""
-    ledger = ledger or await Ledger.open(caller)
+    ledger = ledger or await KnownInstances.open(caller)
     result = InstanceResult(
         status=status or status_of(instance),
         instance_id=instance.id,

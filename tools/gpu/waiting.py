@@ -5,7 +5,7 @@ from typing import Any
 
 from ...novita.core.errors import NotFoundError, TaskFailedError
 from ...novita.core.waiting import Look, Pace, Phase, wait_until_done
-from ...novita.gpu.instances import BILLED_STATES, Goal, Instance, get_instance, judge, list_instances, look_at
+from ...novita.gpu.instances import BILLED_STATES, Instance, InstanceGoal, get_instance, judge, list_instances, look_at
 from ...novita.gpu.meters import (
     DISKS,
     GONE_AFTER,
@@ -23,7 +23,7 @@ from ...novita.gpu.resources import Volume
 from ...novita.journal.journal import Job, JobState
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
-from .results import InstanceResult, Ledger, Status, as_noted, instance_result, known_names, status_of
+from .results import InstanceResult, KnownInstances, Status, as_noted, instance_result, known_names, status_of
 
 KIND = "gpu_instance"
 ADMIN_KIND = "gpu_admin"
@@ -60,7 +60,7 @@ async def find_instance(caller: Caller, instance_id: str) -> Instance:
 async def wait_for(
     caller: Caller,
     instance: Instance,
-    goal: Goal,
+    goal: InstanceGoal,
     wait_seconds: float | None,
     *,
     begun: float | None = None,
@@ -95,7 +95,7 @@ async def wait_for(
     seen = await wait_until_done(
         look,
         clock=clock,
-        pace=Pace(await app.journal.durations(job.model) if job and goal is Goal.RUNNING else ()),
+        pace=Pace(await app.journal.durations(job.model) if job and goal is InstanceGoal.RUNNING else ()),
         budget=budget,
         age=max(0.0, clock.wall() - since),
         on_progress=caller.progress_of(f"instance {instance.name} ({instance.id})"),
@@ -111,13 +111,13 @@ async def wait_for(
 _NOT_YET = "Call get_gpu_instance with wait_seconds to wait on; do not create or start it again."
 
 
-def next_step(seen: Look[Instance], goal: Goal) -> str | None:
+def next_step(seen: Look[Instance], goal: InstanceGoal) -> str | None:
     """What to do now."""
     if seen.phase is Phase.WORKING:
-        return _NOT_YET if goal is Goal.RUNNING else "Call get_gpu_instance later to see it done."
-    if goal is Goal.RUNNING:
+        return _NOT_YET if goal is InstanceGoal.RUNNING else "Call get_gpu_instance later to see it done."
+    if goal is InstanceGoal.RUNNING:
         return "get_gpu_instance with access=true shows how to reach it. It costs until stop_gpu_instance or its lease."
-    if goal is Goal.STOPPED:
+    if goal is InstanceGoal.STOPPED:
         return "Its disk is kept for 7 days; start_gpu_instance brings it back, delete_gpu_instance removes it."
     return None
 
@@ -150,7 +150,7 @@ async def note_end(caller: Caller, job: Job | None, seen: Look[Instance], *, wat
         await caller.app.journal.finish(job.key, JobState.FAILED, reason=seen.reason)
 
 
-async def settle_jobs(ledger: Ledger, instances: Sequence[Instance], *, all_of_them: bool = False) -> None:
+async def settle_jobs(ledger: KnownInstances, instances: Sequence[Instance], *, all_of_them: bool = False) -> None:
     """Bring rows of the journal, and what they count, up to what was just seen of their instances.
 
     Args:
@@ -176,7 +176,7 @@ async def settle_jobs(ledger: Ledger, instances: Sequence[Instance], *, all_of_t
         age = now - (job.accepted or job.created).timestamp()
         instance = known.get(plain_id(task_id))
         if instance is not None:
-            seen = judge(instance, Goal.RUNNING, just_begun=age < SHOWS_THE_STATE_BEFORE)
+            seen = judge(instance, InstanceGoal.RUNNING, just_begun=age < SHOWS_THE_STATE_BEFORE)
             await note_end(caller, job, seen, watched=False)
         elif all_of_them and age > GONE_AFTER:
             await follow_gone(journal, caller.owner, plain_id(task_id))
@@ -228,13 +228,13 @@ class InstanceFollower:
             if not fresh:
                 raise
             return Followed("working", note="not visible yet")
-        seen = judge(instance, Goal.RUNNING, just_begun=fresh and "#" in job_id)
+        seen = judge(instance, InstanceGoal.RUNNING, just_begun=fresh and "#" in job_id)
         if seen.phase is Phase.WORKING:
             return Followed("working", note=f"instance {instance.name}: {seen.note}")
         await follow_instance(caller.app.journal, caller.owner, instance)
         await note_end(caller, job, seen)
         refuse_failed(seen)
-        result = await instance_result(caller, seen.value, next_step=next_step(seen, Goal.RUNNING))
+        result = await instance_result(caller, seen.value, next_step=next_step(seen, InstanceGoal.RUNNING))
         result.estimated_cost_usd = as_noted(job.estimate) if job else None
         return Followed("completed", result.to_mcp())
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ...novita.gpu.routes import Route
+from ...novita.gpu.routes import GpuRoute
 
 LONGEST_REQUEST = 10_000
 """Letters of a rehearsed request, as JSON; a longer one is shown with its texts and lists shortened."""
@@ -18,7 +18,7 @@ def shown_request(method: str, path: str, body: Mapping[str, Any]) -> dict[str, 
     return {"method": method, "path": path, "body": shown_body(_hidden(body))}
 
 
-def shown_call(route: Route, body: Mapping[str, Any], **path: str) -> dict[str, Any]:
+def shown_call(route: GpuRoute, body: Mapping[str, Any], **path: str) -> dict[str, Any]:
     """A call of a route as it would go out."""
     return shown_request(route.method, route.path.format(**path), body)
 

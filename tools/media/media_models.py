@@ -21,7 +21,7 @@ models = Toolset("models", "Which media models there are, and what they take.")
 Makes = Literal["image", "video", "audio", "text", "voice"]
 
 
-class ModelLine(BaseModel):
+class MediaModelLine(BaseModel):
     """One model in a list."""
 
     id: str = Field(description="Give it as `model`.")
@@ -32,10 +32,10 @@ class ModelLine(BaseModel):
     state: str = Field(description="live, unlisted (in no notice, not in the newest docs), unknown, or retired.")
 
 
-class ModelList(ToolResult):
+class MediaModelList(ToolResult):
     """Media models, best choice first."""
 
-    models: tuple[ModelLine, ...] = Field(description="Best choice first.")
+    models: tuple[MediaModelLine, ...] = Field(description="Best choice first.")
     total: int = Field(description="How many fit the filter.")
     more: bool = Field(description="Whether more follow; ask with a larger offset.")
 
@@ -50,7 +50,7 @@ async def list_media_models(
     search: Annotated[str | None, Field(description="Words.")] = None,
     retired: Annotated[bool, Field(description="These too.")] = False,
     offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
-) -> ModelList:
+) -> MediaModelList:
     """Image, video and audio models: what they do, take and cost. Free."""
     capability = _capability(does) if does else None
     words = (search or "").casefold().split()
@@ -63,7 +63,7 @@ async def list_media_models(
     ]
     found.sort(key=lambda model: model.doubt)
     page = found[offset : offset + _PAGE]
-    return ModelList(
+    return MediaModelList(
         models=tuple(_line(model) for model in page), total=len(found), more=offset + len(page) < len(found)
     )
 
@@ -80,8 +80,8 @@ def _capability(name: str) -> Capability:
 _PAGE = 40
 
 
-def _line(model: MediaModel) -> ModelLine:
-    return ModelLine(
+def _line(model: MediaModel) -> MediaModelLine:
+    return MediaModelLine(
         id=model.id,
         title=model.title,
         does=tuple(model.does),

@@ -18,7 +18,7 @@ from ...novita.journal.journal import Job, JobState
 from ...novita.media.catalog_entry import Form
 from ...novita.media.jobs import Delivery
 from ...novita.media.lookup import MediaModel, alternatives, choose, media_model, media_models
-from ...novita.media.mapping import FILES, Plan, plan, refuse_what_it_cannot
+from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot
 from ...novita.media.native_files import with_files
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
@@ -140,7 +140,9 @@ async def with_inputs(
     return ready, image_size
 
 
-async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How, listen: bool = False) -> MediaResult:
+async def run(
+    caller: Caller, planned: MediaPlan, *, tool: str, title: str, how: How, listen: bool = False
+) -> MediaResult:
     """Submit a plan once, and deliver what it makes.
 
     Args:
@@ -197,7 +199,7 @@ async def run(caller: Caller, planned: Plan, *, tool: str, title: str, how: How,
     return await carry_out(caller, plan_again, confirm=how.confirm, dry_run=how.dry_run)
 
 
-def _listening(caller: Caller, planned: Plan) -> tuple[Plan, Callable[[str], None] | None]:
+def _listening(caller: Caller, planned: MediaPlan) -> tuple[MediaPlan, Callable[[str], None] | None]:
     """The plan with an address of ours to call, unless the caller gave one; and who is to be told the task's id."""
     webhooks, argument = caller.app.webhooks, planned.model.arguments.get("webhook_url")
     if webhooks is None or argument is None or get_path(planned.body, argument.paths[0]) is not MISSING:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, UnknownModelError
 from ...novita.core.money import show_price, show_usd
-from ...novita.gpu.products import PRICE_SOURCE, RAW, Billing, Offer, Wish, find_offers, list_cpu_products
+from ...novita.gpu.products import PRICE_SOURCE, RAW, Billing, MachineOffer, MachineWish, find_offers, list_cpu_products
 from ...novita.media.lookup import media_model
 from ...novita.media.mapping import price_of
 from ...novita.serverless.endpoints import list_offers
@@ -132,7 +132,7 @@ async def _machine(caller: Caller, wanted: str, arguments: Mapping[str, Any]) ->
     plain = {name: value for name, value in arguments.items() if name in _Machine.model_fields}
     asked = _read(_Machine, plain, wanted)
     months = (asked.months or 1) if asked.billing == "monthly" else None
-    wish = Wish(count=asked.count, billing=asked.billing, months=months)
+    wish = MachineWish(count=asked.count, billing=asked.billing, months=months)
     offers = await find_offers(caller.novita, wish, in_stock=False)
     for offer in offers:  # the cheapest first
         if said in (offer.product.id.casefold(), offer.product.name.casefold()):
@@ -148,7 +148,7 @@ async def _machine(caller: Caller, wanted: str, arguments: Mapping[str, Any]) ->
     return None
 
 
-def _offered(offer: Offer, asked: _Machine) -> CostEstimate:
+def _offered(offer: MachineOffer, asked: _Machine) -> CostEstimate:
     name = f"{offer.product.name} x{offer.count} ({offer.product.id}), billed {offer.billing}"
     stock = "" if offer.in_stock else " Out of stock now."
     if offer.billing != "monthly":

@@ -13,7 +13,7 @@ from ...novita.gpu.instances import BILLED_STATES, Instance, list_instances
 from ...novita.gpu.meters import DISKS, MACHINES, VOLUMES, OpenMeter, open_meters
 from ...novita.gpu.resources import list_volumes
 from ...novita.journal.journal import OPEN_STATES, Job, JobState
-from ..gpu.results import Ledger, adopt_lost
+from ..gpu.results import KnownInstances, adopt_lost
 from ..gpu.waiting import ADMIN_KIND, KIND, settle_jobs, settle_volumes
 from ..kit.context import Caller
 from ..serverless.waiting import settle_endpoints
@@ -35,7 +35,7 @@ class RunningLine(BaseModel):
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningCosts:
     """Everything that costs now, dearest first. `trouble`: why it is not what Novita shows."""
 
     lines: tuple[RunningLine, ...]
@@ -43,7 +43,7 @@ class Running:
     trouble: str = ""
 
 
-async def what_runs(caller: Caller) -> Running:
+async def what_runs(caller: Caller) -> RunningCosts:
     """Look at what the journal says may cost, and say what does. Asks Novita only for kinds that may."""
     journal, owner = caller.app.journal, caller.owner
     before = await open_meters(journal, owner)
@@ -52,7 +52,7 @@ async def what_runs(caller: Caller) -> Running:
 
     async def look_at_instances(caller: Caller) -> None:
         instances = await list_instances(caller.novita.for_looking())
-        ledger = await Ledger.open(caller)
+        ledger = await KnownInstances.open(caller)
         await adopt_lost(ledger, instances, await journal.recent(owner, limit=50, kind=KIND))
         await settle_jobs(ledger, instances, all_of_them=True)
         billed.extend(each for each in instances if each.id in ledger.rows and each.status in BILLED_STATES)
@@ -80,7 +80,7 @@ async def what_runs(caller: Caller) -> Running:
         if each.id not in metered and each.billing_mode != "monthly"  # paid in advance: costs nothing more
     ]
     total = sum((meter.usd_per_hour for meter in meters), Decimal(0))
-    return Running(tuple(lines), show_usd(round(total, 5)), trouble)
+    return RunningCosts(tuple(lines), show_usd(round(total, 5)), trouble)
 
 
 async def _machines(caller: Caller, meters: list[OpenMeter]) -> bool:

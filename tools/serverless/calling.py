@@ -11,12 +11,12 @@ from ...novita.core.waiting import Phase, alongside
 from ...novita.journal.jobs import Paid, Tally, call_id
 from ...novita.journal.journal import Job
 from ...novita.serverless.endpoints import route
-from ...novita.serverless.gateway import Reply, ServiceCall, call_service, job_request, service_call
+from ...novita.serverless.gateway import ServiceCall, ServiceReply, call_service, job_request, service_call
 from ...novita.serverless.rows import counts_workers
-from ...novita.serverless.shapes import Endpoint, Goal, judge
+from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
 from ..kit.context import Caller
 from ..kit.purchase import agree
-from .jobs import KIND, Worker, bring_job, longest_job, send_job, worker_of, working
+from .jobs import KIND, PricedWorker, bring_job, longest_job, send_job, worker_of, working
 from .results import CallResult, shown_cost
 from .showing import show_answer
 from .waiting import own_endpoint, refuse_failed, watch
@@ -90,13 +90,13 @@ async def call(
     return await _call_service(caller, worker, ask, save_to, left)
 
 
-async def _ask_if_dear(caller: Caller, worker: Worker, seconds: float, *, confirm: bool) -> None:
+async def _ask_if_dear(caller: Caller, worker: PricedWorker, seconds: float, *, confirm: bool) -> None:
     effect = f"Call endpoint {worker.endpoint.label()}."
     about, cost = f"call {worker.endpoint.id}", worker.cost(seconds)
     await agree(caller, effect, model=worker.product, cost=cost, confirm=confirm, about=about, always_asks=False)
 
 
-def _rehearsed(worker: Worker, request: dict[str, Any], seconds: float) -> CallResult:
+def _rehearsed(worker: PricedWorker, request: dict[str, Any], seconds: float) -> CallResult:
     return CallResult(
         status="dry_run",
         endpoint_id=worker.endpoint.id,
@@ -106,12 +106,12 @@ def _rehearsed(worker: Worker, request: dict[str, Any], seconds: float) -> CallR
     )
 
 
-async def _not_ready(caller: Caller, worker: Worker, budget: float) -> CallResult | None:
+async def _not_ready(caller: Caller, worker: PricedWorker, budget: float) -> CallResult | None:
     """Wait for the deployment; what to answer where it does not serve in time."""
     endpoint = worker.endpoint
     if judge(endpoint).phase is Phase.SUCCEEDED or not endpoint.state.state:
         return None
-    seen = await watch(caller, endpoint, Goal.SERVING, budget)
+    seen = await watch(caller, endpoint, EndpointGoal.SERVING, budget)
     if seen is not None:
         refuse_failed(seen)
         if seen.phase is Phase.SUCCEEDED:
@@ -123,7 +123,7 @@ async def _not_ready(caller: Caller, worker: Worker, budget: float) -> CallResul
 
 
 async def _call_service(
-    caller: Caller, worker: Worker, ask: ServiceCall, save_to: str | None, within: float
+    caller: Caller, worker: PricedWorker, ask: ServiceCall, save_to: str | None, within: float
 ) -> CallResult:
     endpoint = worker.endpoint
     kept = await counts_workers(caller.app.journal, caller.owner, endpoint)
@@ -133,7 +133,7 @@ async def _call_service(
     async def sign() -> None:
         await caller.progress(f"{what}, {caller.app.jobs.clock.now() - started:.0f} s")
 
-    async def send() -> Reply:
+    async def send() -> ServiceReply:
         return await call_service(caller.novita, ask, within=within)
 
     async def work(job: Job, tally: Tally) -> CallResult:
@@ -168,7 +168,7 @@ async def _call_service(
     return result
 
 
-def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: Reply) -> None:
+def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: ServiceReply) -> None:
     """Raise for a reply that is a redirect or an error of the service."""
     if reply.status < 300:
         return

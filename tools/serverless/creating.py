@@ -14,7 +14,7 @@ from ...novita.gpu.templates import get_template
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ...novita.serverless.endpoints import (
-    Offer,
+    WorkerOffer,
     change,
     choose_offer,
     create_endpoint,
@@ -25,9 +25,9 @@ from ...novita.serverless.endpoints import (
 )
 from ...novita.serverless.endpoints import update_endpoint as send_update
 from ...novita.serverless.leases import PREFIX
-from ...novita.serverless.plans import Plan, check_port, merged_env
+from ...novita.serverless.plans import EndpointPlan, check_port, merged_env
 from ...novita.serverless.rows import KIND, facts_of
-from ...novita.serverless.shapes import Endpoint, Mount
+from ...novita.serverless.shapes import Endpoint, EndpointMount
 from ..gpu.creating import default_name, lease_doubt
 from ..gpu.results import machine_cost
 from ..kit.context import Caller
@@ -125,7 +125,7 @@ async def _mounts(caller: Caller, volumes: Mapping[str, Any]) -> dict[str, Any]:
     places = sorted({known[volume_id].cluster_id for volume_id in volumes})
     if len(places) > 1:
         raise InputError(f"The volumes are in different regions: {', '.join(places)}", next_step="Mount one region's.")
-    mounts = tuple(Mount(type="network", id=volume_id, mount_path=path) for volume_id, path in volumes.items())
+    mounts = tuple(EndpointMount(type="network", id=volume_id, mount_path=path) for volume_id, path in volumes.items())
     return {"volumes": mounts, "region": places[0]}
 
 
@@ -203,7 +203,7 @@ def _rehearsed(question: str, request: dict[str, Any], cost: str) -> EndpointRes
     return EndpointResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=rehearsed(question))
 
 
-async def _base(caller: Caller, image: str | None, template_id: str | None, wanted: dict[str, Any]) -> Plan:
+async def _base(caller: Caller, image: str | None, template_id: str | None, wanted: dict[str, Any]) -> EndpointPlan:
     """What the image or the template says."""
     if image and template_id:
         raise InputError("Both image and template_id were given", next_step="Give one of them.")
@@ -212,7 +212,7 @@ async def _base(caller: Caller, image: str | None, template_id: str | None, want
     health = DEFAULT_HEALTH if kind == "sync" else ""
     check_port(wanted["port"], needed=False)
     if image:
-        return Plan(image=image, kind=kind, concurrency=many, health_path=health)
+        return EndpointPlan(image=image, kind=kind, concurrency=many, health_path=health)
     if not template_id:
         raise InputError(
             "Neither image nor template_id was given",
@@ -224,7 +224,7 @@ async def _base(caller: Caller, image: str | None, template_id: str | None, want
     env = {each.key: each.value.get_secret_value() for each in template.envs if each.key}
     wanted["env"] = {**env, **(wanted["env"] or {})}
     ports = [port for group in template.ports if group.type == "http" for port in group.ports]
-    return Plan(
+    return EndpointPlan(
         image=template.image,
         kind=kind,
         concurrency=many,
@@ -237,7 +237,7 @@ async def _base(caller: Caller, image: str | None, template_id: str | None, want
     )
 
 
-def _question(plan: Plan, offer: Offer) -> str:
+def _question(plan: EndpointPlan, offer: WorkerOffer) -> str:
     where = f" in {plan.region}" if plan.region else ""
     cards = f" x{plan.gpus}" if plan.gpus > 1 else ""
     how = f"port {plan.port}, health check {plan.health_path}" if plan.kind == "sync" else "called through jobs"
@@ -264,7 +264,7 @@ async def _twin(caller: Caller, name: str) -> str:
     return ""
 
 
-async def _send(caller: Caller, plan: Plan, price: Decimal | None, cost: Cost, hours: float | None) -> str:
+async def _send(caller: Caller, plan: EndpointPlan, price: Decimal | None, cost: Cost, hours: float | None) -> str:
     """The one paid call. It is noted as an hour of the workers kept alive, at least one.
 
     Its lease is written down first: the endpoint may exist although its answer is lost.
@@ -327,7 +327,7 @@ async def update(
     Raises:
         NovitaError: A setting cannot be, the user said no, or Novita refused.
     """
-    before = Plan.of(endpoint)
+    before = EndpointPlan.of(endpoint)
     env = merged_env(before.env, wanted.pop("env"))
     after = before.changed(**wanted, env=env, **await read_options(caller, options, creating=False))
     changes = tuple(before.differences(after))
@@ -358,7 +358,9 @@ async def update(
     return await wait_until_serving(caller, endpoint, wait_seconds, job_id=job_id, changes=changes)
 
 
-async def _send_update(caller: Caller, endpoint: Endpoint, plan: Plan, price: Decimal | None, cost: Cost) -> str:
+async def _send_update(
+    caller: Caller, endpoint: Endpoint, plan: EndpointPlan, price: Decimal | None, cost: Cost
+) -> str:
     """Sent once; noted as an hour of the workers that are kept alive in addition."""
     app = caller.app
 

@@ -10,7 +10,7 @@ from ...novita.serverless.endpoints import delete_endpoint as send_delete
 from ...novita.serverless.endpoints import get_limits, list_offers
 from ...novita.serverless.endpoints import list_endpoints as read_endpoints
 from ...novita.serverless.gateway import queue_of
-from ...novita.serverless.shapes import Goal
+from ...novita.serverless.shapes import EndpointGoal
 from ..gpu.arguments import Between, Wait, Yes
 from ..kit.arguments import SaveTo
 from ..kit.context import Call
@@ -181,7 +181,7 @@ async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Yes = Fa
     product = next((each.id for each in endpoint.products if each.id), "endpoint")
     await agree(call, question, model=product, confirm=confirm, about=f"delete {endpoint.id}")
     await send_delete(call.novita, endpoint)
-    seen = await watch(call, endpoint, Goal.GONE, DELETED_WITHIN)
+    seen = await watch(call, endpoint, EndpointGoal.GONE, DELETED_WITHIN)
     if seen is not None and seen.phase is Phase.SUCCEEDED:
         return await endpoint_result(call, endpoint.model_copy(update=_GONE), status="deleted")
     return await endpoint_result(call, endpoint, status="working", next_step="Being deleted; look with list_endpoints.")

@@ -25,7 +25,7 @@ LONGEST_JOB = 120.0
 
 
 @dataclass(frozen=True)
-class Worker:
+class PricedWorker:
     """What calls of an endpoint run on, and what it costs an hour."""
 
     endpoint: Endpoint
@@ -45,9 +45,9 @@ class Worker:
         return assumed("hour_of_a_card", Decimal(str(round(seconds, 3))) / 3600, asks=True)
 
 
-async def worker_of(caller: Caller, endpoint: Endpoint) -> Worker:
+async def worker_of(caller: Caller, endpoint: Endpoint) -> PricedWorker:
     product, price = await Prices(caller).of(endpoint)
-    return Worker(endpoint, product, price)
+    return PricedWorker(endpoint, product, price)
 
 
 def worker_time(price: Decimal | None, seconds: float) -> Decimal | None:
@@ -59,7 +59,7 @@ def longest_job(endpoint: Endpoint) -> float:
     return endpoint.worker_config.request_timeout or LONGEST_JOB
 
 
-async def send_job(caller: Caller, worker: Worker, request: dict[str, Any], save_to: str | None) -> Job:
+async def send_job(caller: Caller, worker: PricedWorker, request: dict[str, Any], save_to: str | None) -> Job:
     """Queue it, once. Noted with what a worker costs for as long as a request may take."""
     app, endpoint = caller.app, worker.endpoint
     kept = await counts_workers(app.journal, caller.owner, endpoint)

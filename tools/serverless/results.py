@@ -12,11 +12,11 @@ from ...novita.core.errors import NovitaError
 from ...novita.core.money import show_usd
 from ...novita.core.waiting import Phase
 from ...novita.journal.journal import Job
-from ...novita.serverless.endpoints import Offer, list_offers
+from ...novita.serverless.endpoints import WorkerOffer, list_offers
 from ...novita.serverless.leases import PREFIX
-from ...novita.serverless.plans import Plan
+from ...novita.serverless.plans import EndpointPlan
 from ...novita.serverless.rows import is_lost
-from ...novita.serverless.shapes import Endpoint, Goal, judge
+from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
 from ..kit.context import Caller
 from ..kit.toolset import CountedUsd, ToolResult
 from ..text.results import SavedFile
@@ -152,7 +152,7 @@ class Prices:
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
-        self._offers: list[Offer] | None = None
+        self._offers: list[WorkerOffer] | None = None
         self._leases: dict[str, datetime] | None = None
 
     async def idles_at(self, endpoint: Endpoint) -> datetime | None:
@@ -164,7 +164,7 @@ class Prices:
             self._leases = {lease.instance_id: lease.stop_at for lease in leases if lease.instance_id}
         return self._leases.get(PREFIX + endpoint.id)
 
-    async def offers(self) -> list[Offer]:
+    async def offers(self) -> list[WorkerOffer]:
         if self._offers is None:
             try:
                 self._offers = await list_offers(self._caller.novita)
@@ -229,7 +229,7 @@ async def endpoint_line(endpoint: Endpoint, prices: Prices) -> EndpointLine:
 
 def status_of(endpoint: Endpoint) -> Status:
     """Our word for a state."""
-    phase = judge(endpoint, Goal.SERVING).phase
+    phase = judge(endpoint, EndpointGoal.SERVING).phase
     if phase is Phase.FAILED:
         return "failed"
     return "serving" if phase is Phase.SUCCEEDED else "working"
@@ -259,7 +259,7 @@ async def endpoint_result(
         next_step=next_step,
     )
     if details:
-        result.settings = settings_of(Plan.of(endpoint))
+        result.settings = settings_of(EndpointPlan.of(endpoint))
         result.env = tuple(variable.key for variable in endpoint.envs) or None
     return result
 
@@ -282,7 +282,7 @@ _SETTINGS = (
 )
 
 
-def settings_of(plan: Plan) -> dict[str, str]:
+def settings_of(plan: EndpointPlan) -> dict[str, str]:
     """Settings that a line does not show, by the names that update_endpoint takes."""
     made = {name: getattr(plan, name) for name in _SETTINGS}
     return {name: str(value) for name, value in made.items() if value not in (None, "")}

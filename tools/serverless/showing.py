@@ -7,7 +7,7 @@ from ...novita.core.errors import ArtifactError, InputError
 from ...novita.files.artifacts import Artifact, NameHint
 from ...novita.files.kinds import HEAD_BYTES, media_type, sniff
 from ...novita.journal.journal import Job
-from ...novita.serverless.gateway import Reply
+from ...novita.serverless.gateway import ServiceReply
 from ..kit.context import Caller
 from ..media.results import pictures_of
 from ..text.results import shown_file
@@ -25,7 +25,7 @@ async def show_answer(
     result: CallResult,
     value: Any,
     text: str | None,
-    reply: Reply | None,
+    reply: ServiceReply | None,
     save_to: str | None,
     *,
     kept: list[Artifact] | None = None,
@@ -61,7 +61,13 @@ async def show_answer(
 
 
 async def _keep(
-    caller: Caller, job: Job, task_id: str, shown: str | None, is_json: bool, reply: Reply | None, save_to: str | None
+    caller: Caller,
+    job: Job,
+    task_id: str,
+    shown: str | None,
+    is_json: bool,
+    reply: ServiceReply | None,
+    save_to: str | None,
 ) -> Artifact:
     store = caller.app.jobs.store
     name = NameHint(title=f"{job.title.partition(':')[0]} answer", day=job.created.date())

@@ -11,7 +11,7 @@ from ...novita.core.waiting import SETTLING, Look, Pace, Phase, wait_until_done
 from ...novita.journal.journal import Job, JobState
 from ...novita.serverless.endpoints import get_endpoint, list_endpoints, look_at
 from ...novita.serverless.rows import KIND, note_gone, note_seen, open_endpoints
-from ...novita.serverless.shapes import Endpoint, Goal, judge
+from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from .results import EndpointResult, adopt_lost, endpoint_result, shown_cost
@@ -108,7 +108,13 @@ def unknown(endpoint_id: str, known: list[Endpoint], error: NotFoundError | None
 
 
 async def watch(
-    caller: Caller, endpoint: Endpoint, goal: Goal, budget: float, *, since: float | None = None, job: Job | None = None
+    caller: Caller,
+    endpoint: Endpoint,
+    goal: EndpointGoal,
+    budget: float,
+    *,
+    since: float | None = None,
+    job: Job | None = None,
 ) -> Look[Endpoint] | None:
     """Look until the endpoint is where it should be, or the budget is over.
 
@@ -120,13 +126,13 @@ async def watch(
 
     async def look() -> Look[Endpoint]:
         seen = await look_at(looking, endpoint, goal)
-        if goal is Goal.GONE and seen.phase is Phase.SUCCEEDED:
+        if goal is EndpointGoal.GONE and seen.phase is Phase.SUCCEEDED:
             await note_gone(caller.app.journal, caller.owner, endpoint.id)
         else:
             await note_seen(caller.app.journal, caller.owner, [seen.value])
         return seen
 
-    history = await caller.app.journal.durations(job.model) if job and goal is Goal.SERVING else ()
+    history = await caller.app.journal.durations(job.model) if job and goal is EndpointGoal.SERVING else ()
     return await wait_until_done(
         look,
         clock=clock,
@@ -157,7 +163,7 @@ async def wait_until_serving(
     budget = app.settings.wait_seconds if wait_seconds is None else wait_seconds
     job = await app.journal.find(caller.owner, job_id or endpoint.id)
     since = (job.accepted or job.created).timestamp() if job else None
-    seen = await watch(caller, endpoint, Goal.SERVING, budget, since=since, job=job)
+    seen = await watch(caller, endpoint, EndpointGoal.SERVING, budget, since=since, job=job)
     cost = shown_cost(job.estimate) if job else None
     if seen is None:
         return await endpoint_result(caller, endpoint, status="working", changes=changes, cost=cost, next_step=NOT_YET)

@@ -29,7 +29,7 @@ from ..kit.context import Call
 from ..kit.dry_run import shortened, shown_request
 from ..kit.purchase import agree
 from ..kit.toolset import READS, SPENDS, CountedUsd, ToolResult, Toolset
-from .chat_request import Question, Wish, ask, bounded, speak
+from .chat_request import ChatWish, Question, ask, bounded, speak
 from .embeddings_request import EmbeddingResult, embed_texts
 from .results import TextResult
 
@@ -108,7 +108,7 @@ async def complete_text(
     if body.get("best_of", 1) > 1 and body["best_of"] <= (body.get("n") or 1):
         raise InputError("options.best_of must be greater than options.n")
     tokens = count_tokens(prompt)
-    wish = Wish(
+    wish = ChatWish(
         "complete_text", COMPLETION_PATH, body, row, models, tokens, prompt[:200], confirm=confirm, dry_run=dry_run
     )
     return await speak(call, wish)
@@ -218,7 +218,7 @@ async def rerank(
     )
 
 
-class ModelLine(BaseModel):
+class LanguageModelLine(BaseModel):
     """One language model."""
 
     id: str = Field(description="Give it as model.")
@@ -231,10 +231,10 @@ class ModelLine(BaseModel):
     takes: tuple[str, ...] = Field(default=(), description="Kinds of input.")
 
 
-class ModelList(ToolResult):
+class LanguageModelList(ToolResult):
     """Language models, the cheapest first."""
 
-    models: tuple[ModelLine, ...] = Field(description="The cheapest first.")
+    models: tuple[LanguageModelLine, ...] = Field(description="The cheapest first.")
     total: int = Field(description="How many fit.")
     next_offset: int | None = Field(default=None, description="Give it as offset for the next page.")
 
@@ -252,7 +252,7 @@ async def list_models(
     max_usd: Annotated[float | None, Field(description="Per million tokens made.")] = None,
     limit: Annotated[int, Field(le=60, description="How many.")] = 20,
     offset: Annotated[int, Field(description="Skip.")] = 0,
-) -> ModelList:
+) -> LanguageModelList:
     """Language models with live prices, cheapest first. Free."""
     found = [
         model
@@ -270,7 +270,7 @@ async def list_models(
     found.sort(key=lambda model: (model.usual_price is None, model.usual_price or 0, model.id))
     offset, limit = max(0, offset), max(1, limit)
     page = found[offset : offset + limit]
-    return ModelList(
+    return LanguageModelList(
         models=tuple(line_of(model) for model in page),
         total=len(found),
         next_offset=offset + limit if offset + limit < len(found) else None,
@@ -283,10 +283,10 @@ def _within(model: LlmModel, most: Decimal) -> bool:
     return price is not None and price <= most
 
 
-def line_of(model: LlmModel) -> ModelLine:
+def line_of(model: LlmModel) -> LanguageModelLine:
     """A model as a line of a list."""
     band = model.bands[0]
-    return ModelLine(
+    return LanguageModelLine(
         id=model.id,
         kind=model.kind,
         context=model.context,
@@ -307,7 +307,7 @@ class PriceBand(BaseModel):
     cached_usd: str | None = Field(default=None, description="Read from the cache.")
 
 
-class ModelCard(ModelLine, ToolResult):
+class ModelCard(LanguageModelLine, ToolResult):
     """One language model in full."""
 
     title: str = Field(description="Its name.")

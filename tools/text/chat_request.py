@@ -30,7 +30,7 @@ from ...novita.text.request_checks import check_body, check_messages, check_sche
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.purchase import agree
-from .results import Shelf, TextResult, keep_long, told, with_object
+from .results import SavedFiles, TextResult, keep_long, told, with_object
 
 Json = dict[str, Any]
 
@@ -43,7 +43,7 @@ _TEXT_SUFFIXES = (".md", ".txt", ".json", ".csv")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ChatWish:
     """One text request, checked, and how its answer is wanted.
 
     Args:
@@ -149,7 +149,7 @@ async def ask(caller: Caller, question: Question) -> TextResult:
     body["messages"] = await with_media(caller.inputs, said)
     check_body("chat", body)
     tokens = count_prompt(body["messages"]) + (count_tokens(str([tools, schema])) if tools or schema else 0)
-    wish = Wish(
+    wish = ChatWish(
         "chat",
         CHAT_PATH,
         body,
@@ -198,7 +198,7 @@ def bounded(body: Json, model: LlmModel | None, letters: int) -> Json:
     return {**body, "max_tokens": min(most or USUAL_TOKENS, USUAL_TOKENS)}
 
 
-async def speak(caller: Caller, wish: Wish) -> TextResult:
+async def speak(caller: Caller, wish: ChatWish) -> TextResult:
     """Have it answered.
 
     Raises:
@@ -229,7 +229,7 @@ async def speak(caller: Caller, wish: Wish) -> TextResult:
             if made.pieces or made.whole:
                 tally.usd = wish.cost(made)
             tally.facts = {"tokens": made.usage.completion, "answer_id": made.id}
-        shelf = Shelf(caller, job, title=wish.title, save_to=wish.save_to)
+        shelf = SavedFiles(caller, job, title=wish.title, save_to=wish.save_to)
         tally.artifacts, tally.trouble = shelf.artifacts, made.trouble
         wanted = PurePath(wish.save_to or "").suffix.casefold()
         suffix = wanted if wanted in _TEXT_SUFFIXES else ".json" if wish.schema else ".txt"
@@ -243,7 +243,7 @@ async def speak(caller: Caller, wish: Wish) -> TextResult:
     return result
 
 
-async def _send(caller: Caller, wish: Wish, made: Generation) -> None:
+async def _send(caller: Caller, wish: ChatWish, made: Generation) -> None:
     model = made.model
     doing = f"asking {model}"
     started = current_time()

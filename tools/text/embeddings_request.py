@@ -28,7 +28,7 @@ from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.purchase import agree
 from ..kit.toolset import CountedUsd, ToolResult
-from .results import SavedFile, Shelf, TextStatus
+from .results import SavedFile, SavedFiles, TextStatus
 
 MOST_INLINE = 2_200
 """Numbers that fit an answer: two vectors of bge-m3."""
@@ -111,7 +111,7 @@ async def embed_texts(
         finally:
             if made.tokens:
                 tally.usd = row.price(made.tokens, 0) if row is not None else None
-        shelf = Shelf(caller, job, title=f"embeddings {name.rpartition('/')[2]}", save_to=save_to)
+        shelf = SavedFiles(caller, job, title=f"embeddings {name.rpartition('/')[2]}", save_to=save_to)
         tally.artifacts = shelf.artifacts
         fits = inline and len(texts) * made.dimension <= MOST_INLINE
         if save_to is not None or not fits:
@@ -157,7 +157,7 @@ def _planned(model: str, texts: Sequence[str], estimate: Decimal | None) -> Embe
     )
 
 
-def _told(made: Embedded, model: str, shelf: Shelf, *, fits: bool, cost: str, trouble: str) -> EmbeddingResult:
+def _told(made: Embedded, model: str, shelf: SavedFiles, *, fits: bool, cost: str, trouble: str) -> EmbeddingResult:
     first = next((vector for vector in made.vectors if vector is not None), None)
     return EmbeddingResult(
         status="incomplete" if made.missing else "succeeded",

@@ -90,7 +90,7 @@ class TextResult(ToolResult):
                 return "Nothing was sent yet."
 
 
-class Shelf:
+class SavedFiles:
     """Saves what one call made, and counts its files."""
 
     def __init__(self, caller: Caller, job: Job, *, title: str, save_to: str | None = None) -> None:
@@ -147,7 +147,7 @@ def function_calls(calls: Sequence[ToolCall]) -> tuple[FunctionCall, ...] | None
     return tuple(made) or None
 
 
-async def keep_long(shelf: Shelf, made: Generation, *, always: bool, suffix: str) -> None:
+async def keep_long(shelf: SavedFiles, made: Generation, *, always: bool, suffix: str) -> None:
     """Save what is too long to show, or all of it where the caller asked for a file."""
     first = made.first
     if first.text and (always or len(first.text) > LONGEST_TEXT):

@@ -7,14 +7,14 @@ from pydantic import BaseModel, Field
 from ...novita.core.costs import Cost, assumed
 from ...novita.journal.jobs import Paid, Tally
 from ...novita.journal.journal import Job
-from ...novita.web.search import Found, Page, pages_asked, read_pages, read_request, search, search_request
+from ...novita.web.search import Found, WebPage, pages_asked, read_pages, read_request, search, search_request
 from ..kit.arguments import Confirm, DryRun
 from ..kit.asking import cost_fields
 from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened, shown_request
 from ..kit.purchase import agree
 from ..kit.toolset import SPENDS, CountedUsd, ToolResult, Toolset
-from ..text.results import SavedFile, Shelf
+from ..text.results import SavedFile, SavedFiles
 
 web = Toolset("web", "Search and read the web.")
 
@@ -143,7 +143,7 @@ async def read_web_pages(
     async def work(job: Job, tally: Tally) -> PagesResult:
         tally.facts = {"provider": provider}
         pages = await read_pages(call.novita, path, body)
-        shelf = Shelf(call, job, title="web page")
+        shelf = SavedFiles(call, job, title="web page")
         tally.artifacts = shelf.artifacts
         share = _SHOWN // len(pages)
         shown = tuple([await _shown(shelf, page, share) for page in pages])
@@ -156,7 +156,7 @@ async def read_web_pages(
     return result
 
 
-async def _shown(shelf: Shelf, page: Page, most: int) -> PageText:
+async def _shown(shelf: SavedFiles, page: WebPage, most: int) -> PageText:
     if page.text is None:
         return PageText(url=page.url, problem=page.problem)
     file = None

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from novita_mcp.novita.core.answers import id_in, read_rows, read_shape
 from novita_mcp.novita.core.errors import InputError, NovitaConnectionError
 from novita_mcp.novita.core.waiting import Phase
-from novita_mcp.novita.gpu.instances import Goal, Instance, judge, read_ports
-from novita_mcp.novita.gpu.products import Product, memory_in, named
+from novita_mcp.novita.gpu.instances import Instance, InstanceGoal, judge, read_ports
+from novita_mcp.novita.gpu.products import MachineProduct, memory_in, named
 from novita_mcp.novita.gpu.resources import GpuJob, Network
 from novita_mcp.novita.gpu.templates import Template
 
 
 def test_numbers_may_be_text_and_lists_may_be_null() -> None:
     read = read_shape(
-        Product,
+        MachineProduct,
         {"id": "p", "price": "35000", "spotPrice": 0, "memoryPerGpu": "100", "regions": None, "monthlyPrice": None},
         "x",
     )
@@ -97,7 +97,7 @@ FIELDS = ["id", "status", "statusError", "envs", "portMappings", "createdAt", "g
 
 @given(st.dictionaries(st.sampled_from(FIELDS), anything))
 def test_whatever_novita_answers_is_read_or_refused(raw: dict[str, object]) -> None:
-    for kind in (Instance, Product, Template):
+    for kind in (Instance, MachineProduct, Template):
         try:
             read_shape(kind, raw, "x")
         except NovitaConnectionError as error:
@@ -122,26 +122,26 @@ def test_names_match_without_spaces_and_memory_is_read_from_them() -> None:
 @pytest.mark.parametrize(
     ("status", "goal", "phase"),
     [
-        ("pulling", Goal.RUNNING, Phase.WORKING),
-        ("running", Goal.RUNNING, Phase.SUCCEEDED),
-        ("exited", Goal.RUNNING, Phase.FAILED),
-        ("removing", Goal.RUNNING, Phase.FAILED),
-        ("a word nobody knows", Goal.RUNNING, Phase.WORKING),
-        ("stopping", Goal.STOPPED, Phase.WORKING),
-        ("exited", Goal.STOPPED, Phase.SUCCEEDED),
-        ("removed", Goal.STOPPED, Phase.SUCCEEDED),
-        ("removing", Goal.GONE, Phase.WORKING),
-        ("removed", Goal.GONE, Phase.SUCCEEDED),
+        ("pulling", InstanceGoal.RUNNING, Phase.WORKING),
+        ("running", InstanceGoal.RUNNING, Phase.SUCCEEDED),
+        ("exited", InstanceGoal.RUNNING, Phase.FAILED),
+        ("removing", InstanceGoal.RUNNING, Phase.FAILED),
+        ("a word nobody knows", InstanceGoal.RUNNING, Phase.WORKING),
+        ("stopping", InstanceGoal.STOPPED, Phase.WORKING),
+        ("exited", InstanceGoal.STOPPED, Phase.SUCCEEDED),
+        ("removed", InstanceGoal.STOPPED, Phase.SUCCEEDED),
+        ("removing", InstanceGoal.GONE, Phase.WORKING),
+        ("removed", InstanceGoal.GONE, Phase.SUCCEEDED),
     ],
 )
-def test_what_states_mean_for_one_who_waits(status: str, goal: Goal, phase: Phase) -> None:
+def test_what_states_mean_for_one_who_waits(status: str, goal: InstanceGoal, phase: Phase) -> None:
     assert judge(Instance(id="i", status=status), goal).phase is phase
 
 
 def test_a_start_may_still_show_the_state_before_but_not_a_failure() -> None:
-    assert judge(Instance(id="i", status="exited"), Goal.RUNNING, just_begun=True).phase is Phase.WORKING
+    assert judge(Instance(id="i", status="exited"), InstanceGoal.RUNNING, just_begun=True).phase is Phase.WORKING
     failed = read_shape(Instance, {"id": "i", "status": "exited", "statusError": {"state": "E"}}, "x")
-    assert judge(failed, Goal.RUNNING, just_begun=True).phase is Phase.FAILED
+    assert judge(failed, InstanceGoal.RUNNING, just_begun=True).phase is Phase.FAILED
 
 
 @given(st.lists(st.integers(-5, 70_000), max_size=20))

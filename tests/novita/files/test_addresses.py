@@ -18,7 +18,7 @@ from novita_mcp.novita.core.errors import ArtifactError
 from novita_mcp.novita.files.addresses import AddressError, Guard, UnknownHostError, reach
 from novita_mcp.novita.files.downloads import Downloader
 
-from ..conftest import FakeClock, Reply, Storage
+from ..conftest import FakeClock, StorageHost, StorageReply
 
 
 def answering(*addresses: str) -> Guard:
@@ -141,9 +141,9 @@ async def test_trust_is_for_a_host_or_for_one_port_of_it() -> None:
 
 
 async def test_a_dead_address_of_a_name_gives_way_to_the_next(
-    storage: Storage, http: httpx.AsyncClient, clock: FakeClock, png: bytes
+    storage: StorageHost, http: httpx.AsyncClient, clock: FakeClock, png: bytes
 ) -> None:
-    port = storage.plan("/a.png", Reply(png)).split(":")[2].partition("/")[0]
+    port = storage.plan("/a.png", StorageReply(png)).split(":")[2].partition("/")[0]
     # 127.0.0.2 is ours too, but nobody listens there.
     guard = Guard(allow_private=True, resolve=_resolver("127.0.0.2", "127.0.0.1"))
     sink = BytesIO()

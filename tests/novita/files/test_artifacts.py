@@ -17,7 +17,7 @@ from novita_mcp.novita.files.artifacts import Artifact, ArtifactStore, NameHint
 from novita_mcp.novita.files.downloads import Downloader, ExpiredLinkError
 from novita_mcp.novita.files.folders import Folders, PartFile
 
-from ..conftest import FakeClock, Reply, Storage, draw
+from ..conftest import FakeClock, StorageHost, StorageReply, draw
 
 FOX = NameHint("Red fox in the snow!", 0, date(2026, 11, 23))
 
@@ -28,7 +28,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(folder: Path, tmp_path: Path, storage: Storage, clock: FakeClock, http: httpx.AsyncClient) -> ArtifactStore:
+def store(
+    folder: Path, tmp_path: Path, storage: StorageHost, clock: FakeClock, http: httpx.AsyncClient
+) -> ArtifactStore:
     allowed = Folders(folder, home=tmp_path / "home", cwd=None)
     trusted = frozenset({storage.host})
     return ArtifactStore(folder, allowed=allowed, max_bytes=2**20, clock=clock, http=http, trusted_hosts=trusted)
@@ -44,9 +46,9 @@ def kept(folder: Path) -> list[str]:
 
 
 async def test_a_picture_is_saved_under_a_name_for_people_with_its_measures(
-    store: ArtifactStore, storage: Storage, folder: Path, png: bytes
+    store: ArtifactStore, storage: StorageHost, folder: Path, png: bytes
 ) -> None:
-    saved = await store.fetch(image(storage.plan("/a.png", Reply(png)), seed=7), name=FOX)
+    saved = await store.fetch(image(storage.plan("/a.png", StorageReply(png)), seed=7), name=FOX)
     assert kept(folder) == ["2026-11-23_red-fox-in-the-snow_1.png"]
     assert saved.path == str(folder / "2026-11-23_red-fox-in-the-snow_1.png")
     assert (folder / kept(folder)[0]).read_bytes() == png
@@ -55,14 +57,14 @@ async def test_a_picture_is_saved_under_a_name_for_people_with_its_measures(
 
 
 async def test_no_key_and_no_cookie_goes_to_the_storage(
-    storage: Storage, folder: Path, clock: FakeClock, png: bytes
+    storage: StorageHost, folder: Path, clock: FakeClock, png: bytes
 ) -> None:
     headers = {"Authorization": "Bearer sk_secret"}
     async with httpx.AsyncClient(trust_env=False, headers=headers, cookies={"a": "b"}, auth=("u", "p")) as http:
         store = ArtifactStore(
             folder, allowed=Folders(folder), clock=clock, http=http, trusted_hosts=frozenset({storage.host})
         )
-        await store.fetch(image(storage.plan("/a.png", Reply(png))))
+        await store.fetch(image(storage.plan("/a.png", StorageReply(png))))
     assert storage.asked("authorization") == [None]
     assert storage.asked("cookie") == [None]
 
@@ -70,43 +72,47 @@ async def test_no_key_and_no_cookie_goes_to_the_storage(
 @pytest.mark.parametrize(
     "fault",
     [
-        Reply(b"oops", status=500),
-        Reply(b"busy", status=503),
-        Reply(b"slow down", status=429, headers={"Retry-After": "3"}),
-        Reply(b"", status=200),
-        Reply(b"<!DOCTYPE html><html><body>Bad gateway</body></html>", headers={"Content-Type": "image/png"}),
-        Reply(b"<?xml version='1.0'?><Error><Code>InternalError</Code></Error>"),
-        Reply(b"x" * 10, cut=0),
+        StorageReply(b"oops", status=500),
+        StorageReply(b"busy", status=503),
+        StorageReply(b"slow down", status=429, headers={"Retry-After": "3"}),
+        StorageReply(b"", status=200),
+        StorageReply(b"<!DOCTYPE html><html><body>Bad gateway</body></html>", headers={"Content-Type": "image/png"}),
+        StorageReply(b"<?xml version='1.0'?><Error><Code>InternalError</Code></Error>"),
+        StorageReply(b"x" * 10, cut=0),
     ],
     ids=["500", "503", "429", "empty", "html", "xml", "reset"],
 )
 async def test_a_fault_that_passes_costs_a_retry_and_nothing_else(
-    store: ArtifactStore, storage: Storage, clock: FakeClock, folder: Path, png: bytes, fault: Reply
+    store: ArtifactStore, storage: StorageHost, clock: FakeClock, folder: Path, png: bytes, fault: StorageReply
 ) -> None:
-    saved = await store.fetch(image(storage.plan("/a.png", fault, fault, fault, Reply(png))))
+    saved = await store.fetch(image(storage.plan("/a.png", fault, fault, fault, StorageReply(png))))
     assert saved.sha256 == hashlib.sha256(png).hexdigest()
     assert len(kept(folder)) == 1
     assert len(storage.requests) == 4
     assert len(clock.naps) == 3
 
 
-async def test_retry_after_is_waited_for(store: ArtifactStore, storage: Storage, clock: FakeClock, png: bytes) -> None:
-    await store.fetch(image(storage.plan("/a.png", Reply(status=429, headers={"Retry-After": "3"}), Reply(png))))
+async def test_retry_after_is_waited_for(
+    store: ArtifactStore, storage: StorageHost, clock: FakeClock, png: bytes
+) -> None:
+    await store.fetch(
+        image(storage.plan("/a.png", StorageReply(status=429, headers={"Retry-After": "3"}), StorageReply(png)))
+    )
     assert 3 <= clock.naps[0] < 4
 
 
 async def test_a_long_retry_after_is_named_and_not_slept(
-    store: ArtifactStore, storage: Storage, clock: FakeClock
+    store: ArtifactStore, storage: StorageHost, clock: FakeClock
 ) -> None:
-    url = storage.plan("/a.png", Reply(status=429, headers={"Retry-After": "90"}))
+    url = storage.plan("/a.png", StorageReply(status=429, headers={"Retry-After": "90"}))
     with pytest.raises(ArtifactError, match="90 s"):
         await store.fetch(image(url))
     assert clock.naps == []
 
 
-async def test_a_cut_download_goes_on_where_it_was_cut(store: ArtifactStore, storage: Storage, png: bytes) -> None:
-    whole = Reply(png, headers={"ETag": '"v1"'})
-    cuts = [Reply(png, headers={"ETag": '"v1"'}, cut=at) for at in (5_000, 7_000)]
+async def test_a_cut_download_goes_on_where_it_was_cut(store: ArtifactStore, storage: StorageHost, png: bytes) -> None:
+    whole = StorageReply(png, headers={"ETag": '"v1"'})
+    cuts = [StorageReply(png, headers={"ETag": '"v1"'}, cut=at) for at in (5_000, 7_000)]
     saved = await store.fetch(image(storage.plan("/a.png", *cuts, whole)))
     assert saved.sha256 == hashlib.sha256(png).hexdigest()
     assert storage.asked("range") == [None, "bytes=5000-", "bytes=12000-"]
@@ -123,24 +129,28 @@ async def test_a_cut_download_goes_on_where_it_was_cut(store: ArtifactStore, sto
     ids=["changed", "no tag", "weak tag"],
 )
 async def test_a_cut_download_starts_over_where_it_cannot_go_on(
-    store: ArtifactStore, storage: Storage, png: bytes, first: dict[str, str], second: dict[str, str]
+    store: ArtifactStore, storage: StorageHost, png: bytes, first: dict[str, str], second: dict[str, str]
 ) -> None:
     other = (draw(300, 200) + png)[: len(png)]
-    url = storage.plan("/a.png", Reply(other, headers=first, cut=9_000), Reply(png, headers=second))
+    url = storage.plan("/a.png", StorageReply(other, headers=first, cut=9_000), StorageReply(png, headers=second))
     saved = await store.fetch(image(url))
     assert saved.sha256 == hashlib.sha256(png).hexdigest()
 
 
 async def test_a_server_that_ignores_range_is_read_from_the_start(
-    store: ArtifactStore, storage: Storage, png: bytes
+    store: ArtifactStore, storage: StorageHost, png: bytes
 ) -> None:
     tag = {"ETag": '"v1"'}
-    url = storage.plan("/a.png", Reply(png, headers=tag, cut=9_000), Reply(png, headers=tag, ranges=False))
+    url = storage.plan(
+        "/a.png", StorageReply(png, headers=tag, cut=9_000), StorageReply(png, headers=tag, ranges=False)
+    )
     assert (await store.fetch(image(url))).sha256 == hashlib.sha256(png).hexdigest()
 
 
-async def test_a_body_shorter_than_it_said_is_never_kept(store: ArtifactStore, storage: Storage, png: bytes) -> None:
-    url = storage.plan("/a.png", Reply(png, length=len(png) + 10))
+async def test_a_body_shorter_than_it_said_is_never_kept(
+    store: ArtifactStore, storage: StorageHost, png: bytes
+) -> None:
+    url = storage.plan("/a.png", StorageReply(png, length=len(png) + 10))
     with pytest.raises(ArtifactError, match="cut"):
         await store.fetch(image(url))
     assert len(storage.requests) == 6
@@ -148,39 +158,39 @@ async def test_a_body_shorter_than_it_said_is_never_kept(store: ArtifactStore, s
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 async def test_a_cut_that_no_length_could_show_is_seen_in_the_picture(
-    store: ArtifactStore, storage: Storage, folder: Path, kind: str
+    store: ArtifactStore, storage: StorageHost, folder: Path, kind: str
 ) -> None:
     data = draw(kind=kind)
     with pytest.raises(ArtifactError, match="cut"):
-        await store.fetch(image(storage.plan("/a", Reply(data[:-100], length=None))))
+        await store.fetch(image(storage.plan("/a", StorageReply(data[:-100], length=None))))
     assert kept(folder) == []
-    assert (await store.fetch(image(storage.plan("/b", Reply(data, length=None))))).bytes == len(data)
+    assert (await store.fetch(image(storage.plan("/b", StorageReply(data, length=None))))).bytes == len(data)
 
 
-async def test_a_part_that_ends_early_is_not_the_end(store: ArtifactStore, storage: Storage, png: bytes) -> None:
+async def test_a_part_that_ends_early_is_not_the_end(store: ArtifactStore, storage: StorageHost, png: bytes) -> None:
     tag, total = {"ETag": '"v1"'}, len(png)
-    part = Reply(png[5_000:8_000], status=206, headers={**tag, "Content-Range": f"bytes 5000-7999/{total}"})
+    part = StorageReply(png[5_000:8_000], status=206, headers={**tag, "Content-Range": f"bytes 5000-7999/{total}"})
     saved = await store.fetch(
-        image(storage.plan("/a.png", Reply(png, headers=tag, cut=5_000), part, Reply(png, headers=tag)))
+        image(storage.plan("/a.png", StorageReply(png, headers=tag, cut=5_000), part, StorageReply(png, headers=tag)))
     )
     assert saved.sha256 == hashlib.sha256(png).hexdigest()
     assert storage.asked("range") == [None, "bytes=5000-", "bytes=8000-"]
 
 
-async def test_a_part_from_another_place_is_not_joined(store: ArtifactStore, storage: Storage, png: bytes) -> None:
+async def test_a_part_from_another_place_is_not_joined(store: ArtifactStore, storage: StorageHost, png: bytes) -> None:
     tag, total = {"ETag": '"v1"'}, len(png)
-    part = Reply(png[6_000:], status=206, headers={**tag, "Content-Range": f"bytes 6000-{total - 1}/{total}"})
+    part = StorageReply(png[6_000:], status=206, headers={**tag, "Content-Range": f"bytes 6000-{total - 1}/{total}"})
     saved = await store.fetch(
-        image(storage.plan("/a.png", Reply(png, headers=tag, cut=5_000), part, Reply(png, headers=tag)))
+        image(storage.plan("/a.png", StorageReply(png, headers=tag, cut=5_000), part, StorageReply(png, headers=tag)))
     )
     assert saved.sha256 == hashlib.sha256(png).hexdigest()
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 async def test_an_expired_link_says_so_and_what_refreshes_it(
-    store: ArtifactStore, storage: Storage, folder: Path, status: int
+    store: ArtifactStore, storage: StorageHost, folder: Path, status: int
 ) -> None:
-    url = storage.plan("/a.png", Reply(b"<Error><Code>AccessDenied</Code></Error>", status=status))
+    url = storage.plan("/a.png", StorageReply(b"<Error><Code>AccessDenied</Code></Error>", status=status))
     with pytest.raises(ExpiredLinkError, match=r"expired.*get_task"):
         await store.fetch(image(url))
     assert len(storage.requests) == 1
@@ -189,49 +199,51 @@ async def test_an_expired_link_says_so_and_what_refreshes_it(
 
 @pytest.mark.parametrize("length", [-1, None], ids=["declared", "undeclared"])
 async def test_a_file_over_the_cap_is_refused_and_not_kept(
-    store: ArtifactStore, storage: Storage, folder: Path, png: bytes, length: int | None
+    store: ArtifactStore, storage: StorageHost, folder: Path, png: bytes, length: int | None
 ) -> None:
-    url = storage.plan("/a.png", Reply(png + bytes(2**20), length=length))
+    url = storage.plan("/a.png", StorageReply(png + bytes(2**20), length=length))
     with pytest.raises(ArtifactError, match=r"larger than allowed.*1 MiB"):
         await store.fetch(image(url))
     assert kept(folder) == []
 
 
 async def test_a_file_that_says_it_is_over_the_cap_is_not_even_begun(
-    store: ArtifactStore, storage: Storage, png: bytes
+    store: ArtifactStore, storage: StorageHost, png: bytes
 ) -> None:
     with pytest.raises(ArtifactError, match=r"5\.0 MiB"):
-        await store.fetch(image(storage.plan("/a.png", Reply(png, length=5 * 2**20))))
+        await store.fetch(image(storage.plan("/a.png", StorageReply(png, length=5 * 2**20))))
     assert len(storage.requests) == 1
 
 
-async def test_a_page_that_stays_a_page_is_an_error(store: ArtifactStore, storage: Storage, folder: Path) -> None:
+async def test_a_page_that_stays_a_page_is_an_error(store: ArtifactStore, storage: StorageHost, folder: Path) -> None:
     with pytest.raises(ArtifactError, match="HTML page"):
-        await store.fetch(image(storage.plan("/a.png", Reply(b"<html><body>secret detail</body></html>"))))
+        await store.fetch(image(storage.plan("/a.png", StorageReply(b"<html><body>secret detail</body></html>"))))
     assert kept(folder) == []
 
 
 async def test_a_video_where_a_picture_was_promised_is_refused_at_once(
-    store: ArtifactStore, storage: Storage, folder: Path
+    store: ArtifactStore, storage: StorageHost, folder: Path
 ) -> None:
     clip = b"\0\0\0\x20ftypisom" + bytes(20_000)
     with pytest.raises(ArtifactError, match=r"video/mp4, not image"):
-        await store.fetch(image(storage.plan("/a.png", Reply(clip))))
+        await store.fetch(image(storage.plan("/a.png", StorageReply(clip))))
     assert len(storage.requests) == 1
     assert kept(folder) == []
 
 
 async def test_the_suffix_follows_what_the_file_really_is(
-    store: ArtifactStore, storage: Storage, folder: Path, png: bytes
+    store: ArtifactStore, storage: StorageHost, folder: Path, png: bytes
 ) -> None:
-    url = storage.plan("/a.webp", Reply(png, headers={"Content-Type": "image/webp"}))
+    url = storage.plan("/a.webp", StorageReply(png, headers={"Content-Type": "image/webp"}))
     saved = await store.fetch(image(url, mime="image/webp"), save_to="fox.webp")
     assert kept(folder) == ["fox.png"]
     assert saved.mime == "image/png"
 
 
-async def test_bare_samples_are_taken_only_where_they_were_announced(store: ArtifactStore, storage: Storage) -> None:
-    url = storage.plan("/a", Reply(bytes(range(256)) * 40))
+async def test_bare_samples_are_taken_only_where_they_were_announced(
+    store: ArtifactStore, storage: StorageHost
+) -> None:
+    url = storage.plan("/a", StorageReply(bytes(range(256)) * 40))
     sound = Artifact(task_id="t", index=0, kind="audio", url=url)
     with pytest.raises(ArtifactError, match="no known format"):
         await store.fetch(sound)
@@ -240,10 +252,10 @@ async def test_bare_samples_are_taken_only_where_they_were_announced(store: Arti
     assert saved.path.endswith(".pcm")
 
 
-async def test_nothing_is_overwritten(store: ArtifactStore, storage: Storage, folder: Path, png: bytes) -> None:
+async def test_nothing_is_overwritten(store: ArtifactStore, storage: StorageHost, folder: Path, png: bytes) -> None:
     folder.mkdir()
     (folder / "fox.png").write_text("precious")
-    url = storage.plan("/a.png", Reply(png))
+    url = storage.plan("/a.png", StorageReply(png))
     await store.fetch(image(url), save_to="fox.png")
     await store.fetch(image(url), save_to="fox.png")
     assert kept(folder) == ["fox.png", "fox_2.png", "fox_3.png"]
@@ -251,20 +263,20 @@ async def test_nothing_is_overwritten(store: ArtifactStore, storage: Storage, fo
 
 
 async def test_a_link_in_the_place_of_the_file_is_not_followed(
-    store: ArtifactStore, storage: Storage, folder: Path, tmp_path: Path, png: bytes
+    store: ArtifactStore, storage: StorageHost, folder: Path, tmp_path: Path, png: bytes
 ) -> None:
     folder.mkdir()
     (folder / "fox.png").symlink_to(tmp_path / "elsewhere.png")
-    saved = await store.fetch(image(storage.plan("/a.png", Reply(png))), save_to="fox.png")
+    saved = await store.fetch(image(storage.plan("/a.png", StorageReply(png))), save_to="fox.png")
     assert saved.path == str(folder / "fox_2.png")
     assert not (tmp_path / "elsewhere.png").exists()
 
 
 async def test_files_saved_at_once_under_one_name_all_stay(
-    store: ArtifactStore, storage: Storage, folder: Path
+    store: ArtifactStore, storage: StorageHost, folder: Path
 ) -> None:
     pictures = [draw(60 + number, 40) for number in range(8)]
-    urls = [storage.plan(f"/{number}.png", Reply(data)) for number, data in enumerate(pictures)]
+    urls = [storage.plan(f"/{number}.png", StorageReply(data)) for number, data in enumerate(pictures)]
     async with anyio.create_task_group() as group:
         for url in urls:
             group.start_soon(lambda url=url: store.fetch(image(url), save_to="fox.png"))
@@ -290,9 +302,9 @@ async def test_without_hard_links_names_are_still_never_shared(folder: Path, mon
 
 @pytest.mark.parametrize("kind", ["scope", "task"])
 async def test_a_cancelled_save_leaves_nothing(
-    store: ArtifactStore, storage: Storage, folder: Path, png: bytes, kind: str
+    store: ArtifactStore, storage: StorageHost, folder: Path, png: bytes, kind: str
 ) -> None:
-    url = storage.plan("/a.png", Reply(png, hold=True))
+    url = storage.plan("/a.png", StorageReply(png, hold=True))
     if kind == "scope":
         async with anyio.create_task_group() as group:
             group.start_soon(store.fetch, image(url))
@@ -308,13 +320,13 @@ async def test_a_cancelled_save_leaves_nothing(
 
 
 async def test_a_redirect_is_followed_and_one_to_a_private_address_is_not(
-    store: ArtifactStore, storage: Storage, folder: Path, png: bytes
+    store: ArtifactStore, storage: StorageHost, folder: Path, png: bytes
 ) -> None:
-    storage.plan("/real.png", Reply(png))
-    good = storage.plan("/a.png", Reply(status=302, headers={"Location": "/real.png"}))
+    storage.plan("/real.png", StorageReply(png))
+    good = storage.plan("/a.png", StorageReply(status=302, headers={"Location": "/real.png"}))
     assert (await store.fetch(image(good))).bytes == len(png)
     for target in ("http://169.254.169.254/latest/meta-data", "http://127.0.0.1:1/x", "http://[::ffff:10.0.0.1]/x"):
-        bad = storage.plan("/b.png", Reply(status=307, headers={"Location": target}))
+        bad = storage.plan("/b.png", StorageReply(status=307, headers={"Location": target}))
         with pytest.raises(ArtifactError, match=r"private|link-local"):
             await store.fetch(image(bad))
     assert len(kept(folder)) == 1
@@ -327,27 +339,27 @@ async def test_a_link_that_is_none_is_refused(store: ArtifactStore, folder: Path
     assert kept(folder) == []
 
 
-async def test_redirects_in_a_circle_end(store: ArtifactStore, storage: Storage) -> None:
-    url = storage.plan("/a.png", Reply(status=302, headers={"Location": "/a.png"}))
+async def test_redirects_in_a_circle_end(store: ArtifactStore, storage: StorageHost) -> None:
+    url = storage.plan("/a.png", StorageReply(status=302, headers={"Location": "/a.png"}))
     with pytest.raises(ArtifactError, match="more than five"):
         await store.fetch(image(url))
     assert len(storage.requests) == 6
 
 
 async def test_giving_up_keeps_to_the_budget(
-    folder: Path, storage: Storage, clock: FakeClock, http: httpx.AsyncClient
+    folder: Path, storage: StorageHost, clock: FakeClock, http: httpx.AsyncClient
 ) -> None:
     downloader = Downloader(http, clock, Guard({storage.host}), budget=10, jitter=lambda low, high: high)
     store = ArtifactStore(folder, allowed=Folders(folder), clock=clock, http=http, downloader=downloader)
     with pytest.raises(ArtifactError, match="500"):
-        await store.fetch(image(storage.plan("/a.png", Reply(status=500))))
+        await store.fetch(image(storage.plan("/a.png", StorageReply(status=500))))
     assert sum(clock.naps) <= 10
 
 
 async def test_a_saved_file_is_not_fetched_again_unless_it_is_gone(
-    store: ArtifactStore, storage: Storage, png: bytes
+    store: ArtifactStore, storage: StorageHost, png: bytes
 ) -> None:
-    saved = await store.fetch(image(storage.plan("/a.png", Reply(png))))
+    saved = await store.fetch(image(storage.plan("/a.png", StorageReply(png))))
     assert await store.fetch(saved) == saved
     assert len(storage.requests) == 1
     assert saved.path is not None
@@ -357,9 +369,9 @@ async def test_a_saved_file_is_not_fetched_again_unless_it_is_gone(
 
 
 async def test_a_saved_file_is_copied_to_another_place_without_its_link(
-    store: ArtifactStore, storage: Storage, folder: Path, png: bytes
+    store: ArtifactStore, storage: StorageHost, folder: Path, png: bytes
 ) -> None:
-    saved = await store.fetch(image(storage.plan("/a.png", Reply(png))), save_to="a.png")
+    saved = await store.fetch(image(storage.plan("/a.png", StorageReply(png))), save_to="a.png")
     copy = await store.fetch(saved.model_copy(update={"url": None}), save_to="posters/b.png")
     assert kept(folder) == ["a.png", "b.png"]
     assert (folder / "posters" / "b.png").read_bytes() == png
@@ -375,12 +387,12 @@ async def test_where_a_file_may_go_is_checked_before_there_is_one(store: Artifac
 
 @pytest.mark.parametrize("save_to", ["/etc/fox.png", "../../fox.png", "~/fox.png", "link/fox.png", "link/", "link/new"])
 async def test_save_to_outside_the_allowed_folders_is_refused_before_anything_is_fetched(
-    store: ArtifactStore, storage: Storage, folder: Path, tmp_path: Path, png: bytes, save_to: str
+    store: ArtifactStore, storage: StorageHost, folder: Path, tmp_path: Path, png: bytes, save_to: str
 ) -> None:
     folder.mkdir()
     (folder / "link").symlink_to(tmp_path)
     with pytest.raises(InputError, match=r"outside the folders.*Allowed are: .*novita"):
-        await store.fetch(image(storage.plan("/a.png", Reply(png))), save_to=save_to)
+        await store.fetch(image(storage.plan("/a.png", StorageReply(png))), save_to=save_to)
     assert storage.requests == []
 
 
@@ -397,19 +409,19 @@ async def test_save_to_outside_the_allowed_folders_is_refused_before_anything_is
     ],
 )
 async def test_save_to_is_a_folder_or_a_file(
-    store: ArtifactStore, storage: Storage, folder: Path, png: bytes, save_to: str, expected: str
+    store: ArtifactStore, storage: StorageHost, folder: Path, png: bytes, save_to: str, expected: str
 ) -> None:
-    saved = await store.fetch(image(storage.plan("/a.png", Reply(png))), name=FOX, save_to=save_to)
+    saved = await store.fetch(image(storage.plan("/a.png", StorageReply(png))), name=FOX, save_to=save_to)
     assert saved.path == str(folder / expected)
     assert (folder / expected).is_file()
 
 
 async def test_a_folder_that_cannot_be_written_is_named(
-    store: ArtifactStore, storage: Storage, folder: Path, png: bytes
+    store: ArtifactStore, storage: StorageHost, folder: Path, png: bytes
 ) -> None:
     folder.write_text("a file where the folder should be")
     with pytest.raises(ArtifactError, match=r"could not be saved in .*novita"):
-        await store.fetch(image(storage.plan("/a.png", Reply(png))))
+        await store.fetch(image(storage.plan("/a.png", StorageReply(png))))
 
 
 async def test_bytes_of_an_answer_are_saved_like_a_download(store: ArtifactStore, folder: Path, png: bytes) -> None:
@@ -429,7 +441,7 @@ async def test_tables_are_saved_as_they_are_called(store: ArtifactStore, folder:
 
 
 async def test_without_a_folder_links_stay_links_and_bytes_go_to_the_spool(
-    tmp_path: Path, storage: Storage, clock: FakeClock, http: httpx.AsyncClient, png: bytes
+    tmp_path: Path, storage: StorageHost, clock: FakeClock, http: httpx.AsyncClient, png: bytes
 ) -> None:
     """HTTP mode: nothing of a caller is kept where another could see it."""
     store = ArtifactStore(
@@ -440,7 +452,7 @@ async def test_without_a_folder_links_stay_links_and_bytes_go_to_the_spool(
         spool=tmp_path / "spool",
         trusted_hosts=frozenset({storage.host}),
     )
-    artifact = image(storage.plan("/a.png", Reply(png)))
+    artifact = image(storage.plan("/a.png", StorageReply(png)))
     assert await store.fetch(artifact, name=FOX) == artifact
     assert storage.requests == []
     with pytest.raises(InputError, match="save_to"):
@@ -459,13 +471,13 @@ async def test_without_a_folder_links_stay_links_and_bytes_go_to_the_spool(
 
 
 async def test_a_killed_process_leaves_a_part_that_the_next_one_removes(
-    store: ArtifactStore, storage: Storage, folder: Path, clock: FakeClock, png: bytes
+    store: ArtifactStore, storage: StorageHost, folder: Path, clock: FakeClock, png: bytes
 ) -> None:
     folder.mkdir()
     for name, age in ((".novita-old.part", 100_000), (".novita-new.part", 100)):
         (folder / name).touch()
         os.utime(folder / name, (clock.wall() - age, clock.wall() - age))
-    await store.fetch(image(storage.plan("/a.png", Reply(png))), save_to="fox.png")
+    await store.fetch(image(storage.plan("/a.png", StorageReply(png))), save_to="fox.png")
     assert kept(folder) == [".novita-new.part", "fox.png"]
 
 

@@ -18,7 +18,7 @@ from novita_mcp.novita.files.kinds import sniff
 from novita_mcp.novita.files.media_limits import MediaLimits
 from PIL import Image
 
-from ..conftest import FakeClock, Reply, Storage, draw, tone
+from ..conftest import FakeClock, StorageHost, StorageReply, draw, tone
 
 CLIP = b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41" + bytes(200)
 
@@ -31,13 +31,13 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def inputs(home: Path, storage: Storage, clock: FakeClock, http: httpx.AsyncClient) -> Inputs:
+def inputs(home: Path, storage: StorageHost, clock: FakeClock, http: httpx.AsyncClient) -> Inputs:
     folders = Folders(home / "novita", home=home, cwd=home / "here")
     return Inputs(folders, http, clock, trusted_hosts=frozenset({storage.host}))
 
 
 @pytest.fixture
-def remote(storage: Storage, clock: FakeClock, http: httpx.AsyncClient) -> Inputs:
+def remote(storage: StorageHost, clock: FakeClock, http: httpx.AsyncClient) -> Inputs:
     """As in HTTP mode: no paths, nothing private."""
     return Inputs(None, http, clock, trusted_hosts=frozenset({storage.host}))
 
@@ -246,16 +246,16 @@ async def test_what_is_no_reference_at_all_is_explained(inputs: Inputs, ref: str
         await inputs.load(ref, "image")
 
 
-async def test_a_link_is_passed_on_unfetched_where_the_model_takes_links(inputs: Inputs, storage: Storage) -> None:
+async def test_a_link_is_passed_on_unfetched_where_the_model_takes_links(inputs: Inputs, storage: StorageHost) -> None:
     source = await inputs.load(f"{storage.url}/a.png", "image")
     assert await source.as_form(["url", "base64"]) == f"{storage.url}/a.png"
     assert storage.requests == []
 
 
 async def test_a_link_is_fetched_and_checked_where_the_model_wants_content(
-    inputs: Inputs, storage: Storage, png: bytes
+    inputs: Inputs, storage: StorageHost, png: bytes
 ) -> None:
-    url = storage.plan("/a.png", Reply(status=503), Reply(png))
+    url = storage.plan("/a.png", StorageReply(status=503), StorageReply(png))
     assert base64.b64decode(await (await inputs.load(url, "image")).as_form(["base64"])) == png
     assert storage.asked("authorization") == [None, None]
     small = await inputs.load(url, "image", limits=MediaLimits(max_side=100))
@@ -266,16 +266,16 @@ async def test_a_link_is_fetched_and_checked_where_the_model_wants_content(
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (Reply(b"<html><body>login</body></html>"), "HTML page"),
-        (Reply(CLIP), "video/mp4"),
-        (Reply(status=404), "404"),
-        (Reply(status=302, headers={"Location": "http://169.254.169.254/"}), "link-local"),
-        (Reply(status=302, headers={"Location": "http://192.168.1.4/"}), "private"),
+        (StorageReply(b"<html><body>login</body></html>"), "HTML page"),
+        (StorageReply(CLIP), "video/mp4"),
+        (StorageReply(status=404), "404"),
+        (StorageReply(status=302, headers={"Location": "http://169.254.169.254/"}), "link-local"),
+        (StorageReply(status=302, headers={"Location": "http://192.168.1.4/"}), "private"),
     ],
     ids=["html", "video", "gone", "to metadata", "to the user's network"],
 )
 async def test_a_link_that_gives_no_picture_is_an_input_error(
-    inputs: Inputs, storage: Storage, reply: Reply, reason: str
+    inputs: Inputs, storage: StorageHost, reply: StorageReply, reason: str
 ) -> None:
     source = await inputs.load(storage.plan("/a.png", reply), "image")
     with pytest.raises(InputError, match=reason) as caught:
@@ -286,22 +286,22 @@ async def test_a_link_that_gives_no_picture_is_an_input_error(
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (Reply(b"<html><body>login</body></html>"), "text/html"),
-        (Reply(status=403), "403"),
-        (Reply(draw(320, 240)), "at most 300"),
-        (Reply(draw(90, 90) + bytes(300_000)), r"0\.3 MiB"),
+        (StorageReply(b"<html><body>login</body></html>"), "text/html"),
+        (StorageReply(status=403), "403"),
+        (StorageReply(draw(320, 240)), "at most 300"),
+        (StorageReply(draw(90, 90) + bytes(300_000)), r"0\.3 MiB"),
     ],
     ids=["html", "gone", "too wide", "too heavy"],
 )
 async def test_a_checked_link_is_looked_at_without_fetching_it_whole(
-    inputs: Inputs, storage: Storage, http: httpx.AsyncClient, clock: FakeClock, reply: Reply, reason: str
+    inputs: Inputs, storage: StorageHost, http: httpx.AsyncClient, clock: FakeClock, reply: StorageReply, reason: str
 ) -> None:
     checking = Inputs(inputs.folders, http, clock, trusted_hosts=inputs.trusted_hosts, check_links=True)
     limits = MediaLimits(max_side=300, max_bytes=200_000)
     with pytest.raises(InputError, match=reason):
         await checking.load(storage.plan("/a.png", reply), "image", limits=limits)
     assert storage.asked("range") == ["bytes=0-65535"]
-    good = await checking.load(storage.plan("/b.png", Reply(draw(120, 90))), "image", limits=limits)
+    good = await checking.load(storage.plan("/b.png", StorageReply(draw(120, 90))), "image", limits=limits)
     assert (good.mime, good.width, good.height) == ("image/png", 120, 90)
 
 
@@ -342,7 +342,7 @@ def result(clock: FakeClock, *, seconds: float = 3600, **more: Any) -> Artifact:
 
 @pytest.mark.parametrize("ref", ["task:t1/0", "task:t1", "novita://artifacts/t1/0"])
 async def test_an_earlier_result_is_its_link_or_its_file(
-    inputs: Inputs, home: Path, storage: Storage, clock: FakeClock, png: bytes, ref: str
+    inputs: Inputs, home: Path, storage: StorageHost, clock: FakeClock, png: bytes, ref: str
 ) -> None:
     artifact = result(clock, url=f"{storage.url}/a.png", path=put(home / "private", "fox.png", png), mime="image/png")
     source = await results(inputs, artifact).load(ref, "image")
@@ -353,7 +353,7 @@ async def test_an_earlier_result_is_its_link_or_its_file(
 
 @pytest.mark.parametrize(("forms", "works"), [(["url", "base64"], True), (["url"], False)])
 async def test_an_expired_link_gives_way_to_the_file(
-    inputs: Inputs, home: Path, storage: Storage, clock: FakeClock, png: bytes, forms: Sequence[str], works: bool
+    inputs: Inputs, home: Path, storage: StorageHost, clock: FakeClock, png: bytes, forms: Sequence[str], works: bool
 ) -> None:
     path = put(home / "novita", "fox.png", png)
     artifact = result(clock, seconds=30, url=f"{storage.url}/a.png", path=path, mime="image/png")
@@ -379,7 +379,7 @@ async def test_a_result_that_is_gone_absent_or_of_another_kind_is_refused(inputs
 
 
 async def test_a_result_known_to_break_a_limit_is_refused_unread_or_resized(
-    inputs: Inputs, home: Path, storage: Storage, clock: FakeClock, png: bytes
+    inputs: Inputs, home: Path, storage: StorageHost, clock: FakeClock, png: bytes
 ) -> None:
     path = put(home / "novita", "fox.png", png)
     artifact = result(clock, url=f"{storage.url}/a.png", path=path, mime="image/png", width=320, height=240)

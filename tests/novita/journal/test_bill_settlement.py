@@ -26,7 +26,7 @@ ALL = Period(date(1970, 1, 1), date(2070, 1, 1))
 
 
 @dataclass
-class Books:
+class SettledBooks:
     """Novita's bill, as far as this matters: what was charged for a resource at a time, and what was asked."""
 
     journal: Journal
@@ -72,8 +72,8 @@ class Books:
 
 
 @pytest.fixture
-def books(journal: Journal, clock: FakeClock) -> Books:
-    return Books(journal, clock)
+def books(journal: Journal, clock: FakeClock) -> SettledBooks:
+    return SettledBooks(journal, clock)
 
 
 def pass_time(clock: FakeClock, seconds: float) -> None:
@@ -101,7 +101,9 @@ async def counted(journal: Journal, *jobs: Job) -> list[Decimal]:
 ENOUGH = LINES_COME_WITHIN.total_seconds() + 1
 
 
-async def test_what_has_ended_counts_what_the_bill_says(journal: Journal, books: Books, clock: FakeClock) -> None:
+async def test_what_has_ended_counts_what_the_bill_says(
+    journal: Journal, books: SettledBooks, clock: FakeClock
+) -> None:
     job = await begin(journal, "i1")
     await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
     pass_time(clock, 3 * HOUR)
@@ -122,7 +124,7 @@ async def test_what_has_ended_counts_what_the_bill_says(journal: Journal, books:
 
 
 async def test_nothing_is_asked_where_nothing_has_ended_long_enough_ago(
-    journal: Journal, books: Books, clock: FakeClock
+    journal: Journal, books: SettledBooks, clock: FakeClock
 ) -> None:
     running, ended = await begin(journal, "i1"), await begin(journal, "i2")
     await begin(journal, "i3")  # nobody saw it end
@@ -143,7 +145,7 @@ async def test_nothing_is_asked_where_nothing_has_ended_long_enough_ago(
 
 
 async def test_only_the_months_and_categories_needed_are_asked_for(
-    journal: Journal, books: Books, clock: FakeClock
+    journal: Journal, books: SettledBooks, clock: FakeClock
 ) -> None:
     """Two volumes, one of January and one of March to April: three months, one category, none longer than allowed."""
     clock.unix = datetime(2026, 1, 10, tzinfo=UTC).timestamp() - clock.time
@@ -167,7 +169,7 @@ async def test_only_the_months_and_categories_needed_are_asked_for(
 
 
 async def test_a_line_goes_to_the_newest_row_begun_before_its_day_was_over(
-    journal: Journal, books: Books, clock: FakeClock
+    journal: Journal, books: SettledBooks, clock: FakeClock
 ) -> None:
     jobs: list[Job] = []
     for usd in ("1", "2", "4"):
@@ -185,7 +187,7 @@ async def test_a_line_goes_to_the_newest_row_begun_before_its_day_was_over(
 
 
 async def test_an_earlier_run_is_known_while_a_later_one_goes_on(
-    journal: Journal, books: Books, clock: FakeClock
+    journal: Journal, books: SettledBooks, clock: FakeClock
 ) -> None:
     first = await begin(journal, "i1")
     books.charge("i1", "1")
@@ -201,7 +203,7 @@ async def test_an_earlier_run_is_known_while_a_later_one_goes_on(
     assert await counted(journal, first, second) == [Decimal(1), Decimal(2)]
 
 
-async def test_what_ran_on_unseen_is_in_the_newest_row(journal: Journal, books: Books, clock: FakeClock) -> None:
+async def test_what_ran_on_unseen_is_in_the_newest_row(journal: Journal, books: SettledBooks, clock: FakeClock) -> None:
     """Noted as ended, it was seen again by nobody: its lines tell."""
     job = await begin(journal, "i1")
     books.charge("i1", "1")
@@ -213,7 +215,7 @@ async def test_what_ran_on_unseen_is_in_the_newest_row(journal: Journal, books: 
 
 
 async def test_calls_of_an_endpoint_are_in_its_lines_once_it_is_known(
-    journal: Journal, books: Books, clock: FakeClock
+    journal: Journal, books: SettledBooks, clock: FakeClock
 ) -> None:
     made = await begin(journal, "e1", "create_endpoint")
     calls = [await begin(journal, "e1", "call_endpoint") for _ in range(2)]
@@ -229,7 +231,7 @@ async def test_calls_of_an_endpoint_are_in_its_lines_once_it_is_known(
 
 
 async def test_a_start_nobody_confirmed_is_in_the_lines_of_the_one_before(
-    journal: Journal, books: Books, clock: FakeClock
+    journal: Journal, books: SettledBooks, clock: FakeClock
 ) -> None:
     made = await begin(journal, "i1")
     pass_time(clock, 3 * DAY)
@@ -245,7 +247,7 @@ async def test_a_start_nobody_confirmed_is_in_the_lines_of_the_one_before(
 
 
 async def test_terms_bought_in_advance_go_to_the_rows_that_bought_them(
-    journal: Journal, books: Books, clock: FakeClock
+    journal: Journal, books: SettledBooks, clock: FakeClock
 ) -> None:
     """The first term with the machine, a second by change_gpu_billing, a third by itself; disk besides.
 
@@ -267,7 +269,7 @@ async def test_terms_bought_in_advance_go_to_the_rows_that_bought_them(
 
 
 async def test_a_term_the_bill_does_not_show_was_paid_all_the_same(
-    journal: Journal, books: Books, clock: FakeClock
+    journal: Journal, books: SettledBooks, clock: FakeClock
 ) -> None:
     made = await begin(journal, "i1", cost=Cost(Decimal("200.10")))
     await journal.note(made.key, term_usd="200")
@@ -282,7 +284,7 @@ async def test_a_term_the_bill_does_not_show_was_paid_all_the_same(
 
 
 async def test_a_bill_that_names_nothing_of_ours_corrects_nothing(
-    journal: Journal, books: Books, clock: FakeClock
+    journal: Journal, books: SettledBooks, clock: FakeClock
 ) -> None:
     """Novita may name things otherwise than its pages say: what ran must not come to count nothing by that."""
     job = await begin(journal, "i1")
@@ -297,7 +299,7 @@ async def test_a_bill_that_names_nothing_of_ours_corrects_nothing(
     assert before[0] > 0
 
 
-async def test_what_was_refused_stays_nothing(journal: Journal, books: Books, clock: FakeClock) -> None:
+async def test_what_was_refused_stays_nothing(journal: Journal, books: SettledBooks, clock: FakeClock) -> None:
     made = await begin(journal, "i1")
     refused = await begin(journal, "i1", "start_gpu_instance")
     await journal.finish(refused.key, JobState.REFUSED)
@@ -308,7 +310,7 @@ async def test_what_was_refused_stays_nothing(journal: Journal, books: Books, cl
     assert await counted(journal, made, refused) == [Decimal(2), NOTHING]
 
 
-async def test_what_failed_ended_when_that_was_seen(journal: Journal, books: Books, clock: FakeClock) -> None:
+async def test_what_failed_ended_when_that_was_seen(journal: Journal, books: SettledBooks, clock: FakeClock) -> None:
     job = await begin(journal, "i1")
     await journal.finish(job.key, JobState.FAILED, reason="no such image")
     books.charge("i1", "0.01")
@@ -317,7 +319,7 @@ async def test_what_failed_ended_when_that_was_seen(journal: Journal, books: Boo
     assert await counted(journal, job) == [Decimal("0.01")]
 
 
-async def test_nobody_elses_rows_are_touched(journal: Journal, books: Books, clock: FakeClock) -> None:
+async def test_nobody_elses_rows_are_touched(journal: Journal, books: SettledBooks, clock: FakeClock) -> None:
     job = await begin(journal, "i1", owner="you")
     await over(journal, job)
     pass_time(clock, ENOUGH)
@@ -325,7 +327,9 @@ async def test_nobody_elses_rows_are_touched(journal: Journal, books: Books, clo
     assert books.asked == []
 
 
-async def test_a_bill_that_cannot_be_read_changes_nothing(journal: Journal, books: Books, clock: FakeClock) -> None:
+async def test_a_bill_that_cannot_be_read_changes_nothing(
+    journal: Journal, books: SettledBooks, clock: FakeClock
+) -> None:
     job = await begin(journal, "i1")
     await over(journal, job)
     pass_time(clock, ENOUGH)
@@ -339,7 +343,7 @@ async def test_a_bill_that_cannot_be_read_changes_nothing(journal: Journal, book
     assert await counted(journal, job) == [Decimal(2)]
 
 
-async def test_what_starts_again_has_not_ended(journal: Journal, books: Books, clock: FakeClock) -> None:
+async def test_what_starts_again_has_not_ended(journal: Journal, books: SettledBooks, clock: FakeClock) -> None:
     job = await begin(journal, "i1")
     await over(journal, job)
     await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)

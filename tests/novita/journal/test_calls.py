@@ -30,13 +30,13 @@ async def jobs(tmp_path: Path, clock: FakeClock, http: httpx.AsyncClient) -> Asy
     await journal.close()
 
 
-async def made(jobs: Jobs, work: "Work", estimate: str = "0.10") -> tuple[Job, str]:
+async def made(jobs: Jobs, work: "PaidWork", estimate: str = "0.10") -> tuple[Job, str]:
     return await jobs.call(
         Paid(owner=OWNER, tool="chat", model="m", title="a question", cost=Cost(Decimal(estimate))), work=work.run
     )
 
 
-class Work:
+class PaidWork:
     """A call that writes a little, costs a little, and then ends as told."""
 
     def __init__(self, error: Exception | None = None, *, cost: str | None = "0.02", trouble: str = "") -> None:
@@ -50,7 +50,7 @@ class Work:
         return tally.text
 
 
-class Endless(Work):
+class EndlessCall(PaidWork):
     """A call that never ends by itself."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ async def row(jobs: Jobs) -> Job:
 
 
 async def test_a_call_counts_what_it_cost_not_what_it_might_have(jobs: Jobs) -> None:
-    job, value = await made(jobs, Work())
+    job, value = await made(jobs, PaidWork())
     assert (value, job.state, job.kind, job.facts["usd"]) == ("Foxes are", JobState.SUCCEEDED, "call", "0.02")
     assert await jobs.journal.spent(OWNER) == Decimal("0.02")
 
@@ -78,16 +78,16 @@ async def test_a_call_counts_what_it_cost_not_what_it_might_have(jobs: Jobs) -> 
 @pytest.mark.parametrize(
     ("work", "state", "counted"),
     [
-        (Work(trouble="It was cut"), JobState.FAILED, "0.02"),
-        (Work(InputError("no"), cost=None), JobState.REFUSED, "0"),
-        (Work(NovitaConnectionError("lost", billed="maybe"), cost=None), JobState.UNCONFIRMED, "0.10"),
-        (Work(NovitaError("unclear"), cost=None), JobState.UNCONFIRMED, "0.10"),
-        (Work(NovitaConnectionError("after a part", billed="maybe")), JobState.FAILED, "0.02"),
-        (Work(RuntimeError("a fault of ours"), cost=None), JobState.UNCONFIRMED, "0.10"),
+        (PaidWork(trouble="It was cut"), JobState.FAILED, "0.02"),
+        (PaidWork(InputError("no"), cost=None), JobState.REFUSED, "0"),
+        (PaidWork(NovitaConnectionError("lost", billed="maybe"), cost=None), JobState.UNCONFIRMED, "0.10"),
+        (PaidWork(NovitaError("unclear"), cost=None), JobState.UNCONFIRMED, "0.10"),
+        (PaidWork(NovitaConnectionError("after a part", billed="maybe")), JobState.FAILED, "0.02"),
+        (PaidWork(RuntimeError("a fault of ours"), cost=None), JobState.UNCONFIRMED, "0.10"),
     ],
     ids=["cut", "refused", "lost", "unclear", "partly", "fault"],
 )
-async def test_every_end_is_noted(jobs: Jobs, work: Work, state: JobState, counted: str) -> None:
+async def test_every_end_is_noted(jobs: Jobs, work: PaidWork, state: JobState, counted: str) -> None:
     try:
         await made(jobs, work)
     except (NovitaError, RuntimeError):
@@ -97,7 +97,7 @@ async def test_every_end_is_noted(jobs: Jobs, work: Work, state: JobState, count
 
 
 async def test_a_cancelled_call_ends_at_once_and_keeps_what_it_wrote(jobs: Jobs) -> None:
-    work = Endless()
+    work = EndlessCall()
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
             group.start_soon(made, jobs, work)
@@ -113,5 +113,5 @@ async def test_a_cancelled_call_ends_at_once_and_keeps_what_it_wrote(jobs: Jobs)
 
 async def test_a_call_over_a_cap_is_not_made(jobs: Jobs) -> None:
     with pytest.raises(SpendRefusedError):
-        await made(jobs, Work(), estimate="1.01")
+        await made(jobs, PaidWork(), estimate="1.01")
     assert await jobs.journal.recent(OWNER, limit=5) == []

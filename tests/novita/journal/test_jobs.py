@@ -19,7 +19,7 @@ from novita_mcp.novita.journal.jobs import Jobs, Paid
 from novita_mcp.novita.journal.journal import Job, JobState, Journal
 from novita_mcp.novita.media.jobs import MediaJobs
 from novita_mcp.novita.media.lookup import media_model
-from novita_mcp.novita.media.mapping import Plan, plan
+from novita_mcp.novita.media.mapping import MediaPlan, plan
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
 
@@ -65,7 +65,7 @@ class Bench:
         return await self.journal.recent(self.client.owner, limit=50)
 
 
-def fox(model: str = "qwen-image-txt2img") -> Plan:
+def fox(model: str = "qwen-image-txt2img") -> MediaPlan:
     return plan(media_model(model), {"prompt": "a fox"})
 
 

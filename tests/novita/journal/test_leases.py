@@ -8,14 +8,14 @@ from pathlib import Path
 import anyio
 import pytest
 from novita_mcp.novita.core.client import NovitaClient, RetryPolicy, new_http
-from novita_mcp.novita.gpu.instances import Order, create_instance, get_instance
+from novita_mcp.novita.gpu.instances import InstanceOrder, create_instance, get_instance
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Leases, LeaseState, enforce_leases
-from novita_mcp.simulator.core.world import DEFAULT_KEY, Settings, World
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
 from novita_mcp.simulator.serving import serve
 
 
-class WorldClock:
+class LeaseClock:
     """The world's time."""
 
     def __init__(self, world: World) -> None:
@@ -33,7 +33,7 @@ class WorldClock:
 
 @pytest.fixture
 def world() -> World:
-    return World(Settings(task_seconds=1, speed=0))
+    return World(WorldSettings(task_seconds=1, speed=0))
 
 
 @pytest.fixture
@@ -46,17 +46,17 @@ def url(world: World) -> Generator[str]:
 async def client(world: World, url: str) -> AsyncGenerator[NovitaClient]:
     async with new_http() as http:
         retries = RetryPolicy(attempts=2, first=0.01, longest=0.01)
-        yield NovitaClient(http, DEFAULT_KEY, url, clock=WorldClock(world), retries=retries)
+        yield NovitaClient(http, DEFAULT_KEY, url, clock=LeaseClock(world), retries=retries)
 
 
 def leases_on(path: Path, world: World) -> Leases:
     """What one process has."""
-    clock = WorldClock(world)
+    clock = LeaseClock(world)
     return Leases(Journal(path, clock=clock), clock=clock)
 
 
 async def a_running_one(client: NovitaClient, world: World, name: str = "box") -> str:
-    instance_id = await create_instance(client, Order(name=name, product_id="4090.18c100g", image="a/b:1"))
+    instance_id = await create_instance(client, InstanceOrder(name=name, product_id="4090.18c100g", image="a/b:1"))
     world.advance(10)
     assert (await get_instance(client, instance_id)).running
     return instance_id
@@ -182,7 +182,7 @@ async def test_leases_of_others_are_left_alone_and_stopped_ones_are_done(
     await leases.grant("somebody else", hours=0.01, name="box", instance_id=instance)
     gone = await leases.grant(client.owner, hours=0.01, name="box", instance_id="i-gone")
     world.advance(60)
-    done, still_open = await enforce_leases(leases.journal, client, clock=WorldClock(world))
+    done, still_open = await enforce_leases(leases.journal, client, clock=LeaseClock(world))
     assert [(outcome.lease.key, outcome.done) for outcome in done] == [(gone.key, True)]
     assert still_open == []
     assert world.count("stop_gpu_instance") == 0

@@ -19,7 +19,7 @@ from novita_mcp.novita.core.errors import (
     NovitaServerError,
 )
 from novita_mcp.novita.core.waiting import Look, Phase
-from novita_mcp.novita.media.calls import Accepted, Outcome, Output, look, read_answer, read_task
+from novita_mcp.novita.media.calls import Accepted, MediaOutcome, MediaOutput, look, read_answer, read_task
 from novita_mcp.novita.media.lookup import media_model
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
@@ -38,9 +38,9 @@ def answer(body: Any, kind: str = "application/json") -> Answer:
     return Answer(200, httpx.Headers({"content-type": kind}), raw, None)
 
 
-def outcome(model: Any, body: Any) -> Outcome:
+def outcome(model: Any, body: Any) -> MediaOutcome:
     read = read_answer(model, answer(body), {})
-    assert isinstance(read, Outcome)
+    assert isinstance(read, MediaOutcome)
     return read
 
 
@@ -113,17 +113,17 @@ def test_files_that_come_at_once_are_links_or_bytes(key: str, value: str) -> Non
 
 def test_bytes_in_a_field_come_with_their_type() -> None:
     made = outcome(CUTOUT, {"image_file": base64.b64encode(PNG).decode(), "image_type": "png"})
-    assert made.outputs == (Output("image", data=PNG, suffix="png"),)
+    assert made.outputs == (MediaOutput("image", data=PNG, suffix="png"),)
 
 
 def test_a_data_uri_is_bytes() -> None:
     uri = f"data:image/webp;base64,{base64.b64encode(PNG).decode()}"
-    assert outcome(AT_ONCE, {"images": [uri]}).outputs == (Output("image", data=PNG, suffix="webp"),)
+    assert outcome(AT_ONCE, {"images": [uri]}).outputs == (MediaOutput("image", data=PNG, suffix="webp"),)
 
 
 def test_raw_bytes_are_the_file() -> None:
     read = read_answer(CUTOUT, answer(PNG, "image/png"), {})
-    assert isinstance(read, Outcome)
+    assert isinstance(read, MediaOutcome)
     assert read.outputs[0].data == PNG
 
 
@@ -144,7 +144,7 @@ def test_whatever_comes_is_read_or_refused_in_words(body: bytes, model: Any) -> 
     except NovitaError as error:
         assert error.billed in ("yes", "maybe")
     else:
-        assert isinstance(read, Accepted | Outcome)
+        assert isinstance(read, Accepted | MediaOutcome)
 
 
 NAMES = [
@@ -224,7 +224,7 @@ def test_numbers_may_come_as_text() -> None:
         }
     )
     assert made.value.seed == 42
-    assert made.value.outputs == (Output("image", url="https://x/a.png", ttl=3600, suffix="png"),)
+    assert made.value.outputs == (MediaOutput("image", url="https://x/a.png", ttl=3600, suffix="png"),)
 
 
 @given(JSON)

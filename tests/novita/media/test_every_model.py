@@ -9,10 +9,10 @@ import pytest
 from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.core.waiting import Phase
 from novita_mcp.novita.media import calls
-from novita_mcp.novita.media.calls import Accepted, Outcome
+from novita_mcp.novita.media.calls import Accepted, MediaOutcome
 from novita_mcp.novita.media.lookup import MediaModel, media_models
 from novita_mcp.novita.media.mapping import plan
-from novita_mcp.simulator.core.world import DEFAULT_KEY, Settings, World
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
 from novita_mcp.simulator.media.film import Film, make_film
 from novita_mcp.simulator.media.sound import SoundFormat, encode, speak
 from novita_mcp.simulator.serving import Running, serve
@@ -29,7 +29,7 @@ UNIFIED: dict[str, object] = {"checkpoint": "kling2.1_master_t2v", "prompt": "a 
 @pytest.fixture(scope="module")
 def novita() -> Generator[Running]:
     """One Novita for all models; tasks are done at the first look."""
-    with serve(World(Settings(task_seconds=0), balance_usd=10_000)) as running:
+    with serve(World(WorldSettings(task_seconds=0), balance_usd=10_000)) as running:
         yield running
 
 
@@ -90,7 +90,7 @@ async def test_a_model_makes_what_its_entry_says(model: MediaModel, novita: Runn
             seen = await ask(client, answer.task_id)
             assert seen.phase is Phase.SUCCEEDED, seen.reason
             answer = seen.value
-    assert isinstance(answer, Outcome)
+    assert isinstance(answer, MediaOutcome)
     if model.makes == "voice":
         assert answer.values["voice_id"]
     else:

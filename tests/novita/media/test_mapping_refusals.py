@@ -3,7 +3,7 @@
 import pytest
 from novita_mcp.novita.core.errors import InputError
 from novita_mcp.novita.media.lookup import media_model
-from novita_mcp.novita.media.mapping import Plan, plan, plan_native
+from novita_mcp.novita.media.mapping import MediaPlan, plan, plan_native
 
 from .documented import Json
 
@@ -107,7 +107,7 @@ def test_the_v2_way_to_name_a_lora_in_the_prompt_is_caught() -> None:
 
 def test_native_input_goes_as_it_is() -> None:
     native = {"prompt": "a fox", "size": "1024*1024"}
-    made: Plan = plan_native(media_model("qwen-image-txt2img"), native)
+    made: MediaPlan = plan_native(media_model("qwen-image-txt2img"), native)
     assert made.body == native and made.path == "/v3/async/qwen-image-txt2img"
     watermarked = plan_native(media_model("seedream-4.0"), {"prompt": "a fox"})
     assert watermarked.body == {"prompt": "a fox"}  # no constants

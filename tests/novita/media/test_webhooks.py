@@ -10,7 +10,7 @@ from novita_mcp.novita.media.jobs import MediaJobs
 from novita_mcp.novita.media.webhooks import MOST, Webhooks
 
 
-class Stage:
+class HookStage:
     """As much of Jobs as an address needs: who was nudged, and which looks were made in the background."""
 
     def __init__(self, background: Any = None, *, waiting: bool, broken: bool = False) -> None:
@@ -29,14 +29,14 @@ class Stage:
             raise NovitaConnectionError("no answer")
 
 
-def webhooks_on(stage: Stage) -> tuple[Webhooks, NovitaClient]:
+def webhooks_on(stage: HookStage) -> tuple[Webhooks, NovitaClient]:
     return Webhooks(cast(MediaJobs, stage), stage.background, "https://mcp.example/novita/"), NovitaClient(
         new_http(), "sk-1"
     )
 
 
 async def test_an_address_is_long_random_and_under_the_public_url() -> None:
-    webhooks, client = webhooks_on(Stage(waiting=True))
+    webhooks, client = webhooks_on(HookStage(waiting=True))
     made = [webhooks.open(client) for _ in range(3)]
 
     assert len({token for token, _ in made}) == 3
@@ -46,7 +46,7 @@ async def test_an_address_is_long_random_and_under_the_public_url() -> None:
 
 
 async def test_who_waits_is_woken_and_nothing_else_is_looked_at() -> None:
-    stage = Stage(waiting=True)
+    stage = HookStage(waiting=True)
     webhooks, client = webhooks_on(stage)
     token, _ = webhooks.open(client)
     webhooks.accepted(token, "task-1")
@@ -57,7 +57,7 @@ async def test_who_waits_is_woken_and_nothing_else_is_looked_at() -> None:
 
 
 async def test_a_call_that_comes_before_the_id_is_made_up_for() -> None:
-    stage = Stage(waiting=False)
+    stage = HookStage(waiting=False)
     async with anyio.create_task_group() as stage.background:
         webhooks, client = webhooks_on(stage)
         token, _ = webhooks.open(client)
@@ -69,7 +69,7 @@ async def test_a_call_that_comes_before_the_id_is_made_up_for() -> None:
 
 
 async def test_a_look_that_fails_harms_nobody() -> None:
-    stage = Stage(waiting=False, broken=True)
+    stage = HookStage(waiting=False, broken=True)
     async with anyio.create_task_group() as stage.background:
         webhooks, client = webhooks_on(stage)
         token, _ = webhooks.open(client)
@@ -79,7 +79,7 @@ async def test_a_look_that_fails_harms_nobody() -> None:
 
 
 async def test_the_register_is_bounded() -> None:
-    webhooks, client = webhooks_on(Stage(waiting=True))
+    webhooks, client = webhooks_on(HookStage(waiting=True))
     first, _ = webhooks.open(client)
     tokens = [webhooks.open(client)[0] for _ in range(MOST)]
 

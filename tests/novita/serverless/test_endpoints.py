@@ -13,11 +13,11 @@ from novita_mcp.novita.core.answers import read_shape
 from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.core.errors import InputError, NotFoundError
 from novita_mcp.novita.core.waiting import Phase
-from novita_mcp.novita.gpu.routes import Route
+from novita_mcp.novita.gpu.routes import GpuRoute
 from novita_mcp.novita.serverless.endpoints import OPERATIONS, change, creation, get_endpoint, list_endpoints
 from novita_mcp.novita.serverless.gateway import MOST_REQUEST, call_service, job_request, look_at_job, service_call
-from novita_mcp.novita.serverless.plans import Plan, check_port, merged_env
-from novita_mcp.novita.serverless.shapes import Endpoint, Goal, Limits, Mount, judge
+from novita_mcp.novita.serverless.plans import EndpointPlan, check_port, merged_env
+from novita_mcp.novita.serverless.shapes import Endpoint, EndpointGoal, EndpointLimits, EndpointMount, judge
 from novita_mcp.tools.serverless.endpoints import serverless
 
 from ..media.documented import book, resolved
@@ -83,7 +83,7 @@ def endpoint(**changes: Any) -> Endpoint:
 
 
 def test_both_generations_and_older_pages_read_the_same() -> None:
-    plans = [Plan.of(read_shape(Endpoint, raw, "x")) for raw in (V1, V2, OLD)]
+    plans = [EndpointPlan.of(read_shape(Endpoint, raw, "x")) for raw in (V1, V2, OLD)]
     assert plans[0] == plans[1] == plans[2]
     assert plans[0].env == {"A": "1"}
     assert (plans[0].idle_seconds, plans[0].concurrency, plans[0].port) == (60, 7, 8000)
@@ -91,7 +91,7 @@ def test_both_generations_and_older_pages_read_the_same() -> None:
 
 def test_values_of_variables_are_not_shown_by_accident() -> None:
     read = endpoint(envs=[{"key": "TOKEN", "value": "keep-this-secret"}])
-    assert "keep-this-secret" not in f"{read!r} {read} {Plan.of(read)!r}"
+    assert "keep-this-secret" not in f"{read!r} {read} {EndpointPlan.of(read)!r}"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,9 @@ def test_values_of_variables_are_not_shown_by_accident() -> None:
     ],
 )
 def test_what_the_states_mean(state: Any, least: int, workers: Any, phase: Phase) -> None:
-    seen = judge(endpoint(state=state, workerConfig={"minNum": least, "maxNum": 2}, workers=workers), Goal.SERVING)
+    seen = judge(
+        endpoint(state=state, workerConfig={"minNum": least, "maxNum": 2}, workers=workers), EndpointGoal.SERVING
+    )
     assert seen.phase is phase
     if phase is Phase.FAILED:
         assert seen.reason
@@ -176,7 +178,7 @@ def schema(operation: str) -> Json:
 
 
 plans = st.builds(
-    Plan,
+    EndpointPlan,
     image=st.just("a/b:1"),
     name=st.just("chat"),
     app_name=st.sampled_from(["", "chat-app"]),
@@ -189,14 +191,14 @@ plans = st.builds(
     region=st.sampled_from(["", "us"]),
     request_timeout=st.sampled_from([None, 60]),
     cuda_version=st.sampled_from(["", "12.8"]),
-    volumes=st.sampled_from([(), (Mount(type="network", id="v", mount_path="/data"),)]),
+    volumes=st.sampled_from([(), (EndpointMount(type="network", id="v", mount_path="/data"),)]),
     kind=st.sampled_from(["sync", "async"]),
     scale_by=st.sampled_from(["queue", "concurrency"]),
 )
 
 
 @given(plans)
-def test_requests_are_as_documented(plan: Plan) -> None:
+def test_requests_are_as_documented(plan: EndpointPlan) -> None:
     operation = "gpus_v2_create_endpoint" if plan.kind == "async" else "create_serverless_endpoint"
     jsonschema.validate(creation(plan)[1], schema(operation))
     operation = "gpus_v2_update_endpoint" if plan.kind == "async" else "update_serverless_endpoint"
@@ -204,17 +206,17 @@ def test_requests_are_as_documented(plan: Plan) -> None:
 
 
 def test_an_update_sends_back_everything_that_is_there() -> None:
-    body = change(endpoint(), Plan.of(endpoint()))[1]
+    body = change(endpoint(), EndpointPlan.of(endpoint()))[1]
     assert body["id"] == "ep-1"
     assert body["volumeMounts"] == V1["volumeMounts"]
     assert (body["envs"], body["image"], body["clusterID"]) == (V1["envs"], V1["image"], "us")
     assert (body["products"], body["rootfsSize"], body["appName"]) == (V1["products"], 100, "chat-app")
     assert body["healthy"] == {"path": "/health"}
-    assert Plan.of(endpoint(**body)) == Plan.of(endpoint())
+    assert EndpointPlan.of(endpoint(**body)) == EndpointPlan.of(endpoint())
 
 
 def test_differences_name_settings_and_never_values_of_variables() -> None:
-    before = Plan(image="a", env={"A": "old-secret", "B": "same", "C": "gone"})
+    before = EndpointPlan(image="a", env={"A": "old-secret", "B": "same", "C": "gone"})
     after = before.changed(max_workers=2, env={"A": "new-secret", "B": "same", "D": "more"})
     lines = before.differences(after)
     assert lines == ["env A: another value", "env C: removed", "env D: new", "max_workers: 1 -> 2"]
@@ -236,9 +238,11 @@ def test_ports_in_range_pass_and_others_do_not(port: int) -> None:
 
 
 def test_limits_novita_does_not_tell_refuse_nothing() -> None:
-    Plan(image="a", port=80, max_workers=500, min_workers=200).check(Limits())
+    EndpointPlan(image="a", port=80, max_workers=500, min_workers=200).check(EndpointLimits())
     with pytest.raises(InputError, match="max_workers 500"):
-        Plan(image="a", port=80, max_workers=500).check(read_shape(Limits, {"minWorkerNum": 0, "maxWorkerNum": 9}, "x"))
+        EndpointPlan(image="a", port=80, max_workers=500).check(
+            read_shape(EndpointLimits, {"minWorkerNum": 0, "maxWorkerNum": 9}, "x")
+        )
 
 
 def test_a_job_of_exactly_four_mebibytes_passes() -> None:
@@ -375,7 +379,7 @@ def test_every_documented_operation_has_its_tools_or_a_reason() -> None:
     assert set(OPERATIONS) == set(documented)
     tools = {spec.name for spec in serverless.tools}
     for name, found in OPERATIONS.items():
-        if isinstance(found, Route):
+        if isinstance(found, GpuRoute):
             assert (found.method, found.path) == (documented[name]["method"], documented[name]["path"]), name
             assert set(found.tools) <= tools, name
             assert found.tools, name

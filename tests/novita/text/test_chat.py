@@ -119,14 +119,14 @@ async def test_garbage_alone_is_an_error_and_a_refusal_is_its_own() -> None:
 
 
 async def test_a_stream_without_end_is_given_up() -> None:
-    class Endless(httpx.AsyncByteStream):
+    class EndlessStream(httpx.AsyncByteStream):
         async def __aiter__(self) -> AsyncGenerator[bytes]:
             yield lines(chunk(content="Fox"))
             while True:
                 yield b"x" * 2**20
 
     async with httpx.AsyncClient(
-        transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=EndlessStream()))
     ) as http:
         made = Generation(5)
         await generate(NovitaClient(http, "k"), CHAT_PATH, {}, made, doing="asking m")

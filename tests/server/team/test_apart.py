@@ -20,7 +20,7 @@ from mcp_types import ResourceTemplateReference, TextResourceContents
 from novita_mcp.server.http import http_app, web_server
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serving import serve
 
 from ...conftest import text_of
@@ -35,7 +35,7 @@ SECRET = "my secret fox"
 
 
 @dataclass(frozen=True)
-class Scene:
+class TeamScene:
     """A running server, and what its first caller has there: ids of tasks with files and without, and a handle."""
 
     url: str
@@ -54,7 +54,7 @@ def storage() -> Generator[Storage]:
 @pytest.fixture(scope="module", params=["links", "storage"])
 def scene(
     request: pytest.FixtureRequest, storage: Storage, tmp_path_factory: pytest.TempPathFactory
-) -> Generator[Scene]:
+) -> Generator[TeamScene]:
     world = World(WorldSettings(task_seconds=0))
     world.accounts[OTHER_KEY] = world.accounts[DEFAULT_KEY]
     home = tmp_path_factory.mktemp("home")
@@ -68,7 +68,7 @@ def scene(
         )
         with serve_asgi(http_app(web_server(settings), settings)) as url:
             tasks, handle = anyio.run(make_things, url)
-            yield Scene(url, world, tasks, handle, len(world.charges))
+            yield TeamScene(url, world, tasks, handle, len(world.charges))
 
 
 async def make_things(url: str) -> tuple[tuple[str, ...], str]:
@@ -141,7 +141,7 @@ DOORS: tuple[Attempt, ...] = (by_get_task, by_input, by_task_resource, by_artifa
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 @examples(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_anothers_task_is_not_found_through_any_door(scene: Scene, mode: str, data: st.DataObject) -> None:
+def test_anothers_task_is_not_found_through_any_door(scene: TeamScene, mode: str, data: st.DataObject) -> None:
     door = data.draw(st.sampled_from(DOORS))
     id = data.draw(st.sampled_from(scene.tasks).flatmap(words))
 
@@ -160,7 +160,7 @@ def test_anothers_task_is_not_found_through_any_door(scene: Scene, mode: str, da
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/cancel"])
 @examples(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_anothers_handle_is_unknown(scene: Scene, method: str, data: st.DataObject) -> None:
+def test_anothers_handle_is_unknown(scene: TeamScene, method: str, data: st.DataObject) -> None:
     handle = data.draw(words(scene.handle))
 
     async def attempt() -> MCPError:
@@ -173,7 +173,7 @@ def test_anothers_handle_is_unknown(scene: Scene, method: str, data: st.DataObje
     assert anyio.run(attempt).error.code in (UNKNOWN, HEADER_MISMATCH)
 
 
-def test_the_owner_finds_all_of_it(scene: Scene) -> None:
+def test_the_owner_finds_all_of_it(scene: TeamScene) -> None:
     """The doors do open: to the caller whose things they are."""
 
     async def look() -> None:

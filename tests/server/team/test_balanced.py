@@ -15,8 +15,8 @@ import anyio.to_thread
 import httpx
 import pytest
 from novita_mcp.novita.journal.journal import Journal
-from novita_mcp.simulator.core.world import Settings as WorldSettings
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serving import serve
 
 from ...postgres import binaries, run_postgres

@@ -16,7 +16,7 @@ from novita_mcp.novita.journal.databases import is_database_url
 from novita_mcp.server.cli import parser
 from novita_mcp.server.settings import Settings, read_settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serving import serve
 
 from .team import balancer, copies, nginx_installed

@@ -2,7 +2,7 @@
 
 import pytest
 from novita_mcp.simulator import World
-from novita_mcp.simulator.core.world import NotEnoughCredit, Settings
+from novita_mcp.simulator.core.world import NotEnoughCredit, WorldSettings
 
 
 def test_a_charge_lowers_the_balance_exactly_and_a_refund_gives_it_back_once() -> None:
@@ -33,7 +33,7 @@ def test_time_can_be_moved_but_never_runs_back() -> None:
 
 
 def test_a_manual_world_moves_one_step_per_look_and_not_by_the_clock() -> None:
-    world = World(Settings(manual=True))
+    world = World(WorldSettings(manual=True))
     progress = world.progress(10)
     world.advance(1000)
     assert [progress.look() for _ in range(4)] == [0, 0.5, 1, 1]

@@ -7,10 +7,10 @@ import pytest
 from novita_mcp.simulator import World
 from novita_mcp.simulator.core.faults import Fault
 from novita_mcp.simulator.gpu.market import Stock, products
-from novita_mcp.simulator.gpu.order import Order
+from novita_mcp.simulator.gpu.order import SimulatedOrder
 from novita_mcp.simulator.gpu.state import GpuState
 from novita_mcp.simulator.serverless.pool import FINAL
-from novita_mcp.simulator.serverless.state import Plan, ServerlessState
+from novita_mcp.simulator.serverless.state import DeploymentPlan, ServerlessState
 
 RENTABLE = sorted(id for id, product in products().items() if product.kind == "gpu")
 SERVERLESS = sorted(id for id, product in products().items() if product.serverless_workers)
@@ -45,7 +45,7 @@ def test_instances(seed: int) -> None:
             if what == "create":
                 mode = roll.choice(["onDemand", "spot", "monthly"])
                 months = int(mode == "monthly")
-                order = Order(roll.choice(RENTABLE), "a/b", cards=roll.randint(1, 8), mode=mode, months=months)
+                order = SimulatedOrder(roll.choice(RENTABLE), "a/b", cards=roll.randint(1, 8), mode=mode, months=months)
                 fleet.create(account, order, "create_gpu_instance")
             elif mine and what == "reclaim":
                 chosen = roll.choice(mine)
@@ -98,7 +98,9 @@ def test_endpoints(seed: int) -> None:
             match roll.choice(["create", "run", "run", "run", "drain", "update", "delete", "cancel"]):
                 case "create" if len(mine) < 5:
                     least, policy = roll.randint(0, 2), roll.choice(["queue", "concurrency"])
-                    plan = Plan([roll.choice(SERVERLESS)], "a/b", least=least, most=roll.randint(1, 6), policy=policy)
+                    plan = DeploymentPlan(
+                        [roll.choice(SERVERLESS)], "a/b", least=least, most=roll.randint(1, 6), policy=policy
+                    )
                     plan.concurrent, plan.policy_value = roll.randint(1, 3), roll.randint(1, 60)
                     state.create(account, plan)
                 case "run" if mine:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from novita_mcp.simulator import serving
 from novita_mcp.simulator.core import facts
-from novita_mcp.simulator.core.world import Settings, World
+from novita_mcp.simulator.core.world import World, WorldSettings
 from novita_mcp.simulator.media.audio import HANDLERS
 from novita_mcp.simulator.media.film import SOUND_RATE
 from novita_mcp.simulator.media.inputs import sniff
@@ -23,7 +23,7 @@ MODELS = ("02_hd", "02_turbo", "2_5_hd_preview", "2_5_turbo_preview", "2_6_hd", 
 VOICE: Json = {"voice_id": "Wise_Woman"}
 
 
-class Api:
+class AudioApi:
     """The routes of one simulator, with the right key, and a world where every look moves a task."""
 
     def __init__(self, running: serving.Running) -> None:
@@ -61,9 +61,9 @@ class Api:
 
 
 @pytest.fixture
-def api() -> Iterator[Api]:
-    with serving.serve(World(Settings(manual=True))) as running:
-        api = Api(running)
+def api() -> Iterator[AudioApi]:
+    with serving.serve(World(WorldSettings(manual=True))) as running:
+        api = AudioApi(running)
         with api.http:
             yield api
 
@@ -78,7 +78,7 @@ def test_every_audio_operation_is_handled() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_minimax_speech_comes_as_hex_at_the_top(api: Api, model: str) -> None:
+def test_minimax_speech_comes_as_hex_at_the_top(api: AudioApi, model: str) -> None:
     answer = api.post(f"minimax_speech_{model}", text=TEXT, voice_setting=VOICE)
 
     sound = bytes.fromhex(answer["audio"])
@@ -88,7 +88,7 @@ def test_minimax_speech_comes_as_hex_at_the_top(api: Api, model: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mp3", "wav", "flac", "pcm"])
-def test_minimax_speech_28_comes_as_hex_in_data_with_what_it_is(api: Api, kind: str) -> None:
+def test_minimax_speech_28_comes_as_hex_in_data_with_what_it_is(api: AudioApi, kind: str) -> None:
     setting = {"format": kind, "sample_rate": 24000, "channel": 2}
 
     answer = api.post("minimax_speech_2_8_hd", text=TEXT, voice_setting=VOICE | {"speed": 2}, audio_setting=setting)
@@ -103,7 +103,7 @@ def test_minimax_speech_28_comes_as_hex_in_data_with_what_it_is(api: Api, kind: 
         assert len(sound) == pytest.approx(SECONDS / 2 * 24000 * 4, abs=8)
 
 
-def test_a_url_is_answered_when_asked_for_and_lives_a_day(api: Api) -> None:
+def test_a_url_is_answered_when_asked_for_and_lives_a_day(api: AudioApi) -> None:
     flat = api.post("minimax_speech_02_hd", text=TEXT, voice_setting=VOICE, output_format="url")["audio"]
     nested = api.post("minimax_speech_2_8_hd", text=TEXT, voice_setting=VOICE, output_format="url")["data"]["audio"]
     api.world.advance(80_000)
@@ -114,7 +114,7 @@ def test_a_url_is_answered_when_asked_for_and_lives_a_day(api: Api) -> None:
     assert httpx.get(flat).status_code == 403
 
 
-def test_a_stream_is_events_of_hex_pieces_that_end_with_status_2(api: Api) -> None:
+def test_a_stream_is_events_of_hex_pieces_that_end_with_status_2(api: AudioApi) -> None:
     body: Json = {"text": TEXT, "voice_setting": VOICE, "stream": True}
 
     response = api.send("minimax_speech_02_turbo", body)
@@ -127,7 +127,7 @@ def test_a_stream_is_events_of_hex_pieces_that_end_with_status_2(api: Api) -> No
 
 
 @pytest.mark.parametrize("excluded", [False, True])
-def test_the_last_event_of_28_repeats_the_whole_sound_unless_told_not_to(api: Api, *, excluded: bool) -> None:
+def test_the_last_event_of_28_repeats_the_whole_sound_unless_told_not_to(api: AudioApi, *, excluded: bool) -> None:
     body: Json = {"text": TEXT, "voice_setting": VOICE, "stream": True}
 
     response = api.send("minimax_speech_2_8_turbo", body | {"stream_options": {"exclude_aggregated_audio": excluded}})
@@ -148,7 +148,7 @@ def test_the_last_event_of_28_repeats_the_whole_sound_unless_told_not_to(api: Ap
     ],
 )
 def test_28_puts_its_errors_into_base_resp_of_a_200_and_the_others_answer_400(
-    api: Api, change: Json, code: int
+    api: AudioApi, change: Json, code: int
 ) -> None:
     body: Json = {"text": TEXT, "voice_setting": VOICE} | change
 
@@ -160,7 +160,7 @@ def test_28_puts_its_errors_into_base_resp_of_a_200_and_the_others_answer_400(
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_long_texts_are_queued_and_come_out_as_audios_with_a_ttl_of_0(api: Api, model: str) -> None:
+def test_long_texts_are_queued_and_come_out_as_audios_with_a_ttl_of_0(api: AudioApi, model: str) -> None:
     task = api.post(f"minimax_speech_{model}_async", text=TEXT, voice_setting=VOICE, audio_setting={"format": "flac"})
 
     result = api.finish(task["task_id"])
@@ -171,7 +171,7 @@ def test_long_texts_are_queued_and_come_out_as_audios_with_a_ttl_of_0(api: Api, 
     assert listen(httpx.get(audio["audio_url"]).content).seconds == pytest.approx(SECONDS, abs=0.1)
 
 
-def test_28_queues_with_more_in_its_answer_or_a_base_resp_alone(api: Api) -> None:
+def test_28_queues_with_more_in_its_answer_or_a_base_resp_alone(api: AudioApi) -> None:
     setting = {"audio_sample_rate": 16000, "format": "pcm"}
     good = api.post("minimax_speech_2_8_hd_async", text=TEXT, voice_setting=VOICE, audio_setting=setting)
     bad = api.post("minimax_speech_2_8_turbo_async", text_file_id=7, voice_setting=VOICE)
@@ -183,7 +183,7 @@ def test_28_queues_with_more_in_its_answer_or_a_base_resp_alone(api: Api) -> Non
     assert bad["base_resp"]["status_code"] == 2013
 
 
-def test_several_short_texts_are_several_files_that_say_which_is_which(api: Api) -> None:
+def test_several_short_texts_are_several_files_that_say_which_is_which(api: AudioApi) -> None:
     request = {"voice_id": "Emily", "language": "en-US", "texts": ["Hello there", "And good bye"]}
 
     audios = api.finish(api.post("txt2speech", request=request)["task_id"])["audios"]
@@ -193,7 +193,7 @@ def test_several_short_texts_are_several_files_that_say_which_is_which(api: Api)
     assert {audio["audio_type"] for audio in audios} == {"wav"}
 
 
-def test_glm_answers_raw_pcm_unless_wav_is_asked_for(api: Api) -> None:
+def test_glm_answers_raw_pcm_unless_wav_is_asked_for(api: AudioApi) -> None:
     pcm = api.send("glm_tts", {"input": TEXT, "voice": "tongtong"})
     wav = api.send("glm_tts", {"input": TEXT, "voice": "jam", "response_format": "wav"})
 
@@ -204,7 +204,7 @@ def test_glm_answers_raw_pcm_unless_wav_is_asked_for(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("kind", "start"), [("wav", b"RIFF"), ("mp3", b"ID3"), ("opus", b"OggS"), ("pcm", b"")])
-def test_fish_answers_the_bytes_of_the_format(api: Api, kind: str, start: bytes) -> None:
+def test_fish_answers_the_bytes_of_the_format(api: AudioApi, kind: str, start: bytes) -> None:
     for operation in ("fish_audio_text_to_speech", "fish_audio_s2_pro_text_to_speech"):
         response = api.send(operation, {"text": TEXT, "format": kind})
 
@@ -212,7 +212,7 @@ def test_fish_answers_the_bytes_of_the_format(api: Api, kind: str, start: bytes)
         assert response.headers["content-type"].startswith("audio/")
 
 
-def test_fish_takes_references_in_messagepack_only(api: Api) -> None:
+def test_fish_takes_references_in_messagepack_only(api: AudioApi) -> None:
     sample = recording(2)
     packed = b"\x82\xa4text\xa5hello\xaareferences\x91\x82\xa5audio\xc6" + struct.pack(">I", len(sample)) + sample
     packed += b"\xa4text\xa3abc"
@@ -224,7 +224,7 @@ def test_fish_takes_references_in_messagepack_only(api: Api) -> None:
     assert "MessagePack" in as_json[2]
 
 
-def test_moss_speaks_wav_or_streams_pcm_and_takes_a_form_with_a_sample(api: Api) -> None:
+def test_moss_speaks_wav_or_streams_pcm_and_takes_a_form_with_a_sample(api: AudioApi) -> None:
     body: Json = {"input": TEXT, "model": "MOSS-TTS"}
 
     whole, stream = api.send("moss_tts_speech", body), api.send("moss_tts_speech", body | {"stream": True})
@@ -238,7 +238,7 @@ def test_moss_speaks_wav_or_streams_pcm_and_takes_a_form_with_a_sample(api: Api)
     assert api.refusal("moss_tts_speech", **body, response_format="pcm")[0] == 400
 
 
-def test_a_cloned_minimax_voice_speaks_until_a_week_passes_unused(api: Api) -> None:
+def test_a_cloned_minimax_voice_speaks_until_a_week_passes_unused(api: AudioApi) -> None:
     source = api.link(recording(12))
     cloned = api.post("minimax_voice_cloning", audio_url=source, text="It is me", model="speech-2.8-hd")
     unused = api.post("minimax_voice_cloning", audio_url=source)
@@ -250,7 +250,7 @@ def test_a_cloned_minimax_voice_speaks_until_a_week_passes_unused(api: Api) -> N
     assert api.refusal("minimax_speech_02_hd", text=TEXT, voice_setting={"voice_id": unused["voice_id"]})[0] == 400
 
 
-def test_another_account_cannot_use_a_voice(api: Api) -> None:
+def test_another_account_cannot_use_a_voice(api: AudioApi) -> None:
     voice = api.post("minimax_voice_design", prompt="an old man", preview_text="Good evening")
     api.world.add_account("sk-other")
     body = {"text": TEXT, "voice_setting": {"voice_id": voice["voice_id"]}}
@@ -260,13 +260,13 @@ def test_another_account_cannot_use_a_voice(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "kind"), [(5, "wav"), (12, "flac")])
-def test_a_recording_too_short_or_of_a_wrong_kind_cannot_be_cloned(api: Api, seconds: float, kind: str) -> None:
+def test_a_recording_too_short_or_of_a_wrong_kind_cannot_be_cloned(api: AudioApi, seconds: float, kind: str) -> None:
     refusal = api.refusal("minimax_voice_cloning", audio_url=api.link(recording(seconds, kind)))
 
     assert refusal[:2] == (400, "INVALID_AUDIO_FILE")
 
 
-def test_glm_and_fish_voices_can_be_cloned_and_used(api: Api) -> None:
+def test_glm_and_fish_voices_can_be_cloned_and_used(api: AudioApi) -> None:
     glm = api.post("glm_tts_voice_clone", input="hello there", audio_url=api.link(recording(5)), voice_name="mine")
     again = api.refusal("glm_tts_voice_clone", input="hello", audio_url=api.link(recording(5)), voice_name="mine")
     data = {"type": "tts", "title": "me", "train_mode": "fast", "visibility": "private"}
@@ -284,7 +284,7 @@ def test_glm_and_fish_voices_can_be_cloned_and_used(api: Api) -> None:
     assert public.status_code == 400  # a public model needs a cover
 
 
-def test_music_is_a_link_to_a_song_and_lyrics_have_structure_tags(api: Api) -> None:
+def test_music_is_a_link_to_a_song_and_lyrics_have_structure_tags(api: AudioApi) -> None:
     written = api.post("minimax_music_lyrics", mode="write_full_song", prompt="a fox in the snow", title="Snow")
     lyrics = written["lyrics"]
 
@@ -298,7 +298,7 @@ def test_music_is_a_link_to_a_song_and_lyrics_have_structure_tags(api: Api) -> N
     assert api.refusal("minimax_music_lyrics", mode="edit")[0] == 400
 
 
-def test_speech_in_a_film_is_heard_after_its_track_is_cut_out(api: Api) -> None:
+def test_speech_in_a_film_is_heard_after_its_track_is_cut_out(api: AudioApi) -> None:
     body = {"prompt": 'A boy says "snow is falling again"', "sound": True, "duration": 5}
     task = api.http.post("/v3/async/kling-v3.0-std-t2v", json=body).json()["task_id"]
     film = httpx.get(api.finish(task)["videos"][0]["video_url"]).content
@@ -309,7 +309,7 @@ def test_speech_in_a_film_is_heard_after_its_track_is_cut_out(api: Api) -> None:
     assert api.send("glm_asr", {"file": base64.b64encode(film).decode()}).json()["reason"] == "INVALID_AUDIO_FILE"
 
 
-def test_a_translated_film_says_so_in_the_other_language(api: Api) -> None:
+def test_a_translated_film_says_so_in_the_other_language(api: AudioApi) -> None:
     body = {"prompt": 'A boy says "snow is falling"', "sound": True, "duration": 4}
     first = api.http.post("/v3/async/kling-v3.0-std-t2v", json=body).json()["task_id"]
     video = api.finish(first)["videos"][0]["video_url"]
@@ -321,7 +321,7 @@ def test_a_translated_film_says_so_in_the_other_language(api: Api) -> None:
     assert api.heard(track) == "[French] snow is falling"
 
 
-def test_a_foreign_recording_gets_a_sentence_that_stays_the_same(api: Api) -> None:
+def test_a_foreign_recording_gets_a_sentence_that_stays_the_same(api: AudioApi) -> None:
     stranger = encode(speak("never said here", rate=16000), SoundFormat("wav", 16000))
 
     assert api.heard(stranger) == api.heard(stranger)
@@ -332,7 +332,7 @@ def test_a_foreign_recording_gets_a_sentence_that_stays_the_same(api: Api) -> No
 @pytest.mark.parametrize(
     "data", [b"<html></html>", recording(31), recording(3, "flac"), b"RIFF\x00\x00\x00\x00WAVE" + bytes(26_000_000)]
 )
-def test_what_cannot_be_transcribed_is_an_invalid_audio_file_and_free(api: Api, data: bytes) -> None:
+def test_what_cannot_be_transcribed_is_an_invalid_audio_file_and_free(api: AudioApi, data: bytes) -> None:
     assert api.refusal("glm_asr", file=base64.b64encode(data).decode())[:2] == (400, "INVALID_AUDIO_FILE")
     assert api.world.charges == []
 
@@ -341,14 +341,16 @@ def test_what_cannot_be_transcribed_is_an_invalid_audio_file_and_free(api: Api, 
     ("operation", "usd"),
     [("minimax_speech_2_8_hd", 100 / 1e6), ("minimax_speech_2_8_turbo", 60 / 1e6), ("minimax_speech_02_hd", None)],
 )
-def test_speech_is_paid_by_the_character_where_a_price_is_listed(api: Api, operation: str, usd: float | None) -> None:
+def test_speech_is_paid_by_the_character_where_a_price_is_listed(
+    api: AudioApi, operation: str, usd: float | None
+) -> None:
     api.post(operation, text=TEXT, voice_setting=VOICE)
 
     listed = api.world.settings.unlisted_price_usd if usd is None else usd * len(TEXT)
     assert api.world.balance_usd() == pytest.approx(100 - listed)
 
 
-def test_without_money_nothing_is_spoken(api: Api) -> None:
+def test_without_money_nothing_is_spoken(api: AudioApi) -> None:
     api.world.add_account("sk-simulated", 0.001)
 
     assert api.refusal("minimax_speech_02_hd", text=TEXT, voice_setting=VOICE)[1] == "BILLING_BALANCE_NOT_ENOUGH"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from novita_mcp.simulator.core.world import DEFAULT_KEY, Settings, World
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
 from novita_mcp.simulator.media.film import look_at
 from novita_mcp.simulator.serving import Running, serve
 from PIL import Image, ImageDraw
@@ -40,7 +40,7 @@ def cannot(what: str, done: subprocess.CompletedProcess[str]) -> None:
 @pytest.fixture
 def novita() -> Generator[Running]:
     """Novita, where a task takes a moment."""
-    with serve(World(Settings(task_seconds=0.2))) as running:
+    with serve(World(WorldSettings(task_seconds=0.2))) as running:
         yield running
 
 

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from novita_mcp.simulator import serving
 from novita_mcp.simulator.core import facts
-from novita_mcp.simulator.core.world import Settings, World
+from novita_mcp.simulator.core.world import World, WorldSettings
 from novita_mcp.simulator.media.film import Clip, Film, look_at, make_film, stills
 from PIL import Image, ImageStat
 
@@ -27,7 +27,7 @@ def picture(size: tuple[int, int] = (800, 600), colour: str = "red", kind: str =
     return file.getvalue()
 
 
-class Api:
+class VideoApi:
     """The routes of one simulator, with the right key, and a world where every look moves a task."""
 
     def __init__(self, running: serving.Running) -> None:
@@ -67,9 +67,9 @@ class Api:
 
 
 @pytest.fixture
-def api() -> Iterator[Api]:
-    with serving.serve(World(Settings(manual=True))) as running:
-        api = Api(running)
+def api() -> Iterator[VideoApi]:
+    with serving.serve(World(WorldSettings(manual=True))) as running:
+        api = VideoApi(running)
         with api.http:
             yield api
 
@@ -100,7 +100,7 @@ def smallest(schema: Json, links: dict[str, str], name: str = "") -> Any:
             return False
 
 
-def test_every_operation_takes_its_smallest_request_and_makes_a_film(api: Api) -> None:
+def test_every_operation_takes_its_smallest_request_and_makes_a_film(api: VideoApi) -> None:
     links = {"image": api.link(picture()), "video": api.link(make_film(Film(640, 480, 4, 8)), "a.mp4")}
     asset = api.http.put("/video", content=make_film(Film(320, 240, 1)), headers={"Content-Type": "video/mp4"}).json()
     odd: dict[str, Json] = {
@@ -174,7 +174,7 @@ SHAPES: list[tuple[str, Json, tuple[int, int, float, bool]]] = [
 
 @pytest.mark.parametrize(("operation", "body", "shape"), SHAPES)
 def test_each_dialect_gets_the_length_size_and_sound_it_asked_for(
-    api: Api, operation: str, body: Json, shape: tuple[int, int, float, bool]
+    api: VideoApi, operation: str, body: Json, shape: tuple[int, int, float, bool]
 ) -> None:
     clip = api.clip(operation, **body)
 
@@ -182,7 +182,7 @@ def test_each_dialect_gets_the_length_size_and_sound_it_asked_for(
     assert clip.seconds == pytest.approx(shape[2], abs=0.1)
 
 
-def test_a_picture_sets_the_shape_and_is_what_the_film_starts_with(api: Api) -> None:
+def test_a_picture_sets_the_shape_and_is_what_the_film_starts_with(api: VideoApi) -> None:
     film = api.film(
         "kling_v3_0_std_i2v",
         prompt="x",
@@ -194,7 +194,7 @@ def test_a_picture_sets_the_shape_and_is_what_the_film_starts_with(api: Api) -> 
     assert ImageStat.Stat(stills(film, 2)[0]).mean == pytest.approx([254, 0, 0], abs=12)
 
 
-def test_first_and_last_frame_open_and_close_the_film(api: Api) -> None:
+def test_first_and_last_frame_open_and_close_the_film(api: VideoApi) -> None:
     images = [api.link(picture(colour="red")), api.link(picture(colour="blue"))]
 
     first, last = stills(api.film("vidu_q2_pro_startend2video", images=images), 2)
@@ -203,20 +203,20 @@ def test_first_and_last_frame_open_and_close_the_film(api: Api) -> None:
     assert ImageStat.Stat(last).mean == pytest.approx([0, 0, 254], abs=12)
 
 
-def test_key_frames_add_up_their_seconds(api: Api) -> None:
+def test_key_frames_add_up_their_seconds(api: VideoApi) -> None:
     image = api.link(picture())
     keys = [{"key_image": image, "duration": 2}, {"key_image": image, "duration": 3}]
 
     assert api.clip("vidu_q2_pro_multiframe", start_image=image, image_settings=keys).seconds == pytest.approx(5)
 
 
-def test_a_picture_behind_a_foreign_link_is_imagined_and_never_fetched(api: Api) -> None:
+def test_a_picture_behind_a_foreign_link_is_imagined_and_never_fetched(api: VideoApi) -> None:
     clip = api.clip("wan_i2v", prompt="x", image_url="http://192.0.2.1/a.png", width=1280, height=720)
 
     assert (clip.width, clip.height) == (1280, 720)
 
 
-def test_an_edited_clip_keeps_its_length_and_its_sound(api: Api) -> None:
+def test_an_edited_clip_keeps_its_length_and_its_sound(api: VideoApi) -> None:
     spoken = api.film("kling_v3_0_std_t2v", prompt='she says "come home"', duration=3, sound=True)
     video = api.link(spoken, "a.mp4")
 
@@ -227,7 +227,7 @@ def test_an_edited_clip_keeps_its_length_and_its_sound(api: Api) -> None:
     assert (silent.seconds, silent.sound) == (pytest.approx(3, abs=0.1), False)
 
 
-def test_a_face_is_merged_into_an_uploaded_video_and_paid_by_the_frame(api: Api) -> None:
+def test_a_face_is_merged_into_an_uploaded_video_and_paid_by_the_frame(api: VideoApi) -> None:
     upload = api.http.put("/video", content=make_film(Film(320, 240, 2, 10)))  # the bare file, as the page shows it
     request = {
         "video_assets_id": upload.json()["assets_id"],
@@ -243,7 +243,7 @@ def test_a_face_is_merged_into_an_uploaded_video_and_paid_by_the_frame(api: Api)
     assert api.refusal("video_merge_face", request=request)[:2] == (400, "INVALID_REQUEST_BODY")
 
 
-def test_a_gif_is_made_where_it_is_documented(api: Api) -> None:
+def test_a_gif_is_made_where_it_is_documented(api: VideoApi) -> None:
     body: Json = {"model_name": "a", "width": 256, "height": 256, "steps": 4, "prompts": [{"frames": 8, "prompt": "x"}]}
 
     [video] = api.finish(api.submit("txt2video", **body, extra={"response_video_type": "gif"}))["videos"]
@@ -252,7 +252,7 @@ def test_a_gif_is_made_where_it_is_documented(api: Api) -> None:
     assert httpx.get(video["video_url"]).content[:4] == b"GIF8"
 
 
-def test_several_films_are_several_charges_and_differ(api: Api) -> None:
+def test_several_films_are_several_charges_and_differ(api: VideoApi) -> None:
     task = api.submit(
         "veo_3_1_generate_text2video", prompt="x", generate_audio=False, sample_count=2, duration_seconds=4
     )
@@ -263,7 +263,7 @@ def test_several_films_are_several_charges_and_differ(api: Api) -> None:
     assert sum(charge.usd for charge in api.world.charges) == pytest.approx(2 * api.world.settings.unlisted_price_usd)
 
 
-def test_the_seed_is_told_as_text_and_repeats_the_film(api: Api) -> None:
+def test_the_seed_is_told_as_text_and_repeats_the_film(api: VideoApi) -> None:
     def made(**body: Any) -> tuple[str, bytes]:
         result = api.finish(api.submit("seedance_v1_lite_t2v", prompt="x", resolution="480p", duration=5, **body))
         return result["extra"]["seed"], httpx.get(result["videos"][0]["video_url"]).content
@@ -286,7 +286,9 @@ def test_the_seed_is_told_as_text_and_repeats_the_film(api: Api) -> None:
         ("wan_t2v", {"prompt": "x"}, 0.02),
     ],
 )
-def test_the_listed_price_is_taken_and_given_back_on_failure(api: Api, operation: str, body: Json, usd: float) -> None:
+def test_the_listed_price_is_taken_and_given_back_on_failure(
+    api: VideoApi, operation: str, body: Json, usd: float
+) -> None:
     api.submit(operation, **body)
     assert api.world.balance_usd() == pytest.approx(100 - usd)
 
@@ -317,7 +319,7 @@ REFUSED: list[tuple[str, Json, str]] = [
 
 @pytest.mark.parametrize(("operation", "body", "said"), REFUSED)
 def test_what_the_documentation_rules_out_is_refused_by_name_and_not_charged(
-    api: Api, operation: str, body: Json, said: str
+    api: VideoApi, operation: str, body: Json, said: str
 ) -> None:
     status, reason, message = api.refusal(operation, **body)
 
@@ -338,12 +340,12 @@ def test_what_the_documentation_rules_out_is_refused_by_name_and_not_charged(
     ],
 )
 def test_a_picture_that_is_none_or_breaks_a_limit_is_refused_with_the_documented_error(
-    api: Api, data: bytes, reason: str
+    api: VideoApi, data: bytes, reason: str
 ) -> None:
     assert api.refusal("kling_v3_0_std_i2v", prompt="x", image=api.link(data))[:2] == (400, reason)
 
 
-def test_a_picture_with_alpha_is_refused_by_wan(api: Api) -> None:
+def test_a_picture_with_alpha_is_refused_by_wan(api: VideoApi) -> None:
     clear = picture(kind="PNG", mode="RGBA", colour="#ff000080")
 
     refusal = api.refusal(
@@ -354,20 +356,20 @@ def test_a_picture_with_alpha_is_refused_by_wan(api: Api) -> None:
     assert "alpha" in refusal[2]
 
 
-def test_an_expired_link_cannot_be_read(api: Api) -> None:
+def test_an_expired_link_cannot_be_read(api: VideoApi) -> None:
     link = api.link(picture())
     api.world.advance(4000)
 
     assert "expired" in api.refusal("wan_i2v", prompt="x", image_url=link)[2]
 
 
-def test_frames_of_different_size_are_refused_by_vidu(api: Api) -> None:
+def test_frames_of_different_size_are_refused_by_vidu(api: VideoApi) -> None:
     images = [api.link(picture((800, 600))), api.link(picture((400, 300)))]
 
     assert api.refusal("vidu_q1_startend2video", images=images)[1] == "INVALID_IMAGE_SIZE"
 
 
-def test_the_unified_endpoint_lists_models_with_schemas_its_requests_are_held_to(api: Api) -> None:
+def test_the_unified_endpoint_lists_models_with_schemas_its_requests_are_held_to(api: VideoApi) -> None:
     configs = api.http.get("/v3/admin/video-unify-api/config").json()["configs"]
     schemas = {config["model"]: json.loads(config["json_schema"]) for config in configs}
 
@@ -381,7 +383,7 @@ def test_the_unified_endpoint_lists_models_with_schemas_its_requests_are_held_to
     assert "model" in api.refusal("create_unified_video", model="nobody", prompt="x")[2]
 
 
-def test_a_retired_model_answers_404_only_when_the_world_says_so(api: Api) -> None:
+def test_a_retired_model_answers_404_only_when_the_world_says_so(api: VideoApi) -> None:
     api.submit("wan2_7_t2v", prompt="x")
     api.world.set(retired_answer_404=True)
 
@@ -390,14 +392,14 @@ def test_a_retired_model_answers_404_only_when_the_world_says_so(api: Api) -> No
     api.submit("wan_t2v", prompt="x")
 
 
-def test_a_wrong_type_of_reference_is_a_500_with_wan_27(api: Api) -> None:
+def test_a_wrong_type_of_reference_is_a_500_with_wan_27(api: VideoApi) -> None:
     media = [{"url": api.link(picture()), "type": "picture"}]
 
     assert api.refusal("wan2_7_r2v", prompt="x", media=media) == (500, "CREATE_TASK_FAILED", "failed to exec task")
     assert api.refusal("wan2_7_r2v", prompt="x", media=[])[0] == 400
 
 
-def test_a_webhook_is_taken_where_it_is_documented_and_nowhere_else(api: Api) -> None:
+def test_a_webhook_is_taken_where_it_is_documented_and_nowhere_else(api: VideoApi) -> None:
     hook = {"url": f"{api.url}/nobody"}
 
     flat = api.submit("wan_t2v", prompt="x", extra={"webhook": hook})

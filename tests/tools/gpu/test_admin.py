@@ -7,7 +7,7 @@ from novita_mcp.novita.gpu.routes import LEFT_OUT, ROUTES
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.facts import operations
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.gpu.state import GpuState
 from novita_mcp.tools import TOOLSETS
 

@@ -9,7 +9,7 @@ from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.journal.journal import Job, Journal
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.gpu.state import GpuState
 
 from ...conftest import text_of

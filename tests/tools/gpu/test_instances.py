@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from novita_mcp.novita.core.errors import error_rows
 from novita_mcp.server.settings import Settings
-from novita_mcp.simulator.core.world import Settings as WorldSettings
 from novita_mcp.simulator.core.world import World
-from novita_mcp.simulator.gpu.order import Order
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
+from novita_mcp.simulator.gpu.order import SimulatedOrder
 from novita_mcp.simulator.gpu.state import GpuState
 
 from ..gpu_stage import Json, OpenStage, Person, Stage
@@ -421,7 +421,7 @@ async def test_long_lists_are_read_whole_and_cut_by_whole_items(opened: OpenStag
     for cluster in ("us-ca-06", "eu-fr-01", "us-tx-02", "as-sgp-02"):
         state.stock.free["4090.18c100g", cluster] = 500
     for number in range(130):
-        order = Order("4090.18c100g", IMAGE, name=f"n{number}")
+        order = SimulatedOrder("4090.18c100g", IMAGE, name=f"n{number}")
         state.fleet.create(world.accounts["sk-simulated"], order, "create_gpu_instance")
     async with opened() as on:
         listed = await on.call("list_gpu_instances")

@@ -14,7 +14,7 @@ from novita_mcp.server.app import create_app
 from novita_mcp.server.commands.doctor import run_doctor
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.gpu.state import GpuState
 from novita_mcp.tools import TOOLSETS
 

@@ -9,8 +9,8 @@ import pytest
 from mcp import Client
 from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
-from novita_mcp.simulator.core.world import Settings as WorldSettings
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 
 from ...conftest import text_of
 from ...server.test_mcp_tasks import TaskHandle, Tasks, ask

@@ -11,10 +11,10 @@ from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.journal.journal import Job, Journal
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.gpu.state import GpuState
 
-from ..gpu_stage import Json, OpenStage, Stage, WorldClock
+from ..gpu_stage import Json, OpenStage, Stage, StageClock
 
 WISH: Json = {"image": "docker.io/a/b:1", "gpu": "3090", "name": "trainer", "confirm": True}
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -28,7 +28,7 @@ def world() -> World:
     return made
 
 
-class Books:
+class MachineBooks:
     """Both sides' books. Ours are read from the file, as another process would."""
 
     def __init__(self, settings: Settings, world: World) -> None:
@@ -36,7 +36,7 @@ class Books:
 
     async def rows(self) -> list[Job]:
         """Oldest first."""
-        journal = Journal(Path(self._settings.journal), clock=WorldClock(self._world))
+        journal = Journal(Path(self._settings.journal), clock=StageClock(self._world))
         found = await journal.recent(owner_of(DEFAULT_KEY), limit=100)
         await journal.close()
         return found[::-1]
@@ -55,8 +55,8 @@ class Books:
 
 
 @pytest.fixture
-def books(settings: Settings, world: World) -> Books:
-    return Books(settings, world)
+def books(settings: Settings, world: World) -> MachineBooks:
+    return MachineBooks(settings, world)
 
 
 async def created(on: Stage, **changes: Any) -> str:
@@ -65,7 +65,7 @@ async def created(on: Stage, **changes: Any) -> str:
 
 @pytest.mark.parametrize("disk_gb", [60, 100])
 async def test_a_machine_that_runs_rests_runs_again_and_goes_is_counted_as_it_is_charged(
-    opened: OpenStage, world: World, books: Books, disk_gb: int
+    opened: OpenStage, world: World, books: MachineBooks, disk_gb: int
 ) -> None:
     async with opened() as on:
         instance = await created(on, disk_gb=disk_gb)
@@ -91,7 +91,7 @@ async def test_a_machine_that_runs_rests_runs_again_and_goes_is_counted_as_it_is
 
 
 async def test_the_first_hour_stays_taken_while_it_runs_and_not_after(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: MachineBooks
 ) -> None:
     async with opened() as on:
         instance = await created(on)
@@ -102,7 +102,9 @@ async def test_the_first_hour_stays_taken_while_it_runs_and_not_after(
         assert await books.ours() < Decimal("0.03")
 
 
-async def test_a_machine_stopped_by_its_lease_counts_until_then(opened: OpenStage, world: World, books: Books) -> None:
+async def test_a_machine_stopped_by_its_lease_counts_until_then(
+    opened: OpenStage, world: World, books: MachineBooks
+) -> None:
     async with opened() as on:
         await created(on, stop_after_hours=2, wait_seconds=0)  # nobody looks at it again
         world.advance(2 * HOUR)
@@ -117,7 +119,7 @@ async def test_a_machine_stopped_by_its_lease_counts_until_then(opened: OpenStag
 
 
 async def test_a_volume_that_grows_and_goes_is_counted_as_it_is_charged(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: MachineBooks
 ) -> None:
     async with opened(toolsets="all") as on:
         made = await on.call("save_gpu_volume", name="data", region="texas", size_gb=100, confirm=True)
@@ -137,7 +139,9 @@ async def test_a_volume_that_grows_and_goes_is_counted_as_it_is_charged(
         assert abs(await books.ours() - 14) < CENT
 
 
-async def test_a_grown_disk_is_counted_once_by_its_machine(opened: OpenStage, world: World, books: Books) -> None:
+async def test_a_grown_disk_is_counted_once_by_its_machine(
+    opened: OpenStage, world: World, books: MachineBooks
+) -> None:
     async with opened(toolsets="all") as on:
         instance = await created(on)
         world.advance(10 * HOUR)
@@ -157,7 +161,7 @@ async def test_a_grown_disk_is_counted_once_by_its_machine(opened: OpenStage, wo
 
 
 async def test_what_grows_of_a_thing_made_elsewhere_counts_by_itself(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: MachineBooks
 ) -> None:
     state, account = world.area(GpuState), world.accounts[DEFAULT_KEY]
     volume = state.storages.create(account, "us-tx-02", "old", 100)
@@ -173,7 +177,7 @@ async def test_what_grows_of_a_thing_made_elsewhere_counts_by_itself(
 @pytest.mark.parametrize("operation", ["start_gpu_instance", "edit_gpu_instance", "update_network_storage"])
 @pytest.mark.parametrize("arrived", [True, False])
 async def test_a_lost_answer_is_cleared_up_by_what_is_seen_later(
-    opened: OpenStage, world: World, books: Books, operation: str, arrived: bool
+    opened: OpenStage, world: World, books: MachineBooks, operation: str, arrived: bool
 ) -> None:
     async with opened(toolsets="all") as on:
         instance = await created(on)
@@ -200,7 +204,7 @@ async def test_a_lost_answer_is_cleared_up_by_what_is_seen_later(
 
 
 async def test_growths_whose_answers_were_lost_count_one_after_the_other(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: MachineBooks
 ) -> None:
     async with opened(toolsets="all") as on:
         volume = (await on.call("save_gpu_volume", name="data", region="texas", size_gb=100, confirm=True))["id"]
@@ -213,7 +217,7 @@ async def test_growths_whose_answers_were_lost_count_one_after_the_other(
         await books.agree()
 
 
-async def test_a_lost_create_counts_from_its_beginning(opened: OpenStage, world: World, books: Books) -> None:
+async def test_a_lost_create_counts_from_its_beginning(opened: OpenStage, world: World, books: MachineBooks) -> None:
     world.trouble({"reset": "after"}, operation="create_gpu_instance")
     async with opened() as on:
         await on.refused("create_gpu_instance", **WISH)
@@ -223,7 +227,7 @@ async def test_a_lost_create_counts_from_its_beginning(opened: OpenStage, world:
 
 
 async def test_a_machine_that_cannot_boot_counts_what_its_pulling_cost(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: MachineBooks
 ) -> None:
     world.set(task_seconds=600)
     async with opened(wait_seconds=6_000) as on:
@@ -232,7 +236,9 @@ async def test_a_machine_that_cannot_boot_counts_what_its_pulling_cost(
         assert 0 < await books.ours() < Decimal("0.10")
 
 
-async def test_one_stopped_and_started_elsewhere_is_followed(opened: OpenStage, world: World, books: Books) -> None:
+async def test_one_stopped_and_started_elsewhere_is_followed(
+    opened: OpenStage, world: World, books: MachineBooks
+) -> None:
     fleet = world.area(GpuState).fleet
     async with opened() as on:
         instance = await created(on)
@@ -257,7 +263,9 @@ async def test_one_stopped_and_started_elsewhere_is_followed(opened: OpenStage, 
         assert len(await books.rows()) == 1
 
 
-async def test_a_subscription_is_its_term_and_what_its_disk_adds(opened: OpenStage, world: World, books: Books) -> None:
+async def test_a_subscription_is_its_term_and_what_its_disk_adds(
+    opened: OpenStage, world: World, books: MachineBooks
+) -> None:
     async with opened(toolsets="all") as on:
         made = await on.call(
             "create_gpu_instance", **{**WISH, "gpu": "4090"}, billing="monthly", disk_gb=160, options={"month": 1}
@@ -278,7 +286,7 @@ async def test_a_subscription_is_its_term_and_what_its_disk_adds(opened: OpenSta
 
 
 async def test_a_machine_that_becomes_a_subscription_stops_counting_by_the_hour(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: MachineBooks
 ) -> None:
     async with opened(toolsets="all") as on:
         instance = await created(on, gpu="4090")
@@ -293,7 +301,7 @@ async def test_a_machine_that_becomes_a_subscription_stops_counting_by_the_hour(
         await books.agree()
 
 
-async def test_limits_count_the_time_machines_run(opened: OpenStage, world: World, books: Books) -> None:
+async def test_limits_count_the_time_machines_run(opened: OpenStage, world: World, books: MachineBooks) -> None:
     async with opened(spend_limit_usd=Decimal("0.50")) as on:
         instance = await created(on)
         now = datetime.fromtimestamp(world.clock.now(), UTC)

@@ -19,7 +19,7 @@ from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.facts import operations
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serving import serve
 from novita_mcp.tools import TOOLSETS
 from novita_mcp.tools.kit.toolset import ToolSpec
@@ -48,7 +48,7 @@ def test_all_of_them_take_a_yes_and_are_marked_as_what_they_are() -> None:
         assert not spec.effect.read_only
 
 
-class Scene:
+class ConsentScene:
     """A world with one of everything to lose, and a server's settings on it."""
 
     def __init__(self, world: World, url: str, folder: Path) -> None:
@@ -93,10 +93,10 @@ def _furnish(http: httpx.Client) -> Json:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Generator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Generator[ConsentScene]:
     world = World(WorldSettings(task_seconds=0))
     with serve(world) as running:
-        yield Scene(world, running.url, tmp_path_factory.mktemp("out"))
+        yield ConsentScene(world, running.url, tmp_path_factory.mktemp("out"))
 
 
 def arguments_of(spec: ToolSpec, ids: Json, *, extra: bool) -> st.SearchStrategy[Json]:
@@ -134,7 +134,7 @@ def _values(described: Json) -> st.SearchStrategy[Any]:
 
 
 @asynccontextmanager
-async def speaking(scene: Scene, era: str, action: str) -> AsyncGenerator[tuple[Say, Person]]:
+async def speaking(scene: ConsentScene, era: str, action: str) -> AsyncGenerator[tuple[Say, Person]]:
     """A client whose person answers with `action`; "nobody" cannot be asked."""
     person = Person(action)
     options: Json = {} if action == "nobody" else {"elicitation_callback": person}
@@ -161,7 +161,7 @@ def drawn(strategy: st.SearchStrategy[Json], count: int = 8) -> list[Json]:
 
 
 @pytest.mark.parametrize("action", ["nobody", "decline", "cancel"])
-async def test_nothing_is_sent_before_the_yes(scene: Scene, era: str, action: str) -> None:
+async def test_nothing_is_sent_before_the_yes(scene: ConsentScene, era: str, action: str) -> None:
     async with speaking(scene, era, action) as (say, person):
         for spec in ASKING:
             for arguments in drawn(arguments_of(spec, scene.ids, extra=True)):
@@ -185,7 +185,7 @@ ENOUGH: dict[str, Json] = {
 
 @pytest.mark.parametrize("action", ["nobody", "decline", "cancel"])
 @pytest.mark.parametrize("spec", OURS, ids=lambda spec: spec.name)
-async def test_a_call_that_could_be_sent_asks_first(scene: Scene, era: str, action: str, spec: ToolSpec) -> None:
+async def test_a_call_that_could_be_sent_asks_first(scene: ConsentScene, era: str, action: str, spec: ToolSpec) -> None:
     """So that the property above is not kept by mere errors."""
     schema: Json = spec.build().parameters
     arguments = {name: scene.ids[name] for name in schema.get("required", ()) if name in scene.ids}

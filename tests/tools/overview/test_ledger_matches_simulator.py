@@ -35,7 +35,7 @@ from novita_mcp.simulator.serving import Running
 from novita_mcp.simulator.text.state import LlmState
 
 from ...conftest import text_of
-from ..gpu_stage import WorldClock, built_on
+from ..gpu_stage import StageClock, built_on
 from ..one_call_per_tool import BY_TIME, CALLS, Things, spending_tools
 from ..random_rentals import Renting, is_by_time
 
@@ -336,7 +336,7 @@ async def test_500_random_calls_with_faults_agree_with_novitas_books_to_the_cent
 ) -> None:
     world.add_account("sk-simulated", 1_000_000)
     world.set(unlisted_price_usd=float(UNKNOWN), link_ttl=10**9)
-    roll, journal = random.Random(seed), Journal(Path(settings.journal), clock=WorldClock(world))
+    roll, journal = random.Random(seed), Journal(Path(settings.journal), clock=StageClock(world))
     chosen = replace(settings, toolsets="all", unknown_price_usd=UNKNOWN, thumbnails=False)
 
     async with Client(create_app(chosen, build=built_on(world)), mode="legacy") as client:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.gpu.state import GpuState
 
 from ...conftest import text_of

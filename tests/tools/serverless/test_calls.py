@@ -10,7 +10,7 @@ import pytest
 from mcp import Client
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serverless.state import ServerlessState
 from novita_mcp.tools.serverless.showing import FIRST_PART, INLINE_TEXT
 

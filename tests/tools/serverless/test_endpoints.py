@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from novita_mcp.simulator.core.world import Settings as WorldSettings
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serverless.state import ServerlessState
 
 from ..gpu_stage import Json, OpenStage, Person, Stage

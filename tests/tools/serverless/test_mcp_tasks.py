@@ -7,8 +7,8 @@ from mcp import Client, MCPError
 from mcp_types import ResourceTemplateReference, TextResourceContents
 from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
-from novita_mcp.simulator.core.world import Settings as WorldSettings
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serverless.state import ServerlessState
 
 from ...server.test_mcp_tasks import Tasks, ask

@@ -11,12 +11,12 @@ from novita_mcp.novita.core.costs import ceiling
 from novita_mcp.novita.journal.journal import Job, Journal
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.core.world import Settings as WorldSettings
+from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serverless.state import ServerlessState
 from novita_mcp.tools.kit.context import Caller
 from novita_mcp.tools.serverless.waiting import settle_endpoints
 
-from ..gpu_stage import Json, OpenStage, Person, Stage, WorldClock, built_on
+from ..gpu_stage import Json, OpenStage, Person, Stage, StageClock, built_on
 
 HOUR = 3_600
 CENT = Decimal("0.01")
@@ -35,7 +35,7 @@ def world() -> World:
     return World(WorldSettings(task_seconds=10, speed=0))
 
 
-class Books:
+class EndpointBooks:
     """Our ledger and theirs."""
 
     def __init__(self, settings: Settings, world: World) -> None:
@@ -43,7 +43,7 @@ class Books:
 
     async def rows(self) -> list[Job]:
         """Newest first."""
-        journal = Journal(Path(self._settings.journal), clock=WorldClock(self._world))
+        journal = Journal(Path(self._settings.journal), clock=StageClock(self._world))
         found = await journal.recent(owner_of(DEFAULT_KEY), limit=50)
         await journal.close()
         return found
@@ -60,8 +60,8 @@ class Books:
 
 
 @pytest.fixture
-def books(settings: Settings, world: World) -> Books:
-    return Books(settings, world)
+def books(settings: Settings, world: World) -> EndpointBooks:
+    return EndpointBooks(settings, world)
 
 
 async def made(on: Stage, **changes: Any) -> str:
@@ -73,7 +73,7 @@ async def made(on: Stage, **changes: Any) -> str:
 
 
 async def test_a_worker_kept_alive_for_two_hours_counts_two_hours(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: EndpointBooks
 ) -> None:
     async with opened() as on:
         endpoint = await made(on)
@@ -90,7 +90,9 @@ async def test_a_worker_kept_alive_for_two_hours_counts_two_hours(
         assert row.usd_per_day is None
 
 
-async def test_deleted_within_the_hour_it_counts_what_it_ran(opened: OpenStage, world: World, books: Books) -> None:
+async def test_deleted_within_the_hour_it_counts_what_it_ran(
+    opened: OpenStage, world: World, books: EndpointBooks
+) -> None:
     async with opened() as on:
         endpoint = await made(on)
         world.advance(HOUR / 4)
@@ -99,7 +101,7 @@ async def test_deleted_within_the_hour_it_counts_what_it_ran(opened: OpenStage, 
 
 
 async def test_nobody_waited_and_it_counts_from_its_beginning_once_it_is_seen(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: EndpointBooks
 ) -> None:
     async with opened() as on:
         endpoint = await made(on, wait_seconds=0)
@@ -113,7 +115,9 @@ async def test_nobody_waited_and_it_counts_from_its_beginning_once_it_is_seen(
         await books.agree()
 
 
-async def test_it_does_not_count_before_it_was_seen_to_run(opened: OpenStage, world: World, books: Books) -> None:
+async def test_it_does_not_count_before_it_was_seen_to_run(
+    opened: OpenStage, world: World, books: EndpointBooks
+) -> None:
     """A deployment that hangs for hours, with somebody looking, costs nothing."""
     world.never_end_next_task()
     async with opened() as on:
@@ -132,7 +136,7 @@ async def test_it_does_not_count_before_it_was_seen_to_run(opened: OpenStage, wo
 
 
 async def test_each_change_of_the_workers_kept_alive_counts_from_then_on(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: EndpointBooks
 ) -> None:
     async with opened() as on:
         endpoint = await made(on, max_workers=3)
@@ -159,7 +163,7 @@ async def test_each_change_of_the_workers_kept_alive_counts_from_then_on(
 
 
 async def test_a_change_that_nobody_looked_after_counts_from_when_it_was_asked_for(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: EndpointBooks
 ) -> None:
     async with opened() as on:
         endpoint = await made(on, max_workers=2)
@@ -172,7 +176,7 @@ async def test_a_change_that_nobody_looked_after_counts_from_when_it_was_asked_f
 
 
 async def test_a_change_made_elsewhere_is_followed_from_when_it_is_seen(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: EndpointBooks
 ) -> None:
     async with opened() as on:
         endpoint = await made(on)
@@ -194,7 +198,7 @@ async def test_a_change_made_elsewhere_is_followed_from_when_it_is_seen(
         assert [row.usd_per_day for row in await books.rows()] == [None]
 
 
-async def test_a_lease_ends_what_it_goes_on_costing(opened: OpenStage, world: World, books: Books) -> None:
+async def test_a_lease_ends_what_it_goes_on_costing(opened: OpenStage, world: World, books: EndpointBooks) -> None:
     async with opened() as on:
         endpoint = await made(on, options={"stop_after_hours": 2})
     world.advance(2 * HOUR)
@@ -215,7 +219,7 @@ async def test_a_lease_ends_what_it_goes_on_costing(opened: OpenStage, world: Wo
 
 @pytest.mark.parametrize("leased", [False, True])
 async def test_a_create_whose_answer_was_lost_counts_once_its_endpoint_is_found(
-    opened: OpenStage, world: World, books: Books, leased: bool
+    opened: OpenStage, world: World, books: EndpointBooks, leased: bool
 ) -> None:
     world.trouble({"reset": "after"}, operation="create_serverless_endpoint")
     async with opened() as on:
@@ -233,7 +237,7 @@ async def test_a_create_whose_answer_was_lost_counts_once_its_endpoint_is_found(
 
 
 async def test_an_endpoint_without_workers_kept_alive_holds_its_estimate(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: EndpointBooks
 ) -> None:
     async with opened() as on:
         endpoint = await made(on, min_workers=0)
@@ -244,7 +248,9 @@ async def test_an_endpoint_without_workers_kept_alive_holds_its_estimate(
         assert (row.counted, row.usd_per_day) == (PRICE, None)
 
 
-async def test_a_failing_list_of_one_generation_ends_nothing(opened: OpenStage, world: World, books: Books) -> None:
+async def test_a_failing_list_of_one_generation_ends_nothing(
+    opened: OpenStage, world: World, books: EndpointBooks
+) -> None:
     """An async endpoint is in both lists or, where v1 does not know it, in v2's alone: not seen is not gone."""
     async with opened() as on:
         await on.call("create_endpoint", **{**JOBS, "min_workers": 1})
@@ -259,7 +265,7 @@ async def test_a_failing_list_of_one_generation_ends_nothing(opened: OpenStage, 
 
 
 async def test_an_unknown_price_is_counted_as_such_and_never_as_nothing(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: EndpointBooks
 ) -> None:
     async with opened() as on:
         endpoint = await made(on)
@@ -277,7 +283,7 @@ async def test_an_unknown_price_is_counted_as_such_and_never_as_nothing(
 
 
 async def test_calls_on_workers_that_are_kept_alive_anyway_are_not_counted_twice(
-    opened: OpenStage, world: World, books: Books
+    opened: OpenStage, world: World, books: EndpointBooks
 ) -> None:
     async with opened() as on:
         web, jobs = await made(on), (await on.call("create_endpoint", **{**JOBS, "min_workers": 1}))["endpoint_id"]
@@ -291,7 +297,7 @@ async def test_calls_on_workers_that_are_kept_alive_anyway_are_not_counted_twice
         assert abs(await books.ours() - books.theirs()) < 2 * CENT
 
 
-async def test_calls_that_start_workers_count_their_time(opened: OpenStage, world: World, books: Books) -> None:
+async def test_calls_that_start_workers_count_their_time(opened: OpenStage, world: World, books: EndpointBooks) -> None:
     async with opened() as on:
         jobs = (await on.call("create_endpoint", **JOBS))["endpoint_id"]
         sent = await on.call("call_endpoint", endpoint_id=jobs, body={"_seconds": 200}, wait_seconds=0)
@@ -306,7 +312,9 @@ async def test_calls_that_start_workers_count_their_time(opened: OpenStage, worl
         assert again["estimated_cost_usd"] == done["estimated_cost_usd"]
 
 
-async def test_a_cancelled_job_counts_no_more_than_it_took(opened: OpenStage, world: World, books: Books) -> None:
+async def test_a_cancelled_job_counts_no_more_than_it_took(
+    opened: OpenStage, world: World, books: EndpointBooks
+) -> None:
     async with opened() as on:
         jobs = (await on.call("create_endpoint", **JOBS))["endpoint_id"]
         sent = await on.call("call_endpoint", endpoint_id=jobs, body={"_seconds": 200}, wait_seconds=0)
@@ -320,7 +328,7 @@ async def test_a_cancelled_job_counts_no_more_than_it_took(opened: OpenStage, wo
 
 
 @pytest.mark.parametrize("way", ["elicitation", "confirm", "decline"])
-async def test_a_dear_call_is_asked_for(opened: OpenStage, world: World, books: Books, way: str) -> None:
+async def test_a_dear_call_is_asked_for(opened: OpenStage, world: World, books: EndpointBooks, way: str) -> None:
     person = None if way == "confirm" else Person("accept" if way == "elicitation" else "decline")
     async with opened(person, confirm_above_usd=Decimal("0.10")) as on:
         web = await made(on)
@@ -390,7 +398,7 @@ REHEARSED: dict[str, tuple[str, Json]] = {
 
 @pytest.mark.parametrize("case", REHEARSED)
 async def test_what_a_rehearsal_shows_is_what_goes_out_and_what_it_costs(
-    opened: OpenStage, world: World, books: Books, case: str
+    opened: OpenStage, world: World, books: EndpointBooks, case: str
 ) -> None:
     """As tests/tools/kit/test_dry_run.py has it for tools that need no endpoint first."""
     tool, arguments = REHEARSED[case]
@@ -433,7 +441,7 @@ def hidden(body: Json) -> Json:
 
 
 async def test_settling_asks_novita_only_while_something_is_open(
-    settings: Settings, opened: OpenStage, world: World, books: Books
+    settings: Settings, opened: OpenStage, world: World, books: EndpointBooks
 ) -> None:
     """What list_tasks does before it says what is running up cost."""
 
@@ -466,7 +474,7 @@ async def test_settling_asks_novita_only_while_something_is_open(
 
 
 async def test_a_deployment_that_was_removed_before_it_served_is_not_open_for_ever(
-    settings: Settings, opened: OpenStage, world: World, books: Books
+    settings: Settings, opened: OpenStage, world: World, books: EndpointBooks
 ) -> None:
     world.never_end_next_task()
     async with opened() as on:
