@@ -25,8 +25,8 @@ from ..conftest import FakeClock
 
 MIB = 2**20
 ZEROS = bytes(64 * MIB)
-ONCE = gzip.compress(ZEROS, 9)
-TWICE = gzip.compress(gzip.compress(bytes(512 * MIB), 9), 9)
+ONCE = gzip.compress(ZEROS, 9, mtime=0)
+TWICE = gzip.compress(gzip.compress(bytes(512 * MIB), 9, mtime=0), 9, mtime=0)
 MOST_MEMORY = 16 * MIB
 
 
@@ -50,11 +50,14 @@ async def get(url: str) -> AsyncGenerator[httpx.Response]:
 @pytest.mark.parametrize(
     ("headers", "body"),
     [
-        (("Content-Encoding: gzip",), gzip.compress(b"a fox" * 100_000)),
-        (("Content-Encoding: x-gzip",), gzip.compress(b"a fox" * 50_000) + gzip.compress(b"a fox" * 50_000) + bytes(9)),
+        (("Content-Encoding: gzip",), gzip.compress(b"a fox" * 100_000, mtime=0)),
+        (
+            ("Content-Encoding: x-gzip",),
+            gzip.compress(b"a fox" * 50_000, mtime=0) + gzip.compress(b"a fox" * 50_000, mtime=0) + bytes(9),
+        ),
         (("Content-Encoding: deflate",), zlib.compress(b"a fox" * 100_000)),
         (("Content-Encoding: deflate",), zlib.compress(b"a fox" * 100_000)[2:-4]),
-        (("Content-Encoding: identity", "Content-Encoding: GZIP"), gzip.compress(b"a fox" * 100_000)),
+        (("Content-Encoding: identity", "Content-Encoding: GZIP"), gzip.compress(b"a fox" * 100_000, mtime=0)),
         ((), b"a fox" * 100_000),
     ],
 )
@@ -71,9 +74,9 @@ async def test_one_layer_is_unpacked_and_none_is_asked_for(headers: tuple[str, .
         (("Content-Encoding: gzip", "Content-Encoding: gzip"), TWICE, "packed 2 times"),
         (("Content-Encoding: br",), b"\x0b\x02\x80fox\x03", "nobody asked for"),
         (("Content-Encoding: gzip",), b"no gzip at all", "cannot be read"),
-        (("Content-Encoding: gzip",), gzip.compress(b"a fox" * 999)[:-20], "middle"),
+        (("Content-Encoding: gzip",), gzip.compress(b"a fox" * 999, mtime=0)[:-20], "middle"),
         (("Content-Encoding: gzip",), ONCE, "larger"),
-        (("Content-Encoding: gzip",), gzip.compress(b"") * 90_000, "larger"),
+        (("Content-Encoding: gzip",), gzip.compress(b"", mtime=0) * 90_000, "larger"),
         ((), bytes(2 * MIB), "larger"),
     ],
 )
