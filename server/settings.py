@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..novita.core.hosts import API_HOST
+from ..novita.core.placeholders import expand, unfilled
 
 
 class SettingError(Exception):
@@ -141,6 +142,11 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
             name = item.metadata["env"]
         if raw is None or raw == "" or str(raw).startswith("${user_config."):  # a desktop host's blank
             continue
+        database = item.name == "journal" and "://" in str(raw)  # its password may hold anything
+        if isinstance(raw, str) and item.name in _MAY_BE_UNFILLED and not database:
+            raw = expand(raw, environment) if item.name in _PATHS else raw
+            if left := unfilled(raw):
+                raise SettingError(f"{name} was not filled in: {left} stands in it, which whoever starts this expands")
         values[item.name] = _read(str(item.type), raw, name)
     settings = Settings(**values)
     for item in fields(Settings):
@@ -156,6 +162,11 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         raise SettingError(f"NOVITA_MCP_PUBLIC_URL must begin with https://, not {settings.public_url[:40]!r}")
     return settings
+
+
+_PATHS = ("output_dir", "allowed_dirs", "journal")
+_MAY_BE_UNFILLED = (*_PATHS, "base_url", "public_url", "toolsets", "tools", "host")
+"""Not the key: with it missing the server starts, and the first call says what to do. Not what may hold a password."""
 
 
 def _read(kind: str, raw: Any, name: str) -> Any:

@@ -30,6 +30,7 @@ from .errors import (
 )
 from .hosts import API_HOST as API_HOST  # also found here, beside those who call it
 from .outside import Outside
+from .placeholders import unfilled
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
 from .tracing import calling
@@ -252,6 +253,8 @@ class NovitaClient:
     def _request(self, method: str, path: str, host: str, **extra: Any) -> httpx.Request:
         if not self.api_key:
             raise MissingKeyError
+        if unfilled(self.api_key):  # not shown: what stands for the key is hidden like one
+            raise MissingKeyError("The Novita API key was not filled in: a placeholder stands in its place")
         if not _SENDABLE.fullmatch(self.api_key):
             # Pasted with an ellipsis or a line break; the header's own error would show the key.
             raise MissingKeyError("The Novita API key holds characters that no key has")

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from ..core.errors import InputError
 from .kinds import media_type
+from .pasted import check_length, nearest, readings, refuse_foreign
 
 LONGEST_SLUG = 48
 _TABLES = frozenset({".csv", ".jsonl", ".npy", ".npz", ".zip", ".md", ".log"})
@@ -105,23 +106,41 @@ class Folders:
         )
 
     def locate(self, ref: str) -> Path:
-        """The resolved path of an existing regular file; relative names are sought here, then in the output folder.
+        """The resolved path of an existing regular file, however it was pasted.
+
+        Relative names are sought here, then in the output folder.
 
         Raises:
-            InputError: Outside the allowed folders, missing, or not a regular file.
+            InputError: Outside the allowed folders, missing (with what is near it), or not a regular file.
         """
-        given = self._expand(ref)
+        held: list[Path] = []
+        outside = True
+        for reading in readings(ref):
+            here = self._held(reading)
+            outside = not here
+            path = next((path for path in here if _exists(path, ref)), None)
+            if path is not None:
+                return _regular(path, ref)
+            held += here
+        refuse_foreign(ref)
+        if outside:  # as it is read in the end: a path in quotes is no relative name
+            raise self.refused(ref)
+        offered: list[str] = []
+        for path in held:
+            found, near = nearest(path, self.holds)
+            resolved = _resolve(found) if found is not None else None
+            if resolved is not None and self.holds(resolved):
+                return _regular(resolved, ref)
+            offered += near
+        step = f"Did you mean {' or '.join(offered[:3])}?" if offered else "Check the path; an absolute one is safest."
+        raise InputError(f"There is no file {_short(ref)}", next_step=step)
+
+    def _held(self, reading: str) -> list[Path]:
+        """Where a path may lead, inside the allowed folders."""
+        given = self._expand(reading)
         bases = [base for base in (self.cwd, self.output) if base is not None]
         candidates = [given] if given.is_absolute() else [base / given for base in bases]
-        held = [path for path in (_resolve(candidate) for candidate in candidates) if self.holds(path)]
-        if not held:
-            raise self.refused(ref)
-        path = next((path for path in held if path.exists()), None)
-        if path is None:
-            raise InputError(f"There is no file {_short(ref)}", next_step="Check the path; an absolute one is safest.")
-        if not path.is_file():
-            raise InputError(f"{_short(ref)} is not a regular file")
-        return path
+        return [path for path in (_resolve(candidate) for candidate in candidates) if self.holds(path)]
 
     def read(self, ref: str, max_bytes: int) -> tuple[Path, bytes]:
         """Resolved path and content of an allowed file.
@@ -141,6 +160,7 @@ class Folders:
         Raises:
             InputError: Outside the allowed folders.
         """
+        save_to = _plain(save_to)
         given = self._expand(save_to)
         if not given.is_absolute():
             if self.output is None:
@@ -163,12 +183,44 @@ class Folders:
         if not ref.strip() or "\0" in ref:
             raise InputError("The path is empty or not a path")
         if os.name == "nt" and ref.startswith(("\\\\", "//")):
-            raise self.refused(ref)  # even looking at a share would hand the user's credentials to its server
+            refuse_foreign(ref)  # even looking at a share would hand the user's credentials to its server
         if ref == "~" or ref.startswith(("~/", "~\\")):
             if self.home is None:
                 raise self.refused(ref)
             return self.home / ref[2:]
-        return Path(ref)
+        path = Path(ref)
+        check_length(path)
+        return path
+
+
+def _plain(save_to: str) -> str:
+    """A pasted place to save to: nothing need be there, so that it is read in one way only.
+
+    Raises:
+        InputError: It is a link, or a path of another system.
+    """
+    refuse_foreign(save_to)
+    plain = save_to
+    for reading in readings(save_to):
+        plain = reading
+        if re.match(r"(?i)[a-z][a-z0-9+.\-]+://|(?:task|data|novita):", plain):
+            raise InputError(
+                f"save_to must be a folder or a file of this machine, not {_short(plain)}", next_step="Give a path."
+            )
+    return plain
+
+
+def _exists(path: Path, ref: str) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise InputError(f"{_short(ref)} cannot be read ({error.strerror})") from error
+
+
+def _regular(path: Path, ref: str) -> Path:
+    if not path.is_file():
+        raise InputError(f"{_short(ref)} is not a regular file")
+    return path
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

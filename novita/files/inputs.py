@@ -8,7 +8,6 @@ import base64
 import binascii
 import re
 import urllib.parse
-import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,6 +31,7 @@ from .kinds import HEAD_BYTES, MEDIA_TYPES, MediaType, media_type, sniff
 from .links import parse_link
 from .masks import fit_mask
 from .media_limits import MediaLimits, find_trouble, refuse
+from .pasted import unquoted
 from .picture_inputs import look, prepare
 from .pictures import Probe, probe
 from .sound import is_foreign, prepare_sound
@@ -158,7 +158,7 @@ class Inputs:
         Raises:
             InputError: It names an earlier result that is not there.
         """
-        ref = ref.strip()
+        ref = _bare(ref)
         here: frozenset[Form] = frozenset(("data_uri", "base64", "asset_id"))
         linked: frozenset[Form] = frozenset((*here, "url"))
         task = parse_reference(ref)
@@ -194,7 +194,7 @@ class Inputs:
         Raises:
             InputError: What is wrong, which limit, what to do.
         """
-        ref = ref.strip()
+        ref = _bare(ref)
         limits = limits or MediaLimits()
         task = parse_reference(ref)
         if task is not None:
@@ -205,7 +205,7 @@ class Inputs:
         if scheme in ("http", "https"):
             return await self._from_link(ref, expects, limits, resize)
         if scheme == "file":
-            return await self._from_path(_path_of(ref), expects, limits, resize)
+            return await self._from_path(ref, expects, limits, resize)
         if scheme and "://" in ref[:32]:
             raise InputError(f"{scheme}:// links cannot be used for {expects}", next_step=self._ways)
         if scheme == "task" or not ref:
@@ -482,15 +482,10 @@ def _unpack(ref: str, start: int, packed: bool) -> bytes | None:
         return None
 
 
-def _path_of(ref: str) -> str:
-    """The path of a `file://` address."""
-    try:
-        parts = urllib.parse.urlsplit(ref)
-    except ValueError as error:
-        raise InputError("The file:// address is malformed", next_step="Give the path itself.") from error
-    if parts.netloc not in ("", "localhost"):
-        raise InputError("A file:// address must name a file on this machine (file:///path)")
-    return urllib.request.url2pathname(parts.path)
+def _bare(ref: str) -> str:
+    """A reference without what was pasted around it. What else may be a path is read by who knows paths."""
+    bare = unquoted(ref)
+    return bare if re.match("(?i)(?:https?|data|task|novita):", bare) else ref.strip()
 
 
 def _read_own(path: Path, most: int) -> bytes | None:

@@ -33,6 +33,7 @@ from ...novita.core.client import NovitaClient, new_http, owner_of
 from ...novita.core.errors import NovitaError
 from ...novita.core.hosts import API_HOST
 from ...novita.core.money import show_usd
+from ...novita.core.placeholders import unfilled
 from ...novita.journal.journal import JobState
 from ...novita.journal.leases import enforce_leases
 from ..app import choose_tools, version
@@ -220,6 +221,9 @@ async def _journal(settings: Settings) -> Check:
 
 
 def _key(settings: Settings, hosts: Sequence[Installed]) -> Check:
+    if settings.api_key and (left := unfilled(settings.api_key)):
+        mend = f"The host that starts this server does not expand it: write the key itself there, from {KEYS_PAGE}."
+        return Check("API key", "wrong", f"NOVITA_API_KEY was not filled in: it is {left}, as it was written", mend)
     if settings.api_key:
         return Check("API key", "ok", "set")
     _, name = _key_of_a_host(hosts)

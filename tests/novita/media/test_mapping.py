@@ -448,7 +448,7 @@ def test_a_song_without_lyrics_has_them_written_or_is_instrumental() -> None:
 
 def test_file_parts_of_a_multipart_request_are_named() -> None:
     made = plan(media_model("fish-audio-voice-cloning"), {"audio": "data:audio/wav;base64,AA==", "name": "Ann"})
-    assert made.files == ("voices",)
+    assert made.files == ("voices", "cover_image")
     assert made.body["visibility"] == "private"
 
 

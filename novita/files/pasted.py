@@ -1,0 +1,150 @@
+"""Paths as people and models paste them: quoted, escaped, as addresses, with another system's habits.
+
+A path is first taken as it is. Only where nothing is there is it read in the other ways, and last its nearest
+neighbour sought: macOS writes a narrow space into the names of screenshots, and decomposes letters.
+"""
+
+import difflib
+import os
+import re
+import unicodedata
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..core.errors import InputError
+from ..core.placeholders import expand
+
+LONGEST_NAME = 255
+"""Bytes of one name that file systems take."""
+_MOST_LISTED = 20_000
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "<": ">"}
+_HOMES = ("HOME", "USERPROFILE")
+_DRIVE = re.compile(r"/?([A-Za-z]):[/\\]")
+
+
+def readings(text: str) -> Iterator[str]:
+    """The ways to read a pasted path, the plainest first; each once."""
+    seen: set[str] = set()
+    for reading in _readings(text):
+        if reading not in seen and reading.strip():
+            seen.add(reading)
+            yield reading
+
+
+def _readings(text: str) -> Iterator[str]:
+    bare = unquoted(text)
+    address = bare.casefold().startswith("file:")
+    if not address:
+        yield text
+        yield text.strip()
+    bare = from_address(bare) if address else bare
+    yield bare
+    if bare.startswith("@"):  # as Claude Code and others mark a file
+        bare = unquoted(bare[1:])
+        yield bare
+    bare = expand(bare, {name: os.environ[name] for name in _HOMES if name in os.environ})
+    yield bare
+    if os.name != "nt":
+        plain = re.sub(r"\\(.)", r"\1", bare) if not _DRIVE.match(bare) else bare  # as a shell escapes spaces
+        yield plain
+        drive = _DRIVE.match(bare)
+        if drive and Path("/mnt/c").is_dir():  # Windows' own disks, seen from its Linux
+            yield f"/mnt/{drive[1].lower()}/{bare[drive.end() :]}".replace("\\", "/")
+
+
+def unquoted(text: str) -> str:
+    """A text without the blanks and the quotation marks or brackets around it."""
+    bare = text.strip()
+    while len(bare) > 1 and _QUOTES.get(bare[0]) == bare[-1]:
+        bare = bare[1:-1].strip()
+    return bare
+
+
+def from_address(text: str) -> str:
+    """The path of a `file:` address.
+
+    Raises:
+        InputError: It is malformed, or names a file on another machine.
+    """
+    try:
+        parts = urllib.parse.urlsplit(text)
+    except ValueError as error:
+        raise InputError("The file:// address is malformed", next_step="Give the path itself.") from error
+    if parts.netloc not in ("", "localhost", "~"):
+        raise InputError("A file:// address must name a file on this machine (file:///path)")
+    # A question mark or a hash in a name is rarely escaped by who pastes it.
+    rest = parts.path + (f"?{parts.query}" if parts.query else "") + (f"#{parts.fragment}" if parts.fragment else "")
+    path = urllib.request.url2pathname(rest)
+    return f"~{path}" if parts.netloc == "~" else path
+
+
+def refuse_foreign(text: str) -> None:
+    """Raise InputError for paths that cannot be on this machine, in words that say why."""
+    bare = unquoted(text)
+    bare = from_address(bare) if bare.casefold().startswith("file:") else bare
+    if bare.startswith(("\\\\", "//")):
+        raise InputError(
+            "A path on a network share cannot be used",
+            next_step="Copy the file into a folder of this machine, and give that path.",
+        )
+    if os.name != "nt" and _DRIVE.match(bare):
+        raise InputError(
+            "This is a path on Windows, and this server runs on another system",
+            next_step="Give the path as it is on the machine where this server runs.",
+        )
+
+
+def check_length(path: Path) -> None:
+    """Raise InputError for names longer than file systems take."""
+    for part in path.parts:
+        if len(os.fsencode(part)) > LONGEST_NAME:
+            raise InputError(
+                f"A name in the path is too long ({len(part)} letters; {LONGEST_NAME} bytes are the most)",
+                next_step="Give a shorter path.",
+            )
+    if len(os.fsencode(path)) > 4_000:
+        raise InputError(f"The path is too long ({len(str(path))} letters)", next_step="Give a shorter path.")
+
+
+def nearest(path: Path, allowed: Callable[[Path], bool]) -> tuple[Path | None, list[str]]:
+    """What a path that is not there may have meant: the one file whose name differs only in spaces, composition or
+    case; and names like its own beside it.
+
+    Args:
+        allowed: Whether a folder may be looked into.
+    """
+    missing: list[str] = []
+    here = path
+    while not here.exists() and here != here.parent:
+        missing.append(here.name)
+        here = here.parent
+    near: list[str] = []
+    for name in reversed(missing):
+        if not allowed(here) or not here.is_dir():
+            return None, []
+        names = _listed(here)
+        alike = [one for one in names if _key(one) == _key(name)]
+        if len(alike) != 1:
+            plain = {_key(one): one for one in reversed(names)}
+            close = difflib.get_close_matches(_key(name), plain, n=3, cutoff=0.6)
+            near = alike or [plain[one] for one in close]
+            return None, [str(here / one) for one in near]
+        here /= alike[0]
+    return here, []
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for _, entry in zip(range(_MOST_LISTED), entries, strict=False)]
+    except OSError:
+        return []
+
+
+def _key(name: str) -> str:
+    """A name without what the eye does not see."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    spaced = "".join(" " if unicodedata.category(one) in ("Zs", "Cc") else one for one in plain)
+    return " ".join("".join(one for one in spaced if unicodedata.category(one) != "Cf").split())
