@@ -340,6 +340,7 @@ LIGHT = {
     "novita_mcp.novita",
     "novita_mcp.novita.core",
     "novita_mcp.novita.core.hosts",
+    "novita_mcp.novita.core.placeholders",
     "novita_mcp.novita.core.redaction",
     "novita_mcp.novita.core.wellformed",
     "novita_mcp.tools",

@@ -9,7 +9,7 @@ import pytest
 from novita_mcp.novita.core.errors import InputError
 from novita_mcp.novita.files.folders import Folders
 from novita_mcp.server.settings import SettingError, Settings, read_settings
-from novita_mcp.simulator.world import World
+from novita_mcp.simulator.core.world import World
 
 from ...conftest import Connect, text_of
 from ...odd_media import put, saved, scene
