@@ -106,6 +106,7 @@ def a_call(roll: random.Random, things: Things, renting: Renting) -> tuple[str, 
         arguments = {"prompt": words, "max_tokens": roll.randint(1, 400)}
     elif tool == "create_batch":
         arguments["rows"] = [{"prompt": f"{words} {n}"} for n in range(roll.randint(1, 5))]
+    arguments["confirm"] = True  # videos of unknown price are asked about, whatever they count as
     if "wait_seconds" in TAKES[tool] and roll.random() < 0.7:
         arguments["wait_seconds"] = 0  # most films need not be fetched here
     return tool, arguments
@@ -372,7 +373,7 @@ async def test_500_random_calls_with_faults_agree_with_novitas_books_to_the_cent
     assert run.tools.total() == CALLS_OF_A_RUN
     assert set(run.tools) == {*CALLS, *BY_TIME} == set(spending_tools())
     assert sum(row.doubtful for row in rows.values()) > 20
-    assert sum(row.free for row in rows.values()) > 5
+    assert sum(row.free for row in rows.values()) > 3
     assert any(row.unpriced and row.counted > UNKNOWN * 1_000_000 for row in rows.values())
     assert books > 500
 
