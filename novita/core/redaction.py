@@ -123,9 +123,15 @@ def without_secrets(value: T, *secrets: str, but: Iterable[str] = ()) -> T:
     with _lock:
         known = [each for each in _live.values() if each.word not in spared]
     known += [each for each in map(_temporary, secrets) if each is not None]
-    if not known:
+    texts: list[str] = []
+    _each_text(value, lambda text: texts.append(text) or text)
+    # One look over all of it: nearly always there is nothing to hide.
+    whole = "\n".join(texts)
+    unescaped, folded = decoded(whole), _folded(whole)
+    met = [each for each in known if any(each.spans(whole, unescaped, folded))]
+    if not met:
         return value
-    return cast(T, _each_text(value, lambda text: _hide(text, known)))
+    return cast(T, _each_text(value, lambda text: _hide(text, met)))
 
 
 def redact(text: str, *secrets: str) -> str:

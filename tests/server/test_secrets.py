@@ -27,6 +27,7 @@ from .test_mcp_tasks import Tasks, ask, start
 
 STRANGE = "Nov.ita~7/key+with=%41'letters"
 KEYS = (DEFAULT_KEY, STRANGE)
+ASYNC = "qwen-image-txt2img"
 LOOK, CHAT = "get_task_result", "create_chat_completion"
 
 
@@ -114,7 +115,7 @@ async def test_the_key_in_friendly_answers_leaves_by_no_exit(
     async with hosted(settings) as host:
         # A failed task's reason: the answer, the list, the resource, the journal.
         world.fail_next_task(said)
-        assert (await host.call("generate_image", prompt="a fox")).is_error
+        assert (await host.call("generate_image", prompt="a fox", model=ASYNC)).is_error
         listed = await host.call("list_tasks")
         task_id: str = (listed.structured_content or {})["tasks"][0]["task_id"]
         await host.call("get_task", task_id=task_id)
@@ -126,7 +127,7 @@ async def test_the_key_in_friendly_answers_leaves_by_no_exit(
         link = f"http://127.0.0.1:9/{quote(key, safe='')}/a.png?X-Amz-Signature=0123456789abcdef&key={key}"
         done = {"task": {"task_id": "t", "status": "TASK_STATUS_SUCCEED"}, "images": [{"image_url": link}]}
         world.trouble(answer(done), operation=LOOK, times=-1)
-        await host.call("generate_image", prompt="another fox")
+        await host.call("generate_image", prompt="another fox", model=ASYNC)
         await host.call("list_tasks")
         # MiniMax's own errors, a chat's text in pieces that end in the middle of the key, and a title with a key in it.
         refusal = {"base_resp": {"status_code": 1004, "status_msg": said}}
@@ -186,7 +187,7 @@ async def test_stderr_and_stdout_of_a_process_tell_no_key(
             server.initialize()
             world.trouble(answer({"task": {"task_id": "t", "status": f"TASK_STATUS_{key}"}}), operation=LOOK)
             world.fail_next_task(said)
-            server.answer(server.call("generate_image", {"prompt": f"a fox, {key}"}))
+            server.answer(server.call("generate_image", {"prompt": f"a fox, {key}", "model": ASYNC}))
             assert "is not documented" in server.stderr()
             assert leaked(server.stderr(), key) == []
             assert leaked("".join(server.stdout), key) == []

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
 from anyio import to_thread
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from ...novita.core.money import show_price
 from ...novita.files.artifacts import Artifact
@@ -15,7 +16,12 @@ from ...novita.files.pictures import Thumb, fit_thumbnails, poster, thumbnail, t
 from ...novita.journal.journal import Job, JobState
 from ...novita.media.jobs import Delivery, refuse_failed
 from ..kit.context import Caller
-from ..kit.toolset import CountedUsd, Picture, ToolResult
+from ..kit.toolset import CountedUsd, Picture, ToolResult, plain
+
+MOST_LISTED = 18_000
+"""Characters of a result's text that its files may take; the rest of an answer is small."""
+MOST_SHOWN = 16
+"""Pictures of one result that are shown."""
 
 Status = Literal["succeeded", "working", "unconfirmed", "needs_confirmation", "dry_run"]
 
@@ -36,12 +42,28 @@ class MediaResult(ToolResult):
     counted_usd: CountedUsd = None
     next_step: str | None = Field(default=None, description="What to do now.")
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
+    _unlisted: int = PrivateAttr(0)
+
+    def within_answer(self) -> "MediaResult":
+        """The same with no more files than an answer has room for; what is left out is said."""
+        sizes = (len(plain(each.model_dump(mode="json", exclude_none=True))) + 40 for each in self.artifacts)
+        listed = sum(taken <= MOST_LISTED for taken in accumulate(sizes))
+        last = len(self.artifacts) - 1
+        if listed > last:
+            return self
+        rest = f"Files {listed} to {last} are not listed here: novita://tasks/{self.task_id} lists all."
+        short = self.model_copy(
+            update={"artifacts": self.artifacts[:listed], "next_step": " ".join(filter(None, (self.next_step, rest)))}
+        )
+        short._unlisted = len(self.artifacts) - listed
+        return short
 
     def headline(self) -> str:
         match self.status:
             case "succeeded":
-                count = len(self.artifacts)
+                count = len(self.artifacts) + self._unlisted
                 made = f"{count} file{'s' if count != 1 else ''}" if count else "Done"
+                made += f" (the first {len(self.artifacts)} listed)" if self._unlisted else ""
                 return f"{made} from {self.model}." if self.model else f"{made}."
             case "working":
                 return f"Not finished yet: task {self.task_id} goes on at Novita and is already paid for."
@@ -69,10 +91,19 @@ async def deliver(caller: Caller, job: Job, budget: float) -> MediaResult:
 
 async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
     """The result for a job as far as it has come, with thumbnails of its pictures."""
+    result = (await whole_answer(caller, delivery)).within_answer()
+    if caller.app.settings.thumbnails:
+        pictures = [each for each in delivery.job.artifacts if each.kind in ("image", "video")]
+        result.show(await pictures_of(pictures[:MOST_SHOWN], caller.owner))
+    return result
+
+
+async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
+    """The result for a job as far as it has come, with all its files, for readers without a bound."""
     refuse_failed(delivery.job)
     present = caller.app.jobs.store.present
     job = delivery.job.model_copy(update={"artifacts": tuple([await present(each) for each in delivery.job.artifacts])})
-    result = MediaResult(
+    return MediaResult(
         status=_status(job),
         task_id=job.task_id or job.key[:12],
         model=job.model or None,
@@ -86,9 +117,6 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
         estimated_cost_usd=None if job.tool == "get_task" else show_price(job.estimate),
         next_step=_next_step(job, delivery),
     )
-    if caller.app.settings.thumbnails:
-        result.show(await pictures_of(job.artifacts, caller.owner))
-    return result
 
 
 def _shown(caller: Caller, artifact: Artifact) -> Artifact:

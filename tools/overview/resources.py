@@ -16,7 +16,7 @@ from ...novita.media.lookup import media_models
 from ..gpu import resources as resources_gpu
 from ..kit.context import Caller
 from ..media.media_models import describe_media_model
-from ..media.results import answer
+from ..media.results import whole_answer
 from ..serverless import resources as resources_serverless
 from .tasks import list_tasks
 
@@ -67,7 +67,7 @@ async def _tasks(caller: Caller) -> str:
 
 async def _one_task(caller: Caller, id: str) -> str:
     delivery = await caller.app.media.bring(caller.novita, id, budget=0)
-    return as_json((await answer(caller, delivery)).model_dump(mode="json", exclude_none=True))
+    return as_json((await whole_answer(caller, delivery)).model_dump(mode="json", exclude_none=True))
 
 
 async def _artifact(caller: Caller, task_id: str, index: str) -> tuple[Content, str]:

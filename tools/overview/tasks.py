@@ -85,6 +85,20 @@ async def list_tasks(
     )
 
 
+_MOST_FILES = 4
+"""Files of one job that a list of many names."""
+
+
+def _files(job: Job, *, remote: bool) -> tuple[str, ...]:
+    saved = [artifact for artifact in job.artifacts if artifact.path]
+    named = [
+        f"novita://artifacts/{artifact.task_id}/{artifact.index}" if remote else artifact.path or ""
+        for artifact in saved[:_MOST_FILES]
+    ]
+    more = len(saved) - len(named)
+    return (*named, f"... {more} more: get_task") if more else tuple(named)
+
+
 def _line(job: Job, *, remote: bool) -> TaskLine:
     return TaskLine(
         task_id=job.task_id or job.key[:12],
@@ -95,10 +109,6 @@ def _line(job: Job, *, remote: bool) -> TaskLine:
         created=job.created,
         estimated_cost_usd=f"{job.estimate.normalize():f}" if job.estimate is not None else None,
         usd_per_hour=show_usd(round(job.usd_per_day / 24, 5)) if job.usd_per_day is not None else None,
-        files=tuple(
-            f"novita://artifacts/{artifact.task_id}/{artifact.index}" if remote else artifact.path
-            for artifact in job.artifacts
-            if artifact.path
-        ),
+        files=_files(job, remote=remote),
         reason=job.reason[:200] or None,
     )
