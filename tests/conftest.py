@@ -91,7 +91,7 @@ def connect_http(settings: Settings, era: str) -> Callable[..., AbstractAsyncCon
         chosen = replace(settings, **changes)
         with serve_asgi(http_app(web_server(chosen), chosen)) as url:
             async with (
-                httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http,
+                httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=30) as http,
                 Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=era) as opened,
             ):
                 yield opened

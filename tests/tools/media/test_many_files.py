@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from mcp import Client
 from mcp_types import TextResourceContents
 from novita_mcp.novita.core.client import owner_of
+from novita_mcp.novita.core.costs import Cost
 from novita_mcp.novita.files.artifacts import Artifact
 from novita_mcp.novita.journal.journal import JobState, Journal
 from novita_mcp.server.settings import Settings
@@ -47,7 +49,8 @@ async def test_a_list_names_a_few_files_of_each_job(connect: Connect, settings: 
     journal = Journal(Path(settings.journal))
     owner = owner_of(DEFAULT_KEY)
     for job in range(10):
-        row = await journal.begin(owner=owner, kind="media", tool="generate_image", model="m", title="a", estimate=None)
+        begun: dict[str, Any] = {"kind": "media", "tool": "generate_image", "model": "m", "title": "a fox"}
+        row = await journal.begin(owner=owner, cost=Cost(Decimal("0.01")), **begun)
         paths = [str(tmp_path / f"{'a long name ' * 10}{index}.png") for index in range(MANY)]
         files = [Artifact(task_id=f"t{job}", index=index, kind="image", path=path) for index, path in enumerate(paths)]
         await journal.finish(row.key, JobState.SUCCEEDED, task_id=f"t{job}", artifacts=files)
