@@ -3,20 +3,21 @@
 Every fault is told with its line; nothing is uploaded while there is one.
 """
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, cast
 
 from ..core.errors import InputError
-from ..core.wellformed import read_json
-from ..text.chat_messages import media_kinds
-from ..text.language_models import count_prompt, count_tokens
-from ..text.request_checks import BEYOND, check_messages, problem_with, schemas
+from ..core.tolerant import a_list, an_object, load_strict, not_a_number
+from ..text.chat_messages import letters_of, linked, media_kinds, openai_messages
+from ..text.language_models import LlmModel, count_prompt, count_tokens, refuse_overflow
+from ..text.request_checks import BEYOND, check_messages, native_tools, problem_with, schemas
 from .batch_files import MOST_BYTES
+from .tables import Faults
+from .tables import read_table as read_table  # also found here, beside what its rows become
 
 Json = dict[str, Any]
 Endpoint = Literal["chat", "completion"]
@@ -28,8 +29,42 @@ USUAL_TOKENS = 4_096
 """max_tokens of rows made here that set none."""
 
 ENDPOINTS: Mapping[Endpoint, str] = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
-_SHOWN_FAULTS = 8
 _ABOUT_A_ROW = frozenset({"custom_id", "method", "url", "body"})
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """Rows that ask the most of a model, as (how much, its line), and features with the first line that needs them.
+
+    Args:
+        answer: The largest max_tokens.
+        prompt: The most letters.
+    """
+
+    answer: tuple[int, int] = (0, 0)
+    prompt: tuple[int, int] = (0, 0)
+    features: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def refuse(self, model: LlmModel) -> None:
+        """Hold the rows to what chat itself would refuse for this model.
+
+        Raises:
+            InputError: A row cannot be answered by it; names its line.
+        """
+        most, line = self.answer
+        if model.max_output is not None and most > model.max_output:
+            raise InputError(
+                f"line {line}: max_tokens is {most} and {model.id} makes at most {model.max_output} tokens",
+                next_step=f"Ask for {model.max_output} or fewer.",
+            )
+        letters, line = self.prompt
+        refuse_overflow(model, letters, f"line {line}: its prompt")
+        for feature, line in self.features.items():
+            if not model.has(feature):
+                raise InputError(f"line {line}: {model.id} does not support {_FEATURES[feature]}")
+
+
+_FEATURES = {"function-calling": "tools", "structured-outputs": "a JSON schema", "reasoning": "thinking"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +78,7 @@ class Prepared:
         most_tokens: How many are made if every answer reaches its max_tokens.
         media: Kinds of media in the rows.
         open_rows: Rows without max_tokens, counted as USUAL_TOKENS each.
+        extremes: What the rows ask of a model at most.
     """
 
     data: bytes = field(repr=False)
@@ -54,73 +90,12 @@ class Prepared:
     most_tokens: int
     media: tuple[str, ...]
     open_rows: int
+    extremes: Extremes = Extremes()
 
     @property
     def file_name(self) -> str:
         """A name that stands for this content, so that an upload can be found again."""
         return f"novita-mcp-{self.sha[:24]}.jsonl"
-
-
-class _Faults:
-    """What is wrong, line by line; the first few are told."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lines: list[str] = []
-        self._count = 0
-
-    def add(self, line: int, what: str) -> None:
-        self._count += 1
-        if len(self._lines) < _SHOWN_FAULTS:
-            self._lines.append(f"line {line}: {what.rstrip('.')}")
-
-    def refuse(self) -> None:
-        """Raise InputError if there was any."""
-        if self._count:
-            more = f"; and {self._count - len(self._lines)} more" if self._count > len(self._lines) else ""
-            raise InputError(
-                f"{self._name} cannot be run as a batch: {'; '.join(self._lines)}{more}",
-                next_step="Mend these lines and call again.",
-            )
-
-
-def read_table(data: bytes, name: str) -> list[tuple[int, Json]]:
-    """The rows of a .jsonl or .csv file, with their line numbers.
-
-    Raises:
-        InputError: Lines that are no JSON objects, or nothing in it.
-    """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not UTF-8 text") from error
-    faults = _Faults(name)
-    rows: list[tuple[int, Json]] = []
-    if name.casefold().endswith(".csv"):
-        table = csv.DictReader(io.StringIO(text, newline=""))
-        for row in table:
-            cells = {str(key): value for key, value in row.items() if key is not None and value is not None}
-            if None in row or len(cells) != len(table.fieldnames or ()):
-                faults.add(table.line_num, "it has not as many cells as the first line")
-            rows.append((table.line_num, cells))
-    else:
-        for number, line in enumerate(text.split("\n"), 1):
-            if not line.strip():
-                continue
-            try:
-                found: Any = read_json(line)
-            except ValueError:
-                faults.add(number, "it is not valid JSON")
-                continue
-            if isinstance(found, dict):
-                rows.append((number, cast(Json, found)))
-            else:
-                faults.add(number, "it is no JSON object")
-    _refuse_count(len(rows), name)
-    faults.refuse()
-    if not rows:
-        raise InputError(f"{name} has no rows")
-    return rows
 
 
 def numbered(rows: Sequence[Json]) -> list[tuple[int, Json]]:
@@ -168,22 +143,34 @@ def prepare(
     Raises:
         InputError: Every fault with its line.
     """
-    faults, ids, checked = _Faults(name), dict[str, int](), dict[str, str | None]()
+    rows = list(rows)
+    _refuse_count(len(rows), name)
+    if place := not_a_number(options or {}):
+        raise InputError(f"options.{place} is NaN or Infinity, which JSON does not know")
+    faults, ids, checked = Faults(name), dict[str, int](), dict[str, str | None]()
     lines: list[str] = []
     first_model: tuple[int, str] | None = None
-    prompt_tokens = most_tokens = open_rows = 0
-    media: dict[str, None] = {}
+    sums = _Sums()
     for place, (line, row) in enumerate(rows, 1):
+        bare = not_a_number(row)
+        if bare is not None:
+            faults.add(line, f"{bare} is NaN or Infinity, which JSON does not know")
+            continue
         body, problem = _body_of(row, endpoint, system)
         if problem or body is None:
             faults.add(line, problem)
             continue
         if as_they_are is None:
             body = _filled(body, row, model, options)
-        problem = _objection(body, endpoint, checked)
+        try:
+            native = _native(body, endpoint)
+            problem = _objection(native if as_they_are is None else body, endpoint, checked)
+        except InputError as error:
+            native, problem = body, error.what
         if problem:
             faults.add(line, problem)
             continue
+        body = native if as_they_are is None else body
         custom_id = row.get("custom_id")
         if custom_id in (None, "") and as_they_are is None:
             custom_id = f"row-{place:05d}"
@@ -203,11 +190,7 @@ def prepare(
                 line,
                 f"it names {named[:60]!r} and line {first_model[0]} {first_model[1][:60]!r}; a batch has one model",
             )
-        prompt_tokens += count_prompt(body["messages"]) if endpoint == "chat" else count_tokens(str(body["prompt"]))
-        limit = body.get("max_tokens") or body.get("max_completion_tokens")
-        open_rows += limit is None
-        most_tokens += (limit or USUAL_TOKENS) * (body.get("n") or 1)
-        media.update(dict.fromkeys(media_kinds(body.get("messages", ()))))
+        sums.add(line, body, endpoint)
         lines.append(json.dumps({"custom_id": custom_id, "body": body}, ensure_ascii=False))
     faults.refuse()
     if first_model is None:
@@ -218,8 +201,46 @@ def prepare(
             f"{name} makes {len(data) / 1e6:.0f} MB and a batch file has at most {MOST_BYTES / 1e6:.0f} MB",
             next_step="Split it into several batches.",
         )
-    sha = hashlib.sha256(endpoint.encode() + b"\0" + data).hexdigest()
-    return Prepared(data, len(ids), first_model[1], endpoint, sha, prompt_tokens, most_tokens, tuple(media), open_rows)
+    return Prepared(
+        data,
+        len(ids),
+        first_model[1],
+        endpoint,
+        hashlib.sha256(endpoint.encode() + b"\0" + data).hexdigest(),
+        sums.prompt_tokens,
+        sums.most_tokens,
+        tuple(sums.media),
+        sums.open_rows,
+        Extremes(sums.longest_answer, sums.longest_prompt, sums.features),
+    )
+
+
+class _Sums:
+    """What all rows together need, and which of them needs the most."""
+
+    def __init__(self) -> None:
+        self.prompt_tokens = self.most_tokens = self.open_rows = 0
+        self.media: dict[str, None] = {}
+        self.longest_answer = self.longest_prompt = (0, 0)
+        self.features: dict[str, int] = {}
+
+    def add(self, line: int, body: Json, endpoint: Endpoint) -> None:
+        messages = body["messages"] if endpoint == "chat" else ()
+        self.prompt_tokens += count_prompt(messages) if endpoint == "chat" else count_tokens(str(body["prompt"]))
+        limit = body.get("max_tokens") or body.get("max_completion_tokens")
+        self.open_rows += limit is None
+        self.most_tokens += (limit or USUAL_TOKENS) * (body.get("n") or 1)
+        self.media.update(dict.fromkeys(media_kinds(messages)))
+        letters = letters_of(messages) if endpoint == "chat" else len(str(body["prompt"]))
+        self.longest_answer = max(self.longest_answer, (limit or 0, line))
+        self.longest_prompt = max(self.longest_prompt, (letters, line))
+        for feature, wanted in (
+            ("function-calling", body.get("tools")),
+            ("structured-outputs", an_object(body.get("response_format")).get("type") == "json_schema"),
+            ("reasoning", body.get("enable_thinking")),
+        ):
+            if wanted:
+                self.features.setdefault(feature, line)
 
 
 def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | None, str]:
@@ -232,8 +253,10 @@ def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | 
         extra = [key for key in row if key not in _ABOUT_A_ROW]
         if extra:
             return None, f"unknown field {extra[0]!r} beside body"
+        if isinstance(body, str) and body.lstrip().startswith("{"):  # a cell of a table
+            body = _json_or_itself(body)
         return (cast(Json, body), "") if isinstance(body, dict) else (None, "body must be an object")
-    fields: Json = {key: value for key, value in row.items() if key not in _ABOUT_A_ROW}
+    fields = _typed({key: value for key, value in row.items() if key not in _ABOUT_A_ROW}, endpoint, system)
     known = set(schemas()[endpoint]["properties"]) | BEYOND.get(endpoint, frozenset())
     if "messages" in fields and endpoint == "completion":
         return None, "messages are for the chat endpoint"
@@ -244,7 +267,7 @@ def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | 
     elif system is None or not fields:
         return None, "it has neither body, messages nor prompt (rows of other fields need system)"
     else:
-        fields = {"prompt": json.dumps(fields, ensure_ascii=False)}
+        fields = dict[str, Any](prompt=json.dumps(fields, ensure_ascii=False))
     if endpoint == "completion":
         return fields, ""
     if "prompt" in fields:
@@ -258,6 +281,58 @@ def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | 
     if system and isinstance(messages, list):
         fields["messages"] = [{"role": "system", "content": system}, *cast("list[Any]", messages)]
     return fields, ""
+
+
+def _typed(fields: Json, endpoint: Endpoint, system: str | None) -> Json:
+    """The fields of a row with cells of a table, which are all text, as the types they stand for."""
+    if system is not None and not fields.keys() & {"prompt", "messages"}:
+        return fields  # they go as JSON: nothing of them is ours to change
+    made: Json = {}
+    for key, value in fields.items():
+        kinds = _kinds(endpoint).get(key, frozenset())
+        if not isinstance(value, str) or not kinds or "string" in kinds:
+            made[key] = value
+        elif value.strip():
+            made[key] = _json_or_itself(value)
+    return made
+
+
+@cache
+def _kinds(endpoint: Endpoint) -> Mapping[str, frozenset[str]]:
+    """The JSON types that a route's fields may have."""
+    return {name: frozenset(_types(schema)) for name, schema in schemas()[endpoint]["properties"].items()}
+
+
+def _types(schema: Json) -> list[str]:
+    if "oneOf" in schema:
+        return [kind for form in schema["oneOf"] for kind in _types(form)]
+    named: Any = schema.get("type", [])
+    return [named] if isinstance(named, str) else list(named)
+
+
+def _json_or_itself(text: str) -> Any:
+    try:
+        return load_strict(text.strip().casefold() if text.strip().casefold() in ("true", "false") else text)
+    except ValueError:
+        return text
+
+
+def _native(body: Json, endpoint: Endpoint) -> Json:
+    """The body with its messages and tools in OpenAI's form.
+
+    Raises:
+        InputError: One of them is not understood, or names a file of this machine.
+    """
+    if endpoint != "chat":
+        return body
+    made = dict(body)
+    messages = a_list(body.get("messages"))
+    if messages and all(isinstance(message, dict) for message in messages):
+        made["messages"] = linked(openai_messages(cast("list[Json]", messages)))
+    tools = a_list(body.get("tools"))
+    if tools and all(isinstance(tool, dict) for tool in tools):
+        made["tools"] = native_tools(cast("list[Json]", tools))
+    return made
 
 
 def _filled(body: Json, row: Json, model: str, options: Mapping[str, Any] | None) -> Json:
@@ -275,6 +350,10 @@ def _objection(body: Json, endpoint: Endpoint, checked: dict[str, str | None]) -
         return "stream cannot be used in a batch"
     if not body.get("model"):
         return "body.model is missing"
+    for name in ("max_tokens", "max_completion_tokens"):
+        most: Any = body.get(name)
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            return f"{name} must be a whole number of at least 1"
     rest = {key: value for key, value in body.items() if key not in ("messages", "prompt")}
     if endpoint == "chat":
         messages: Any = body.get("messages")

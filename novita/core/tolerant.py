@@ -98,6 +98,18 @@ def a_count(value: Any) -> int | None:
     return int(found) if found is not None and found >= 0 else None
 
 
+def not_a_number(value: Any) -> str | None:
+    """Where a JSON value holds NaN or Infinity ("body.temperature"), which JSON does not know; None if nowhere."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else ""
+    inner = an_object(value).items() if isinstance(value, dict) else enumerate(a_list(value))
+    for key, held in inner:
+        if isinstance(held, float | dict | list) and (place := not_a_number(held)) is not None:
+            here = f"[{key}]" if isinstance(key, int) else str(key)
+            return f"{here}{'' if not place or place.startswith('[') else '.'}{place}"
+    return None
+
+
 def error_words(data: Json, depth: int = 4) -> tuple[int | None, str, str]:
     """Code, name and words of an error, however deep they lie: under `error`, `errors`, `detail` or `message`."""
     code = next((found for name in ("code", "status", "status_code") if (found := a_count(data.get(name)))), None)

@@ -179,17 +179,28 @@ def _follows(head: bytes, at: int) -> bool:
     return at + 1 >= len(head) or (head[at] == 0xFF and head[at + 1] & 0xE0 == 0xE0)
 
 
+def _eight_bit_text(head: bytes) -> bool:
+    """Whether this may be text with a byte for each letter (Latin-1), as Excel saves CSV: with enough ASCII in it."""
+    return sum(byte < 128 for byte in head) >= 0.3 * len(head)
+
+
 def _written(head: bytes) -> str | None:
     """HTML, XML, JSON or plain text; None for bytes that are no text."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         return "text"
+    halves = head[::2], head[1::2]
+    if len(head) > 3 and any(
+        one.count(0) > len(head) // 4 and not other.count(0) for one, other in (halves, halves[::-1])
+    ):
+        return "text"  # UTF-16 without its mark
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start or any(byte < 9 or (13 < byte < 32 and byte != 27) for byte in head):
         return None
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.reason != "unexpected end of data":  # a letter cut by the end of the head is no fault
+        # A letter cut by the end of the head is no fault.
+        if error.reason != "unexpected end of data" and not _eight_bit_text(head):
             return None
     if start.startswith(b"<"):
         if _HTML.search(start[:1024]):

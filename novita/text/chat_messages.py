@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from ..core.errors import InputError
-from ..core.tolerant import a_list, an_object
+from ..core.tolerant import a_list, a_text, an_object
 from ..files.inputs import Inputs, Source
 from ..files.kinds import media_type
 
@@ -210,6 +210,50 @@ def media_kinds(messages: Sequence[Mapping[str, Any]]) -> list[Media]:
     """The kinds of media a conversation holds, in our spelling or Novita's."""
     named = (str(part.get("type")) for message in messages for part in _parts(message))
     return list(dict.fromkeys(_KINDS[kind] for kind in named if kind in _KINDS))
+
+
+def letters_of(messages: Sequence[Mapping[str, Any]]) -> int:
+    """How many letters of text a conversation has."""
+    total = 0
+    for message in messages:
+        content: Any = message.get("content")
+        total += (
+            len(content) if isinstance(content, str) else sum(len(a_text(part.get("text"))) for part in _parts(message))
+        )
+    return total
+
+
+def linked(messages: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """Messages in Novita's form whose media are links or data already; nothing is read or fetched.
+
+    Raises:
+        InputError: A part names a file of this machine or an earlier result: names the part, not the path.
+    """
+    made: list[Json] = []
+    for index, message in enumerate(messages):
+        parts = _parts(message)
+        native = [_linked(part, f"messages[{index}].content[{place}]") for place, part in enumerate(parts)]
+        made.append({**message, "content": native} if parts else dict(message))
+    return made
+
+
+def _linked(part: Json, where: str) -> Json:
+    if part["type"] == "text":
+        return part
+    kind, url = cast(Media, part["type"]), str(part["url"]).strip()
+    if not re.match(r"https?://|data:", url, re.IGNORECASE):
+        raise InputError(
+            f"{where} is neither a link nor a data: URI, and files are not read for rows of a batch",
+            next_step="Give an http(s) link or a data: URI.",
+        )
+    if kind != "audio":
+        return {
+            "type": f"{kind}_url",
+            f"{kind}_url": {"url": url, **({"detail": d} if (d := part.get("detail")) else {})},
+        }
+    mime, _, data = url.removeprefix("data:").partition(";base64,")
+    known = media_type(mime) if data else media_type(urlsplit(url).path.rpartition(".")[2])
+    return {"type": "input_audio", "input_audio": {"data": data or url, "format": known.name if known else "wav"}}
 
 
 async def with_media(inputs: Inputs, messages: Sequence[Mapping[str, Any]]) -> list[Json]:

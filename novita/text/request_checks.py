@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from ..core.errors import InputError
 from ..core.schema_errors import describe, first_error
-from ..core.tolerant import an_object, load_strict
+from ..core.tolerant import an_object, load_strict, not_a_number
 
 Json = dict[str, Any]
 Route = Literal["chat", "completion", "exa_search", "exa_contents", "tavily_search", "tavily_extract"]
@@ -62,6 +62,9 @@ def with_options(route: Route, body: Json, options: Mapping[str, Any] | None) ->
 
 def problem_with(route: Route, body: Json) -> str | None:
     """What the documented schema objects to in a body, as a sentence; None if nothing."""
+    bare = not_a_number(body)
+    if bare is not None:
+        return f"{bare} is NaN or Infinity, which JSON does not know"
     error = first_error(schemas()[route], body)
     if error is None:
         return None

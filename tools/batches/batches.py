@@ -123,6 +123,7 @@ def _model_of(models: tuple[LlmModel, ...], prepared: Prepared) -> LlmModel | No
     missing = lacks(model, prepared.media)
     if missing:
         raise InputError(f"{model.id} does not take {' or '.join(missing)} input, which some rows hold")
+    prepared.extremes.refuse(model)
     return model
 
 

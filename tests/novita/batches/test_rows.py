@@ -42,7 +42,7 @@ def test_a_csv_with_a_broken_line_names_it() -> None:
     with pytest.raises(InputError, match="line 3: it has not as many cells"):
         read_table(b"prompt,note\nx,y\nz\n", "rows.csv")
     assert read_table(b"\xef\xbb\xbfprompt\nx\n", "rows.csv") == [(2, {"prompt": "x"})]
-    with pytest.raises(InputError, match="not UTF-8"):
+    with pytest.raises(InputError, match="Save it as UTF-8"):
         read_table(b"\xff\xfe\x00", "rows.jsonl")
 
 

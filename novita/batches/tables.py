@@ -1,0 +1,184 @@
+"""Files of rows as people have them: JSONL and CSV in any usual encoding, every fault told with its line."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+from ..core.errors import InputError
+from ..core.tolerant import a_list
+from ..core.wellformed import read_json, well_formed
+from .batch_files import MOST_BYTES
+
+Json = dict[str, Any]
+
+_SHOWN_FAULTS = 8
+_DELIMITERS = ",;\t|"
+_ROWS_TRIED = 20
+_FOREIGN = 1 / 3
+"""Share of letters beyond ASCII up to which a text without an encoding is taken for Windows' Western European one."""
+
+
+class Faults:
+    """What is wrong, line by line; the first few are told."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lines: list[str] = []
+        self._count = 0
+
+    def add(self, line: int, what: str) -> None:
+        self._count += 1
+        if len(self._lines) < _SHOWN_FAULTS:
+            self._lines.append(f"line {line}: {what.rstrip('.')}")
+
+    def refuse(self) -> None:
+        """Raise InputError if there was any."""
+        if self._count:
+            more = f"; and {self._count - len(self._lines)} more" if self._count > len(self._lines) else ""
+            raise InputError(
+                f"{self._name} cannot be run as a batch: {'; '.join(self._lines)}{more}",
+                next_step="Mend these lines and call again.",
+            )
+
+
+def read_table(data: bytes, name: str) -> list[tuple[int, Json]]:
+    """The rows of a .jsonl, .csv or .tsv file, with the lines they begin in.
+
+    Raises:
+        InputError: Lines that are no rows, an encoding nobody knows, or nothing in it.
+    """
+    text = decoded(data, name)
+    faults = Faults(name)
+    if name.casefold().endswith((".csv", ".tsv", ".tab")):
+        rows = list(_csv_rows(text, name, faults))
+    elif text.lstrip().startswith("["):
+        rows = _listed_rows(text, faults)
+    else:
+        rows = list(_json_rows(text, faults))
+    faults.refuse()
+    if not rows:
+        raise InputError(f"{name} has no rows")
+    return rows
+
+
+def decoded(data: bytes, name: str) -> str:
+    """The text of a file: UTF-8, UTF-16 or UTF-32, with or without its mark, or Windows' Western European.
+
+    Raises:
+        InputError: It is none of these.
+    """
+    encoding = _encoding_of(data)
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        text = _western(data)
+    if text is None or "\0" in text[:4096]:
+        raise InputError(f"{name} is no text in an encoding that is known", next_step="Save it as UTF-8.")
+    return well_formed(text).removeprefix("\ufeff")
+
+
+def _encoding_of(data: bytes) -> str:
+    for mark, encoding in ((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"), (b"\xff\xfe", "utf-16")):
+        if data.startswith(mark):
+            return encoding
+    if data.startswith(b"\xfe\xff"):
+        return "utf-16"
+    head = data[:1024]
+    if head[1::2].count(0) > len(head) // 4 and not head[::2].count(0):
+        return "utf-16-le"
+    if head[::2].count(0) > len(head) // 4 and not head[1::2].count(0):
+        return "utf-16-be"
+    return "utf-8"
+
+
+def _western(data: bytes) -> str | None:
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    foreign = sum(not letter.isascii() for letter in text)
+    return text if foreign <= _FOREIGN * sum(letter.isalpha() for letter in text) else None
+
+
+def _json_rows(text: str, faults: Faults) -> Iterator[tuple[int, Json]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip("\ufeff \t\r"):
+            continue
+        try:
+            found: Any = read_json(line)
+        except ValueError:
+            faults.add(number, "it is not valid JSON")
+            continue
+        if isinstance(found, dict):
+            yield number, cast(Json, found)
+        else:
+            faults.add(number, "it is no JSON object")
+
+
+def _listed_rows(text: str, faults: Faults) -> list[tuple[int, Json]]:
+    """The rows of one JSON list, counted from 1; of lines that happen to begin with a bracket, their faults."""
+    try:
+        found = a_list(read_json(text))
+    except ValueError:
+        return list(_json_rows(text, faults))
+    for number, row in enumerate(found, 1):
+        if not isinstance(row, dict):
+            faults.add(number, "it is no JSON object")
+    return [(number, cast(Json, row)) for number, row in enumerate(found, 1) if isinstance(row, dict)]
+
+
+def _csv_rows(text: str, name: str, faults: Faults) -> Iterator[tuple[int, Json]]:
+    csv.field_size_limit(MOST_BYTES)  # the module's own is 131,072: less than a page of a book, or a log, has
+    said = re.match(r"sep=(.)\r?\n", text)  # as Excel writes it
+    body = text[said.end() :] if said else text
+    skipped = 1 if said else 0
+    delimiter = said[1] if said else _delimiter(body, name)
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True)
+    names: list[str] | None = None
+    while True:
+        line = reader.line_num + 1 + skipped
+        try:
+            cells = next(reader, None)
+        except csv.Error:
+            faults.add(line, f"a quote that begins here is not closed properly (read up to line {reader.line_num})")
+            return
+        if cells is None:
+            return
+        if not any(cell.strip() for cell in cells):
+            continue
+        if names is None:
+            names = [cell.strip() for cell in cells]
+            _check_names(names, line, faults)
+        elif len(cells) != len(names):
+            faults.add(line, "it has not as many cells as the first line")
+        else:
+            yield line, {key: cell for key, cell in zip(names, cells, strict=True) if key}
+
+
+def _check_names(names: list[str], line: int, faults: Faults) -> None:
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        faults.add(line, f"the column {twice[:40]!r} is there twice")
+
+
+def _delimiter(text: str, name: str) -> str:
+    """What parts the cells: the mark that gives the first rows the same number of cells, more than one."""
+    if name.casefold().endswith((".tsv", ".tab")):
+        return "\t"
+    best, most = ",", 1
+    for mark in _DELIMITERS:
+        widths: list[int] = []
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+        try:
+            for cells in reader:
+                if cells:
+                    widths.append(len(cells))
+                if len(widths) >= _ROWS_TRIED:
+                    break
+        except csv.Error:
+            pass
+        if widths and widths[0] > most and len(set(widths)) == 1:
+            best, most = mark, widths[0]
+    return best
