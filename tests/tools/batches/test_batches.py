@@ -349,7 +349,7 @@ async def test_the_same_rows_run_once_while_they_run(connect: Connect, world: Wo
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "Give one of rows, file and file_id"),
-    "no rows": ({"rows": []}, "rows is empty"),
+    "no rows": ({"rows": []}, "Give one of rows, file and file_id"),
     "too many rows": ({"rows": [{"prompt": "x"}] * 60_000}, "60,000 requests"),
     "two models": (
         {"rows": [{"body": request("x")}, {"body": request("x", "zai-org/glm-4.6")}]},
