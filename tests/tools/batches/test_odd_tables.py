@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from mcp_types import CallToolResult
-from novita_mcp.simulator.core.serving import Running
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.serving import Running
 
 from ...conftest import Connect, text_of
 from ...server.children import child
