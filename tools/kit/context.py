@@ -127,7 +127,8 @@ class Caller:
             self._steps = percent
         else:
             self._steps += min(0.5, max(0.0, (99 - self._steps) / 50))
-        await self.context.report_progress(round(self._steps, 2), 100, well_formed(without_secrets(message)[:200]))
+        line = " ".join(without_secrets(message)[:200].split())
+        await self.context.report_progress(round(self._steps, 2), 100, well_formed(line))
 
     def progress_of(self, what: str) -> Callable[[Progress], Any]:
         """A reporter for the waiting helper: `what` names the job and its id."""

@@ -5,7 +5,6 @@ with closed flat schemas, answers whose text and structure are each complete, an
 """
 
 import base64
-import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from ...novita.core.errors import NovitaError
 from ...novita.core.redaction import redact, without_secrets
+from .answer_text import as_one, plain
 from .argument_reading import ArgumentError, read_arguments
 from .asking import NeedsAnswer, NotConfirmed
 from .context import open_call
@@ -93,7 +93,7 @@ class ToolResult(BaseModel):
         shown = frozenset(self.reveals())
         structured = without_secrets(self.model_dump(mode="json", exclude_none=True), but=shown)
         headline = without_secrets(self.headline(), but=shown)
-        text = "\n".join(part for part in (headline, plain(structured)) if part)
+        text = "\n".join(part for part in (as_one(headline), plain(structured)) if part)
         content: list[ContentBlock] = [TextContent(type="text", text=text)]
         content += [
             ImageContent(type="image", data=base64.b64encode(picture.data).decode(), mime_type=picture.mime)
@@ -214,7 +214,7 @@ def _built(spec: ToolSpec) -> NovitaTool:
 
 def error_result(text: str) -> CallToolResult:
     """An error the model reads whole. No structuredContent: strict clients check it even on errors."""
-    return CallToolResult(content=[TextContent(type="text", text=redact(text))], is_error=True)
+    return CallToolResult(content=[TextContent(type="text", text=as_one(redact(text)))], is_error=True)
 
 
 def _bad_arguments(tool: str, error: ValidationError) -> str:
@@ -224,33 +224,3 @@ def _bad_arguments(tool: str, error: ValidationError) -> str:
         for problem in error.errors(include_url=False, include_input=False)[:8]
     ]
     return f"Bad arguments for {tool}: {'; '.join(lines)}. Nothing was sent or billed."
-
-
-def plain(data: Any, indent: int = 0) -> str:
-    """Data as short readable lines: every value of the structured answer, none of JSON's noise."""
-    pad = "  " * indent
-    lines: list[str] = []
-    if isinstance(data, dict):
-        for key, value in cast(dict[str, Any], data).items():
-            if isinstance(value, dict | list) and value:
-                inline = json.dumps(value, ensure_ascii=False)
-                if len(inline) <= 60 and inline.count("{") + inline.count("[") == 1:
-                    lines.append(f"{pad}{key}: {inline}")
-                else:
-                    lines += [f"{pad}{key}:", plain(value, indent + 1)]
-            else:
-                lines.append(f"{pad}{key}: {_scalar(value)}")
-    elif isinstance(data, list):
-        for item in cast(list[Any], data):
-            if isinstance(item, dict | list):
-                body = plain(item, indent + 1)
-                lines.append(f"{pad}- {body.lstrip()}")
-            else:
-                lines.append(f"{pad}- {_scalar(item)}")
-    else:
-        lines.append(f"{pad}{_scalar(data)}")
-    return "\n".join(lines)
-
-
-def _scalar(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
