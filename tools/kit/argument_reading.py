@@ -37,7 +37,7 @@ def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
         value = _spelled(known[name], _parsed(known[name], raw))
         if name not in required and says_nothing(known[name], value):
             continue
-        if (where := _odd_number(value, name)) is not None:
+        if (where := _odd_number(_number(known[name], value), name)) is not None:
             raise ArgumentError(f"{where}: NaN, Infinity and numbers beyond 64 bits are not taken.")
         read[name] = value
     return read
@@ -83,6 +83,16 @@ def _spelled(schema: Json, value: Any) -> Any:
 
 def _bare(name: str) -> str:
     return re.sub(r"[\W_]", "", name.casefold())
+
+
+def _number(schema: Json, value: Any) -> Any:
+    """A number that came as text, for a look at it; anything else as it came."""
+    if isinstance(value, str) and schema.get("type") in ("number", "integer"):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
 
 
 def _odd_number(value: Any, where: str) -> str | None:

@@ -146,6 +146,13 @@ def test_a_number_that_no_json_or_database_holds_is_refused_by_name(odd: float) 
             read_arguments(TOOLS[tool], arguments)
 
 
+@pytest.mark.parametrize("text", ["nan", " -Infinity", "1e999"])
+def test_a_number_as_text_is_held_to_the_same(text: str) -> None:
+    with pytest.raises(ArgumentError, match=r"^max_usd: "):
+        read_arguments(TOOLS["list_models"], {"max_usd": text})
+    assert read_arguments(TOOLS["list_models"], {"max_usd": "0.5"}) == {"max_usd": "0.5"}
+
+
 async def test_an_offset_beyond_all_databases_is_refused_and_not_a_fault(connect: Connect) -> None:
     async with connect() as client:
         answer = await client.call_tool("list_tasks", {"offset": 2**63})
