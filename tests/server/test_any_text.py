@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from novita_mcp.simulator.app import create_app
-from novita_mcp.simulator.world import Settings as WorldSettings
-from novita_mcp.simulator.world import World
+from novita_mcp.simulator.core.world import World, WorldSettings
 from novita_mcp.tools import TOOLSETS
 from pydantic_core import from_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from novita_mcp.simulator.world import World
+from novita_mcp.simulator.core.world import World
 from novita_mcp.tools.kit.answer_text import as_one, plain
 from novita_mcp.tools.kit.toolset import ToolResult, error_result
 
