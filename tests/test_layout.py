@@ -59,11 +59,6 @@ NEIGHBOURS: dict[tuple[str, str], str] = {
 """Families that know another, and why."""
 
 UPWARD: set[tuple[str, str]] = {
-    ("novita/core/json_paths.py", "novita/media"),
-    ("novita/core/schema_errors.py", "novita/media"),
-    ("novita/files/inputs.py", "novita/media"),
-    ("novita/journal/bill_settlement.py", "novita/account"),
-    ("novita/journal/jobs.py", "novita/media"),
     ("novita/journal/leases.py", "novita/gpu"),
     ("novita/journal/leases.py", "novita/serverless"),
     ("simulator/core/control.py", "simulator/media"),

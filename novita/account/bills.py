@@ -107,6 +107,19 @@ async def machine_terms(client: NovitaClient, period: Period) -> list[BillLine]:
     return await _joined(client, _TERMS, {"category": "gpu"}, period, "fixed_term", None)
 
 
+@dataclass(frozen=True)
+class OwnBill:
+    """The bill of the account that a client's key belongs to, as the journal reads it to settle its rows."""
+
+    client: NovitaClient
+
+    async def resource_lines(self, period: Period, category: str) -> list[BillLine]:
+        return await resource_lines(self.client, period, category)
+
+    async def machine_terms(self, period: Period) -> list[BillLine]:
+        return await machine_terms(self.client, period)
+
+
 def _of_category(name: str) -> Json:
     return {"cycleType": "Day", "productCategory": name}
 

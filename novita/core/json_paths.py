@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, cast
 
-from ..media.catalog_entry import FieldRule, Json, MediaModel
+Json = dict[str, Any]
+"""An object as JSON has it."""
 
 MISSING: Final = object()
 """Stands for a field that is not there; None is a value."""
@@ -85,26 +86,6 @@ def drop(body: Json, path: str) -> None:
     for holder, step in reversed(list(zip(trail[:-1], way[:-1], strict=True))):
         if holder[step] == {}:
             del holder[step]
-
-
-def effective(model: MediaModel, body: Json, path: str) -> Any:
-    """The value a field will have: the one given, else the documented default, else MISSING."""
-    value = get_path(body, path)
-    if value is MISSING or value is None:
-        return (model.field(path) or {}).get("default", MISSING)
-    return value
-
-
-def breaks(model: MediaModel, body: Json, rule: FieldRule) -> bool:
-    """Whether a body breaks a rule of its model."""
-
-    def holds(path: str, wanted: list[Any] | bool) -> bool:
-        if isinstance(wanted, bool):
-            return (get_path(body, path) not in (MISSING, None)) is wanted
-        value = effective(model, body, path)
-        return (None if value is MISSING else value) in wanted
-
-    return all(holds(*one) for one in rule.when.items()) and not all(holds(*one) for one in rule.need.items())
 
 
 def leaves(body: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:

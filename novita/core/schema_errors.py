@@ -2,8 +2,15 @@
 
 from typing import Any
 
-from ..media.catalog_entry import Json
-from ..media.values import echo
+from .json_paths import Json
+
+_LONGEST_ECHO = 80
+
+
+def echo(value: object) -> str:
+    """A value as an error may show it: short, and never a file."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST_ECHO else text[: _LONGEST_ECHO - 1] + "…"
 
 
 def leaf_problem(schema: Json, value: Any) -> str | None:

@@ -20,14 +20,13 @@ import httpx
 
 from ..core.clock import Clock
 from ..core.errors import ArtifactError, InputError, NotFoundError
-from ..media.catalog_entry import Form
 from .addresses import AddressError, Guard, UnknownHostError, route_to
 from .artifacts import Artifact, parse_reference
 from .containers import is_whole
 from .decoding import BUDGET
 from .downloads import Downloader
 from .folders import Folders, read_regular
-from .kinds import HEAD_BYTES, MEDIA_TYPES, MediaType, media_type, sniff
+from .kinds import HEAD_BYTES, MEDIA_TYPES, Form, MediaType, media_type, sniff
 from .links import parse_link
 from .masks import fit_mask
 from .media_limits import MediaLimits, find_trouble, refuse

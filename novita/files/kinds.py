@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["image", "video", "audio", "text", "file"]
+Form = Literal["url", "data_uri", "base64", "asset_id"]
+"""How a file goes into a request: as a link, in the text itself, or by the id of an upload."""
 
 HEAD_BYTES = 4096
 """How many first bytes `sniff` wants to see."""

@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
-from ..account.bills import BillLine, machine_terms, resource_lines
-from ..core.client import NovitaClient
 from ..core.money import show_usd
 from ..core.periods import DAY, Period, month_of, utc_day
 from .databases import Db
@@ -46,6 +44,29 @@ _BUYS_TERMS = "change_gpu_billing"
 _UNSURE = (JobState.SUBMITTING, JobState.UNCONFIRMED)
 _UNSEEN = timedelta(days=8)
 """So much later than it was noted a thing may have ended: a stopped machine keeps its disk for a week."""
+
+
+class Line(Protocol):
+    """What settling reads of a line of the bill. `end` is in Unix seconds, `amount` in USD."""
+
+    @property
+    def resource(self) -> str: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def amount(self) -> Decimal: ...
+
+
+class Bill(Protocol):
+    """Novita's bill, read for the owner of the rows."""
+
+    async def resource_lines(self, period: Period, category: str) -> Sequence[Line]:
+        """What was used, by day and resource, of one category (gpu, serverless, cloud_storage)."""
+        ...
+
+    async def machine_terms(self, period: Period) -> Sequence[Line]:
+        """Terms of machines bought in advance."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -137,9 +158,7 @@ class _Resource:
         """Whether all that takes lines is known with these rows."""
         return all(row.known or row in due for row in self.takers)
 
-    def amounts(
-        self, due: Sequence[_EndedRow], used: Iterable[BillLine], terms: Sequence[BillLine]
-    ) -> dict[str, Decimal]:
+    def amounts(self, due: Sequence[_EndedRow], used: Iterable[Line], terms: Sequence[Line]) -> dict[str, Decimal]:
         """What the rows that are due cost, by key; the others about it too, once all that takes lines is known."""
         closes = self.closes(due)
         rows = [*due, *(row for row in self.rows if closes and row.key not in self.ends and _is_elsewhere(row))]
@@ -154,7 +173,7 @@ class _Resource:
             sums[newest.key] = max(Decimal(0), sums[newest.key] + besides)
         return sums
 
-    def _taker(self, line: BillLine) -> _EndedRow | None:
+    def _taker(self, line: Line) -> _EndedRow | None:
         """The newest row begun before the line was over."""
         return next((row for row in reversed(self.takers) if row.created < line.end), None)
 
@@ -174,7 +193,7 @@ def _is_elsewhere(row: _EndedRow) -> bool:
     return bool(row.counted) and (row.tool in _IN_OTHER_ROWS or row.tool in _WORDS)
 
 
-async def settle_by_bill(client: NovitaClient, journal: Journal, owner: str) -> Settled:
+async def settle_by_bill(novitas: Bill, journal: Journal, owner: str) -> Settled:
     """Let rows that ended long enough ago count what the bill says. Asks Novita only where there are such rows.
 
     Raises:
@@ -187,17 +206,17 @@ async def settle_by_bill(client: NovitaClient, journal: Journal, owner: str) -> 
         return Settled()
     kinds = {_WORDS[row.tool] for _, rows in due for row in rows}
     today = utc_day(journal.wall())
-    used: dict[str, list[BillLine]] = {}
-    terms: dict[str, list[BillLine]] = {}
+    used: dict[str, list[Line]] = {}
+    terms: dict[str, list[Line]] = {}
     for span in _spans(((row.created, resource.ends[row.key]) for resource, rows in due for row in rows), today):
         for category in sorted({category for kind in kinds for category in _CATEGORIES[kind]}):
-            for line in await resource_lines(client, span, category):
+            for line in await novitas.resource_lines(span, category):
                 used.setdefault(line.resource, []).append(line)
     if not used.keys() & {resource.rows[0].resource for resource in found}:
         return Settled()  # no line names anything of ours: that it was free is one reading, that ids differ another
     bought = [resource.buyers[0] for resource, rows in due if resource.buyers and resource.closes(rows)]
     for span in _spans(((first.created, journal.wall()) for first in bought), today):
-        for line in await machine_terms(client, span):
+        for line in await novitas.machine_terms(span):
             terms.setdefault(line.resource, []).append(line)
     things: Counter[str] = Counter()
     counted, billed = Decimal(0), Decimal(0)

@@ -22,11 +22,17 @@ from ..core.costs import Caps, Cost
 from ..core.errors import ArtifactError, InputError, JournalError, NovitaConnectionError, NovitaError
 from ..core.waiting import HEARTBEAT, OnProgress, Progress
 from ..files.artifacts import Artifact, ArtifactStore, NameHint
-from ..media.calls import Accepted
 from .journal import Job, JobState, Journal
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a submit answers where the job goes on at Novita under this id."""
+
+    task_id: str
 
 
 @dataclass

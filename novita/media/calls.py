@@ -18,6 +18,7 @@ from ..core.hosts import ASSET_HOST
 from ..core.json_paths import put
 from ..core.waiting import Look, Phase
 from ..core.wellformed import read_json
+from ..journal.jobs import Accepted
 from .lookup import MediaModel
 from .mapping import MediaPlan
 
@@ -56,13 +57,6 @@ class MediaOutcome:
     outputs: tuple[MediaOutput, ...] = ()
     seed: int | None = None
     values: dict[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """The job runs at Novita under this id."""
-
-    task_id: str
 
 
 async def submit(client: NovitaClient, plan: MediaPlan) -> Accepted | MediaOutcome:

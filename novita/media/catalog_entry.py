@@ -6,8 +6,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Json = dict[str, Any]
-Form = Literal["url", "data_uri", "base64", "asset_id"]
+from ..core.json_paths import Json
+from ..files.kinds import Form
+
 State = Literal["live", "unlisted", "unknown", "retired"]
 Sure = Literal["high", "medium", "low"]
 Kind = Literal["image", "video", "audio", "text", "voice"]

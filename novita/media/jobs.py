@@ -14,10 +14,10 @@ from ..core.errors import ArtifactError, InputError, NovitaConnectionError, Novi
 from ..core.waiting import Look, Nudge, OnProgress, Pace, Phase, Progress, alongside, wait_until_done, was_watched
 from ..files.artifacts import Artifact, parse_reference
 from ..files.kinds import media_type
-from ..journal.jobs import Jobs, Paid, name_of
+from ..journal.jobs import Accepted, Jobs, Paid, name_of
 from ..journal.journal import FINAL_STATES, OPEN_STATES, Job, JobState
 from . import calls
-from .calls import Accepted, MediaOutcome, MediaOutput
+from .calls import MediaOutcome, MediaOutput
 from .mapping import MediaPlan
 
 logger = logging.getLogger(__name__)

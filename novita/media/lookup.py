@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..core.errors import InputError, UnknownModelError
-from ..core.json_paths import breaks, put
-from ..core.schema_errors import leaf_problem
-from .catalog_entry import Argument, Capability, Form, Json, MediaModel
-from .values import SHAPE, Frame, coerce, echo, language, types_of
+from ..core.json_paths import Json, put
+from ..core.schema_errors import echo, leaf_problem
+from ..files.kinds import Form
+from .catalog_entry import Argument, Capability, MediaModel
+from .rules import breaks
+from .values import SHAPE, Frame, coerce, language, types_of
 
 __all__ = [
     "Capability",

@@ -13,11 +13,13 @@ from typing import Any, cast
 
 from ..core.costs import Cost
 from ..core.errors import InputError
-from ..core.json_paths import MISSING, breaks, drop, get_path, leaves, put
+from ..core.json_paths import MISSING, Json, drop, get_path, leaves, put
 from ..core.schema_errors import describe, first_error
-from .catalog_entry import Argument, Form, Json, MediaModel
+from ..files.kinds import Form
+from .catalog_entry import Argument, MediaModel
 from .lookup import OldName, alternatives, complaints, native_value, old_names, option_paths, phrase
 from .pricing import estimate
+from .rules import breaks
 from .values import SHAPE, Frame, coerce, fit_image, form_of, parse_size, types_of
 
 __all__ = ["FILES", "MediaPlan", "plan", "plan_native", "price_of", "refuse_what_it_cannot"]

@@ -16,12 +16,12 @@ from typing import Any, cast
 from anyio import to_thread
 
 from ..core.errors import InputError
-from ..core.json_paths import put, steps
+from ..core.json_paths import Json, put, steps
 from ..files.artifacts import parse_reference
 from ..files.inputs import Expects, Inputs, expects_of
-from ..files.kinds import HEAD_BYTES, sniff
+from ..files.kinds import HEAD_BYTES, Form, sniff
 from ..files.media_limits import MediaLimits
-from .catalog_entry import FileLimits, Form, Json, MediaModel
+from .catalog_entry import FileLimits, MediaModel
 from .mapping import MediaPlan
 
 _PATHLIKE = re.compile(

@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Any, cast
 
 from ..core.costs import Cost, Family, assumed
-from ..core.json_paths import effective, get_path
-from .catalog_entry import Capability, Json, MediaModel, Price
+from ..core.json_paths import Json, get_path
+from .catalog_entry import Capability, MediaModel, Price
+from .rules import effective
 
 LONGEST_VIDEO = 30
 """Seconds that a video is taken to have where neither request nor model says: the longest reference a model takes."""

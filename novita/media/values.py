@@ -9,19 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from .catalog_entry import Form, Json, MediaModel, Sizes
+from ..core.json_paths import Json
+from ..core.schema_errors import echo
+from ..files.kinds import Form
+from .catalog_entry import MediaModel, Sizes
 
 SHAPE = ("size", "aspect_ratio", "resolution")
 """The arguments that together say how large a picture is."""
 
 _TWINS = {"jpg": "jpeg", "jpeg": "jpg"}
-_LONGEST_ECHO = 80
-
-
-def echo(value: object) -> str:
-    """A value as an error may show it: short, and never a file."""
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= _LONGEST_ECHO else text[: _LONGEST_ECHO - 1] + "…"
 
 
 def types_of(schema: Json) -> tuple[str, ...]:

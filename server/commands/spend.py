@@ -7,6 +7,7 @@ from typing import cast, get_args
 
 import anyio
 
+from ...novita.account.bills import OwnBill
 from ...novita.core.client import NovitaClient, new_http
 from ...novita.core.errors import JournalError, NovitaError
 from ...novita.core.money import show_usd
@@ -72,7 +73,7 @@ async def _corrected(settings: Settings, journal: Journal) -> str:
     async with new_http() as http:
         client = NovitaClient(http, settings.api_key, settings.base_url).for_looking()
         try:
-            return (await settle_by_bill(client, journal, client.owner)).words()
+            return (await settle_by_bill(OwnBill(client), journal, client.owner)).words()
         except JournalError:
             raise
         except NovitaError as error:

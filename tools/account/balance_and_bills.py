@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from ...novita.account.balance import get_balance as read_balance
 from ...novita.account.bills import (
     Grouping,
+    OwnBill,
     Sum,
     add_up,
     as_csv,
@@ -128,7 +129,7 @@ async def by_the_bill(caller: Caller) -> str:
     Best effort: what cannot be corrected now stays as it was seen, and is tried again the next time.
     """
     try:
-        return (await settle_by_bill(caller.novita.for_looking(), caller.app.journal, caller.owner)).words()
+        return (await settle_by_bill(OwnBill(caller.novita.for_looking()), caller.app.journal, caller.owner)).words()
     except NovitaError as error:
         return f"Machines, volumes and endpoints could not be corrected by Novita's bill just now: {error.what}."
 

@@ -11,11 +11,11 @@ from anyio import to_thread
 from ...novita.core.errors import InputError, NotFoundError, NovitaError
 from ...novita.core.json_paths import MISSING, get_path, put
 from ...novita.files.inputs import Source, expects_of
+from ...novita.files.kinds import Form
 from ...novita.files.links import parse_link
 from ...novita.files.media_limits import MediaLimits
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job, JobState
-from ...novita.media.catalog_entry import Form
 from ...novita.media.jobs import Delivery
 from ...novita.media.lookup import MediaModel, alternatives, choose, media_model, media_models
 from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot

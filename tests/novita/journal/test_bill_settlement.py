@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from novita_mcp.novita.account.bills import OwnBill
 from novita_mcp.novita.core.client import NovitaClient, RetryPolicy
 from novita_mcp.novita.core.costs import Cost
 from novita_mcp.novita.core.errors import NovitaError
@@ -44,7 +45,7 @@ class SettledBooks:
         transport = httpx.MockTransport(self._answer)
         async with httpx.AsyncClient(transport=transport) as http:
             client = NovitaClient(http, "k", clock=self.clock, retries=RetryPolicy(attempts=1))
-            return await settle_by_bill(client, self.journal, "me")
+            return await settle_by_bill(OwnBill(client), self.journal, "me")
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         asked = request.url.params

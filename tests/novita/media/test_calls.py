@@ -19,7 +19,8 @@ from novita_mcp.novita.core.errors import (
     NovitaServerError,
 )
 from novita_mcp.novita.core.waiting import Look, Phase
-from novita_mcp.novita.media.calls import Accepted, MediaOutcome, MediaOutput, look, read_answer, read_task
+from novita_mcp.novita.journal.jobs import Accepted
+from novita_mcp.novita.media.calls import MediaOutcome, MediaOutput, look, read_answer, read_task
 from novita_mcp.novita.media.lookup import media_model
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
