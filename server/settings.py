@@ -12,6 +12,7 @@ from typing import Any
 
 from ..novita.core.hosts import API_HOST
 from ..novita.core.placeholders import expand, unfilled
+from ..novita.core.redaction import shown_address
 
 
 class SettingError(Exception):
@@ -158,9 +159,13 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
     if settings.log_format not in ("text", "json"):
         raise SettingError(f"NOVITA_MCP_LOG_FORMAT must be text or json, not {settings.log_format!r}")
     if not settings.base_url.startswith(("http://", "https://")):
-        raise SettingError(f"NOVITA_BASE_URL must begin with http:// or https://, not {settings.base_url[:40]!r}")
+        raise SettingError(
+            f"NOVITA_BASE_URL must begin with http:// or https://, not {shown_address(settings.base_url)[:40]!r}"
+        )
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
-        raise SettingError(f"NOVITA_MCP_PUBLIC_URL must begin with https://, not {settings.public_url[:40]!r}")
+        raise SettingError(
+            f"NOVITA_MCP_PUBLIC_URL must begin with https://, not {shown_address(settings.public_url)[:40]!r}"
+        )
     return settings
 
 

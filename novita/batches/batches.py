@@ -13,6 +13,7 @@ import anyio.to_thread
 from ..core.client import NovitaClient
 from ..core.costs import FREE
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
+from ..core.redaction import without_credentials
 from ..core.tolerant import a_count, an_object, objects
 from ..core.waiting import Look, OnProgress, Pace, Phase, wait_until_done
 from ..files.artifacts import Artifact, NameHint
@@ -107,7 +108,9 @@ def read_batch(raw: Any) -> Batch:
         input_file_id=id_of(found, "input_file_id"),
         output_file_id=id_of(found, "output_file_id"),
         error_file_id=id_of(found, "error_file_id"),
-        errors=(errors if isinstance(errors, str) else json.dumps(errors))[:1_000] if errors else "",
+        errors=(errors if isinstance(errors, str) else json.dumps(without_credentials(errors)))[:1_000]
+        if errors
+        else "",
         total=number("total"),
         completed=number("completed"),
         failed=number("failed"),

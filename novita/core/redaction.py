@@ -134,6 +134,29 @@ def without_secrets(value: T, *secrets: str, but: Iterable[str] = ()) -> T:
     return cast(T, _each_text(value, lambda text: _hide(text, met)))
 
 
+def holds(value: Any, secret: str) -> bool:
+    """Whether `value` holds this secret, however it is spelled there."""
+    known = _temporary(secret)
+    if known is None:
+        return False
+    found = False
+
+    def look(text: str) -> str:
+        nonlocal found
+        found = found or bool(list(known.spans(text, decoded(text), _folded(text))))
+        return text
+
+    _each_text(value, look)
+    return found
+
+
+def shown_address(url: str) -> str:
+    """An address without the user name and password in it."""
+    scheme, slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{f'{MARK}@' if '@' in host else ''}{host.rpartition('@')[2]}{slash}{path}"
+
+
 def redact(text: str, *secrets: str) -> str:
     """For errors and logs: `text` without known secrets and without what looks like a key or a password."""
     return _LOOKS.sub(MARK, without_secrets(text, *secrets))

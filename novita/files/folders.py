@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..core.errors import InputError
+from ..core.private import make_private
 from .kinds import media_type
 from .pasted import check_length, nearest, readings, refuse_foreign
 
@@ -309,7 +310,10 @@ class PartFile:
         return self._handle
 
     def open(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700 if self._private else 0o777)
+        if self._private:
+            make_private(self.folder, ours=True)
+        else:
+            self.folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         self._handle = os.fdopen(os.open(self.path, flags, 0o600 if self._private else 0o666), "w+b")
 

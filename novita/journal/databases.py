@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ..core.errors import JournalError
+from ..core.private import FOLDER, make_private
 from ..core.redaction import without_secrets_json
 
 T = TypeVar("T")
@@ -179,9 +180,11 @@ class SqliteStore:
 
     def _connect(self) -> _SqliteDb:
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self._path.parent, ours=self._path.parent.name == FOLDER)
             # Made before SQLite does, so that nobody else can read it for even a moment.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            with suppress(OSError):  # another user's file, which we may write all the same
+                self._path.chmod(0o600)
         db = sqlite3.connect(
             self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False, factory=_SqliteDb
         )

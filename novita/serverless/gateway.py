@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import anyio
 import httpx
@@ -20,6 +20,7 @@ from ..core.bodies import AS_IT_IS, BodyError, BodyTooLargeError, read_body
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError, redact
 from ..core.outside import Outside
+from ..core.redaction import holds, is_credential, learn, without_credentials
 from ..core.waiting import Look, Phase
 from ..core.wellformed import read_json
 from ..gpu.routes import act, ask
@@ -57,12 +58,13 @@ _PHASES: Mapping[str, Phase] = {
 }
 
 
-def job_request(body: Any) -> dict[str, Any]:
+def job_request(client: NovitaClient, body: Any) -> dict[str, Any]:
     """The request that queues a job.
 
     Raises:
-        InputError: It is larger than the gateway takes.
+        InputError: It is larger than the gateway takes, or holds the key.
     """
+    _refuse_key(client, "The body", body)
     request = {"input": body}
     size = len(json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode())
     if size > MOST_REQUEST:
@@ -112,7 +114,9 @@ async def get_job(client: NovitaClient, name: str, job_id: str) -> GatewayJob:
     if not isinstance(status, str) or not status:
         raise NovitaConnectionError("The gateway's answer about the job has no status in it")
     error: Any = held.get("error")
-    said = error if isinstance(error, str) else "" if error is None else json.dumps(error, ensure_ascii=False)
+    said = error if isinstance(error, str) else ""
+    if error is not None and not isinstance(error, str):
+        said = json.dumps(without_credentials(error), ensure_ascii=False)
     return GatewayJob(status.upper(), held.get("output"), said)
 
 
@@ -148,7 +152,7 @@ async def queue_of(client: NovitaClient, endpoint: Endpoint) -> dict[str, Any]:
             if name == names[-1]:
                 raise
             continue
-        return cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
+        return without_credentials(cast(dict[str, Any], answer)) if isinstance(answer, dict) else {}
     return {}
 
 
@@ -242,9 +246,23 @@ def service_call(
     verb = (method or ("POST" if body is not None else "GET")).strip().upper()
     if verb not in _METHODS:
         raise InputError(f"There is no method {verb[:20]!r}", next_step=f"Use {', '.join(_METHODS)}.")
+    _refuse_key(client, "The path", asked)
+    _refuse_key(client, "The body", body)
+    for name, value in parse_qsl(asked.partition("?")[2]):
+        if is_credential(name):
+            learn(value)
     content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
     sent = _headers(client, headers or {}, has_body=content is not None)
     return ServiceCall(_origin(base), base.path.rstrip("/") + asked, verb, sent, content)
+
+
+def _refuse_key(client: NovitaClient, where: str, what: Any) -> None:
+    """Refuse what holds the caller's Novita key, in any spelling: the code behind an endpoint is anybody's."""
+    if client.api_key and holds(what, client.api_key):
+        raise InputError(
+            f"{where} holds the Novita API key, which goes to no endpoint",
+            next_step="An endpoint that wants a key of its own takes that one.",
+        )
 
 
 def _headers(client: NovitaClient, given: Mapping[str, str], *, has_body: bool) -> dict[str, str]:
@@ -254,11 +272,9 @@ def _headers(client: NovitaClient, given: Mapping[str, str], *, has_body: bool) 
             raise InputError(f"The header {name[:40]!r} cannot be sent")
         if name.lower() in _OURS:
             raise InputError(f"The header {name} is set by this server", next_step="Leave it out.")
-        if client.api_key and client.api_key in value:
-            raise InputError(
-                f"The header {name} holds the Novita API key, which goes to no endpoint",
-                next_step="An endpoint that wants a key of its own takes that one.",
-            )
+        _refuse_key(client, f"The header {name[:40]}", [name, value])
+        if is_credential(name):
+            learn(value.rpartition(" ")[2])  # the service's own key: no log, journal or answer shows it
         sent = {known: old for known, old in sent.items() if known.lower() != name.lower()} | {name: value}
     return sent
 

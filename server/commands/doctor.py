@@ -34,10 +34,12 @@ from ...novita.core.errors import NovitaError
 from ...novita.core.hosts import API_HOST
 from ...novita.core.money import show_usd
 from ...novita.core.placeholders import unfilled
+from ...novita.core.redaction import learn, shown_address
 from ...novita.journal.journal import JobState
 from ...novita.journal.leases import enforce_leases
 from ..app import choose_tools, version
 from ..building import journal_file, leases_wait, open_journal, output_folder
+from ..logs import for_logs, learn_settings
 from ..mcp_tasks.handles import request_keys
 from ..settings import SettingError, Settings
 from .install import Installed, installed, mend, unsafe_files
@@ -76,6 +78,9 @@ def run_doctor(settings: Settings, *, as_json: bool, offline: bool, leases: bool
         checks = anyio.run(_examine, settings, offline, leases, mending)
     except KeyboardInterrupt:
         return 130
+    # Whatever a check repeats, of a setting or of an error: this is how it gets out.
+    _known = [*learn_settings(settings), *(learn(found.real_key) for found in installed(Path.home(), sys.platform))]
+    checks = [replace(check, detail=for_logs(check.detail), mend=for_logs(check.mend)) for check in checks]
     well = all(check.status != "wrong" for check in checks)
     if as_json:
         sys.stdout.write(json.dumps({"ok": well, "checks": [asdict(check) for check in checks]}, indent=2) + "\n")
@@ -245,7 +250,8 @@ def _address(settings: Settings) -> Check | None:
     ours = any(host == name or host.endswith(f".{name}") for name in NOT_THE_API)
     if settings.base_url.rstrip("/") == API_HOST or not ours:
         return None
-    detail = f"NOVITA_BASE_URL is {settings.base_url}; Novita's API is at {API_HOST}, and paths are added here"
+    named = f"NOVITA_BASE_URL is {shown_address(settings.base_url)}"
+    detail = f"{named}; Novita's API is at {API_HOST}, and paths are added here"
     return Check("old host", "wrong", detail, "Unset NOVITA_BASE_URL.")
 
 
@@ -253,11 +259,12 @@ async def _network(settings: Settings) -> AsyncGenerator[Check]:
     """The way to Novita first; the rest only makes sense when that is open."""
     moved = " (moved by NOVITA_BASE_URL)" if settings.base_url.rstrip("/") != API_HOST else ""
     proxy = _proxy(settings.base_url)
-    way = f"{settings.base_url}{moved}{f' through the proxy {proxy}' if proxy else ''}"
+    way = f"{shown_address(settings.base_url)}{moved}{f' through the proxy {proxy}' if proxy else ''}"
     async with new_http(timeouts=httpx.Timeout(10)) as http:
         began = anyio.current_time()
         try:
-            answer = await http.get(settings.base_url)
+            async with http.stream("GET", settings.base_url) as answer:
+                pass  # that it answers is enough
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             yield Check("network", "wrong", f"{way}: {reason}", _mend_network(reason, proxy, moved))

@@ -323,7 +323,8 @@ def rewrite(path: Path, text: str) -> Path | None:
     """
     backup = path.with_name(path.name + ".before-novita") if path.exists() and path.stat().st_size else None
     if backup and not backup.exists():  # the one from before novita was ever there is worth most
-        shutil.copy2(path, backup)
+        with os.fdopen(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
+            handle.write(path.read_bytes())  # it may hold keys: nobody else reads it, whoever may read the file itself
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:

@@ -54,7 +54,7 @@ async def call(
                 f"Endpoint {endpoint.label()} is async: it takes jobs, not HTTP requests",
                 next_step="Give the job's input as body, and leave path and headers out.",
             )
-        request = job_request(dict(body) if body is not None else {})
+        request = job_request(caller.novita, dict(body) if body is not None else {})
         worker = await worker_of(caller, endpoint)
         if dry_run:
             where = f"{route('run_async_job').host}/v1/{endpoint.gateway_names()[0]}/run"

@@ -461,6 +461,7 @@ async def test_without_a_folder_links_stay_links_and_bytes_go_to_the_spool(
     assert spooled.path is not None
     assert "fox" not in spooled.path
     assert Path(spooled.path).stat().st_mode & 0o077 == 0
+    assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
     old = tmp_path / "spool" / "old.png"
     old.touch()
     os.utime(old, (clock.wall() - 100_000, clock.wall() - 100_000))

@@ -431,3 +431,21 @@ async def test_after_a_fault_it_goes_on(path: Path) -> None:
     path.rmdir()
     await begin(journal)
     await journal.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes there")
+async def test_files_and_a_folder_of_ours_that_were_open_to_others_are_closed(tmp_path: Path) -> None:
+    """As a mask of 0 and an earlier version left them; a folder with other things in it is the user's."""
+    for name, folder_after in (("novita-mcp", 0o700), ("documents", 0o755)):
+        folder = tmp_path / name
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
+        file = folder / "journal.sqlite3"
+        file.touch()
+        file.chmod(0o644)
+        journal = Journal(file)
+        await begin(journal)
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()}
+        await journal.close()
+        assert set(modes.values()) == {0o600}
+        assert stat.S_IMODE(folder.stat().st_mode) == folder_after

@@ -1,8 +1,9 @@
 """Endpoints: every spelling that answers come in, requests as documented, and calls that never leave the endpoint."""
 
+import base64
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import jsonschema
@@ -247,11 +248,11 @@ def test_limits_novita_does_not_tell_refuse_nothing() -> None:
 
 def test_a_job_of_exactly_four_mebibytes_passes() -> None:
     rest = MOST_REQUEST - len(b'{"input":{"x":""}}')
-    assert job_request({"x": "y" * rest})
+    assert job_request(NovitaClient(new_http(), "sk-test"), {"x": "y" * rest})
     with pytest.raises(InputError, match="4 MiB"):
-        job_request({"x": "y" * (rest + 1)})
+        job_request(NovitaClient(new_http(), "sk-test"), {"x": "y" * (rest + 1)})
     with pytest.raises(InputError, match="4 MiB"):
-        job_request({"x": "ü" * (rest // 2 + 1)})
+        job_request(NovitaClient(new_http(), "sk-test"), {"x": "ü" * (rest // 2 + 1)})
 
 
 # calling
@@ -330,6 +331,25 @@ def test_an_address_that_cannot_be_called_is_not(url: str) -> None:
     client = NovitaClient(new_http(), "sk-test")
     with pytest.raises(InputError, match="no address"):
         service_call(client, endpoint(url=url), path="/", method=None, headers=None, body=None)
+
+
+@pytest.mark.parametrize("key", ["sk-the-key-of-novita", "Nov.ita~7/key+with=%41'letters"])
+def test_the_key_goes_to_no_endpoint_in_any_place_or_spelling(key: str) -> None:
+    """What runs behind an endpoint is anybody's code."""
+    client = NovitaClient(new_http(), key)
+    packed = base64.b64encode(f"Bearer {key}.".encode()).decode()
+    for spelling in (key, quote(key, safe=""), packed):
+        with pytest.raises(InputError, match="The path holds the Novita API key"):
+            service_call(client, endpoint(), path=f"/x?k={spelling}", method=None, headers=None, body=None)
+        with pytest.raises(InputError, match="The header X-A holds the Novita API key"):
+            service_call(client, endpoint(), path="/x", method=None, headers={"X-A": f"a {spelling}"}, body=None)
+        for body in ({"a": [{"b": f"it is {spelling}!"}]}, {spelling: 1}):
+            with pytest.raises(InputError, match="The body holds the Novita API key"):
+                service_call(client, endpoint(), path="/x", method=None, headers=None, body=body)
+            with pytest.raises(InputError, match="The body holds the Novita API key"):
+                job_request(client, body)
+    fine = service_call(client, endpoint(), path="/x?k=another", method=None, headers={"X-A": "b"}, body={"a": 1})
+    assert fine.path == "/x?k=another"
 
 
 async def test_neither_the_key_nor_cookies_go_to_a_service() -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import anyio
 import pytest
@@ -125,6 +126,20 @@ def test_a_proxy_that_does_not_answer_is_named_without_its_password(
     assert f"through the proxy {nobody}" in checks["network"]["detail"]
     assert "HTTPS_PROXY" in checks["network"]["mend"]
     assert "hunter2" not in json.dumps(checks)
+
+
+@pytest.mark.parametrize("word", ["pw1", "a-long-pass-word", "with%2Fslash%40at"])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_password_in_the_address_of_novita_is_hidden(
+    settings: Settings, capsys: Capture, nobody: str, word: str, as_json: bool
+) -> None:
+    """Whoever answers there, or does not; a short one, too, and as it is sent."""
+    for host in (settings.base_url.removeprefix("http://"), nobody, "api.novita.ai", "novita.ai"):
+        moved = replace(settings, base_url=f"http://somebody:{word}@{host}")
+        run_doctor(moved, as_json=as_json, offline=host.endswith("novita.ai"))
+        told = capsys.readouterr()
+        assert word not in told.out + told.err
+        assert unquote(word) not in told.out + told.err
 
 
 def test_a_proxy_that_is_not_used_for_this_host_is_not_blamed(

@@ -1,6 +1,7 @@
 """`novita-mcp install`: a host's configuration gains our entry and loses nothing."""
 
 import json
+import os
 import re
 import stat
 import tomllib
@@ -62,6 +63,8 @@ def test_what_was_there_stays_and_is_backed_up(home: Path) -> None:
     assert after["mcpServers"]["other"] == {"command": "other"}
     backup = path.with_name("mcp.json.before-novita")
     assert json.loads(backup.read_text()) == before
+    if os.name != "nt":
+        assert stat.S_IMODE(backup.stat().st_mode) == 0o600  # whoever may read the host's file: it may hold keys
 
     assert main(["install", "cursor", "--command", "uvx novita-mcp"]) == 0  # a second time keeps the first backup
     assert json.loads(backup.read_text()) == before
