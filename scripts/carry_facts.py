@@ -1,5 +1,5 @@
 """Carry the documented facts along: novita-api/*.yaml in, simulator/core/documentation/*.json and
-novita/media/catalog/states.json out.
+novita/media/catalog/states.json and prices.json out.
 
     python scripts/carry_facts.py ../shared/novita-api            write
     python scripts/carry_facts.py ../shared/novita-api --check    exit 1 and name the files that differ
@@ -127,7 +127,9 @@ def carried(folder: Path) -> Iterator[tuple[str, str]]:
         "simulator/core/documentation/errors.json",
         text({"errors": [{k: row.get(k) for k in kept} for row in book["errors"]]}),
     )
+    yield "simulator/core/documentation/prices.json", carry_media.simulated_prices(folder)
     yield "novita/media/catalog/states.json", carry_media.states(folder)
+    yield "novita/media/catalog/prices.json", carry_media.prices(folder)
 
 
 def text(facts: Json) -> str:

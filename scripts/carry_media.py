@@ -1,4 +1,4 @@
-"""What is known of the media models' life: lifecycle.yaml in, novita/media/catalog/states.json out.
+"""The media models' life and prices: lifecycle.yaml and prices.yaml in, novita/media/catalog/*.json out.
 
 See carry_facts.py.
 """
@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 TABLES = ("image.json", "video.json", "audio.json")
 
 _DAY = re.compile(r"20\d\d(?:-\d\d)?(?:-\d\d)?")
-_INSIDE = re.compile(r"\s*\([^()]*index ids?[^()]*\)|, as recorded in this folder \([^()]*\)")
+_INSIDE = re.compile(
+    r"\s*\([^()]*(?:index id|stored file id)[^()]*\)|\s*\(\d{9,}\)"
+    r"|, as recorded in this folder \([^()]*\)|, as catalogued in [\w.]+ and [\w.]+"
+)
 """Where a reader of ours once found a page says nothing to others."""
 _SURE = ("high", "medium", "low")
 _ALIVE = ("live", "unlisted")
@@ -26,17 +29,21 @@ _ALIVE = ("live", "unlisted")
 def states(folder: Path) -> str:
     """The text of media_states.json: state, evidence and replacement by model, and who is asked first for what."""
     book: Json = yaml.safe_load((folder / "lifecycle.yaml").read_text(encoding="utf-8"))
+    bill: Json = yaml.safe_load((folder / "prices.yaml").read_text(encoding="utf-8"))
     sources: Json = {
         name: {"page": _INSIDE.sub("", row["page"]), "date": _last_day(str(row["date"]))}
         for name, row in book["sources"].items()
     }
     models = {name: _entry(row, sources) for name, row in book["models"]["media"].items()}
+    for name, doubt in _doubts(bill).items():
+        if models[name]["state"] != "retired":
+            models[name]["note"] = f"{models[name]['note']} {doubt}".lstrip()
     used = {key for row in models.values() for key in row["evidence"]}
     parts: Json = {
         "as_of": book["safe_defaults"]["as_of"],
         "sources": {name: sources[name] for name in sources if name in used},
         "models": models,
-        "chains": _chains(book["safe_defaults"], models),
+        "chains": _chains(book["safe_defaults"], models, bill),
     }
     rows = [f"{json.dumps(name)}: {_lines(value)}" for name, value in parts.items()]
     return "{\n" + ",\n".join(rows) + "\n}\n"
@@ -58,15 +65,21 @@ def _entry(row: Json, sources: Json) -> Json:
     }
 
 
+def _doubts(bill: Json) -> dict[str, str]:
+    """Model -> what speaks against it, of those that no notice names."""
+    ended = {name: f"Its maker ended it on {day}." for name, day in bill["retired"]["ended_by_the_maker"].items()}
+    likely = "A notice of 3 August 2026 probably names it, in rows that no copy shows."
+    return dict.fromkeys(bill["contradictions"]["state_likely"], likely) | ended
+
+
 def _last_day(text: str) -> str:
     found = _DAY.findall(text)
     return found[-1] if found else ""
 
 
-def _chains(safe: Json, states: Json) -> Json:
+def _chains(safe: Json, states: Json, bill: Json) -> Json:
     """Capability -> living models, the first to take first: as `safe_defaults` has them, then by the rule it names."""
-    tables = [json.loads((ROOT / "novita" / "media" / "catalog" / name).read_text(encoding="utf-8")) for name in TABLES]
-    models: list[Json] = [model for table in tables for model in table["models"]]
+    models = _entries()
     does: dict[str, list[Json]] = {}
     for model in models:
         if states.get(model["id"], model)["state"] in _ALIVE:
@@ -78,15 +91,17 @@ def _chains(safe: Json, states: Json) -> Json:
         able = {model["id"]: model for model in does.get(capability, [])}
         first = [row["id"] for row in cast("list[Json]", safe.get(capability, [])) if row["id"] in able]
         rest = [able[name] for name in able if name not in first]
-        found[capability] = [*first, *(model["id"] for model in sorted(rest, key=lambda m: _rank(m, states)))]
+        found[capability] = [*first, *(model["id"] for model in sorted(rest, key=lambda m: _rank(m, states, bill)))]
     return found
 
 
-def _rank(model: Json, states: Json) -> tuple[int, int, bool, float]:
-    """Evidence of life, then price."""
-    row = states.get(model["id"], {"state": model.get("state"), "confidence": "low"})
-    prices = [float(price["usd"]) for price in model.get("price", ()) if not price.get("extra")]
-    return _ALIVE.index(row["state"]), _SURE.index(row["confidence"]), not prices, min(prices, default=0.0)
+def _rank(model: Json, states: Json, bill: Json) -> tuple[int, int, bool, bool, float]:
+    """Evidence of life, then price, a clip taken to have five seconds."""
+    row = states[model["id"]]
+    doubted = model["id"] in _doubts(bill) or "Same engine as txt2img" in row["note"]  # whose route is gone
+    main = [price for price in bill["prices"].get(model["id"], ()) if not price.get("extra")]
+    each = [float(price["usd"]) * (5 if price["unit"] == "second" else 1) for price in main]
+    return _ALIVE.index(row["state"]), _SURE.index(row["confidence"]), doubted, not each, min(each, default=0.0)
 
 
 def _lines(value: Any) -> str:
@@ -95,3 +110,141 @@ def _lines(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
     rows: Iterable[tuple[str, Any]] = cast(Json, value).items()
     return "{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in rows) + "\n}"
+
+
+# Prices -----------------------------------------------------------------------------------------------------------
+
+_BASES = {"novita": "documented", "novita-blog": "documented", "maker": "maker", "third-party": "third_party"}
+_ROUNDED = re.compile(r"max\(round\((?P<of>[\w*]+?)\*(?P<each>[\d.e-]+)\)/10000, (?P<least>[\d.]+)\) USD per \w+.*")
+_BOUNDED = re.compile(r"max\((?P<of>[\w*]+?)\*(?P<each>[\d.e-]+), (?P<least>[\d.]+)\) USD per \w+.*")
+_DIVIDED = re.compile(r"(?P<each>[\d.]+)\*\((?P<of>[\w*]+)\)/(?P<over>\d+) USD per \w+")
+_BOTH = "seconds of input and output are both billed"
+
+_SERIES = "sequential_image_generation"
+_LENGTHS: dict[str, Json] = {
+    # "character_orientation image gives 5 s, video as long as the reference (3 to 30 s)"
+    "kling-v3.0-motion-control": {"character_orientation": {"image": 5, "video": 30}},
+    "kling-v2.6-pro-motion-control": {"": {"": 30}},
+    "kling-o1-video-edit": {"": {"": 10}},  # "3 to 10 s of input"
+    "wan2.7-videoedit": {"": {"": 10}},  # a duration of 0 keeps the length of the input, 2 to 10 s
+}
+"""Seconds of models whose length no field says: by the value of a field, the longest there is."""
+
+
+def prices(folder: Path) -> str:
+    """The text of prices.json: rows by model, the best basis first, what multiplies them written out."""
+    book: Json = yaml.safe_load((folder / "prices.yaml").read_text(encoding="utf-8"))
+    models = {model["id"]: model for model in _entries()}
+    safe = yaml.safe_load((folder / "lifecycle.yaml").read_text(encoding="utf-8"))["safe_defaults"]
+    found: Json = {}
+    for name, rows in book["prices"].items():
+        # That the maker takes nothing bounds nothing.
+        made = [one for row in rows for one in _rows(models[name], row, book["prices"]) if float(one["usd"])]
+        found[name] = made or _from_defaults(name, safe)
+    used = {row["source"] for rows in found.values() for row in rows}
+    sources = {name: _INSIDE.sub("", text) for name, text in book["sources"].items() if name in used}
+    sources["pricing-07"] = "https://novita.ai/pricing, as compiled by a third party"
+    parts: Json = {"compiled": book["about"]["compiled"], "sources": sources, "models": found}
+    return "{\n" + ",\n".join(f"{json.dumps(name)}: {_lines(value)}" for name, value in parts.items()) + "\n}\n"
+
+
+def _from_defaults(name: str, safe: Json) -> list[Json]:
+    """The price that `safe_defaults` tells of a model, as `0.10 USD/voice`."""
+    for rows in safe.values():
+        for row in rows if isinstance(rows, list) else ():
+            match = re.fullmatch(r"([\d.]+) USD/(\w+)", str(row.get("price")))
+            if row.get("id") == name and match is not None and "pricing-07" in row["evidence"]:
+                told: Json = {"basis": "third_party", "whose": "Novita", "source": "pricing-07", "seen": "2026-07"}
+                return [{"usd": match[1], "per": match[2], **told}]
+    return []
+
+
+def simulated_prices(folder: Path) -> str:
+    """The text of the simulator's prices.json: the same rows by operation, without what only a reader needs.
+
+    How many pictures a series has and how long a film is, the simulator sees: it needs no bounds.
+    """
+    rows: Json = json.loads(prices(folder))["models"]
+    kept = ("usd", "per", "when", "times", "over", "step", "least", "input_seconds", "extra", "basis")
+    found = {model["operation"]: rows[model["id"]] for model in _entries() if model["id"] in rows}
+    lean = {
+        name: [{key: row[key] for key in kept if key in row} for row in each if _SERIES not in row.get("when", {})]
+        for name, each in found.items()
+    }
+    return f'{{\n"operations": {_lines(lean)}\n}}\n'
+
+
+def _entries() -> list[Json]:
+    tables = [json.loads((ROOT / "novita" / "media" / "catalog" / name).read_text(encoding="utf-8")) for name in TABLES]
+    return [model for table in tables for model in table["models"]]
+
+
+def _rows(model: Json, row: Json, prices: Json) -> Iterable[Json]:
+    """One row of the source as one row of ours, or as one for each length or series."""
+    conditions, name = row.get("conditions", ""), model["id"]
+    made: Json = {"usd": str(row["usd"]), "per": row["unit"]}
+    when: Json = dict(row.get("when", {}))
+    if "formula" in row:
+        made |= _formula(model, row["formula"], prices)
+        made["example"] = f"${row['usd']} at {conditions.partition(';')[0]}"
+    if name == "unified-video" and (length := re.fullmatch(r"(\d+) s", conditions)):
+        when["duration"] = [int(length[1]), length[1]]
+    if re.fullmatch(r"5 s", conditions) and name != "unified-video" and _field(model, "duration"):
+        when["duration"] = [5]
+    if any(each.get("conditions") == _BOTH for each in prices[name]):
+        made["input_seconds"] = 10
+    if when:
+        made["when"] = when
+    made |= {"extra": True} if row.get("extra") else {}
+    made |= {"basis": _BASES[row["basis"]], "source": row["source"], "seen": row["seen"]}
+    made |= {key: row[old] for key, old in (("whose", "price_of"), ("note", "note")) if old in row}
+    if _field(model, _SERIES) and (most := _field(model, "max_images")):
+        yield {**made, "when": {**when, _SERIES: ["auto"]}, "times": [most]}
+    for field, lengths in _LENGTHS.get(name, {"": {"": 0}}).items():
+        for value, seconds in lengths.items():
+            more: Json = {"when": {**when, field: [value]}} if field else {}
+            yield {**made, **more, **({"seconds": seconds} if seconds else {})}
+    if name == "minimax-voice-cloning" and row["basis"] == "third-party":
+        # "the trial text is billed as speech on top": at the dearer of the two models it may be spoken with
+        speech = prices["minimax-speech-2.8-hd"][0]
+        of = {"basis": "documented", "source": speech["source"], "seen": speech["seen"]}
+        yield {"usd": str(speech["usd"]), "per": speech["unit"], "extra": True, **of}
+
+
+def _formula(model: Json, text: str, prices: Json) -> Json:
+    """A formula of the source as factors, divisor, rounding step and minimum."""
+    if text.startswith("as "):
+        text = next(row["formula"] for row in prices[text.split(" ")[1]] if "formula" in row)
+    for pattern, step in ((_ROUNDED, "0.0001"), (_BOUNDED, ""), (_DIVIDED, "")):
+        if (match := pattern.fullmatch(text.partition(";")[0])) is not None:
+            parts = match.groupdict()
+            usd = f"{parts['each']}e-4" if pattern is _ROUNDED and "e" not in parts["each"] else parts["each"]
+            if pattern is _ROUNDED and "e" in parts["each"]:
+                number, _, power = parts["each"].partition("e")
+                usd = f"{number}e{int(power) - 4}"
+            made: Json = {"usd": usd, "times": [_factor(model, name, text) for name in parts["of"].split("*")]}
+            made |= {key: value for key, value in (("over", parts.get("over")), ("step", step)) if value}
+            return made | ({"least": parts["least"]} if parts.get("least") else {})
+    raise SystemExit(f"{model['id']}: a formula of a kind not known: {text}")
+
+
+def _factor(model: Json, name: str, formula: str) -> str:
+    """The native path that a name of a formula means; `@width` and `@height` are those of the input picture."""
+    if name in ("width", "height") and "size is that of the input picture" in formula:
+        return f"@{name}"
+    spellings = {"frames": ("prompts[].frames", "frames_num"), "scale_factor": ("scale_factor", "upscaling_resize")}
+    for wanted in spellings.get(name, (name,)):
+        if (found := _field(model, wanted)) is not None:
+            return found
+    raise SystemExit(f"{model['id']} has no field {name!r} of its formula")
+
+
+def _field(model: Json, name: str) -> str | None:
+    return next((path for path in _fields(model["input"]) if path == name or path.endswith(f".{name}")), None)
+
+
+def _fields(schema: Json, prefix: str = "") -> Iterable[str]:
+    for name, part in schema.get("properties", {}).items():
+        yield f"{prefix}{name}"
+        yield from _fields(part, f"{prefix}{name}.")
+        yield from _fields(part.get("items", {}), f"{prefix}{name}[].")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from novita_mcp.novita.media.lookup import media_models, not_models
+from novita_mcp.novita.media.price_rows import price_line
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "media-models.md"
 AREAS = ("image", "video", "audio")
@@ -47,9 +48,14 @@ HEAD = """\
 
 Made by `python scripts/media_table.py` from the catalogue; do not edit. How to add a model: [models.md](models.md).
 
-`run_media_model` takes any of these models with its own input. States: **listed** in Novita's documentation index of
-August 2026; **unlisted**: documented, but not in that index; **unconfirmed**: known from other sources, never picked
-by itself; **retired**: said to be switched off, called only when asked for by name or when nothing else is left.
+`run_media_model` takes any of these models with its own input. States, as far as public signs tell, since nothing here
+was called live: **live**: documented or answering, and in no notice; **unlisted**: in no notice, but gone from Novita's
+documentation index or pricing page; **unknown**: the signs disagree, or there are none, never picked by itself while
+something lives; **retired**: a notice or a caller says so, called only when asked for by name or when nothing else is
+left. The day is the day it went, or that of the newest sign of life; its evidence stands below.
+
+Prices are Novita's own, or "about": of the model's maker or another third party, from which Novita's may differ. Such a
+figure counts half as much again under the spending limits. `estimate_cost` reckons with all settings.
 """
 
 
@@ -61,20 +67,34 @@ def operations(area: str) -> Iterator[str]:
     yield from book["operations"]
 
 
+def sources() -> dict[str, dict[str, str]]:
+    """The signs of life and death by name."""
+    file = files("novita_mcp.novita.media.catalog") / "states.json"
+    return json.loads(file.read_text(encoding="utf-8"))["sources"]
+
+
 def page() -> str:
     models = {model.operation: model for model in media_models()}
     others = not_models()
     parts = [HEAD]
     for area in AREAS:
-        parts += [f"## {area.capitalize()}\n", "| operation | tool | model | state |", "|---|---|---|---|"]
+        parts += [
+            f"## {area.capitalize()}\n",
+            "| operation | tool | model | state | evidence | price |",
+            "|---|---|---|---|---|---|",
+        ]
         for operation in operations(area):
             if model := models.get(operation):
                 tools = [tool for tool, does in TOOLS.items() if set(does) & {str(one) for one in model.does}]
-                cells = [", ".join(f"`{tool}`" for tool in tools), f"`{model.id}`", model.state]
+                life = model.life
+                state = " ".join(part for part in (life.state, life.date) if part)
+                cells = [", ".join(f"`{tool}`" for tool in tools), f"`{model.id}`", state]
+                cells += [", ".join((life.confidence, *life.evidence)), price_line(model)]
             else:
-                cells = ["", "", f"no model: {others[operation]}"]
+                cells = ["", "", f"no model: {others[operation]}", "", ""]
             parts.append(f"| `{operation}` | {' | '.join(cells)} |")
         parts.append("")
+    parts += ["## Evidence\n", *(f"- **{name}** ({row['date']}): {row['page']}" for name, row in sources().items()), ""]
     return "\n".join(parts)
 
 

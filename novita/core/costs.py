@@ -4,6 +4,7 @@ One number counts: `Caps.counted`. It is what the caps take, what is held agains
 asked, and what the question says.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -12,7 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-Basis = Literal["documented", "third_party", "live", "unknown"]
+Basis = Literal["documented", "maker", "third_party", "live", "unknown"]
+"""Whose price it is: Novita's own word, the model maker's list, anybody else's, Novita's list as it is now."""
 Family = Literal[
     "picture",
     "second_of_video",
@@ -24,6 +26,15 @@ Family = Literal[
     "million_tokens_read",
     "million_tokens_made",
 ]
+
+
+DIFFERS: Mapping[str, str] = {
+    "maker": "the maker's price; Novita's may differ",
+    "third_party": "a third party's figure; Novita's may differ",
+}
+"""What is said of a figure that is not Novita's."""
+_MARGIN = Decimal("1.5")
+"""What such a figure is multiplied with where it is held against a limit: Novita may take more."""
 
 
 class _Ceiling(BaseModel):
@@ -60,7 +71,7 @@ class Cost:
     Args:
         usd: The estimate in US dollars; None where the price is not known.
         note: How it was reckoned, one sentence.
-        basis: Where the price comes from: Novita's pages, somebody's list, Novita's list as it is now, or nowhere.
+        basis: Whose price it is, or of nobody.
         words: The whole sentence that tells the price, where a sum alone would not do (by the hour).
         shown: The estimate as answers have it, where they do not leave out zeros at the end.
         ceiling: What all of it counts as where the price is not known.
@@ -109,5 +120,5 @@ class Caps(BaseModel):
     def counted(self, cost: Cost) -> Decimal:
         """What a cost counts as: the one number for caps, threshold and question."""
         if cost.usd is not None:
-            return cost.usd
+            return cost.usd * _MARGIN if cost.basis in DIFFERS else cost.usd
         return cost.ceiling if self.unknown is None else self.unknown * cost.things

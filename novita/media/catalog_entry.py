@@ -141,19 +141,48 @@ class AnswerPart(_TableRow):
     """Path in the request that names the file type."""
 
 
+Unit = Literal["image", "megapixel", "second", "video", "frame", "1M_characters", "1M_tokens", "voice", "song"]
+
+
 class Price(_TableRow):
     """One row of a price list, in USD. The first row whose `when` fits the native body counts."""
 
     usd: str
-    per: Literal["image", "second", "video", "1M_characters", "frame"]
+    per: Unit
     when: dict[str, list[Any]] = {}
     times: tuple[str, ...] = ()
-    """Native fields the amount is multiplied with, for prices by formula."""
-    over: int = 1
+    """What the amount is multiplied with: native fields (those of a list, `a[].b`, are added up), and `@width` and
+    `@height` of the input picture."""
+    over: str = "1"
     """What the product is divided by."""
+    step: str = ""
+    """What the amount for one is rounded to."""
+    least: str = "0"
+    """What one costs at least."""
+    seconds: int = 0
+    """How long the result is, at most, where no field says."""
+    input_seconds: int = 0
+    """Seconds of input that are billed beside those that come out, at most."""
+    example: str = ""
+    """A price by formula in words: `$0.0030 at 1024x1024, 20 steps`."""
     extra: bool = False
     """Comes on top of another row."""
-    basis: Literal["documented", "third_party"]
+    basis: Literal["documented", "maker", "third_party"]
+    """documented: Novita's own word. maker: the model maker's list. third_party: anybody else's."""
+    whose: str = ""
+    """Whose price a third party tells."""
+    source: str = ""
+    """A key under `sources` of prices.json, or an address."""
+    seen: str = ""
+    """When it stood there."""
+    note: str = ""
+
+    @property
+    def words(self) -> str:
+        """The row as a list shows it: `$0.084 per second`."""
+        if self.example:
+            return self.example
+        return f"${self.usd} per {self.per.replace('1M_', '1M ').replace('_', ' ')}"
 
 
 class FieldRule(_TableRow):

@@ -1,7 +1,8 @@
 """The catalogue of media models: what there is, which one to take, what else could do it.
 
 The entries are data: catalog/image.json, catalog/video.json, catalog/audio.json; which of them live, and which is taken
-first for what, is catalog/states.json, carried by scripts/carry_facts.py. They are read on first use.
+first for what, is catalog/states.json, what they cost catalog/prices.json, both carried by scripts/carry_facts.py. They
+are read on first use.
 """
 
 import difflib
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 _FILES = ("image.json", "video.json", "audio.json")
-_STATES_FILE = "states.json"
+_STATES_FILE, _PRICES_FILE = "states.json", "prices.json"
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,19 @@ def _states() -> Json:
 
 
 @cache
+def _prices() -> Json:
+    return json.loads((Path(__file__).with_name("catalog") / _PRICES_FILE).read_text(encoding="utf-8"))["models"]
+
+
+@cache
 def media_models() -> tuple[MediaModel, ...]:
     """Every model, in the order of the tables: image, video, audio."""
-    lives = _states()["models"]
-    entries = [entry for table in _data() for entry in table["models"]]
-    return tuple(
-        MediaModel.model_validate({**entry, "life": lives[entry["id"]]} if entry["id"] in lives else entry)
-        for entry in entries
-    )
+    lives, prices = _states()["models"], _prices()
+    found: list[MediaModel] = []
+    for entry in (entry for table in _data() for entry in table["models"]):
+        known = {"life": lives.get(entry["id"]), "price": prices.get(entry["id"])}
+        found.append(MediaModel.model_validate(entry | {name: one for name, one in known.items() if one}))
+    return tuple(found)
 
 
 @cache

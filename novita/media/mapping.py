@@ -93,6 +93,7 @@ def plan(
     for name in sorted(given, key=lambda n: FILES.index(n) if n in FILES else len(FILES)):
         if name in model.arguments:
             draft.argument(name, model.arguments[name], given[name])
+    draft.picture = image_size
     draft.shape(given, image_size)
     draft.options(options or {})
     draft.constants()
@@ -161,6 +162,7 @@ class _Draft:
         self.body: Json = {}
         self.set_by: dict[str, str] = {}
         self.yielding: set[str] = set()
+        self.picture: tuple[int, int] | None = None
 
     # Filling ---------------------------------------------------------------------------------------------------
 
@@ -290,7 +292,10 @@ class _Draft:
         error = first_error(model.input, body)
         if error is not None:
             raise InputError(_sentence(model, error), next_step=_next_step(model, error))
-        return MediaPlan(model, model.method, model.path, body, self._seed_in_body(), estimate(model, body))
+        return MediaPlan(model, model.method, model.path, body, self._seed_in_body(), self._price())
+
+    def _price(self) -> Cost:
+        return estimate(self.model, self.body, picture=self.picture)
 
     def _check_size(self) -> None:
         size = self.model.arguments.get("size")

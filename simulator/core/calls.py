@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from .facts import Operation
 from .faults import Fault
 from .files import HostedFile
+from .prices import usd_each
 from .world import MICRO, Account, Charge, World
 
 Json = dict[str, Any]
@@ -45,8 +46,9 @@ class Call:
     files: dict[str, Upload] = field(default_factory=dict[str, Upload])
 
     def charge(self, usd: float | None = None, *, units: float = 1, note: str = "", ref: str = "") -> Charge:
-        """Take `usd`, or the unlisted price, for each of `units`; NotEnoughCredit becomes the area's error."""
-        each = self.world.settings.unlisted_price_usd if usd is None else usd
+        """Take `usd`, else the known or the unlisted price, for each of `units`; NotEnoughCredit becomes a fault."""
+        known = usd_each(self.operation.id, self.body) if usd is None else usd
+        each = self.world.settings.unlisted_price_usd if known is None else known
         return self.world.charge(self.account, round(each * units * MICRO), self.operation.id, note, ref)
 
     def link(self, file: HostedFile) -> str:

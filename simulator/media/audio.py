@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from ..core.calls import Call, Handler, Json, answer
 from ..core.facts import check_body
+from ..core.prices import usd_each
 from .hearing import Hearing
 from .inputs import InputLimits, check_sound, take_sound
 from .msgpack import unpack
@@ -28,7 +29,6 @@ from .speech import (
     minimax_problem,
     minimax_reading,
     record,
-    text_price,
 )
 from .tasks import TaskOutput
 
@@ -138,7 +138,7 @@ def _queue(call: Call, readings: list[Reading], *, described: bool = False, webh
         return made
 
     characters = sum(len(reading.text) for reading in readings)
-    usd = text_price(call.operation.price, characters)
+    usd = usd_each(call.operation.id, call.body, letters=characters)
     task = call.world.tasks.submit(
         call, outputs, kind="audio", usd=usd, units=1, ttl=None if described else "0", webhook=webhook
     )
@@ -207,7 +207,7 @@ async def minimax_voice_cloning(call: Call) -> Response:
         raise call.invalid(f"model: required with text, one of {', '.join(sorted(_TTS_MODELS))}")
     voice = call.world.new_id("voice_")
     result: Json = {"voice_id": voice}
-    call.charge(note="voice cloning")
+    call.charge(usd_each(call.operation.id, body, letters=len(body.get("text", ""))), note="voice cloning")
     call.world.area(VoiceState).add("minimax", call.account, voice)
     if body.get("text"):
         form = SoundFormat()

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from ..core.calls import Call, Handler, Json, answer
 from ..core.files import HostedFile
+from ..core.prices import usd_each
 from . import pixels
 from .inputs import InputLimits, take_picture
 from .pixels import Picture, Size
@@ -186,9 +187,16 @@ def accepted(task: Task) -> Response:
 
 
 def diffuse(
-    call: Call, size: Size, draw: Callable[[int], Picture], *, count: int, seed: int | None, shows_progress: bool = True
+    call: Call,
+    size: Size,
+    draw: Callable[[int], Picture],
+    *,
+    count: int,
+    seed: int | None,
+    shows_progress: bool = True,
+    picture: Size | None = None,
 ) -> Response:
-    """The part the four older tasks share: price, encoding, webhook, NSFW scores."""
+    """The part the four older tasks share: price, encoding, webhook, NSFW scores. `picture`: the size of the input."""
     options: Json = call.body.get("extra") or {}
     encoding = options.get("response_image_type", "png")
     nsfw = bool(options.get("enable_nsfw_detection"))
@@ -203,14 +211,11 @@ def diffuse(
                 output.more["nsfw_detection_result"] = {"valid": True, "confidence": 1.5}
         return outputs
 
-    usd = call.world.settings.unlisted_price_usd
-    if nsfw:
-        usd += call.operation.price["nsfw_detection"]["amount"]
     task = call.world.tasks.submit(
         call,
         make,
         kind="image",
-        usd=usd,
+        usd=usd_each(call.operation.id, call.body, picture=picture),
         units=count,
         extra=extra,
         shows_progress=shows_progress,
@@ -275,15 +280,20 @@ async def inpainting(call: Call) -> Response:
             strength=request.get("strength", 1.0),
         )
 
-    return diffuse(call, picture.size, draw, count=request["image_num"], seed=seed, shows_progress=False)
+    given = picture.size
+    return diffuse(call, given, draw, count=request["image_num"], seed=seed, shows_progress=False, picture=given)
 
 
 async def upscale(call: Call) -> Response:
     request: Json = call.body["request"]
     picture = picture_in(call, request["image_base64"], "request.image_base64", side=2048)
     factor = request["scale_factor"]
-    size = (round(picture.width * factor), round(picture.height * factor))
-    return diffuse(call, size, lambda _: pixels.enlarge(picture, size), count=1, seed=None, shows_progress=False)
+    size, given = (round(picture.width * factor), round(picture.height * factor)), picture.size
+
+    def draw(_: int) -> Picture:
+        return pixels.enlarge(picture, size)
+
+    return diffuse(call, size, draw, count=1, seed=None, shows_progress=False, picture=given)
 
 
 # The newer models
@@ -291,10 +301,9 @@ async def upscale(call: Call) -> Response:
 
 async def flux_1_schnell(call: Call) -> Response:
     body = call.body
-    size, steps, count = (body["width"], body["height"]), body["steps"], body["image_num"]
-    usd = 0.003 * size[0] * size[1] * steps / (1024 * 1024 * 4)
+    size, count = (body["width"], body["height"]), body["image_num"]
     task_id = call.world.new_id("task-")
-    call.charge(usd, units=count, ref=task_id)
+    call.charge(units=count, ref=task_id)
     outputs = many(
         call,
         count,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ..core.calls import Call, Json
+from ..core.prices import usd_each
 from ..core.world import Account, World
 from .hearing import Hearing
 from .sound import SoundFormat, encode, speak
@@ -101,13 +102,7 @@ async def record(call: Call, reading: Reading) -> bytes:
 
 
 def charge_text(call: Call, text: str) -> None:
-    usd = text_price(call.operation.price, len(text))
-    call.charge(usd, note=f"{len(text)} characters")
-
-
-def text_price(price: Any, characters: int) -> float | None:
-    """Dollars by the documented price of 1,000,000 characters; None when none is documented."""
-    return None if price is None else price["amount"] * characters / 1_000_000
+    call.charge(usd_each(call.operation.id, call.body, letters=len(text)), note=f"{len(text)} characters")
 
 
 def minimax_reading(body: Json, *, channels: int = 1) -> Reading:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from ..core.calls import Call, Handler, Json, answer
 from ..core.facts import Invalid, Operation, check_body, operations, request_schema
 from ..core.faults import Fault
+from ..core.prices import usd_each
 from ..core.trouble import envelope
 from ..core.world import World
 from .film import SOUND_RATE, Clip, Film, NotAFilmError, look_at, make_film, make_gif, open_picture, stills
@@ -24,7 +25,7 @@ from .inputs import Given, take_clip, take_picture, take_sound
 from .sound import Samples, decode, mix, play, speak
 from .tasks import TaskOutput
 from .video_plan import EDITS, Fields, FilmPlan, frame_size, plan
-from .video_rules import CLIP_LIMITS, SOUND_LIMITS, broken_rule, film_price, limits_of, picture_limits
+from .video_rules import CLIP_LIMITS, SOUND_LIMITS, broken_rule, limits_of, picture_limits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -120,7 +121,7 @@ async def video_merge_face(call: Call) -> Response:
     clip = look_at(data)
     wanted = plan(call.operation, fields)
     film = Film(clip.width, clip.height, clip.seconds, round(clip.fps) or 12, clip=data, face=face)
-    usd = film_price(call.operation.price, wanted, clip.seconds, clip.frames, sound=clip.sound)
+    usd = usd_each(call.operation.id, call.body, frames=clip.frames)
     if clip.sound:
         film = replace(film, sound=_sound_of(data, clip.seconds))
     return _queue(call, call.operation, [film], wanted.container, usd, {}, None)
@@ -134,10 +135,7 @@ async def _submit(call: Call, operation: Operation, body: Json, webhook: Json | 
     # Reading pictures and clips takes time that other requests should not wait for.
     film = await asyncio.to_thread(_compose, call, operation, fields, wanted)
     films = [replace(film, seed=film.seed + number) for number in range(wanted.count)]
-    frames = round(film.seconds * film.fps)
-    usd = film_price(operation.price, wanted, film.seconds, frames, sound=film.sound is not None)
-    if fields.get("service_tier") == "flex" and usd is not None:
-        usd /= 2
+    usd = usd_each(operation.id, body, seconds=film.seconds)
     return _queue(call, operation, films, wanted.container, usd, {"seed": str(film.seed)}, webhook)
 
 

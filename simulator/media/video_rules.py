@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Any, Final, cast
+from typing import Final
 
 from .inputs import PICTURE_TYPES, InputLimits
-from .video_plan import Fields, FilmPlan
+from .video_plan import Fields
 
 Rule = tuple[str, Callable[[Fields], bool], str]
 
@@ -151,26 +151,3 @@ def picture_limits(operation_id: str, field: str) -> InputLimits:
 
 def limits_of(table: tuple[tuple[str, InputLimits], ...], operation_id: str) -> InputLimits:
     return next(limits for name, limits in table if fnmatchcase(operation_id, name))
-
-
-def film_price(price: Any, wanted: FilmPlan, seconds: float, frames: int, *, sound: bool) -> float | None:
-    """Dollars for one film by the documented price, None when none is documented.
-
-    The units in use: "5 s video", "second of video with sound", "second, 720p, silent", "video frame".
-    """
-    if price is None:
-        return None
-    rows = cast("list[dict[str, Any]]", price if isinstance(price, list) else [price])
-    for row in rows:
-        unit: str = row["unit"]
-        words = unit.replace(",", " ").split()
-        if unit == "video frame":
-            return row["amount"] * frames
-        if words[0].isdigit() and int(words[0]) == round(seconds):
-            return row["amount"]
-        if words[0] == "second":
-            tiers = [word for word in words if word[-1] == "p" and word[:-1].isdigit()]
-            quiet = "without" in words or "silent" in words
-            if quiet != sound and (not tiers or tiers[0] == f"{wanted.tier}p"):
-                return row["amount"] * seconds
-    raise ValueError(f"no documented price fits {seconds} s at {wanted.tier}p")

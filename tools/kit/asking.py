@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from ...novita.core.costs import Cost
+from ...novita.core.costs import DIFFERS, Cost
 from ...novita.core.errors import SpendRefusedError
 from ...novita.core.money import show_price, show_usd
 from ...novita.core.redaction import without_secrets
@@ -79,13 +79,17 @@ def price_words(cost: Cost, counted: Decimal) -> str:
         return f"The price is not known; counted as at most ${show_usd(counted)}."
     if cost.words or counted == 0:
         return cost.words
-    return f"It costs about ${show_usd(counted)}{f': {cost.note}' if cost.note else '.'}"
+    why = f": {cost.note}" if cost.note else "."
+    if cost.usd is not None and cost.basis in DIFFERS:
+        sums = f"${show_usd(cost.usd)} ({DIFFERS[cost.basis]}), counted as ${show_usd(counted)}"
+        return f"It costs about {sums}{why}"
+    return f"It costs {'' if cost.basis == 'documented' else 'about '}${show_usd(counted)}{why}"
 
 
 def cost_fields(cost: Cost, counted: Decimal) -> dict[str, Any]:
     """A price as fields of an answer: the estimate, or "unknown" with what it counts as."""
     told: dict[str, Any] = {"estimated_cost_usd": cost.shown or show_price(cost.usd)}
-    return told if cost.known else {**told, "counted_usd": show_usd(counted)}
+    return told if cost.usd == counted else {**told, "counted_usd": show_usd(counted)}
 
 
 async def need_yes(caller: Caller, question: Question, *, confirm: bool) -> bool:

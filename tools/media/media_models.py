@@ -9,6 +9,7 @@ from ...novita.media.checkpoints import CheckpointType, search_library
 from ...novita.media.lookup import Capability, MediaModel, media_model, media_models
 from ...novita.media.mapping import plan_native
 from ...novita.media.native_files import with_files
+from ...novita.media.price_rows import price_line
 from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
@@ -28,7 +29,7 @@ class MediaModelLine(BaseModel):
     title: str = Field(description="Its name.")
     does: tuple[str, ...] = Field(description="What it can do.")
     takes: tuple[str, ...] = Field(description="Common arguments it honours.")
-    price: str = Field(description="As documented, or unknown.")
+    price: str = Field(description="Novita's own; \"about\": somebody else's figure for it; or unknown.")
     state: str = Field(description="live, unlisted (in no notice, not in the newest docs), unknown, or retired.")
 
 
@@ -86,18 +87,9 @@ def _line(model: MediaModel) -> MediaModelLine:
         title=model.title,
         does=tuple(model.does),
         takes=tuple(model.arguments),
-        price=_price(model),
+        price=price_line(model),
         state=model.state,
     )
-
-
-def _price(model: MediaModel) -> str:
-    """The price rows in one line; formulas and conditions stay in `estimate_cost`."""
-    rows = [f"${row.usd} per {row.per.replace('_', ' ')}" for row in model.price if not row.extra]
-    if not rows:
-        return "unknown"
-    more = f" and {len(rows) - 3} more, by its settings" if len(rows) > 3 else ""
-    return "; ".join(dict.fromkeys(rows[:3])) + more
 
 
 class ModelDetails(ToolResult):
@@ -110,7 +102,7 @@ class ModelDetails(ToolResult):
     does: tuple[str, ...] = Field(description="What it can do.")
     state: str = Field(description="live, unlisted, unknown or retired.")
     state_note: str | None = Field(default=None, description="Since when and why, and what to take instead.")
-    price: str = Field(description="As documented, or unknown.")
+    price: str = Field(description="Novita's own; \"about\": somebody else's figure for it; or unknown.")
     answers: Literal["at once", "after a wait"] = Field(description="Whether it is slow.")
     arguments: dict[str, str] = Field(description="Common argument: the native field it becomes.")
     always: dict[str, Any] = Field(description="Native fields that are sent unless options say otherwise.")
@@ -140,7 +132,7 @@ async def describe_media_model(
         does=tuple(found.does),
         state=found.state,
         state_note=found.state_note or None,
-        price=_price(found),
+        price=price_line(found),
         answers="at once" if found.mode == "sync" else "after a wait",
         arguments={name: " + ".join(argument.paths) or name for name, argument in found.arguments.items()},
         always=dict(found.constants),

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ...novita.core.costs import Cost
+from ...novita.core.costs import DIFFERS, Cost
 from ...novita.core.errors import InputError, UnknownModelError
 from ...novita.core.money import show_price, show_usd
 from ...novita.gpu.products import PRICE_SOURCE, RAW, Billing, MachineOffer, MachineWish, find_offers, list_cpu_products
@@ -28,8 +28,8 @@ class CostEstimate(ToolResult):
 
     model: str = Field(description="What it was reckoned for.")
     estimated_cost_usd: str = Field(description="USD, or unknown.")
-    basis: Literal["documented", "third_party", "live", "unknown"] = Field(
-        description="Where the price comes from: Novita's pages, somebody's list, or Novita's list as it is now."
+    basis: Literal["documented", "maker", "third_party", "live", "unknown"] = Field(
+        description="Whose price it is: Novita's own, the maker's, somebody else's, or Novita's list as it is now."
     )
     note: str = Field(description="How it was reckoned.")
     usd_per_hour: str | None = Field(default=None, description="Of a machine that runs.")
@@ -41,7 +41,8 @@ class CostEstimate(ToolResult):
             return "Nobody says what it costs."
         if self.estimated_cost_usd == "unknown":
             return "What it costs depends on what is not known beforehand."
-        return f"About ${self.estimated_cost_usd}."
+        whose = f" ({DIFFERS[self.basis]})" if self.basis in DIFFERS else ""
+        return f"About ${self.estimated_cost_usd}{whose}."
 
 
 class _Closed(BaseModel):
@@ -95,8 +96,9 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
 
 def _media(caller: Caller, model: str, found: Cost) -> CostEstimate:
     note = found.note
-    if found.usd is None:
-        note += f" Spending limits count it as ${show_usd(caller.app.jobs.caps.counted(found))}."
+    counted = caller.app.jobs.caps.counted(found)
+    if found.usd != counted:
+        note += f" Spending limits count it as ${show_usd(counted)}."
     return CostEstimate(model=model, estimated_cost_usd=show_price(found.usd), basis=found.basis, note=note)
 
 

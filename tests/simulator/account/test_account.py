@@ -23,16 +23,16 @@ def units(bills: list[Json]) -> int:
 
 
 def test_the_balance_is_text_and_the_old_route_gives_a_number(api: Api, now: int) -> None:
-    assert api.good("get_user_balance")["availableBalance"] == "999800"
-    assert api.good("get_user_legacy")["credit_balance"] == 999_800
-    assert api.good("get_user_balance", path="/v3/user/balance")["cashBalance"] == "999800"
+    assert api.good("get_user_balance")["availableBalance"] == "999700"
+    assert api.good("get_user_legacy")["credit_balance"] == 999_700
+    assert api.good("get_user_balance", path="/v3/user/balance")["cashBalance"] == "999700"
 
 
 def test_a_picture_shows_up_in_the_bill_of_its_day(api: Api, now: int) -> None:
     query: Json = {"cycleType": "Day", "productCategory": "gen_api", "startTime": now - DAY, "endTime": now}
     bills = api.good("query_usage_based_billing", **query, productName="seedream")["bills"]
     assert [(bill["productName"], bill["amount"], bill["payAmountDisplay"]) for bill in bills] == [
-        ("seedream-3-0-txt2img", "200", 0.02)
+        ("seedream-3-0-txt2img", "300", 0.03)
     ]
     assert int(bills[0]["startTime"]) <= now < int(bills[0]["endTime"])
 
@@ -118,9 +118,9 @@ def test_a_member_budget_holds_against_what_was_spent(api: Api, now: int) -> Non
     api.good("update_member_budget", known | {"budget_type": "Recurring", "budget_limit": 10_000, "cycle": "Monthly"})
     after = api.good("query_member_budgets")
     assert after["budget_count"] == 1
-    assert (after["budgets"][0]["used"], after["budgets"][0]["remaining"]) == (200, 9800)
+    assert (after["budgets"][0]["used"], after["budgets"][0]["remaining"]) == (300, 9700)
     assert api.good("check_member_budget", known)["enough"] is True
-    assert api.good("check_member_budget_by_cost", known | {"cost": 9800})["enough"] is True
+    assert api.good("check_member_budget_by_cost", known | {"cost": 9700})["enough"] is True
     assert api.good("check_member_budget_by_cost", known | {"cost": 9801})["enough"] is False
 
 

@@ -71,7 +71,7 @@ def test_a_body_that_is_no_json_object_is_refused(api: Api, content: bytes) -> N
 
 
 def test_the_balance_falls_and_an_empty_account_is_told_so(api: Api) -> None:
-    api.world.add_account("sk-simulated", 0.03)
+    api.world.add_account("sk-simulated", 0.04)
     api.good("seedream_3_0_txt2img", SEEDREAM)
     assert api.good("get_user_balance")["availableBalance"] == "100"
     assert api.refused("seedream_3_0_txt2img", SEEDREAM)[:2] == (400, "BILLING_BALANCE_NOT_ENOUGH")
@@ -99,8 +99,8 @@ def test_state_tells_what_happened(api: Api) -> None:
     api.good("seedream_3_0_txt2img", SEEDREAM)
     state = httpx.get(f"{api.url}/_simulator").json()
     assert state["counters"]["accepted"] == {"seedream_3_0_txt2img": 1}
-    assert [charge["usd"] for charge in state["charges"]] == [0.02]
-    assert state["accounts"] == [{"key": "sk-simulated", "balance_usd": 99.98}]
+    assert [charge["usd"] for charge in state["charges"]] == [0.03]
+    assert state["accounts"] == [{"key": "sk-simulated", "balance_usd": 99.97}]
     assert state["settings"]["manual"] is True
 
 

@@ -339,12 +339,15 @@ def test_what_cannot_be_transcribed_is_an_invalid_audio_file_and_free(api: Audio
 
 @pytest.mark.parametrize(
     ("operation", "usd"),
-    [("minimax_speech_2_8_hd", 100 / 1e6), ("minimax_speech_2_8_turbo", 60 / 1e6), ("minimax_speech_02_hd", None)],
+    [("minimax_speech_2_8_hd", 100 / 1e6), ("minimax_speech_2_8_turbo", 60 / 1e6), ("glm_tts", None)],
 )
 def test_speech_is_paid_by_the_character_where_a_price_is_listed(
     api: AudioApi, operation: str, usd: float | None
 ) -> None:
-    api.post(operation, text=TEXT, voice_setting=VOICE)
+    if usd is None:
+        api.send(operation, {"input": TEXT, "voice": "tongtong"})
+    else:
+        api.post(operation, text=TEXT, voice_setting=VOICE)
 
     listed = api.world.settings.unlisted_price_usd if usd is None else usd * len(TEXT)
     assert api.world.balance_usd() == pytest.approx(100 - listed)

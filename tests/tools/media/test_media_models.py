@@ -107,7 +107,7 @@ async def test_the_estimate_is_what_is_charged(connect: Connect, world: World) -
             tool = "generate_video" if "duration" in wish else "generate_image"
             await done(client.call_tool(tool, {"prompt": "a fox", **wish}))
 
-            assert found["basis"] == ("third_party" if "duration" in wish else "documented")
+            assert found["basis"] == "documented"
             assert before - Decimal(str(world.balance_usd())) == Decimal(found["estimated_cost_usd"])
 
 

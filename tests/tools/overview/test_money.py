@@ -18,6 +18,7 @@ from ...conftest import Connect, text_of
 from ..gpu_stage import built_on
 from .test_ledger_matches_simulator import CENT, paid
 
+MODEL = "deepseek/deepseek-v3.2"
 Json = dict[str, Any]
 
 
@@ -68,7 +69,7 @@ async def test_what_novita_refused_makes_room_under_the_cap_and_what_is_unclear_
 
 
 async def test_an_unknown_price_is_said_and_counted_as_settled(connect: Connect, world: World) -> None:
-    asked: Json = {"prompt": "a fox", "model": "seedream-4.5"}
+    asked: Json = {"prompt": "a fox", "model": "hunyuan-image-3"}
     async with connect(build=quick, unknown_price_usd=Decimal("0.40"), spend_limit_usd=Decimal(1)) as client:
         for _ in range(2):
             result = await client.call_tool("generate_image", asked)
@@ -120,19 +121,20 @@ async def test_an_estimate_of_media_is_what_is_then_charged(connect: Connect, wo
         assert told["basis"] == "documented"
         await client.call_tool("generate_image", {"prompt": "a fox", "model": "flux-1-schnell", "count": 3})
         assert Decimal(told["estimated_cost_usd"]) * 1_000_000 == paid(world.charges)
-        assert (await estimate(client, "seedream-4.5", prompt="a fox"))["basis"] == "unknown"
-        assert (await estimate(client, "kling-2.5-turbo-t2v", duration=10))["basis"] == "third_party"
+        assert (await estimate(client, "hunyuan-image-3", prompt="a fox"))["basis"] == "unknown"
+        assert (await estimate(client, "seedream-4.0", prompt="a fox"))["basis"] == "maker"
+        assert (await estimate(client, "kling-v3.0-4k-t2v", duration=10))["basis"] == "third_party"
 
 
 async def test_an_estimate_of_a_language_model_bounds_what_is_then_charged(connect: Connect, world: World) -> None:
     async with connect(build=quick) as client:
-        told = await estimate(client, "deepseek/deepseek-v3.2", prompt="Say something.", max_tokens=100)
+        told = await estimate(client, MODEL, prompt="Say something.", max_tokens=100)
         assert (told["basis"], world.charges) == ("live", [])
-        await client.call_tool("chat", {"prompt": "Say something.", "max_tokens": 100})
+        await client.call_tool("chat", {"model": MODEL, "prompt": "Say something.", "max_tokens": 100})
         assert 0 < paid(world.charges) <= Decimal(told["estimated_cost_usd"]) * 1_000_000 + 10
         # A batch is so many times one call; what is read and made is priced apart.
-        many = await estimate(client, "deepseek/deepseek-v3.2", prompt_tokens=1_000_000, max_tokens=1, rows=3)
-        one = await estimate(client, "deepseek/deepseek-v3.2", prompt_tokens=1_000_000, max_tokens=1)
+        many = await estimate(client, MODEL, prompt_tokens=1_000_000, max_tokens=1, rows=3)
+        one = await estimate(client, MODEL, prompt_tokens=1_000_000, max_tokens=1)
         assert Decimal(many["estimated_cost_usd"]) == 3 * Decimal(one["estimated_cost_usd"])
         embedding = await estimate(client, "baai/bge-m3", prompt_tokens=1_000_000)
         assert Decimal(embedding["estimated_cost_usd"]) == Decimal("0.01")
@@ -166,9 +168,9 @@ async def test_an_estimate_of_a_machine_without_cards_is_by_hour_day_and_month(c
 
 async def test_an_estimate_nobody_can_make_says_what_limits_count_it_as(connect: Connect) -> None:
     async with connect(build=quick, unknown_price_usd=Decimal("0.40")) as client:
-        told = await estimate(client, "flux-1-kontext-dev", prompt="a fox", count=3)
+        told = await estimate(client, "hunyuan-image-3", prompt="a fox")
         assert (told["estimated_cost_usd"], told["basis"]) == ("unknown", "unknown")
-        assert "count it as $1.20" in told["note"]
+        assert "count it as $0.40" in told["note"]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ async def test_an_estimate_nobody_can_make_says_what_limits_count_it_as(connect:
     [
         ("no-such-thing", {}, "list_gpu_products"),
         ("deepseek/deepseek-v9", {}, "deepseek/deepseek-v3"),
-        ("deepseek/deepseek-v3.2", {"hours": 3}, "prompt_tokens"),
+        (MODEL, {"hours": 3}, "prompt_tokens"),
         ("flux-1-schnell", {"voice": "x"}, "voice"),
     ],
 )

@@ -1,0 +1,115 @@
+"""What Novita takes for a picture, a clip, a voice or a text that is read: the rows of documentation/prices.json.
+
+The first row that fits a request counts, those called extra come on top; of an operation without a row nobody knows
+the price. Where a row asks for a field that the request leaves out and that has no default, the dearest row counts.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from .facts import Json, operations, request_schema
+
+_ABSENT = object()
+
+
+@cache
+def _rows() -> Mapping[str, list[Json]]:
+    return json.loads((Path(__file__).with_name("documentation") / "prices.json").read_text(encoding="utf-8"))[
+        "operations"
+    ]
+
+
+def usd_each(
+    operation_id: str,
+    body: Json,
+    *,
+    seconds: float = 0,
+    letters: int = 0,
+    frames: int = 0,
+    tokens: int = 0,
+    picture: tuple[int, int] | None = None,
+) -> float | None:
+    """Dollars for one of what a request makes; None where no price is known.
+
+    Args:
+        seconds: How long the clip is, or what was handed in.
+        letters: Characters that are read aloud.
+        tokens: What a picture has taken, where it is sold by those.
+        picture: Width and height of the picture that was handed in.
+    """
+    rows = [row for row in _rows().get(operation_id, []) if tokens or row["per"] != "1M_tokens"]
+    fields = {path: _value(operation_id, body, path) for row in rows for path in (*row.get("when", {}), *_paths(row))}
+
+    def fits(row: Json, *, strictly: bool) -> bool:
+        return all(
+            (not strictly and fields[path] is _ABSENT) or fields[path] in allowed
+            for path, allowed in row.get("when", {}).items()
+        )
+
+    def cost(row: Json) -> Decimal:
+        each = Decimal(row["usd"])
+        for path in row.get("times", ()):
+            each *= _factor(body, path, fields, picture)
+        each /= Decimal(row.get("over", "1"))
+        if "step" in row:
+            each = each.quantize(Decimal(row["step"]), ROUND_HALF_UP)
+        each = max(each, Decimal(row.get("least", "0")))
+        match row["per"]:
+            case "second":
+                return each * (Decimal(str(seconds)) + row.get("input_seconds", 0))
+            case "1M_characters":
+                return each * letters / 1_000_000
+            case "1M_tokens":
+                return each * tokens / 1_000_000
+            case "frame":
+                return each * frames
+            case "megapixel":
+                return each * (math.ceil(picture[0] * picture[1] / 1_000_000) if picture else 1)
+            case _:
+                return each
+
+    main = [row for row in rows if not row.get("extra") and fits(row, strictly=False)]
+    if not main:
+        return None
+    sure = fits(main[0], strictly=True)
+    total = cost(main[0]) if sure else max(cost(row) for row in main if row["basis"] == main[0]["basis"])
+    total += sum((cost(row) for row in rows if row.get("extra") and fits(row, strictly=True)), Decimal(0))
+    return float(total)
+
+
+def _paths(row: Json) -> list[str]:
+    return [path for path in row.get("times", ()) if not path.startswith("@") and "[]" not in path]
+
+
+def _factor(body: Json, path: str, fields: Mapping[str, Any], picture: tuple[int, int] | None) -> Decimal:
+    if path.startswith("@"):
+        return Decimal((picture or (1024, 1024))[path == "@height"])
+    head, listed, leaf = path.partition("[].")
+    if listed:
+        return sum((Decimal(str(item.get(leaf, 0))) for item in body.get(head, ())), Decimal(0))
+    return Decimal(str(fields[path]))
+
+
+def _value(operation_id: str, body: Json, path: str) -> Any:
+    """A field as given, or its documented default."""
+    here: Any = body
+    for step in path.split("."):
+        here = cast(Json, here).get(step, _ABSENT) if isinstance(here, dict) else _ABSENT
+    return _default(operation_id, path) if here is _ABSENT or here is None else here
+
+
+@cache
+def _default(operation_id: str, path: str) -> Any:
+    operation = operations()[operation_id]
+    for kind in operation.request or {}:
+        node = request_schema(operation, kind)
+        for step in path.split("."):
+            node = cast(Json, node.get("properties", {}).get(step, {}))
+        if "default" in node:
+            return node["default"]
+    return _ABSENT
