@@ -13,6 +13,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from .settings import SettingError, Settings, read_settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the process's exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a console of few letters, or a name that is no text, ends no command
+            stream.reconfigure(errors="backslashreplace")
     given = parser().parse_args(arguments)
     try:
         settings = read_settings(os.environ, vars(given))

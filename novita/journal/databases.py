@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from ..core.errors import JournalError
 from ..core.private import FOLDER, make_private
 from ..core.redaction import without_secrets_json
+from ..core.wellformed import well_formed
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def is_alive(pid: int) -> bool:
 
 class _SqliteDb(sqlite3.Connection):
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        return super().execute(sql, _without_secrets(parameters))
+        return super().execute(sql, _fit_to_keep(parameters))
 
     def lock(self, what: str) -> None:  # a file has one lock for all
         if not self.in_transaction:
@@ -254,7 +255,7 @@ class _PostgresDb:
 
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
         # A zero byte is a character to SQLite and to nobody else.
-        given = [value.replace("\0", "") if isinstance(value, str) else value for value in _without_secrets(values)]
+        given = [value.replace("\0", "") if isinstance(value, str) else value for value in _fit_to_keep(values)]
         return self.connection.execute(statement.replace("%", "%%").replace("?", "%s"), given)
 
     def lock(self, what: str) -> None:
@@ -387,9 +388,9 @@ def _in_postgres(statement: str) -> str:
     return re.sub(r"(CREATE TABLE \w+ \(\s*)", counted, statement)
 
 
-def _without_secrets(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Values of a statement as they may be kept: the one way into either database."""
-    return tuple(without_secrets_json(value) if isinstance(value, str) else value for value in values)
+def _fit_to_keep(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Values of a statement without secrets and half emojis: the one way into either database."""
+    return tuple(well_formed(without_secrets_json(value)) if isinstance(value, str) else value for value in values)
 
 
 def _statements(step: str) -> list[str]:

@@ -433,7 +433,7 @@ class Journal:
             accepted=_utc(row["accepted"]) if row["accepted"] is not None else None,
             finished=_utc(row["finished"]) if row["finished"] is not None else None,
             facts=json.loads(row["facts"]),
-            artifacts=tuple(Artifact.model_validate_json(data) for (data,) in found),
+            artifacts=tuple(Artifact.model_validate(json.loads(data)) for (data,) in found),
         )
 
     def _in_flight(self, row: Any) -> bool:
@@ -452,7 +452,8 @@ def _put_artifacts(db: Db, owner: str, task_id: str, artifacts: Sequence[Artifac
         db.execute(
             "INSERT INTO artifacts (owner, task_id, idx, data) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (owner, task_id, idx) DO UPDATE SET data = excluded.data",
-            (owner, task_id, artifact.index, artifact.model_dump_json(exclude_none=True)),
+            # A path may hold bytes that are no text; escaped they come back as they were.
+            (owner, task_id, artifact.index, json.dumps(artifact.model_dump(mode="json", exclude_none=True))),
         )
 
 

@@ -115,6 +115,7 @@ def server(novita: tuple[Spoiler, str], tmp_path_factory: pytest.TempPathFactory
     quiet = {"NOVITA_MCP_WAIT_SECONDS": "0", "NOVITA_MCP_CONFIRM_ABOVE_USD": "1000"}
     with child(home, novita[1], "--toolsets", "all", **quiet) as running:
         running.initialize()
+        running.answer(running.send("tools/list"))  # builds the tools, which takes its time
         yield running
 
 
@@ -156,6 +157,32 @@ def test_any_text_in_any_argument_of_any_tool(data: st.DataObject, text: str, es
 
     told = answer["result"]["content"][0]["text"] if "result" in answer else ""
     assert "fault in novita-mcp" not in told, (tool, given, told)
+
+
+@QUICK
+@given(texts=st.lists(ANY_TEXT, min_size=4, max_size=4), escaped=st.booleans())
+def test_any_text_in_any_other_request(texts: list[str], escaped: bool, server: Child) -> None:
+    one, two, three, four = texts
+    template = {"type": "ref/resource", "uri": "novita://tasks/{id}"}
+    for method, params in (
+        ("resources/read", {"uri": one}),
+        ("resources/read", {"uri": f"novita://tasks/{two}"}),
+        ("prompts/get", {"name": one, "arguments": {two: three}}),
+        ("prompts/get", {"name": "storyboard_to_clip", "arguments": {"idea": four, "shots": three}}),
+        ("completion/complete", {"ref": template, "argument": {"name": "id", "value": one}}),
+        (
+            "completion/complete",
+            {"ref": {"type": "ref/prompt", "name": two}, "argument": {"name": three, "value": four}},
+        ),
+        (one, {two: {three: [four]}}),
+    ):
+        seen = len(server.stdout)
+        message = {"jsonrpc": "2.0", "id": 50_000 + seen, "method": method, "params": params}
+        server.send_line(json.dumps(message, ensure_ascii=escaped).encode("utf-8", "surrogatepass"))
+
+        assert {"result", "error"} & server.answer(50_000 + seen).keys()
+        for line in server.stdout[seen:]:
+            from_json(line.encode(), allow_inf_nan=False)
 
 
 CALLS: list[tuple[str, Json]] = [

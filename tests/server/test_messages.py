@@ -41,6 +41,7 @@ def server(novita: tuple[World, Running], tmp_path_factory: pytest.TempPathFacto
     """A server that has shaken hands; one for all, since none of this may end it."""
     with child(tmp_path_factory.mktemp("home"), novita[1].url) as running:
         running.initialize()
+        running.answer(running.send("tools/list"))  # builds the tools, which takes its time
         yield running
 
 
@@ -113,6 +114,25 @@ def test_half_an_emoji_in_other_requests_leaves_the_server_alive(server: Child) 
     ):
         server.send_line(f'{{"jsonrpc": "2.0", "id": {number}, "method": "{method}", "params": {params}}}'.encode())
         assert {"result", "error"} & server.answer(number).keys()
+    assert_every_line_is_strict_json(server)
+
+
+def test_an_emoji_in_two_chunks_of_a_stream_is_whole_and_the_server_lives_on(
+    server: Child, novita: tuple[World, Running]
+) -> None:
+    """Its halves come as two events, and the second event in two pieces of TCP."""
+    said = ['"hi "', r'"\ud83d"', r'"\ude00"', '" bye"', r'"cut \ud83d"']
+    events = [f'data: {{"choices": [{{"index": 0, "delta": {{"content": {text}}}}}]}}\n\n' for text in said]
+    end = 'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    effect = {"status": 200, "body": "".join(events) + end, "headers": {"Content-Type": "text/event-stream"}}
+    novita[0].trouble(effect, path="/openai/v1/chat/completions")
+
+    server.send_line(call('{"prompt": "hi", "max_tokens": 20}', "chat"))
+    waiting = server.send("ping")
+
+    answers = {answer["id"]: answer for answer in (server.next(), server.next())}
+    assert answers[waiting]["result"] == {}
+    assert answers[9001]["result"]["structuredContent"]["text"] == "hi 😀 byecut \ufffd"
     assert_every_line_is_strict_json(server)
 
 

@@ -1,7 +1,10 @@
 """The command line and its settings: what is given is used, what is wrong is named, and no traceback is shown."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
@@ -209,3 +212,17 @@ def test_every_flag_belongs_to_a_setting_or_a_command() -> None:
 def test_all_means_every_toolset_and_names_keep_their_order() -> None:
     assert toolsets_on(Settings(toolsets="account,images"))[0] == "images"
     assert set(toolsets_on(Settings(toolsets="default"))) <= set(toolsets_on(Settings(toolsets="all")))
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always text")
+def test_a_console_of_few_letters_ends_no_command(tmp_path: Path) -> None:
+    """An old Windows console, or a folder's name that is no UTF-8: what cannot be written is escaped."""
+    folder = os.fsencode(tmp_path) + "/füchse 🦊 ".encode() + b"\xff"
+    environment = {**os.environb, b"NOVITA_MCP_OUTPUT_DIR": folder, b"PYTHONIOENCODING": b"ascii"}
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "novita_mcp.server", "doctor", "--offline"], env=environment, capture_output=True
+    )
+
+    assert b"Traceback" not in done.stderr
+    assert rb"f\xfcchse \U0001f98a \udcff" in done.stdout

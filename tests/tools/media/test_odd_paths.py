@@ -1,5 +1,7 @@
 """Paths as people and models paste them are understood, or refused with what is near; so are settings."""
 
+import os
+import sys
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from novita_mcp.novita.files.folders import Folders
 from novita_mcp.server.settings import SettingError, Settings, read_settings
 from novita_mcp.simulator.core.world import World
 
+from ...building import quick
 from ...conftest import Connect, text_of
 from ...odd_media import put, saved, scene
 from ..media_things import done, nothing_paid, one, refused
@@ -235,3 +238,21 @@ async def test_an_offset_beyond_everything_is_no_fault(connect: Connect, tool: s
             text = text_of(answer)
             assert not answer.is_error or "Nothing was sent or billed" in text, text
             assert "fault in novita-mcp" not in text
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always text")
+async def test_an_output_folder_whose_name_is_no_text_takes_files_and_finds_them_again(
+    connect: Connect, tmp_path: Path
+) -> None:
+    """Names of folders on Linux are bytes. The journal keeps them as they are; answers show what can be shown."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff out"))
+    async with connect(build=quick, output_dir=folder) as client:
+        made = await client.call_tool("generate_image", {"prompt": "a fox"})
+        facts: dict[str, Any] = made.structured_content or {}
+        again = await client.call_tool("get_task", {"task_id": facts["task_id"]})
+        listed = await client.call_tool("list_tasks", {})
+
+    assert len(list(folder.iterdir())) == 1
+    for answer in (made, again, listed):
+        assert not answer.is_error, text_of(answer)
+        assert "\ufffd out" in text_of(answer)
