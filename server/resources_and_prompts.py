@@ -31,8 +31,9 @@ from mcp_types import (
 from ..novita.core.errors import NotFoundError, NovitaError
 from ..novita.core.redaction import redact, without_secrets
 from ..tools.kit.context import open_call
+from ..tools.kit.resources import ResourceSpec
 from ..tools.overview.prompts import PROMPTS, PromptSpec
-from ..tools.overview.resources import ResourceSpec, resources
+from ..tools.overview.resources import resources
 
 logger = logging.getLogger(__name__)
 

@@ -49,12 +49,8 @@ NEIGHBOURS: dict[tuple[str, str], str] = {
     ("simulator/text", "simulator/batches"): "until simulator/app.py lists the areas itself",
     ("simulator/text", "simulator/web"): "until simulator/app.py lists the areas itself",
     ("simulator/web", "simulator/text"): "until relevance is in simulator/core",
-    ("tools/batches", "tools/text"): "until texts saved as files are in tools/kit",
     ("tools/serverless", "tools/gpu"): "until arguments and creates that both have are in tools/kit",
     ("tools/serverless", "tools/media"): "until small pictures of results are in tools/kit",
-    ("tools/serverless", "tools/text"): "until texts saved as files are in tools/kit",
-    ("tools/text", "tools/batches"): "until a batch's address is in tools/batches",
-    ("tools/web", "tools/text"): "until texts saved as files are in tools/kit",
 }
 """Families that know another, and why."""
 
@@ -63,10 +59,7 @@ UPWARD: set[tuple[str, str]] = {
     ("novita/journal/leases.py", "novita/serverless"),
     ("simulator/core/control.py", "simulator/media"),
     ("simulator/core/world.py", "simulator/media"),
-    ("tools/account/resources.py", "tools/overview"),
-    ("tools/kit/mcp_tasks/followers.py", "tools/media"),
     ("tools/media/media_models.py", "tools/overview"),
-    ("tools/text/resources.py", "tools/overview"),
 }
 """Rooms that know one above them: what is still to be turned round by registration."""
 
@@ -88,7 +81,6 @@ CYCLES: set[frozenset[str]] = {
     ),
     frozenset(["simulator.gpu.extras", "simulator.gpu.instances", "simulator.gpu.state"]),
     frozenset(["simulator.serverless.pool", "simulator.serverless.state"]),
-    frozenset(["tools.account.resources", "tools.overview.resources", "tools.text.resources"]),
 }
 """Modules that import each other in a circle, some under TYPE_CHECKING or in functions: still to be opened."""
 

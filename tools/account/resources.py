@@ -5,7 +5,7 @@ from datetime import timedelta
 from ...novita.core.periods import Period
 from ...novita.journal.ledger import read_ledger, report
 from ..kit.context import Caller
-from ..overview.resources import ResourceSpec, as_json
+from ..kit.resources import ResourceSpec, as_json
 from .balance_and_bills import by_the_bill, today
 
 _DAYS = 31

@@ -20,8 +20,8 @@ from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import agree
+from ..kit.saved_files import SavedFile, keep_content
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, ToolResult, Toolset
-from ..text.results import SavedFile, keep_content
 from .results import BatchResult, answer_batch, planned_batch, started_batch
 
 batches = Toolset("batches", "Run thousands of prompts as one batch.")

@@ -20,8 +20,8 @@ from ...novita.files.artifacts import Artifact
 from ...novita.journal.journal import Job, JobState
 from ..kit.context import Caller
 from ..kit.dry_run import shortened, shown_body, shown_request
+from ..kit.saved_files import SavedFile, shown_file
 from ..kit.toolset import CountedUsd, ToolResult
-from ..text.results import SavedFile, shown_file
 
 Status = Literal[
     "working", "succeeded", "cancelling", "cancelled", "incomplete", "unconfirmed", "needs_confirmation", "dry_run"

@@ -15,13 +15,14 @@ from ...novita.files.kinds import Form
 from ...novita.files.links import parse_link
 from ...novita.files.media_limits import MediaLimits
 from ...novita.journal.jobs import Paid
-from ...novita.journal.journal import Job, JobState
+from ...novita.journal.journal import FINAL_STATES, Job, JobState
 from ...novita.media.jobs import Delivery
 from ...novita.media.lookup import MediaModel, alternatives, choose, media_model, media_models
 from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot
 from ...novita.media.native_files import with_files
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
+from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Purchase, Submitted, carry_out
 from .results import MediaResult, answer, deliver
 
@@ -208,3 +209,21 @@ def _listening(caller: Caller, planned: MediaPlan) -> tuple[MediaPlan, Callable[
     body = copy.deepcopy(planned.body)
     put(body, argument.paths[0], address)
     return replace(planned, body=body), partial(webhooks.accepted, token)
+
+
+class MediaFollower:
+    """Media tasks. Novita has no way to cancel one."""
+
+    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
+        delivery = await caller.app.media.bring(caller.novita, job_id, budget=0)
+        if delivery.job.state not in FINAL_STATES:
+            percent = f", {delivery.progress:.0f} %" if delivery.progress else ""
+            return Followed("working", note=f"{delivery.job.model or 'task'} {job_id} is running{percent}")
+        result = await answer(caller, delivery)
+        return Followed("completed", result.to_mcp())
+
+    async def cancel(self, caller: Caller, job_id: str) -> None:
+        return None
+
+
+FOLLOWERS["media"] = MediaFollower()

@@ -4,48 +4,20 @@ A resource is a row of a table: its address (a template where it has parameters)
 reads it. Toolsets bring their own tables; they are joined here.
 """
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from ...novita.account.balance import get_balance
 from ...novita.core.errors import InputError
 from ...novita.journal.journal import Job
 from ...novita.media.lookup import media_models
+from ..account.resources import ACCOUNT_RESOURCES
+from ..batches.resources import BATCH_RESOURCES
 from ..gpu import resources as resources_gpu
 from ..kit.context import Caller
+from ..kit.resources import Content, ResourceSpec, as_json
 from ..media.media_models import describe_media_model
 from ..media.results import whole_answer
 from ..serverless import resources as resources_serverless
+from ..text.resources import TEXT_RESOURCES
 from .tasks import list_tasks
-
-Content = str | bytes
-Complete = Callable[[Caller, str], Awaitable[list[str]]]
-
-
-@dataclass(frozen=True)
-class ResourceSpec:
-    """One row.
-
-    Args:
-        uri: Address, or RFC 6570 template.
-        read: Called with the caller and the template's parameters; bytes for what is not text.
-        mime: Of the content; None where `read` gives it back in a pair.
-        complete: Parameter -> what it may be, given its beginning.
-    """
-
-    uri: str
-    name: str
-    description: str
-    read: Callable[..., Awaitable[Content | tuple[Content, str]]]
-    mime: str | None = "application/json"
-    complete: Mapping[str, Complete] | None = None
-
-
-def as_json(data: Any) -> str:
-    """Data as a resource's text."""
-    return json.dumps(data, ensure_ascii=False, indent=1)
 
 
 async def _all_models(_: Caller) -> str:
@@ -99,10 +71,6 @@ async def _indexes(_: Caller, start: str) -> list[str]:
 
 def resources() -> tuple[ResourceSpec, ...]:
     """All of them, in the order a host lists them."""
-    # These build on this module.
-    from ..account.resources import ACCOUNT_RESOURCES
-    from ..text.resources import TEXT_RESOURCES
-
     return (
         ResourceSpec("novita://models/media", "Media models", "Image, video and audio models.", _all_models),
         ResourceSpec(
@@ -132,4 +100,5 @@ def resources() -> tuple[ResourceSpec, ...]:
         ResourceSpec("novita://balance", "Balance", "What credit is left, in USD.", _balance),
         *ACCOUNT_RESOURCES,
         *TEXT_RESOURCES,
+        *BATCH_RESOURCES,
     )

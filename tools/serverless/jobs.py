@@ -14,7 +14,7 @@ from ...novita.serverless.rows import counts_workers
 from ...novita.serverless.shapes import Endpoint
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
-from ..text.results import shown_file
+from ..kit.saved_files import shown_file
 from .results import CallResult, Prices, shown_cost
 from .showing import show_answer
 from .waiting import own_endpoint

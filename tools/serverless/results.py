@@ -18,8 +18,8 @@ from ...novita.serverless.plans import EndpointPlan
 from ...novita.serverless.rows import is_lost
 from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
 from ..kit.context import Caller
+from ..kit.saved_files import SavedFile
 from ..kit.toolset import CountedUsd, ToolResult
-from ..text.results import SavedFile
 
 PRICE_SOURCE = "Novita's serverless product list; estimated, per card and hour a worker runs"
 

@@ -30,7 +30,8 @@ from ...novita.text.request_checks import check_body, check_messages, check_sche
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.purchase import agree
-from .results import SavedFiles, TextResult, keep_long, told, with_object
+from ..kit.saved_files import SavedFiles
+from .results import TextResult, keep_long, told, with_object
 
 Json = dict[str, Any]
 

@@ -27,8 +27,9 @@ from ...novita.text.vectors import (
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.purchase import agree
+from ..kit.saved_files import SavedFile, SavedFiles
 from ..kit.toolset import CountedUsd, ToolResult
-from .results import SavedFile, SavedFiles, TextStatus
+from .results import TextStatus
 
 MOST_INLINE = 2_200
 """Numbers that fit an answer: two vectors of bge-m3."""

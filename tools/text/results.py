@@ -7,13 +7,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from ...novita.core.money import show_price
-from ...novita.files.artifacts import Artifact, NameHint
-from ...novita.journal.jobs import call_id
-from ...novita.journal.journal import Job
 from ...novita.text.generations import Choice, Generation, ToolCall
 from ...novita.text.request_checks import parse_answer
-from ..kit.context import Caller
 from ..kit.dry_run import shortened
+from ..kit.saved_files import SavedFile, SavedFiles
 from ..kit.toolset import CountedUsd, ToolResult
 
 LONGEST_TEXT = 16_000
@@ -22,15 +19,6 @@ LONGEST_TEXT = 16_000
 LONGEST_REASONING = 2_000
 LONGEST_EXTRA = 4_000
 TextStatus = Literal["succeeded", "incomplete", "needs_confirmation", "dry_run"]
-
-
-class SavedFile(BaseModel):
-    """A file this call made."""
-
-    what: str = Field(description="What is in it.")
-    path: str | None = Field(default=None, description="Where it is on this machine.")
-    uri: str | None = Field(default=None, description="Resource that reads it.")
-    bytes: int | None = Field(default=None, description="Size.")
 
 
 class FunctionCall(BaseModel):
@@ -88,53 +76,6 @@ class TextResult(ToolResult):
                 return "This answer is not whole."
             case _:
                 return "Nothing was sent yet."
-
-
-class SavedFiles:
-    """Saves what one call made, and counts its files."""
-
-    def __init__(self, caller: Caller, job: Job, *, title: str, save_to: str | None = None) -> None:
-        self._caller = caller
-        self._job = job
-        self._title = title
-        self._save_to = save_to
-        self.artifacts: list[Artifact] = []
-        self.files: list[SavedFile] = []
-
-    async def put(self, what: str, data: str | bytes, suffix: str, *, kind: Literal["text", "file"] = "text") -> None:
-        """Keep a text or table: on disk, or in the spool where callers are remote.
-
-        Raises:
-            InputError, ArtifactError: It cannot be saved there.
-        """
-        index = len(self.files)
-        artifact = Artifact(task_id=call_id(self._job), index=index, kind=kind)
-        name = NameHint(title=self._title if index == 0 else f"{self._title} {what}", owner=self._caller.owner)
-        saved = await self._caller.app.jobs.store.save_text(
-            data, artifact, suffix=suffix, name=name, save_to=self._save_to if index == 0 else None
-        )
-        self.artifacts.append(saved)
-        self.files.append(shown_file(self._caller, what, saved))
-
-
-def shown_file(caller: Caller, what: str, saved: Artifact) -> SavedFile:
-    """A saved file as callers see it: a path of this machine means nothing to a remote one."""
-    return SavedFile(
-        what=what,
-        path=None if caller.app.settings.http else saved.path,
-        uri=f"novita://artifacts/{saved.task_id}/{saved.index}",
-        bytes=saved.bytes,
-    )
-
-
-async def keep_content(caller: Caller, title: str, data: bytes, save_to: str | None) -> SavedFile | None:
-    """Save what was fetched for free, such as a batch file; None where callers are remote."""
-    store = caller.app.jobs.store
-    if caller.app.settings.http and save_to is None:
-        return None
-    artifact = Artifact(task_id="", index=0, kind="file")
-    saved = await store.save_text(data, artifact, suffix=".jsonl", name=NameHint(title=title), save_to=save_to)
-    return SavedFile(what="all lines", path=saved.path, bytes=saved.bytes)
 
 
 def function_calls(calls: Sequence[ToolCall]) -> tuple[FunctionCall, ...] | None:

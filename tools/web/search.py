@@ -13,8 +13,8 @@ from ..kit.asking import cost_fields
 from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened, shown_request
 from ..kit.purchase import agree
+from ..kit.saved_files import SavedFile, SavedFiles
 from ..kit.toolset import SPENDS, CountedUsd, ToolResult, Toolset
-from ..text.results import SavedFile, SavedFiles
 
 web = Toolset("web", "Search and read the web.")
 

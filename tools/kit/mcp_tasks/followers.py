@@ -8,8 +8,6 @@ from typing import Literal, Protocol
 
 from mcp_types import CallToolResult
 
-from ....novita.journal.journal import FINAL_STATES
-from ...media.results import answer
 from ..context import Caller
 
 Status = Literal["working", "completed", "cancelled"]
@@ -36,19 +34,5 @@ class Follower(Protocol):
         ...
 
 
-class MediaFollower:
-    """Media tasks. Novita has no way to cancel one."""
-
-    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
-        delivery = await caller.app.media.bring(caller.novita, job_id, budget=0)
-        if delivery.job.state not in FINAL_STATES:
-            percent = f", {delivery.progress:.0f} %" if delivery.progress else ""
-            return Followed("working", note=f"{delivery.job.model or 'task'} {job_id} is running{percent}")
-        result = await answer(caller, delivery)
-        return Followed("completed", result.to_mcp())
-
-    async def cancel(self, caller: Caller, job_id: str) -> None:
-        return None
-
-
-FOLLOWERS: dict[str, Follower] = {"media": MediaFollower()}
+FOLLOWERS: dict[str, Follower] = {}
+"""By kind of job. Each family adds its own."""
