@@ -1,12 +1,12 @@
 """Creating an instance: from a wish to a question, from a yes to a machine that runs."""
 
-import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, cast
 
+from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, NovitaAPIError, NovitaError
 from ...novita.core.money import show_usd
 from ...novita.gpu.instances import (
@@ -35,19 +35,21 @@ from ...novita.gpu.products import (
 )
 from ...novita.gpu.resources import list_volumes
 from ...novita.gpu.templates import Template
-from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job, JobState
 from ..kit.context import Caller
-from ..kit.dry_run import rehearsed
-from ..kit.purchase import agree, told
+from ..kit.created_things import (
+    Creation,
+    default_name,
+    region_of_volumes,
+    twin_of,
+    unknown_option,
+    with_lease_doubt,
+)
+from ..kit.purchase import Purchase, Submitted, carry_out
 from .arguments import check_length
 from .results import InstanceLine, InstanceResult, as_noted, machine_cost, per_hour_and_day, shown_request
 from .templates import find_template
 from .waiting import KIND, settle_volumes, wait_for
-
-_TWICE = '{"allow_duplicate": true}'
-_TWIN_WINDOW = 3_600.0
-"""Seconds in which a create without an answer may still turn out to have worked."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,8 @@ class Planned:
     term_usd: Decimal | None = None
 
     @property
-    def cost(self) -> str:
-        """For answers."""
-        return as_noted(self.usd)
+    def cost(self) -> Cost:
+        return machine_cost(self.usd, f"{self.price[:1].upper()}{self.price[1:]}.", card_hours=self.order.count)
 
 
 async def create(
@@ -99,61 +100,62 @@ async def create(
     Raises:
         NovitaError: Nothing fits, the user said no, Novita refused, or it did not come up.
     """
-    planned = await plan(caller, wanted)
-    order = planned.order
-    twin = await _twin(caller, order.name)
-    if twin and confirm and not allow_duplicate and not dry_run:
-        raise InputError(
-            f"Not created: {twin}",
-            next_step=f"If the user wants a second one, call again with options {_TWICE}, or give another name.",
+
+    async def purchase() -> Purchase[InstanceResult]:
+        planned = await plan(caller, wanted)
+        order = planned.order
+        creation = Creation(
+            what="instance",
+            name=order.name,
+            kind=KIND,
+            listed_by="list_gpu_instances",
+            twin=await _twin(caller, order.name),
+            twice=allow_duplicate,
+            hours=stop_after_hours,
         )
-    lease = f"It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else "It runs until stopped."
-    question = f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}. {lease}"
-    if twin:
-        question += f" Careful: {twin}"
-    words = f"{planned.price[:1].upper()}{planned.price[1:]}."
-    counts = machine_cost(planned.usd, words, card_hours=order.count)
-    if dry_run:
-        request = shown_request("create_gpu_instance", order.body())
-        return InstanceResult(
-            status="dry_run",
-            request=request,
-            estimated_cost_usd=planned.cost,
-            next_step=rehearsed(told(caller, question, counts)),
+        facts = price_facts(planned.usd_per_hour, order.disk_gb, order.billing, planned.term_usd)
+        what = f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}."
+        until = (
+            f"It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else "It runs until stopped."
         )
-    about = f"{order.name} {order.product_id}"
-    pin = "" if wanted.product_id else f"Give product_id {order.product_id} to get exactly this one."
-    twice = f" With confirm=true give options {_TWICE} too." if twin else ""
-    hint = f"{pin}{twice}".strip()
-    await agree(caller, question, model=order.product_id, cost=counts, confirm=confirm, about=about, hint=hint)
-    instance_id = await _send(caller, planned, stop_after_hours)
-    await caller.progress(f"instance {order.name} ({instance_id}) accepted")
-    line = InstanceLine(instance_id=instance_id, name=order.name, state="toCreate", product=planned.product)
-    if (handoff := caller.handoff) is not None:
-        handoff.job = (KIND, instance_id)
-        return InstanceResult(status="working", instance_id=instance_id, instance=line, estimated_cost_usd=planned.cost)
-    budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
-    result = await _wait(caller, instance_id, order, budget)
-    result.estimated_cost_usd = planned.cost
-    if stop_after_hours and (doubt := lease_doubt(caller)):
-        result.next_step = f"{result.next_step or ''} {doubt}".strip()
-    return result
+        pin = "" if wanted.product_id else f"Give product_id {order.product_id} to get exactly this one."
 
+        async def working(_: Job, instance_id: str) -> InstanceResult:
+            line = InstanceLine(instance_id=instance_id, name=order.name, state="toCreate", product=planned.product)
+            cost = as_noted(planned.usd)
+            return InstanceResult(status="working", instance_id=instance_id, instance=line, estimated_cost_usd=cost)
 
-async def _wait(caller: Caller, instance_id: str, order: InstanceOrder, budget: float) -> InstanceResult:
-    unseen = Instance(id=instance_id, name=order.name, status="toCreate", product_id=order.product_id)
-    return await wait_for(caller, unseen, InstanceGoal.RUNNING, budget)
+        async def follow(_: Job, instance_id: str, budget: float) -> InstanceResult:
+            unseen = Instance(id=instance_id, name=order.name, status="toCreate", product_id=order.product_id)
+            result = await wait_for(caller, unseen, InstanceGoal.RUNNING, budget)
+            result.estimated_cost_usd = as_noted(planned.usd)
+            result.next_step = with_lease_doubt(caller, result.next_step, stop_after_hours)
+            return result
 
+        async def request() -> dict[str, Any]:
+            return {"request": shown_request("create_gpu_instance", order.body())}
 
-def lease_doubt(caller: Caller) -> str:
-    """What a lease cannot be trusted with here, if anything."""
-    if caller.app.settings.http:
-        return (
-            "This server keeps no keys: the lease holds while it runs, and again from your next call after a restart."
+        return Purchase(
+            answer=InstanceResult,
+            effect=f"{what} {until}{creation.careful}",
+            model=order.product_id,
+            title=order.name,
+            cost=planned.cost,
+            sending=Submitted(
+                start=creation.start(caller, partial(create_instance, caller.novita, order), facts, confirm=confirm),
+                working=working,
+                follow=follow,
+                wait_seconds=wait_seconds,
+                lost=creation.lost,
+                explain=partial(_explain, caller, order),
+            ),
+            rehearsal=request,
+            about=f"{creation.about} {order.product_id}",
+            always_asks=True,
+            hint=f"{pin} {creation.hint}".strip(),
         )
-    if not caller.app.journal.lasting:
-        return "The journal is off, so the lease ends with this server."
-    return ""
+
+    return await carry_out(caller, purchase, confirm=confirm, dry_run=dry_run)
 
 
 async def plan(caller: Caller, wanted: Wanted) -> Planned:
@@ -288,12 +290,6 @@ def _cpu_plan(order: InstanceOrder, product: CpuProduct, wish: MachineWish) -> P
     )
 
 
-def default_name(image: str, product: str) -> str:
-    """A name from image and machine: the same for the same wish, so that a repeat is noticed."""
-    base = image.rsplit("/", 1)[-1].split("@")[0].split(":")[0]
-    return re.sub(r"[^a-z0-9]+", "-", f"{base} {product}".lower()).strip("-")[:60] or "instance"
-
-
 def _native(options: Mapping[str, Any]) -> Mapping[str, Any]:
     tools = options.get("tools", [])
     rows: list[Any] = cast(list[Any], tools) if isinstance(tools, list) else [None]
@@ -303,9 +299,7 @@ def _native(options: Mapping[str, Any]) -> Mapping[str, Any]:
         )
     for name in options:
         if name not in NATIVE:
-            near = difflib.get_close_matches(name, NATIVE, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(NATIVE)}."
-            raise InputError(f"Unknown option {name!r}", next_step=hint)
+            raise unknown_option(name, NATIVE)
     return options
 
 
@@ -315,84 +309,20 @@ async def _where_volumes_are(caller: Caller, wish: MachineWish, volumes: Mapping
         return wish
     there = await list_volumes(caller.novita)
     await settle_volumes(caller, there)
-    known = {volume.storage_id: volume for volume in there}
-    for volume_id in volumes:
-        if volume_id not in known:
-            names = ", ".join(f"{each.storage_id} ({each.storage_name})" for each in there) or "none"
-            raise InputError(f"There is no network volume {volume_id!r}", next_step=f"There are: {names}.")
-    places = sorted({known[volume_id].cluster_id for volume_id in volumes})
-    if len(places) > 1:
-        raise InputError(f"The volumes are in different regions: {', '.join(places)}", next_step="Mount one region's.")
-    if wish.region and wish.region != places[0]:
-        raise InputError(f"The volumes are in {places[0]}, not in {wish.region}", next_step="Leave region out.")
-    return replace(wish, region=places[0])
+    return replace(wish, region=region_of_volumes(there, volumes, wish.region))
 
 
 async def _twin(caller: Caller, name: str) -> str:
     """Why a create of this name may be one too many; empty where nothing speaks against it."""
-    for instance in await list_instances(caller.novita, name=name):
-        if instance.name == name and not instance.gone:
-            return f"an instance of this name exists already: {instance.label()}, {instance.status}."
-    now = caller.app.jobs.clock.wall()
-    recent = await caller.app.journal.recent(caller.owner, limit=20, kind=KIND, states=[JobState.UNCONFIRMED])
-    for job in recent:
-        if job.title == name and job.task_id is None and now - job.created.timestamp() < _TWIN_WINDOW:
-            return (
-                f"an earlier create of this name, at {job.created:%H:%M:%S} UTC, got no answer and may have worked; "
-                "it may show in list_gpu_instances within minutes."
-            )
-    return ""
+    named = [each for each in await list_instances(caller.novita, name=name) if each.name == name and not each.gone]
+    there = [f"{each.label()}, {each.status}" for each in named]
+    lost = await caller.app.journal.recent(caller.owner, limit=20, kind=KIND, states=[JobState.UNCONFIRMED])
+    return twin_of(caller, "an instance", name, there, lost, "list_gpu_instances")
 
 
-async def _send(caller: Caller, planned: Planned, stop_after_hours: float | None) -> str:
-    """The one paid call. Its lease is written down first: the machine may exist although its answer is lost."""
-    app, order = caller.app, planned.order
-
-    async def send(job: Job) -> str:
-        if stop_after_hours:
-            await app.leases.grant(caller.owner, hours=stop_after_hours, name=order.name, job_key=job.key)
-            app.leases.remember(caller.novita)
-        try:
-            return await create_instance(caller.novita, order)
-        except NovitaError as error:
-            if error.billed == "no":
-                await app.leases.drop(job.key, "the create was refused")
-            raise
-
-    async def note(job: Job, instance_id: str) -> Job:
-        noted = await app.journal.accepted(job.key, instance_id, resource=instance_id)
-        await app.leases.attach(job.key, instance_id)
-        return noted
-
-    try:
-        _, instance_id = await app.jobs.submit(
-            Paid(
-                owner=caller.owner,
-                tool="create_gpu_instance",
-                model=order.product_id,
-                title=order.name,
-                cost=machine_cost(planned.usd, card_hours=order.count),
-            ),
-            kind=KIND,
-            send=send,
-            note=note,
-            facts=price_facts(planned.usd_per_hour, order.disk_gb, order.billing, planned.term_usd),
-            on_progress=caller.progress_of(f"instance {order.name}: sent"),
-        )
-    except NovitaError as error:
-        await _explain(caller, error, order)
-        raise
-    return instance_id
-
-
-async def _explain(caller: Caller, error: NovitaError, order: InstanceOrder) -> None:
-    """What to do after a create that did not work: look first, or take what is in stock."""
-    if error.billed == "maybe":
-        error.next_step = (
-            f"It was not sent again. Call list_gpu_instances in a minute: if {order.name!r} is there, it was created "
-            "and costs; only if it is not, create it again."
-        )
-    elif isinstance(error, NovitaAPIError) and error.reason == "INSUFFICIENT_RESOURCE" and order.kind == "gpu":
+async def _explain(caller: Caller, order: InstanceOrder, error: NovitaError) -> None:
+    """What to take instead, where the last one of a product was just taken."""
+    if isinstance(error, NovitaAPIError) and error.reason == "INSUFFICIENT_RESOURCE" and order.kind == "gpu":
         wish = MachineWish(count=order.count, billing=order.billing)
         offers = [each for each in await find_offers(caller.novita, wish) if each.product.id != order.product_id]
         shown = "; ".join(offer.words() for offer in nearest(offers, wish))

@@ -20,11 +20,12 @@ from ...novita.gpu.products import PRICE_SOURCE, Billing, MachineWish, find_offe
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ..kit.context import Call
+from ..kit.created_things import lease_doubt
 from ..kit.dry_run import rehearsed
 from ..kit.purchase import agree, told
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
 from .arguments import Between, DryRun, MoreThan, Wait, Yes, whole_months
-from .creating import Wanted, create, lease_doubt
+from .creating import Wanted, create
 from .results import (
     InstanceList,
     InstanceResult,

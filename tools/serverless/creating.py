@@ -28,9 +28,9 @@ from ...novita.serverless.leases import PREFIX
 from ...novita.serverless.plans import EndpointPlan, check_port, merged_env
 from ...novita.serverless.rows import KIND, facts_of
 from ...novita.serverless.shapes import Endpoint, EndpointMount
-from ..gpu.creating import default_name, lease_doubt
 from ..gpu.results import machine_cost
 from ..kit.context import Caller
+from ..kit.created_things import default_name, lease_doubt
 from ..kit.dry_run import rehearsed, shown_call
 from ..kit.purchase import agree, told
 from .results import EndpointResult, Prices, cost_words, endpoint_result, shown_cost

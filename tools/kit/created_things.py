@@ -1,0 +1,196 @@
+"""Creating what goes on costing, a machine or an endpoint: the name that may be taken, the volumes that bind it to a
+region, the lease that holds from the first moment, and the answer that may be lost."""
+
+import difflib
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ...novita.core.errors import InputError, NovitaError
+from ...novita.journal.jobs import Paid
+from ...novita.journal.journal import Job
+from .context import Caller
+
+_TWICE = '{"allow_duplicate": true}'
+_TWIN_WINDOW = 3_600.0
+"""Seconds in which a create without an answer may still turn out to have worked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Creation:
+    """One thing about to be created.
+
+    Args:
+        what: "instance" or "endpoint".
+        kind: The kind of its row in the journal.
+        listed_by: The tool that lists such things.
+        twin: Why it may be one too many, from `twin_of`; empty where nothing speaks against it.
+        twice: The user wants it all the same.
+        hours: Its lease; None: it has none.
+        lease_prefix: Before its name and its id in leases.
+    """
+
+    what: str
+    name: str
+    kind: str
+    listed_by: str
+    twin: str = ""
+    twice: bool = False
+    hours: float | None = None
+    lease_prefix: str = ""
+
+    @property
+    def careful(self) -> str:
+        """For the question, after what will be created."""
+        return f" Careful: {self.twin}" if self.twin else ""
+
+    @property
+    def hint(self) -> str:
+        """For a model that agrees by a second call."""
+        return f"With confirm=true give options {_TWICE} too." if self.twin else ""
+
+    @property
+    def about(self) -> str:
+        """What tells a yes to this from a yes to the same without a twin."""
+        return f"{self.name} again" if self.twin else self.name
+
+    @property
+    def lost(self) -> str:
+        """What to do where its answer was lost."""
+        return (
+            f"It was not sent again. Call {self.listed_by} in a minute: if {self.name!r} is there, it was created and "
+            "may cost; only if it is not, create it again."
+        )
+
+    def start(
+        self, caller: Caller, create: Callable[[], Awaitable[str]], facts: Mapping[str, Any], *, confirm: bool
+    ) -> Callable[[Paid], Awaitable[tuple[Job, str]]]:
+        """For `Submitted`: has it noted, creates it once, and answers with its row and its id.
+
+        Its lease is written down first: it may exist although the answer is lost.
+
+        Args:
+            create: The one paid call; answers with the id.
+            confirm: The yes came with the call, so nobody was shown that there is a twin.
+        """
+        app = caller.app
+
+        async def send(job: Job) -> str:
+            if self.hours:
+                name = self.lease_prefix + self.name
+                await app.leases.grant(caller.owner, hours=self.hours, name=name, job_key=job.key)
+                app.leases.remember(caller.novita)
+            try:
+                return await create()
+            except NovitaError as error:
+                if error.billed == "no":
+                    await app.leases.drop(job.key, "the create was refused")
+                raise
+
+        async def note(job: Job, created: str) -> Job:
+            noted = await app.journal.accepted(job.key, created, resource=created)
+            await app.leases.attach(job.key, self.lease_prefix + created)
+            return noted
+
+        async def start(paid_for: Paid) -> tuple[Job, str]:
+            if self.twin and confirm and not self.twice:
+                step = f"If the user wants a second one, call again with options {_TWICE}, or give another name."
+                raise InputError(f"Not created: {self.twin}", next_step=step)
+            label = f"{self.what} {self.name}"
+            job, created = await app.jobs.submit(
+                paid_for,
+                kind=self.kind,
+                send=send,
+                note=note,
+                facts=dict(facts),
+                on_progress=caller.progress_of(f"{label}: sent"),
+            )
+            await caller.progress(f"{label} ({created}) accepted")
+            return job, created
+
+        return start
+
+
+def twin_of(caller: Caller, what: str, name: str, there: Iterable[str], lost: Sequence[Job], listed_by: str) -> str:
+    """Why a create of this name may be one too many; empty where nothing speaks against it.
+
+    Args:
+        what: "an instance" or "an endpoint".
+        there: Label and state of those that have this name.
+        lost: Rows of creates whose answer was lost and that nothing there fits.
+    """
+    for one in there:
+        return f"{what} of this name exists already: {one}."
+    now = caller.app.jobs.clock.wall()
+    for job in lost:
+        if job.title == name and job.task_id is None and now - job.created.timestamp() < _TWIN_WINDOW:
+            return (
+                f"an earlier create of this name, at {job.created:%H:%M:%S} UTC, got no answer and may have worked; "
+                f"it may show in {listed_by} within minutes."
+            )
+    return ""
+
+
+def with_lease_doubt(caller: Caller, next_step: str | None, hours: float | None) -> str | None:
+    """The next step, with what a lease cannot be trusted with here, if there is one and anything to say of it."""
+    doubt = lease_doubt(caller) if hours else ""
+    return f"{next_step or ''} {doubt}".strip() if doubt else next_step
+
+
+def lease_doubt(caller: Caller) -> str:
+    """What a lease cannot be trusted with here, if anything."""
+    if caller.app.settings.http:
+        return (
+            "This server keeps no keys: the lease holds while it runs, and again from your next call after a restart."
+        )
+    if not caller.app.journal.lasting:
+        return "The journal is off, so the lease ends with this server."
+    return ""
+
+
+def default_name(image: str, machine: str) -> str:
+    """A name from image and machine: the same for the same wish, so that a repeat is noticed."""
+    base = image.rsplit("/", 1)[-1].split("@")[0].split(":")[0]
+    return re.sub(r"[^a-z0-9]+", "-", f"{base} {machine}".lower()).strip("-")[:60] or "instance"
+
+
+class NetworkVolume(Protocol):
+    """A network volume as a list has it."""
+
+    @property
+    def storage_id(self) -> str: ...
+    @property
+    def storage_name(self) -> str: ...
+    @property
+    def cluster_id(self) -> str: ...
+
+
+def region_of_volumes(there: Iterable[NetworkVolume], wanted: Collection[str], region: str | None) -> str | None:
+    """The region that network volumes bind to; without any, the one that was asked for.
+
+    Args:
+        there: All volumes of the account.
+        wanted: Ids of those to mount.
+
+    Raises:
+        InputError: One does not exist, or they are not all in the region.
+    """
+    known = {volume.storage_id: volume for volume in there}
+    for volume_id in wanted:
+        if volume_id not in known:
+            names = ", ".join(f"{each.storage_id} ({each.storage_name})" for each in known.values()) or "none"
+            raise InputError(f"There is no network volume {volume_id[:60]!r}", next_step=f"There are: {names}.")
+    places = sorted({known[volume_id].cluster_id for volume_id in wanted})
+    if len(places) > 1:
+        raise InputError(f"The volumes are in different regions: {', '.join(places)}", next_step="Mount one region's.")
+    if places and region and region != places[0]:
+        raise InputError(f"The volumes are in {places[0]}, not in {region}", next_step="Leave region out.")
+    return places[0] if places else region
+
+
+def unknown_option(name: str, known: Collection[str]) -> InputError:
+    """The error for an option that is none: the one that was meant, or all there are."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
+    return InputError(f"Unknown option {name[:40]!r}", next_step=hint)
