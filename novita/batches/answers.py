@@ -103,9 +103,6 @@ def match(asked: Sequence[Json], answers: Sequence[Json]) -> Matched:
     counts: dict[RowStatus, int] = {}
     tokens: dict[str, list[Usage]] = {}
     left = {name: list(several) for name, several in by_id.items()}
-    wanted: dict[str, int] = {}
-    for row in rows:
-        wanted[_id_of(row)] = wanted.get(_id_of(row), 0) + 1
     for number, row in enumerate(rows, 1):
         name = _id_of(row)
         found = left[name].pop(0) if left.get(name) else None
@@ -117,12 +114,15 @@ def match(asked: Sequence[Json], answers: Sequence[Json]) -> Matched:
         if usage is not None:
             model = a_text(an_object(row.get("body")).get("model")) or a_text(told.get("model"))
             tokens.setdefault(model, []).append(usage)
-    strangers = [one for name, several in left.items() if name not in wanted for one in several]
-    for number, answer in enumerate(strangers, len(rows) + 1):
-        status, told, usage = read_answer(answer)
-        results.append(_line(number, answer, status, {**told, "note": "no row of the input has this id"}))
-        if usage is not None:
-            tokens.setdefault(a_text(told.get("model")), []).append(usage)
+    known = {_id_of(row) for row in rows}
+    for name, several in left.items():
+        for answer in several:
+            status, told, usage = read_answer(answer)
+            if usage is not None:
+                tokens.setdefault(a_text(told.get("model")), []).append(usage)
+            if name not in known or status == "ok":  # a try that failed before another went well is no news
+                note = "one more answer to this row" if name in known else "no row of the input has this id"
+                results.append(_line(len(results) + 1, answer, status, {**told, "note": note}))
     whole = ("".join(f"{line}\n" for line in lines) for lines in (results, failed))
     return Matched(next(whole), next(whole), counts, tokens)
 
