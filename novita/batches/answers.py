@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..core.errors import NovitaConnectionError
-from ..core.tolerant import a_count, a_text, an_object, error_words, load_json, objects
+from ..core.tolerant import a_count, a_text, an_error, an_object, error_words, load_json, objects
 from ..core.wellformed import well_formed_text_of_json
 from ..text.generations import Generation, Usage, read_usage
 
@@ -147,7 +147,7 @@ def read_answer(line: Json) -> tuple[RowStatus, Json, Usage | None]:
     response = _object_in(line.get("response")) or _object_in(line.get("body"))
     completion = _object_in(response.get("body")) or (response if "choices" in response else {})
     code, usage = a_count(response.get("status_code")), read_usage(completion.get("usage"))
-    errors = [_error_of(one) for one in (line, response, completion)]
+    errors = [an_error(one.get("error")) for one in (line, response, completion)]
     if "choices" not in completion and error_words(completion)[2]:
         errors.append(completion)
     error: Any = next((one for one in errors if one), None)
@@ -188,14 +188,6 @@ def _object_in(value: Any) -> Json:
         found = _objects_of(value)
         return found[0] if len(found) == 1 else {}
     return an_object(value)
-
-
-def _error_of(held: Json) -> Any:
-    """The error in a line, a response or a completion; None where the field is there and says nothing."""
-    error: Any = held.get("error")
-    if isinstance(error, dict):
-        return an_object(error) if any(an_object(error).values()) else None
-    return error or None
 
 
 def _asked(body: Any) -> Any:

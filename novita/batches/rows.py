@@ -106,6 +106,23 @@ def numbered(rows: Sequence[Json]) -> list[tuple[int, Json]]:
     return list(enumerate(rows, 1))
 
 
+def _check_form(data: bytes, name: str) -> None:
+    """Refuse a file at Novita that is read here and that Novita would not read.
+
+    Raises:
+        InputError: It is no JSONL in UTF-8.
+    """
+    try:
+        wrong = "is one list" if data.decode("utf-8-sig").lstrip().startswith("[") else ""
+    except UnicodeDecodeError:
+        wrong = "is not UTF-8"
+    if wrong:
+        raise InputError(
+            f"{name} {wrong}, and Novita takes JSON in UTF-8, one row on each line",
+            next_step="Give the file itself to create_batch, or to upload_file, which write it so.",
+        )
+
+
 def _refuse_count(count: int, name: str) -> None:
     if count > MOST_ROWS:
         raise InputError(
@@ -145,6 +162,8 @@ def prepare(
     """
     rows = list(rows)
     _refuse_count(len(rows), name)
+    if as_they_are is not None:
+        _check_form(as_they_are, name)
     if place := not_a_number(options or {}):
         raise InputError(f"options.{place} is NaN or Infinity, which JSON does not know")
     faults, ids, checked = Faults(name), dict[str, int](), dict[str, str | None]()
@@ -275,7 +294,9 @@ def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | 
             return None, "it has both prompt and messages"
         prompt = fields.pop("prompt")
         if not isinstance(prompt, str) or not prompt.strip():
-            return None, "prompt is empty"
+            return None, "prompt is empty" if prompt in (None, "") or isinstance(
+                prompt, str
+            ) else "prompt must be a text"
         fields["messages"] = [{"role": "user", "content": prompt}]
     messages: Any = fields["messages"]
     if system and isinstance(messages, list):

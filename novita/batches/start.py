@@ -8,7 +8,7 @@ that file is adopted, an uploaded file is not uploaded again.
 import io
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -155,10 +155,12 @@ async def _made_from(client: NovitaClient, file_id: str) -> Batch | None:
 async def _create(client: NovitaClient, body: Json) -> Batch:
     try:
         answer = await client.spend("POST", BATCHES_PATH, doing="starting the batch", group="llm_batch", body=body)
+        made = read_batch(answer.data)
+        return replace(made, input_file_id=made.input_file_id or body["input_file_id"])
     except NovitaError as error:
         if error.billed == "no":
             raise
-        # The answer was lost, not the batch: what there is tells.
+        # The answer was lost, or says nothing of the batch, which may run even so: what there is tells.
         try:
             made = await _made_from(client, body["input_file_id"])
         except NovitaError as unseen:
@@ -168,4 +170,3 @@ async def _create(client: NovitaClient, body: Json) -> Batch:
             return made
         error.next_step = "Call create_batch again with the same rows: it finds what was made of them."
         raise
-    return read_batch(answer.data)

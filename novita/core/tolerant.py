@@ -110,6 +110,13 @@ def not_a_number(value: Any) -> str | None:
     return None
 
 
+def an_error(value: Any) -> Any:
+    """What a field `error` holds; None where it says nothing: null, or an object of nulls."""
+    if isinstance(value, dict) and not any(an_object(value).values()):
+        return None
+    return value or None  # pyright: ignore[reportUnknownVariableType]
+
+
 def error_words(data: Json, depth: int = 4) -> tuple[int | None, str, str]:
     """Code, name and words of an error, however deep they lie: under `error`, `errors`, `detail` or `message`."""
     code = next((found for name in ("code", "status", "status_code") if (found := a_count(data.get(name)))), None)

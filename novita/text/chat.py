@@ -16,7 +16,7 @@ import httpx
 from ..core.bodies import BodyError, BodyTooLargeError, body_pieces
 from ..core.client import LONGEST_PATIENCE, NovitaClient
 from ..core.errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, read_envelope, redact
-from ..core.tolerant import error_words, load_piece, objects
+from ..core.tolerant import an_error, error_words, load_piece, objects
 from ..core.waiting import HEARTBEAT
 from ..core.wellformed import well_formed_text_of_json
 from .generations import Generation
@@ -227,11 +227,12 @@ def _take(reading: _Reading, event: _Event) -> None:
         choices = objects(data.get("choices"))
         if choices or data.get("usage"):
             made.take(data)
-        broken = next((choice["error"] for choice in choices if choice.get("error")), None)
+        broken = next((error for choice in choices if (error := an_error(choice.get("error")))), None)
         if any(choice.finish_reason == "error" for choice in made.choices.values()):
             broken = broken or "Novita broke the answer off"
-        if data.get("error") or broken or event.name == "error" or (not choices and _is_error(data)):
-            reading.refused = _error_in(reading, data if data.get("error") or not broken else {"error": broken})
+        told = an_error(data.get("error"))
+        if told or broken or event.name == "error" or (not choices and _is_error(data)):
+            reading.refused = _error_in(reading, data if told or not broken else {"error": broken})
             made.ending, made.trouble = "error", reading.refused.what
             return
         if not choices and not data.get("usage"):

@@ -95,6 +95,8 @@ def _read(message: Mapping[str, Any], where: str, before: Sequence[Json]) -> Jso
         content = [_part(part, f"{where}.content[{index}]") for index, part in enumerate(parts) if not _thinks(part)]
     elif content is not None and not isinstance(content, str):
         raise InputError(f"{where}.content must be text or a list of parts")
+    if content == [] and made.get("tool_calls"):
+        content = None
     made["content"] = content  # null where there is none: the field itself is required
     return made
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
@@ -21,6 +21,7 @@ from ..core.errors import (
     UnknownModelError,
 )
 from ..core.money import BILLING_UNIT
+from ..core.tolerant import a_count, a_list, an_object, objects
 
 Json = dict[str, Any]
 Kind = Literal["chat", "embedding", "rerank", "other"]
@@ -123,7 +124,7 @@ class LlmModel:
 
 def read_model(row: Json) -> LlmModel:
     """A row of the list, in any of the spellings seen; only the id is needed."""
-    pricing = _object(row.get("pricing"))
+    pricing = an_object(row.get("pricing"))
     first = Band(
         0,
         _usd(pricing.get("prompt"), row.get("input_token_price_per_m")),
@@ -131,12 +132,12 @@ def read_model(row: Json) -> LlmModel:
         _usd(pricing.get("input_cache_read"), None),
     )
     bands = [first]
-    for config in _objects(row.get("tiered_billing_configs")):
-        priced = _object(config.get("pricing"))
+    for config in objects(row.get("tiered_billing_configs")):
+        priced = an_object(config.get("pricing"))
         start = config.get("min_tokens")
         bands.append(
             Band(
-                start if isinstance(start, int) else 0,
+                a_count(start) or 0,
                 _usd(priced.get("prompt"), None),
                 _usd(priced.get("completion"), None),
                 _usd(priced.get("input_cache_read"), None),
@@ -175,34 +176,31 @@ def _kind(named: str, endpoints: Sequence[str]) -> Kind:
 
 def _usd(priced: Any, flat: Any) -> Decimal | None:
     """USD per million tokens: the decimal text where there is one, else the count of 0.0001 USD."""
-    found = _object(priced)
+    found = an_object(priced)
+    exact = _decimal(found.get("price_per_m_decimal"))
+    if exact is not None:
+        return exact
+    units = _decimal(found.get("price_per_m") if found.get("price_per_m") is not None else flat)
+    return None if units is None else units * BILLING_UNIT
+
+
+def _decimal(value: Any) -> Decimal | None:
+    """A price; None for what is no number, or less than nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
     try:
-        if found.get("price_per_m_decimal") not in (None, ""):
-            return Decimal(str(found["price_per_m_decimal"]))
-        units = found.get("price_per_m") if found.get("price_per_m") is not None else flat
-        return None if units is None else Decimal(str(units)) * BILLING_UNIT
+        found = Decimal(str(value).strip())
     except InvalidOperation:
         return None
-
-
-def _object(value: Any) -> Json:
-    return cast(Json, value) if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[Json]:
-    return [cast(Json, one) for one in cast("list[Any]", value) if isinstance(one, dict)] if _is_list(value) else []
+    return found if found.is_finite() and found >= 0 else None
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(str(one) for one in cast("list[Any]", value)) if _is_list(value) else ()
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+    return tuple(one for one in a_list(value) if isinstance(one, str))
 
 
 def _whole(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and value > 0 else None
+    return a_count(value) or None
 
 
 # The list ---------------------------------------------------------------------------------------------------------
@@ -224,7 +222,7 @@ async def llm_models(client: NovitaClient) -> tuple[LlmModel, ...]:
     if place in known and now - known[place][0] < FRESH_SECONDS:
         return known[place][1]
     answer = await client.read("GET", MODELS_PATH, doing="listing the language models", group="llm")
-    rows = _objects(_object(answer.data).get("data") or answer.data)
+    rows = objects(an_object(answer.data).get("data") or answer.data)
     models = tuple(model for row in rows if (model := read_model(row)).id and not model.archived)
     if not models:
         raise NovitaConnectionError("Novita's list of language models is empty or cannot be understood")
@@ -254,7 +252,7 @@ async def llm_model(client: NovitaClient, model_id: str) -> LlmModel:
     answer = await client.read(
         "GET", f"{MODELS_PATH}/{quote(named.id, safe='/')}", doing=f"reading {named.id}", group="llm"
     )
-    row = _object(answer.data)
+    row = an_object(answer.data)
     return read_model(row) if row.get("id") else named
 
 
@@ -378,9 +376,9 @@ def count_prompt(messages: Sequence[Mapping[str, Any]]) -> int:
         total += 8
         if isinstance(content, str):
             total += count_tokens(content)
-        for part in _objects(content):
+        for part in objects(content):
             total += count_tokens(str(part.get("text", ""))) if part.get("type") == "text" else _MEDIA_TOKENS
-        for call in _objects(message.get("tool_calls")):
+        for call in objects(message.get("tool_calls")):
             total += count_tokens(str(call.get("function", "")))
     return total
 

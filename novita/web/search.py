@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from ..core.client import NovitaClient
-from ..core.errors import InputError, NovitaConnectionError
+from ..core.client import LOOK_FIRST, NovitaClient
+from ..core.errors import InputError, NovitaConnectionError, redact
+from ..core.tolerant import a_list, a_number, a_text, an_object, error_words, objects
 from ..files.links import parse_link
 from ..text.request_checks import check_body, with_options
 
@@ -76,26 +77,27 @@ async def search(client: NovitaClient, path: str, body: Json) -> tuple[list[Foun
     Raises:
         NovitaError: The provider or Novita refused it.
     """
-    data = _object((await client.spend("POST", path, doing="searching the web", group="llm", body=body)).data)
+    answer = await client.spend("POST", path, doing="searching the web", group="llm", body=body)
+    data = _results_of(answer.data)
     found = [
         Found(
-            title=str(row.get("title") or ""),
-            url=str(row["url"]),
+            title=a_text(row.get("title")),
+            url=row["url"],
             snippet=_snippet(row),
-            published=_text(row.get("publishedDate") or row.get("published_date")),
-            score=row["score"] if isinstance(row.get("score"), int | float) else None,
+            published=_text(row.get("publishedDate")) or _text(row.get("published_date")),
+            score=a_number(row.get("score")),
         )
-        for row in _results(data)
-        if row.get("url")
+        for row in objects(data.get("results"))
+        if _text(row.get("url"))
     ]
     return found, _text(data.get("answer"))
 
 
 def _snippet(row: Json) -> str:
-    highlights: Any = row.get("highlights")
-    if isinstance(highlights, list) and highlights:
-        return " ... ".join(str(one) for one in cast("list[Any]", highlights))[:_SNIPPET]
-    return str(row.get("content") or row.get("summary") or row.get("text") or "")[:_SNIPPET]
+    highlights = [one for one in a_list(row.get("highlights")) if isinstance(one, str) and one]
+    if highlights:
+        return " ... ".join(highlights)[:_SNIPPET]
+    return next(filter(None, (a_text(row.get(name)) for name in ("content", "summary", "text"))), "")[:_SNIPPET]
 
 
 def read_request(
@@ -136,37 +138,40 @@ async def read_pages(client: NovitaClient, path: str, body: Json) -> list[WebPag
     Raises:
         NovitaError: The provider or Novita refused it.
     """
-    data = _object((await client.spend("POST", path, doing="reading web pages", group="llm", body=body)).data)
-    if "results" not in data:
-        raise NovitaConnectionError("Novita's answer has no pages in it", billed="maybe")
-    texts = {str(row.get("url") or row.get("id")): row for row in _results(data)}
-    failed = {_failed_url(row): row for row in _objects(data.get("failed_results"))}
+    answer = await client.spend("POST", path, doing="reading web pages", group="llm", body=body)
+    data = _results_of(answer.data)
+    rows = {_address(row): row for row in objects(data.get("results"))}
+    failed = {_address(row): row for row in objects(data.get("failed_results"))}
     pages: list[WebPage] = []
     for url in cast("list[str]", body["urls"]):
-        row = texts.get(url) or texts.get(url.rstrip("/")) or texts.get(f"{url}/")
-        if row is None:
-            pages.append(WebPage(url, None, None, str(failed.get(url, {}).get("error") or "it could not be fetched")))
-            continue
-        pages.append(WebPage(url, _text(row.get("title")), _text(row.get("text") or row.get("raw_content")) or ""))
-    return pages
+        named = next((name for name in (url, url.rstrip("/"), f"{url}/") if name in rows), None)
+        if named is None:
+            _, _, why = error_words(failed.get(url, {}))
+            pages.append(WebPage(url, None, None, why or "it could not be fetched"))
+        else:
+            pages.append(_page(url, rows.pop(named)))
+    # Pages asked for by option (Exa's ids and subpages), which have no place among the addresses.
+    return [*pages, *(_page(name, row) for name, row in rows.items() if name)]
 
 
-def _failed_url(row: Json) -> str:
-    return str(row.get("url") or row.get("id") or "")
+def _page(url: str, row: Json) -> WebPage:
+    said = _text(row.get("text")) or _text(row.get("raw_content"))
+    return WebPage(url, _text(row.get("title")), said, "" if said else "there is no text in it")
 
 
-def _object(value: Any) -> Json:
-    return cast(Json, value) if isinstance(value, dict) else {}
+def _results_of(data: Any) -> Json:
+    """An answer with results. Raises NovitaConnectionError for an error that comes with status 200, or nothing."""
+    found = an_object(data)
+    if not isinstance(found.get("results"), list):
+        _, _, said = error_words(found)
+        why = f"Novita answered with an error: {redact(said)[:400]}" if said else "Novita's answer has no results in it"
+        raise NovitaConnectionError(why, billed="maybe", next_step=LOOK_FIRST)
+    return found
 
 
-def _objects(value: Any) -> list[Json]:
-    found = cast("list[Any]", value) if isinstance(value, list) else []
-    return [cast(Json, one) for one in found if isinstance(one, dict)]
-
-
-def _results(data: Json) -> list[Json]:
-    return _objects(data.get("results"))
+def _address(row: Json) -> str:
+    return a_text(row.get("url")) or a_text(row.get("id"))
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value.strip() else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from novita_mcp.novita.core.client import NovitaClient
 from novita_mcp.novita.core.errors import AuthenticationError, NovitaConnectionError
@@ -51,6 +51,7 @@ def lines(*events: Any, end: bytes = b"\n") -> bytes:
     return b"".join(b"data: " + text.encode() + end + end for text in texts)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=60), st.lists(st.integers(1, 400), max_size=12), st.sampled_from([b"\n", b"\r\n"]))
 async def test_a_stream_reads_the_same_however_it_is_cut(text: str, cuts: list[int], end: bytes) -> None:
     if not text.encode("utf-8", "ignore").decode().strip() or text != text.encode("utf-8", "ignore").decode():

@@ -118,3 +118,18 @@ def test_parts_are_understood_in_both_spellings() -> None:
     assert message["content"][3]["url"].startswith("data:audio/wav;base64,")
     with pytest.raises(InputError, match="images need a prompt"):
         conversation(None, None, "Be kind.", ["a.png"])
+
+
+def test_a_row_of_other_types_is_read_as_far_as_it_can_be() -> None:
+    row = {
+        "id": "m",
+        "pricing": {"prompt": {"price_per_m_decimal": "NaN", "price_per_m": "2690"}, "completion": {"price_per_m": -1}},
+        "context_size": "131072",
+        "max_output_tokens": float("inf"),
+        "features": [None, {"x": 1}, "reasoning"],
+        "endpoints": None,
+        "tiered_billing_configs": [None, 7],
+    }
+    model = read_model(row)
+    assert (model.bands[0].input, model.bands[0].output) == (Decimal("0.269"), None)
+    assert (model.context, model.max_output, model.features) == (131_072, None, ("reasoning",))

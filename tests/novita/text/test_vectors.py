@@ -24,6 +24,7 @@ from novita_mcp.novita.text.vectors import (
 )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5_000), st.integers(1, 2_000))
 def test_parts_hold_every_text_once_and_keep_the_limit(count: int, size: int) -> None:
     texts = [f"{number:05d}" + "x" * size for number in range(count)]

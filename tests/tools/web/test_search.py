@@ -10,6 +10,7 @@ from mcp_types import CallToolResult
 from novita_mcp.novita.core.costs import ceiling
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.text.state import LlmState
 
 from ...building import quick
 from ...conftest import Connect, text_of
@@ -151,11 +152,12 @@ async def test_many_pages_are_asked_about_and_held_to_the_caps(connect: Connect,
     assert world.count("exa_contents") == 1
 
 
-async def test_models_and_batches_can_be_read_as_resources(connect: Connect) -> None:
+async def test_models_and_batches_can_be_read_as_resources(connect: Connect, world: World) -> None:
     async def read(address: str) -> Any:
         (content,) = (await client.read_resource(address)).contents
         return json.loads(content.model_dump()["text"])
 
+    world.area(LlmState).knobs.answer_tokens = 3
     async with connect() as client:
         models = await read("novita://models/llm")
         assert "deepseek/deepseek-v3.2" in [model["id"] for model in models]
