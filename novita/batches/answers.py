@@ -146,15 +146,20 @@ def read_answer(line: Json) -> tuple[RowStatus, Json, Usage | None]:
     """What became of a row by its line of the output: the state, what is told of it, and the tokens it used."""
     response = _object_in(line.get("response")) or _object_in(line.get("body"))
     completion = _object_in(response.get("body")) or (response if "choices" in response else {})
-    code, usage = a_count(response.get("status_code")), read_usage(completion.get("usage"))
+    code = a_count(response.get("status_code"))
     errors = [an_error(one.get("error")) for one in (line, response, completion)]
     if "choices" not in completion and error_words(completion)[2]:
         errors.append(completion)
     error: Any = next((one for one in errors if one), None)
     if error is not None or (code is not None and code >= 400) or not completion:
         whole: Any = error or completion or response.get("body")
-        return "failed", {"error": whole or (f"status {code}" if code else "its answer is empty")}, usage
+        return (
+            "failed",
+            {"error": whole or (f"status {code}" if code else "its answer is empty")},
+            read_usage(completion.get("usage")),
+        )
     made = Generation.of_whole(completion)
+    usage = made.counted
     choices = objects(completion.get("choices"))
     first = made.first
     told: Json = {"text": first.text}

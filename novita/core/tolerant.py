@@ -94,6 +94,8 @@ def a_number(value: Any) -> float | None:
 
 def a_count(value: Any) -> int | None:
     """A whole number of 0 or more, also where it is written as text or with a decimal point."""
+    if type(value) is int:  # nearly always
+        return value if value >= 0 else None
     found = a_number(value)
     return int(found) if found is not None and found >= 0 else None
 

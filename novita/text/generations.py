@@ -126,7 +126,7 @@ class Choice:
             self._take_content(raw.get("text"))
         self.text += a_text(an_object(delta.get("audio")).get("transcript"))
         self.refusal += a_text(delta.get("refusal"))
-        thoughts = next((said for name in _THOUGHTS if (said := _thought(delta.get(name)))), "")
+        thoughts = next((said for name in _THOUGHTS if name in delta and (said := _thought(delta[name]))), "")
         if not (again and thoughts == self.reasoning):
             self.reasoning += thoughts
         calls = _listed(delta.get("tool_calls"))
@@ -224,7 +224,9 @@ class Choice:
     def tidy(self) -> None:
         """What is left to do at the end: join letters that came in halves, part thoughts from text, name the calls."""
         self.text, self.reasoning = well_formed(self.text), well_formed(self.reasoning)
-        self.refusal, self.logprobs = well_formed(self.refusal), well_formed_json(self.logprobs)
+        self.refusal = well_formed(self.refusal)
+        if self.logprobs:
+            self.logprobs = well_formed_json(self.logprobs)
         for call in self.calls:
             call.id, call.name = well_formed(call.id), well_formed(call.name)
             call.arguments = well_formed(call.arguments)

@@ -347,3 +347,14 @@ async def test_lists_leave_out_what_has_no_id(connect: Connect, odd: OddNovita) 
         (file,) = structured(await client.call_tool("list_files", {}))["files"]
     assert (batch["batch_id"], batch["state"], batch["created"][:10]) == ("batch_1", "completed", "2025-11-24")
     assert (file["file_id"], file["bytes"], file["created"][:10]) == ("file_1", 12, "2025-11-24")
+
+
+@pytest.mark.parametrize("body", ["", "null", "{}", '{"id": null}', "[]"])
+async def test_a_creation_that_was_answered_with_nothing_is_found_in_the_list(
+    body: str, connect: Connect, world: World
+) -> None:
+    world.trouble({"status": 200, "body": body, "handled": True}, operation="create_batch")
+    async with connect() as client:
+        batch_id = await start(client)
+        assert structured(await look(client, batch_id))["completed"] == 3
+    assert list(world.area(LlmState).batches) == [batch_id]
