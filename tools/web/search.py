@@ -5,14 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from ...novita.core.costs import Cost, assumed
-from ...novita.journal.jobs import Paid, Tally
+from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
-from ...novita.web.search import Found, WebPage, pages_asked, read_pages, read_request, search, search_request
+from ...novita.web.search import WebPage, pages_asked, read_pages, read_request, search, search_request
 from ..kit.arguments import Confirm, DryRun
 from ..kit.asking import cost_fields
 from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened, shown_request
-from ..kit.purchase import agree
+from ..kit.purchase import Awaited, Purchase, carry_out
 from ..kit.saved_files import SavedFile, SavedFiles
 from ..kit.toolset import SPENDS, CountedUsd, ToolResult, Toolset
 
@@ -73,27 +73,35 @@ async def search_web(
     path, body = search_request(
         provider, query, count=count, only=domains or (), never=exclude_domains or (), since=since, options=options
     )
-    price = _priced(call, 1)
-    if dry_run:
-        return SearchResult(**_rehearsed(path, body), **price)
-    await agree(call, "Search the web.", model=provider, cost=_assumed(1), confirm=confirm, always_asks=False)
 
-    async def work(_: Job, tally: Tally) -> tuple[list[Found], str | None]:
+    async def work(_: Job, tally: Tally) -> SearchResult:
         tally.facts = {"provider": provider}
-        return await search(call.novita, path, body)
+        found, answer = await search(call.novita, path, body)
+        return SearchResult(
+            status="succeeded",
+            **_priced(call, 1),
+            results=tuple(
+                PageFound(title=one.title, url=one.url, snippet=one.snippet, published=one.published, score=one.score)
+                for one in found[:count]
+            ),
+            answer=shortened(answer, 4_000) if answer else None,
+        )
 
-    _, (found, answer) = await call.app.jobs.call(
-        Paid(owner=call.owner, tool="search_web", model=provider, title=query, cost=_assumed(1)), work=work
-    )
-    return SearchResult(
-        status="succeeded",
-        **price,
-        results=tuple(
-            PageFound(title=one.title, url=one.url, snippet=one.snippet, published=one.published, score=one.score)
-            for one in found[:count]
-        ),
-        answer=shortened(answer, 4_000) if answer else None,
-    )
+    async def request() -> dict[str, Any]:
+        return {"request": shown_request("POST", path, body)}
+
+    async def plan() -> Purchase[SearchResult]:
+        return Purchase(
+            answer=SearchResult,
+            effect="Search the web.",
+            model=provider,
+            title=query,
+            cost=_assumed(1),
+            sending=Awaited(work=work),
+            rehearsal=request,
+        )
+
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
 class PageText(BaseModel):
@@ -134,11 +142,6 @@ async def read_web_pages(
     """Fetch the text of pages; long ones as files, their beginning shown. Costs money; the price is not documented."""
     path, body = read_request(provider, urls, options=options)
     count = pages_asked(body)
-    price = _priced(call, count)
-    if dry_run:
-        return PagesResult(**_rehearsed(path, body), **price)
-    effect = f"Read {count} pages."
-    await agree(call, effect, model=provider, cost=_assumed(count), confirm=confirm, always_asks=False)
 
     async def work(job: Job, tally: Tally) -> PagesResult:
         tally.facts = {"provider": provider}
@@ -147,13 +150,23 @@ async def read_web_pages(
         tally.artifacts = shelf.artifacts
         share = _SHOWN // len(pages)
         shown = tuple([await _shown(shelf, page, share) for page in pages])
-        return PagesResult(status="succeeded", pages=shown, **price)
+        return PagesResult(status="succeeded", pages=shown, **_priced(call, count))
 
-    _, result = await call.app.jobs.call(
-        Paid(owner=call.owner, tool="read_web_pages", model=provider, title=urls[0], cost=_assumed(count)),
-        work=work,
-    )
-    return result
+    async def request() -> dict[str, Any]:
+        return {"request": shown_request("POST", path, body)}
+
+    async def plan() -> Purchase[PagesResult]:
+        return Purchase(
+            answer=PagesResult,
+            effect=f"Read {count} pages.",
+            model=provider,
+            title=urls[0],
+            cost=_assumed(count),
+            sending=Awaited(work=work),
+            rehearsal=request,
+        )
+
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
 async def _shown(shelf: SavedFiles, page: WebPage, most: int) -> PageText:
@@ -176,11 +189,3 @@ def _assumed(count: int) -> Cost:
 
 def _priced(caller: Caller, count: int) -> dict[str, Any]:
     return cost_fields(_assumed(count), caller.app.jobs.caps.counted(_assumed(count)))
-
-
-def _rehearsed(path: str, body: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "status": "dry_run",
-        "request": shown_request("POST", path, body),
-        "next_step": "Nobody says what it costs; counted_usd is an assumption. Call again without dry_run to send it.",
-    }
