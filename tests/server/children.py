@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from novita_mcp.simulator.core.world import DEFAULT_KEY
 
-PATIENCE = 15.0
+PATIENCE = 45.0
 """Seconds for something that must come, on a machine with other things to do."""
 OUT_WITHIN = 5.0
 """Seconds. The promise is one; the others are for a test machine with far more to do than it has cores."""
