@@ -60,7 +60,8 @@ def _nearest_spelling(allowed: list[Any], value: object) -> Any:
         return value
     wanted = f"{value:g}" if isinstance(value, float) else str(value)
     wanted = wanted.strip().casefold()
-    for spelling in (wanted, _TWINS.get(wanted, wanted)):
+    ratio = ":".join(found.groups()) if (found := _RATIO.fullmatch(wanted)) else wanted
+    for spelling in (wanted, _TWINS.get(wanted, wanted), ratio, f"{wanted}p"):
         for legal in allowed:
             if str(legal).casefold() == spelling:
                 return legal
@@ -106,7 +107,7 @@ def language(schema: Json, value: object) -> Any:
 # Sizes ---------------------------------------------------------------------------------------------------------
 
 _SIZE = re.compile(r"\s*(\d{2,5})\s*[x*×]\s*(\d{2,5})\s*", re.IGNORECASE)
-_RATIO = re.compile(r"\s*(\d{1,4})\s*[:/]\s*(\d{1,4})\s*")
+_RATIO = re.compile(r"\s*(\d{1,4})\s*[:/x×]\s*(\d{1,4})\s*", re.IGNORECASE)
 _SAME_RATIO = 0.03
 """How far two ratios may lie apart to count as one: makers call 1088x832 4:3 and 1728x960 16:9."""
 _SAME_TIER = 0.15

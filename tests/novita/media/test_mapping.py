@@ -342,6 +342,9 @@ def test_the_picture_comes_before_its_references() -> None:
     [
         ("minimax-hailuo-02", {"resolution": "768p"}, "resolution", "768P"),
         ("seedance-v1-pro-t2v", {"resolution": "720P"}, "resolution", "720p"),
+        ("seedance-v1-pro-t2v", {"resolution": "720"}, "resolution", "720p"),
+        ("seedance-v1-pro-t2v", {"aspect_ratio": "16x9"}, "aspect_ratio", "16:9"),
+        ("seedance-v1-pro-t2v", {"aspect_ratio": " 9 / 16 "}, "aspect_ratio", "9:16"),
         ("kling-v2.1-t2v-master", {"duration": 10}, "duration", "10"),
         ("kling-v2.1-t2v-master", {"duration": 10.0}, "duration", "10"),
         ("kling-v3.0-std-t2v", {"duration": "12"}, "duration", 12),
@@ -460,6 +463,6 @@ def test_the_given_input_is_not_changed() -> None:
 
 
 def test_a_ratio_that_is_none_is_refused() -> None:
-    for text in ("0:1", "16x9", "", None, 1.5):
+    for text in ("0:1", "16-9", "", None, 1.5):
         with pytest.raises(ValueError, match="16:9"):
             parse_ratio(text)
