@@ -8,12 +8,11 @@ import base64
 import binascii
 import re
 import urllib.parse
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
 
 import anyio.to_thread
 import httpx
@@ -34,9 +33,9 @@ from .pasted import unquoted
 from .picture_inputs import look, prepare
 from .pictures import Probe, probe
 from .sound import is_foreign, prepare_sound
+from .source import Expects, Source
 
 MIB = 2**20
-Expects = Literal["image", "video", "audio", "text"]
 ResolveTask = Callable[[str, int], Awaitable[Artifact]]
 
 _DATA = re.compile(r"data:(?P<mime>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<packed>;base64)?,", re.IGNORECASE)
@@ -45,77 +44,6 @@ _SOUND_OF = ("video", "audio")
 _MASKED = "was made into a mask of its picture's size here"
 _WAYS = "Give an http(s) link, a file path, a data: URI, or task:<id>/<n> for an earlier result."
 _WAYS_REMOTE = "Give an http(s) link, a data: URI, or task:<id>/<n> for an earlier result."
-
-
-def expects_of(argument: str) -> Expects:
-    """What kind of file a common argument takes."""
-    if argument.endswith("video"):
-        return "video"
-    return "audio" if argument.endswith("audio") else "image"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A checked input.
-
-    Args:
-        name: What to call it in messages.
-        mime: None for a link that was not looked at; so with the measures.
-        link: A link Novita can fetch now, or None.
-        data: The content, where it is here.
-        no_link: Why there is no link, for messages.
-        changed: Whether it was resized, converted or turned, or is the sound of a video; then it has no link.
-        turned: The EXIF orientation its picture had before it was turned upright.
-    """
-
-    name: str
-    kind: Expects
-    mime: str | None = None
-    bytes_size: int | None = None
-    width: int | None = None
-    height: int | None = None
-    duration: float | None = None
-    link: str | None = None
-    data: bytes | None = field(default=None, repr=False)
-    no_link: str = ""
-    changed: bool = False
-    turned: int = 1
-    _load: "Callable[[], Awaitable[Source]] | None" = field(default=None, repr=False)
-
-    async def read(self) -> bytes:
-        """The content, fetched (and then checked) if it is not here yet.
-
-        Raises:
-            InputError: It cannot be fetched, or is not what it should be.
-        """
-        return (await self.loaded())[1]
-
-    async def as_form(self, forms: Sequence[str]) -> str:
-        """The input as "url", "data_uri" or "base64", the first of `forms` that can be had.
-
-        Raises:
-            InputError: None can: a local file for a model that only takes links.
-        """
-        for form in forms:
-            if form == "url" and self.link is not None:
-                return self.link
-            if form in ("data_uri", "base64"):
-                loaded, data = await self.loaded()
-                packed = await anyio.to_thread.run_sync(_pack, data, abandon_on_cancel=True)
-                return packed if form == "base64" else f"data:{loaded.mime};base64,{packed}"
-        if "url" in forms:
-            raise InputError(
-                f"This model takes only links for its {self.kind}, and {self.name} {self.no_link or 'is no link'}",
-                next_step="Give a public http(s) link, task:<id>/<n> of a fresh result, or use a model that takes "
-                "files (list_media_models).",
-            )
-        raise InputError(f"This model takes its {self.kind} as {', '.join(forms)}, which {self.name} cannot become")
-
-    async def loaded(self) -> "tuple[Source, bytes]":
-        """The source with its content, fetched and checked if it is not here yet. Raises as `read`."""
-        source = self if self.data is not None or self._load is None else await self._load()
-        assert source.data is not None  # a source has content, or a way to load it
-        return source, source.data
 
 
 @dataclass(frozen=True)
@@ -331,7 +259,16 @@ class Inputs:
             return await load()
         if broken:
             raise refuse(ref, broken)
-        return replace(source, _load=load)
+        source = replace(source, _load=load)
+        return replace(source, _vouch=partial(self._dead, link)) if self.check_links else source
+
+    async def _dead(self, link: str) -> str:
+        """Why a link that should live does not, in words that follow its name; empty if it lives."""
+        try:
+            await (self.results or self._fetcher).peek(link, length=1)
+        except ArtifactError:
+            return "has no link that still works, although its time is not over"
+        return ""
 
     async def _earlier(self, ref: str, task_id: str, index: int, expects: Expects) -> Artifact:
         """The earlier result, if it is of the right kind; a video stands for its sound."""
@@ -463,10 +400,6 @@ def _demand(head: bytes, kind: Expects, name: str) -> MediaType:
     if reason is not None or found is None:
         raise InputError(f"{name} cannot be used: {reason}", next_step="Give a file of the right kind.")
     return found
-
-
-def _pack(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
 
 
 def _unpack(ref: str, start: int, packed: bool) -> bytes | None:

@@ -3,16 +3,26 @@
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 
 from ..core.client import NovitaClient
-from ..core.errors import ArtifactError, InputError, NovitaConnectionError, NovitaError, TaskFailedError, api_error
+from ..core.errors import (
+    ArtifactError,
+    InputError,
+    NotFoundError,
+    NovitaConnectionError,
+    NovitaError,
+    TaskFailedError,
+    api_error,
+)
+from ..core.json_paths import get_path
 from ..core.waiting import Look, Nudge, OnProgress, Pace, Phase, Progress, alongside, wait_until_done, was_watched
 from ..files.artifacts import Artifact, parse_reference
+from ..files.downloads import ExpiredLinkError
 from ..files.kinds import media_type
 from ..journal.jobs import Accepted, Jobs, Paid, name_of
 from ..journal.journal import FINAL_STATES, OPEN_STATES, Job, JobState
@@ -26,14 +36,31 @@ LONGEST_TEXT = 8_000
 """Characters of a made text kept in the journal and shown; a longer one is saved as a file too."""
 
 
+EMPTY_FOR = 600.0
+"""Seconds for which a task that succeeded without files is looked at again: files have come a little later."""
+
+
+EXPIRED_AFTER = 3_600.0
+"""Seconds after which a file that the storage refuses is not merely late."""
+
+
 @dataclass(frozen=True)
 class Delivery:
-    """A job as far as it has come. `progress` and `eta` are of the last look; `trouble` is what kept files away."""
+    """A job as far as it has come.
+
+    Args:
+        progress: Of the last look, like `eta`.
+        trouble: What kept files away.
+        lost: Files that are gone for good: neither on this machine nor given out by Novita.
+        empty: Novita says that it succeeded, and lists no files yet.
+    """
 
     job: Job
     progress: float | None = None
     eta: float | None = None
     trouble: str = ""
+    lost: tuple[int, ...] = ()
+    empty: bool = False
 
 
 class MediaJobs:
@@ -75,6 +102,8 @@ class MediaJobs:
             return await calls.submit(client, plan)
 
         facts: dict[str, Any] = {"operation": plan.model.operation, "save_to": save_to, "mode": plan.model.mode}
+        if (asked := _asked(plan)) is not None:
+            facts["asked"] = asked
         if plan.seed is not None:
             facts["seed"] = plan.seed
         if plan.model.answer[0].form == "task_v2":
@@ -106,7 +135,7 @@ class MediaJobs:
         if job is not None and job.kind != "media":
             raise _no_media(job, task_id)
         if job is not None and (job.task_id is None or (job.state in FINAL_STATES and not self._to_fetch(job))):
-            return Delivery(job)
+            return self._as_it_is(job)
         if job is not None and job.state is JobState.SUCCEEDED:
             delivery = await self._fetch_again(job, on_progress)
             if not delivery.trouble or job.facts.get("mode") == "sync":
@@ -116,24 +145,31 @@ class MediaJobs:
         ask = calls.look_v2 if job is not None and job.facts.get("look") == "v2" else calls.look
         begun = (job.accepted or job.created).timestamp() if job else None
         working_at = begun
+        empty = False
 
         async def look() -> Look[MediaOutcome]:
-            nonlocal working_at
+            nonlocal working_at, empty
             seen = await ask(looking, real_id)
             if seen.phase is Phase.WORKING:
                 working_at = self._jobs.clock.wall()
-            return seen
+            empty = seen.phase is Phase.SUCCEEDED and not seen.value.outputs and not seen.value.values
+            return Look(Phase.WORKING, seen.value, note="done, but without files yet") if empty else seen
 
-        with self._waiting_for(client.owner, real_id) as nudge:
-            seen = await wait_until_done(
-                look,
-                clock=self._jobs.clock,
-                pace=Pace(await self._jobs.journal.durations(job.model) if job and job.model else ()),
-                budget=budget,
-                age=self._jobs.clock.wall() - begun if begun else None,
-                on_progress=on_progress,
-                nudge=nudge,
-            )
+        try:
+            with self._waiting_for(client.owner, real_id) as nudge:
+                seen = await wait_until_done(
+                    look,
+                    clock=self._jobs.clock,
+                    pace=Pace(await self._jobs.journal.durations(job.model) if job and job.model else ()),
+                    budget=budget,
+                    age=self._jobs.clock.wall() - begun if begun else None,
+                    on_progress=on_progress,
+                    nudge=nudge,
+                )
+        except NotFoundError:
+            if job is None or job.state is not JobState.SUCCEEDED:
+                raise
+            return Delivery(job, lost=tuple(artifact.index for artifact in self._to_fetch(job)))
         # From here on it is short work; two callers of one task must neither save its files nor note its end twice.
         async with self._jobs.one_at_a_time(f"{client.owner}/{real_id}"):
             job = await self._jobs.journal.find(client.owner, real_id)
@@ -142,19 +178,51 @@ class MediaJobs:
                     f"Novita could not be asked about task {real_id}", next_step="Call get_task again in a minute."
                 )
             job = job or await self._jobs.journal.adopt(client.owner, real_id, kind="media", tool="get_task")
+            if empty and job.state is JobState.WORKING:
+                return await self._still_empty(job)
             if seen is None or seen.phase is Phase.WORKING:
                 progress, eta = (seen.progress, seen.eta) if seen else (None, None)
                 return Delivery(job, progress, eta)
             if seen.phase is not Phase.SUCCEEDED:
                 return Delivery(await self._jobs.journal.finish(job.key, JobState.FAILED, reason=seen.reason))
             if job.state is JobState.SUCCEEDED and not self._to_fetch(job):
-                return Delivery(job)
+                return self._as_it_is(job)
             facts: dict[str, Any] = {}
             if job.state is JobState.WORKING and begun is not None and working_at is not None:
                 now = self._jobs.clock.wall()
                 if was_watched(begun, working_at, now):
                     facts["took"] = round((working_at + now) / 2 - begun, 2)
-            return await self._fetch(await self._keep_outcome(job, real_id, seen.value, **facts), on_progress)
+            job = await self._keep_outcome(job, real_id, seen.value, **facts)
+            return self._given_up(await self._fetch(job, on_progress))
+
+    def _as_it_is(self, job: Job) -> Delivery:
+        """A finished job with nothing to fetch; files that were deleted here and have no link are lost."""
+        lost = [
+            artifact.index
+            for artifact in job.artifacts
+            if artifact.url is None and artifact.kind != "text" and not self._jobs.store.holds(artifact)
+        ]
+        return Delivery(job, lost=tuple(lost)) if job.state is JobState.SUCCEEDED else Delivery(job)
+
+    async def _still_empty(self, job: Job) -> Delivery:
+        """A task that succeeded without files: it is asked again for a while, then it has failed."""
+        now = self._jobs.clock.wall()
+        since: float | None = job.facts.get("empty_since")
+        if since is None:
+            await self._jobs.journal.note(job.key, empty_since=now)
+        elif now - since >= EMPTY_FOR:
+            return Delivery(await self._jobs.journal.finish(job.key, JobState.FAILED, reason=NOTHING_MADE))
+        return Delivery(job, empty=True)
+
+    def _given_up(self, delivery: Delivery) -> Delivery:
+        """A delivery whose links were fresh: what is refused although it was here before, or is old, is gone for good.
+
+        Nothing is noted: a storage that errs may think better of it.
+        """
+        job = delivery.job
+        old = self._jobs.clock.wall() - job.created.timestamp() > EXPIRED_AFTER
+        refused = [one for one in job.artifacts if one.index in delivery.lost]
+        return replace(delivery, lost=tuple(one.index for one in refused if old or one.path is not None))
 
     def nudge(self, owner: str, task_id: str) -> bool:
         """Have everybody who waits for a task look at once; whether anybody does."""
@@ -257,11 +325,15 @@ class MediaJobs:
         missing = {artifact.index for artifact in self._to_fetch(job)}
         artifacts: dict[int, Artifact] = {artifact.index: artifact for artifact in job.artifacts}
         trouble: list[str] = []
+        lost: list[int] = []
         started = self._jobs.clock.now()
 
         async def one(artifact: Artifact) -> None:
             try:
                 artifacts[artifact.index] = await self._fetch_one(job, artifact)
+            except ExpiredLinkError as error:
+                lost.append(artifact.index)
+                trouble.append(f"File {artifact.index}: {error}")
             except ArtifactError as error:
                 trouble.append(f"File {artifact.index}: {error}")
 
@@ -280,7 +352,7 @@ class MediaJobs:
             await alongside(every, sign)
             await self._jobs.journal.put_artifacts(job.owner, job.task_id, [artifacts[i] for i in sorted(artifacts)])
         job = job.model_copy(update={"artifacts": tuple(artifacts[i] for i in sorted(artifacts))})
-        return Delivery(job, trouble=" ".join(trouble))
+        return Delivery(job, trouble=" ".join(trouble), lost=tuple(sorted(lost)))
 
     async def _fetch_one(self, job: Job, artifact: Artifact) -> Artifact:
         name, save_to = name_of(job, artifact.index), job.facts.get("save_to")
@@ -292,6 +364,19 @@ class MediaJobs:
             # It was allowed when the job was sent; what is paid for comes home all the same.
             logger.warning("%s is saved in the usual folder: %s", artifact.name, error)
             return await self._jobs.store.fetch(artifact, name=name)
+
+
+NOTHING_MADE = (
+    "Novita says that it succeeded, but it made nothing, also when it was asked again later; its content check may "
+    "have held it back"
+)
+
+
+def _asked(plan: MediaPlan) -> int | None:
+    """How many files a request asks for, where that is more than one."""
+    count = plan.model.arguments.get("count")
+    value = get_path(plan.body, count.paths[0]) if count is not None and count.paths else None
+    return value if type(value) is int and value > 1 else None
 
 
 def bare_id(task_id: str) -> str:

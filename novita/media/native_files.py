@@ -18,9 +18,10 @@ from anyio import to_thread
 from ..core.errors import InputError
 from ..core.json_paths import Json, put, steps
 from ..files.artifacts import parse_reference
-from ..files.inputs import Expects, Inputs, expects_of
+from ..files.inputs import Inputs
 from ..files.kinds import HEAD_BYTES, Form, sniff
 from ..files.media_limits import MediaLimits
+from ..files.source import Expects, expects_of
 from .catalog_entry import FileLimits, MediaModel
 from .mapping import MediaPlan
 

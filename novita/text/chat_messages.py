@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from ..core.errors import InputError
 from ..core.tolerant import a_list, a_text, an_object
-from ..files.inputs import Inputs, Source
+from ..files.inputs import Inputs
 from ..files.kinds import media_type
+from ..files.source import Source
 
 Json = dict[str, Any]
 Media = Literal["image", "video", "audio"]

@@ -10,10 +10,10 @@ from anyio import to_thread
 
 from ...novita.core.errors import InputError, NotFoundError, NovitaError
 from ...novita.core.json_paths import MISSING, get_path, put
-from ...novita.files.inputs import Source, expects_of
 from ...novita.files.kinds import Form
 from ...novita.files.links import parse_link
 from ...novita.files.media_limits import MediaLimits
+from ...novita.files.source import Source, expects_of
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import FINAL_STATES, Job, JobState
 from ...novita.media.jobs import Delivery

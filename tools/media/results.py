@@ -9,6 +9,7 @@ from typing import Any, Literal
 from anyio import to_thread
 from pydantic import Field, PrivateAttr
 
+from ...novita.core.errors import ArtifactError
 from ...novita.core.money import show_price
 from ...novita.files.artifacts import Artifact
 from ...novita.files.decoding import BUDGET
@@ -23,16 +24,20 @@ MOST_LISTED = 18_000
 MOST_SHOWN = 16
 """Pictures of one result that are shown."""
 
-Status = Literal["succeeded", "working", "unconfirmed", "needs_confirmation", "dry_run"]
+Status = Literal["succeeded", "incomplete", "working", "unconfirmed", "needs_confirmation", "dry_run"]
 
 
 class MediaResult(ToolResult):
     """Finished media, or where they stand."""
 
-    status: Status = Field(description="working: not finished yet. unconfirmed: may or may not have been accepted.")
+    status: Status = Field(
+        description="incomplete: made, but not all is here. working: not finished. unconfirmed: may not be accepted."
+    )
     task_id: str | None = Field(default=None, description="Give it to get_task, or use task:<id>/<n> as an input.")
     model: str | None = Field(default=None, description="The model that made it.")
     artifacts: tuple[Artifact, ...] = Field(default=(), description="The finished files.")
+    missing: int | None = Field(default=None, description="How many files that were asked for were not made.")
+    not_here: int | None = Field(default=None, description="How many files that were made could not be brought here.")
     text: str | None = Field(default=None, description="Text that was made; the rest of a long one is in its file.")
     seed: int | None = Field(default=None, description="Seed that was used; the same seed gives the same picture.")
     values: dict[str, str] | None = Field(default=None, description="Results that are not files, such as a voice_id.")
@@ -58,19 +63,30 @@ class MediaResult(ToolResult):
         short._unlisted = len(self.artifacts) - listed
         return short
 
+    _total: int = PrivateAttr(default=0)
+
     def headline(self) -> str:
         match self.status:
-            case "succeeded":
-                count = len(self.artifacts) + self._unlisted
-                made = f"{count} file{'s' if count != 1 else ''}" if count else "Done"
-                made += f" (the first {len(self.artifacts)} listed)" if self._unlisted else ""
-                return f"{made} from {self.model}." if self.model else f"{made}."
+            case "succeeded" | "incomplete":
+                return f"{self._made()}{f' from {self.model}' if self.model else ''}."
             case "working":
                 return f"Not finished yet: task {self.task_id} goes on at Novita and is already paid for."
             case "unconfirmed":
                 return "Nobody knows whether Novita accepted this request."
             case "needs_confirmation" | "dry_run":
                 return "Nothing was sent yet."
+
+    def _made(self) -> str:
+        """What is there, beginning with what is not."""
+        count = len(self.artifacts) + self._unlisted
+        listed = f" (the first {len(self.artifacts)} listed)" if self._unlisted else ""
+        if self.not_here:
+            return f"Not all is here: {self.not_here} of {self._total or count} files could not be brought home{listed}"
+        if self.missing:
+            return f"Less than asked for: {count} of {count + self.missing} files{listed}"
+        if count:
+            return f"{count} file{'s' if count != 1 else ''}{listed}"
+        return "Done" if self.text or self.values else "Nothing was made"
 
 
 async def deliver(caller: Caller, job: Job, budget: float) -> MediaResult:
@@ -101,13 +117,22 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
 async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
     """The result for a job as far as it has come, with all its files, for readers without a bound."""
     refuse_failed(delivery.job)
-    present = caller.app.jobs.store.present
-    job = delivery.job.model_copy(update={"artifacts": tuple([await present(each) for each in delivery.job.artifacts])})
-    return MediaResult(
-        status=_status(job),
+    store, whole = caller.app.jobs.store, delivery.job
+    _refuse_lost(delivery)
+    here = [artifact for artifact in whole.artifacts if artifact.index not in delivery.lost]
+    away = [artifact for artifact in here if store.saves and artifact.url and not store.holds(artifact)]
+    unsaved = {"path": None, "note": "It could not be saved here; its link works while it lives."}
+    here = [artifact.model_copy(update=unsaved) if artifact in away else artifact for artifact in here]
+    job = whole.model_copy(update={"artifacts": tuple([await store.present(each) for each in here])})
+    asked: int = job.facts.get("asked", 0) if job.state is JobState.SUCCEEDED else 0
+    not_here = len(away) + len(delivery.lost) if job.state is JobState.SUCCEEDED else 0
+    result = MediaResult(
+        status="incomplete" if not_here else _status(job),
         task_id=job.task_id or job.key[:12],
         model=job.model or None,
         artifacts=tuple(_shown(caller, artifact) for artifact in job.artifacts if artifact.path or artifact.url),
+        missing=max(0, asked - len(whole.artifacts)) or None,
+        not_here=not_here or None,
         text="\n".join(artifact.note for artifact in job.artifacts if artifact.kind == "text" and artifact.note)
         or None,
         seed=job.facts.get("seed"),
@@ -117,6 +142,8 @@ async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
         estimated_cost_usd=None if job.tool == "get_task" else show_price(job.estimate),
         next_step=_next_step(job, delivery),
     )
+    result._total = len(whole.artifacts)  # pyright: ignore[reportPrivateUsage]  # of the headline alone
+    return result
 
 
 def _shown(caller: Caller, artifact: Artifact) -> Artifact:
@@ -139,7 +166,27 @@ def _status(job: Job) -> Status:
             return "working"
 
 
+def _refuse_lost(delivery: Delivery) -> None:
+    """Raise where nothing of a finished job can be had any more."""
+    job = delivery.job
+    if delivery.lost and len(delivery.lost) == len(job.artifacts) and job.state is JobState.SUCCEEDED:
+        seed = job.facts.get("seed")
+        raise ArtifactError(
+            f"What task {job.task_id} made is gone: it is no longer on this machine, and Novita no longer gives it out",
+            next_step="It cannot be had again. Make it anew only if the user agrees to pay again"
+            + (f"; seed {seed} gives the same." if seed is not None else "."),
+        )
+
+
 def _next_step(job: Job, delivery: Delivery) -> str:
+    if delivery.lost:
+        gone = ", ".join(str(index) for index in delivery.lost)
+        return f"File {gone} is gone for good: neither on this machine nor given out by Novita."
+    if delivery.empty:
+        return (
+            f"Novita says that task {job.task_id} succeeded, but lists no files yet. Call get_task with this task_id "
+            "in a minute; if nothing comes within ten minutes, it made nothing. It is paid for: do not ask again."
+        )
     if delivery.trouble:
         return f"{delivery.trouble} Call get_task with this task_id to fetch it again; nothing is paid twice."
     match job.state:
