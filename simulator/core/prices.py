@@ -92,7 +92,8 @@ def _factor(body: Json, path: str, fields: Mapping[str, Any], picture: tuple[int
     head, listed, leaf = path.partition("[].")
     if listed:
         return sum((Decimal(str(item.get(leaf, 0))) for item in body.get(head, ())), Decimal(0))
-    return Decimal(str(fields[path]))
+    given = fields[path]
+    return Decimal(str(given)) if isinstance(given, int | float) else Decimal(1)
 
 
 def _value(operation_id: str, body: Json, path: str) -> Any:

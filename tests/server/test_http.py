@@ -87,7 +87,7 @@ async def test_each_caller_pays_with_its_own_key(as_caller: Open, world: World) 
         balance = await other.call_tool("get_balance", {})
 
         assert not made.is_error, text_of(made)
-        assert facts(balance)["available_usd"] == "6.98"
+        assert facts(balance)["available_usd"] == "6.965"
     assert world.balance_usd(DEFAULT_KEY) == 100
 
 

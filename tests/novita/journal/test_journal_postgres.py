@@ -194,7 +194,7 @@ async def test_the_ledger_adds_up(open_journal: Open, clock: FakeClock) -> None:
     await journal.finish(paid.key, JobState.SUCCEEDED, task_id="t", counted=3 * CENT, usd="0.03")
     refused = await begin(journal)
     await journal.finish(refused.key, JobState.REFUSED)
-    await begin(journal, cost=Cost(None))
+    await begin(journal, cost=Cost(None, ceiling=10 * CENT))
     await begin(journal, owner="you")
     day = datetime.fromtimestamp(clock.wall(), UTC).date()
     rows = await read_ledger(journal, Period(day, day), owner="me")

@@ -81,7 +81,7 @@ async def make_things(url: str) -> tuple[tuple[str, ...], str]:
         )
         spoken = facts(await client.call_tool("generate_speech", {"text": SECRET}))
     async with caller(url, mode="auto", extensions=[Tasks()]) as client:
-        answer = await start(client, {"prompt": SECRET})
+        answer = await start(client, {"prompt": SECRET, "model": "qwen-image-txt2img"})
     return (done["task_id"], started["task_id"], spoken["task_id"]), answer.task_id
 
 

@@ -22,7 +22,7 @@ from novita_mcp.simulator.serving import Running, serve
 from PIL import Image, ImageDraw
 
 HERE = Path(__file__).parent
-NODE = HERE.parent / "node"
+NODE = HERE.parents[1] / "node"
 PYTHON_SDK = ("novita-client==0.7.1", "dataclass-wizard<0.23")
 """The SDK does not say that it needs an older dataclass-wizard."""
 

@@ -16,7 +16,7 @@ from novita_mcp.simulator.text.state import LlmState
 from ...server.children import PATIENCE, Child, child
 
 UPLOAD, CREATE = "upload_file", "create_batch"
-QUIET: dict[str, Any] = {"enable_thinking": False, "max_tokens": 24}
+QUIET: dict[str, Any] = {"enable_thinking": False, "max_tokens": 400}
 ROWS = 2_000
 HOUR = 3600.0
 

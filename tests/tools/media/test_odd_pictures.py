@@ -116,7 +116,7 @@ async def test_where_when_and_by_whom_a_photo_was_taken_is_not_sent(
     data = photo((400, 300), kind=kind)
     assert PRIVATE_WORD in data
     async with connect() as client:
-        wish = {"image": put(tmp_path, "photo", data), "prompt": "oil"}
+        wish = {"image": put(tmp_path, "photo", data), "prompt": "oil", "model": "qwen-image-edit"}
         await done(client.call_tool("edit_image", wish))
     out = sent(world, "qwen_image_edit", "image")
     assert PRIVATE_WORD not in out
@@ -128,7 +128,11 @@ async def test_a_clean_picture_is_sent_byte_for_byte(connect: Connect, world: Wo
     profile = b"\0" * 16 + b"RGB " + b"\0" * 120
     clean = saved(scene((200, 100)), "JPEG", icc_profile=profile)
     async with connect() as client:
-        await done(client.call_tool("edit_image", {"image": put(tmp_path, "a.jpg", clean), "prompt": "oil"}))
+        await done(
+            client.call_tool(
+                "edit_image", {"image": put(tmp_path, "a.jpg", clean), "prompt": "oil", "model": "qwen-image-edit"}
+            )
+        )
     assert sent(world, "qwen_image_edit", "image") == clean
 
 

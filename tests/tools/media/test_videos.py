@@ -118,7 +118,7 @@ async def test_the_video_for_a_face_swap_is_sent_ahead_and_named_by_its_id(
         await done(client.call_tool("edit_video", wish | {"confirm": True}))
 
         (upload,) = world.received("upload_video_asset")
-        assert "content-type" not in upload.headers
+        assert upload.headers["content-type"] == "video/mp4"
         sent = body_of(world, "video_merge_face")["request"]
         assert sent["video_assets_id"].startswith("asset-")
 

@@ -247,7 +247,7 @@ async def test_two_endpoints_of_one_name_are_told_apart_by_id(opened: OpenStage)
     [
         ({}, "Which endpoint"),
         ({"cancel": True}, "Which job"),
-        ({"job_id": "j-1", "body": {}}, "job_id waits"),
+        ({"job_id": "j-1", "body": {"n": 1}}, "job_id waits"),
         ({"job_id": "j-nobody"}, "was not sent through this server"),
         ({"endpoint_id": "web", "path": "FLY /x"}, "no method 'FLY'"),
         ({"endpoint_id": "web", "headers": {"Host": "x"}}, "set by this server"),
