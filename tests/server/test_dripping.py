@@ -14,7 +14,7 @@ from ..conftest import Connect, text_of
 from ..raw_server import drip, raw_host
 
 PATIENCE = 30.0
-SEEING = "qwen/qwen3-vl-8b-instruct"
+SEEING = "qwen/qwen3-vl-30b-a3b-instruct"
 CROWD = 2 * SHARE
 
 
