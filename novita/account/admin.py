@@ -6,7 +6,7 @@ repeated. One documented operation is left out: get_user_legacy, the deprecated 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
 from ..core.money import billing_from_usd, usd_from_billing
 from ..core.periods import Period
+from ..core.tolerant import a_moment, a_whole
 from .bills import rows_of, usd_of
 
 Json = dict[str, Any]
@@ -370,10 +371,9 @@ def _objects(value: Any) -> list[Json]:
 
 
 def _whole(value: Any) -> int | None:
-    return int(value) if str(value).lstrip("-").isdigit() else None
+    return a_whole(value)
 
 
 def _moment(value: Any) -> datetime | None:
     """A time given in Unix seconds, as a number or a text; 0 is none."""
-    seconds = _whole(value)
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    return a_moment(value)

@@ -15,6 +15,7 @@ from ..core.client import NovitaClient
 from ..core.errors import InputError, NovitaConnectionError
 from ..core.money import show_usd, usd_from_billing
 from ..core.periods import Period, utc_day
+from ..core.tolerant import a_moment, a_whole
 
 Json = dict[str, Any]
 Term = Literal["usage", "fixed_term"]
@@ -296,10 +297,10 @@ def _line(row: Json, kind: Term) -> BillLine:
 
 
 def _seconds(row: Json, name: str) -> int:
-    try:
-        return int(str(row.get(name)))
-    except ValueError as error:
-        raise NovitaConnectionError(f"Novita's answer about the bill has no {name}") from error
+    seconds = a_whole(row.get(name))
+    if seconds is None or a_moment(seconds) is None:
+        raise NovitaConnectionError(f"Novita's answer about the bill has no {name}")
+    return seconds
 
 
 def _monthly(row: Json) -> MonthlyBill:

@@ -5,13 +5,14 @@ Both generations and the clients on record disagree about all of these (`network
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, model_validator
 
 from .errors import NovitaConnectionError
+from .tolerant import a_moment, an_amount
 
 _CLOCKS_APART = 120.0
 """Seconds that Novita's clock may be behind ours."""
@@ -43,24 +44,8 @@ class Shape(BaseModel):
 
 
 def _whole(value: Any) -> int | None:
-    try:
-        return int(Decimal(str(value))) if value not in (None, "") else None
-    except (InvalidOperation, ValueError, OverflowError):
-        return None
-
-
-def _amount(value: Any) -> Decimal | None:
-    try:
-        read = Decimal(str(value)) if value not in (None, "") else None
-    except InvalidOperation:
-        return None
-    return read if read is None or read.is_finite() else None
-
-
-def _moment(value: Any) -> datetime | None:
-    """Unix seconds, as number or text. 0 and -1 stand for "never"."""
-    seconds = _amount(value)
-    return datetime.fromtimestamp(float(seconds), UTC) if seconds is not None and 0 < seconds < 10**11 else None
+    amount = an_amount(value)
+    return None if amount is None else int(amount)
 
 
 def _text(value: Any) -> str:
@@ -94,8 +79,8 @@ def _object(value: Any) -> Any:
 T = TypeVar("T", bound=Shape)
 
 Whole = Annotated[int | None, BeforeValidator(_whole)]
-Amount = Annotated[Decimal | None, BeforeValidator(_amount)]
-Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Amount = Annotated[Decimal | None, BeforeValidator(an_amount)]
+Moment = Annotated[datetime | None, BeforeValidator(a_moment)]
 Text = Annotated[str, BeforeValidator(_text)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Whether = Annotated[bool, BeforeValidator(_whether)]

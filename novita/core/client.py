@@ -5,7 +5,6 @@ know better; `spend` is sent once, and repeated only where it certainly never ar
 rate limiter. Every answer is checked here, in one place.
 """
 
-import email.utils
 import random
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -33,8 +32,8 @@ from .outside import Outside
 from .placeholders import unfilled
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
+from .tolerant import a_pause, load_json
 from .tracing import calling
-from .wellformed import read_json
 
 LONGEST_PATIENCE = 20.0
 """Seconds. A Retry-After beyond this is told to the caller, not slept."""
@@ -289,7 +288,7 @@ class NovitaClient:
         data: Any = None
         if as_json:
             try:
-                data = read_json(body) if body.strip() else None
+                data = load_json(body) if body.strip() else None
             except ValueError as error:
                 raise _GarbledError("not JSON") from error
             if data is None and method == "GET":
@@ -313,20 +312,9 @@ class NovitaClient:
             group=group,
             doing=doing,
             spends=spends,
-            retry_after=self._retry_after(response.headers.get("retry-after")),
+            retry_after=a_pause(response.headers.get("retry-after"), self.clock.wall()),
             secrets=(self.api_key,) if self.api_key else (),
         )
-
-    def _retry_after(self, value: str | None) -> float | None:
-        if not value:
-            return None
-        if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", value):
-            return float(value)
-        try:
-            moment = email.utils.parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        return max(0.0, moment.timestamp() - self.clock.wall())
 
     def _no_answer(
         self, error: httpx.RequestError, doing: str, *, billed: Billed | None = None, next_step: str = ""

@@ -1,7 +1,11 @@
 """Money, exactly: Novita's integer units to USD and back, in one place. Never floats."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
+from .tolerant import an_amount
+
+_MOST_UNITS = Decimal(10) ** 16
+"""A million millions of dollars: what is counted in millionths of one still fits 64 bits."""
 BILLING_UNIT = Decimal("0.0001")
 """USD in one unit of the billing and budget routes, and of the flat prices of language models."""
 GPU_UNIT = Decimal("0.00001")
@@ -14,11 +18,8 @@ def usd_from_billing(raw: str | int | None) -> Decimal:
     Raises:
         ValueError: It is neither.
     """
-    try:
-        units = Decimal(str(raw))
-    except InvalidOperation as error:
-        raise ValueError(f"not an amount of money: {str(raw)[:40]!r}") from error
-    if not units.is_finite() or units != units.to_integral_value():
+    units = an_amount(raw, _MOST_UNITS)
+    if units is None or units != units.to_integral_value():
         raise ValueError(f"not a whole amount of money: {str(raw)[:40]!r}")
     return units * BILLING_UNIT
 

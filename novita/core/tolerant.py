@@ -1,14 +1,25 @@
 """Answers of others, read without trust: any field may be missing, null, of another type, or no number."""
 
+import email.utils
 import json
 import math
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, cast
 
-from .wellformed import well_formed_text_of_json
+from .wellformed import refuse_crowd, well_formed_text_of_json
 
 Json = dict[str, Any]
+
+_MOST_DIGITS = 400
+MOST_COUNT = 2**53
+"""The largest whole number that every reader of JSON reads as it is."""
+MOST_AMOUNT = Decimal(10) ** 12
+DAY, YEAR = 86_400.0, 366 * 86_400.0
+_LAST_MOMENT = 32_503_680_000.0
+"""Unix seconds of the year 3000: what lies beyond is no time but a mistake."""
 
 
 def load_piece(text: str) -> Any:
@@ -39,8 +50,9 @@ def load_strict(data: str | bytes) -> Any:
 
 
 def _loads(text: str, constant: Callable[[str], Any], real: Callable[[str], Any]) -> Any:
+    refuse_crowd(text)
     try:
-        return json.loads(text, parse_constant=constant, parse_float=real)
+        return json.loads(text, parse_constant=constant, parse_float=real, parse_int=_whole)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -48,6 +60,11 @@ def _loads(text: str, constant: Callable[[str], Any], real: Callable[[str], Any]
 def _finite(digits: str) -> float | None:
     value = float(digits)
     return value if math.isfinite(value) else None
+
+
+def _whole(digits: str) -> int | None:
+    """A whole number; None where it has more digits than any that means something (and than Python will read)."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
 
 
 def _strictly_finite(digits: str) -> float:
@@ -93,11 +110,61 @@ def a_number(value: Any) -> float | None:
 
 
 def a_count(value: Any) -> int | None:
-    """A whole number of 0 or more, also where it is written as text or with a decimal point."""
+    """A whole number of 0 or more, also where it is written as text or with a decimal point; no endless one."""
     if type(value) is int:  # nearly always
-        return value if value >= 0 else None
+        return value if 0 <= value <= MOST_COUNT else None
     found = a_number(value)
-    return int(found) if found is not None and found >= 0 else None
+    return int(found) if found is not None and 0 <= found <= MOST_COUNT else None
+
+
+def a_whole(value: Any) -> int | None:
+    """A whole number that a database keeps (64 bits), also as text, or below 0; None for a broken one."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,19}\s*", value):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -(2**63) <= value < 2**63 else None
+    found = a_number(value)
+    return int(found) if found is not None and found.is_integer() and abs(found) <= MOST_COUNT else None
+
+
+def an_amount(value: Any, most: Decimal = MOST_AMOUNT) -> Decimal | None:
+    """An amount, exactly as it is written; None where it is none, or beyond all money."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        found = Decimal(str(value).strip())
+    except (InvalidOperation, ValueError):  # ValueError: more digits than Python writes
+        return None
+    return found if found.is_finite() and -most <= found <= most else None
+
+
+def a_moment(value: Any) -> datetime | None:
+    """A time in Unix seconds, as number or text; 0 and less stand for "never", and so does what is no time."""
+    seconds = a_number(value)
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 < seconds < _LAST_MOMENT else None
+
+
+def a_lifetime(value: Any) -> float | None:
+    """Seconds something lives; None where that is not told, as 0 and nonsense do not tell it."""
+    seconds = a_number(value)
+    return seconds if seconds is not None and 0 < seconds <= 10 * YEAR else None
+
+
+def a_pause(header: str | None, wall: float) -> float | None:
+    """Seconds a Retry-After header asks for, be it a number or a date, a day at most; None where it says nothing.
+
+    Args:
+        wall: Unix seconds now.
+    """
+    if not header:
+        return None
+    if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", header):
+        return min(DAY, float(header))
+    try:
+        seconds = email.utils.parsedate_to_datetime(header).timestamp() - wall
+    except (ValueError, OverflowError, OSError, IndexError, TypeError):
+        return None  # what a date parser has raised over the years: a header that cannot be read asks for nothing
+    return min(DAY, max(0.0, seconds))
 
 
 def not_a_number(value: Any) -> str | None:

@@ -47,6 +47,20 @@ def well_formed_text_of_json(data: bytes | str) -> str:
     return text
 
 
+MOST_PARTS = 1_000_000
+"""Lists and objects in one JSON text. Three letters make one, and it takes a hundred bytes of memory."""
+
+
+def refuse_crowd(text: str) -> None:
+    """Refuse JSON that would take far more memory than it has letters.
+
+    Raises:
+        ValueError: It has more lists and objects than any answer.
+    """
+    if len(text) > MOST_PARTS and text.count("[") + text.count("{") > MOST_PARTS:
+        raise ValueError(f"it holds more than {MOST_PARTS:,} lists and objects")
+
+
 def read_json(data: bytes | str) -> Any:
     """What a JSON text from outside says, without halves in any string or key.
 
@@ -55,8 +69,10 @@ def read_json(data: bytes | str) -> Any:
     Raises:
         ValueError: It is no JSON, or nested too deeply to be read.
     """
+    text = well_formed_text_of_json(data)
+    refuse_crowd(text)
     try:
-        return json.loads(well_formed_text_of_json(data))
+        return json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 

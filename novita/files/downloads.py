@@ -1,6 +1,5 @@
 """One download, whole or not at all: resumed after a cut, checked for length and size, never led astray."""
 
-import email.utils
 import hashlib
 import random
 import re
@@ -17,6 +16,7 @@ import httpx
 from ..core.bodies import AS_IT_IS, BodyCutError, BodyError, BodyTooLargeError, body_pieces
 from ..core.clock import Clock
 from ..core.errors import ArtifactError, InputError
+from ..core.tolerant import a_count, a_pause
 from .addresses import AddressError, Guard, Hop, UnknownHostError, route_to
 from .kinds import HEAD_BYTES, MediaType, media_type, sniff
 from .links import parse_link
@@ -318,7 +318,7 @@ class Downloader:
         if status in (200, 206):
             return
         if status in _PASSING or status == 416:
-            asked = retry_after(response.headers.get("retry-after"), self.clock.wall())
+            asked = a_pause(response.headers.get("retry-after"), self.clock.wall())
             raise _PassingError(f"the storage answered {status}", asked)
         try:
             body = await _beginning(response, HEAD_BYTES)
@@ -350,18 +350,6 @@ def _parsed(url: str) -> httpx.URL:
         raise AddressError(error.what[:1].lower() + error.what[1:]) from error
 
 
-def retry_after(value: str | None, wall: float) -> float | None:
-    """Seconds a Retry-After header asks for, be it a number or a date; None where it says nothing."""
-    if not value:
-        return None
-    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - wall)
-    except ValueError:
-        return None
-
-
 def _validator(response: httpx.Response) -> str | None:
     """What proves that a later part belongs to the same file: a strong ETag, else the date."""
     etag = response.headers.get("etag", "")
@@ -369,13 +357,12 @@ def _validator(response: httpx.Response) -> str | None:
 
 
 def _length(response: httpx.Response) -> int | None:
-    value = response.headers.get("content-length", "")
-    return int(value) if value.isdigit() else None
+    return a_count(response.headers.get("content-length"))
 
 
 def _range(response: httpx.Response) -> tuple[int | None, int | None]:
     """First byte and total of `Content-Range: bytes 5-9/10`."""
-    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("content-range", ""))
+    match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", response.headers.get("content-range", ""))
     if match is None:
         return None, None
     return int(match[1]), int(match[2]) if match[2] != "*" else None

@@ -14,6 +14,7 @@ from ..core.answers import Moment, One, Rows, Secret, Shape, Text, Whether, Whol
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError
 from ..core.redaction import is_credential, learn
+from ..core.tolerant import a_count
 from ..core.waiting import Look, Phase
 from .products import DISK_GB_DAY, FREE_DISK_GB, Billing
 from .routes import act, ask
@@ -309,7 +310,7 @@ async def list_instances(client: NovitaClient, *, name: str | None = None, statu
 
 def _total(answer: Any) -> int | None:
     total = cast(dict[str, Any], answer).get("total") if isinstance(answer, dict) else None
-    return int(str(total)) if str(total).isdigit() else None
+    return a_count(total)
 
 
 async def get_instance(client: NovitaClient, instance_id: str) -> Instance:

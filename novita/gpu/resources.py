@@ -7,6 +7,7 @@ from ..core.answers import Amount, Moment, One, Rows, Shape, Text, Whole, Words,
 from ..core.client import NovitaClient
 from ..core.errors import NotFoundError
 from ..core.redaction import learn
+from ..core.tolerant import a_count
 from ..core.waiting import Look, Phase
 from .routes import act, ask
 
@@ -145,7 +146,8 @@ async def _paged(
         rows = [row for row in _raw(answer, names, doing) if row not in found]
         found += rows
         total = cast(dict[str, Any], answer).get("total")
-        enough = len(found) >= int(str(total)) if str(total).isdigit() else not rows or len(rows) < SIZE
+        said = a_count(total)
+        enough = len(found) >= said if said is not None else not rows or len(rows) < SIZE
         if enough or (not rows and number > 1):
             break
     return found

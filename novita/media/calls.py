@@ -16,8 +16,8 @@ from ..core.client import LOOK_FIRST, Answer, FilePart, NovitaClient, dig
 from ..core.errors import InputError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.hosts import ASSET_HOST
 from ..core.json_paths import put
+from ..core.tolerant import a_lifetime, a_number, a_whole, load_json
 from ..core.waiting import Look, Phase
-from ..core.wellformed import read_json
 from ..journal.jobs import Accepted
 from .lookup import MediaModel
 from .mapping import MediaPlan
@@ -44,7 +44,7 @@ class MediaOutput:
     url: str | None = None
     data: bytes | None = None
     text: str | None = None
-    ttl: int | None = None
+    ttl: float | None = None
     suffix: str | None = None
     seconds: float | None = None
     nsfw: float | None = None
@@ -165,7 +165,7 @@ def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> 
         if not line.startswith("data:") or line.removeprefix("data:").strip() in ("", "[DONE]"):
             continue
         try:
-            event: object = read_json(line.removeprefix("data:"))
+            event: object = load_json(line.removeprefix("data:"))
         except ValueError:
             continue  # one bad event does not cost the others
         if not isinstance(event, dict):
@@ -195,7 +195,7 @@ def _asked_type(model: MediaModel, body: Mapping[str, Any]) -> str | None:
 
 def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any]) -> MediaOutcome:
     """The files of an answer that came at once."""
-    seconds = _number(dig(data, "extra_info.audio_length"))  # milliseconds
+    seconds = a_lifetime(dig(data, "extra_info.audio_length"))  # milliseconds
     outputs: list[MediaOutput] = []
     values: dict[str, str] = {}
     for place in model.answer:
@@ -256,7 +256,7 @@ async def look_v2(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
             for at, link in enumerate(links)
         )
     )
-    progress = (_number(dig(data, "data.progress")) or 0) * 100
+    progress = _percent((a_number(dig(data, "data.progress")) or 0) * 100)
     match dig(data, "data.status"):
         case 2:
             return Look(Phase.SUCCEEDED, outcome, 100)
@@ -265,13 +265,13 @@ async def look_v2(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
             return Look(Phase.FAILED, outcome, reason=str(reason))
         case status:
             note = {0: "starting", 1: "processing"}.get(status, "in an unknown state")
-            return Look(Phase.WORKING, outcome, progress or None, _number(dig(data, "data.eta_relative")) or None, note)
+            return Look(Phase.WORKING, outcome, progress, a_lifetime(dig(data, "data.eta_relative")), note)
 
 
 def read_task(data: dict[str, Any]) -> Look[MediaOutcome]:
     """A task result. A status nobody documented counts as still working, and is logged."""
     status = dig(data, "task.status")
-    percent, eta = _number(dig(data, "task.progress_percent")), _number(dig(data, "task.eta"))
+    percent, eta = _percent(dig(data, "task.progress_percent")), a_lifetime(dig(data, "task.eta"))
     outcome = MediaOutcome(tuple(_result_lists(data)), _seed(data))
     match status:
         case "TASK_STATUS_SUCCEED":  # Novita's spelling
@@ -286,8 +286,7 @@ def read_task(data: dict[str, Any]) -> Look[MediaOutcome]:
         case _:
             logger.warning("task status %r is not documented; still waiting", status)
             note = "in an unknown state"
-    # 0 stands for "not told" on most models.
-    return Look(Phase.WORKING, outcome, percent or None, eta or None, note)
+    return Look(Phase.WORKING, outcome, percent, eta, note)
 
 
 def _result_lists(data: dict[str, Any]) -> list[MediaOutput]:
@@ -320,7 +319,7 @@ def _object_outputs(item: dict[str, Any]) -> Iterator[MediaOutput]:
                 kind,
                 output.url,
                 output.data,
-                ttl=_ttl(item.get(f"{kind}_url_ttl")),
+                ttl=a_lifetime(item.get(f"{kind}_url_ttl")),
                 suffix=output.suffix,
                 nsfw=_nsfw(item.get("nsfw_detection_result")),
             )
@@ -385,7 +384,7 @@ def _json(answer: Answer) -> dict[str, Any] | None:
     if not answer.body[:64].lstrip().startswith(b"{"):
         return None
     try:
-        data: object = read_json(answer.body)
+        data: object = load_json(answer.body)
     except ValueError:
         return None
     return cast(dict[str, Any], data) if isinstance(data, dict) else None
@@ -398,26 +397,13 @@ def _looks_like_text(answer: Answer) -> bool:
 
 def _seed(data: dict[str, Any]) -> int | None:
     """The seed really used: documented as a string, sometimes a number."""
-    value = dig(data, "extra.seed")
-    try:
-        return int(value) if value not in (None, "") else None
-    except (TypeError, ValueError):
-        return None
+    return a_whole(dig(data, "extra.seed"))
 
 
-def _ttl(value: Any) -> int | None:
-    """Seconds a link lives. Integer, string, or "0", which nobody explains: taken as not told."""
-    number = _number(value)
-    return int(number) if number else None
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or value is None:
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
+def _percent(value: Any) -> float | None:
+    """How far it is; None where that is not told, as 0 does not tell it on most models."""
+    found = a_number(value)
+    return min(found, 100.0) if found is not None and found > 0 else None
 
 
 def _nsfw(value: Any) -> float | None:
@@ -425,7 +411,7 @@ def _nsfw(value: Any) -> float | None:
     if not isinstance(value, dict):
         return None
     verdict = cast(dict[str, Any], value)
-    return _number(verdict.get("confidence")) if verdict.get("valid") else None
+    return a_number(verdict.get("confidence")) if verdict.get("valid") else None
 
 
 def _text(value: Any) -> str | None:

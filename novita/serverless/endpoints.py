@@ -17,6 +17,7 @@ from ..core.answers import Amount, One, Shape, Text, Whole, Words, id_in, read_r
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.money import show_usd
+from ..core.tolerant import a_count
 from ..core.waiting import Look, Phase
 from ..gpu.instances import secret_words
 from ..gpu.products import memory_in, named
@@ -231,8 +232,8 @@ async def _list_v1(client: NovitaClient) -> dict[str, Endpoint]:
         rows = read_rows(Endpoint, answer, "listing endpoints", "endpoints", "data")
         fresh = [row for row in rows if row.id not in found]
         found |= {row.id: row for row in fresh}
-        total = str(cast(dict[str, Any], answer).get("total"))
-        if (total.isdigit() and len(found) >= int(total)) or (not fresh and (page > 1 or not total.isdigit())):
+        total = a_count(cast(dict[str, Any], answer).get("total"))
+        if (total is not None and len(found) >= total) or (not fresh and (page > 1 or total is None)):
             break
     return found
 

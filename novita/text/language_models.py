@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Literal
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -21,7 +21,7 @@ from ..core.errors import (
     UnknownModelError,
 )
 from ..core.money import BILLING_UNIT
-from ..core.tolerant import a_count, a_list, an_object, objects
+from ..core.tolerant import a_count, a_list, an_amount, an_object, objects
 
 Json = dict[str, Any]
 Kind = Literal["chat", "embedding", "rerank", "other"]
@@ -186,13 +186,8 @@ def _usd(priced: Any, flat: Any) -> Decimal | None:
 
 def _decimal(value: Any) -> Decimal | None:
     """A price; None for what is no number, or less than nothing."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        found = Decimal(str(value).strip())
-    except InvalidOperation:
-        return None
-    return found if found.is_finite() and found >= 0 else None
+    found = an_amount(value)
+    return found if found is not None and found >= 0 else None
 
 
 def _texts(value: Any) -> tuple[str, ...]:

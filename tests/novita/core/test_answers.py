@@ -53,7 +53,7 @@ def test_secrets_do_not_show_by_accident() -> None:
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), "NaN", "1e400", "", "x", [], {}, True])
 def test_what_is_no_number_reads_as_none(value: object) -> None:
     read = read_shape(Instance, {"id": "i", "gpuNum": value, "createdAt": value}, "x")
-    assert (read.gpu_num is None, read.created_at is None) == (value != "1e400", True)
+    assert (read.gpu_num, read.created_at) == (None, None)
 
 
 def test_times_are_seconds_as_text_and_zero_is_never() -> None:

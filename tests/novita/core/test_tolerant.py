@@ -1,0 +1,114 @@
+"""The one door for numbers from others: what is infinite, huge, no number or text means "not told", never a fault."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from novita_mcp.novita.core.money import usd_from_billing
+from novita_mcp.novita.core.tolerant import (
+    DAY,
+    MOST_COUNT,
+    YEAR,
+    a_count,
+    a_lifetime,
+    a_moment,
+    a_number,
+    a_pause,
+    a_whole,
+    an_amount,
+    load_json,
+)
+from novita_mcp.novita.core.wellformed import MOST_PARTS, read_json
+
+NOW = 1_795_435_200.0
+HUGE = "9" * 5_000
+ODD = [
+    "Infinity",
+    "-Infinity",
+    "NaN",
+    "1e999",
+    "-1e999",
+    "1e300",
+    HUGE,
+    f"-{HUGE}",
+    '"soon"',
+    '"1e999999999"',
+    f'"{HUGE}"',
+]
+ODD += ['"NaN"', '"²"', '"0x10"', "[]", "{}", "true", "null", '""', '" "', "-1", "1e17", '"-5"', "[1]"]
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=2)
+)
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_no_number_is_a_fault(text: str) -> None:
+    value: Any = load_json(f'{{"a": {text}}}')["a"]
+    assert a_count(value) is None or 0 <= a_count(value) <= MOST_COUNT
+    assert a_whole(value) is None or abs(a_whole(value) or 0) < 2**63
+    assert a_moment(value) is None
+    assert a_lifetime(value) is None
+    assert an_amount(value) is None or abs(an_amount(value) or 0) < Decimal(10) ** 13
+
+
+@given(anything)
+def test_whatever_comes_the_door_answers(value: Any) -> None:
+    for read in (a_number, a_count, a_whole, a_moment, a_lifetime, an_amount):
+        json.dumps(read(value), allow_nan=False, default=str)
+
+
+@given(st.text() | st.integers().map(str) | st.floats().map(str))
+def test_whatever_a_header_says_the_pause_is_none_or_within_a_day(header: str) -> None:
+    pause = a_pause(header, NOW)
+    assert pause is None or 0 <= pause <= DAY
+
+
+@pytest.mark.parametrize(
+    ("header", "pause"),
+    [
+        ("7", 7),
+        (" 0.5 ", 0.5),
+        ("Mon, 23 Nov 2026 12:01:00 GMT", 60),
+        ("Mon, 23 Nov 2020 12:01:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", DAY),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
+        ("inf", None),
+        ("nan", None),
+        ("-5", None),
+        ("soon", None),
+        ("²", None),
+        ("", None),
+        (None, None),
+        ("1e9", None),
+        (HUGE, DAY),
+    ],
+)
+def test_a_pause_is_what_was_asked_for_and_never_more_than_a_day(header: str | None, pause: float | None) -> None:
+    assert a_pause(header, NOW) == pause
+
+
+def test_what_is_told_is_read() -> None:
+    assert a_moment("1795435200") == datetime.fromtimestamp(NOW, UTC) == a_moment(NOW)
+    assert (a_lifetime("3600"), a_lifetime(3_600), a_lifetime("0"), a_lifetime(11 * YEAR)) == (3_600, 3_600, None, None)
+    assert (a_whole("-7"), a_whole(7.0), a_whole("7.0"), a_whole(7.5), a_whole(2**62)) == (-7, 7, 7, None, 2**62)
+    assert (a_count("12"), a_count(2**53), a_count(2**53 + 1)) == (12, 2**53, None)
+    assert (an_amount("0.0008"), an_amount(3), an_amount("1e13")) == (Decimal("0.0008"), Decimal(3), None)
+
+
+@pytest.mark.parametrize("raw", ["Infinity", "NaN", "1e999999", "x", None, HUGE])
+def test_money_that_is_none_is_refused_at_once(raw: str | None) -> None:
+    with pytest.raises(ValueError, match="amount of money"):
+        usd_from_billing(raw)
+
+
+@pytest.mark.parametrize("read", [read_json, load_json])
+def test_json_that_would_fill_the_memory_is_not_read(read: Any) -> None:
+    """Three letters an empty list, a hundred bytes of memory each."""
+    with pytest.raises(ValueError, match="lists and objects"):
+        read("[" + "[]," * MOST_PARTS + "0]")
+    assert len(read(json.dumps([[0]] * 1_000))) == 1_000
