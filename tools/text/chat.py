@@ -1,13 +1,15 @@
 """Text tools: ask a language model, embed, rank, and find out what models there are."""
 
+from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from ...novita.core.errors import InputError
 from ...novita.core.money import show_price
-from ...novita.journal.jobs import Paid, Tally
+from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.text.chat import COMPLETION_PATH
 from ...novita.text.chat_messages import conversation
@@ -27,7 +29,7 @@ from ...novita.text.vectors import rerank as rank_documents
 from ..kit.arguments import Confirm, DryRun, SaveTo
 from ..kit.context import Call
 from ..kit.dry_run import shortened, shown_request
-from ..kit.purchase import agree
+from ..kit.purchase import Awaited, Purchase, carry_out
 from ..kit.toolset import READS, SPENDS, CountedUsd, ToolResult, Toolset
 from .chat_request import ChatWish, Question, ask, bounded, speak
 from .embeddings_request import EmbeddingResult, embed_texts
@@ -77,10 +79,8 @@ async def chat(
         sampling={"max_tokens": max_tokens, "temperature": temperature},
         options=options,
         save_to=save_to,
-        confirm=confirm,
-        dry_run=dry_run,
     )
-    return await ask(call, question)
+    return await carry_out(call, partial(ask, call, question), confirm=confirm, dry_run=dry_run)
 
 
 @text.tool("Complete a text", SPENDS)
@@ -97,21 +97,22 @@ async def complete_text(
     """Continue a text, without a conversation. Costs tokens."""
     if not prompt:
         raise InputError("prompt is empty")
-    await call.progress(f"{model or 'language model'}: preparing")
-    models = await llm_models_if_there(call.novita)
-    name, row = choose_model(models, model, endpoint="completions")
-    sampling = {"max_tokens": max_tokens, "temperature": temperature}
-    body: dict[str, Any] = {"model": name, "prompt": prompt}
-    body |= {key: value for key, value in sampling.items() if value is not None}
-    body = bounded(with_options("completion", body, options), row, len(prompt))
-    check_body("completion", body)
-    if body.get("best_of", 1) > 1 and body["best_of"] <= (body.get("n") or 1):
-        raise InputError("options.best_of must be greater than options.n")
-    tokens = count_tokens(prompt)
-    wish = ChatWish(
-        "complete_text", COMPLETION_PATH, body, row, models, tokens, prompt[:200], confirm=confirm, dry_run=dry_run
-    )
-    return await speak(call, wish)
+
+    async def plan() -> Purchase[TextResult]:
+        await call.progress(f"{model or 'language model'}: preparing")
+        models = await llm_models_if_there(call.novita)
+        name, row = choose_model(models, model, endpoint="completions")
+        sampling = {"max_tokens": max_tokens, "temperature": temperature}
+        body: dict[str, Any] = {"model": name, "prompt": prompt}
+        body |= {key: value for key, value in sampling.items() if value is not None}
+        body = bounded(with_options("completion", body, options), row, len(prompt))
+        check_body("completion", body)
+        if body.get("best_of", 1) > 1 and body["best_of"] <= (body.get("n") or 1):
+            raise InputError("options.best_of must be greater than options.n")
+        wish = ChatWish(COMPLETION_PATH, body, row, models, count_tokens(prompt), prompt[:200])
+        return await speak(call, wish)
+
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
 @text.tool("Create embeddings", SPENDS)
@@ -125,7 +126,8 @@ async def create_embeddings(
     dry_run: DryRun = False,
 ) -> EmbeddingResult:
     """Turn texts into vectors in a file, in order (default bge-m3). Costs tokens."""
-    return await embed_texts(call, texts, model, inline=inline, save_to=save_to, confirm=confirm, dry_run=dry_run)
+    plan = partial(embed_texts, call, texts, model, inline=inline, save_to=save_to)
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
 class RankedDocument(BaseModel):
@@ -179,42 +181,46 @@ async def rerank(
     for index, one in enumerate(documents):
         if not one.strip():
             raise InputError(f"documents[{index}] is empty")
-    models = await llm_models_if_there(call.novita)
-    name, row = choose_model(models, model, endpoint="rerank", kinds=("rerank",))
-    tokens = sum(count_tokens(one) for one in documents) + count_tokens(query) * len(documents)
-    cost = tokens_cost(models, row, tokens, 0, note="at list prices.")
-    estimate = cost.usd
-    body = rerank_body(name, query, documents, top_n)
-    if dry_run:
-        return RankResult(
-            status="dry_run",
+
+    async def plan() -> Purchase[RankResult]:
+        models = await llm_models_if_there(call.novita)
+        name, row = choose_model(models, model, endpoint="rerank", kinds=("rerank",))
+        tokens = sum(count_tokens(one) for one in documents) + count_tokens(query) * len(documents)
+        body = rerank_body(name, query, documents, top_n)
+
+        async def work(_: Job, tally: Tally) -> RankResult:
+            await call.progress(f"{name}: ranking {len(documents)} documents")
+            made = await rank_documents(call.novita, body)
+            tally.usd = row.price(made.tokens or tokens, 0) if row is not None else None
+            return _ranked(made, name, documents, cost=show_price(tally.usd))
+
+        async def request() -> dict[str, Any]:
+            return {"request": shown_request("POST", RERANK_PATH, body)}
+
+        return Purchase(
+            answer=RankResult,
+            effect=f"Rank {len(documents)} texts.",
             model=name,
-            estimated_cost_usd=show_price(estimate),
-            request=shown_request("POST", RERANK_PATH, body),
-            next_step="Call again without dry_run to send it.",
+            title=query,
+            cost=tokens_cost(models, row, tokens, 0, note="at list prices."),
+            sending=Awaited(work=work),
+            rehearsal=request,
         )
-    await agree(call, f"Rank {len(documents)} texts.", model=name, cost=cost, confirm=confirm, always_asks=False)
-    await call.progress(f"{name}: ranking {len(documents)} documents")
 
-    async def work(_: Job, tally: Tally) -> Ranking:
-        made = await rank_documents(call.novita, body)
-        tally.usd = row.price(made.tokens or tokens, 0) if row is not None else None
-        return made
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
-    job, made = await call.app.jobs.call(
-        Paid(owner=call.owner, tool="rerank", model=name, title=query, cost=cost),
-        work=work,
-    )
+
+def _ranked(made: Ranking, model: str, documents: Sequence[str], *, cost: str) -> RankResult:
     return RankResult(
         status="incomplete" if made.unscored else "succeeded",
-        model=name,
+        model=model,
         results=tuple(
             RankedDocument(index=one.index, score=round(one.score, 6), text=shortened(documents[one.index], 160))
             for one in made.ranked[:_MOST_RANKED]
         ),
         unscored=made.unscored or None,
         more=len(made.ranked) - _MOST_RANKED if len(made.ranked) > _MOST_RANKED else None,
-        cost_usd=job.facts.get("usd", "unknown"),
+        cost_usd=cost,
     )
 
 

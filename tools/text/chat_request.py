@@ -1,4 +1,4 @@
-"""From a checked text request to its answer: ask if it is dear, stream it, tell how it goes, keep what came."""
+"""From a text request to a purchase: check it, stream the answer, tell how it goes, keep what came."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from anyio import current_time, to_thread
 
 from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, NovitaError
-from ...novita.core.money import show_price
-from ...novita.journal.jobs import Paid, Tally
+from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.text.chat import CHAT_PATH, Generation, generate, generate_at_once
 from ...novita.text.chat_messages import media_kinds, with_media
@@ -29,7 +28,7 @@ from ...novita.text.language_models import (
 from ...novita.text.request_checks import check_body, check_messages, check_schema, native_tools, with_options
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
-from ..kit.purchase import agree
+from ..kit.purchase import Awaited, Purchase
 from ..kit.saved_files import SavedFiles
 from .results import TextResult, keep_long, told, with_object
 
@@ -53,7 +52,6 @@ class ChatWish:
         schema: What the answer is parsed into.
     """
 
-    tool: str
     path: str
     body: Json
     model: LlmModel | None
@@ -62,8 +60,6 @@ class ChatWish:
     title: str
     schema: Json | None = None
     save_to: str | None = None
-    confirm: bool = False
-    dry_run: bool = False
 
     @property
     def streams(self) -> bool:
@@ -113,15 +109,13 @@ class Question:
     sampling: Json
     options: Json | None
     save_to: str | None
-    confirm: bool
-    dry_run: bool
 
 
-async def ask(caller: Caller, question: Question) -> TextResult:
-    """Check a question against the model and the documented schema, and have it answered.
+async def ask(caller: Caller, question: Question) -> Purchase[TextResult]:
+    """Check a question against the model and the documented schema, and plan to have it answered.
 
     Raises:
-        NovitaError: As for `speak`; InputError before anything is sent.
+        NovitaError: It cannot be asked so.
     """
     said, schema = question.messages, question.schema
     check_messages(said)
@@ -150,19 +144,7 @@ async def ask(caller: Caller, question: Question) -> TextResult:
     body["messages"] = await with_media(caller.inputs, said)
     check_body("chat", body)
     tokens = count_prompt(body["messages"]) + (count_tokens(str([tools, schema])) if tools or schema else 0)
-    wish = ChatWish(
-        "chat",
-        CHAT_PATH,
-        body,
-        row,
-        models,
-        tokens,
-        _title(said),
-        schema=schema,
-        save_to=question.save_to,
-        confirm=question.confirm,
-        dry_run=question.dry_run,
-    )
+    wish = ChatWish(CHAT_PATH, body, row, models, tokens, _title(said), schema=schema, save_to=question.save_to)
     return await speak(caller, wish)
 
 
@@ -199,25 +181,15 @@ def bounded(body: Json, model: LlmModel | None, letters: int) -> Json:
     return {**body, "max_tokens": min(most or USUAL_TOKENS, USUAL_TOKENS)}
 
 
-async def speak(caller: Caller, wish: ChatWish) -> TextResult:
-    """Have it answered.
+async def speak(caller: Caller, wish: ChatWish) -> Purchase[TextResult]:
+    """Plan to have it answered. What comes before a stream breaks off is a result.
 
     Raises:
-        NovitaError: Novita refused it, or nothing came. What came before a stream broke off is a result.
+        InputError: The answer cannot be saved where it is wanted.
     """
     if wish.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, wish.save_to)
     model = str(wish.body["model"])
-    estimate = wish.estimate
-    if wish.dry_run:
-        return TextResult(
-            status="dry_run",
-            model=model,
-            estimated_cost_usd=show_price(estimate.usd),
-            request=shown_request("POST", wish.path, wish.outgoing),
-            next_step="Call again without dry_run to send it.",
-        )
-    await agree(caller, f"Ask {model}.", model=model, cost=estimate, confirm=wish.confirm, always_asks=False)
 
     async def work(job: Job, tally: Tally) -> TextResult:
         made = Generation(wish.prompt_tokens, model=model)
@@ -238,10 +210,18 @@ async def speak(caller: Caller, wish: ChatWish) -> TextResult:
         result = told(made, cost=wish.cost(made), files=shelf.files, max_tokens=wish.most_tokens)
         return with_object(result, made, wish.schema)
 
-    _, result = await caller.app.jobs.call(
-        Paid(owner=caller.owner, tool=wish.tool, model=model, title=wish.title, cost=estimate), work=work
+    async def request() -> Json:
+        return {"request": shown_request("POST", wish.path, wish.outgoing)}
+
+    return Purchase(
+        answer=TextResult,
+        effect=f"Ask {model}.",
+        model=model,
+        title=wish.title,
+        cost=wish.estimate,
+        sending=Awaited(work=work),
+        rehearsal=request,
     )
-    return result
 
 
 async def _send(caller: Caller, wish: ChatWish, made: Generation) -> None:

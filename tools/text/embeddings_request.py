@@ -1,7 +1,6 @@
 """Embedding as a tool tells it: vectors in a file, a summary in the answer."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 from anyio import to_thread
@@ -9,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from ...novita.core.errors import NovitaError
 from ...novita.core.money import show_price
-from ...novita.journal.jobs import Paid, Tally
+from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.text.costs import tokens_cost
 from ...novita.text.language_models import choose_model, count_tokens, explain, llm_models_if_there
@@ -26,7 +25,7 @@ from ...novita.text.vectors import (
 )
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
-from ..kit.purchase import agree
+from ..kit.purchase import Awaited, Purchase
 from ..kit.saved_files import SavedFile, SavedFiles
 from ..kit.toolset import CountedUsd, ToolResult
 from .results import TextStatus
@@ -79,13 +78,11 @@ async def embed_texts(
     *,
     inline: bool,
     save_to: str | None,
-    confirm: bool,
-    dry_run: bool,
-) -> EmbeddingResult:
-    """Embed, save and sum up.
+) -> Purchase[EmbeddingResult]:
+    """Plan to embed, save and sum up.
 
     Raises:
-        NovitaError: Nothing could be embedded.
+        NovitaError: These texts cannot be embedded so.
     """
     await caller.progress(f"{model or 'embedding model'}: preparing {len(texts)} texts")
     models = await llm_models_if_there(caller.novita)
@@ -94,11 +91,7 @@ async def embed_texts(
     if save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
     tokens = sum(count_tokens(one) for one in texts)
-    cost = tokens_cost(models, row, tokens, 0, note="at list prices.")
-    estimate = cost.usd
-    if dry_run:
-        return await to_thread.run_sync(_planned, name, texts, estimate)
-    await agree(caller, f"Embed {len(texts)} texts.", model=name, cost=cost, confirm=confirm, always_asks=False)
+    parts = await to_thread.run_sync(parts_of, texts)
 
     async def on_part(done: int, parts: int) -> None:
         await caller.progress(f"{name}: {done} of {parts} parts embedded", 99 * done / parts)
@@ -129,32 +122,21 @@ async def embed_texts(
             )
         return _told(made, name, shelf, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
 
-    _, result = await caller.app.jobs.call(
-        Paid(
-            owner=caller.owner,
-            tool="create_embeddings",
-            model=name,
-            title=f"{len(texts)} texts: {texts[0][:100]}",
-            cost=cost,
-        ),
-        work=work,
-    )
-    return result
+    async def requests() -> dict[str, Any]:
+        first = shown_request("POST", EMBEDDINGS_PATH, embedding_body(name, parts[0]))
+        return {"requests": len(parts), "request": first}
 
-
-def _planned(model: str, texts: Sequence[str], estimate: Decimal | None) -> EmbeddingResult:
-    """What would be sent: the first request, and how many like it."""
-    parts = parts_of(texts)
-    first = parts[0]
     whole = f"One request for all {len(texts):,} texts."
-    several = f"{len(parts)} requests like this one; this is the first, for the first {len(first.texts):,} texts."
-    return EmbeddingResult(
-        status="dry_run",
-        model=model,
-        requests=len(parts),
-        estimated_cost_usd=show_price(estimate),
-        request=shown_request("POST", EMBEDDINGS_PATH, embedding_body(model, first)),
-        next_step=f"{whole if len(parts) == 1 else several} Call again without dry_run to send.",
+    several = f"{len(parts)} requests like this one; this is the first, for the first {len(parts[0].texts):,} texts."
+    return Purchase(
+        answer=EmbeddingResult,
+        effect=f"Embed {len(texts)} texts.",
+        model=name,
+        title=f"{len(texts)} texts: {texts[0][:100]}",
+        cost=tokens_cost(models, row, tokens, 0, note="at list prices."),
+        sending=Awaited(work=work),
+        rehearsal=requests,
+        rehearsal_words=whole if len(parts) == 1 else several,
     )
 
 
