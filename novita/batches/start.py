@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any
 
 from ..core.client import NovitaClient
-from ..core.costs import Cost
 from ..core.errors import InputError, NovitaError
 from ..core.waiting import OnProgress, Phase
 from ..journal.jobs import Jobs, Paid
@@ -91,9 +90,8 @@ async def start_batch(
     jobs: Jobs,
     client: NovitaClient,
     prepared: Prepared,
+    paid_for: Paid,
     *,
-    title: str,
-    cost: Cost,
     file_id: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> tuple[Job, bool]:
@@ -131,7 +129,7 @@ async def start_batch(
         if file_id is not None:
             facts["input_file_id"] = file_id
         job, _ = await jobs.submit(
-            Paid(owner=client.owner, tool="create_batch", model=prepared.model, title=title, cost=cost),
+            paid_for,
             kind="batch",
             send=send,
             note=note,

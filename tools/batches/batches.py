@@ -12,6 +12,8 @@ from ...novita.batches import batches as runs
 from ...novita.batches.rows import ENDPOINTS, Prepared, endpoint_of, numbered, prepare, read_table
 from ...novita.batches.start import look_back, start_batch
 from ...novita.core.errors import InputError, UnknownModelError
+from ...novita.journal.jobs import Paid
+from ...novita.journal.journal import Job
 from ...novita.text.costs import tokens_cost
 from ...novita.text.language_models import LlmModel, choose_model, find_model, lacks, llm_models_if_there
 from ...novita.text.request_checks import with_options
@@ -19,10 +21,10 @@ from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
-from ..kit.purchase import agree
+from ..kit.purchase import Direct, Purchase, Submitted, carry_out
 from ..kit.saved_files import SavedFile, keep_content
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, ToolResult, Toolset
-from .results import BatchResult, answer_batch, planned_batch, started_batch
+from .results import BatchResult, answer_batch, planned_batch, started_batch, tokens_of
 
 batches = Toolset("batches", "Run thousands of prompts as one batch.")
 
@@ -58,43 +60,76 @@ async def create_batch(
             "The rows of an uploaded file go as they are: model, system and options cannot be added to them",
             next_step="Leave these out, or give the rows or their file instead of file_id.",
         )
-    await call.progress("batch: checking the rows")
-    models = await llm_models_if_there(call.novita)
-    if file_id is not None:
-        content = await batch_files.get_content(call.novita, file_id)
-        table = await to_thread.run_sync(read_table, content, file_id)
-        prepared = await to_thread.run_sync(
-            partial(prepare, table, name=file_id, endpoint=endpoint_of(table), model="", as_they_are=content)
-        )
-    else:
-        table = numbered(rows) if rows is not None else await _table(call, file or "")
-        label, kind = "rows" if file is None else _short(file), endpoint_of(table)
-        if options:
-            with_options(kind, {}, options)
-        name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))
-        prepared = await to_thread.run_sync(
-            partial(prepare, table, name=label, endpoint=kind, model=name, system=system, options=options)
-        )
+
+    async def plan() -> Purchase[BatchResult]:
+        await call.progress("batch: checking the rows")
+        models = await llm_models_if_there(call.novita)
+        if file_id is not None:
+            prepared = await _uploaded(call, file_id)
+        else:
+            prepared = await _prepared(call, models, rows, file, model, system, options)
+        return _run(call, prepared, models, file_id)
+
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
+
+
+async def _uploaded(call: Caller, file_id: str) -> Prepared:
+    """The rows of a file at Novita, as they are."""
+    content = await batch_files.get_content(call.novita, file_id)
+    table = await to_thread.run_sync(read_table, content, file_id)
+    return await to_thread.run_sync(
+        partial(prepare, table, name=file_id, endpoint=endpoint_of(table), model="", as_they_are=content)
+    )
+
+
+async def _prepared(
+    call: Caller,
+    models: tuple[LlmModel, ...],
+    rows: list[dict[str, Any]] | None,
+    file: str | None,
+    model: str | None,
+    system: str | None,
+    options: dict[str, Any] | None,
+) -> Prepared:
+    """Rows of the caller as the file that would be uploaded."""
+    table = numbered(rows) if rows is not None else await _table(call, file or "")
+    label, kind = "rows" if file is None else _short(file), endpoint_of(table)
+    if options:
+        with_options(kind, {}, options)
+    name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))
+    return await to_thread.run_sync(
+        partial(prepare, table, name=label, endpoint=kind, model=name, system=system, options=options)
+    )
+
+
+def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id: str | None) -> Purchase[BatchResult]:
     row = _model_of(models, prepared)
     cost = tokens_cost(models, row, prepared.prompt_tokens, prepared.most_tokens, note="at list prices, at most.")
-    estimate = cost.usd
-    if dry_run:
-        earlier = await look_back(call.app.jobs, call.novita, prepared, file_id)
-        return planned_batch(prepared, estimate, earlier)
-    effect = f"Run {prepared.rows:,} rows on {prepared.model}."
-    await agree(call, effect, model=prepared.model, cost=cost, confirm=confirm, always_asks=False)
-    job, found = await start_batch(
-        call.app.jobs,
-        call.novita,
-        prepared,
+
+    async def start(paid_for: Paid) -> tuple[Job, bool]:
+        progress = call.progress_of(f"batch of {prepared.rows:,} rows: uploading")
+        return await start_batch(call.app.jobs, call.novita, prepared, paid_for, file_id=file_id, on_progress=progress)
+
+    async def working(job: Job, found: bool) -> BatchResult:
+        return started_batch(job, prepared, cost.usd, found=found)
+
+    async def follow(job: Job, found: bool, _: float) -> BatchResult:
+        return await working(job, found)  # get_batch waits: a batch takes hours
+
+    async def requests() -> dict[str, Any]:
+        return planned_batch(prepared, await look_back(call.app.jobs, call.novita, prepared, file_id))
+
+    return Purchase(
+        answer=BatchResult,
+        effect=f"Run {prepared.rows:,} rows on {prepared.model}.",
+        model=prepared.model,
         title=f"{prepared.rows} rows {prepared.model.rpartition('/')[2]}",
         cost=cost,
-        file_id=file_id,
-        on_progress=call.progress_of(f"batch of {prepared.rows:,} rows: uploading"),
+        sending=Submitted(start=start, working=working, follow=follow),
+        rehearsal=requests,
+        rehearsal_words=tokens_of(prepared),
+        about=f"rows {prepared.sha[:16]}",
     )
-    if call.handoff is not None and job.task_id:
-        call.handoff.job = ("batch", job.task_id)
-    return started_batch(job, prepared, estimate, found=found)
 
 
 async def _table(call: Caller, file: str) -> list[tuple[int, dict[str, Any]]]:
@@ -213,20 +248,32 @@ async def list_batches(
 @batches.tool("Cancel a batch", DESTROYS)
 async def cancel_batch(call: Call, batch_id: BatchId, confirm: Confirm = False) -> BatchResult:
     """Stop a batch for good; asks first. Answers made so far may be lost and billed."""
-    batch = await runs.get_batch(call.novita, batch_id)
-    if batch.phase is not runs.Phase.WORKING:
-        raise InputError(f"Batch {batch_id} is {batch.status} already", next_step="get_batch shows what it made.")
-    done = batch.completed + batch.failed
-    question = f"Stop batch {batch_id} after {done} of {batch.total} rows?"
-    await agree(call, question, model="batch", confirm=confirm)
-    stopped = await runs.cancel_batch(call.novita, batch_id)
-    return BatchResult(
-        status="cancelled" if stopped.phase is runs.Phase.CANCELLED else "cancelling",
-        batch_id=stopped.id,
-        state=stopped.status,
-        total=stopped.total,
-        next_step="get_batch shows when it has stopped and what it made.",
-    )
+
+    async def stop() -> BatchResult:
+        stopped = await runs.cancel_batch(call.novita, batch_id)
+        return BatchResult(
+            status="cancelled" if stopped.phase is runs.Phase.CANCELLED else "cancelling",
+            batch_id=stopped.id,
+            state=stopped.status,
+            total=stopped.total,
+            next_step="get_batch shows when it has stopped and what it made.",
+        )
+
+    async def plan() -> Purchase[BatchResult]:
+        batch = await runs.get_batch(call.novita, batch_id)
+        if batch.phase is not runs.Phase.WORKING:
+            raise InputError(f"Batch {batch_id} is {batch.status} already", next_step="get_batch shows what it made.")
+        done = batch.completed + batch.failed
+        return Purchase(
+            answer=BatchResult,
+            effect=f"Stop batch {batch_id} after {done} of {batch.total} rows?",
+            model="batch",
+            sending=Direct(act=stop),
+            about=f"cancel {batch_id}",
+            always_asks=True,
+        )
+
+    return await carry_out(call, plan, confirm=confirm)
 
 
 class FileLine(ToolResult):
@@ -362,12 +409,23 @@ class DeletedFile(ToolResult):
 @batches.tool("Delete a file", DESTROYS)
 async def delete_file(call: Call, file_id: FileId, confirm: Confirm = False) -> DeletedFile:
     """Delete a batch file at Novita for good; asks first."""
-    if not confirm:
+
+    async def delete() -> DeletedFile:
+        await batch_files.delete_file(call.novita, file_id)
+        return DeletedFile(status="deleted", file_id=file_id)
+
+    async def plan() -> Purchase[DeletedFile]:
         file = await batch_files.get_file(call.novita, file_id)
-        question = f"Delete {file.name} ({file.bytes:,} bytes, {file.purpose}) for good?"
-        await agree(call, question, model="file", confirm=confirm)
-    await batch_files.delete_file(call.novita, file_id)
-    return DeletedFile(status="deleted", file_id=file_id)
+        return Purchase(
+            answer=DeletedFile,
+            effect=f"Delete {file.name} ({file.bytes:,} bytes, {file.purpose}) for good?",
+            model="file",
+            sending=Direct(act=delete),
+            about=f"delete {file_id}",
+            always_asks=True,
+        )
+
+    return await carry_out(call, plan, confirm=confirm)
 
 
 class BatchFollower:

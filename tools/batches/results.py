@@ -88,28 +88,27 @@ class BatchResult(ToolResult):
                 return ""
 
 
-def planned_batch(prepared: Prepared, estimate: Decimal | None, earlier: Earlier) -> BatchResult:
-    """What would be sent from where things stand, and what it may cost."""
-    common: dict[str, Any] = {"status": "dry_run", "model": prepared.model, "total": prepared.rows}
+def planned_batch(prepared: Prepared, earlier: Earlier) -> dict[str, Any]:
+    """What would be sent from where things stand, as fields of an answer."""
+    shown: dict[str, Any] = {"total": prepared.rows}
     if earlier.batch_id is not None:
         step = f"These very rows are batch {earlier.batch_id} already: the call would send nothing and answer with it."
-        return BatchResult(batch_id=earlier.batch_id, estimated_cost_usd="0", next_step=step, **common)
-    upload = None
+        free: dict[str, Any] = {"estimated_cost_usd": "0", "counted_usd": None, "next_step": step}
+        return {**shown, "batch_id": earlier.batch_id, **free}
     if earlier.file_id is None:
-        upload = {"method": "POST", "path": FILES_PATH, "form": shown_body(upload_form(prepared))}
+        shown["upload"] = {"method": "POST", "path": FILES_PATH, "form": shown_body(upload_form(prepared))}
+    body = create_body(earlier.file_id or UNKNOWN_FILE, prepared.endpoint)
+    return {**shown, "request": shown_request("POST", BATCHES_PATH, body)}
+
+
+def tokens_of(prepared: Prepared) -> str:
+    """What the price of a batch rests on."""
     unbounded = (
         f" {prepared.open_rows} rows set no max_tokens and are counted as {USUAL_TOKENS} tokens each."
         if prepared.open_rows
         else ""
     )
-    return BatchResult(
-        estimated_cost_usd=show_price(estimate),
-        upload=upload,
-        request=shown_request("POST", BATCHES_PATH, create_body(earlier.file_id or UNKNOWN_FILE, prepared.endpoint)),
-        next_step=f"Reads about {prepared.prompt_tokens:,} tokens, makes at most {prepared.most_tokens:,}.{unbounded} "
-        "Call again without dry_run to run it.",
-        **common,
-    )
+    return f"Reads about {prepared.prompt_tokens:,} tokens, makes at most {prepared.most_tokens:,}.{unbounded}"
 
 
 def started_batch(job: Job, prepared: Prepared, estimate: Decimal | None, *, found: bool) -> BatchResult:

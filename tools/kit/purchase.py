@@ -48,6 +48,7 @@ class Purchase(Generic[R]):
         cost: What it costs, or what that is taken to be.
         sending: How it is made.
         rehearsal: The fields that show the exact requests: `request` or `requests`. None: it cannot be rehearsed.
+            Where nothing would be sent, its own `estimated_cost_usd` and `next_step` say so.
         rehearsal_words: What else is to be said of a rehearsal.
         about: What a yes is for, where that may change between question and answer; without the price.
         always_asks: Asked about whatever it costs: what destroys, and what goes on costing.
@@ -150,9 +151,8 @@ async def _rehearsed(caller: Caller, purchase: Purchase[R]) -> R:
     shown: Mapping[str, Any] = await purchase.rehearsal() if purchase.rehearsal is not None else {}
     caller.quote(question.about, question.counted)
     said = (question.text, purchase.rehearsal_words, "Call again without dry_run to send it.")
-    return purchase.answer(
-        status="dry_run", **question.fields, **shown, next_step=" ".join(part for part in said if part)
-    )
+    step = " ".join(part for part in said if part)
+    return purchase.answer(**{"status": "dry_run", **question.fields, "next_step": step, **shown})
 
 
 @dataclass(frozen=True, kw_only=True)
