@@ -29,7 +29,7 @@ from ...novita.core.errors import InputError
 from ...novita.core.money import show_usd
 from ...novita.core.periods import read_period
 from ..kit.context import Call
-from ..kit.purchase import agree
+from ..kit.purchase import Direct, Purchase, carry_out
 from ..kit.toolset import DESTROYS, READS, ToolResult, Toolset
 from .balance_and_bills import BillResult, bill_page, bill_row, today, with_csv
 
@@ -290,20 +290,33 @@ async def set_key_models(
     dry_run: Rehearse = False,
 ) -> KeyModels:
     """Replace which language models an API key may call; without lists, all. Takes effect at once. Asks first."""
-    found = await find_key(call.novita, key)
-    body = policy_body(only, all_but) if only is not None or all_but is not None else None
-    path = f"/openapi/v2/user/key/{found.key_id}/model-access-policy"
-    if dry_run:
-        request = {"method": "PUT" if body else "DELETE", "path": path, **({"body": body} if body else {})}
-        return KeyModels(status="dry_run", key_id=found.key_id, request=request, next_step=_SEND)
-    before = _key_models(await get_model_policy(call.novita, found.key_id))
-    wanted = f"only {', '.join(only)}" if only else f"all but {', '.join(all_but)}" if all_but else "all models"
-    question = f"Let the API key {found.name!r} ({found.masked}) call {wanted}? Until now: {_said(before)}."
-    await agree(call, question[:1_500], model="API key", confirm=confirm, about=found.key_id)
-    return _key_models(await set_model_policy(call.novita, found.key_id, only=only, excluded=all_but))
 
+    async def plan() -> Purchase[KeyModels]:
+        found = await find_key(call.novita, key)
+        body = policy_body(only, all_but) if only is not None or all_but is not None else None
+        path = f"/openapi/v2/user/key/{found.key_id}/model-access-policy"
+        before = _key_models(await get_model_policy(call.novita, found.key_id))
+        wanted = f"only {', '.join(only)}" if only else f"all but {', '.join(all_but)}" if all_but else "all models"
+        question = f"Let the API key {found.name!r} ({found.masked}) call {wanted}? Until now: {_said(before)}."
 
-_SEND = "Call again without dry_run to send it."
+        async def change() -> KeyModels:
+            return _key_models(await set_model_policy(call.novita, found.key_id, only=only, excluded=all_but))
+
+        async def request() -> dict[str, Any]:
+            sent = {"method": "PUT" if body else "DELETE", "path": path, **({"body": body} if body else {})}
+            return {"key_id": found.key_id, "request": sent}
+
+        return Purchase(
+            answer=KeyModels,
+            effect=question[:1_500],
+            model="API key",
+            sending=Direct(act=change),
+            rehearsal=request,
+            about=found.key_id,
+            always_asks=True,
+        )
+
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
 def _said(models: KeyModels) -> str:
@@ -418,16 +431,30 @@ async def update_budget(
     """Replace the budget of a team member or API key, at once: spent, it suspends them. Asks first."""
     body = budget_body(member_id, key_id, kind, limit_usd)
     path = f"/openapi/v1/user/team/{'key' if key_id else 'member'}-budget"
-    if dry_run:
-        return BudgetChange(status="dry_run", request={"method": "PUT", "path": path, "body": body}, next_step=_SEND)
-    before = await _find_budget(call, member_id, key_id)
-    now = before.kind if before.limit is None else f"{before.kind}, ${show_usd(before.limit)}"
-    wanted = kind if limit_usd is None else f"{kind}, ${show_usd(limit_usd)}"
-    whose = f"{'API key' if key_id else 'member'} {before.name or before.id}"
-    question = f"Set the budget of {whose} to {wanted}? Until now: {now}; used: ${_shown(before.used) or '?'}."
-    await agree(call, question, model="budget", confirm=confirm, about=f"{member_id} {key_id or ''} {wanted}")
-    await set_budget(call.novita, body)
-    return BudgetChange(status="done", budget=_budget_line(await _find_budget(call, member_id, key_id)))
+
+    async def change() -> BudgetChange:
+        await set_budget(call.novita, body)
+        return BudgetChange(status="done", budget=_budget_line(await _find_budget(call, member_id, key_id)))
+
+    async def request() -> dict[str, Any]:
+        return {"request": {"method": "PUT", "path": path, "body": body}}
+
+    async def plan() -> Purchase[BudgetChange]:
+        before = await _find_budget(call, member_id, key_id)
+        now = before.kind if before.limit is None else f"{before.kind}, ${show_usd(before.limit)}"
+        wanted = kind if limit_usd is None else f"{kind}, ${show_usd(limit_usd)}"
+        whose = f"{'API key' if key_id else 'member'} {before.name or before.id}"
+        return Purchase(
+            answer=BudgetChange,
+            effect=f"Set the budget of {whose} to {wanted}? Until now: {now}; used: ${_shown(before.used) or '?'}.",
+            model="budget",
+            sending=Direct(act=change),
+            rehearsal=request,
+            about=f"{member_id} {key_id or ''} {wanted}",
+            always_asks=True,
+        )
+
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
 async def _find_budget(call: Call, member_id: str, key_id: str | None) -> Budget:
