@@ -1,5 +1,6 @@
 """GPU administration: what surrounds instances. Off unless the user switches it on."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -22,13 +23,21 @@ from ...novita.gpu.resources import (
 )
 from ...novita.gpu.routes import act
 from ..kit.context import Call
-from ..kit.purchase import agree
+from ..kit.purchase import Direct, Purchase, carry_out
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
-from .admin_results import AdminResult, MetricsResult, Resources, choose_one, job_result, read_metrics, read_resources
+from .admin_results import (
+    AdminResult,
+    MetricsResult,
+    Resources,
+    background_job,
+    choose_one,
+    read_metrics,
+    read_resources,
+)
 from .arguments import Between, DryRun, Wait, Yes
-from .billing import change_billing
-from .growing import change_volume, edit_instance, make_volume
-from .results import InstanceResult
+from .billing import changed_billing
+from .growing import edited_instance, grown_volume, new_volume
+from .results import InstanceResult, act_on
 from .templates import update_gpu_template
 from .waiting import find_instance, wait_for
 
@@ -87,13 +96,27 @@ async def delete_gpu_resource(
     call: Call, kind: Deletable, id: Annotated[str, Field(description="From list_gpu_resources.")], confirm: Yes = False
 ) -> AdminResult:
     """Delete a volume, network, registry login, prewarmed or saved image; or stop a job."""
-    what = await choose_one(call, kind, id)
-    effect = "stopped before it is done" if kind == "job" else "deleted for good, with all data in it"
-    await agree(call, f"{what} will be {effect}.", model=kind, confirm=confirm, about=f"delete {kind} {id}")
-    await delete_resource(call.novita, kind, id)
-    if kind == "volume":
-        await follow_gone(call.app.journal, call.owner, id, sure=True)
-    return AdminResult(status="done", id=id, what=f"{what}: {'stopped' if kind == 'job' else 'deleted'}")
+
+    async def plan() -> Purchase[AdminResult]:
+        what = await choose_one(call, kind, id)
+        fate = "stopped before it is done" if kind == "job" else "deleted for good, with all data in it"
+
+        async def delete() -> AdminResult:
+            await delete_resource(call.novita, kind, id)
+            if kind == "volume":
+                await follow_gone(call.app.journal, call.owner, id, sure=True)
+            return AdminResult(status="done", id=id, what=f"{what}: {'stopped' if kind == 'job' else 'deleted'}")
+
+        return Purchase(
+            answer=AdminResult,
+            effect=f"{what} will be {fate}.",
+            model=kind,
+            sending=Direct(act=delete),
+            about=f"delete {kind} {id}",
+            always_asks=True,
+        )
+
+    return await carry_out(call, plan, confirm=confirm)
 
 
 @gpu_admin.tool("Create or grow a volume", SPENDS)
@@ -108,10 +131,12 @@ async def save_gpu_volume(
 ) -> AdminResult:
     """Create a network volume, or with id rename or grow one. $0.002 per GB and day, estimated."""
     if id is not None:
-        return await change_volume(call, id, name, size_gb, region, confirm=confirm, dry_run=dry_run)
-    if size_gb is None or not name or not region:
+        plan = partial(grown_volume, call, id, name, size_gb, region)
+    elif size_gb is None or not name or not region:
         raise InputError("A new volume needs name, region and size_gb")
-    return await make_volume(call, name, size_gb, region, confirm=confirm, dry_run=dry_run)
+    else:
+        plan = partial(new_volume, call, name, size_gb, region)
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
 @gpu_admin.tool("Create or rename a private network", WRITES)
@@ -193,15 +218,26 @@ async def save_gpu_image(
     wait_seconds: Wait = None,
 ) -> AdminResult:
     """Save a stopped instance as a container image; waits for the job."""
-    instance = await find_instance(call, instance_id)
-    if instance.status != "exited":
-        raise InputError(
-            f"Instance {instance.label()} is {instance.status}: only a stopped one can be saved",
-            next_step="Stop it first with stop_gpu_instance.",
-        )
-    job_id = await save_image(call.novita, instance_id=instance.id, image=image, registry_auth_id=registry_auth_id)
-    await call.progress(f"job {job_id} accepted")
-    return await job_result(call, job_id, wait_seconds, what=f"{instance.name!r} as {image}")
+
+    async def plan() -> Purchase[AdminResult]:
+        instance = await find_instance(call, instance_id)
+        if instance.status != "exited":
+            raise InputError(
+                f"Instance {instance.label()} is {instance.status}: only a stopped one can be saved",
+                next_step="Stop it first with stop_gpu_instance.",
+            )
+
+        async def save() -> str:
+            login = registry_auth_id
+            job_id = await save_image(call.novita, instance_id=instance.id, image=image, registry_auth_id=login)
+            await call.progress(f"job {job_id} accepted")
+            return job_id
+
+        what = f"{instance.name!r} as {image}"
+        sending = background_job(call, save, what, wait_seconds)
+        return Purchase(answer=AdminResult, effect=f"Save {what}.", model="image", sending=sending)
+
+    return await carry_out(call, plan, confirm=False)
 
 
 @gpu_admin.tool("Edit a GPU instance", SPENDS)
@@ -216,16 +252,16 @@ async def edit_gpu_instance(
     dry_run: DryRun = False,
 ) -> AdminResult:
     """Change open ports, root disk, browser terminal or automatic migration. Disk above 60 GB costs."""
-    return await edit_instance(
+    plan = partial(
+        edited_instance,
         call,
-        await find_instance(call, instance_id),
+        instance_id,
         ports=ports,
         add_disk_gb=add_disk_gb,
         web_terminal=web_terminal,
         auto_migrate=auto_migrate,
-        confirm=confirm,
-        dry_run=dry_run,
     )
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
 @gpu_admin.tool("Change a GPU instance's image", DESTROYS)
@@ -242,37 +278,44 @@ async def upgrade_gpu_instance(
     confirm: Yes = False,
 ) -> InstanceResult:
     """Replace image, command, variables or volumes; what is not named stays. Restarts it; data is lost unless kept."""
-    instance = await find_instance(call, instance_id)
-    check_env(env or {})
-    variables = {each.key: each.value.get_secret_value() for each in instance.envs} if env is None else env
-    mounted = {each.id: each.mount_path for each in instance.volume_mounts if each.type == "network" and each.id}
-    mounts = mounted if volumes is None else volumes
-    body = {
-        "instanceId": instance.id,
-        "imageUrl": image or instance.image_url,
-        "envs": [{"key": key, "value": value} for key, value in variables.items()],
-        "command": instance.command if command is None else command,
-        "entrypoint": instance.entrypoint if entrypoint is None else entrypoint,
-        "save": save_data,
-        "networkVolume": {
-            "volumeMounts": [{"type": "network", "id": id, "mountPath": path} for id, path in mounts.items()]
-        },
-    }
-    if instance.image_auth_id:
-        body["imageAuthId"] = instance.image_auth_id
-    changes = [f"image {instance.image_url} -> {image}"] if image else []
-    changes += [f"command {command!r}"] if command is not None else []
-    changes += [f"entry point {entrypoint!r}"] if entrypoint is not None else []
-    changes += [f"variables {', '.join(sorted(variables)) or 'none'}"] if env is not None else []
-    changes += [f"volumes {', '.join(mounts) or 'none'}"] if volumes is not None else []
-    if not changes:
-        raise InputError("Nothing to change was given")
-    loss = "Its disk is kept." if save_data else "All data on its disk is lost."
-    question = f"Change instance {instance.label()}: {'; '.join(changes)}? It restarts. {loss}"
-    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"upgrade {instance.id} {save_data}")
-    begun = call.app.jobs.clock.wall()
-    await act(call.novita, "upgrade_gpu_instance", body, secrets=secret_words(variables))
-    return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
+
+    async def plan() -> Purchase[InstanceResult]:
+        instance = await find_instance(call, instance_id)
+        check_env(env or {})
+        variables = {each.key: each.value.get_secret_value() for each in instance.envs} if env is None else env
+        mounted = {each.id: each.mount_path for each in instance.volume_mounts if each.type == "network" and each.id}
+        mounts = mounted if volumes is None else volumes
+        body = {
+            "instanceId": instance.id,
+            "imageUrl": image or instance.image_url,
+            "envs": [{"key": key, "value": value} for key, value in variables.items()],
+            "command": instance.command if command is None else command,
+            "entrypoint": instance.entrypoint if entrypoint is None else entrypoint,
+            "save": save_data,
+            "networkVolume": {
+                "volumeMounts": [{"type": "network", "id": id, "mountPath": path} for id, path in mounts.items()]
+            },
+        }
+        if instance.image_auth_id:
+            body["imageAuthId"] = instance.image_auth_id
+        changes = [f"image {instance.image_url} -> {image}"] if image else []
+        changes += [f"command {command!r}"] if command is not None else []
+        changes += [f"entry point {entrypoint!r}"] if entrypoint is not None else []
+        changes += [f"variables {', '.join(sorted(variables)) or 'none'}"] if env is not None else []
+        changes += [f"volumes {', '.join(mounts) or 'none'}"] if volumes is not None else []
+        if not changes:
+            raise InputError("Nothing to change was given")
+        loss = "Its disk is kept." if save_data else "All data on its disk is lost."
+
+        async def upgrade() -> InstanceResult:
+            begun = call.app.jobs.clock.wall()
+            await act(call.novita, "upgrade_gpu_instance", body, secrets=secret_words(variables))
+            return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
+
+        effect = f"Change instance {instance.label()}: {'; '.join(changes)}. It restarts. {loss}"
+        return act_on(instance, effect, f"upgrade {instance.id} {save_data}", upgrade)
+
+    return await carry_out(call, plan, confirm=confirm)
 
 
 @gpu_admin.tool("Move a GPU instance", DESTROYS)
@@ -280,12 +323,20 @@ async def migrate_gpu_instance(
     call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Yes = False
 ) -> InstanceResult:
     """Move an instance to another host, as when its spot place was taken back. Loses its disk."""
-    instance = await find_instance(call, instance_id)
-    question = f"Move instance {instance.label()} to another host? Data on its disks is lost; it runs, and costs, then."
-    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"migrate {instance.id}")
-    begun = call.app.jobs.clock.wall()
-    await act(call.novita, "migrate_gpu_instance", {"instanceId": instance.id})
-    return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
+
+    async def plan() -> Purchase[InstanceResult]:
+        instance = await find_instance(call, instance_id)
+
+        async def move() -> InstanceResult:
+            begun = call.app.jobs.clock.wall()
+            await act(call.novita, "migrate_gpu_instance", {"instanceId": instance.id})
+            return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
+
+        loss = "Data on its disks is lost; it runs, and costs, then."
+        effect = f"Move instance {instance.label()} to another host. {loss}"
+        return act_on(instance, effect, f"migrate {instance.id}", move)
+
+    return await carry_out(call, plan, confirm=confirm)
 
 
 @gpu_admin.tool("Change how a GPU instance is billed", SPENDS)
@@ -300,8 +351,8 @@ async def change_gpu_billing(
     dry_run: DryRun = False,
 ) -> AdminResult:
     """Subscribe an instance, renew or end its subscription, or let it renew itself. Terms are paid in advance."""
-    instance = await find_instance(call, instance_id)
-    return await change_billing(call, instance, action, months, confirm=confirm, dry_run=dry_run)
+    plan = partial(changed_billing, call, instance_id, action, months)
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
 gpu_admin.tool("Change a GPU template", DESTROYS)(update_gpu_template)

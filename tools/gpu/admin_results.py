@@ -6,7 +6,6 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from ...novita.core.costs import Cost
 from ...novita.core.errors import NotFoundError, TaskFailedError
 from ...novita.core.money import show_usd
 from ...novita.core.waiting import Pace, Phase, wait_until_done
@@ -16,6 +15,7 @@ from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job, JobState
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from ..kit.purchase import Begun, Submitted
 from ..kit.toolset import CountedUsd, ToolResult
 from .waiting import ADMIN_KIND, settle_volumes
 
@@ -299,31 +299,32 @@ async def choose_one(caller: Caller, kind: str, id: str) -> str:
 # Paid acts
 
 
-async def spend_once(
+def paid_at_once(
     caller: Caller,
-    tool: str,
-    *,
     title: str,
-    cost: Cost,
+    *,
     send: Callable[[], Awaitable[T]],
+    done: Callable[[Job, T], Awaitable[AdminResult]],
     facts: dict[str, Any] | None = None,
-) -> tuple[Job, T]:
-    """Make one paid call that is over when it is answered: journaled, counted under the caps, never repeated."""
+) -> Submitted[AdminResult, T]:
+    """A paid call that is over when it is answered: noted, counted under the caps, never repeated."""
 
-    async def paid(_: Job) -> T:
-        return await send()
+    async def start(paid_for: Paid) -> tuple[Job, T]:
+        async def paid(_: Job) -> T:
+            return await send()
 
-    async def note(job: Job, _: T) -> Job:
-        return await caller.app.journal.finish(job.key, JobState.SUCCEEDED)
+        async def note(job: Job, _: T) -> Job:
+            return await caller.app.journal.finish(job.key, JobState.SUCCEEDED)
 
-    return await caller.app.jobs.submit(
-        Paid(owner=caller.owner, tool=tool, model="", title=title, cost=cost),
-        kind=ADMIN_KIND,
-        send=paid,
-        note=note,
-        facts=facts,
-        on_progress=caller.progress_of(title),
-    )
+        progress = caller.progress_of(title)
+        return await caller.app.jobs.submit(
+            paid_for, kind=ADMIN_KIND, send=paid, note=note, facts=facts, on_progress=progress
+        )
+
+    async def follow(job: Job, made: T, _: float) -> AdminResult:
+        return await done(job, made)
+
+    return Submitted(start=start, working=done, follow=follow)
 
 
 # Background jobs
@@ -348,17 +349,22 @@ async def wait_for_job(caller: Caller, job_id: str, budget: float) -> Phase | No
     return seen.phase if seen else None
 
 
-async def job_result(caller: Caller, job_id: str, wait_seconds: float | None, *, what: str) -> AdminResult:
-    """The answer of a tool that began a background job."""
-    waits = f"Call list_gpu_resources with kind=jobs, id={job_id} and wait_seconds to wait on."
-    if caller.handoff is not None and job_id:
-        caller.handoff.job = (JOB_KIND, job_id)
+def background_job(
+    caller: Caller, begin: Callable[[], Awaitable[str]], what: str, wait_seconds: float | None
+) -> Begun[AdminResult]:
+    """A background job that is to begin: it is waited for, or left to an MCP task."""
+
+    async def working(job_id: str) -> AdminResult:
+        waits = f"Call list_gpu_resources with kind=jobs, id={job_id} and wait_seconds to wait on."
         return AdminResult(status="working", id=job_id, what=what, next_step=waits)
-    budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
-    phase = await wait_for_job(caller, job_id, budget) if budget > 0 else None
-    if phase is Phase.SUCCEEDED:
-        return AdminResult(status="done", id=job_id, what=what)
-    return AdminResult(status="working", id=job_id, what=what, next_step=waits)
+
+    async def follow(job_id: str, budget: float) -> AdminResult:
+        phase = await wait_for_job(caller, job_id, budget) if budget > 0 else None
+        if phase is Phase.SUCCEEDED:
+            return AdminResult(status="done", id=job_id, what=what)
+        return await working(job_id)
+
+    return Begun(begin=begin, kind=JOB_KIND, working=working, follow=follow, wait_seconds=wait_seconds)
 
 
 class JobFollower:

@@ -10,58 +10,64 @@ from ...novita.gpu.instances import Instance, get_instance
 from ...novita.gpu.meters import follow_instance, price_facts
 from ...novita.gpu.products import MachineWish, find_offers
 from ...novita.gpu.routes import act
+from ...novita.journal.journal import Job
 from ..kit.context import Caller
-from ..kit.dry_run import rehearsed
-from ..kit.purchase import agree, told
-from .admin_results import AdminResult, spend_once
+from ..kit.purchase import Purchase
+from .admin_results import AdminResult, paid_at_once
 from .results import KnownInstances, as_noted, machine_cost, shown_request
+from .waiting import find_instance
 
 HOURS_A_MONTH = 720
 
 
 @dataclass(frozen=True)
 class _Change:
-    """One change: what is asked, and the call."""
+    """One change: what it does, what it costs, and the call."""
 
-    words: str
+    does: str
+    price: str
     operation: str
     body: dict[str, Any]
     usd: Decimal | None
 
 
-async def change_billing(
-    caller: Caller, instance: Instance, action: str, months: int, *, confirm: bool, dry_run: bool
-) -> AdminResult:
-    """Ask, then make the change once.
+async def changed_billing(caller: Caller, instance_id: str, action: str, months: int) -> Purchase[AdminResult]:
+    """The plan of one change.
 
     Raises:
         InputError: The instance is not billed so that this could be done.
     """
+    instance = await find_instance(caller, instance_id)
     change = await _plan(caller, instance, action, months)
-    question = f"Instance {instance.label()}: {change.words}?"
-    cost = as_noted(change.usd)
-    counts = machine_cost(change.usd, " ", card_hours=HOURS_A_MONTH * months * (instance.gpu_num or 1))
+    card_hours = HOURS_A_MONTH * months * (instance.gpu_num or 1)
     path = {"instance_id": instance.id} if change.operation.startswith("gpus_v2") else {}
-    if dry_run:
-        request = shown_request(change.operation, change.body, **path)
-        return AdminResult(
-            status="dry_run",
-            request=request,
-            estimated_cost_usd=cost,
-            next_step=rehearsed(told(caller, question, counts)),
-        )
-    about = f"{action} {instance.id} {months}"
-    await agree(caller, question, model=instance.product_id, cost=counts, confirm=confirm, about=about)
-    await spend_once(
-        caller,
-        "change_gpu_billing",
-        title=f"{action} {instance.name}",
-        cost=counts,
-        facts={"resource": instance.id},
-        send=lambda: act(caller.novita, change.operation, change.body, **path),
+    title = f"{action} {instance.name}"
+
+    async def done(_: Job, __: Any) -> AdminResult:
+        await _follow(caller, instance.id)
+        cost = as_noted(change.usd)
+        return AdminResult(status="done", id=instance.id, what=change.does, estimated_cost_usd=cost)
+
+    async def request() -> dict[str, Any]:
+        return {"request": shown_request(change.operation, change.body, **path)}
+
+    return Purchase(
+        answer=AdminResult,
+        effect=f"Instance {instance.label()}: {change.does}.",
+        model=instance.product_id,
+        title=title,
+        cost=machine_cost(change.usd, change.price, card_hours=card_hours),
+        sending=paid_at_once(
+            caller,
+            title,
+            send=lambda: act(caller.novita, change.operation, change.body, **path),
+            done=done,
+            facts={"resource": instance.id},
+        ),
+        rehearsal=request,
+        about=f"{action} {instance.id} {months}",
+        always_asks=True,
     )
-    await _follow(caller, instance.id)
-    return AdminResult(status="done", id=instance.id, what=change.words, estimated_cost_usd=cost)
 
 
 async def _follow(caller: Caller, instance_id: str) -> None:
@@ -85,21 +91,28 @@ async def _plan(caller: Caller, instance: Instance, action: str, months: int) ->
     match action:
         case "renew" | "to_monthly":
             usd = await _term(caller, instance, months)
-            price = f"estimated ${show_usd(usd)} in advance" if usd is not None else "price unknown, paid in advance"
+            price = f"Estimated ${show_usd(usd)}, paid in advance." if usd is not None else ""
             what = "renew its subscription" if monthly else "turn it into a subscription"
             operation = "renew_gpu_instance" if monthly else "change_gpu_instance_billing"
             body = {"instanceId": instance.id, "month": months}
-            return _Change(f"{what} for {months} month(s), {price}", operation, body, usd)
+            return _Change(f"{what} for {months} month(s)", price, operation, body, usd)
         case "to_on_demand":
-            words = "end its subscription now and pay by the hour; what is left of the term may be lost"
-            return _Change(words, "gpus_v2_change_billing_mode", {"type": "postpaid"}, Decimal(0))
+            does = "end its subscription now and pay by the hour; what is left of the term may be lost"
+            return _Change(does, "", "gpus_v2_change_billing_mode", {"type": "postpaid"}, Decimal(0))
         case _:
             on = action == "auto_renew_on"
             body = {"instanceIds": [instance.id], "autoRenew": on, **({"autoRenewMonth": months} if on else {})}
-            usd = await _term(caller, instance, months) if on else None
-            each = f" by {months} month(s), estimated ${show_usd(usd)} each time" if usd is not None else ""
-            words = f"renew itself{each}" if on else "renew itself no more"
-            return _Change(words, "set_gpu_instance_auto_renew", body, Decimal(0))
+            does = f"renew itself by {months} month(s)" if on else "renew itself no more"
+            price = await _each_renewal(caller, instance, months) if on else ""
+            return _Change(does, price, "set_gpu_instance_auto_renew", body, Decimal(0))
+
+
+async def _each_renewal(caller: Caller, instance: Instance, months: int) -> str:
+    """The price of what is to come, in words: to let it come costs nothing now."""
+    usd = await _term(caller, instance, months)
+    if usd is None:
+        return "It costs nothing now; what each renewal costs is not known."
+    return f"It costs nothing now; each renewal is estimated at ${show_usd(usd)}, paid in advance."
 
 
 async def _term(caller: Caller, instance: Instance, months: int) -> Decimal | None:

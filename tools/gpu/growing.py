@@ -5,10 +5,11 @@ on it counts what comes up, day by day.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError
 from ...novita.core.money import show_usd
 from ...novita.gpu.instances import Instance, disk_usd_per_hour, read_ports
@@ -16,20 +17,19 @@ from ...novita.gpu.meters import follow_instance, follow_volume
 from ...novita.gpu.products import VOLUME_GB_DAY, find_regions
 from ...novita.gpu.resources import Volume, create_volume, list_volumes, update_volume, volume_creation, volume_update
 from ...novita.gpu.routes import act
+from ...novita.journal.jobs import Paid
+from ...novita.journal.journal import Job
 from ..kit.context import Caller
-from ..kit.dry_run import rehearsed
-from ..kit.purchase import agree
-from .admin_results import AdminResult, choose_one, spend_once
+from ..kit.purchase import Direct, Purchase
+from .admin_results import AdminResult, choose_one, paid_at_once
 from .results import as_noted, machine_cost, shown_request
-from .waiting import settle_volumes
+from .waiting import find_instance, settle_volumes
 
 DAYS_A_MONTH = 30
 
 
-async def make_volume(
-    caller: Caller, name: str, size_gb: int, region: str, *, confirm: bool, dry_run: bool
-) -> AdminResult:
-    """Ask, then create a network volume once.
+async def new_volume(caller: Caller, name: str, size_gb: int, region: str) -> Purchase[AdminResult]:
+    """The plan of a new network volume.
 
     Raises:
         InputError: The region has none.
@@ -38,33 +38,45 @@ async def make_volume(
     if not place.support_network_storage:
         raise InputError(f"{place.id} has no network volumes", next_step="See list_gpu_resources with kind=regions.")
     monthly = size_gb * VOLUME_GB_DAY * DAYS_A_MONTH
-    cost = as_noted(monthly)
-    question = f"Create a network volume {name!r} of {size_gb} GB in {place.id}: about ${show_usd(monthly)} a month?"
     body = volume_creation(name=name, region_id=place.id, size_gb=size_gb)
-    if dry_run:
-        return _rehearsal(question, cost, shown_request("create_network_storage", body))
-    counts = machine_cost(monthly, " ")
-    await agree(caller, question, model="volume", cost=counts, confirm=confirm, about=f"volume {name} {size_gb}")
-    job, made = await spend_once(
-        caller,
-        "save_gpu_volume",
-        title=f"volume {name}",
-        cost=counts,
-        facts={"volume": [name, place.id]},
-        send=lambda: create_volume(caller.novita, body),
+
+    async def done(job: Job, made: str) -> AdminResult:
+        if not made:
+            named = (each.storage_id for each in await list_volumes(caller.novita) if each.storage_name == name)
+            made = next(named, "")
+        if made:
+            await caller.app.journal.note(job.key, resource=made)
+            await follow_volume(caller.app.journal, caller.owner, Volume(storage_id=made, storage_size=size_gb))
+        cost = as_noted(monthly)
+        return AdminResult(status="done", id=made or None, what=f"volume {name}", estimated_cost_usd=cost)
+
+    async def request() -> dict[str, Any]:
+        return {"request": shown_request("create_network_storage", body)}
+
+    title = f"volume {name}"
+    return Purchase(
+        answer=AdminResult,
+        effect=f"Create a network volume {name!r} of {size_gb} GB in {place.id}.",
+        model="volume",
+        title=title,
+        cost=machine_cost(monthly, f"Estimated ${show_usd(monthly)} a month."),
+        sending=paid_at_once(
+            caller,
+            title,
+            send=lambda: create_volume(caller.novita, body),
+            done=done,
+            facts={"volume": [name, place.id]},
+        ),
+        rehearsal=request,
+        about=f"volume {name} {size_gb}",
+        always_asks=True,
     )
-    if not made:
-        made = next((each.storage_id for each in await list_volumes(caller.novita) if each.storage_name == name), "")
-    if made:
-        await caller.app.journal.note(job.key, resource=made)
-        await follow_volume(caller.app.journal, caller.owner, Volume(storage_id=made, storage_size=size_gb))
-    return AdminResult(status="done", id=made or None, what=f"volume {name}", estimated_cost_usd=cost)
 
 
-async def change_volume(
-    caller: Caller, id: str, name: str | None, size_gb: int | None, region: str | None, *, confirm: bool, dry_run: bool
-) -> AdminResult:
-    """Ask, then rename or grow a volume once.
+async def grown_volume(
+    caller: Caller, id: str, name: str | None, size_gb: int | None, region: str | None
+) -> Purchase[AdminResult]:
+    """The plan of a volume's growth or new name.
 
     Raises:
         InputError: It cannot shrink or move. NotFoundError: There is none.
@@ -82,33 +94,46 @@ async def change_volume(
         raise InputError(f"Volume {old.storage_name!r} has {before} GB and cannot shrink")
     size = size_gb or before
     adds = (size - before) * VOLUME_GB_DAY
-    cost = as_noted(adds * DAYS_A_MONTH)
     changes = f"{old.storage_name!r} -> {name or old.storage_name!r}, {before} GB -> {size} GB"
-    question = f"Change volume {id}: {changes}, about ${show_usd(adds * DAYS_A_MONTH)} a month more?"
     body = volume_update(id, name=name or old.storage_name, size_gb=size)
-    if dry_run:
-        return _rehearsal(question, cost, shown_request("update_network_storage", body))
-    counts = machine_cost(adds * DAYS_A_MONTH, " ")
-    await agree(caller, question, model="volume", cost=counts, confirm=confirm, about=f"volume {id} {size}")
-    await spend_once(
-        caller,
-        "save_gpu_volume",
-        title=f"volume {old.storage_name}",
-        cost=counts,
-        facts=growth_facts(id, size, adds),
-        send=lambda: update_volume(caller.novita, body),
+
+    async def done(_: Job, __: Any) -> AdminResult:
+        await follow_volume(caller.app.journal, caller.owner, Volume(storage_id=id, storage_size=size))
+        cost = as_noted(adds * DAYS_A_MONTH)
+        return AdminResult(status="done", id=id, what=changes, estimated_cost_usd=cost)
+
+    async def request() -> dict[str, Any]:
+        return {"request": shown_request("update_network_storage", body)}
+
+    title = f"volume {old.storage_name}"
+    return Purchase(
+        answer=AdminResult,
+        effect=f"Change volume {id}: {changes}.",
+        model="volume",
+        title=title,
+        cost=_more_a_month(adds),
+        sending=paid_at_once(
+            caller,
+            title,
+            send=lambda: update_volume(caller.novita, body),
+            done=done,
+            facts=growth_facts(id, size, adds),
+        ),
+        rehearsal=request,
+        about=f"volume {id} {size}",
+        always_asks=True,
     )
-    await follow_volume(caller.app.journal, caller.owner, Volume(storage_id=id, storage_size=size))
-    return AdminResult(status="done", id=id, what=changes, estimated_cost_usd=cost)
+
+
+def _more_a_month(usd_per_day: Decimal) -> Cost:
+    """What a growth adds, by the month."""
+    monthly = usd_per_day * DAYS_A_MONTH
+    return machine_cost(monthly, f"Estimated ${show_usd(round(monthly, 2))} a month more." if monthly else "")
 
 
 def growth_facts(thing: str, to_gb: int, adds_usd_per_day: Decimal) -> dict[str, Any]:
     """Facts of a row that grows something: the row of what grew counts it, so it is not named as a resource here."""
     return {"of": thing, "to_gb": to_gb, "adds_usd_per_day": f"{adds_usd_per_day:f}"}
-
-
-def _rehearsal(question: str, cost: str, request: dict[str, Any]) -> AdminResult:
-    return AdminResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=rehearsed(question))
 
 
 @dataclass(frozen=True)
@@ -121,21 +146,77 @@ class _Step:
     path: dict[str, str] = field(default_factory=dict[str, str])
 
 
-async def edit_instance(
+async def edited_instance(
     caller: Caller,
-    instance: Instance,
+    instance_id: str,
     *,
     ports: Sequence[str] | None,
     add_disk_gb: int | None,
     web_terminal: bool | None,
     auto_migrate: bool | None,
-    confirm: bool,
-    dry_run: bool,
-) -> AdminResult:
-    """Ask once, then make each change once; the disk, which costs, last.
+) -> Purchase[AdminResult]:
+    """The plan of an edit: each change is made once; the disk, which costs, last.
 
     Raises:
         InputError: Nothing to change, or a port that cannot be.
+    """
+    instance = await find_instance(caller, instance_id)
+    free = _free_steps(instance, ports, web_terminal, auto_migrate)
+    before = instance.rootfs_size or 0
+    after = before + (add_disk_gb or 0)
+    adds = (disk_usd_per_hour(after) - disk_usd_per_hour(before)) * 24
+    grow = {"instanceId": instance.id, "expandRootDisk": add_disk_gb}
+    disk = [_Step(f"{add_disk_gb} GB more disk", "edit_gpu_instance", grow)] if add_disk_gb else []
+    steps = [*free, *disk]
+    if not steps:
+        raise InputError("Nothing to change was given")
+    said, title = "; ".join(step.words for step in steps), f"disk of {instance.name}"
+
+    async def make(some: Sequence[_Step]) -> None:
+        for step in some:
+            await act(caller.novita, step.operation, step.body, **step.path)
+
+    async def edit() -> AdminResult:
+        await make(free)
+        return AdminResult(status="done", id=instance.id, what=said, estimated_cost_usd=as_noted(Decimal(0)))
+
+    async def grown(_: Job, __: None) -> AdminResult:
+        larger = instance.model_copy(update={"rootfs_size": after})
+        await follow_instance(caller.app.journal, caller.owner, larger)
+        cost = as_noted(adds * DAYS_A_MONTH)
+        return AdminResult(status="done", id=instance.id, what=said, estimated_cost_usd=cost)
+
+    async def requests() -> dict[str, Any]:
+        return {"requests": tuple(shown_request(step.operation, step.body, **step.path) for step in steps)}
+
+    growing = paid_at_once(
+        caller, title, send=lambda: make(disk), done=grown, facts=growth_facts(instance.id, after, adds)
+    )
+
+    async def start(paid_for: Paid) -> tuple[Job, None]:
+        await make(free)
+        return await growing.start(paid_for)
+
+    return Purchase(
+        answer=AdminResult,
+        effect=f"Change instance {instance.label()}: {said}.",
+        model=instance.product_id,
+        title=title,
+        cost=_more_a_month(adds),
+        sending=replace(growing, start=start) if disk else Direct(act=edit),
+        rehearsal=requests,
+        about=f"edit {instance.id}",
+        always_asks=True,
+    )
+
+
+def _free_steps(
+    instance: Instance, ports: Sequence[str] | None, web_terminal: bool | None, auto_migrate: bool | None
+) -> list[_Step]:
+    """The calls of an edit that cost nothing.
+
+    Raises:
+        InputError: A port cannot be.
     """
     v2 = {"instance_id": instance.id}
     steps: list[_Step] = []
@@ -151,35 +232,4 @@ async def edit_instance(
         body = {"instanceId": instance.id, "autoMigrateOpen": auto_migrate}
         words = f"automatic migration {'on' if auto_migrate else 'off'}"
         steps.append(_Step(words, "set_gpu_instance_auto_migrate", body))
-    before = instance.rootfs_size or 0
-    after = before + (add_disk_gb or 0)
-    adds = (disk_usd_per_hour(after) - disk_usd_per_hour(before)) * 24
-    cost = as_noted(adds * DAYS_A_MONTH)
-    if add_disk_gb:
-        grow = {"instanceId": instance.id, "expandRootDisk": add_disk_gb}
-        words = f"{add_disk_gb} GB more disk, about ${show_usd(round(adds * DAYS_A_MONTH, 2))} a month more"
-        steps.append(_Step(words, "edit_gpu_instance", grow))
-    if not steps:
-        raise InputError("Nothing to change was given")
-    said = "; ".join(step.words for step in steps)
-    question = f"Change instance {instance.label()}: {said}?"
-    if dry_run:
-        shown = tuple(shown_request(step.operation, step.body, **step.path) for step in steps)
-        return AdminResult(status="dry_run", requests=shown, estimated_cost_usd=cost, next_step=rehearsed(question))
-    counts, about = machine_cost(adds * DAYS_A_MONTH, " "), f"edit {instance.id}"
-    await agree(caller, question, model=instance.product_id, cost=counts, confirm=confirm, about=about)
-    for step in steps[:-1] if add_disk_gb else steps:
-        await act(caller.novita, step.operation, step.body, **step.path)
-    if add_disk_gb:
-        disk = steps[-1]
-        await spend_once(
-            caller,
-            "edit_gpu_instance",
-            title=f"disk of {instance.name}",
-            cost=counts,
-            facts=growth_facts(instance.id, after, adds),
-            send=lambda: act(caller.novita, disk.operation, disk.body),
-        )
-        grown = instance.model_copy(update={"rootfs_size": after})
-        await follow_instance(caller.app.journal, caller.owner, grown)
-    return AdminResult(status="done", id=instance.id, what=said, estimated_cost_usd=cost)
+    return steps

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from ...novita.core.errors import InputError, NovitaConnectionError, NovitaError
+from ...novita.core.errors import InputError, NovitaConnectionError
 from ...novita.gpu.instances import (
     InstanceGoal,
     delete_instance,
@@ -20,9 +21,8 @@ from ...novita.gpu.products import PRICE_SOURCE, Billing, MachineWish, find_offe
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ..kit.context import Call
-from ..kit.created_things import lease_doubt
-from ..kit.dry_run import rehearsed
-from ..kit.purchase import agree, told
+from ..kit.created_things import lease_doubt, with_lease_doubt
+from ..kit.purchase import Purchase, Submitted, carry_out
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
 from .arguments import Between, DryRun, MoreThan, Wait, Yes, whole_months
 from .creating import Wanted, create
@@ -31,6 +31,7 @@ from .results import (
     InstanceResult,
     KnownInstances,
     ProductList,
+    act_on,
     adopt_lost,
     as_noted,
     instance_result,
@@ -221,66 +222,75 @@ async def start_gpu_instance(
     dry_run: DryRun = False,
 ) -> InstanceResult:
     """Start a stopped instance. Billed by the hour until stopped again; asks first."""
-    instance = await find_instance(call, instance_id)
-    if instance.running:
-        running = await instance_result(call, instance, next_step="It runs already; nothing was sent.")
-        running.estimated_cost_usd = as_noted(Decimal(0))
-        return running
-    price = await (await KnownInstances.open(call)).usd_per_hour(instance)
-    lease = f" It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else ""
-    question = f"Start instance {instance.label()}?{lease}"
-    words = f"Estimated {per_hour_and_day(price)} until stopped."
-    counts = machine_cost(price, words, card_hours=instance.gpu_num or 1)
-    cost = as_noted(price)
-    if dry_run:
-        request = shown_request("start_gpu_instance", {"instanceId": instance.id})
-        step = rehearsed(told(call, question, counts))
-        return InstanceResult(status="dry_run", request=request, estimated_cost_usd=cost, next_step=step)
-    about = f"start {instance.id}"
-    await agree(call, question, model=instance.product_id, cost=counts, confirm=confirm, about=about)
-    app, begun = call.app, call.app.jobs.clock.wall()
+    app = call.app
 
-    async def send(job: Job) -> None:
-        await start_instance(call.novita, instance.id)
-        if stop_after_hours:
-            await app.leases.grant(call.owner, hours=stop_after_hours, name=instance.name, instance_id=instance.id)
-            app.leases.remember(call.novita)
+    async def plan() -> Purchase[InstanceResult] | InstanceResult:
+        instance = await find_instance(call, instance_id)
+        if instance.running:
+            running = await instance_result(call, instance, next_step="It runs already; nothing was sent.")
+            running.estimated_cost_usd = as_noted(Decimal(0))
+            return running
+        price = await (await KnownInstances.open(call)).usd_per_hour(instance)
+        facts = price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand")
+        lease = f" It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else ""
 
-    async def note(job: Job, _: None) -> Job:
-        return await app.journal.accepted(job.key, start_id(job, instance))
+        async def start(paid_for: Paid) -> tuple[Job, float]:
+            async def send(_: Job) -> float:
+                begun = app.jobs.clock.wall()
+                await start_instance(call.novita, instance.id)
+                if stop_after_hours:
+                    hours, name = stop_after_hours, instance.name
+                    await app.leases.grant(call.owner, hours=hours, name=name, instance_id=instance.id)
+                    app.leases.remember(call.novita)
+                return begun
 
-    try:
-        job, _ = await app.jobs.submit(
-            Paid(
-                owner=call.owner,
-                tool="start_gpu_instance",
-                model=instance.product_id,
-                title=instance.name,
-                cost=counts,
+            async def note(job: Job, _: float) -> Job:
+                return await app.journal.accepted(job.key, start_id(job, instance))
+
+            return await app.jobs.submit(
+                paid_for,
+                kind=KIND,
+                send=send,
+                note=note,
+                facts={"resource": instance.id, **facts},
+                on_progress=call.progress_of(f"instance {instance.name}: starting"),
+            )
+
+        async def working(_: Job, begun: float) -> InstanceResult:
+            result = await instance_result(call, instance, status="working")
+            result.estimated_cost_usd = as_noted(price)
+            return result
+
+        async def follow(job: Job, begun: float, budget: float) -> InstanceResult:
+            result = await wait_for(call, instance, InstanceGoal.RUNNING, budget, begun=begun, job_id=job.task_id)
+            result.estimated_cost_usd = as_noted(price)
+            result.next_step = with_lease_doubt(call, result.next_step, stop_after_hours)
+            return result
+
+        async def request() -> dict[str, Any]:
+            return {"request": shown_request("start_gpu_instance", {"instanceId": instance.id})}
+
+        return Purchase(
+            answer=InstanceResult,
+            effect=f"Start instance {instance.label()}.{lease}",
+            model=instance.product_id,
+            title=instance.name,
+            cost=machine_cost(
+                price, f"Estimated {per_hour_and_day(price)} until stopped.", card_hours=instance.gpu_num or 1
             ),
-            kind=KIND,
-            send=send,
-            note=note,
-            facts={
-                "resource": instance.id,
-                **price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand"),
-            },
-            on_progress=call.progress_of(f"instance {instance.name}: starting"),
+            sending=Submitted(
+                start=start,
+                working=working,
+                follow=follow,
+                wait_seconds=wait_seconds,
+                lost=f"Call get_gpu_instance with {instance.id}: it shows whether it starts.",
+            ),
+            rehearsal=request,
+            about=f"start {instance.id}",
+            always_asks=True,
         )
-    except NovitaError as error:
-        if error.billed == "maybe":
-            error.next_step = f"Call get_gpu_instance with {instance.id}: it shows whether it starts."
-        raise
-    if call.handoff is not None and job.task_id:
-        call.handoff.job = (KIND, job.task_id)
-        result = await instance_result(call, instance, status="working")
-        result.estimated_cost_usd = cost
-        return result
-    result = await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun, job_id=job.task_id)
-    result.estimated_cost_usd = cost
-    if stop_after_hours and (doubt := lease_doubt(call)):
-        result.next_step = f"{result.next_step or ''} {doubt}".strip()
-    return result
+
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
 @gpu.tool("Stop a GPU instance", DESTROYS)
@@ -293,21 +303,30 @@ async def stop_gpu_instance(
     confirm: Yes = False,
 ) -> InstanceResult:
     """Stop an instance: what runs on it ends, and it costs no more than its disk above 60 GB, which is kept 7 days."""
-    instance = await find_instance(call, instance_id)
-    if after_hours is not None:
-        when = f"in {after_hours:g} hours"
-        question, about = f"Stop instance {instance.label()} {when}?", f"stop {instance.id} {when}"
-        await agree(call, question, model=instance.product_id, confirm=confirm, about=about)
-        lease = await call.app.leases.grant(call.owner, hours=after_hours, name=instance.name, instance_id=instance.id)
-        call.app.leases.remember(call.novita)
-        step = f"It will be stopped at {lease.stop_at:%Y-%m-%d %H:%M} UTC. {lease_doubt(call)}".strip()
-        return await instance_result(call, instance, status="scheduled", next_step=step)
-    if instance.status == "exited":
-        return await instance_result(call, instance, next_step="It was stopped already; nothing was sent.")
-    question = f"Stop instance {instance.label()}? What runs on it ends."
-    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"stop {instance.id}")
-    await stop_instance(call.novita, instance.id)
-    return await wait_for(call, instance, InstanceGoal.STOPPED, None)
+
+    async def plan() -> Purchase[InstanceResult] | InstanceResult:
+        instance = await find_instance(call, instance_id)
+
+        async def later(hours: float) -> InstanceResult:
+            lease = await call.app.leases.grant(call.owner, hours=hours, name=instance.name, instance_id=instance.id)
+            call.app.leases.remember(call.novita)
+            step = f"It will be stopped at {lease.stop_at:%Y-%m-%d %H:%M} UTC. {lease_doubt(call)}".strip()
+            return await instance_result(call, instance, status="scheduled", next_step=step)
+
+        async def now() -> InstanceResult:
+            await stop_instance(call.novita, instance.id)
+            return await wait_for(call, instance, InstanceGoal.STOPPED, None)
+
+        if after_hours is not None:
+            when = f"in {after_hours:g} hours"
+            effect, about = f"Stop instance {instance.label()} {when}.", f"stop {instance.id} {when}"
+            return act_on(instance, effect, about, partial(later, after_hours))
+        if instance.status == "exited":
+            return await instance_result(call, instance, next_step="It was stopped already; nothing was sent.")
+        effect = f"Stop instance {instance.label()}. What runs on it ends."
+        return act_on(instance, effect, f"stop {instance.id}", now)
+
+    return await carry_out(call, plan, confirm=confirm)
 
 
 @gpu.tool("Restart a GPU instance", DESTROYS)
@@ -315,32 +334,48 @@ async def restart_gpu_instance(
     call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Yes = False
 ) -> InstanceResult:
     """Restart an instance; ends what runs on it."""
-    instance = await find_instance(call, instance_id)
-    if not instance.running:
-        raise InputError(
-            f"Instance {instance.label()} is {instance.status}: only a running one can be restarted",
-            next_step="Use start_gpu_instance." if instance.status == "exited" else "Wait for it first.",
-        )
-    question = f"Restart instance {instance.label()}? What runs on it ends."
-    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"restart {instance.id}")
-    begun = call.app.jobs.clock.wall()
-    try:
-        await restart_instance(call.novita, instance.id)
-    except NovitaConnectionError as error:
-        error.billed = None
-        error.next_step = f"It may be restarting: look with get_gpu_instance ({instance.id}) before trying again."
-        raise
-    return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
+
+    async def plan() -> Purchase[InstanceResult]:
+        instance = await find_instance(call, instance_id)
+        if not instance.running:
+            raise InputError(
+                f"Instance {instance.label()} is {instance.status}: only a running one can be restarted",
+                next_step="Use start_gpu_instance." if instance.status == "exited" else "Wait for it first.",
+            )
+
+        async def restart() -> InstanceResult:
+            begun = call.app.jobs.clock.wall()
+            try:
+                await restart_instance(call.novita, instance.id)
+            except NovitaConnectionError as error:
+                error.billed = None
+                error.next_step = (
+                    f"It may be restarting: look with get_gpu_instance ({instance.id}) before trying again."
+                )
+                raise
+            return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
+
+        effect = f"Restart instance {instance.label()}. What runs on it ends."
+        return act_on(instance, effect, f"restart {instance.id}", restart)
+
+    return await carry_out(call, plan, confirm=confirm)
 
 
 @gpu.tool("Delete a GPU instance", DESTROYS)
 async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Yes = False) -> InstanceResult:
     """Delete an instance with its disk."""
-    instance = await find_instance(call, instance_id)
-    question = f"Delete instance {instance.label()} and all data on its disk? This cannot be undone."
-    await agree(call, question, model=instance.product_id, confirm=confirm, about=f"delete {instance.id}")
-    await delete_instance(call.novita, instance.id)
-    return await wait_for(call, instance, InstanceGoal.GONE, None)
+
+    async def plan() -> Purchase[InstanceResult]:
+        instance = await find_instance(call, instance_id)
+
+        async def delete() -> InstanceResult:
+            await delete_instance(call.novita, instance.id)
+            return await wait_for(call, instance, InstanceGoal.GONE, None)
+
+        effect = f"Delete instance {instance.label()} and all data on its disk. This cannot be undone."
+        return act_on(instance, effect, f"delete {instance.id}", delete)
+
+    return await carry_out(call, plan, confirm=confirm)
 
 
 add_template_tools(gpu)

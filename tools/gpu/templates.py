@@ -1,5 +1,6 @@
 """Template tools, for the gpu toolset and its admin part."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -16,7 +17,7 @@ from ...novita.gpu.templates import (
     update_template,
 )
 from ..kit.context import Call, Caller
-from ..kit.purchase import agree
+from ..kit.purchase import Direct, Purchase, carry_out
 from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
 from .arguments import Between, Yes, check_length
 from .results import counted
@@ -182,11 +183,30 @@ async def create_gpu_template(
 
 async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Yes = False) -> TemplateResult:
     """Delete a private template."""
-    template = await find_template(call, template_id)
-    question = f"Delete template {template.name!r} ({template.id})? This cannot be undone."
-    await agree(call, question, model="template", confirm=confirm, about=f"delete {template.id}")
-    await delete_template(call.novita, template.id)
-    return TemplateResult(status="deleted", template_id=template.id, name=template.name)
+
+    async def plan() -> Purchase[TemplateResult]:
+        template = await find_template(call, template_id)
+
+        async def delete() -> TemplateResult:
+            await delete_template(call.novita, template.id)
+            return TemplateResult(status="deleted", template_id=template.id, name=template.name)
+
+        effect = f"Delete template {template.name!r} ({template.id}). This cannot be undone."
+        return _act(effect, f"delete {template.id}", delete)
+
+    return await carry_out(call, plan, confirm=confirm)
+
+
+def _act(effect: str, about: str, act: Callable[[], Awaitable[TemplateResult]]) -> Purchase[TemplateResult]:
+    """What takes something away and costs nothing: always asked about."""
+    return Purchase(
+        answer=TemplateResult,
+        effect=effect,
+        model="template",
+        sending=Direct(act=act),
+        about=about,
+        always_asks=True,
+    )
 
 
 async def update_gpu_template(
@@ -201,37 +221,44 @@ async def update_gpu_template(
     confirm: Yes = False,
 ) -> TemplateResult:
     """Change a private template; what is not named stays. Shows the difference and asks."""
-    old = await find_template(call, template_id)
-    variables = {each.key: each.value.get_secret_value() for each in old.envs} if env is None else env
-    check_env(variables)
-    given: dict[str, tuple[Any, Any]] = {
-        "name": (old.name, name),
-        "image": (old.image, image),
-        "command": (old.start_command, command),
-        "ports": (old.port_list(), ports),
-        "disk_gb": (old.rootfs_size, disk_gb),
-    }
-    changes = [f"{key}: {was} -> {now}" for key, (was, now) in given.items() if now is not None and now != was]
-    if env is not None:
-        changes.append(f"env: {', '.join(sorted(env)) or 'none'}")
-    if not changes:
-        return _shown(old).model_copy(update={"next_step": "Nothing differs; nothing was sent."})
-    body = template_body(
-        name=name or old.name,
-        image=image or old.image,
-        command=old.start_command if command is None else command,
-        entrypoint=old.entrypoint,
-        disk_gb=disk_gb or old.rootfs_size or 60,
-        ports=read_ports(old.port_list() if ports is None else ports),
-        env=variables,
-        readme=old.readme,
-        registry_auth_id=old.image_auth,
-        min_cuda=old.min_cuda_version,
-    )
-    question = f"Change template {old.name!r} ({old.id})? {'; '.join(changes)}."
-    await agree(call, question, model="template", confirm=confirm, about=f"change {old.id}")
-    await update_template(call.novita, old.id, body, variables)
-    return _shown(await find_template(call, template_id))
+
+    async def plan() -> Purchase[TemplateResult] | TemplateResult:
+        old = await find_template(call, template_id)
+        variables = {each.key: each.value.get_secret_value() for each in old.envs} if env is None else env
+        check_env(variables)
+        given: dict[str, tuple[Any, Any]] = {
+            "name": (old.name, name),
+            "image": (old.image, image),
+            "command": (old.start_command, command),
+            "ports": (old.port_list(), ports),
+            "disk_gb": (old.rootfs_size, disk_gb),
+        }
+        changes = [f"{key}: {was} -> {now}" for key, (was, now) in given.items() if now is not None and now != was]
+        if env is not None:
+            changes.append(f"env: {', '.join(sorted(env)) or 'none'}")
+        if not changes:
+            return _shown(old).model_copy(update={"next_step": "Nothing differs; nothing was sent."})
+        body = template_body(
+            name=name or old.name,
+            image=image or old.image,
+            command=old.start_command if command is None else command,
+            entrypoint=old.entrypoint,
+            disk_gb=disk_gb or old.rootfs_size or 60,
+            ports=read_ports(old.port_list() if ports is None else ports),
+            env=variables,
+            readme=old.readme,
+            registry_auth_id=old.image_auth,
+            min_cuda=old.min_cuda_version,
+        )
+
+        async def update() -> TemplateResult:
+            await update_template(call.novita, old.id, body, variables)
+            return _shown(await find_template(call, template_id))
+
+        effect = f"Change template {old.name!r} ({old.id}): {'; '.join(changes)}."
+        return _act(effect, f"change {old.id}", update)
+
+    return await carry_out(call, plan, confirm=confirm)
 
 
 def add_template_tools(toolset: Toolset) -> None:

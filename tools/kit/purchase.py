@@ -27,7 +27,7 @@ R_co = TypeVar("R_co", bound=BaseModel, covariant=True)
 
 
 class Sending(Protocol[R_co]):
-    """How a purchase is made once there is a yes: `Awaited`, `Submitted` or `Direct`."""
+    """How a purchase is made once there is a yes: `Awaited`, `Submitted`, `Direct` or `Begun`."""
 
     async def carry(self, caller: Caller, paid_for: Paid) -> R_co:
         """Make it, once, and answer."""
@@ -166,6 +166,31 @@ class Direct(Generic[R]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Begun(Generic[R]):
+    """An act that costs nothing and goes on after it is answered, such as saving an image. Nothing is noted.
+
+    Args:
+        begin: Begins it, and answers with its id.
+        kind: Whose follower looks at it for an MCP task.
+        working: The answer while it goes on.
+        follow: Waits up to so many seconds for it, and answers with what there is.
+        wait_seconds: How long the caller wishes to wait; None leaves it to the settings.
+    """
+
+    begin: Callable[[], Awaitable[str]]
+    kind: str
+    working: Callable[[str], Awaitable[R]]
+    follow: Callable[[str, float], Awaitable[R]]
+    wait_seconds: float | None = None
+
+    async def carry(self, caller: Caller, paid_for: Paid) -> R:
+        begun = await self.begin()
+        if _handed_over(caller, self.kind, begun):
+            return await self.working(begun)
+        return await self.follow(begun, _patience(caller, self.wait_seconds))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Awaited(Generic[R]):
     """A paid call that is made here and now: a caller that goes away takes it along, so that it stops costing.
 
@@ -210,9 +235,18 @@ class Submitted(Generic[R, T]):
             if self.explain is not None:
                 await self.explain(error)
             raise
-        handoff = caller.handoff
-        if handoff is not None and job.state is JobState.WORKING and job.task_id:
-            handoff.job = (job.kind, job.task_id)
+        if job.state is JobState.WORKING and _handed_over(caller, job.kind, job.task_id):
             return await self.working(job, answer)
-        budget = caller.app.settings.wait_seconds if self.wait_seconds is None else self.wait_seconds
-        return await self.follow(job, answer, budget)
+        return await self.follow(job, answer, _patience(caller, self.wait_seconds))
+
+
+def _handed_over(caller: Caller, kind: str, id: str | None) -> bool:
+    """Whether what goes on is left to an MCP task, because the caller takes one."""
+    if caller.handoff is None or not id:
+        return False
+    caller.handoff.job = (kind, id)
+    return True
+
+
+def _patience(caller: Caller, wait_seconds: float | None) -> float:
+    return caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds

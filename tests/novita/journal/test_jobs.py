@@ -184,6 +184,25 @@ async def test_the_row_says_how_a_submit_ended(
     assert world.count(SPEND) == 1
 
 
+@pytest.mark.parametrize("billed", [None, "maybe", "yes"])
+async def test_an_error_that_does_not_say_counts_as_money_possibly_gone(
+    billed: Any, simulator: Running, tmp_path: Path
+) -> None:
+    async def send(_: Job) -> None:
+        raise NovitaError("unclear", billed=billed)
+
+    async def note(job: Job, _: None) -> Job:
+        return job
+
+    async with bench(simulator, tmp_path) as it:
+        paid_for = Paid(owner=it.client.owner, tool="t", model="m", title="a fox", cost=Cost(Decimal("0.10")))
+        with pytest.raises(NovitaError):
+            await it.jobs.submit(paid_for, kind="media", send=send, note=note)
+        (row,) = await it.rows()
+        assert row.state is JobState.UNCONFIRMED
+        assert await it.journal.spent(it.client.owner) == Decimal("0.10")
+
+
 class _Replaced:
     """A journal with some of its methods replaced; the rest is the real one."""
 

@@ -154,3 +154,23 @@ def test_the_page_of_operations_is_fresh_and_whole() -> None:
     for area in ("gpu", "serverless"):
         for operation, _ in script.operations(area):
             assert f"| `{operation}` |" in shown
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("create_gpu_instance", {**WISH, "stop_after_hours": 1}),
+        (
+            "create_endpoint",
+            {"image": "a/b:1", "port": 80, "name": "fox", "confirm": True, "options": {"stop_after_hours": 1}},
+        ),
+    ],
+)
+async def test_a_refused_create_leaves_no_lease(
+    opened: OpenStage, settings: Settings, world: World, tool: str, arguments: Json
+) -> None:
+    world.trouble({"status": 400, "body": '{"reason": "INVALID", "message": "no"}'}, operation=tool)
+    async with opened(toolsets="all") as on:
+        assert "Nothing was billed" in await on.refused(tool, **arguments)
+    with sqlite3.connect(settings.journal) as db:
+        assert db.execute("SELECT state, note FROM leases").fetchall() == [("dropped", "the create was refused")]

@@ -1,17 +1,19 @@
 """Every tool that spends, walked: above the threshold nothing is sent without a yes, whatever is known of the price."""
 
 import json
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
+from novita_mcp.tools import TOOLSETS
 
 from ...building import quick
 from ...conftest import Connect, text_of
-from ..gpu_stage import Person
+from ..gpu_stage import OpenStage, Person, Stage
 from ..one_call_per_tool import CALLS, Things
 
 Json = dict[str, Any]
@@ -69,3 +71,119 @@ async def test_what_is_known_to_cost_nothing_is_not_asked_about(name: str, conne
         await client.call_tool(name, {**CALLS[name](Things(Path(), world, "")), "model": "x/free"})
     assert person.asked == []
     assert [request for request in world.requests if request.method == "POST"]
+
+
+# Machines: what spends and what destroys, of the toolsets gpu and gpu_admin
+
+IMAGE = "docker.io/library/ubuntu:24.04"
+CPU = "cpu-of-no-price"
+PRICELESS = {
+    "list_gpu_products": {"data": []},
+    "list_cpu_products": {"data": [{"id": CPU, "name": "CPU", "availableDeploy": True}]},
+}
+"""What Novita lists where it tells no price."""
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Ids of what an account has."""
+
+    running: str
+    stopped: str
+    monthly: str
+    volume: str
+    template: str
+
+
+async def furnish(on: Stage) -> Machines:
+    """One of everything that can be changed or lost."""
+    wish: Json = {"image": IMAGE, "gpu": "4090", "confirm": True}
+    running = await on.call("create_gpu_instance", **wish, name="running")
+    stopped = await on.call("create_gpu_instance", **wish, name="stopped")
+    await on.call("stop_gpu_instance", instance_id=stopped["instance_id"], confirm=True)
+    monthly = await on.call("create_gpu_instance", **wish, name="monthly", billing="monthly")
+    volume = await on.call("save_gpu_volume", name="data", region="texas", size_gb=100, confirm=True)
+    template = await on.call("create_gpu_template", name="mine", image=IMAGE)
+    ids = [each["instance_id"] for each in (running, stopped, monthly)]
+    return Machines(*ids, volume["id"], template["template_id"])
+
+
+def calls_about(it: Machines) -> dict[str, list[tuple[str, Json]]]:
+    """Calls of tools, by what is known of their price."""
+    machine: Json = {"instance_id": it.running}
+    return {
+        "known": [
+            ("create_gpu_instance", {"image": IMAGE, "gpu": "4090", "name": "new"}),
+            ("create_gpu_instance", {"image": IMAGE, "gpu": "4090", "name": "running"}),
+            ("create_gpu_instance", {"image": IMAGE, "gpu": "4090", "name": "term", "billing": "monthly"}),
+            ("start_gpu_instance", {"instance_id": it.stopped}),
+            ("save_gpu_volume", {"name": "more", "region": "texas", "size_gb": 50}),
+            ("save_gpu_volume", {"id": it.volume, "size_gb": 150}),
+            ("edit_gpu_instance", {**machine, "add_disk_gb": 100, "ports": ["81/tcp"]}),
+            ("change_gpu_billing", {**machine, "action": "to_monthly", "months": 3}),
+            ("change_gpu_billing", {"instance_id": it.monthly, "action": "renew"}),
+        ],
+        "unknown": [
+            ("create_gpu_instance", {"image": IMAGE, "product_id": CPU, "name": "new"}),
+            ("start_gpu_instance", {"instance_id": it.stopped}),
+            ("change_gpu_billing", {**machine, "action": "to_monthly"}),
+            ("change_gpu_billing", {"instance_id": it.monthly, "action": "renew"}),
+        ],
+        "zero": [
+            ("save_gpu_volume", {"id": it.volume, "name": "other"}),
+            ("edit_gpu_instance", {**machine, "web_terminal": False}),
+            ("change_gpu_billing", {"instance_id": it.monthly, "action": "to_on_demand"}),
+            ("change_gpu_billing", {"instance_id": it.monthly, "action": "auto_renew_on"}),
+            ("stop_gpu_instance", machine),
+            ("stop_gpu_instance", {**machine, "after_hours": 2}),
+            ("restart_gpu_instance", machine),
+            ("delete_gpu_instance", machine),
+            ("delete_gpu_template", {"template_id": it.template}),
+            ("delete_gpu_resource", {"kind": "volume", "id": it.volume}),
+            ("upgrade_gpu_instance", {**machine, "image": "a/b:2"}),
+            ("migrate_gpu_instance", machine),
+            ("update_gpu_template", {"template_id": it.template, "image": "a/b:2"}),
+        ],
+    }
+
+
+def test_every_tool_of_machines_that_spends_or_destroys_is_called_here() -> None:
+    called = {name for calls in calls_about(Machines("", "", "", "", "")).values() for name, _ in calls}
+    ours = [spec for toolset in TOOLSETS if toolset.name in ("gpu", "gpu_admin") for spec in toolset.tools]
+    assert called == {spec.name for spec in ours if spec.effect.spends or spec.effect.destructive}
+
+
+@pytest.mark.parametrize("threshold", [Decimal(0), Decimal(1_000_000)], ids=["above", "below"])
+@pytest.mark.parametrize("way", ["nobody", "decline"])
+@pytest.mark.parametrize("price", ["known", "unknown", "zero"])
+async def test_of_machines_nothing_is_sent_without_a_yes_whatever_it_costs(
+    price: str, way: str, threshold: Decimal, opened: OpenStage, world: World, tmp_path: Path
+) -> None:
+    world.add_account(DEFAULT_KEY, 5_000)
+    async with opened(toolsets="all") as on:
+        there = await furnish(on)
+    if price == "unknown":
+        for operation, listed in PRICELESS.items():
+            world.trouble({"status": 200, "body": json.dumps(listed)}, operation=operation, times=-1)
+    world.requests.clear()
+    paid, person = len(world.charges), Person("decline")
+    # A journal of its own, which has noted no price.
+    settings: Json = {"toolsets": "all", "confirm_above_usd": threshold, "journal": str(tmp_path / "fresh.sqlite3")}
+    async with opened(None if way == "nobody" else person, **settings) as on:
+        for name, arguments in calls_about(there)[price]:
+            person.asked.clear()
+            if way == "decline":
+                assert "declined" in await on.refused(name, **arguments), name
+                assert len(person.asked) == 1, name
+                continue
+            answer = await on.call(name, **arguments)
+            assert answer["status"] == "needs_confirmation", (name, answer)
+            assert answer["model"], name
+            if price == "unknown":
+                assert answer["estimated_cost_usd"] == "unknown", name
+                assert Decimal(answer["counted_usd"]) > 0
+                assert f"counted as at most ${Decimal(answer['counted_usd']):f}" in answer["next_step"]
+            else:
+                assert (Decimal(answer["estimated_cost_usd"]) > 0) == (price == "known"), name
+    assert [request.path for request in world.requests if request.method != "GET"] == []
+    assert len(world.charges) == paid
