@@ -23,7 +23,7 @@ from ...novita.gpu.resources import (
 )
 from ...novita.gpu.routes import act
 from ..kit.context import Call
-from ..kit.purchase import Direct, Purchase, carry_out
+from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
 from .admin_results import (
     AdminResult,
@@ -37,7 +37,7 @@ from .admin_results import (
 from .arguments import Between, DryRun, Wait, Yes
 from .billing import changed_billing
 from .growing import edited_instance, grown_volume, new_volume
-from .results import InstanceResult, act_on
+from .results import InstanceResult
 from .templates import update_gpu_template
 from .waiting import find_instance, wait_for
 
@@ -107,14 +107,8 @@ async def delete_gpu_resource(
                 await follow_gone(call.app.journal, call.owner, id, sure=True)
             return AdminResult(status="done", id=id, what=f"{what}: {'stopped' if kind == 'job' else 'deleted'}")
 
-        return Purchase(
-            answer=AdminResult,
-            effect=f"{what} will be {fate}.",
-            model=kind,
-            sending=Direct(act=delete),
-            about=f"delete {kind} {id}",
-            always_asks=True,
-        )
+        about = f"delete {kind} {id}"
+        return destruction(AdminResult, f"{what} will be {fate}.", model=kind, about=about, act=delete)
 
     return await carry_out(call, plan, confirm=confirm)
 
@@ -313,7 +307,9 @@ async def upgrade_gpu_instance(
             return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
 
         effect = f"Change instance {instance.label()}: {'; '.join(changes)}. It restarts. {loss}"
-        return act_on(instance, effect, f"upgrade {instance.id} {save_data}", upgrade)
+        return destruction(
+            InstanceResult, effect, model=instance.product_id, about=f"upgrade {instance.id} {save_data}", act=upgrade
+        )
 
     return await carry_out(call, plan, confirm=confirm)
 
@@ -334,7 +330,7 @@ async def migrate_gpu_instance(
 
         loss = "Data on its disks is lost; it runs, and costs, then."
         effect = f"Move instance {instance.label()} to another host. {loss}"
-        return act_on(instance, effect, f"migrate {instance.id}", move)
+        return destruction(InstanceResult, effect, model=instance.product_id, about=f"migrate {instance.id}", act=move)
 
     return await carry_out(call, plan, confirm=confirm)
 

@@ -22,7 +22,7 @@ from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ..kit.context import Call
 from ..kit.created_things import lease_doubt, with_lease_doubt
-from ..kit.purchase import Purchase, Submitted, carry_out
+from ..kit.purchase import Purchase, Submitted, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
 from .arguments import Between, DryRun, MoreThan, Wait, Yes, whole_months
 from .creating import Wanted, create
@@ -31,7 +31,6 @@ from .results import (
     InstanceResult,
     KnownInstances,
     ProductList,
-    act_on,
     adopt_lost,
     as_noted,
     instance_result,
@@ -320,11 +319,13 @@ async def stop_gpu_instance(
         if after_hours is not None:
             when = f"in {after_hours:g} hours"
             effect, about = f"Stop instance {instance.label()} {when}.", f"stop {instance.id} {when}"
-            return act_on(instance, effect, about, partial(later, after_hours))
+            return destruction(
+                InstanceResult, effect, model=instance.product_id, about=about, act=partial(later, after_hours)
+            )
         if instance.status == "exited":
             return await instance_result(call, instance, next_step="It was stopped already; nothing was sent.")
         effect = f"Stop instance {instance.label()}. What runs on it ends."
-        return act_on(instance, effect, f"stop {instance.id}", now)
+        return destruction(InstanceResult, effect, model=instance.product_id, about=f"stop {instance.id}", act=now)
 
     return await carry_out(call, plan, confirm=confirm)
 
@@ -356,7 +357,9 @@ async def restart_gpu_instance(
             return await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds, begun=begun)
 
         effect = f"Restart instance {instance.label()}. What runs on it ends."
-        return act_on(instance, effect, f"restart {instance.id}", restart)
+        return destruction(
+            InstanceResult, effect, model=instance.product_id, about=f"restart {instance.id}", act=restart
+        )
 
     return await carry_out(call, plan, confirm=confirm)
 
@@ -373,7 +376,7 @@ async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Yes 
             return await wait_for(call, instance, InstanceGoal.GONE, None)
 
         effect = f"Delete instance {instance.label()} and all data on its disk. This cannot be undone."
-        return act_on(instance, effect, f"delete {instance.id}", delete)
+        return destruction(InstanceResult, effect, model=instance.product_id, about=f"delete {instance.id}", act=delete)
 
     return await carry_out(call, plan, confirm=confirm)
 

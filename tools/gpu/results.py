@@ -1,6 +1,6 @@
 """What the GPU tools answer with, and how an instance becomes an answer."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -20,7 +20,6 @@ from ...novita.journal.journal import MICRO, Job, JobState, micro
 from ...novita.journal.leases import OPEN, Lease
 from ..kit.context import Caller
 from ..kit.dry_run import shown_call
-from ..kit.purchase import Direct, Purchase
 from ..kit.toolset import CountedUsd, ToolResult
 
 Status = Literal["running", "working", "stopped", "deleted", "scheduled", "needs_confirmation", "dry_run"]
@@ -329,20 +328,6 @@ async def instance_result(
         result.disk_gb = instance.rootfs_size
         result.command = instance.command or None
     return result
-
-
-def act_on(
-    instance: Instance, effect: str, about: str, act: Callable[[], Awaitable[InstanceResult]]
-) -> Purchase[InstanceResult]:
-    """An act that costs nothing and takes something away: always asked about."""
-    return Purchase(
-        answer=InstanceResult,
-        effect=effect,
-        model=instance.product_id,
-        sending=Direct(act=act),
-        about=about,
-        always_asks=True,
-    )
 
 
 def per_hour_and_day(usd: Decimal | None) -> str:

@@ -1,6 +1,5 @@
 """Template tools, for the gpu toolset and its admin part."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -17,7 +16,7 @@ from ...novita.gpu.templates import (
     update_template,
 )
 from ..kit.context import Call, Caller
-from ..kit.purchase import Direct, Purchase, carry_out
+from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
 from .arguments import Between, Yes, check_length
 from .results import counted
@@ -192,21 +191,9 @@ async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Yes 
             return TemplateResult(status="deleted", template_id=template.id, name=template.name)
 
         effect = f"Delete template {template.name!r} ({template.id}). This cannot be undone."
-        return _act(effect, f"delete {template.id}", delete)
+        return destruction(TemplateResult, effect, model="template", about=f"delete {template.id}", act=delete)
 
     return await carry_out(call, plan, confirm=confirm)
-
-
-def _act(effect: str, about: str, act: Callable[[], Awaitable[TemplateResult]]) -> Purchase[TemplateResult]:
-    """What takes something away and costs nothing: always asked about."""
-    return Purchase(
-        answer=TemplateResult,
-        effect=effect,
-        model="template",
-        sending=Direct(act=act),
-        about=about,
-        always_asks=True,
-    )
 
 
 async def update_gpu_template(
@@ -256,7 +243,7 @@ async def update_gpu_template(
             return _shown(await find_template(call, template_id))
 
         effect = f"Change template {old.name!r} ({old.id}): {'; '.join(changes)}."
-        return _act(effect, f"change {old.id}", update)
+        return destruction(TemplateResult, effect, model="template", about=f"change {old.id}", act=update)
 
     return await carry_out(call, plan, confirm=confirm)
 

@@ -75,6 +75,13 @@ class Purchase(Generic[R]):
         return Question(self.effect, self.model, self.cost, counted, about=self.about, hint=self.hint)
 
 
+def destruction(
+    answer: type[R], effect: str, *, model: str, about: str, act: Callable[[], Awaitable[R]]
+) -> Purchase[R]:
+    """An act that costs nothing and takes something away: always asked about."""
+    return Purchase(answer=answer, effect=effect, model=model, sending=Direct(act=act), about=about, always_asks=True)
+
+
 Planner = Callable[[], Awaitable[Purchase[R] | R]]
 """Plans a purchase from prices as they are now; or answers at once, where nothing is to be done. It only reads, and
 may be run again after somebody was asked."""
