@@ -157,19 +157,20 @@ def test_the_page_of_operations_is_fresh_and_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "arguments"),
+    ("tool", "operation", "arguments"),
     [
-        ("create_gpu_instance", {**WISH, "stop_after_hours": 1}),
+        ("create_gpu_instance", "create_gpu_instance", {**WISH, "stop_after_hours": 1}),
         (
             "create_endpoint",
+            "create_serverless_endpoint",
             {"image": "a/b:1", "port": 80, "name": "fox", "confirm": True, "options": {"stop_after_hours": 1}},
         ),
     ],
 )
 async def test_a_refused_create_leaves_no_lease(
-    opened: OpenStage, settings: Settings, world: World, tool: str, arguments: Json
+    opened: OpenStage, settings: Settings, world: World, tool: str, operation: str, arguments: Json
 ) -> None:
-    world.trouble({"status": 400, "body": '{"reason": "INVALID", "message": "no"}'}, operation=tool)
+    world.trouble({"status": 400, "body": '{"reason": "INVALID", "message": "no"}'}, operation=operation)
     async with opened(toolsets="all") as on:
         assert "Nothing was billed" in await on.refused(tool, **arguments)
     with sqlite3.connect(settings.journal) as db:

@@ -10,7 +10,7 @@ SECONDS = 100
 CASES: dict[str, tuple[Json, str]] = {
     "generate_image": ({"prompt": "a fox", "model": "qwen-image-txt2img"}, "get_task_result"),
     "create_gpu_instance": ({"image": "docker.io/a/b:1", "gpu": "4090"}, "get_gpu_instance"),
-    "create_endpoint": ({"image": "docker.io/library/nginx:1", "port": 80}, "get_endpoint"),
+    "create_endpoint": ({"image": "docker.io/library/nginx:1", "port": 80}, "get_serverless_endpoint"),
 }
 """Arguments, and the operation that looks."""
 NAMED = ("create_gpu_instance", "create_endpoint")
