@@ -21,7 +21,7 @@ from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
-from ..kit.purchase import Direct, Purchase, Submitted, carry_out
+from ..kit.purchase import Purchase, Submitted, carry_out, destruction
 from ..kit.saved_files import SavedFile, keep_content
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, ToolResult, Toolset
 from .results import BatchResult, answer_batch, planned_batch, started_batch, tokens_of
@@ -264,14 +264,8 @@ async def cancel_batch(call: Call, batch_id: BatchId, confirm: Confirm = False) 
         if batch.phase is not runs.Phase.WORKING:
             raise InputError(f"Batch {batch_id} is {batch.status} already", next_step="get_batch shows what it made.")
         done = batch.completed + batch.failed
-        return Purchase(
-            answer=BatchResult,
-            effect=f"Stop batch {batch_id} after {done} of {batch.total} rows?",
-            model="batch",
-            sending=Direct(act=stop),
-            about=f"cancel {batch_id}",
-            always_asks=True,
-        )
+        question = f"Stop batch {batch_id} after {done} of {batch.total} rows?"
+        return destruction(BatchResult, question, model="batch", about=f"cancel {batch_id}", act=stop)
 
     return await carry_out(call, plan, confirm=confirm)
 
@@ -416,14 +410,8 @@ async def delete_file(call: Call, file_id: FileId, confirm: Confirm = False) -> 
 
     async def plan() -> Purchase[DeletedFile]:
         file = await batch_files.get_file(call.novita, file_id)
-        return Purchase(
-            answer=DeletedFile,
-            effect=f"Delete {file.name} ({file.bytes:,} bytes, {file.purpose}) for good?",
-            model="file",
-            sending=Direct(act=delete),
-            about=f"delete {file_id}",
-            always_asks=True,
-        )
+        question = f"Delete {file.name} ({file.bytes:,} bytes, {file.purpose}) for good?"
+        return destruction(DeletedFile, question, model="file", about=f"delete {file_id}", act=delete)
 
     return await carry_out(call, plan, confirm=confirm)
 

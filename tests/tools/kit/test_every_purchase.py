@@ -1,14 +1,21 @@
-"""Every tool that spends, walked: above the threshold nothing is sent without a yes, whatever is known of the price."""
+"""Every tool that spends or destroys, walked: above the threshold nothing is sent without a yes, whatever is known of
+the price; what destroys is asked about whatever it costs. And no tool has a road of its own.
+"""
 
+import ast
 import json
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
+from novita_mcp.simulator.account.team import Teams
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
+from novita_mcp.simulator.text.state import LlmState
 from novita_mcp.tools import TOOLSETS
 
 from ...building import quick
@@ -77,7 +84,7 @@ async def test_what_is_known_to_cost_nothing_is_not_asked_about(name: str, conne
 
 IMAGE = "docker.io/library/ubuntu:24.04"
 CPU = "cpu-of-no-price"
-PRICELESS = {
+PRICELESS: dict[str, Json] = {
     "list_gpu_products": {"data": []},
     "list_cpu_products": {"data": [{"id": CPU, "name": "CPU", "availableDeploy": True}]},
 }
@@ -104,8 +111,13 @@ async def furnish(on: Stage) -> Machines:
     monthly = await on.call("create_gpu_instance", **wish, name="monthly", billing="monthly")
     volume = await on.call("save_gpu_volume", name="data", region="texas", size_gb=100, confirm=True)
     template = await on.call("create_gpu_template", name="mine", image=IMAGE)
-    ids = [each["instance_id"] for each in (running, stopped, monthly)]
-    return Machines(*ids, volume["id"], template["template_id"])
+    return Machines(
+        running=running["instance_id"],
+        stopped=stopped["instance_id"],
+        monthly=monthly["instance_id"],
+        volume=volume["id"],
+        template=template["template_id"],
+    )
 
 
 def calls_about(it: Machines) -> dict[str, list[tuple[str, Json]]]:
@@ -186,3 +198,133 @@ async def test_of_machines_nothing_is_sent_without_a_yes_whatever_it_costs(
             else:
                 assert (Decimal(answer["estimated_cost_usd"]) > 0) == (price == "known"), name
     assert [request.path for request in world.requests if request.method != "GET"] == []
+
+
+# What else destroys
+
+
+async def _running_batch(client: Client, world: World) -> Json:
+    world.area(LlmState).knobs.batch_seconds = 1_000
+    made = await client.call_tool("create_batch", {"rows": [{"prompt": "a"}], "confirm": True})
+    return {"batch_id": (made.structured_content or {})["batch_id"]}
+
+
+async def _file(client: Client, world: World) -> Json:
+    await _running_batch(client, world)
+    return {"file_id": next(iter(world.area(LlmState).files))}
+
+
+async def _key(client: Client, world: World) -> Json:
+    return {"key": "default", "only": ["deepseek/deepseek-v3.2"]}
+
+
+async def _member(client: Client, world: World) -> Json:
+    members = world.area(Teams).of(world.accounts[DEFAULT_KEY]).members
+    return {"member_id": list(members)[1], "kind": "monthly", "limit_usd": "12"}
+
+
+DESTROY: Mapping[str, Callable[[Client, World], Awaitable[Json]]] = {
+    "cancel_batch": _running_batch,
+    "delete_file": _file,
+    "set_key_models": _key,
+    "update_budget": _member,
+}
+
+
+ELSEWHERE = ("gpu", "gpu_admin", "serverless")
+"""Toolsets of machines, walked above, and of endpoints, which their own tests walk."""
+
+
+def test_every_tool_that_destroys_is_called_here() -> None:
+    ours = [spec for toolset in TOOLSETS if toolset.name not in ELSEWHERE for spec in toolset.tools]
+    assert {spec.name for spec in ours if spec.effect.destructive} == set(DESTROY)
+
+
+def changing(world: World) -> int:
+    return sum(request.method != "GET" for request in world.requests)
+
+
+@pytest.mark.parametrize("way", ["nobody", "decline", "accept"])
+@pytest.mark.parametrize("name", DESTROY)
+async def test_what_destroys_is_asked_about_whatever_it_costs(
+    name: str, way: str, connect: Connect, world: World
+) -> None:
+    person = Person(way)
+    options: Json = {} if way == "nobody" else {"client": {"elicitation_callback": person}}
+    async with connect(toolsets="all", build=quick, confirm_above_usd=Decimal(100), **options) as client:
+        arguments = await DESTROY[name](client, world)
+        before = changing(world)
+        result = await client.call_tool(name, arguments)
+        if way == "accept":
+            assert not result.is_error, text_of(result)
+            assert len(person.asked) == 1
+            assert changing(world) == before + 1
+            return
+        assert changing(world) == before
+        if way == "decline":
+            assert result.is_error and "declined" in text_of(result)
+            return
+        answer: Json = result.structured_content or {}
+        assert (answer["status"], answer["estimated_cost_usd"]) == ("needs_confirmation", "0")
+        assert answer["model"]
+        assert "confirm=true" in answer["next_step"]
+        done = await client.call_tool(name, {**arguments, "confirm": True})
+        assert not done.is_error, text_of(done)
+        assert changing(world) == before + 1
+
+
+async def test_a_yes_beforehand_does_not_skip_the_look_at_what_is_deleted(connect: Connect, world: World) -> None:
+    async with connect(toolsets="all", build=quick) as client:
+        refused = await client.call_tool("delete_file", {"file_id": "file-nowhere", "confirm": True})
+    assert refused.is_error
+    assert changing(world) == 0
+
+
+# One road
+
+TOOLS = Path(__file__).parents[3] / "tools"
+OWN_ROAD = ("need_yes", "confirm_above_usd", "handoff.job", "Call again without dry_run", "agree(")
+"""What only the pipeline may do: ask, hold against the threshold, hand over, and word a rehearsal."""
+NOT_YET = ("serverless",)
+"""Families that still have roads of their own; this shrinks to nothing."""
+
+
+def _branches_on_dry_run(tree: ast.AST) -> Iterator[int]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Assert):
+            for inner in ast.walk(node.test):
+                if "dry_run" in (getattr(inner, "id", ""), getattr(inner, "attr", "")):
+                    yield node.lineno
+        elif isinstance(node, ast.Match | ast.BoolOp):
+            held = [node.subject] if isinstance(node, ast.Match) else node.values
+            if any("dry_run" in (getattr(one, "id", ""), getattr(one, "attr", "")) for one in held):
+                yield node.lineno
+
+
+def own_roads(source: str) -> list[str]:
+    """What a tool's module does by itself that is the pipeline's."""
+    found = [word for word in OWN_ROAD if word in source]
+    return found + [f"branches on dry_run in line {line}" for line in _branches_on_dry_run(ast.parse(source))]
+
+
+def test_no_tool_has_a_road_of_its_own() -> None:
+    rooms = [room for room in TOOLS.iterdir() if room.is_dir() and room.name not in ("kit", *NOT_YET)]
+    files = [file for room in rooms for file in room.rglob("*.py")]
+    assert len(files) > 20
+    roads = {str(file.relative_to(TOOLS)): own_roads(file.read_text(encoding="utf-8")) for file in files}
+    assert {name: found for name, found in roads.items() if found} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "if dry_run:\n    pass",
+        "x = 1 if wish.dry_run else 2",
+        "dry_run and show()",
+        "match dry_run:\n    case True:\n        pass",
+        "await need_yes(caller, question, confirm=confirm)",
+        "caller.handoff.job = (KIND, id)",
+    ],
+)
+def test_a_road_of_its_own_is_seen(source: str) -> None:
+    assert own_roads(f"async def f():\n    {source.replace(chr(10), chr(10) + '    ')}")
