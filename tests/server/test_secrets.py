@@ -6,6 +6,7 @@ The promise is ours (SECURITY.md). Each text below holds the caller's own key, a
 import base64
 import json
 import logging
+import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from mcp import Client, MCPError
 from mcp_types import CallToolResult
 from novita_mcp.novita.core.redaction import MARK
 from novita_mcp.server.app import create_app
+from novita_mcp.server.logs import Hush, JsonLines, Lines, for_logs
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 
@@ -191,3 +193,65 @@ async def test_stderr_and_stdout_of_a_process_tell_no_key(
             assert "is not documented" in server.stderr()
             assert leaked(server.stderr(), key) == []
             assert leaked("".join(server.stdout), key) == []
+
+
+# Other secrets in play
+
+
+async def test_passwords_of_registries_and_machines_leave_only_where_they_are_asked_for(
+    settings: Settings, world: World, logged: list[str], tmp_path: Path
+) -> None:
+    registry, ssh = "registry-Pass/word+1", "ssh-Pass/word+2"
+    said = f"pull failed: {registry} {quote(registry, safe='')}; login root:{ssh}"
+    component = {"sshCommand": "ssh root@box", "password": ssh}
+    broken = {
+        "id": "i-1",
+        "name": "box",
+        "status": "running",
+        "connectComponentSsh": component,
+        "statusError": {"state": "bad", "message": said},
+    }
+    async with hosted(replace(settings, toolsets="all", log_level="DEBUG")) as host:
+        await host.call("save_registry_login", name="docker.io", username="me", password=registry)
+        world.trouble(answer(broken), path="*/instance*", method="GET", times=-1)
+        shown = await host.client.call_tool("get_gpu_instance", {"instance_id": "i-1", "access": True})
+        await host.call("get_gpu_instance", instance_id="i-1")
+        await host.read("novita://gpu/instances/i-1")
+        world.troubles.clear()
+        world.fail_next_task(said)
+        await host.call("generate_image", prompt=f"a fox, {registry}", model=ASYNC)
+        await host.call("list_tasks")
+
+    access: dict[str, Any] = (shown.structured_content or {})["access"]
+    assert access["ssh_password"] == ssh
+    assert registry not in shown.model_dump_json()
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*sqlite3*")).decode("utf-8", "replace")
+    for text in ("\n".join(host.seen), kept, "\n".join(logged)):
+        for word in (registry, quote(registry, safe=""), ssh):
+            assert word not in text
+    assert "\n".join(host.seen).count(MARK) >= 4
+
+
+def test_logs_hold_no_signed_link_no_header_and_no_login() -> None:
+    """Whatever a library writes at whatever level: addresses, headers as lists of bytes, tracebacks, extras."""
+    lines = [
+        "GET https://files.example/a.png?X-Amz-Credential=AKIA&X-Amz-Signature=feedface 200",
+        "send_request_headers [(b'Authorization', b'Bearer opaque-word'), (b'Host', b'a')]",
+        "connect postgresql://novita:data-word@db/novita",
+        "target=b'/bucket/a.png?X-Amz-Signature=feedface&x=1'",
+        "Set-Cookie: session=cookie-word; Path=/",
+    ]
+    for line in lines:
+        shown = for_logs(line)
+        for word in ("feedface", "AKIA", "opaque-word", "data-word", "cookie-word"):
+            assert word not in shown
+    record = logging.makeLogRecord({"msg": "look %s", "args": (lines[0],), "link": lines[3], "levelname": "DEBUG"})
+    try:
+        raise ValueError(lines[2])
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    assert Hush().filter(record)
+    for formatter in (Lines(), JsonLines()):
+        written = formatter.format(record)
+        assert "files.example" in written
+        assert not [word for word in ("feedface", "AKIA", "data-word") if word in written]
