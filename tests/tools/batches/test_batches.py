@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,23 @@ async def test_a_dear_batch_asks_and_a_dry_run_tells_the_price(connect: Connect,
         assert "2,000 rows" in first["next_step"]
         assert nothing_sent(world)
         assert structured(await client.call_tool("create_batch", {**asked, "confirm": True}))["status"] == "working"
+
+
+async def test_a_yes_is_for_the_rows_that_were_asked_about(connect: Connect, llm: LlmState, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "one"}\n')
+    asked: list[str] = []
+
+    async def dialog(_: Any, params: Any) -> ElicitResult:
+        asked.append(params.message)
+        rows.write_text('{"prompt": "another"}\n')  # while somebody thinks
+        return ElicitResult(action="accept", content={"yes": True})
+
+    async with connect(client={"elicitation_callback": dialog}, confirm_above_usd=Decimal(0)) as client:
+        structured(await client.call_tool("create_batch", {"file": str(rows)}))
+    assert len(asked) == 2
+    (sent,) = llm.files.values()
+    assert b"another" in sent.content
 
 
 @pytest.mark.parametrize(("action", "deleted"), [("accept", True), ("decline", False)])
