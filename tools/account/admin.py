@@ -286,10 +286,17 @@ async def set_key_models(
     key: KeyId,
     only: Annotated[list[str] | None, Field(description="The only models it may call.")] = None,
     all_but: Annotated[list[str] | None, Field(description="Models it may not call.")] = None,
+    every: Annotated[bool, Field(description="Lift the limits: it may call every model.")] = False,
     confirm: Yes = False,
     dry_run: Rehearse = False,
 ) -> KeyModels:
-    """Replace which language models an API key may call; without lists, all. Takes effect at once. Asks first."""
+    """Replace which language models an API key may call: only some, all but some, or every one. Takes effect at once.
+    Asks first."""
+    # An empty list is what hosts send where nobody set one: it must not open a key to all models.
+    if [bool(only), bool(all_but), every].count(True) != 1:
+        raise InputError(
+            "Which models the key may call was not said", next_step="Give one of only, all_but and every=true."
+        )
 
     async def plan() -> Purchase[KeyModels]:
         found = await find_key(call.novita, key)

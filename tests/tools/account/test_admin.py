@@ -178,7 +178,7 @@ async def test_a_key_is_held_to_models_and_let_go_again(connect: Connect, world:
         spared = await ask(client, "set_key_models", all_but=["openai/gpt-oss-120b"], **given)
         assert (spared["access"], spared["models"]) == ("all_but", ["openai/gpt-oss-120b"])
 
-        free = await ask(client, "set_key_models", **given)
+        free = await ask(client, "set_key_models", every=True, **given)
         assert (free["access"], free["is_default"]) == ("all", True)
         assert world.count("delete_key_model_access_policy") == 1
 
@@ -194,11 +194,11 @@ async def test_a_developer_is_told_how_many_models_where_novita_keeps_the_list_b
     async with connect(**SWITCHED_ON) as client:
         told = await ask(client, "get_key_models", key="default")
         assert (told["access"], told["models"], told["count"]) == ("only", [], 3)
-        asked = await ask(client, "set_key_models", key="default")
+        asked = await ask(client, "set_key_models", key="default", every=True)
         assert "Until now: only 3 models." in asked["next_step"]
 
 
-@pytest.mark.parametrize("lists", [{"only": []}, {"only": ["a"], "all_but": ["b"]}])
+@pytest.mark.parametrize("lists", [{}, {"only": []}, {"only": ["a"], "every": True}, {"only": ["a"], "all_but": ["b"]}])
 async def test_lists_that_make_no_sense_change_nothing(lists: Json, connect: Connect, world: World) -> None:
     async with connect(**SWITCHED_ON) as client:
         await refusal(client, "set_key_models", key="default", confirm=True, **lists)
@@ -207,7 +207,7 @@ async def test_lists_that_make_no_sense_change_nothing(lists: Json, connect: Con
 
 async def test_an_unknown_key_is_answered_with_the_known_ones(connect: Connect, world: World) -> None:
     async with connect(**SWITCHED_ON) as client:
-        said = await refusal(client, "set_key_models", key="nothing", confirm=True)
+        said = await refusal(client, "set_key_models", key="nothing", every=True, confirm=True)
         assert "(default)" in said
         assert "(notebook)" in said
         assert changes(world) == 0
