@@ -5,6 +5,7 @@ import contextlib
 import sys
 
 from .core.world import World, WorldSettings
+from .sandbox import starting
 from .serving import run
 
 
@@ -15,10 +16,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--task-seconds", type=float, default=2.0, help="how long a media task takes")
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of the world per real second")
     parser.add_argument("--balance", type=float, default=100.0, help="USD on the account")
+    starting.add_flags(parser)
     chosen = parser.parse_args(arguments)
     world = World(WorldSettings(task_seconds=chosen.task_seconds, speed=chosen.speed), balance_usd=chosen.balance)
+    if problem := starting.problem(chosen):
+        parser.error(problem)
     with contextlib.suppress(KeyboardInterrupt):
-        run(world, chosen.port, chosen.host)
+        run(world, chosen.port, chosen.host, beside=starting.beside(chosen))
     return 0
 
 

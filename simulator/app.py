@@ -47,6 +47,7 @@ MODULES = (
     "text.area",
     "gpu.routes_v1",
     "serverless.routes",
+    "sandbox.service",  # last: it looks at every path that nobody else knows
 )
 LONGEST_KEPT = 4_000_000
 """Bytes of a request body that is remembered as it was; a thousand requests are."""

@@ -6,7 +6,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -110,10 +110,21 @@ def serve(world: World | None = None, port: int = 0, host: str = "127.0.0.1") ->
             thread.join()
 
 
-def run(world: World | None = None, port: int = 0, host: str = "127.0.0.1") -> None:
-    """Run in the foreground until a signal; the address goes to stderr. KeyboardInterrupt passes through."""
+def run(
+    world: World | None = None,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    *,
+    beside: Callable[[World, int], contextlib.AbstractContextManager[object]] | None = None,
+) -> None:
+    """Run in the foreground until a signal; the address goes to stderr. KeyboardInterrupt passes through.
+
+    `beside` is entered with the world and the port once it listens, and left at the end.
+    """
     world = world or World()
-    with socket.create_server((host, port)) as listener:
+    with socket.create_server((host, port)) as listener, contextlib.ExitStack() as stack:
+        if beside is not None:
+            stack.enter_context(beside(world, listener.getsockname()[1]))
         key = next(iter(world.accounts))
         print(f"Novita simulator on http://{host}:{listener.getsockname()[1]} (key {key})", file=sys.stderr, flush=True)  # noqa: T201
         asyncio.run(_server(world).serve(sockets=[listener]))

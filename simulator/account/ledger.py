@@ -88,13 +88,17 @@ def lines(world: World, account: Account) -> list[Line]:
     found = list(past(account, began))
     for charge in world.charges:
         if charge.account is account and not charge.refunded and not charge.months:
-            operation = operations()[charge.operation]
-            category = "web_search" if charge.operation.startswith(WEB_SEARCH) else CATEGORIES[operation.area]
-            category = "cloud_storage" if charge.operation == STORAGE else category
-            product = charge.note or operation.path.rsplit("/", 1)[-1]
-            owner = charge.ref if category in OWNED else ""
+            category = world.bills_as.get(charge.operation) or _category(charge.operation)
+            product = charge.note or operations()[charge.operation].path.rsplit("/", 1)[-1]
+            owner = charge.ref if category in OWNED or charge.operation in world.bills_as else ""
             found.append(Line(charge.at, category, product, owner, 1, 0, charge.micro_usd))
     return found
+
+
+def _category(operation: str) -> str:
+    if operation == STORAGE:
+        return "cloud_storage"
+    return "web_search" if operation.startswith(WEB_SEARCH) else CATEGORIES[operations()[operation].area]
 
 
 def terms(world: World, account: Account) -> list[Charge]:

@@ -161,6 +161,8 @@ class World:
         """Every webhook delivery tried: url, task_id, status (None when nobody answered)."""
         self.settlers: list[Callable[[], object]] = []
         """Called before every request: who charges by time collects here."""
+        self.bills_as: dict[str, str] = {}
+        """Category of the bill by what is charged for, where that is no documented operation."""
         self._areas: dict[type[Any], Any] = {}
         self._numbers = itertools.count(1)
         self.files: FileStore = FileStore(self)

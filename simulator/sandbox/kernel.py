@@ -1,0 +1,201 @@
+"""A Python kernel: reads cells from stdin, runs them over one set of names, tells what they show in lines of JSON.
+
+A program of its own with nothing but the standard library, started inside a machine that really runs code. A line in:
+{"code", "envs"}. Lines out: those of the interpreter's answer, then {"type": "done"}.
+"""
+
+import ast
+import base64
+import contextlib
+import fcntl
+import io
+import json
+import linecache
+import os
+import signal
+import struct
+import sys
+import termios
+import threading
+import time
+import traceback
+from typing import Any, cast
+
+KINDS = {
+    "_repr_html_": "html",
+    "_repr_markdown_": "markdown",
+    "_repr_svg_": "svg",
+    "_repr_latex_": "latex",
+    "_repr_json_": "json",
+    "_repr_javascript_": "javascript",
+}
+BINARY = {"_repr_png_": "png", "_repr_jpeg_": "jpeg", "_repr_pdf_": "pdf"}
+MOST_ROWS = 10_000
+
+
+class Lines:
+    """Where lines go out: a descriptor that nothing else writes to."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.dup(1)
+        self.lock = threading.Lock()
+
+    def say(self, line: dict[str, Any]) -> None:
+        data = memoryview(json.dumps(line, default=str).encode() + b"\n")
+        with self.lock:
+            while data:
+                data = data[os.write(self.descriptor, data) :]
+
+
+class Stream(io.TextIOBase):
+    """sys.stdout and sys.stderr of a cell."""
+
+    def __init__(self, lines: Lines, kind: str) -> None:
+        self.lines, self.kind, self.held = lines, kind, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        self.held += text
+        if "\n" in text or len(self.held) > 8192:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        held, self.held = self.held, ""
+        for start in range(0, len(held), 32_768):
+            self.lines.say({"type": self.kind, "text": held[start : start + 32_768]})
+
+
+class Below:
+    """Output written past Python, by programs that a cell starts: caught at the descriptor."""
+
+    def __init__(self, lines: Lines, descriptor: int, kind: str) -> None:
+        self.read, write = os.pipe()
+        os.dup2(write, descriptor)
+        os.close(write)
+        self.idle = threading.Event()
+        threading.Thread(target=self._carry, args=(lines, kind), daemon=True).start()
+
+    def _carry(self, lines: Lines, kind: str) -> None:
+        while data := os.read(self.read, 32_768):
+            self.idle.clear()
+            lines.say({"type": kind, "text": data.decode("utf-8", "replace")})
+            self.idle.set()
+
+    def drain(self) -> None:
+        """Wait until what was written has been told."""
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            (waiting,) = struct.unpack("i", fcntl.ioctl(self.read, termios.FIONREAD, b"\0\0\0\0"))
+            if not waiting:
+                break
+            time.sleep(0.001)
+        self.idle.wait(0.05)
+
+
+def kinds_of(value: Any) -> dict[str, Any]:
+    """Everything a notebook could show of a value."""
+    found: dict[str, Any] = {}
+    words = repr(value)
+    found["text"] = words[1:-1] if isinstance(value, str) else words
+    for method, kind in (KINDS | BINARY).items():
+        call = getattr(value, method, None)
+        if callable(call) and not isinstance(value, type):
+            with contextlib.suppress(Exception):  # a representation that fails is left out, as in a notebook
+                shown: Any = call()
+                if isinstance(shown, tuple):  # with metadata
+                    shown = cast("tuple[Any, ...]", shown)[0]
+                if isinstance(shown, bytes):
+                    shown = base64.b64encode(shown).decode("ascii")
+                if shown is not None:
+                    found[kind] = shown
+    if type(value).__name__ == "DataFrame" and hasattr(value, "to_dict"):
+        with contextlib.suppress(Exception):
+            rows: Any = cast(Any, value).head(MOST_ROWS).to_dict(orient="list")
+            found["data"] = json.loads(json.dumps(rows, default=str))
+    return found
+
+
+class Kernel:
+    def __init__(self) -> None:
+        self.lines = Lines()
+        self.cells = 0
+        self.incoming = os.fdopen(os.dup(0), "rb")
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        self.below = [Below(self.lines, 1, "stdout"), Below(self.lines, 2, "stderr")]
+        sys.stdout, sys.stderr = Stream(self.lines, "stdout"), Stream(self.lines, "stderr")
+        self.names: dict[str, Any] = {"__name__": "__main__", "display": self.display}
+
+    def display(self, *values: Any) -> None:
+        for value in values:
+            self.lines.say({"type": "result", "is_main_result": False, **kinds_of(value)})
+
+    def figures(self) -> None:
+        """Figures of matplotlib, where the cell has loaded it, are shown at its end."""
+        plots = sys.modules.get("matplotlib.pyplot")
+        if plots is None:
+            return
+        for number in plots.get_fignums():
+            out = io.BytesIO()
+            figure = plots.figure(number)
+            figure.savefig(out, format="png")
+            picture = base64.b64encode(out.getvalue()).decode("ascii")
+            self.lines.say({"type": "result", "is_main_result": False, "text": repr(figure), "png": picture})
+        plots.close("all")
+
+    def run(self, code: str, envs: dict[str, str]) -> None:
+        self.cells += 1
+        name = f"<cell {self.cells}>"
+        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+        before = {key: os.environ.get(key) for key in envs}
+        os.environ.update(envs)
+        try:
+            tree = ast.parse(code, name)
+            last = tree.body[-1] if tree.body else None
+            if isinstance(last, ast.Expr):
+                tree.body.pop()
+            exec(compile(tree, name, "exec"), self.names)
+            if isinstance(last, ast.Expr):
+                value = eval(compile(ast.Expression(last.value), name, "eval"), self.names)
+                if value is not None:
+                    self.names["_"] = value
+                    sys.stdout.flush()
+                    self.lines.say({"type": "result", "is_main_result": True, **kinds_of(value)})
+            self.figures()
+        except BaseException as error:  # whatever the user's code raises is told, and the kernel goes on
+            sys.stdout.flush()
+            told = traceback.TracebackException.from_exception(error)
+            told.stack = traceback.StackSummary.from_list([row for row in told.stack if row.filename != __file__])
+            words = "".join(told.format())
+            self.lines.say(
+                {"type": "error", "name": type(error).__name__, "value": str(error), "traceback": words[-20_000:]}
+            )
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    os.environ.pop(key, None)
+                else:
+                    os.environ[key] = value
+            with contextlib.suppress(KeyboardInterrupt):
+                sys.stdout.flush()
+                sys.stderr.flush()
+                for below in self.below:
+                    below.drain()
+
+    def serve(self) -> None:
+        for line in self.incoming:
+            sent = json.loads(line)
+            # An interrupt that comes when no cell runs is nobody's.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            with contextlib.suppress(KeyboardInterrupt):
+                self.run(sent["code"], sent["envs"])
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self.lines.say({"type": "done"})
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.setdefault("MPLBACKEND", "agg")
+    Kernel().serve()

@@ -1,0 +1,25 @@
+"""Which machine a sandbox gets: by the level of execution that the simulator was started with."""
+
+from collections.abc import Callable
+
+from .disk import MemoryDisk
+from .machine import Machine
+from .scripted import ScriptedMachine
+from .state import MIB, Sandbox, Sandboxes
+
+
+def maker(state: Sandboxes) -> Callable[[Sandbox], Machine]:
+    """Makes the machine of a sandbox when something inside it is first needed."""
+
+    def make(sandbox: Sandbox) -> Machine:
+        envs = sandbox.order.envs
+        if state.level == "scripted":
+            content = sandbox.template.content
+            room, clock = sandbox.template.disk_mb * MIB, state.world.clock.now
+            disk = content.copy() if isinstance(content, MemoryDisk) else MemoryDisk(room, clock)
+            return ScriptedMachine(disk, envs, sandbox.memory_mb, state.world.settings.speed)
+        from .outside import real_machine
+
+        return real_machine(state.level, sandbox)
+
+    return make

@@ -1,0 +1,36 @@
+"""A simulator and a hand that speaks the sandbox's own protocols."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from novita_mcp.simulator import World, serve
+from novita_mcp.simulator.sandbox.service import area
+from novita_mcp.simulator.sandbox.state import Sandboxes
+
+# Tests are no package (--import-mode=importlib), so the client they share is found by path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from raw import Raw
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def state(world: World) -> Sandboxes:
+    """All sandboxes; pausing takes no time."""
+    found = area(world)
+    found.pause_seconds_per_gib = 0
+    return found
+
+
+@pytest.fixture
+def raw(world: World, state: Sandboxes) -> Iterator[Raw]:
+    with serve(world) as running:
+        hand = Raw(running.url, world)
+        yield hand
+        hand.close()
