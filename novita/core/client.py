@@ -85,6 +85,27 @@ def new_http(*, timeouts: httpx.Timeout | None = None) -> httpx.AsyncClient:
     )
 
 
+def sendable(api_key: str | None) -> str:
+    """The key, where it can be one.
+
+    Raises:
+        MissingKeyError: There is none, or it cannot stand in a header.
+    """
+    if not api_key:
+        raise MissingKeyError
+    if unfilled(api_key):  # not shown: what stands for the key is hidden like one
+        raise MissingKeyError("The Novita API key was not filled in: a placeholder stands in its place")
+    if not _SENDABLE.fullmatch(api_key):
+        # Pasted with an ellipsis or a line break; the header's own error would show the key.
+        raise MissingKeyError("The Novita API key holds characters that no key has")
+    return api_key
+
+
+def bearer(api_key: str | None) -> Mapping[str, str]:
+    """How Novita's API takes a key."""
+    return {"Authorization": f"Bearer {sendable(api_key)}"}
+
+
 @dataclass(frozen=True)
 class NovitaClient:
     """Calls Novita with one key.
@@ -96,6 +117,7 @@ class NovitaClient:
         largest_answer: Bytes after which an answer is refused.
         read_timeout: Seconds of silence after which a read is tried again; None leaves it to the pool.
         outside: The way to hosts that callers name; None: through the shared pool.
+        auth: The headers that a key goes in; it raises MissingKeyError where there is none and must be one.
     """
 
     http: httpx.AsyncClient
@@ -107,6 +129,7 @@ class NovitaClient:
     read_timeout: float | None = None
     jitter: Callable[[float, float], float] = random.uniform
     outside: Outside | None = field(default=None, repr=False)
+    auth: Callable[[str | None], Mapping[str, str]] = bearer
     _known: Known | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -142,6 +165,7 @@ class NovitaClient:
         body: Any = None,
         content: bytes | None = None,
         mime: str = "application/octet-stream",
+        headers: Mapping[str, str] | None = None,
         host: str = API_HOST,
         as_json: bool = True,
     ) -> Answer:
@@ -156,9 +180,9 @@ class NovitaClient:
             NovitaAPIError: An answer that is an error; NovitaConnectionError: no usable answer after all tries.
         """
         last: NovitaError | None = None
-        extra: dict[str, Any] = {"params": params, **({"json": body} if content is None else {"content": content})}
-        if content is not None:
-            extra["headers"] = {"Content-Type": mime}
+        sent = {"json": body} if content is None else {"content": content}
+        named = {**({"Content-Type": mime} if content is not None else {}), **(headers or {})}
+        extra: dict[str, Any] = {"params": params, "headers": named, **sent}
         if self.read_timeout is not None:
             extra["timeout"] = httpx.Timeout(connect=5, read=self.read_timeout, write=30, pool=10)
         for attempt in range(self.retries.attempts):
@@ -187,6 +211,7 @@ class NovitaClient:
         doing: str,
         group: Group = "media",
         body: Any = None,
+        headers: Mapping[str, str] | None = None,
         host: str = API_HOST,
         as_json: bool = True,
         read_timeout: float | None = None,
@@ -202,6 +227,7 @@ class NovitaClient:
         """
         last: NovitaError | None = None
         extra: dict[str, Any] = {"data": body, "files": files} if files else {"json": body}
+        extra["headers"] = headers
         if read_timeout is not None:
             extra["timeout"] = httpx.Timeout(connect=10, read=read_timeout, write=60, pool=60)
         for attempt in range(4):
@@ -228,10 +254,22 @@ class NovitaClient:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, path: str, *, doing: str, group: Group = "llm", body: Any = None, host: str = API_HOST
+        self,
+        method: str,
+        path: str,
+        *,
+        doing: str,
+        group: Group = "llm",
+        body: Any = None,
+        host: str = API_HOST,
+        **more: Any,
     ) -> AsyncGenerator[httpx.Response]:
-        """A spending call whose answer is read as it comes. The caller reads and closes; errors are raised here."""
-        request = self._request(method, path, host, json=body)
+        """A spending call whose answer is read as it comes. The caller reads and closes; errors are raised here.
+
+        Args:
+            more: As httpx takes it: `content` in place of the JSON of `body`, `headers`, `params`, `timeout`.
+        """
+        request = self._request(method, path, host, **({"json": body} if "content" not in more else {}), **more)
         with calling(method, path, doing) as span:
             try:
                 response = await self.http.send(request, stream=True)
@@ -250,14 +288,8 @@ class NovitaClient:
             await response.aclose()
 
     def _request(self, method: str, path: str, host: str, **extra: Any) -> httpx.Request:
-        if not self.api_key:
-            raise MissingKeyError
-        if unfilled(self.api_key):  # not shown: what stands for the key is hidden like one
-            raise MissingKeyError("The Novita API key was not filled in: a placeholder stands in its place")
-        if not _SENDABLE.fullmatch(self.api_key):
-            # Pasted with an ellipsis or a line break; the header's own error would show the key.
-            raise MissingKeyError("The Novita API key holds characters that no key has")
-        headers = {"Authorization": f"Bearer {self.api_key}", **extra.pop("headers", {})}
+        more: Mapping[str, str] | None = extra.pop("headers", None)
+        headers = {**self.auth(self.api_key), **(more or {})}
         try:
             return self.http.build_request(method, self.url(path, host=host), headers=headers, **extra)
         except httpx.InvalidURL as error:

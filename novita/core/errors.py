@@ -33,7 +33,7 @@ from .redaction import redact as redact  # also found here, beside the errors it
 from .wellformed import read_json
 
 Billed = Literal["no", "yes", "maybe"]
-Group = Literal["media", "llm", "gpu", "billing", "llm_batch"]
+Group = Literal["media", "llm", "gpu", "billing", "llm_batch", "sandbox"]
 
 BILLED_TEXT: Mapping[Billed, str] = {
     "no": "Nothing was billed.",

@@ -167,6 +167,7 @@ async def _spoilt(door: Door, fault: str) -> AsyncGenerator[bytes]:
         raise Cut
     while fault == "endless":
         door.check_alive()
+        await asyncio.sleep(0)  # so that it is seen when the client has left
         yield frame({"event": {"data": {"stdout": packed(b"y\n" * 16_000)}}})
     if fault == "silent":
         while True:

@@ -181,6 +181,7 @@ async def _lines(door: Door, context: Context, code: str, envs: dict[str, str]) 
             if fault == "endless":
                 while True:
                     door.check_alive()
+                    await asyncio.sleep(0)  # so that it is seen when the client has left
                     yield _line("stdout", text="y\n" * 16_000, timestamp=_now())
             if fault == "silent":
                 while True:

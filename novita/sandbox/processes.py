@@ -1,0 +1,193 @@
+"""Commands in a sandbox: started, heard, stopped with all they started.
+
+A command does not die when its listener goes away, so whoever gives one up here stops it: a cancelled call leaves
+nothing that runs on unnoticed.
+"""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+
+from ..errors import InputError, NotFoundError, NovitaError
+from ..tolerant import Json, a_count, a_list, a_number, a_text, an_object, objects
+from .frames import BrokenStreamError
+from .inside import DeadlineError, Inside
+from .output import Output
+
+Ending = Literal["exited", "killed", "time_limit", "broken"]
+OnOutput = Callable[[], Awaitable[None]]
+USERS = ("user", "root")
+GRACE = 5.0
+"""Seconds by which the daemon's own time limit comes after ours; and what stopping may take."""
+LONGEST_COMMAND = 128 * 1024
+
+_KILL_TREE = "t() { kill -STOP $1; for c in $(cat /proc/$1/task/*/children); do t $c; done; kill -KILL $1; }; t %d"
+"""Stops a process and all below it, the children before they can lose their parent."""
+
+
+@dataclass
+class Run:
+    """A command, as far as it has come. `ending` is None while it runs.
+
+    Args:
+        exit_code: None where it had none of its own: it was killed, or nobody knows.
+        trouble: Why it did not end by itself, in words.
+    """
+
+    command: str
+    pid: int | None = None
+    stdout: Output = field(default_factory=Output)
+    stderr: Output = field(default_factory=Output)
+    ending: Ending | None = None
+    exit_code: int | None = None
+    trouble: str = ""
+
+    def close(self) -> None:
+        self.stdout.close()
+        self.stderr.close()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A process that runs. Its variables are left out: secrets may be among them."""
+
+    pid: int
+    command: str
+    tag: str
+
+
+def _user(user: str | None) -> dict[str, str]:
+    """The header that names the user a command runs as."""
+    if not user:
+        return {}
+    if user not in USERS:
+        raise InputError(f"user is {' or '.join(USERS)}")
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:".encode()).decode()}
+
+
+async def run_command(
+    inside: Inside,
+    run: Run,
+    *,
+    cwd: str = "",
+    user: str | None = None,
+    env: Mapping[str, str] | None = None,
+    limit: float,
+    tag: str = "",
+    on_output: OnOutput | None = None,
+) -> None:
+    """Run `run.command` with bash, and fill `run` with what comes, up to its end.
+
+    Cancelled, or over its limit: it is killed with all that it started.
+
+    Args:
+        limit: Seconds it may take.
+        on_output: Told after each piece of output, and when it has started.
+
+    Raises:
+        NovitaError: It could not be started.
+    """
+    process: Json = {"cmd": "/bin/bash", "args": ["-l", "-c", run.command], "envs": dict(env or {})}
+    if cwd:
+        process["cwd"] = cwd
+    message: Json = {"process": process, "stdin": False, **({"tag": tag} if tag else {})}
+    doing, headers = "running the command", _user(user)
+    # Ours is the first limit: at its own the daemon kills the command, but not what the command has started.
+    stream = inside.stream("process.Process/Start", message, doing, limit=limit + GRACE, headers=headers)
+    try:
+        with anyio.move_on_after(limit) as scope:
+            async with aclosing(stream) as events:
+                async for event in events:
+                    _take(run, an_object(event.get("event")))
+                    if on_output is not None:
+                        await on_output()
+            if run.ending is None:
+                run.ending, run.trouble = "broken", "The stream ended without saying how the command ended"
+        if scope.cancelled_caught:
+            raise DeadlineError
+    except DeadlineError:
+        run.ending, run.trouble = "time_limit", f"It took longer than {limit:g} s and was stopped"
+        await stop(inside, run.pid, user=user)
+    except BrokenStreamError as error:
+        run.ending, run.trouble = "broken", f"The connection to the command broke: {error}"
+    except anyio.get_cancelled_exc_class():
+        run.ending, run.trouble = "killed", "It was cancelled and stopped"
+        with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE):
+            await stop(inside, run.pid, user=user)
+        raise
+    finally:
+        run.stdout.finish()
+        run.stderr.finish()
+
+
+def _take(run: Run, event: Json) -> None:
+    data, end, start = (event.get(name) for name in ("data", "end", "start"))
+    if isinstance(start, dict):
+        run.pid = a_count(an_object(start).get("pid"))
+    if isinstance(data, dict):
+        pieces = an_object(data)
+        for output, name in ((run.stdout, "stdout"), (run.stderr, "stderr"), (run.stdout, "pty")):
+            if text := a_text(pieces.get(name)):
+                try:
+                    output.add_bytes(base64.b64decode(text, validate=True))
+                except (binascii.Error, ValueError):
+                    raise BrokenStreamError("output that is no base64") from None
+    if isinstance(end, dict):
+        told = an_object(end)
+        code = a_number(told.get("exitCode", 0))
+        status = a_text(told.get("status"))
+        if told.get("exited") or (code is not None and code >= 0 and not status.startswith("signal")):
+            run.ending, run.exit_code = "exited", int(code or 0)
+        else:
+            run.ending = "killed"
+        if error := a_text(told.get("error")):
+            run.trouble = error[:300]
+
+
+async def stop(inside: Inside, pid: int | None, *, user: str | None = None) -> bool:
+    """Kill a process with all below it; False where it has ended already. What goes wrong on the way is passed over.
+
+    Whether it worked shows in `list_processes`.
+    """
+    if pid is None:
+        return False
+    process: Json = {"cmd": "/bin/bash", "args": ["-c", f"{{ {_KILL_TREE % pid}; }} 2>/dev/null"]}
+    try:
+        stream = inside.stream(
+            "process.Process/Start", {"process": process}, "stopping the command", limit=GRACE, headers=_user(user)
+        )
+        async with aclosing(stream) as events:
+            async for _ in events:
+                pass
+    except (NovitaError, BrokenStreamError, DeadlineError):
+        pass  # the signal below is the sure way, if only to the process itself
+    return await send_signal(inside, pid, "SIGNAL_SIGKILL")
+
+
+async def send_signal(inside: Inside, pid: int, signal: Literal["SIGNAL_SIGTERM", "SIGNAL_SIGKILL"]) -> bool:
+    """False where there is no such process any more."""
+    message: Json = {"process": {"pid": pid}, "signal": signal}
+    try:
+        await inside.call("process.Process/SendSignal", message, "stopping the command")
+    except NotFoundError:
+        return False
+    return True
+
+
+async def list_processes(inside: Inside) -> list[Listed]:
+    """What was started through the daemon and still runs."""
+    data = await inside.call("process.Process/List", {}, "listing processes")
+    found: list[Listed] = []
+    for row in objects(data.get("processes")):
+        config = an_object(row.get("config"))
+        words = [a_text(word) for word in a_list(config.get("args"))]
+        # What we start is `bash -l -c COMMAND`: only the command is of interest.
+        command = words[-1] if "-c" in words[:-1] else " ".join([a_text(config.get("cmd")), *words])
+        if (pid := a_count(row.get("pid"))) is not None:
+            found.append(Listed(pid, command, a_text(row.get("tag"))))
+    return found

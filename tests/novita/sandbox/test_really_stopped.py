@@ -1,0 +1,58 @@
+"""What is given up stops with all it started, in a machine that really runs it."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import anyio
+import pytest
+from novita_mcp.novita.sandbox.inside import Inside
+from novita_mcp.novita.sandbox.processes import Run, run_command
+from novita_mcp.simulator.sandbox import outside
+from novita_mcp.simulator.sandbox.state import Sandboxes as State
+
+Open = Callable[..., AbstractAsyncContextManager[Inside]]
+
+
+def _impossible() -> str:
+    if sys.platform != "linux":
+        return "Linux only"
+    try:
+        outside.check_level("isolated")
+    except outside.Unavailable as error:
+        return str(error)
+    return ""
+
+
+WHY_NOT = _impossible()
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+RUNNING = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep 29[0-9]' | sort | uniq"
+
+
+@pytest.mark.parametrize("how", ["cancel", "limit"])
+async def test_a_command_given_up_is_killed_with_its_children(opened: Open, state: State, how: str) -> None:
+    state.level = "isolated"
+    async with opened() as inside:
+        run = Run("sleep 297 & (sleep 298 | sleep 299); echo never")
+        seen = Run(RUNNING)
+
+        async def look() -> None:
+            if run.pid is not None:
+                await run_command(inside, seen, limit=10)
+
+        with anyio.CancelScope() as scope:
+
+            async def once() -> None:
+                await anyio.sleep(0.3)
+                await look()
+                if how == "cancel":
+                    scope.cancel()
+
+            await run_command(inside, run, limit=60 if how == "cancel" else 1, on_output=once)
+
+        after = Run(RUNNING)
+        await run_command(inside, after, limit=10)
+
+    assert seen.stdout.whole().splitlines() == ["sleep 297", "sleep 298", "sleep 299"]
+    assert after.stdout.whole() == ""
+    assert run.ending == ("killed" if how == "cancel" else "time_limit")
