@@ -48,7 +48,7 @@ async def test_a_command_given_up_is_killed_with_its_children(opened: Open, stat
                 if how == "cancel":
                     scope.cancel()
 
-            await run_command(inside, run, limit=60 if how == "cancel" else 1, on_output=once)
+            await run_command(inside, run, limit=60 if how == "cancel" else 4, on_output=once)
 
         after = Run(RUNNING)
         await run_command(inside, after, limit=10)
