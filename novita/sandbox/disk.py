@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 import anyio.to_thread
 
-from ..bodies import BodyError, body_pieces, read_body
-from ..errors import ArtifactError, InputError, NotFoundError, NovitaConnectionError
-from ..tolerant import Json, a_count, a_text, an_object, objects
+from ..core.bodies import BodyError, body_pieces, read_body
+from ..core.errors import ArtifactError, InputError, NotFoundError, NovitaConnectionError
+from ..core.tolerant import Json, a_count, a_text, an_object, objects
 from .inside import Inside
 from .sandboxes import SandboxGoneError
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..errors import InputError
-from ..redaction import SHORTEST, Known, learn, redact
+from ..core.errors import InputError
+from ..core.redaction import SHORTEST, Known, learn, redact
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _SECRET_WORD = re.compile(

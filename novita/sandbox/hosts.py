@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import InputError, NovitaConnectionError
+from ..core.errors import InputError, NovitaConnectionError
 
 DOMAIN = "us-phx-1.sandbox.novita.ai"
 LEGACY = frozenset(

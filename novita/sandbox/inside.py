@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
-from ..bodies import BodyError, body_pieces
-from ..client import Answer, NovitaClient, RetryPolicy, sendable
-from ..errors import NotFoundError, NovitaAPIError, NovitaConnectionError, RateLimitError
-from ..tolerant import Json, a_text, an_object
+from ..core.bodies import BodyError, body_pieces
+from ..core.client import Answer, NovitaClient, RetryPolicy, sendable
+from ..core.errors import NotFoundError, NovitaAPIError, NovitaConnectionError, RateLimitError
+from ..core.tolerant import Json, a_text, an_object
 from .frames import BrokenStreamError, FrameReader, frame
 from .hosts import DAEMON, INTERPRETER, Hosts
 from .sandboxes import Sandboxes, SandboxGoneError

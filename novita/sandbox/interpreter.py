@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import anyio
 
-from ..bodies import BodyError, body_pieces
-from ..errors import NovitaConnectionError
-from ..tolerant import Json, a_count, a_text, an_object, objects
+from ..core.bodies import BodyError, body_pieces
+from ..core.errors import NovitaConnectionError
+from ..core.tolerant import Json, a_count, a_text, an_object, objects
 from .frames import BrokenStreamError, LineReader
 from .hosts import INTERPRETER
 from .inside import WITHOUT_END, Inside, broken_words

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..money import show_price
+from ..core.money import show_price
 
 HOUR = 3600
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 import anyio
 
-from ..errors import InputError, NotFoundError, NovitaError
-from ..tolerant import Json, a_count, a_list, a_number, a_text, an_object, objects
+from ..core.errors import InputError, NotFoundError, NovitaError
+from ..core.tolerant import Json, a_count, a_list, a_number, a_text, an_object, objects
 from .frames import BrokenStreamError
 from .inside import DeadlineError, Inside
 from .output import Output

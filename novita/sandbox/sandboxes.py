@@ -11,10 +11,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from ..client import API_HOST, NovitaClient, RetryPolicy, sendable
-from ..errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
-from ..gpu_shapes import Shape as Answer
-from ..gpu_shapes import read_rows, read_shape
+from ..core.answers import Shape as Answer
+from ..core.answers import read_rows, read_shape
+from ..core.client import API_HOST, NovitaClient, RetryPolicy, sendable
+from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from .hosts import Hosts, check_id
 from .shapes import Event, Events, Metric, Quota, Sandbox, Snapshot, Template, TemplatePage
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from ..gpu_shapes import Amount, Rows, Secret, Text, Whether, Whole, Words
-from ..gpu_shapes import Shape as Answer
+from ..core.answers import Amount, Rows, Secret, Text, Whether, Whole, Words
+from ..core.answers import Shape as Answer
 from .prices import Shape, prices
 
 

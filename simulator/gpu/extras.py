@@ -6,8 +6,9 @@ Each book holds the records of every account; `find` knows only the asker's own.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..core.metering import Meter
 from ..core.world import Account, World
-from .market import VOLUME_GB_DAY, Meter, Timeline, catalogue, clusters, products, refuse
+from .market import VOLUME_GB_DAY, Timeline, catalogue, clusters, products, refuse
 from .order import OrderedPort, check_ports
 
 if TYPE_CHECKING:

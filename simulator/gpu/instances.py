@@ -6,14 +6,13 @@ Both generations work on the same `Fleet`. Every refusal is a `Fault` of the GPU
 import secrets
 from typing import TYPE_CHECKING
 
+from ..core.metering import DAY, Meter
 from ..core.world import Account, World
 from .market import (
-    DAY,
     DISK_GB_DAY,
     FREE_DISK_GB,
     MONTH,
     MarketProduct,
-    Meter,
     Timeline,
     clusters,
     pay,

@@ -10,7 +10,7 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..world import Account
+from ..core.world import Account
 from .asking import Body
 from .state import Sandbox, Sandboxes, fault
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ..trouble import connections
+from ..core.trouble import connections
 from .disk import DiskError
 
 Json = dict[str, Any]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from .disk import MemoryDisk
 from .machine import Machine
-from .scripted import ScriptedMachine
+from .played.machine import ScriptedMachine
 from .state import MIB, Sandbox, Sandboxes
 
 
@@ -18,7 +18,7 @@ def maker(state: Sandboxes) -> Callable[[Sandbox], Machine]:
             room, clock = sandbox.template.disk_mb * MIB, state.world.clock.now
             disk = content.copy() if isinstance(content, MemoryDisk) else MemoryDisk(room, clock)
             return ScriptedMachine(disk, envs, sandbox.memory_mb, state.world.settings.speed)
-        from .outside import real_machine
+        from .real.machine import real_machine
 
         return real_machine(state.level, sandbox)
 

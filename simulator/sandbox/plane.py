@@ -6,7 +6,6 @@ import urllib.parse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..app import key_of
 from . import lives, snapshots
 from .ask import Ask, Json, Route, moment
 from .state import Event, Sandboxes, fault
@@ -24,10 +23,7 @@ async def respond(state: Sandboxes, request: Request, raw: bytes) -> Response:
     key, path = request.headers.get("x-api-key"), request.scope["path"]
     account = state.world.accounts.get(key or "")
     if account is None:
-        other = key_of(request) if key is None else None
-        raise fault(
-            401, "Invalid API key, please check your credentials" if key or other else "missing X-API-KEY header"
-        )
+        raise fault(401, "Invalid API key, please check your credentials" if key else "missing X-API-KEY header")
     methods: set[str] = set()
     for method, pattern, (name, handler) in ROUTES:
         if match := pattern.fullmatch(path):

@@ -12,8 +12,8 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..faults import Fault
-from ..world import World
+from ..core.faults import Fault
+from ..core.world import World
 from . import envd, interpreter, machines, plane
 from .connect import Failure, refusal
 from .door import Door

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 
-from ..world import World
+from ..core.world import World
 from .service import area
 
 RUN_CODE = "--run-code"
@@ -37,7 +37,7 @@ def problem(chosen: argparse.Namespace) -> str:
     """Why what was chosen cannot be had here; empty where it can."""
     if chosen.run_code is None:
         return ""
-    from .outside import Unavailable, check_level
+    from .real.machine import Unavailable, check_level
 
     if getattr(chosen, "host", LOOPBACK[0]) not in LOOPBACK:
         return f"{RUN_CODE} is for this machine alone: it cannot be combined with another --host"

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ..faults import Fault
-from ..gpu_market import DAY, Meter
-from ..world import MICRO, Account, World
+from ..core.faults import Fault
+from ..core.metering import DAY, Meter
+from ..core.world import MICRO, Account, World
 from .disk import MemoryDisk
 from .machine import Level, Machine
 

@@ -9,8 +9,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..core.metering import Meter
 from ..core.world import Account, World
-from ..gpu.market import MarketProduct, Meter, Stock, per_day, products
+from ..gpu.market import MarketProduct, Stock, per_day, products
 
 if TYPE_CHECKING:
     from .state import DeploymentPlan

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from novita_mcp.novita.client import NovitaClient, RetryPolicy, new_http
+from novita_mcp.novita.core.client import NovitaClient, RetryPolicy, new_http
 from novita_mcp.novita.sandbox.hosts import DOMAIN
 from novita_mcp.novita.sandbox.inside import Inside
 from novita_mcp.novita.sandbox.sandboxes import Sandboxes, Wish
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.sandbox.service import area
 from novita_mcp.simulator.sandbox.state import Sandboxes as State
 from novita_mcp.simulator.serving import Running, serve
-from novita_mcp.simulator.world import DEFAULT_KEY, World
 
 CODE = "code-interpreter-v1"
 Open = Callable[..., AbstractAsyncContextManager[Inside]]

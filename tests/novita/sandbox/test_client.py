@@ -11,8 +11,14 @@ from contextlib import AbstractAsyncContextManager
 import anyio
 import httpx
 import pytest
-from novita_mcp.novita.client import NovitaClient, RetryPolicy
-from novita_mcp.novita.errors import ArtifactError, InputError, NotFoundError, NovitaAPIError, NovitaConnectionError
+from novita_mcp.novita.core.client import NovitaClient, RetryPolicy
+from novita_mcp.novita.core.errors import (
+    ArtifactError,
+    InputError,
+    NotFoundError,
+    NovitaAPIError,
+    NovitaConnectionError,
+)
 from novita_mcp.novita.sandbox import disk, interpreter, processes
 from novita_mcp.novita.sandbox.hosts import Hosts
 from novita_mcp.novita.sandbox.inside import Inside
@@ -20,10 +26,10 @@ from novita_mcp.novita.sandbox.interpreter import Cell, run_cell
 from novita_mcp.novita.sandbox.prices import Shape, prices
 from novita_mcp.novita.sandbox.processes import Run, list_processes, run_command
 from novita_mcp.novita.sandbox.sandboxes import Sandboxes, SandboxGoneError, Wish
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.sandbox.state import Sandboxes as State
 from novita_mcp.simulator.sandbox.tls import tls_front
 from novita_mcp.simulator.serving import Running
-from novita_mcp.simulator.world import DEFAULT_KEY, World
 
 Open = Callable[..., AbstractAsyncContextManager[Inside]]
 Plane = Callable[..., AbstractAsyncContextManager[Sandboxes]]

@@ -1,8 +1,8 @@
 """Variables: secrets where they belong, and Novita's own key nowhere."""
 
 import pytest
-from novita_mcp.novita.errors import InputError
-from novita_mcp.novita.redaction import without_secrets
+from novita_mcp.novita.core.errors import InputError
+from novita_mcp.novita.core.redaction import without_secrets
 from novita_mcp.novita.sandbox.env import check_env
 
 

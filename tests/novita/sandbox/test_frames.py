@@ -5,11 +5,13 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from novita_mcp.novita.sandbox.frames import BrokenStreamError, FrameReader, LineReader, frame
 from novita_mcp.novita.sandbox.output import HEAD, TAIL, Output
 
+patient = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no fault of ours."""
 MESSAGE = st.dictionaries(st.text(max_size=5), st.text(max_size=40), max_size=3)
 
 
@@ -18,6 +20,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(ends)]
 
 
+@patient
 @given(st.lists(MESSAGE, max_size=6), st.lists(st.integers(0, 10**6)))
 def test_frames_come_out_as_they_went_in_however_they_are_cut(
     messages: list[dict[str, str]], places: list[int]
@@ -30,6 +33,7 @@ def test_frames_come_out_as_they_went_in_however_they_are_cut(
     assert (found, reader.ended, reader.trailer) == (messages, True, {})
 
 
+@patient
 @given(st.lists(MESSAGE.filter(bool), max_size=6), st.lists(st.integers(0, 10**6)))
 def test_lines_come_out_as_they_went_in_however_they_are_cut(messages: list[dict[str, str]], places: list[int]) -> None:
     reader = LineReader()
@@ -103,6 +107,7 @@ def test_output_beyond_its_file_is_counted_and_not_kept() -> None:
     output.close()
 
 
+@patient
 @given(st.text(max_size=200), st.lists(st.integers(0, 10**4)))
 def test_a_letter_cut_in_two_is_whole_again(text: str, places: list[int]) -> None:
     output = Output()

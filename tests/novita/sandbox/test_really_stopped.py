@@ -8,7 +8,7 @@ import anyio
 import pytest
 from novita_mcp.novita.sandbox.inside import Inside
 from novita_mcp.novita.sandbox.processes import Run, run_command
-from novita_mcp.simulator.sandbox import outside
+from novita_mcp.simulator.sandbox.real import machine as outside
 from novita_mcp.simulator.sandbox.state import Sandboxes as State
 
 Open = Callable[..., AbstractAsyncContextManager[Inside]]

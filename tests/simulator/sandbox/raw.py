@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import httpx
 from novita_mcp.simulator import World
-from novita_mcp.simulator.world import DEFAULT_KEY
+from novita_mcp.simulator.core.world import DEFAULT_KEY
 
 Json = dict[str, Any]
 CODE = "code-interpreter-v1"

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from novita_mcp.simulator import World
 from novita_mcp.simulator.sandbox.state import Sandboxes
-from raw import Raw
+from raw import Inside, Raw
 
 
 def test_a_cell_answers_in_lines_that_begin_with_its_number_and_end_with_the_end(raw: Raw) -> None:
@@ -88,7 +88,14 @@ def test_a_cell_is_interrupted_when_its_client_hangs_up_and_state_is_kept(raw: R
     assert sandbox.value("x + 1") == "42"
 
 
-def test_a_context_runs_one_cell_at_a_time(raw: Raw, world: World) -> None:
+def until_it_runs(state: Sandboxes, sandbox: Inside) -> None:
+    """Wait until a cell of the sandbox has begun."""
+    deadline = time.monotonic() + 10
+    while not state.sandboxes[sandbox.id].open_streams and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_a_context_runs_one_cell_at_a_time(raw: Raw, world: World, state: Sandboxes) -> None:
     world.set(speed=20)
     sandbox = raw.create()
     order: list[str] = []
@@ -99,14 +106,14 @@ def test_a_context_runs_one_cell_at_a_time(raw: Raw, world: World) -> None:
 
     slow = threading.Thread(target=run, args=("import time\ntime.sleep(6)", "slow"))
     slow.start()
-    time.sleep(0.1)
+    until_it_runs(state, sandbox)
     run("1", "quick")
     slow.join()
 
     assert order == ["slow", "quick"]
 
 
-def test_restarting_forgets_and_breaks_off_what_runs(raw: Raw) -> None:
+def test_restarting_forgets_and_breaks_off_what_runs(raw: Raw, state: Sandboxes) -> None:
     sandbox = raw.create()
     context = raw.inside.post("/contexts", json={}, headers=sandbox.headers(49999)).json()["id"]
     sandbox.code("x = 1", context_id=context)
@@ -114,7 +121,7 @@ def test_restarting_forgets_and_breaks_off_what_runs(raw: Raw) -> None:
     body = "import time\ntime.sleep(100)"
     running = threading.Thread(target=lambda: found.append(sandbox.code(body, context_id=context)))
     running.start()
-    time.sleep(0.2)
+    until_it_runs(state, sandbox)
 
     assert raw.inside.post(f"/contexts/{context}/restart", headers=sandbox.headers(49999)).status_code == 200
     running.join(10)

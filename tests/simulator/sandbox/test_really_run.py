@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from novita_mcp.simulator import World
-from novita_mcp.simulator.sandbox import outside
 from novita_mcp.simulator.sandbox.machine import Level
+from novita_mcp.simulator.sandbox.real import machine as outside
 from novita_mcp.simulator.sandbox.state import Sandboxes
 from PIL import Image
 from raw import Inside, Raw

@@ -10,9 +10,8 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from .disk import DiskError, MemoryDisk, absolute
-from .machine import Output
-from .shell_commands import COMMANDS, NOT_RUN, Exit
+from ..disk import DiskError, MemoryDisk, absolute
+from ..machine import Output
 from .shell_words import Word, steps
 
 Out = Callable[[Output, bytes], Awaitable[None]]
@@ -21,6 +20,17 @@ Python = Callable[[str, Mapping[str, str]], AsyncGenerator[tuple[Output, str]]]
 
 LONGEST_LINE = 64 * 1024
 _NOTHING: Word = []
+
+
+NOT_RUN = "the simulator does not run commands (start it with --run-code to have it do so)"
+
+
+class Exit(Exception):
+    """The script ends with this code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @dataclass
@@ -43,6 +53,7 @@ class Shell:
     envs: dict[str, str]
     out: Out
     python: Python
+    commands: "Mapping[str, Callable[[Shell, list[str]], Awaitable[int]]]"
     seconds: Callable[[float], Awaitable[None]] = asyncio.sleep
     status: int = 0
     stdin: asyncio.Queue[bytes | None] | None = None
@@ -94,7 +105,7 @@ class Shell:
         kept, outer = self._caught, self._now
         written: list[bytes] = []
         self._caught, self._now = written if call.to else kept, call
-        handler = COMMANDS.get(posixpath.basename(name))
+        handler = self.commands.get(posixpath.basename(name))
         try:
             if handler is None:
                 return await self.fail(f"bash: {name}: {NOT_RUN}", 127)

@@ -1,16 +1,32 @@
 """Played plots: a real PNG of what was to be drawn, and the data that the interpreter reads out of a figure."""
 
 import io
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
-
-if TYPE_CHECKING:
-    from .stand_ins import Figure
 
 SIZE = (640, 480)
 LEFT, TOP, RIGHT, BOTTOM = 70, 40, 20, 60
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b")
+
+
+@dataclass
+class Plot:
+    """What was drawn so far: the last kind of it, and each series with its label."""
+
+    kind: str = "line"
+    series: list[tuple[str, list[Any], list[Any]]] = field(default_factory=list[tuple[str, list[Any], list[Any]]])
+    title: str = ""
+    x_label: str = ""
+    y_label: str = ""
+
+    def add(self, kind: str, x: Any, y: Any = None, *, label: str = "") -> None:
+        self.kind = kind
+        xs, ys = (list(range(len(list(x)))), list(x)) if y is None else (list(x), list(y))
+        if len(xs) != len(ys):
+            raise ValueError(f"x and y must have same first dimension, but have shapes ({len(xs)},) and ({len(ys)},)")
+        self.series.append((label or f"series {len(self.series)}", xs[:5000], ys[:5000]))
 
 
 def _numbers(values: list[Any]) -> list[float]:
@@ -20,7 +36,7 @@ def _numbers(values: list[Any]) -> list[float]:
     return [float(index) for index in range(len(values))]
 
 
-def draw(figure: "Figure") -> bytes:
+def draw(figure: Plot) -> bytes:
     """The figure as PNG, 640x480."""
     picture = Image.new("RGB", SIZE, "white")
     pen = ImageDraw.Draw(picture)
@@ -70,7 +86,7 @@ def _series(pen: ImageDraw.ImageDraw, kind: str, points: list[tuple[float, float
             pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour)
 
 
-def _pie(pen: ImageDraw.ImageDraw, figure: "Figure") -> None:
+def _pie(pen: ImageDraw.ImageDraw, figure: Plot) -> None:
     angle = -90.0
     for _, _, values in figure.series[:1]:
         numbers = [abs(value) for value in _numbers(values)]
@@ -91,7 +107,7 @@ def _scale(pen: ImageDraw.ImageDraw, y: tuple[str, str], x: tuple[float, float])
         pen.text(place, text, fill="black", font=font, anchor=anchor)
 
 
-def chart_of(figure: "Figure") -> dict[str, Any]:
+def chart_of(figure: Plot) -> dict[str, Any]:
     """The figure's data, as the interpreter tells it beside the picture."""
     kind = figure.kind
     chart: dict[str, Any] = {"type": kind, "title": figure.title}

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from .disk import HOME, DiskError, Entry
-from .machine import Config, End, Kernel, Level, Line, NoKernel, Output, Process, Usage
-from .state import MIB, Sandbox
+from ..disk import HOME, DiskError, Entry
+from ..machine import Config, End, Kernel, Level, Line, NoKernel, Output, Process, Usage
+from ..state import MIB, Sandbox
 
 HEADER = struct.Struct(">II")
 PART = MIB

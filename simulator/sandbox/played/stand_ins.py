@@ -3,6 +3,7 @@
 `METHODS` lists, for each type, the attributes that may be asked for; everything else does not exist there.
 """
 
+import base64
 import csv
 import io
 import json
@@ -12,15 +13,26 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
-from .disk import DiskError, absolute
-
-if TYPE_CHECKING:
-    from .script import Player
+from ..disk import DiskError, MemoryDisk, absolute
+from .plots import Plot, chart_of, draw
 
 Methods = dict[str, Any]
+
+
+class Home(Protocol):
+    """Where played code is at home: what stand-ins may use of it."""
+
+    disk: MemoryDisk
+    cwd: str
+    envs: dict[str, str]
+
+    @property
+    def show(self) -> "Callable[[Shown], None]": ...
+    def pause(self, seconds: float) -> None: ...
+    def shown(self, value: Any) -> "Shown": ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Read:
 class File:
     """An open file of the disk in memory."""
 
-    def __init__(self, player: "Player", path: str, mode: str) -> None:
+    def __init__(self, player: Home, path: str, mode: str) -> None:
         self.player, self.path, self.mode = player, absolute(str(path), player.cwd), mode
         if mode.strip("bt") not in ("r", "w", "a", "x", ""):
             raise ValueError(f"invalid mode: '{mode}'")
@@ -95,7 +107,7 @@ class File:
         return iter(self.readlines())
 
 
-def _read(player: "Player", path: str, *, missing_ok: bool = False) -> bytes:
+def _read(player: Home, path: str, *, missing_ok: bool = False) -> bytes:
     try:
         return player.disk.bytes_of(path)
     except DiskError as error:
@@ -110,7 +122,7 @@ def _read(player: "Player", path: str, *, missing_ok: bool = False) -> bytes:
 class Table:
     """Rows and columns, as pandas has them; a little of it."""
 
-    player: "Player"
+    player: Home
     columns: list[str]
     rows: list[list[Any]]
 
@@ -178,7 +190,7 @@ def _number(text: str) -> Any:
     return text
 
 
-def _table(player: "Player", given: Any = None, columns: list[str] | None = None) -> Table:
+def _table(player: Home, given: Any = None, columns: list[str] | None = None) -> Table:
     if isinstance(given, dict):
         found = cast("dict[str, list[Any]]", given)
         return Table(player, list(found), [list(row) for row in zip(*found.values(), strict=True)])
@@ -189,7 +201,7 @@ def _table(player: "Player", given: Any = None, columns: list[str] | None = None
     return Table(player, columns or [str(i) for i in range(len(rows[0]) if rows else 0)], [list(row) for row in rows])
 
 
-def _read_csv(player: "Player", path: str) -> Table:
+def _read_csv(player: Home, path: str) -> Table:
     text = _read(player, absolute(str(path), player.cwd)).decode("utf-8-sig")
     lines = list(csv.reader(io.StringIO(text)))
     if not lines:
@@ -197,42 +209,16 @@ def _read_csv(player: "Player", path: str) -> Table:
     return Table(player, lines[0], [[_number(cell) for cell in line] for line in lines[1:]])
 
 
-@dataclass
-class Figure:
-    """A plot in the making."""
-
-    player: "Player"
-    kind: str = "line"
-    series: list[tuple[str, list[Any], list[Any]]] = field(default_factory=list[tuple[str, list[Any], list[Any]]])
-    title: str = ""
-    x_label: str = ""
-    y_label: str = ""
-
-    def add(self, kind: str, x: Any, y: Any = None, *, label: str = "") -> None:
-        self.kind = kind
-        xs, ys = (list(range(len(list(x)))), list(x)) if y is None else (list(x), list(y))
-        if len(xs) != len(ys):
-            raise ValueError(f"x and y must have same first dimension, but have shapes ({len(xs)},) and ({len(ys)},)")
-        self.series.append((label or f"series {len(self.series)}", xs[:5000], ys[:5000]))
-
-    def picture(self) -> bytes:
-        from .plots import draw
-
-        return draw(self)
-
-    def show(self) -> Shown:
-        import base64
-
-        from .plots import chart_of
-
-        png = base64.b64encode(self.picture()).decode("ascii")
-        return Shown({"text": "<Figure size 640x480 with 1 Axes>", "png": png, "chart": chart_of(self)})
+def _figure(plot: Plot) -> Shown:
+    """As a notebook shows it, beside its data."""
+    png = base64.b64encode(draw(plot)).decode("ascii")
+    return Shown({"text": "<Figure size 640x480 with 1 Axes>", "png": png, "chart": chart_of(plot)})
 
 
-def _plots(player: "Player") -> Module:
-    held = [Figure(player)]
+def _plots(player: Home) -> Module:
+    held = [Plot()]
 
-    def current() -> Figure:
+    def current() -> Plot:
         return held[-1]
 
     def add(kind: str) -> Callable[..., None]:
@@ -254,14 +240,14 @@ def _plots(player: "Player") -> Module:
 
     def show(*_: Any, **__: Any) -> None:
         if current().series:
-            player.show(current().show())
-        held[:] = [Figure(player)]
+            player.show(_figure(current()))
+        held[:] = [Plot()]
 
     def savefig(path: str, *_: Any, **__: Any) -> None:
-        File(player, path, "wb").write(current().picture())
+        File(player, path, "wb").write(draw(current()))
 
     def figure(*_: Any, **__: Any) -> None:
-        held[:] = [Figure(player)]
+        held[:] = [Plot()]
 
     names: dict[str, Any] = {kind: add(kind) for kind in ("scatter", "bar", "pie")} | {"plot": add("line")}
     names |= {"title": named("title"), "xlabel": named("x_label"), "ylabel": named("y_label")}
@@ -277,7 +263,7 @@ def _picture(kind: str) -> Callable[..., Shown]:
     return make
 
 
-def modules(player: "Player") -> dict[str, Module]:
+def modules(player: Home) -> dict[str, Module]:
     """What can be imported, by full name."""
 
     def opened(path: str, mode: str = "r", *_: Any, **__: Any) -> File:
@@ -294,7 +280,7 @@ def modules(player: "Player") -> dict[str, Module]:
 
     def display(*values: Any) -> None:
         for value in values:
-            player.show(_shown(value))
+            player.show(player.shown(value))
 
     def read_csv(path: str, **_: Any) -> Table:
         return _read_csv(player, path)
@@ -351,12 +337,6 @@ def modules(player: "Player") -> dict[str, Module]:
         Module("IPython", {}),
     ]
     return {module.name: module for module in found}
-
-
-def _shown(value: Any) -> Shown:
-    from .saying import shown
-
-    return shown(value)
 
 
 def _plain(kind: type[Any], names: str) -> Methods:
@@ -425,5 +405,4 @@ METHODS: Mapping[type[Any], Methods] = {
         "unique": _series(lambda values: list(dict.fromkeys(values))),
         "_show": Series.show,
     },
-    Figure: {"_show": Figure.show},
 }

@@ -1,13 +1,11 @@
 """What played Python says of a value: as text, as a notebook shows it, and of an error."""
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from .stand_ins import METHODS, Module, Shown
-
-if TYPE_CHECKING:
-    from .script import Player
 
 LARGEST = 1_000_000
 """Letters of a text, items of a list, bits of a number."""
@@ -23,11 +21,11 @@ class Function:
     parameters: list[str]
     defaults: list[Any]
     body: list[ast.stmt] | ast.expr
-    home: "Player"
-    around: "Scopes"
+    called: "Callable[[Function, tuple[Any, ...], dict[str, Any]], Any]"
+    around: Scopes
 
     def __call__(self, *values: Any, **named: Any) -> Any:
-        return self.home.call_own(self, values, named)
+        return self.called(self, values, named)
 
 
 def as_text(value: Any = "") -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
-from .disk import MemoryDisk
-from .machine import Output
+from ..disk import MemoryDisk
+from ..machine import Output
 from .saying import LARGEST, Function, Scopes, as_text, said, shown
 from .stand_ins import METHODS, Module, Read, Shown, modules
 
@@ -127,6 +127,9 @@ class Player:
         self._block(tree.body[:-1])
         self.line = last.lineno
         return self._value(last.value)
+
+    def shown(self, value: Any) -> Shown:
+        return shown(value)
 
     def finish(self) -> None:
         """What a notebook does at the end of a cell: figures not shown yet are shown."""
@@ -247,7 +250,9 @@ class Player:
         if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.posonlyargs:
             raise NotPlayed(f"such parameters: {NOT_RUN}")
         defaults = [self._value(default) for default in arguments.defaults]
-        return Function(name, [argument.arg for argument in arguments.args], defaults, body, self, self._scopes)
+        return Function(
+            name, [argument.arg for argument in arguments.args], defaults, body, self.call_own, self._scopes
+        )
 
     def _do_raise(self, node: ast.Raise) -> None:
         error = self._value(node.exc) if node.exc is not None else RuntimeError("No active exception to reraise")

@@ -5,25 +5,12 @@ import itertools
 import posixpath
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
 
-from .disk import DiskError, absolute
-
-if TYPE_CHECKING:
-    from .shell import Shell
-
-NOT_RUN = "the simulator does not run commands (start it with --run-code to have it do so)"
+from ..disk import DiskError, absolute
+from .shell import NOT_RUN, Exit, Shell
 
 
-class Exit(Exception):
-    """The script ends with this code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-async def _echo(shell: "Shell", arguments: list[str]) -> int:
+async def _echo(shell: Shell, arguments: list[str]) -> int:
     end = "\n"
     if arguments and arguments[0] == "-n":
         arguments, end = arguments[1:], ""
@@ -31,7 +18,7 @@ async def _echo(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _printf(shell: "Shell", arguments: list[str]) -> int:
+async def _printf(shell: Shell, arguments: list[str]) -> int:
     words = arguments[0].replace("\\n", "\n").replace("\\t", "\t") if arguments else ""
     for argument in arguments[1:]:
         words = words.replace("%s", argument, 1).replace("%d", argument, 1)
@@ -39,13 +26,13 @@ async def _printf(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _cat(shell: "Shell", arguments: list[str]) -> int:
+async def _cat(shell: Shell, arguments: list[str]) -> int:
     async for piece in shell.pieces(arguments):
         await shell.say("stdout", piece)
     return 0
 
 
-async def _ls(shell: "Shell", arguments: list[str]) -> int:
+async def _ls(shell: Shell, arguments: list[str]) -> int:
     flags = "".join(each[1:] for each in arguments if each.startswith("-"))
     names = [each for each in arguments if not each.startswith("-")] or ["."]
     lines: list[str] = []
@@ -61,12 +48,12 @@ async def _ls(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _pwd(shell: "Shell", arguments: list[str]) -> int:
+async def _pwd(shell: Shell, arguments: list[str]) -> int:
     await shell.say("stdout", shell.cwd + "\n")
     return 0
 
 
-async def _cd(shell: "Shell", arguments: list[str]) -> int:
+async def _cd(shell: Shell, arguments: list[str]) -> int:
     path = absolute(arguments[0] if arguments else "~", shell.cwd)
     if not shell.disk.is_folder(path):
         return await shell.fail(f"bash: cd: {arguments[0]}: No such file or directory")
@@ -74,7 +61,7 @@ async def _cd(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _mkdir(shell: "Shell", arguments: list[str]) -> int:
+async def _mkdir(shell: Shell, arguments: list[str]) -> int:
     for name in [each for each in arguments if not each.startswith("-")]:
         path = absolute(name, shell.cwd)
         if shell.disk.is_folder(path) and "-p" not in arguments:
@@ -83,7 +70,7 @@ async def _mkdir(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _rm(shell: "Shell", arguments: list[str]) -> int:
+async def _rm(shell: Shell, arguments: list[str]) -> int:
     flags = "".join(each[1:] for each in arguments if each.startswith("-"))
     for name in [each for each in arguments if not each.startswith("-")]:
         path = absolute(name, shell.cwd)
@@ -95,7 +82,7 @@ async def _rm(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _touch(shell: "Shell", arguments: list[str]) -> int:
+async def _touch(shell: Shell, arguments: list[str]) -> int:
     for name in arguments:
         path = absolute(name, shell.cwd)
         if path not in shell.disk.nodes:
@@ -103,7 +90,7 @@ async def _touch(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _cp(shell: "Shell", arguments: list[str]) -> int:
+async def _cp(shell: Shell, arguments: list[str]) -> int:
     source, target = (absolute(name, shell.cwd) for name in arguments[-2:])
     if shell.disk.is_folder(target):
         target = posixpath.join(target, posixpath.basename(source))
@@ -111,7 +98,7 @@ async def _cp(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _mv(shell: "Shell", arguments: list[str]) -> int:
+async def _mv(shell: Shell, arguments: list[str]) -> int:
     source, target = (absolute(name, shell.cwd) for name in arguments[-2:])
     if shell.disk.is_folder(target):
         target = posixpath.join(target, posixpath.basename(source))
@@ -125,21 +112,21 @@ def _count_of(arguments: list[str]) -> tuple[int, list[str]]:
     return (int(found[1]), joined[found.end() :].split()) if found else (10, arguments)
 
 
-async def _head(shell: "Shell", arguments: list[str]) -> int:
+async def _head(shell: Shell, arguments: list[str]) -> int:
     count, names = _count_of(arguments)
     lines = (await shell.input(names)).splitlines(keepends=True)
     await shell.say("stdout", b"".join(lines[:count]))
     return 0
 
 
-async def _tail(shell: "Shell", arguments: list[str]) -> int:
+async def _tail(shell: Shell, arguments: list[str]) -> int:
     count, names = _count_of(arguments)
     lines = (await shell.input(names)).splitlines(keepends=True)
     await shell.say("stdout", b"".join(lines[-count:] if count else []))
     return 0
 
 
-async def _wc(shell: "Shell", arguments: list[str]) -> int:
+async def _wc(shell: Shell, arguments: list[str]) -> int:
     data = await shell.input([each for each in arguments if not each.startswith("-")])
     counts = {"l": data.count(b"\n"), "w": len(data.split()), "c": len(data)}
     wanted = [counts[flag] for flag in "lwc" if f"-{flag}" in arguments] or list(counts.values())
@@ -147,7 +134,7 @@ async def _wc(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _seq(shell: "Shell", arguments: list[str]) -> int:
+async def _seq(shell: Shell, arguments: list[str]) -> int:
     numbers = [int(each) for each in arguments if re.fullmatch(r"-?\d{1,7}", each)]
     first, last = (numbers[0], numbers[-1]) if len(numbers) > 1 else (1, numbers[0] if numbers else 0)
     for start in range(first, last + 1, 1000):
@@ -156,14 +143,14 @@ async def _seq(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _sleep(shell: "Shell", arguments: list[str]) -> int:
+async def _sleep(shell: Shell, arguments: list[str]) -> int:
     if not arguments or not re.fullmatch(r"\d*\.?\d+s?", arguments[0]):
         return await shell.fail(f"sleep: invalid time interval '{' '.join(arguments)}'")
     await shell.seconds(float(arguments[0].rstrip("s")))
     return 0
 
 
-async def _yes(shell: "Shell", arguments: list[str]) -> int:
+async def _yes(shell: Shell, arguments: list[str]) -> int:
     line = (" ".join(arguments) or "y") + "\n"
     # Into a pipe it writes so much and no more: the commands of a pipe are played one after the other.
     for _ in range(16) if shell.caught else itertools.count():
@@ -172,19 +159,19 @@ async def _yes(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _exit(shell: "Shell", arguments: list[str]) -> int:
+async def _exit(shell: Shell, arguments: list[str]) -> int:
     raise Exit(int(arguments[0]) & 255 if arguments and arguments[0].isdigit() else shell.status)
 
 
-async def _true(shell: "Shell", arguments: list[str]) -> int:
+async def _true(shell: Shell, arguments: list[str]) -> int:
     return 0
 
 
-async def _false(shell: "Shell", arguments: list[str]) -> int:
+async def _false(shell: Shell, arguments: list[str]) -> int:
     return 1
 
 
-async def _env(shell: "Shell", arguments: list[str]) -> int:
+async def _env(shell: Shell, arguments: list[str]) -> int:
     if arguments:
         await shell.say("stdout", "".join(f"{shell.envs[name]}\n" for name in arguments if name in shell.envs))
         return 0 if all(name in shell.envs for name in arguments) else 1
@@ -192,23 +179,23 @@ async def _env(shell: "Shell", arguments: list[str]) -> int:
     return 0
 
 
-async def _export(shell: "Shell", arguments: list[str]) -> int:
+async def _export(shell: Shell, arguments: list[str]) -> int:
     shell.envs |= {name: value for name, mark, value in (each.partition("=") for each in arguments) if mark}
     return 0
 
 
-async def _whoami(shell: "Shell", arguments: list[str]) -> int:
+async def _whoami(shell: Shell, arguments: list[str]) -> int:
     await shell.say("stdout", shell.envs.get("USER", "user") + "\n")
     return 0
 
 
-async def _bash(shell: "Shell", arguments: list[str]) -> int:
+async def _bash(shell: Shell, arguments: list[str]) -> int:
     if "-c" not in arguments or arguments[-1] == "-c":
         return await shell.fail(f"bash: {NOT_RUN}", 127)
     return await shell.run(arguments[arguments.index("-c") + 1])
 
 
-async def _python(shell: "Shell", arguments: list[str]) -> int:
+async def _python(shell: Shell, arguments: list[str]) -> int:
     if arguments[:1] == ["-c"] and len(arguments) > 1:
         code = arguments[1]
     elif arguments and not arguments[0].startswith("-"):
@@ -222,7 +209,7 @@ async def _python(shell: "Shell", arguments: list[str]) -> int:
     return int(failed)
 
 
-COMMANDS: Mapping[str, Callable[["Shell", list[str]], Awaitable[int]]] = {
+COMMANDS: Mapping[str, Callable[[Shell, list[str]], Awaitable[int]]] = {
     "echo": _echo,
     "printf": _printf,
     "cat": _cat,

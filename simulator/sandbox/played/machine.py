@@ -8,12 +8,12 @@ import threading
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+from ..disk import HOME, DiskError, MemoryDisk
+from ..machine import Config, End, Kernel, Line, NoKernel, Output, Process, Usage
+from ..state import MIB
 from . import saying, script
-from .disk import HOME, DiskError, MemoryDisk
-from .machine import Config, End, Kernel, Line, NoKernel, Output, Process, Usage
-from .shell import Shell
-from .shell_commands import Exit
-from .state import MIB
+from .shell import Exit, Shell
+from .shell_commands import COMMANDS
 
 FIRST_PID = 300
 
@@ -149,7 +149,7 @@ class ScriptedMachine:
         await asyncio.sleep(seconds / self._speed)
 
     def shell(self, cwd: str, envs: Mapping[str, str], out: Any) -> Shell:
-        return Shell(self.disk, cwd, dict(envs), out, self._python(cwd), self._sleep)
+        return Shell(self.disk, cwd, dict(envs), out, self._python(cwd), COMMANDS, self._sleep)
 
     def _python(self, cwd: str) -> Any:
         async def play(code: str, envs: Mapping[str, str]) -> AsyncGenerator[tuple[Output, str]]:

@@ -1,0 +1,48 @@
+"""What time costs: whole seconds and whole micro dollars, so that no rounding is ever lost."""
+
+from .world import Account, Charge, World
+
+DAY = 86_400
+
+
+class Meter:
+    """What something has cost so far: whole seconds times micro dollars a day, divided only when read."""
+
+    def __init__(self) -> None:
+        self._rate = 0
+        self._since = 0
+        self._sum = 0
+        self._paid = 0
+        self._line: Charge | None = None
+
+    def run_at(self, rate: int, at: float) -> None:
+        """From `at` on it costs `rate` micro dollars a day."""
+        self._count(at)
+        self._rate = rate
+
+    def _count(self, at: float) -> None:
+        self._sum += self._rate * max(0, int(at) - self._since)
+        self._since = max(self._since, int(at))
+
+    def cost(self, at: float) -> int:
+        """Micro dollars from the beginning until `at`."""
+        self._count(at)
+        return self._sum // DAY
+
+    def collect(self, world: World, account: Account, operation: str, note: str, ref: str) -> bool:
+        """Charge what has come up since the last time; one line of the bill per hour.
+
+        False when the account could not pay it all: what it had is taken and the rest forgiven.
+        """
+        now = world.clock.now()
+        due = self.cost(now) - self._paid
+        if due <= 0:
+            return True
+        self._paid += due
+        paid = min(due, max(0, account.micro_usd))
+        if self._line is not None and int(self._line.at) // 3600 == int(now) // 3600 and not self._line.refunded:
+            account.micro_usd -= paid
+            self._line.micro_usd += paid
+        elif paid:
+            self._line = world.charge(account, paid, operation, note, ref)
+        return paid == due
