@@ -111,7 +111,7 @@ def build_app(
             max_bytes=max_bytes,
             clock=clock,
             http=files,
-            spool=spool if http else None,
+            spool=spool,
             trusted_hosts=trusted,
         )
     journal = open_journal(settings, clock)

@@ -17,13 +17,13 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.clock import Clock
-from ..core.errors import ArtifactError, InputError
+from ..core.errors import ArtifactError, InputError, NovitaError
 from ..core.redaction import without_secrets
 from .addresses import Guard
 from .containers import is_whole
 from .decoding import BUDGET
 from .downloads import Downloaded, Downloader
-from .folders import Folders, PartFile, clean_name, read_regular, slug, sweep
+from .folders import Folders, PartFile, clean_name, read_regular, slug, sweep, try_folder
 from .kinds import HEAD_BYTES, Kind, MediaType, fits, media_type, sniff
 from .pictures import probe, thumbnail, thumbnail_cost
 
@@ -36,6 +36,14 @@ def parse_reference(text: str) -> tuple[str, int] | None:
     """Task id and index that `task:<id>/<n>` or `novita://artifacts/<id>/<n>` names; None for anything else."""
     found = _REFERENCE.fullmatch(text.strip())
     return (found["id"], int(found["index"] or 0)) if found else None
+
+
+MOST_IN_MEMORY = 64 * MIB
+"""Bytes that could be saved nowhere and are kept until the process ends, all together."""
+
+
+class UnsavedError(ArtifactError):
+    """A file could not be written where it was to be."""
 
 
 class Artifact(BaseModel):
@@ -95,7 +103,7 @@ class ArtifactStore:
         folder: Where files are saved by default; None saves nothing (HTTP mode: links only).
         allowed: Where `save_to` may lead.
         max_bytes: Size cap of one file.
-        spool: Private folder for bytes that have no link when `folder` is None.
+        spool: Private folder for bytes that have no link, when `folder` is None or cannot be written to.
         trusted_hosts: `host` or `host:port` that may be inside our own network (the simulator).
         downloader: Built from `http`, `clock` and `trusted_hosts` if not given.
     """
@@ -118,6 +126,7 @@ class ArtifactStore:
         self.spool = spool
         self._clock = clock
         self._swept: set[Path] = set()
+        self._memory: dict[tuple[str, int], bytes] = {}
         self._downloader = downloader or Downloader(http, clock, Guard(trusted_hosts))
 
     @property
@@ -143,6 +152,11 @@ class ArtifactStore:
             InputError: `save_to` leads out of the allowed folders.
             ExpiredLinkError, ArtifactError: No whole file of the right kind could be had; nothing was left behind.
         """
+        kept = self.in_memory(artifact)
+        if kept is not None:
+            return await self._save(
+                kept, artifact, sniff(kept[:HEAD_BYTES]) or media_type(artifact.mime), name, save_to
+            )
         if self.folder is None:
             if save_to is not None:
                 raise _no_saving()
@@ -224,6 +238,9 @@ class ArtifactStore:
             ArtifactError: Neither is there, or it is larger than `max_bytes`.
         """
         limit = max_bytes or self.max_bytes
+        kept = self.in_memory(artifact)
+        if kept is not None and len(kept) <= limit:
+            return kept
         if artifact.path is not None:
             found = await anyio.to_thread.run_sync(_read, Path(artifact.path), limit)
             if found is not None:
@@ -247,33 +264,74 @@ class ArtifactStore:
     async def _save(
         self, data: bytes, artifact: Artifact, found: MediaType | None, name: NameHint, save_to: str | None
     ) -> Artifact:
+        """Save bytes that come once: in the asked place, else the usual folder, else the spool, else in memory."""
         if len(data) > self.max_bytes:
             raise ArtifactError(f"{artifact.name} is larger than the limit of {self.max_bytes // MIB} MiB")
-        target = await self._target(artifact, name, save_to)
 
         async def fill(part: PartFile) -> "_Content":
             await anyio.to_thread.run_sync(partial(part.handle.write, data))
             return _Content(len(data), hashlib.sha256(data).hexdigest(), found)
 
-        return await self._keep(artifact, target, fill)
+        async def usual() -> "_Target":
+            return await self._target(artifact, name, None)
 
-    def check_place(self, save_to: str) -> None:
-        """Refuse a `save_to` that cannot be used, before anything is paid for. Touches the disk: call it in a thread.
+        async def spool() -> "_Target":
+            return self._spooled(artifact)
+
+        async def asked() -> "_Target":
+            return await self._target(artifact, name, save_to)
+
+        refused: list[NovitaError] = []
+        for place in (asked, usual, spool) if save_to is not None else (usual, spool):
+            try:
+                saved = await self._keep(artifact, await place(), fill)
+            except (InputError, ArtifactError) as error:
+                refused.append(error)
+                continue
+            recovered = self._memory.pop((artifact.task_id, artifact.index), None) is not None
+            note = None if recovered else artifact.note
+            note = f"It is not where it was to be: {refused[0].what}." if refused else note
+            return saved.model_copy(update={"note": note})
+        return self._remember(data, artifact, refused[0])
+
+    def _remember(self, data: bytes, artifact: Artifact, why: NovitaError) -> Artifact:
+        """Keep bytes that could be saved nowhere in memory.
 
         Raises:
-            InputError: It leads out of the allowed folders, or nothing is saved here.
+            ArtifactError: There is no room for them, or no id by which they could be asked for again.
+        """
+        key = (artifact.task_id, artifact.index)
+        held = sum(len(one) for other, one in self._memory.items() if other != key)
+        if not artifact.task_id or held + len(data) > MOST_IN_MEMORY:
+            raise why
+        self._memory[key] = data
+        note = (
+            f"{why.what.rstrip('.')}. It is kept in memory until this server ends: have the user make room, "
+            "then call get_task with this task_id."
+        )
+        found = sniff(data[:HEAD_BYTES])
+        mime = found.mime if found else artifact.mime
+        return artifact.model_copy(update={"path": None, "note": note, "bytes": len(data), "mime": mime})
+
+    def in_memory(self, artifact: Artifact) -> bytes | None:
+        """The bytes of an artifact that could not be saved anywhere, as long as this process lives."""
+        return self._memory.get((artifact.task_id, artifact.index))
+
+    def check_place(self, save_to: str) -> None:
+        """Refuse a `save_to` that cannot be used, before anything is paid for. Tries the disk: call it in a thread.
+
+        Raises:
+            InputError: It leads out of the allowed folders, cannot be written to, or nothing is saved here.
         """
         if self.folder is None:
             raise _no_saving()
-        self.allowed.place(save_to)
+        try_folder(self.allowed.place(save_to)[0])
 
     async def _target(self, artifact: Artifact, name: NameHint, save_to: str | None) -> "_Target":
         if self.folder is None:
             if save_to is not None:
                 raise _no_saving()
-            if self.spool is None:
-                raise ArtifactError(f"There is no place to keep {artifact.name} on this server")
-            return _Target(self.spool, secrets.token_hex(16), None, private=True)
+            return self._spooled(artifact)
         folder, given = self.folder.expanduser(), None
         if save_to is not None:
             folder, given = await anyio.to_thread.run_sync(self.allowed.place, save_to)
@@ -281,6 +339,11 @@ class ArtifactStore:
             cleaned = Path(clean_name(given))
             return _Target(folder, cleaned.stem, cleaned.suffix, private=False)
         return _Target(folder, self._stem(artifact, name), None, private=False)
+
+    def _spooled(self, artifact: Artifact) -> "_Target":
+        if self.spool is None:
+            raise ArtifactError(f"There is no place to keep {artifact.name} on this server")
+        return _Target(self.spool, secrets.token_hex(16), None, private=True)
 
     def _stem(self, artifact: Artifact, name: NameHint) -> str:
         day = name.day or datetime.fromtimestamp(self._clock.wall(), UTC).astimezone().date()
@@ -309,7 +372,7 @@ class ArtifactStore:
                 suffix = target.suffix
             path = await anyio.to_thread.run_sync(part.publish, target.stem, suffix)
         except OSError as error:
-            raise ArtifactError(
+            raise UnsavedError(
                 f"{artifact.name} could not be saved in {target.folder} ({error.strerror or error})",
                 next_step="Have the user make room or choose another folder, then call get_task with its id.",
             ) from error

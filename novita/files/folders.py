@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import stat
+import tempfile
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,6 +22,8 @@ from .kinds import media_type
 from .pasted import check_length, nearest, readings, refuse_foreign
 
 LONGEST_SLUG = 48
+_ROOM = 1 << 16
+"""Bytes that are written to try a folder."""
 _TABLES = frozenset({".csv", ".jsonl", ".npy", ".npz", ".zip", ".md", ".log"})
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
@@ -354,6 +357,28 @@ class PartFile:
                 self._handle.close()
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
+
+
+def try_folder(folder: Path) -> None:
+    """Write into a folder, or where it would be made, and leave nothing behind.
+
+    Raises:
+        InputError: It cannot be written to.
+    """
+    here = folder
+    try:
+        while not here.exists() and here != here.parent:
+            here = here.parent
+        if not here.is_dir():
+            raise InputError(f"Nothing can be saved in {_short(folder)}: {_short(here)} is a file, not a folder")
+        with tempfile.TemporaryFile(dir=here) as probe:
+            probe.write(bytes(_ROOM))
+            probe.flush()
+    except OSError as error:
+        raise InputError(
+            f"Nothing can be saved in {_short(folder)} ({error.strerror or error})",
+            next_step="Give another folder, or leave save_to out.",
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -21,7 +21,7 @@ from ..core.errors import (
 )
 from ..core.json_paths import get_path
 from ..core.waiting import Look, Nudge, OnProgress, Pace, Phase, Progress, alongside, wait_until_done, was_watched
-from ..files.artifacts import Artifact, parse_reference
+from ..files.artifacts import Artifact, UnsavedError, parse_reference
 from ..files.downloads import ExpiredLinkError
 from ..files.kinds import media_type
 from ..journal.jobs import Accepted, Jobs, Paid, name_of
@@ -200,9 +200,12 @@ class MediaJobs:
         lost = [
             artifact.index
             for artifact in job.artifacts
-            if artifact.url is None and artifact.kind != "text" and not self._jobs.store.holds(artifact)
+            if artifact.url is None and artifact.kind != "text" and not self._here(artifact)
         ]
         return Delivery(job, lost=tuple(lost)) if job.state is JobState.SUCCEEDED else Delivery(job)
+
+    def _here(self, artifact: Artifact) -> bool:
+        return self._jobs.store.holds(artifact) or self._jobs.store.in_memory(artifact) is not None
 
     async def _still_empty(self, job: Job) -> Delivery:
         """A task that succeeded without files: it is asked again for a while, then it has failed."""
@@ -246,7 +249,8 @@ class MediaJobs:
         """Bring files that are missing although the job is done, by the links already known."""
         async with self._jobs.one_at_a_time(f"{job.owner}/{job.task_id}"):
             job = await self._jobs.journal.find(job.owner, job.task_id or job.key) or job
-            if any(not artifact.alive(self._jobs.clock.wall()) for artifact in self._to_fetch(job)):
+            away = [one for one in self._to_fetch(job) if self._jobs.store.in_memory(one) is None]
+            if any(not artifact.alive(self._jobs.clock.wall()) for artifact in away):
                 return Delivery(job, trouble="The links have expired.")
             return await self._fetch(job, on_progress)
 
@@ -316,9 +320,12 @@ class MediaJobs:
         """Finished files that are not (or no longer) on disk."""
         if job.state is not JobState.SUCCEEDED:
             return []
-        if not self._jobs.store.saves:
-            return []
-        return [a for a in job.artifacts if a.url and not self._jobs.store.holds(a)]
+        store = self._jobs.store
+        return [
+            artifact
+            for artifact in job.artifacts
+            if store.in_memory(artifact) is not None or (store.saves and artifact.url and not store.holds(artifact))
+        ]
 
     async def _fetch(self, job: Job, on_progress: OnProgress | None) -> Delivery:
         """Bring the missing files; one that fails does not cost the others, and can be asked for again."""
@@ -358,7 +365,7 @@ class MediaJobs:
         name, save_to = name_of(job, artifact.index), job.facts.get("save_to")
         try:
             return await self._jobs.store.fetch(artifact, name=name, save_to=save_to)
-        except InputError as error:
+        except (InputError, UnsavedError) as error:
             if save_to is None:
                 raise
             # It was allowed when the job was sent; what is paid for comes home all the same.

@@ -121,16 +121,21 @@ async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
     _refuse_lost(delivery)
     here = [artifact for artifact in whole.artifacts if artifact.index not in delivery.lost]
     away = [artifact for artifact in here if store.saves and artifact.url and not store.holds(artifact)]
+    held = {artifact.index for artifact in here if store.in_memory(artifact) is not None}
     unsaved = {"path": None, "note": "It could not be saved here; its link works while it lives."}
     here = [artifact.model_copy(update=unsaved) if artifact in away else artifact for artifact in here]
     job = whole.model_copy(update={"artifacts": tuple([await store.present(each) for each in here])})
     asked: int = job.facts.get("asked", 0) if job.state is JobState.SUCCEEDED else 0
-    not_here = len(away) + len(delivery.lost) if job.state is JobState.SUCCEEDED else 0
+    not_here = len(away) + len(held) + len(delivery.lost) if job.state is JobState.SUCCEEDED else 0
     result = MediaResult(
         status="incomplete" if not_here else _status(job),
         task_id=job.task_id or job.key[:12],
         model=job.model or None,
-        artifacts=tuple(_shown(caller, artifact) for artifact in job.artifacts if artifact.path or artifact.url),
+        artifacts=tuple(
+            _shown(caller, artifact)
+            for artifact in job.artifacts
+            if artifact.path or artifact.url or artifact.index in held
+        ),
         missing=max(0, asked - len(whole.artifacts)) or None,
         not_here=not_here or None,
         text="\n".join(artifact.note for artifact in job.artifacts if artifact.kind == "text" and artifact.note)
