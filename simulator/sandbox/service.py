@@ -10,7 +10,7 @@ import re
 from typing import Any, cast
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..core.faults import Fault
 from ..core.world import World
@@ -41,7 +41,7 @@ async def service(world: World, request: Request, raw: bytes) -> Response:
             return await plane.respond(state, request, raw)
         port, sandbox = _addressed(state, request, path)
         if port is None:
-            return Response("404 page not found", 404)
+            return PlainTextResponse("404 page not found", 404)
         return await _inside(state, request, raw, port, sandbox)
     except Fault as error:
         return JSONResponse({"code": error.status, "message": error.message}, error.status, error.headers)
