@@ -14,7 +14,7 @@ import yaml
 Json = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLES = ("image.json", "video.json", "audio.json")
+TABLES = ("image.json", "video.json", "audio.json", "newer.json")
 
 _DAY = re.compile(r"20\d\d(?:-\d\d)?(?:-\d\d)?")
 _INSIDE = re.compile(
@@ -35,6 +35,7 @@ def states(folder: Path) -> str:
         for name, row in book["sources"].items()
     }
     models = {name: _entry(row, sources) for name, row in book["models"]["media"].items()}
+    models |= _newer(book["new"]["media"], sources)
     for name, doubt in _doubts(bill).items():
         if models[name]["state"] != "retired":
             models[name]["note"] = f"{models[name]['note']} {doubt}".lstrip()
@@ -65,6 +66,32 @@ def _entry(row: Json, sources: Json) -> Json:
     }
 
 
+_SPELLED = {"gpt-image-2-edit": "gpt-image-2"}
+"""Our id -> that of the source, where one model has an entry for each of two routes."""
+
+
+def _newer(rows: list[Json], sources: Json) -> Json:
+    """What is known of the models that no older file has: how good the word for them is decides."""
+    found: Json = {}
+    told = {name.casefold(): row for row in rows for name in (row["id"], *row.get("also", ()))}
+    for entry in _entries():
+        row = told.get(_SPELLED.get(entry["id"], entry["id"]))
+        if row is None:
+            continue
+        seen = row["basis"].startswith("live captures")
+        alive = seen or "Novita model page exists" in row["basis"]
+        found[entry["id"]] = {
+            "state": "live" if alive else "unknown",
+            "date": max(sources[key]["date"] for key in row["evidence"]),
+            "confidence": "high" if seen else "medium" if alive else "low",
+            "why": row["basis"],
+            "evidence": row["evidence"],
+            "replacement": None,
+            "note": "",
+        }
+    return found
+
+
 def _doubts(bill: Json) -> dict[str, str]:
     """Model -> what speaks against it, of those that no notice names."""
     ended = {name: f"Its maker ended it on {day}." for name, day in bill["retired"]["ended_by_the_maker"].items()}
@@ -89,7 +116,8 @@ def _chains(safe: Json, states: Json, bill: Json) -> Json:
     found: Json = {}
     for capability in sorted(known):
         able = {model["id"]: model for model in does.get(capability, [])}
-        first = [row["id"] for row in cast("list[Json]", safe.get(capability, [])) if row["id"] in able]
+        told = [str(row["id"]).casefold() for row in cast("list[Json]", safe.get(capability, []))]
+        first = [name for name in told if name in able]
         rest = [able[name] for name in able if name not in first]
         found[capability] = [*first, *(model["id"] for model in sorted(rest, key=lambda m: _rank(m, states, bill)))]
     return found
@@ -120,6 +148,23 @@ _BOUNDED = re.compile(r"max\((?P<of>[\w*]+?)\*(?P<each>[\d.e-]+), (?P<least>[\d.
 _DIVIDED = re.compile(r"(?P<each>[\d.]+)\*\((?P<of>[\w*]+)\)/(?P<over>\d+) USD per \w+")
 _BOTH = "seconds of input and output are both billed"
 
+_MING: Json = {"basis": "documented", "source": "page-ming", "seen": "2026-09"}
+_PROMOTION = "0 while a promotion lasts, whose end is not known; this is the price that it strikes through."
+_H3: Json = {"per": "second", "basis": "maker", "source": "minimax_paygo_via_phaseo", "seen": "2026-08", "seconds": 15}
+_NEWER_PRICES: Json = {
+    # 1 USD per million tokens both ways: 4096 for a picture of 1024x1024, 16384 for one of 2048x2048 and as usual
+    "ming-image-0.1-design": [
+        {"usd": "0.004096", "per": "image", "when": {"size": ["1024x1024"]}, **_MING, "note": _PROMOTION},
+        {"usd": "0.016384", "per": "image", **_MING, "note": _PROMOTION},
+    ],
+    # 2 USD per million tokens that come out; as if it parted a picture into eight layers of 2048x2048
+    "ming-image-0.1-design-layer": [{"usd": "0.262144", "per": "image", **_MING, "note": _PROMOTION}],
+    "minimax-h3": [
+        {"usd": "0.08", "when": {"resolution": ["768P"]}, **_H3},
+        {"usd": "0.13", "when": {"resolution": ["2K"]}, **_H3},
+    ],
+}
+"""Of models that prices.yaml tells outside its table, or lifecycle.yaml under `new`."""
 _SERIES = "sequential_image_generation"
 _LENGTHS: dict[str, Json] = {
     # "character_orientation image gives 5 s, video as long as the reference (3 to 30 s)"
@@ -141,8 +186,10 @@ def prices(folder: Path) -> str:
         # That the maker takes nothing bounds nothing.
         made = [one for row in rows for one in _rows(models[name], row, book["prices"]) if float(one["usd"])]
         found[name] = made or _from_defaults(name, safe)
+    found |= _NEWER_PRICES
     used = {row["source"] for rows in found.values() for row in rows}
     sources = {name: _INSIDE.sub("", text) for name, text in book["sources"].items() if name in used}
+    sources["page-ming"] = "https://novita.ai/models/model-detail/ming-image-0.1-design and ...-layer"
     sources["pricing-07"] = "https://novita.ai/pricing, as compiled by a third party"
     parts: Json = {"compiled": book["about"]["compiled"], "sources": sources, "models": found}
     return "{\n" + ",\n".join(f"{json.dumps(name)}: {_lines(value)}" for name, value in parts.items()) + "\n}\n"

@@ -16,7 +16,7 @@ from novita_mcp.novita.media.lookup import media_models, not_models
 from novita_mcp.novita.media.price_rows import price_line
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "media-models.md"
-AREAS = ("image", "video", "audio")
+AREAS = ("image", "video", "audio", "newer")
 
 TOOLS = {
     "generate_image": ("text_to_image",),

@@ -44,6 +44,7 @@ MODULES = (
     "account.team",
     "media.video",
     "media.audio",
+    "media.newer",
     "text.area",
     "gpu.routes_v1",
     "serverless.routes",
@@ -125,6 +126,17 @@ def find(world: World, request: Request) -> tuple[Operation, dict[str, str]] | N
         if method == request.method and (match := pattern.fullmatch(path)):
             return operation, match.groupdict()
     return None
+
+
+_MODEL = re.compile(rb'"model"\s*:\s*"([^"]*)"|name="model"[^\r\n]*\r\n\r\n([^\r\n]*)')
+
+
+def _of_model(operation: Operation, body: bytes) -> Operation:
+    """Of the operations that share a route, the one whose model a body names."""
+    named = _MODEL.search(body)
+    model = (named[1] or named[2] or b"").decode("utf-8", "replace") if named else ""
+    shared = [each for each in operations().values() if (each.method, each.path) == (operation.method, operation.path)]
+    return next((each for each in shared if model in each.models), operation)
 
 
 def base_url(request: Request) -> str:
@@ -230,6 +242,8 @@ class Simulator:
             await (await control.respond(self.world, request, body))(scope, replay, send)
             return
         found = find(self.world, request)
+        if found is not None and found[0].models:
+            found = _of_model(found[0], body), found[1]
         operation = found[0] if found else None
         received = self._note(request, operation, body)
         noted = _Noted(received, self.world, send)

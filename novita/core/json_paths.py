@@ -39,7 +39,11 @@ def get_path(body: Json, path: str) -> Any:
 
 
 def put(body: Json, path: str, value: Any, *, each: Json | None = None) -> None:
-    """Write a value, making what lies between. `each` are further fields of every new item; `{n}` in them counts."""
+    """Write a value, making what lies between.
+
+    Args:
+        each: Further fields of every new item of the innermost list; `{n}` in them counts.
+    """
     _put(body, steps(path), value, each or {})
 
 
@@ -61,7 +65,8 @@ def _put(here: Any, way: list[str | int], value: Any, each: Json) -> None:
     if step == -1:
         step = len(items)
     while len(items) <= step:
-        items.append(_item(rest, each, len(items) + 1))
+        innermost = not any(isinstance(later, int) for later in rest)
+        items.append(_item(rest, each if innermost else {}, len(items) + 1))
     if rest:
         _put(items[step], rest, value, each)
     else:

@@ -53,6 +53,19 @@ def fit_mask(data: bytes, name: str, size: tuple[int, int] | None, *, turned: in
     return sink.getvalue()
 
 
+def hole_mask(data: bytes) -> bytes:
+    """A mask that is white where a picture changes, as PNG that is see-through there."""
+    from PIL import Image, ImageOps
+
+    with open_header(data) as picture:
+        grey = upright(picture).convert("L")
+    whole = Image.new("RGBA", grey.size, "black")
+    whole.putalpha(ImageOps.invert(grey))
+    sink = BytesIO()
+    whole.save(sink, "PNG")
+    return sink.getvalue()
+
+
 def _from_alpha(picture: "Image", name: str) -> "Image | None":
     """The mask that transparency draws: a hole where to paint, or white on nothing. None where all of it is seen."""
     from PIL import Image, ImageChops

@@ -8,9 +8,13 @@ import base64
 import binascii
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, cast
+from urllib.parse import quote
+
+import anyio.to_thread
 
 from ..core.client import LOOK_FIRST, Answer, FilePart, NovitaClient, dig
 from ..core.errors import InputError, NovitaAPIError, NovitaConnectionError, NovitaError
@@ -18,6 +22,7 @@ from ..core.hosts import ASSET_HOST
 from ..core.json_paths import put
 from ..core.tolerant import a_lifetime, a_number, a_whole, load_json
 from ..core.waiting import Look, Phase
+from ..files.masks import hole_mask
 from ..journal.jobs import Accepted
 from .lookup import MediaModel
 from .mapping import MediaPlan
@@ -67,7 +72,7 @@ async def submit(client: NovitaClient, plan: MediaPlan) -> Accepted | MediaOutco
     """
     if plan.uploads:
         plan = await _uploaded(client, plan)
-    body, files = _multipart(plan) if plan.files else (plan.body, None)
+    body, files = await anyio.to_thread.run_sync(_multipart, plan) if plan.files else (plan.body, None)
     answer = await client.spend(
         plan.method,
         plan.path,
@@ -111,12 +116,15 @@ def _multipart(plan: MediaPlan) -> tuple[dict[str, Any], list[tuple[str, FilePar
         InputError: A file is none.
     """
     body, files = dict(plan.body), list[tuple[str, FilePart]]()
+    holes = {path for one in plan.model.arguments.values() if one.as_ == "hole_mask" for path in one.paths}
     for name in plan.files:
         value: Any = body.pop(name, None)
         each = cast("list[Any]", value) if isinstance(value, list) else [] if value is None else [value]
         for one in each:
             mime, data = _content(str(one), name)
-            files.append((name, (f"{name}.{mime.rpartition('/')[2]}", data, mime)))
+            if name in holes:
+                mime, data = "image/png", hole_mask(data)
+            files.append((plan.model.parts.get(name, name), (f"{name}.{mime.rpartition('/')[2]}", data, mime)))
     return body, files
 
 
@@ -147,6 +155,8 @@ def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> A
     _refuse_error_in_success(model, data)
     if model.mode == "async":
         task_id = data.get("task_id") or dig(data, "data.task_id") or dig(data, "task.task_id")
+        if model.answer[0].at:  # a dialect of its own, whose tasks just have an id
+            task_id = task_id or data.get("id")
         if not isinstance(task_id, str | int) or not task_id:
             raise NovitaConnectionError(
                 f"Novita accepted the request to {model.id} but named no task",
@@ -221,6 +231,47 @@ def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any
             next_step="Report this to the makers of novita-mcp with the model's name.",
         )
     return MediaOutcome(tuple(outputs), _seed(data), values)
+
+
+Looking = Callable[[NovitaClient, str], Awaitable[Look[MediaOutcome]]]
+
+
+def looking_at(model: MediaModel) -> str | None:
+    """How tasks of a model are looked at, for `looker`; None for the usual way."""
+    part = model.answer[0]
+    return "v2" if part.form == "task_v2" else part.at or None
+
+
+def looker(how: str | None) -> Looking:
+    """What asks once how a task stands: the usual route, that of V2, or one of the model's own."""
+    if how is None:
+        return look
+    return look_v2 if how == "v2" else partial(look_at_own, how)
+
+
+async def look_at_own(route: str, client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
+    """Ask once on a route of the model's own: `{status, content: {url}, error: {message}}`, perhaps under `task`."""
+    path = route.format(task_id=quote(task_id, safe=""))
+    answer = await client.read("GET", path, doing=f"looking at task {task_id}")
+    data: Any = answer.data
+    told = dig(data, "task") if isinstance(dig(data, "task"), dict) else data
+    if not isinstance(told, dict):
+        raise NovitaConnectionError(f"Novita's answer about task {task_id} could not be read")
+    found = cast(dict[str, Any], told)
+    status = found.get("status")
+    match status:
+        case "succeeded":
+            links = [dig(found, "content.url"), dig(found, "content.video_url")]
+            outputs = tuple(MediaOutput("video", url=link) for link in links if isinstance(link, str) and link)
+            return Look(Phase.SUCCEEDED, MediaOutcome(outputs), 100)
+        case "failed" | "cancelled":
+            reason = dig(found, "error.message") or f"Novita says no more than {status}"
+            return Look(Phase.FAILED, MediaOutcome(), reason=str(reason))
+        case "queued" | "running":
+            return Look(Phase.WORKING, MediaOutcome(), note=str(status))
+        case _:
+            logger.warning("task status %r is not documented; still waiting", status)
+            return Look(Phase.WORKING, MediaOutcome(), note="in an unknown state")
 
 
 async def look(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:

@@ -35,6 +35,7 @@ class Capability(StrEnum):
     REMOVE_BACKGROUND = "remove_background"
     REPLACE_BACKGROUND = "replace_background"
     DESCRIBE_IMAGE = "describe_image"
+    SPLIT_LAYERS = "split_layers"
     TEXT_TO_VIDEO = "text_to_video"
     IMAGE_TO_VIDEO = "image_to_video"
     FIRST_LAST_FRAME = "first_last_frame"
@@ -86,12 +87,17 @@ class Sizes(_TableRow):
     """The whole list, for a width and a height that must form a pair."""
     words: tuple[str, ...] = ()
     """Size classes the model takes in place of a size, such as `2K`."""
+    exact: tuple[str, ...] = ()
+    """The only sizes that come out as asked, where any other is just a shape."""
     sides: tuple[int, int] | None = None
     pixels: tuple[int, int] | None = None
     max_ratio: float | None = None
     multiple: int = 1
     from_image: Literal["same", "larger"] | None = None
     """How a size that was not given follows the input picture: as large, or a canvas around it."""
+
+
+As = Literal["value", "size", "width_height", "ratio", "resolution", "media", "list", "hole_mask", "language"]
 
 
 class Argument(_TableRow):
@@ -102,10 +108,8 @@ class Argument(_TableRow):
 
     to: str | tuple[str, ...] | dict[Form, str] = ""
     """One path; several (width and height, or fields a list is spread over); or one per form of a file."""
-    as_: Literal["value", "size", "width_height", "ratio", "resolution", "media", "list", "language"] = Field(
-        default="value", alias="as"
-    )
-    """`ratio` and `resolution` work through the `size` argument."""
+    as_: As = Field(default="value", alias="as")
+    """`ratio` and `resolution` work through the `size` argument; `hole_mask` is sent with what is white cut out."""
     send: tuple[Form, ...] = ()
     """For files: the forms the model takes, best first."""
     limits: FileLimits | None = None
@@ -113,9 +117,9 @@ class Argument(_TableRow):
     values: dict[str, Any] = {}
     """Common value -> native value, where spelling alone does not do it."""
     each: Json = {}
-    """Further fields of every item a list makes; `{n}` in them counts from 1."""
+    """Further fields of every item a list makes; `{n}` in them counts from 1, `{mime}` is the type of the file."""
     also: Json = {}
-    """Native fields that must be set along with this argument."""
+    """Native fields that must be set along with this argument; `{mime}` as before."""
     known: tuple[str, ...] = ()
     """Values known to work where the list is open (voices)."""
     note: str = ""
@@ -133,7 +137,8 @@ class AnswerPart(_TableRow):
 
     form: Literal["task", "task_v2", "url", "base64", "url_or_base64", "hex_or_url", "bytes", "text", "value"]
     at: str = ""
-    """Dotted path, `[]` for every item; empty is the whole body."""
+    """Dotted path, `[]` for every item; empty is the whole body. Of a task: the route that tells how it stands, where
+    that is one of its own."""
     kind: Kind | None = None
     type_at: str | None = None
     """Path in the answer that names the file type."""
@@ -232,6 +237,8 @@ class MediaModel(_TableRow):
     mode: Literal["async", "sync"]
     encoding: Literal["json", "multipart"] = "json"
     """multipart: the fields that file arguments fill are sent as file parts."""
+    parts: dict[str, str] = {}
+    """Field -> the name of its file parts, where that is another."""
     input: Json
     """The native request body as a closed JSON schema without references."""
     constants: Json = {}

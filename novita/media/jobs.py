@@ -106,8 +106,8 @@ class MediaJobs:
             facts["asked"] = asked
         if plan.seed is not None:
             facts["seed"] = plan.seed
-        if plan.model.answer[0].form == "task_v2":
-            facts["look"] = "v2"
+        if (how := calls.looking_at(plan.model)) is not None:
+            facts["look"] = how
         job, _ = await self._jobs.submit(
             paid_for,
             kind="media",
@@ -142,7 +142,7 @@ class MediaJobs:
                 return delivery
         real_id = job.task_id if job is not None and job.task_id else task_id
         looking = client.for_looking()
-        ask = calls.look_v2 if job is not None and job.facts.get("look") == "v2" else calls.look
+        ask = calls.looker(job.facts.get("look") if job is not None else None)
         begun = (job.accepted or job.created).timestamp() if job else None
         working_at = begun
         empty = False

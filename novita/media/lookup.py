@@ -1,6 +1,6 @@
 """The catalogue of media models: what there is, which one to take, what else could do it.
 
-The entries are data: catalog/image.json, catalog/video.json, catalog/audio.json; which of them live, and which is taken
+The entries are data: catalog/image.json, video.json, audio.json and newer.json; which of them live, and which is taken
 first for what, is catalog/states.json, what they cost catalog/prices.json, both carried by scripts/carry_facts.py. They
 are read on first use.
 """
@@ -37,7 +37,7 @@ __all__ = [
     "old_names",
 ]
 
-_FILES = ("image.json", "video.json", "audio.json")
+_FILES = ("image.json", "video.json", "audio.json", "newer.json")
 _STATES_FILE, _PRICES_FILE = "states.json", "prices.json"
 
 
@@ -73,7 +73,7 @@ def _prices() -> Json:
 
 @cache
 def media_models() -> tuple[MediaModel, ...]:
-    """Every model, in the order of the tables: image, video, audio."""
+    """Every model, in the order of the tables: image, video, audio, and what came since."""
     lives, prices = _states()["models"], _prices()
     found: list[MediaModel] = []
     for entry in (entry for table in _data() for entry in table["models"]):

@@ -20,7 +20,7 @@ from .catalog_entry import Argument, MediaModel
 from .lookup import OldName, alternatives, complaints, native_value, old_names, option_paths, phrase
 from .pricing import estimate
 from .rules import breaks
-from .values import SHAPE, Frame, coerce, fit_image, form_of, parse_size, types_of
+from .values import SHAPE, Frame, coerce, fit_image, form_of, mime_of, parse_size, types_of
 
 __all__ = ["FILES", "MediaPlan", "plan", "plan_native", "price_of", "refuse_what_it_cannot"]
 
@@ -174,9 +174,9 @@ class _Draft:
         else:
             for path in argument.paths:
                 schema = self.model.field(path) or {}
-                self._put(path, native_value(argument, schema, value), name)
+                self._put(path, native_value(argument, schema, value), name, each=argument.each)
         for path, native in argument.also.items():
-            self._put(path, native, name)
+            self._put(path, _typed(native, value), name)
 
     def _files(self, name: str, argument: Argument, value: object) -> None:
         files = [str(one) for one in cast("list[Any]", value)] if isinstance(value, list | tuple) else [str(value)]
@@ -189,7 +189,7 @@ class _Draft:
                     raise InputError(f"`{name}` is taken as {' or '.join(argument.to)} only by {self.model.id}")
             else:
                 path = argument.to
-            self._put(path, file, name, each=argument.each)
+            self._put(path, file, name, each=_typed(argument.each, file))
 
     def shape(self, given: Mapping[str, object], image_size: tuple[int, int] | None) -> None:
         model, frame = self.model, Frame.of(self.model)
@@ -314,6 +314,13 @@ class _Draft:
         argument = self.model.arguments.get("seed")
         value = get_path(self.body, argument.paths[0]) if argument else None
         return value if type(value) is int and value >= 0 else None
+
+
+def _typed(fields: Any, file: object) -> Any:
+    """A copy of the fields, with the type of the file in place of `{mime}`."""
+    if isinstance(fields, dict):
+        return {name: _typed(one, file) for name, one in cast(Json, fields).items()}
+    return mime_of(str(file)) if fields == "{mime}" else fields
 
 
 def _spell(model: MediaModel, argument: Argument, size: tuple[int, int]) -> str:

@@ -3,6 +3,8 @@
 A `ValueError` from here says what the model would take; the caller puts the names to it.
 """
 
+import base64
+import binascii
 import math
 import re
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from typing import Any, cast
 
 from ..core.json_paths import Json
 from ..core.schema_errors import echo
-from ..files.kinds import Form
+from ..files.kinds import HEAD_BYTES, Form, sniff
 from .catalog_entry import MediaModel, Sizes
 
 SHAPE = ("size", "aspect_ratio", "resolution")
@@ -75,6 +77,19 @@ def form_of(value: str) -> Form:
     return "url" if re.match(r"https?://", value, re.IGNORECASE) else "base64"
 
 
+def mime_of(file: str) -> str:
+    """The type of a file that stands in a request as data URI or base64."""
+    head, comma, _ = file[:200].partition(",")
+    if comma and head.startswith("data:"):
+        return head.removeprefix("data:").partition(";")[0]
+    start = file[: HEAD_BYTES * 4 // 3 // 4 * 4]
+    try:
+        found = sniff(base64.b64decode(start + "=" * (-len(start) % 4)))
+    except binascii.Error:
+        found = None
+    return found.mime if found is not None else "application/octet-stream"
+
+
 # Languages -----------------------------------------------------------------------------------------------------
 
 _LANGUAGES = {
@@ -121,6 +136,7 @@ class Frame:
     only: tuple[tuple[int, int], ...]
     recommended: tuple[tuple[int, int], ...]
     words: tuple[str, ...]
+    exact: tuple[tuple[int, int], ...]
     sides: tuple[int, int]
     pixels: tuple[int, int]
     max_ratio: float
@@ -151,6 +167,7 @@ class Frame:
             only=_sizes(sizes.only or text.get("enum", ())),
             recommended=_sizes(text.get("x-recommended", ())),
             words=sizes.words,
+            exact=_sizes(sizes.exact),
             sides=sides,
             pixels=sizes.pixels or (1, 1 << 40),
             max_ratio=sizes.max_ratio or 1e9,
@@ -205,6 +222,9 @@ class Frame:
             raise ValueError(f"size must look like 1024x768{words} (got {echo(size)})")
         if ratio is not None and not _alike(*wanted, *parse_ratio(ratio)):
             raise ValueError(f"size {wanted[0]}x{wanted[1]} is not {ratio}: give size or aspect_ratio, not both")
+        if self.exact and wanted not in self.exact:
+            got = f"(got {wanted[0]}x{wanted[1]})"
+            raise ValueError(f"size must be {' or '.join(f'{w}x{h}' for w, h in self.exact)}, or an aspect_ratio {got}")
         if tier is not None and not _in_tier(wanted, _tier_pixels(tier)):
             raise ValueError(f"size {wanted[0]}x{wanted[1]} is not {tier}: give size or resolution, not both")
         self.check(*wanted)

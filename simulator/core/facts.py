@@ -14,7 +14,7 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore[reportUnknownVariableType]
 
-AREAS = ("image", "video", "audio", "llm", "gpu", "serverless", "account")
+AREAS = ("image", "video", "audio", "newer", "llm", "gpu", "serverless", "account")
 Json = dict[str, Any]
 
 # README of the facts, "What clients send beyond the files": these pass though the schema does not know them.
@@ -89,6 +89,11 @@ class Operation:
     @property
     def is_task(self) -> bool:
         return self.facts.get("task") == "async"
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models whose requests are meant, of several that share the route; empty where the route is of one."""
+        return tuple(self.facts.get("models", ()))
 
     @property
     def retired(self) -> bool:

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-AREAS = ("image", "video", "audio")
+AREAS = ("image", "video", "audio", "newer")
 Json = dict[str, Any]
 
 
@@ -19,6 +19,11 @@ def book(area: str) -> Json:
 def operations() -> dict[str, Json]:
     """Every documented media operation by its operationId."""
     return {name: facts for area in AREAS for name, facts in book(area)["operations"].items()}
+
+
+def _plain(name: str) -> str:
+    """A field's name: of a form's part `image[]`, `image`, since the other would read as a path."""
+    return name.removesuffix("[]")
 
 
 def resolved(area: str, node: Any) -> Any:
@@ -35,8 +40,10 @@ def resolved(area: str, node: Any) -> Any:
     kept: Json = {}
     for key, value in schema.items():
         if key == "properties":
-            kept[key] = {name: resolved(area, part) for name, part in value.items()}
-        elif key in ("enum", "default", "required"):
+            kept[key] = {_plain(name): resolved(area, part) for name, part in value.items()}
+        elif key == "required":
+            kept[key] = [_plain(name) for name in value]
+        elif key in ("enum", "default"):
             kept[key] = value
         else:
             kept[key] = resolved(area, value)

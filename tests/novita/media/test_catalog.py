@@ -268,11 +268,13 @@ def test_a_route_that_is_no_model_is_explained() -> None:
 @pytest.mark.parametrize(
     ("arguments", "id_"),
     [
-        ({}, "seedream-5.0-lite"),
-        ({"aspect_ratio": "16:9"}, "seedream-5.0-lite"),
+        ({}, "ming-image-0.1-design"),
+        ({"aspect_ratio": "16:9"}, "ming-image-0.1-design"),
+        ({"size": "1024x1024"}, "ming-image-0.1-design"),
+        ({"size": "1536x1024"}, "seedream-4.0"),  # of Ming it would be no more than a shape
         ({"seed": 7}, "flux-1-schnell"),
-        ({"seed": -1}, "seedream-5.0-lite"),
-        ({"count": 1}, "seedream-5.0-lite"),
+        ({"seed": -1}, "ming-image-0.1-design"),
+        ({"count": 1}, "ming-image-0.1-design"),
         ({"count": 3}, "flux-1-schnell"),
         ({"size": "4096x4096"}, "seedream-4.5"),
         ({"negative_prompt": "text", "checkpoint": "some.safetensors"}, "txt2img"),

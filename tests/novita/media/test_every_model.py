@@ -87,8 +87,7 @@ async def test_a_model_makes_what_its_entry_says(model: MediaModel, novita: Runn
         answer = await calls.submit(client, planned)
         if isinstance(answer, Accepted):
             assert model.mode == "async"
-            ask = calls.look_v2 if model.answer[0].form == "task_v2" else calls.look
-            seen = await ask(client, answer.task_id)
+            seen = await calls.looker(calls.looking_at(model))(client, answer.task_id)
             assert seen.phase is Phase.SUCCEEDED, seen.reason
             answer = seen.value
     assert isinstance(answer, MediaOutcome)
