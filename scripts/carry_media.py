@@ -198,7 +198,7 @@ def prices(folder: Path) -> str:
 def _from_defaults(name: str, safe: Json) -> list[Json]:
     """The price that `safe_defaults` tells of a model, as `0.10 USD/voice`."""
     for rows in safe.values():
-        for row in rows if isinstance(rows, list) else ():
+        for row in cast("list[Json]", rows) if isinstance(rows, list) else ():
             match = re.fullmatch(r"([\d.]+) USD/(\w+)", str(row.get("price")))
             if row.get("id") == name and match is not None and "pricing-07" in row["evidence"]:
                 told: Json = {"basis": "third_party", "whose": "Novita", "source": "pricing-07", "seen": "2026-07"}

@@ -58,7 +58,7 @@ STEPS: tuple[Step, ...] = (
         "picture",
         "A picture",
         "generate_image",
-        {"prompt": "a red fox in snow", "aspect_ratio": "4:3"},
+        {"prompt": "a red fox in snow", "size": "1024x1024"},
     ),
     Step(
         "posters",
