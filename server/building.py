@@ -2,11 +2,13 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio.abc
+import anyio.to_thread
 import platformdirs
 
 from ..novita.core.client import NovitaClient, new_http, owner_of
@@ -18,7 +20,7 @@ from ..novita.core.outside import Outside
 from ..novita.files.addresses import Guard
 from ..novita.files.artifacts import Artifact, ArtifactStore
 from ..novita.files.downloads import Downloader
-from ..novita.files.folders import Folders
+from ..novita.files.folders import Folders, sweep
 from ..novita.files.inputs import Inputs
 from ..novita.files.s3 import Bucket, Place, SharedStore
 from ..novita.journal.databases import is_database_url
@@ -157,7 +159,14 @@ def build_app(
     )
     app.leases.remember(app.client)
     background.start_soon(app.leases.watch)
+    background.start_soon(_sweep, () if http else (output_folder(settings),), spool, clock.wall())
     return app
+
+
+async def _sweep(folders: Sequence[Path], spool: Path, wall: float) -> None:
+    """Remove what killed processes had begun to write."""
+    for folder in (*folders, spool):
+        await anyio.to_thread.run_sync(sweep, folder, wall, abandon_on_cancel=True)
 
 
 def _trusted_hosts(settings: Settings) -> frozenset[str]:

@@ -4,6 +4,7 @@ Everything here blocks: call it in a thread.
 """
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -18,6 +19,7 @@ from typing import BinaryIO
 
 from ..core.errors import InputError
 from ..core.private import make_private
+from ..core.processes import is_alive, this_host
 from .kinds import media_type
 from .pasted import check_length, nearest, readings, refuse_foreign
 
@@ -303,7 +305,7 @@ class PartFile:
 
     def __init__(self, folder: Path, *, private: bool = False) -> None:
         self.folder = folder
-        self.path = folder / f".novita-{secrets.token_hex(8)}.part"
+        self.path = folder / f".novita-{_here()}-{os.getpid()}-{secrets.token_hex(8)}.part"
         self._private = private
         self._handle: BinaryIO | None = None
 
@@ -391,10 +393,23 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+_PART = re.compile(r"\.novita-(?P<here>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-9a-f]{16}\.part")
+
+
+def _here() -> str:
+    """This machine, or this container of it, in eight letters: only here does a process id mean anything."""
+    return hashlib.sha256(this_host().encode("utf-8", "replace")).hexdigest()[:8]
+
+
 def sweep(folder: Path, wall: float, *, pattern: str = ".novita-*.part", age: float = 86_400.0) -> None:
-    """Remove files older than `age` seconds: parts a killed process could not remove, or what a spool held long."""
+    """Remove parts whose process is gone, and files older than `age` seconds, as a spool held them too long."""
     with suppress(OSError):
         for path in folder.glob(pattern):
             with suppress(OSError):
-                if path.is_file() and wall - path.stat().st_mtime > age:
+                if path.is_file() and (_left_behind(path.name) or wall - path.stat().st_mtime > age):
                     path.unlink()
+
+
+def _left_behind(name: str) -> bool:
+    found = _PART.fullmatch(name)
+    return found is not None and found["here"] == _here() and not is_alive(int(found["pid"]))

@@ -7,7 +7,6 @@ for is asked of the open database (`Db`): how to have a thing to oneself until t
 import hashlib
 import logging
 import os
-import platform
 import re
 import sqlite3
 import threading
@@ -21,6 +20,8 @@ from urllib.parse import unquote, urlsplit
 
 from ..core.errors import JournalError
 from ..core.private import FOLDER, make_private
+from ..core.processes import is_alive as is_alive  # also found here, beside the rows that name processes
+from ..core.processes import this_host as this_host
 from ..core.redaction import without_secrets_json
 from ..core.wellformed import well_formed
 
@@ -98,27 +99,6 @@ def open_store(path: Path | None, url: str | None, migrations: Sequence[Step]) -
 def is_database_url(text: str) -> bool:
     """Whether a journal setting names a database server."""
     return text.startswith(("postgresql://", "postgres://"))
-
-
-@cache
-def this_host() -> str:
-    """Where process ids mean something: this machine, or this container of it."""
-    with suppress(OSError):
-        return f"{platform.node()} {Path('/proc/self/ns/pid').readlink()}"
-    return platform.node()
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this host still runs."""
-    if os.name == "nt":  # signal 0 kills there; the age rule has to do
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 # SQLite
