@@ -42,7 +42,7 @@ def put(body: Json, path: str, value: Any, *, each: Json | None = None) -> None:
     """Write a value, making what lies between.
 
     Args:
-        each: Further fields of every new item of the innermost list; `{n}` in them counts.
+        each: Further fields of every item that `[]` adds; `{n}` in them counts.
     """
     _put(body, steps(path), value, each or {})
 
@@ -62,11 +62,11 @@ def _put(here: Any, way: list[str | int], value: Any, each: Json) -> None:
         for number in range(len(items)):
             _put(items, [number, *rest], value, each)
         return
+    fields = each if step == -1 else {}
     if step == -1:
         step = len(items)
     while len(items) <= step:
-        innermost = not any(isinstance(later, int) for later in rest)
-        items.append(_item(rest, each if innermost else {}, len(items) + 1))
+        items.append(_item(rest, fields, len(items) + 1))
     if rest:
         _put(items[step], rest, value, each)
     else:

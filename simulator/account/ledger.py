@@ -20,6 +20,7 @@ CATEGORIES = {
     "image": "gen_api",
     "video": "gen_api",
     "audio": "gen_api",
+    "newer": "gen_api",
     "llm": "llm",
     "gpu": "gpu",
     "serverless": "serverless",
