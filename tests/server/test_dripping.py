@@ -28,6 +28,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_links_that_drip_leave_novita_to_everybody_else(connect: Connect, world: World) -> None:
     """More of them than one caller may hold; meanwhile, and after, Novita answers."""
     answers: list[str] = []
+    balance = None
 
     async def look(client: Client, url: str) -> None:
         result = await client.call_tool("chat", {"prompt": "What is it?", "images": [url], "model": SEEING})
@@ -43,6 +44,7 @@ async def test_links_that_drip_leave_novita_to_everybody_else(connect: Connect, 
                 balance = await client.call_tool("get_balance", {})
                 assert not answers  # they still drip
                 assert host.open == SHARE
+            assert balance is not None
             assert not balance.is_error, text_of(balance)
     assert len(answers) == CROWD
     assert all("within" in text and "Nothing was billed" in text for text in answers), answers[0]

@@ -24,6 +24,7 @@ from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 
 from ..building import quick
+from .callers import facts
 from .children import child
 from .test_mcp_tasks import Tasks, ask, start
 
@@ -52,7 +53,7 @@ class CarefulHost:
     seen: list[str] = field(default_factory=list[str])
 
     async def call(self, tool: str, **arguments: Any) -> CallToolResult:
-        async def progress(done: float, total: float | None, message: str | None) -> None:
+        async def progress(progress: float, total: float | None, message: str | None) -> None:
             self.seen.append(message or "")
 
         result = await self.client.call_tool(tool, arguments, progress_callback=progress)
@@ -103,7 +104,9 @@ def answer(data: Any) -> dict[str, Any]:
 def stream(text: str, *, step: int) -> dict[str, Any]:
     """A chat answer in pieces of `step` letters."""
     pieces = [text[start : start + step] for start in range(0, len(text), step)]
-    events = [{"id": "c", "choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+    events: list[dict[str, Any]] = [
+        {"id": "c", "choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces
+    ]
     events.append({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
     return {"status": 200, "body": body, "content_type": "text/event-stream"}
@@ -119,7 +122,7 @@ async def test_the_key_in_friendly_answers_leaves_by_no_exit(
         world.fail_next_task(said)
         assert (await host.call("generate_image", prompt="a fox", model=ASYNC)).is_error
         listed = await host.call("list_tasks")
-        task_id: str = (listed.structured_content or {})["tasks"][0]["task_id"]
+        task_id: str = facts(listed)["tasks"][0]["task_id"]
         await host.call("get_task", task_id=task_id)
         await host.read(f"novita://tasks/{task_id}")
         await host.read("novita://tasks")
@@ -141,8 +144,8 @@ async def test_the_key_in_friendly_answers_leaves_by_no_exit(
             assert MARK in told.model_dump_json()
         # A batch's errors.
         made = await host.call("create_batch", rows=[{"prompt": "one"}])
-        batch_id: str = (made.structured_content or {})["batch_id"]
-        failed = {"id": batch_id, "status": f"FAILED {key}", "errors": {"data": [{"message": said}]}}
+        batch_id: str = facts(made)["batch_id"]
+        failed: dict[str, Any] = {"id": batch_id, "status": f"FAILED {key}", "errors": {"data": [{"message": said}]}}
         world.trouble(answer(failed), operation="retrieve_batch", times=-1)
         await host.call("get_batch", batch_id=batch_id, wait_seconds=0)
         world.troubles.clear()
@@ -222,7 +225,7 @@ async def test_passwords_of_registries_and_machines_leave_only_where_they_are_as
         await host.call("generate_image", prompt=f"a fox, {registry}", model=ASYNC)
         await host.call("list_tasks")
 
-    access: dict[str, Any] = (shown.structured_content or {})["access"]
+    access: dict[str, Any] = facts(shown)["access"]
     assert access["ssh_password"] == ssh
     assert registry not in shown.model_dump_json()
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*sqlite3*")).decode("utf-8", "replace")

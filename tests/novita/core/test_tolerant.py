@@ -38,8 +38,8 @@ ODD = [
     '"soon"',
     '"1e999999999"',
     f'"{HUGE}"',
+    *['"NaN"', '"²"', '"0x10"', "[]", "{}", "true", "null", '""', '" "', "-1", "1e17", '"-5"', "[1]"],
 ]
-ODD += ['"NaN"', '"²"', '"0x10"', "[]", "{}", "true", "null", '""', '" "', "-1", "1e17", '"-5"', "[1]"]
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=2)
@@ -49,7 +49,8 @@ anything = st.recursive(
 @pytest.mark.parametrize("text", ODD)
 def test_no_number_is_a_fault(text: str) -> None:
     value: Any = load_json(f'{{"a": {text}}}')["a"]
-    assert a_count(value) is None or 0 <= a_count(value) <= MOST_COUNT
+    count = a_count(value)
+    assert count is None or 0 <= count <= MOST_COUNT
     assert a_whole(value) is None or abs(a_whole(value) or 0) < 2**63
     assert a_moment(value) is None
     assert a_lifetime(value) is None

@@ -358,6 +358,7 @@ async def test_a_file_of_every_earlier_version_is_brought_up(version: int, path:
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as db:
         for step in MIGRATIONS[:version]:
+            assert isinstance(step, str)
             db.executescript(step)
         if version:
             db.execute(

@@ -22,7 +22,7 @@ def price(model: str, arguments: dict[str, object], options: dict[str, Any] | No
     return plan(media_model(model), arguments, options).estimate
 
 
-TEXT = {"prompt": "x"}
+TEXT: dict[str, object] = {"prompt": "x"}
 FRAME = {"image": "https://files.example/a.png", "prompt": "x"}
 
 
@@ -85,14 +85,14 @@ def test_what_is_not_novitas_price_is_never_told_as_such() -> None:
 
 def test_how_long_a_motion_becomes_is_counted_at_its_longest() -> None:
     """dear_calls of the price facts: pro, 30 s of reference, 5.04 USD."""
-    motion = {"image": "https://files.example/a.png", "video": "https://files.example/a.mp4"}
+    motion: dict[str, object] = {"image": "https://files.example/a.png", "video": "https://files.example/a.mp4"}
     for orientation, tier, usd in (("video", "pro", "5.04"), ("video", "std", "3.78"), ("image", "std", "0.63")):
         options = {"character_orientation": orientation, "model_name": f"kling-v3-0-{tier}"}
         assert price("kling-v3.0-motion-control", motion, options).usd == Decimal(usd)
 
 
 def test_a_voice_is_paid_for_with_the_sample_it_says() -> None:
-    cloned = {"audio": "https://files.example/a.mp3"}
+    cloned: dict[str, object] = {"audio": "https://files.example/a.mp3"}
     assert price("minimax-voice-cloning", cloned).usd == Decimal("1.41")
     assert price("minimax-voice-cloning", {**cloned, "text": "x" * 1000}).usd == Decimal("1.51")
 

@@ -23,6 +23,7 @@ from novita_mcp.novita.sandbox import disk, interpreter, processes
 from novita_mcp.novita.sandbox.hosts import Hosts
 from novita_mcp.novita.sandbox.inside import Inside
 from novita_mcp.novita.sandbox.interpreter import Cell, run_cell
+from novita_mcp.novita.sandbox.output import Output
 from novita_mcp.novita.sandbox.prices import Shape, prices
 from novita_mcp.novita.sandbox.processes import Run, list_processes, run_command
 from novita_mcp.novita.sandbox.sandboxes import Sandboxes, SandboxGoneError, Wish
@@ -232,7 +233,7 @@ async def test_a_cancelled_command_is_killed(opened: Open) -> None:
 async def test_endless_output_is_bounded_and_ends_with_the_time(opened: Open, state: State) -> None:
     async with opened() as inside:
         state.add_fault("endless")
-        run = Run("yes", stdout=processes.Output(largest_file=2**20))
+        run = Run("yes", stdout=Output(largest_file=2**20))
         await run_command(inside, run, limit=2)
 
         assert run.ending == "time_limit"

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from novita_mcp.novita.core.client import NovitaClient
 from novita_mcp.novita.core.errors import AuthenticationError, NovitaConnectionError
-from novita_mcp.novita.text.chat import CHAT_PATH, Generation, generate
+from novita_mcp.novita.text.chat import CHAT_PATH, generate
+from novita_mcp.novita.text.generations import Generation
 
 Json = dict[str, Any]
 

@@ -51,7 +51,15 @@ def test_vectors_are_read_in_either_encoding_and_by_their_index(packed: bool) ->
     rows = [{"index": 1, "embedding": vector(3, 4)}, {"index": 0, "embedding": vector(1, 2)}]
     vectors, gaps = read_vectors({"data": rows}, 2)
     assert ([list(each or ()) for each in vectors], gaps) == ([[1, 2], [3, 4]], [])
-    for wrong in ({}, None, [], {"data": None}, {"data": [None, 7]}, {"data": [{"index": 0, "embedding": "!"}] * 2}):
+    odd: tuple[Any, ...] = (
+        {},
+        None,
+        [],
+        {"data": None},
+        {"data": [None, 7]},
+        {"data": [{"index": 0, "embedding": "!"}] * 2},
+    )
+    for wrong in odd:
         with pytest.raises(NovitaConnectionError, match="no usable vector"):
             read_vectors(wrong, 2)
 

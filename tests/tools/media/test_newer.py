@@ -77,7 +77,8 @@ async def test_a_clip_is_followed_on_the_route_of_its_maker(
         started = await client.call_tool("generate_video", wish | {"wait_seconds": 0})
         assert not started.is_error
     async with connect() as client:  # another session finds the route again
-        task_id = (started.structured_content or {})["task_id"]
+        answered: Json = started.structured_content or {}
+        task_id: str = answered["task_id"]
         answer = await done(client.call_tool("get_task", {"task_id": task_id}))
 
         assert film_of(answer).seconds == pytest.approx(4, abs=0.3)

@@ -118,10 +118,13 @@ async def test_what_chat_answered_can_be_sent_back_as_it_is(connect: Connect, wo
     tools = [{"name": "weather", "parameters": parameters}]
     question = {"role": "user", "content": "What is the weather in Paris?"}
     async with connect() as client:
-        first = (await client.call_tool("chat", {"messages": [question], "tools": tools})).structured_content or {}
-        calls = first["tool_calls"]
-        results = [{"role": "tool", "tool_call_id": call["id"], "content": {"degrees": 17}} for call in calls]
-        messages = [question, {"role": "assistant", "tool_calls": calls}, *results]
+        answered = await client.call_tool("chat", {"messages": [question], "tools": tools})
+        first: Json = answered.structured_content or {}
+        calls: list[Json] = first["tool_calls"]
+        results: list[Json] = [
+            {"role": "tool", "tool_call_id": call["id"], "content": {"degrees": 17}} for call in calls
+        ]
+        messages: list[Json] = [question, {"role": "assistant", "tool_calls": calls}, *results]
         said = await client.call_tool("chat", {"messages": messages, "tools": tools})
     assert not said.is_error, text_of(said)
     assert "17" in (said.structured_content or {})["text"]
