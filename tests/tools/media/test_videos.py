@@ -34,7 +34,7 @@ async def test_a_clip_comes_with_a_poster_to_look_at(connect: Connect) -> None:
 
 FRAMES: dict[str, tuple[dict[str, str | list[str]], str]] = {
     "a first frame by link": ({"image": "link"}, "kling-v3.0-std-i2v"),
-    "a first frame of this machine": ({"image": "path"}, "seedance-v1-lite-i2v"),
+    "a first frame of this machine": ({"image": "path"}, "minimax-h3"),
     "first and last frame": ({"image": "path", "end_image": "path"}, "seedance-v1-lite-i2v"),
     "references": ({"images": ["path", "path"]}, "vidu-q1-reference2video"),
     "key frames": ({"image": "path", "images": ["path", "path"]}, "vidu-q2-pro-multiframe"),
