@@ -193,7 +193,7 @@ def test_doctor_finds_old_starts_under_other_names_in_projects_and_in_the_open_f
 ) -> None:
     old = {"command": sys.executable, "args": MODULE}
     kept = {"command": "other", "args": ["-m", "other"], "env": {"A": "ü"}}
-    elsewhere = {"projects": {"/work/a": {"mcpServers": {"pictures": old, "other": kept}}}, "theme": "dark"}
+    elsewhere = {"projects": {"/home/ada/a": {"mcpServers": {"pictures": old, "other": kept}}}, "theme": "dark"}
     (home / ".claude.json").write_text(json.dumps(elsewhere))
     (tmp_path / ".cursor").mkdir()
     (tmp_path / ".cursor" / "mcp.json").write_text(json.dumps({"mcpServers": {"novita": old}}))
@@ -206,7 +206,10 @@ def test_doctor_finds_old_starts_under_other_names_in_projects_and_in_the_open_f
     assert len(found) == 2
     assert "pictures" in found[0]["detail"]
     mended = json.loads((home / ".claude.json").read_text())
-    assert mended["projects"]["/work/a"]["mcpServers"] == {"pictures": {**old, "args": ["-P", *MODULE]}, "other": kept}
+    assert mended["projects"]["/home/ada/a"]["mcpServers"] == {
+        "pictures": {**old, "args": ["-P", *MODULE]},
+        "other": kept,
+    }
     assert mended["theme"] == "dark"
     assert entry_of(tmp_path / ".cursor" / "mcp.json")["args"] == ["-P", *MODULE]
 
