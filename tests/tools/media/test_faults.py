@@ -75,16 +75,17 @@ async def test_a_storage_that_is_down_is_named_and_the_file_comes_later(
 ) -> None:
     world.trouble({"status": 503}, path=FILES, times=-1)
     async with connect(build=quick) as client:
-        answer = structured(
-            await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
-        )
-        assert answer["status"] == "succeeded"
+        made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
+        answer = structured(made)
+        assert answer["status"] == "incomplete"
+        assert text_of(made).startswith("Not all is here: 1 of 1 files could not be brought home")
         assert "503" in answer["next_step"]
         assert "get_task" in answer["next_step"]
         world.troubles.clear()
 
         again = structured(await client.call_tool("get_task", {"task_id": answer["task_id"]}))
 
+        assert again["status"] == "succeeded"
         assert again["artifacts"][0]["path"]
         saved(world, tmp_path / "out")
     assert world.count(SPEND) == 1
