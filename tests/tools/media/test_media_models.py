@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from novita_mcp.novita.media.lookup import media_models
+from novita_mcp.novita.media.lookup import media_model, media_models
 from novita_mcp.simulator.core.world import World
 
 from ...conftest import Connect, text_of
@@ -151,7 +151,7 @@ async def test_options_pick_a_model_that_has_them(connect: Connect, world: World
         assert body_of(world, "txt2img")["request"]["steps"] == 12
 
         answer = await done(client.call_tool("generate_image", {"prompt": "a fox", "options": {"watermark": False}}))
-        assert "watermark" in body_of(world, f"{answer['model'].replace('-', '_').replace('.', '_')}")
+        assert "watermark" in body_of(world, media_model(answer["model"]).operation)
 
 
 @pytest.mark.parametrize("state", ["retired", "gone"])
