@@ -333,7 +333,7 @@ def choose(
     *,
     preferred: Sequence[str] | None = None,
     forms: Mapping[str, Collection[Form]] | None = None,
-    options: Collection[str] = (),
+    options: Mapping[str, object] | None = None,
 ) -> MediaModel:
     """The model to take when none is named.
 
@@ -343,7 +343,8 @@ def choose(
     Args:
         does: One capability, or several of which one is enough.
         preferred: Ids that take the place of the chain.
-        options: Names of native fields that will be set; a model that has them goes before one that has not.
+        options: Native fields by name, or common arguments that a tool does not carry; a model that has the fields
+            goes before one that has not.
 
     Raises:
         InputError: None can; says what stands in the way on the nearest ones.
@@ -353,11 +354,12 @@ def choose(
     candidates = [media_model(name) for name in preferred] if preferred is not None else living
     if preferred is None and not _known(candidates, arguments):
         candidates += _once(model for one in wanted for model in doubtful(one))
-    reasons = [(m, complaints(m, arguments, forms=forms)) for m in candidates]
+    asked = {m.id: settled(m, arguments, options or {}) for m in candidates}
+    reasons = [(m, complaints(m, asked[m.id][0], forms=forms)) for m in candidates]
     honest = [m for m, found in reasons if not found]
-    honest = [m for m in honest if all(option_paths(m, key) for key in options)] or honest
+    honest = [m for m in honest if all(option_paths(m, key) for key in asked[m.id][1])] or honest
     for model in honest:
-        if not _missing(model, arguments, options):
+        if not _missing(model, *asked[model.id]):
             return model
     if honest:  # what is missing, the plan will say
         return honest[0]
@@ -368,7 +370,10 @@ def choose(
         nearest.setdefault(phrase(found), []).append(model.id)
     what = " or ".join(one.replace("_", " ") for one in wanted)
     shown = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in nearest.items())
-    raise InputError(f"No model for {what} takes these arguments together", next_step=f"Nearest: {shown}.")
+    others = [] if preferred is not None else _once(model for one in wanted for model in doubtful(one))
+    dead = [m for m in others if not complaints(m, settled(m, arguments, options or {})[0], forms=forms)]
+    which = "that is known to live " if dead else ""
+    raise InputError(f"No model for {what} {which}takes these arguments together", next_step=f"Nearest: {shown}.")
 
 
 def _once(models: Iterable[MediaModel]) -> list[MediaModel]:
@@ -379,6 +384,47 @@ def _known(models: Sequence[MediaModel], arguments: Mapping[str, object]) -> boo
     """Whether one of the models knows all the arguments that matter, whatever it says to their values."""
     names = {name for name, value in arguments.items() if value is not None} - {"count", "seed"}
     return any(names <= {*model.arguments, *model.fixed} for model in models)
+
+
+@cache
+def common_arguments() -> frozenset[str]:
+    """The common vocabulary without files: every argument's name, whichever model knows it."""
+    return frozenset(
+        name for model in media_models() for name, argument in model.arguments.items() if not argument.send
+    )
+
+
+def settled(
+    model: MediaModel, arguments: Mapping[str, object], options: Mapping[str, object]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Arguments and options of a model, with the options that are common arguments among the arguments.
+
+    A tool does not carry every common argument; in `options` such a one may stand under its common name. Where the
+    model has a native field of that name, that is meant, unless the argument fills it too and does more, says which of
+    several is meant, or takes a spelling that the field does not.
+
+    Raises:
+        InputError: One is given in both places, with two values.
+    """
+    given, native = dict(arguments), dict[str, object]()
+    for key, value in options.items():
+        if key not in common_arguments() or _is_native(model, key, value):
+            native[key] = value
+        elif value is not None and given.get(key) not in (None, value):
+            raise InputError(f"`{key}` is given twice, as {echo(given[key])} and in options as {echo(value)}")
+        elif value is not None:
+            given[key] = value
+    return given, native
+
+
+def _is_native(model: MediaModel, key: str, value: object) -> bool:
+    homes, argument = option_paths(model, key), model.arguments.get(key)
+    if not homes or argument is None or not set(homes) & set(argument.paths):
+        return bool(homes)
+    if len(homes) > 1 or argument.also:
+        return False
+    schema = model.field(homes[0]) or {}
+    return isinstance(value, dict | list) or leaf_problem(schema, coerce(schema, value)) is None
 
 
 def option_paths(model: MediaModel, key: str) -> list[str]:

@@ -17,7 +17,7 @@ from ..core.json_paths import MISSING, Json, drop, get_path, leaves, put
 from ..core.schema_errors import describe, first_error
 from ..files.kinds import Form
 from .catalog_entry import Argument, MediaModel
-from .lookup import OldName, alternatives, complaints, native_value, old_names, option_paths, phrase
+from .lookup import OldName, alternatives, complaints, native_value, old_names, option_paths, phrase, settled
 from .pricing import estimate
 from .rules import breaks
 from .values import SHAPE, Frame, coerce, fit_image, form_of, mime_of, parse_size, types_of
@@ -78,14 +78,15 @@ def plan(
 
     Args:
         arguments: By common name; None counts as not given. Files are already in a form the model takes.
-        options: Native fields by leaf name (`steps`) or dotted path (`request.steps`).
+        options: Native fields by leaf name (`steps`) or dotted path (`request.steps`), and common arguments.
         random_seed: Asked only if the model wants a seed and none was given.
         image_size: Width and height of `image`, for models whose output follows it.
 
     Raises:
         InputError: What stands in the way, in terms of the common arguments.
     """
-    given = {name: value for name, value in arguments.items() if value is not None}
+    together, native = settled(model, arguments, options or {})
+    given = {name: value for name, value in together.items() if value is not None}
     if given.get("seed") in (-1, "-1"):  # everybody's word for "any"
         del given["seed"]
     refuse_what_it_cannot(model, given)
@@ -95,7 +96,7 @@ def plan(
             draft.argument(name, model.arguments[name], given[name])
     draft.picture = image_size
     draft.shape(given, image_size)
-    draft.options(options or {})
+    draft.options(native)
     draft.constants()
     draft.seed(random_seed)
     draft.required_defaults()

@@ -59,7 +59,7 @@ async def make(
         chosen = named_model(how.model, does)
         refuse_what_it_cannot(chosen, given, forms)
     else:
-        chosen = choose(does, given, forms=forms, options=how.options or ())
+        chosen = choose(does, given, forms=forms, options=how.options)
     ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize)
     planned = plan(chosen, ready, how.options, image_size=image_size)
     planned = await with_files(planned, caller.inputs, done=files_of(ready))

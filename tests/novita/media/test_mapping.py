@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from novita_mcp.novita.core.errors import InputError
 from novita_mcp.novita.core.json_paths import MISSING, get_path
 from novita_mcp.novita.media.catalog_entry import Argument
-from novita_mcp.novita.media.lookup import MediaModel, media_model, media_models
+from novita_mcp.novita.media.lookup import MediaModel, media_model, media_models, option_paths
 from novita_mcp.novita.media.mapping import plan
 from novita_mcp.novita.media.values import Frame, fit_image, parse_ratio
 
@@ -187,6 +187,26 @@ def test_each_argument_arrives_as_it_was_meant(model: MediaModel) -> None:
             if argument.as_ == "value" and not argument.values and isinstance(argument.to, str):
                 sent = [found for found in everywhere(made.body, argument.to) if found is not MISSING]
                 assert any(same(one, value) for one in sent), (name, value, sent)
+
+
+@every_model
+def test_a_common_argument_may_stand_among_the_options(model: MediaModel) -> None:
+    """A tool does not carry every word of the common vocabulary."""
+    for name, argument in model.arguments.items():
+        if argument.send or name in SPARE.get(model.id, ()) or name in ("seed", "checkpoint"):
+            continue
+        homes = option_paths(model, name)
+        if homes and not set(homes) & set(argument.paths):
+            continue  # a native field of that name means something else
+        value = legal(model, name, argument)[0]
+        asked = {**base(model), **TOGETHER.get((model.id, name), {})}
+        if name == "aspect_ratio":
+            asked.pop("size", None)
+        native = dict(NATIVE_ONLY.get(model.id, {}))
+        settings: dict[str, Any] = {"image_size": (400, 300), "random_seed": lambda: 7}
+        given = plan(model, {**asked, name: value}, native, **settings)
+        asked.pop(name, None)
+        assert plan(model, asked, {**native, name: value}, **settings).body == given.body, name
 
 
 def everywhere(body: Json, path: str) -> list[Any]:

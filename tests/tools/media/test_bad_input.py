@@ -106,10 +106,15 @@ VALUES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         {"prompt": "a fox", "model": "txt2img", "options": {"guidence_scale": 7}},
         ("guidence_scale", "Did you mean `request.guidance_scale`?"),
     ),
-    "an option that is a common argument": (
+    "an option that is a common argument the model has not": (
         "generate_image",
-        {"prompt": "a fox", "model": "txt2img", "options": {"aspect_ratio": "1:1"}},
-        ("`aspect_ratio` is a common argument",),
+        {"prompt": "a fox", "model": "flux-1-schnell", "options": {"negative_prompt": "dogs"}},
+        ("`negative_prompt` is not one of its arguments",),
+    ),
+    "a common argument twice": (
+        "generate_image",
+        {"prompt": "a fox", "model": "flux-1-schnell", "count": 2, "options": {"count": 3}},
+        ("`count` is given twice",),
     ),
     "an argument and an option against each other": (
         "generate_image",
