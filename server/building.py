@@ -20,8 +20,9 @@ from ..novita.core.outside import Outside
 from ..novita.files.addresses import Guard
 from ..novita.files.artifacts import Artifact, ArtifactStore
 from ..novita.files.downloads import Downloader
-from ..novita.files.folders import Folders, sweep
+from ..novita.files.folders import Folders
 from ..novita.files.inputs import Inputs
+from ..novita.files.parts import sweep
 from ..novita.files.s3 import Bucket, Place, SharedStore
 from ..novita.journal.databases import is_database_url
 from ..novita.journal.jobs import Jobs

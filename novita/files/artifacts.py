@@ -23,8 +23,10 @@ from .addresses import Guard
 from .containers import is_whole
 from .decoding import BUDGET
 from .downloads import Downloaded, Downloader
-from .folders import Folders, PartFile, clean_name, read_regular, slug, sweep, try_folder
+from .folders import Folders, clean_name, slug, try_folder
 from .kinds import HEAD_BYTES, Kind, MediaType, fits, media_type, sniff
+from .ours import copy_ours, is_twin, read_ours
+from .parts import PartFile, sweep
 from .pictures import probe, thumbnail, thumbnail_cost
 
 MIB = 2**20
@@ -40,6 +42,8 @@ def parse_reference(text: str) -> tuple[str, int] | None:
 
 MOST_IN_MEMORY = 64 * MIB
 """Bytes that could be saved nowhere and are kept until the process ends, all together."""
+_MOST_REMEMBERED = 10_000
+"""Files of this process of which is known what they are."""
 
 
 class UnsavedError(ArtifactError):
@@ -88,12 +92,14 @@ class NameHint:
         index: From 0; None leaves the number out.
         day: None means today.
         owner: Whose file it is: what shared storage keeps apart.
+        since: Unix time before which no file of this name can be the same one; None: none is.
     """
 
     title: str = ""
     index: int | None = None
     day: date | None = None
     owner: str = ""
+    since: float | None = None
 
 
 class ArtifactStore:
@@ -127,6 +133,7 @@ class ArtifactStore:
         self._clock = clock
         self._swept: set[Path] = set()
         self._memory: dict[tuple[str, int], bytes] = {}
+        self._saved: dict[Path, tuple[str, int]] = {}
         self._downloader = downloader or Downloader(http, clock, Guard(trusted_hosts))
 
     @property
@@ -177,7 +184,12 @@ class ArtifactStore:
 
         async def fill(part: PartFile) -> "_Content":
             if here and artifact.path is not None:
-                return await anyio.to_thread.run_sync(_copy, Path(artifact.path), part, declared)
+                copying = partial(copy_ours, Path(artifact.path), artifact.sha256, part.handle)
+                copied = await anyio.to_thread.run_sync(copying)
+                if copied is not None:
+                    return _Content(*copied[:2], sniff(copied[2]) or declared)
+                if artifact.url is None:
+                    raise ArtifactError(f"{artifact.name} is no longer what was saved, and has no link")
             done = await self._downloader.download(
                 artifact.url or "",
                 part.handle,
@@ -242,7 +254,10 @@ class ArtifactStore:
         if kept is not None and len(kept) <= limit:
             return kept
         if artifact.path is not None:
-            found = await anyio.to_thread.run_sync(_read, Path(artifact.path), limit)
+            try:
+                found = await anyio.to_thread.run_sync(read_ours, Path(artifact.path), artifact.sha256, limit)
+            except InputError as error:
+                raise ArtifactError(error.what) from error
             if found is not None:
                 return found
         if artifact.url is None:
@@ -332,13 +347,14 @@ class ArtifactStore:
             if save_to is not None:
                 raise _no_saving()
             return self._spooled(artifact)
-        folder, given = self.folder.expanduser(), None
+        folder, given, root = self.folder.expanduser(), None, None
         if save_to is not None:
             folder, given = await anyio.to_thread.run_sync(self.allowed.place, save_to)
+            root = await anyio.to_thread.run_sync(self.allowed.root_of, folder)
         if given is not None:
             cleaned = Path(clean_name(given))
-            return _Target(folder, cleaned.stem, cleaned.suffix, private=False)
-        return _Target(folder, self._stem(artifact, name), None, private=False)
+            return _Target(folder, cleaned.stem, cleaned.suffix, private=False, root=root, since=name.since)
+        return _Target(folder, self._stem(artifact, name), None, private=False, root=root, since=name.since)
 
     def _spooled(self, artifact: Artifact) -> "_Target":
         if self.spool is None:
@@ -354,7 +370,7 @@ class ArtifactStore:
         self, artifact: Artifact, target: "_Target", fill: Callable[[PartFile], Awaitable["_Content"]]
     ) -> Artifact:
         """Fill a part and publish it; whatever goes wrong, no part stays."""
-        part = PartFile(target.folder, private=target.private)
+        part = PartFile(target.folder, private=target.private, root=target.root)
         try:
             if target.private:  # nobody else ever tidies the spool
                 await anyio.to_thread.run_sync(partial(sweep, target.folder, self._clock.wall(), pattern="*"))
@@ -370,7 +386,11 @@ class ArtifactStore:
             suffix = content.type.suffix if content.type else ".bin"
             if target.suffix is not None and (content.type is None or media_type(target.suffix) == content.type):
                 suffix = target.suffix
-            path = await anyio.to_thread.run_sync(part.publish, target.stem, suffix)
+            twin = partial(self._is_twin, artifact, content, target.since)
+            path = await anyio.to_thread.run_sync(partial(part.publish, target.stem, suffix, is_twin=twin))
+            self._saved[path] = (artifact.task_id, artifact.index)
+            if len(self._saved) > _MOST_REMEMBERED:
+                del self._saved[next(iter(self._saved))]
         except OSError as error:
             raise UnsavedError(
                 f"{artifact.name} could not be saved in {target.folder} ({error.strerror or error})",
@@ -390,15 +410,24 @@ class ArtifactStore:
             }
         )
 
+    def _is_twin(self, artifact: Artifact, content: "_Content", since: float | None, path: Path) -> bool:
+        """Whether this artifact is saved there already, and not another one that happens to be the same."""
+        mine = (artifact.task_id, artifact.index)
+        if since is None or self._saved.get(path, mine) != mine:
+            return False
+        return is_twin(path, content.size, content.sha256, since)
+
 
 @dataclass(frozen=True)
 class _Target:
-    """Where a file is to go. `suffix` is the one asked for; the real kind has the last word."""
+    """Where a file is to go. `suffix` is the one asked for; the real kind has the last word. `root`: see PartFile."""
 
     folder: Path
     stem: str
     suffix: str | None
     private: bool
+    root: Path | None = None
+    since: float | None = None
 
 
 @dataclass(frozen=True)
@@ -440,23 +469,3 @@ def _is_here(artifact: Artifact) -> bool:
         return False
     path = Path(artifact.path)
     return path.is_file() and (artifact.bytes is None or path.stat().st_size == artifact.bytes)
-
-
-def _copy(path: Path, part: PartFile, declared: MediaType | None) -> _Content:
-    digest, size, head = hashlib.sha256(), 0, b""
-    with path.open("rb") as source:
-        while chunk := source.read(MIB):
-            head = head or chunk[:HEAD_BYTES]
-            part.handle.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
-    return _Content(size, digest.hexdigest(), sniff(head) or declared)
-
-
-def _read(path: Path, limit: int) -> bytes | None:
-    try:
-        return read_regular(path, limit)
-    except OSError:
-        return None
-    except InputError as error:
-        raise ArtifactError(error.what) from error

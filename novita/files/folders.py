@@ -3,23 +3,16 @@
 Everything here blocks: call it in a thread.
 """
 
-import errno
-import hashlib
 import os
 import re
-import secrets
-import stat
 import tempfile
 import unicodedata
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from ..core.errors import InputError
-from ..core.private import make_private
-from ..core.processes import is_alive, this_host
+from .beneath import read_beneath
 from .kinds import media_type
 from .pasted import check_length, nearest, readings, refuse_foreign
 
@@ -156,9 +149,22 @@ class Folders:
         """
         path = self.locate(ref)
         try:
-            return path, read_regular(path, max_bytes)
+            return path, read_beneath(self.root_of(path), path, max_bytes)
         except OSError as error:
             raise InputError(f"{_short(ref)} cannot be read ({error.strerror})") from error
+
+    def root_of(self, path: Path) -> Path:
+        """The outermost allowed folder that holds a resolved path: from there on no link is followed any more.
+
+        Raises:
+            InputError: None does.
+        """
+        roots = sorted(self.roots(), key=lambda root: len(root.parts))
+        known = {_identity(root) for root in roots} - {None}
+        for folder in reversed((path, *path.parents)):
+            if folder in roots or _identity(folder) in known:
+                return folder
+        raise self.refused(path)
 
     def place(self, save_to: str) -> tuple[Path, str | None]:
         """Folder and file name (None: choose one) that `save_to` means. A folder need not exist yet.
@@ -249,27 +255,6 @@ def _short(path: str | Path) -> str:
     return text if len(text) <= 120 else f"{text[:100]}..."
 
 
-def read_regular(path: Path, max_bytes: int) -> bytes:
-    """The content of a regular file.
-
-    Raises:
-        OSError: Missing or unreadable. InputError: not a regular file, or larger than `max_bytes`.
-    """
-    # Not following and not blocking: what was checked may have become a link or a pipe since.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as handle:
-        found = os.fstat(handle.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise InputError(f"{_short(path)} is not a regular file")
-        if found.st_size <= max_bytes:
-            data = handle.read(max_bytes + 1)
-            if len(data) <= max_bytes:
-                return data
-    raise InputError(
-        f"{path.name} is too large: {found.st_size / 2**20:.1f} MiB; the limit is {max_bytes / 2**20:.1f} MiB"
-    )
-
-
 def slug(text: str, longest: int = LONGEST_SLUG) -> str:
     """`text` as part of a file name: letters and digits of any script, joined by hyphens, cut between words."""
     plain = unicodedata.normalize("NFKC", text).lower()
@@ -296,71 +281,6 @@ def clean_name(name: str) -> str:
     return cleaned
 
 
-class PartFile:
-    """A file on its way: hidden under a temporary name until `publish`, gone after `discard`.
-
-    Args:
-        private: Whether only this user may read it (the spool).
-    """
-
-    def __init__(self, folder: Path, *, private: bool = False) -> None:
-        self.folder = folder
-        self.path = folder / f".novita-{_here()}-{os.getpid()}-{secrets.token_hex(8)}.part"
-        self._private = private
-        self._handle: BinaryIO | None = None
-
-    @property
-    def handle(self) -> BinaryIO:
-        assert self._handle is not None, "open() comes first"
-        return self._handle
-
-    def open(self) -> None:
-        if self._private:
-            make_private(self.folder, ours=True)
-        else:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        self._handle = os.fdopen(os.open(self.path, flags, 0o600 if self._private else 0o666), "w+b")
-
-    def publish(self, stem: str, suffix: str) -> Path:
-        """Give the file its name, or that name with `_2`, `_3`... where it is taken; nothing is overwritten."""
-        self.handle.flush()
-        os.fsync(self.handle.fileno())
-        self.handle.close()
-        for number in range(1, 10_000):
-            final = self.folder / f"{stem}{'' if number == 1 else f'_{number}'}{suffix}"
-            if self._take(final):
-                _sync_folder(self.folder)
-                return final
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.folder / f"{stem}{suffix}"))
-
-    def _take(self, final: Path) -> bool:
-        try:
-            os.link(self.path, final)
-        except FileExistsError:
-            return False
-        except OSError:
-            # No hard links here (FAT, some shares): hold the name with an empty file, then replace that.
-            try:
-                os.close(os.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-            except FileExistsError:
-                return False
-            try:
-                self.path.replace(final)
-            except OSError:
-                final.unlink(missing_ok=True)
-                raise
-        return True
-
-    def discard(self) -> None:
-        """Remove what was not published. Safe to call at any time, any number of times."""
-        if self._handle is not None:
-            with suppress(OSError):  # closing writes what was buffered, and the disk may be full
-                self._handle.close()
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
-
-
 def try_folder(folder: Path) -> None:
     """Write into a folder, or where it would be made, and leave nothing behind.
 
@@ -381,35 +301,3 @@ def try_folder(folder: Path) -> None:
             f"Nothing can be saved in {_short(folder)} ({error.strerror or error})",
             next_step="Give another folder, or leave save_to out.",
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, where a folder can be synced at all."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-_PART = re.compile(r"\.novita-(?P<here>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-9a-f]{16}\.part")
-
-
-def _here() -> str:
-    """This machine, or this container of it, in eight letters: only here does a process id mean anything."""
-    return hashlib.sha256(this_host().encode("utf-8", "replace")).hexdigest()[:8]
-
-
-def sweep(folder: Path, wall: float, *, pattern: str = ".novita-*.part", age: float = 86_400.0) -> None:
-    """Remove parts whose process is gone, and files older than `age` seconds, as a spool held them too long."""
-    with suppress(OSError):
-        for path in folder.glob(pattern):
-            with suppress(OSError):
-                if path.is_file() and (_left_behind(path.name) or wall - path.stat().st_mtime > age):
-                    path.unlink()
-
-
-def _left_behind(name: str) -> bool:
-    found = _PART.fullmatch(name)
-    return found is not None and found["here"] == _here() and not is_alive(int(found["pid"]))

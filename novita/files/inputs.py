@@ -24,11 +24,12 @@ from .artifacts import Artifact, parse_reference
 from .containers import is_whole
 from .decoding import BUDGET
 from .downloads import Downloader
-from .folders import Folders, read_regular
+from .folders import Folders
 from .kinds import HEAD_BYTES, MEDIA_TYPES, Form, MediaType, media_type, sniff
 from .links import parse_link
 from .masks import fit_mask
 from .media_limits import MediaLimits, find_trouble, refuse
+from .ours import read_ours
 from .pasted import unquoted
 from .picture_inputs import look, prepare
 from .pictures import Probe, probe
@@ -242,7 +243,8 @@ class Inputs:
             if artifact.path is not None:
                 # From the journal, so not sought in the allowed folders: those may have changed since it was saved.
                 path, most = Path(artifact.path), self._most(expects, limits)
-                data = await anyio.to_thread.run_sync(_read_own, path, most, abandon_on_cancel=True)
+                reading = partial(read_ours, path, artifact.sha256, most)
+                data = await anyio.to_thread.run_sync(reading, abandon_on_cancel=True)
                 if data is not None:
                     return await self._checked(source, data, limits, resize)
             if artifact.url is None or not artifact.alive(self.clock.wall()):
@@ -418,13 +420,6 @@ def _bare(ref: str) -> str:
     """A reference without what was pasted around it. What else may be a path is read by who knows paths."""
     bare = unquoted(ref)
     return bare if re.match("(?i)(?:https?|data|task|novita):", bare) else ref.strip()
-
-
-def _read_own(path: Path, most: int) -> bytes | None:
-    try:
-        return read_regular(path, most)
-    except OSError:
-        return None
 
 
 def _too_large(name: str, size: int | None, most: int) -> InputError:

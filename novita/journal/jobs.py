@@ -288,4 +288,5 @@ def call_id(job: Job) -> str:
 
 def name_of(job: Job, index: int) -> NameHint:
     """What a file of a job is named after."""
-    return NameHint(title=job.title, index=index, day=job.created.date(), owner=job.owner)
+    since = job.created.timestamp()
+    return NameHint(title=job.title, index=index, day=job.created.date(), owner=job.owner, since=since)

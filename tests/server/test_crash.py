@@ -225,6 +225,11 @@ def test_nothing_is_lost_doubled_or_half_written_however_often_it_is_killed(scen
         assert Path(artifact["path"]).is_file()
     assert_whole(scene)
 
+    # Nothing is saved twice, although many were killed between saving a file and noting it.
+    assert sorted(scene.files()) == sorted(
+        Path(artifact["path"]) for each in answers.values() for artifact in each["artifacts"]
+    )
+
     # The kills met what they were meant to meet.
     assert unclear
     assert any(row["state"] == "working" for row in known)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import anyio
-from novita_mcp.novita.files.folders import PartFile
+from novita_mcp.novita.files.parts import PartFile
 
 from ..conftest import Connect
 
@@ -15,7 +15,7 @@ PATIENCE = 20.0
 BEGIN = """
 import sys, time
 from pathlib import Path
-from novita_mcp.novita.files.folders import PartFile
+from novita_mcp.novita.files.parts import PartFile
 part = PartFile(Path(sys.argv[1]))
 part.open()
 part.handle.write(b"half a picture")

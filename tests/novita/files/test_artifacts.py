@@ -15,7 +15,8 @@ from novita_mcp.novita.core.errors import ArtifactError, InputError
 from novita_mcp.novita.files.addresses import Guard
 from novita_mcp.novita.files.artifacts import Artifact, ArtifactStore, NameHint
 from novita_mcp.novita.files.downloads import Downloader, ExpiredLinkError
-from novita_mcp.novita.files.folders import Folders, PartFile
+from novita_mcp.novita.files.folders import Folders
+from novita_mcp.novita.files.parts import PartFile
 
 from ..conftest import FakeClock, StorageHost, StorageReply, draw
 
@@ -287,7 +288,7 @@ async def test_files_saved_at_once_under_one_name_all_stay(
 async def test_without_hard_links_names_are_still_never_shared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAT disks and some shares have none. The system call is replaced because no test machine has such a disk."""
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from novita_mcp.novita.core.errors import InputError
-from novita_mcp.novita.files.folders import Folders, clean_name, read_regular, slug
+from novita_mcp.novita.files.beneath import read_regular
+from novita_mcp.novita.files.folders import Folders, clean_name, slug
 
 
 def test_the_allowed_folders_are_the_output_the_personal_ones_and_the_current_one(tmp_path: Path) -> None:
