@@ -24,12 +24,14 @@ from ..novita.files.folders import Folders
 from ..novita.files.inputs import Inputs
 from ..novita.files.parts import sweep
 from ..novita.files.s3 import Bucket, Place, SharedStore
+from ..novita.gpu import leases as _leases_of_instances  # noqa: F401  # says how they end
 from ..novita.journal.databases import is_database_url
 from ..novita.journal.jobs import Jobs
 from ..novita.journal.journal import Journal
 from ..novita.journal.leases import Leases
 from ..novita.media.jobs import MediaJobs
 from ..novita.media.webhooks import Webhooks
+from ..novita.serverless import leases as _leases_of_endpoints  # noqa: F401  # says how they end
 from ..tools.kit.context import App, Caller, ToolSettings
 from .settings import Settings
 

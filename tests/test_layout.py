@@ -55,8 +55,6 @@ NEIGHBOURS: dict[tuple[str, str], str] = {
 """Families that know another, and why."""
 
 UPWARD: set[tuple[str, str]] = {
-    ("novita/journal/leases.py", "novita/gpu"),
-    ("novita/journal/leases.py", "novita/serverless"),
     ("simulator/core/control.py", "simulator/media"),
     ("simulator/core/world.py", "simulator/media"),
     ("tools/media/media_models.py", "tools/overview"),

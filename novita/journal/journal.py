@@ -9,12 +9,14 @@ never written.
 import itertools
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +27,7 @@ from ..core.clock import Clock, SystemClock
 from ..core.costs import Caps, Cost
 from ..core.errors import JournalError, SpendRefusedError
 from ..files.artifacts import Artifact
+from .carrying import carry_over
 from .databases import Db, Rows, is_alive, open_store, this_host
 from .schema import MIGRATIONS, cost_at, cost_since
 
@@ -33,6 +36,9 @@ T = TypeVar("T")
 MICRO = Decimal(1_000_000)
 _ABANDONED_AFTER = 300.0
 """Seconds after which a submit of an unknown process is taken for dead; longer than any submit may take."""
+
+_CARRY_EVERY = 5.0
+"""Seconds between two looks for what a process of 0.1.0 wrote."""
 
 _EVERYTHING = 2**62
 _COSTS_SINCE = "owner = ? AND (created >= ? OR rate_micro_day IS NOT NULL)"
@@ -97,6 +103,7 @@ class Journal:
         self.run = uuid.uuid4().hex
         self._clock = clock or SystemClock()
         self._store = open_store(path, url, MIGRATIONS)
+        self._carried = float("-inf")
 
     @property
     def label(self) -> str:
@@ -386,7 +393,14 @@ class Journal:
 
     async def _do(self, work: Callable[[Db], T]) -> T:
         # Not abandoned on cancel: a row half noted is worse than a millisecond's wait.
-        return await anyio.to_thread.run_sync(self._store.run, work)
+        return await anyio.to_thread.run_sync(self._store.run, partial(self._with_all, work))
+
+    def _with_all(self, work: Callable[[Db], T], db: Db) -> T:
+        """`work` on rows that are all where they belong, those of a process of 0.1.0 too."""
+        if time.monotonic() - self._carried > _CARRY_EVERY:
+            carry_over(db)
+            self._carried = time.monotonic()
+        return work(db)
 
     def _one(self, db: Db, where: str, values: Sequence[Any]) -> Job:
         return self._many(db, where, values, 1)[0]

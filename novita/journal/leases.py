@@ -1,10 +1,11 @@
-"""Leases: an instance with a lease is stopped when its time is over, whoever is still there to see it.
+"""Leases: a thing with a lease is ended when its time is over, whoever is still there to see it.
 
-Of an endpoint with a lease no worker is kept alive any more; it goes by `endpoint:<id>` here.
+How things of a kind are ended its family says: `ENDERS`, filled by gpu/leases.py (an instance is stopped) and
+serverless/leases.py (of an endpoint no worker is kept alive any more).
 
 Kept in the journal, so that any server process on it, now or after a restart, and `novita-mcp doctor --leases` can
 do it. A due lease is claimed in one step, so that two processes do not both act; it counts as done only when the
-instance was seen stopped or gone, and is tried again until then.
+thing was seen ended or gone, and is tried again until then.
 """
 
 import logging
@@ -13,18 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from pydantic import BaseModel, ConfigDict
 
-from ..core.answers import may_come_of
 from ..core.client import NovitaClient
 from ..core.clock import Clock, SystemClock
-from ..core.errors import NotFoundError, NovitaError
-from ..gpu.instances import get_instance, list_instances, stop_instance
-from ..gpu.meters import follow_gone, follow_instance
-from ..serverless.leases import PREFIX, created_since, let_idle
+from ..core.errors import NovitaError
 from .databases import Db
 from .journal import Journal
 
@@ -34,7 +31,7 @@ CLAIM = 60.0
 """Seconds a process has for one try, before another may take over."""
 LONGEST_PAUSE = 300.0
 _UNSEEN_AFTER = 3_600.0
-"""Seconds after which an instance whose creation was never confirmed, and which no list shows, does not exist."""
+"""Seconds after which a thing whose creation was never confirmed, and which no list shows, does not exist."""
 
 
 class LeaseState(StrEnum):
@@ -50,13 +47,20 @@ OPEN = (LeaseState.PENDING, LeaseState.ACTIVE)
 
 
 class Lease(BaseModel):
-    """One lease. Times are UTC."""
+    """One lease. Times are UTC.
+
+    Args:
+        kind: What it is a lease of: a key of `ENDERS`.
+        thing_id: Its id at Novita; None: its creation has no answer yet.
+        job_key: The row of its creation.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     key: str
     owner: str
-    instance_id: str | None
+    kind: str
+    thing_id: str | None
     job_key: str | None
     name: str
     created: datetime
@@ -68,11 +72,35 @@ class Lease(BaseModel):
 
 @dataclass(frozen=True)
 class Enforced:
-    """What one try did: `done` once the instance was seen stopped or gone."""
+    """What one try did: `done` once the thing was seen ended or gone."""
 
     lease: Lease
     done: bool
     note: str
+
+
+class Ender(Protocol):
+    """How things of one kind are ended. Both calls look at Novita and may be made again."""
+
+    async def end(self, client: NovitaClient, thing_id: str, *, again: bool, journal: Journal) -> tuple[bool, str]:
+        """End it, or see that it has ended; whether it has, and what was done in words.
+
+        Args:
+            again: It was asked for before.
+            journal: Its rows about the thing are brought up to what is seen.
+
+        Raises:
+            NovitaError: It will be tried again.
+        """
+        ...
+
+    async def created_since(self, client: NovitaClient, name: str, since: datetime) -> str | None:
+        """The id of the thing of this name that was created since; None: there is none."""
+        ...
+
+
+ENDERS: dict[str, Ender] = {}
+"""Kind of thing -> how it is ended. Families register their own."""
 
 
 class Leases:
@@ -94,45 +122,54 @@ class Leases:
             self._clients[client.owner] = client
 
     async def grant(
-        self, owner: str, *, hours: float, name: str, instance_id: str | None = None, job_key: str | None = None
+        self,
+        owner: str,
+        *,
+        kind: str,
+        hours: float,
+        name: str,
+        thing_id: str | None = None,
+        job_key: str | None = None,
     ) -> Lease:
-        """Stop the instance in so many hours from now, in place of any earlier lease of it.
+        """End the thing in so many hours from now, in place of any earlier lease of it.
 
         Args:
-            job_key: Where the instance is being created: its row in the journal, until `attach` brings the id.
+            kind: A key of `ENDERS`.
+            job_key: Where the thing is being created: its row in the journal, until `attach` brings the id.
         """
         now = self._clock.wall()
         key = uuid.uuid4().hex
-        state = LeaseState.ACTIVE if instance_id else LeaseState.PENDING
+        state = LeaseState.ACTIVE if thing_id else LeaseState.PENDING
 
         def write(db: Db) -> Lease:
             db.lock(f"leases of {owner}")
-            if instance_id:
+            if thing_id:
                 db.execute(
-                    "UPDATE leases SET state = 'dropped', note = 'replaced'"
-                    " WHERE owner = ? AND instance_id = ? AND state IN ('pending', 'active')",
-                    (owner, instance_id),
+                    "UPDATE kept_leases SET state = 'dropped', note = 'replaced'"
+                    " WHERE owner = ? AND kind = ? AND thing_id = ? AND state IN ('pending', 'active')",
+                    (owner, kind, thing_id),
                 )
             db.execute(
-                "INSERT INTO leases (key, owner, instance_id, job_key, name, created, stop_at, state)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (key, owner, instance_id, job_key, name, now, now + hours * 3_600, state),
+                "INSERT INTO kept_leases (key, owner, kind, thing_id, job_key, name, created, stop_at, state)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (key, owner, kind, thing_id, job_key, name, now, now + hours * 3_600, state),
             )
             return _many(db, "key = ?", (key,))[0]
 
         return await self.journal.transact(write)
 
-    async def attach(self, job_key: str, instance_id: str) -> None:
+    async def attach(self, job_key: str, thing_id: str) -> None:
         """The create of a pending lease was answered."""
         await self._run(
-            "UPDATE leases SET instance_id = ?, state = 'active' WHERE job_key = ? AND state = 'pending'",
-            (instance_id, job_key),
+            "UPDATE kept_leases SET thing_id = ?, state = 'active' WHERE job_key = ? AND state = 'pending'",
+            (thing_id, job_key),
         )
 
     async def drop(self, job_key: str, note: str) -> None:
         """The create of a pending lease was refused."""
         await self._run(
-            "UPDATE leases SET state = 'dropped', note = ? WHERE job_key = ? AND state = 'pending'", (note, job_key)
+            "UPDATE kept_leases SET state = 'dropped', note = ? WHERE job_key = ? AND state = 'pending'",
+            (note, job_key),
         )
 
     async def of(self, owner: str) -> list[Lease]:
@@ -141,11 +178,11 @@ class Leases:
             lambda db: _many(db, "owner = ? AND state IN ('pending', 'active')", (owner,))
         )
 
-    async def newest(self, owner: str) -> dict[str, Lease]:
-        """The newest lease of every instance that had one, whatever became of it."""
-        where = "owner = ? AND instance_id IS NOT NULL"
-        found = await self.journal.transact(lambda db: _many(db, where, (owner,), order="created"))
-        return {lease.instance_id: lease for lease in found if lease.instance_id}
+    async def newest(self, owner: str, kind: str) -> dict[str, Lease]:
+        """The newest lease of every thing of a kind that had one, whatever became of it."""
+        where = "owner = ? AND kind = ? AND thing_id IS NOT NULL"
+        found = await self.journal.transact(lambda db: _many(db, where, (owner, kind), order="created"))
+        return {lease.thing_id: lease for lease in found if lease.thing_id}
 
     async def enforce(self, clients: Mapping[str, NovitaClient] | None = None) -> list[Enforced]:
         """Act on every due lease whose owner's client is at hand; what each try did.
@@ -155,6 +192,8 @@ class Leases:
         clients = self._clients if clients is None else clients
         outcomes: list[Enforced] = []
         for lease in await self._due(list(clients)):
+            if lease.kind not in ENDERS:
+                continue  # a newer version's: it is left to who knows how
             if not await self._claim(lease):
                 continue
             client = clients[lease.owner].for_looking()  # within the claim; what fails is tried again anyway
@@ -162,55 +201,34 @@ class Leases:
                 outcome = await self._try(client, lease)
             except NovitaError as error:
                 outcome = Enforced(lease, False, f"failed, will be tried again: {error}")
-                logger.warning("stopping %s at the end of its lease: %s", lease.instance_id or lease.name, error)
+                logger.warning("ending %s at the end of its lease: %s", lease.thing_id or lease.name, error)
             await self._note(outcome)
             outcomes.append(outcome)
         return outcomes
 
     async def _try(self, client: NovitaClient, lease: Lease) -> Enforced:
-        instance_id = lease.instance_id or await self._find(client, lease)
-        if instance_id is None:
+        ender = ENDERS[lease.kind]
+        thing_id = lease.thing_id or await self._find(ender, client, lease)
+        if thing_id is None:
             given_up = self._clock.wall() - lease.created.timestamp() > _UNSEEN_AFTER
-            return Enforced(lease, given_up, "no such instance was ever seen" if given_up else "not seen yet")
-        if instance_id.startswith(PREFIX):
-            endpoint_id, again = instance_id.removeprefix(PREFIX), lease.attempts > 0
-            done, note = await let_idle(client, endpoint_id, again=again, journal=self.journal)
-            return Enforced(lease, done, note)
-        try:
-            instance = await get_instance(client, instance_id)
-        except NotFoundError:
-            await follow_gone(self.journal, lease.owner, instance_id)
-            return Enforced(lease, True, "the instance is gone")
-        settled = instance.gone or instance.status == "exited"
-        asks = not settled and instance.status not in ("toStop", "stopping")
-        if asks:
-            await stop_instance(client, instance_id)
-        await follow_instance(self.journal, lease.owner, instance)
-        if settled:
-            return Enforced(lease, True, "stopped at the end of its lease" if lease.attempts else "was stopped already")
-        return Enforced(lease, False, "asked to stop" if asks else "stopping")
+            said = f"no such {lease.kind} was ever seen" if given_up else "not seen yet"
+            return Enforced(lease, given_up, said)
+        done, note = await ender.end(client, thing_id, again=lease.attempts > 0, journal=self.journal)
+        return Enforced(lease, done, note)
 
-    async def _find(self, client: NovitaClient, lease: Lease) -> str | None:
-        """The instance of a create whose answer was lost: of that name, and not older than the lease."""
-        if lease.name.startswith(PREFIX):
-            endpoint = await created_since(client, lease.name.removeprefix(PREFIX), lease.created)
-            if endpoint is not None and lease.job_key:
-                await self.attach(lease.job_key, PREFIX + endpoint.id)
-            return PREFIX + endpoint.id if endpoint is not None else None
-        for instance in await list_instances(client, name=lease.name):
-            fresh = may_come_of(instance.created_at, lease.created)
-            if instance.name == lease.name and fresh:
-                if lease.job_key:
-                    await self.attach(lease.job_key, instance.id)
-                    await self._answer(lease, lease.job_key, instance.id)
-                return instance.id
-        return None
+    async def _find(self, ender: Ender, client: NovitaClient, lease: Lease) -> str | None:
+        """The thing of a create whose answer was lost: of that name, and not older than the lease."""
+        thing_id = await ender.created_since(client, lease.name, lease.created)
+        if thing_id is not None and lease.job_key:
+            await self.attach(lease.job_key, thing_id)
+            await self._answer(lease, lease.job_key, thing_id)
+        return thing_id
 
-    async def _answer(self, lease: Lease, job_key: str, instance_id: str) -> None:
-        """The row of a create whose answer was lost learns its instance, so that its time counts."""
+    async def _answer(self, lease: Lease, job_key: str, thing_id: str) -> None:
+        """The row of a create whose answer was lost learns its thing, so that its time counts."""
         job = await self.journal.find(lease.owner, job_key)
-        if job is not None and job.task_id is None and await self.journal.find(lease.owner, instance_id) is None:
-            await self.journal.accepted(job.key, instance_id, resource=instance_id)
+        if job is not None and job.task_id is None and await self.journal.find(lease.owner, thing_id) is None:
+            await self.journal.accepted(job.key, thing_id, resource=thing_id)
 
     async def _due(self, owners: Sequence[str]) -> list[Lease]:
         if not owners:
@@ -224,7 +242,7 @@ class Leases:
         """Take the lease for one try; False where another process was quicker."""
         now = self._clock.wall()
         taken = await self._run(
-            "UPDATE leases SET claimed_until = ?, attempts = attempts + 1"
+            "UPDATE kept_leases SET claimed_until = ?, attempts = attempts + 1"
             " WHERE key = ? AND state IN ('pending', 'active') AND claimed_until <= ?",
             (now + CLAIM, lease.key, now),
         )
@@ -235,7 +253,7 @@ class Leases:
         failed = outcome.note.startswith("failed")
         pause = min(LONGEST_PAUSE, 5.0 * 2 ** min(outcome.lease.attempts, 8)) if failed else 5.0
         await self._run(
-            "UPDATE leases SET note = ?, claimed_until = ?, state = CASE WHEN ? THEN 'done' ELSE state END"
+            "UPDATE kept_leases SET note = ?, claimed_until = ?, state = CASE WHEN ? THEN 'done' ELSE state END"
             " WHERE key = ?",
             (outcome.note[:300], self._clock.wall() + pause, outcome.done, outcome.lease.key),
         )
@@ -263,12 +281,13 @@ async def enforce_leases(
 
 
 def _many(db: Db, where: str, values: Sequence[Any], order: str = "stop_at") -> list[Lease]:
-    rows = db.execute(f"SELECT * FROM leases WHERE {where} ORDER BY {order}", tuple(values)).fetchall()  # noqa: S608  # `where` is ours
+    rows = db.execute(f"SELECT * FROM kept_leases WHERE {where} ORDER BY {order}", tuple(values)).fetchall()  # noqa: S608  # `where` is ours
     return [
         Lease(
             key=row["key"],
             owner=row["owner"],
-            instance_id=row["instance_id"],
+            kind=row["kind"],
+            thing_id=row["thing_id"],
             job_key=row["job_key"],
             name=row["name"],
             created=datetime.fromtimestamp(row["created"], UTC),

@@ -5,6 +5,7 @@ on costing has a rate too, and then counts `metered_micro` (come up until `rate_
 least `counted_micro`: the estimate stays taken while it runs.
 """
 
+from .carrying import carry_leases
 from .cleaning import clean_journal
 from .databases import Step
 
@@ -68,6 +69,25 @@ MIGRATIONS: tuple[Step, ...] = (
     ALTER TABLE jobs ADD COLUMN rate_since REAL;
     """,
     clean_journal,
+    # A new table: a process of 0.1.0 would take an endpoint for an instance that is gone, and its lease for done.
+    """
+    CREATE TABLE kept_leases (
+        key TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        thing_id TEXT,
+        job_key TEXT,
+        name TEXT NOT NULL,
+        created REAL NOT NULL,
+        stop_at REAL NOT NULL,
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        claimed_until REAL NOT NULL DEFAULT 0,
+        note TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX kept_leases_by_state ON kept_leases (state, stop_at);
+    """,
+    carry_leases,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""
 

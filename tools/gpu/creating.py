@@ -20,6 +20,7 @@ from ...novita.gpu.instances import (
     list_instances,
     read_ports,
 )
+from ...novita.gpu.leases import INSTANCE
 from ...novita.gpu.meters import price_facts
 from ...novita.gpu.products import (
     FREE_DISK_GB,
@@ -105,6 +106,7 @@ async def create(
         planned = await plan(caller, wanted)
         order = planned.order
         creation = Creation(
+            lease_kind=INSTANCE,
             what="instance",
             name=order.name,
             kind=KIND,

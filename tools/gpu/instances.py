@@ -16,6 +16,7 @@ from ...novita.gpu.instances import (
     start_instance,
     stop_instance,
 )
+from ...novita.gpu.leases import INSTANCE
 from ...novita.gpu.meters import price_facts
 from ...novita.gpu.products import PRICE_SOURCE, Billing, MachineWish, find_offers, nearest
 from ...novita.journal.jobs import Paid
@@ -239,7 +240,7 @@ async def start_gpu_instance(
                 await start_instance(call.novita, instance.id)
                 if stop_after_hours:
                     hours, name = stop_after_hours, instance.name
-                    await app.leases.grant(call.owner, hours=hours, name=name, instance_id=instance.id)
+                    await app.leases.grant(call.owner, kind=INSTANCE, hours=hours, name=name, thing_id=instance.id)
                     app.leases.remember(call.novita)
                 return begun
 
@@ -307,7 +308,9 @@ async def stop_gpu_instance(
         instance = await find_instance(call, instance_id)
 
         async def later(hours: float) -> InstanceResult:
-            lease = await call.app.leases.grant(call.owner, hours=hours, name=instance.name, instance_id=instance.id)
+            lease = await call.app.leases.grant(
+                call.owner, kind=INSTANCE, hours=hours, name=instance.name, thing_id=instance.id
+            )
             call.app.leases.remember(call.novita)
             step = f"It will be stopped at {lease.stop_at:%Y-%m-%d %H:%M} UTC. {lease_doubt(call)}".strip()
             return await instance_result(call, instance, status="scheduled", next_step=step)

@@ -13,6 +13,7 @@ from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import NovitaError
 from ...novita.core.money import show_price, show_usd
 from ...novita.gpu.instances import BILLED_STATES, Instance, InstanceGoal, disk_usd_per_hour
+from ...novita.gpu.leases import INSTANCE
 from ...novita.gpu.meters import MACHINES, noted_usd_per_hour
 from ...novita.gpu.products import Billing, MachineOffer, MachineWish, find_offers
 from ...novita.gpu.routes import ROUTES
@@ -195,7 +196,7 @@ class KnownInstances:
     @classmethod
     async def open(cls, caller: Caller) -> "KnownInstances":
         jobs = await caller.app.journal.recent(caller.owner, limit=1_000, kind="gpu_instance")
-        leases = await caller.app.leases.newest(caller.owner)
+        leases = await caller.app.leases.newest(caller.owner, INSTANCE)
         if any(lease.state in OPEN for lease in leases.values()):
             caller.app.leases.remember(caller.novita)
         rows: dict[str, Job] = {}

@@ -28,7 +28,7 @@ class Creation:
         twin: Why it may be one too many, from `twin_of`; empty where nothing speaks against it.
         twice: The user wants it all the same.
         hours: Its lease; None: it has none.
-        lease_prefix: Before its name and its id in leases.
+        lease_kind: What its lease is one of.
     """
 
     what: str
@@ -38,7 +38,7 @@ class Creation:
     twin: str = ""
     twice: bool = False
     hours: float | None = None
-    lease_prefix: str = ""
+    lease_kind: str
 
     @property
     def careful(self) -> str:
@@ -78,8 +78,9 @@ class Creation:
 
         async def send(job: Job) -> str:
             if self.hours:
-                name = self.lease_prefix + self.name
-                await app.leases.grant(caller.owner, hours=self.hours, name=name, job_key=job.key)
+                await app.leases.grant(
+                    caller.owner, kind=self.lease_kind, hours=self.hours, name=self.name, job_key=job.key
+                )
                 app.leases.remember(caller.novita)
             try:
                 return await create()
@@ -90,7 +91,7 @@ class Creation:
 
         async def note(job: Job, created: str) -> Job:
             noted = await app.journal.accepted(job.key, created, resource=created)
-            await app.leases.attach(job.key, self.lease_prefix + created)
+            await app.leases.attach(job.key, created)
             return noted
 
         async def start(paid_for: Paid) -> tuple[Job, str]:

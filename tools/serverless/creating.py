@@ -24,7 +24,7 @@ from ...novita.serverless.endpoints import (
     list_offers,
 )
 from ...novita.serverless.endpoints import update_endpoint as send_update
-from ...novita.serverless.leases import PREFIX
+from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.plans import EndpointPlan, check_port, merged_env
 from ...novita.serverless.rows import KIND, facts_of
 from ...novita.serverless.shapes import Endpoint, EndpointMount
@@ -273,7 +273,7 @@ async def _send(caller: Caller, plan: EndpointPlan, price: Decimal | None, cost:
 
     async def send(job: Job) -> str:
         if hours:
-            await app.leases.grant(caller.owner, hours=hours, name=PREFIX + plan.name, job_key=job.key)
+            await app.leases.grant(caller.owner, kind=ENDPOINT, hours=hours, name=plan.name, job_key=job.key)
             app.leases.remember(caller.novita)
         try:
             return await create_endpoint(caller.novita, plan)
@@ -284,7 +284,7 @@ async def _send(caller: Caller, plan: EndpointPlan, price: Decimal | None, cost:
 
     async def note(job: Job, endpoint_id: str) -> Job:
         noted = await app.journal.accepted(job.key, endpoint_id, resource=endpoint_id)
-        await app.leases.attach(job.key, PREFIX + endpoint_id)
+        await app.leases.attach(job.key, endpoint_id)
         return noted
 
     try:

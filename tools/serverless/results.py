@@ -13,7 +13,7 @@ from ...novita.core.money import show_usd
 from ...novita.core.waiting import Phase
 from ...novita.journal.journal import Job
 from ...novita.serverless.endpoints import WorkerOffer, list_offers
-from ...novita.serverless.leases import PREFIX
+from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.plans import EndpointPlan
 from ...novita.serverless.rows import is_lost
 from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
@@ -161,8 +161,9 @@ class Prices:
             leases = await self._caller.app.leases.of(self._caller.owner)
             if leases:
                 self._caller.app.leases.remember(self._caller.novita)
-            self._leases = {lease.instance_id: lease.stop_at for lease in leases if lease.instance_id}
-        return self._leases.get(PREFIX + endpoint.id)
+            mine = (lease for lease in leases if lease.kind == ENDPOINT)
+            self._leases = {lease.thing_id: lease.stop_at for lease in mine if lease.thing_id}
+        return self._leases.get(endpoint.id)
 
     async def offers(self) -> list[WorkerOffer]:
         if self._offers is None:
@@ -300,7 +301,7 @@ async def adopt_lost(caller: Caller, endpoints: Sequence[Endpoint], jobs: Sequen
             if endpoint.id not in taken and endpoint.name == job.title and fresh:
                 taken.add(endpoint.id)
                 await caller.app.journal.accepted(job.key, endpoint.id, resource=endpoint.id)
-                await caller.app.leases.attach(job.key, PREFIX + endpoint.id)
+                await caller.app.leases.attach(job.key, endpoint.id)
                 break
         else:
             lost.append(job)

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.core.redaction import MARK
+from novita_mcp.novita.journal.databases import open_store
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.schema import MIGRATIONS
 
@@ -74,9 +75,9 @@ async def test_what_an_earlier_version_wrote_is_cleaned_when_a_journal_is_opened
         psycopg: Any = pytest.importorskip("psycopg")
         postgres: Postgres = request.getfixturevalue("postgres")
         path, url = None, postgres.new()
-        older = Journal(None, url=url)
-        await older.transact(lambda db: db.execute("UPDATE journal_version SET version = ?", (len(before),)))
-        await older.close()
+        older = open_store(None, url, before)
+        older.run(lambda db: None)
+        older.close()
         with psycopg.connect(url, autocommit=True) as connection:
             for row in rows_with(key):
                 connection.execute(row)

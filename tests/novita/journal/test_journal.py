@@ -16,6 +16,7 @@ import pytest
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.files.artifacts import Artifact
+from novita_mcp.novita.journal.databases import open_store
 from novita_mcp.novita.journal.journal import Job, JobState, Journal
 from novita_mcp.novita.journal.schema import MIGRATIONS
 
@@ -356,17 +357,16 @@ async def test_what_was_refused_gives_its_share_back_and_what_is_unclear_does_no
 @pytest.mark.parametrize("version", range(len(MIGRATIONS)))
 async def test_a_file_of_every_earlier_version_is_brought_up(version: int, path: Path) -> None:
     path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as db:
-        for step in MIGRATIONS[:version]:
-            assert isinstance(step, str)
-            db.executescript(step)
-        if version:
+    open_store(path, None, MIGRATIONS[:version]).run(
+        lambda db: (
             db.execute(
                 "INSERT INTO jobs (key, owner, kind, tool, model, title, state, run, pid, created)"
                 " VALUES ('k', 'me', 'media', 't', 'm', 'old', 'working', 'r', 1, 1.0)"
             )
-        db.execute(f"PRAGMA user_version = {version}")
-        db.commit()
+            if version
+            else None
+        )
+    )
     journal = Journal(path)
     await begin(journal)
     assert titles(await journal.recent("me", limit=9)) == ["a fox", *(["old"] if version else [])]

@@ -21,8 +21,9 @@ from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.core.periods import Period
 from novita_mcp.novita.files.artifacts import Artifact
+from novita_mcp.novita.gpu.leases import INSTANCE
 from novita_mcp.novita.journal import journal as journal_module
-from novita_mcp.novita.journal.databases import this_host
+from novita_mcp.novita.journal.databases import open_store, this_host
 from novita_mcp.novita.journal.journal import Job, JobState, Journal
 from novita_mcp.novita.journal.leases import Enforced, Leases, LeaseState
 from novita_mcp.novita.journal.ledger import read_ledger
@@ -155,14 +156,14 @@ async def test_notes_from_many_servers_are_all_kept(open_journal: Open) -> None:
 
 async def test_leases_are_shared(open_journal: Open, clock: FakeClock) -> None:
     one, two = Leases(open_journal(), clock=clock), Leases(open_journal(), clock=clock)
-    first = await one.grant("me", hours=1, name="gpu", instance_id="i-1")
+    first = await one.grant("me", kind="instance", hours=1, name="gpu", thing_id="i-1")
     clock.unix += 1
-    second = await two.grant("me", hours=2, name="gpu", instance_id="i-1")
-    await one.grant("me", hours=1, name="new", job_key="j-1")
+    second = await two.grant("me", kind="instance", hours=2, name="gpu", thing_id="i-1")
+    await one.grant("me", kind="instance", hours=1, name="new", job_key="j-1")
     await two.attach("j-1", "i-2")
 
-    assert [lease.instance_id for lease in await one.of("me")] == ["i-2", "i-1"]
-    newest = (await two.newest("me"))["i-1"]
+    assert [lease.thing_id for lease in await one.of("me")] == ["i-2", "i-1"]
+    newest = (await two.newest("me", "instance"))["i-1"]
     assert newest.key == second.key != first.key
     assert newest.state is LeaseState.ACTIVE
     assert await two.of("you") == []
@@ -170,7 +171,7 @@ async def test_leases_are_shared(open_journal: Open, clock: FakeClock) -> None:
 
 async def test_a_due_lease_is_claimed_by_one_server(open_journal: Open, clock: FakeClock) -> None:
     servers = [Leases(open_journal(), clock=clock) for _ in range(4)]
-    await servers[0].grant("me", hours=1, name="gpu", instance_id="i-1")
+    await servers[0].grant("me", kind=INSTANCE, hours=1, name="gpu", thing_id="i-1")
     clock.unix += 3_601
     done: list[Enforced] = []
 
@@ -186,6 +187,47 @@ async def test_a_due_lease_is_claimed_by_one_server(open_journal: Open, clock: F
                 group.start_soon(enforce, leases, client)
     assert [outcome.done for outcome in done] == [True]
     assert await servers[0].of("me") == []
+
+
+LEASE_OF_0_1_0 = (
+    "INSERT INTO leases (key, owner, instance_id, job_key, name, created, stop_at, state)"
+    " VALUES (?, 'me', ?, ?, ?, 1795300000.0, 1795400000.0, ?)"
+)
+
+
+async def test_leases_of_0_1_0_learn_what_they_are_of(open_journal: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its prefix for endpoints goes; a process of it that still runs may write more of them."""
+    monkeypatch.setattr(journal_module, "_CARRY_EVERY", 0.0)
+    journal = open_journal()
+    leases = Leases(journal)
+    for row in (
+        ("1", "i-1", None, "box", "active"),
+        ("2", "endpoint:e-1", "j-1", "endpoint:chat", "active"),
+        ("3", None, "j-2", "endpoint:lost", "pending"),
+        ("4", "endpoint:e-0", None, "endpoint:old", "done"),
+    ):
+        await journal.transact(lambda db, row=row: db.execute(LEASE_OF_0_1_0, row).rowcount)
+        await leases.of("me")
+
+    assert {(lease.kind, lease.thing_id, lease.name) for lease in await leases.of("me")} == {
+        ("instance", "i-1", "box"),
+        ("endpoint", "e-1", "chat"),
+        ("endpoint", None, "lost"),
+    }
+    assert {id: lease.state for id, lease in (await leases.newest("me", "endpoint")).items()} == {
+        "e-1": LeaseState.ACTIVE,
+        "e-0": LeaseState.DONE,
+    }
+    assert await journal.transact(lambda db: db.execute("SELECT COUNT(*) FROM leases").fetchone()[0]) == 0
+
+
+async def test_a_lease_of_a_kind_that_nobody_here_can_end_is_left(open_journal: Open, clock: FakeClock) -> None:
+    leases = Leases(open_journal(), clock=clock)
+    await leases.grant("me", kind="spaceship", hours=1, name="x", thing_id="s-1")
+    clock.unix += 3_601
+    async with httpx.AsyncClient() as http:
+        assert await leases.enforce({"me": NovitaClient(http, "sk-me", clock=clock)}) == []
+    assert [lease.state for lease in await leases.of("me")] == [LeaseState.ACTIVE]
 
 
 async def test_the_ledger_adds_up(open_journal: Open, clock: FakeClock) -> None:
@@ -256,13 +298,9 @@ async def test_many_servers_make_the_tables_at_once(url: str) -> None:
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
-async def test_tables_of_every_earlier_version_are_brought_up(
-    version: int, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as earlier:
-        earlier.setattr(journal_module, "MIGRATIONS", MIGRATIONS[:version])
-        old = Journal(None, url=url)
-    await old.transact(
+async def test_tables_of_every_earlier_version_are_brought_up(version: int, url: str) -> None:
+    old = open_store(None, url, MIGRATIONS[:version])
+    old.run(
         lambda db: (
             db.execute(
                 "INSERT INTO jobs (key, owner, task_id, kind, tool, model, title, state, run, pid, created)"
@@ -270,7 +308,7 @@ async def test_tables_of_every_earlier_version_are_brought_up(
             ).rowcount
         )
     )
-    await old.close()
+    old.close()
     journal = Journal(None, url=url)
     await begin(journal)
     assert [job.title for job in await journal.recent("me", limit=9)] == ["a fox", "old"]

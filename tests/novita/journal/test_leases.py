@@ -9,6 +9,7 @@ import anyio
 import pytest
 from novita_mcp.novita.core.client import NovitaClient, RetryPolicy, new_http
 from novita_mcp.novita.gpu.instances import InstanceOrder, create_instance, get_instance
+from novita_mcp.novita.gpu.leases import INSTANCE
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Leases, LeaseState, enforce_leases
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
@@ -67,7 +68,7 @@ async def test_it_is_stopped_when_its_time_is_over_and_not_before(
 ) -> None:
     leases = leases_on(tmp_path / "j", world)
     instance = await a_running_one(client, world)
-    await leases.grant(client.owner, hours=0.1, name="box", instance_id=instance)
+    await leases.grant(client.owner, kind=INSTANCE, hours=0.1, name="box", thing_id=instance)
     leases.remember(client)
     world.advance(350)
     assert await leases.enforce() == []
@@ -87,7 +88,7 @@ async def test_it_is_stopped_when_its_time_is_over_and_not_before(
 async def test_several_processes_on_one_journal_act_once(client: NovitaClient, world: World, tmp_path: Path) -> None:
     processes = [leases_on(tmp_path / "j", world) for _ in range(6)]
     instance = await a_running_one(client, world)
-    await processes[0].grant(client.owner, hours=0.01, name="box", instance_id=instance)
+    await processes[0].grant(client.owner, kind=INSTANCE, hours=0.01, name="box", thing_id=instance)
     world.advance(60)
     async with anyio.create_task_group() as group:
         for process in processes:
@@ -105,7 +106,7 @@ async def test_a_stop_that_fails_is_tried_again_until_it_worked(
 ) -> None:
     leases = leases_on(tmp_path / "j", world)
     instance = await a_running_one(client, world)
-    await leases.grant(client.owner, hours=0.01, name="box", instance_id=instance)
+    await leases.grant(client.owner, kind=INSTANCE, hours=0.01, name="box", thing_id=instance)
     leases.remember(client)
     world.advance(60)
     world.trouble(effect, operation="stop_gpu_instance", times=4)
@@ -124,10 +125,10 @@ async def test_a_process_that_died_in_the_middle_does_not_hold_a_lease_for_ever(
 ) -> None:
     leases = leases_on(tmp_path / "j", world)
     instance = await a_running_one(client, world)
-    lease = await leases.grant(client.owner, hours=0.01, name="box", instance_id=instance)
+    lease = await leases.grant(client.owner, kind=INSTANCE, hours=0.01, name="box", thing_id=instance)
     world.advance(60)
     with sqlite3.connect(tmp_path / "j") as db:  # claimed, and then nothing more
-        db.execute("UPDATE leases SET claimed_until = ? WHERE key = ?", (world.clock.now() + 60, lease.key))
+        db.execute("UPDATE kept_leases SET claimed_until = ? WHERE key = ?", (world.clock.now() + 60, lease.key))
     assert await leases.enforce({client.owner: client}) == []
     world.advance(61)
     assert len(await leases.enforce({client.owner: client})) == 1
@@ -138,8 +139,8 @@ async def test_a_process_that_died_in_the_middle_does_not_hold_a_lease_for_ever(
 async def test_a_new_lease_replaces_the_old_one(client: NovitaClient, world: World, tmp_path: Path) -> None:
     leases = leases_on(tmp_path / "j", world)
     instance = await a_running_one(client, world)
-    await leases.grant(client.owner, hours=0.01, name="box", instance_id=instance)
-    longer = await leases.grant(client.owner, hours=5, name="box", instance_id=instance)
+    await leases.grant(client.owner, kind=INSTANCE, hours=0.01, name="box", thing_id=instance)
+    longer = await leases.grant(client.owner, kind=INSTANCE, hours=5, name="box", thing_id=instance)
     world.advance(600)
     assert await leases.enforce({client.owner: client}) == []
     assert [lease.key for lease in await leases.of(client.owner)] == [longer.key]
@@ -152,7 +153,7 @@ async def test_a_create_without_an_answer_is_found_by_its_name(
     leases = leases_on(tmp_path / "j", world)
     older = await a_running_one(client, world)
     world.advance(600)
-    await leases.grant(client.owner, hours=0.01, name="box", job_key="row")
+    await leases.grant(client.owner, kind=INSTANCE, hours=0.01, name="box", job_key="row")
     newer = await a_running_one(client, world)
     world.advance(60)
     await leases.enforce({client.owner: client})
@@ -164,7 +165,7 @@ async def test_a_create_without_an_answer_is_found_by_its_name(
 
 async def test_a_create_that_never_was_is_given_up(client: NovitaClient, world: World, tmp_path: Path) -> None:
     leases = leases_on(tmp_path / "j", world)
-    await leases.grant(client.owner, hours=0.01, name="ghost", job_key="row")
+    await leases.grant(client.owner, kind=INSTANCE, hours=0.01, name="ghost", job_key="row")
     world.advance(60)
     (seen,) = await leases.enforce({client.owner: client})
     assert not seen.done
@@ -179,14 +180,14 @@ async def test_leases_of_others_are_left_alone_and_stopped_ones_are_done(
 ) -> None:
     leases = leases_on(tmp_path / "j", world)
     instance = await a_running_one(client, world)
-    await leases.grant("somebody else", hours=0.01, name="box", instance_id=instance)
-    gone = await leases.grant(client.owner, hours=0.01, name="box", instance_id="i-gone")
+    await leases.grant("somebody else", kind=INSTANCE, hours=0.01, name="box", thing_id=instance)
+    gone = await leases.grant(client.owner, kind=INSTANCE, hours=0.01, name="box", thing_id="i-gone")
     world.advance(60)
     done, still_open = await enforce_leases(leases.journal, client, clock=LeaseClock(world))
     assert [(outcome.lease.key, outcome.done) for outcome in done] == [(gone.key, True)]
     assert still_open == []
     assert world.count("stop_gpu_instance") == 0
-    assert {key: lease.state for key, lease in (await leases.newest(client.owner)).items()} == {
+    assert {key: lease.state for key, lease in (await leases.newest(client.owner, INSTANCE)).items()} == {
         "i-gone": LeaseState.DONE
     }
     await leases.journal.close()
@@ -195,7 +196,7 @@ async def test_leases_of_others_are_left_alone_and_stopped_ones_are_done(
 async def test_a_client_without_a_key_is_not_remembered(client: NovitaClient, world: World, tmp_path: Path) -> None:
     leases = leases_on(tmp_path / "j", world)
     leases.remember(replace(client, api_key=None))
-    await leases.grant("anonymous", hours=0.01, name="box", instance_id="i")
+    await leases.grant("anonymous", kind=INSTANCE, hours=0.01, name="box", thing_id="i")
     world.advance(60)
     assert await leases.enforce() == []
     await leases.journal.close()

@@ -93,7 +93,7 @@ def test_the_command_line_enforces_leases_once(
 
 def _bring_forward(settings: Settings) -> None:
     with sqlite3.connect(settings.journal) as db:
-        db.execute("UPDATE leases SET stop_at = 1, claimed_until = 0")
+        db.execute("UPDATE kept_leases SET stop_at = 1, claimed_until = 0")
 
 
 def test_doctor_says_what_is_wrong_with_a_lease(
@@ -174,4 +174,4 @@ async def test_a_refused_create_leaves_no_lease(
     async with opened(toolsets="all") as on:
         assert "Nothing was billed" in await on.refused(tool, **arguments)
     with sqlite3.connect(settings.journal) as db:
-        assert db.execute("SELECT state, note FROM leases").fetchall() == [("dropped", "the create was refused")]
+        assert db.execute("SELECT state, note FROM kept_leases").fetchall() == [("dropped", "the create was refused")]
