@@ -43,6 +43,10 @@ class LeaseState(StrEnum):
     DROPPED = "dropped"  # replaced, or its create was refused
 
 
+SHORTEST_LEASE = 0.01
+"""Hours: below that a machine would be paid for and stopped before it had come up."""
+LONGEST_LEASE = 8_760
+"""Hours: a year."""
 OPEN = (LeaseState.PENDING, LeaseState.ACTIVE)
 
 

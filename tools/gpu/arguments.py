@@ -25,21 +25,6 @@ class Between:
         return value
 
 
-@dataclass(frozen=True)
-class MoreThan:
-    """A number above this bound."""
-
-    bound: float
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return AfterValidator(self.check).__get_pydantic_core_schema__(source, handler)
-
-    def check(self, value: Any) -> Any:
-        if value is not None and value <= self.bound:
-            raise ValueError(f"must be more than {self.bound:g}")
-        return value
-
-
 Wait = Annotated[float | None, Between(0, 3_600), Field(description="Until it is done; default 45.")]
 Yes = Annotated[bool, Field(description="User agrees.")]
 DryRun = Annotated[bool, Field(description="Only show request and price.")]

@@ -21,11 +21,12 @@ from ...novita.gpu.meters import price_facts
 from ...novita.gpu.products import PRICE_SOURCE, Billing, MachineWish, find_offers, nearest
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
+from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
 from ..kit.context import Call
 from ..kit.created_things import lease_doubt, with_lease_doubt
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
-from .arguments import Between, DryRun, MoreThan, Wait, Yes, whole_months
+from .arguments import Between, DryRun, Wait, Yes, whole_months
 from .creating import Wanted, create
 from .results import (
     InstanceList,
@@ -47,7 +48,6 @@ gpu = Toolset("gpu", "Rent GPUs.")
 
 PRODUCTS_SHOWN = 40
 INSTANCES_SHOWN = 40
-LONGEST_LEASE = 8_760
 
 Gpu = Annotated[str | None, Field(description="In its name: RTX 4090.")]
 MinMemory = Annotated[int | None, Between(1, 1_000), Field(description="Memory of one card in GB.")]
@@ -58,8 +58,7 @@ Mode = Annotated[Billing | None, Field(description="Default onDemand. spot can b
 InstanceId = Annotated[str, Field(description="See list_gpu_instances.")]
 Lease = Annotated[
     float | None,
-    MoreThan(0),
-    Between(0, LONGEST_LEASE),
+    Between(SHORTEST_LEASE, LONGEST_LEASE),
     Field(description="Stop it by itself then. Give one unless told otherwise."),
 ]
 
@@ -298,7 +297,7 @@ async def stop_gpu_instance(
     call: Call,
     instance_id: InstanceId,
     after_hours: Annotated[
-        float | None, MoreThan(0), Between(0, LONGEST_LEASE), Field(description="Stop it by itself then, not now.")
+        float | None, Between(SHORTEST_LEASE, LONGEST_LEASE), Field(description="Stop it by itself then, not now.")
     ] = None,
     confirm: Yes = False,
 ) -> InstanceResult:

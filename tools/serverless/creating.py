@@ -13,6 +13,7 @@ from ...novita.gpu.resources import list_volumes
 from ...novita.gpu.templates import get_template
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
+from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
 from ...novita.serverless.endpoints import (
     WorkerOffer,
     change,
@@ -38,7 +39,6 @@ from .waiting import note_all, wait_until_serving
 
 DEFAULT_HEALTH = "/health"
 _TWICE = '{"allow_duplicate": true}'
-LONGEST_LEASE = 8_760
 _TWIN_WINDOW = 3_600.0
 """Seconds in which a create without an answer may still turn out to have worked."""
 
@@ -152,8 +152,8 @@ async def create(
     extra = await read_options(caller, options, creating=True)
     twice = extra.pop("allow_duplicate", False)
     hours = extra.pop("stop_after_hours", None)
-    if hours is not None and not 0 < hours <= LONGEST_LEASE:
-        raise InputError(f"stop_after_hours {hours:g} cannot be", next_step=f"More than 0, to {LONGEST_LEASE}.")
+    if hours is not None and not SHORTEST_LEASE <= hours <= LONGEST_LEASE:
+        raise InputError(f"stop_after_hours must be {SHORTEST_LEASE:g} to {LONGEST_LEASE}")
     base = await _base(caller, wanted.pop("image"), template_id, wanted)
     plan = base.changed(**wanted, **extra)
     check_env(plan.env)

@@ -13,6 +13,8 @@ from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.gpu.order import SimulatedOrder
 from novita_mcp.simulator.gpu.state import GpuState
+from novita_mcp.tools.gpu.instances import Lease
+from pydantic import TypeAdapter, ValidationError
 
 from ..gpu_stage import Json, OpenStage, Person, Stage
 
@@ -227,7 +229,10 @@ async def test_a_yes_for_one_product_does_not_buy_another(opened: OpenStage, wor
         ({"gpu": "4090", "template_id": "tpl-comfyui"}, ["Both image and template_id"]),
         ({"gpu": "4090", "image": None}, ["Neither image nor template_id"]),
         ({"gpu": "4090", "region": "mars"}, ["no region 'mars'", "us-ca-06", "eu-fr-01"]),
-        ({"gpu": "4090", "stop_after_hours": 0}, ["stop_after_hours", "more than 0"]),
+        *[
+            ({"gpu": "4090", "stop_after_hours": hours}, ["stop_after_hours", "0.01 to 8760"])
+            for hours in (0, 1e-9, -1, 8_761, 1e300)
+        ],
         ({"gpu": "4090", "count": 9}, ["count", "1 to 8"]),
         ({"gpu": "4090", "disk_gb": 5}, ["10 to 1000 GB"]),
         ({"gpu": "4090", "volumes": {"nope": "/data"}}, ["no network volume 'nope'"]),
@@ -250,11 +255,19 @@ async def test_bad_input_is_refused_before_anything_is_sent(
         assert world.count("create_gpu_instance") == 0
 
 
-async def test_a_lease_of_zero_and_an_unknown_instance_are_refused(opened: OpenStage, world: World) -> None:
+@pytest.mark.parametrize("hours", [float("nan"), float("inf"), float("-inf")])
+def test_a_lease_that_is_no_number_is_refused(hours: float) -> None:
+    """JSON as Python reads it has them; a client in Python sends null instead."""
+    with pytest.raises(ValidationError, match=r"0\.01 to 8760"):
+        TypeAdapter(Lease).validate_python(hours)
+
+
+async def test_a_lease_of_no_time_and_an_unknown_instance_are_refused(opened: OpenStage, world: World) -> None:
     async with opened() as on:
         instance = await running(on)
-        text = await on.refused("stop_gpu_instance", instance_id=instance, after_hours=0, confirm=True)
-        assert "more than 0" in text
+        for hours in (0, 1e-9, -2, 1e300):
+            text = await on.refused("stop_gpu_instance", instance_id=instance, after_hours=hours, confirm=True)
+            assert "0.01 to 8760" in text
         for tool in ("delete", "stop", "start", "restart", "get"):
             arguments: Json = {} if tool == "get" else {"confirm": True}
             text = await on.refused(f"{tool}_gpu_instance", instance_id="i-nope", **arguments)

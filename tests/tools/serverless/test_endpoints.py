@@ -236,7 +236,7 @@ async def test_a_lease_lets_an_endpoint_idle_after_a_restart_even_if_its_create_
         assert world.count("update_serverless_endpoint") == 1
 
 
-@pytest.mark.parametrize("hours", [0, -1, 9_000, "six"])
+@pytest.mark.parametrize("hours", [0, 1e-9, -1, 9_000, 1e300, 10**400, "six"])
 async def test_a_lease_that_cannot_be_is_refused(opened: OpenStage, world: World, hours: Any) -> None:
     async with opened() as on:
         assert "stop_after_hours" in await on.refused(
