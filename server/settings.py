@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from ..novita.core.hosts import API_HOST
+from ..novita.core.hosts import API_HOST, address_problem
 from ..novita.core.placeholders import expand, unfilled
 from ..novita.core.redaction import shown_address
 
@@ -158,14 +158,10 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
         raise SettingError("NOVITA_MCP_ARTIFACTS must begin with s3://")
     if settings.log_format not in ("text", "json"):
         raise SettingError(f"NOVITA_MCP_LOG_FORMAT must be text or json, not {settings.log_format!r}")
-    if not settings.base_url.startswith(("http://", "https://")):
-        raise SettingError(
-            f"NOVITA_BASE_URL must begin with http:// or https://, not {shown_address(settings.base_url)[:40]!r}"
-        )
-    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
-        raise SettingError(
-            f"NOVITA_MCP_PUBLIC_URL must begin with https://, not {shown_address(settings.public_url)[:40]!r}"
-        )
+    for name, address in (("NOVITA_BASE_URL", settings.base_url), ("NOVITA_MCP_PUBLIC_URL", settings.public_url)):
+        if address and (problem := address_problem(address)):
+            shown = shown_address(address)[:40]
+            raise SettingError(f"{name} must begin with http:// or https:// and name a host; {shown!r} {problem}")
     return settings
 
 

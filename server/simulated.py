@@ -16,8 +16,9 @@ def novita_for(settings: Settings, *, simulate: bool) -> Generator[Settings]:
     if not simulate:
         yield settings
         return
+    from ..novita.core.surroundings import served_here
     from ..simulator.core.world import DEFAULT_KEY
     from ..simulator.serving import serve
 
-    with serve() as running:
+    with serve() as running, served_here(running.url):
         yield replace(settings, api_key=DEFAULT_KEY, base_url=running.url, journal=settings.journal or "off")

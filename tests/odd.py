@@ -20,10 +20,14 @@ class Reply:
     body: bytes | list[bytes]
     kind: str = "application/json"
     status: int = 200
+    headers: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """More of them; a name may stand twice."""
 
     def response(self) -> Response:
         if isinstance(self.body, bytes):
-            return Response(self.body, self.status, media_type=self.kind)
+            whole = Response(self.body, self.status, media_type=self.kind)
+            whole.raw_headers += [(name.lower().encode(), value.encode()) for name, value in self.headers]
+            return whole
 
         async def pieces(parts: list[bytes] = self.body) -> AsyncGenerator[bytes]:
             for part in parts:
@@ -74,6 +78,6 @@ def serve_odd(simulator: str) -> Generator[OddNovita]:
         return Response(passed.content, passed.status_code, kept)
 
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    with serve_asgi(Starlette(routes=[Route("/{path:path}", answer, methods=methods)])) as url:
+    with serve_asgi(Starlette(routes=[Route("/{path:path}", answer, methods=methods)]), own_date=True) as url:
         odd.url = url
         yield odd

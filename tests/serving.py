@@ -10,15 +10,18 @@ from starlette.types import ASGIApp
 
 
 @contextlib.contextmanager
-def serve_asgi(app: ASGIApp, listener: socket.socket | None = None) -> Generator[str]:
+def serve_asgi(app: ASGIApp, listener: socket.socket | None = None, *, own_date: bool = False) -> Generator[str]:
     """Run in a thread until the block ends; yields the base URL, without a trailing slash.
 
     Args:
         listener: Where to listen, for an app that must know its own address; it is closed at the end.
+        own_date: Whether the app says what time it is, or nothing does.
     """
     # The socket listens before the server does: early requests queue, so nobody polls for readiness.
     with listener or socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1, date_header=not own_date)
+        )
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

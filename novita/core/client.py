@@ -32,6 +32,7 @@ from .outside import Outside
 from .placeholders import unfilled
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
+from .surroundings import TheWay, trouble
 from .tolerant import a_pause, load_json
 from .tracing import calling
 
@@ -39,7 +40,13 @@ LONGEST_PATIENCE = 20.0
 """Seconds. A Retry-After beyond this is told to the caller, not slept."""
 
 # Raised before a single byte of the request can have been processed.
-_NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NEVER_ARRIVED = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 
 
 _SENDABLE = re.compile(r"[!-~]+")
@@ -80,7 +87,7 @@ def new_http(*, timeouts: httpx.Timeout | None = None) -> httpx.AsyncClient:
         headers=AS_IT_IS,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=timeouts or httpx.Timeout(connect=10, read=120, write=60, pool=60),
-        limits=httpx.Limits(max_connections=128, max_keepalive_connections=32, keepalive_expiry=4),
+        transport=TheWay(httpx.Limits(max_connections=128, max_keepalive_connections=32, keepalive_expiry=4)),
         follow_redirects=False,
     )
 
@@ -197,6 +204,8 @@ class NovitaClient:
                 last = error
             except httpx.RequestError as error:
                 last = self._no_answer(error, doing)
+                if last.lasting:
+                    raise last from error
             except _GarbledError as error:
                 last = NovitaConnectionError(f"Novita's answer while {doing} could not be read ({error})")
         assert last is not None  # the loop ran at least once
@@ -241,6 +250,8 @@ class NovitaClient:
                 last = error
             except _NEVER_ARRIVED as error:
                 last = self._no_answer(error, doing, billed="no", next_step=TRY_LATER)
+                if last.lasting:
+                    raise last from error
             except httpx.RequestError as error:
                 raise self._no_answer(error, doing, billed="maybe", next_step=LOOK_FIRST) from error
             except _GarbledError as error:
@@ -352,9 +363,12 @@ class NovitaClient:
         self, error: httpx.RequestError, doing: str, *, billed: Billed | None = None, next_step: str = ""
     ) -> NovitaConnectionError:
         kind = "timed out" if isinstance(error, httpx.TimeoutException) else "failed"
-        detail = redact(str(error), self.api_key or "") or type(error).__name__
+        found = trouble(error, httpx.URL(self.base_url))
         return NovitaConnectionError(
-            f"The connection to Novita {kind} while {doing} ({detail})", billed=billed, next_step=next_step
+            f"The connection to Novita {kind} while {doing} ({redact(found.what, self.api_key or '')})",
+            billed=billed,
+            next_step=found.mend or next_step,
+            lasting=found.lasting,
         )
 
     def _pause(self, attempt: int, last: NovitaError) -> float:

@@ -93,7 +93,15 @@ class SpendRefusedError(NovitaError):
 
 
 class NovitaConnectionError(NovitaError):
-    """No usable answer arrived."""
+    """No usable answer arrived.
+
+    Args:
+        lasting: Whether it is the same however often it is tried, until somebody mends something.
+    """
+
+    def __init__(self, what: str, *, next_step: str = "", billed: Billed | None = None, lasting: bool = False) -> None:
+        super().__init__(what, next_step=next_step, billed=billed)
+        self.lasting = lasting
 
 
 class TaskFailedError(NovitaError):

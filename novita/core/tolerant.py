@@ -160,11 +160,17 @@ def a_pause(header: str | None, wall: float) -> float | None:
         return None
     if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", header):
         return min(DAY, float(header))
+    moment = a_header_date(header)
+    return min(DAY, max(0.0, moment - wall)) if moment is not None else None
+
+
+def a_header_date(header: str) -> float | None:
+    """Unix seconds of a date as HTTP headers carry it, in UTC where no zone stands in it; None where it is none."""
     try:
-        seconds = email.utils.parsedate_to_datetime(header).timestamp() - wall
+        found = email.utils.parsedate_to_datetime(header)
+        return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
     except (ValueError, OverflowError, OSError, IndexError, TypeError):
-        return None  # what a date parser has raised over the years: a header that cannot be read asks for nothing
-    return min(DAY, max(0.0, seconds))
+        return None  # what a date parser has raised over the years
 
 
 def not_a_number(value: Any) -> str | None:

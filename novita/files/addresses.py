@@ -6,13 +6,14 @@ itself: looking it up again to connect would let a hostile name server answer di
 
 import ipaddress
 import socket
-import urllib.request
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import anyio
 import httpx
+
+from ..core.surroundings import Surroundings
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 Reach = Literal["public", "private", "forbidden"]
@@ -179,8 +180,8 @@ class Guard:
 
 
 def route_to(http: httpx.AsyncClient, url: httpx.URL) -> Route:
-    """How `url` is reached here, as httpx decides it."""
-    proxies = urllib.request.getproxies() if http.trust_env else {}
-    if not (proxies.get(url.scheme) or proxies.get("all")):
+    """How `url` is reached here."""
+    around = Surroundings.read() if http.trust_env else Surroundings({})
+    if not (around.proxies.get(url.scheme) or around.proxies.get("all")):
         return "direct"
-    return "bypass" if urllib.request.proxy_bypass(url.host) else "proxy"
+    return "proxy" if around.proxy_for(url) else "bypass"

@@ -1,13 +1,10 @@
 """Links that callers and storages give, parsed in one place: whole http(s) addresses of hosts that can be."""
 
-import ipaddress
-import re
-
 import httpx
 
 from ..core.errors import InputError
+from ..core.hosts import host_can_be
 
-_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _WHOLE = "Give a whole http(s) address, such as https://example.com/fox.png."
 
 
@@ -33,17 +30,6 @@ def parse_link(text: str, what: str = "The link") -> httpx.URL:
         raise InputError(f"{what} carries a user name or password, or a backslash", next_step="Give one without.")
     if url.port is not None and not 1 <= url.port <= 65_535:
         raise InputError(f"{what} is malformed: there is no port {url.port}", next_step=_WHOLE)
-    if not _can_be(host):
+    if not host_can_be(host):
         raise InputError(f"{what} is malformed: no host can be called that", next_step=_WHOLE)
     return url
-
-
-def _can_be(host: str) -> bool:
-    if ":" in host:
-        try:
-            ipaddress.IPv6Address(host.partition("%")[0])
-        except ValueError:
-            return False
-        return True
-    bare = host.removesuffix(".")
-    return len(bare) <= 253 and all(_LABEL.fullmatch(label) for label in bare.split("."))

@@ -3,7 +3,6 @@
 Each check is one line: fine, worth knowing, or wrong. Nothing is spent, and nothing is left behind on disk.
 """
 
-import email.utils
 import importlib.metadata
 import json
 import os
@@ -13,11 +12,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.request
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -35,6 +33,8 @@ from ...novita.core.hosts import API_HOST
 from ...novita.core.money import show_usd
 from ...novita.core.placeholders import unfilled
 from ...novita.core.redaction import learn, shown_address
+from ...novita.core.surroundings import Surroundings, trouble
+from ...novita.core.tolerant import a_header_date
 from ...novita.journal.journal import JobState
 from ...novita.journal.leases import enforce_leases
 from ..app import choose_tools, version
@@ -106,6 +106,7 @@ async def _examine(settings: Settings, offline: bool, leases: bool, mending: boo
     settings = replace(settings, api_key=settings.api_key or _key_of_a_host(hosts)[0])
     if address := _address(settings):
         found.append(address)
+    found += _way_out()
     if offline:
         return [*found, Check("network", "skipped", "left alone, as asked")]
     found += [check async for check in _network(settings)]
@@ -258,49 +259,41 @@ def _address(settings: Settings) -> Check | None:
 async def _network(settings: Settings) -> AsyncGenerator[Check]:
     """The way to Novita first; the rest only makes sense when that is open."""
     moved = " (moved by NOVITA_BASE_URL)" if settings.base_url.rstrip("/") != API_HOST else ""
-    proxy = _proxy(settings.base_url)
-    way = f"{shown_address(settings.base_url)}{moved}{f' through the proxy {proxy}' if proxy else ''}"
+    proxy = Surroundings.read().proxy_for(httpx.URL(settings.base_url))
+    way = f"{shown_address(settings.base_url)}{moved}{f' through the proxy {proxy.shown}' if proxy else ''}"
     async with new_http(timeouts=httpx.Timeout(10)) as http:
         began = anyio.current_time()
         try:
             async with http.stream("GET", settings.base_url) as answer:
                 pass  # that it answers is enough
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = str(error) or type(error).__name__
-            yield Check("network", "wrong", f"{way}: {reason}", _mend_network(reason, proxy, moved))
+        except httpx.RequestError as error:
+            found = trouble(error, httpx.URL(settings.base_url))
+            mend = (
+                "Correct or unset NOVITA_BASE_URL."
+                if moved
+                else "Check the connection; behind a proxy, set HTTPS_PROXY."
+            )
+            yield Check("network", "wrong", f"{way}: {found.what}", found.mend or mend)
             return
         took = (anyio.current_time() - began) * 1000
         yield Check("network", "ok", f"{way} answers in {took:.0f} ms")
-        yield _clock(answer.headers.get("date"))
+        yield _clock(answer.headers.get_list("date"))
         if settings.api_key:
             yield await _account(NovitaClient(http, settings.api_key, settings.base_url).for_looking())
 
 
-def _proxy(url: str) -> str:
-    """The proxy on the way to `url`, without its password; empty where there is none."""
-    target = urlsplit(url)
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(target.scheme) or proxies.get("all") or ""
-    if not proxy or urllib.request.proxy_bypass(target.hostname or ""):
-        return ""
-    return proxy.rpartition("@")[2].removeprefix(f"{urlsplit(proxy).scheme}://")
+def _way_out() -> Iterator[Check]:
+    """Variables about proxies and certificates that cannot be used, whether or not the network is looked at."""
+    for problem in Surroundings.read().problems():
+        yield Check("way out", "wrong", str(problem), problem.mend)
 
 
-def _mend_network(reason: str, proxy: str, moved: str) -> str:
-    if "CERTIFICATE_VERIFY_FAILED" in reason:
-        return "Set the clock; if a proxy of your company opens TLS, name its certificate in SSL_CERT_FILE."
-    if proxy:
-        return "Correct or unset HTTPS_PROXY (HTTP_PROXY, ALL_PROXY), or name the host in NO_PROXY."
-    return "Correct or unset NOVITA_BASE_URL." if moved else "Check the connection; behind a proxy, set HTTPS_PROXY."
-
-
-def _clock(date: str | None) -> Check:
-    """Our clock against the Date header of an answer."""
-    try:
-        there = email.utils.parsedate_to_datetime(date or "")
-    except ValueError:
+def _clock(dates: Sequence[str]) -> Check:
+    """Our clock against the first Date header of an answer that can be read; proxies add some of their own."""
+    there = next((found for date in dates if (found := a_header_date(date)) is not None), None)
+    if there is None:
         return Check("clock", "skipped", "the answer carries no date")
-    off = (datetime.now(UTC) - there).total_seconds()
+    off = time.time() - there
     if abs(off) <= SKEW_SECONDS:
         return Check("clock", "ok", "agrees with Novita's")
     way = "ahead" if off > 0 else "behind"

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from novita_mcp.novita.core.money import usd_from_billing
 from novita_mcp.novita.core.tolerant import (
@@ -57,6 +57,7 @@ def test_no_number_is_a_fault(text: str) -> None:
     assert an_amount(value) is None or abs(an_amount(value) or 0) < Decimal(10) ** 13
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(anything)
 def test_whatever_comes_the_door_answers(value: Any) -> None:
     for read in (a_number, a_count, a_whole, a_moment, a_lifetime, an_amount):

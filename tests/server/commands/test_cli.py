@@ -95,6 +95,31 @@ def test_simulate_needs_no_key_and_leaves_the_users_novita_alone(
     assert not world.requests
 
 
+def test_simulate_asks_no_proxy_for_its_own_simulator(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert main(["tools", "call", "get_balance", "--simulate"]) == 0
+    assert "available_usd" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:99999", "https://[::1/", "https://xn--/", "not-a-url"])
+@pytest.mark.parametrize("command", [["tools", "call", "get_balance"], ["doctor"]])
+def test_an_address_of_novita_that_cannot_be_is_one_clear_line(
+    command: list[str], address: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOVITA_BASE_URL", address)
+
+    assert main(command) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "NOVITA_BASE_URL" in told
+
+
 def test_what_is_simulated_is_not_counted_as_spent(
     capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Generator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -22,6 +23,9 @@ from novita_mcp.server.commands.doctor import run_doctor
 from novita_mcp.server.commands.install import HOSTS
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
+from novita_mcp.simulator.serving import Running
+
+from ...odd import OddNovita, Reply, serve_odd
 
 Capture = pytest.CaptureFixture[str]
 
@@ -44,12 +48,18 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     home = tmp_path_factory.mktemp("home")
     for name in ("XDG_CONFIG_HOME", "CODEX_HOME", "APPDATA"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     return home
+
+
+@pytest.fixture
+def odd(simulator: Running) -> Generator[OddNovita]:
+    with serve_odd(simulator.url) as odd:
+        yield odd
 
 
 @pytest.fixture
@@ -259,6 +269,60 @@ def test_a_clock_that_is_off_is_wrong(settings: Settings, capsys: Capture, world
 
     assert (code, wrong(checks)) == (1, ["clock"])
     assert way in checks["clock"]["detail"]
+
+
+NOW = "{:%a, %d %b %Y %H:%M:%S}"
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [[f"{NOW} -0000"], [NOW], [f"{NOW} GMT, {NOW} GMT"], ["when it is", f"{NOW} GMT"], [f"{NOW} GMT", f"{NOW} GMT"]],
+)
+def test_a_date_without_a_zone_or_two_of_them_is_read(
+    settings: Settings, capsys: Capture, odd: OddNovita, dates: list[str]
+) -> None:
+    """Kind 12. The first that can be read counts, and no zone means UTC."""
+    now = datetime.now(UTC)
+    odd.plan("GET", "/", Reply(b"", headers=[("Date", date.format(now, now)) for date in dates]))
+
+    code, checks = examine(replace(settings, base_url=odd.url), capsys)
+
+    assert (code, checks["clock"]["status"]) == (0, "ok")
+
+
+@pytest.mark.parametrize(
+    "date", ["yesterday", "Mon, 99 Foo 2026 25:61:61 GMT", "", "0", "Fri, 31 Dec 99999 00:00:00 GMT"]
+)
+def test_a_date_that_is_none_is_left_alone(settings: Settings, capsys: Capture, odd: OddNovita, date: str) -> None:
+    odd.plan("GET", "/", Reply(b"", headers=[("Date", date)]))
+
+    code, checks = examine(replace(settings, base_url=odd.url), capsys)
+
+    assert (code, checks["clock"]["status"]) == (0, "skipped")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("ALL_PROXY", "socks4://127.0.0.1:9"),
+        ("HTTPS_PROXY", "http://127.0.0.1:99999"),
+        ("SSL_CERT_FILE", "/moved/cacert.pem"),
+        ("SSL_CERT_DIR", "/moved"),
+    ],
+)
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_way_out_that_cannot_be_used_is_named_with_its_variable(
+    settings: Settings, capsys: Capture, setting: str, value: str, offline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kind 12, and case 39."""
+    monkeypatch.setenv(setting, value)
+    monkeypatch.setenv("NO_PROXY", "fd00::/8,127.0.0.1")
+
+    code, checks = examine(settings, capsys, offline=offline)
+
+    assert (code, wrong(checks)) == (1, ["way out"])
+    assert setting in checks["way out"]["detail"]
+    assert setting in checks["way out"]["mend"]
 
 
 def test_a_folder_that_cannot_be_written_is_wrong(settings: Settings, capsys: Capture, tmp_path: Path) -> None:

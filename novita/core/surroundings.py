@@ -1,0 +1,311 @@
+"""The way out of this machine, as its environment describes it: proxies, hosts that need none, certificates.
+
+httpx reads the same variables, but as soon as one of them cannot be used it fails for every host, in words of its own.
+Here each is read when a request needs it, and what is wrong with it is said with the name of the setting.
+"""
+
+import errno
+import ipaddress
+import math
+import os
+import re
+import socket
+import ssl
+import urllib.request
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anyio
+import certifi
+import httpcore
+import httpx
+from socksio.exceptions import SOCKSError
+
+from .redaction import shown_address
+
+_SCHEMES = ("http", "https", "socks5", "socks5h")
+_NO_NETWORK = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
+
+_served_here: set[str] = set()
+
+
+@contextmanager
+def served_here(url: str) -> Generator[None]:
+    """While the block lasts, this address is this very process: no proxy is asked for it."""
+    place = httpx.URL(url).netloc.decode("ascii")
+    _served_here.add(place)
+    try:
+        yield
+    finally:
+        _served_here.discard(place)
+
+
+class SettingOfTheWayError(httpx.ConnectError):
+    """A variable of the environment that cannot be used stands in the way. Nothing was sent.
+
+    Args:
+        what: Which, and what is wrong with it.
+        mend: What to do.
+    """
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(what)
+        self.mend = mend
+
+
+class Proxy(NamedTuple):
+    """A proxy and the variable that names it."""
+
+    setting: str
+    url: str
+
+    @property
+    def shown(self) -> str:
+        """Where it is, without its password."""
+        return shown_address(self.url).rpartition("@")[2].removeprefix(f"{self.url.partition('://')[0]}://").rstrip("/")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the environment says, read once.
+
+    Args:
+        proxies: By the scheme of what is asked for: `http`, `https`, or `all`.
+        exceptions: Hosts, domains and networks that need no proxy.
+        system: Whether the proxies are the system's (Windows, macOS), which has exceptions of its own.
+    """
+
+    proxies: Mapping[str, Proxy]
+    exceptions: tuple[str, ...] = ()
+    system: bool = False
+
+    @staticmethod
+    def read() -> "Surroundings":
+        """As the environment is now."""
+        found = urllib.request.getproxies()
+        proxies = {
+            scheme: Proxy(_setting(scheme), url if "://" in url else f"http://{url}")
+            for scheme in ("http", "https", "all")
+            if (url := found.get(scheme, "").strip())
+        }
+        exceptions = tuple(entry for entry in re.split(r"[\s,]+", found.get("no", "").lower()) if entry)
+        return Surroundings(proxies, exceptions, system=not urllib.request.getproxies_environment())
+
+    def proxy_for(self, url: httpx.URL) -> Proxy | None:
+        """The proxy to ask for `url`, if any."""
+        proxy = self.proxies.get(url.scheme) or self.proxies.get("all")
+        if proxy is None or url.netloc.decode("ascii") in _served_here:
+            return None
+        if any(_covers(entry, url) for entry in self.exceptions):
+            return None
+        return None if self.system and urllib.request.proxy_bypass(url.host) else proxy
+
+    def problems(self) -> Iterator[SettingOfTheWayError]:
+        """Everything here that cannot be used, whoever is asked for."""
+        for proxy in dict.fromkeys(self.proxies.values()):
+            try:
+                _usable(proxy)
+            except SettingOfTheWayError as error:
+                yield error
+        try:
+            certificates()
+        except SettingOfTheWayError as error:
+            yield error
+
+
+def _setting(scheme: str) -> str:
+    name = f"{scheme}_proxy"
+    return next((found for found in (name, name.upper()) if os.environ.get(found)), f"the system's {scheme} proxy")
+
+
+def _covers(entry: str, url: httpx.URL) -> bool:
+    """Whether an entry of NO_PROXY, in lower case, means this host: `*`, a domain, an address or a network."""
+    scheme, slashes, rest = entry.rpartition("://")
+    if slashes and scheme not in (url.scheme, "all"):
+        return False
+    if rest == "*":
+        return True
+    place, mark, port = _parted(rest)
+    if mark and port != str(url.port or {"https": 443}.get(url.scheme, 80)):
+        return False
+    host = url.host.lower().rstrip(".")
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(place, strict=False)
+    except ValueError:
+        domain = place.removeprefix("*").strip(".")
+        return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+
+
+def _parted(entry: str) -> tuple[str, str, str]:
+    """Host or network, a colon if there is one, and the port. IPv6 stands in brackets, or without a port."""
+    bracketed = re.fullmatch(r"\[(?P<host>[^\]]*)\](?P<size>/\d+)?(?P<mark>:?)(?P<port>\d*)", entry)
+    if bracketed:
+        return bracketed["host"] + (bracketed["size"] or ""), bracketed["mark"], bracketed["port"]
+    return (entry, "", "") if entry.count(":") > 1 else entry.partition(":")
+
+
+def _usable(proxy: Proxy) -> httpx.Proxy:
+    """The proxy as httpx takes it.
+
+    Raises:
+        SettingOfTheWayError: It is no proxy we can ask.
+    """
+    mend = f"Correct or unset {proxy.setting}: it should look like http://host:port or socks5://host:port."
+    scheme = proxy.url.partition("://")[0].lower()
+    if scheme not in _SCHEMES:
+        raise SettingOfTheWayError(f"{proxy.setting} names a kind of proxy that is not known here ({scheme})", mend)
+    try:
+        # The name is to be looked up by the proxy, as "socks5h" says: it may know hosts that we do not.
+        asked = httpx.Proxy(proxy.url, ssl_context=certificates() if scheme == "https" else None)
+        host, port = asked.url.host, asked.url.port
+    except (httpx.InvalidURL, ValueError) as error:
+        raise SettingOfTheWayError(f"{proxy.setting} is no address of a proxy", mend) from error
+    if not host or (port is not None and not 1 <= port <= 65_535):
+        raise SettingOfTheWayError(f"{proxy.setting} is no address of a proxy", mend)
+    return asked
+
+
+def certificates() -> ssl.SSLContext:
+    """The certificates to trust: those that SSL_CERT_FILE or SSL_CERT_DIR names, else certifi's.
+
+    Raises:
+        SettingOfTheWayError: What they name cannot be read.
+    """
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if file:
+        try:
+            return ssl.create_default_context(cafile=file)
+        except OSError as error:  # ssl.SSLError, too: no certificate is in it
+            why = (
+                "there is no such file" if isinstance(error, FileNotFoundError) else "no certificates can be read there"
+            )
+            raise _no_certificates("SSL_CERT_FILE", file, why) from error
+    if folder:
+        if not any(Path(part).is_dir() for part in folder.split(os.pathsep)):
+            raise _no_certificates("SSL_CERT_DIR", folder, "there is no such folder")
+        return ssl.create_default_context(capath=folder)
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+def _no_certificates(setting: str, place: str, why: str) -> SettingOfTheWayError:
+    return SettingOfTheWayError(
+        f"{setting} is {place}, but {why}",
+        f"Unset {setting} for this server, or name certificates that are there; then start it again.",
+    )
+
+
+@dataclass
+class _Handshake:
+    """Bounds how long a proxy may take to say that it speaks SOCKS: httpcore waits for ever, and leaves it open."""
+
+    patience: float
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    stream: httpcore.AsyncNetworkStream | None = None
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """What httpcore tells about a request, as its extension `trace`."""
+        if event.endswith("connect_tcp.complete"):
+            self.stream = info["return_value"]
+        elif event.endswith("setup_socks5_connection.started"):
+            self.scope.deadline = anyio.current_time() + self.patience
+        elif event.endswith("setup_socks5_connection.complete"):
+            self.scope.deadline, self.stream = math.inf, None
+
+    async def give_up(self) -> None:
+        """Close what was opened and never became a connection."""
+        if self.stream is not None:
+            await self.stream.aclose()
+
+
+@dataclass
+class TheWay(httpx.AsyncBaseTransport):
+    """A pool of connections for each way out that requests take: straight, or through a proxy."""
+
+    limits: httpx.Limits
+    around: Surroundings = field(default_factory=Surroundings.read)
+    _pools: "dict[tuple[Proxy | None, bool], httpx.AsyncHTTPTransport]" = field(
+        default_factory=dict[tuple[Proxy | None, bool], httpx.AsyncHTTPTransport]
+    )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        proxy = self.around.proxy_for(request.url)
+        pool = self._pool(proxy, request.url.scheme == "https")
+        if proxy is None or not proxy.url.lower().startswith("socks"):
+            return await pool.handle_async_request(request)
+        handshake = _Handshake(request.extensions.get("timeout", {}).get("connect") or 10)
+        request.extensions = {**request.extensions, "trace": handshake.trace}
+        try:
+            with handshake.scope:
+                return await pool.handle_async_request(request)
+            raise httpx.ConnectTimeout("it does not answer as a SOCKS proxy does", request=request)
+        except SOCKSError as error:  # httpx has no word for it
+            raise httpx.ProxyError(f"it does not speak SOCKS: {error}", request=request) from error
+        finally:
+            await handshake.give_up()
+
+    def _pool(self, proxy: Proxy | None, sealed: bool) -> httpx.AsyncHTTPTransport:
+        pool = self._pools.get((proxy, sealed))
+        if pool is None:
+            pool = self._pools[proxy, sealed] = httpx.AsyncHTTPTransport(
+                # Plain http needs no certificates, so none that cannot be read stand in its way.
+                verify=certificates() if sealed else False,
+                trust_env=False,
+                limits=self.limits,
+                proxy=_usable(proxy) if proxy else None,
+            )
+        return pool
+
+    async def aclose(self) -> None:
+        for pool in self._pools.values():
+            await pool.aclose()
+
+
+class Trouble(NamedTuple):
+    """Why no answer came, and what to do about it; `mend` is empty where only trying again helps."""
+
+    what: str
+    mend: str = ""
+    lasting: bool = False
+    """Whether trying again at once is in vain."""
+
+
+def trouble(error: httpx.RequestError, url: httpx.URL, around: Surroundings | None = None) -> Trouble:
+    """What a failed request says about the surroundings. `what` is not redacted."""
+    if isinstance(error, SettingOfTheWayError):
+        return Trouble(str(error), error.mend, lasting=True)
+    said = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return Trouble(
+            said,
+            "Set this machine's clock; if a proxy of your company opens TLS, name its certificate in SSL_CERT_FILE.",
+            lasting=True,
+        )
+    if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+        return Trouble(said)
+    proxy = (around or Surroundings.read()).proxy_for(url)
+    if proxy is not None:
+        mend = f"Start that proxy, correct or unset {proxy.setting}, or name {url.host} in NO_PROXY."
+        return Trouble(f"{said}; asked through the proxy {proxy.shown} of {proxy.setting}", mend)
+    causes = list(_causes(error))
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return Trouble(f"no network, or no such host: {url.host} was not found", CHECK_NETWORK)
+    if any(isinstance(cause, OSError) and cause.errno in _NO_NETWORK for cause in causes):
+        return Trouble(f"no network: there is no way to {url.host}", CHECK_NETWORK)
+    return Trouble(said)
+
+
+CHECK_NETWORK = "Check this machine's network connection, then try again."
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and all that led to it."""
+    if error is None:
+        return
+    yield error
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            yield from _causes(inner)  # pyright: ignore[reportUnknownArgumentType]
+    yield from _causes(error.__cause__ or error.__context__)
