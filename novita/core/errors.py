@@ -152,8 +152,17 @@ class BalanceError(NovitaAPIError):
     """Not enough credit."""
 
 
+Gone = Literal["route", "model"]
+"""What is not there: a route, for everybody; a model, for this key."""
+
+
 class NotFoundError(NovitaAPIError):
     """No such route, model, task or resource."""
+
+    gone: Gone | None = None
+    """What Novita itself, in its own envelope, says is not there; None: something else, such as a task."""
+    envelope: bool = True
+    """Whether it came in an envelope of Novita's at all; else a proxy or another host may have spoken."""
 
 
 class ContentRefusedError(NovitaAPIError):
@@ -262,6 +271,7 @@ _BALANCE_NAMES = frozenset(
     {"BILLING_BALANCE_NOT_ENOUGH", "NOT_ENOUGH_BALANCE", "BALANCE_NOT_ENOUGH", "EXPIRED_OR_BALANCE_NOT_ENOUGH"}
 )
 _CONTENT_NAMES = frozenset({"ILLEGAL_PROMPT", "ILLEGAL_IMAGE_CONTENT"})
+_NO_ROUTE = frozenset({"API_NOT_FOUND", "ROUTE_NOT_FOUND"})
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -303,7 +313,7 @@ def api_error(
             next_step = "Check list_tasks and the balance before trying again; this server does not repeat paid calls."
     if retry_after is not None:
         next_step = f"Novita asks to wait {retry_after:g} s before the next try. {next_step}".strip()
-    return kind(
+    error = kind(
         what,
         status=status,
         reason=name,
@@ -312,6 +322,21 @@ def api_error(
         next_step=next_step,
         billed=billed,
     )
+    if isinstance(error, NotFoundError):
+        error.envelope = body.lstrip().startswith(b"{") and bool(reason or message)
+        error.gone = _what_is_gone(status, reason, message) if error.envelope else None
+    return error
+
+
+def _what_is_gone(status: int, reason: str | None, message: str) -> Gone | None:
+    """Whether Novita says that a route, or a model, is not there."""
+    said = message.casefold().strip().rstrip(".")
+    name = (reason or "").upper()
+    if status == 404 and (name in _NO_ROUTE or said in ("route not found", "api not found")):
+        return "route"
+    if name == "MODEL_NOT_FOUND" or (status == 404 and said.startswith("model") and said.endswith("not found")):
+        return "model"
+    return None
 
 
 def _kind(status: int, name: str | None) -> type[NovitaAPIError]:

@@ -88,6 +88,16 @@ MIGRATIONS: tuple[Step, ...] = (
     CREATE INDEX kept_leases_by_state ON kept_leases (state, stop_at);
     """,
     carry_leases,
+    """
+    CREATE TABLE gone (
+        base TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        model TEXT NOT NULL,
+        since REAL NOT NULL,
+        seen REAL NOT NULL,
+        PRIMARY KEY (base, owner, model)
+    );
+    """,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""
 

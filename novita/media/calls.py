@@ -17,7 +17,7 @@ from urllib.parse import quote
 import anyio.to_thread
 
 from ..core.client import LOOK_FIRST, Answer, FilePart, NovitaClient, dig
-from ..core.errors import InputError, NovitaAPIError, NovitaConnectionError, NovitaError
+from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.hosts import ASSET_HOST
 from ..core.json_paths import put
 from ..core.tolerant import a_lifetime, a_number, a_whole, load_json
@@ -85,6 +85,18 @@ async def submit(client: NovitaClient, plan: MediaPlan) -> Accepted | MediaOutco
     return read_answer(plan.model, answer, plan.body)
 
 
+async def is_novita(client: NovitaClient) -> bool:
+    """Whether Novita is at the address of the client: its list of language models is there. Free."""
+    try:
+        answer = await client.for_looking().read(
+            "GET", "/openai/v1/models", doing="looking whether Novita is there", group="llm"
+        )
+    except NovitaError:
+        return False
+    rows: Any = dig(answer.data, "data")
+    return isinstance(rows, list) and any(dig(row, "id") for row in cast("list[Any]", rows))
+
+
 async def _uploaded(client: NovitaClient, plan: MediaPlan) -> MediaPlan:
     """The plan with every file that must be sent ahead replaced by the id Novita gave it. Uploads cost nothing."""
     body = copy.deepcopy(plan.body)
@@ -104,6 +116,8 @@ async def _uploaded(client: NovitaClient, plan: MediaPlan) -> MediaPlan:
                 raise NovitaConnectionError("Novita took the video but gave no id for it")
         except NovitaError as error:
             error.billed = "no"
+            if isinstance(error, NotFoundError):
+                error.gone = None  # of another host
             raise
         put(body, path, str(asset))
     return replace(plan, body=body)

@@ -84,11 +84,13 @@ class MediaJobs:
         save_to: str | None = None,
         on_progress: OnProgress | None = None,
         on_accepted: Callable[[str], None] | None = None,
+        remark: str = "",
     ) -> Job:
         """Submit a planned media request; ends when its task id is known, or its files where they come at once.
 
         Args:
             on_accepted: Told the task id, even if the caller has gone by then.
+            remark: What differs from what was asked for; every answer about the job says it first.
         """
 
         async def note(job: Job, answer: Accepted | MediaOutcome) -> Job:
@@ -104,6 +106,8 @@ class MediaJobs:
         facts: dict[str, Any] = {"operation": plan.model.operation, "save_to": save_to, "mode": plan.model.mode}
         if (asked := _asked(plan)) is not None:
             facts["asked"] = asked
+        if remark:
+            facts["remark"] = remark
         if plan.seed is not None:
             facts["seed"] = plan.seed
         if (how := calls.looking_at(plan.model)) is not None:

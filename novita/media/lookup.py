@@ -314,13 +314,15 @@ def alternatives(
     arguments: Mapping[str, object] | None = None,
     forms: Mapping[str, Collection[Form]] | None = None,
     complete: bool = True,
+    without: Collection[str] = (),
 ) -> list[MediaModel]:
     """Living models with a capability of this one, best first; with `arguments`, only those that can honour them.
 
     Args:
         complete: Whether those that need more than the arguments are left out.
+        without: Ids that are left out.
     """
-    others = _once(other for one in model.does for other in chain(one) if other.id != model.id)
+    others = _once(other for one in model.does for other in chain(one) if other.id not in (model.id, *without))
     if arguments:
         others = [o for o in others if not able(o, arguments, forms=forms)]
         others = [o for o in others if not (complete and _missing(o, arguments))]
@@ -334,6 +336,7 @@ def choose(
     preferred: Sequence[str] | None = None,
     forms: Mapping[str, Collection[Form]] | None = None,
     options: Mapping[str, object] | None = None,
+    without: Collection[str] = (),
 ) -> MediaModel:
     """The model to take when none is named.
 
@@ -345,6 +348,7 @@ def choose(
         preferred: Ids that take the place of the chain.
         options: Native fields by name, or common arguments that a tool does not carry; a model that has the fields
             goes before one that has not.
+        without: Ids of models that are known to be gone.
 
     Raises:
         InputError: None can; says what stands in the way on the nearest ones.
@@ -354,6 +358,7 @@ def choose(
     candidates = [media_model(name) for name in preferred] if preferred is not None else living
     if preferred is None and not _known(candidates, arguments):
         candidates += _once(model for one in wanted for model in doubtful(one))
+    candidates = [model for model in candidates if model.id not in without]
     asked = {m.id: settled(m, arguments, options or {}) for m in candidates}
     reasons = [(m, complaints(m, asked[m.id][0], forms=forms)) for m in candidates]
     honest = [m for m, found in reasons if not found]

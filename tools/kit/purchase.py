@@ -54,6 +54,8 @@ class Purchase(Generic[R]):
         always_asks: Asked about whatever it costs: what destroys, and what goes on costing.
         hint: For the model, how to agree by a second call.
         tool: Whose call the journal notes; by default the tool that was called.
+        instead: What is made in its place where Novita refuses it without billing it; None: nothing is. It may add to
+            the error what to do about it.
     """
 
     answer: type[R]
@@ -68,6 +70,7 @@ class Purchase(Generic[R]):
     always_asks: bool = False
     hint: str = ""
     tool: str = ""
+    instead: Callable[[NovitaError], Awaitable["Purchase[R] | None"]] | None = None
 
     def question(self, caller: Caller) -> Question:
         """What is to be agreed to."""
@@ -109,14 +112,36 @@ async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run:
             purchase = await plan()
             if not isinstance(purchase, Purchase):
                 return purchase
-    paid_for = Paid(
-        owner=caller.owner,
-        tool=purchase.tool or caller.tool,
-        model=purchase.model,
-        title=purchase.title,
-        cost=purchase.cost,
-    )
-    return await purchase.sending.carry(caller, paid_for)
+    while True:
+        paid_for = Paid(
+            owner=caller.owner,
+            tool=purchase.tool or caller.tool,
+            model=purchase.model,
+            title=purchase.title,
+            cost=purchase.cost,
+        )
+        try:
+            return await purchase.sending.carry(caller, paid_for)
+        except NovitaError as error:
+            unbilled = error.billed == "no" and purchase.instead is not None
+            other = await purchase.instead(error) if unbilled and purchase.instead is not None else None
+            if other is None:
+                raise
+            await _agree_again(caller, purchase, other, confirm=confirm)
+            purchase = other
+
+
+async def _agree_again(caller: Caller, agreed: Purchase[R], other: Purchase[R], *, confirm: bool) -> None:
+    """Ask about what takes the place of something agreed to, where it is dearer; a yes was for that price."""
+    if not _must_ask(caller, other.cost, always=other.always_asks):
+        return
+    before, question = agreed.question(caller), other.question(caller)
+    asked = _must_ask(caller, agreed.cost, always=agreed.always_asks)
+    if asked and question.counted <= before.counted:
+        return
+    if caller.quoted(before.about) is None:
+        caller.quote(before.about, before.counted)
+    await need_yes(caller, question, confirm=confirm)
 
 
 async def agree(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from ...novita.core.errors import InputError
+from ...novita.journal.gone import GoneModel, gone_models
 from ...novita.media.checkpoints import CheckpointType, search_library
 from ...novita.media.lookup import Capability, MediaModel, media_model, media_models
 from ...novita.media.mapping import plan_native
@@ -30,7 +31,9 @@ class MediaModelLine(BaseModel):
     does: tuple[str, ...] = Field(description="What it can do.")
     takes: tuple[str, ...] = Field(description="Common arguments it honours.")
     price: str = Field(description="Novita's own; \"about\": somebody else's figure for it; or unknown.")
-    state: str = Field(description="live, unlisted (in no notice, not in the newest docs), unknown, or retired.")
+    state: str = Field(
+        description="live, unlisted (in no notice, not in the newest docs), unknown, retired; gone: seen."
+    )
 
 
 class MediaModelList(ToolResult):
@@ -64,8 +67,11 @@ async def list_media_models(
     ]
     found.sort(key=lambda model: model.doubt)
     page = found[offset : offset + _PAGE]
+    gone = await gone_models(call.app.journal, base=call.novita.base_url, owner=call.owner)
     return MediaModelList(
-        models=tuple(_line(model) for model in page), total=len(found), more=offset + len(page) < len(found)
+        models=tuple(_line(model, gone.get(model.id)) for model in page),
+        total=len(found),
+        more=offset + len(page) < len(found),
     )
 
 
@@ -81,14 +87,14 @@ def _capability(name: str) -> Capability:
 _PAGE = 40
 
 
-def _line(model: MediaModel) -> MediaModelLine:
+def _line(model: MediaModel, gone: GoneModel | None) -> MediaModelLine:
     return MediaModelLine(
         id=model.id,
         title=model.title,
         does=tuple(model.does),
         takes=tuple(model.arguments),
         price=price_line(model),
-        state=model.state,
+        state=gone.words if gone else model.state,
     )
 
 
@@ -100,7 +106,7 @@ class ModelDetails(ToolResult):
     summary: str = Field(description="What it is for.")
     makes: Makes = Field(description="What comes out.")
     does: tuple[str, ...] = Field(description="What it can do.")
-    state: str = Field(description="live, unlisted, unknown or retired.")
+    state: str = Field(description="live, unlisted, unknown, retired; gone: this server was told so.")
     state_note: str | None = Field(default=None, description="Since when and why, and what to take instead.")
     price: str = Field(description="Novita's own; \"about\": somebody else's figure for it; or unknown.")
     answers: Literal["at once", "after a wait"] = Field(description="Whether it is slow.")
@@ -124,13 +130,14 @@ async def describe_media_model(
     Read it before using options.
     """
     found = media_model(model)
+    gone = (await gone_models(call.app.journal, base=call.novita.base_url, owner=call.owner)).get(found.id)
     return ModelDetails(
         id=found.id,
         title=found.title,
         summary=found.summary,
         makes=found.makes,
         does=tuple(found.does),
-        state=found.state,
+        state=gone.words if gone else found.state,
         state_note=found.state_note or None,
         price=price_line(found),
         answers="at once" if found.mode == "sync" else "after a wait",

@@ -1,14 +1,14 @@
 """From a tool's common arguments to a purchase of media: choose, convert inputs, plan."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 from anyio import to_thread
 
-from ...novita.core.errors import InputError, NotFoundError, NovitaError
+from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.json_paths import MISSING, get_path, put
 from ...novita.files.kinds import Form
 from ...novita.files.links import parse_link
@@ -17,7 +17,7 @@ from ...novita.files.source import Source, expects_of
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import FINAL_STATES, Job, JobState
 from ...novita.media.jobs import Delivery
-from ...novita.media.lookup import MediaModel, alternatives, choose, media_model, media_models
+from ...novita.media.lookup import MediaModel, choose, media_model, media_models
 from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot
 from ...novita.media.native_files import with_files
 from ..kit.context import Caller
@@ -25,6 +25,7 @@ from ..kit.dry_run import shown_request
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Purchase, Submitted, carry_out
 from .results import MediaResult, answer, deliver
+from .ways import Way
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,24 @@ async def make(
     given = {name: value for name, value in arguments.items() if value is not None}
     _check_webhook(given.get("webhook_url"))
     forms = await forms_of(caller, given)
+    way = await Way.open(caller)
+
+    async def plan_for(chosen: MediaModel) -> MediaPlan:
+        ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize)
+        planned = plan(chosen, ready, how.options, image_size=image_size)
+        return await with_files(planned, caller.inputs, done=files_of(ready))
+
+    async def plan_without(tried: Collection[str]) -> MediaPlan:
+        gone = {*way.passed_over, *tried}
+        return await plan_for(choose(does, given, forms=forms, options=how.options, without=gone))
+
     if how.model:
         chosen = named_model(how.model, does)
         refuse_what_it_cannot(chosen, given, forms)
+        planned = await plan_for(chosen)
     else:
-        chosen = choose(does, given, forms=forms, options=how.options)
-    ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize)
-    planned = plan(chosen, ready, how.options, image_size=image_size)
-    planned = await with_files(planned, caller.inputs, done=files_of(ready))
-    return await run(caller, planned, tool=tool, title=title, how=how, listen=True)
+        planned, way.further = await plan_without(()), plan_without
+    return await run(caller, planned, tool=tool, title=title, how=how, listen=True, way=way)
 
 
 def _check_webhook(address: object) -> None:
@@ -142,16 +152,36 @@ async def with_inputs(
 
 
 async def run(
-    caller: Caller, planned: MediaPlan, *, tool: str, title: str, how: How, listen: bool = False
+    caller: Caller,
+    planned: MediaPlan,
+    *,
+    tool: str,
+    title: str,
+    how: How,
+    listen: bool = False,
+    way: Way | None = None,
 ) -> MediaResult:
     """Submit a plan once, and deliver what it makes.
 
     Args:
         listen: Have Novita call this server when the task ends, where model and server can.
+        way: What to do where the model is gone; by default nothing else is tried.
     """
-    model = planned.model
     if how.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
+    purchase = _purchase(caller, planned, way or await Way.open(caller), tool=tool, title=title, how=how, listen=listen)
+
+    async def plan_again() -> Purchase[MediaResult]:
+        return purchase  # its price stands in our catalogue, which does not change while a user thinks
+
+    return await carry_out(caller, plan_again, confirm=how.confirm, dry_run=how.dry_run)
+
+
+def _purchase(
+    caller: Caller, planned: MediaPlan, way: Way, *, tool: str, title: str, how: How, listen: bool
+) -> Purchase[MediaResult]:
+    """A plan as something to buy."""
+    model, remark = planned.model, way.remark(planned)
 
     async def request() -> dict[str, Any]:
         return {"seed": planned.seed, "request": shown_request(planned.method, planned.path, planned.body)}
@@ -166,7 +196,9 @@ async def run(
             save_to=how.save_to,
             on_progress=caller.progress_of(f"{model.id}: submitting"),
             on_accepted=accepted,
+            remark=remark,
         )
+        await way.arrived(model)
         if job.state is JobState.WORKING:
             await caller.progress(f"{model.id}: task {job.task_id} accepted")
         return job, None
@@ -177,27 +209,21 @@ async def run(
     async def follow(job: Job, _: None, budget: float) -> MediaResult:
         return await deliver(caller, job, budget)
 
-    async def explain(error: NovitaError) -> None:
-        if isinstance(error, NotFoundError):
-            living = ", ".join(other.id for other in alternatives(model))
-            error.what = f"{model.id} is not served by Novita any more: {error.what}"
-            error.next_step = f"Use another model of the same kind: {living}." if living else error.next_step
+    async def instead(error: NovitaError) -> Purchase[MediaResult] | None:
+        other = await way.on(model, error)
+        return other and _purchase(caller, other, way, tool=tool, title=title, how=how, listen=listen)
 
-    purchase = Purchase(
+    return Purchase(
         answer=MediaResult,
-        effect=f"Run {model.id}.",
+        effect=way.effect(model),
         model=model.id,
         title=title,
         cost=planned.estimate,
-        sending=Submitted(start=start, working=working, follow=follow, wait_seconds=how.wait_seconds, explain=explain),
+        sending=Submitted(start=start, working=working, follow=follow, wait_seconds=how.wait_seconds),
         rehearsal=request,
         tool=tool,
+        instead=instead,
     )
-
-    async def plan_again() -> Purchase[MediaResult]:
-        return purchase  # its price stands in our catalogue, which does not change while a user thinks
-
-    return await carry_out(caller, plan_again, confirm=how.confirm, dry_run=how.dry_run)
 
 
 def _listening(caller: Caller, planned: MediaPlan) -> tuple[MediaPlan, Callable[[str], None] | None]:

@@ -35,6 +35,7 @@ class MediaResult(ToolResult):
     )
     task_id: str | None = Field(default=None, description="Give it to get_task, or use task:<id>/<n> as an input.")
     model: str | None = Field(default=None, description="The model that made it.")
+    remark: str | None = Field(default=None, description="What differs from what was asked for.")
     artifacts: tuple[Artifact, ...] = Field(default=(), description="The finished files.")
     missing: int | None = Field(default=None, description="How many files that were asked for were not made.")
     not_here: int | None = Field(default=None, description="How many files that were made could not be brought here.")
@@ -66,6 +67,9 @@ class MediaResult(ToolResult):
     _total: int = PrivateAttr(default=0)
 
     def headline(self) -> str:
+        return " ".join(part for part in (self.remark, self._how_it_stands()) if part)
+
+    def _how_it_stands(self) -> str:
         match self.status:
             case "succeeded" | "incomplete":
                 return f"{self._made()}{f' from {self.model}' if self.model else ''}."
@@ -131,6 +135,7 @@ async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
         status="incomplete" if not_here else _status(job),
         task_id=job.task_id or job.key[:12],
         model=job.model or None,
+        remark=job.facts.get("remark"),
         artifacts=tuple(
             _shown(caller, artifact)
             for artifact in job.artifacts
