@@ -5,6 +5,7 @@ Here each is read when a request needs it, and what is wrong with it is said wit
 """
 
 import errno
+import importlib.util
 import ipaddress
 import math
 import os
@@ -22,7 +23,6 @@ import anyio
 import certifi
 import httpcore
 import httpx
-from socksio.exceptions import SOCKSError
 
 from .redaction import shown_address
 
@@ -157,6 +157,9 @@ def _usable(proxy: Proxy) -> httpx.Proxy:
     scheme = proxy.url.partition("://")[0].lower()
     if scheme not in _SCHEMES:
         raise SettingOfTheWayError(f"{proxy.setting} names a kind of proxy that is not known here ({scheme})", mend)
+    if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        mend = "Have the package socksio installed beside this server, or name another proxy."
+        raise SettingOfTheWayError(f"{proxy.setting} names a SOCKS proxy, which needs the package socksio", mend)
     try:
         # The name is to be looked up by the proxy, as "socks5h" says: it may know hosts that we do not.
         asked = httpx.Proxy(proxy.url, ssl_context=certificates() if scheme == "https" else None)
@@ -235,6 +238,8 @@ class TheWay(httpx.AsyncBaseTransport):
         pool = self._pool(proxy, request.url.scheme == "https")
         if proxy is None or not proxy.url.lower().startswith("socks"):
             return await pool.handle_async_request(request)
+        from socksio.exceptions import SOCKSError  # few have such a proxy; that it is installed was looked at
+
         handshake = _Handshake(request.extensions.get("timeout", {}).get("connect") or 10)
         request.extensions = {**request.extensions, "trace": handshake.trace}
         try:
