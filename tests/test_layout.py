@@ -49,8 +49,6 @@ NEIGHBOURS: dict[tuple[str, str], str] = {
     ("simulator/text", "simulator/batches"): "until simulator/app.py lists the areas itself",
     ("simulator/text", "simulator/web"): "until simulator/app.py lists the areas itself",
     ("simulator/web", "simulator/text"): "until relevance is in simulator/core",
-    ("tools/serverless", "tools/gpu"): "until arguments and creates that both have are in tools/kit",
-    ("tools/serverless", "tools/media"): "until small pictures of results are in tools/kit",
 }
 """Families that know another, and why."""
 
@@ -63,7 +61,6 @@ UPWARD: set[tuple[str, str]] = {
 
 KIT_KNOWS: set[tuple[str, str]] = {
     ("tools/kit/context.py", "novita/media"),
-    ("tools/kit/dry_run.py", "novita/gpu"),
 }
 """Files of tools/kit that know a family of novita: still to be turned round by registration."""
 

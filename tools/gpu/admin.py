@@ -22,6 +22,7 @@ from ...novita.gpu.resources import (
     save_image,
 )
 from ...novita.gpu.routes import act
+from ..kit.arguments import Between, Confirm, DryRun, Wait
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
@@ -34,7 +35,6 @@ from .admin_results import (
     read_metrics,
     read_resources,
 )
-from .arguments import Between, DryRun, Wait, Yes
 from .billing import changed_billing
 from .growing import edited_instance, grown_volume, new_volume
 from .results import InstanceResult
@@ -93,7 +93,10 @@ async def get_gpu_metrics(
 
 @gpu_admin.tool("Delete a GPU resource", DESTROYS)
 async def delete_gpu_resource(
-    call: Call, kind: Deletable, id: Annotated[str, Field(description="From list_gpu_resources.")], confirm: Yes = False
+    call: Call,
+    kind: Deletable,
+    id: Annotated[str, Field(description="From list_gpu_resources.")],
+    confirm: Confirm = False,
 ) -> AdminResult:
     """Delete a volume, network, registry login, prewarmed or saved image; or stop a job."""
 
@@ -120,7 +123,7 @@ async def save_gpu_volume(
     name: Annotated[str | None, Field(description="Its name.")] = None,
     region: Region = None,
     id: Annotated[str | None, Field(description="Change this one.")] = None,
-    confirm: Yes = False,
+    confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> AdminResult:
     """Create a network volume, or with id rename or grow one. $0.002 per GB and day, estimated."""
@@ -242,7 +245,7 @@ async def edit_gpu_instance(
     add_disk_gb: Annotated[int | None, Between(1, 6144), Field(description="Grow the root disk.")] = None,
     web_terminal: Annotated[bool | None, Field(description="Browser terminal.")] = None,
     auto_migrate: Annotated[bool | None, Field(description="Move by itself when its host fails.")] = None,
-    confirm: Yes = False,
+    confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> AdminResult:
     """Change open ports, root disk, browser terminal or automatic migration. Disk above 60 GB costs."""
@@ -269,7 +272,7 @@ async def upgrade_gpu_instance(
     volumes: Annotated[dict[str, str] | None, Field(description="All network volumes: id: path.")] = None,
     save_data: Annotated[bool, Field(description="Keep its disk.")] = False,
     wait_seconds: Wait = None,
-    confirm: Yes = False,
+    confirm: Confirm = False,
 ) -> InstanceResult:
     """Replace image, command, variables or volumes; what is not named stays. Restarts it; data is lost unless kept."""
 
@@ -316,7 +319,7 @@ async def upgrade_gpu_instance(
 
 @gpu_admin.tool("Move a GPU instance", DESTROYS)
 async def migrate_gpu_instance(
-    call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Yes = False
+    call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Confirm = False
 ) -> InstanceResult:
     """Move an instance to another host, as when its spot place was taken back. Loses its disk."""
 
@@ -343,7 +346,7 @@ async def change_gpu_billing(
         Literal["renew", "to_monthly", "to_on_demand", "auto_renew_on", "auto_renew_off"], Field(description="What.")
     ],
     months: Annotated[int, Between(1, 12), Field(description="Term, or per renewal.")] = 1,
-    confirm: Yes = False,
+    confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> AdminResult:
     """Subscribe an instance, renew or end its subscription, or let it renew itself. Terms are paid in advance."""

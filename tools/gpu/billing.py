@@ -12,9 +12,10 @@ from ...novita.gpu.products import MachineWish, find_offers
 from ...novita.gpu.routes import act
 from ...novita.journal.journal import Job
 from ..kit.context import Caller
+from ..kit.created_things import machine_cost
 from ..kit.purchase import Purchase
 from .admin_results import AdminResult, paid_at_once
-from .results import KnownInstances, as_noted, machine_cost, shown_request
+from .results import KnownInstances, as_noted, shown_request
 from .waiting import find_instance
 
 HOURS_A_MONTH = 720

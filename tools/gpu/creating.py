@@ -37,18 +37,19 @@ from ...novita.gpu.products import (
 from ...novita.gpu.resources import list_volumes
 from ...novita.gpu.templates import Template
 from ...novita.journal.journal import Job, JobState
+from ..kit.arguments import check_length
 from ..kit.context import Caller
 from ..kit.created_things import (
     Creation,
     default_name,
+    machine_cost,
     region_of_volumes,
     twin_of,
     unknown_option,
     with_lease_doubt,
 )
 from ..kit.purchase import Purchase, Submitted, carry_out
-from .arguments import check_length
-from .results import InstanceLine, InstanceResult, as_noted, machine_cost, per_hour_and_day, shown_request
+from .results import InstanceLine, InstanceResult, as_noted, per_hour_and_day, shown_request
 from .templates import find_template
 from .waiting import KIND, settle_volumes, wait_for
 

@@ -20,9 +20,10 @@ from ...novita.gpu.routes import act
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ..kit.context import Caller
+from ..kit.created_things import machine_cost
 from ..kit.purchase import Direct, Purchase
 from .admin_results import AdminResult, choose_one, paid_at_once
-from .results import as_noted, machine_cost, shown_request
+from .results import as_noted, shown_request
 from .waiting import find_instance, settle_volumes
 
 DAYS_A_MONTH = 30

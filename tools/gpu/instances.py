@@ -22,11 +22,11 @@ from ...novita.gpu.products import PRICE_SOURCE, Billing, MachineWish, find_offe
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
+from ..kit.arguments import Between, Confirm, DryRun, Wait
 from ..kit.context import Call
-from ..kit.created_things import lease_doubt, with_lease_doubt
+from ..kit.created_things import lease_doubt, machine_cost, with_lease_doubt
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
-from .arguments import Between, DryRun, Wait, Yes, whole_months
 from .creating import Wanted, create
 from .results import (
     InstanceList,
@@ -36,7 +36,6 @@ from .results import (
     adopt_lost,
     as_noted,
     instance_result,
-    machine_cost,
     per_hour_and_day,
     product_line,
     shown_request,
@@ -74,6 +73,19 @@ def _wish(
 ) -> MachineWish:
     most = Decimal(str(ceiling)) if ceiling is not None else None
     return MachineWish(gpu, memory, most, region, count or 1, billing or "onDemand", months)
+
+
+def _whole_months(value: Any) -> int | None:
+    """The option `month`: 1 to 12, or not given.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 12:
+        raise InputError("The option month must be a whole number from 1 to 12")
+    return value
 
 
 @gpu.tool("List GPU products", READS)
@@ -181,14 +193,14 @@ async def create_gpu_instance(
     ] = None,
     stop_after_hours: Lease = None,
     wait_seconds: Wait = None,
-    confirm: Yes = False,
+    confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> InstanceResult:
     """Rent a GPU and wait until it runs. Billed by the hour until stopped; asks first."""
     native = dict(options or {})
     months, twice = native.pop("month", None), native.pop("allow_duplicate", False) is True
     wanted = Wanted(
-        wish=_wish(gpu, min_memory_gb, max_usd_per_hour, region, count, billing, whole_months(months)),
+        wish=_wish(gpu, min_memory_gb, max_usd_per_hour, region, count, billing, _whole_months(months)),
         product_id=product_id,
         image=image,
         template_id=template_id,
@@ -217,7 +229,7 @@ async def start_gpu_instance(
     instance_id: InstanceId,
     stop_after_hours: Lease = None,
     wait_seconds: Wait = None,
-    confirm: Yes = False,
+    confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> InstanceResult:
     """Start a stopped instance. Billed by the hour until stopped again; asks first."""
@@ -299,7 +311,7 @@ async def stop_gpu_instance(
     after_hours: Annotated[
         float | None, Between(SHORTEST_LEASE, LONGEST_LEASE), Field(description="Stop it by itself then, not now.")
     ] = None,
-    confirm: Yes = False,
+    confirm: Confirm = False,
 ) -> InstanceResult:
     """Stop an instance: what runs on it ends, and it costs no more than its disk above 60 GB, which is kept 7 days."""
 
@@ -334,7 +346,7 @@ async def stop_gpu_instance(
 
 @gpu.tool("Restart a GPU instance", DESTROYS)
 async def restart_gpu_instance(
-    call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Yes = False
+    call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Confirm = False
 ) -> InstanceResult:
     """Restart an instance; ends what runs on it."""
 
@@ -367,7 +379,7 @@ async def restart_gpu_instance(
 
 
 @gpu.tool("Delete a GPU instance", DESTROYS)
-async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Yes = False) -> InstanceResult:
+async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Confirm = False) -> InstanceResult:
     """Delete an instance with its disk."""
 
     async def plan() -> Purchase[InstanceResult]:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from ...novita.core.answers import may_come_of
-from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import NovitaError
 from ...novita.core.money import show_price, show_usd
 from ...novita.gpu.instances import BILLED_STATES, Instance, InstanceGoal, disk_usd_per_hour
@@ -19,8 +18,8 @@ from ...novita.gpu.products import Billing, MachineOffer, MachineWish, find_offe
 from ...novita.gpu.routes import ROUTES
 from ...novita.journal.journal import MICRO, Job, JobState, micro
 from ...novita.journal.leases import OPEN, Lease
+from ..kit import dry_run
 from ..kit.context import Caller
-from ..kit.dry_run import shown_call
 from ..kit.toolset import CountedUsd, ToolResult
 
 Status = Literal["running", "working", "stopped", "deleted", "scheduled", "needs_confirmation", "dry_run"]
@@ -343,22 +342,10 @@ def as_noted(usd: Decimal | None) -> str:
     return show_price(Decimal(micro(usd)) / MICRO if usd is not None else None)
 
 
-def machine_cost(usd: Decimal | None, words: str = "", *, card_hours: int = 1, shown: str = "") -> Cost:
-    """What a machine costs, as the journal notes it.
-
-    Args:
-        usd: The first hour, or the term; None where nobody tells.
-        words: The price as a sentence.
-        card_hours: Cards times hours, where there is no price.
-    """
-    if usd is None:
-        return assumed("hour_of_a_card", card_hours, asks=True)
-    return Cost(Decimal(micro(usd)) / MICRO, words=words, shown=shown)
-
-
 def shown_request(operation: str, body: dict[str, Any], **path: str) -> dict[str, Any]:
     """What would be sent."""
-    return shown_call(ROUTES[operation], body, **path)
+    route = ROUTES[operation]
+    return dry_run.shown_request(route.method, route.path.format(**path), body)
 
 
 def known_names(instances: Mapping[str, str]) -> str:

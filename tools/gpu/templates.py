@@ -15,10 +15,10 @@ from ...novita.gpu.templates import (
     template_body,
     update_template,
 )
+from ..kit.arguments import Between, Confirm, check_length
 from ..kit.context import Call, Caller
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
-from .arguments import Between, Yes, check_length
 from .results import counted
 
 TEMPLATES_SHOWN = 60
@@ -180,7 +180,7 @@ async def create_gpu_template(
     )
 
 
-async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Yes = False) -> TemplateResult:
+async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Confirm = False) -> TemplateResult:
     """Delete a private template."""
 
     async def plan() -> Purchase[TemplateResult]:
@@ -205,7 +205,7 @@ async def update_gpu_template(
     ports: Ports = None,
     env: Env = None,
     disk_gb: Annotated[int | None, Field(ge=10, le=6144, description="Root disk.")] = None,
-    confirm: Yes = False,
+    confirm: Confirm = False,
 ) -> TemplateResult:
     """Change a private template; what is not named stays. Shows the difference and asks."""
 

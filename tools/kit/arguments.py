@@ -3,9 +3,30 @@
 Bounds that the chosen model sets (sizes, ratios) are checked with its entry, whose errors say more than a pattern.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+
+from ...novita.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Between:
+    """A number in these bounds. As a check after the type, it costs no tokens in the schema."""
+
+    least: float
+    most: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return AfterValidator(self.check).__get_pydantic_core_schema__(source, handler)
+
+    def check(self, value: Any) -> Any:
+        if value is not None and not self.least <= value <= self.most:
+            raise ValueError(f"must be {self.least:g} to {self.most:g}")
+        return value
+
 
 Prompt = Annotated[str, Field(min_length=1, description="What to make.")]
 Model = Annotated[str | None, Field(description="See list_media_models.")]
@@ -24,3 +45,10 @@ WebhookUrl = Annotated[str | None, Field(description="Novita POSTs here when don
 WaitSeconds = Annotated[float | None, Field(ge=0, description="Default 45; 0: no wait.")]
 Confirm = Annotated[bool, Field(description="User agrees.")]
 DryRun = Annotated[bool, Field(description="Show request and cost only.")]
+Wait = Annotated[float | None, Between(0, 3_600), Field(description="Until it is done; default 45.")]
+
+
+def check_length(what: str, text: str | None, most: int) -> None:
+    """Raise InputError for a text longer than Novita takes."""
+    if text is not None and len(text) > most:
+        raise InputError(f"{what} has {len(text)} characters; at most {most} are taken")

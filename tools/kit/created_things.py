@@ -5,16 +5,31 @@ import difflib
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol
 
+from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import InputError, NovitaError
 from ...novita.journal.jobs import Paid
-from ...novita.journal.journal import Job
+from ...novita.journal.journal import MICRO, Job, micro
 from .context import Caller
 
 _TWICE = '{"allow_duplicate": true}'
 _TWIN_WINDOW = 3_600.0
 """Seconds in which a create without an answer may still turn out to have worked."""
+
+
+def machine_cost(usd: Decimal | None, words: str = "", *, card_hours: int = 1, shown: str = "") -> Cost:
+    """What a machine costs, as the journal notes it.
+
+    Args:
+        usd: The first hour, or the term; None where nobody tells.
+        words: The price as a sentence.
+        card_hours: Cards times hours, where there is no price.
+    """
+    if usd is None:
+        return assumed("hour_of_a_card", card_hours, asks=True)
+    return Cost(Decimal(micro(usd)) / MICRO, words=words, shown=shown)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from ...novita.gpu.routes import GpuRoute
-
 LONGEST_REQUEST = 10_000
 """Letters of a rehearsed request, as JSON; a longer one is shown with its texts and lists shortened."""
 
@@ -16,11 +14,6 @@ _CUTS = ((2_000, 200), (200, 20), (60, 5))
 def shown_request(method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """A request as dry_run shows it: whole where it fits an answer, else with what was cut marked in its place."""
     return {"method": method, "path": path, "body": shown_body(_hidden(body))}
-
-
-def shown_call(route: GpuRoute, body: Mapping[str, Any], **path: str) -> dict[str, Any]:
-    """A call of a route as it would go out."""
-    return shown_request(route.method, route.path.format(**path), body)
 
 
 def shown_body(body: Any) -> Any:
@@ -56,8 +49,3 @@ def _hidden(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(body.get("envs"), list):
         return body
     return {**body, "envs": [{**row, "value": "(hidden)"} for row in body["envs"]]}
-
-
-def rehearsed(question: str) -> str:
-    """The next step after a dry run."""
-    return f"{question} Call again without dry_run to send it."

@@ -10,6 +10,7 @@ noted and held to the caps, sends it once, follows it within the wait, or hands 
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -27,7 +28,8 @@ R_co = TypeVar("R_co", bound=BaseModel, covariant=True)
 
 
 class Sending(Protocol[R_co]):
-    """How a purchase is made once there is a yes: `Awaited`, `Submitted`, `Direct` or `Begun`."""
+    """How a purchase is made once there is a yes: `Awaited`, `Submitted`, `Direct`, `Begun`, or one of
+    them `OnceReady`."""
 
     async def carry(self, caller: Caller, paid_for: Paid) -> R_co:
         """Make it, once, and answer."""
@@ -144,32 +146,6 @@ async def _agree_again(caller: Caller, agreed: Purchase[R], other: Purchase[R], 
     await need_yes(caller, question, confirm=confirm)
 
 
-async def agree(
-    caller: Caller,
-    effect: str,
-    *,
-    confirm: bool,
-    model: str = "",
-    cost: Cost = FREE,
-    about: str = "",
-    hint: str = "",
-    always_asks: bool = True,
-) -> None:
-    """The question alone, by the same rules, for acts that are not planned as a `Purchase` yet.
-
-    Raises:
-        NovitaError, NeedsAnswer, NotConfirmed: As `need_yes`.
-    """
-    if _must_ask(caller, cost, always=always_asks):
-        question = Question(effect, model, cost, caller.app.jobs.caps.counted(cost), about=about, hint=hint)
-        await need_yes(caller, question, confirm=confirm)
-
-
-def told(caller: Caller, effect: str, cost: Cost) -> str:
-    """Effect and price, for acts that are not planned as a `Purchase` yet."""
-    return Question(effect, "", cost, caller.app.jobs.caps.counted(cost)).text
-
-
 def _must_ask(caller: Caller, cost: Cost, *, always: bool) -> bool:
     """Whether this needs a yes. The one threshold check: what the caps count is what asks."""
     if always or (cost.asks and not cost.known):
@@ -217,9 +193,14 @@ class Begun(Generic[R]):
 
     async def carry(self, caller: Caller, paid_for: Paid) -> R:
         begun = await self.begin()
-        if _handed_over(caller, self.kind, begun):
-            return await self.working(begun)
-        return await self.follow(begun, _patience(caller, self.wait_seconds))
+        return await followed(
+            caller,
+            self.kind,
+            begun,
+            working=partial(self.working, begun),
+            follow=partial(self.follow, begun),
+            wait_seconds=self.wait_seconds,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,17 +248,60 @@ class Submitted(Generic[R, T]):
             if self.explain is not None:
                 await self.explain(error)
             raise
-        if job.state is JobState.WORKING and _handed_over(caller, job.kind, job.task_id):
-            return await self.working(job, answer)
-        return await self.follow(job, answer, _patience(caller, self.wait_seconds))
+        return await followed(
+            caller,
+            job.kind,
+            job.task_id if job.state is JobState.WORKING else None,
+            working=partial(self.working, job, answer),
+            follow=partial(self.follow, job, answer),
+            wait_seconds=self.wait_seconds,
+        )
 
 
-def _handed_over(caller: Caller, kind: str, id: str | None) -> bool:
-    """Whether what goes on is left to an MCP task, because the caller takes one."""
-    if caller.handoff is None or not id:
-        return False
-    caller.handoff.job = (kind, id)
-    return True
+@dataclass(frozen=True, kw_only=True)
+class OnceReady(Generic[R]):
+    """A call of something that may have to come up first. It is waited for after the yes, before anything is noted or
+    sent; what is left of the wait is for the call.
+
+    Args:
+        ready: Waits up to so many seconds until it can be called; the answer where it cannot be by then.
+        sending: Makes the call, in so many seconds.
+        wait_seconds: How long the caller wishes to wait for both; None leaves it to the settings.
+        queues: What is sent too early waits at Novita, so that an MCP task can begin at once.
+    """
+
+    ready: Callable[[float], Awaitable[R | None]]
+    sending: Callable[[float], Sending[R]]
+    wait_seconds: float | None = None
+    queues: bool = False
+
+    async def carry(self, caller: Caller, paid_for: Paid) -> R:
+        budget, started = _patience(caller, self.wait_seconds), caller.app.jobs.clock.now()
+        if not (self.queues and caller.handoff is not None) and (late := await self.ready(budget)) is not None:
+            return late
+        left = max(0.0, budget - (caller.app.jobs.clock.now() - started))
+        return await self.sending(left).carry(caller, paid_for)
+
+
+async def followed(
+    caller: Caller,
+    kind: str,
+    id: str | None,
+    *,
+    working: Callable[[], Awaitable[R]],
+    follow: Callable[[float], Awaitable[R]],
+    wait_seconds: float | None,
+) -> R:
+    """What goes on at Novita: left to an MCP task where the caller takes one, else followed within the wait.
+
+    Args:
+        kind: Whose follower looks at it for the task.
+        id: Of what goes on; None: it is over.
+    """
+    if caller.handoff is not None and id:
+        caller.handoff.job = (kind, id)
+        return await working()
+    return await follow(_patience(caller, wait_seconds))
 
 
 def _patience(caller: Caller, wait_seconds: float | None) -> float:

@@ -1,23 +1,18 @@
 """The answer of every tool that makes media, and how a delivered job becomes one."""
 
-from collections.abc import Sequence
-from functools import partial
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, Literal
 
-from anyio import to_thread
 from pydantic import Field, PrivateAttr
 
 from ...novita.core.errors import ArtifactError
 from ...novita.core.money import show_price
 from ...novita.files.artifacts import Artifact
-from ...novita.files.decoding import BUDGET
-from ...novita.files.pictures import Thumb, fit_thumbnails, poster, thumbnail, thumbnail_cost
 from ...novita.journal.journal import Job, JobState
 from ...novita.media.jobs import Delivery, refuse_failed
 from ..kit.context import Caller
-from ..kit.toolset import CountedUsd, Picture, ToolResult, plain
+from ..kit.pictures import pictures_of
+from ..kit.toolset import CountedUsd, ToolResult, plain
 
 MOST_LISTED = 18_000
 """Characters of a result's text that its files may take; the rest of an answer is small."""
@@ -213,23 +208,3 @@ def _next_step(job: Job, delivery: Delivery) -> str:
             return "Done."
         case _:
             return f"Call get_task with task_id {job.task_id or job.key[:12]} to wait on; do not ask for it again."
-
-
-async def pictures_of(artifacts: Sequence[Artifact], caller: str = "") -> list[Picture]:
-    """Thumbnails of saved pictures and poster frames of saved videos, all together small enough for any host.
-
-    One after the other, and none of a picture that would take more memory than everything decoded here may.
-    """
-    thumbs: list[Thumb | None] = []
-    for artifact in artifacts:
-        path = Path(artifact.path or "")
-        if not artifact.path or artifact.kind not in ("image", "video"):
-            continue
-        if artifact.kind == "video":
-            thumbs.append(await to_thread.run_sync(poster, path, abandon_on_cancel=True))
-            continue
-        cost = await to_thread.run_sync(thumbnail_cost, path, abandon_on_cancel=True)
-        if cost <= BUDGET.total:
-            thumbs.append(await BUDGET.run(partial(thumbnail, path), cost, caller=caller))
-    fitting = await to_thread.run_sync(fit_thumbnails, thumbs, abandon_on_cancel=True)
-    return [Picture(data=thumb.data, mime=thumb.mime) for thumb in fitting if thumb is not None]

@@ -2,21 +2,23 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
 
 from ...novita.core.errors import InputError, TaskFailedError
 from ...novita.core.waiting import Phase, alongside
-from ...novita.journal.jobs import Paid, Tally, call_id
+from ...novita.journal.jobs import Tally, call_id
 from ...novita.journal.journal import Job
 from ...novita.serverless.endpoints import route
 from ...novita.serverless.gateway import ServiceCall, ServiceReply, call_service, job_request, service_call
 from ...novita.serverless.rows import counts_workers
 from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
 from ..kit.context import Caller
-from ..kit.purchase import agree
-from .jobs import KIND, PricedWorker, bring_job, longest_job, send_job, worker_of, working
+from ..kit.dry_run import shown_body
+from ..kit.purchase import Awaited, OnceReady, Purchase, carry_out
+from .jobs import PricedWorker, longest_job, sent_job, worker_of
 from .results import CallResult, shown_cost
 from .showing import show_answer
 from .waiting import own_endpoint, refuse_failed, watch
@@ -45,69 +47,99 @@ async def call(
     Raises:
         NovitaError: It would go elsewhere, the endpoint failed, or its answer is an error.
     """
-    if save_to is not None:
-        await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
-    endpoint = await own_endpoint(caller, endpoint_id)
-    if endpoint.is_async:
-        if path or headers:
-            raise InputError(
-                f"Endpoint {endpoint.label()} is async: it takes jobs, not HTTP requests",
-                next_step="Give the job's input as body, and leave path and headers out.",
-            )
-        request = job_request(caller.novita, dict(body) if body is not None else {})
-        worker = await worker_of(caller, endpoint)
-        if dry_run:
-            where = f"{route('run_async_job').host}/v1/{endpoint.gateway_names()[0]}/run"
-            sent = {"method": "POST", "url": where, "body": request}
-            return _rehearsed(worker, sent, longest_job(endpoint))
-        await _ask_if_dear(caller, worker, longest_job(endpoint), confirm=confirm)
-        budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
-        started = caller.app.jobs.clock.now()
-        if caller.handoff is None and (late := await _not_ready(caller, worker, budget)) is not None:
-            return late
-        job = await send_job(caller, worker, request, save_to)
-        assert job.task_id is not None
-        await caller.progress(f"job {job.task_id} accepted by endpoint {endpoint.label()}")
-        if caller.handoff is not None:
-            caller.handoff.job = (KIND, job.task_id)
-            return working(job)
-        left = max(0.0, budget - (caller.app.jobs.clock.now() - started))
-        return await bring_job(caller, job, left)
-    verb, _, rest = (path or "").strip().partition(" ")
-    if not (rest and verb.isalpha()):
-        verb, rest = "", path or ""
-    ask = service_call(caller.novita, endpoint, path=rest.strip(), method=verb or None, headers=headers, body=body)
-    budget = max(1.0, SYNC_SECONDS if wait_seconds is None else wait_seconds)
-    worker = await worker_of(caller, endpoint)
-    if dry_run:
-        sent = {"method": ask.method, "url": ask.origin + ask.path, "body": dict(body) if body is not None else None}
-        return _rehearsed(worker, sent, budget)
-    await _ask_if_dear(caller, worker, budget, confirm=confirm)
-    started = caller.app.jobs.clock.now()
-    if (late := await _not_ready(caller, worker, budget)) is not None:
-        return late
-    left = max(1.0, budget - (caller.app.jobs.clock.now() - started))
-    return await _call_service(caller, worker, ask, save_to, left)
+
+    async def plan() -> Purchase[CallResult]:
+        if save_to is not None:
+            await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
+        endpoint = await own_endpoint(caller, endpoint_id)
+        if endpoint.is_async:
+            if path or headers:
+                raise InputError(
+                    f"Endpoint {endpoint.label()} is async: it takes jobs, not HTTP requests",
+                    next_step="Give the job's input as body, and leave path and headers out.",
+                )
+            request = job_request(caller.novita, dict(body) if body is not None else {})
+            return _job(caller, await worker_of(caller, endpoint), request, save_to, wait_seconds)
+        verb, _, rest = (path or "").strip().partition(" ")
+        if not (rest and verb.isalpha()):
+            verb, rest = "", path or ""
+        ask = service_call(caller.novita, endpoint, path=rest.strip(), method=verb or None, headers=headers, body=body)
+        budget = max(1.0, SYNC_SECONDS if wait_seconds is None else wait_seconds)
+        return _request(caller, await worker_of(caller, endpoint), ask, body, save_to, budget)
+
+    return await carry_out(caller, plan, confirm=confirm, dry_run=dry_run)
 
 
-async def _ask_if_dear(caller: Caller, worker: PricedWorker, seconds: float, *, confirm: bool) -> None:
-    effect = f"Call endpoint {worker.endpoint.label()}."
-    about, cost = f"call {worker.endpoint.id}", worker.cost(seconds)
-    await agree(caller, effect, model=worker.product, cost=cost, confirm=confirm, about=about, always_asks=False)
-
-
-def _rehearsed(worker: PricedWorker, request: dict[str, Any], seconds: float) -> CallResult:
-    return CallResult(
-        status="dry_run",
-        endpoint_id=worker.endpoint.id,
-        request={name: value for name, value in request.items() if value is not None},
-        estimated_cost_usd=shown_cost(worker.most(seconds)),
-        next_step=f"The estimate is a worker for {seconds:g} s, the most it may take. Call again without dry_run.",
+def _job(
+    caller: Caller, worker: PricedWorker, request: dict[str, Any], save_to: str | None, wait_seconds: float | None
+) -> Purchase[CallResult]:
+    """A job of an async endpoint. It costs a worker for as long as a job may take."""
+    endpoint = worker.endpoint
+    where = f"{route('run_async_job').host}/v1/{endpoint.gateway_names()[0]}/run"
+    longest = longest_job(endpoint)
+    return _call_of(
+        worker,
+        longest,
+        title=endpoint.name or endpoint.id,
+        sent={"method": "POST", "url": where, "body": shown_body(request)},
+        sending=OnceReady(
+            ready=partial(_not_ready, caller, worker, longest),
+            sending=lambda left: sent_job(caller, worker, request, save_to, left),
+            wait_seconds=wait_seconds,
+            queues=True,
+        ),
     )
 
 
-async def _not_ready(caller: Caller, worker: PricedWorker, budget: float) -> CallResult | None:
-    """Wait for the deployment; what to answer where it does not serve in time."""
+def _request(
+    caller: Caller,
+    worker: PricedWorker,
+    ask: ServiceCall,
+    body: Mapping[str, Any] | None,
+    save_to: str | None,
+    budget: float,
+) -> Purchase[CallResult]:
+    """A request to a sync endpoint's service. It costs a worker for as long as the answer may take."""
+    sent: dict[str, Any] = {"method": ask.method, "url": ask.origin + ask.path}
+    return _call_of(
+        worker,
+        budget,
+        title=f"{worker.endpoint.name or worker.endpoint.id}: {ask.method} {ask.path}"[:200],
+        sent=sent if body is None else {**sent, "body": shown_body(body)},
+        sending=OnceReady(
+            ready=partial(_not_ready, caller, worker, budget),
+            sending=lambda left: _asked(caller, worker, ask, save_to, max(1.0, left)),
+            wait_seconds=budget,
+        ),
+    )
+
+
+def _call_of(
+    worker: PricedWorker, seconds: float, *, title: str, sent: dict[str, Any], sending: OnceReady[CallResult]
+) -> Purchase[CallResult]:
+    endpoint = worker.endpoint
+
+    async def request() -> dict[str, Any]:
+        return {"endpoint_id": endpoint.id, "request": sent}
+
+    return Purchase(
+        answer=CallResult,
+        effect=f"Call endpoint {endpoint.label()}.",
+        model=worker.product,
+        title=title,
+        cost=worker.cost(seconds),
+        sending=sending,
+        rehearsal=request,
+        about=f"call {endpoint.id}",
+    )
+
+
+async def _not_ready(caller: Caller, worker: PricedWorker, seconds: float, budget: float) -> CallResult | None:
+    """Wait up to `budget` seconds for the deployment; what to answer where it does not serve by then.
+
+    Args:
+        seconds: How long the call may take, once it is made.
+    """
     endpoint = worker.endpoint
     if judge(endpoint).phase is Phase.SUCCEEDED or not endpoint.state.state:
         return None
@@ -118,15 +150,14 @@ async def _not_ready(caller: Caller, worker: PricedWorker, budget: float) -> Cal
             return None
     note = seen.note if seen is not None else "it could not be asked"
     step = f"{note}. Call get_endpoint with wait_seconds until it serves, then call it again."
-    cost = shown_cost(worker.most(longest_job(endpoint) if endpoint.is_async else max(1.0, budget)))
+    cost = shown_cost(worker.most(seconds))
     return CallResult(status="not_ready", endpoint_id=endpoint.id, estimated_cost_usd=cost, next_step=step)
 
 
-async def _call_service(
+def _asked(
     caller: Caller, worker: PricedWorker, ask: ServiceCall, save_to: str | None, within: float
-) -> CallResult:
+) -> Awaited[CallResult]:
     endpoint = worker.endpoint
-    kept = await counts_workers(caller.app.journal, caller.owner, endpoint)
     what = f"endpoint {endpoint.label()}: {ask.method} {ask.path.rpartition('/')[2][:60] or '/'}"
     started = caller.app.jobs.clock.now()
 
@@ -137,6 +168,7 @@ async def _call_service(
         return await call_service(caller.novita, ask, within=within)
 
     async def work(job: Job, tally: Tally) -> CallResult:
+        kept = await counts_workers(caller.app.journal, caller.owner, endpoint)
         await caller.progress(what)
         reply = await alongside(send, sign)
         spent = worker.most(reply.seconds)
@@ -153,19 +185,7 @@ async def _call_service(
         tally.artifacts = await show_answer(caller, job, call_id(job), result, value, text, reply, save_to)
         return result
 
-    _, result = await caller.app.jobs.call(
-        Paid(
-            owner=caller.owner,
-            tool="call_endpoint",
-            model=worker.product,
-            title=f"{endpoint.name or endpoint.id}: {ask.method} {ask.path}"[:200],
-            # What it may cost at most: a worker for as long as the answer may take.
-            cost=worker.cost(within),
-        ),
-        work=work,
-        facts={"resource": endpoint.id},
-    )
-    return result
+    return Awaited(work=work, facts={"resource": endpoint.id})
 
 
 def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: ServiceReply) -> None:

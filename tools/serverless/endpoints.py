@@ -11,10 +11,9 @@ from ...novita.serverless.endpoints import get_limits, list_offers
 from ...novita.serverless.endpoints import list_endpoints as read_endpoints
 from ...novita.serverless.gateway import queue_of
 from ...novita.serverless.shapes import EndpointGoal
-from ..gpu.arguments import Between, Wait, Yes
-from ..kit.arguments import SaveTo
+from ..kit.arguments import Between, Confirm, DryRun, SaveTo, Wait
 from ..kit.context import Call
-from ..kit.purchase import agree
+from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
 from . import calling, creating, jobs
 from .results import (
@@ -40,7 +39,6 @@ DELETED_WITHIN = 20.0
 EndpointId = Annotated[str, Field(description="Its id.")]
 Image = Annotated[str | None, Field(description="Container image.")]
 Port = Annotated[int | None, Field(description="The image's HTTP port.")]
-Rehearse = Annotated[bool, Field(description="Send nothing; show request and price.")]
 Env = Annotated[dict[str, str] | None, Field(description="Variables: name to value.")]
 MostWorkers = Annotated[int | None, Field(description="Most at once. Default 1.")]
 
@@ -122,8 +120,8 @@ async def create_endpoint(
         ),
     ] = None,
     wait_seconds: Wait = None,
-    confirm: Yes = False,
-    dry_run: Rehearse = False,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
 ) -> EndpointResult:
     """Deploy an image, wait until it serves. Running workers are billed; asks first."""
     return await creating.create(
@@ -155,13 +153,13 @@ async def update_endpoint(
         dict[str, Any] | None, Field(description="As in create_endpoint; also image, name, port.")
     ] = None,
     wait_seconds: Wait = None,
-    confirm: Yes = False,
-    dry_run: Rehearse = False,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
 ) -> EndpointResult:
     """Change what is named, keep the rest. Shows differences and cost; asks first."""
     return await creating.update(
         call,
-        await find_endpoint(call, endpoint_id),
+        endpoint_id,
         options=options,
         wait_seconds=wait_seconds,
         confirm=confirm,
@@ -173,18 +171,30 @@ async def update_endpoint(
 
 
 @serverless.tool("Delete an endpoint", DESTROYS)
-async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Yes = False) -> EndpointResult:
+async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Confirm = False) -> EndpointResult:
     """Delete an endpoint; its workers and jobs end."""
-    endpoint = await find_endpoint(call, endpoint_id)
-    workers = f"{len(endpoint.workers)} workers" if endpoint.workers else "no workers"
-    question = f"Delete endpoint {endpoint.label()} ({workers})? What they do ends, and its address with it."
-    product = next((each.id for each in endpoint.products if each.id), "endpoint")
-    await agree(call, question, model=product, confirm=confirm, about=f"delete {endpoint.id}")
-    await send_delete(call.novita, endpoint)
-    seen = await watch(call, endpoint, EndpointGoal.GONE, DELETED_WITHIN)
-    if seen is not None and seen.phase is Phase.SUCCEEDED:
-        return await endpoint_result(call, endpoint.model_copy(update=_GONE), status="deleted")
-    return await endpoint_result(call, endpoint, status="working", next_step="Being deleted; look with list_endpoints.")
+
+    async def plan() -> Purchase[EndpointResult]:
+        endpoint = await find_endpoint(call, endpoint_id)
+        workers = f"{len(endpoint.workers)} workers" if endpoint.workers else "no workers"
+
+        async def delete() -> EndpointResult:
+            await send_delete(call.novita, endpoint)
+            seen = await watch(call, endpoint, EndpointGoal.GONE, DELETED_WITHIN)
+            if seen is not None and seen.phase is Phase.SUCCEEDED:
+                return await endpoint_result(call, endpoint.model_copy(update=_GONE), status="deleted")
+            step = "Being deleted; look with list_endpoints."
+            return await endpoint_result(call, endpoint, status="working", next_step=step)
+
+        return destruction(
+            EndpointResult,
+            f"Delete endpoint {endpoint.label()} ({workers})? What they do ends, and its address with it.",
+            model=next((each.id for each in endpoint.products if each.id), "endpoint"),
+            about=f"delete {endpoint.id}",
+            act=delete,
+        )
+
+    return await carry_out(call, plan, confirm=confirm)
 
 
 _GONE: dict[str, Any] = {"workers": (), "url": ""}
@@ -201,8 +211,8 @@ async def call_endpoint(
     cancel: Annotated[bool, Field(description="Stop that job.")] = False,
     save_to: SaveTo = None,
     wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Default 120, jobs 45 s.")] = None,
-    confirm: Yes = False,
-    dry_run: Rehearse = False,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
 ) -> CallResult:
     """Call an endpoint once it serves: HTTP, or a job it waits for. Costs worker time, asks if dear. Cancelling its
     MCP task stops the job."""

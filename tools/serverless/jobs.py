@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from ...novita.core.costs import Cost, assumed
-from ...novita.core.errors import InputError, NotFoundError, NovitaAPIError, NovitaError, TaskFailedError
+from ...novita.core.errors import InputError, NotFoundError, NovitaAPIError, TaskFailedError
 from ...novita.core.waiting import SETTLING, Look, Pace, Phase, wait_until_done, was_watched
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job, JobState
@@ -14,6 +15,7 @@ from ...novita.serverless.rows import counts_workers
 from ...novita.serverless.shapes import Endpoint
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from ..kit.purchase import Submitted, followed
 from ..kit.saved_files import shown_file
 from .results import CallResult, Prices, shown_cost
 from .showing import show_answer
@@ -59,10 +61,11 @@ def longest_job(endpoint: Endpoint) -> float:
     return endpoint.worker_config.request_timeout or LONGEST_JOB
 
 
-async def send_job(caller: Caller, worker: PricedWorker, request: dict[str, Any], save_to: str | None) -> Job:
-    """Queue it, once. Noted with what a worker costs for as long as a request may take."""
+def sent_job(
+    caller: Caller, worker: PricedWorker, request: dict[str, Any], save_to: str | None, wait_seconds: float
+) -> Submitted[CallResult, tuple[str, str]]:
+    """How a job is queued, once, and waited for."""
     app, endpoint = caller.app, worker.endpoint
-    kept = await counts_workers(app.journal, caller.owner, endpoint)
 
     async def send(_: Job) -> tuple[str, str]:
         return await run_job(caller.novita, endpoint, request)
@@ -71,15 +74,10 @@ async def send_job(caller: Caller, worker: PricedWorker, request: dict[str, Any]
         name, job_id = answer
         return await app.journal.accepted(job.key, job_id, gateway_name=name)
 
-    try:
-        job, _ = await app.jobs.submit(
-            Paid(
-                owner=caller.owner,
-                tool="call_endpoint",
-                model=worker.product,
-                title=endpoint.name or endpoint.id,
-                cost=worker.cost(longest_job(endpoint)),
-            ),
+    async def start(paid_for: Paid) -> tuple[Job, tuple[str, str]]:
+        kept = await counts_workers(app.journal, caller.owner, endpoint)
+        job, answer = await app.jobs.submit(
+            paid_for,
             kind=KIND,
             send=send,
             note=note,
@@ -92,14 +90,25 @@ async def send_job(caller: Caller, worker: PricedWorker, request: dict[str, Any]
             },
             on_progress=caller.progress_of(f"endpoint {endpoint.label()}: job sent"),
         )
-    except NovitaError as error:
-        if error.billed == "maybe":
-            error.next_step = (
-                "The job may be queued; it was not sent again, and without its id its result cannot be had. "
-                f"get_endpoint ({endpoint.id}) shows the queue."
-            )
-        raise
-    return job
+        await caller.progress(f"job {job.task_id} accepted by endpoint {endpoint.label()}")
+        return job, answer
+
+    async def goes_on(job: Job, _: tuple[str, str]) -> CallResult:
+        return working(job)
+
+    async def follow(job: Job, _: tuple[str, str], budget: float) -> CallResult:
+        return await bring_job(caller, job, budget)
+
+    return Submitted(
+        start=start,
+        working=goes_on,
+        follow=follow,
+        wait_seconds=wait_seconds,
+        lost=(
+            "The job may be queued; it was not sent again, and without its id its result cannot be had. "
+            f"get_endpoint ({endpoint.id}) shows the queue."
+        ),
+    )
 
 
 async def resume(caller: Caller, job_id: str, endpoint_id: str | None, wait_seconds: float | None) -> CallResult:
@@ -109,10 +118,18 @@ async def resume(caller: Caller, job_id: str, endpoint_id: str | None, wait_seco
         NovitaError: Nobody knows it, or it failed.
     """
     job = await known_job(caller, job_id, endpoint_id)
-    if caller.handoff is not None and job.state is JobState.WORKING and job.task_id:
-        caller.handoff.job = (KIND, job.task_id)
+
+    async def goes_on() -> CallResult:
         return working(job)
-    return await bring_job(caller, job, caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds)
+
+    return await followed(
+        caller,
+        KIND,
+        job.task_id if job.state is JobState.WORKING else None,
+        working=goes_on,
+        follow=partial(bring_job, caller, job),
+        wait_seconds=wait_seconds,
+    )
 
 
 async def known_job(caller: Caller, job_id: str, endpoint_id: str | None) -> Job:

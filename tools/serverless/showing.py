@@ -9,8 +9,8 @@ from ...novita.files.kinds import HEAD_BYTES, media_type, sniff
 from ...novita.journal.journal import Job
 from ...novita.serverless.gateway import ServiceReply
 from ..kit.context import Caller
+from ..kit.pictures import pictures_of
 from ..kit.saved_files import shown_file
-from ..media.results import pictures_of
 from .results import CallResult
 
 INLINE_JSON = 8_000

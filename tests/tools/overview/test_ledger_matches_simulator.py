@@ -92,7 +92,10 @@ def a_call(roll: random.Random, things: Things, renting: Renting) -> tuple[str, 
         if "count" in model.arguments:
             arguments["count"] = roll.randint(1, 4)
     elif tool == "generate_video":
-        arguments = {"prompt": words, "model": roll.choice(VIDEOS).id}
+        model = roll.choice(VIDEOS)
+        arguments = {"prompt": words, "model": model.id}
+        if any(row.seconds for row in model.price):  # nobody tells how long its clips are where a request does not
+            arguments["duration"] = roll.randint(4, 10)
     elif tool == "generate_speech":
         arguments = {"text": words, "model": roll.choice(VOICES).id}
     elif tool in ("edit_image", "edit_video"):  # of these both sides know beforehand how much it will be
