@@ -2,7 +2,8 @@
 
 An area module lists `HANDLERS` (operationId -> Handler). It may also list `NEWCOMERS` (area -> Handler of its tasks
 that nobody handles), `ROUTES` (see calls.Route), `DECODERS` (content type -> bytes to body; ValueError for bytes that
-are none) and `ENVELOPES` (operationId -> Fault to Response).
+are none), `ENVELOPES` (operationId -> Fault to Response), and what it adds to core/control.py: `CONTROLS`,
+`CONTROLS_OF_ONE` and `SHOWN`.
 
 Order of a request: trouble, key, retirement, body and query against the facts, handler. Errors come out in the
 envelope of the operation's group. Everything about /_simulator is in core/control.py.
@@ -45,7 +46,12 @@ MODULES = (
     "media.video",
     "media.audio",
     "media.newer",
-    "text.area",
+    "text.chat",
+    "text.vectors",
+    "text.other_dialects",
+    "batches.batch_files",
+    "batches.batches",
+    "web.search",
     "gpu.routes_v1",
     "serverless.routes",
     "sandbox.service",  # last: it looks at every path that nobody else knows
@@ -227,6 +233,8 @@ class Simulator:
         handlers()  # a wrong table stops the start, not a request
         for module in modules():
             control.ROUTES.update(getattr(module, "CONTROLS", {}))
+            control.ROUTES_OF_ONE.update(getattr(module, "CONTROLS_OF_ONE", {}))
+            control.SHOWN.update(getattr(module, "SHOWN", {}))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -43,18 +43,12 @@ NEIGHBOURS: dict[tuple[str, str], str] = {
     ("novita/batches", "novita/text"): "a batch's rows are requests to language models",
     ("novita/serverless", "novita/gpu"): "endpoints run on GPU products and share their routes",
     ("novita/web", "novita/text"): "its requests are checked as those to language models are",
-    ("simulator/account", "simulator/gpu"): "until a month is in simulator/core",
     ("simulator/batches", "simulator/text"): "a batch's lines are requests to language models",
     ("simulator/serverless", "simulator/gpu"): "workers run on the same stock of cards",
-    ("simulator/text", "simulator/batches"): "until simulator/app.py lists the areas itself",
-    ("simulator/text", "simulator/web"): "until simulator/app.py lists the areas itself",
-    ("simulator/web", "simulator/text"): "until relevance is in simulator/core",
 }
 """Families that know another, and why."""
 
 UPWARD: set[tuple[str, str]] = {
-    ("simulator/core/control.py", "simulator/media"),
-    ("simulator/core/world.py", "simulator/media"),
     ("tools/media/media_models.py", "tools/overview"),
 }
 """Rooms that know one above them: what is still to be turned round by registration."""
@@ -64,20 +58,8 @@ KIT_KNOWS: set[tuple[str, str]] = {
 }
 """Files of tools/kit that know a family of novita: still to be turned round by registration."""
 
-CYCLES: set[frozenset[str]] = {
-    frozenset(
-        [
-            "simulator.core.calls",
-            "simulator.core.files",
-            "simulator.core.trouble",
-            "simulator.core.world",
-            "simulator.media.tasks",
-        ]
-    ),
-    frozenset(["simulator.gpu.extras", "simulator.gpu.instances", "simulator.gpu.state"]),
-    frozenset(["simulator.serverless.pool", "simulator.serverless.state"]),
-}
-"""Modules that import each other in a circle, some under TYPE_CHECKING or in functions: still to be opened."""
+CYCLES: set[frozenset[str]] = set()
+"""Modules that import each other in a circle, some under TYPE_CHECKING or in functions."""
 
 SPEAK_SQL: set[str] = {
     "novita/gpu/meters.py",

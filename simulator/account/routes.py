@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..core.facts import operations
+from ..core.metering import MONTH
 from ..core.world import Account, Charge
-from ..gpu.market import MONTH
 from .ledger import DAY, Line, lines, months, next_month, past, slice_of, terms, units
 from .team import Teams
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..core.faults import Fault
 from ..core.world import Account, World
 from .ledger import DAY, lines, slice_of, units

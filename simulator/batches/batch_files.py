@@ -4,9 +4,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler
 from ..core.faults import Fault
-from ..text.state import LlmFile, LlmState
+from .state import BatchFile, BatchState
 
 Json = dict[str, Any]
 
@@ -24,15 +25,15 @@ async def upload_file(call: Call) -> Response:
         raise Fault(400, "INVALID_REQUEST_BODY", "purpose must be batch")
     if len(upload.data) > _MOST_BYTES:
         raise Fault(400, "INVALID_REQUEST_BODY", "the file is larger than 100 MB")
-    state = call.world.area(LlmState)
+    state = call.world.area(BatchState)
     file = keep(state, call.account.key, upload.filename, upload.data, input_file=True)
     return answer(file_body(file))
 
 
-def keep(state: LlmState, owner: str, filename: str, content: bytes, *, input_file: bool) -> LlmFile:
+def keep(state: BatchState, owner: str, filename: str, content: bytes, *, input_file: bool) -> BatchFile:
     """Store a file for the documented days: 15 for an input, 30 for a result."""
     now = int(state.world.clock.now())
-    file = LlmFile(
+    file = BatchFile(
         id=state.world.new_id("file_"),
         owner=owner,
         filename=filename,
@@ -46,7 +47,7 @@ def keep(state: LlmState, owner: str, filename: str, content: bytes, *, input_fi
     return file
 
 
-def find_file(state: LlmState, owner: str, file_id: str) -> LlmFile:
+def find_file(state: BatchState, owner: str, file_id: str) -> BatchFile:
     """A file within its retention. Raises Fault 404 without a name: the batch codes have none."""
     _drop_expired(state)
     file = state.files.get(file_id)
@@ -55,7 +56,7 @@ def find_file(state: LlmState, owner: str, file_id: str) -> LlmFile:
     return file
 
 
-def file_body(file: LlmFile) -> Json:
+def file_body(file: BatchFile) -> Json:
     """The documented File; expires_at on results only."""
     body: Json = {
         "id": file.id,
@@ -73,7 +74,7 @@ def file_body(file: LlmFile) -> Json:
 
 async def list_files(call: Call) -> Response:
     """Newest first; data is null when there are none, as it is for batches."""
-    state = call.world.area(LlmState)
+    state = call.world.area(BatchState)
     _drop_expired(state)
     mine = [file_body(file) for file in reversed(state.files.values()) if file.owner == call.account.key]
     return answer({"code": "200", "message": "success", "data": mine or None})
@@ -89,15 +90,15 @@ async def retrieve_file_content(call: Call) -> Response:
 
 async def delete_file(call: Call) -> Response:
     file = _named(call)
-    del call.world.area(LlmState).files[file.id]
+    del call.world.area(BatchState).files[file.id]
     return answer({"id": file.id, "object": "file", "deleted": True})
 
 
-def _named(call: Call) -> LlmFile:
-    return find_file(call.world.area(LlmState), call.account.key, call.path["file_id"])
+def _named(call: Call) -> BatchFile:
+    return find_file(call.world.area(BatchState), call.account.key, call.path["file_id"])
 
 
-def _drop_expired(state: LlmState) -> None:
+def _drop_expired(state: BatchState) -> None:
     now = state.world.clock.now()
     for file in [file for file in state.files.values() if file.gone_at <= now]:
         del state.files[file.id]

@@ -11,14 +11,16 @@ from typing import Any, cast
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler
 from ..core.facts import Invalid, check_body, operations
 from ..core.faults import Fault
 from ..core.world import Account
 from ..text import generate
 from ..text.chat import chat_body, completion_body
-from ..text.state import BatchJob, BatchRow, LlmState
+from ..text.state import LlmState
 from .batch_files import find_file, keep
+from .state import BatchJob, BatchRow, BatchState, get_batches, post_batches
 
 Json = dict[str, Any]
 
@@ -37,11 +39,11 @@ class _BadFileError(Exception):
 
 
 async def create_batch(call: Call) -> Response:
-    state = call.world.area(LlmState)
+    state = call.world.area(BatchState)
     find_file(state, call.account.key, call.body["input_file_id"])
     if call.account.micro_usd <= 0:
         raise Fault(403, "NOT_ENOUGH_BALANCE", "not enough balance")
-    seconds = state.knobs.batch_seconds
+    seconds = state.knobs.seconds
     job = BatchJob(
         id=call.world.new_id("batch_"),
         owner=call.account.key,
@@ -57,7 +59,7 @@ async def create_batch(call: Call) -> Response:
 
 async def list_batches(call: Call) -> Response:
     """All of them, the newest first: the documentation names no parameter that could ask for a next page."""
-    state = call.world.area(LlmState)
+    state = call.world.area(BatchState)
     jobs = [job for job in reversed(state.batches.values()) if job.owner == call.account.key]
     for job in jobs:
         await _move(state, call.account, job)
@@ -73,7 +75,7 @@ async def list_batches(call: Call) -> Response:
 
 
 async def retrieve_batch(call: Call) -> Response:
-    state = call.world.area(LlmState)
+    state = call.world.area(BatchState)
     job = _named(call)
     await _move(state, call.account, job)
     return answer(batch_body(state, call.account, job))
@@ -81,7 +83,7 @@ async def retrieve_batch(call: Call) -> Response:
 
 async def cancel_batch(call: Call) -> Response:
     """Cancelling at first, cancelled soon after. What a batch did before is neither delivered nor paid."""
-    state = call.world.area(LlmState)
+    state = call.world.area(BatchState)
     job = _named(call)
     await _move(state, call.account, job)
     if job.status in _FINAL:
@@ -93,7 +95,7 @@ async def cancel_batch(call: Call) -> Response:
     return answer(batch_body(state, call.account, job))
 
 
-def batch_body(state: LlmState, account: Account, job: BatchJob) -> Json:
+def batch_body(state: BatchState, account: Account, job: BatchJob) -> Json:
     """The documented Batch."""
     times = {
         f"{name}_at": _date(job.times.get(name))
@@ -132,19 +134,19 @@ def _date(seconds: float | None) -> str | None:
 
 
 def _named(call: Call) -> BatchJob:
-    job = call.world.area(LlmState).batches.get(call.path["batch_id"])
+    job = call.world.area(BatchState).batches.get(call.path["batch_id"])
     if job is None or job.owner != call.account.key:
         raise Fault(404, "", f"batch {call.path['batch_id']} not found")
     return job
 
 
-def _enter(state: LlmState, job: BatchJob, status: str) -> None:
+def _enter(state: BatchState, job: BatchJob, status: str) -> None:
     job.status = status
     job.times[status] = state.world.clock.now()
     job.version += 1
 
 
-async def _move(state: LlmState, account: Account, job: BatchJob) -> None:
+async def _move(state: BatchState, account: Account, job: BatchJob) -> None:
     """Bring a batch to where the clock, or in a manual world this look, has it."""
     async with job.lock:
         if job.status in _FINAL:
@@ -171,7 +173,7 @@ async def _move(state: LlmState, account: Account, job: BatchJob) -> None:
                 _finish(state, account, job)
 
 
-def _finish(state: LlmState, account: Account, job: BatchJob) -> None:
+def _finish(state: BatchState, account: Account, job: BatchJob) -> None:
     job.times["finalizing"] = state.world.clock.now()
     if job.output:
         job.output_file_id = _write(state, job, "output", job.output)
@@ -182,7 +184,7 @@ def _finish(state: LlmState, account: Account, job: BatchJob) -> None:
     _enter(state, job, "completed")
 
 
-def _write(state: LlmState, job: BatchJob, kind: str, lines: list[str]) -> str:
+def _write(state: BatchState, job: BatchJob, kind: str, lines: list[str]) -> str:
     content = "".join(f"{line}\n" for line in lines).encode()
     return keep(state, job.owner, f"{job.id}_{kind}.jsonl", content, input_file=False).id
 
@@ -223,14 +225,14 @@ def _read_row(line: bytes, place: str) -> BatchRow:
     return BatchRow(custom_id=row["custom_id"], body=row["body"])
 
 
-async def _answer_rows(state: LlmState, account: Account, job: BatchJob, upto: int) -> None:
+async def _answer_rows(state: BatchState, account: Account, job: BatchJob, upto: int) -> None:
     for index in range(len(job.output) + len(job.failures), min(upto, len(job.rows))):
         _answer_row(state, account, job, job.rows[index])
         if index % _SHIFT == _SHIFT - 1:
             await asyncio.sleep(0)
 
 
-def _answer_row(state: LlmState, account: Account, job: BatchJob, row: BatchRow) -> None:
+def _answer_row(state: BatchState, account: Account, job: BatchJob, row: BatchRow) -> None:
     common = {"id": state.world.new_id("batch_req_"), "custom_id": row.custom_id}
     try:
         body, price = _run(state, account, job.endpoint, row.body)
@@ -245,15 +247,15 @@ def _answer_row(state: LlmState, account: Account, job: BatchJob, row: BatchRow)
     job.output.append(json.dumps({**common, "response": response, "error": None}, ensure_ascii=False))
 
 
-def _run(state: LlmState, account: Account, endpoint: str, body: Json) -> tuple[Json, int]:
+def _run(state: BatchState, account: Account, endpoint: str, body: Json) -> tuple[Json, int]:
     """(answer, micro USD) of one line, by the code of a direct call."""
-    name = _OPERATION_OF[endpoint]
+    name, llm = _OPERATION_OF[endpoint], state.world.area(LlmState)
     checked = {**check_body(operations()[name], body), "stream": False}
     checked.pop("stream_options", None)
     if name == "create_chat_completion":
-        made = generate.chat(state, account, checked, in_batch=True)
+        made = generate.chat(llm, account, checked, in_batch=True)
         return chat_body(made, checked), made.price()
-    made = generate.completion(state, account, checked, in_batch=True)
+    made = generate.completion(llm, account, checked, in_batch=True)
     return completion_body(made, checked), made.price()
 
 
@@ -263,3 +265,4 @@ HANDLERS: dict[str, Handler] = {
     "retrieve_batch": retrieve_batch,
     "cancel_batch": cancel_batch,
 }
+CONTROLS = {("GET", "batches"): get_batches, ("POST", "batches"): post_batches}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from .facts import Operation
 from .faults import Fault
@@ -88,7 +88,3 @@ def invalid_request(group: str, message: str) -> Fault:
     if group == "billing" and "cycleType" in message:
         return Fault(400, "INVALID_BILL_CYCLE", message)
     return Fault(400, "INVALID_REQUEST_BODY", message)
-
-
-def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse(body, status, headers)

@@ -10,7 +10,6 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..media.tasks import FAILED, SUCCEED
 from .files import HostedFile
 from .world import World
 
@@ -97,8 +96,9 @@ async def respond(world: World, request: Request, body: bytes) -> Response:
     path = request.scope["path"].removeprefix("/_simulator").strip("/")
     try:
         sent: dict[str, Any] = json.loads(body) if body else {}
-        if path.startswith("tasks/") and request.method == "POST":
-            return JSONResponse(end_task(world, path.removeprefix("tasks/"), sent))
+        parent, _, id = path.rpartition("/")
+        if one := ROUTES_OF_ONE.get((request.method, parent)):
+            return JSONResponse(await one(world, id, sent))
         route = ROUTES.get((request.method, path))
         if route is None:
             return JSONResponse({"error": "no such control route", "routes": [" ".join(key) for key in ROUTES]}, 404)
@@ -117,10 +117,7 @@ async def get_state(world: World, _: dict[str, Any]) -> Any:
             {"operation": c.operation, "usd": c.usd, "account": c.account.key, "at": c.at, "note": c.note, "ref": c.ref}
             for c in world.charges
         ],
-        "tasks": [
-            {"task_id": t.id, "operation": t.operation, "status": t.status, "reason": t.reason, "percent": t.percent}
-            for t in world.tasks.tasks.values()
-        ],
+        **{name: shown(world) for name, shown in SHOWN.items()},
         "files": [
             {"name": f.name, "type": f.content_type, "downloads": f.downloads} for f in world.files.files.values()
         ],
@@ -171,24 +168,13 @@ async def post_tasks(world: World, sent: dict[str, Any]) -> Any:
     elif sent.get("fail"):
         world.fail_next_task(str(sent["fail"]), times)
     else:
-        world.tasks.doomed.clear()
-    return {"doomed": world.tasks.doomed}
+        world.doomed.clear()
+    return {"doomed": world.doomed}
 
 
 async def post_accounts(world: World, sent: dict[str, Any]) -> Any:
     account = world.add_account(str(sent["key"]), float(sent.get("balance_usd", 100)))
     return {"key": account.key, "balance_usd": account.micro_usd / 1e6}
-
-
-def end_task(world: World, task_id: str, sent: dict[str, Any]) -> Any:
-    """Set a task's state by hand: {status, reason?}; a final status ends it."""
-    task = world.tasks.tasks[task_id]
-    status = str(sent["status"])
-    if status in (SUCCEED, FAILED):
-        task.end(world, status, str(sent.get("reason", "")))
-    else:
-        task.status, task.endless = status, True
-    return {"task_id": task.id, "status": task.status}
 
 
 ROUTES: dict[tuple[str, str], Callable[[World, dict[str, Any]], Awaitable[Any]]] = {
@@ -200,3 +186,10 @@ ROUTES: dict[tuple[str, str], Callable[[World, dict[str, Any]], Awaitable[Any]]]
     ("POST", "tasks"): post_tasks,
     ("POST", "accounts"): post_accounts,
 }
+"""By method and path below /_simulator. Areas add theirs: see `CONTROLS` in app.py."""
+
+ROUTES_OF_ONE: dict[tuple[str, str], Callable[[World, str, dict[str, Any]], Awaitable[Any]]] = {}
+"""The same for paths that end with an id, by what stands before it (`CONTROLS_OF_ONE`)."""
+
+SHOWN: dict[str, Callable[[World], Any]] = {}
+"""What areas add to the state that GET /_simulator shows, by name (`SHOWN`)."""

@@ -5,11 +5,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-if TYPE_CHECKING:
-    from .world import World
 
 Bytes = bytes | Callable[[], bytes]
 
@@ -34,8 +30,9 @@ class HostedFile:
 class FileStore:
     """All files of a world, by id."""
 
-    def __init__(self, world: "World") -> None:
-        self._world = world
+    def __init__(self, now: Callable[[], float], link_ttl: Callable[[], float]) -> None:
+        """`now` is the world's time, `link_ttl` the seconds a link lives where nothing else is said."""
+        self._now, self._link_ttl = now, link_ttl
         self._secret = secrets.token_bytes(16)
         self.files: dict[str, HostedFile] = {}
         self.uploads: dict[str, bytes] = {}
@@ -49,7 +46,7 @@ class FileStore:
 
     def link(self, file: HostedFile, base_url: str, ttl: float | None = None) -> str:
         """A link that works for `ttl` seconds of the world (default: the setting link_ttl)."""
-        expires = int(self._world.clock.now() + (self._world.settings.link_ttl if ttl is None else ttl))
+        expires = int(self._now() + (self._link_ttl() if ttl is None else ttl))
         signature = self.signature(file.id, expires)
         return f"{base_url}/_simulator/files/{file.id}/{quote(file.name)}?X-Expires={expires}&X-Signature={signature}"
 

@@ -3,6 +3,8 @@
 from .world import Account, Charge, World
 
 DAY = 86_400
+MONTH = 30 * DAY
+"""A subscription month; the documentation does not say, so it is thirty days."""
 
 
 class Meter:

@@ -22,6 +22,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .answers import answer
 from .facts import error_row
 from .faults import Fault
 
@@ -142,8 +143,6 @@ def _made_up(effect: Mapping[str, Any]) -> Response:
 
 def envelope(group: str, fault: Fault) -> Response:
     """The error answer of a group: flat {code, reason, message}, with metadata except on the GPU routes."""
-    from .calls import answer
-
     body: dict[str, Any] = {"code": fault.status, "reason": fault.reason, "message": fault.message}
     if group != "gpu":
         body["metadata"] = {}

@@ -11,10 +11,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from .trouble import TroubleRule
+from .files import FileStore
+from .trouble import TroubleRule, Troubles
 
 MICRO = 1_000_000
 """Micro dollars in a dollar: how money is kept, exact enough for the price of one token."""
@@ -143,11 +143,6 @@ class World:
     """Everything the simulator remembers. `World()` has one account, key `sk-simulated`, with 100 USD."""
 
     def __init__(self, settings: WorldSettings | None = None, *, balance_usd: float = 100.0) -> None:
-        # Here, because the stores name World in their types.
-        from ..media.tasks import TaskStore
-        from .files import FileStore
-        from .trouble import Troubles
-
         self.settings = settings or WorldSettings()
         self.clock = WorldClock(self.settings.speed)
         self.started = self.clock.now()
@@ -165,9 +160,10 @@ class World:
         """Category of the bill by what is charged for, where that is no documented operation."""
         self._areas: dict[type[Any], Any] = {}
         self._numbers = itertools.count(1)
-        self.files: FileStore = FileStore(self)
-        self.tasks: TaskStore = TaskStore(self)
-        self.troubles: Troubles = Troubles()
+        self.files = FileStore(lambda: self.clock.now(), lambda: self.settings.link_ttl)
+        self.troubles = Troubles()
+        self.doomed: list[str | None] = []
+        """How the next things that take time end: a reason fails one, None lets one never end."""
         self.add_account(DEFAULT_KEY, balance_usd)
 
     def area(self, kind: type[S]) -> S:
@@ -252,14 +248,18 @@ class World:
         method: str | None = None,
         skip: int = 0,
         times: int = 1,
-    ) -> "TroubleRule":
+    ) -> TroubleRule:
         """Disturb matching requests: leave `skip` alone, disturb `times` (-1: all). Effects: see trouble.py."""
         return self.troubles.add(effect, operation=operation, path=path, method=method, skip=skip, times=times)
 
+    def fate(self) -> str | None:
+        """How the next thing that takes time ends, used up by asking: "" as it should, a reason, None for never."""
+        return self.doomed.pop(0) if self.doomed else ""
+
     def fail_next_task(self, reason: str = "failed to exec task", times: int = 1) -> None:
         """The next tasks end as failed with this reason (and are paid back)."""
-        self.tasks.doomed.extend([reason] * times)
+        self.doomed.extend([reason] * times)
 
     def never_end_next_task(self, times: int = 1) -> None:
         """The next tasks stay in progress for ever."""
-        self.tasks.doomed.extend([None] * times)
+        self.doomed.extend([None] * times)

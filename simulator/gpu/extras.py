@@ -3,17 +3,15 @@
 Each book holds the records of every account; `find` knows only the asker's own. No HTTP here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..core.metering import Meter
+from ..core.timeline import Timeline
 from ..core.world import Account, World
-from .market import VOLUME_GB_DAY, Timeline, catalogue, clusters, products, refuse
+from .market import VOLUME_GB_DAY, catalogue, clusters, products, refuse
 from .order import OrderedPort, check_ports
-
-if TYPE_CHECKING:
-    from .instances import SimulatedInstance
-    from .state import GpuState
 
 
 @dataclass
@@ -32,9 +30,8 @@ class Book(Generic[R]):
     missing = "RESOURCE_NOT_FOUND"
     text = "resource not found"
 
-    def __init__(self, world: World, state: "GpuState") -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
-        self.state = state
         self.all: dict[str, R] = {}
 
     def add(self, record: R) -> R:
@@ -69,8 +66,10 @@ class Templates(Book[SimulatedTemplate]):
     missing = "TEMPLATE_NOT_FOUND"
     text = "template not fount"  # Novita's spelling
 
-    def __init__(self, world: World, state: "GpuState") -> None:
-        super().__init__(world, state)
+    def __init__(self, world: World, auths: "Auths") -> None:
+        super().__init__(world)
+        self.auths = auths
+        auths.users.append(lambda id: any(each.data.get("imageAuth") == id for each in self.all.values()))
         nobody = Account("", 0, "novita")
         for row in catalogue()["templates"]:
             data = {
@@ -116,7 +115,7 @@ class Templates(Book[SimulatedTemplate]):
         del self.all[self.find(owner, id).id]
 
     def _check(self, owner: Account, data: dict[str, Any]) -> None:
-        self.state.auths.check(owner, data.get("imageAuth", ""))
+        self.auths.check(owner, data.get("imageAuth", ""))
         check_ports([OrderedPort(n, group["type"]) for group in data.get("ports") or () for n in group["ports"]], [])
 
 
@@ -132,6 +131,11 @@ class Storages(Book[SimulatedVolume]):
     missing = "NETWORK_STORAGE_NOT_FOUND"
     text = "network storage not found"
     largest_gb = 100_000
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.users: list[Callable[[str], bool]] = []
+        """Asked whether they use a volume: whoever mounts some."""
 
     def create(self, owner: Account, cluster: str, name: str, size_gb: int) -> SimulatedVolume:
         if cluster not in clusters():
@@ -155,8 +159,7 @@ class Storages(Book[SimulatedVolume]):
 
     def delete(self, owner: Account, id: str) -> None:
         found = self.find(owner, id)
-        used = any(mount.id == id for instance in self.state.fleet.of(owner) for mount in instance.mounts)
-        if used or self.state.volume_in_use(id):
+        if any(uses(id) for uses in self.users):
             raise refuse("NETWORK_STORAGE_IN_USE")
         del self.all[found.id]
 
@@ -241,6 +244,11 @@ class Auth(Record):
 class Auths(Book[Auth]):
     text = "repository auth not found"
 
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.users: list[Callable[[str], bool]] = []
+        """Asked whether they use a login."""
+
     def create(self, owner: Account, name: str, username: str, password: str) -> Auth:
         return self.add(Auth(self.world.new_id("ra"), owner, self.now(), name, username, password))
 
@@ -251,9 +259,7 @@ class Auths(Book[Auth]):
 
     def delete(self, owner: Account, id: str) -> None:
         self.find(owner, id)
-        instances = any(instance.order.image_auth_id == id for instance in self.state.fleet.of(owner))
-        templates = any(template.data.get("imageAuth") == id for template in self.state.templates.of(owner))
-        if instances or templates:
+        if any(uses(id) for uses in self.users):
             raise refuse("IMAGE_AUTH_IN_USE")
         del self.all[id]
 
@@ -270,26 +276,40 @@ class SimulatedJob(Record):
 JOB_ENDS = frozenset(["fail", "success", "break"])
 
 
+class Worked(Protocol):
+    """What a job needs of the instance it works on."""
+
+    id: str
+    owner: Account
+    jobs: list[str]
+
+    @property
+    def status(self) -> str: ...
+
+
 class SimulatedJobs(Book[SimulatedJob]):
     missing = "JOB_NOT_FOUND"
     text = "job not found"
 
-    def begin(self, instance: "SimulatedInstance", type: str, settings: dict[str, str]) -> SimulatedJob:
+    def __init__(self, world: World, auths: Auths, images: "Images") -> None:
+        super().__init__(world)
+        self.auths, self.images = auths, images
+
+    def begin(self, instance: Worked, type: str, settings: dict[str, str]) -> SimulatedJob:
         line = Timeline(self.world, "pulling")
         line.then(("running", 0.2), ("success", 0.8))
         job = self.add(
             SimulatedJob(self.world.new_id("job"), instance.owner, self.now(), type, instance.id, settings, line)
         )
         instance.jobs.append(job.id)
-        if self.world.tasks.doomed:
-            reason = self.world.tasks.doomed.pop(0)
+        if (reason := self.world.fate()) != "":
             line.then(("running", 0.2), *([] if reason is None else [("fail", 0.8)]))
             job.error = ("UNKNOWN", reason) if reason is not None else ("", "")
         return job
 
-    def save_image(self, instance: "SimulatedInstance", image: str, auth_id: str) -> SimulatedJob:
+    def save_image(self, instance: Worked, image: str, auth_id: str) -> SimulatedJob:
         """The guide asks for a stopped instance."""
-        self.state.auths.check(instance.owner, auth_id)
+        self.auths.check(instance.owner, auth_id)
         if instance.status != "exited":
             raise refuse("CONFLICT", f"stop the instance first: it is {instance.status}")
         running = [self.all[id] for id in instance.jobs if self.all[id].line.state not in JOB_ENDS]
@@ -308,7 +328,7 @@ class SimulatedJobs(Book[SimulatedJob]):
         for job in list(self.all.values()):
             for state, _ in job.line.moves(look=look):
                 if state == "success" and job.type == "saveImage":
-                    self.state.images.keep(job)
+                    self.images.keep(job)
 
 
 @dataclass
@@ -356,12 +376,16 @@ class Prewarms(Book[SimulatedPrewarm]):
     limit = 5
     largest_gb = 100
 
+    def __init__(self, world: World, auths: Auths) -> None:
+        super().__init__(world)
+        self.auths = auths
+
     def create(
         self, owner: Account, image: str, cluster: str, auth_id: str, wanted: list[str], note: str
     ) -> SimulatedPrewarm:
         if cluster not in clusters():
             raise refuse("VALIDATOR_PARAM", f"cluster {cluster} does not exist")
-        self.state.auths.check(owner, auth_id)
+        self.auths.check(owner, auth_id)
         for id in wanted:
             if id not in products() or cluster not in products()[id].clusters:
                 raise refuse("RESOURCE_NOT_FOUND", f"product {id} not found in {cluster}")

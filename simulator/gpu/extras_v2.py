@@ -4,7 +4,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from .extras import SimulatedJob, SimulatedNetwork, SimulatedPrewarm, SimulatedTemplate
 from .shared import area, gone, page, rest
 

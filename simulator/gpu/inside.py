@@ -6,7 +6,8 @@ import zlib
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from ..core.calls import Call, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Json
 from ..core.world import World
 from .market import refuse
 from .shared import area

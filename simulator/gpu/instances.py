@@ -4,16 +4,18 @@ Both generations work on the same `Fleet`. Every refusal is a `Fault` of the GPU
 """
 
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from ..core.metering import DAY, Meter
+from ..core.metering import DAY, MONTH, Meter
+from ..core.timeline import Timeline
 from ..core.world import Account, World
+from .extras import Auths, Networks, Prewarms, SimulatedJobs, Storages
 from .market import (
     DISK_GB_DAY,
     FREE_DISK_GB,
-    MONTH,
     MarketProduct,
-    Timeline,
+    Stock,
     clusters,
     pay,
     per_day,
@@ -21,9 +23,6 @@ from .market import (
     refuse,
 )
 from .order import OrderedMount, OrderedPort, SimulatedOrder, check_ports, term_price, version
-
-if TYPE_CHECKING:
-    from .state import GpuState
 
 KEEP_DATA_DAYS = 7
 
@@ -97,12 +96,26 @@ class SimulatedInstance:
         return self.subscribed and (self.end_time or 0) > now
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What instances are made of and hold on to."""
+
+    stock: Stock
+    auths: Auths
+    storages: Storages
+    networks: Networks
+    prewarms: Prewarms
+    jobs: SimulatedJobs
+
+
 class Fleet:
     """All instances of the world."""
 
-    def __init__(self, world: World, state: "GpuState") -> None:
+    def __init__(self, world: World, around: Surroundings) -> None:
         self._world = world
-        self._state = state
+        self._around = around
+        around.storages.users.append(lambda id: any(mount.id == id for each in self._there() for mount in each.mounts))
+        around.auths.users.append(lambda id: any(each.order.image_auth_id == id for each in self._there()))
         self._all: dict[str, SimulatedInstance] = {}
         self.limit = 50
         """Instances an account may have; the documentation names the error but no number."""
@@ -111,6 +124,9 @@ class Fleet:
         """The account's instances, newest first."""
         mine = [each for each in self._all.values() if each.owner is owner]
         return [each for each in reversed(mine) if (each.status == "removed") == removed]
+
+    def _there(self) -> Iterator[SimulatedInstance]:
+        return (each for each in self._all.values() if each.status != "removed")
 
     def find(self, owner: Account, id: str) -> SimulatedInstance:
         """RESOURCE_NOT_FOUND for one that is gone, was never there, or is somebody else's."""
@@ -129,7 +145,7 @@ class Fleet:
     def create(self, owner: Account, order: SimulatedOrder, operation: str) -> SimulatedInstance:
         """Rent it: checked, placed, and paid for where it is paid in advance."""
         product = self._check(owner, order)
-        cluster = self._state.stock.place(product, order.cards, self._where(owner, order))
+        cluster = self._around.stock.place(product, order.cards, self._where(owner, order))
         if order.min_cuda and version(order.min_cuda) > version(product.cuda):
             raise refuse("INSUFFICIENT_RESOURCE", f"no host with CUDA {order.min_cuda} or newer, only {product.cuda}")
         instance = SimulatedInstance(self._world, owner, self._world.new_id("i"), order, cluster)
@@ -137,8 +153,8 @@ class Fleet:
         if owner.micro_usd < price:
             raise refuse("BALANCE_NOT_ENOUGH", "the balance must cover the term, or the first hour")
         if order.network_id:
-            instance.network_ip = self._state.networks.join(owner, order.network_id, instance.id, order.network_ip)
-        self._state.stock.take(product, cluster, order.cards)
+            instance.network_ip = self._around.networks.join(owner, order.network_id, instance.id, order.network_ip)
+        self._around.stock.take(product, cluster, order.cards)
         if order.mode == "monthly":
             pay(self._world, owner, price, operation, product, order.months, instance.id)
             instance.end_time = instance.created_at + order.months * MONTH
@@ -160,7 +176,7 @@ class Fleet:
         if order.auto_renew and order.mode != "monthly":
             raise refuse("VALIDATOR_PARAM", "auto renewal is for monthly billing only")
         check_ports(order.ports, order.tools)
-        self._state.auths.check(owner, order.image_auth_id)
+        self._around.auths.check(owner, order.image_auth_id)
         for cluster in order.clusters:
             if cluster not in clusters():
                 raise refuse("VALIDATOR_PARAM", f"cluster {cluster} does not exist")
@@ -170,9 +186,9 @@ class Fleet:
 
     def _where(self, owner: Account, order: SimulatedOrder) -> list[str]:
         """Clusters that suit: those wanted, narrowed by volumes and the private network."""
-        tied = {self._state.storages.find(owner, id).cluster for id, _ in order.volumes}
+        tied = {self._around.storages.find(owner, id).cluster for id, _ in order.volumes}
         if order.network_id:
-            tied.add(self._state.networks.find(owner, order.network_id).cluster)
+            tied.add(self._around.networks.find(owner, order.network_id).cluster)
         if len(tied) > 1 or (tied and order.clusters and not tied & set(order.clusters)):
             raise refuse("VALIDATOR_PARAM", "network volumes and network must be in the cluster of the instance")
         return list(tied) or order.clusters
@@ -180,7 +196,7 @@ class Fleet:
     def _mount(self, instance: SimulatedInstance) -> None:
         order = instance.order
         instance.mounts = [
-            OrderedMount("network", self._state.storages.find(instance.owner, id).size_gb, id, path or "/network")
+            OrderedMount("network", self._around.storages.find(instance.owner, id).size_gb, id, path or "/network")
             for id, path in order.volumes
         ]
         if instance.product.local_gb:
@@ -188,15 +204,14 @@ class Fleet:
 
     def _boot(self, instance: SimulatedInstance) -> None:
         order = instance.order
-        pull = CACHED_PULL if self._state.prewarms.has(instance.owner, order.image, instance.cluster) else PULL
+        pull = CACHED_PULL if self._around.prewarms.has(instance.owner, order.image, instance.cluster) else PULL
         instance.will_fail = self._trouble_with(order.image)
         steps = (("creating", 0.1), ("pulling", 0.4), ("running", pull))
         instance.line.set("toCreate", *(steps[:-1] if instance.will_fail == NEVER else steps))
 
     def _trouble_with(self, image: str) -> tuple[str, str] | None:
         """Fate of the next boot: as turned on the world, or an image that no registry can hold."""
-        if self._world.tasks.doomed:
-            reason = self._world.tasks.doomed.pop(0)
+        if (reason := self._world.fate()) != "":
             return NEVER if reason is None else ("UNKNOWN", reason)
         # .invalid is reserved never to resolve (RFC 2606).
         if image.split("/")[0].endswith(".invalid"):
@@ -254,9 +269,9 @@ class Fleet:
     ) -> None:
         """Another image and surroundings; it comes back running. `volumes` None leaves them as they are."""
         self._expect(instance, "upgrade", "running", "exited")
-        self._state.auths.check(instance.owner, image_auth_id)
+        self._around.auths.check(instance.owner, image_auth_id)
         for id, _ in volumes or ():
-            if self._state.storages.find(instance.owner, id).cluster != instance.cluster:
+            if self._around.storages.find(instance.owner, id).cluster != instance.cluster:
                 raise refuse("VALIDATOR_PARAM", f"volume {id} is in another cluster")
         self._hold(instance)
         order = instance.order
@@ -345,7 +360,7 @@ class Fleet:
             self._entered(instance, "removed", max(instance.stopped_at + KEEP_DATA_DAYS * DAY, instance.end_time or 0))
 
     def _room_elsewhere(self, instance: SimulatedInstance) -> bool:
-        return self._state.stock.free[instance.product.id, instance.cluster] >= instance.order.cards
+        return self._around.stock.free[instance.product.id, instance.cluster] >= instance.order.cards
 
     def _move(self, instance: SimulatedInstance, job: str) -> None:
         self._hold(instance)
@@ -354,7 +369,7 @@ class Fleet:
             instance.spot_status, instance.reclaim_at = "running", None
         instance.line.set("migrating", ("running", 1.0))
         self._entered(instance, "migrating", instance.line.since)
-        self._state.jobs.begin(instance, job, {"instanceId": instance.id})
+        self._around.jobs.begin(instance, job, {"instanceId": instance.id})
 
     def _term_ended(self, instance: SimulatedInstance) -> None:
         if instance.order.auto_renew:
@@ -392,7 +407,7 @@ class Fleet:
             if state == "removed" or not instance.paid_at(at):
                 self._release(instance)
         if state == "removed":
-            self._state.networks.leave(instance.order.network_id, instance.id)
+            self._around.networks.leave(instance.order.network_id, instance.id)
         self._meter(instance, at)
 
     def _meter(self, instance: SimulatedInstance, at: float) -> None:
@@ -413,12 +428,12 @@ class Fleet:
 
     def _hold(self, instance: SimulatedInstance) -> None:
         if not instance.holds_stock:
-            self._state.stock.take(instance.product, instance.cluster, instance.order.cards)
+            self._around.stock.take(instance.product, instance.cluster, instance.order.cards)
             instance.holds_stock = True
 
     def _release(self, instance: SimulatedInstance) -> None:
         if instance.holds_stock:
-            self._state.stock.give_back(instance.product, instance.cluster, instance.order.cards)
+            self._around.stock.give_back(instance.product, instance.cluster, instance.order.cards)
             instance.holds_stock = False
 
     def _subscribe(self, instance: SimulatedInstance, months: int, operation: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..core.calls import Call, ExtraRoute, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, ExtraRoute, Handler, Json
 from . import extras_v1, routes_v2
 from .inside import get_gpu_instance_metrics, instance_service, metrics_elsewhere
 from .instances import KEEP_DATA_DAYS, SimulatedInstance

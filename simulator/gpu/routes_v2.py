@@ -6,7 +6,8 @@ creating and `type` when switching, `enable` once and `enabled` elsewhere, 204 a
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from . import extras_v2
 from .instances import SimulatedInstance
 from .market import V2_PRECISION, MarketProduct, clusters, products, refuse

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..core.faults import Fault
 from .extras import JOB_ENDS
 from .instances import SimulatedInstance

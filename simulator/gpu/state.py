@@ -1,11 +1,10 @@
 """The GPU area's state: one for both generations, reached as `world.area(GpuState)`."""
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 from ..core.world import World
 from .extras import Auths, Images, Networks, Prewarms, SimulatedJobs, Storages, Templates
-from .instances import Fleet
+from .instances import Fleet, Surroundings
 from .market import Stock
 
 
@@ -19,20 +18,17 @@ class GpuState:
         self.first_page = 1
         """Number of the first page of v1 lists, which the documentation leaves open. With 1, page 0 is page 1."""
         self.stock = Stock()
-        self.templates = Templates(world, self)
-        self.storages = Storages(world, self)
-        self.networks = Networks(world, self)
-        self.auths = Auths(world, self)
-        self.jobs = SimulatedJobs(world, self)
-        self.images = Images(world, self)
-        self.prewarms = Prewarms(world, self)
-        self.fleet = Fleet(world, self)
-        self.volume_users: list[Callable[[str], bool]] = []
-        """Asked whether something else (an endpoint) uses a network volume."""
+        self.auths = Auths(world)
+        self.templates = Templates(world, self.auths)
+        self.storages = Storages(world)
+        self.networks = Networks(world)
+        self.images = Images(world)
+        self.jobs = SimulatedJobs(world, self.auths, self.images)
+        self.prewarms = Prewarms(world, self.auths)
+        self.fleet = Fleet(
+            world, Surroundings(self.stock, self.auths, self.storages, self.networks, self.prewarms, self.jobs)
+        )
         world.settlers.append(self.settle)
-
-    def volume_in_use(self, id: str) -> bool:
-        return any(user(id) for user in self.volume_users)
 
     def settle(self, look: str = "") -> None:
         """`look` (manual worlds): the id of the instance being shown, * for all, or one of the words for a list of

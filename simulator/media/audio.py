@@ -11,7 +11,8 @@ from typing import Final
 
 from starlette.responses import Response, StreamingResponse
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..core.facts import check_body
 from ..core.prices import usd_each
 from .hearing import Hearing
@@ -30,7 +31,7 @@ from .speech import (
     minimax_reading,
     record,
 )
-from .tasks import TaskOutput
+from .tasks import TaskOutput, TaskStore
 
 DAY: Final = 86_400
 _GENERATIONS: Final = ("02", "2.5", "2.6", "2.8")
@@ -139,7 +140,7 @@ def _queue(call: Call, readings: list[Reading], *, described: bool = False, webh
 
     characters = sum(len(reading.text) for reading in readings)
     usd = usd_each(call.operation.id, call.body, letters=characters)
-    task = call.world.tasks.submit(
+    task = call.world.area(TaskStore).submit(
         call, outputs, kind="audio", usd=usd, units=1, ttl=None if described else "0", webhook=webhook
     )
     return task.id

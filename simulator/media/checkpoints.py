@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..core.world import World
 from .training import TrainingState
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler
 from . import pixels
 from .images import MEGAPIXELS_16, accepted, many, picture_in, seed_of
 from .pixels import Picture
+from .tasks import TaskStore
 
 RESOLUTIONS = {"2k": 2048, "4k": 4096, "8k": 8192}
 
@@ -78,7 +80,9 @@ async def outpainting(call: Call) -> Response:
 
 def later(call: Call, encoding: str, work: Callable[[], Picture]) -> Response:
     """The same as a task with one picture."""
-    return accepted(call.world.tasks.submit(call, lambda: many(call, 1, encoding, lambda _: work()), kind="image"))
+    return accepted(
+        call.world.area(TaskStore).submit(call, lambda: many(call, 1, encoding, lambda _: work()), kind="image")
+    )
 
 
 async def replace_background_async(call: Call) -> Response:

@@ -17,13 +17,14 @@ from typing import Any, cast
 from PIL import Image
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..core.files import HostedFile
 from ..core.prices import usd_each
 from . import pixels
 from .inputs import InputLimits, take_picture
 from .pixels import Picture, Size
-from .tasks import Task, TaskOutput
+from .tasks import Task, TaskOutput, TaskStore
 
 MEGAPIXELS_16 = 16_000_000
 
@@ -211,7 +212,7 @@ def diffuse(
                 output.more["nsfw_detection_result"] = {"valid": True, "confidence": 1.5}
         return outputs
 
-    task = call.world.tasks.submit(
+    task = call.world.area(TaskStore).submit(
         call,
         make,
         kind="image",
@@ -381,7 +382,9 @@ async def generate(call: Call) -> Response:
         extra: Json = {"has_nsfw_contents": []}
         if "seed" in call.operation.facts["request"]["application/json"]["properties"]:
             extra["seed"] = str(seed)
-        return accepted(call.world.tasks.submit(call, make, kind="image", units=count, extra=extra, ttl=model.ttl))
+        return accepted(
+            call.world.area(TaskStore).submit(call, make, kind="image", units=count, extra=extra, ttl=model.ttl)
+        )
 
     call.charge(units=count)
     outputs = many(call, count, encoding, draw)
@@ -405,7 +408,7 @@ async def newcomer(call: Call) -> Response:
     def make() -> list[TaskOutput]:
         return many(call, count, "png", lambda n: pixels.paint(prompt, seed + n, (width, height)))
 
-    return accepted(call.world.tasks.submit(call, make, kind="image", units=count))
+    return accepted(call.world.area(TaskStore).submit(call, make, kind="image", units=count))
 
 
 def _leaves(body: Json) -> Iterator[tuple[str, Any]]:

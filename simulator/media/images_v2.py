@@ -2,11 +2,12 @@
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from . import pixels
 from .images import many, picture_in, seed_of
 from .pixels import Picture
-from .tasks import FAILED, PROCESSING, SUCCEED, Task, TaskOutput
+from .tasks import FAILED, PROCESSING, SUCCEED, Task, TaskOutput, TaskStore
 
 NO_SUCH_TASK = 3
 STATES = {PROCESSING: 1, SUCCEED: 2, FAILED: 3}
@@ -37,7 +38,7 @@ async def txt2img_v2(call: Call) -> Response:
         style = body["model_name"]
         return many(call, count, _encoding(body), lambda n: pixels.paint(body["prompt"], seed + n, size, style=style))
 
-    return _wrapped(call.world.tasks.submit(call, make, kind="image", units=count))
+    return _wrapped(call.world.area(TaskStore).submit(call, make, kind="image", units=count))
 
 
 async def img2img_v2(call: Call) -> Response:
@@ -59,7 +60,9 @@ async def img2img_v2(call: Call) -> Response:
         return pixels.rework(base, words, seed + n, size, 0.5 if strength is None else strength)
 
     return _wrapped(
-        call.world.tasks.submit(call, lambda: many(call, count, _encoding(body), draw), kind="image", units=count)
+        call.world.area(TaskStore).submit(
+            call, lambda: many(call, count, _encoding(body), draw), kind="image", units=count
+        )
     )
 
 
@@ -74,12 +77,14 @@ async def upscale_v2(call: Call) -> Response:
         raise call.invalid(f"the result would be {size[0]}x{size[1]}, at most 2048 a side")
     work = pixels.cover if body.get("upscaling_crop") else pixels.enlarge
     return _wrapped(
-        call.world.tasks.submit(call, lambda: many(call, 1, "png", lambda _: work(picture, size)), kind="image")
+        call.world.area(TaskStore).submit(
+            call, lambda: many(call, 1, "png", lambda _: work(picture, size)), kind="image"
+        )
     )
 
 
 async def get_progress_v2(call: Call) -> Response:
-    task = call.world.tasks.tasks.get(call.query["task_id"])
+    task = call.world.area(TaskStore).tasks.get(call.query["task_id"])
     if task is None or task.account is not call.account or not task.operation.endswith("_v2"):
         return answer({"code": NO_SUCH_TASK, "msg": "task not found", "data": {}})
     task.look(call.world)

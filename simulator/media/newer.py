@@ -14,7 +14,8 @@ from typing import Any, Final
 from PIL import Image
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..core.faults import Fault
 from ..core.prices import usd_each
 from . import pixels
@@ -22,7 +23,7 @@ from .film import Film, make_film
 from .images import kept, picture_in, seed_of
 from .inputs import InputLimits, take_picture
 from .pixels import Picture, Size
-from .tasks import FAILED, SUCCEED, Task, TaskOutput
+from .tasks import FAILED, SUCCEED, Task, TaskOutput, TaskStore
 
 _TOKEN: Final = 256
 """Pixels of a Ming picture that are one token."""
@@ -209,11 +210,11 @@ def _film_task(call: Call, words: str, seconds: float, side: int, ratio: str, fi
         ]
 
     usd = usd_each(call.operation.id, call.body, seconds=seconds)
-    return call.world.tasks.submit(call, outputs, kind="video", usd=usd, units=count, seconds_factor=1.5)
+    return call.world.area(TaskStore).submit(call, outputs, kind="video", usd=usd, units=count, seconds_factor=1.5)
 
 
 async def query_content_video(call: Call) -> Response:
-    task = call.world.tasks.tasks.get(call.path["task_id"])
+    task = call.world.area(TaskStore).tasks.get(call.path["task_id"])
     if task is None or task.account is not call.account:
         raise Fault(404, "TASK_NOT_FOUND", "task not found")
     task.look(call.world)
@@ -227,7 +228,7 @@ async def query_content_video(call: Call) -> Response:
 
 
 async def cancel_content_video(call: Call) -> Response:
-    task = call.world.tasks.tasks.get(call.path["task_id"])
+    task = call.world.area(TaskStore).tasks.get(call.path["task_id"])
     if task is None or task.account is not call.account:
         raise Fault(404, "TASK_NOT_FOUND", "task not found")
     if not task.final:

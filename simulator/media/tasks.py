@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..core.files import HostedFile
 from ..core.world import Account, Charge, Course, World
 
@@ -90,8 +91,6 @@ class TaskStore:
     def __init__(self, world: World) -> None:
         self._world = world
         self.tasks: dict[str, Task] = {}
-        self.doomed: list[str | None] = []
-        """How the next tasks end: a reason fails one, None lets one never end."""
         self._deliveries: set[asyncio.Task[None]] = set()
 
     def submit(
@@ -121,7 +120,7 @@ class TaskStore:
         rehearsed = bool(test.get("enabled"))
         task_id = world.new_id("task-")
         charges = [] if rehearsed else [call.charge(usd, units=units, ref=task_id)]
-        doom = self.doomed.pop(0) if self.doomed else ""
+        doom = world.fate()
         task = Task(
             id=task_id,
             account=call.account,
@@ -223,11 +222,31 @@ def _post(url: str, body: bytes) -> int | None:
 
 
 async def get_task_result(call: Call) -> Response:
-    task = call.world.tasks.tasks.get(call.query["task_id"])
+    task = call.world.area(TaskStore).tasks.get(call.query["task_id"])
     if task is None or task.account is not call.account:
         raise call.fault("TASK_NOT_FOUND", "task not found")
     task.look(call.world)
-    return answer(call.world.tasks.result(task, call.base_url))
+    return answer(call.world.area(TaskStore).result(task, call.base_url))
+
+
+async def end_task(world: World, id: str, sent: Json) -> Json:
+    """Set a task's state by hand: {status, reason?}; a final status ends it."""
+    task = world.area(TaskStore).tasks[id]
+    status = str(sent["status"])
+    if status in (SUCCEED, FAILED):
+        task.end(world, status, str(sent.get("reason", "")))
+    else:
+        task.status, task.endless = status, True
+    return {"task_id": task.id, "status": task.status}
+
+
+def shown(world: World) -> list[Json]:
+    return [
+        {"task_id": t.id, "operation": t.operation, "status": t.status, "reason": t.reason, "percent": t.percent}
+        for t in world.area(TaskStore).tasks.values()
+    ]
 
 
 HANDLERS: dict[str, Handler] = {"get_task_result": get_task_result}
+CONTROLS_OF_ONE = {("POST", "tasks"): end_task}
+SHOWN = {"tasks": shown}

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..core.world import Account, Charge, Course, World
 
 TRAINING_FACTOR, DEPLOYING_FACTOR = 3.0, 0.5
@@ -89,8 +90,7 @@ async def create(call: Call) -> Response:
         if state.assets.get(str(item["assets_id"])) not in call.world.files.uploads:
             raise call.invalid(f"image_dataset_items.{i}.assets_id: nothing was uploaded for {item['assets_id']}")
     task_id = call.world.new_id("train-")
-    doomed = call.world.tasks.doomed
-    doom = doomed.pop(0) if doomed else ""
+    doom = call.world.fate()
     state.trainings[task_id] = Training(
         number=next(state.numbers),
         id=task_id,

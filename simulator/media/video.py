@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..core.facts import Invalid, Operation, check_body, operations, request_schema
 from ..core.faults import Fault
 from ..core.prices import usd_each
@@ -23,7 +24,7 @@ from .film import SOUND_RATE, Clip, Film, NotAFilmError, look_at, make_film, mak
 from .hearing import Hearing
 from .inputs import Given, take_clip, take_picture, take_sound
 from .sound import Samples, decode, mix, play, speak
-from .tasks import TaskOutput
+from .tasks import TaskOutput, TaskStore
 from .video_plan import EDITS, Fields, FilmPlan, frame_size, plan
 from .video_rules import CLIP_LIMITS, SOUND_LIMITS, broken_rule, limits_of, picture_limits
 
@@ -193,7 +194,7 @@ def _queue(
             for number, film in enumerate(films)
         ]
 
-    task = call.world.tasks.submit(
+    task = call.world.area(TaskStore).submit(
         call,
         outputs,
         kind="video",

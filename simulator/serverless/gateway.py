@@ -19,7 +19,8 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from ..core.calls import Call, ExtraRoute, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, ExtraRoute, Handler, Json
 from ..core.faults import Fault
 from ..core.world import World
 from ..gpu.market import refuse

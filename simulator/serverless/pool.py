@@ -7,14 +7,12 @@ requests, finish, idle away. In a manual world each look makes the next thing ha
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.metering import Meter
 from ..core.world import Account, World
 from ..gpu.market import MarketProduct, Stock, per_day, products
-
-if TYPE_CHECKING:
-    from .state import DeploymentPlan
+from .plan import DeploymentPlan
 
 BOOT = 0.7
 """Task-times until a new worker runs."""
@@ -64,7 +62,7 @@ class PoolWorker:
 class Pool:
     """Grows and shrinks by the endpoint's plan, which may change under it."""
 
-    def __init__(self, world: World, owner: Account, endpoint: str, plan: "DeploymentPlan", stock: Stock) -> None:
+    def __init__(self, world: World, owner: Account, endpoint: str, plan: DeploymentPlan, stock: Stock) -> None:
         self._world = world
         self._owner = owner
         self._endpoint = endpoint

@@ -5,12 +5,14 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, Json, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler, Json
 from ..gpu.market import refuse
 from ..gpu.shared import gone, numbered, page, rest
 from . import gateway
 from .gateway import area
-from .state import LIMITS, DeploymentPlan, SimulatedEndpoint
+from .plan import DeploymentPlan
+from .state import LIMITS, SimulatedEndpoint
 
 
 def _whole(value: Any, name: str) -> int:

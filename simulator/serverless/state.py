@@ -4,13 +4,14 @@ import itertools
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.timeline import Timeline
 from ..core.world import Account, World
-from ..gpu.market import Timeline, clusters, per_day, products, refuse
+from ..gpu.market import clusters, per_day, products, refuse
 from ..gpu.order import RESERVED_PORTS
 from ..gpu.state import GpuState
+from .plan import DeploymentPlan
 from .pool import FINAL, Pool, PoolWork, PoolWorker
 
 KEPT = 6 * 3600
@@ -39,36 +40,6 @@ LIMITS: dict[str, Any] = {
     "maxGPUNum": 8,
     "cudaVersionList": ["11.8", "12.1", "12.4", "12.6", "12.8", "12.9"],
 }
-
-
-@dataclass
-class DeploymentPlan:
-    """What the owner asked for, in neither generation's words. Times are in seconds."""
-
-    products: list[str]
-    image: str
-    type: str = "sync"
-    name: str = ""
-    app_name: str = ""
-    auth_id: str = ""
-    command: str = ""
-    entrypoint: str = ""
-    port: int = 8000
-    health_path: str = ""
-    cluster: str = ""
-    rootfs_gb: int = 100
-    envs: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
-    volumes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """Mounts as v1 writes them: type, size, id, mountPath."""
-    least: int = 0
-    most: int = 1
-    idle: int = 60
-    concurrent: int = 1
-    cards: int = 1
-    request_timeout: int = 300
-    cuda: str = ""
-    policy: str = "queue"
-    policy_value: int = 10
 
 
 class SimulatedEndpoint:
@@ -108,7 +79,7 @@ class ServerlessState:
         self.world = world
         self.gpu = world.area(GpuState)
         self.all: dict[str, SimulatedEndpoint] = {}
-        self.gpu.volume_users.append(self._uses)
+        self.gpu.storages.users.append(self._uses)
         world.settlers.append(self.settle)
 
     def of(self, owner: Account) -> list[SimulatedEndpoint]:
@@ -197,8 +168,7 @@ class ServerlessState:
         """Serving comes before the first worker runs: both are needed for a call to go through."""
         endpoint.error = None
         host = endpoint.plan.image.split("/")[0]
-        doomed = self.world.tasks.doomed
-        reason = doomed.pop(0) if doomed else ""
+        reason = self.world.fate()
         if host.endswith(".invalid"):
             endpoint.error = ("IMAGE_NOT_FOUND", f"failed to pull {endpoint.plan.image}: no such host")
         elif reason:

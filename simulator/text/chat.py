@@ -8,11 +8,12 @@ from zlib import crc32
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler
 from ..core.json_values import obj
 from . import generate
 from .generate import GeneratedAnswers
-from .state import LlmState, StreamRecord
+from .state import LlmState, StreamRecord, get_llm, post_llm
 from .stream import DONE, Event, EventStream, pause_for
 from .writer import WrittenAnswer, WrittenCall
 
@@ -255,3 +256,4 @@ HANDLERS: dict[str, Handler] = {
     "create_chat_completion": create_chat_completion,
     "create_completion": create_completion,
 }
+CONTROLS = {("GET", "llm"): get_llm, ("POST", "llm"): post_llm}

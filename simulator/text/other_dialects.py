@@ -8,7 +8,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler
 from ..core.faults import Fault
 from ..core.json_values import items, obj
 from . import generate

@@ -1,18 +1,13 @@
-"""The language-model area's state: knobs, planned trouble, scripted answers, streams, files, batches, prompt cache."""
+"""The language-model area's state: knobs, planned trouble, scripted answers, streams, prompt cache."""
 
-from __future__ import annotations
-
-import asyncio
 from collections import deque
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ..core.faults import Fault
+from ..core.world import World
 from . import tokens
-
-if TYPE_CHECKING:
-    from ..core.world import Course, World
 
 TroubleKind = Literal["error", "garbage", "silence", "cut", "end"]
 _KINDS: tuple[TroubleKind, ...] = ("error", "garbage", "silence", "cut", "end")
@@ -26,20 +21,17 @@ class LlmKnobs:
     """Settable by `POST /_simulator/llm` or directly.
 
     token_seconds and first_token_seconds pace every answer, in real seconds. answer_tokens fixes the length
-    of texts. batch_seconds is the run time of a batch on the world's clock (None: ten times task_seconds).
-    upper_case_status spells batch states as the documentation pages do, not as its example answer does.
+    of texts.
     rate_tier (T1 to T5) holds accounts to that column of the documented requests per minute; None to nothing.
     """
 
     token_seconds: float = 0.0
     first_token_seconds: float = 0.0
     answer_tokens: int | None = None
-    batch_seconds: float | None = None
-    upper_case_status: bool = False
     rate_tier: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("token_seconds", "first_token_seconds", "answer_tokens", "batch_seconds"):
+        for name in ("token_seconds", "first_token_seconds", "answer_tokens"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} must not be negative")
@@ -80,52 +72,6 @@ class StreamRecord:
     charged_micro_usd: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
-class LlmFile:
-    """One file of the files routes. Times are Unix seconds; gone_at ends its retention."""
-
-    id: str
-    owner: str
-    filename: str
-    purpose: Literal["batch", "batch_output"]
-    content: bytes = field(repr=False)
-    created_at: int
-    gone_at: int
-    total_requests: int | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class BatchRow:
-    """One line of a batch's input."""
-
-    custom_id: str
-    body: dict[str, Any]
-
-
-@dataclass(slots=True, kw_only=True)
-class BatchJob:
-    """One batch. Times are Unix seconds, None until reached; status in the lower-case spelling."""
-
-    id: str
-    owner: str
-    endpoint: str
-    input_file_id: str
-    created_at: float
-    progress: Course = field(repr=False)
-    metadata: dict[str, Any] | None
-    rows: list[BatchRow] = field(default_factory=list[BatchRow], repr=False)
-    status: str = "validating"
-    errors: str = ""
-    times: dict[str, float] = field(default_factory=dict[str, float])
-    output: list[str] = field(default_factory=list[str], repr=False)
-    failures: list[str] = field(default_factory=list[str], repr=False)
-    micro_usd: int = 0
-    output_file_id: str = ""
-    error_file_id: str = ""
-    version: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
-
-
 class LlmState:
     """All of the area, reached as `world.area(LlmState)`."""
 
@@ -135,8 +81,6 @@ class LlmState:
         self.trouble: list[StreamTrouble] = []
         self.script: deque[dict[str, Any]] = deque()
         self.streams: list[StreamRecord] = []
-        self.files: dict[str, LlmFile] = {}
-        self.batches: dict[str, BatchJob] = {}
         self._cached: dict[bytes, int] = {}
         self._minutes: dict[tuple[str, str, int], int] = {}
 
@@ -194,11 +138,6 @@ class LlmState:
             "scripted": len(self.script),
             "streams": [asdict(stream) for stream in self.streams[-200:]],
             "streams_cancelled": [asdict(stream) for stream in self.streams_cancelled[-200:]],
-            "files": len(self.files),
-            "batches": {
-                batch.id: {each.name: getattr(batch, each.name) for each in fields(batch) if each.name in _SHOWN}
-                for batch in self.batches.values()
-            },
         }
 
     def cached_tokens(self, owner: str, model_id: str, messages: list[dict[str, Any]]) -> int:
@@ -227,4 +166,10 @@ class LlmState:
         self._minutes[key] = self._minutes.get(key, 0) + 1
 
 
-_SHOWN = {"status", "endpoint", "input_file_id", "output_file_id", "error_file_id", "errors", "micro_usd"}
+async def get_llm(world: World, _: dict[str, Any]) -> Any:
+    return world.area(LlmState).report()
+
+
+async def post_llm(world: World, sent: dict[str, Any]) -> Any:
+    """GET or POST /_simulator/llm shows or sets what `LlmState.control` describes."""
+    return world.area(LlmState).control(sent)

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import math
-import re
 from array import array
 from collections import Counter
 from functools import lru_cache
@@ -12,8 +11,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler
 from ..core.faults import Fault
+from ..core.relevance import STOP, WORD, relevance
 from . import generate, tokens
 from .language_models import find_model, models
 from .state import LlmState
@@ -21,10 +22,6 @@ from .stream import pause_for
 
 Json = dict[str, Any]
 
-_WORD = re.compile(r"\w+")
-_STOP = frozenset(
-    re.findall(r"\w+", "a an and are as at be by for from how in is it of on or that the this to was with")
-)
 _SHIFT = 64  # texts embedded before other requests get their turn
 _TOUCHED = 16  # places in a vector that one feature changes
 
@@ -73,10 +70,10 @@ def embed(text: str, dimension: int) -> list[float]:
 
 
 def _features(text: str) -> dict[str, float]:
-    words = Counter(_WORD.findall(text.lower()))
+    words = Counter(WORD.findall(text.lower()))
     weights: dict[str, float] = {"": 0.1}  # keeps a text of signs alone from having no direction
     for word, times in words.items():
-        weight = (1 + math.log(times)) * (0.2 if word in _STOP else 1.0)
+        weight = (1 + math.log(times)) * (0.2 if word in STOP else 1.0)
         weights[word] = weights.get(word, 0) + weight
         padded = f"<{word}>"
         for start in range(len(padded) - 2):
@@ -129,24 +126,6 @@ async def create_rerank(call: Call) -> Response:
             "usage": {"prompt_tokens": sum(sizes), "completion_tokens": 0, "total_tokens": sum(sizes)},
         }
     )
-
-
-def relevance(query: str, documents: list[str]) -> list[float]:
-    """0 to 1 for each document: weighted share of the query's words, rare words first, exact before similar."""
-    asked = _stems(query)
-    held = [_stems(document) for document in documents]
-    rarity = {stem: math.log(1 + (1 + len(documents)) / (1 + sum(stem in stems for stems in held))) for stem in asked}
-    whole = sum(rarity.values()) or 1.0
-    scores: list[float] = []
-    for stems in held:
-        share = sum(weight for stem, weight in rarity.items() if stem in stems) / whole
-        # Among equals the shorter document says it more to the point.
-        scores.append(round(0.001 + 0.998 * share * (0.85 + 0.15 / (1 + len(stems) / 50)), 6))
-    return scores
-
-
-def _stems(text: str) -> set[str]:
-    return {word[:5] for word in _WORD.findall(text.lower()) if word not in _STOP}
 
 
 async def list_models(call: Call) -> Response:

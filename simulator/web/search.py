@@ -14,10 +14,11 @@ from zlib import crc32
 
 from starlette.responses import Response
 
-from ..core.calls import Call, Handler, answer
+from ..core.answers import answer
+from ..core.calls import Call, Handler
 from ..core.json_values import obj
+from ..core.relevance import relevance
 from ..core.schema_values import UnsatisfiableSchemaError, value_for
-from ..text.vectors import relevance
 
 Json = dict[str, Any]
 

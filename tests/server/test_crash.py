@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from novita_mcp.novita.files.folders import slug
 from novita_mcp.simulator.core.world import Received, World
+from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.simulator.serving import Running
 from PIL import Image
 
@@ -213,8 +214,8 @@ def test_nothing_is_lost_doubled_or_half_written_however_often_it_is_killed(scen
     unclear = [row for row in rows if row["state"] == "unconfirmed"]
     assert len(known) + len(unclear) == len(rows)
     assert set(sent) <= set(titles)
-    assert set(asked) <= set(world.tasks.tasks)
-    forgotten = set(world.tasks.tasks) - set(asked)
+    assert set(asked) <= set(world.area(TaskStore).tasks)
+    forgotten = set(world.area(TaskStore).tasks) - set(asked)
     assert len(forgotten) <= sum(sent[row["title"]] for row in unclear)
     assert all("may have accepted" in row["reason"] for row in unclear)
 
@@ -265,7 +266,7 @@ def test_what_a_wait_gave_up_comes_from_the_next_process(scene: CrashScene, worl
         )
         started = process.answer(request)["result"]["structuredContent"]
         assert started["status"] == "working"
-    world.tasks.tasks[started["task_id"]].endless = False
+    world.area(TaskStore).tasks[started["task_id"]].endless = False
 
     with scene.process("second") as process:
         request = process.call("get_task", {"task_id": started["task_id"]})

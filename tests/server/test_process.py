@@ -19,6 +19,7 @@ import pytest
 from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.journal.journal import JobState, Journal
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
+from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.simulator.serving import Running
 
 from .children import OUT_WITHIN, PATIENCE, Child, child
@@ -80,7 +81,7 @@ def test_a_server_that_waits_for_a_task_leaves_at_once_and_forgets_nothing(
         assert_clean(server)
     (job,) = anyio.run(journaled, tmp_path)
     assert (job.state, world.count("qwen_image_txt2img")) == (JobState.WORKING, 1)
-    assert job.task_id in world.tasks.tasks
+    assert job.task_id in world.area(TaskStore).tasks
 
 
 @pytest.mark.parametrize(("end", "code"), ENDINGS)

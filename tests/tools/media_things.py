@@ -10,6 +10,7 @@ from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.media.film import SOUND_RATE, Clip, Film, look_at, make_film
 from novita_mcp.simulator.media.hearing import Hearing
 from novita_mcp.simulator.media.sound import SoundFormat, encode, speak
+from novita_mcp.simulator.media.tasks import TaskStore
 from PIL import Image, ImageDraw
 
 from ..conftest import text_of
@@ -108,5 +109,5 @@ def body_of(world: World, operation: str) -> Json:
 def nothing_paid(world: World) -> None:
     """No money moved, no task began, no paid route was called."""
     assert not world.charges
-    assert not world.tasks.tasks
+    assert not world.area(TaskStore).tasks
     assert not [request.path for request in world.requests if request.method == "POST"]

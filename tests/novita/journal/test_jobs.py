@@ -21,6 +21,7 @@ from novita_mcp.novita.media.jobs import MediaJobs
 from novita_mcp.novita.media.lookup import media_model
 from novita_mcp.novita.media.mapping import MediaPlan, plan
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
+from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.simulator.serving import Running
 
 from ...building import QuickClock
@@ -115,7 +116,7 @@ async def test_a_caller_that_leaves_during_the_submit_loses_nothing(
         with anyio.fail_after(5):
             while not (rows := await it.rows()) or rows[0].task_id is None:
                 await anyio.sleep(0.01)
-        assert rows[0].task_id in world.tasks.tasks
+        assert rows[0].task_id in world.area(TaskStore).tasks
         assert rows[0].state is JobState.WORKING
     assert world.count(SPEND) == 1
 
@@ -238,7 +239,7 @@ async def test_a_journal_that_fails_after_the_submit_costs_not_the_task(
         it.jobs.journal = replaced(it.journal, accepted=broken, finish=broken)
         with pytest.raises(JournalError, match="It was billed") as caught:
             await it.start()
-        (task_id,) = world.tasks.tasks
+        (task_id,) = world.area(TaskStore).tasks
         assert task_id in str(caught.value)
         it.jobs.journal = it.journal
         delivery = await it.media.bring(it.client, task_id, budget=10)
@@ -312,7 +313,7 @@ async def test_a_file_that_was_deleted_comes_again_by_its_link(
         await it.media.bring(it.client, job.task_id or "", budget=45)
         for file in it.folder.iterdir():
             file.unlink()
-        world.tasks.tasks.clear()  # Novita has forgotten the task, not the file
+        world.area(TaskStore).tasks.clear()  # Novita has forgotten the task, not the file
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(lambda: it.media.bring(it.client, job.task_id or "", budget=45))
@@ -357,7 +358,7 @@ async def test_a_task_that_nobody_knows_is_not_waited_for(simulator: Running, wo
 async def test_a_task_started_elsewhere_is_fetched_too(simulator: Running, world: World, tmp_path: Path) -> None:
     async with bench(simulator, tmp_path) as it:
         await it.client.spend("POST", fox().path, doing="x", body=fox().body)
-        (task_id,) = world.tasks.tasks
+        (task_id,) = world.area(TaskStore).tasks
         delivery = await it.media.bring(it.client, task_id, budget=45)
         assert delivery.job.state is JobState.SUCCEEDED
         assert delivery.job.estimate == 0

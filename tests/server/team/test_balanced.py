@@ -17,6 +17,7 @@ import pytest
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
+from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.simulator.serving import serve
 
 from ...postgres import binaries, run_postgres
@@ -128,7 +129,7 @@ async def test_nobody_loses_a_paid_picture_when_a_copy_is_killed(tmp_path: Path)
                         await kill_and_start_again(one)
                         world.set(task_seconds=0.5)
                         world.advance(3600)
-                    first = set(world.tasks.tasks)
+                    first = set(world.area(TaskStore).tasks)
                     assert len(first) == CALLERS
                     assert {task_id for files in callers.files.values() for task_id in files} == first
                     assert not callers.unclear.total()
@@ -146,7 +147,7 @@ async def test_nobody_loses_a_paid_picture_when_a_copy_is_killed(tmp_path: Path)
 def check(world: World, callers: Callers, key: str) -> None:
     """All that this caller paid for is with it or said to be unclear, once, and nothing else."""
     mine = callers.files[key]
-    paid = {task.id for task in world.tasks.tasks.values() if task.account.key == key}
+    paid = {task.id for task in world.area(TaskStore).tasks.values() if task.account.key == key}
     assert set(mine) <= paid, "another caller's task"
     assert len(paid) <= 2, "made twice"
     assert len([charge for charge in world.charges if charge.account.key == key]) == len(paid)
@@ -156,5 +157,5 @@ def check(world: World, callers: Callers, key: str) -> None:
         (link,) = links
         found = re.search(r"/files/([0-9a-f]+)/", link)
         assert found is not None
-        assert found[1] in {output.file.id for output in world.tasks.tasks[task_id].outputs}
+        assert found[1] in {output.file.id for output in world.area(TaskStore).tasks[task_id].outputs}
         assert httpx.get(link).content == world.files.files[found[1]].data

@@ -21,6 +21,7 @@ from novita_mcp.server.metrics import NAMES, Metrics
 from novita_mcp.server.rate_limit import RateLimit
 from novita_mcp.server.settings import SettingError, Settings, read_settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
+from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.simulator.serving import Running
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -299,7 +300,7 @@ async def test_a_running_call_is_finished_before_the_end(draining: Any, world: W
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:
             group.start_soon(make)
-            while not world.tasks.tasks:
+            while not world.area(TaskStore).tasks:
                 await anyio.sleep(0.02)
             draining.tell(signal.SIGTERM)
             async with httpx.AsyncClient() as http:
@@ -307,7 +308,7 @@ async def test_a_running_call_is_finished_before_the_end(draining: Any, world: W
                     await anyio.sleep(0.02)
                 assert (await http.get(f"{draining.url}/healthz")).status_code == 200
             assert not answers
-            (task,) = world.tasks.tasks.values()
+            (task,) = world.area(TaskStore).tasks.values()
             task.endless = False
         assert draining.process is not None
         code = await anyio.to_thread.run_sync(draining.process.wait)

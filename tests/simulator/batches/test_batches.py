@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from novita_mcp.simulator import serving
+from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core import facts
-from novita_mcp.simulator.text.state import LlmState
 
 Json = dict[str, Any]
 
@@ -21,7 +21,7 @@ class Batches:
 
     def __init__(self, running: serving.Running) -> None:
         self.world = running.world
-        self.state = running.world.area(LlmState)
+        self.state = running.world.area(BatchState)
         self.http = httpx.Client(base_url=f"{running.url}/openai/v1", headers={"Authorization": "Bearer sk-simulated"})
 
     def checked(self, operation: str, response: httpx.Response) -> Json:
@@ -150,7 +150,7 @@ def test_cancelling_takes_a_moment_and_a_cancelled_batch_costs_nothing(batches: 
 
 
 def test_a_batch_that_is_not_done_in_its_window_expires(batches: Batches) -> None:
-    batches.state.knobs.batch_seconds = 5 * DAY
+    batches.state.knobs.seconds = 5 * DAY
     batch_id = batches.create(jsonl(row(1), row(2)))
     batches.world.advance(DAY)
     assert batches.look(batch_id)["status"] == "in_progress"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from novita_mcp.simulator.core.facts import Operation, answer_problems, operations, request_schema
+from novita_mcp.simulator.media.tasks import TaskStore
 
 from ..sim_api import Api, Json, as_base64, photo
 
@@ -92,7 +93,7 @@ def ask(api: Api, operation: Operation, inventor: Inventor) -> None:
     ):
         assert answer_problems(operation, answer.json()) == [], told
         if operation.is_task and operation.area != "llm" and (task_id := answer.json().get("task_id")):
-            for _ in range(3 if task_id in api.world.tasks.tasks else 0):
+            for _ in range(3 if task_id in api.world.area(TaskStore).tasks else 0):
                 result = api.good("get_task_result", task_id=task_id)
                 assert result["task"]["status"] != "TASK_STATUS_FAILED", result
 

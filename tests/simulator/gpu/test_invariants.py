@@ -9,8 +9,9 @@ from novita_mcp.simulator.core.faults import Fault
 from novita_mcp.simulator.gpu.market import Stock, products
 from novita_mcp.simulator.gpu.order import SimulatedOrder
 from novita_mcp.simulator.gpu.state import GpuState
+from novita_mcp.simulator.serverless.plan import DeploymentPlan
 from novita_mcp.simulator.serverless.pool import FINAL
-from novita_mcp.simulator.serverless.state import DeploymentPlan, ServerlessState
+from novita_mcp.simulator.serverless.state import ServerlessState
 
 RENTABLE = sorted(id for id, product in products().items() if product.kind == "gpu")
 SERVERLESS = sorted(id for id, product in products().items() if product.serverless_workers)

@@ -506,5 +506,5 @@ def test_two_worlds_share_nothing() -> None:
     one, other = World(), World()
     one.fail_next_task()
     one.trouble({"empty": True})
-    assert other.tasks.doomed == []
+    assert other.doomed == []
     assert other.troubles.rules == []

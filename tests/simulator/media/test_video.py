@@ -13,6 +13,7 @@ from novita_mcp.simulator import serving
 from novita_mcp.simulator.core import facts
 from novita_mcp.simulator.core.world import World, WorldSettings
 from novita_mcp.simulator.media.film import Clip, Film, look_at, make_film, stills
+from novita_mcp.simulator.media.tasks import TaskStore
 from PIL import Image, ImageStat
 
 Json = dict[str, Any]
@@ -420,5 +421,5 @@ def test_a_webhook_is_taken_where_it_is_documented_and_nowhere_else(api: VideoAp
         "create_unified_video", model="wan2.2_t2v", prompt="x", size="832*480", callback_url=hook["url"]
     )
 
-    assert [api.world.tasks.tasks[task].webhook for task in (flat, unified)] == [hook, hook]
+    assert [api.world.area(TaskStore).tasks[task].webhook for task in (flat, unified)] == [hook, hook]
     assert api.refusal("kling_v1_6_t2v", prompt="x", extra={"webhook": hook})[0] == 400

@@ -12,6 +12,7 @@ from mcp import Client
 from mcp_types import CallToolResult, ElicitResult
 from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.text.state import LlmState
 
@@ -108,8 +109,8 @@ async def test_failed_rows_are_set_apart_and_can_be_run_again(connect: Connect) 
 async def test_the_state_is_understood_in_either_spelling(
     upper: bool, connect: Connect, world: World, llm: LlmState
 ) -> None:
-    llm.knobs.upper_case_status = upper
-    llm.knobs.batch_seconds = 1_000
+    llm.world.area(BatchState).knobs.upper_case_status = upper
+    llm.world.area(BatchState).knobs.seconds = 1_000
     async with connect() as client:
         made = structured(await client.call_tool("create_batch", {"rows": prompts(10), "options": QUIET}))
         world.advance(500)
@@ -133,7 +134,7 @@ async def test_a_table_with_an_instruction_is_labelled(connect: Connect, world: 
         {"id": "1", "review": "Good, very good"},
         {"id": "2", "review": "Bad"},
     ]
-    (stored,) = [file for file in world.area(LlmState).files.values() if file.purpose == "batch"]
+    (stored,) = [file for file in world.area(BatchState).files.values() if file.purpose == "batch"]
     first = json.loads(stored.content.splitlines()[0])
     assert first["body"]["messages"][0] == {"role": "system", "content": "Answer good or bad."}
 
@@ -191,10 +192,10 @@ async def test_a_batch_that_was_started_elsewhere_can_be_fetched(
 async def test_a_batch_novita_cannot_run_is_an_error_with_its_reason(
     connect: Connect, world: World, llm: LlmState
 ) -> None:
-    llm.knobs.batch_seconds = 1_000
+    llm.world.area(BatchState).knobs.seconds = 1_000
     async with connect() as client:
         made = structured(await client.call_tool("create_batch", {"rows": prompts(3)}))
-        next(iter(llm.files.values())).content = b"no JSON\n"
+        next(iter(llm.world.area(BatchState).files.values())).content = b"no JSON\n"
         world.advance(2_000)
         result = await client.call_tool("get_batch", {"batch_id": made["batch_id"]})
         assert result.is_error
@@ -210,7 +211,7 @@ async def test_a_batch_of_completions_is_told_by_its_rows(connect: Connect, llm:
         done = structured(await client.call_tool("get_batch", {"batch_id": made["batch_id"]}))
         assert done["completed"] == 3
         assert lines(done["files"][0]["path"])[2]["input"] == "Once 2"
-    assert [batch.endpoint for batch in llm.batches.values()] == ["/v1/completions"]
+    assert [batch.endpoint for batch in llm.world.area(BatchState).batches.values()] == ["/v1/completions"]
 
 
 async def test_over_http_results_are_resources_and_paths_stay_private(
@@ -227,7 +228,7 @@ async def test_over_http_results_are_resources_and_paths_stay_private(
 
 
 async def test_a_batch_is_an_mcp_task_for_those_who_take_them(settings: Settings, world: World, llm: LlmState) -> None:
-    llm.knobs.batch_seconds = 1_000
+    llm.world.area(BatchState).knobs.seconds = 1_000
     async with Client(create_app(settings), extensions=[Tasks()]) as client:
         await client.list_tools()
         asked = {"rows": prompts(4), "options": QUIET}
@@ -273,7 +274,7 @@ async def test_a_yes_is_for_the_rows_that_were_asked_about(connect: Connect, llm
     async with connect(client={"elicitation_callback": dialog}, confirm_above_usd=Decimal(0)) as client:
         structured(await client.call_tool("create_batch", {"file": str(rows)}))
     assert len(asked) == 2
-    (sent,) = llm.files.values()
+    (sent,) = llm.world.area(BatchState).files.values()
     assert b"another" in sent.content
 
 
@@ -287,15 +288,15 @@ async def test_deleting_a_file_asks_the_user(action: Any, deleted: bool, connect
 
     async with connect(client={"elicitation_callback": dialog}) as client:
         await client.call_tool("create_batch", {"rows": prompts(2)})
-        (file_id,) = llm.files
+        (file_id,) = llm.world.area(BatchState).files
         result = await client.call_tool("delete_file", {"file_id": file_id})
     assert len(asked) == 1
-    assert (file_id not in llm.files) is deleted
+    assert (file_id not in llm.world.area(BatchState).files) is deleted
     assert bool(result.is_error) is not deleted
 
 
 async def test_cancelling_asks_and_stops(connect: Connect, world: World, llm: LlmState) -> None:
-    llm.knobs.batch_seconds = 1_000
+    llm.world.area(BatchState).knobs.seconds = 1_000
     async with connect() as client:
         made = structured(await client.call_tool("create_batch", {"rows": prompts(10)}))
         asked: dict[str, Any] = {"batch_id": made["batch_id"]}
@@ -325,7 +326,7 @@ async def test_a_lost_answer_doubles_nothing(
     world.trouble(fault, operation=operation)
     async with connect(build=quick) as client:
         made = structured(await client.call_tool("create_batch", {"rows": prompts(5), "options": QUIET}))
-        assert made["batch_id"] in llm.batches
+        assert made["batch_id"] in llm.world.area(BatchState).batches
         done = structured(await client.call_tool("get_batch", {"batch_id": made["batch_id"]}))
         assert done["completed"] == 5
     assert world.count(UPLOAD) == world.count(CREATE) == 1
@@ -345,12 +346,12 @@ async def test_a_start_nobody_can_vouch_for_is_taken_up_by_the_same_call(
         assert row["state"] == "unconfirmed"
         found = structured(await client.call_tool("create_batch", asked))
         assert "no second batch" in found["next_step"]
-        assert list(llm.batches) == [found["batch_id"]]
+        assert list(llm.world.area(BatchState).batches) == [found["batch_id"]]
     assert world.count(UPLOAD) == world.count(CREATE) == 1
 
 
 async def test_the_same_rows_run_once_while_they_run(connect: Connect, world: World, llm: LlmState) -> None:
-    llm.knobs.batch_seconds = 1_000
+    llm.world.area(BatchState).knobs.seconds = 1_000
     asked = {"rows": prompts(5), "options": QUIET}
     async with connect() as client:
         first = structured(await client.call_tool("create_batch", asked))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from mcp_types import CallToolResult
 from novita_mcp.novita.batches.start import UNKNOWN_FILE
+from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import Received, World
 from novita_mcp.simulator.text.state import LlmState
 
@@ -44,7 +45,7 @@ async def test_upload_and_start_are_shown_as_they_then_go_out(connect: Connect, 
     upload, create = shown["upload"], shown["request"]
     uploaded, created = sent(world)
     assert (upload["method"], upload["path"]) == (uploaded.method, uploaded.path) == ("POST", FILES)
-    (file,) = [kept for kept in llm.files.values() if kept.purpose == "batch"]
+    (file,) = [kept for kept in llm.world.area(BatchState).files.values() if kept.purpose == "batch"]
     rows = [json.loads(line) for line in file.content.splitlines()]
     assert upload["form"]["purpose"] == file.purpose
     assert upload["form"]["file"] | {"first_rows": None} == {
@@ -87,7 +88,7 @@ async def test_a_file_that_is_there_is_not_uploaded_again(connect: Connect, worl
 
 
 async def test_of_rows_that_run_already_nothing_would_be_sent(connect: Connect, world: World, llm: LlmState) -> None:
-    llm.knobs.batch_seconds = 1_000
+    llm.world.area(BatchState).knobs.seconds = 1_000
     async with connect() as client:
         made = structured(await client.call_tool("create_batch", ROWS))
         before = len(sent(world))
@@ -107,7 +108,7 @@ async def test_after_a_start_that_was_lost_only_what_is_missing_is_shown(
     world.trouble({"reset": "before"}, operation="create_batch")
     async with connect(build=quick) as client:
         assert (await client.call_tool("create_batch", ROWS)).is_error
-        (file_id,) = llm.files
+        (file_id,) = llm.world.area(BatchState).files
         shown = structured(await client.call_tool("create_batch", {**ROWS, "dry_run": True}))
         (row,) = structured(await client.call_tool("list_tasks", {}))["tasks"]
         assert row["state"] == "unconfirmed"  # a rehearsal tidies nothing up

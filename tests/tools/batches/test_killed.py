@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.serving import Running
 from novita_mcp.simulator.text.state import LlmState
@@ -75,7 +76,7 @@ def test_two_thousand_rows_survive_a_killed_server(
     machine = Machine(simulator.url, tmp_path)
     rows = [{"custom_id": f"n{number}", "prompt": f"What is number {number}?"} for number in range(ROWS)]
     asked = {"rows": rows, "options": QUIET}
-    llm.knobs.batch_seconds = HOUR if moment == "running" else 0.0
+    llm.world.area(BatchState).knobs.seconds = HOUR if moment == "running" else 0.0
     llm.knobs.answer_tokens = 6  # an answer that is cut by its max_tokens is none
     for effect, operation in MOMENTS[moment]:
         world.trouble(effect, operation=operation)
@@ -101,6 +102,6 @@ def test_two_thousand_rows_survive_a_killed_server(
     results = [json.loads(line) for line in Path(done["files"][0]["path"]).read_text().splitlines()]
     assert [row["custom_id"] for row in results] == [f"n{number}" for number in range(ROWS)]
     assert all(row["text"] for row in results)
-    assert len([file for file in llm.files.values() if file.purpose == "batch"]) == 1
-    assert list(llm.batches) == [batch_id]
+    assert len([file for file in llm.world.area(BatchState).files.values() if file.purpose == "batch"]) == 1
+    assert list(llm.world.area(BatchState).batches) == [batch_id]
     assert len(world.charges) == 1

@@ -10,6 +10,7 @@ from mcp import Client
 from mcp_types import CallToolResult
 from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.serving import Running
 from novita_mcp.simulator.text.state import LlmState
@@ -114,7 +115,7 @@ async def test_an_input_file_that_is_a_page_today_leaves_the_batch_open(
 ) -> None:
     async with connect(base_url=odd.url) as client:
         batch_id = await start(client)
-        (batch,) = llm.batches.values()
+        (batch,) = llm.world.area(BatchState).batches.values()
         path = f"/openai/v1/files/{batch.input_file_id}/content"
         odd.plan("GET", path, Reply(b"<html>504</html>"))
         assert "input file" in text_of(await look(client, batch_id))
@@ -225,8 +226,8 @@ async def test_one_odd_row_costs_one_row_and_is_told_for_what_it_is(
         rows = [{**one, "prompt": f"{prefix}: {one['prompt']}"} for one in ROWS]
         async with connect(base_url=odd.url) as client:
             batch_id = await start(client, rows)
-            batch = world.area(LlmState).batches[batch_id]
-            content = world.area(LlmState).files[batch.input_file_id].content
+            batch = world.area(BatchState).batches[batch_id]
+            content = world.area(BatchState).files[batch.input_file_id].content
             odd.plan("GET", f"/openai/v1/files/{batch.input_file_id}/content", Reply(content))
             odd.plan("GET", "/openai/v1/files/*", Reply(jsonl(line(1), line(2), row), JSONL))
             answer = structured(await look(client, batch_id))
@@ -258,8 +259,8 @@ async def test_the_headline_says_what_became_of_the_rows(connect: Connect, odd: 
 
 def planned(odd: OddNovita, world: World, content: bytes, inputs: Callable[[bytes], bytes] = bytes) -> None:
     """Let the only batch's files hold this."""
-    (batch,) = world.area(LlmState).batches.values()
-    asked = world.area(LlmState).files[batch.input_file_id].content
+    (batch,) = world.area(BatchState).batches.values()
+    asked = world.area(BatchState).files[batch.input_file_id].content
     odd.plan("GET", f"/openai/v1/files/{batch.input_file_id}/content", Reply(inputs(asked), JSONL))
     odd.plan("GET", "/openai/v1/files/*", Reply(content, JSONL))
 
@@ -328,7 +329,7 @@ async def test_a_batch_without_its_input_keeps_the_order_of_its_answers(
 ) -> None:
     async with connect(base_url=odd.url) as client:
         batch_id = await start(client)
-        (batch,) = world.area(LlmState).batches.values()
+        (batch,) = world.area(BatchState).batches.values()
         gone = Reply(b'{"message": "no such file"}', status=404)
         odd.plan("GET", f"/openai/v1/files/{batch.input_file_id}/content", gone)
         odd.plan("GET", "/openai/v1/files/*", Reply(jsonl(line(3), line(1), line(2, **HALF)), JSONL))
@@ -357,4 +358,4 @@ async def test_a_creation_that_was_answered_with_nothing_is_found_in_the_list(
     async with connect() as client:
         batch_id = await start(client)
         assert structured(await look(client, batch_id))["completed"] == 3
-    assert list(world.area(LlmState).batches) == [batch_id]
+    assert list(world.area(BatchState).batches) == [batch_id]

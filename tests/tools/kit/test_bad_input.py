@@ -12,6 +12,7 @@ from mcp_types import CallToolResult
 from novita_mcp.novita.journal.journal import Job, Journal
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.tools.kit.context import App
 from PIL import Image
 from pydantic import BaseModel
@@ -35,7 +36,7 @@ def refused(result: CallToolResult, *words: str) -> None:
 
 def nothing_paid(world: World) -> None:
     assert not world.charges
-    assert not world.tasks.tasks
+    assert not world.area(TaskStore).tasks
     assert sum(world.counters["received"].values()) == 0
 
 

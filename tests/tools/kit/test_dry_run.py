@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import Received, World
 from novita_mcp.simulator.serving import Running
-from novita_mcp.simulator.text.state import LlmState
 from novita_mcp.tools import TOOLSETS
 
 from ...building import quick
@@ -84,7 +84,7 @@ def _is_form(request: Received) -> bool:
 def _uploaded(world: World, form: Json) -> str:
     """The id of the file that a form stands for, of whose rows the first were shown."""
     file = form["file"]
-    (kept,) = (kept for kept in world.area(LlmState).files.values() if kept.filename == file["name"])
+    (kept,) = (kept for kept in world.area(BatchState).files.values() if kept.filename == file["name"])
     rows = [json.loads(line) for line in kept.content.splitlines()]
     assert (kept.purpose, len(kept.content), len(rows)) == (form["purpose"], file["bytes"], file["rows"])
     assert file["first_rows"]

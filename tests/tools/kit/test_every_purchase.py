@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from mcp import Client
 from novita_mcp.simulator.account.team import Teams
+from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
-from novita_mcp.simulator.text.state import LlmState
 from novita_mcp.tools import TOOLSETS
 
 from ...building import quick
@@ -204,14 +204,14 @@ async def test_of_machines_nothing_is_sent_without_a_yes_whatever_it_costs(
 
 
 async def _running_batch(client: Client, world: World) -> Json:
-    world.area(LlmState).knobs.batch_seconds = 1_000
+    world.area(BatchState).knobs.seconds = 1_000
     made = await client.call_tool("create_batch", {"rows": [{"prompt": "a"}], "confirm": True})
     return {"batch_id": (made.structured_content or {})["batch_id"]}
 
 
 async def _file(client: Client, world: World) -> Json:
     await _running_batch(client, world)
-    return {"file_id": next(iter(world.area(LlmState).files))}
+    return {"file_id": next(iter(world.area(BatchState).files))}
 
 
 async def _key(client: Client, world: World) -> Json:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.tools import TOOLSETS
 from novita_mcp.tools.kit.toolset import ToolSpec
 
@@ -58,7 +59,7 @@ async def test_a_tool_that_is_marked_read_only_costs_and_changes_nothing(
         asked = [(request.method, request.operation) for request in world.requests]
         assert [one for one in asked if one[0] != "GET" and one[1] not in QUESTIONS] == []
         assert not world.charges
-        assert not world.tasks.tasks
+        assert not world.area(TaskStore).tasks
 
 
 def test_nothing_that_is_billed_or_destroys_is_marked_read_only() -> None:

@@ -15,6 +15,7 @@ from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.media.pixels import encode, paint
 from novita_mcp.simulator.media.sound import listen
+from novita_mcp.simulator.media.tasks import TaskStore
 
 from ...conftest import Connect
 from ..media_things import Json, body_of, done, image_of, link_to, one, picture, recording, refused
@@ -133,7 +134,7 @@ async def test_every_shape_of_an_answer_becomes_a_file(connect: Connect, world: 
             assert heard.seconds == pytest.approx(made["duration_seconds"], abs=0.2)
             assert len(heard.signs) == 1
     assert world.leaked_keys == 0
-    assert not world.tasks.tasks
+    assert not world.area(TaskStore).tasks
 
 
 async def test_a_text_answer(connect: Connect, world: World, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from mcp import Client
 from novita_mcp.server.building import build_app
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.media.tasks import TaskStore
 
 from ...building import QuickClock
 from ...conftest import Connect, text_of
@@ -132,7 +133,7 @@ async def test_what_novita_has_forgotten_is_said_to_be_gone(connect: Connect, wo
         answer, _ = await made(client)
         Path(one(answer)["path"]).unlink()
         world.trouble({"status": 403}, path=FILES, times=-1)
-        world.tasks.tasks.clear()
+        world.area(TaskStore).tasks.clear()
         call = client.call_tool("get_task", {"task_id": answer["task_id"]})
         await refused(call, "is gone", "cannot be had again")
 

@@ -30,9 +30,9 @@ from novita_mcp.novita.media.lookup import MediaModel, media_models
 from novita_mcp.novita.media.mapping import plan
 from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import Charge, World
 from novita_mcp.simulator.serving import Running
-from novita_mcp.simulator.text.state import LlmState
 
 from ...conftest import text_of
 from ..gpu_stage import StageClock, built_on
@@ -263,10 +263,10 @@ class Run:
         """One call with its fault; its answer, and the row it made."""
         tool, arguments = a_call(self.roll, self.things, self.renting)
         fault = a_fault(self.roll, self.world)
-        charged, begun = len(self.world.charges), set(self.world.area(LlmState).batches)
+        charged, begun = len(self.world.charges), set(self.world.area(BatchState).batches)
         result = await self.client.call_tool(tool, arguments)
         self.world.troubles.clear()
-        self.world.tasks.doomed.clear()
+        self.world.doomed.clear()
         self.renting.hear(result)
         self.happened[f"{tool}, {fault}: {'error' if result.is_error else 'answer'}"] += 1
         self.tools[tool] += 1
@@ -274,7 +274,7 @@ class Run:
         assert len(keys) <= 1, f"{tool} made {len(keys)} rows"
         new = [charge for charge in self.world.charges[charged:] if not is_by_time(charge)]
         assert keys or not new, f"{tool} was charged and not noted: {text_of(result)}"
-        batches = set(self.world.area(LlmState).batches) - begun
+        batches = set(self.world.area(BatchState).batches) - begun
         for key in keys:
             self.bought[key] = [charge for charge in new if charge.ref not in batches]
             self.batches |= dict.fromkeys(keys, next(iter(batches))) if batches else {}

@@ -9,6 +9,7 @@ import pytest
 from mcp import Client
 from mcp_types import CallToolResult
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.media.tasks import TaskStore
 
 from ...building import quick
 from ...conftest import Connect, text_of
@@ -51,7 +52,7 @@ async def test_a_wait_that_ran_out_is_taken_up_by_another_server(
         assert answer["status"] == "working"
         assert answer["task_id"] in answer["next_step"]
         assert "do not ask for it again" in answer["next_step"]
-    task = world.tasks.tasks[answer["task_id"]]
+    task = world.area(TaskStore).tasks[answer["task_id"]]
     task.endless = False
 
     async with connect(build=quick) as client:  # a new process, as far as anything is kept
@@ -193,7 +194,7 @@ async def test_a_cancelled_wait_stops_looking_and_the_task_can_be_had(
 
         (row,) = await tasks(client)
         assert row["state"] == "working"
-        world.tasks.tasks[row["task_id"]].endless = False
+        world.area(TaskStore).tasks[row["task_id"]].endless = False
         answer = structured(await client.call_tool("get_task", {"task_id": row["task_id"]}))
         assert Path(answer["artifacts"][0]["path"]).is_file()
     assert world.count(SPEND) == 1
@@ -214,7 +215,7 @@ async def test_a_call_cancelled_during_its_submit_still_leaves_the_task_id(conne
 
         async def noted() -> bool:
             rows = await tasks(client)
-            return rows[0]["task_id"] in world.tasks.tasks
+            return rows[0]["task_id"] in world.area(TaskStore).tasks
 
         await until(noted)
         (row,) = await tasks(client)

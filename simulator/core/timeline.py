@@ -1,0 +1,50 @@
+"""States that follow each other as time goes by: what instances, jobs and endpoints move along."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from .world import World
+
+
+class Timeline:
+    """The states of a thing, present and to come.
+
+    By the clock; in a manual world one state per look, the first look showing the present one.
+    """
+
+    def __init__(self, world: World, state: str) -> None:
+        self._world = world
+        self.state = state
+        self.since = world.clock.now()
+        self._coming: deque[tuple[str, float]] = deque()
+        self._seen = False
+
+    @property
+    def moving(self) -> bool:
+        return bool(self._coming)
+
+    def then(self, *steps: tuple[str, float]) -> None:
+        """Forget what was to come: from now on, each state is entered so many task-times after the one before."""
+        pace = self._world.settings.task_seconds
+        self._coming = deque((state, share * pace) for state, share in steps)
+        self.since = self._world.clock.now()
+        self._seen = False
+
+    def set(self, state: str, *steps: tuple[str, float]) -> None:
+        """Now this state; afterwards those."""
+        self.state = state
+        self.then(*steps)
+
+    def moves(self, *, look: bool = False) -> Iterator[tuple[str, float]]:
+        """Enter every state that is due; yields each with the time it was entered."""
+        if self._world.settings.manual:
+            if look and self._seen and self._coming:
+                self.state, _ = self._coming.popleft()
+                self.since = self._world.clock.now()
+                yield self.state, self.since
+            self._seen = self._seen or look
+            return
+        while self._coming and self.since + self._coming[0][1] <= self._world.clock.now():
+            self.state, seconds = self._coming.popleft()
+            self.since += seconds
+            yield self.state, self.since
