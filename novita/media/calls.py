@@ -85,18 +85,6 @@ async def submit(client: NovitaClient, plan: MediaPlan) -> Accepted | MediaOutco
     return read_answer(plan.model, answer, plan.body)
 
 
-async def is_novita(client: NovitaClient) -> bool:
-    """Whether Novita is at the address of the client: its list of language models is there. Free."""
-    try:
-        answer = await client.for_looking().read(
-            "GET", "/openai/v1/models", doing="looking whether Novita is there", group="llm"
-        )
-    except NovitaError:
-        return False
-    rows: Any = dig(answer.data, "data")
-    return isinstance(rows, list) and any(dig(row, "id") for row in cast("list[Any]", rows))
-
-
 async def _uploaded(client: NovitaClient, plan: MediaPlan) -> MediaPlan:
     """The plan with every file that must be sent ahead replaced by the id Novita gave it. Uploads cost nothing."""
     body = copy.deepcopy(plan.body)

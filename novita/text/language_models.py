@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -86,6 +86,8 @@ class LlmModel:
     created: int | None
     archived: bool = False
     """On the list, but switched off."""
+    typed: bool = False
+    """Whether the list says what kind it is; else `kind` is a guess."""
 
     def band(self, prompt_tokens: int = 0) -> Band:
         """The prices for a prompt of this length."""
@@ -160,6 +162,7 @@ def read_model(row: Json) -> LlmModel:
         bands=tuple(sorted(bands, key=lambda band: band.start)),
         created=_whole(row.get("created")),
         archived=row.get("status") == _ARCHIVED,
+        typed=bool(row.get("model_type")),
     )
 
 
@@ -283,33 +286,44 @@ def nearest(model_id: str, known: Sequence[str]) -> list[str]:
 
 
 def choose_model(
-    models: Sequence[LlmModel], asked: str | None, *, endpoint: str, kinds: Iterable[str] = ()
+    models: Sequence[LlmModel],
+    asked: str | None,
+    *,
+    endpoint: str,
+    kinds: Iterable[str] = (),
+    without: Collection[str] = (),
 ) -> tuple[str, LlmModel | None]:
-    """Id and row of the model to call; without a list, the id alone.
+    """Id and row of the model to call. A model that the list does not know has no row: only Novita knows whether it is.
 
     Args:
         endpoint: The route that must serve it ("chat/completions").
         kinds: Input beyond text it must take ("image"), or the kind of model ("embedding").
+        without: Ids that are not taken unless they are asked for.
 
     Raises:
-        UnknownModelError: No such model. InputError: it is not for this, or takes no such input.
+        InputError: The list says that it is not for this, or takes no such input; or nothing usual is there.
     """
     wanted = set(kinds)
     need = next((kind for kind in ("embedding", "rerank", "audio", "video", "image") if kind in wanted), "text")
-    if not models:
-        return asked or DEFAULT_MODELS[need][0], None
+    usual = [name for name in DEFAULT_MODELS[need] if name not in without]
     fitting = [model for model in models if model.serves(endpoint) and not lacks(model, wanted)]
     if asked is None:
-        by_id = {model.id: model for model in fitting}
-        chosen = next((by_id[name] for name in DEFAULT_MODELS[need] if name in by_id), None)
-        if chosen is None:
-            raise InputError(
-                f"None of the usual models for this is on Novita's list now ({', '.join(DEFAULT_MODELS[need])})",
-                next_step=f"Name one: {_some(fitting)}." if fitting else "See list_models.",
-            )
-        return chosen.id, chosen
-    model = find_model(models, asked)
-    if not model.serves(endpoint):
+        by_id = {model.id: model for model in models if not clashes(model, endpoint) and not lacks(model, wanted)}
+        chosen = next((by_id[name] for name in usual if name in by_id), None)
+        if chosen is not None:
+            return chosen.id, chosen
+        # That vectors and rankings are on the list, no document promises.
+        if usual and (not models or need in ("embedding", "rerank")):
+            return usual[0], None
+        raise InputError(
+            f"None of the usual models for this is on Novita's list now ({', '.join(DEFAULT_MODELS[need])})",
+            next_step=f"Name one: {_some(fitting)}." if fitting else "See list_models.",
+        )
+    try:
+        model = find_model(models, asked)
+    except UnknownModelError:
+        return asked.strip(), None
+    if clashes(model, endpoint):
         raise InputError(
             f"{model.id} is not served by {endpoint} but by {', '.join(model.endpoints)}",
             next_step=f"Use {_some(fitting)}." if fitting else "",
@@ -321,6 +335,15 @@ def choose_model(
             next_step=f"Models that do: {_some(fitting, DEFAULT_MODELS[need])}." if fitting else "See list_models.",
         )
     return model.id, model
+
+
+_ENDPOINT_KINDS: Mapping[str, Kind] = {"embeddings": "embedding", "rerank": "rerank"}
+
+
+def clashes(model: LlmModel, endpoint: str) -> bool:
+    """Whether the list says, in its kind and in its routes, that a model is for something else."""
+    kind = _ENDPOINT_KINDS.get(endpoint, "chat")
+    return model.typed and model.kind != kind and not model.serves(endpoint)
 
 
 def lacks(model: LlmModel, kinds: Iterable[str]) -> list[str]:

@@ -15,7 +15,15 @@ from ...novita.core.errors import InputError, UnknownModelError
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ...novita.text.costs import tokens_cost
-from ...novita.text.language_models import LlmModel, choose_model, find_model, lacks, llm_models_if_there
+from ...novita.text.language_models import (
+    LlmModel,
+    choose_model,
+    clashes,
+    find_model,
+    lacks,
+    llm_models_if_there,
+    nearest,
+)
 from ...novita.text.request_checks import with_options
 from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call, Caller
@@ -106,6 +114,10 @@ def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id
     row = _model_of(models, prepared)
     cost = tokens_cost(models, row, prepared.prompt_tokens, prepared.most_tokens, note="at list prices, at most.")
 
+    unlisted = row is None and bool(models)
+    near = nearest(prepared.model, [model.id for model in models])
+    doubt = f" Novita's list does not show that model; the nearest are: {', '.join(near)}." if unlisted else ""
+
     async def start(paid_for: Paid) -> tuple[Job, bool]:
         progress = call.progress_of(f"batch of {prepared.rows:,} rows: uploading")
         return await start_batch(call.app.jobs, call.novita, prepared, paid_for, file_id=file_id, on_progress=progress)
@@ -121,7 +133,7 @@ def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id
 
     return Purchase(
         answer=BatchResult,
-        effect=f"Run {prepared.rows:,} rows on {prepared.model}.",
+        effect=f"Run {prepared.rows:,} rows on {prepared.model}.{doubt}",
         model=prepared.model,
         title=f"{prepared.rows} rows {prepared.model.rpartition('/')[2]}",
         cost=cost,
@@ -129,6 +141,7 @@ def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id
         rehearsal=requests,
         rehearsal_words=tokens_of(prepared),
         about=f"rows {prepared.sha[:16]}",
+        always_asks=unlisted,
     )
 
 
@@ -145,15 +158,16 @@ def _model_of(models: tuple[LlmModel, ...], prepared: Prepared) -> LlmModel | No
     """The row of the price list for a batch's model.
 
     Raises:
-        UnknownModelError, InputError: It does not exist under this very id, or cannot do what the rows ask.
+        UnknownModelError, InputError: It is spelled otherwise, or cannot do what the rows ask.
     """
-    if not models:
-        return None
-    model = find_model(models, prepared.model)
+    try:
+        model = find_model(models, prepared.model)
+    except UnknownModelError:
+        return None  # whether there is one, only Novita knows
     if model.id != prepared.model:
         raise UnknownModelError(f"{prepared.model!r} is spelled {model.id!r}; ids are case-sensitive in a batch")
     route = ENDPOINTS[prepared.endpoint].removeprefix("/v1/")
-    if not model.serves(route):
+    if clashes(model, route):
         raise InputError(f"{model.id} is not served by {route} but by {', '.join(model.endpoints)}")
     missing = lacks(model, prepared.media)
     if missing:

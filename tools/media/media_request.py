@@ -17,15 +17,15 @@ from ...novita.files.source import Source, expects_of
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import FINAL_STATES, Job, JobState
 from ...novita.media.jobs import Delivery
-from ...novita.media.lookup import MediaModel, choose, media_model, media_models
+from ...novita.media.lookup import MediaModel, alternatives, choose, media_model, media_models
 from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot
 from ...novita.media.native_files import with_files
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Purchase, Submitted, carry_out
+from ..kit.ways import Way, what_is_gone
 from .results import MediaResult, answer, deliver
-from .ways import Way
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ async def make(
     given = {name: value for name, value in arguments.items() if value is not None}
     _check_webhook(given.get("webhook_url"))
     forms = await forms_of(caller, given)
-    way = await Way.open(caller)
+    way = Way[MediaPlan](caller, await what_is_gone(caller))
 
     async def plan_for(chosen: MediaModel) -> MediaPlan:
         ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize)
@@ -159,7 +159,7 @@ async def run(
     title: str,
     how: How,
     listen: bool = False,
-    way: Way | None = None,
+    way: Way[MediaPlan] | None = None,
 ) -> MediaResult:
     """Submit a plan once, and deliver what it makes.
 
@@ -169,7 +169,10 @@ async def run(
     """
     if how.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
-    purchase = _purchase(caller, planned, way or await Way.open(caller), tool=tool, title=title, how=how, listen=listen)
+    way = way or Way(caller, await what_is_gone(caller))
+    named = planned.model
+    way.living = lambda: [other.id for other in alternatives(named, without=way.passed_over)]
+    purchase = _purchase(caller, planned, way, tool=tool, title=title, how=how, listen=listen)
 
     async def plan_again() -> Purchase[MediaResult]:
         return purchase  # its price stands in our catalogue, which does not change while a user thinks
@@ -178,10 +181,10 @@ async def run(
 
 
 def _purchase(
-    caller: Caller, planned: MediaPlan, way: Way, *, tool: str, title: str, how: How, listen: bool
+    caller: Caller, planned: MediaPlan, way: Way[MediaPlan], *, tool: str, title: str, how: How, listen: bool
 ) -> Purchase[MediaResult]:
     """A plan as something to buy."""
-    model, remark = planned.model, way.remark(planned)
+    model, remark = planned.model, way.remark(planned.model.id, planned.estimate)
 
     async def request() -> dict[str, Any]:
         return {"seed": planned.seed, "request": shown_request(planned.method, planned.path, planned.body)}
@@ -198,7 +201,7 @@ def _purchase(
             on_accepted=accepted,
             remark=remark,
         )
-        await way.arrived(model)
+        await way.arrived(model.id)
         if job.state is JobState.WORKING:
             await caller.progress(f"{model.id}: task {job.task_id} accepted")
         return job, None
@@ -210,12 +213,12 @@ def _purchase(
         return await deliver(caller, job, budget)
 
     async def instead(error: NovitaError) -> Purchase[MediaResult] | None:
-        other = await way.on(model, error)
+        other = await way.on(model.id, error)
         return other and _purchase(caller, other, way, tool=tool, title=title, how=how, listen=listen)
 
     return Purchase(
         answer=MediaResult,
-        effect=way.effect(model),
+        effect=way.effect(model.id),
         model=model.id,
         title=title,
         cost=planned.estimate,

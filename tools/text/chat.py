@@ -1,13 +1,13 @@
 """Text tools: ask a language model, embed, rank, and find out what models there are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ...novita.core.errors import InputError
+from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import show_price
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
@@ -18,6 +18,7 @@ from ...novita.text.language_models import (
     LlmModel,
     choose_model,
     count_tokens,
+    explain,
     llm_model,
     llm_models,
     llm_models_if_there,
@@ -31,7 +32,8 @@ from ..kit.context import Call
 from ..kit.dry_run import shortened, shown_request
 from ..kit.purchase import Awaited, Purchase, carry_out
 from ..kit.toolset import READS, SPENDS, CountedUsd, ToolResult, Toolset
-from .chat_request import ChatWish, Question, ask, bounded, speak
+from ..kit.ways import Way, what_is_gone
+from .chat_request import ChatWish, Question, TextWay, ask, bounded, speak
 from .embeddings_request import EmbeddingResult, embed_texts
 from .results import TextResult
 
@@ -100,8 +102,9 @@ async def complete_text(
 
     async def plan() -> Purchase[TextResult]:
         await call.progress(f"{model or 'language model'}: preparing")
-        models = await llm_models_if_there(call.novita)
-        name, row = choose_model(models, model, endpoint="completions")
+        models, way = await llm_models_if_there(call.novita), TextWay(call, await what_is_gone(call))
+        name, row = choose_model(models, model, endpoint="completions", without=way.passed_over)
+        way.known = model is None or row is not None
         sampling = {"max_tokens": max_tokens, "temperature": temperature}
         body: dict[str, Any] = {"model": name, "prompt": prompt}
         body |= {key: value for key, value in sampling.items() if value is not None}
@@ -110,7 +113,7 @@ async def complete_text(
         if body.get("best_of", 1) > 1 and body["best_of"] <= (body.get("n") or 1):
             raise InputError("options.best_of must be greater than options.n")
         wish = ChatWish(COMPLETION_PATH, body, row, models, count_tokens(prompt), prompt[:200])
-        return await speak(call, wish)
+        return await speak(call, wish, way)
 
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
@@ -143,6 +146,7 @@ class RankResult(ToolResult):
 
     status: Literal["succeeded", "incomplete", "needs_confirmation", "dry_run"] = Field(description="What was done.")
     model: str | None = Field(default=None, description="Model that ranked.")
+    remark: str | None = Field(default=None, description="What differs from what was asked for.")
     results: tuple[RankedDocument, ...] = Field(default=(), description="The best first.")
     unscored: tuple[int, ...] | None = Field(
         default=None, description="Places of documents without a usable score; they are not among the results."
@@ -155,9 +159,10 @@ class RankResult(ToolResult):
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
     def headline(self) -> str:
+        said = f"{self.remark} " if self.remark else ""
         if self.status == "incomplete":
-            return f"{len(self.results)} ranked; {len(self.unscored or ())} have no usable score."
-        return f"{len(self.results)} ranked." if self.status == "succeeded" else "Nothing was sent yet."
+            return f"{said}{len(self.results)} ranked; {len(self.unscored or ())} have no usable score."
+        return f"{said}{len(self.results)} ranked." if self.status == "succeeded" else "Nothing was sent yet."
 
 
 _MOST_RANKED = 100
@@ -182,17 +187,27 @@ async def rerank(
         if not one.strip():
             raise InputError(f"documents[{index}] is empty")
 
-    async def plan() -> Purchase[RankResult]:
-        models = await llm_models_if_there(call.novita)
-        name, row = choose_model(models, model, endpoint="rerank", kinds=("rerank",))
+    way = Way[Purchase[RankResult]](call, await what_is_gone(call))
+
+    async def plan(tried: Collection[str] = ()) -> Purchase[RankResult]:
+        models, gone = await llm_models_if_there(call.novita), {*way.passed_over, *tried}
+        name, row = choose_model(models, model, endpoint="rerank", kinds=("rerank",), without=gone)
+        way.known, way.further = model is None or row is not None, None if model else plan
         tokens = sum(count_tokens(one) for one in documents) + count_tokens(query) * len(documents)
         body = rerank_body(name, query, documents, top_n)
+        cost = tokens_cost(models, row, tokens, 0, note="at list prices.")
+        remark = way.remark(name, cost)
 
         async def work(_: Job, tally: Tally) -> RankResult:
             await call.progress(f"{name}: ranking {len(documents)} documents")
-            made = await rank_documents(call.novita, body)
+            try:
+                made = await rank_documents(call.novita, body)
+            except NovitaError as error:
+                raise explain(error, models, name) from error
+            await way.arrived(name)
             tally.usd = row.price(made.tokens or tokens, 0) if row is not None else None
-            return _ranked(made, name, documents, cost=show_price(tally.usd))
+            ranked = _ranked(made, name, documents, cost=show_price(tally.usd))
+            return ranked.model_copy(update={"remark": remark or None})
 
         async def request() -> dict[str, Any]:
             return {"request": shown_request("POST", RERANK_PATH, body)}
@@ -202,9 +217,10 @@ async def rerank(
             effect=f"Rank {len(documents)} texts.",
             model=name,
             title=query,
-            cost=tokens_cost(models, row, tokens, 0, note="at list prices."),
+            cost=cost,
             sending=Awaited(work=work),
             rehearsal=request,
+            instead=partial(way.on, name),
         )
 
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)

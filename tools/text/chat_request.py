@@ -1,8 +1,9 @@
 """From a text request to a purchase: check it, stream the answer, tell how it goes, keep what came."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -30,9 +31,13 @@ from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.purchase import Awaited, Purchase
 from ..kit.saved_files import SavedFiles
+from ..kit.ways import Way, what_is_gone
 from .results import TextResult, keep_long, told, with_object
 
 Json = dict[str, Any]
+
+TextWay = Way[Purchase[TextResult]]
+"""What a question does where its model is gone."""
 
 USUAL_TOKENS = 16_384
 """max_tokens where nobody says: Novita's page marks the field as required, and a bound makes the price a promise."""
@@ -111,8 +116,14 @@ class Question:
     save_to: str | None
 
 
-async def ask(caller: Caller, question: Question) -> Purchase[TextResult]:
+async def ask(
+    caller: Caller, question: Question, *, way: TextWay | None = None, tried: Collection[str] = ()
+) -> Purchase[TextResult]:
     """Check a question against the model and the documented schema, and plan to have it answered.
+
+    Args:
+        way: What to do where the model is gone; it is made here at first.
+        tried: Models that are gone.
 
     Raises:
         NovitaError: It cannot be asked so.
@@ -124,7 +135,11 @@ async def ask(caller: Caller, question: Question) -> Purchase[TextResult]:
         check_schema(schema, "response_schema")
     await caller.progress(f"{question.model or 'language model'}: preparing")
     models = await llm_models_if_there(caller.novita)
-    name, row = choose_model(models, question.model, endpoint="chat/completions", kinds=media_kinds(said))
+    way = way or TextWay(caller, await what_is_gone(caller))
+    kinds, gone = media_kinds(said), {*way.passed_over, *tried}
+    name, row = choose_model(models, question.model, endpoint="chat/completions", kinds=kinds, without=gone)
+    way.known = question.model is None or row is not None
+    way.further = None if question.model else lambda tried: ask(caller, question, way=way, tried=tried)
     for wanted, feature, what in (
         (tools, "function-calling", "tools"),
         (schema, "structured-outputs", "response_schema"),
@@ -145,7 +160,7 @@ async def ask(caller: Caller, question: Question) -> Purchase[TextResult]:
     check_body("chat", body)
     tokens = count_prompt(body["messages"]) + (count_tokens(str([tools, schema])) if tools or schema else 0)
     wish = ChatWish(CHAT_PATH, body, row, models, tokens, _title(said), schema=schema, save_to=question.save_to)
-    return await speak(caller, wish)
+    return await speak(caller, wish, way)
 
 
 def _title(messages: Sequence[Json]) -> str:
@@ -181,7 +196,7 @@ def bounded(body: Json, model: LlmModel | None, letters: int) -> Json:
     return {**body, "max_tokens": min(most or USUAL_TOKENS, USUAL_TOKENS)}
 
 
-async def speak(caller: Caller, wish: ChatWish) -> Purchase[TextResult]:
+async def speak(caller: Caller, wish: ChatWish, way: TextWay) -> Purchase[TextResult]:
     """Plan to have it answered. What comes before a stream breaks off is a result.
 
     Raises:
@@ -190,6 +205,7 @@ async def speak(caller: Caller, wish: ChatWish) -> Purchase[TextResult]:
     if wish.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, wish.save_to)
     model = str(wish.body["model"])
+    remark = way.remark(model, wish.estimate)
 
     async def work(job: Job, tally: Tally) -> TextResult:
         made = Generation(wish.prompt_tokens, model=model)
@@ -202,25 +218,27 @@ async def speak(caller: Caller, wish: ChatWish) -> Purchase[TextResult]:
             if made.pieces or made.whole:
                 tally.usd = wish.cost(made)
             tally.facts = {"tokens": made.usage.completion, "answer_id": made.id}
+        await way.arrived(model)
         shelf = SavedFiles(caller, job, title=wish.title, save_to=wish.save_to)
         tally.artifacts, tally.trouble = shelf.artifacts, made.trouble
         wanted = PurePath(wish.save_to or "").suffix.casefold()
         suffix = wanted if wanted in _TEXT_SUFFIXES else ".json" if wish.schema else ".txt"
         await keep_long(shelf, made, always=wish.save_to is not None, suffix=suffix)
         result = told(made, cost=wish.cost(made), files=shelf.files, max_tokens=wish.most_tokens)
-        return with_object(result, made, wish.schema)
+        return with_object(result.model_copy(update={"remark": remark or None}), made, wish.schema)
 
     async def request() -> Json:
         return {"request": shown_request("POST", wish.path, wish.outgoing)}
 
     return Purchase(
         answer=TextResult,
-        effect=f"Ask {model}.",
+        effect=way.effect(model, "Ask"),
         model=model,
         title=wish.title,
         cost=wish.estimate,
         sending=Awaited(work=work),
         rehearsal=request,
+        instead=partial(way.on, model),
     )
 
 

@@ -1,6 +1,7 @@
 """Embedding as a tool tells it: vectors in a file, a summary in the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -28,6 +29,7 @@ from ..kit.dry_run import shown_request
 from ..kit.purchase import Awaited, Purchase
 from ..kit.saved_files import SavedFile, SavedFiles
 from ..kit.toolset import CountedUsd, ToolResult
+from ..kit.ways import Way, what_is_gone
 from .results import TextStatus
 
 MOST_INLINE = 2_200
@@ -47,6 +49,7 @@ class EmbeddingResult(ToolResult):
 
     status: TextStatus = Field(description="incomplete: some texts have no vector, see missing.")
     model: str | None = Field(default=None, description="Model that embedded.")
+    remark: str | None = Field(default=None, description="What differs from what was asked for.")
     shape: tuple[int, ...] | None = Field(default=None, description="Texts, numbers per text.")
     norm: tuple[float, ...] | None = Field(default=None, description="Least, mean and greatest length of a vector.")
     sample: tuple[float, ...] | None = Field(default=None, description="The first numbers of the first vector.")
@@ -66,9 +69,10 @@ class EmbeddingResult(ToolResult):
     def headline(self) -> str:
         if self.shape is None:
             return "Nothing was sent yet."
+        said = f"{self.remark} " if self.remark else ""
         if self.missing:
-            return f"Not all of {self.shape[0]} texts have a vector: see missing."
-        return f"{self.shape[0]} vectors of {self.shape[1]} numbers."
+            return f"{said}Not all of {self.shape[0]} texts have a vector: see missing."
+        return f"{said}{self.shape[0]} vectors of {self.shape[1]} numbers."
 
 
 async def embed_texts(
@@ -78,20 +82,33 @@ async def embed_texts(
     *,
     inline: bool,
     save_to: str | None,
+    way: Way[Purchase["EmbeddingResult"]] | None = None,
+    tried: Collection[str] = (),
 ) -> Purchase[EmbeddingResult]:
     """Plan to embed, save and sum up.
+
+    Args:
+        way: What to do where the model is gone; it is made here at first.
+        tried: Models that are gone.
 
     Raises:
         NovitaError: These texts cannot be embedded so.
     """
     await caller.progress(f"{model or 'embedding model'}: preparing {len(texts)} texts")
     models = await llm_models_if_there(caller.novita)
-    name, row = choose_model(models, model, endpoint="embeddings", kinds=("embedding",))
+    way = way or Way(caller, await what_is_gone(caller))
+    gone = {*way.passed_over, *tried}
+    name, row = choose_model(models, model, endpoint="embeddings", kinds=("embedding",), without=gone)
+    way.known = model is None or row is not None
+    again = partial(embed_texts, caller, texts, model, inline=inline, save_to=save_to, way=way)
+    way.further = None if model else lambda tried: again(tried=tried)
     check_texts(texts, row)
     if save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
     tokens = sum(count_tokens(one) for one in texts)
     parts = await to_thread.run_sync(parts_of, texts)
+    cost = tokens_cost(models, row, tokens, 0, note="at list prices.")
+    remark = way.remark(name, cost)
 
     async def on_part(done: int, parts: int) -> None:
         await caller.progress(f"{name}: {done} of {parts} parts embedded", 99 * done / parts)
@@ -105,6 +122,7 @@ async def embed_texts(
         finally:
             if made.tokens:
                 tally.usd = row.price(made.tokens, 0) if row is not None else None
+        await way.arrived(name)
         shelf = SavedFiles(caller, job, title=f"embeddings {name.rpartition('/')[2]}", save_to=save_to)
         tally.artifacts = shelf.artifacts
         fits = inline and len(texts) * made.dimension <= MOST_INLINE
@@ -120,7 +138,8 @@ async def embed_texts(
             tally.trouble = (
                 f"{sum(one.last - one.first + 1 for one in made.missing)} of {len(texts)} texts have no vector."
             )
-        return _told(made, name, shelf, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
+        told = _told(made, name, shelf, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
+        return told.model_copy(update={"remark": remark or None})
 
     async def requests() -> dict[str, Any]:
         first = shown_request("POST", EMBEDDINGS_PATH, embedding_body(name, parts[0]))
@@ -133,10 +152,11 @@ async def embed_texts(
         effect=f"Embed {len(texts)} texts.",
         model=name,
         title=f"{len(texts)} texts: {texts[0][:100]}",
-        cost=tokens_cost(models, row, tokens, 0, note="at list prices."),
+        cost=cost,
         sending=Awaited(work=work),
         rehearsal=requests,
         rehearsal_words=whole if len(parts) == 1 else several,
+        instead=partial(way.on, name),
     )
 
 

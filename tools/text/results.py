@@ -58,6 +58,7 @@ class TextResult(ToolResult):
     finish_reason: str | None = Field(default=None, description="stop, length or tool_calls.")
     trouble: str | None = Field(default=None, description="What went wrong on the way.")
     model: str | None = Field(default=None, description="Model that answered.")
+    remark: str | None = Field(default=None, description="What differs from what was asked for.")
     usage: TokenUsage | None = Field(default=None, description="Tokens.")
     cost_usd: str | None = Field(default=None, description="By the live price list, in USD, or 'unknown'.")
     estimated_cost_usd: str | None = Field(default=None, description="The most it may cost, before it was sent.")
@@ -71,9 +72,9 @@ class TextResult(ToolResult):
     def headline(self) -> str:
         match self.status:
             case "succeeded":
-                return ""
+                return self.remark or ""
             case "incomplete":
-                return "This answer is not whole."
+                return f"{f'{self.remark} ' if self.remark else ''}This answer is not whole."
             case _:
                 return "Nothing was sent yet."
 

@@ -100,7 +100,7 @@ async def test_a_dearer_one_is_asked_about_and_a_cheaper_one_is_not(connect: Con
     async with connect(client={"elicitation_callback": person}, confirm_above_usd=Decimal("0.2")) as client:
         answer = await done(client.call_tool("generate_video", CLIP | {"confirm": True}))  # a yes to $0.252
         assert answer["model"] == SECOND
-    assert [f"Run {SECOND} in its place" in question and "$0.336" in question for question in asked] == [True]
+    assert [f"Run {SECOND}." in question and "$0.336" in question for question in asked] == [True]
 
 
 async def test_nobody_to_ask_is_shown_the_dearer_price_and_can_agree(connect: Connect, world: World) -> None:

@@ -404,7 +404,6 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "a blank prompt": ("chat", {"prompt": "  "}, "nothing to answer"),
     "an unknown role": ("chat", {"messages": [{"role": "developer", "content": "x"}]}, "messages[0].role"),
     "an unknown part": ("chat", {"messages": [{"role": "user", "content": [{"type": "smell"}]}]}, "content[0]"),
-    "an unknown model": ("chat", {"prompt": "x", "model": "deepseek/deepsek-v3.2"}, "deepseek/deepseek-v3.2"),
     "a picture for the blind": (
         "chat",
         {"prompt": "x", "model": "deepseek/deepseek-v3.2", "images": ["https://example.com/a.png"]},
@@ -496,5 +495,16 @@ async def test_archived_models_are_neither_listed_nor_named_nor_chosen(connect: 
             result = await client.call_tool("chat", {"prompt": "x", "model": name})
             said = text_of(result).partition("The nearest are:")[2]
             assert result.is_error
+            assert "Nothing was billed" in text_of(result)
             assert not [other for other in gone if f"{other}," in f"{said.rstrip('.')},"], said
-    assert paid_requests(world) == 0
+    assert not world.charges
+
+
+async def test_novita_says_that_there_is_no_such_model_and_this_server_which_is_near(
+    connect: Connect, world: World
+) -> None:
+    async with connect() as client:
+        result = await client.call_tool("chat", {"prompt": "x", "model": "deepseek/deepsek-v3.2"})
+        assert "The nearest are: deepseek/deepseek-v3.2" in text_of(result)
+        assert "Nothing was billed" in text_of(result)
+    assert not world.charges

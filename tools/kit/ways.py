@@ -5,70 +5,73 @@ the same address proves that Novita is there: a wrong address must not make the 
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
 
-from ...novita.core.client import API_HOST
+from ...novita.core.client import NovitaClient, dig
+from ...novita.core.costs import Cost
 from ...novita.core.errors import Gone, InputError, JournalError, NotFoundError, NovitaError
 from ...novita.core.money import show_usd
 from ...novita.journal.gone import EVERYBODY, GoneModel, gone_models, note_gone, note_living
-from ...novita.media.calls import is_novita
-from ...novita.media.lookup import MediaModel, alternatives
-from ...novita.media.mapping import MediaPlan
-from ..kit.context import Caller
+from .context import Caller
 
+P = TypeVar("P")
 logger = logging.getLogger(__name__)
 
 MOST_TRIED = 4
 """Models of a chain that one call asks for. When so many are gone at once, it is the address that is wrong."""
 
 
+def _nothing() -> Sequence[str]:
+    return ()
+
+
 @dataclass
-class Way:
-    """One call's way down a chain.
+class Way(Generic[P]):
+    """One call's way down a chain of models, whatever they are for. `P` is a planned call.
 
     Args:
         gone: Models that were gone before this call, by id.
         further: Plans the call with the next model, without those tried; None: the model was named, and is never
             swapped.
+        living: Ids of models of the same kind, the best evidence of life first.
+        known: Whether the model is one that is known to have been there; a name that somebody made up is not gone.
         missed: The models that are gone, in the order they were tried.
     """
 
     caller: Caller
     gone: Mapping[str, GoneModel]
-    further: Callable[[Collection[str]], Awaitable[MediaPlan]] | None = None
-    missed: list[tuple[MediaModel, Gone]] = field(default_factory=list[tuple[MediaModel, Gone]])
-
-    @classmethod
-    async def open(cls, caller: Caller) -> "Way":
-        """A way with what the journal knows to be gone."""
-        return cls(caller, await gone_models(caller.app.journal, base=caller.novita.base_url, owner=caller.owner))
+    further: Callable[[Collection[str]], Awaitable[P]] | None = None
+    living: Callable[[], Sequence[str]] = _nothing
+    known: bool = True
+    missed: list[tuple[str, Gone]] = field(default_factory=list[tuple[str, Gone]])
 
     @property
     def passed_over(self) -> frozenset[str]:
         """Ids that are not asked for, unless by name."""
         return frozenset(name for name, one in self.gone.items() if one.passed_over)
 
-    def effect(self, model: MediaModel) -> str:
+    def effect(self, model: str, act: str = "Run") -> str:
         """What a yes is for."""
-        if not self.missed:
-            return f"Run {model.id}."
-        return f"{self._names()} not served by Novita any more. Run {model.id} in its place."
+        return " ".join(
+            [*([f"{self._names()} not served by Novita any more."] if self.missed else []), f"{act} {model}."]
+        )
 
-    def remark(self, planned: MediaPlan) -> str:
+    def remark(self, model: str, cost: Cost) -> str:
         """What an answer says first; empty where the first choice made it."""
         if not self.missed:
             return ""
-        cost, counted = planned.estimate, self.caller.app.jobs.caps.counted(planned.estimate)
+        counted = show_usd(self.caller.app.jobs.caps.counted(cost))
         about = "" if cost.basis == "documented" else "about "
-        price = f"{about}${show_usd(cost.usd)}" if cost.usd is not None else f"a price not known (${show_usd(counted)})"
-        return f"{self._names()} not served by Novita any more; {planned.model.id} took its place, for {price}."
+        price = f"{about}${show_usd(cost.usd)}" if cost.usd is not None else f"a price not known (${counted} at most)"
+        return f"{self._names()} not served by Novita any more; {model} took its place, for {price}."
 
     def _names(self) -> str:
-        ids = [model.id for model, _ in self.missed]
+        ids = [model for model, _ in self.missed]
         return f"{', '.join(ids)} {'is' if len(ids) == 1 else 'are'}"
 
-    async def on(self, model: MediaModel, error: NovitaError) -> MediaPlan | None:
+    async def on(self, model: str, error: NovitaError) -> P | None:
         """The next plan where the model is gone; else None, and the error says what there is to do."""
         if not isinstance(error, NotFoundError):
             return None
@@ -81,39 +84,41 @@ class Way:
         self.missed.append((model, error.gone))
         if self.further is not None and len(self.missed) < MOST_TRIED:
             try:
-                return await self.further([one.id for one, _ in self.missed])
+                return await self.further([one for one, _ in self.missed])
             except InputError:
                 pass  # nothing else can do this: the caller is told why the last one did not
         await self._give_up(error)
         return None
 
-    async def arrived(self, model: MediaModel) -> None:
+    async def arrived(self, model: str) -> None:
         """A model took the request: what was missed before it is gone, and it is not."""
         await self._note(self.missed)
-        if model.id in self.gone:
-            await self._kept(note_living(self.caller.app.journal, model.id, base=self._base, owner=self.caller.owner))
+        if model in self.gone:
+            await self._kept(note_living(self.caller.app.journal, model, base=self._base, owner=self.caller.owner))
 
     async def _give_up(self, error: NotFoundError) -> None:
         (model, what), *more = self.missed
         there = await is_novita(self.caller.novita)
         if more:  # nothing is noted: no answer here proves which of them is really gone
-            error.what = f"{self._names()} all not there, says {self._base}: {error.what}"
+            error.what = f"{self._names()} not there, says {self._base}: {error.what}"
             error.next_step = _NAME_ONE if there else _CHECK_ADDRESS
             return
         if not there:
-            error.what = f"{model.id} is not served at {self._base}: {error.what}"
+            error.what = f"{model} is not served at {self._base}: {error.what}"
             error.next_step = _CHECK_ADDRESS
             return
-        await self._note(self.missed)
+        if self.known:
+            await self._note(self.missed)
         why = "is not served by Novita any more" if what == "route" else "is not open to this key, or is gone"
-        error.what = f"{model.id} {why}: {error.what}"
-        living = ", ".join(other.id for other in alternatives(model, without=self.passed_over))
-        error.next_step = f"Use another model of the same kind: {living}." if living else _NOTHING_LIVES
+        error.what = f"{model} {why}: {error.what}"
+        living = ", ".join(one for one in self.living() if one not in self.passed_over and one != model)
+        told = error.next_step if what == "model" else ""
+        error.next_step = f"Use another model of the same kind: {living}." if living else told or _NOTHING_LIVES
 
-    async def _note(self, missed: Collection[tuple[MediaModel, Gone]]) -> None:
+    async def _note(self, missed: Collection[tuple[str, Gone]]) -> None:
         for model, what in missed:
             owner = EVERYBODY if what == "route" else self.caller.owner
-            await self._kept(note_gone(self.caller.app.journal, model.id, base=self._base, owner=owner))
+            await self._kept(note_gone(self.caller.app.journal, model, base=self._base, owner=owner))
 
     async def _kept(self, note: Awaitable[None]) -> None:
         """Write something down that matters less than what it is about."""
@@ -124,12 +129,29 @@ class Way:
 
     @property
     def _base(self) -> str:
-        return self.caller.novita.base_url or API_HOST
+        return self.caller.novita.base_url
+
+
+async def what_is_gone(caller: Caller) -> Mapping[str, GoneModel]:
+    """What the journal knows to be gone for this caller, by model."""
+    return await gone_models(caller.app.journal, base=caller.novita.base_url, owner=caller.owner)
+
+
+async def is_novita(client: NovitaClient) -> bool:
+    """Whether Novita is at the address of the client: its list of language models is there. Free."""
+    try:
+        answer = await client.for_looking().read(
+            "GET", "/openai/v1/models", doing="looking whether Novita is there", group="llm"
+        )
+    except NovitaError:
+        return False
+    rows: Any = dig(answer.data, "data")
+    return isinstance(rows, list) and any(dig(row, "id") for row in cast("list[Any]", rows))
 
 
 _CHECK_ADDRESS = (
     "The address is likely wrong, or something between answers in Novita's place: have the user check NOVITA_BASE_URL "
     "and the proxy. No model is taken for gone."
 )
-_NAME_ONE = "Name another model, see list_media_models. None of these is taken for gone, as nothing proves it."
-_NOTHING_LIVES = "No other model for this is known to live: see list_media_models."
+_NAME_ONE = "Name another model. None of these is taken for gone, as nothing proves it."
+_NOTHING_LIVES = "No other model for this is known to live."
