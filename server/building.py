@@ -144,6 +144,7 @@ def build_app(
             resolve_task=earlier,
             check_links=True,
             caller=caller.owner,
+            hold=caller.hold,
         )
 
     app = App(

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import anyio
+
 Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -55,13 +57,13 @@ def answer(body: bytes, *headers: str, status: str = "200 OK") -> Serve:
     return serve
 
 
-def drip(*headers: str, seconds: float = 0.05) -> Serve:
-    """An answer that never ends, a byte at a time."""
+def drip(*headers: str, seconds: float = 0.05, until: anyio.Event | None = None) -> Serve:
+    """An answer that never ends, a byte at a time; it is cut off when `until` is set."""
     head = ["HTTP/1.1 200 OK", "Content-Length: 100000000", *headers]
 
     async def serve(writer: asyncio.StreamWriter) -> None:
         writer.write("\r\n".join(head).encode() + b"\r\n\r\n")
-        while True:
+        while until is None or not until.is_set():
             writer.write(b"x")
             await writer.drain()
             await asyncio.sleep(seconds)

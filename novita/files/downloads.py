@@ -3,7 +3,7 @@
 import hashlib
 import random
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,9 @@ from .links import parse_link
 MIB = 2**20
 LONGEST_PATIENCE = 20.0
 """Seconds. A Retry-After beyond this is told to the caller, not slept."""
+
+_STEP = 32 * MIB
+"""Bytes admitted at a time of a file whose size nobody tells."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -74,12 +77,19 @@ class _State:
     sink: BinaryIO
     max_bytes: int
     deadline: float
+    admit: Callable[[int], Awaitable[None]] | None = None
     size: int = 0
     head: bytes = b""
     digest: Any = field(default_factory=hashlib.sha256)
     validator: str | None = None
     total: int | None = None
     declared: MediaType | None = None
+
+    async def admitted(self, total: int | None, coming: int = 0) -> None:
+        """Have what is to come admitted before it is read."""
+        if self.admit is not None:
+            steps = (self.size + coming) // _STEP + 1
+            await self.admit(total if total is not None else min(self.max_bytes, steps * _STEP))
 
     def write(self, chunk: bytes) -> None:
         self.sink.write(chunk)
@@ -127,19 +137,21 @@ class Downloader:
         *,
         max_bytes: int,
         accept: Callable[[bytes], str | None] = lambda head: None,
+        admit: Callable[[int], Awaitable[None]] | None = None,
         what: str = "the file",
     ) -> Downloaded:
         """Write what `url` holds to `sink` (empty, seekable).
 
         Args:
             accept: Shown the first bytes before the rest is fetched; answers why they are refused, or None.
+            admit: Told how many bytes are to come in all, before they are read; where nobody knows, a step at a time.
             what: The file in a few words, for error texts.
 
         Raises:
             ExpiredLinkError: The storage no longer gives it out.
             ArtifactError: Refused, too large, or no whole file after all tries.
         """
-        state = _State(sink, max_bytes, self.clock.now() + self.budget)
+        state = _State(sink, max_bytes, self.clock.now() + self.budget, admit)
         # However slowly bytes drip in: a timeout of the socket begins anew with each.
         within = self._within(self.budget)
         try:
@@ -234,9 +246,11 @@ class Downloader:
             state.declared = media_type(response.headers.get("content-type"))
             if total is not None and total > state.max_bytes:
                 raise _too_large(what, total, state.max_bytes)
+            await state.admitted(total)
             looked = state.size >= HEAD_BYTES
             # As it comes: gathering chunks of a set size would lose what was gathered when the line is cut.
             async for chunk in self._pieces(response, state, what):
+                await state.admitted(total, len(chunk))
                 await anyio.to_thread.run_sync(partial(state.write, chunk))
                 if not looked and len(state.head) >= HEAD_BYTES:
                     looked = True

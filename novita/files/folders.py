@@ -141,6 +141,13 @@ class Folders:
         candidates = [given] if given.is_absolute() else [base / given for base in bases]
         return [path for path in (_resolve(candidate) for candidate in candidates) if self.holds(path)]
 
+    def size(self, ref: str) -> int:
+        """Bytes of an allowed file. Raises as `locate`."""
+        try:
+            return self.locate(ref).stat().st_size
+        except OSError as error:
+            raise InputError(f"{_short(ref)} cannot be read ({error.strerror})") from error
+
     def read(self, ref: str, max_bytes: int) -> tuple[Path, bytes]:
         """Resolved path and content of an allowed file.
 

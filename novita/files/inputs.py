@@ -25,6 +25,7 @@ from .containers import is_whole
 from .decoding import BUDGET
 from .downloads import Downloader
 from .folders import Folders
+from .in_work import Claim, Hold
 from .kinds import HEAD_BYTES, MEDIA_TYPES, Form, MediaType, media_type, sniff
 from .links import parse_link
 from .masks import fit_mask
@@ -60,6 +61,7 @@ class Inputs:
         caller: Who hands in, for the share of memory each may take.
         downloader: Fetches the links handed in.
         results: Fetches earlier results, whose hosts Novita or this server's settings named; None: as the links.
+        hold: What this call holds of the content that is in work at one time; None: nobody counts.
     """
 
     folders: Folders | None
@@ -72,6 +74,7 @@ class Inputs:
     caller: str = ""
     downloader: Downloader | None = None
     results: Downloader | None = None
+    hold: Hold | None = None
 
     @property
     def _fetcher(self) -> Downloader:
@@ -178,9 +181,11 @@ class Inputs:
         if self.folders is None:
             raise InputError(f"File paths cannot be used on this server ({expects})", next_step=self._ways)
         most = self._most(expects, limits)
+        claim = Claim(self.hold)
+        await claim.reach(min(most, await anyio.to_thread.run_sync(self.folders.size, path, abandon_on_cancel=True)))
         resolved, data = await anyio.to_thread.run_sync(self.folders.read, path, most, abandon_on_cancel=True)
         base = Source(resolved.name, expects, no_link="is a file on this machine")
-        return await self._checked(base, data, limits, resize)
+        return await self._checked(base, data, limits, resize, claim)
 
     async def _from_data_uri(self, ref: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
         # Not with fullmatch: the content may have 100 MB.
@@ -189,6 +194,8 @@ class Inputs:
             raise InputError(f"The data: URI for {expects} is malformed", next_step="data:<mime>;base64,<content>")
         if len(ref) > self._most(expects, limits) * 3:
             raise _too_large(f"the {expects} in the data: URI", None, self._most(expects, limits))
+        claim = Claim(self.hold)
+        await claim.reach(len(ref) * 3 // 4)
         data = await anyio.to_thread.run_sync(
             _unpack, ref, found.end(), found["packed"] is not None, abandon_on_cancel=True
         )
@@ -197,7 +204,7 @@ class Inputs:
         name = f"The {expects} in the data: URI"
         if len(data) > self._most(expects, limits):
             raise _too_large(name, len(data), self._most(expects, limits))
-        return await self._checked(Source(name, expects, no_link="is no link"), data, limits, resize)
+        return await self._checked(Source(name, expects, no_link="is no link"), data, limits, resize, claim)
 
     async def _from_link(self, ref: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
         url = parse_link(ref)
@@ -243,10 +250,13 @@ class Inputs:
             if artifact.path is not None:
                 # From the journal, so not sought in the allowed folders: those may have changed since it was saved.
                 path, most = Path(artifact.path), self._most(expects, limits)
+                claim = Claim(self.hold)
+                await claim.reach(min(most, artifact.bytes or 0))
                 reading = partial(read_ours, path, artifact.sha256, most)
                 data = await anyio.to_thread.run_sync(reading, abandon_on_cancel=True)
                 if data is not None:
-                    return await self._checked(source, data, limits, resize)
+                    return await self._checked(source, data, limits, resize, claim)
+                claim.settle(0)
             if artifact.url is None or not artifact.alive(self.clock.wall()):
                 raise InputError(
                     f"{ref} is neither on disk nor behind a link that still works",
@@ -304,14 +314,19 @@ class Inputs:
     async def _fetched(
         self, source: Source, url: str, limits: MediaLimits, resize: bool, by: Downloader | None = None
     ) -> Source:
-        sink, most = BytesIO(), self._most(source.kind, limits)
+        sink, most, claim = BytesIO(), self._most(source.kind, limits), Claim(self.hold)
         try:
             await (by or self._fetcher).download(
-                url, sink, max_bytes=most, accept=lambda head: _wrong(head, source.kind), what=source.name
+                url,
+                sink,
+                max_bytes=most,
+                accept=lambda head: _wrong(head, source.kind),
+                admit=claim.reach,
+                what=source.name,
             )
         except ArtifactError as error:
             raise InputError(error.what, next_step="Check the link, or give a file instead.") from error
-        return await self._checked(source, sink.getvalue(), limits, resize)
+        return await self._checked(source, sink.getvalue(), limits, resize, claim)
 
     async def _glimpse(self, source: Source, url: str, limits: MediaLimits) -> Source:
         """Check what the first bytes behind a link tell."""
@@ -332,8 +347,13 @@ class Inputs:
             raise refuse(source.name, broken)
         return replace(source, mime=found.mime, bytes_size=peek.size, width=measures.width, height=measures.height)
 
-    async def _checked(self, base: Source, data: bytes, limits: MediaLimits, resize: bool) -> Source:
+    async def _checked(self, base: Source, data: bytes, limits: MediaLimits, resize: bool, claim: Claim) -> Source:
         """The source with its content: whole, of the right kind, within the limits, and ready to be sent."""
+        made = await self._prepared(base, data, limits, resize)
+        claim.settle(len(made.data or b""))
+        return made
+
+    async def _prepared(self, base: Source, data: bytes, limits: MediaLimits, resize: bool) -> Source:
         found = _demand(data[:HEAD_BYTES], base.kind, base.name)
         if found.kind != "image":
             return await anyio.to_thread.run_sync(partial(_check, base, data, limits), abandon_on_cancel=True)

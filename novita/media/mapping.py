@@ -45,6 +45,10 @@ class MediaPlan:
     seed: int | None
     estimate: Cost
 
+    def let_go(self) -> None:
+        """Drop the body once it is sent: it may be large, and the wait has no use for it."""
+        self.body.clear()
+
     @property
     def files(self) -> tuple[str, ...]:
         """Of a multipart request, the fields to send as file parts; the body holds them as data URIs."""

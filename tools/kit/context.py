@@ -16,6 +16,7 @@ from ...novita.core.outside import Patience
 from ...novita.core.redaction import without_secrets
 from ...novita.core.waiting import Progress
 from ...novita.core.wellformed import well_formed
+from ...novita.files.in_work import InWork
 from ...novita.files.inputs import Inputs
 from ...novita.journal.jobs import Jobs
 from ...novita.journal.journal import Journal
@@ -63,6 +64,7 @@ class App:
     settings: ToolSettings = field(default_factory=ToolSettings)
     webhooks: Webhooks | None = None
     pools: tuple[httpx.AsyncClient, ...] = ()
+    in_work: InWork = field(default_factory=InWork)
     leases: Leases = field(init=False)
     quotes: Quotes = field(init=False)
 
@@ -95,6 +97,8 @@ class Caller:
     def __post_init__(self) -> None:
         self.patience = Patience(min(LONGEST_LOOKS, max(SHORTEST_LOOKS, self.app.settings.wait_seconds)))
         """With the links of this call."""
+        self.hold = self.app.in_work.hold(self.owner, self.patience.left)
+        """What this call holds of the files that are in work."""
 
     @property
     def owner(self) -> str:

@@ -248,6 +248,7 @@ class Submitted(Generic[R, T]):
             if self.explain is not None:
                 await self.explain(error)
             raise
+        caller.hold.release()
         return await followed(
             caller,
             job.kind,

@@ -152,9 +152,9 @@ class NovitaTool(Tool):
             arguments = read_arguments(self.parameters, arguments)
         except ArgumentError as error:
             return error_result(f"{error} Nothing was sent or billed.")
+        # Tools take a Caller where the SDK's tools take its Context.
+        caller = open_call(context, self.name, arguments)
         try:
-            # Tools take a Caller where the SDK's tools take its Context.
-            caller = open_call(context, self.name, arguments)
             result: object = await super().run(arguments, cast(Any, caller), convert_result=False)
         except ToolError as error:
             cause = error.__cause__
@@ -171,6 +171,8 @@ class NovitaTool(Tool):
                 f"{self.name} hit a fault in novita-mcp itself ({type(cause).__name__}); it may or may not have been "
                 "billed. Look at list_tasks and get_balance before trying again, and report it."
             )
+        finally:
+            caller.hold.release()
         if not convert_result or isinstance(result, InputRequiredResult):
             return result
         return cast(ToolResult, result).to_mcp()

@@ -201,6 +201,7 @@ def _purchase(
             on_accepted=accepted,
             remark=remark,
         )
+        planned.let_go()
         await way.arrived(model.id)
         if job.state is JobState.WORKING:
             await caller.progress(f"{model.id}: task {job.task_id} accepted")
