@@ -24,18 +24,20 @@ from ..novita.files.folders import Folders
 from ..novita.files.inputs import Inputs
 from ..novita.files.parts import sweep
 from ..novita.files.s3 import Bucket, Place, SharedStore
-from ..novita.gpu import leases as _leases_of_instances  # noqa: F401  # says how they end
+from ..novita.gpu.leases import INSTANCE
 from ..novita.journal.databases import is_database_url
 from ..novita.journal.jobs import Jobs
 from ..novita.journal.journal import Journal
 from ..novita.journal.leases import Leases
-from ..novita.media.jobs import MediaJobs
-from ..novita.media.webhooks import Webhooks
-from ..novita.serverless import leases as _leases_of_endpoints  # noqa: F401  # says how they end
+from ..novita.serverless.leases import ENDPOINT
 from ..tools.kit.context import App, Caller, ToolSettings
+from ..tools.media.parts import media_jobs
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
+
+LEASED = (INSTANCE, ENDPOINT)
+"""What has leases: the modules these come from say how such things are ended."""
 
 
 def output_folder(settings: Settings) -> Path:
@@ -121,11 +123,10 @@ def build_app(
         )
     journal = open_journal(settings, clock)
     jobs = Jobs(journal=journal, store=store, background=background, clock=clock, caps=caps_of(settings))
-    media = MediaJobs(jobs, strangers=http)
 
     def inputs_of(caller: Caller) -> Inputs:
         async def earlier(task_id: str, index: int) -> Artifact:
-            found = await media.artifact(caller.novita, task_id, index)
+            found = await caller.app.part(media_jobs).artifact(caller.novita, task_id, index)
             if not http or not found.alive(clock.wall()):
                 return await store.present(found)
             # Novita's own link is the shortest way back to it; what is in storage is no path of this machine.
@@ -151,15 +152,14 @@ def build_app(
         client=NovitaClient(pool, None if http else settings.api_key, settings.base_url, clock=clock, outside=outside),
         pools=(files, links),
         jobs=jobs,
-        media=media,
         inputs=inputs_of,
         settings=ToolSettings(
             wait_seconds=settings.wait_seconds,
             confirm_above_usd=settings.confirm_above_usd,
             thumbnails=settings.thumbnails,
             http=http,
+            public_url=settings.public_url if http else None,
         ),
-        webhooks=Webhooks(media, background, settings.public_url) if http and settings.public_url else None,
     )
     app.leases.remember(app.client)
     background.start_soon(app.leases.watch)

@@ -11,7 +11,6 @@ from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
@@ -25,7 +24,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..novita.core.client import owner_of
 from ..novita.core.wellformed import well_formed_text_of_json
 from ..novita.files.s3 import Place
+from ..tools.kit.context import App
+from ..tools.media.parts import webhooks
 from .app import NovitaServer, create_app
+from .building import build_app
 from .call_metrics import Watch, token_of
 from .connections import AcceptErrors, Guarded, connection_limit
 from .messages import read_message
@@ -33,9 +35,6 @@ from .metrics import CONTENT_TYPE
 from .readiness import Heartbeat
 from .settings import SettingError, Settings, parts
 from .transports import exit_soon
-
-if TYPE_CHECKING:
-    from ..tools.kit.context import App
 
 LARGEST_EVENT = 4 * 2**20
 """Bytes of a webhook's body; an event carries links, or small pictures in base64."""
@@ -56,9 +55,7 @@ def web_server(settings: Settings) -> NovitaServer:
             raise SettingError(f"NOVITA_MCP_ARTIFACTS cannot be used: {error}") from error
     watch = Watch(settings)
 
-    def build(settings: Settings, background: TaskGroup) -> "App":
-        from .building import build_app
-
+    def build(settings: Settings, background: TaskGroup) -> App:
         app = build_app(settings, background, http=True)
         for http in (app.client.http, *app.pools):
             watch.watch_upstream(http, urlsplit(settings.base_url).hostname or "")
@@ -112,14 +109,15 @@ async def _webhook(server: NovitaServer, request: Request) -> Response:
     """Novita says that a task ended. Nothing it sends is believed or kept; the address alone says which task."""
     app = server.shared.built if server.shared else None
     token = request.path_params["token"]
-    if app is None or app.webhooks is None or not app.webhooks.knows(token):
+    hooks = app.part(webhooks) if app else None
+    if hooks is None or not hooks.knows(token):
         return Response(status_code=404)
     size = 0
     async for piece in request.stream():
         size += len(piece)
         if size > LARGEST_EVENT:
             return Response(status_code=413)
-    app.webhooks.called(token)
+    hooks.called(token)
     return Response(status_code=204)
 
 

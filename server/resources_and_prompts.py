@@ -31,9 +31,10 @@ from mcp_types import (
 from ..novita.core.errors import NotFoundError, NovitaError
 from ..novita.core.redaction import redact, without_secrets
 from ..tools.kit.context import open_call
+from ..tools.kit.prompts import PromptSpec
 from ..tools.kit.resources import ResourceSpec
-from ..tools.overview.prompts import PROMPTS, PromptSpec
-from ..tools.overview.resources import resources
+from ..tools.overview.prompts import PROMPTS
+from ..tools.overview.resources import RESOURCES
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def list_resources() -> list[Resource]:
     """Those without parameters."""
     return [
         Resource(uri=spec.uri, name=spec.name, description=spec.description, mime_type=spec.mime)
-        for spec in resources()
+        for spec in RESOURCES
         if "{" not in spec.uri
     ]
 
@@ -51,14 +52,14 @@ def list_templates() -> list[ResourceTemplate]:
     """Those with parameters."""
     return [
         ResourceTemplate(uri_template=spec.uri, name=spec.name, description=spec.description, mime_type=spec.mime)
-        for spec in resources()
+        for spec in RESOURCES
         if "{" in spec.uri
     ]
 
 
 def find(uri: str) -> tuple[ResourceSpec, dict[str, str]] | None:
     """The row for an address and the parameters in it. Values that try to leave their place match nothing."""
-    for spec in resources():
+    for spec in RESOURCES:
         if "{" not in spec.uri:
             if spec.uri == uri:
                 return spec, {}
@@ -93,7 +94,7 @@ async def complete(params: CompleteRequestParams, context: Context[Any, Any]) ->
     """What a parameter may be, given its beginning."""
     values: list[str] = []
     if isinstance(params.ref, ResourceTemplateReference):
-        for spec in resources():
+        for spec in RESOURCES:
             way = (spec.complete or {}).get(params.argument.name)
             if spec.uri == params.ref.uri and way is not None:
                 values = await way(open_call(context), params.argument.value)

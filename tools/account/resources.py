@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from ...novita.account.balance import get_balance
 from ...novita.core.periods import Period
 from ...novita.journal.ledger import read_ledger, report
 from ..kit.context import Caller
@@ -20,7 +21,12 @@ async def _spend(caller: Caller) -> str:
     return as_json(report(span, rows, most=_ROWS, note=corrected))
 
 
+async def _balance(caller: Caller) -> str:
+    return as_json((await get_balance(caller.novita)).model_dump(mode="json"))
+
+
 ACCOUNT_RESOURCES = (
+    ResourceSpec("novita://balance", "Balance", "What credit is left, in USD.", _balance),
     ResourceSpec(
         "novita://spend",
         "Spend",

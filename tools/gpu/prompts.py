@@ -1,9 +1,11 @@
 """The GPU prompt: from a sentence to a machine that does the job and stops.
 
-`overview/prompts.py` joins it with the others.
+`overview/prompts.py` joins its table with the others.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+
+from ..kit.prompts import PromptSpec
 
 
 def _gpu_job(given: Mapping[str, str]) -> str:
@@ -22,8 +24,9 @@ def _gpu_job(given: Mapping[str, str]) -> str:
     )
 
 
-PROMPTS: Mapping[str, tuple[str, str, Mapping[str, str], Callable[[Mapping[str, str]], str], frozenset[str]]] = {
-    "gpu_job": (
+GPU_PROMPTS = (
+    PromptSpec(
+        "gpu_job",
         "Launch a GPU job",
         "A sentence becomes a rented GPU that does the job and stops by itself.",
         {
@@ -34,5 +37,4 @@ PROMPTS: Mapping[str, tuple[str, str, Mapping[str, str], Callable[[Mapping[str, 
         _gpu_job,
         frozenset({"hours", "budget_usd"}),
     ),
-}
-"""Name to title, description, arguments, the function that writes it, and which arguments may be left out."""
+)

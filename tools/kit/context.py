@@ -6,7 +6,7 @@ The server fills `App` once, at start; `Caller` is made for every call, with the
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import httpx
 from mcp.server.mcpserver import Context
@@ -21,10 +21,10 @@ from ...novita.files.inputs import Inputs
 from ...novita.journal.jobs import Jobs
 from ...novita.journal.journal import Journal
 from ...novita.journal.leases import Leases
-from ...novita.media.jobs import MediaJobs
-from ...novita.media.webhooks import Webhooks
 from .mcp_tasks.handoff import Handoff, current_handoff
 from .quotes import Quotes, digest
+
+P = TypeVar("P")
 
 SHORTEST_LOOKS, LONGEST_LOOKS = 10.0, 120.0
 """Seconds that the links of one call may take together, at least and at most; between, what the call may wait."""
@@ -40,6 +40,7 @@ class ToolSettings:
         inline_thumbnails: Whether pictures are shown small beside the text.
         longest_silence: Seconds without a byte after which a stream of text is given up.
         http: Whether callers are remote: no paths in or out.
+        public_url: Where the world reaches this server.
     """
 
     wait_seconds: float = 45
@@ -47,6 +48,7 @@ class ToolSettings:
     thumbnails: bool = True
     longest_silence: float = 30
     http: bool = False
+    public_url: str | None = None
 
 
 @dataclass
@@ -59,14 +61,13 @@ class App:
 
     client: NovitaClient
     jobs: Jobs
-    media: MediaJobs
     inputs: Callable[["Caller"], Inputs]
     settings: ToolSettings = field(default_factory=ToolSettings)
-    webhooks: Webhooks | None = None
     pools: tuple[httpx.AsyncClient, ...] = ()
     in_work: InWork = field(default_factory=InWork)
     leases: Leases = field(init=False)
     quotes: Quotes = field(init=False)
+    _parts: dict[Any, Any] = field(init=False, default_factory=dict[Any, Any], repr=False)
 
     def __post_init__(self) -> None:
         self.leases = Leases(self.journal, clock=self.jobs.clock)
@@ -75,6 +76,15 @@ class App:
     @property
     def journal(self) -> Journal:
         return self.jobs.journal
+
+    def part(self, make: Callable[["App"], P]) -> P:
+        """What a family's own tools share in this process: `make` is called once, by the first who asks.
+
+        So a family brings its parts along, and this module knows none of them.
+        """
+        if make not in self._parts:
+            self._parts[make] = make(self)
+        return cast(P, self._parts[make])
 
     async def close(self) -> None:
         """Close the connections and the journal."""

@@ -25,6 +25,7 @@ from ..kit.dry_run import shown_request
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Purchase, Submitted, carry_out
 from ..kit.ways import Way, what_is_gone
+from .parts import media_jobs, webhooks
 from .results import MediaResult, answer, deliver
 
 
@@ -192,7 +193,7 @@ def _purchase(
     async def start(paid_for: Paid) -> tuple[Job, None]:
         await caller.progress(f"{model.id}: submitting")
         sent, accepted = _listening(caller, planned) if listen else (planned, None)
-        job = await caller.app.media.start(
+        job = await caller.app.part(media_jobs).start(
             caller.novita,
             sent,
             paid_for,
@@ -232,20 +233,20 @@ def _purchase(
 
 def _listening(caller: Caller, planned: MediaPlan) -> tuple[MediaPlan, Callable[[str], None] | None]:
     """The plan with an address of ours to call, unless the caller gave one; and who is to be told the task's id."""
-    webhooks, argument = caller.app.webhooks, planned.model.arguments.get("webhook_url")
-    if webhooks is None or argument is None or get_path(planned.body, argument.paths[0]) is not MISSING:
+    hooks, argument = caller.app.part(webhooks), planned.model.arguments.get("webhook_url")
+    if hooks is None or argument is None or get_path(planned.body, argument.paths[0]) is not MISSING:
         return planned, None
-    token, address = webhooks.open(caller.novita)
+    token, address = hooks.open(caller.novita)
     body = copy.deepcopy(planned.body)
     put(body, argument.paths[0], address)
-    return replace(planned, body=body), partial(webhooks.accepted, token)
+    return replace(planned, body=body), partial(hooks.accepted, token)
 
 
 class MediaFollower:
     """Media tasks. Novita has no way to cancel one."""
 
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
-        delivery = await caller.app.media.bring(caller.novita, job_id, budget=0)
+        delivery = await caller.app.part(media_jobs).bring(caller.novita, job_id, budget=0)
         if delivery.job.state not in FINAL_STATES:
             percent = f", {delivery.progress:.0f} %" if delivery.progress else ""
             return Followed("working", note=f"{delivery.job.model or 'task'} {job_id} is running{percent}")

@@ -13,6 +13,7 @@ from ...novita.media.jobs import Delivery, refuse_failed
 from ..kit.context import Caller
 from ..kit.pictures import pictures_of
 from ..kit.toolset import CountedUsd, ToolResult, plain
+from .parts import media_jobs
 
 MOST_LISTED = 18_000
 """Characters of a result's text that its files may take; the rest of an answer is small."""
@@ -98,7 +99,7 @@ async def deliver(caller: Caller, job: Job, budget: float) -> MediaResult:
     if working and budget <= 0:
         return await answer(caller, Delivery(job))
     what = f"{job.model}: task {job.task_id}" if working else f"{job.model}: {job.task_id}"
-    delivery = await caller.app.media.bring(
+    delivery = await caller.app.part(media_jobs).bring(
         caller.novita, job.task_id or job.key, budget=budget, on_progress=caller.progress_of(what)
     )
     return await answer(caller, delivery)

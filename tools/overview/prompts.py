@@ -1,26 +1,9 @@
 """Workflows worth having as prompts: what to ask for, with which tools, in which order."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from ..gpu import prompts
-
-
-@dataclass(frozen=True)
-class PromptSpec:
-    """One prompt.
-
-    Args:
-        arguments: Name -> description; all are text, those in `optional` may be left out.
-        write: Makes the text from the arguments.
-    """
-
-    name: str
-    title: str
-    description: str
-    arguments: Mapping[str, str]
-    write: Callable[[Mapping[str, str]], str]
-    optional: frozenset[str] = frozenset()
+from ..gpu.prompts import GPU_PROMPTS
+from ..kit.prompts import PromptSpec
 
 
 def _storyboard(given: Mapping[str, str]) -> str:
@@ -91,7 +74,7 @@ PROMPTS: tuple[PromptSpec, ...] = (
         {"file": "Path of a .csv or .jsonl file.", "task": "What to decide for each row."},
         _batch_labelling,
     ),
-    *(PromptSpec(name, *row) for name, row in prompts.PROMPTS.items()),
+    *GPU_PROMPTS,
     PromptSpec(
         "monthly_cost_review",
         "Monthly cost review",

@@ -10,6 +10,7 @@ from ...novita.journal.journal import Job, JobState
 from ..kit.arguments import WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, ToolResult, Toolset
+from ..media.parts import media_jobs
 from ..media.results import MediaResult, answer
 from .running_costs import MOST_SHOWN, RunningLine, what_runs
 
@@ -24,7 +25,7 @@ async def get_task(
 ) -> MediaResult:
     """Wait for an earlier media task, even of before a restart, and fetch its files. Free. Repeat while working."""
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
-    delivery = await call.app.media.bring(
+    delivery = await call.app.part(media_jobs).bring(
         call.novita, task_id, budget=budget, on_progress=call.progress_of(f"task {task_id}")
     )
     return await answer(call, delivery)

@@ -1,17 +1,13 @@
 """Serverless resources: what one endpoint is and does. `overview/resources.py` joins this table with the others."""
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
-
 from ..kit.context import Caller
+from ..kit.resources import ResourceSpec, as_json
 from .endpoints import get_endpoint, list_endpoints
-
-Read = Callable[..., Awaitable[str]]
 
 
 async def _endpoint(caller: Caller, id: str) -> str:
     result = await get_endpoint(caller, id)
-    return json.dumps(result.model_dump(mode="json", exclude_none=True), ensure_ascii=False, indent=1)
+    return as_json(result.model_dump(mode="json", exclude_none=True))
 
 
 async def endpoint_ids(caller: Caller, start: str) -> list[str]:
@@ -20,16 +16,12 @@ async def endpoint_ids(caller: Caller, start: str) -> list[str]:
     return [line.endpoint_id for line in listed.endpoints or () if line.endpoint_id.startswith(start)]
 
 
-RESOURCES: Mapping[str, tuple[str, str, str, Read]] = {
-    "novita://serverless/endpoints/{id}": (
+SERVERLESS_RESOURCES = (
+    ResourceSpec(
+        "novita://serverless/endpoints/{id}",
         "Serverless endpoint",
         "One endpoint: state, workers, settings, estimated cost.",
-        "application/json",
         _endpoint,
+        complete={"id": endpoint_ids},
     ),
-}
-"""Address, or template, to name, description, MIME type and the function that reads it."""
-
-COMPLETIONS: Mapping[str, Mapping[str, Callable[[Caller, str], Awaitable[list[str]]]]] = {
-    "novita://serverless/endpoints/{id}": {"id": endpoint_ids},
-}
+)
