@@ -1,11 +1,9 @@
 """create_app(): the chosen toolsets on an MCPServer, and the parts of the process they share.
 
-Start-up imports nothing of tools/ and novita/ but the list of names: they come with the first tools/list or call.
+Start-up imports nothing of tools/ and novita/ but the list of names: `later` brings the rest with the first call.
 """
 
 import difflib
-import importlib
-import importlib.metadata
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, partial
@@ -34,12 +32,13 @@ from mcp_types import (
 from mcp_types import Tool as ListedTool
 from pydantic import AnyUrl
 
-from ..tools.overview.toolset_names import TOOLSET_NAMES
+from .. import tools
+from ..tools.kit.mcp_tasks.extension import NovitaTasks
+from . import later
 from .logs import hush_handlers, learn_settings
-from .mcp_tasks.extension import NovitaTasks
-from .mcp_tasks.handles import request_keys
 from .messages import speak_well
-from .settings import SettingError, Settings, parts
+from .settings import SettingError, Settings, parts, request_keys
+from .version import version
 
 if TYPE_CHECKING:
     from ..tools.kit.context import App
@@ -49,11 +48,6 @@ if TYPE_CHECKING:
 NAME = "novita"
 
 BuildApp = Callable[[Settings, anyio.abc.TaskGroup], "App"]
-
-
-def version() -> str:
-    """The installed version."""
-    return importlib.metadata.version("novita-mcp")
 
 
 def instructions(toolsets: Iterable[str], read_only: bool) -> str:
@@ -84,9 +78,7 @@ class Parts:
 
     @cached_property
     def app(self) -> "App":
-        build = self._build
-        if build is None:
-            from .building import build_app as build
+        build = self._build or later.build_app
         return build(self._settings, self._background)
 
     @property
@@ -147,45 +139,31 @@ class NovitaServer(MCPServer[Parts]):
         self.build_tools()
         known = [tool.name for tool in self._tool_manager.list_tools()]
         if name not in known:
-            from ..tools.kit.toolset import error_result
-
-            return error_result(_unknown_tool(name, known))
+            return later.error_result(_unknown_tool(name, known))
         go = partial(super().call_tool, name, arguments, context)
         return await (self.watch.around(name, context, go) if self.watch else go())
 
     async def list_resources(self) -> list[Resource]:
-        from . import resources_and_prompts
-
-        return resources_and_prompts.list_resources()
+        return later.resources_and_prompts.list_resources()
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
-        from . import resources_and_prompts
-
-        return resources_and_prompts.list_templates()
+        return later.resources_and_prompts.list_templates()
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Parts, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
-        from . import resources_and_prompts
-
-        return await resources_and_prompts.read(str(uri), context or Context(mcp_server=self))
+        return await later.resources_and_prompts.read(str(uri), context or Context(mcp_server=self))
 
     async def list_prompts(self) -> list[Prompt]:
-        from . import resources_and_prompts
-
-        return resources_and_prompts.list_prompts()
+        return later.resources_and_prompts.list_prompts()
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Parts, Any] | None = None
     ) -> GetPromptResult:
-        from . import resources_and_prompts
-
-        return resources_and_prompts.get_prompt(name, arguments)
+        return later.resources_and_prompts.get_prompt(name, arguments)
 
     async def _complete(self, ctx: ServerRequestContext[Parts, Any], params: CompleteRequestParams) -> CompleteResult:
-        from . import resources_and_prompts
-
-        return await resources_and_prompts.complete(params, Context(request_context=ctx, mcp_server=self))
+        return await later.resources_and_prompts.complete(params, Context(request_context=ctx, mcp_server=self))
 
 
 def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay: float = 20.0) -> NovitaServer:
@@ -225,7 +203,7 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
         instructions=instructions(on, settings.read_only),
         website_url="https://novita.ai",
         lifespan=lifespan,
-        extensions=[NovitaTasks(keys)],
+        extensions=[NovitaTasks(keys, lambda: tools.FOLLOWERS)],
         middleware=[speak_well],
         request_state_security=RequestStateSecurity(keys=keys),
         log_level=_level(settings.log_level),
@@ -244,10 +222,8 @@ async def _keep_leases(settings: Settings, shared: Parts, delay: float) -> None:
     """Begin to work without a call where an instance has a lease: it must end although nobody asks for anything."""
     # Not at once: hosts start short-lived twins to probe, and start-up is to stay light.
     await anyio.sleep(delay)
-    building = await anyio.to_thread.run_sync(
-        importlib.import_module, f"{__package__}.building", abandon_on_cancel=True
-    )
-    if await building.leases_wait(settings):
+    leases_wait = await anyio.to_thread.run_sync(lambda: later.leases_wait, abandon_on_cancel=True)
+    if await leases_wait(settings):
         _ = shared.app  # building it starts the watch
 
 
@@ -259,11 +235,11 @@ def toolsets_on(settings: Settings) -> list[str]:
     """
     wanted = parts(settings.toolsets)
     for name in wanted:
-        if name.removeprefix("-") not in TOOLSET_NAMES and name not in ("all", "default"):
-            raise SettingError(f"no toolset is called {name!r}; there are: {', '.join(TOOLSET_NAMES)}")
+        if name.removeprefix("-") not in tools.TOOLSET_NAMES and name not in ("all", "default"):
+            raise SettingError(f"no toolset is called {name!r}; there are: {', '.join(tools.TOOLSET_NAMES)}")
     return [
         name
-        for name, switch in TOOLSET_NAMES.items()
+        for name, switch in tools.TOOLSET_NAMES.items()
         if f"-{name}" not in wanted
         and (switch == "always" or name in wanted or "all" in wanted or ("default" in wanted and switch == "on"))
     ]
@@ -275,14 +251,12 @@ def choose_tools(settings: Settings) -> "list[ToolSpec]":
     Raises:
         SettingError: A single tool is not known.
     """
-    from ..tools import TOOLSETS
-
     on, singles = toolsets_on(settings), parts(settings.tools)
-    every = {spec.name: spec for toolset in TOOLSETS for spec in toolset.tools}
+    every = {spec.name: spec for toolset in tools.TOOLSETS for spec in toolset.tools}
     for name in singles:
         if name not in every:
             raise SettingError(f"no tool is called {name!r}; `novita-mcp tools list --toolsets all` shows all")
-    chosen = {spec.name for toolset in TOOLSETS if toolset.name in on for spec in toolset.tools} | set(singles)
+    chosen = {spec.name for toolset in tools.TOOLSETS if toolset.name in on for spec in toolset.tools} | set(singles)
     return [
         spec for name, spec in every.items() if name in chosen and (spec.effect.read_only or not settings.read_only)
     ]

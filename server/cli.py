@@ -17,7 +17,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from . import commands
 from .settings import SettingError, Settings, read_settings
+from .simulated import novita_for
+from .version import version
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,104 +57,80 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--simulate", action="store_true", help="Run against the built-in simulator: no key, no cost.")
     top.set_defaults(command=None, simulate=False)
-    commands = top.add_subparsers(dest="command", metavar="command")
+    subcommands = top.add_subparsers(dest="command", metavar="command")
 
-    serve = commands.add_parser("serve", parents=[common], help="serve over stdio, or with --http many callers")
+    serve = subcommands.add_parser("serve", parents=[common], help="serve over stdio, or with --http many callers")
     serve.add_argument("--http", action="store_true", default=False, help="Streamable HTTP at /mcp.")
     serve.add_argument("--simulate", action="store_true", default=argparse.SUPPRESS, help="Against the simulator.")
 
-    demo = commands.add_parser("demo", parents=[common], help="see it work, end to end, on the simulator")
+    demo = subcommands.add_parser("demo", parents=[common], help="see it work, end to end, on the simulator")
     demo.add_argument("--json", action="store_true", default=False, help="One JSON object instead of a picture of it.")
 
-    doctor = commands.add_parser("doctor", parents=[common], help="what is wrong, and how to mend it")
+    doctor = subcommands.add_parser("doctor", parents=[common], help="what is wrong, and how to mend it")
     doctor.add_argument("--json", action="store_true", default=False)
     doctor.add_argument("--offline", action="store_true", default=False, help="Leave the network alone.")
     doctor.add_argument("--leases", action="store_true", default=False, help="Stop instances whose lease is over.")
     doctor.add_argument("--mend", action="store_true", default=False, help="Mend how hosts start the server.")
 
-    tools = commands.add_parser("tools", parents=[common], help="list tools, show a schema, call one")
+    tools = subcommands.add_parser("tools", parents=[common], help="list tools, show a schema, call one")
     tools.add_argument("action", choices=["list", "schema", "call"], nargs="?", default="list")
     tools.add_argument("name", nargs="?", default=None)
     tools.add_argument("--json", dest="json", nargs="?", const=True, default=False, help="For call: the arguments.")
     tools.add_argument("--simulate", action="store_true", default=argparse.SUPPRESS, help="Against the simulator.")
 
-    simulate = commands.add_parser("simulate", help="Novita on this machine, until stopped")
+    simulate = subcommands.add_parser("simulate", help="Novita on this machine, until stopped")
     simulate.add_argument("--port", dest="simulator_port", type=int, default=8765)
     simulate.add_argument("--task-seconds", type=float, default=2.0)
 
-    install = commands.add_parser("install", help="write the server into a host's configuration")
+    install = subcommands.add_parser("install", help="write the server into a host's configuration")
     install.add_argument("target", choices=["claude-desktop", "claude-code", "cursor", "vscode", "codex", "windsurf"])
     install.add_argument("--project", type=Path, default=None, help="Into this project's folder, without the key.")
     install.add_argument("--with-key", action="store_true", default=False, help="Store the key in the project too.")
     install.add_argument("--print", action="store_true", default=False, help="Only show it.")
     install.add_argument("--command", dest="run", default=None, help="What to run, e.g. 'uvx novita-mcp'.")
 
-    spend = commands.add_parser("spend", parents=[common], help="what this machine asked for, in USD")
+    spend = subcommands.add_parser("spend", parents=[common], help="what this machine asked for, in USD")
     spend.add_argument(
         "period", nargs="?", default="this month", help='"last week", "2026-10", "since 2026-10-05", ...'
     )
     spend.add_argument("--by", default="day,tool,model", help="`day`, `tool`, `model`, with commas.")
     spend.add_argument("--json", action="store_true", default=False)
 
-    commands.add_parser("version", help="print the version")
+    subcommands.add_parser("version", help="print the version")
     return top
 
 
 def _stdio(settings: Settings, given: argparse.Namespace) -> int:
     # A host waits for the first answer. What imports make is there to stay: run_stdio collects again from then on.
     gc.disable()
-    from .app import create_app
-    from .logs import set_up_logs
-    from .transports import run_stdio
-
-    set_up_logs(settings)
-    with _novita(settings, given) as settings:
-        return run_stdio(create_app(settings))
+    return commands.serve_stdio(settings, simulate=given.simulate)
 
 
 def _serve(settings: Settings, given: argparse.Namespace) -> int:
-    if not given.http:
-        return _stdio(settings, given)
-    from .http import run_http, web_server
-    from .logs import set_up_logs
-
-    set_up_logs(settings)
-    with _novita(settings, given) as settings:
-        return run_http(web_server(settings), settings)
+    return commands.serve_http(settings, simulate=given.simulate) if given.http else _stdio(settings, given)
 
 
 def _demo(settings: Settings, given: argparse.Namespace) -> int:
-    from .commands.demo import run_demo
-
-    return run_demo(settings, as_json=given.json)
+    return commands.run_demo(settings, as_json=given.json)
 
 
 def _doctor(settings: Settings, given: argparse.Namespace) -> int:
-    from .commands.doctor import run_doctor
-
-    return run_doctor(settings, as_json=given.json, offline=given.offline, leases=given.leases, mending=given.mend)
+    return commands.run_doctor(
+        settings, as_json=given.json, offline=given.offline, leases=given.leases, mending=given.mend
+    )
 
 
 def _tools(settings: Settings, given: argparse.Namespace) -> int:
-    from .commands.tools import run_tools
-
-    with _novita(settings, given) as settings:
-        return run_tools(settings, given.action, given.name, given.json)
+    with novita_for(settings, simulate=given.simulate) as settings:
+        return commands.run_tools(settings, given.action, given.name, given.json)
 
 
 def _simulate(_: Settings, given: argparse.Namespace) -> int:
-    from ..simulator.core.world import World
-    from ..simulator.core.world import WorldSettings as WorldSettings
-    from ..simulator.serving import run
-
-    run(World(WorldSettings(task_seconds=given.task_seconds)), given.simulator_port)
-    return 0
+    return commands.run_simulator(given.simulator_port, given.task_seconds)
 
 
 def _install(settings: Settings, given: argparse.Namespace) -> int:
-    from .commands.install import run_install
-
-    return run_install(
+    return commands.run_install(
         settings,
         given.target,
         project=given.project,
@@ -162,22 +141,12 @@ def _install(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _spend(settings: Settings, given: argparse.Namespace) -> int:
-    from .commands.spend import run_spend
-
-    return run_spend(settings, given.period, by=given.by, as_json=given.json)
+    return commands.run_spend(settings, given.period, by=given.by, as_json=given.json)
 
 
 def _version(_: Settings, __: argparse.Namespace) -> int:
-    from .app import version
-
     sys.stdout.write(version() + "\n")
     return 0
-
-
-def _novita(settings: Settings, given: argparse.Namespace) -> Any:
-    from .simulated import novita_for
-
-    return novita_for(settings, simulate=given.simulate)
 
 
 _COMMANDS = {

@@ -3,6 +3,7 @@
 README's table is made from this list. A flag beats the environment, the environment beats the default.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -202,3 +203,20 @@ _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "fals
 def parts(text: str) -> list[str]:
     """A comma separated setting as its parts."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def request_keys(settings: Settings) -> list[bytes]:
+    """Keys that seal handles: the configured ones, else one made from the API key, so that handles outlive the process.
+
+    Raises:
+        SettingError: A configured key is too short to be a secret.
+    """
+    configured = [key.encode() for key in parts(settings.handle_keys)]
+    if any(len(key) < 32 for key in configured):
+        raise SettingError("NOVITA_MCP_HANDLE_KEYS: each key needs at least 32 characters")
+    if configured:
+        return configured
+    secret = (settings.api_key or "").encode()
+    if not secret:
+        return [os.urandom(32)]
+    return [hashlib.sha256(b"novita-mcp task handles\0" + secret).digest()]

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from . import later
 from .settings import Settings
 
 
@@ -16,9 +17,7 @@ def novita_for(settings: Settings, *, simulate: bool) -> Generator[Settings]:
     if not simulate:
         yield settings
         return
-    from ..novita.core.surroundings import served_here
-    from ..simulator.core.world import DEFAULT_KEY
-    from ..simulator.serving import serve
-
-    with serve() as running, served_here(running.url):
-        yield replace(settings, api_key=DEFAULT_KEY, base_url=running.url, journal=settings.journal or "off")
+    with later.simulator.serve() as running, later.served_here(running.url):
+        yield replace(
+            settings, api_key=later.simulator.DEFAULT_KEY, base_url=running.url, journal=settings.journal or "off"
+        )

@@ -27,8 +27,11 @@ MAY_IMPORT = {
     "simulator": set[str](),
 }
 MAY_NOT_USE = {"novita": {"mcp", "mcp_types"}, "simulator": {"mcp", "mcp_types", "httpx", "httpx2"}}
-ASKED_FOR_THE_SIMULATOR = {"server/cli.py", "server/commands/demo.py", "server/simulated.py"}
+ASKED_FOR_THE_SIMULATOR = {"server/commands/demo.py", "server/commands/simulate.py", "server/later.py"}
 """Only these parts of the server start it."""
+LAZY = "novita/core/lazy.py"
+IMPORT_BY_NAME = {LAZY, "simulator/app.py"}
+"""The one way to import later, and the simulator's list of its areas."""
 SPEAK_MCP = ("tools/kit/", "server/")
 
 FLOORS = {
@@ -48,14 +51,10 @@ NEIGHBOURS: dict[tuple[str, str], str] = {
 }
 """Families that know another, and why."""
 
-UPWARD: set[tuple[str, str]] = {
-    ("tools/media/media_models.py", "tools/overview"),
-}
+UPWARD: set[tuple[str, str]] = set()
 """Rooms that know one above them: what is still to be turned round by registration."""
 
-KIT_KNOWS: set[tuple[str, str]] = {
-    ("tools/kit/context.py", "novita/media"),
-}
+KIT_KNOWS: set[tuple[str, str]] = set()
 """Files of tools/kit that know a family of novita: still to be turned round by registration."""
 
 CYCLES: set[frozenset[str]] = set()
@@ -66,6 +65,13 @@ SPEAK_SQL: set[str] = {
     "novita/serverless/rows.py",
 }
 """Besides novita/journal: still to move there."""
+
+IMPORT_LATE: set[str] = {
+    "simulator/sandbox/envd.py",
+    "simulator/sandbox/machines.py",
+    "simulator/sandbox/starting.py",
+}
+"""Files with imports of ours inside functions: still to be opened."""
 
 pytestmark = pytest.mark.skipif(not (ROOT / "server").is_dir(), reason="away from the source")
 
@@ -236,6 +242,67 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert {group for top in FOLDERS for group in circles(top)} == CYCLES
 
 
+def is_ours(node: ast.AST) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.level > 0
+
+
+def imports_by_name(node: ast.AST) -> bool:
+    """Whether a module may be ours and is not known before the call. Libraries that are optional have fixed names."""
+    if not (isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "import_module"):
+        return False
+    first = node.args[0]
+    return not isinstance(first, ast.Constant) or str(first.value).startswith(".")
+
+
+def test_only_doors_import_later() -> None:
+    """One way to start lightly: a door whose names come when they are first read (novita/core/lazy.py)."""
+    late: set[str] = set()
+    by_name: set[str] = set()
+    for top in FOLDERS:
+        for file in sources(top):
+            for node in ast.walk(parsed(file)):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    assert node.name != "__getattr__", f"{file}: a door says lazily()"
+                    if any(map(is_ours, ast.walk(node))):
+                        late.add(file)
+                if imports_by_name(node):
+                    by_name.add(file)
+    assert late == IMPORT_LATE
+    assert by_name == IMPORT_BY_NAME
+
+
+def doors() -> list[str]:
+    return [file for top in FOLDERS for file in sources(top) if "lazily(" in (ROOT / file).read_text() and file != LAZY]
+
+
+@pytest.mark.parametrize("file", doors())
+def test_a_door_opens_on_what_it_tells_type_checkers(file: str) -> None:
+    told: dict[str, str] = {}
+    opened: dict[str, str] = {}
+    listed: list[str] = []
+    for node in parsed(file).body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for inner in node.body:
+                assert isinstance(inner, ast.ImportFrom)
+                told |= {alias.name: "." * inner.level + (inner.module or "") for alias in inner.names}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__getattr__":
+            assert isinstance(node.value, ast.Call)
+            assert ast.unparse(node.value.args[0]) == "__name__"
+            opened = ast.literal_eval(node.value.args[1])
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            listed = ast.literal_eval(node.value)
+
+    assert told == opened
+    assert opened.keys() <= set(listed)
+    assert list(opened) == sorted(opened)
+    assert listed == sorted(listed)
+    module = importlib.import_module(f"novita_mcp.{dotted(file)}")
+    for name in listed:
+        assert getattr(module, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = module.nothing
+
+
 def test_only_the_kit_and_the_server_speak_mcp() -> None:
     for top in FOLDERS:
         for file in sources(top):
@@ -304,12 +371,15 @@ LIGHT = {
     "novita_mcp.novita",
     "novita_mcp.novita.core",
     "novita_mcp.novita.core.hosts",
+    "novita_mcp.novita.core.lazy",
     "novita_mcp.novita.core.placeholders",
     "novita_mcp.novita.core.redaction",
     "novita_mcp.novita.core.wellformed",
     "novita_mcp.tools",
     "novita_mcp.tools.kit",
     "novita_mcp.tools.kit.mcp_tasks",
+    "novita_mcp.tools.kit.mcp_tasks.extension",
+    "novita_mcp.tools.kit.mcp_tasks.handles",
     "novita_mcp.tools.kit.mcp_tasks.handoff",
     "novita_mcp.tools.overview",
     "novita_mcp.tools.overview.toolset_names",

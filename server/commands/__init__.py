@@ -1,1 +1,40 @@
-"""The commands of `novita-mcp`, a file each."""
+"""The commands besides serving over stdio, each in its own module: only what a command needs is imported."""
+
+from typing import TYPE_CHECKING
+
+from ...novita.core.lazy import lazily
+
+if TYPE_CHECKING:
+    from .demo import run_demo
+    from .doctor import run_doctor
+    from .install import run_install
+    from .serve_http import serve_http
+    from .serve_stdio import serve_stdio
+    from .simulate import run_simulator
+    from .spend import run_spend
+    from .tools import run_tools
+
+__all__ = [
+    "run_demo",
+    "run_doctor",
+    "run_install",
+    "run_simulator",
+    "run_spend",
+    "run_tools",
+    "serve_http",
+    "serve_stdio",
+]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "run_demo": ".demo",
+        "run_doctor": ".doctor",
+        "run_install": ".install",
+        "run_simulator": ".simulate",
+        "run_spend": ".spend",
+        "run_tools": ".tools",
+        "serve_http": ".serve_http",
+        "serve_stdio": ".serve_stdio",
+    },
+)

@@ -37,11 +37,11 @@ from ...novita.core.surroundings import Surroundings, trouble
 from ...novita.core.tolerant import a_header_date
 from ...novita.journal.journal import JobState
 from ...novita.journal.leases import enforce_leases
-from ..app import choose_tools, version
+from ..app import choose_tools
 from ..building import journal_file, leases_wait, open_journal, output_folder
 from ..logs import for_logs, learn_settings
-from ..mcp_tasks.handles import request_keys
-from ..settings import SettingError, Settings
+from ..settings import SettingError, Settings, request_keys
+from ..version import version
 from .install import Installed, installed, mend, unsafe_files
 
 Status = Literal["ok", "note", "wrong", "skipped"]

@@ -14,7 +14,6 @@ from ...novita.media.price_rows import price_line
 from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
-from ..overview.estimates import CostEstimate, estimate_of
 from .media_request import How, run
 from .results import MediaResult
 
@@ -201,16 +200,3 @@ async def run_media_model(
     title = str(input.get("prompt") or input.get("text") or chosen.id)
     how = How(save_to=save_to, wait_seconds=wait_seconds, confirm=confirm, dry_run=dry_run)
     return await run(call, planned, tool="run_media_model", title=title, how=how)
-
-
-@models.tool("Estimate a cost", READS)
-async def estimate_cost(
-    call: Call,
-    model: Annotated[str, Field(description="Model id, or product_id of a GPU.")],
-    arguments: Annotated[
-        dict[str, Any] | None,
-        Field(description="As for its tool: {duration, count}; {prompt_tokens, max_tokens, rows}; {hours, workers}."),
-    ] = None,
-) -> CostEstimate:
-    """What a call or machine would cost in USD. Free."""
-    return await estimate_of(call, model, arguments or {})

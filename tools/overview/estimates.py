@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,8 +14,9 @@ from ...novita.media.lookup import media_model
 from ...novita.media.mapping import price_of
 from ...novita.serverless.endpoints import list_offers
 from ...novita.text.language_models import LlmModel, count_tokens, find_model, llm_models
-from ..kit.context import Caller
-from ..kit.toolset import ToolResult
+from ..kit.context import Call, Caller
+from ..kit.toolset import READS, ToolResult
+from ..media.media_models import models
 from ..text.chat_request import USUAL_TOKENS
 
 HOURS_A_MONTH = 720
@@ -67,6 +68,19 @@ class _Machine(_Closed):
     billing: Billing = "onDemand"
     months: int | None = Field(default=None, ge=1)
     workers: int | None = Field(default=None, ge=1)
+
+
+@models.tool("Estimate a cost", READS)
+async def estimate_cost(
+    call: Call,
+    model: Annotated[str, Field(description="Model id, or product_id of a GPU.")],
+    arguments: Annotated[
+        dict[str, Any] | None,
+        Field(description="As for its tool: {duration, count}; {prompt_tokens, max_tokens, rows}; {hours, workers}."),
+    ] = None,
+) -> CostEstimate:
+    """What a call or machine would cost in USD. Free."""
+    return await estimate_of(call, model, arguments or {})
 
 
 async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) -> CostEstimate:

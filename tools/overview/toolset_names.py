@@ -21,20 +21,3 @@ TOOLSET_NAMES: Mapping[str, Switch] = {
     "web": "off",
 }
 """`on` and `off` are what `default` means."""
-
-TOOLSET_HOMES: Mapping[str, str] = {
-    "images": ".media.images",
-    "videos": ".media.videos",
-    "audio": ".media.audio",
-    "tasks": ".overview.tasks",
-    "models": ".media.media_models",
-    "text": ".text.chat",
-    "batches": ".batches.batches",
-    "gpu": ".gpu.instances",
-    "gpu_admin": ".gpu.admin",
-    "serverless": ".serverless.endpoints",
-    "account": ".account.balance_and_bills",
-    "account_admin": ".account.admin",
-    "web": ".web.search",
-}
-"""The module of tools/ that holds each toolset, under the toolset's name."""

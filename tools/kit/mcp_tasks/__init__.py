@@ -1,1 +1,15 @@
-"""How a slow tool becomes an MCP task, and how the task is followed."""
+"""MCP tasks: how a slow tool hands its job over, the sealed handle a host gets for it, and how the job is followed.
+
+The extension is loaded at start-up; what looks at jobs comes with the first call that needs it.
+"""
+
+from typing import TYPE_CHECKING
+
+from ....novita.core.lazy import lazily
+
+if TYPE_CHECKING:
+    from .followers import caller_of, cancel, follow
+
+__all__ = ["caller_of", "cancel", "follow"]
+
+__getattr__ = lazily(__name__, {"caller_of": ".followers", "cancel": ".followers", "follow": ".followers"})

@@ -3,12 +3,21 @@
 A toolset with slow tools adds its own: `FOLLOWERS["batch"] = ...`.
 """
 
+import logging
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+from mcp.server.context import ServerRequestContext
+from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult
 
-from ..context import Caller
+from ....novita.core.errors import NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
+from ....novita.core.waiting import SETTLING
+from ..context import Caller, open_call
+from ..toolset import error_result
+from .handles import Handle
+
+logger = logging.getLogger(__name__)
 
 Status = Literal["working", "completed", "cancelled"]
 
@@ -36,3 +45,31 @@ class Follower(Protocol):
 
 FOLLOWERS: dict[str, Follower] = {}
 """By kind of job. Each family adds its own."""
+
+
+def caller_of(ctx: ServerRequestContext[Any, Any]) -> Caller:
+    """The caller of a request that did not come through a tool."""
+    return open_call(Context(request_context=ctx))
+
+
+async def follow(follower: Follower, caller: Caller, handle: Handle) -> Followed:
+    """How the job stands. A tool's error is a completed task whose result is an error."""
+    try:
+        return await follower.follow(caller, handle.job_id, handle.tool)
+    except NovitaConnectionError:
+        return Followed("working", note="Novita could not be reached; still trying")
+    except NovitaError as error:
+        # The journal that knows how young the job is may be another copy's; the handle knows too.
+        if isinstance(error, NotFoundError) and caller.app.client.clock.wall() - handle.created < SETTLING:
+            return Followed("working", note="not visible yet")
+        if isinstance(error, NovitaAPIError) and error.transient:
+            return Followed("working", note="Novita did not answer properly; still trying")
+        return Followed("completed", error_result(str(error)))
+
+
+async def cancel(follower: Follower, caller: Caller, handle: Handle) -> None:
+    """Cancel what can be cancelled. What goes on upstream is told by a later look."""
+    try:
+        await follower.cancel(caller, handle.job_id)
+    except NovitaError as error:
+        logger.warning("cancelling %s %s: %s", handle.kind, handle.job_id, error)

@@ -1,13 +1,10 @@
 """Sealed handles: an MCP task id that carries its own meaning, so that any copy of the server can answer for it."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcp.server.request_state import AESGCMRequestStateCodec, InvalidRequestState
-
-from ..settings import SettingError, Settings, parts
 
 
 class BadHandleError(Exception):
@@ -23,25 +20,6 @@ class Handle:
     tool: str
     owner: str
     created: float
-
-
-def request_keys(settings: Settings) -> list[bytes]:
-    """Keys that seal handles: the configured ones, else one made from the API key, so that handles outlive the process.
-
-    Raises:
-        SettingError: A configured key is too short to be a secret.
-    """
-    configured = [key.encode() for key in parts(settings.handle_keys)]
-    if any(len(key) < 32 for key in configured):
-        raise SettingError("NOVITA_MCP_HANDLE_KEYS: each key needs at least 32 characters")
-    if configured:
-        return configured
-    secret = (settings.api_key or "").encode()
-    if not secret:
-        import os
-
-        return [os.urandom(32)]
-    return [hashlib.sha256(b"novita-mcp task handles\0" + secret).digest()]
 
 
 class Sealer:

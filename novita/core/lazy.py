@@ -1,0 +1,36 @@
+"""Names that are imported when they are first read: start-up passes by here and needs none of what is behind them.
+
+This is the only place that imports later. A module that offers such names (a door) writes them twice:
+
+    if TYPE_CHECKING:
+        from .core.client import NovitaClient
+
+    __getattr__ = lazily(__name__, {"NovitaClient": ".core.client"})
+
+The first tells type checkers, and the layout test, what the second will do; a test holds one against the other.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def lazily(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module's `__getattr__`.
+
+    Args:
+        module: The module's own `__name__`.
+        homes: Name -> the module it comes from, as in `from .home import name`; the name may be a module there.
+    """
+
+    def read(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        here = sys.modules[module]
+        home = importlib.import_module(homes[name], here.__package__)
+        found = vars(home)[name] if name in vars(home) else importlib.import_module(f"{home.__name__}.{name}")
+        setattr(here, name, found)  # from now on it is read without this function
+        return found
+
+    return read

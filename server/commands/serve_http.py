@@ -1,0 +1,13 @@
+"""`novita-mcp serve --http`: many callers, over Streamable HTTP."""
+
+from ..http import run_http, web_server
+from ..logs import set_up_logs
+from ..settings import Settings
+from ..simulated import novita_for
+
+
+def serve_http(settings: Settings, *, simulate: bool) -> int:
+    """Serve until told to end; the exit code."""
+    set_up_logs(settings)
+    with novita_for(settings, simulate=simulate) as settings:
+        return run_http(web_server(settings), settings)

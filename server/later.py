@@ -1,0 +1,26 @@
+"""What start-up does without: each name here is imported when it is first read, which is when a call needs it."""
+
+from typing import TYPE_CHECKING
+
+from ..novita.core.lazy import lazily
+
+if TYPE_CHECKING:
+    from .. import simulator
+    from ..novita.core.surroundings import served_here
+    from ..tools.kit.toolset import error_result
+    from . import resources_and_prompts
+    from .building import build_app, leases_wait
+
+__all__ = ["build_app", "error_result", "leases_wait", "resources_and_prompts", "served_here", "simulator"]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "build_app": ".building",
+        "error_result": "..tools.kit.toolset",
+        "leases_wait": ".building",
+        "resources_and_prompts": ".",
+        "served_here": "..novita.core.surroundings",
+        "simulator": "..",
+    },
+)

@@ -1,0 +1,33 @@
+"""All toolsets, in the order a host lists them. Importing this imports every tool."""
+
+from ..account.admin import account_admin
+from ..account.balance_and_bills import account
+from ..batches.batches import batches
+from ..gpu.admin import gpu_admin
+from ..gpu.instances import gpu
+from ..kit.mcp_tasks.followers import FOLLOWERS as FOLLOWERS  # whole from here on: each family has added its own
+from ..kit.toolset import Toolset
+from ..media.audio import audio
+from ..media.images import images
+from ..media.videos import videos
+from ..serverless.endpoints import serverless
+from ..text.chat import text
+from ..web.search import web
+from .estimates import models  # media_models.py begins this toolset; estimates.py adds what knows all families
+from .tasks import tasks
+
+TOOLSETS: tuple[Toolset, ...] = (
+    images,
+    videos,
+    audio,
+    tasks,
+    models,
+    text,
+    batches,
+    gpu,
+    gpu_admin,
+    serverless,
+    account,
+    account_admin,
+    web,
+)
