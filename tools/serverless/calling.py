@@ -125,7 +125,7 @@ def _call_of(
     return Purchase(
         answer=CallResult,
         effect=f"Call endpoint {endpoint.label()}.",
-        model=worker.product,
+        model=worker.product or endpoint.id,
         title=title,
         cost=worker.cost(seconds),
         sending=sending,
