@@ -41,6 +41,7 @@ from ..kit.arguments import check_length
 from ..kit.context import Caller
 from ..kit.created_things import (
     Creation,
+    check_source,
     default_name,
     machine_cost,
     region_of_volumes,
@@ -167,13 +168,7 @@ async def plan(caller: Caller, wanted: Wanted) -> Planned:
     Raises:
         InputError: It would be refused, or nothing fits.
     """
-    if wanted.image and wanted.template_id:
-        raise InputError("Both image and template_id were given", next_step="Give one of them.")
-    if not wanted.image and not wanted.template_id:
-        raise InputError(
-            "Neither image nor template_id was given",
-            next_step="Give a container image, or a template_id from list_gpu_templates.",
-        )
+    check_source(wanted.image, wanted.template_id)
     check_length("name", wanted.name, 255)
     check_length("image", wanted.image, 500)
     check_length("command", wanted.command, 2047)

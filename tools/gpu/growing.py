@@ -21,7 +21,7 @@ from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ..kit.context import Caller
 from ..kit.created_things import machine_cost
-from ..kit.purchase import Direct, Purchase
+from ..kit.purchase import Direct, Purchase, Sending
 from .admin_results import AdminResult, choose_one, paid_at_once
 from .results import as_noted, shown_request
 from .waiting import find_instance, settle_volumes
@@ -51,16 +51,10 @@ async def new_volume(caller: Caller, name: str, size_gb: int, region: str) -> Pu
         cost = as_noted(monthly)
         return AdminResult(status="done", id=made or None, what=f"volume {name}", estimated_cost_usd=cost)
 
-    async def request() -> dict[str, Any]:
-        return {"request": shown_request("create_network_storage", body)}
-
-    title = f"volume {name}"
-    return Purchase(
-        answer=AdminResult,
-        effect=f"Create a network volume {name!r} of {size_gb} GB in {place.id}.",
-        model="volume",
-        title=title,
+    return _volume_purchase(
+        f"Create a network volume {name!r} of {size_gb} GB in {place.id}.",
         cost=machine_cost(monthly, f"Estimated ${show_usd(monthly)} a month."),
+        title=(title := f"volume {name}"),
         sending=paid_at_once(
             caller,
             title,
@@ -68,9 +62,8 @@ async def new_volume(caller: Caller, name: str, size_gb: int, region: str) -> Pu
             done=done,
             facts={"volume": [name, place.id]},
         ),
-        rehearsal=request,
+        request=("create_network_storage", body),
         about=f"volume {name} {size_gb}",
-        always_asks=True,
     )
 
 
@@ -103,16 +96,10 @@ async def grown_volume(
         cost = as_noted(adds * DAYS_A_MONTH)
         return AdminResult(status="done", id=id, what=changes, estimated_cost_usd=cost)
 
-    async def request() -> dict[str, Any]:
-        return {"request": shown_request("update_network_storage", body)}
-
-    title = f"volume {old.storage_name}"
-    return Purchase(
-        answer=AdminResult,
-        effect=f"Change volume {id}: {changes}.",
-        model="volume",
-        title=title,
+    return _volume_purchase(
+        f"Change volume {id}: {changes}.",
         cost=_more_a_month(adds),
+        title=(title := f"volume {old.storage_name}"),
         sending=paid_at_once(
             caller,
             title,
@@ -120,8 +107,38 @@ async def grown_volume(
             done=done,
             facts=growth_facts(id, size, adds),
         ),
-        rehearsal=request,
+        request=("update_network_storage", body),
         about=f"volume {id} {size}",
+    )
+
+
+def _volume_purchase(
+    effect: str,
+    *,
+    cost: Cost,
+    title: str,
+    sending: Sending[AdminResult],
+    request: tuple[str, dict[str, Any]],
+    about: str,
+) -> Purchase[AdminResult]:
+    """A volume's creation or growth, which costs from then on.
+
+    Args:
+        request: Operation and body.
+    """
+
+    async def rehearsal() -> dict[str, Any]:
+        return {"request": shown_request(*request)}
+
+    return Purchase(
+        answer=AdminResult,
+        effect=effect,
+        model="volume",
+        title=title,
+        cost=cost,
+        sending=sending,
+        rehearsal=rehearsal,
+        about=about,
         always_asks=True,
     )
 

@@ -165,6 +165,17 @@ def lease_doubt(caller: Caller) -> str:
     return ""
 
 
+def check_source(image: str | None, template_id: str | None) -> None:
+    """Raise InputError unless exactly one says what is to run."""
+    if image and template_id:
+        raise InputError("Both image and template_id were given", next_step="Give one of them.")
+    if not image and not template_id:
+        raise InputError(
+            "Neither image nor template_id was given",
+            next_step="Give a container image, or a template_id from list_gpu_templates.",
+        )
+
+
 def default_name(image: str, machine: str) -> str:
     """A name from image and machine: the same for the same wish, so that a repeat is noticed."""
     base = image.rsplit("/", 1)[-1].split("@")[0].split(":")[0]

@@ -32,6 +32,7 @@ from ...novita.serverless.shapes import Endpoint, EndpointMount
 from ..kit.context import Caller
 from ..kit.created_things import (
     Creation,
+    check_source,
     default_name,
     machine_cost,
     region_of_volumes,
@@ -227,20 +228,14 @@ async def _shown(sent: tuple[GpuRoute, dict[str, Any]], **path: str) -> dict[str
 
 async def _base(caller: Caller, image: str | None, template_id: str | None, wanted: dict[str, Any]) -> EndpointPlan:
     """What the image or the template says."""
-    if image and template_id:
-        raise InputError("Both image and template_id were given", next_step="Give one of them.")
+    check_source(image, template_id)
     kind = wanted["kind"]
     many = 10 if kind == "sync" else 1  # a service takes requests side by side, a handler job after job
     health = DEFAULT_HEALTH if kind == "sync" else ""
     check_port(wanted["port"], needed=False)
     if image:
         return EndpointPlan(image=image, kind=kind, concurrency=many, health_path=health)
-    if not template_id:
-        raise InputError(
-            "Neither image nor template_id was given",
-            next_step="Give a container image, or a template_id from list_gpu_templates.",
-        )
-    template = await get_template(caller.novita, template_id)
+    template = await get_template(caller.novita, template_id or "")
     if not template.image:
         raise InputError("The template names no image", next_step="Use another template, or give an image.")
     env = {each.key: each.value.get_secret_value() for each in template.envs if each.key}
