@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar, cast
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 from weakref import WeakValueDictionary
 
 T = TypeVar("T")
@@ -184,6 +184,38 @@ def without_credentials(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [without_credentials(each) for each in cast(list[Any], data)]
     return data
+
+
+def credentials_in(data: Any) -> Iterator[str]:
+    """What stands in `data` in fields whose names say that they hold a password, a key or a token.
+
+    A pair `{key: name, value: text}` (an environment variable) is such a field, and so is a parameter of a link.
+    """
+    if isinstance(data, str):
+        if "?" in data and "://" in data:
+            yield from (value for name, value in parse_qsl(data.partition("?")[2]) if is_credential(name))
+    elif isinstance(data, Mapping):
+        fields = dict(cast(Mapping[Any, Any], data))
+        if set(fields) >= {"key", "value"}:
+            fields[fields["key"] if isinstance(fields["key"], str) else ""] = fields["value"]
+        for name, held in fields.items():
+            if isinstance(held, str) and held.strip("*•") and is_credential(name):
+                yield held
+            else:
+                yield from credentials_in(held)
+    elif isinstance(data, list | tuple):
+        for each in cast(Iterable[Any], data):
+            yield from credentials_in(each)
+
+
+def learn_credentials(answer: T) -> T:
+    """The same answer of Novita; what it says in fields for credentials leaves by no other field from now on.
+
+    What is kept nowhere could not be told apart after a restart, so it is learnt with every answer that shows it.
+    """
+    for word in credentials_in(answer):
+        learn(word)
+    return answer
 
 
 def is_credential(name: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from ..core.client import NovitaClient
 from ..core.errors import NotFoundError, NovitaAPIError, NovitaError, redact
 from ..core.hosts import API_HOST
+from ..core.redaction import learn_credentials
 
 V1 = "/gpu-instance/openapi/v1"
 V2 = "/gpus/v2"
@@ -236,7 +237,7 @@ async def ask(
         )
     except NovitaAPIError as error:
         raise _told_apart(error) from error
-    return answer.data
+    return _heard(route, answer.data)
 
 
 async def act(
@@ -259,7 +260,12 @@ async def act(
         told = _told_apart(error) if isinstance(error, NovitaAPIError) else error
         told.what = redact(told.what, *secrets)
         raise told from error
-    return answer.data
+    return _heard(route, answer.data)
+
+
+def _heard(route: GpuRoute, data: Any) -> Any:
+    """What Novita says; what a container says at its gateway is content, whatever its fields are called."""
+    return learn_credentials(data) if route.host == API_HOST else data
 
 
 def _told_apart(error: NovitaAPIError) -> NovitaAPIError:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 from mcp import Client, MCPError
 from mcp_types import CallToolResult
-from novita_mcp.novita.core.redaction import MARK
+from novita_mcp.novita.core.redaction import MARK, credentials_in
 from novita_mcp.server.app import create_app
 from novita_mcp.server.logs import Hush, JsonLines, Lines, for_logs
 from novita_mcp.server.settings import Settings
@@ -233,6 +233,51 @@ async def test_passwords_of_registries_and_machines_leave_only_where_they_are_as
         for word in (registry, quote(registry, safe=""), ssh):
             assert word not in text
     assert "\n".join(host.seen).count(MARK) >= 4
+
+
+async def test_passwords_from_before_a_restart_are_known_again_once_novita_shows_them(
+    settings: Settings, world: World, logged: list[str]
+) -> None:
+    """Novita lists registry passwords in clear, and machines with their variables and the token of their notebooks."""
+    registry, ssh, variable, notebook = "registry-Pass.word-3", "ssh-Pass.word-4", "hf_variable_Word5", "notebookWord6"
+    said = f"pull failed: {registry}; root:{ssh}; {variable}; ?token={notebook}"
+    login = {"data": [{"id": "ra-1", "name": "docker.io", "username": "me", "password": registry}]}
+    machine = {
+        "id": "i-1",
+        "name": "box",
+        "status": "running",
+        "connectComponentSsh": {"sshCommand": "ssh root@box", "password": ssh},
+        "connectComponentJupyter": {"address": f"https://box.example/lab?token={notebook}", "isRunning": True},
+        "envs": [{"key": "HF_TOKEN", "value": variable}, {"key": "EPOCHS", "value": "three hundred"}],
+        "statusError": {"state": "bad", "message": said},
+    }
+    async with hosted(replace(settings, toolsets="all", log_level="DEBUG")) as host:
+        world.trouble(answer(login), path="*repository/auths*", method="GET", times=-1)
+        await host.call("list_gpu_resources", kind="registry_logins")
+        world.trouble(answer(machine), path="*/instance*", method="GET", times=-1)
+        shown = await host.client.call_tool("get_gpu_instance", {"instance_id": "i-1", "access": True})
+        await host.call("get_gpu_instance", instance_id="i-1")
+        await host.call("list_gpu_instances")
+        await host.read("novita://gpu/instances/i-1")
+    access: dict[str, Any] = facts(shown)["access"]
+    assert access["ssh_password"] == ssh
+    assert access["jupyter_url"].endswith(f"?token={notebook}")
+    for text in ("\n".join(host.seen), "\n".join(logged)):
+        for word in (registry, ssh, variable, notebook):
+            assert word not in text
+    assert registry not in shown.model_dump_json()
+    assert variable not in shown.model_dump_json()
+    assert "\n".join(host.seen).count(MARK) >= 4
+
+
+def test_credentials_are_found_by_the_names_of_their_fields() -> None:
+    told = {
+        "rows": [{"sshPassword": "one-word", "max_tokens": "4096"}, {"key": "DB_PASSWORD", "value": "two-words"}],
+        "webhook": {"signingSecret": "three-words", "url": "https://a.example/hook?token=four-words&size=large"},
+        "masked": {"api_key": "********"},
+        "note": "what is a token?",
+    }
+    assert sorted(credentials_in(told)) == ["four-words", "one-word", "three-words", "two-words"]
 
 
 def test_logs_hold_no_signed_link_no_header_and_no_login() -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from ...novita.core.answers import may_come_of
 from ...novita.core.errors import NovitaError
 from ...novita.core.money import show_price, show_usd
+from ...novita.core.redaction import credentials_in
 from ...novita.gpu.instances import BILLED_STATES, Instance, InstanceGoal, disk_usd_per_hour
 from ...novita.gpu.leases import INSTANCE
 from ...novita.gpu.meters import MACHINES, noted_usd_per_hour
@@ -154,9 +155,7 @@ class InstanceResult(ToolResult):
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def reveals(self) -> Iterable[str]:
-        if self.access is None:
-            return ()
-        return [word for word in (self.access.ssh_password, self.access.terminal_password) if word]
+        return () if self.access is None else credentials_in(self.access.model_dump())
 
     def headline(self) -> str:
         name = self.instance.name if self.instance else self.instance_id
