@@ -22,6 +22,7 @@ from ..core.costs import Caps, Cost
 from ..core.errors import ArtifactError, InputError, JournalError, NovitaConnectionError, NovitaError
 from ..core.waiting import HEARTBEAT, OnProgress, Progress
 from ..files.artifacts import Artifact, ArtifactStore, NameHint
+from .joining import SameCall
 from .journal import Job, JobState, Journal
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class Paid:
         owner: Whose key pays.
         model: The model, product or thing it is for.
         cost: What the caps take for it.
+        same: What tells whether an earlier call was the same, which is joined then; None: none is.
     """
 
     owner: str
@@ -69,6 +71,7 @@ class Paid:
     model: str
     title: str
     cost: Cost
+    same: SameCall | None = None
 
 
 @dataclass
@@ -106,6 +109,7 @@ class Jobs:
 
         Raises:
             NovitaError: Whatever `send` raised; the row says "refused" or "unconfirmed" by its `billed`.
+            Joined: The same call began a job before; nothing was sent.
         """
         job = await self._begin(paid_for, kind, facts)
         try:
@@ -138,7 +142,7 @@ class Jobs:
         return await self._in_background(paid, on_progress)
 
     async def _begin(self, paid_for: Paid, kind: str, facts: dict[str, Any] | None) -> Job:
-        return await self.journal.begin(
+        job = await self.journal.begin(
             owner=paid_for.owner,
             kind=kind,
             tool=paid_for.tool,
@@ -147,7 +151,11 @@ class Jobs:
             cost=paid_for.cost,
             caps=self.caps,
             facts=facts,
+            same=paid_for.same,
         )
+        if paid_for.same is not None:
+            paid_for.same.job_key = job.key
+        return job
 
     async def _noted(self, job: Job, answer: T, note: Callable[[Job, T], Awaitable[Job]]) -> Job:
         """Note an answer. What cannot be noted is told instead: it is paid for."""

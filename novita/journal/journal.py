@@ -29,6 +29,7 @@ from ..core.errors import JournalError, SpendRefusedError
 from ..files.artifacts import Artifact
 from .carrying import carry_over
 from .databases import Db, Rows, is_alive, open_store, this_host
+from .joining import Given, SameCall
 from .schema import MIGRATIONS, cost_at, cost_since
 
 T = TypeVar("T")
@@ -41,6 +42,8 @@ _CARRY_EVERY = 5.0
 """Seconds between two looks for what a process of 0.1.0 wrote."""
 
 _EVERYTHING = 2**62
+_SAME_CALLS = 8
+"""Rows of the same call that are looked at, newest first."""
 _COSTS_SINCE = "owner = ? AND (created >= ? OR rate_micro_day IS NOT NULL)"
 
 
@@ -89,6 +92,14 @@ class Job(BaseModel):
     artifacts: tuple[Artifact, ...] = ()
 
 
+class Joined(Exception):  # a detour, not an error
+    """Nothing was begun: the same call has begun this job already."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"joins {job.key[:12]}")
+        self.job = job
+
+
 class Journal:
     """Async door to the rows. Without a path or a URL they are kept in memory, for this process only.
 
@@ -104,6 +115,7 @@ class Journal:
         self._clock = clock or SystemClock()
         self._store = open_store(path, url, MIGRATIONS)
         self._carried = float("-inf")
+        self.given = Given()
 
     @property
     def label(self) -> str:
@@ -121,11 +133,13 @@ class Journal:
         cost: Cost,
         caps: Caps | None = None,
         facts: dict[str, Any] | None = None,
+        same: SameCall | None = None,
     ) -> Job:
         """Note a job before it is sent. The row is on disk when this returns.
 
         Raises:
             SpendRefusedError: It would pass a cap. JournalError: the file cannot be written.
+            Joined: The same call began a job before, which is joined; nothing was noted.
         """
         key = uuid.uuid4().hex
         caps = caps or Caps()
@@ -134,10 +148,12 @@ class Journal:
         def write(db: Db) -> Job:
             db.lock(f"spending of {owner}")
             now = self._clock.wall()
+            if same is not None and (earlier := self._earlier(db, owner, same, now)) is not None:
+                raise Joined(earlier)
             self._refuse_over_cap(db, owner, cost, caps, now)
             db.execute(
                 "INSERT INTO jobs (key, owner, kind, tool, model, title, state, estimate_micro, counted_micro,"
-                " run, pid, host, created, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " run, pid, host, created, facts, same) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     key,
                     owner,
@@ -153,6 +169,7 @@ class Journal:
                     this_host(),
                     now,
                     json.dumps(facts or {}),
+                    same.key if same is not None else None,
                 ),
             )
             return self._one(db, "key = ?", (key,))
@@ -162,6 +179,43 @@ class Journal:
         except JournalError as error:
             error.billed = "no"  # what cannot be noted is not sent
             raise
+
+    async def earlier(self, owner: str, same: SameCall) -> Job | None:
+        """The job that this call would join now.
+
+        Raises:
+            JournalError: The journal cannot be read; nothing was sent.
+        """
+        if same.again:
+            return None
+        try:
+            return await self._do(lambda db: self._earlier(db, owner, same, self._clock.wall()))
+        except JournalError as error:
+            error.billed = "no"
+            raise
+
+    def _earlier(self, db: Db, owner: str, same: SameCall, now: float) -> Job | None:
+        if same.again:
+            return None
+        found = self._many(db, "owner = ? AND same = ? AND delivered IS NULL", (owner, same.key), _SAME_CALLS)
+        return next((job for job in found if job.key not in self.given and same.fits(job, now)), None)
+
+    async def row(self, key: str) -> Job | None:
+        """The job with exactly this key."""
+
+        def read(db: Db) -> Job | None:
+            found = self._many(db, "key = ?", (key,), 1)
+            return found[0] if found else None
+
+        return await self._do(read)
+
+    async def note_given(self) -> None:
+        """Write down what was given; what cannot be written is kept for the next time.
+
+        Raises:
+            JournalError: The journal cannot be written.
+        """
+        self.given.written(await self._do(lambda db: self.given.write(db, self._clock.wall())))
 
     def _refuse_over_cap(self, db: Db, owner: str, cost: Cost, caps: Caps, now: float) -> None:
         counted = caps.counted(cost)

@@ -98,6 +98,11 @@ MIGRATIONS: tuple[Step, ...] = (
         PRIMARY KEY (base, owner, model)
     );
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN same TEXT;
+    ALTER TABLE jobs ADD COLUMN delivered REAL;
+    CREATE INDEX jobs_by_same ON jobs (owner, same, created);
+    """,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""
 

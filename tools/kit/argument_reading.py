@@ -43,6 +43,39 @@ def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
     return read
 
 
+AGAIN = "again"
+"""An argument that every tool that spends takes and none lists: another one is wanted, though it is the same."""
+_AGAIN_OF_OLD = "allow_duplicate"
+"""How that was said before, among the options."""
+
+
+def read_again(given: Mapping[str, Any]) -> tuple[bool, Json]:
+    """Whether another one is wanted, and the arguments without what says so.
+
+    Raises:
+        ArgumentError: It is neither true nor false.
+    """
+    rest = {name: value for name, value in given.items() if name != AGAIN}
+    said = given.get(AGAIN)
+    options = read_json_object(rest.get("options"))
+    if options is not None and isinstance(options.get(_AGAIN_OF_OLD), bool):
+        said = options[_AGAIN_OF_OLD] or said
+        rest["options"] = {name: value for name, value in options.items() if name != _AGAIN_OF_OLD}
+    meant = _YES_OR_NO.get(said.strip().casefold() if isinstance(said, str) else said)
+    if meant is None:
+        raise ArgumentError(f"{AGAIN} is true or false.")
+    return meant, rest
+
+
+_YES_OR_NO: Mapping[Any, bool] = {True: True, False: False, None: False, "true": True, "false": False, "": False}
+
+
+def read_json_object(value: Any) -> Json | None:
+    """An object, also one that came as JSON text."""
+    found = _parsed({"type": "object"}, value)
+    return cast(Json, found) if isinstance(found, dict) else None
+
+
 def says_nothing(schema: Json, value: Any) -> bool:
     """Whether a host that sends this means that nobody set it."""
     if value is None or (isinstance(value, str | list | dict) and not value):

@@ -19,6 +19,7 @@ from ...novita.core.wellformed import well_formed
 from ...novita.files.in_work import InWork
 from ...novita.files.inputs import Inputs
 from ...novita.journal.jobs import Jobs
+from ...novita.journal.joining import SameCall
 from ...novita.journal.journal import Journal
 from ...novita.journal.leases import Leases
 from .mcp_tasks.handoff import Handoff, current_handoff
@@ -95,13 +96,27 @@ class App:
 
 @dataclass
 class Caller:
-    """One call: who makes it, and how to tell them how it goes."""
+    """One call: who makes it, and how to tell them how it goes.
+
+    Args:
+        arguments: As they were read.
+        meant: What they mean: as the tool gets them, without those that say what holds anyway.
+        again: Another one is wanted, though the same was asked for a moment ago.
+        joins: Whether the tool's work is joined by a call that asks for the same.
+        same: What tells that; set once something is to be paid.
+        asks_after: The journal's row that the call is to tell the end of, for tools that bring home what was begun.
+    """
 
     app: App
     novita: NovitaClient
     context: Context[Any, Any]
     tool: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    meant: Callable[[], Mapping[str, Any]] = dict
+    again: bool = False
+    joins: bool = False
+    same: SameCall | None = None
+    asks_after: str = ""
     _steps: float = 0.0
 
     def __post_init__(self) -> None:

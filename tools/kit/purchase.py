@@ -2,7 +2,8 @@
 
 A tool brings what is its own as a `Purchase`: what will happen, what it costs, the exact requests, how to send it, how
 to note the answer, how to wait for it. `carry_out` does the rest for all: it rehearses, asks where it must, has it
-noted and held to the caps, sends it once, follows it within the wait, or hands it over to an MCP task.
+noted and held to the caps, sends it once, follows it within the wait, or hands it over to an MCP task. Where the same
+was asked for a moment ago and nobody was given what came of it, that job answers instead: see same_call.py.
 
     async def plan() -> Purchase[MyResult]: ...          # reads only; may be run again
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
@@ -11,16 +12,17 @@ noted and held to the caps, sends it once, follows it within the wait, or hands 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
 from ...novita.core.costs import FREE, Cost
 from ...novita.core.errors import NovitaError
 from ...novita.journal.jobs import Paid, Tally
-from ...novita.journal.journal import Job, JobState
+from ...novita.journal.journal import Job, JobState, Joined
 from .asking import Question, need_yes
 from .context import Caller
+from .same_call import answer_joined, same_call
 
 R = TypeVar("R", bound=BaseModel)
 T = TypeVar("T")
@@ -93,11 +95,17 @@ may be run again after somebody was asked."""
 
 
 async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run: bool = False) -> R:
-    """Rehearse a purchase, or make it once.
+    """Rehearse a purchase, or make it once; a call that asks for the same as an earlier one joins that one's job.
 
     Raises:
         NovitaError: It cannot be, the user said no, a cap would be passed, or Novita refused it.
     """
+    # Before anything is planned: what the same call took before may be the last there was.
+    if caller.joins and not dry_run:
+        caller.same = same = await same_call(caller)
+        while (earlier := await caller.app.journal.earlier(caller.owner, same)) is not None:
+            if (joined := await answer_joined(caller, same, earlier)) is not None:
+                return cast(R, joined)
     purchase = await plan()
     if not isinstance(purchase, Purchase):
         return purchase
@@ -121,9 +129,14 @@ async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run:
             model=purchase.model,
             title=purchase.title,
             cost=purchase.cost,
+            same=caller.same,
         )
         try:
             return await purchase.sending.carry(caller, paid_for)
+        except Joined as detour:  # another call began it while this one was being planned
+            assert caller.same is not None
+            if (joined := await answer_joined(caller, caller.same, detour.job)) is not None:
+                return cast(R, joined)
         except NovitaError as error:
             unbilled = error.billed == "no" and purchase.instead is not None
             other = await purchase.instead(error) if unbilled and purchase.instead is not None else None

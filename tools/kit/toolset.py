@@ -7,8 +7,8 @@ with closed flat schemas, answers whose text and structure are each complete, an
 import base64
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Annotated, Any, TypeVar, cast
 
 from mcp.server.mcpserver.exceptions import ToolError
@@ -20,9 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from ...novita.core.errors import NovitaError
 from ...novita.core.redaction import redact, without_secrets
 from .answer_text import as_one, plain
-from .argument_reading import ArgumentError, read_arguments
+from .argument_reading import AGAIN, ArgumentError, read_again, read_arguments
 from .asking import NeedsAnswer, NotConfirmed
-from .context import open_call
+from .context import Caller, open_call
+from .delivery import note_delivery
 from .schemas import flat_schema
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class Effect:
     destructive: bool
     idempotent: bool
     spends: bool = False
+    joins: bool = False
+    """Whether a call that asks for the same joins the work of an earlier one."""
 
     def annotations(self, title: str) -> ToolAnnotations:
         return ToolAnnotations(
@@ -53,7 +56,9 @@ class Effect:
 
 
 READS = Effect(read_only=True, destructive=False, idempotent=True)
-SPENDS = Effect(read_only=False, destructive=False, idempotent=False, spends=True)
+SPENDS = Effect(read_only=False, destructive=False, idempotent=False, spends=True, joins=True)
+SPENDS_ANEW = replace(SPENDS, joins=False)
+"""Costs money, and is made anew each time it is asked for: talk."""
 WRITES = Effect(read_only=False, destructive=False, idempotent=False)
 """Changes something, costs nothing and takes nothing away."""
 DESTROYS = Effect(read_only=False, destructive=True, idempotent=True)
@@ -146,14 +151,26 @@ class Toolset:
 class NovitaTool(Tool):
     """The SDK's Tool with our answers: errors as results the model can act on, nothing hidden, nothing leaked."""
 
+    _effect: Effect = PrivateAttr(default=READS)
+
     async def run(self, arguments: dict[str, Any], context: Any, convert_result: bool = False) -> Any:
         """Call the tool. With `convert_result` the answer, or the error, comes as a CallToolResult."""
+        again = False
         try:
+            if self._effect.spends and AGAIN not in self.parameters.get("properties", {}):
+                again, arguments = read_again(arguments)
             arguments = read_arguments(self.parameters, arguments)
         except ArgumentError as error:
             return error_result(f"{error} Nothing was sent or billed.")
         # Tools take a Caller where the SDK's tools take its Context.
         caller = open_call(context, self.name, arguments)
+        caller.meant, caller.again, caller.joins = partial(self._meant, arguments), again, self._effect.joins
+        return await note_delivery(caller, partial(self._answer, arguments, caller, convert_result))
+
+    def _meant(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return self.fn_metadata.arg_model.model_validate(arguments).model_dump(mode="json", exclude_defaults=True)
+
+    async def _answer(self, arguments: dict[str, Any], caller: Caller, convert_result: bool) -> Any:
         try:
             result: object = await super().run(arguments, cast(Any, caller), convert_result=False)
         except ToolError as error:
@@ -207,6 +224,7 @@ def _built(spec: ToolSpec) -> NovitaTool:
     read["arg_model"] = closed
     tool.fn_metadata = _AsRead(**read)
     tool.parameters = flat_schema(closed)
+    tool._effect = spec.effect  # pyright: ignore[reportPrivateUsage]  # a class and its maker
     if tool.fn_metadata.output_model is not None:
         tool.fn_metadata.output_schema = flat_schema(
             cast(type[BaseModel], tool.fn_metadata.output_model), mode="serialization"

@@ -24,6 +24,7 @@ from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Purchase, Submitted, carry_out
+from ..kit.same_call import JOINERS, Joiner
 from ..kit.ways import Way, what_is_gone
 from .parts import media_jobs, webhooks
 from .results import MediaResult, answer, deliver
@@ -258,3 +259,4 @@ class MediaFollower:
 
 
 FOLLOWERS["media"] = MediaFollower()
+JOINERS["media"] = Joiner(deliver, variants="For variants use count or seed")

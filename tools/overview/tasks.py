@@ -28,6 +28,7 @@ async def get_task(
     delivery = await call.app.part(media_jobs).bring(
         call.novita, task_id, budget=budget, on_progress=call.progress_of(f"task {task_id}")
     )
+    call.asks_after = delivery.job.key
     return await answer(call, delivery)
 
 

@@ -31,7 +31,7 @@ from ..kit.arguments import Confirm, DryRun, SaveTo
 from ..kit.context import Call
 from ..kit.dry_run import shortened, shown_request
 from ..kit.purchase import Awaited, Purchase, carry_out
-from ..kit.toolset import READS, SPENDS, CountedUsd, ToolResult, Toolset
+from ..kit.toolset import READS, SPENDS, SPENDS_ANEW, CountedUsd, ToolResult, Toolset
 from ..kit.ways import Way, what_is_gone
 from .chat_request import ChatWish, Question, TextWay, ask, bounded, speak
 from .embeddings_request import EmbeddingResult, embed_texts
@@ -46,7 +46,7 @@ NativeOptions = Annotated[dict[str, Any] | None, Field(description="Native field
 Feature = Literal["reasoning", "function-calling", "structured-outputs", "image", "video", "audio"]
 
 
-@text.tool("Chat with a language model", SPENDS)
+@text.tool("Chat with a language model", SPENDS_ANEW)
 async def chat(
     call: Call,
     prompt: Annotated[str | None, Field(description="Question; comes after messages.")] = None,
@@ -85,7 +85,7 @@ async def chat(
     return await carry_out(call, partial(ask, call, question), confirm=confirm, dry_run=dry_run)
 
 
-@text.tool("Complete a text", SPENDS)
+@text.tool("Complete a text", SPENDS_ANEW)
 async def complete_text(
     call: Call,
     prompt: Annotated[str, Field(description="Text to continue.")],

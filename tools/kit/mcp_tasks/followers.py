@@ -14,6 +14,7 @@ from mcp_types import CallToolResult
 from ....novita.core.errors import NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ....novita.core.waiting import SETTLING
 from ..context import Caller, open_call
+from ..delivery import note_given
 from ..toolset import error_result
 from .handles import Handle
 
@@ -54,6 +55,15 @@ def caller_of(ctx: ServerRequestContext[Any, Any]) -> Caller:
 
 async def follow(follower: Follower, caller: Caller, handle: Handle) -> Followed:
     """How the job stands. A tool's error is a completed task whose result is an error."""
+    followed = await _looked(follower, caller, handle)
+    if followed.status == "completed" and followed.result is not None:
+        job = await caller.app.journal.find(caller.owner, handle.job_id)
+        if job is not None:
+            await note_given(caller, job.key, followed.result)
+    return followed
+
+
+async def _looked(follower: Follower, caller: Caller, handle: Handle) -> Followed:
     try:
         return await follower.follow(caller, handle.job_id, handle.tool)
     except NovitaConnectionError:

@@ -1,0 +1,224 @@
+"""Asking twice is not paying twice: the same call joins the job of the first, by the simulator's books.
+
+Ours: what is the same, what joins, what was delivered, and how another one is asked for.
+"""
+
+import base64
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client
+from novita_mcp.simulator.core.world import World
+
+from ...building import quick
+from ...conftest import Connect, text_of
+from ..gpu_stage import built_on
+from ..media_things import picture
+
+Json = dict[str, Any]
+
+FOX: Json = {"prompt": "a red fox in the snow", "model": "z-image-turbo", "size": "512x512"}
+
+
+async def ask(client: Client, tool: str = "generate_image", **arguments: Any) -> Json:
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, text_of(result)
+    return result.structured_content or {}
+
+
+async def start(client: Client, world: World, **arguments: Any) -> Json:
+    """Begin a picture and have no answer: it takes long, and nobody waits."""
+    world.set(task_seconds=1_000)
+    begun = await ask(client, **{**FOX, **arguments}, wait_seconds=0)
+    assert begun["status"] == "working"
+    return begun
+
+
+def joined(answer: Json) -> bool:
+    return "This is the job you started" in answer["next_step"]
+
+
+async def test_a_call_that_is_made_again_while_it_runs_joins_it_and_gets_the_whole_answer(
+    connect: Connect, world: World
+) -> None:
+    async with connect() as client:
+        first = await start(client, world)
+        again = await ask(client, **FOX, wait_seconds=0)
+        assert again["status"] == "working" and joined(again) and again["task_id"] == first["task_id"]
+        world.advance(1_000)
+        result = await client.call_tool("generate_image", FOX)
+    answer = result.structured_content or {}
+    assert answer["status"] == "succeeded" and joined(answer) and answer["task_id"] == first["task_id"]
+    assert "For variants use count or seed; again=true makes another." in answer["next_step"]
+    assert Path(answer["artifacts"][0]["path"]).is_file()
+    assert [block.type for block in result.content] == ["text", "image"]
+    assert len(world.charges) == 1
+
+
+async def test_what_was_delivered_is_made_anew(connect: Connect, world: World) -> None:
+    async with connect() as client:
+        first = await ask(client, **FOX)
+        second = await ask(client, **FOX)
+    assert not joined(second) and second["task_id"] != first["task_id"]
+    assert len(world.charges) == 2
+
+
+@pytest.mark.parametrize("how", [{"again": True}, {"again": "true"}, {"options": {"allow_duplicate": True}}])
+async def test_another_one_is_made_where_it_is_asked_for(connect: Connect, world: World, how: Json) -> None:
+    async with connect() as client:
+        first = await start(client, world)
+        again = await ask(client, **FOX, **how, wait_seconds=0)
+        assert not joined(again) and again["task_id"] != first["task_id"]
+    assert len(world.charges) == 2
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 8}, {"size": "768x768"}, {"prompt": "a red fox in the rain"}, {"options": {"seed": 8}}]
+)
+async def test_what_asks_for_something_else_is_another_call(connect: Connect, world: World, changed: Json) -> None:
+    async with connect() as client:
+        await start(client, world)
+        assert not joined(await ask(client, **{**FOX, **changed}, wait_seconds=0))
+    assert len(world.charges) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"seed": None, "options": {}, "aspect_ratio": ""},
+        {"wait_seconds": 1, "confirm": True},
+        {"dry_run": False, "again": False},
+        {"options": json.dumps({})},
+        {"count": "1"},
+        {"count": 1.0},
+    ],
+)
+async def test_what_says_nothing_of_what_is_bought_makes_no_other_call(
+    connect: Connect, world: World, said: Json
+) -> None:
+    count = {"count": 1} if "count" in said else {}
+    async with connect(build=quick) as client:
+        first = await start(client, world, **count)
+        again = await ask(client, **{**FOX, "wait_seconds": 0, **said})
+        assert joined(again) and again["task_id"] == first["task_id"]
+    assert len(world.charges) == 1
+
+
+async def test_calls_made_at_once_are_one_job_and_all_get_it(connect: Connect, world: World) -> None:
+    answers: list[Json] = []
+    async with connect() as client, anyio.create_task_group() as group:
+        for _ in range(4):
+
+            async def one() -> None:
+                answers.append(await ask(client, **FOX))
+
+            group.start_soon(one)
+    assert len({answer["task_id"] for answer in answers}) == 1
+    assert sum(joined(answer) for answer in answers) == 3
+    assert all(answer["artifacts"] == answers[0]["artifacts"] for answer in answers)
+    assert len(world.charges) == 1
+
+
+async def test_get_task_delivers(connect: Connect, world: World) -> None:
+    async with connect() as client:
+        first = await start(client, world)
+        looked = await ask(client, "get_task", task_id=first["task_id"], wait_seconds=0)
+        assert looked["status"] == "working"
+        world.advance(1_000)
+        world.set(task_seconds=0)
+        await ask(client, "get_task", task_id=first["task_id"])
+        assert not joined(await ask(client, **FOX))
+    assert len(world.charges) == 2
+
+
+async def test_an_answer_that_came_when_hosts_have_given_up_is_given_once_more(connect: Connect, world: World) -> None:
+    """Written 60 s after its call: hosts that wait 60 s have told their model to try again."""
+    world.set(task_seconds=60)
+    async with connect(build=built_on(world)) as client:
+        first = await ask(client, **FOX, wait_seconds=100)
+        assert first["status"] == "succeeded"
+        second = await ask(client, **FOX, wait_seconds=100)
+        assert joined(second) and second["artifacts"] == first["artifacts"]
+        assert not joined(await ask(client, **FOX, wait_seconds=0))
+    assert len(world.charges) == 2
+
+
+@pytest.mark.parametrize(("later", "joins"), [(550, True), (650, False)])
+async def test_what_was_given_to_nobody_is_joined_for_ten_minutes(
+    connect: Connect, world: World, later: int, joins: bool
+) -> None:
+    world.set(task_seconds=60)
+    async with connect(build=built_on(world)) as client:
+        await ask(client, **FOX, wait_seconds=100)
+        world.advance(later)
+        assert joined(await ask(client, **FOX, wait_seconds=0)) is joins
+    assert len(world.charges) == (1 if joins else 2)
+
+
+async def test_a_failed_job_that_nobody_heard_of_is_told_once(connect: Connect, world: World) -> None:
+    async with connect() as client:
+        world.fail_next_task("no luck")
+        await start(client, world)
+        world.advance(1_000)
+        world.set(task_seconds=0)
+        told = await client.call_tool("generate_image", FOX)
+        assert told.is_error and "no luck" in text_of(told) and "This is the job you started" in text_of(told)
+        assert (await ask(client, **FOX))["status"] == "succeeded"
+
+
+async def test_an_error_that_was_told_is_no_job_to_join(connect: Connect, world: World) -> None:
+    world.trouble({"status": 400, "body": '{"code": 400, "reason": "INVALID", "message": "no"}'}, method="POST")
+    async with connect() as client:
+        refused = await client.call_tool("generate_image", FOX)
+        assert refused.is_error
+        assert not joined(await ask(client, **FOX))
+    assert len(world.charges) == 1
+
+
+async def test_a_question_is_no_purchase(connect: Connect, world: World) -> None:
+    async with connect(confirm_above_usd=0) as client:
+        asked = await ask(client, **FOX)
+        assert asked["status"] == "needs_confirmation"
+        world.set(task_seconds=1_000)
+        said_yes = await ask(client, **FOX, confirm=True, wait_seconds=0)
+        assert not joined(said_yes) and said_yes["status"] == "working"
+        unasked = await ask(client, **FOX, wait_seconds=0)
+        assert joined(unasked), "to join costs nothing, so nobody is asked"
+    assert len(world.charges) == 1
+
+
+async def test_files_count_by_their_content(connect: Connect, world: World, tmp_path: Path) -> None:
+    one = Path(picture(tmp_path / "one.png"))
+    other = tmp_path / "other.png"
+    shutil.copy(one, other)
+    pasted = f"data:image/png;base64,{base64.b64encode(one.read_bytes()).decode()}"
+    world.set(task_seconds=1_000)
+    film: Json = {"prompt": "it snows", "wait_seconds": 0}
+    async with connect() as client:
+        first = await ask(client, "generate_video", **film, image=str(one))
+        for same in (str(other), pasted):
+            again = await ask(client, "generate_video", **film, image=same)
+            assert joined(again) and again["task_id"] == first["task_id"]
+        shutil.copy(picture(tmp_path / "new.png", size=(640, 400)), one)
+        assert not joined(await ask(client, "generate_video", **film, image=str(one)))
+    assert len(world.charges) == 2
+
+
+async def test_without_a_journal_it_holds_for_the_process(connect: Connect, world: World) -> None:
+    async with connect(journal="off") as client:
+        first = await start(client, world)
+        assert (await ask(client, **FOX, wait_seconds=0))["task_id"] == first["task_id"]
+    async with connect(journal="off") as client:
+        assert not joined(await ask(client, **FOX, wait_seconds=0))
+    assert len(world.charges) == 2
+
+
+async def test_talk_is_made_anew(connect: Connect, world: World) -> None:
+    async with connect() as client, anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(client.call_tool, "chat", {"prompt": "Say something about foxes.", "max_tokens": 50})
+    assert world.count("create_chat_completion") == 2

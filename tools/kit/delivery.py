@@ -1,0 +1,58 @@
+"""Whether what came of a job reached who asked for it: only then does the same call make another one."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+from mcp_types import CallToolResult
+
+from ...novita.core.errors import JournalError
+from ...novita.journal.joining import DELIVERED_WITHIN
+from ...novita.journal.journal import JobState, Journal
+from .context import Caller
+
+logger = logging.getLogger(__name__)
+
+_NO_DELIVERY = frozenset({"working", "needs_confirmation", "dry_run"})
+"""What an answer says that does not give what was asked for."""
+_OVER = (JobState.UNCONFIRMED, JobState.SUCCEEDED, JobState.FAILED)
+
+
+async def note_delivery(caller: Caller, answer: Callable[[], Awaitable[Any]]) -> Any:
+    """Answer a call, and note what it gave of the job that it began, joined or asked after.
+
+    A call that is cancelled, or whose line has dropped, does not get as far as the note. One that began or joined a
+    job, and took longer than hosts wait, may have been given up without a word.
+    """
+    clock = caller.app.jobs.clock
+    began = clock.now()
+    answered = await answer()
+    key = caller.asks_after
+    if not key and caller.same is not None and clock.now() - began < DELIVERED_WITHIN:
+        key = caller.same.job_key
+    if key and isinstance(answered, CallToolResult):
+        await note_given(caller, key, answered)
+    return answered
+
+
+async def note_given(caller: Caller, key: str, answered: CallToolResult) -> None:
+    """Note that an answer gives what came of a job, if it does."""
+    if answered.is_error:
+        # The error is what came of it only where it is over; else it may be of this look alone.
+        job = await caller.app.journal.row(key)
+        over = job is not None and job.state in _OVER
+    else:
+        over = (answered.structured_content or {}).get("status") not in _NO_DELIVERY
+    if over:
+        caller.app.journal.given.add(key)
+        caller.app.jobs.background.start_soon(_written_down, caller.app.journal)
+
+
+async def _written_down(journal: Journal) -> None:
+    # The caller need not wait for it; a process that is told to end does.
+    with anyio.CancelScope(shield=True):
+        try:
+            await journal.note_given()
+        except JournalError as error:
+            logger.warning("it is not written down yet that an answer was given: %s", error)

@@ -1,0 +1,169 @@
+"""When two calls are the same, and what a call answers that joins the job of an earlier one.
+
+The same: one owner, one tool, and the same arguments once blanks and defaults are left out; those that say how to call
+rather than what is bought do not count, and files count by their content. Whether the job is joined, the journal
+decides (novita/journal/joining.py); how a job of a kind is answered for, each family says here:
+
+    JOINERS["batch"] = Joiner(answer_for_batch)
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from anyio import to_thread
+
+from ...novita.core.errors import InputError, NovitaError
+from ...novita.core.waiting import HEARTBEAT
+from ...novita.files.folders import Folders
+from ...novita.journal.joining import JoinRule, SameCall
+from ...novita.journal.journal import Job, JobState
+from .context import Caller
+from .toolset import ToolResult
+
+HOW_TO_CALL = frozenset({"wait_seconds", "save_to", "confirm", "dry_run", "again"})
+"""Arguments that say how to call rather than what is bought."""
+
+_FILES = re.compile(r"(?:^|_)(?:images?|mask|videos?|audio|file)$")
+"""Arguments whose text names a file."""
+_LIKE_A_PATH = re.compile(r"(?i)(?:[~.]{0,2}[/\\]|~|[a-z]:[/\\]|file:)")
+_DATA = re.compile(r"(?i)data:[^,]{0,200};base64,")
+_LONGEST_PATH = 4_096
+_LOOKS_AT_ROW = 0.2
+"""Seconds between two looks at the row of a job that another call is sending."""
+
+
+@dataclass(frozen=True)
+class Joiner:
+    """How a call joins a job of one kind.
+
+    Args:
+        answer: What the tool answers for the job, after waiting up to so many seconds; None where there is nothing
+            to join any more, so that the call goes its own way.
+        rule: How long such a job is joined.
+        variants: How to ask for another one that differs; empty where there is no way but `again`.
+    """
+
+    answer: Callable[[Caller, Job, float], Awaitable[ToolResult | None]]
+    rule: JoinRule = field(default_factory=JoinRule)
+    variants: str = ""
+
+
+JOINERS: dict[str, Joiner] = {}
+"""By kind of job. Each family adds its own; a kind without one is never joined."""
+
+
+async def same_call(caller: Caller) -> SameCall:
+    """This call, as far as another may be the same. Reads its files, outside of the event loop."""
+    wanted = {name: value for name, value in caller.meant().items() if name not in HOW_TO_CALL}
+    folders = caller.inputs.folders
+    if _names_files(wanted):
+        told = await to_thread.run_sync(_told, wanted, folders)
+    else:
+        told = _told(wanted, None)
+    text = json.dumps([caller.tool, told], sort_keys=True, separators=(",", ":"), default=str)
+    key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+    return SameCall(key, {kind: joiner.rule for kind, joiner in JOINERS.items()}, again=caller.again)
+
+
+def _names_files(value: Any) -> bool:
+    """Whether anything in the arguments may stand for a file of this machine, or holds one."""
+    if isinstance(value, str):
+        return bool(_LIKE_A_PATH.match(value) or _DATA.match(value))
+    if isinstance(value, dict):
+        return any(_FILES.search(name) or _names_files(each) for name, each in cast(dict[str, Any], value).items())
+    return isinstance(value, list | tuple) and any(_names_files(each) for each in cast("list[Any]", value))
+
+
+def _told(value: Any, folders: Folders | None, *, file: bool = False) -> Any:
+    """Arguments in the one form that equal wishes have: without blanks, whole numbers as such, files by content."""
+    if isinstance(value, dict):
+        members = cast(dict[str, Any], value).items()
+        told = {str(name): _told(each, folders, file=bool(_FILES.search(str(name)))) for name, each in members}
+        return {name: each for name, each in told.items() if each is not None}
+    if isinstance(value, list | tuple):
+        return [_told(each, folders, file=file) for each in cast("list[Any]", value)] or None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str):
+        return (_content(value, folders, file=file) or value) if value.strip() else None
+    return value
+
+
+def _content(text: str, folders: Folders | None, *, file: bool) -> str | None:
+    """What names a file's content, where the text names one that may be read or holds it."""
+    if found := _DATA.match(text):
+        try:
+            return _named(hashlib.sha256(base64.b64decode(text[found.end() :])).hexdigest())
+        except binascii.Error:
+            return None
+    if folders is None or len(text) > _LONGEST_PATH or "\n" in text or not (file or _LIKE_A_PATH.match(text)):
+        return None
+    if re.match(r"(?i)https?:|task:|novita:", text):
+        return None
+    try:
+        with folders.locate(text).open("rb") as content:
+            return _named(hashlib.file_digest(content, "sha256").hexdigest())
+    except (InputError, OSError):  # the plan says what is wrong with it
+        return None
+
+
+def _named(digest: str) -> str:
+    return f"sha256:{digest}"
+
+
+async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult | None:
+    """What a call answers that joins `job`, and that it did so; None where there is nothing to join any more.
+
+    Raises:
+        NovitaError: How the job ended.
+    """
+    joiner, clock = JOINERS[job.kind], caller.app.jobs.clock
+    same.job_key = job.key
+    started, budget = clock.now(), _patience(caller)
+    words = _words(caller, job, joiner)
+    job = await _sent(caller, job, budget, words)
+    left = 0.0 if caller.handoff is not None else max(0.0, budget - (clock.now() - started))
+    try:
+        result = await joiner.answer(caller, job, left)
+    except NovitaError as error:
+        error.next_step = f"{words} {error.next_step}".strip()
+        raise
+    if result is None:
+        caller.app.journal.given.add(job.key)
+        same.job_key = ""
+        return None
+    if caller.handoff is not None and job.task_id and getattr(result, "status", None) == "working":
+        caller.handoff.job = (job.kind, job.task_id)
+    step = getattr(result, "next_step", None)
+    return result.model_copy(update={"next_step": f"{words} {step or ''}".strip()})
+
+
+def _patience(caller: Caller) -> float:
+    wished = caller.meant().get("wait_seconds")
+    return caller.app.settings.wait_seconds if wished is None else float(wished)
+
+
+async def _sent(caller: Caller, job: Job, budget: float, words: str) -> Job:
+    """The job once it is known what became of its sending, or as it stands when the time is over."""
+    clock, journal = caller.app.jobs.clock, caller.app.journal
+    started = told = clock.now()
+    while job.state is JobState.SUBMITTING and clock.now() - started < budget:
+        await clock.sleep(_LOOKS_AT_ROW)
+        job = await journal.row(job.key) or job
+        if clock.now() - told >= HEARTBEAT:
+            told = clock.now()
+            await caller.progress(words)
+    return job
+
+
+def _words(caller: Caller, job: Job, joiner: Joiner) -> str:
+    ago = max(0.0, caller.app.jobs.clock.wall() - job.created.timestamp())
+    when = f"{ago:.0f} s" if ago < 120 else f"{ago / 60:.0f} min"
+    variants = f"{joiner.variants}; " if joiner.variants else ""
+    return f"This is the job you started {when} ago: nothing was paid twice. {variants}again=true makes another."
