@@ -124,7 +124,7 @@ def test_sixty_four_slow_calls_do_not_stop_a_ping(simulator: Running, world: Wor
     world.never_end_next_task(times=64)
     with child(tmp_path, simulator.url) as server:
         server.initialize()
-        calls = {server.call("generate_image", FOX) for _ in range(64)}
+        calls = {server.call("generate_image", {**FOX, "prompt": f"fox {number}"}) for number in range(64)}
         accepted = 0
         while accepted < 64:
             message = server.next()
@@ -201,20 +201,24 @@ async def test_sixty_four_slow_calls_over_http_do_not_stop_a_health_check(
     simulator: Running, world: World, tmp_path: Path
 ) -> None:
     world.never_end_next_task(times=64)
-    call = {"name": "generate_image", "arguments": FOX, "_meta": {"progressToken": "p"}}
     limits = httpx.Limits(max_connections=None)
     accepted = anyio.Semaphore(0)
     with http_child(tmp_path, simulator.url) as (_, url):
         async with httpx.AsyncClient(timeout=PATIENCE, limits=limits) as http, anyio.create_task_group() as group:
 
-            async def wait_forever() -> None:
+            async def wait_forever(prompt: str) -> None:
+                call = {
+                    "name": "generate_image",
+                    "arguments": {**FOX, "prompt": prompt},
+                    "_meta": {"progressToken": "p"},
+                }
                 async with http.stream("POST", **post(url, "tools/call", call)) as answer:
                     async for line in answer.aiter_lines():
                         if "accepted" in line:
                             accepted.release()
 
-            for _ in range(64):
-                group.start_soon(wait_forever)
+            for number in range(64):
+                group.start_soon(wait_forever, f"fox {number}")
             for _ in range(64):
                 await accepted.acquire()
 

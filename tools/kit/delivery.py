@@ -1,7 +1,7 @@
 """Whether what came of a job reached who asked for it: only then does the same call make another one."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
@@ -43,7 +43,8 @@ async def note_given(caller: Caller, key: str, answered: CallToolResult) -> None
         job = await caller.app.journal.row(key)
         over = job is not None and job.state in _OVER
     else:
-        over = (answered.structured_content or {}).get("status") not in _NO_DELIVERY
+        told: Mapping[str, Any] = answered.structured_content or {}
+        over = told.get("status") not in _NO_DELIVERY
     if over:
         caller.app.journal.given.add(key)
         caller.app.jobs.background.start_soon(_written_down, caller.app.journal)

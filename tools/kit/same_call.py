@@ -34,6 +34,7 @@ _FILES = re.compile(r"(?:^|_)(?:images?|mask|videos?|audio|file)$")
 _LIKE_A_PATH = re.compile(r"(?i)(?:[~.]{0,2}[/\\]|~|[a-z]:[/\\]|file:)")
 _DATA = re.compile(r"(?i)data:[^,]{0,200};base64,")
 _LONGEST_PATH = 4_096
+_NOTHING_BEGUN = (JobState.REFUSED, JobState.CANCELLED)
 _LOOKS_AT_ROW = 0.2
 """Seconds between two looks at the row of a job that another call is sending."""
 
@@ -128,6 +129,8 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
     started, budget = clock.now(), _patience(caller)
     words = _words(caller, job, joiner)
     job = await _sent(caller, job, budget, words)
+    if job.state in _NOTHING_BEGUN:  # another may have taken its place, or this call finds out as that one did
+        return _not_joined(caller, same)
     left = 0.0 if caller.handoff is not None else max(0.0, budget - (clock.now() - started))
     try:
         result = await joiner.answer(caller, job, left)
@@ -135,13 +138,17 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
         error.next_step = f"{words} {error.next_step}".strip()
         raise
     if result is None:
-        caller.app.journal.given.add(job.key)
-        same.job_key = ""
-        return None
+        return _not_joined(caller, same)
     if caller.handoff is not None and job.task_id and getattr(result, "status", None) == "working":
         caller.handoff.job = (job.kind, job.task_id)
     step = getattr(result, "next_step", None)
     return result.model_copy(update={"next_step": f"{words} {step or ''}".strip()})
+
+
+def _not_joined(caller: Caller, same: SameCall) -> None:
+    """There is nothing to join in what was found: it is not found again."""
+    caller.app.journal.given.add(same.job_key)
+    same.job_key = ""
 
 
 def _patience(caller: Caller) -> float:

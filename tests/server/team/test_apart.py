@@ -76,12 +76,12 @@ async def make_things(url: str) -> tuple[tuple[str, ...], str]:
         done = facts(await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": SECRET}))
         started = facts(
             await client.call_tool(
-                "generate_image", {"model": "qwen-image-txt2img", "prompt": SECRET, "wait_seconds": 0}
+                "generate_image", {"model": "qwen-image-txt2img", "prompt": SECRET, "wait_seconds": 0, "again": True}
             )
         )
         spoken = facts(await client.call_tool("generate_speech", {"text": SECRET}))
     async with caller(url, mode="auto", extensions=[Tasks()]) as client:
-        answer = await start(client, {"prompt": SECRET, "model": "qwen-image-txt2img"})
+        answer = await start(client, {"prompt": SECRET, "model": "qwen-image-txt2img", "again": True})
     return (done["task_id"], started["task_id"], spoken["task_id"]), answer.task_id
 
 

@@ -63,7 +63,9 @@ class Callers:
 
     async def make(self, key: str) -> None:
         """Ask for a picture, then go on until every task is home; as a host does whose connection may break."""
-        wish: dict[str, Any] = {"model": "qwen-image-txt2img", "prompt": f"a fox for {key}", "wait_seconds": 15}
+        number = len(self.files[key])
+        prompt = f"fox {number} for {key}"
+        wish: dict[str, Any] = {"model": "qwen-image-txt2img", "prompt": prompt, "wait_seconds": 15}
         self._keep(key, await ask(self.http, key, "generate_image", wish))
         while True:
             told = await ask(self.http, key, "list_tasks", {"limit": 50})

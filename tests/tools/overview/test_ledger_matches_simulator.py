@@ -108,6 +108,7 @@ def a_call(roll: random.Random, things: Things, renting: Renting) -> tuple[str, 
         arguments = {"prompt": words, "max_tokens": roll.randint(1, 400)}
     elif tool == "create_batch":
         arguments["rows"] = [{"prompt": f"{words} {n}"} for n in range(roll.randint(1, 5))]
+    arguments["again"] = True  # what is asked for a second time by chance is meant
     arguments["confirm"] = True  # videos of unknown price are asked about, whatever they count as
     if "wait_seconds" in TAKES[tool] and roll.random() < 0.7:
         arguments["wait_seconds"] = 0  # most films need not be fetched here
