@@ -128,6 +128,7 @@ def carried(folder: Path) -> Iterator[tuple[str, str]]:
         text({"errors": [{k: row.get(k) for k in kept} for row in book["errors"]]}),
     )
     yield "simulator/core/documentation/prices.json", carry_media.simulated_prices(folder)
+    yield "simulator/core/documentation/lifecycle.json", carry_media.simulated_states(folder)
     yield "novita/media/catalog/states.json", carry_media.states(folder)
     yield "novita/media/catalog/prices.json", carry_media.prices(folder)
 

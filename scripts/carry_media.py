@@ -50,6 +50,40 @@ def states(folder: Path) -> str:
     return "{\n" + ",\n".join(rows) + "\n}\n"
 
 
+def simulated_states(folder: Path) -> str:
+    """The text of the simulator's lifecycle.json: which media models are switched off, and what the notices say.
+
+    A model that no older file has is live where its answers or its page were seen, as `_newer` reads it.
+    """
+    book: Json = yaml.safe_load((folder / "lifecycle.yaml").read_text(encoding="utf-8"))
+    told = {name: row["state"].partition(" ") for name, row in book["models"]["media"].items()}
+    newer = {name: (row["state"], "", "") for name, row in _newer(book["new"]["media"], book["sources"]).items()}
+    models: Json = {}
+    for entry in _entries():
+        state, _, since = (told | newer)[entry["id"]]
+        row = {"operation": entry["operation"], "title": entry["title"], "makes": entry["makes"], "state": state}
+        models[entry["id"]] = row | ({"gone": _last_day(since)} if state == "retired" else {})
+    notices = [
+        {
+            "page": row["page"],
+            "dated": row["dated"],
+            "retires": str(row["retires"]),
+            "rows": list(map(_whole, row["rows"])),
+        }
+        for row in book["notices"]
+    ]
+    return (
+        f'{{\n"models": {_lines(models)},\n"notices": [\n'
+        + ",\n".join(json.dumps(row, ensure_ascii=False) for row in notices)
+        + "\n]\n}\n"
+    )
+
+
+def _whole(row: Json) -> Json:
+    """A notice's row, without a replacement whose name no copy shows whole."""
+    return row | ({"replacement": None} if "(cut)" in str(row["replacement"]) else {})
+
+
 def _entry(row: Json, sources: Json) -> Json:
     """`date` is the day it went, or the newest sign of life."""
     word, _, rest = row["state"].partition(" ")

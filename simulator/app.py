@@ -2,7 +2,8 @@
 
 An area module lists `HANDLERS` (operationId -> Handler). It may also list `NEWCOMERS` (area -> Handler of its tasks
 that nobody handles), `ROUTES` (see calls.Route), `DECODERS` (content type -> bytes to body; ValueError for bytes that
-are none), `ENVELOPES` (operationId -> Fault to Response), and what it adds to core/control.py: `CONTROLS`,
+are none), `ENVELOPES` (operationId -> Fault to Response), a `FINDER` (world and request to an operation
+that no documentation has, or None), and what it adds to core/control.py: `CONTROLS`,
 `CONTROLS_OF_ONE` and `SHOWN`.
 
 Order of a request: trouble, key, retirement, body and query against the facts, handler. Errors come out in the
@@ -26,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .account.team import Teams
 from .core import control
-from .core.calls import Call, ExtraRoute, Handler, Json, Service, Upload, invalid_request
+from .core.calls import Call, ExtraRoute, Finder, Handler, Json, Service, Upload, invalid_request
 from .core.facts import Invalid, Operation, check_body, check_query, operations
 from .core.faults import Fault
 from .core.trouble import disturb, envelope
@@ -46,6 +47,7 @@ MODULES = (
     "media.video",
     "media.audio",
     "media.newer",
+    "media.offered",
     "text.chat",
     "text.vectors",
     "text.other_dialects",
@@ -95,6 +97,16 @@ def handlers() -> Mapping[str, Handler]:
     return found
 
 
+def _handler_of(operation: Operation) -> Handler:
+    """Of a documented operation its own; of what an area's FINDER found, the area's for newcomers."""
+    if operation.id in handlers():
+        return handlers()[operation.id]
+    newcomers: dict[str, Handler] = {}
+    for module in modules():
+        newcomers |= getattr(module, "NEWCOMERS", {})
+    return newcomers[operation.area]
+
+
 @cache
 def _paths() -> tuple[dict[tuple[str, str], Operation], tuple[tuple[str, re.Pattern[str], Operation], ...]]:
     """Plain paths by (method, path), and the patterns of those with parameters."""
@@ -131,6 +143,10 @@ def find(world: World, request: Request) -> tuple[Operation, dict[str, str]] | N
     for method, pattern, operation in patterns:
         if method == request.method and (match := pattern.fullmatch(path)):
             return operation, match.groupdict()
+    for module in modules():
+        finder = cast("Finder | None", getattr(module, "FINDER", None))
+        if finder is not None and (operation := finder(world, request)) is not None:
+            return operation, {}
     return None
 
 
@@ -316,8 +332,10 @@ class Simulator:
                     Call(self.world, account, operation, {}, raw, dict(request.query_params), {}, path, request, "")
                 )
             account = account_of(self.world, operation, request)
-            if operation.retired and self.world.settings.retired_answer_404:
-                raise Fault.named("media", "API_NOT_FOUND", "api not found")
+            if not self.world.offers(operation.id):
+                if operation.models:  # the route is of others too
+                    raise Fault.named("llm", "MODEL_NOT_FOUND", "model not found")
+                raise Fault.named("media", "API_NOT_FOUND", "route not found")
             try:
                 params = check_query(operation, request.query_params.multi_items())
                 parsed, files, kind = await read_body(operation, request, raw)
@@ -340,7 +358,7 @@ class Simulator:
                 base_url=base_url(request),
                 files=files,
             )
-            return await handlers()[operation.id](call)
+            return await _handler_of(operation)(call)
         except NotEnoughCredit:
             return self._fault(operation, Fault.named(*CREDIT[operation.group], "not enough balance"))
         except Fault as fault:

@@ -78,6 +78,9 @@ class ExtraRoute:
     match: Callable[[World, Request], dict[str, str] | None]
 
 
+Finder = Callable[[World, Request], Operation | None]
+"""Finds what the world offers besides the documented operations: models that were added while it runs."""
+
 Service = Callable[[World, Request, bytes], Awaitable[Response]]
 """Answers below a path prefix outside the documented operations, with the request and its body."""
 

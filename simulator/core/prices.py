@@ -24,6 +24,11 @@ def _rows() -> Mapping[str, list[Json]]:
     ]
 
 
+def price_rows(operation_id: str) -> list[Json]:
+    """The rows of one operation as they are carried, the best basis first; none where no price is known."""
+    return _rows().get(operation_id, [])
+
+
 def usd_each(
     operation_id: str,
     body: Json,
@@ -42,7 +47,7 @@ def usd_each(
         tokens: What a picture has taken, where it is sold by those.
         picture: Width and height of the picture that was handed in.
     """
-    rows = [row for row in _rows().get(operation_id, []) if tokens or row["per"] != "1M_tokens"]
+    rows = [row for row in price_rows(operation_id) if tokens or row["per"] != "1M_tokens"]
     fields = {path: _value(operation_id, body, path) for row in rows for path in (*row.get("when", {}), *_paths(row))}
 
     def fits(row: Json, *, strictly: bool) -> bool:

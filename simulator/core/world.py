@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from .files import FileStore
+from .lifecycle import is_retired
 from .trouble import TroubleRule, Troubles
 
 MICRO = 1_000_000
@@ -41,8 +42,8 @@ class WorldSettings:
     """Price of a paid call, or unit of it, for which no price is documented."""
     link_ttl: int = 3600
     """Seconds a download link lives."""
-    retired_answer_404: bool = False
-    """Operations a source says were switched off answer 404 API_NOT_FOUND."""
+    old_models: bool = True
+    """The media models that Novita has switched off still answer; otherwise 404 API_NOT_FOUND, "route not found"."""
 
 
 class WorldClock:
@@ -158,6 +159,8 @@ class World:
         """Called before every request: who charges by time collects here."""
         self.bills_as: dict[str, str] = {}
         """Category of the bill by what is charged for, where that is no documented operation."""
+        self.switched_off: set[str] = set()
+        """Operations that are gone besides those that Novita has announced."""
         self._areas: dict[type[Any], Any] = {}
         self._numbers = itertools.count(1)
         self.files = FileStore(lambda: self.clock.now(), lambda: self.settings.link_ttl)
@@ -251,6 +254,11 @@ class World:
     ) -> TroubleRule:
         """Disturb matching requests: leave `skip` alone, disturb `times` (-1: all). Effects: see trouble.py."""
         return self.troubles.add(effect, operation=operation, path=path, method=method, skip=skip, times=times)
+
+    def offers(self, operation_id: str) -> bool:
+        """Whether an operation answers: what Novita has switched off does in the old world only."""
+        off = is_retired(operation_id) and not self.settings.old_models
+        return not off and operation_id not in self.switched_off
 
     def fate(self) -> str | None:
         """How the next thing that takes time ends, used up by asking: "" as it should, a reason, None for never."""

@@ -83,8 +83,8 @@ async def create_unified_video(call: Call) -> Response:
     if model not in UNIFIED:
         raise call.invalid(f"model: {model!r} is not one of the models of the config route")
     operation = operations()[UNIFIED[model]]
-    if operation.retired and call.world.settings.retired_answer_404:
-        raise call.fault("API_NOT_FOUND", f"{model} is no longer offered")
+    if not call.world.offers(operation.id):
+        raise Fault.named("llm", "MODEL_NOT_FOUND", "model not found")
     try:
         native = check_body(operation, _native(operation, body))
     except Invalid as error:

@@ -86,10 +86,21 @@ def test_what_arrived_is_remembered_without_the_key(api: Api) -> None:
     assert "sk-simulated" not in str(request)
 
 
-def test_switched_off_operations_can_answer_as_such(api: Api) -> None:
-    retired = next(operation for operation in operations().values() if operation.retired)
-    api.world.set(retired_answer_404=True)
-    assert api.refused(retired.id, {})[:2] == (404, "API_NOT_FOUND")
+def test_switched_off_models_answer_in_the_old_world_only(api: Api) -> None:
+    """As one third party met it on 2026-10-09: 404 "route not found"."""
+    api.world.set(old_models=True)
+    assert api.refused("txt2img", {})[:2] == (400, "INVALID_REQUEST_BODY")
+    api.world.set(old_models=False)
+    assert api.refused("txt2img", {}) == (404, "API_NOT_FOUND", "route not found")
+    assert api.refused("merge_face", {})[:2] == (400, "INVALID_REQUEST_BODY")  # unlisted is not switched off
+
+
+def test_what_has_lived_can_be_switched_off(api: Api) -> None:
+    body = {"model": "ming-image-0.1-design", "prompt": "a poster"}
+    api.good("ming_image_design", body)
+    api.world.switched_off.add("ming_image_design")
+    assert api.refused("ming_image_design", body) == (404, "MODEL_NOT_FOUND", "model not found")
+    assert len(api.world.charges) == 1
 
 
 # Control routes

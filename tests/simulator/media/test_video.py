@@ -399,11 +399,13 @@ def test_the_unified_endpoint_lists_models_with_schemas_its_requests_are_held_to
 
 def test_a_retired_model_answers_404_only_when_the_world_says_so(api: VideoApi) -> None:
     api.submit("wan2_7_t2v", prompt="x")
-    api.world.set(retired_answer_404=True)
+    api.world.set(old_models=False)
 
     assert api.send("wan2_7_t2v", {"prompt": "x"}).status_code == 404
-    assert api.send("create_unified_video", {"model": "wan2.6_t2v", "prompt": "x"}).status_code == 404
-    api.submit("wan_t2v", prompt="x")
+    assert api.refusal("create_unified_video", model="wan2.6_t2v", prompt="x") == (
+        404, "MODEL_NOT_FOUND", "model not found"
+    )  # fmt: skip
+    api.submit("kling_v3_0_std_t2v", prompt="x")
 
 
 def test_a_wrong_type_of_reference_is_a_500_with_wan_27(api: VideoApi) -> None:

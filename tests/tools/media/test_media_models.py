@@ -159,7 +159,7 @@ async def test_a_retired_model_is_called_and_a_404_names_living_ones(
     connect: Connect, world: World, state: str
 ) -> None:
     """Some still answer; for those that do not, the caller is shown the way."""
-    world.set(retired_answer_404=state == "gone")
+    world.set(old_models=state == "retired")
     wish = {"prompt": "a fox", "model": "wan2.6-t2v", "duration": 5, "confirm": True}
     async with connect() as client:
         call = client.call_tool("generate_video", wish)
