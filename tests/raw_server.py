@@ -57,12 +57,16 @@ def answer(body: bytes, *headers: str, status: str = "200 OK") -> Serve:
     return serve
 
 
-def drip(*headers: str, seconds: float = 0.05, until: anyio.Event | None = None) -> Serve:
-    """An answer that never ends, a byte at a time; it is cut off when `until` is set."""
+def drip(*headers: str, seconds: float = 0.05, until: anyio.Event | None = None, end: str = "\r\n\r\n") -> Serve:
+    """An answer that never ends, a byte at a time; it is cut off when `until` is set.
+
+    Args:
+        end: What ends its head; without it, the last header drips.
+    """
     head = ["HTTP/1.1 200 OK", "Content-Length: 100000000", *headers]
 
     async def serve(writer: asyncio.StreamWriter) -> None:
-        writer.write("\r\n".join(head).encode() + b"\r\n\r\n")
+        writer.write("\r\n".join(head).encode() + end.encode())
         while until is None or not until.is_set():
             writer.write(b"x")
             await writer.drain()

@@ -328,10 +328,11 @@ async def call_service(client: NovitaClient, call: ServiceCall, *, within: float
         call.method, url, headers=dict(call.headers), content=call.content, extensions={"timeout": limits.as_dict()}
     )
     outside = client.outside or Outside(client.http)
-    began = client.clock.now()
+    began, sent = client.clock.now(), False
     try:
         with anyio.fail_after(within):
             async with outside.turn(client.owner):
+                sent = True
                 response = await outside.http.send(request, stream=True, auth=None, follow_redirects=False)
                 try:
                     body = await _read(response)
@@ -343,6 +344,12 @@ async def call_service(client: NovitaClient, call: ServiceCall, *, within: float
             f"The endpoint could not be reached ({detail})", billed="no", next_step="See get_endpoint for its state."
         ) from error
     except (TimeoutError, httpx.TimeoutException) as error:
+        if not sent:
+            raise NovitaConnectionError(
+                f"The call was not sent within {within:g} s: as many of your other calls are still under way",
+                billed="no",
+                next_step="Wait until some of them have ended, then call again.",
+            ) from error
         raise NovitaConnectionError(
             f"The endpoint did not answer within {within:g} s",
             billed="maybe",

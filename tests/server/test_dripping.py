@@ -1,17 +1,23 @@
 """Hosts that callers name and that never come to an end: they cost their caller, and nobody else."""
 
-from collections.abc import Callable
+from asyncio import StreamWriter
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import anyio
 import pytest
 from mcp import Client
-from novita_mcp.novita.core.outside import SHARE
+from novita_mcp.novita.core.client import NovitaClient, new_http
+from novita_mcp.novita.core.errors import NovitaConnectionError
+from novita_mcp.novita.core.outside import SHARE, Outside
+from novita_mcp.novita.serverless.gateway import call_service, service_call
+from novita_mcp.novita.serverless.shapes import Endpoint
 from novita_mcp.simulator.core.world import World
 
+from ..building import QuickClock
 from ..conftest import Connect, text_of
-from ..raw_server import drip, raw_host
+from ..raw_server import Serve, drip, raw_host
 
 PATIENCE = 30.0
 SEEING = "qwen/qwen3-vl-30b-a3b-instruct"
@@ -65,6 +71,37 @@ async def test_two_thousand_links_in_one_call_are_answered_within_its_wait(conne
     assert "Nothing was billed" in text_of(result)
     assert len(host.requests) < SHARE
     assert not world.charges
+
+
+def headers_that_drip(writer: StreamWriter) -> Awaitable[None]:
+    return drip("Content-Type: text/plain\r\nX-A: ", end="")(writer)
+
+
+@pytest.mark.parametrize("serve", [drip("Content-Type: text/plain"), headers_that_drip], ids=["body", "headers"])
+async def test_an_endpoint_that_drips_gets_no_more_than_the_wait_and_one_share(serve: Serve) -> None:
+    """However long it goes on, each call ends within its time, and what never went out is not said to cost."""
+    ends: list[NovitaConnectionError] = []
+    async with raw_host(serve) as host, new_http() as http, new_http() as others:
+        outside = Outside(others, share=2)
+        client = NovitaClient(http, "sk-a-key", host.url, clock=QuickClock(), outside=outside)
+        endpoint = Endpoint.model_validate({"id": "e", "url": host.url})
+
+        async def call(within: float) -> None:
+            asked = service_call(client, endpoint, path="/", method="GET", headers=None, body=None)
+            with pytest.raises(NovitaConnectionError, match=f"within {within:g} s") as caught:
+                await call_service(client, asked, within=within)
+            ends.append(caught.value)
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as group:
+                for _ in range(2):
+                    group.start_soon(call, 3.0)
+                while host.open < 2:
+                    await anyio.sleep(0.01)
+                for _ in range(3):
+                    group.start_soon(call, 0.3)
+        assert host.most == 2
+    assert [end.billed for end in ends] == ["no"] * 3 + ["maybe"] * 2
 
 
 async def test_over_http_no_link_leads_to_the_host_of_a_moved_novita(
