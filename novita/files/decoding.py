@@ -109,7 +109,7 @@ class DecodingBudget:
         self.most_held = 0
         """The most that was ever held, for tests."""
         self._held: Counter[str] = Counter()
-        self._queue: list[_Ticket] = []
+        self._queue: list[_DecodingTicket] = []
         self._lock = threading.Lock()
 
     @property
@@ -138,7 +138,7 @@ class DecodingBudget:
         self.check(size, name)
         if size == 0:
             return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-        ticket = _Ticket(self, caller, size)
+        ticket = _DecodingTicket(self, caller, size)
         await self._wait(ticket)
 
         def go() -> T:
@@ -154,7 +154,7 @@ class DecodingBudget:
             if not ticket.begun:
                 ticket.give_back()
 
-    async def _wait(self, ticket: "_Ticket") -> None:
+    async def _wait(self, ticket: "_DecodingTicket") -> None:
         self._queue.append(ticket)
         try:
             # By looking again: who gives back may be a thread that no longer belongs to any event loop.
@@ -163,7 +163,7 @@ class DecodingBudget:
         finally:
             self._queue.remove(ticket)
 
-    def _take(self, ticket: "_Ticket") -> bool:
+    def _take(self, ticket: "_DecodingTicket") -> bool:
         with self._lock:
             own, size = self._held[ticket.caller], ticket.size
             if self.held + size > self.total or (own and own + size > self.total // 2):
@@ -183,7 +183,7 @@ class DecodingBudget:
 
 
 @dataclass(eq=False)
-class _Ticket:
+class _DecodingTicket:
     budget: DecodingBudget
     caller: str
     size: int

@@ -29,7 +29,7 @@ class InWork:
         self.most_held = 0
         """The most that was ever held, for tests."""
         self._held: Counter[str] = Counter()
-        self._waiting: list[_Ticket] = []
+        self._waiting: list[_HeldTicket] = []
 
     @property
     def held(self) -> int:
@@ -58,7 +58,7 @@ class InWork:
                 "works on for one caller",
                 next_step="Give links where the model takes them, smaller files, or fewer at a time.",
             )
-        ticket = _Ticket(owner, size, bool(own))
+        ticket = _HeldTicket(owner, size, bool(own))
         self._waiting.append(ticket)
         try:
             with anyio.fail_after(within):
@@ -74,13 +74,13 @@ class InWork:
         self._held[owner] += size
         self.most_held = max(self.most_held, self.held)
 
-    def _may(self, ticket: "_Ticket") -> bool:
+    def _may(self, ticket: "_HeldTicket") -> bool:
         if not self._in_share(ticket) or self.held + ticket.size > self.total:
             return False
         ahead = self._waiting[: self._waiting.index(ticket)]
         return ticket.begun or not any(other.owner == ticket.owner or self._in_share(other) for other in ahead)
 
-    def _in_share(self, ticket: "_Ticket") -> bool:
+    def _in_share(self, ticket: "_HeldTicket") -> bool:
         return self._held[ticket.owner] + ticket.size <= self.share
 
     def give_back(self, owner: str, size: int) -> None:
@@ -90,7 +90,7 @@ class InWork:
 
 
 @dataclass(frozen=True, eq=False)
-class _Ticket:
+class _HeldTicket:
     owner: str
     size: int
     begun: bool

@@ -59,7 +59,7 @@ class MediaLimits:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class BrokenLimit:
     """A limit that is broken. `mendable` by resizing."""
 
     what: str
@@ -67,16 +67,16 @@ class Trouble:
     about: Literal["format", "bytes", "sides", "seconds", "alpha"] = "sides"
 
 
-def find_trouble(limits: MediaLimits, found: MediaType, size: int | None, measures: Probe) -> list[Trouble]:
+def find_trouble(limits: MediaLimits, found: MediaType, size: int | None, measures: Probe) -> list[BrokenLimit]:
     """Every limit that what is known of a file breaks; what is not known breaks none."""
     picture = found.kind == "image"
-    broken: list[Trouble] = []
+    broken: list[BrokenLimit] = []
     if not limits.takes(found):
         names = ", ".join(name.upper() for name in limits.formats)
-        broken.append(Trouble(f"it is {found.name.upper()} and the model takes {names}", picture, "format"))
+        broken.append(BrokenLimit(f"it is {found.name.upper()} and the model takes {names}", picture, "format"))
     if size is not None and limits.max_bytes is not None and size > limits.max_bytes:
         text = f"it has {size / MIB:.1f} MiB and the model takes at most {limits.max_bytes / MIB:.1f} MiB"
-        broken.append(Trouble(text, picture, "bytes"))
+        broken.append(BrokenLimit(text, picture, "bytes"))
     width, height = measures.width, measures.height
     if width and height:
         broken += _sides(limits, width, height, mendable=picture)
@@ -84,32 +84,36 @@ def find_trouble(limits: MediaLimits, found: MediaType, size: int | None, measur
     if seconds is not None:
         if limits.max_seconds is not None and seconds > limits.max_seconds + 0.05:
             text = f"it is {seconds:.1f} s long and the model takes at most {limits.max_seconds:g} s"
-            broken.append(Trouble(text, False, "seconds"))
+            broken.append(BrokenLimit(text, False, "seconds"))
         if limits.min_seconds is not None and seconds < limits.min_seconds - 0.05:
             text = f"it is {seconds:.1f} s long and the model wants at least {limits.min_seconds:g} s"
-            broken.append(Trouble(text, False, "seconds"))
+            broken.append(BrokenLimit(text, False, "seconds"))
     return broken
 
 
-def _sides(limits: MediaLimits, width: int, height: int, *, mendable: bool) -> list[Trouble]:
+def _sides(limits: MediaLimits, width: int, height: int, *, mendable: bool) -> list[BrokenLimit]:
     size = f"it is {width}x{height} pixels"
-    broken: list[Trouble] = []
+    broken: list[BrokenLimit] = []
     if limits.max_side is not None and max(width, height) > limits.max_side:
-        broken.append(Trouble(f"{size} and the longer side may have at most {limits.max_side}", mendable))
+        broken.append(BrokenLimit(f"{size} and the longer side may have at most {limits.max_side}", mendable))
     if limits.min_side is not None and min(width, height) < limits.min_side:
-        broken.append(Trouble(f"{size} and the shorter side must have at least {limits.min_side}", mendable))
+        broken.append(BrokenLimit(f"{size} and the shorter side must have at least {limits.min_side}", mendable))
     if limits.max_pixels is not None and width * height > limits.max_pixels:
         most = limits.max_pixels / 1e6
-        broken.append(Trouble(f"{size} ({width * height / 1e6:.1f} megapixels) and at most {most:.1f} fit", mendable))
+        broken.append(
+            BrokenLimit(f"{size} ({width * height / 1e6:.1f} megapixels) and at most {most:.1f} fit", mendable)
+        )
     ratio = width / height
     low, high = limits.min_ratio, limits.max_ratio
     if (low is not None and ratio < low * 0.999) or (high is not None and ratio > high * 1.001):
         bounds = f"{low:g} to {high:g}" if low and high else f"at least {low:g}" if low else f"at most {high:g}"
-        broken.append(Trouble(f"{size}, a ratio of {ratio:.2f}, and the model takes {bounds} (width / height)", False))
+        broken.append(
+            BrokenLimit(f"{size}, a ratio of {ratio:.2f}, and the model takes {bounds} (width / height)", False)
+        )
     return broken
 
 
-def refuse(name: str, broken: list[Trouble]) -> InputError:
+def refuse(name: str, broken: list[BrokenLimit]) -> InputError:
     """One sentence with every broken limit, and what to do."""
     hopeless = [trouble for trouble in broken if not trouble.mendable]
     if not hopeless:

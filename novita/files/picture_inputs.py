@@ -11,7 +11,7 @@ from ..core.errors import InputError
 from .containers import CutError, is_whole, without_private_parts
 from .decoding import UNREADABLE, TooManyPixelsError, decoded_bytes, open_header, readable_formats
 from .kinds import MediaType
-from .media_limits import MediaLimits, Trouble, bring_within, find_trouble, refuse
+from .media_limits import BrokenLimit, MediaLimits, bring_within, find_trouble, refuse
 from .pictures import Probe, displayed_size, drafted, has_alpha, orientation
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def look(data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resiz
         foreign = found.name == "heic" and "heic" not in limits.formats
         broken = find_trouble(limits, found, len(data), measures)
         if not limits.alpha and has_alpha(picture):
-            broken.append(Trouble("it is transparent and the model takes no transparency", True))
+            broken.append(BrokenLimit("it is transparent and the model takes no transparency", True))
         if foreign:  # its size in bytes is that of another format, and converting it mends the format
             broken = [one for one in broken if one.about not in ("format", "bytes")]
         if broken and not (resize and all(one.mendable for one in broken)):

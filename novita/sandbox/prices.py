@@ -14,7 +14,7 @@ HOUR = 3600
 
 
 @dataclass(frozen=True)
-class Shape:
+class SandboxSize:
     """Cores and memory of a sandbox; its template fixes them."""
 
     cpu: int
@@ -25,7 +25,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Prices:
+class SandboxPrices:
     """Prices in USD, where they stand and when they were read there."""
 
     source: str
@@ -34,17 +34,17 @@ class Prices:
     gib_second: Decimal
     storage_gb_hour: Decimal
     storage_free_gb: int
-    assumed: Shape
+    assumed: SandboxSize
     """Where a template's shape is not known."""
 
-    def per_second(self, shape: Shape) -> Decimal:
+    def per_second(self, shape: SandboxSize) -> Decimal:
         """While it runs."""
         return self.core_second * shape.cpu + self.gib_second * Decimal(shape.memory_mb) / 1024
 
-    def per_hour(self, shape: Shape) -> Decimal:
+    def per_hour(self, shape: SandboxSize) -> Decimal:
         return self.per_second(shape) * HOUR
 
-    def cost(self, shape: Shape, seconds: float) -> Decimal:
+    def cost(self, shape: SandboxSize, seconds: float) -> Decimal:
         """Of so many seconds of running; nothing for fewer than none."""
         return self.per_second(shape) * Decimal(str(max(0.0, seconds)))
 
@@ -58,16 +58,16 @@ class Prices:
 
 
 @cache
-def prices() -> Prices:
+def prices() -> SandboxPrices:
     """prices.json."""
     data: dict[str, Any] = json.loads(Path(__file__).with_name("prices.json").read_text(encoding="utf-8"))
     assumed = data["assumed_shape"]
-    return Prices(
+    return SandboxPrices(
         source=data["source"],
         checked=date.fromisoformat(data["checked"]),
         core_second=Decimal(data["vcpu_usd_per_core_second"]),
         gib_second=Decimal(data["ram_usd_per_gib_second"]),
         storage_gb_hour=Decimal(data["storage_usd_per_gb_hour"]),
         storage_free_gb=data["storage_free_gb"],
-        assumed=Shape(assumed["cpu"], assumed["memory_mb"]),
+        assumed=SandboxSize(assumed["cpu"], assumed["memory_mb"]),
     )

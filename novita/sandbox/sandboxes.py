@@ -16,7 +16,7 @@ from ..core.answers import read_rows, read_shape
 from ..core.client import API_HOST, NovitaClient, RetryPolicy, sendable
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from .hosts import Hosts, check_id
-from .shapes import Event, Events, Metric, Quota, Sandbox, Snapshot, Template, TemplatePage
+from .shapes import Events, Metric, Sandbox, SandboxEvent, SandboxQuota, SandboxTemplate, Snapshot, TemplatePage
 
 T = TypeVar("T", bound=Answer)
 State = Literal["running", "paused"]
@@ -141,7 +141,7 @@ class Sandboxes:
 
     async def gone(self, sandbox_id: str) -> SandboxGoneError:
         """Why there is no such sandbox, in words, to be raised."""
-        last: Event | None = None
+        last: SandboxEvent | None = None
         with contextlib.suppress(NovitaError):  # the history is a courtesy
             last = next(iter(await self.events(sandbox_id)), None)
         if last is None:
@@ -223,9 +223,11 @@ class Sandboxes:
         wanted = (metadata or {}).items()
         return [each for each in found if each.id and wanted <= each.metadata.items()]
 
-    async def quota(self) -> Quota:
+    async def quota(self) -> SandboxQuota:
         """The account's limits, and what of them is in use."""
-        return read_shape(Quota, await self._read("GET", "/sandboxes/quota", "reading the quota"), "reading the quota")
+        return read_shape(
+            SandboxQuota, await self._read("GET", "/sandboxes/quota", "reading the quota"), "reading the quota"
+        )
 
     async def metrics(self, sandbox_id: str) -> list[Metric]:
         """One measurement each five seconds; none at first."""
@@ -236,7 +238,7 @@ class Sandboxes:
             raise await self.gone(sandbox_id) from error
         return _rows(Metric, data, doing)
 
-    async def events(self, sandbox_id: str) -> list[Event]:
+    async def events(self, sandbox_id: str) -> list[SandboxEvent]:
         """What happened to a sandbox, newest first."""
         query = {"sandboxID": check_id(sandbox_id), "limit": str(_HISTORY)}
         doing = "reading the sandbox's history"
@@ -245,9 +247,9 @@ class Sandboxes:
 
     # what they start from
 
-    async def templates(self) -> list[Template]:
+    async def templates(self) -> list[SandboxTemplate]:
         """The official ones and the account's own."""
-        found: list[Template] = []
+        found: list[SandboxTemplate] = []
         for page in range(1, MOST_PAGES):
             query = {"template_type": "template_build", "page": str(page), "limit": str(PAGE)}
             doing = "listing templates"
@@ -257,7 +259,7 @@ class Sandboxes:
                 break
         return [each for each in found if each.id]
 
-    async def template(self, name: str) -> Template | None:
+    async def template(self, name: str) -> SandboxTemplate | None:
         """The template of this id, name, `name:tag`, or the snapshot of this id; None where there is none."""
         wanted = name.partition(":")[0]
         for each in await self.templates():
@@ -268,7 +270,7 @@ class Sandboxes:
             data = await self._read("GET", f"/templates/{urllib.parse.quote(name, safe='')}", doing)
         except NotFoundError:
             return None
-        found = read_shape(Template, data, doing)
+        found = read_shape(SandboxTemplate, data, doing)
         return found if found.id else None
 
     async def snapshots(self, sandbox_id: str | None = None) -> list[Snapshot]:

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from ..core.answers import Amount, Rows, Secret, Text, Whether, Whole, Words
 from ..core.answers import Shape as Answer
-from .prices import Shape, prices
+from .prices import SandboxSize, prices
 
 
 def _moment(value: Any) -> datetime | None:
@@ -34,7 +34,7 @@ class Lifecycle(Answer):
     auto_resume: Whether = False
 
 
-class Network(Answer):
+class SandboxNetwork(Answer):
     """Who may reach it, and whom it may reach."""
 
     allow_public_traffic: Whether = True
@@ -64,7 +64,7 @@ class Sandbox(Answer):
     traffic_token: Secret = SecretStr("")
     allow_internet_access: Whether = True
     lifecycle: Lifecycle = Lifecycle()
-    network: Network = Network()
+    network: SandboxNetwork = SandboxNetwork()
 
     other_names: ClassVar[Mapping[str, str]] = {
         "sandboxID": "id",
@@ -77,10 +77,10 @@ class Sandbox(Answer):
     }
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> SandboxSize:
         """Its cores and memory; assumed where the answer does not say."""
         assumed = prices().assumed
-        return Shape(self.cpu or assumed.cpu, self.memory_mb or assumed.memory_mb)
+        return SandboxSize(self.cpu or assumed.cpu, self.memory_mb or assumed.memory_mb)
 
 
 class Metric(Answer):
@@ -95,7 +95,7 @@ class Metric(Answer):
     disk_total: Whole = None
 
 
-class Template(Answer):
+class SandboxTemplate(Answer):
     """What a sandbox starts from."""
 
     id: Text = ""
@@ -120,14 +120,14 @@ class Template(Answer):
         return next(iter((*self.names, *self.aliases)), self.id)
 
     @property
-    def shape(self) -> Shape | None:
-        return Shape(self.cpu, self.memory_mb) if self.cpu and self.memory_mb else None
+    def shape(self) -> SandboxSize | None:
+        return SandboxSize(self.cpu, self.memory_mb) if self.cpu and self.memory_mb else None
 
 
 class TemplatePage(Answer):
     """One page of templates."""
 
-    templates: Rows[Template] = ()
+    templates: Rows[SandboxTemplate] = ()
     total: Whole = None
     total_pages: Whole = None
 
@@ -159,14 +159,14 @@ class Counts(Answer):
     }
 
 
-class Quota(Answer):
+class SandboxQuota(Answer):
     """Limits of the account, and how much of them is in use."""
 
     limit: Counts = Counts()
     usage: Counts = Counts()
 
 
-class Event(Answer):
+class SandboxEvent(Answer):
     """One line of a sandbox's history."""
 
     sandbox_id: Text = ""
@@ -179,4 +179,4 @@ class Event(Answer):
 class Events(Answer):
     """Newest first."""
 
-    items: Rows[Event] = ()
+    items: Rows[SandboxEvent] = ()

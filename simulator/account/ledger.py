@@ -33,7 +33,7 @@ def units(micro_usd: int) -> int:
 
 
 @dataclass(frozen=True)
-class Line:
+class LedgerLine:
     """One thing paid for. `num0` and `num1` are quantities (llm: tokens in and out)."""
 
     at: float
@@ -68,7 +68,7 @@ PAST = (
 )
 
 
-def past(account: Account, until: datetime) -> Iterator[Line]:
+def past(account: Account, until: datetime) -> Iterator[LedgerLine]:
     """A line a day and product, the same in every run for the same key."""
     roll = random.Random(f"past of {account.key}")
     day = FIRST_MONTH
@@ -79,11 +79,11 @@ def past(account: Account, until: datetime) -> Iterator[Line]:
                 at = (day + timedelta(hours=roll.randint(6, 20))).timestamp()
                 if at < until.timestamp():
                     out = micro // 4 if product.category == "llm" else 0
-                    yield Line(at, product.category, product.product, product.owner, micro, out, micro)
+                    yield LedgerLine(at, product.category, product.product, product.owner, micro, out, micro)
         day += timedelta(days=1)
 
 
-def lines(world: World, account: Account) -> list[Line]:
+def lines(world: World, account: Account) -> list[LedgerLine]:
     """Everything billed to the account as it was used, oldest first."""
     began = datetime.fromtimestamp(world.started, UTC)
     found = list(past(account, began))
@@ -92,7 +92,7 @@ def lines(world: World, account: Account) -> list[Line]:
             category = world.bills_as.get(charge.operation) or _category(charge.operation)
             product = charge.note or operations()[charge.operation].path.rsplit("/", 1)[-1]
             owner = charge.ref if category in OWNED or charge.operation in world.bills_as else ""
-            found.append(Line(charge.at, category, product, owner, 1, 0, charge.micro_usd))
+            found.append(LedgerLine(charge.at, category, product, owner, 1, 0, charge.micro_usd))
     return found
 
 

@@ -12,7 +12,7 @@ from ..core.calls import Call, Handler, Json
 from ..core.facts import operations
 from ..core.metering import MONTH
 from ..core.world import Account, Charge
-from .ledger import DAY, Line, lines, months, next_month, past, slice_of, terms, units
+from .ledger import DAY, LedgerLine, lines, months, next_month, past, slice_of, terms, units
 from .team import Teams
 
 PRODUCT_CATEGORIES = frozenset(
@@ -92,14 +92,14 @@ def span(call: Call, longest_days: int) -> tuple[float, float]:
     return start, end
 
 
-def sliced(found: Iterable[Line], cycle: str) -> list[tuple[tuple[float, float], Line]]:
+def sliced(found: Iterable[LedgerLine], cycle: str) -> list[tuple[tuple[float, float], LedgerLine]]:
     """Lines of one product added up within each slice of time, oldest first."""
-    sums: dict[tuple[tuple[float, float], str, str, str], Line] = {}
+    sums: dict[tuple[tuple[float, float], str, str, str], LedgerLine] = {}
     for line in found:
         key = (slice_of(line.at, cycle), line.category, line.product, line.owner)
         before = sums.get(key)
         num0, num1, micro = (before.num0, before.num1, before.micro_usd) if before else (0, 0, 0)
-        sums[key] = Line(
+        sums[key] = LedgerLine(
             line.at,
             line.category,
             line.product,
@@ -111,7 +111,7 @@ def sliced(found: Iterable[Line], cycle: str) -> list[tuple[tuple[float, float],
     return [(key[0], line) for key, line in sorted(sums.items(), key=lambda item: item[0])]
 
 
-def bill(account: Account, when: tuple[float, float], line: Line) -> Json:
+def bill(account: Account, when: tuple[float, float], line: LedgerLine) -> Json:
     """A pay-as-you-go line."""
     paid = units(line.micro_usd)
     each = str(round(line.micro_usd / max(1, line.num0 + line.num1) * 10_000))
@@ -138,7 +138,7 @@ def bill(account: Account, when: tuple[float, float], line: Line) -> Json:
     }
 
 
-def chosen(call: Call, when: tuple[float, float], category: str) -> list[Line]:
+def chosen(call: Call, when: tuple[float, float], category: str) -> list[LedgerLine]:
     """The lines of a span, of one category (summary: all) and product."""
     name = call.params.get("productName", "").lower()
     owner = call.params.get("ownerId", "")

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from ..core.answers import answer
 from ..core.calls import Call, Handler
 from ..core.faults import Fault
-from .state import BatchFile, BatchState
+from .state import BatchState, UploadedFile
 
 Json = dict[str, Any]
 
@@ -30,10 +30,10 @@ async def upload_file(call: Call) -> Response:
     return answer(file_body(file))
 
 
-def keep(state: BatchState, owner: str, filename: str, content: bytes, *, input_file: bool) -> BatchFile:
+def keep(state: BatchState, owner: str, filename: str, content: bytes, *, input_file: bool) -> UploadedFile:
     """Store a file for the documented days: 15 for an input, 30 for a result."""
     now = int(state.world.clock.now())
-    file = BatchFile(
+    file = UploadedFile(
         id=state.world.new_id("file_"),
         owner=owner,
         filename=filename,
@@ -47,7 +47,7 @@ def keep(state: BatchState, owner: str, filename: str, content: bytes, *, input_
     return file
 
 
-def find_file(state: BatchState, owner: str, file_id: str) -> BatchFile:
+def find_file(state: BatchState, owner: str, file_id: str) -> UploadedFile:
     """A file within its retention. Raises Fault 404 without a name: the batch codes have none."""
     _drop_expired(state)
     file = state.files.get(file_id)
@@ -56,7 +56,7 @@ def find_file(state: BatchState, owner: str, file_id: str) -> BatchFile:
     return file
 
 
-def file_body(file: BatchFile) -> Json:
+def file_body(file: UploadedFile) -> Json:
     """The documented File; expires_at on results only."""
     body: Json = {
         "id": file.id,
@@ -94,7 +94,7 @@ async def delete_file(call: Call) -> Response:
     return answer({"id": file.id, "object": "file", "deleted": True})
 
 
-def _named(call: Call) -> BatchFile:
+def _named(call: Call) -> UploadedFile:
     return find_file(call.world.area(BatchState), call.account.key, call.path["file_id"])
 
 

@@ -8,7 +8,7 @@ from ..core.world import Course, World
 
 
 @dataclass(slots=True, kw_only=True)
-class BatchFile:
+class UploadedFile:
     """One file of the files routes. Times are Unix seconds; gone_at ends its retention."""
 
     id: str
@@ -75,7 +75,7 @@ class BatchState:
     def __init__(self, world: World) -> None:
         self.world = world
         self.knobs = BatchKnobs()
-        self.files: dict[str, BatchFile] = {}
+        self.files: dict[str, UploadedFile] = {}
         self.batches: dict[str, BatchJob] = {}
 
     def report(self) -> dict[str, Any]:

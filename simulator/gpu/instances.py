@@ -97,7 +97,7 @@ class SimulatedInstance:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class InstanceParts:
     """What instances are made of and hold on to."""
 
     stock: Stock
@@ -111,7 +111,7 @@ class Surroundings:
 class Fleet:
     """All instances of the world."""
 
-    def __init__(self, world: World, around: Surroundings) -> None:
+    def __init__(self, world: World, around: InstanceParts) -> None:
         self._world = world
         self._around = around
         around.storages.users.append(lambda id: any(mount.id == id for each in self._there() for mount in each.mounts))

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from ..core.world import World
 from .extras import Auths, Images, Networks, Prewarms, SimulatedJobs, Storages, Templates
-from .instances import Fleet, Surroundings
+from .instances import Fleet, InstanceParts
 from .market import Stock
 
 
@@ -26,7 +26,7 @@ class GpuState:
         self.jobs = SimulatedJobs(world, self.auths, self.images)
         self.prewarms = Prewarms(world, self.auths)
         self.fleet = Fleet(
-            world, Surroundings(self.stock, self.auths, self.storages, self.networks, self.prewarms, self.jobs)
+            world, InstanceParts(self.stock, self.auths, self.storages, self.networks, self.prewarms, self.jobs)
         )
         world.settlers.append(self.settle)
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..core.world import Account
 from .asking import Body
-from .state import Sandbox, Sandboxes, fault
+from .state import SimulatedSandbox, SimulatedSandboxes, fault
 
 Json = dict[str, Any]
 NEXT_PAGE = "x-next-token"
@@ -22,7 +22,7 @@ NEXT_PAGE = "x-next-token"
 class Ask:
     """One request to the control plane, with its key checked."""
 
-    state: Sandboxes
+    state: SimulatedSandboxes
     account: Account
     request: Request
     raw: bytes
@@ -51,11 +51,11 @@ class Ask:
             raise fault(400, f"Invalid format for parameter {name}: {least} to {most}")
         return int(sent)
 
-    def sandbox(self) -> Sandbox:
+    def sandbox(self) -> SimulatedSandbox:
         """The one that the path names."""
         return self.state.find(self.account, self.path[0])
 
-    def running(self) -> Sandbox:
+    def running(self) -> SimulatedSandbox:
         sandbox = self.sandbox()
         if sandbox.state != "running":
             raise fault(404, f"Sandbox {sandbox.id} is not running")

@@ -24,7 +24,7 @@ class DiskError(Exception):
 
 
 @dataclass(frozen=True)
-class Entry:
+class DiskEntry:
     """A file or a folder as it is listed. `modified` is in epoch seconds."""
 
     path: str
@@ -86,13 +86,13 @@ def absolute(path: str, cwd: str = HOME) -> str:
 class Files(Protocol):
     """The files of a sandbox. Paths are absolute. Everything may raise DiskError."""
 
-    async def stat(self, path: str) -> Entry: ...
-    async def entries(self, path: str, depth: int) -> list[Entry]: ...
-    async def make_folder(self, path: str) -> Entry: ...
-    async def move(self, source: str, target: str) -> Entry: ...
+    async def stat(self, path: str) -> DiskEntry: ...
+    async def entries(self, path: str, depth: int) -> list[DiskEntry]: ...
+    async def make_folder(self, path: str) -> DiskEntry: ...
+    async def move(self, source: str, target: str) -> DiskEntry: ...
     async def remove(self, path: str) -> None: ...
     async def read(self, path: str, start: int, count: int) -> bytes: ...
-    async def write(self, path: str, data: bytes) -> Entry: ...
+    async def write(self, path: str, data: bytes) -> DiskEntry: ...
 
 
 @dataclass
@@ -152,12 +152,12 @@ class MemoryDisk:
         inside = len(path.rstrip("/")) + 1
         return sorted(other[inside:] for other in self.below(path) if "/" not in other[inside:] and other != "/")
 
-    def entry(self, path: str) -> Entry:
+    def entry(self, path: str) -> DiskEntry:
         node = self.get(path)
         folder = node.data is None
-        return Entry(path, folder, 4096 if folder else len(node.data or b""), node.mode, node.modified)
+        return DiskEntry(path, folder, 4096 if folder else len(node.data or b""), node.mode, node.modified)
 
-    def put(self, path: str, data: bytes) -> Entry:
+    def put(self, path: str, data: bytes) -> DiskEntry:
         """Write a file, with the folders on the way to it."""
         if self.is_folder(path):
             raise DiskError("invalid_argument", f"path is a directory: {path}")
@@ -177,7 +177,7 @@ class MemoryDisk:
         elif self.nodes[path].data is not None:
             raise DiskError("invalid_argument", f"path is not a directory: {path}")
 
-    def rename(self, source: str, target: str) -> Entry:
+    def rename(self, source: str, target: str) -> DiskEntry:
         node = self.get(source)
         if target == source or target.startswith(source + "/"):
             raise DiskError("invalid_argument", "a folder cannot be moved into itself")
@@ -197,21 +197,21 @@ class MemoryDisk:
 
     # The same as everybody sees it
 
-    async def stat(self, path: str) -> Entry:
+    async def stat(self, path: str) -> DiskEntry:
         return self.entry(path)
 
-    async def entries(self, path: str, depth: int) -> list[Entry]:
+    async def entries(self, path: str, depth: int) -> list[DiskEntry]:
         self.children(path)
         start = path.rstrip("/").count("/")
         return [self.entry(other) for other in sorted(self.below(path)) if other.count("/") - start <= depth]
 
-    async def make_folder(self, path: str) -> Entry:
+    async def make_folder(self, path: str) -> DiskEntry:
         if self.is_folder(path):
             raise DiskError("already_exists", f"directory already exists: {path}")
         self.folders(path)
         return self.entry(path)
 
-    async def move(self, source: str, target: str) -> Entry:
+    async def move(self, source: str, target: str) -> DiskEntry:
         return self.rename(source, target)
 
     async def remove(self, path: str) -> None:
@@ -220,5 +220,5 @@ class MemoryDisk:
     async def read(self, path: str, start: int, count: int) -> bytes:
         return self.bytes_of(path)[start : start + count]
 
-    async def write(self, path: str, data: bytes) -> Entry:
+    async def write(self, path: str, data: bytes) -> DiskEntry:
         return self.put(path, data)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from .connect import Cut
 from .machine import Machine
-from .state import Sandbox, Sandboxes
+from .state import SimulatedSandbox, SimulatedSandboxes
 
 LOOK = 0.25
 """Seconds after which a quiet stream looks whether its sandbox still runs."""
@@ -21,8 +21,8 @@ LOOK = 0.25
 class Door:
     """A request and the sandbox it is for."""
 
-    state: Sandboxes
-    sandbox: Sandbox
+    state: SimulatedSandboxes
+    sandbox: SimulatedSandbox
     request: Request
     raw: bytes
 

@@ -34,7 +34,7 @@ from .connect import (
 from .disk import HOME, DiskError, absolute
 from .door import Door
 from .machine import SIGNALS, Config, End, Listener, Process
-from .state import Sandbox
+from .state import SimulatedSandbox
 from .watching import watchers
 
 USERS = frozenset({"user", "root"})
@@ -48,7 +48,7 @@ HTTP_STATUS: Mapping[str, int] = {
 }
 
 
-def is_signed(sandbox: Sandbox, request: Request, now: float) -> bool:
+def is_signed(sandbox: SimulatedSandbox, request: Request, now: float) -> bool:
     """Whether the address carries the signature of this sandbox's token, and is not over."""
     query = request.query_params
     if sandbox.token is None:

@@ -15,7 +15,7 @@ from .connect import Cut, Stream
 from .disk import HOME, DiskError, absolute
 from .door import Door
 from .machine import Kernel, Line, NoKernel
-from .state import Sandbox
+from .state import SimulatedSandbox
 
 KEEPALIVE = 5.0
 LINES = "application/json"
@@ -66,7 +66,7 @@ class Contexts:
         context.kernel.stop()
 
 
-_all: WeakKeyDictionary[Sandbox, tuple[object, Contexts]] = WeakKeyDictionary()
+_all: WeakKeyDictionary[SimulatedSandbox, tuple[object, Contexts]] = WeakKeyDictionary()
 
 
 def contexts(door: Door) -> Contexts:

@@ -9,10 +9,10 @@ from starlette.responses import JSONResponse, Response
 from .ask import Ask, Json, moment, page
 from .asking import order_of
 from .snapshots import take
-from .state import Order, Sandbox, facts, fault
+from .state import Order, SimulatedSandbox, facts, fault
 
 
-def _listed(sandbox: Sandbox) -> Json:
+def _listed(sandbox: SimulatedSandbox) -> Json:
     return {
         "sandboxID": sandbox.id,
         "templateID": sandbox.template.id,
@@ -30,7 +30,7 @@ def _listed(sandbox: Sandbox) -> Json:
     }
 
 
-def _access(ask: Ask, sandbox: Sandbox) -> Json:
+def _access(ask: Ask, sandbox: SimulatedSandbox) -> Json:
     """What create and connect answer."""
     found: Json = {
         "sandboxID": sandbox.id,
@@ -209,5 +209,5 @@ async def clone(ask: Ask) -> Response:
     return JSONResponse({"sandboxes": made, "snapshotTemplateId": template.id}, 201)
 
 
-def _like(source: Sandbox, seconds: float) -> Order:
+def _like(source: SimulatedSandbox, seconds: float) -> Order:
     return replace(source.order, timeout=seconds, metadata=dict(source.order.metadata))

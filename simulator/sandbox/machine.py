@@ -185,7 +185,7 @@ class Kernel(Protocol):
 
 
 @dataclass(frozen=True)
-class Usage:
+class MachineUsage:
     """What a machine uses now. Bytes."""
 
     cpu_percent: float
@@ -211,7 +211,7 @@ class Machine(Protocol):
         """A new kernel; NoKernel for a language it has none for."""
         ...
 
-    async def usage(self) -> Usage: ...
+    async def usage(self) -> MachineUsage: ...
     async def save(self) -> MemoryDisk | bytes:
         """The files, to start another machine of the same kind from."""
         ...

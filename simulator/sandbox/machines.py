@@ -5,13 +5,13 @@ from collections.abc import Callable
 from .disk import MemoryDisk
 from .machine import Machine
 from .played.machine import ScriptedMachine
-from .state import MIB, Sandbox, Sandboxes
+from .state import MIB, SimulatedSandbox, SimulatedSandboxes
 
 
-def maker(state: Sandboxes) -> Callable[[Sandbox], Machine]:
+def maker(state: SimulatedSandboxes) -> Callable[[SimulatedSandbox], Machine]:
     """Makes the machine of a sandbox when something inside it is first needed."""
 
-    def make(sandbox: Sandbox) -> Machine:
+    def make(sandbox: SimulatedSandbox) -> Machine:
         envs = sandbox.order.envs
         if state.level == "scripted":
             content = sandbox.template.content

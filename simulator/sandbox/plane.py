@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from . import lives, snapshots
 from .ask import Ask, Json, Route, moment
-from .state import Event, Sandboxes, fault
+from .state import LifeEvent, SimulatedSandboxes, fault
 
 DAY = 86_400
 
@@ -18,7 +18,7 @@ def knows(path: str) -> bool:
     return any(pattern.fullmatch(path) for _, pattern, _ in ROUTES)
 
 
-async def respond(state: Sandboxes, request: Request, raw: bytes) -> Response:
+async def respond(state: SimulatedSandboxes, request: Request, raw: bytes) -> Response:
     """One request. Raises Fault."""
     key, path = request.headers.get("x-api-key"), request.scope["path"]
     account = state.world.accounts.get(key or "")
@@ -76,7 +76,7 @@ async def quota(ask: Ask) -> Response:
     return JSONResponse({"limit": ask.state.quota, "usage": ask.state.usage(ask.account)})
 
 
-def _event(event: Event) -> Json:
+def _event(event: LifeEvent) -> Json:
     return {
         "eventID": event.id,
         "recordAt": moment(event.at),

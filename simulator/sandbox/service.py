@@ -17,7 +17,7 @@ from ..core.world import World
 from . import envd, interpreter, machines, plane
 from .connect import Failure, refusal
 from .door import Door
-from .state import Sandbox, Sandboxes, fault
+from .state import SimulatedSandbox, SimulatedSandboxes, fault
 
 ENVD_PORT, INTERPRETER_PORT = 49983, 49999
 _NAMED = re.compile(r"(\d{1,5})-([a-z0-9]{1,60})\.")
@@ -26,8 +26,8 @@ _ENVD_ROUTES = frozenset({"/files", "/health", "/metrics", "/envs", "/init"})
 _INTERPRETER_ROUTES = re.compile(r"/execute|/contexts(?:/.*)?")
 
 
-def area(world: World) -> Sandboxes:
-    found = world.area(Sandboxes)
+def area(world: World) -> SimulatedSandboxes:
+    found = world.area(SimulatedSandboxes)
     if found.make_machine is None:
         found.make_machine = machines.maker(found)
     return found
@@ -49,7 +49,9 @@ async def service(world: World, request: Request, raw: bytes) -> Response:
         return refusal(error)
 
 
-async def _inside(state: Sandboxes, request: Request, raw: bytes, port: int, sandbox: Sandbox | None) -> Response:
+async def _inside(
+    state: SimulatedSandboxes, request: Request, raw: bytes, port: int, sandbox: SimulatedSandbox | None
+) -> Response:
     if sandbox is not None and sandbox.state == "paused" and sandbox.order.auto_resume:
         state.resume(sandbox, max(300.0, sandbox.order.timeout))
     if sandbox is None or sandbox.state != "running":
@@ -67,7 +69,7 @@ async def _inside(state: Sandboxes, request: Request, raw: bytes, port: int, san
     return JSONResponse({"sandboxId": sandbox.id, "message": message, "port": port, "code": 502}, 502)
 
 
-def _addressed(state: Sandboxes, request: Request, path: str) -> tuple[int | None, Sandbox | None]:
+def _addressed(state: SimulatedSandboxes, request: Request, path: str) -> tuple[int | None, SimulatedSandbox | None]:
     """The port and the sandbox; no port when the request is for nothing of ours."""
     headers = request.headers
     known = _port_of(path)

@@ -3,15 +3,15 @@
 from starlette.responses import JSONResponse, Response
 
 from .ask import Ask, Json, moment, page
-from .state import Sandbox, Template, facts, fault
+from .state import BuiltTemplate, SimulatedSandbox, facts, fault
 
 
-async def take(ask: Ask, sandbox: Sandbox, name: str) -> Template:
+async def take(ask: Ask, sandbox: SimulatedSandbox, name: str) -> BuiltTemplate:
     content = await ask.state.machine(sandbox).save()
     base = sandbox.template
     id = ask.state.world.new_id("snap")
     return ask.state.add_template(
-        Template(
+        BuiltTemplate(
             id,
             name or id,
             base.cpu,
@@ -43,7 +43,7 @@ async def list_snapshots(ask: Ask) -> Response:
     return page(ask, found[::-1], lambda each: {"snapshotID": each.id, "names": [each.name]})
 
 
-def _template(each: Template) -> Json:
+def _template(each: BuiltTemplate) -> Json:
     return {
         "templateID": each.id,
         "buildID": each.builds[-1] if each.builds else f"build-{each.id}",

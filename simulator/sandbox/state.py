@@ -47,7 +47,7 @@ def fault(status: int, message: str, *, headers: Mapping[str, str] | None = None
 
 
 @dataclass
-class Template:
+class BuiltTemplate:
     """What a sandbox starts from; fixes CPU and RAM. `owner` is None for the official ones."""
 
     id: str
@@ -94,12 +94,12 @@ class Order:
 
 
 @dataclass(eq=False)
-class Sandbox:
+class SimulatedSandbox:
     """One sandbox, running or paused. Times are the world's epoch seconds."""
 
     id: str
     account: Account
-    template: Template
+    template: BuiltTemplate
     order: Order
     started: float
     ends: float
@@ -141,19 +141,19 @@ class Sandbox:
 
 
 @dataclass(frozen=True)
-class Event:
+class LifeEvent:
     """One line of the history that `GET /sandboxes/events` tells."""
 
     id: str
     at: float
     sandbox: str
-    template: Template
+    template: BuiltTemplate
     name: str
     account: Account
 
 
-class Sandboxes:
-    """All sandboxes of a world, reached as `world.area(Sandboxes)`."""
+class SimulatedSandboxes:
+    """All sandboxes of a world, reached as `world.area(SimulatedSandboxes)`."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -171,17 +171,17 @@ class Sandboxes:
         """Requests by what they ask for: create_sandbox, delete_sandbox, Process/Start, execute..."""
         self.lose_files_on_resume = 0
         """From which resume on the files are lost, a known fault of the original; 0 never."""
-        self.sandboxes: dict[str, Sandbox] = {}
-        self.events: list[Event] = []
+        self.sandboxes: dict[str, SimulatedSandbox] = {}
+        self.events: list[LifeEvent] = []
         self.secrets: dict[str, dict[str, dict[str, Any]]] = {}
         """Per account id, by name. Values are kept nowhere: nobody can read them back."""
-        self.templates: dict[str, Template] = {
-            row["id"]: Template(
+        self.templates: dict[str, BuiltTemplate] = {
+            row["id"]: BuiltTemplate(
                 row["id"], row["name"], row["cpu"], row["memory_mb"], row["disk_mb"], row["interpreter"], created=0.0
             )
             for row in facts()["templates"]
         }
-        self.make_machine: Callable[[Sandbox], Machine] | None = None
+        self.make_machine: Callable[[SimulatedSandbox], Machine] | None = None
         """Set by machines.py: the world of processes is not this module's."""
         world.settlers.append(self.settle)
         world.bills_as[OPERATION] = CATEGORY
@@ -203,7 +203,7 @@ class Sandboxes:
 
     # finding
 
-    def template(self, account: Account, wanted: str) -> Template:
+    def template(self, account: Account, wanted: str) -> BuiltTemplate:
         """By id, name, `name:tag` or snapshot id."""
         name = wanted.partition(":")[0]
         for found in self.templates.values():
@@ -211,19 +211,19 @@ class Sandboxes:
                 return found
         raise fault(404, f"template '{wanted}' not found")
 
-    def find(self, account: Account, id: str) -> Sandbox:
+    def find(self, account: Account, id: str) -> SimulatedSandbox:
         found = self.sandboxes.get(id)
         if found is None or found.account is not account:
             raise fault(404, f"Sandbox {id} not found")
         return found
 
-    def of(self, account: Account) -> list[Sandbox]:
+    def of(self, account: Account) -> list[SimulatedSandbox]:
         """Oldest first."""
         return [each for each in self.sandboxes.values() if each.account is account]
 
     # life
 
-    def check_life(self, seconds: float, sandbox: Sandbox | None = None) -> None:
+    def check_life(self, seconds: float, sandbox: SimulatedSandbox | None = None) -> None:
         """Refuse a life longer than the account may have; it is not shortened."""
         hours = self.quota["maxLengthHours"]
         lived = self.world.clock.now() - sandbox.started if sandbox is not None and sandbox.state == "running" else 0.0
@@ -250,14 +250,14 @@ class Sandboxes:
                     headers={"Retry-After": "30"},
                 )
 
-    def create(self, account: Account, template: Template, order: Order) -> Sandbox:
+    def create(self, account: Account, template: BuiltTemplate, order: Order) -> SimulatedSandbox:
         self.check_life(order.timeout)
         self.check_room(account, template.cpu, template.memory_mb)
         if account.micro_usd <= 0:
             raise fault(403, "the account is overdue: top up its balance to create sandboxes")
         now = self.world.clock.now()
         roll = random.SystemRandom()
-        sandbox = Sandbox(
+        sandbox = SimulatedSandbox(
             id="i" + "".join(roll.choice(LETTERS) for _ in range(19)),
             account=account,
             template=template,
@@ -277,7 +277,7 @@ class Sandboxes:
         self._happened(sandbox, "create", now)
         return sandbox
 
-    def machine(self, sandbox: Sandbox) -> Machine:
+    def machine(self, sandbox: SimulatedSandbox) -> Machine:
         """What it runs on, made when first needed."""
         if sandbox.machine is None:
             if self.make_machine is None:
@@ -285,16 +285,16 @@ class Sandboxes:
             sandbox.machine = self.make_machine(sandbox)
         return sandbox.machine
 
-    def used(self, sandbox: Sandbox) -> None:
+    def used(self, sandbox: SimulatedSandbox) -> None:
         sandbox.used_at = self.world.clock.now()
 
-    def extend(self, sandbox: Sandbox, seconds: float, *, only_later: bool = False) -> None:
+    def extend(self, sandbox: SimulatedSandbox, seconds: float, *, only_later: bool = False) -> None:
         self.check_life(seconds, sandbox)
         ends = self.world.clock.now() + seconds
         sandbox.ends = max(sandbox.ends, ends) if only_later else ends
         self.used(sandbox)
 
-    def pause(self, sandbox: Sandbox, at: float | None = None, *, event: str = "pause") -> None:
+    def pause(self, sandbox: SimulatedSandbox, at: float | None = None, *, event: str = "pause") -> None:
         at = self.world.clock.now() if at is None else at
         if sandbox.state == "paused":
             raise fault(409, f"Sandbox {sandbox.id} is already paused")
@@ -306,7 +306,7 @@ class Sandboxes:
         self._store(sandbox.account, at)
         self._happened(sandbox, event, at)
 
-    def resume(self, sandbox: Sandbox, seconds: float, *, event: str = "resume") -> None:
+    def resume(self, sandbox: SimulatedSandbox, seconds: float, *, event: str = "resume") -> None:
         if sandbox.state != "paused":
             raise fault(409, f"Sandbox {sandbox.id} is already running")
         self.check_life(seconds)
@@ -323,7 +323,7 @@ class Sandboxes:
         self._store(sandbox.account, now)
         self._happened(sandbox, event, now)
 
-    def end(self, sandbox: Sandbox, name: Ending = "delete", at: float | None = None) -> None:
+    def end(self, sandbox: SimulatedSandbox, name: Ending = "delete", at: float | None = None) -> None:
         at = self.world.clock.now() if at is None else at
         sandbox.meter.run_at(0, at)
         sandbox.storage.run_at(0, at)
@@ -368,14 +368,14 @@ class Sandboxes:
             for each in mine:  # overdue accounts lose their sandboxes
                 self.end(each, "overdue", now)
 
-    def _collect(self, sandbox: Sandbox) -> bool:
+    def _collect(self, sandbox: SimulatedSandbox) -> bool:
         paid = sandbox.meter.collect(self.world, sandbox.account, OPERATION, "Agent Sandbox", sandbox.id)
         return (
             sandbox.storage.collect(self.world, sandbox.account, OPERATION, "Agent Sandbox storage", sandbox.id)
             and paid
         )
 
-    def _measure(self, sandbox: Sandbox, until: float) -> None:
+    def _measure(self, sandbox: SimulatedSandbox, until: float) -> None:
         """One line of metrics for each five seconds that it ran."""
         if sandbox.state != "running":
             sandbox.measured = until
@@ -399,16 +399,16 @@ class Sandboxes:
             )
         sandbox.measured = first
 
-    def add_memory(self, sandbox: Sandbox, mib: int) -> None:
+    def add_memory(self, sandbox: SimulatedSandbox, mib: int) -> None:
         """Adds so much; it costs more from now on."""
         if mib <= 0 or mib % 512 or sandbox.memory_mb + mib > self.quota["maxRamMb"]:
             raise fault(400, f"requested_size_mib must be a multiple of 512, at most {self.quota['maxRamMb']} in all")
         sandbox.memory_mb += mib
         sandbox.meter.run_at(sandbox.rate(), self.world.clock.now())
 
-    def add_template(self, template: Template) -> Template:
+    def add_template(self, template: BuiltTemplate) -> BuiltTemplate:
         self.templates[template.id] = template
         return template
 
-    def _happened(self, sandbox: Sandbox, name: str, at: float) -> None:
-        self.events.append(Event(secrets.token_hex(8), at, sandbox.id, sandbox.template, name, sandbox.account))
+    def _happened(self, sandbox: SimulatedSandbox, name: str, at: float) -> None:
+        self.events.append(LifeEvent(secrets.token_hex(8), at, sandbox.id, sandbox.template, name, sandbox.account))

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 from .connect import Failure
 from .machine import Machine
-from .state import Sandbox
+from .state import SimulatedSandbox
 
 Seen = dict[str, tuple[float, int]]
 """When each path below the folder was changed, and its size."""
@@ -63,8 +63,8 @@ class Watchers:
         self._watchers.pop(id, None)
 
 
-_all: WeakKeyDictionary[Sandbox, Watchers] = WeakKeyDictionary()
+_all: WeakKeyDictionary[SimulatedSandbox, Watchers] = WeakKeyDictionary()
 
 
-def watchers(sandbox: Sandbox) -> Watchers:
+def watchers(sandbox: SimulatedSandbox) -> Watchers:
     return _all.setdefault(sandbox, Watchers())

@@ -386,7 +386,7 @@ FOLLOWERS[JOB_KIND] = JobFollower()
 # Metrics
 
 
-class Series(BaseModel):
+class MetricSeries(BaseModel):
     """One metric, percent."""
 
     lowest: float = Field(description="Lowest.")
@@ -402,11 +402,11 @@ class MetricsResult(ToolResult):
     points: int = Field(description="Measurements it is made from.")
     since: datetime | None = Field(default=None, description="First measurement (UTC).")
     until: datetime | None = Field(default=None, description="Last measurement (UTC).")
-    cpu: Series | None = Field(default=None, description="CPU.")
-    memory: Series | None = Field(default=None, description="Memory.")
-    disk: Series | None = Field(default=None, description="Root disk.")
-    gpu: Series | None = Field(default=None, description="GPU cores, mean of the cards.")
-    gpu_memory: Series | None = Field(default=None, description="GPU memory, mean of the cards.")
+    cpu: MetricSeries | None = Field(default=None, description="CPU.")
+    memory: MetricSeries | None = Field(default=None, description="Memory.")
+    disk: MetricSeries | None = Field(default=None, description="Root disk.")
+    gpu: MetricSeries | None = Field(default=None, description="GPU cores, mean of the cards.")
+    gpu_memory: MetricSeries | None = Field(default=None, description="GPU memory, mean of the cards.")
 
     def headline(self) -> str:
         return "" if self.points else "No measurements yet: they lag by about a minute."
@@ -428,11 +428,11 @@ def read_metrics(instance_id: str, found: novita.InstanceMetrics) -> MetricsResu
     )
 
 
-def _series(points: tuple[novita.Point, ...]) -> Series | None:
+def _series(points: tuple[novita.Point, ...]) -> MetricSeries | None:
     values = [float(point.value) for point in points if point.value is not None]
     if not values:
         return None
     mean = sum(values) / len(values)
-    return Series(
+    return MetricSeries(
         lowest=round(min(values), 1), mean=round(mean, 1), highest=round(max(values), 1), last=round(values[-1], 1)
     )

@@ -33,7 +33,7 @@ from ..kit.dry_run import shortened, shown_request
 from ..kit.purchase import Awaited, Purchase, carry_out
 from ..kit.toolset import READS, SPENDS, SPENDS_ANEW, CountedUsd, ToolResult, Toolset
 from ..kit.ways import Way, what_is_gone
-from .chat_request import ChatWish, Question, TextWay, ask, bounded, speak
+from .chat_request import ChatRequest, ChatWish, TextWay, ask, bounded, speak
 from .embeddings_request import EmbeddingResult, embed_texts
 from .results import TextResult
 
@@ -72,7 +72,7 @@ async def chat(
     dry_run: DryRun = False,
 ) -> TextResult:
     """Ask a language model (default deepseek-v4.1-flash; with media a Qwen3). Costs tokens; cancelling stops it."""
-    question = Question(
+    question = ChatRequest(
         conversation(prompt, messages, system, images),
         model,
         tools=tools,

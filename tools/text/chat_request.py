@@ -98,7 +98,7 @@ class ChatWish:
 
 
 @dataclass(frozen=True)
-class Question:
+class ChatRequest:
     """What chat was asked, in its own words; None is not given.
 
     Args:
@@ -117,7 +117,7 @@ class Question:
 
 
 async def ask(
-    caller: Caller, question: Question, *, way: TextWay | None = None, tried: Collection[str] = ()
+    caller: Caller, question: ChatRequest, *, way: TextWay | None = None, tried: Collection[str] = ()
 ) -> Purchase[TextResult]:
     """Check a question against the model and the documented schema, and plan to have it answered.
 

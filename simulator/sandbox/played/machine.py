@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from ..disk import HOME, DiskError, MemoryDisk
-from ..machine import Config, End, Kernel, Line, NoKernel, Output, Process, Usage
+from ..machine import Config, End, Kernel, Line, MachineUsage, NoKernel, Output, Process
 from ..state import MIB
 from . import saying, script
 from .shell import Exit, Shell
@@ -202,8 +202,8 @@ class ScriptedMachine:
     def _base(self) -> dict[str, str]:
         return {"HOME": HOME, "USER": "user", **self._envs}
 
-    async def usage(self) -> Usage:
-        return Usage(1.0 + 10.0 * len(self._processes), int(self._memory_mb * MIB * 0.2), self.disk.used)
+    async def usage(self) -> MachineUsage:
+        return MachineUsage(1.0 + 10.0 * len(self._processes), int(self._memory_mb * MIB * 0.2), self.disk.used)
 
     async def save(self) -> MemoryDisk:
         return self.disk.copy()

@@ -34,7 +34,7 @@ class Exit(Exception):
 
 
 @dataclass
-class Call:
+class Command:
     """One command: its words, where its output goes."""
 
     words: list[str] = field(default_factory=list[str])
@@ -61,7 +61,7 @@ class Shell:
     """What the command before it in the pipe wrote."""
     _caught: list[bytes] | None = None
     """Where standard output goes instead of out: into the next command of the pipe, or into a file."""
-    _now: Call = field(default_factory=Call)
+    _now: Command = field(default_factory=Command)
 
     async def run(self, script: str) -> int:
         """Play a script; its exit code."""
@@ -117,8 +117,8 @@ class Shell:
             if call.to not in ("", "/dev/null"):
                 self._keep(call, b"".join(written))
 
-    def _call(self, words: list[Word]) -> Call:
-        call = Call()
+    def _call(self, words: list[Word]) -> Command:
+        call = Command()
         rest = iter(words)
         for word in rest:
             bare = "".join(text for text, _, _ in word) if not any(quoted for _, _, quoted in word) else ""
@@ -135,7 +135,7 @@ class Shell:
                 call.words += self._globbed(self._expanded(word), quoted=any(quoted for _, _, quoted in word))
         return call
 
-    def _keep(self, call: Call, data: bytes) -> None:
+    def _keep(self, call: Command, data: bytes) -> None:
         path = absolute(call.to, self.cwd)
         if call.append and path in self.disk.nodes:
             data = self.disk.bytes_of(path) + data

@@ -41,7 +41,7 @@ class Refused(Exception):
         self.code, self.message = code, message
 
 
-class Job:
+class Child:
     """One process and its pipes. `sent` counts bytes that the simulator has not taken yet."""
 
     def __init__(self, id: int, child: subprocess.Popen[bytes], master: int | None) -> None:
@@ -66,7 +66,7 @@ class Agent:
         self.home: str = settings["home"]
         self.limits: dict[str, int] = settings["limits"]
         self.kernel: str = settings["kernel"]
-        self.jobs: dict[int, Job] = {}
+        self.jobs: dict[int, Child] = {}
         self.selector = selectors.DefaultSelector()
         # The frames keep their own descriptors: nothing that is started inherits them.
         self.incoming, self.outgoing = os.dup(0), os.dup(1)
@@ -187,7 +187,7 @@ class Agent:
         finally:
             if slave is not None:
                 os.close(slave)
-        job = Job(id, child, master)
+        job = Child(id, child, master)
         if master is not None:
             job.pipes[master] = "pty"
         elif child.stdout is not None and child.stderr is not None:
@@ -203,7 +203,7 @@ class Agent:
     def kernel_path(self, word: str) -> str:
         return {"{kernel}": self.kernel, "{python}": sys.executable, "{home}": self.place(self.home)}.get(word, word)
 
-    def listen(self, job: Job) -> None:
+    def listen(self, job: Child) -> None:
         """Read a process's output as long as the simulator keeps up with it."""
         wanted = job.sent < WINDOW
         for descriptor in job.pipes:
@@ -213,7 +213,7 @@ class Agent:
             elif not wanted and known:
                 self.selector.unregister(descriptor)
 
-    def output(self, job: Job, descriptor: int) -> None:
+    def output(self, job: Child, descriptor: int) -> None:
         try:
             data = os.read(descriptor, PIECE)
         except BlockingIOError:
@@ -234,7 +234,7 @@ class Agent:
                 os.killpg(job.child.pid, signal.SIGKILL)
         self.listen(job)
 
-    def close(self, job: Job, descriptor: int) -> None:
+    def close(self, job: Child, descriptor: int) -> None:
         if descriptor in self.selector.get_map():
             self.selector.unregister(descriptor)
         job.pipes.pop(descriptor, None)
@@ -246,7 +246,7 @@ class Agent:
             if stream is not None and not stream.closed and stream.fileno() == descriptor:
                 stream.close()
 
-    def feed(self, job: Job) -> None:
+    def feed(self, job: Child) -> None:
         """Write what waits for a process's stdin, as much as it takes now."""
         descriptor = job.stdin
         if descriptor is None:

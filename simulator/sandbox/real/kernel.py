@@ -33,7 +33,7 @@ BINARY = {"_repr_png_": "png", "_repr_jpeg_": "jpeg", "_repr_pdf_": "pdf"}
 MOST_ROWS = 10_000
 
 
-class Lines:
+class LineOutput:
     """Where lines go out: a descriptor that nothing else writes to."""
 
     def __init__(self) -> None:
@@ -47,10 +47,10 @@ class Lines:
                 data = data[os.write(self.descriptor, data) :]
 
 
-class Stream(io.TextIOBase):
+class CellStream(io.TextIOBase):
     """sys.stdout and sys.stderr of a cell."""
 
-    def __init__(self, lines: Lines, kind: str) -> None:
+    def __init__(self, lines: LineOutput, kind: str) -> None:
         self.lines, self.kind, self.held = lines, kind, ""
 
     def writable(self) -> bool:
@@ -71,14 +71,14 @@ class Stream(io.TextIOBase):
 class Below:
     """Output written past Python, by programs that a cell starts: caught at the descriptor."""
 
-    def __init__(self, lines: Lines, descriptor: int, kind: str) -> None:
+    def __init__(self, lines: LineOutput, descriptor: int, kind: str) -> None:
         self.read, write = os.pipe()
         os.dup2(write, descriptor)
         os.close(write)
         self.idle = threading.Event()
         threading.Thread(target=self._carry, args=(lines, kind), daemon=True).start()
 
-    def _carry(self, lines: Lines, kind: str) -> None:
+    def _carry(self, lines: LineOutput, kind: str) -> None:
         while data := os.read(self.read, 32_768):
             self.idle.clear()
             lines.say({"type": kind, "text": data.decode("utf-8", "replace")})
@@ -118,14 +118,14 @@ def kinds_of(value: Any) -> dict[str, Any]:
     return found
 
 
-class Kernel:
+class CellRunner:
     def __init__(self) -> None:
-        self.lines = Lines()
+        self.lines = LineOutput()
         self.cells = 0
         self.incoming = os.fdopen(os.dup(0), "rb")
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         self.below = [Below(self.lines, 1, "stdout"), Below(self.lines, 2, "stderr")]
-        sys.stdout, sys.stderr = Stream(self.lines, "stdout"), Stream(self.lines, "stderr")
+        sys.stdout, sys.stderr = CellStream(self.lines, "stdout"), CellStream(self.lines, "stderr")
         self.names: dict[str, Any] = {"__name__": "__main__", "display": self.display}
 
     def display(self, *values: Any) -> None:
@@ -198,4 +198,4 @@ class Kernel:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("MPLBACKEND", "agg")
-    Kernel().serve()
+    CellRunner().serve()

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from ..disk import HOME, DiskError, Entry
-from ..machine import Config, End, Kernel, Level, Line, NoKernel, Output, Process, Usage
-from ..state import MIB, Sandbox
+from ..disk import HOME, DiskEntry, DiskError
+from ..machine import Config, End, Kernel, Level, Line, MachineUsage, NoKernel, Output, Process
+from ..state import MIB, SimulatedSandbox
 
 HEADER = struct.Struct(">II")
 PART = MIB
@@ -79,7 +79,7 @@ def check_level(level: Level) -> None:
             machine.stop()
 
 
-def real_machine(level: Level, sandbox: Sandbox) -> "RealMachine":
+def real_machine(level: Level, sandbox: SimulatedSandbox) -> "RealMachine":
     machine = RealMachine(level, sandbox.order.envs, sandbox.memory_mb)
     if isinstance(sandbox.template.content, bytes):
         machine.restore_from = sandbox.template.content
@@ -323,19 +323,19 @@ class RealMachine:
         return self
 
     @staticmethod
-    def _entry(row: dict[str, Any]) -> Entry:
-        return Entry(row["path"], row["folder"], row["size"], row["mode"], row["modified"], link=row["link"])
+    def _entry(row: dict[str, Any]) -> DiskEntry:
+        return DiskEntry(row["path"], row["folder"], row["size"], row["mode"], row["modified"], link=row["link"])
 
-    async def stat(self, path: str) -> Entry:
+    async def stat(self, path: str) -> DiskEntry:
         return self._entry((await self._ask("stat", path=path))[0]["entry"])
 
-    async def entries(self, path: str, depth: int) -> list[Entry]:
+    async def entries(self, path: str, depth: int) -> list[DiskEntry]:
         return [self._entry(row) for row in (await self._ask("list", path=path, depth=depth))[0]["entries"]]
 
-    async def make_folder(self, path: str) -> Entry:
+    async def make_folder(self, path: str) -> DiskEntry:
         return self._entry((await self._ask("make", path=path))[0]["entry"])
 
-    async def move(self, source: str, target: str) -> Entry:
+    async def move(self, source: str, target: str) -> DiskEntry:
         return self._entry((await self._ask("move", path=source, target=target))[0]["entry"])
 
     async def remove(self, path: str) -> None:
@@ -350,7 +350,7 @@ class RealMachine:
             parts.append(part)
         return b"".join(parts)
 
-    async def write(self, path: str, data: bytes) -> Entry:
+    async def write(self, path: str, data: bytes) -> DiskEntry:
         head, _ = await self._ask("write", data[:PART], path=path, start=0)
         for start in range(PART, len(data), PART):
             head, _ = await self._ask("write", data[start : start + PART], path=path, start=start)
@@ -407,9 +407,9 @@ class RealMachine:
 
     # the whole
 
-    async def usage(self) -> Usage:
+    async def usage(self) -> MachineUsage:
         head, _ = await self._ask("usage")
-        return Usage(50.0 * min(2, head["busy"]), int(self._memory_mb * MIB * 0.2), head["disk"])
+        return MachineUsage(50.0 * min(2, head["busy"]), int(self._memory_mb * MIB * 0.2), head["disk"])
 
     async def save(self) -> bytes:
         """The home folder; what runs is not saved."""

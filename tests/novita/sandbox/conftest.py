@@ -12,7 +12,7 @@ from novita_mcp.novita.sandbox.inside import Inside
 from novita_mcp.novita.sandbox.sandboxes import Sandboxes, Wish
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.sandbox.service import area
-from novita_mcp.simulator.sandbox.state import Sandboxes as State
+from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
 from novita_mcp.simulator.serving import Running, serve
 
 CODE = "code-interpreter-v1"
@@ -25,14 +25,14 @@ def world() -> World:
 
 
 @pytest.fixture
-def state(world: World) -> State:
+def state(world: World) -> SimulatedSandboxes:
     found = area(world)
     found.pause_seconds_per_gib = 0
     return found
 
 
 @pytest.fixture
-def running(world: World, state: State) -> Iterator[Running]:
+def running(world: World, state: SimulatedSandboxes) -> Iterator[Running]:
     with serve(world) as up:
         yield up
 

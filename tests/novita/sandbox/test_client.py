@@ -24,11 +24,11 @@ from novita_mcp.novita.sandbox.hosts import Hosts
 from novita_mcp.novita.sandbox.inside import Inside
 from novita_mcp.novita.sandbox.interpreter import Cell, run_cell
 from novita_mcp.novita.sandbox.output import Output
-from novita_mcp.novita.sandbox.prices import Shape, prices
+from novita_mcp.novita.sandbox.prices import SandboxSize, prices
 from novita_mcp.novita.sandbox.processes import Run, list_processes, run_command
 from novita_mcp.novita.sandbox.sandboxes import Sandboxes, SandboxGoneError, Wish
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
-from novita_mcp.simulator.sandbox.state import Sandboxes as State
+from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
 from novita_mcp.simulator.sandbox.tls import tls_front
 from novita_mcp.simulator.serving import Running
 
@@ -52,7 +52,7 @@ async def cell(inside: Inside, code: str, limit: float = 30) -> Cell:
 # Lives
 
 
-async def test_a_sandbox_is_made_with_its_time_and_its_marks(sandboxes: Plane, state: State) -> None:
+async def test_a_sandbox_is_made_with_its_time_and_its_marks(sandboxes: Plane, state: SimulatedSandboxes) -> None:
     async with sandboxes() as plane:
         made = await plane.create(Wish("base", 900, idle=30, metadata={"owner": "me"}))
         found = await plane.get(made.id)
@@ -83,7 +83,7 @@ async def test_key_and_token_never_change_places(opened: Open, world: World) -> 
 
 
 async def test_a_create_whose_answer_was_lost_is_not_repeated_and_is_found_by_its_mark(
-    sandboxes: Plane, world: World, state: State
+    sandboxes: Plane, world: World, state: SimulatedSandboxes
 ) -> None:
     world.trouble({"reset": "after"}, method="POST", path="/sandboxes")
     async with sandboxes() as plane:
@@ -98,7 +98,7 @@ async def test_a_create_whose_answer_was_lost_is_not_repeated_and_is_found_by_it
     assert others == []
 
 
-async def test_more_than_the_quota_is_told_with_the_wait_asked_for(sandboxes: Plane, state: State) -> None:
+async def test_more_than_the_quota_is_told_with_the_wait_asked_for(sandboxes: Plane, state: SimulatedSandboxes) -> None:
     state.quota["concurrentInstances"] = 0
     async with sandboxes() as plane:
         with pytest.raises(NovitaAPIError) as caught:
@@ -110,7 +110,7 @@ async def test_more_than_the_quota_is_told_with_the_wait_asked_for(sandboxes: Pl
     assert (quota.limit.sandboxes, quota.usage.sandboxes, quota.limit.hours) == (0, 0, 3)
 
 
-async def test_pausing_resuming_and_ending_may_be_asked_twice(sandboxes: Plane, state: State) -> None:
+async def test_pausing_resuming_and_ending_may_be_asked_twice(sandboxes: Plane, state: SimulatedSandboxes) -> None:
     async with sandboxes() as plane:
         made = await plane.create(WISH)
         for _ in range(2):
@@ -144,7 +144,7 @@ async def test_calls_into_one_that_ended_meanwhile_say_so(opened: Open, world: W
                 await call
 
 
-async def test_lists_come_whole_over_several_pages(sandboxes: Plane, state: State) -> None:
+async def test_lists_come_whole_over_several_pages(sandboxes: Plane, state: SimulatedSandboxes) -> None:
     state.quota["concurrentInstances"] = 300
     state.quota["concurrentVcpu"] = 600
     async with sandboxes() as plane:
@@ -166,7 +166,7 @@ async def test_templates_and_snapshots_are_found(opened: Open) -> None:
         assert {"base", "code-interpreter-v1"} <= set(names)
         assert [each.id for each in listed] == [snapshot.id]
         assert found is not None
-        assert found.shape == Shape(2, 1024)
+        assert found.shape == SandboxSize(2, 1024)
         assert await disk.read_part(copy, "kept.txt", 0, 10) == b"kept"
         assert await plane.template("nobody") is None
         assert await plane.delete_snapshot(snapshot.id)
@@ -176,8 +176,8 @@ def test_prices_are_data_with_their_day() -> None:
     """2 cores and 1 GiB: 2 x 0.0000098 + 0.0000032 a second, as the pricing page has it."""
     found = prices()
 
-    assert str(found.per_hour(Shape(2, 1024))) == "0.0820800"
-    assert found.cost(Shape(1, 512), 3600) == found.per_hour(Shape(1, 512))
+    assert str(found.per_hour(SandboxSize(2, 1024))) == "0.0820800"
+    assert found.cost(SandboxSize(1, 512), 3600) == found.per_hour(SandboxSize(1, 512))
     assert found.checked.isoformat() == "2026-11-29"
     assert "pricing page" in found.source
     assert "60 GB" in found.storage_words
@@ -198,7 +198,9 @@ async def test_a_command_gives_its_output_and_its_code(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("fault", ["cut", "no_end", "garbage"])
-async def test_a_command_whose_stream_breaks_is_broken_and_says_so(opened: Open, state: State, fault: str) -> None:
+async def test_a_command_whose_stream_breaks_is_broken_and_says_so(
+    opened: Open, state: SimulatedSandboxes, fault: str
+) -> None:
     async with opened() as inside:
         state.add_fault(fault)
         run = await command(inside, "echo hi; sleep 1")
@@ -230,7 +232,7 @@ async def test_a_cancelled_command_is_killed(opened: Open) -> None:
         assert await list_processes(inside) == []
 
 
-async def test_endless_output_is_bounded_and_ends_with_the_time(opened: Open, state: State) -> None:
+async def test_endless_output_is_bounded_and_ends_with_the_time(opened: Open, state: SimulatedSandboxes) -> None:
     async with opened() as inside:
         state.add_fault("endless")
         run = Run("yes", stdout=Output(largest_file=2**20))
@@ -284,7 +286,9 @@ async def test_cells_share_their_state_and_show_what_they_have(opened: Open) -> 
 
 
 @pytest.mark.parametrize("fault", ["no_end", "cut", "garbage"])
-async def test_a_cell_without_its_end_mark_is_broken_and_says_so(opened: Open, state: State, fault: str) -> None:
+async def test_a_cell_without_its_end_mark_is_broken_and_says_so(
+    opened: Open, state: SimulatedSandboxes, fault: str
+) -> None:
     async with opened() as inside:
         state.add_fault(fault)
         made = await cell(inside, "print('hi')\n1")
@@ -455,7 +459,7 @@ sandbox.run_code("shared = 7")
 
 
 async def test_our_client_and_novitas_own_see_the_same_sandbox(
-    sandboxes: Plane, running: Running, state: State
+    sandboxes: Plane, running: Running, state: SimulatedSandboxes
 ) -> None:
     pytest.importorskip("novita_sandbox")
     async with sandboxes() as plane:

@@ -9,7 +9,7 @@ import pytest
 from novita_mcp.novita.sandbox.inside import Inside
 from novita_mcp.novita.sandbox.processes import Run, run_command
 from novita_mcp.simulator.sandbox.real import machine as outside
-from novita_mcp.simulator.sandbox.state import Sandboxes as State
+from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
 
 Open = Callable[..., AbstractAsyncContextManager[Inside]]
 
@@ -30,7 +30,9 @@ RUNNING = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep 29[0-9]' | s
 
 
 @pytest.mark.parametrize("how", ["cancel", "limit"])
-async def test_a_command_given_up_is_killed_with_its_children(opened: Open, state: State, how: str) -> None:
+async def test_a_command_given_up_is_killed_with_its_children(
+    opened: Open, state: SimulatedSandboxes, how: str
+) -> None:
     state.level = "isolated"
     async with opened() as inside:
         run = Run("sleep 297 & (sleep 298 | sleep 299); echo never")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from novita_mcp.simulator import World, serve
 from novita_mcp.simulator.sandbox.service import area
-from novita_mcp.simulator.sandbox.state import Sandboxes
+from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
 
 # Tests are no package (--import-mode=importlib), so the client they share is found by path.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,7 +21,7 @@ def world() -> World:
 
 
 @pytest.fixture
-def state(world: World) -> Sandboxes:
+def state(world: World) -> SimulatedSandboxes:
     """All sandboxes; pausing takes no time."""
     found = area(world)
     found.pause_seconds_per_gib = 0
@@ -29,7 +29,7 @@ def state(world: World) -> Sandboxes:
 
 
 @pytest.fixture
-def raw(world: World, state: Sandboxes) -> Iterator[Raw]:
+def raw(world: World, state: SimulatedSandboxes) -> Iterator[Raw]:
     with serve(world) as running:
         hand = Raw(running.url, world)
         yield hand

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from novita_mcp.simulator import World
-from novita_mcp.simulator.sandbox.state import Sandboxes
+from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
 from raw import Raw
 
 
@@ -162,7 +162,7 @@ def test_whole_files_go_in_and_out_with_ranges_gzip_and_honest_refusals(raw: Raw
     assert sandbox.file("z").content == b"unzipped"
 
 
-def test_a_full_disk_is_507(raw: Raw, state: Sandboxes) -> None:
+def test_a_full_disk_is_507(raw: Raw, state: SimulatedSandboxes) -> None:
     sandbox = raw.create()
     sandbox.write("a", b"1")
     disk: Any = state.sandboxes[sandbox.id].machine
@@ -197,7 +197,7 @@ def test_a_stream_breaks_when_its_sandbox_ends(raw: Raw) -> None:
 
 
 @pytest.mark.parametrize("fault", ["cut", "garbage"])
-def test_ordered_faults_break_the_stream(raw: Raw, state: Sandboxes, fault: str) -> None:
+def test_ordered_faults_break_the_stream(raw: Raw, state: SimulatedSandboxes, fault: str) -> None:
     sandbox = raw.create()
     state.add_fault(fault)
 
@@ -207,7 +207,7 @@ def test_ordered_faults_break_the_stream(raw: Raw, state: Sandboxes, fault: str)
     assert sandbox.run("echo hi")[1] == "hi\n"
 
 
-def test_a_stream_can_be_without_its_end(raw: Raw, state: Sandboxes) -> None:
+def test_a_stream_can_be_without_its_end(raw: Raw, state: SimulatedSandboxes) -> None:
     sandbox = raw.create()
     state.add_fault("no_end")
 

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 from novita_mcp.simulator import World
-from novita_mcp.simulator.sandbox.state import Sandboxes
+from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
 from raw import Inside, Raw
 
 
@@ -88,14 +88,14 @@ def test_a_cell_is_interrupted_when_its_client_hangs_up_and_state_is_kept(raw: R
     assert sandbox.value("x + 1") == "42"
 
 
-def until_it_runs(state: Sandboxes, sandbox: Inside) -> None:
+def until_it_runs(state: SimulatedSandboxes, sandbox: Inside) -> None:
     """Wait until a cell of the sandbox has begun."""
     deadline = time.monotonic() + 10
     while not state.sandboxes[sandbox.id].open_streams and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
-def test_a_context_runs_one_cell_at_a_time(raw: Raw, world: World, state: Sandboxes) -> None:
+def test_a_context_runs_one_cell_at_a_time(raw: Raw, world: World, state: SimulatedSandboxes) -> None:
     world.set(speed=20)
     sandbox = raw.create()
     order: list[str] = []
@@ -113,7 +113,7 @@ def test_a_context_runs_one_cell_at_a_time(raw: Raw, world: World, state: Sandbo
     assert order == ["slow", "quick"]
 
 
-def test_restarting_forgets_and_breaks_off_what_runs(raw: Raw, state: Sandboxes) -> None:
+def test_restarting_forgets_and_breaks_off_what_runs(raw: Raw, state: SimulatedSandboxes) -> None:
     sandbox = raw.create()
     context = raw.inside.post("/contexts", json={}, headers=sandbox.headers(49999)).json()["id"]
     sandbox.code("x = 1", context_id=context)
@@ -130,7 +130,7 @@ def test_restarting_forgets_and_breaks_off_what_runs(raw: Raw, state: Sandboxes)
     assert sandbox.code("x", context_id=context)[1]["name"] == "NameError"
 
 
-def test_a_stream_may_lack_its_end(raw: Raw, state: Sandboxes) -> None:
+def test_a_stream_may_lack_its_end(raw: Raw, state: SimulatedSandboxes) -> None:
     state.add_fault("no_end")
     state.add_fault("cut")
     sandbox = raw.create()

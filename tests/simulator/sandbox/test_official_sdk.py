@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from novita_mcp.simulator import World, serve
-from novita_mcp.simulator.sandbox.state import Sandboxes
+from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
 from novita_mcp.simulator.sandbox.tls import tls_front
 
 pytest.importorskip("novita_sandbox")
 
 
 @pytest.fixture
-def seen(world: World, state: Sandboxes) -> dict[str, Any]:
+def seen(world: World, state: SimulatedSandboxes) -> dict[str, Any]:
     """What the client saw, in a process of its own."""
     with serve(world) as running, tls_front(int(running.url.rpartition(":")[2])) as front:
         state.domain = front.domain
@@ -34,7 +34,7 @@ def seen(world: World, state: Sandboxes) -> dict[str, Any]:
 
 
 def test_the_official_client_sees_files_commands_cells_and_lives_as_documented(
-    seen: dict[str, Any], state: Sandboxes
+    seen: dict[str, Any], state: SimulatedSandboxes
 ) -> None:
     assert seen["written"] == "/home/user/data/one.csv"
     assert seen["read"] == "a,b\n1,2\n"

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 from novita_mcp.simulator import World
-from novita_mcp.simulator.sandbox.state import Sandboxes
+from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
 from raw import CODE, Inside, Raw, message_of
 
 
@@ -65,7 +65,7 @@ def test_what_there_is_not_is_not_found_and_another_accounts_is_the_same(raw: Ra
     assert raw.ask("DELETE", "/sandboxes/nothing").status_code == 404
 
 
-def test_connecting_only_ever_adds_time_and_a_timeout_set_can_take_it(raw: Raw, state: Sandboxes) -> None:
+def test_connecting_only_ever_adds_time_and_a_timeout_set_can_take_it(raw: Raw, state: SimulatedSandboxes) -> None:
     sandbox = raw.create(timeout=600)
     ends = state.sandboxes[sandbox.id].ends
 
@@ -77,7 +77,9 @@ def test_connecting_only_ever_adds_time_and_a_timeout_set_can_take_it(raw: Raw, 
     assert state.sandboxes[sandbox.id].ends < ends
 
 
-def test_a_pause_is_told_at_once_and_works_on_while_connecting_waits(raw: Raw, world: World, state: Sandboxes) -> None:
+def test_a_pause_is_told_at_once_and_works_on_while_connecting_waits(
+    raw: Raw, world: World, state: SimulatedSandboxes
+) -> None:
     state.pause_seconds_per_gib = 0.4
     sandbox = raw.create()
     sandbox.write("kept.txt", b"kept")
@@ -94,7 +96,7 @@ def test_a_pause_is_told_at_once_and_works_on_while_connecting_waits(raw: Raw, w
     assert raw.ask("POST", f"/sandboxes/{sandbox.id}/resume", {"timeout": 60}).status_code == 409
 
 
-def test_files_may_be_lost_on_a_later_resume(raw: Raw, state: Sandboxes) -> None:
+def test_files_may_be_lost_on_a_later_resume(raw: Raw, state: SimulatedSandboxes) -> None:
     """Known of the original (e2b-dev/E2B 884); ordered here by a knob."""
     state.lose_files_on_resume = 2
     sandbox = raw.create()
@@ -169,7 +171,7 @@ def test_lists_are_filtered_by_state_and_metadata_and_come_in_pages(raw: Raw) ->
     assert query["nextToken"] == ""
 
 
-def test_more_than_the_quota_is_429_and_the_quota_says_so(raw: Raw, state: Sandboxes) -> None:
+def test_more_than_the_quota_is_429_and_the_quota_says_so(raw: Raw, state: SimulatedSandboxes) -> None:
     state.quota["concurrentInstances"] = 2
     first, _ = raw.create(), raw.create()
 
@@ -289,7 +291,7 @@ def test_secrets_are_written_and_never_read(raw: Raw) -> None:
     assert raw.ask("DELETE", "/secrets/hub").json() == {"deleted": True}
 
 
-def test_adding_memory_raises_the_price(raw: Raw, world: World, state: Sandboxes) -> None:
+def test_adding_memory_raises_the_price(raw: Raw, world: World, state: SimulatedSandboxes) -> None:
     sandbox = raw.create(timeout=3600)
     before = state.sandboxes[sandbox.id].rate()
 

@@ -15,7 +15,7 @@ import pytest
 from novita_mcp.simulator import World
 from novita_mcp.simulator.sandbox.machine import Level
 from novita_mcp.simulator.sandbox.real import machine as outside
-from novita_mcp.simulator.sandbox.state import Sandboxes
+from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
 from PIL import Image
 from raw import Inside, Raw
 
@@ -47,7 +47,7 @@ def _processes() -> set[str]:
 
 
 @pytest.fixture
-def isolated(raw: Raw, state: Sandboxes) -> Inside:
+def isolated(raw: Raw, state: SimulatedSandboxes) -> Inside:
     state.level = "isolated"
     return raw.create(timeout=600)
 
@@ -284,7 +284,7 @@ def test_nothing_is_left_when_the_simulator_ends_or_is_killed(tmp_path: Path) ->
 
 
 def test_local_runs_code_in_a_folder_of_its_own_and_keeps_the_daemons_routes_in_it(
-    raw: Raw, state: Sandboxes, tmp_path: Path
+    raw: Raw, state: SimulatedSandboxes, tmp_path: Path
 ) -> None:
     state.level = "local"
     sandbox = raw.create()
@@ -303,7 +303,7 @@ def test_local_runs_code_in_a_folder_of_its_own_and_keeps_the_daemons_routes_in_
     raw.ask("DELETE", f"/sandboxes/{sandbox.id}")
 
 
-def test_a_local_sandbox_leaves_no_process_behind(raw: Raw, state: Sandboxes) -> None:
+def test_a_local_sandbox_leaves_no_process_behind(raw: Raw, state: SimulatedSandboxes) -> None:
     state.level = "local"
     sandbox = raw.create()
     marker = f"local{os.getpid()}"
@@ -321,7 +321,7 @@ def test_a_local_sandbox_leaves_no_process_behind(raw: Raw, state: Sandboxes) ->
 
 
 @pytest.mark.parametrize("level", ["scripted", "local", "isolated"])
-def test_the_level_is_named_in_every_sandbox(raw: Raw, state: Sandboxes, level: Level) -> None:
+def test_the_level_is_named_in_every_sandbox(raw: Raw, state: SimulatedSandboxes, level: Level) -> None:
     state.level = level
 
     assert raw.detail(raw.create())["metadata"]["simulator_execution"] == level
