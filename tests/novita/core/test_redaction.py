@@ -67,6 +67,8 @@ def test_a_secret_is_found_in_base64_at_each_offset(word: str, before: int, afte
 
 def test_of_two_secrets_the_longer_is_hidden_whole_and_what_overlaps_is_one() -> None:
     assert without_secrets("abcdefghij", "abcdef", "abcdefghij") == MARK
+    assert without_secrets("abcdefghij", "cdefgh", "abcdefghij") == MARK
+    assert without_secrets("abcdefghij", "efghij", "abcdefghij") == MARK
     assert without_secrets("hello-world-peace", "hello-world", "world-peace") == MARK
     assert without_secrets("one abcdefghij, two abcdef", "abcdef", "abcdefghij") == f"one {MARK}, two {MARK}"
 
