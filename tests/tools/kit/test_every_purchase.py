@@ -316,7 +316,7 @@ TOOLS = Path(__file__).parents[3] / "tools"
 PIPELINE: Mapping[str, set[str]] = {
     "need_yes": {"kit/asking.py", "kit/purchase.py"},
     "confirm_above_usd": {"kit/context.py", "kit/purchase.py"},
-    "handoff.job": {"kit/purchase.py"},
+    "handoff.job": {"kit/purchase.py", "kit/mcp_tasks/extension.py"},
     "Call again without dry_run": {"kit/purchase.py"},
     "The user declined": {"kit/asking.py"},
     "SpendRefusedError": {"kit/asking.py"},
