@@ -39,7 +39,7 @@ PeriodText = Annotated[str, Field(description='Words or dates, UTC: "last week",
 KeyId = Annotated[str, Field(min_length=1, description="key_id or name from list_api_keys.")]
 MemberId = Annotated[str, Field(min_length=1, description="member_id from list_budgets.")]
 Yes = Annotated[bool, Field(description="User agrees.")]
-Rehearse = Annotated[bool, Field(description="Send nothing, show the request.")]
+ShowOnly = Annotated[bool, Field(description="Send nothing, show the request.")]
 
 
 # Transactions
@@ -288,7 +288,7 @@ async def set_key_models(
     all_but: Annotated[list[str] | None, Field(description="Models it may not call.")] = None,
     every: Annotated[bool, Field(description="Lift the limits: it may call every model.")] = False,
     confirm: Yes = False,
-    dry_run: Rehearse = False,
+    dry_run: ShowOnly = False,
 ) -> KeyModels:
     """Replace which language models an API key may call: only some, all but some, or every one. Takes effect at once.
     Asks first."""
@@ -318,7 +318,7 @@ async def set_key_models(
             effect=question[:1_500],
             model="API key",
             sending=Direct(act=change),
-            rehearsal=request,
+            dry_run=request,
             about=found.key_id,
             always_asks=True,
         )
@@ -433,7 +433,7 @@ async def update_budget(
     limit_usd: Annotated[Decimal | None, Field(ge=1, description="Limit, in USD.")] = None,
     key_id: Annotated[str | None, Field(description="Only for this key.")] = None,
     confirm: Yes = False,
-    dry_run: Rehearse = False,
+    dry_run: ShowOnly = False,
 ) -> BudgetChange:
     """Replace the budget of a team member or API key, at once: spent, it suspends them. Asks first."""
     body = budget_body(member_id, key_id, kind, limit_usd)
@@ -456,7 +456,7 @@ async def update_budget(
             effect=f"Set the budget of {whose} to {wanted}? Until now: {now}; used: ${_shown(before.used) or '?'}.",
             model="budget",
             sending=Direct(act=change),
-            rehearsal=request,
+            dry_run=request,
             about=f"{member_id} {key_id or ''} {wanted}",
             always_asks=True,
         )

@@ -138,8 +138,8 @@ def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id
         title=f"{prepared.rows} rows {prepared.model.rpartition('/')[2]}",
         cost=cost,
         sending=Submitted(start=start, working=working, follow=follow),
-        rehearsal=requests,
-        rehearsal_words=tokens_of(prepared),
+        dry_run=requests,
+        dry_run_note=tokens_of(prepared),
         about=f"rows {prepared.sha[:16]}",
         always_asks=unlisted,
     )

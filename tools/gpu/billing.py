@@ -65,7 +65,7 @@ async def changed_billing(caller: Caller, instance_id: str, action: str, months:
             done=done,
             facts={"resource": instance.id},
         ),
-        rehearsal=request,
+        dry_run=request,
         about=f"{action} {instance.id} {months}",
         always_asks=True,
     )

@@ -153,7 +153,7 @@ async def create(
                 lost=creation.lost,
                 explain=partial(_explain, caller, order),
             ),
-            rehearsal=request,
+            dry_run=request,
             about=f"{creation.about} {order.product_id}",
             always_asks=True,
             hint=f"{pin} {creation.hint}".strip(),

@@ -127,7 +127,7 @@ def _volume_purchase(
         request: Operation and body.
     """
 
-    async def rehearsal() -> dict[str, Any]:
+    async def shown() -> dict[str, Any]:
         return {"request": shown_request(*request)}
 
     return Purchase(
@@ -137,7 +137,7 @@ def _volume_purchase(
         title=title,
         cost=cost,
         sending=sending,
-        rehearsal=rehearsal,
+        dry_run=shown,
         about=about,
         always_asks=True,
     )
@@ -222,7 +222,7 @@ async def edited_instance(
         title=title,
         cost=_more_a_month(adds),
         sending=replace(growing, start=start) if disk else Direct(act=edit),
-        rehearsal=requests,
+        dry_run=requests,
         about=f"edit {instance.id}",
         always_asks=True,
     )

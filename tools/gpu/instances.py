@@ -296,7 +296,7 @@ async def start_gpu_instance(
                 wait_seconds=wait_seconds,
                 lost=f"Call get_gpu_instance with {instance.id}: it shows whether it starts.",
             ),
-            rehearsal=request,
+            dry_run=request,
             about=f"start {instance.id}",
             always_asks=True,
         )

@@ -1,11 +1,11 @@
-"""Requests as a rehearsal shows them: the exact ones, with what is secret hidden and what is long cut."""
+"""Requests as a dry run shows them: the exact ones, with what is secret hidden and what is long cut."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 LONGEST_REQUEST = 10_000
-"""Letters of a rehearsed request, as JSON; a longer one is shown with its texts and lists shortened."""
+"""Letters of a request in a dry run, as JSON; a longer one is shown with its texts and lists shortened."""
 
 _CUTS = ((2_000, 200), (200, 20), (60, 5))
 """Letters of a text and members of a list, tried in turn until a request fits."""

@@ -1,9 +1,9 @@
 """The one road of everything that spends, and of everything that destroys.
 
 A tool brings what is its own as a `Purchase`: what will happen, what it costs, the exact requests, how to send it, how
-to note the answer, how to wait for it. `carry_out` does the rest for all: it rehearses, asks where it must, has it
-noted and held to the caps, sends it once, follows it within the wait, or hands it over to an MCP task. Where the same
-was asked for a moment ago and nobody was given what came of it, that job answers instead: see same_call.py.
+to note the answer, how to wait for it. `carry_out` does the rest for all: it makes the dry run, asks where it must,
+has it noted and held to the caps, sends it once, follows it within the wait, or hands it over to an MCP task. Where the
+same was asked for a moment ago and nobody was given what came of it, that job answers instead: see same_call.py.
 
     async def plan() -> Purchase[MyResult]: ...          # reads only; may be run again
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
@@ -44,16 +44,16 @@ class Purchase(Generic[R]):
 
     Args:
         answer: The tool's result class. It has the fields status, model, estimated_cost_usd, counted_usd, next_step,
-            and those that `rehearsal` brings.
+            and those that `dry_run` brings.
         effect: What will happen, in one or two sentences, without the price. It is the question, and what a
-            rehearsal says.
+            dry run says.
         model: The model, product or thing it is about, for answers and the journal.
         title: What the journal calls it.
         cost: What it costs, or what that is taken to be.
         sending: How it is made.
-        rehearsal: The fields that show the exact requests: `request` or `requests`. None: it cannot be rehearsed.
+        dry_run: The fields that show the exact requests: `request` or `requests`. None: there is no dry run.
             Where nothing would be sent, its own `estimated_cost_usd` and `next_step` say so.
-        rehearsal_words: What else is to be said of a rehearsal.
+        dry_run_note: What else is to be said of a dry run.
         about: What a yes is for, where that may change between question and answer; without the price.
         always_asks: Asked about whatever it costs: what destroys, and what goes on costing.
         hint: For the model, how to agree by a second call.
@@ -68,8 +68,8 @@ class Purchase(Generic[R]):
     title: str = ""
     cost: Cost = FREE
     sending: Sending[R]
-    rehearsal: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
-    rehearsal_words: str = ""
+    dry_run: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    dry_run_note: str = ""
     about: str = ""
     always_asks: bool = False
     hint: str = ""
@@ -95,7 +95,7 @@ may be run again after somebody was asked."""
 
 
 async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run: bool = False) -> R:
-    """Rehearse a purchase, or make it once; a call that asks for the same as an earlier one joins that one's job.
+    """Show a purchase in a dry run, or make it once; a call that asks for the same as an earlier one joins its job.
 
     Raises:
         NovitaError: It cannot be, the user said no, a cap would be passed, or Novita refused it.
@@ -110,7 +110,7 @@ async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run:
     if not isinstance(purchase, Purchase):
         return purchase
     if dry_run:
-        return await _rehearsed(caller, purchase)
+        return await _dry_run(caller, purchase)
     agreed: Question | None = None
     while _must_ask(caller, purchase.cost, always=purchase.always_asks):
         question = purchase.question(caller)
@@ -166,12 +166,12 @@ def _must_ask(caller: Caller, cost: Cost, *, always: bool) -> bool:
     return caller.app.jobs.caps.counted(cost) > caller.app.settings.confirm_above_usd
 
 
-async def _rehearsed(caller: Caller, purchase: Purchase[R]) -> R:
+async def _dry_run(caller: Caller, purchase: Purchase[R]) -> R:
     """What would be sent, and its price; a price that was shown is remembered as one."""
     question = purchase.question(caller)
-    shown: Mapping[str, Any] = await purchase.rehearsal() if purchase.rehearsal is not None else {}
+    shown: Mapping[str, Any] = await purchase.dry_run() if purchase.dry_run is not None else {}
     caller.quote(question.about, question.counted)
-    said = (question.text, purchase.rehearsal_words, "Call again without dry_run to send it.")
+    said = (question.text, purchase.dry_run_note, "Call again without dry_run to send it.")
     step = " ".join(part for part in said if part)
     return purchase.answer(**{"status": "dry_run", **question.fields, "next_step": step, **shown})
 

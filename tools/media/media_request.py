@@ -226,7 +226,7 @@ def _purchase(
         title=title,
         cost=planned.estimate,
         sending=Submitted(start=start, working=working, follow=follow, wait_seconds=how.wait_seconds),
-        rehearsal=request,
+        dry_run=request,
         tool=tool,
         instead=instead,
     )

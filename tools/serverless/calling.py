@@ -129,7 +129,7 @@ def _call_of(
         title=title,
         cost=worker.cost(seconds),
         sending=sending,
-        rehearsal=request,
+        dry_run=request,
         about=f"call {endpoint.id}",
     )
 

@@ -191,7 +191,7 @@ async def create(
                 wait_seconds=wait_seconds,
                 lost=creation.lost,
             ),
-            rehearsal=partial(_shown, sent_to_create(plan)),
+            dry_run=partial(_shown, sent_to_create(plan)),
             about=f"{creation.about} {offer.id} {plan.max_workers}",
             always_asks=True,
             hint=creation.hint,
@@ -221,7 +221,7 @@ async def _planned(
 
 
 async def _shown(sent: tuple[GpuRoute, dict[str, Any]], **path: str) -> dict[str, Any]:
-    """The request of a rehearsal."""
+    """The request of a dry run."""
     where, body = sent
     return {"request": shown_request(where.method, where.path.format(**path), body)}
 
@@ -328,7 +328,7 @@ async def update(
                 wait_seconds=wait_seconds,
                 lost=f"Call get_endpoint with {endpoint.id}: it shows whether the change took effect.",
             ),
-            rehearsal=partial(_shown, change(endpoint, after), endpoint_id=endpoint.id),
+            dry_run=partial(_shown, change(endpoint, after), endpoint_id=endpoint.id),
             about=f"{endpoint.id} {'; '.join(changes)}",
             always_asks=True,
         )

@@ -219,7 +219,7 @@ async def rerank(
             title=query,
             cost=cost,
             sending=Awaited(work=work),
-            rehearsal=request,
+            dry_run=request,
             instead=partial(way.on, name),
         )
 

@@ -219,12 +219,12 @@ async def speak(caller: Caller, wish: ChatWish, way: TextWay) -> Purchase[TextRe
                 tally.usd = wish.cost(made)
             tally.facts = {"tokens": made.usage.completion, "answer_id": made.id}
         await way.arrived(model)
-        shelf = SavedFiles(caller, job, title=wish.title, save_to=wish.save_to)
-        tally.artifacts, tally.trouble = shelf.artifacts, made.trouble
+        saved = SavedFiles(caller, job, title=wish.title, save_to=wish.save_to)
+        tally.artifacts, tally.trouble = saved.artifacts, made.trouble
         wanted = PurePath(wish.save_to or "").suffix.casefold()
         suffix = wanted if wanted in _TEXT_SUFFIXES else ".json" if wish.schema else ".txt"
-        await keep_long(shelf, made, always=wish.save_to is not None, suffix=suffix)
-        result = told(made, cost=wish.cost(made), files=shelf.files, max_tokens=wish.most_tokens)
+        await keep_long(saved, made, always=wish.save_to is not None, suffix=suffix)
+        result = told(made, cost=wish.cost(made), files=saved.files, max_tokens=wish.most_tokens)
         return with_object(result.model_copy(update={"remark": remark or None}), made, wish.schema)
 
     async def request() -> Json:
@@ -237,7 +237,7 @@ async def speak(caller: Caller, wish: ChatWish, way: TextWay) -> Purchase[TextRe
         title=wish.title,
         cost=wish.estimate,
         sending=Awaited(work=work),
-        rehearsal=request,
+        dry_run=request,
         instead=partial(way.on, model),
     )
 

@@ -123,8 +123,8 @@ async def embed_texts(
             if made.tokens:
                 tally.usd = row.price(made.tokens, 0) if row is not None else None
         await way.arrived(name)
-        shelf = SavedFiles(caller, job, title=f"embeddings {name.rpartition('/')[2]}", save_to=save_to)
-        tally.artifacts = shelf.artifacts
+        saved = SavedFiles(caller, job, title=f"embeddings {name.rpartition('/')[2]}", save_to=save_to)
+        tally.artifacts = saved.artifacts
         fits = inline and len(texts) * made.dimension <= MOST_INLINE
         if save_to is not None or not fits:
             form = "json" if save_to is not None and save_to.casefold().endswith(".json") else "npy"
@@ -133,12 +133,12 @@ async def embed_texts(
                 if form == "npy"
                 else await to_thread.run_sync(as_json, made, name)
             )
-            await shelf.put("the vectors", content, f".{form}", kind="file")
+            await saved.put("the vectors", content, f".{form}", kind="file")
         if made.missing:
             tally.trouble = (
                 f"{sum(one.last - one.first + 1 for one in made.missing)} of {len(texts)} texts have no vector."
             )
-        told = _told(made, name, shelf, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
+        told = _told(made, name, saved, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
         return told.model_copy(update={"remark": remark or None})
 
     async def requests() -> dict[str, Any]:
@@ -154,13 +154,13 @@ async def embed_texts(
         title=f"{len(texts)} texts: {texts[0][:100]}",
         cost=cost,
         sending=Awaited(work=work),
-        rehearsal=requests,
-        rehearsal_words=whole if len(parts) == 1 else several,
+        dry_run=requests,
+        dry_run_note=whole if len(parts) == 1 else several,
         instead=partial(way.on, name),
     )
 
 
-def _told(made: Embedded, model: str, shelf: SavedFiles, *, fits: bool, cost: str, trouble: str) -> EmbeddingResult:
+def _told(made: Embedded, model: str, saved: SavedFiles, *, fits: bool, cost: str, trouble: str) -> EmbeddingResult:
     first = next((vector for vector in made.vectors if vector is not None), None)
     return EmbeddingResult(
         status="incomplete" if made.missing else "succeeded",
@@ -169,7 +169,7 @@ def _told(made: Embedded, model: str, shelf: SavedFiles, *, fits: bool, cost: st
         norm=tuple(round(length, 6) for length in norms(made.vectors)),
         sample=tuple(round(number, 6) for number in first[:6]) if first is not None and not fits else None,
         vectors=tuple(tuple(round(n, 6) for n in vector or ()) for vector in made.vectors) if fits else None,
-        files=tuple(shelf.files) or None,
+        files=tuple(saved.files) or None,
         missing=tuple(MissingTexts(first=one.first, last=one.last, reason=one.reason) for one in made.missing[:20])
         or None,
         tokens=made.tokens,

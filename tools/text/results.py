@@ -89,19 +89,19 @@ def function_calls(calls: Sequence[ToolCall]) -> tuple[FunctionCall, ...] | None
     return tuple(made) or None
 
 
-async def keep_long(shelf: SavedFiles, made: Generation, *, always: bool, suffix: str) -> None:
+async def keep_long(saved: SavedFiles, made: Generation, *, always: bool, suffix: str) -> None:
     """Save what is too long to show, or all of it where the caller asked for a file."""
     first = made.first
     if first.text and (always or len(first.text) > LONGEST_TEXT):
-        await shelf.put("the answer", first.text, suffix)
+        await saved.put("the answer", first.text, suffix)
     if len(first.reasoning) > LONGEST_REASONING:
-        await shelf.put("the reasoning", first.reasoning, ".txt")
+        await saved.put("the reasoning", first.reasoning, ".txt")
     if sum(len(choice.text) for choice in made.others) > LONGEST_TEXT:
         every = sorted(made.choices.items())
         lines = (json.dumps({"index": index, "text": each.text}, ensure_ascii=False) for index, each in every)
-        await shelf.put("all answers", "\n".join(lines) + "\n", ".jsonl", kind="file")
+        await saved.put("all answers", "\n".join(lines) + "\n", ".jsonl", kind="file")
     if first.logprobs and _logprobs(first) is None:
-        await shelf.put("the log probabilities", json.dumps(first.logprobs), ".json", kind="file")
+        await saved.put("the log probabilities", json.dumps(first.logprobs), ".json", kind="file")
 
 
 def _logprobs(choice: Choice) -> list[dict[str, Any]] | None:

@@ -98,7 +98,7 @@ async def search_web(
             title=query,
             cost=_assumed(1),
             sending=Awaited(work=work),
-            rehearsal=request,
+            dry_run=request,
         )
 
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
@@ -146,10 +146,10 @@ async def read_web_pages(
     async def work(job: Job, tally: Tally) -> PagesResult:
         tally.facts = {"provider": provider}
         pages = await read_pages(call.novita, path, body)
-        shelf = SavedFiles(call, job, title="web page")
-        tally.artifacts = shelf.artifacts
+        saved = SavedFiles(call, job, title="web page")
+        tally.artifacts = saved.artifacts
         share = _SHOWN // len(pages)
-        shown = tuple([await _shown(shelf, page, share) for page in pages])
+        shown = tuple([await _shown(saved, page, share) for page in pages])
         return PagesResult(status="succeeded", pages=shown, **_priced(call, count))
 
     async def request() -> dict[str, Any]:
@@ -163,19 +163,19 @@ async def read_web_pages(
             title=urls[0],
             cost=_assumed(count),
             sending=Awaited(work=work),
-            rehearsal=request,
+            dry_run=request,
         )
 
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
-async def _shown(shelf: SavedFiles, page: WebPage, most: int) -> PageText:
+async def _shown(saved: SavedFiles, page: WebPage, most: int) -> PageText:
     if page.text is None:
         return PageText(url=page.url, problem=page.problem)
     file = None
     if len(page.text) > most:
-        await shelf.put(page.title or page.url, page.text, ".txt")
-        file = shelf.files[-1]
+        await saved.put(page.title or page.url, page.text, ".txt")
+        file = saved.files[-1]
     return PageText(
         url=page.url, title=page.title, text=shortened(page.text, most), characters=len(page.text), file=file
     )

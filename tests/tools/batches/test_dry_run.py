@@ -111,7 +111,7 @@ async def test_after_a_start_that_was_lost_only_what_is_missing_is_shown(
         (file_id,) = llm.world.area(BatchState).files
         shown = structured(await client.call_tool("create_batch", {**ROWS, "dry_run": True}))
         (row,) = structured(await client.call_tool("list_tasks", {}))["tasks"]
-        assert row["state"] == "unconfirmed"  # a rehearsal tidies nothing up
+        assert row["state"] == "unconfirmed"  # a dry run tidies nothing up
         before = len(sent(world))
         structured(await client.call_tool("create_batch", ROWS))
         (created,) = sent(world)[before:]

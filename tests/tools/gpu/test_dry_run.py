@@ -89,7 +89,7 @@ def test_every_tool_that_needs_a_machine_is_here() -> None:
 
 @pytest.mark.parametrize("case", list(CASES))
 @pytest.mark.parametrize("way", ["asked", "confirm"])
-async def test_a_rehearsal_shows_what_is_then_sent_and_noted_and_asks_nobody(
+async def test_a_dry_run_shows_what_is_then_sent_and_noted_and_asks_nobody(
     opened: OpenStage, world: World, settings: Settings, case: str, way: str
 ) -> None:
     tool, machine, wanted, price = CASES[case]
@@ -137,7 +137,7 @@ def _paid(world: World) -> int:
 
 
 def hidden(body: Any) -> Any:
-    """As a rehearsal shows it: names of variables without their values."""
+    """As a dry run shows it: names of variables without their values."""
     sent = cast(Json, body)
     return {**sent, "envs": [{**row, "value": "(hidden)"} for row in sent["envs"]]} if "envs" in sent else sent
 
@@ -148,7 +148,7 @@ async def test_names_of_variables_are_shown_and_values_are_not(opened: OpenStage
         assert shown["request"]["body"]["envs"] == [{"key": "TOKEN", "value": "(hidden)"}]
 
 
-async def test_a_rehearsal_warns_of_a_twin_and_refuses_nothing(opened: OpenStage, world: World) -> None:
+async def test_a_dry_run_warns_of_a_twin_and_refuses_nothing(opened: OpenStage, world: World) -> None:
     async with opened() as on:
         await furnished(on)
         shown = await on.call("create_gpu_instance", **WISH, dry_run=True, confirm=True)
@@ -157,7 +157,7 @@ async def test_a_rehearsal_warns_of_a_twin_and_refuses_nothing(opened: OpenStage
         assert len(running) == 1
 
 
-async def test_a_rehearsal_of_what_cannot_be_says_why(opened: OpenStage) -> None:
+async def test_a_dry_run_of_what_cannot_be_says_why(opened: OpenStage) -> None:
     async with opened(toolsets="all") as on:
         there = await furnished(on)
         machine = {"instance_id": there["instance_id"]}

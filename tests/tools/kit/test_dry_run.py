@@ -24,7 +24,7 @@ PROPERTIES: dict[str, Json] = {
 }
 
 
-def test_every_tool_that_spends_can_be_rehearsed() -> None:
+def test_every_tool_that_spends_can_be_dry_run() -> None:
     assert {name for name in spending_tools() if "dry_run" not in PROPERTIES[name]} == set()
 
 
@@ -33,11 +33,11 @@ def test_every_tool_that_spends_has_a_good_call_to_walk_with() -> None:
 
 
 @pytest.mark.parametrize("name", list(CALLS))
-async def test_a_rehearsal_shows_what_would_go_out_and_its_price_and_sends_nothing(
+async def test_a_dry_run_shows_what_would_go_out_and_its_price_and_sends_nothing(
     name: str, connect: Connect, world: World, simulator: Running, settings: Settings, tmp_path: Path
 ) -> None:
     arguments = CALLS[name](Things(tmp_path, world, simulator.url))
-    # Whatever it costs: a rehearsal does not ask.
+    # Whatever it costs: a dry run does not ask.
     async with connect(toolsets="all", build=quick, confirm_above_usd=Decimal(0)) as client:
         rehearsed = await client.call_tool(name, {**arguments, "dry_run": True})
         assert not rehearsed.is_error, text_of(rehearsed)
@@ -71,7 +71,7 @@ def _owner(settings: Settings) -> str:
 
 
 def _sent(world: World, shown: Json) -> list[Received]:
-    """What was sent to where the rehearsal said it would go; to anywhere, where it did not say."""
+    """What was sent to where the dry run said it would go; to anywhere, where it did not say."""
     posts = [request for request in world.requests if request.method == shown.get("method", "POST")]
     return [request for request in posts if request.path == shown.get("path", request.path)]
 

@@ -324,7 +324,7 @@ PIPELINE: Mapping[str, set[str]] = {
     "NeedsAnswer": {"kit/asking.py", "kit/toolset.py"},
     "elicit_form": {"kit/asking.py"},
 }
-"""What only the pipeline may do, and where: ask, hold against the threshold, hand over, word a rehearsal and a no."""
+"""What only the pipeline may do, and where: ask, hold against the threshold, hand over, word a dry run and a no."""
 
 
 def _branches_on_dry_run(tree: ast.AST) -> Iterator[int]:

@@ -97,7 +97,7 @@ async def buy_thing(
             title=thing,
             cost=cost,
             sending=Submitted(start=start, working=working, follow=follow) if SHOP.noted else Direct(act=give),
-            rehearsal=request,
+            dry_run=request,
             about=thing,
             always_asks=SHOP.always_asks,
         )
@@ -217,7 +217,7 @@ async def test_the_number_that_caps_count_is_the_number_that_asks(settled: Decim
     assert len(SHOP.sold) == 1
 
 
-async def test_a_rehearsal_asks_nobody_and_shows_request_and_price(opened: Open) -> None:
+async def test_a_dry_run_asks_nobody_and_shows_request_and_price(opened: Open) -> None:
     SHOP.cost = costs("5")
     customer = Customer(YES)
     async with opened(customer) as client:

@@ -293,7 +293,7 @@ async def test_a_change_is_shown_with_its_effect_and_asked_for(opened: OpenStage
         assert world.count("update_serverless_endpoint") == 0
 
 
-async def test_a_rehearsal_shows_what_would_be_sent_and_its_price(opened: OpenStage, world: World) -> None:
+async def test_a_dry_run_shows_what_would_be_sent_and_its_price(opened: OpenStage, world: World) -> None:
     secret = {"env": {"TOKEN": "keep-this-secret"}}
     async with opened() as on:
         shown = await on.call("create_endpoint", **SYNC, **secret, min_workers=2, max_workers=2, dry_run=True)

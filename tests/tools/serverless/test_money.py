@@ -387,7 +387,7 @@ async def test_of_a_job_sent_from_elsewhere_no_cost_is_known(opened: OpenStage) 
         assert (seen["status"], seen["estimated_cost_usd"]) == ("working", "unknown")
 
 
-# rehearsals
+# dry runs
 
 REHEARSED: dict[str, tuple[str, Json]] = {
     "a change": ("update_endpoint", {"min_workers": 2, "max_workers": 2, "env": {"MODE": "slow"}}),
@@ -397,7 +397,7 @@ REHEARSED: dict[str, tuple[str, Json]] = {
 
 
 @pytest.mark.parametrize("case", REHEARSED)
-async def test_what_a_rehearsal_shows_is_what_goes_out_and_what_it_costs(
+async def test_what_a_dry_run_shows_is_what_goes_out_and_what_it_costs(
     opened: OpenStage, world: World, books: EndpointBooks, case: str
 ) -> None:
     """As tests/tools/kit/test_dry_run.py has it for tools that need no endpoint first."""
@@ -406,7 +406,7 @@ async def test_what_a_rehearsal_shows_is_what_goes_out_and_what_it_costs(
         wish = {**JOBS, "min_workers": 0} if case == "a job" else KEPT
         made = await on.call("create_endpoint", **{**wish, "env": {"TOKEN": "keep-this-secret"}})
         arguments = {"endpoint_id": made["endpoint_id"], **arguments}
-    # Whatever it costs: a rehearsal does not ask.
+    # Whatever it costs: a dry run does not ask.
     async with opened(confirm_above_usd=Decimal(0)) as on:
         rows, charged, requests = await books.rows(), books.theirs(), len(world.requests)
         shown = await on.call(tool, **arguments, dry_run=True)
@@ -432,7 +432,7 @@ async def test_what_a_rehearsal_shows_is_what_goes_out_and_what_it_costs(
 
 
 def hidden(body: Json) -> Json:
-    """A body as a rehearsal shows it."""
+    """A body as a dry run shows it."""
     rows: list[Json] = body.get("envs", [])
     return {**body, "envs": [{**row, "value": "(hidden)"} for row in rows]} if rows else body
 

@@ -130,7 +130,7 @@ async def test_of_texts_in_parts_the_first_request_is_shown_and_all_are_counted(
     assert 0 < Decimal(done["cost_usd"]) <= Decimal(shown["estimated_cost_usd"])
 
 
-async def test_a_rehearsal_refuses_what_the_call_would_refuse(connect: Connect, world: World) -> None:
+async def test_a_dry_run_refuses_what_the_call_would_refuse(connect: Connect, world: World) -> None:
     wrong: list[tuple[str, Json, str]] = [
         ("complete_text", {"prompt": ""}, "prompt is empty"),
         ("create_embeddings", {"texts": ["a", " "]}, "texts[1] is empty"),
@@ -176,7 +176,7 @@ async def test_what_is_dear_names_its_price_and_waits_for_a_yes(
 
 
 @pytest.mark.parametrize(("tool", "arguments"), DEAR, ids=[tool for tool, _ in DEAR])
-async def test_a_rehearsal_of_what_is_dear_asks_nobody(
+async def test_a_dry_run_of_what_is_dear_asks_nobody(
     tool: str, arguments: Json, connect: Connect, world: World
 ) -> None:
     asked: list[str] = []
@@ -197,7 +197,7 @@ async def test_a_rehearsal_of_what_is_dear_asks_nobody(
     assert not sent(world)
 
 
-async def test_without_a_price_list_a_rehearsal_says_unknown(connect: Connect, world: World) -> None:
+async def test_without_a_price_list_a_dry_run_says_unknown(connect: Connect, world: World) -> None:
     world.trouble({"status": 503}, operation="list_models", times=-1)
     async with connect(build=quick) as client:
         shown = structured(await client.call_tool("rerank", {"query": "x", "documents": ["y"], "dry_run": True}))
