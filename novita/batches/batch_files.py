@@ -77,7 +77,7 @@ def moment(raw: Any) -> datetime | None:
 
 async def list_files(client: NovitaClient) -> list[BatchFile]:
     """All files of the account, newest first."""
-    answer = await client.read("GET", FILES_PATH, doing="listing files", group="llm_batch")
+    answer = await client.read("GET", FILES_PATH, doing="listing files", group="llm_file")
     rows = objects(an_object(answer.data).get("data") or answer.data)
     files = [read_file(row) for row in rows if id_of(row)]
     return sorted(files, key=lambda file: file.created or datetime.fromtimestamp(0, UTC), reverse=True)
@@ -85,21 +85,21 @@ async def list_files(client: NovitaClient) -> list[BatchFile]:
 
 async def get_file(client: NovitaClient, file_id: str) -> BatchFile:
     """One file. Raises NotFoundError for an unknown id."""
-    answer = await client.read("GET", f"{FILES_PATH}/{checked_id(file_id)}", doing="reading a file", group="llm_batch")
+    answer = await client.read("GET", f"{FILES_PATH}/{checked_id(file_id)}", doing="reading a file", group="llm_file")
     return read_file(answer.data)
 
 
 async def get_content(client: NovitaClient, file_id: str) -> bytes:
     """The bytes of a file."""
     path = f"{FILES_PATH}/{checked_id(file_id)}/content"
-    answer = await client.read("GET", path, doing="downloading a file", group="llm_batch", as_json=False)
+    answer = await client.read("GET", path, doing="downloading a file", group="llm_file", as_json=False)
     return answer.body
 
 
 async def delete_file(client: NovitaClient, file_id: str) -> bool:
     """Delete a file; whether Novita says it is gone."""
     path = f"{FILES_PATH}/{checked_id(file_id)}"
-    answer = await client.spend("DELETE", path, doing="deleting a file", group="llm_batch")
+    answer = await client.spend("DELETE", path, doing="deleting a file", group="llm_file")
     found: Any = answer.data
     return bool(cast(Json, found).get("deleted", True)) if isinstance(found, dict) else True
 
@@ -118,7 +118,7 @@ async def upload(client: NovitaClient, name: str, data: bytes) -> BatchFile:
                 "POST",
                 FILES_PATH,
                 doing="uploading the batch file",
-                group="llm_batch",
+                group="llm_file",
                 body=FORM,
                 files={"file": (name, data, ROWS_TYPE)},
             )

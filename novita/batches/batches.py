@@ -15,7 +15,7 @@ from ..core.costs import FREE
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
 from ..core.redaction import without_credentials
 from ..core.tolerant import a_count, an_object, objects
-from ..core.waiting import Look, OnProgress, Pace, Phase, wait_until_done
+from ..core.waiting import Look, OnProgress, Pace, Phase, Unasked, wait_until_done
 from ..files.artifacts import Artifact, NameHint
 from ..journal.jobs import Jobs
 from ..journal.journal import FINAL_STATES, Job, JobState
@@ -153,10 +153,11 @@ async def look(client: NovitaClient, batch_id: str) -> Look[Batch]:
 
 @dataclass(frozen=True)
 class BatchDelivery:
-    """A batch as far as it has come. `batch` is None where Novita could not be asked in time."""
+    """A batch as far as it has come. `batch` is None where Novita could not be asked; `unasked` says why."""
 
     job: Job
     batch: Batch | None
+    unasked: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ async def bring_batch(
     if job is not None and job.task_id is None:
         return BatchDelivery(job, None)
     real_id = job.task_id if job is not None and job.task_id else batch_id
-    looking = client.for_looking()
+    looking, unasked = client.for_looking(), Unasked()
     seen = await wait_until_done(
         lambda: look(looking, real_id),
         clock=jobs.clock,
@@ -199,11 +200,16 @@ async def bring_batch(
         budget=budget,
         age=jobs.clock.wall() - (job.accepted or job.created).timestamp() if job else 60.0,
         on_progress=on_progress,
+        unasked=unasked,
     )
     async with jobs.one_at_a_time(f"{client.owner}/{real_id}"):
-        job = await jobs.journal.find(client.owner, real_id) or await _adopt(jobs, client, real_id)
+        job = await jobs.journal.find(client.owner, real_id)
+        if job is None and seen is None:
+            step = f"{unasked.why} Call get_batch again in a minute.".strip()
+            raise NovitaConnectionError(f"Batch {real_id} cannot be looked at now", next_step=step)
+        job = job or await _adopt(jobs, client, real_id)
         if seen is None or seen.phase is Phase.WORKING:
-            return BatchDelivery(job, seen.value if seen else None)
+            return BatchDelivery(job, seen.value if seen else None, unasked.why)
         batch = seen.value
         if batch.awaits_files and job.state not in FINAL_STATES:
             return BatchDelivery(job, batch)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httpx
 
@@ -20,6 +21,7 @@ from .clock import Clock, SystemClock
 from .errors import (
     Billed,
     Group,
+    InputError,
     MissingKeyError,
     NovitaAPIError,
     NovitaConnectionError,
@@ -299,6 +301,9 @@ class NovitaClient:
             await response.aclose()
 
     def _request(self, method: str, path: str, host: str, **extra: Any) -> httpx.Request:
+        if any(part in (".", "..") for part in unquote(path.partition("?")[0]).split("/")):
+            # It would leave the route that it stands in: the id of an endpoint, of a task, of a key.
+            raise InputError("'.' and '..' are no ids", next_step="Take an id from the tool that lists them.")
         more: Mapping[str, str] | None = extra.pop("headers", None)
         headers = {**self.auth(self.api_key), **(more or {})}
         try:

@@ -33,13 +33,22 @@ from .redaction import redact as redact  # also found here, beside the errors it
 from .wellformed import read_json
 
 Billed = Literal["no", "yes", "maybe"]
-Group = Literal["media", "llm", "gpu", "billing", "llm_batch", "sandbox"]
+Group = Literal["media", "llm", "gpu", "billing", "llm_batch", "llm_file", "sandbox"]
 
 BILLED_TEXT: Mapping[Billed, str] = {
     "no": "Nothing was billed.",
     "yes": "It was billed.",
     "maybe": "It may have been billed: Novita may have accepted the request.",
 }
+
+
+KEYS_PAGE = "https://novita.ai/settings/key-management"
+BILLING_PAGE = "https://novita.ai/billing"
+TOP_UP = f"Have the user top up at {BILLING_PAGE}; get_balance shows what is left."
+MEND_KEY = (
+    "Have the user check the key in NOVITA_API_KEY of this server's configuration (over HTTP: the bearer token), or "
+    f"make a new one at {KEYS_PAGE}, and start the server again."
+)
 
 
 class NovitaError(Exception):
@@ -79,7 +88,7 @@ class MissingKeyError(NovitaError):
     def __init__(self, what: str = "No Novita API key is set") -> None:
         super().__init__(
             what,
-            next_step="Ask the user to create one at https://novita.ai/settings/key-management and to set "
+            next_step=f"Ask the user to create one at {KEYS_PAGE} and to set "
             "NOVITA_API_KEY in this server's configuration (over HTTP: send it as a bearer token).",
             billed="no",
         )
@@ -192,7 +201,14 @@ class ErrorRow:
 @cache
 def error_rows() -> tuple[ErrorRow, ...]:
     """Every documented error (source: errors.yaml of the API facts)."""
-    return tuple(ErrorRow(**row) for row in _data()["errors"])
+    return tuple(_row(row) for row in _data()["errors"])
+
+
+def _row(row: Mapping[str, Any]) -> ErrorRow:
+    """A row of the data, with what is said in many of them filled in."""
+    words = row["user_action"].format(key=MEND_KEY, top_up=TOP_UP, billing_page=BILLING_PAGE)
+    filled: dict[str, Any] = {"group": "http", "name": None, **row, "user_action": words}
+    return ErrorRow(**filled)
 
 
 @cache
@@ -201,8 +217,12 @@ def _data() -> dict[str, Any]:
 
 
 @cache
-def _status_defaults() -> dict[int, ErrorRow]:
-    return {row["http_status"]: ErrorRow(group="http", name=None, **row) for row in _data()["http_defaults"]}
+def _nameless() -> dict[tuple[str, int], ErrorRow]:
+    """Errors without a name, by group and status; the group `http` is for all."""
+    data = _data()
+    rows = [_row(row) for row in (*data["http_defaults"], *data["by_group"])]
+    named = [row for row in error_rows() if row.name is None]
+    return {(row.group, row.http_status): row for row in (*rows, *named)}
 
 
 def find_row(group: str, name: str | None, status: int) -> ErrorRow | None:
@@ -213,8 +233,8 @@ def find_row(group: str, name: str | None, status: int) -> ErrorRow | None:
         named.sort(key=lambda row: (row.group != group, row.http_status != status))
         if named:
             return named[0]
-    in_group = [row for row in rows if row.group == group and row.name is None and row.http_status == status]
-    return in_group[0] if in_group else _status_defaults().get(status)
+    of_all = _nameless()
+    return of_all.get((group, status)) or of_all.get(("http", status))
 
 
 _HTML = re.compile(r"<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
@@ -302,7 +322,7 @@ def api_error(
     what = f"{' '.join(parts)}: {cause}"
     if message and message.casefold().rstrip(".") not in cause.casefold():
         what += f'. Novita says: "{message}"'
-    next_step = row.user_action if row else ""
+    next_step = row.user_action if row else "Read what Novita says; if it says nothing, try again in a minute."
     kind = _kind(status, name)
     # A row speaks for its own status only: a 503 that carries some other name still passes.
     transient = row.retryable if row is not None and row.http_status == status else status in _TRANSIENT_STATUS

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import anyio
 
 from .clock import Clock
-from .errors import NotFoundError, NovitaAPIError, NovitaConnectionError
+from .errors import NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 
 T = TypeVar("T")
 
@@ -185,6 +185,18 @@ class Nudge:
         return given
 
 
+@dataclass
+class Unasked:
+    """Why the last look of a wait saw nothing: a thing that cannot be asked about is not said to go on well."""
+
+    error: NovitaError | None = None
+
+    @property
+    def why(self) -> str:
+        """A sentence, or nothing."""
+        return f"Novita could not be asked how far it is: {self.error}" if self.error else ""
+
+
 async def wait_until_done(
     look: Callable[[], Awaitable[Look[T]]],
     *,
@@ -194,6 +206,7 @@ async def wait_until_done(
     age: float | None = 0.0,
     on_progress: OnProgress | None = None,
     nudge: Nudge | None = None,
+    unasked: Unasked | None = None,
 ) -> Look[T] | None:
     """Look until the end or until `budget` seconds are over; the last look either way.
 
@@ -203,12 +216,14 @@ async def wait_until_done(
     Args:
         age: Seconds since the job was submitted; None where that is not known, and it must be visible at once.
         nudge: Makes the next look come at once.
+        unasked: Told why the last look saw nothing.
 
     Raises:
         NovitaError: A fault that will not pass (wrong key, unknown task).
     """
     started = clock.now()
     nudge = nudge or Nudge()
+    unasked = unasked or Unasked()
     seen: Look[T] | None = None
     note = ""
 
@@ -228,7 +243,7 @@ async def wait_until_done(
         try:
             new = await alongside(look_in_time, report)
             if new is not None:
-                seen, note = new, new.note
+                seen, note, unasked.error = new, new.note, None
                 if seen.phase is not Phase.WORKING:
                     return seen
         except NotFoundError:
@@ -238,9 +253,11 @@ async def wait_until_done(
         except NovitaAPIError as error:
             if not error.transient:
                 raise
-            note = "Novita did not answer properly; still trying"
-        except NovitaConnectionError:
-            note = "Novita could not be reached; still trying"
+            note, unasked.error = "Novita did not answer properly; still trying", error
+        except NovitaConnectionError as error:
+            if error.lasting:
+                raise
+            note, unasked.error = "Novita could not be reached; still trying", error
         waited = clock.now() - started
         left = budget - waited
         if left <= 0:

@@ -287,7 +287,7 @@ async def choose_offer(client: NovitaClient, wish: MachineWish, product_id: str 
     shown = "; ".join(offer.words() for offer in near)
     raise InputError(
         f"Nothing in stock fits: {wish.words()}",
-        next_step=f"Nearest offers: {shown}." if shown else "See list_gpu_products with in_stock=false.",
+        next_step=f"Nearest offers: {shown}." if shown else "See list_gpu_products with out_of_stock=true.",
     )
 
 

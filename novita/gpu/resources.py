@@ -1,14 +1,16 @@
 """What surrounds instances: volumes, private networks, registry logins, prewarmed and saved images, jobs, metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from ..core.answers import Amount, Moment, One, Rows, Shape, Text, Whole, Words, id_in, read_rows, read_shape
 from ..core.client import NovitaClient
-from ..core.errors import NotFoundError
+from ..core.errors import NotFoundError, NovitaError
+from ..core.money import show_usd
 from ..core.redaction import learn
 from ..core.tolerant import a_count
 from ..core.waiting import Look, Phase
+from .products import VOLUME_GB_DAY
 from .routes import act, ask
 
 PAGES = 20
@@ -167,6 +169,31 @@ async def list_volumes(client: NovitaClient) -> list[Volume]:
     doing = "listing network volumes"
     rows = await _paged(client, "list_network_storages", doing, ["data"], page="pageNo")
     return [read_shape(Volume, row, doing) for row in rows]
+
+
+async def volumes_that_stay(client: NovitaClient, mounted: Collection[str]) -> str:
+    """In a sentence or two, which network volumes outlive what mounts them, and what they go on costing; or nothing.
+
+    Args:
+        mounted: Their ids.
+    """
+    if not mounted:
+        return ""
+    try:
+        known = {volume.storage_id: volume for volume in await list_volumes(client)}
+    except NovitaError:
+        known = {}  # named all the same, without name and size
+    named: list[str] = []
+    for volume_id in mounted:
+        volume = known.get(volume_id, Volume(storage_id=volume_id))
+        size = volume.storage_size
+        daily = f"{size} GB, ${show_usd(size * VOLUME_GB_DAY)} a day" if size else f"${VOLUME_GB_DAY} per GB and day"
+        named.append(f"{volume.storage_name or volume_id} ({volume_id}, {daily}, estimated)")
+    many = len(named) > 1
+    return (
+        f"Network volume{'s' * many} {', '.join(named)} stay{'s' * (not many)} and go{'es' * (not many)} on costing; "
+        "delete_gpu_resource with kind=volume deletes one."
+    )
 
 
 def volume_creation(*, name: str, region_id: str, size_gb: int) -> dict[str, Any]:

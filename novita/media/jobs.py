@@ -20,7 +20,18 @@ from ..core.errors import (
     api_error,
 )
 from ..core.json_paths import get_path
-from ..core.waiting import Look, Nudge, OnProgress, Pace, Phase, Progress, alongside, wait_until_done, was_watched
+from ..core.waiting import (
+    Look,
+    Nudge,
+    OnProgress,
+    Pace,
+    Phase,
+    Progress,
+    Unasked,
+    alongside,
+    wait_until_done,
+    was_watched,
+)
 from ..files.artifacts import Artifact, UnsavedError, parse_reference
 from ..files.downloads import ExpiredLinkError
 from ..files.kinds import media_type
@@ -53,6 +64,7 @@ class Delivery:
         trouble: What kept files away.
         lost: Files that are gone for good: neither on this machine nor given out by Novita.
         empty: Novita says that it succeeded, and lists no files yet.
+        unasked: Why the last look at a job that is not done saw nothing.
     """
 
     job: Job
@@ -61,6 +73,7 @@ class Delivery:
     trouble: str = ""
     lost: tuple[int, ...] = ()
     empty: bool = False
+    unasked: str = ""
 
 
 class MediaJobs:
@@ -150,6 +163,7 @@ class MediaJobs:
         begun = (job.accepted or job.created).timestamp() if job else None
         working_at = begun
         empty = False
+        unasked = Unasked()
 
         async def look() -> Look[MediaOutcome]:
             nonlocal working_at, empty
@@ -169,6 +183,7 @@ class MediaJobs:
                     age=self._jobs.clock.wall() - begun if begun else None,
                     on_progress=on_progress,
                     nudge=nudge,
+                    unasked=unasked,
                 )
         except NotFoundError:
             if job is None or job.state is not JobState.SUCCEEDED:
@@ -178,15 +193,17 @@ class MediaJobs:
         async with self._jobs.one_at_a_time(f"{client.owner}/{real_id}"):
             job = await self._jobs.journal.find(client.owner, real_id)
             if job is None and seen is None:
+                error = unasked.error
                 raise NovitaConnectionError(
-                    f"Novita could not be asked about task {real_id}", next_step="Call get_task again in a minute."
+                    f"Novita could not be asked about task {real_id}{f': {error.what}' if error else ' in time'}",
+                    next_step=(error.next_step if error else "") or "Call get_task again in a minute.",
                 )
             job = job or await self._jobs.journal.adopt(client.owner, real_id, kind="media", tool="get_task")
             if empty and job.state is JobState.WORKING:
                 return await self._still_empty(job)
             if seen is None or seen.phase is Phase.WORKING:
                 progress, eta = (seen.progress, seen.eta) if seen else (None, None)
-                return Delivery(job, progress, eta)
+                return Delivery(job, progress, eta, unasked=unasked.why)
             if seen.phase is not Phase.SUCCEEDED:
                 return Delivery(await self._jobs.journal.finish(job.key, JobState.FAILED, reason=seen.reason))
             if job.state is JobState.SUCCEEDED and not self._to_fetch(job):

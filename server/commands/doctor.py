@@ -28,7 +28,7 @@ from rich.text import Text
 
 from ...novita.account.balance import get_balance
 from ...novita.core.client import NovitaClient, new_http, owner_of
-from ...novita.core.errors import NovitaError
+from ...novita.core.errors import BILLING_PAGE, KEYS_PAGE, NovitaError
 from ...novita.core.hosts import API_HOST
 from ...novita.core.money import show_usd
 from ...novita.core.placeholders import unfilled
@@ -46,7 +46,6 @@ from .install import Installed, installed, mend, unsafe_files
 
 Status = Literal["ok", "note", "wrong", "skipped"]
 
-KEYS_PAGE = "https://novita.ai/settings/key-management"
 SKEW_SECONDS = 60
 """A clock further off than this makes links look expired before they are, or fresh after."""
 
@@ -309,7 +308,7 @@ async def _account(client: NovitaClient) -> Check:
         return Check("account", "wrong", error.what, error.next_step or f"See {KEYS_PAGE}.")
     detail = f"the key is accepted; ${show_usd(balance.available)} can be spent"
     if balance.available <= Decimal(0):
-        return Check("account", "wrong", detail, "Top up at https://novita.ai/billing.")
+        return Check("account", "wrong", detail, f"Top up at {BILLING_PAGE}.")
     return Check("account", "ok", detail)
 
 

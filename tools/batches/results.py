@@ -149,7 +149,7 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
                 progress_percent=round(batch.progress, 1) if batch and batch.progress is not None else None,
                 next_step="Novita says completed and gives no output file yet: call get_batch again in a minute."
                 if batch and batch.awaits_files
-                else "Call get_batch again later; batches may take up to 48 h.",
+                else f"{delivery.unasked} Call get_batch again later; batches may take up to 48 h.".strip(),
                 **common,
             )
         case JobState.CANCELLED if not job.artifacts:

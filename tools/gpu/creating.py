@@ -319,9 +319,13 @@ async def _twin(caller: Caller, name: str) -> str:
 
 
 async def _explain(caller: Caller, order: InstanceOrder, error: NovitaError) -> None:
-    """What to take instead, where the last one of a product was just taken."""
+    """What to take instead, where no machine of a product is free, or none that has what was asked for."""
     if isinstance(error, NovitaAPIError) and error.reason == "INSUFFICIENT_RESOURCE" and order.kind == "gpu":
         wish = MachineWish(count=order.count, billing=order.billing)
         offers = [each for each in await find_offers(caller.novita, wish) if each.product.id != order.product_id]
         shown = "; ".join(offer.words() for offer in nearest(offers, wish))
-        error.next_step = f"It was just taken by somebody else. In stock: {shown}." if shown else error.next_step
+        if "cuda" in error.what.casefold():
+            why = "Ask for an older CUDA (minCudaVersion in options) or leave it out."
+        else:
+            why = "The last of them may just have been taken."
+        error.next_step = f"{why} In stock: {shown}." if shown else error.next_step

@@ -19,6 +19,7 @@ from ...novita.gpu.instances import (
 from ...novita.gpu.leases import INSTANCE
 from ...novita.gpu.meters import price_facts
 from ...novita.gpu.products import PRICE_SOURCE, Billing, MachineWish, find_offers, nearest
+from ...novita.gpu.resources import volumes_that_stay
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
@@ -384,12 +385,15 @@ async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Conf
 
     async def plan() -> Purchase[InstanceResult]:
         instance = await find_instance(call, instance_id)
+        mounted = [each.id for each in instance.volume_mounts if each.type == "network" and each.id]
+        stay = await volumes_that_stay(call.novita, mounted)
 
         async def delete() -> InstanceResult:
             await delete_instance(call.novita, instance.id)
-            return await wait_for(call, instance, InstanceGoal.GONE, None)
+            result = await wait_for(call, instance, InstanceGoal.GONE, None)
+            return result.model_copy(update={"next_step": f"{result.next_step or ''} {stay}".strip() or None})
 
-        effect = f"Delete instance {instance.label()} and all data on its disk. This cannot be undone."
+        effect = f"Delete instance {instance.label()} and all data on its disk. This cannot be undone. {stay}".strip()
         return destruction(InstanceResult, effect, model=instance.product_id, about=f"delete {instance.id}", act=delete)
 
     return await carry_out(call, plan, confirm=confirm)

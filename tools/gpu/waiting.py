@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...novita.core.errors import NotFoundError, TaskFailedError
-from ...novita.core.waiting import Look, Pace, Phase, wait_until_done
+from ...novita.core.waiting import Look, Pace, Phase, Unasked, wait_until_done
 from ...novita.gpu.instances import BILLED_STATES, Instance, InstanceGoal, get_instance, judge, list_instances, look_at
 from ...novita.gpu.meters import (
     DISKS,
@@ -92,6 +92,7 @@ async def wait_for(
             await follow_instance(app.journal, caller.owner, seen.value)
         return seen
 
+    unasked = Unasked()
     seen = await wait_until_done(
         look,
         clock=clock,
@@ -99,9 +100,11 @@ async def wait_for(
         budget=budget,
         age=max(0.0, clock.wall() - since),
         on_progress=caller.progress_of(f"instance {instance.name} ({instance.id})"),
+        unasked=unasked,
     )
     if seen is None:
-        return await instance_result(caller, instance, status="working", next_step=_NOT_YET)
+        step = f"{unasked.why} {_NOT_YET}".strip()
+        return await instance_result(caller, instance, status="working", next_step=step)
     await note_end(caller, job, seen)
     refuse_failed(seen)
     status: Status = status_of(seen.value, goal)

@@ -208,4 +208,5 @@ def _next_step(job: Job, delivery: Delivery) -> str:
                 return "Links expire: download what should be kept. get_task renews them while Novita keeps the task."
             return "Done."
         case _:
-            return f"Call get_task with task_id {job.task_id or job.key[:12]} to wait on; do not ask for it again."
+            again = f"Call get_task with task_id {job.task_id or job.key[:12]} to wait on; do not ask for it again."
+            return f"{delivery.unasked} {again}".strip()

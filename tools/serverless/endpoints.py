@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.waiting import Phase
+from ...novita.gpu.resources import volumes_that_stay
 from ...novita.serverless.endpoints import delete_endpoint as send_delete
 from ...novita.serverless.endpoints import get_limits, list_offers
 from ...novita.serverless.endpoints import list_endpoints as read_endpoints
@@ -177,18 +178,22 @@ async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Confirm 
     async def plan() -> Purchase[EndpointResult]:
         endpoint = await find_endpoint(call, endpoint_id)
         workers = f"{len(endpoint.workers)} workers" if endpoint.workers else "no workers"
+        mounted = [each.id for each in endpoint.volume_mounts if each.type == "network" and each.id]
+        stay = await volumes_that_stay(call.novita, mounted)
 
         async def delete() -> EndpointResult:
             await send_delete(call.novita, endpoint)
             seen = await watch(call, endpoint, EndpointGoal.GONE, DELETED_WITHIN)
             if seen is not None and seen.phase is Phase.SUCCEEDED:
-                return await endpoint_result(call, endpoint.model_copy(update=_GONE), status="deleted")
-            step = "Being deleted; look with list_endpoints."
+                gone = endpoint.model_copy(update=_GONE)
+                return await endpoint_result(call, gone, status="deleted", next_step=stay or None)
+            step = f"Being deleted; look with list_endpoints. {stay}".strip()
             return await endpoint_result(call, endpoint, status="working", next_step=step)
 
         return destruction(
             EndpointResult,
-            f"Delete endpoint {endpoint.label()} ({workers})? What they do ends, and its address with it.",
+            f"Delete endpoint {endpoint.label()} ({workers})? What they do ends, and its address with it."
+            + (f" {stay}" if stay else ""),
             model=next((each.id for each in endpoint.products if each.id), "endpoint"),
             about=f"delete {endpoint.id}",
             act=delete,

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import InputError, NotFoundError, NovitaAPIError, TaskFailedError
-from ...novita.core.waiting import SETTLING, Look, Pace, Phase, wait_until_done, was_watched
+from ...novita.core.waiting import SETTLING, Look, Pace, Phase, Unasked, wait_until_done, was_watched
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job, JobState
 from ...novita.serverless.gateway import RESULT_KEPT_HOURS, GatewayJob, cancel_job, get_job, look_at_job, run_job
@@ -178,6 +178,7 @@ async def bring_job(caller: Caller, job: Job, budget: float) -> CallResult:
     looking, clock = caller.novita.for_looking(), caller.app.jobs.clock
     begun = (job.accepted or job.created).timestamp()
     working_at = begun
+    unasked = Unasked()
 
     async def look() -> Look[GatewayJob]:
         nonlocal working_at
@@ -194,11 +195,12 @@ async def bring_job(caller: Caller, job: Job, budget: float) -> CallResult:
             budget=budget,
             age=max(0.0, clock.wall() - begun),
             on_progress=caller.progress_of(f"job {job_id}"),
+            unasked=unasked,
         )
     except NotFoundError as error:
         return _from_journal(caller, job, error)
     if seen is None or seen.phase is Phase.WORKING:
-        return working(job, seen.note if seen else "")
+        return working(job, unasked.why.rstrip(".") or (seen.note if seen else ""))
     async with caller.app.jobs.one_at_a_time(f"{caller.owner}/{job_id}"):
         job = await caller.app.journal.find(caller.owner, job_id) or job
         now = clock.wall()

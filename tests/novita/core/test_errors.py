@@ -1,6 +1,7 @@
 """Novita's errors, in every envelope they come in, become errors a model can act on."""
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -22,6 +23,7 @@ from novita_mcp.novita.core.errors import (
     error_rows,
     redact,
 )
+from novita_mcp.tools import TOOLSETS
 
 KEY = "fixed-0123456789abcdef"
 
@@ -87,6 +89,72 @@ def test_all_rows_of_the_documentation_are_known() -> None:
     """errors.yaml of the API facts has 101."""
     assert len(error_rows()) == 101
     assert all(row.meaning and row.user_action for row in error_rows())
+    assert not any("{" in row.user_action for row in error_rows())
+
+
+def every_tool() -> set[str]:
+    return {spec.name for toolset in TOOLSETS for spec in toolset.tools}
+
+
+def test_what_is_advised_can_be_done_with_this_server() -> None:
+    """Kind 15. Tools and arguments that are named exist; nobody is sent to a reference, a message or a header."""
+    arguments = {
+        name for toolset in TOOLSETS for spec in toolset.tools for name in spec.build().parameters["properties"]
+    }
+    for row in error_rows():
+        named = set(re.findall(r"(?<!=)\b[a-z]+_[a-z_]+\b", row.user_action)) - arguments
+        assert named <= every_tool(), row
+        assert {each.partition("=")[0] for each in re.findall(r"\w+=\w+", row.user_action)} <= arguments, row
+        assert not re.search(
+            r"the reference|Authorization|[Ss]tream|growing pauses|named in the message", row.user_action
+        )
+
+
+KEY_ROWS = ("MISSING_API_KEY", "INVALID_API_KEY", "FAILED_TO_AUTH", "UNAUTHORIZED", "GET_TOKEN_FAILED")
+
+
+@pytest.mark.parametrize("group", ["media", "llm", "gpu", "billing", "llm_batch", "llm_file", "sandbox"])
+def test_a_wrong_key_names_the_setting_and_where_to_make_one(group: Group) -> None:
+    rows = [row for row in error_rows() if row.name in KEY_ROWS]
+    assert len(rows) == 6
+    bodies = [(row.http_status, json.dumps({"reason": row.name}).encode()) for row in rows]
+    for status, body in (*bodies, (401, b""), (403, b"")):
+        step = api_error(status, body, group=group, doing="it", spends=False).next_step
+        assert "NOVITA_API_KEY" in step
+        assert "https://novita.ai/settings/key-management" in step
+
+
+@pytest.mark.parametrize("row", [row for row in error_rows() if row.name in KINDS and KINDS[row.name] is BalanceError])
+def test_where_to_top_up_is_named(row: ErrorRow) -> None:
+    assert "https://novita.ai/billing" in raised(row, json.dumps({"reason": row.name}).encode()).next_step
+
+
+@pytest.mark.parametrize("name", ["IMAGE_FILE_EXCEEDS_MAX_SIZE", "IMAGE_EXCEEDS_MAX_RESOLUTION", "INVALID_IMAGE_SIZE"])
+def test_errors_about_sizes_name_resize(name: str) -> None:
+    step = api_error(400, json.dumps({"reason": name}).encode(), group="media", doing="it", spends=True).next_step
+    assert "resize=true" in step
+
+
+@pytest.mark.parametrize("name", ["INVALID_PRODUCT_CATEGORY", "INVALID_BILL_CYCLE"])
+def test_errors_of_bills_keep_novitas_names_to_themselves(name: str) -> None:
+    body = json.dumps({"reason": name, "message": ""}).encode()
+    told = str(api_error(400, body, group="billing", doing="reading the usage bill", spends=False))
+    assert not re.search(r"productCategory|cycle parameter|Hour, Day", told)
+
+
+def test_a_file_that_is_not_there_is_no_batch() -> None:
+    error = api_error(404, b"", group="llm_file", doing="reading a file", spends=False)
+    assert "batch" not in str(error)
+    assert "list_files" in error.next_step
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 409, 413, 418, 429, 500, 502, 503, 504, 520])
+@pytest.mark.parametrize("group", ["media", "llm", "gpu", "billing", "llm_batch", "llm_file", "sandbox"])
+def test_every_status_says_what_to_do_and_nothing_about_where_it_was_documented(status: int, group: Group) -> None:
+    for spends in (True, False):
+        error = api_error(status, b"", group=group, doing="it", spends=spends)
+        assert error.next_step
+        assert not re.search(r"pages|plain text|media and LLM|{", str(error))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -134,14 +202,14 @@ def test_a_paid_call_is_billed_perhaps_after_a_fault_of_novita_and_never_after_a
 def test_a_name_that_only_stands_in_the_text_is_understood() -> None:
     error = api_error(403, b"NOT_ENOUGH_BALANCE: please top up", group="llm", doing="chatting", spends=True)
     assert type(error) is BalanceError
-    assert error.next_step == "Top up the account."
+    assert "top up at https://novita.ai/billing" in error.next_step
 
 
 def test_the_same_name_means_what_its_group_says() -> None:
-    """INVALID_API_KEY: media "not accepted", llm "not sent" (errors.yaml, x-uncertain)."""
-    body = b'{"code": 403, "reason": "INVALID_API_KEY", "message": ""}'
-    media = api_error(403, body, group="media", doing="it", spends=False)
-    llm = api_error(403, body, group="llm", doing="it", spends=False)
+    """RATE_LIMIT_EXCEEDED: of media in a minute, of a language model in a minute."""
+    body = b'{"code": 429, "reason": "RATE_LIMIT_EXCEEDED", "message": ""}'
+    media = api_error(429, body, group="media", doing="it", spends=False)
+    llm = api_error(429, body, group="llm", doing="it", spends=False)
     assert media.next_step != llm.next_step
 
 

@@ -288,7 +288,7 @@ async def test_too_little_credit_is_said_as_such(opened: OpenStage, world: World
     world.add_account("sk-simulated", 0.01)
     async with opened() as on:
         text = await on.refused("create_gpu_instance", image=IMAGE, gpu="4090", confirm=True)
-        assert "Nothing was billed" in text and "Top up" in text
+        assert "Nothing was billed" in text and "top up at https:" in text
 
 
 async def test_stop_start_restart_and_what_they_say(opened: OpenStage, world: World) -> None:

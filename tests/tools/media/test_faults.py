@@ -166,9 +166,9 @@ async def test_a_fault_of_the_submit_is_told_noted_and_never_repeated(
 
 
 REFUSED: dict[str, str] = {
-    "INVALID_REQUEST_BODY": "Fix the field",
+    "INVALID_REQUEST_BODY": "Correct what",
     "ILLEGAL_PROMPT": "prompt",
-    "BILLING_BALANCE_NOT_ENOUGH": "Top up",
+    "BILLING_BALANCE_NOT_ENOUGH": "top up",
     "NEED_REAL_NAME_VERIFY": "verification",
     "API_NOT_FOUND": "Use another model of the same kind",
 }
