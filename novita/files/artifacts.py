@@ -132,7 +132,7 @@ class ArtifactStore:
         self.spool = spool
         self._clock = clock
         self._swept: set[Path] = set()
-        self._memory: dict[tuple[str, int], bytes] = {}
+        self._memory: dict[tuple[str, int], _Kept] = {}
         self._saved: dict[Path, tuple[str, int]] = {}
         self._downloader = downloader or Downloader(http, clock, Guard(trusted_hosts))
 
@@ -159,11 +159,9 @@ class ArtifactStore:
             InputError: `save_to` leads out of the allowed folders.
             ExpiredLinkError, ArtifactError: No whole file of the right kind could be had; nothing was left behind.
         """
-        kept = self.in_memory(artifact)
+        kept = self._memory.get((artifact.task_id, artifact.index))
         if kept is not None:
-            return await self._save(
-                kept, artifact, sniff(kept[:HEAD_BYTES]) or media_type(artifact.mime), name, save_to
-            )
+            return await self._save(kept.data, artifact, kept.type, name, save_to)
         if self.folder is None:
             if save_to is not None:
                 raise _no_saving()
@@ -307,30 +305,30 @@ class ArtifactStore:
             note = None if recovered else artifact.note
             note = f"It is not where it was to be: {refused[0].what}." if refused else note
             return saved.model_copy(update={"note": note})
-        return self._remember(data, artifact, refused[0])
+        return self._remember(data, artifact, found, refused[0])
 
-    def _remember(self, data: bytes, artifact: Artifact, why: NovitaError) -> Artifact:
+    def _remember(self, data: bytes, artifact: Artifact, found: MediaType | None, why: NovitaError) -> Artifact:
         """Keep bytes that could be saved nowhere in memory.
 
         Raises:
             ArtifactError: There is no room for them, or no id by which they could be asked for again.
         """
         key = (artifact.task_id, artifact.index)
-        held = sum(len(one) for other, one in self._memory.items() if other != key)
+        held = sum(len(one.data) for other, one in self._memory.items() if other != key)
         if not artifact.task_id or held + len(data) > MOST_IN_MEMORY:
             raise why
-        self._memory[key] = data
+        self._memory[key] = _Kept(data, found)
         note = (
             f"{why.what.rstrip('.')}. It is kept in memory until this server ends: have the user make room, "
-            "then call get_task with this task_id."
+            f"then call get_task with {artifact.task_id}."
         )
-        found = sniff(data[:HEAD_BYTES])
         mime = found.mime if found else artifact.mime
         return artifact.model_copy(update={"path": None, "note": note, "bytes": len(data), "mime": mime})
 
     def in_memory(self, artifact: Artifact) -> bytes | None:
         """The bytes of an artifact that could not be saved anywhere, as long as this process lives."""
-        return self._memory.get((artifact.task_id, artifact.index))
+        kept = self._memory.get((artifact.task_id, artifact.index))
+        return None if kept is None else kept.data
 
     def check_place(self, save_to: str) -> None:
         """Refuse a `save_to` that cannot be used, before anything is paid for. Tries the disk: call it in a thread.
@@ -428,6 +426,14 @@ class _Target:
     private: bool
     root: Path | None = None
     since: float | None = None
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Bytes that could be saved nowhere."""
+
+    data: bytes
+    type: MediaType | None
 
 
 @dataclass(frozen=True)

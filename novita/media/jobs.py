@@ -150,7 +150,9 @@ class MediaJobs:
         if job is None and self._strangers and await self._jobs.journal.is_strangers(client.owner, task_id):
             raise no_such_task(task_id)
         if job is not None and job.kind != "media":
-            raise _no_media(job, task_id)
+            if not any(self._jobs.store.in_memory(artifact) is not None for artifact in job.artifacts):
+                raise _no_media(job, task_id)
+            return await self._fetch_again(job, on_progress)
         if job is not None and (job.task_id is None or (job.state in FINAL_STATES and not self._to_fetch(job))):
             return self._as_it_is(job)
         if job is not None and job.state is JobState.SUCCEEDED:

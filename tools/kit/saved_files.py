@@ -17,6 +17,7 @@ class SavedFile(BaseModel):
     path: str | None = Field(default=None, description="Where it is on this machine.")
     uri: str | None = Field(default=None, description="Resource that reads it.")
     bytes: int | None = Field(default=None, description="Size.")
+    note: str | None = Field(default=None, description="Why it is not where it was to be.")
 
 
 class SavedFiles:
@@ -53,6 +54,7 @@ def shown_file(caller: Caller, what: str, saved: Artifact) -> SavedFile:
         path=None if caller.app.settings.http else saved.path,
         uri=f"novita://artifacts/{saved.task_id}/{saved.index}",
         bytes=saved.bytes,
+        note=None if saved.note == what else saved.note,
     )
 
 

@@ -1,5 +1,6 @@
 """The answer of every tool that makes media, and how a delivered job becomes one."""
 
+from collections.abc import Collection
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -110,7 +111,7 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
     result = (await whole_answer(caller, delivery)).within_answer()
     if caller.app.settings.thumbnails:
         pictures = [each for each in delivery.job.artifacts if each.kind in ("image", "video")]
-        result.show(await pictures_of(pictures[:MOST_SHOWN], caller.owner))
+        result.show(await pictures_of(pictures[:MOST_SHOWN], caller))
     return result
 
 
@@ -146,10 +147,21 @@ async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
         progress_percent=delivery.progress,
         eta_seconds=delivery.eta,
         estimated_cost_usd=None if job.tool == "get_task" else show_price(job.estimate),
-        next_step=_next_step(job, delivery),
+        next_step=_in_memory_step(held) or _next_step(job, delivery),
     )
     result._total = len(whole.artifacts)  # pyright: ignore[reportPrivateUsage]  # of the headline alone
     return result
+
+
+def _in_memory_step(held: Collection[int]) -> str:
+    """What to do about files that could be saved nowhere; empty where there are none."""
+    if not held:
+        return ""
+    return (
+        f"File {', '.join(map(str, sorted(held)))} could be saved nowhere and is only in this server's memory until it "
+        "ends. Tell the user now: once there is room, or the folder is mended, get_task with this task_id saves it. "
+        "Nothing is paid twice."
+    )
 
 
 def _shown(caller: Caller, artifact: Artifact) -> Artifact:

@@ -18,7 +18,7 @@ from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Submitted, followed
 from ..kit.saved_files import shown_file
 from .results import CallResult, Prices, shown_cost
-from .showing import show_answer
+from .showing import kept_of, show_answer
 from .waiting import own_endpoint
 
 KIND = "gateway_job"
@@ -291,7 +291,7 @@ def _from_journal(caller: Caller, job: Job, error: NotFoundError) -> CallResult:
     result = _result(job)
     first = job.artifacts[0]
     result.text = first.note
-    result.files = tuple(shown_file(caller, "the answer", each) for each in job.artifacts if each.path) or None
+    result.files = tuple(shown_file(caller, "the answer", each) for each in kept_of(caller, job.artifacts)) or None
     result.next_step = "Novita keeps it no longer; this is what was kept here."
     return result
 

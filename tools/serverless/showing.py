@@ -1,6 +1,7 @@
 """Showing what an endpoint answered: small answers as they are, long and binary ones as a file."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from ...novita.core.errors import ArtifactError, InputError
@@ -54,10 +55,15 @@ async def show_answer(
             # It is paid for: what there is of it is shown all the same.
             result.next_step = f"The answer could not be saved: {error}"
             return []
-    result.files = tuple(shown_file(caller, "the answer", each) for each in kept if each.path) or None
+    result.files = tuple(shown_file(caller, "the answer", each) for each in kept_of(caller, kept)) or None
     if caller.app.settings.thumbnails:
-        result.show(await pictures_of(kept))
+        result.show(await pictures_of(kept, caller))
     return kept
+
+
+def kept_of(caller: Caller, artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """Those that are files: on disk, or in memory where they could be saved nowhere."""
+    return [each for each in artifacts if each.path or caller.app.jobs.store.in_memory(each) is not None]
 
 
 async def _keep(

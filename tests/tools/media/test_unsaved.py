@@ -1,5 +1,6 @@
 """Bytes that came with the answer come once: they are kept, whatever becomes of the place they were to go to."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from novita_mcp.simulator.core.world import World
 
 from ...conftest import Connect, text_of
-from ..media_things import done, nothing_paid, one, refused
+from ..media_things import done, nothing_paid, one, picture, refused
 
 SPEECH: dict[str, Any] = {"text": "A fox in the snow."}
 
@@ -70,4 +71,54 @@ async def test_what_can_be_saved_nowhere_stays_in_memory_until_there_is_room(
         saved = one(await done(client.call_tool("get_task", {"task_id": answer["task_id"]})))
         assert Path(saved["path"]).parent == tmp_path / "out"
         assert "note" not in saved
+    assert len(world.charges) == 1
+
+
+def block(tmp_path: Path, data: Path) -> None:
+    """Nothing can be saved, neither in the output folder nor in the spool."""
+    (tmp_path / "out").write_text("in the way")
+    data.write_text("in the way too")
+
+
+async def test_a_picture_that_can_be_saved_nowhere_is_shown_whole_and_gone_with_the_server(
+    connect: Connect, world: World, tmp_path: Path, data: Path
+) -> None:
+    place = picture(tmp_path / "fox.png")
+    settings: dict[str, Any] = {"allowed_dirs": str(tmp_path), "journal": str(tmp_path / "journal.sqlite3")}
+    async with connect(**settings) as client:
+        block(tmp_path, data)
+        result = await client.call_tool("remove_background", {"image": place})
+        answer: dict[str, Any] = result.structured_content or {}
+        for looked in (result, await client.call_tool("get_task", {"task_id": answer["task_id"]})):
+            (artifact,) = answer["artifacts"]
+            (shown,) = [content for content in looked.content if content.type == "image"]
+            assert len(base64.b64decode(shown.data)) == artifact["bytes"]  # all of it, not a small one
+            assert answer["status"] == "incomplete"
+            assert "Tell the user now" in answer["next_step"]
+    async with connect(**settings) as client:
+        await refused(client.call_tool("get_task", {"task_id": answer["task_id"]}), "gone", "no longer on this machine")
+    assert len(world.charges) == 1
+
+
+async def test_files_of_calls_that_can_be_saved_nowhere_come_by_the_id_of_the_call(
+    connect: Connect, world: World, tmp_path: Path, data: Path
+) -> None:
+    """A call is no task of Novita's: its id is ours, and good as long as something is in memory under it."""
+    async with connect(toolsets="all") as client:
+        block(tmp_path, data)
+        wish: dict[str, Any] = {"texts": ["a fox", "a hare"], "model": "baai/bge-m3"}
+        made: dict[str, Any] = (await client.call_tool("create_embeddings", wish)).structured_content or {}
+        (file,) = made["files"]
+        assert "path" not in file
+        assert "in memory until this server ends" in file["note"]
+        call_id = file["uri"].split("/")[-2]
+        assert f"get_task with {call_id}" in file["note"]
+        waiting = await client.call_tool("get_task", {"task_id": call_id})
+        assert (waiting.structured_content or {})["status"] == "incomplete"
+
+        (tmp_path / "out").unlink()
+        saved = one(await done(client.call_tool("get_task", {"task_id": call_id})))
+        assert Path(saved["path"]).suffix == ".npy"
+        assert Path(saved["path"]).stat().st_size == file["bytes"]
+        await refused(client.call_tool("get_task", {"task_id": call_id}), saved["path"])
     assert len(world.charges) == 1

@@ -197,6 +197,23 @@ async def test_an_answer_can_be_saved_where_the_user_wants_it(opened: OpenStage,
         assert "outside the folders" in outside
 
 
+async def test_an_answer_that_can_be_saved_nowhere_comes_by_the_id_of_its_call(
+    opened: OpenStage, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    async with opened() as on:
+        endpoint = await sync_one(on)
+        for place in ("out", "data"):
+            (tmp_path / place).write_text("in the way")
+        answer = await on.call("call_endpoint", endpoint_id=endpoint, path="/?_seconds=0&_bytes=300000")
+        (file,) = answer["files"]
+        assert "in memory until this server ends" in file["note"]
+        (tmp_path / "out").unlink()
+        fetched = await on.call("get_task", task_id=file["uri"].split("/")[-2])
+        assert Path(fetched["artifacts"][0]["path"]).read_bytes() == b"x" * 300_000
+        assert world.count("invoke_sync_endpoint") == 1
+
+
 async def test_a_picture_comes_as_a_picture(opened: OpenStage, world: World) -> None:
     png = bytes.fromhex(
         "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
