@@ -345,6 +345,25 @@ def test_each_folder_has_a_small_door(folder: str) -> None:
         assert getattr(door, name) is not None
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("server", "create_app"),
+        ("server", "Settings"),
+        ("server.app", "create_app"),
+        ("server.settings", "Settings"),
+        ("server.cli", "main"),
+        ("novita", "NovitaClient"),
+        ("novita", "NovitaError"),
+        ("novita", "wait_until_done"),
+        ("simulator", "serve"),
+    ],
+)
+def test_what_others_import_keeps_its_path(module: str, name: str) -> None:
+    """As version 0.1.0 had them. The last part of the name is also what it was made as."""
+    assert getattr(importlib.import_module(f"novita_mcp.{module}"), name).__name__ == name
+
+
 @pytest.mark.parametrize("top", FOLDERS)
 def test_every_module_says_first_what_it_owns(top: str) -> None:
     for file in sources(top):

@@ -40,7 +40,7 @@ class InputLimits:
 
 
 @dataclass(frozen=True)
-class Given:
+class TakenInput:
     """An input: its bytes, or None for a link to the outside, whose text is `link`."""
 
     data: bytes | None
@@ -54,13 +54,13 @@ class Given:
         return self.data if self.data is not None else make_film(Film(1280, 720, 5, words=self.link))
 
 
-def take(call: Call, value: str, field: str, limits: InputLimits, fault: str = "INVALID_REQUEST_BODY") -> Given:
+def take(call: Call, value: str, field: str, limits: InputLimits, fault: str = "INVALID_REQUEST_BODY") -> TakenInput:
     """The bytes behind a value. `fault` is the error's name when they cannot be had."""
     if re.match(r"https?://", value, re.IGNORECASE):
         if "u" not in limits.forms:
             raise call.invalid(f"{field}: a link is not accepted here, send base64")
         if "/_simulator/files/" not in value:
-            return Given(None, value)
+            return TakenInput(None, value)
         data = _own(call, value, field, fault)
     elif prefix := _DATA_URI.match(value):
         if "d" not in limits.forms:
@@ -74,10 +74,10 @@ def take(call: Call, value: str, field: str, limits: InputLimits, fault: str = "
     if len(data) > limits.most_mb * MB:
         name = "IMAGE_FILE_EXCEEDS_MAX_SIZE" if fault == "INVALID_IMAGE_FORMAT" else fault
         raise call.fault(name, f"{field}: {len(data) / MB:.1f} MB, at most {limits.most_mb:g} MB")
-    return Given(data)
+    return TakenInput(data)
 
 
-def take_picture(call: Call, value: str, field: str, limits: InputLimits) -> Given:
+def take_picture(call: Call, value: str, field: str, limits: InputLimits) -> TakenInput:
     """A picture within the limits; the documented image errors otherwise."""
     given = take(call, value, field, limits, "INVALID_IMAGE_FORMAT")
     if given.data is None:
@@ -103,7 +103,7 @@ def take_picture(call: Call, value: str, field: str, limits: InputLimits) -> Giv
     return given
 
 
-def take_clip(call: Call, value: str, field: str, limits: InputLimits) -> Given:
+def take_clip(call: Call, value: str, field: str, limits: InputLimits) -> TakenInput:
     """A video within the limits."""
     given = take(call, value, field, limits)
     if given.data is None:
@@ -118,7 +118,7 @@ def take_clip(call: Call, value: str, field: str, limits: InputLimits) -> Given:
     return given
 
 
-def take_sound(call: Call, value: str, field: str, limits: InputLimits) -> Given:
+def take_sound(call: Call, value: str, field: str, limits: InputLimits) -> TakenInput:
     """A recording within the limits; INVALID_AUDIO_FILE otherwise."""
     given = take(call, value, field, limits, "INVALID_AUDIO_FILE")
     if given.data is not None:

@@ -47,7 +47,7 @@ IN_A_DOLLAR = 10_000
 
 
 @dataclass(frozen=True)
-class Price:
+class OfferedPrice:
     """One SKU: what picks it of a request's body (a CEL expression), and its price in 0.0001 USD."""
 
     sku: str
@@ -127,7 +127,9 @@ async def list_models(world: World, request: Request, _: bytes) -> Response:
     return answer({"configs": rows, "total": len(rows)})
 
 
-def _config(name: str, title: str, category: Category, operation: Operation, priced: tuple[str, list[Price]]) -> Json:
+def _config(
+    name: str, title: str, category: Category, operation: Operation, priced: tuple[str, list[OfferedPrice]]
+) -> Json:
     unit, prices = priced
     return {
         "fusionConfig": {
@@ -181,19 +183,19 @@ def _billing(unit: str, operation: Operation) -> str:
 # Prices
 
 
-def _prices(name: str, operation: Operation) -> tuple[str, list[Price]]:
+def _prices(name: str, operation: Operation) -> tuple[str, list[OfferedPrice]]:
     """The unit, and a SKU for each of Novita's own prices."""
     rows = [row for row in price_rows(operation.id) if row["basis"] in NOVITAS and not row.get("extra")]
     rows = [row for row in rows if "times" not in row and "over" not in row]
     if not rows:
         return "", []
     return rows[0]["per"], [
-        Price(_sku(name, row.get("when", {})), _picked(row.get("when", {})), _amount(row["usd"])) for row in rows
+        OfferedPrice(_sku(name, row.get("when", {})), _picked(row.get("when", {})), _amount(row["usd"])) for row in rows
     ]
 
 
-def _added_prices(model: AddedModel) -> tuple[str, list[Price]]:
-    return model.unit, [Price(_sku(model.name, {}), "true", _amount(model.usd))]
+def _added_prices(model: AddedModel) -> tuple[str, list[OfferedPrice]]:
+    return model.unit, [OfferedPrice(_sku(model.name, {}), "true", _amount(model.usd))]
 
 
 def _amount(usd: str) -> int:
@@ -227,7 +229,7 @@ async def batch_price(world: World, request: Request, body: bytes) -> Response:
         wanted = [str(each) for each in cast("list[Any]", sent["productIds"])]
     except (ValueError, KeyError, TypeError):
         return answer({"code": 400, "reason": "INVALID_REQUEST_BODY", "message": "productIds", "metadata": {}}, 400)
-    known: dict[str, tuple[str, Price]] = {}
+    known: dict[str, tuple[str, OfferedPrice]] = {}
     for operation, model in known_models().items():
         unit, prices = _prices(model.id, operations()[operation])
         known |= {price.sku: (unit, price) for price in prices}
@@ -237,7 +239,7 @@ async def batch_price(world: World, request: Request, body: bytes) -> Response:
     return answer({"products": [_product(sku, *known[sku]) for sku in wanted if sku in known]})
 
 
-def _product(sku: str, unit: str, price: Price) -> Json:
+def _product(sku: str, unit: str, price: OfferedPrice) -> Json:
     return {
         "productId": sku,
         "productCategory": "model_api",

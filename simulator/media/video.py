@@ -22,7 +22,7 @@ from ..core.trouble import envelope
 from ..core.world import World
 from .film import SOUND_RATE, Clip, Film, NotAFilmError, look_at, make_film, make_gif, open_picture, stills
 from .hearing import Hearing
-from .inputs import Given, take_clip, take_picture, take_sound
+from .inputs import TakenInput, take_clip, take_picture, take_sound
 from .sound import Samples, decode, mix, play, speak
 from .tasks import TaskOutput, TaskStore
 from .video_plan import EDITS, Fields, FilmPlan, frame_size, plan
@@ -69,7 +69,7 @@ class VideoInputs:
     clip: bytes | None
     clip_link: str
     """Set when the clip lies outside and was imagined."""
-    sound: Given | None
+    sound: TakenInput | None
 
 
 async def make_video(call: Call) -> Response:
@@ -230,7 +230,7 @@ def _read(call: Call, operation: Operation, wanted: FilmPlan) -> VideoInputs:
     )
 
 
-def _check_alike(call: Call, frames: list[Given]) -> None:
+def _check_alike(call: Call, frames: list[TakenInput]) -> None:
     """First and last frame of Vidu: the ratio of their sizes must lie between 0.8 and 1.25."""
     sizes = [open_picture(given.data)[0].size for given in frames if given.data is not None]
     if len(sizes) == 2 and not all(0.8 <= one / other <= 1.25 for one, other in zip(*sizes, strict=True)):
