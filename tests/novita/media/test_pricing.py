@@ -1,12 +1,13 @@
 """What a call will cost: exact, with its source, and honest where nobody knows."""
 
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from novita_mcp.novita.core.costs import Caps, Cost
+from novita_mcp.novita.core.costs import Caps, Cost, Family, ceiling
 from novita_mcp.novita.core.schema_errors import leaf_problem
 from novita_mcp.novita.media.catalog_entry import MediaModel
 from novita_mcp.novita.media.lookup import media_model, media_models
@@ -178,6 +179,28 @@ def test_every_price_is_a_decimal_with_a_source_and_holds_for_values_the_model_t
             assert [value for value in values if leaf_problem(model.field(path) or {}, value)] == [], model.id
         for path in row.times:
             assert path.startswith("@") or model.field(path) is not None, (model.id, path)
+
+
+FAMILY_OF: Mapping[str, tuple[Family, int]] = {
+    "image": ("picture", 1),
+    "megapixel": ("picture", 1),
+    "second": ("second_of_video", 1),
+    "1M_characters": ("thousand_characters", 1_000),
+    "voice": ("voice", 1),
+    "song": ("minute_of_sound", 1),
+}
+"""Units of prices, and how many of a family's unit they are."""
+
+
+def test_no_price_that_was_seen_is_above_the_ceiling_of_its_kind() -> None:
+    seen: set[str] = set()
+    for model in media_models():
+        for row in model.price:
+            if row.per in FAMILY_OF and not row.times:
+                family, units = FAMILY_OF[row.per]
+                assert Decimal(row.usd) / units <= ceiling(family), (model.id, row.words)
+                seen.add(family)
+    assert seen == {family for family, _ in FAMILY_OF.values()}
 
 
 def _usual(model: MediaModel) -> dict[str, object]:

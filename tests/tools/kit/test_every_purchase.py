@@ -270,6 +270,20 @@ def test_every_tool_that_destroys_is_called_here() -> None:
     assert {spec.name for spec in ours if spec.effect.destructive} == set(DESTROY)
 
 
+def test_whatever_may_be_asked_about_has_fields_for_model_and_price() -> None:
+    """A question's answer is read by programs too: no tool tells its price in words alone."""
+    asking = [
+        tool
+        for toolset in TOOLSETS
+        for spec in toolset.tools
+        if "confirm" in (tool := spec.build()).parameters["properties"]
+    ]
+    assert len(asking) > 40
+    for tool in asking:
+        fields = set((tool.output_schema or {})["properties"])
+        assert fields >= {"status", "model", "estimated_cost_usd", "next_step"}, tool.name
+
+
 def changing(world: World) -> int:
     return sum(request.method != "GET" for request in world.requests)
 
