@@ -59,7 +59,7 @@ MODULES = (
     "sandbox.service",  # last: it looks at every path that nobody else knows
 )
 LONGEST_KEPT = 4_000_000
-"""Bytes of a request body that is remembered as it was; a thousand requests are."""
+"""Bytes of a request body that is remembered as it was."""
 SECRET_HEADERS = frozenset(["authorization", "x-api-key", "cookie"])
 CREDIT = {
     "media": ("media", "BILLING_BALANCE_NOT_ENOUGH"),
@@ -309,8 +309,9 @@ class Simulator:
             operation=operation.id if operation else None,
             headers=headers,
             body=parsed,
+            size=len(body) if parsed is not None and len(body) <= LONGEST_KEPT else 0,
         )
-        self.world.requests.append(received)
+        self.world.remember(received)
         if operation is not None:
             self.world.counters["received"][operation.id] += 1
         return received

@@ -101,7 +101,7 @@ def batch_body(state: BatchState, account: Account, job: BatchJob) -> Json:
         f"{name}_at": _date(job.times.get(name))
         for name in ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
     }
-    done, failed = len(job.output), len(job.failures)
+    total, done, failed = job.counts
     status = _UPPER.get(job.status, job.status.upper()) if state.knobs.upper_case_status else job.status
     return {
         "id": job.id,
@@ -121,11 +121,11 @@ def batch_body(state: BatchState, account: Account, job: BatchJob) -> Json:
         "created_by": account.id,
         "created_by_key_id": f"key-{account.id}",
         "remark": "",
-        "total": len(job.rows),
+        "total": total,
         "completed": done,
         "failed": failed,
         "metadata": job.metadata,
-        "request_counts": {"total": len(job.rows), "completed": done, "failed": failed},
+        "request_counts": {"total": total, "completed": done, "failed": failed},
     }
 
 
@@ -144,6 +144,8 @@ def _enter(state: BatchState, job: BatchJob, status: str) -> None:
     job.status = status
     job.times[status] = state.world.clock.now()
     job.version += 1
+    if status in _FINAL:
+        job.close()
 
 
 async def _move(state: BatchState, account: Account, job: BatchJob) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from ..core.bounds import Kept
 from ..core.world import Course, World
 
 
@@ -51,6 +52,18 @@ class BatchJob:
     error_file_id: str = ""
     version: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    ended: tuple[int, int, int] | None = None
+    """Its counts, once it has ended and the rows themselves were let go."""
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Rows in all, answered, failed."""
+        return self.ended or (len(self.rows), len(self.output), len(self.failures))
+
+    def close(self) -> None:
+        """Nothing comes any more: the rows are in its files, or lost with it."""
+        self.ended = self.counts
+        self.rows, self.output, self.failures = [], [], []
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,8 +88,11 @@ class BatchState:
     def __init__(self, world: World) -> None:
         self.world = world
         self.knobs = BatchKnobs()
-        self.files: dict[str, UploadedFile] = {}
-        self.batches: dict[str, BatchJob] = {}
+        bounds = world.bounds
+        self.files: Kept[str, UploadedFile] = Kept(
+            bounds.records, most_bytes=bounds.file_bytes, size=lambda file: len(file.content)
+        )
+        self.batches: Kept[str, BatchJob] = Kept(bounds.records, over=lambda job: job.ended is not None)
 
     def report(self) -> dict[str, Any]:
         """Knobs and what there is, as JSON."""

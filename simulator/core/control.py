@@ -53,6 +53,7 @@ async def storage(world: World, request: Request, body: bytes) -> Response:
         return _xml(403, EXPIRED)
     if not isinstance(file.made, bytes):
         await asyncio.to_thread(_make, file)
+        world.files.files.trim()
     return _served(file, request)
 
 

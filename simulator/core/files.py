@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from .bounds import Bounds, Kept
+
 Bytes = bytes | Callable[[], bytes]
 
 
@@ -26,16 +28,27 @@ class HostedFile:
             self.made = self.made()
         return self.made
 
+    @property
+    def size(self) -> int:
+        """Bytes that are held; none until it was made."""
+        return len(self.made) if isinstance(self.made, bytes) else 0
+
+    def empty(self) -> None:
+        """Hold nothing any more, whoever still knows the file."""
+        self.made = b""
+
 
 class FileStore:
     """All files of a world, by id."""
 
-    def __init__(self, now: Callable[[], float], link_ttl: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], link_ttl: Callable[[], float], bounds: Bounds) -> None:
         """`now` is the world's time, `link_ttl` the seconds a link lives where nothing else is said."""
         self._now, self._link_ttl = now, link_ttl
         self._secret = secrets.token_bytes(16)
-        self.files: dict[str, HostedFile] = {}
-        self.uploads: dict[str, bytes] = {}
+        self.files: Kept[str, HostedFile] = Kept(
+            bounds.files, most_bytes=bounds.file_bytes, size=lambda file: file.size, forgotten=HostedFile.empty
+        )
+        self.uploads: Kept[str, bytes] = Kept(bounds.records, most_bytes=bounds.upload_bytes, size=len)
         """What was PUT to upload links, by the id in the link."""
 
     def add(self, name: str, content_type: str, data: Bytes) -> HostedFile:

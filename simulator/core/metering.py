@@ -42,9 +42,10 @@ class Meter:
             return True
         self._paid += due
         paid = min(due, max(0, account.micro_usd))
-        if self._line is not None and int(self._line.at) // 3600 == int(now) // 3600 and not self._line.refunded:
+        line = self._line if self._line is not None and not self._line.refunded and self._line.within is None else None
+        if line is not None and int(line.at) // 3600 == int(now) // 3600:
             account.micro_usd -= paid
-            self._line.micro_usd += paid
+            line.micro_usd += paid
         elif paid:
             self._line = world.charge(account, paid, operation, note, ref)
         return paid == due

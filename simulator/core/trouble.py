@@ -27,6 +27,8 @@ from .facts import error_row
 from .faults import Fault
 
 KINDS = frozenset(["error", "status", "garbage", "html", "empty", "reset", "cut", "delay", "hang"])
+MOST_RULES = 1000
+"""Above that those that are used up are let go."""
 
 connections: dict[tuple[Any, Any], asyncio.Transport] = {}
 """Open connections by (server, client) address, filled by serving.py: ASGI itself has no way to drop one."""
@@ -75,6 +77,8 @@ class Troubles:
         if "error" in effect:
             error_row(effect.get("group", "media"), effect["error"])
         rule = TroubleRule(dict(effect), operation, path, method, skip, times)
+        if len(self.rules) >= MOST_RULES:
+            self.rules = [each for each in self.rules if each.times != 0]
         self.rules.append(rule)
         return rule
 

@@ -10,9 +10,11 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from .bounds import Bounds
+from .facts import operations
 from .files import FileStore
 from .lifecycle import is_retired
 from .trouble import TroubleRule, Troubles
@@ -119,6 +121,8 @@ class Charge:
     refunded: bool = False
     months: int = 0
     """Of a term bought in advance; the rest is paid as it is used."""
+    within: "Charge | None" = None
+    """The sum it has become a part of, once there were too many."""
 
     @property
     def usd(self) -> float:
@@ -136,20 +140,31 @@ class Received:
     operation: str | None
     headers: Mapping[str, str]
     body: Any = None
+    size: int = 0
+    """Bytes of the body."""
     status: int | None = None
     """None while unanswered, or when the connection was cut before an answer."""
+
+
+def _by_use(operation: str) -> bool:
+    """Whether bills name what was used, not the machine, volume or endpoint it was for."""
+    known = operations().get(operation)
+    return known is not None and known.area not in ("gpu", "serverless")
 
 
 class World:
     """Everything the simulator remembers. `World()` has one account, key `sk-simulated`, with 100 USD."""
 
-    def __init__(self, settings: WorldSettings | None = None, *, balance_usd: float = 100.0) -> None:
+    def __init__(
+        self, settings: WorldSettings | None = None, *, balance_usd: float = 100.0, bounds: Bounds | None = None
+    ) -> None:
+        self.bounds = bounds or Bounds()
         self.settings = settings or WorldSettings()
         self.clock = WorldClock(self.settings.speed)
         self.started = self.clock.now()
         self.accounts: dict[str, Account] = {}
         self.charges: list[Charge] = []
-        self.requests: deque[Received] = deque(maxlen=1000)
+        self.requests: deque[Received] = deque(maxlen=self.bounds.requests)
         self.counters: dict[str, Counter[str]] = {"received": Counter(), "accepted": Counter(), "refused": Counter()}
         self.leaked_keys = 0
         """Requests to the file host that carried a key."""
@@ -163,7 +178,7 @@ class World:
         """Operations that are gone besides those that Novita has announced."""
         self._areas: dict[type[Any], Any] = {}
         self._numbers = itertools.count(1)
-        self.files = FileStore(lambda: self.clock.now(), lambda: self.settings.link_ttl)
+        self.files = FileStore(lambda: self.clock.now(), lambda: self.settings.link_ttl, self.bounds)
         self.troubles = Troubles()
         self.doomed: list[str | None] = []
         """How the next things that take time end: a reason fails one, None lets one never end."""
@@ -201,7 +216,24 @@ class World:
         account.micro_usd -= micro_usd
         charge = Charge(operation, micro_usd, account, self.clock.now(), note, ref, months=months)
         self.charges.append(charge)
+        if len(self.charges) > self.bounds.charges:
+            self._sum_up()
         return charge
+
+    def _sum_up(self) -> None:
+        """Make one charge of those of an hour that differ in nothing that a bill shows; the newest half stays."""
+        old, new = self.charges[: -self.bounds.charges // 2], self.charges[-self.bounds.charges // 2 :]
+        sums: dict[tuple[object, ...], Charge] = {}
+        for charge in old:
+            if charge.refunded:
+                continue
+            owner = charge.ref if charge.months or not _by_use(charge.operation) else ""
+            key = (charge.account.key, charge.operation, charge.note, owner, int(charge.at) // 3600, charge.months)
+            if (whole := sums.get(key)) is None:
+                sums[key] = whole = replace(charge, micro_usd=0, ref=owner, within=None)
+            whole.micro_usd += charge.micro_usd
+            charge.within = whole
+        self.charges = [*sums.values(), *new]
 
     def settle(self) -> None:
         """Collect what has come up by the clock since the last time."""
@@ -213,6 +245,10 @@ class World:
         if not charge.refunded:
             charge.refunded = True
             charge.account.micro_usd += charge.micro_usd
+            whole = charge.within
+            while whole is not None:
+                whole.micro_usd -= charge.micro_usd
+                whole = whole.within
 
     def balance_usd(self, key: str = DEFAULT_KEY) -> float:
         return self.accounts[key].micro_usd / MICRO
@@ -222,6 +258,18 @@ class World:
     def count(self, operation: str, what: str = "received") -> int:
         """Requests of an operation so far: received, accepted (answered below 400) or refused."""
         return self.counters[what][operation]
+
+    def remember(self, received: Received) -> None:
+        """Keep a request, and let the oldest go where their bodies are too many bytes together."""
+        self.requests.append(received)
+        total = sum(each.size for each in self.requests)
+        while total > self.bounds.request_bytes and len(self.requests) > 1:
+            total -= self.requests.popleft().size
+
+    def delivered(self, delivery: dict[str, Any]) -> None:
+        """Keep what became of a webhook."""
+        self.webhooks.append(delivery)
+        del self.webhooks[: -self.bounds.records]
 
     def received(self, operation: str) -> list[Received]:
         """The remembered requests of one operation, oldest first."""

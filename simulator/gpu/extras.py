@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from ..core.bounds import Kept
 from ..core.metering import Meter
 from ..core.timeline import Timeline
 from ..core.world import Account, World
@@ -294,6 +295,11 @@ class SimulatedJobs(Book[SimulatedJob]):
     def __init__(self, world: World, auths: Auths, images: "Images") -> None:
         super().__init__(world)
         self.auths, self.images = auths, images
+        self.all = Kept(world.bounds.records, over=lambda job: job.line.state in JOB_ENDS)
+
+    def running(self, instance: Worked) -> list[SimulatedJob]:
+        jobs = (self.all[id] for id in instance.jobs if id in self.all)
+        return [job for job in jobs if job.line.state not in JOB_ENDS]
 
     def begin(self, instance: Worked, type: str, settings: dict[str, str]) -> SimulatedJob:
         line = Timeline(self.world, "pulling")
@@ -312,8 +318,7 @@ class SimulatedJobs(Book[SimulatedJob]):
         self.auths.check(instance.owner, auth_id)
         if instance.status != "exited":
             raise refuse("CONFLICT", f"stop the instance first: it is {instance.status}")
-        running = [self.all[id] for id in instance.jobs if self.all[id].line.state not in JOB_ENDS]
-        if running:
+        if running := self.running(instance):
             raise refuse("CONFLICT", f"job {running[0].id} still runs on the instance")
         return self.begin(instance, "saveImage", {"image": image, "registryAuthId": auth_id})
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..core.bounds import Kept
 from ..core.metering import DAY, MONTH, Meter
 from ..core.timeline import Timeline
 from ..core.world import Account, World
@@ -116,7 +117,7 @@ class Fleet:
         self._around = around
         around.storages.users.append(lambda id: any(mount.id == id for each in self._there() for mount in each.mounts))
         around.auths.users.append(lambda id: any(each.order.image_auth_id == id for each in self._there()))
-        self._all: dict[str, SimulatedInstance] = {}
+        self._all: Kept[str, SimulatedInstance] = Kept(world.bounds.records, over=lambda each: each.status == "removed")
         self.limit = 50
         """Instances an account may have; the documentation names the error but no number."""
 
@@ -330,7 +331,7 @@ class Fleet:
 
     def settle(self, look: str = "") -> None:
         """Bring every instance up to the world's time and collect its cost. `look`: the id (or *) being shown."""
-        for instance in self._all.values():
+        for instance in list(self._all.values()):
             if instance.status == "removed":
                 continue
             for state, at in instance.line.moves(look=look in ("*", instance.id)):

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from ..core.answers import answer
 from ..core.calls import Call, Handler, Json
 from ..core.faults import Fault
-from .extras import JOB_ENDS
 from .instances import SimulatedInstance
 from .market import MarketProduct, refuse
 from .order import OrderedPort
@@ -66,8 +65,7 @@ def ssh_command(instance: SimulatedInstance) -> str:
 
 
 def running_jobs(state: GpuState, instance: SimulatedInstance) -> list[Json]:
-    jobs = (state.jobs.all[id] for id in instance.jobs)
-    return [{"id": job.id, "type": job.type} for job in jobs if job.line.state not in JOB_ENDS]
+    return [{"id": job.id, "type": job.type} for job in state.jobs.running(instance)]
 
 
 def rest(handler: Handler) -> Handler:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 
+from ..core.bounds import Kept
 from ..core.world import World
 from .sound import call_sign, listen
 
@@ -17,7 +18,7 @@ class Hearing:
     """The table from call sign to text."""
 
     def __init__(self, world: World) -> None:
-        self._said: dict[int, str] = {}
+        self._said: Kept[int, str] = Kept(world.bounds.records, most_bytes=world.bounds.upload_bytes, size=len)
 
     def note(self, text: str) -> str:
         """Remember that this text is being spoken, and give it back."""

@@ -172,7 +172,8 @@ def _body(operation: Operation, kind: str) -> Json:
 
 def _billing(unit: str, operation: Operation) -> str:
     """How the charge follows from the body, in CEL: `sku` is the price, `characters` the length of the text."""
-    fields: Json = next((_body(operation, kind) for kind in operation.request or {}), {}).get("properties", {})
+    bodies: list[Json] = [_body(operation, kind) for kind in operation.request or {}]
+    fields: Json = bodies[0].get("properties", {}) if bodies else {}
     if unit == "second" and "duration" in fields:
         return "sku * int(body.duration)"
     if unit == "1M_characters":

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 
 from ..core.answers import answer
+from ..core.bounds import Kept
 from ..core.calls import Call, Handler, Json
 from ..core.files import HostedFile
 from ..core.world import Account, Charge, Course, World
@@ -62,6 +63,11 @@ class Task:
     def final(self) -> bool:
         return self.status in (SUCCEED, FAILED)
 
+    def size(self) -> int:
+        """Bytes of what stands in the answer itself, as data URIs do; files are in the world's store."""
+        texts = (text for output in self.outputs for text in output.more.values() if isinstance(text, str))
+        return sum(len(text) for text in texts)
+
     def look(self, world: World, *, moving: bool = True) -> None:
         """Bring the state up to the world's time; `moving` counts as a look in a manual world."""
         if self.final:
@@ -77,8 +83,9 @@ class Task:
 
     def end(self, world: World, status: str, reason: str = "") -> None:
         """Finish: files are made on success, money is given back on failure."""
-        if status == SUCCEED:
+        if status == SUCCEED and not self.outputs:
             self.outputs = self.make()
+        self.make = list[TaskOutput]  # what it was to be made of is let go
         self.status, self.reason, self.finished_at, self.percent = status, reason, world.clock.now(), 100
         if status == FAILED:
             for charge in self.charges:
@@ -90,8 +97,15 @@ class TaskStore:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.tasks: dict[str, Task] = {}
+        self.tasks: Kept[str, Task] = Kept(
+            world.bounds.tasks, most_bytes=world.bounds.file_bytes, size=Task.size, over=self._over
+        )
         self._deliveries: set[asyncio.Task[None]] = set()
+
+    def _over(self, task: Task) -> bool:
+        """Whether it has ended, seen by somebody or not."""
+        task.look(self._world, moving=False)
+        return task.final
 
     def submit(
         self,
@@ -198,7 +212,7 @@ class TaskStore:
         event = json.dumps({"event_type": "ASYNC_TASK_RESULT", "payload": result}).encode()
         for attempt in range(1 + WEBHOOK_RETRIES):
             status = await asyncio.to_thread(_post, task.webhook["url"], event)
-            self._world.webhooks.append({"url": task.webhook["url"], "task_id": task.id, "status": status})
+            self._world.delivered({"url": task.webhook["url"], "task_id": task.id, "status": status})
             if status is not None and 200 <= status < 300:
                 return
             await asyncio.sleep(0.1 * 2**attempt)

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from starlette.responses import Response
 
 from ..core.answers import answer
+from ..core.bounds import Kept
 from ..core.calls import Call, Handler, Json
 from ..core.world import Account, Charge, Course, World
 
 TRAINING_FACTOR, DEPLOYING_FACTOR = 3.0, 0.5
 """Times the seconds of a media task."""
+ENDS = ("SUCCESS", "FAILED")
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Training:
         return "xl" in self.base_model.lower()
 
     def look(self) -> None:
-        if self.status in ("SUCCESS", "FAILED"):
+        if self.status in ENDS:
             return
         done = min(self.progress.look(), 0.95 if self.endless else 1.0)
         self.percent = int(done * 100)
@@ -67,7 +69,7 @@ class TrainingState:
         self.numbers = itertools.count(1)
         self.assets: dict[str, str] = {}
         """assets_id as text -> upload id."""
-        self.trainings: dict[str, Training] = {}
+        self.trainings: Kept[str, Training] = Kept(world.bounds.records, over=lambda each: each.status in ENDS)
 
     def of(self, account: Account) -> list[Training]:
         return [training for training in self.trainings.values() if training.account is account]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from starlette.responses import Response
 
 from ..core.answers import answer
+from ..core.bounds import Kept
 from ..core.calls import Call, Handler, Json
 from ..core.facts import Invalid, Operation, check_body, operations, request_schema
 from ..core.faults import Fault
@@ -57,7 +58,7 @@ class VideoState:
     """Uploaded assets by id."""
 
     def __init__(self, world: World) -> None:
-        self.assets: dict[str, bytes] = {}
+        self.assets: Kept[str, bytes] = Kept(world.bounds.records, most_bytes=world.bounds.upload_bytes, size=len)
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ class SimulatedSandboxes:
         self.lose_files_on_resume = 0
         """From which resume on the files are lost, a known fault of the original; 0 never."""
         self.sandboxes: dict[str, SimulatedSandbox] = {}
-        self.events: list[LifeEvent] = []
+        self.events: deque[LifeEvent] = deque(maxlen=world.bounds.records)
         self.secrets: dict[str, dict[str, dict[str, Any]]] = {}
         """Per account id, by name. Values are kept nowhere: nobody can read them back."""
         self.templates: dict[str, BuiltTemplate] = {

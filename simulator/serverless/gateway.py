@@ -75,6 +75,7 @@ async def run_async_job(call: Call) -> Response:
     if _number(input, "_bytes", 0) > MOST_BYTES - 100:
         error = "output is larger than 4 MiB"
     work = area(call).begin(endpoint, input, seconds, error)
+    work.size = len(call.raw)
     endpoint.jobs[work.id] = work
     return answer({"id": work.id, "status": PENDING})
 

@@ -39,6 +39,8 @@ class PoolWork:
     started: float = 0
     ended: float = 0
     worker: str = ""
+    size: int = 0
+    """Bytes of the request it came with."""
 
     def progress(self, now: float) -> float:
         if self.status != IN_PROGRESS:

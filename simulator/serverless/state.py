@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
+from ..core.bounds import Kept
 from ..core.timeline import Timeline
 from ..core.world import Account, World
 from ..gpu.market import clusters, per_day, products, refuse
@@ -56,7 +57,12 @@ class SimulatedEndpoint:
         self.error: tuple[str, str] | None = None
         self.line = Timeline(world, "pending")
         self.pool = Pool(world, owner, id, plan, state.stock)
-        self.jobs: dict[str, PoolWork] = {}
+        self.jobs: Kept[str, PoolWork] = Kept(
+            world.bounds.records,
+            most_bytes=world.bounds.upload_bytes,
+            size=lambda work: work.size,
+            over=lambda work: work.status in FINAL,
+        )
 
     @property
     def state(self) -> str:

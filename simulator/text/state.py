@@ -84,6 +84,10 @@ class LlmState:
         self._cached: dict[bytes, int] = {}
         self._minutes: dict[tuple[str, str, int], int] = {}
 
+    def opened(self, stream: StreamRecord) -> None:
+        self.streams.append(stream)
+        del self.streams[: -self.world.bounds.records]
+
     @property
     def streams_cancelled(self) -> list[StreamRecord]:
         """Streams whose client went away before the end; `ended` is when we saw it."""

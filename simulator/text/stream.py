@@ -53,7 +53,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = self._record
-        self._state.streams.append(record)
+        self._state.opened(record)
         sending = asyncio.create_task(self._send_all(scope, send))
         watching = asyncio.create_task(_wait_until_gone(receive))
         try:

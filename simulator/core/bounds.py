@@ -1,0 +1,70 @@
+"""How much a world remembers: what is oldest goes when there is more, so that a long run stays flat."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Entries (and bytes) kept of each kind. What has not ended yet is never dropped."""
+
+    requests: int = 1000
+    request_bytes: int = 64 * MB
+    """Of bodies as they arrived."""
+    charges: int = 20_000
+    """Older ones are summed up by hour, operation and account: no cent of the books goes."""
+    tasks: int = 2000
+    files: int = 2000
+    file_bytes: int = 256 * MB
+    """Of finished files; links to what was dropped answer 404, as if they had been cleaned up."""
+    upload_bytes: int = 64 * MB
+    records: int = 2000
+    """Of anything else: webhook deliveries, streams, batches, jobs and machines that have ended."""
+
+
+class Kept(dict[K, V]):
+    """A dict that forgets its oldest entries above `most`, or above `most_bytes` of what `size` counts.
+
+    Only entries that `over` allows are forgotten, and never the newest; `forgotten` hears of each.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        most_bytes: int | None = None,
+        size: Callable[[V], int] = lambda _: 0,
+        over: Callable[[V], bool] = lambda _: True,
+        forgotten: Callable[[V], object] = lambda _: None,
+    ) -> None:
+        super().__init__()
+        self._most, self._most_bytes = most, most_bytes
+        self._size, self._over, self._forgotten = size, over, forgotten
+
+    @property
+    def bytes(self) -> int:
+        return sum(self._size(value) for value in self.values())
+
+    def __setitem__(self, key: K, value: V) -> None:
+        super().__setitem__(key, value)
+        self.trim()
+
+    def trim(self) -> None:
+        """Forget what is too much; to be called by whoever makes an entry grow."""
+        entries = len(self) - self._most
+        excess = self.bytes - self._most_bytes if self._most_bytes is not None else 0
+        if entries <= 0 and excess <= 0:
+            return
+        for key, value in list(self.items())[:-1]:
+            if entries <= 0 and excess <= 0:
+                return
+            if self._over(value):
+                entries, excess = entries - 1, excess - self._size(value)
+                del self[key]
+                self._forgotten(value)
