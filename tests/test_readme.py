@@ -174,6 +174,13 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
             assert heading in {re.sub(r"[^\w -]", "", text).lower().replace(" ", "-") for text in headings}, target
 
 
+def test_every_promise_of_security_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", page))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
 def test_every_page_is_reached_from_readme() -> None:
     linked = set(re.findall(r"\]\(((?:docs|simulator)/[\w.-]+\.md)\)", README.read_text(encoding="utf-8")))
 

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import yaml
+from novita_mcp.novita.files.decoding import BUDGET
+from novita_mcp.novita.files.in_work import InWork
 from novita_mcp.novita.journal.databases import is_database_url
 from novita_mcp.server.cli import parser
 from novita_mcp.server.settings import Settings, read_settings
@@ -60,6 +62,15 @@ def test_both_copies_are_set_up_alike_by_settings_that_exist(services: dict[str,
     assert "letters@postgres/" in settings.journal
     assert (settings.host, settings.port, settings.allowed_hosts) == ("0.0.0.0", 8000, "mcp.example.com")
     assert 0 < settings.drain_seconds < int(one["stop_grace_period"].removesuffix("s"))
+
+
+def test_a_copy_has_room_for_what_it_bounds_and_for_no_more(services: dict[str, Any]) -> None:
+    """Four copies of a file in work at the most, all that is decoded, the program itself; sockets above the reserve."""
+    one, budget = services["novita-mcp-1"], InWork()
+    most = 4 * budget.total + BUDGET.total + 256 * 2**20
+    assert most <= int(one["mem_limit"].removesuffix("g")) * 2**30 < 2 * most
+    assert one["ulimits"]["nofile"] > 1_024
+    assert one["cap_drop"] == ["ALL"]
 
 
 def test_the_balancer_knows_the_copies(services: dict[str, Any]) -> None:
