@@ -139,7 +139,7 @@ class Leases:
 
         Args:
             kind: A key of `ENDERS`.
-            job_key: Where the thing is being created: its row in the journal, until `attach` brings the id.
+            job_key: The journal's row of the create or start; of a create until `attach` brings the id.
         """
         now = self._clock.wall()
         key = uuid.uuid4().hex
@@ -170,9 +170,9 @@ class Leases:
         )
 
     async def drop(self, job_key: str, note: str) -> None:
-        """The create of a pending lease was refused."""
+        """The create or start that a lease was written down for was refused."""
         await self._run(
-            "UPDATE kept_leases SET state = 'dropped', note = ? WHERE job_key = ? AND state = 'pending'",
+            "UPDATE kept_leases SET state = 'dropped', note = ? WHERE job_key = ? AND state IN ('pending', 'active')",
             (note, job_key),
         )
 

@@ -25,7 +25,7 @@ from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
 from ..kit.arguments import Between, Confirm, DryRun, Wait
 from ..kit.context import Call
-from ..kit.created_things import lease_doubt, machine_cost, with_lease_doubt
+from ..kit.created_things import lease_doubt, machine_cost, under_lease, with_lease_doubt
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
 from .creating import Wanted, create
@@ -247,13 +247,11 @@ async def start_gpu_instance(
         lease = f" It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else ""
 
         async def start(paid_for: Paid) -> tuple[Job, float]:
-            async def send(_: Job) -> float:
+            async def send(job: Job) -> float:
                 begun = app.jobs.clock.wall()
-                await start_instance(call.novita, instance.id)
-                if stop_after_hours:
-                    hours, name = stop_after_hours, instance.name
-                    await app.leases.grant(call.owner, kind=INSTANCE, hours=hours, name=name, thing_id=instance.id)
-                    app.leases.remember(call.novita)
+                act = partial(start_instance, call.novita, instance.id)
+                hours, name = stop_after_hours, instance.name
+                await under_lease(call, job, act, kind=INSTANCE, hours=hours, name=name, thing_id=instance.id)
                 return begun
 
             async def note(job: Job, _: float) -> Job:

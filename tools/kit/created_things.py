@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import InputError, NovitaError
@@ -14,6 +14,7 @@ from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import MICRO, Job, micro
 from .context import Caller
 
+T = TypeVar("T")
 _TWICE = '{"allow_duplicate": true}'
 _TWIN_WINDOW = 3_600.0
 """Seconds in which a create without an answer may still turn out to have worked."""
@@ -92,17 +93,7 @@ class Creation:
         app = caller.app
 
         async def send(job: Job) -> str:
-            if self.hours:
-                await app.leases.grant(
-                    caller.owner, kind=self.lease_kind, hours=self.hours, name=self.name, job_key=job.key
-                )
-                app.leases.remember(caller.novita)
-            try:
-                return await create()
-            except NovitaError as error:
-                if error.billed == "no":
-                    await app.leases.drop(job.key, "the create was refused")
-                raise
+            return await under_lease(caller, job, create, kind=self.lease_kind, hours=self.hours, name=self.name)
 
         async def note(job: Job, created: str) -> Job:
             noted = await app.journal.accepted(job.key, created, resource=created)
@@ -126,6 +117,35 @@ class Creation:
             return job, created
 
         return start
+
+
+async def under_lease(
+    caller: Caller,
+    job: Job,
+    act: Callable[[], Awaitable[T]],
+    *,
+    kind: str,
+    hours: float | None,
+    name: str,
+    thing_id: str | None = None,
+) -> T:
+    """Begin what goes on costing. Its lease is written down first, for it may begin although the answer is lost; it is
+    dropped where the act was refused.
+
+    Args:
+        hours: None: there is no lease.
+        thing_id: Of a thing that exists already.
+    """
+    leases = caller.app.leases
+    if hours:
+        await leases.grant(caller.owner, kind=kind, hours=hours, name=name, thing_id=thing_id, job_key=job.key)
+        leases.remember(caller.novita)
+    try:
+        return await act()
+    except NovitaError as error:
+        if error.billed == "no":
+            await leases.drop(job.key, f"the {'start' if thing_id else 'create'} was refused")
+        raise
 
 
 def twin_of(caller: Caller, what: str, name: str, there: Iterable[str], lost: Sequence[Job], listed_by: str) -> str:

@@ -175,3 +175,26 @@ async def test_a_refused_create_leaves_no_lease(
         assert "Nothing was billed" in await on.refused(tool, **arguments)
     with sqlite3.connect(settings.journal) as db:
         assert db.execute("SELECT state, note FROM kept_leases").fetchall() == [("dropped", "the create was refused")]
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "refused"])
+async def test_a_start_has_its_lease_from_the_first_moment_unless_it_was_refused(
+    opened: OpenStage, settings: Settings, world: World, lost: bool
+) -> None:
+    async with opened() as on:
+        instance = (await on.call("create_gpu_instance", **WISH))["instance_id"]
+        await on.call("stop_gpu_instance", instance_id=instance, confirm=True)
+        trouble: Json = {"reset": "after"} if lost else {"status": 400, "body": '{"reason": "NO", "message": "no"}'}
+        world.trouble(trouble, operation="start_gpu_instance")
+        await on.refused("start_gpu_instance", instance_id=instance, stop_after_hours=0.1, confirm=True)
+        line: Json = (await on.call("get_gpu_instance", instance_id=instance))["instance"]
+        assert ("stops_at" in line) == lost
+    world.advance(400)
+    async with opened() as on:
+        for _ in range(50):
+            line = (await on.call("get_gpu_instance", instance_id=instance))["instance"]
+            if line["state"] == "exited":
+                break
+            world.advance(6)
+        assert line["state"] == "exited"
+        assert world.count("stop_gpu_instance") == (2 if lost else 1)
