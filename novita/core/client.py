@@ -34,6 +34,7 @@ from .outside import Outside
 from .placeholders import unfilled
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
+from .sent import mark_sent
 from .surroundings import TheWay, trouble
 from .tolerant import a_pause, load_json
 from .tracing import calling
@@ -283,6 +284,7 @@ class NovitaClient:
             more: As httpx takes it: `content` in place of the JSON of `body`, `headers`, `params`, `timeout`.
         """
         request = self._request(method, path, host, **({"json": body} if "content" not in more else {}), **more)
+        mark_sent()
         with calling(method, path, doing) as span:
             try:
                 response = await self.http.send(request, stream=True)
@@ -324,8 +326,11 @@ class NovitaClient:
         as_json: bool,
         **extra: Any,
     ) -> Answer:
+        request = self._request(method, path, host, **extra)
+        if spends:
+            mark_sent()
         with calling(method, path, doing) as span:
-            response = await self.http.send(self._request(method, path, host, **extra), stream=True)
+            response = await self.http.send(request, stream=True)
             span.set_attribute("http.response.status_code", response.status_code)
             try:
                 body = await self._body(response)

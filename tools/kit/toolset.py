@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from ...novita.core.errors import NovitaError
 from ...novita.core.redaction import redact, without_secrets
+from ...novita.core.sent import watch_sending
 from .answer_text import as_one, plain
 from .argument_reading import AGAIN, ArgumentError, read_again, read_arguments
 from .asking import NeedsAnswer, NotConfirmed
@@ -171,6 +172,7 @@ class NovitaTool(Tool):
         return self.fn_metadata.arg_model.model_validate(arguments).model_dump(mode="json", exclude_defaults=True)
 
     async def _answer(self, arguments: dict[str, Any], caller: Caller, convert_result: bool) -> Any:
+        sent = watch_sending()
         try:
             result: object = await super().run(arguments, cast(Any, caller), convert_result=False)
         except ToolError as error:
@@ -184,9 +186,12 @@ class NovitaTool(Tool):
             if isinstance(cause, ValidationError) and cause.title == self.fn_metadata.arg_model.__name__:
                 return error_result(_bad_arguments(self.name, cause))
             logger.exception("tool %s crashed", self.name)
+            fault = f"{self.name} hit a fault in novita-mcp itself ({type(cause).__name__})"
+            if not sent.anything:
+                return error_result(f"{fault}. Nothing was sent that costs, and nothing was billed. Please report it.")
             return error_result(
-                f"{self.name} hit a fault in novita-mcp itself ({type(cause).__name__}); it may or may not have been "
-                "billed. Look at list_tasks and get_balance before trying again, and report it."
+                f"{fault}; it may or may not have been billed. Look at list_tasks and get_balance before trying again, "
+                "and report it."
             )
         finally:
             caller.hold.release()

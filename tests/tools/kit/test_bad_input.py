@@ -218,9 +218,31 @@ def faulty(settings: Settings, background: anyio.abc.TaskGroup) -> App:
 
 
 async def test_a_fault_of_our_own_is_not_called_a_bad_argument(connect: Connect) -> None:
-    """It may come after the money went: nothing is promised about that."""
     async with connect(build=faulty) as client:
         result = await client.call_tool("list_tasks", {})
         assert result.is_error
         assert "a fault in novita-mcp itself" in text_of(result)
+        assert "Nothing was sent that costs" in text_of(result)
+
+
+def faulty_after(settings: Settings, background: anyio.abc.TaskGroup) -> App:
+    """A server whose journal hits a bug of ours once Novita has accepted a task."""
+
+    class Faulty(Journal):
+        async def accepted(self, *_: Any, **__: Any) -> Job:
+            raise KeyError("ours")
+
+    app = quick(settings, background)
+    app.jobs.journal = Faulty(app.journal.path)
+    return app
+
+
+async def test_a_fault_of_our_own_after_something_was_sent_may_have_cost(connect: Connect, world: World) -> None:
+    """Kind 14: only then, whoever sent it."""
+    asked = {"prompt": "a fox", "model": "qwen-image-txt2img"}
+    async with connect(build=faulty_after) as client:
+        rehearsed = await client.call_tool("generate_image", {**asked, "dry_run": True})
+        assert not rehearsed.is_error
+        result = await client.call_tool("generate_image", asked)
         assert "may or may not have been billed" in text_of(result)
+    assert world.count(PAID) == 1
