@@ -33,11 +33,17 @@ class Quotes:
             del self._shown[next(iter(self._shown))]
 
     def latest(self, owner: str, keys: Iterable[str]) -> Decimal | None:
-        """The price shown last under any of the keys; None where none was, or long ago."""
+        """The price shown last under the first of the keys that has one; None where none was shown, or long ago.
+
+        Args:
+            keys: The most exact first: what was shown for this very call counts before what was shown for the like.
+        """
         oldest = self.clock.now() - KEPT_SECONDS
-        found = [self._shown[owner, key] for key in keys if (owner, key) in self._shown]
-        when, usd = max(found, default=(0.0, None), key=lambda each: each[0])
-        return usd if found and when >= oldest else None
+        for key in keys:
+            when, usd = self._shown.get((owner, key), (None, None))
+            if when is not None and when >= oldest:
+                return usd
+        return None
 
 
 def digest(arguments: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
 from novita_mcp.tools.kit.context import App, Call
 from novita_mcp.tools.kit.purchase import Direct, Purchase, Submitted, carry_out
-from novita_mcp.tools.kit.quotes import KEPT_SECONDS
+from novita_mcp.tools.kit.quotes import KEPT_SECONDS, Quotes
 from novita_mcp.tools.kit.toolset import SPENDS, CountedUsd, ToolResult, Toolset
 from pydantic import Field
 
@@ -305,3 +305,13 @@ async def test_a_yes_without_a_quote_or_long_after_one_is_taken_as_it_is(opened:
         SHOP.cost = costs("7")
         assert (await buy(client, thing="hen", confirm=True))["status"] == "sold"
     assert SHOP.sold == [Decimal(5), Decimal(6), Decimal(7)]
+
+
+def test_what_was_shown_for_this_very_call_counts_before_what_was_shown_for_the_like() -> None:
+    clock = QuickClock()
+    quotes = Quotes(clock)
+    quotes.show("me", ["small", "about fox"], Decimal(1))
+    quotes.show("me", ["large", "about fox"], Decimal(5))
+    assert quotes.latest("me", ["small", "about fox"]) == 1
+    assert quotes.latest("me", ["medium", "about fox"]) == 5
+    assert quotes.latest("you", ["small", "about fox"]) is None
