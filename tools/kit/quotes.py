@@ -12,7 +12,7 @@ from ...novita.core.clock import Clock
 KEPT_SECONDS = 900.0
 """How long a quote is remembered. A yes after that is taken for what the call costs now."""
 _MOST = 4_096
-_NOT_PART_OF_IT = ("confirm", "dry_run", "wait_seconds")
+HOW_TO_CALL = frozenset({"wait_seconds", "save_to", "confirm", "dry_run", "again"})
 """Arguments that say how to call rather than what is bought."""
 
 
@@ -48,5 +48,5 @@ class Quotes:
 
 def digest(arguments: Mapping[str, Any]) -> str:
     """What was asked for in a few letters; arguments may hold secrets, and are not kept."""
-    wanted = {name: value for name, value in arguments.items() if name not in _NOT_PART_OF_IT}
+    wanted = {name: value for name, value in arguments.items() if name not in HOW_TO_CALL}
     return hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()[:24]

@@ -24,10 +24,8 @@ from ...novita.files.folders import Folders
 from ...novita.journal.joining import JoinRule, SameCall
 from ...novita.journal.journal import Job, JobState
 from .context import Caller
+from .quotes import HOW_TO_CALL
 from .toolset import ToolResult
-
-HOW_TO_CALL = frozenset({"wait_seconds", "save_to", "confirm", "dry_run", "again"})
-"""Arguments that say how to call rather than what is bought."""
 
 _FILES = re.compile(r"(?:^|_)(?:images?|mask|videos?|audio|file)$")
 """Arguments whose text names a file."""
