@@ -14,6 +14,7 @@ import anyio.abc
 import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server import MCPServer
+from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from ..tools.kit.toolset import ToolSpec
     from .call_metrics import Watch
 
+HOUR_MS = 3_600_000
+"""How long a client may take a list for the same; it changes with a newer version of this server only."""
 NAME = "novita"
 
 BuildApp = Callable[[Settings, anyio.abc.TaskGroup], "App"]
@@ -205,6 +208,10 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
         lifespan=lifespan,
         extensions=[NovitaTasks(keys, lambda: tools.FOLLOWERS)],
         middleware=[speak_well],
+        subscriptions=False,  # nothing that is listed changes while a server runs
+        cache_hints=dict.fromkeys(
+            ("tools/list", "prompts/list", "resources/templates/list"), CacheHint(HOUR_MS, "public")
+        ),
         request_state_security=RequestStateSecurity(keys=keys),
         log_level=_level(settings.log_level),
     )

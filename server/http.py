@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import re
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ from ..novita.files.s3 import Place
 from ..tools.kit.context import App
 from ..tools.media.parts import webhooks
 from .app import NovitaServer, create_app
+from .browsers import Browsers
 from .building import build_app
 from .call_metrics import Watch, token_of
 from .connections import AcceptErrors, Guarded, connection_limit
@@ -96,13 +98,11 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
         server.custom_route("/metrics", methods=["GET"])(metrics)
     if settings.public_url:
         server.custom_route("/webhooks/{token}", methods=["POST"])(partial(_webhook, server))
-    security = TransportSecuritySettings(
-        allowed_hosts=[f"{name}{port}" for name in _LOCAL for port in ("", ":*")] + parts(settings.allowed_hosts),
-        allowed_origins=[f"http://{name}{port}" for name in _LOCAL for port in ("", ":*")]
-        + parts(settings.allowed_origins),
-    )
+    here = [f"{name}{port}" for name in _LOCAL for port in ("", ":*")]
+    origins = [f"http://{each}" for each in here] + parts(settings.allowed_origins)
+    security = TransportSecuritySettings(allowed_hosts=here + parts(settings.allowed_hosts), allowed_origins=origins)
     inner = server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security)
-    return Patient(RequireKey(inner, watch))
+    return Patient(Browsers(RequireKey(inner, watch), origins))
 
 
 async def _webhook(server: NovitaServer, request: Request) -> Response:
@@ -177,7 +177,10 @@ class RequireKey:
         self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith("/mcp"):
+        if scope["type"] == "http" and _SIGN_IN.search(scope["path"]):
+            await _no_sign_in()(scope, receive, send)
+            return
+        if scope["type"] != "http" or not _MCP.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         counts = self._watch.metrics
@@ -197,9 +200,12 @@ class RequireKey:
         receive_next: Receive = counted_receive
         key = bearer(scope)
         if not key:
-            answer = _no_key()
+            answer = _no_key(sent=_tried(scope))
         elif wait := self._watch.requests.take(owner_of(key)):
             answer = JSONResponse({"error": "too_many_requests"}, 429, headers={"Retry-After": str(math.ceil(wait))})
+        elif scope["method"] == "GET":
+            # No stream of its own is kept: whatever there is to say comes with the answer to a call.
+            answer = Response(status_code=405, headers={"Allow": "POST"})
         elif scope["method"] == "POST" and declared(scope) <= DEFAULT_MAX_REQUEST_BODY_SIZE:  # else the SDK refuses it
             refusal, receive_next = await _read_body(counted_receive)
             answer = refusal or answer
@@ -231,15 +237,34 @@ async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
     return None, again
 
 
-def _no_key() -> JSONResponse:
-    return JSONResponse(
-        {
-            "error": "invalid_token",
-            "error_description": "Send your Novita API key as 'Authorization: Bearer <key>'. "
-            "Keys are made at https://novita.ai/settings/key-management.",
-        },
-        status_code=401,
-        headers={"WWW-Authenticate": 'Bearer realm="novita", error="invalid_token"'},
+_MCP = re.compile(r"/mcp(?:/.*)?")
+_SIGN_IN = re.compile(
+    r"/\.well-known/(?:oauth-|openid-)|^(?:/mcp)?/(?:oauth2?/)?(?:register|authorize|token|revoke)/?$"
+)
+"""Where clients look for a way to sign in, and where some go when they have found none."""
+_HOW = (
+    "Send your Novita API key as 'Authorization: Bearer <key>'. "
+    "Keys are made at https://novita.ai/settings/key-management."
+)
+
+
+def _no_key(*, sent: bool) -> JSONResponse:
+    """Args: sent: Whether something was sent as a token; only then is there one to call invalid (RFC 6750, 3.1)."""
+    error = {"error": "invalid_token"} if sent else {}
+    challenge = 'Bearer realm="novita"' + (', error="invalid_token"' if sent else "")
+    return JSONResponse({**error, "error_description": _HOW}, status_code=401, headers={"WWW-Authenticate": challenge})
+
+
+def _no_sign_in() -> JSONResponse:
+    """There is no sign-in. Said as OAuth says it, so that a client shows the sentence and not its parser's trouble."""
+    said = f"This server has no sign-in. {_HOW}"
+    return JSONResponse({"error": "access_denied", "error_description": said}, status_code=404)
+
+
+def _tried(scope: Scope) -> bool:
+    return any(
+        name == b"authorization" and value.lower().startswith(b"bearer") and value[6:].strip()
+        for name, value in scope["headers"]
     )
 
 

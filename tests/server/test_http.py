@@ -21,6 +21,7 @@ from ..serving import serve_asgi
 from .callers import caller, facts
 
 OTHER_KEY = "sk-somebody-else"
+PATIENCE = 30.0
 LIST: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 ACCEPT = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
 BEARER = {"Authorization": f"Bearer {DEFAULT_KEY}"}
@@ -47,8 +48,46 @@ def test_a_caller_without_a_key_is_told_how_to_bring_one(url: str, headers: dict
     answer = httpx.post(f"{url}/mcp", json=LIST, headers={**ACCEPT, **headers})
 
     assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="novita"'  # no token was sent that could be invalid
+    assert "error" not in answer.json()
     assert "novita.ai" in answer.json()["error_description"]
+
+
+SIGN_IN = (
+    "GET /.well-known/oauth-protected-resource",
+    "GET /.well-known/oauth-protected-resource/mcp",
+    "GET /mcp/.well-known/oauth-protected-resource",
+    "GET /.well-known/oauth-authorization-server",
+    "GET /.well-known/oauth-authorization-server/mcp",
+    "GET /.well-known/openid-configuration",
+    "GET /.well-known/openid-configuration/mcp",
+    "GET /mcp/.well-known/openid-configuration",
+    "POST /register",
+    "POST /token",
+    "GET /authorize",
+)
+
+
+def test_whoever_looks_for_a_sign_in_reads_our_sentence(url: str) -> None:
+    """As OAuth says errors: a client that parses them shows the sentence, and falls over nothing."""
+    for method, path in map(str.split, SIGN_IN):
+        answer = httpx.request(method, f"{url}{path}", headers=ACCEPT)
+        assert answer.status_code == 404
+        assert answer.json()["error"] == "access_denied"
+        assert "Authorization: Bearer <key>" in answer.json()["error_description"]
+
+
+def test_what_only_begins_like_the_door_is_not_the_door(url: str) -> None:
+    for path in ("/mcpfoo", "/mcp.json", "/mcp-metrics"):
+        assert httpx.post(f"{url}{path}", json=LIST, headers=ACCEPT).status_code == 404
+
+
+def test_there_is_no_stream_to_get(url: str) -> None:
+    for version in ("2025-11-25", "2026-07-28"):
+        for more in ({}, {"Last-Event-ID": "5"}, {"Mcp-Session-Id": "none"}):
+            headers = {"Accept": "text/event-stream", **BEARER, "MCP-Protocol-Version": version, **more}
+            answer = httpx.get(f"{url}/mcp", headers=headers)
+            assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
 
 
 def test_a_strange_host_is_refused(url: str) -> None:
@@ -61,6 +100,71 @@ def test_a_strange_origin_is_refused(url: str) -> None:
     answer = httpx.post(f"{url}/mcp", json=LIST, headers={**ACCEPT, **BEARER, "Origin": "https://evil.example"})
 
     assert answer.status_code == 403
+
+
+async def test_what_is_claimed_is_what_happens_and_lists_say_how_long_they_hold(url: str) -> None:
+    """Nothing that is listed changes while a server runs: no subscription is offered, and lists may be kept."""
+    async with caller(url, mode="auto") as client:
+        claimed = client.server_capabilities
+        assert claimed is not None
+        for part in (claimed.tools, claimed.prompts, claimed.resources):
+            assert part is not None
+            assert not part.list_changed
+        assert claimed.resources is not None
+        assert not claimed.resources.subscribe
+        listed = await client.list_tools()
+        assert (listed.ttl_ms, listed.cache_scope) == (3_600_000, "public")
+
+
+# Browsers
+
+PAGE = "https://app.example"
+PREFLIGHT = {
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,content-type,mcp-protocol-version",
+}
+OURS = (PAGE, "http://localhost:6274", "http://localhost", "http://[::1]:3000")
+FOREIGN = (
+    *("https://evil.example", "null", "https://app.example.evil", "http://app.example", "http://localhost.evil:80"),
+    *("http://localhost:6274.evil", "http://localhost:", "https://app.example:8443"),
+)
+
+
+@pytest.fixture
+def open_to_a_page(settings: Settings) -> Generator[str]:
+    allowed = replace(settings, allowed_origins=PAGE)
+    with serve_asgi(http_app(web_server(allowed), allowed)) as base:
+        yield base
+
+
+def test_a_page_that_is_allowed_asks_first_and_needs_no_key_for_that(open_to_a_page: str) -> None:
+    for origin in OURS:
+        answer = httpx.options(f"{open_to_a_page}/mcp", headers={"Origin": origin, **PREFLIGHT})
+        assert answer.status_code == 204
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+        assert answer.headers["Access-Control-Allow-Headers"] == PREFLIGHT["Access-Control-Request-Headers"]
+        assert "Origin" in answer.headers["Vary"]
+
+
+def test_a_page_that_is_allowed_may_read_answers_and_refusals(open_to_a_page: str) -> None:
+    for key, status in ((BEARER, 200), ({}, 401)):
+        asking = {**ACCEPT, **key, "Origin": PAGE}
+        answer = httpx.post(f"{open_to_a_page}/mcp", json=LIST, headers=asking, timeout=PATIENCE)
+        assert answer.status_code == status
+        assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+        exposed = answer.headers["Access-Control-Expose-Headers"]
+        assert "WWW-Authenticate" in exposed
+        assert "Mcp-Session-Id" in exposed
+
+
+def test_a_foreign_page_gets_nothing(open_to_a_page: str) -> None:
+    for origin in FOREIGN:
+        asked = httpx.options(f"{open_to_a_page}/mcp", headers={"Origin": origin, **PREFLIGHT})
+        called = httpx.post(f"{open_to_a_page}/mcp", json=LIST, headers={**ACCEPT, **BEARER, "Origin": origin})
+        assert (asked.status_code, called.status_code) == (403, 403)
+        for answer in (asked, called, httpx.get(f"{open_to_a_page}/healthz", headers={"Origin": origin})):
+            assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 def test_hosts_and_origins_that_are_allowed_come_in(settings: Settings) -> None:

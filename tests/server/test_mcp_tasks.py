@@ -302,6 +302,9 @@ async def test_one_who_does_not_declare_tasks_waits_and_may_not_ask_for_them(ope
 
         assert facts(answer)["status"] == "succeeded"
         assert refused.value.code == NO_CAPABILITY
+        assert refused.value.error.data == {
+            "requiredCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}
+        }
 
 
 async def test_a_fault_while_looking_keeps_the_task_working(open_client: Open, world: World) -> None:

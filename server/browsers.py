@@ -1,0 +1,81 @@
+"""Pages in browsers: which of them may speak to this server, told to the browser before it asks for a key.
+
+A preflight carries no key, so this stands outside of the door. A foreign page gets nothing: no answer of ours carries
+the header that would let it read one.
+"""
+
+import re
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_METHODS = "POST, GET, DELETE, OPTIONS"
+_EXPOSED = "WWW-Authenticate, Retry-After, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name"
+_REMEMBERED = "600"
+"""Seconds a browser may remember the answer to a preflight."""
+_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~,\- ]{0,2000}")
+
+
+class Browsers:
+    """ASGI middleware: CORS for pages of the origins given.
+
+    Args:
+        origins: Each `scheme://host[:port]`, or with `:*` for every port.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Iterable[str]) -> None:
+        self._app = app
+        self._origins = tuple(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        origin = headers.get("origin")
+        if origin is None:
+            await self._app(scope, receive, send)
+            return
+        allowed = self._allows(origin)
+        if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+            answer = _preflight(origin, headers) if allowed else Response(status_code=403, headers={"Vary": "Origin"})
+            await answer(scope, receive, send)
+            return
+        if not allowed and scope["path"].startswith("/mcp"):
+            await Response("Invalid Origin header", status_code=403, headers={"Vary": "Origin"})(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answered = MutableHeaders(scope=message)
+                answered.add_vary_header("Origin")
+                if allowed:
+                    answered["Access-Control-Allow-Origin"] = origin
+                    answered["Access-Control-Expose-Headers"] = _EXPOSED
+            await send(message)
+
+        await self._app(scope, receive, told)
+
+    def _allows(self, origin: str) -> bool:
+        for each in self._origins:
+            if each.endswith(":*"):
+                base, port = each[:-2], origin.removeprefix(each[:-1])
+                if origin == base or (port != origin and port.isdecimal()):
+                    return True
+            elif origin == each:
+                return True
+        return False
+
+
+def _preflight(origin: str, asked: Headers) -> Response:
+    names = asked.get("access-control-request-headers", "")
+    headers = {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Allow-Methods": _METHODS,
+        # What a page of an allowed origin wishes to send is for the door to judge, not for the browser.
+        "Access-Control-Allow-Headers": names if _NAMES.fullmatch(names) else "",
+        "Access-Control-Max-Age": _REMEMBERED,
+        "Vary": "Origin, Access-Control-Request-Headers",
+    }
+    if asked.get("access-control-request-private-network") == "true":  # a page of the net, a server of this machine
+        headers["Access-Control-Allow-Private-Network"] = "true"
+    return Response(status_code=204, headers=headers)
