@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     doctor = subcommands.add_parser("doctor", parents=[common], help="what is wrong, and how to mend it")
     doctor.add_argument("--json", action="store_true", default=False)
     doctor.add_argument("--offline", action="store_true", default=False, help="Leave the network alone.")
-    doctor.add_argument("--leases", action="store_true", default=False, help="Stop instances whose lease is over.")
+    doctor.add_argument("--leases", action="store_true", default=False, help="End what has a lease that is over.")
     doctor.add_argument("--mend", action="store_true", default=False, help="Mend how hosts start the server.")
 
     tools = subcommands.add_parser("tools", parents=[common], help="list tools, show a schema, call one")
@@ -83,7 +83,11 @@ def parser() -> argparse.ArgumentParser:
     simulate.add_argument("--task-seconds", type=float, default=2.0)
 
     install = subcommands.add_parser("install", help="write the server into a host's configuration")
-    install.add_argument("target", choices=["claude-desktop", "claude-code", "cursor", "vscode", "codex", "windsurf"])
+    hosts = ["claude-desktop", "claude-code", "cursor", "vscode", "codex", "windsurf"]
+    install.add_argument("target", choices=hosts, nargs="?", default=None)
+    install.add_argument(
+        "--lease-timer", action="store_true", default=False, help="Keep leases when no server runs: a system timer."
+    )
     install.add_argument("--project", type=Path, default=None, help="Into this project's folder, without the key.")
     install.add_argument("--with-key", action="store_true", default=False, help="Store the key in the project too.")
     install.add_argument("--print", action="store_true", default=False, help="Only show it.")
@@ -130,6 +134,12 @@ def _simulate(_: Settings, given: argparse.Namespace) -> int:
 
 
 def _install(settings: Settings, given: argparse.Namespace) -> int:
+    if given.target is None and not given.lease_timer:
+        raise SettingError("install needs a host, or --lease-timer")
+    if given.lease_timer:
+        code = commands.run_lease_timer(settings, only_print=given.print, command=given.run)
+        if given.target is None or code:
+            return code
     return commands.run_install(
         settings,
         given.target,

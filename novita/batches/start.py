@@ -17,7 +17,7 @@ from ..core.client import NovitaClient
 from ..core.errors import InputError, NovitaError
 from ..core.waiting import OnProgress, Phase
 from ..journal.jobs import Jobs, Paid
-from ..journal.journal import FINAL_STATES, Job, JobState
+from ..journal.journal import FINAL_STATES, Job, JobState, Joined
 from .batch_files import FORM, ROWS_TYPE, find_upload, upload
 from .batches import BATCHES_PATH, Batch, list_batches, read_batch
 from .rows import ENDPOINTS, Endpoint, Prepared
@@ -102,9 +102,13 @@ async def start_batch(
 
     Raises:
         NovitaError: It could not be started. Calling again with the same rows takes up what was done.
+        Joined: The same call is sending them.
     """
+    again = paid_for.same is not None and paid_for.same.again
     async with jobs.one_at_a_time(f"batch/{client.owner}/{prepared.sha}"):
-        earlier = await look_back(jobs, client, prepared, file_id)
+        if paid_for.same is not None and (begun := await jobs.journal.earlier(client.owner, paid_for.same)) is not None:
+            raise Joined(begun)
+        earlier = Earlier(None, None, file_id) if again else await look_back(jobs, client, prepared, file_id)
         before, file_id = earlier.job, earlier.file_id
         if before is not None:
             if before.task_id is not None:

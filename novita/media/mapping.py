@@ -36,7 +36,6 @@ class MediaPlan:
     Args:
         body: The native body, complete and valid.
         seed: The seed in it, if any.
-        rest: Bodies to send after it, whose texts continue its text: the further pieces of a long recording.
     """
 
     model: MediaModel
@@ -45,12 +44,10 @@ class MediaPlan:
     body: Json
     seed: int | None
     estimate: Cost
-    rest: tuple[Json, ...] = ()
 
     def let_go(self) -> None:
-        """Drop the bodies once they are sent: they may be large, and the wait has no use for them."""
-        for body in (self.body, *self.rest):
-            body.clear()
+        """Drop the body once it is sent: it may be large, and the wait has no use for it."""
+        self.body.clear()
 
     @property
     def files(self) -> tuple[str, ...]:

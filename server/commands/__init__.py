@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .demo import run_demo
     from .doctor import run_doctor
     from .install import run_install
+    from .lease_timer import run_lease_timer
     from .serve_http import serve_http
     from .serve_stdio import serve_stdio
     from .simulate import run_simulator
@@ -18,6 +19,7 @@ __all__ = [
     "run_demo",
     "run_doctor",
     "run_install",
+    "run_lease_timer",
     "run_simulator",
     "run_spend",
     "run_tools",
@@ -31,6 +33,7 @@ __getattr__ = lazily(
         "run_demo": ".demo",
         "run_doctor": ".doctor",
         "run_install": ".install",
+        "run_lease_timer": ".lease_timer",
         "run_simulator": ".simulate",
         "run_spend": ".spend",
         "run_tools": ".tools",

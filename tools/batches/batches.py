@@ -13,6 +13,7 @@ from ...novita.batches.rows import ENDPOINTS, Prepared, endpoint_of, numbered, p
 from ...novita.batches.start import look_back, start_batch
 from ...novita.core.errors import InputError, UnknownModelError
 from ...novita.journal.jobs import Paid
+from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job
 from ...novita.text.costs import tokens_cost
 from ...novita.text.language_models import (
@@ -30,6 +31,7 @@ from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
+from ..kit.same_call import JOINERS, Joiner
 from ..kit.saved_files import SavedFile, keep_content
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, ToolResult, Toolset
 from .results import BatchResult, answer_batch, planned_batch, started_batch, tokens_of
@@ -202,7 +204,9 @@ async def follow_batch(call: Caller, batch_id: str, *, budget: float) -> runs.Ba
 async def get_batch(call: Call, batch_id: BatchId, wait_seconds: WaitSeconds = None) -> BatchResult:
     """Wait for a batch; then counts, first rows, a file of rows matched to answers. Free. Repeat while working."""
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
-    return await answer_batch(call, await follow_batch(call, batch_id, budget=budget))
+    delivery = await follow_batch(call, batch_id, budget=budget)
+    call.asks_after = delivery.job.key
+    return await answer_batch(call, delivery)
 
 
 class BatchLine(BaseModel):
@@ -446,3 +450,11 @@ class BatchFollower:
 
 
 FOLLOWERS["batch"] = BatchFollower()
+
+
+async def _join(caller: Caller, job: Job, _: float) -> BatchResult:
+    """The answer of a batch that was asked for before: how it stands now. A batch takes hours: get_batch waits."""
+    return await answer_batch(caller, await follow_batch(caller, job.task_id or job.key, budget=0))
+
+
+JOINERS["batch"] = Joiner(_join, BatchResult, JoinRule(runs_for=50 * 3_600.0, lost=False))

@@ -7,15 +7,17 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field
 
 from ...novita.core.errors import NotFoundError, TaskFailedError
-from ...novita.core.money import show_usd
+from ...novita.core.money import show_price, show_usd
 from ...novita.core.waiting import Pace, Phase, wait_until_done
 from ...novita.gpu import resources as novita
 from ...novita.gpu.products import RAW, VOLUME_GB_DAY, list_cpu_products, list_regions
 from ...novita.journal.jobs import Paid
+from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Begun, Submitted
+from ..kit.same_call import JOINERS, Joiner
 from ..kit.toolset import CountedUsd, ToolResult
 from .waiting import ADMIN_KIND, settle_volumes
 
@@ -326,6 +328,16 @@ def paid_at_once(
 
     return Submitted(start=start, working=done, follow=follow)
 
+
+async def _join(caller: Caller, job: Job, _: float) -> AdminResult:
+    """The answer of a paid act that was done before."""
+    made: str | None = job.facts.get("resource") or job.facts.get("of")
+    return AdminResult(
+        status="done", id=made, what=job.title, model=job.model or None, estimated_cost_usd=show_price(job.estimate)
+    )
+
+
+JOINERS[ADMIN_KIND] = Joiner(_join, AdminResult, JoinRule(lost=False))
 
 # Background jobs
 

@@ -162,6 +162,8 @@ async def get_gpu_instance(
         await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds)
         instance = await find_instance(call, instance_id)
     ledger = await KnownInstances.open(call)
+    if (row := ledger.rows.get(instance.id)) is not None:
+        call.asks_after = row.key
     await settle_jobs(ledger, [instance])
     step = None
     if access and not instance.running:

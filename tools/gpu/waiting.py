@@ -20,9 +20,11 @@ from ...novita.gpu.meters import (
     open_meters,
 )
 from ...novita.gpu.resources import Volume
+from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from ..kit.same_call import JOINERS, Joiner
 from .results import InstanceResult, KnownInstances, Status, as_noted, instance_result, known_names, status_of
 
 KIND = "gpu_instance"
@@ -246,3 +248,23 @@ class InstanceFollower:
 
 
 FOLLOWERS[KIND] = InstanceFollower()
+
+
+async def _join(caller: Caller, job: Job, budget: float) -> InstanceResult | None:
+    """The answer of a create or a start that was asked for before; None where its instance was ended since."""
+    begun = (job.accepted or job.created).timestamp()
+    fresh = caller.app.jobs.clock.wall() - begun < SHOWS_THE_STATE_BEFORE
+    instance = Instance(id=plain_id(job.task_id or ""), name=job.title, status="toCreate", product_id=job.model)
+    try:
+        instance = await get_instance(caller.novita, instance.id)
+    except NotFoundError:
+        if not fresh:
+            return None
+    if instance.gone or (instance.status in ("toStop", "stopping", "exited") and not fresh):
+        return None
+    result = await wait_for(caller, instance, InstanceGoal.RUNNING, budget, begun=begun, job_id=job.task_id)
+    result.estimated_cost_usd = as_noted(job.estimate)
+    return result
+
+
+JOINERS[KIND] = Joiner(_join, InstanceResult, JoinRule(lost=False))

@@ -22,6 +22,7 @@ from ...novita.journal.jobs import Jobs
 from ...novita.journal.joining import SameCall
 from ...novita.journal.journal import Journal
 from ...novita.journal.leases import Leases
+from .answers import Answers
 from .mcp_tasks.handoff import Handoff, current_handoff
 from .quotes import Quotes, digest
 
@@ -66,6 +67,7 @@ class App:
     settings: ToolSettings = field(default_factory=ToolSettings)
     pools: tuple[httpx.AsyncClient, ...] = ()
     in_work: InWork = field(default_factory=InWork)
+    answers: Answers = field(default_factory=Answers)
     leases: Leases = field(init=False)
     quotes: Quotes = field(init=False)
     _parts: dict[Any, Any] = field(init=False, default_factory=dict[Any, Any], repr=False)

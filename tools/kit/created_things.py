@@ -15,7 +15,7 @@ from ...novita.journal.journal import MICRO, Job, micro
 from .context import Caller
 
 T = TypeVar("T")
-_TWICE = '{"allow_duplicate": true}'
+_TWICE = 'again=true (or options {"allow_duplicate": true})'
 _TWIN_WINDOW = 3_600.0
 """Seconds in which a create without an answer may still turn out to have worked."""
 
@@ -64,7 +64,7 @@ class Creation:
     @property
     def hint(self) -> str:
         """For a model that agrees by a second call."""
-        return f"With confirm=true give options {_TWICE} too." if self.twin else ""
+        return f"With confirm=true give {_TWICE} too." if self.twin else ""
 
     @property
     def about(self) -> str:
@@ -101,8 +101,8 @@ class Creation:
             return noted
 
         async def start(paid_for: Paid) -> tuple[Job, str]:
-            if self.twin and confirm and not self.twice:
-                step = f"If the user wants a second one, call again with options {_TWICE}, or give another name."
+            if self.twin and confirm and not (self.twice or caller.again):
+                step = f"If the user wants a second one, call again with {_TWICE}, or give another name."
                 raise InputError(f"Not created: {self.twin}", next_step=step)
             label = f"{self.what} {self.name}"
             job, created = await app.jobs.submit(

@@ -228,7 +228,13 @@ class Awaited(Generic[R]):
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     async def carry(self, caller: Caller, paid_for: Paid) -> R:
-        _, result = await caller.app.jobs.call(paid_for, work=self.work, facts=dict(self.facts))
+        async def work(job: Job, tally: Tally) -> R:
+            with caller.app.answers.slot(job.key) as slot:
+                slot.answer = await self.work(job, tally)
+                return slot.answer
+
+        kept = self.work if paid_for.same is None else work
+        _, result = await caller.app.jobs.call(paid_for, work=kept, facts=dict(self.facts))
         return result
 
 

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import anyio
 from anyio import to_thread
 
 from ...novita.core.errors import InputError, NovitaError
@@ -44,12 +45,16 @@ class Joiner:
     Args:
         answer: What the tool answers for the job, after waiting up to so many seconds; None where there is nothing
             to join any more, so that the call goes its own way.
+        answers: What is answered while the job is still being sent, as far as that goes without its id.
         rule: How long such a job is joined.
+        here: Only what this process does is joined: another's answer cannot be had.
         variants: How to ask for another one that differs; empty where there is no way but `again`.
     """
 
     answer: Callable[[Caller, Job, float], Awaitable[ToolResult | None]]
+    answers: type[ToolResult] | None = None
     rule: JoinRule = field(default_factory=JoinRule)
+    here: bool = False
     variants: str = ""
 
 
@@ -126,9 +131,14 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
     same.job_key = job.key
     started, budget = clock.now(), _patience(caller)
     words = _words(caller, job, joiner)
-    job = await _sent(caller, job, budget, words)
-    if job.state in _NOTHING_BEGUN:  # another may have taken its place, or this call finds out as that one did
+    if not joiner.here:
+        job = await _sent(caller, job, budget, words)
+    # Of what is over without a purchase another may have taken the place, or this call finds out as that one did.
+    if job.state in _NOTHING_BEGUN or (job.state is JobState.UNCONFIRMED and not joiner.rule.lost):
         return _not_joined(caller, same)
+    if job.state is JobState.SUBMITTING and joiner.answers is not None:
+        step = f"{words} It is still being sent: call again in a minute to join it."
+        return joiner.answers(status="working", next_step=step)
     left = 0.0 if caller.handoff is not None else max(0.0, budget - (clock.now() - started))
     try:
         result = await joiner.answer(caller, job, left)
@@ -165,6 +175,21 @@ async def _sent(caller: Caller, job: Job, budget: float, words: str) -> Job:
             told = clock.now()
             await caller.progress(words)
     return job
+
+
+async def _join_call(caller: Caller, job: Job, budget: float) -> ToolResult | None:
+    """The answer of a call that is made here and now; None where it gave none, or another process makes it."""
+    slot = caller.app.answers.find(job.key)
+    if slot is None:
+        return None
+    with anyio.move_on_after(budget):
+        await slot.over.wait()
+    if not slot.over.is_set():
+        raise InputError("The same call is still being answered", next_step="Call again in a minute to join it.")
+    return slot.answer
+
+
+JOINERS["call"] = Joiner(_join_call, rule=JoinRule(lost=False), here=True)
 
 
 def _words(caller: Caller, job: Job, joiner: Joiner) -> str:

@@ -92,6 +92,8 @@ async def get_endpoint(
     if wait_seconds:
         await wait_until_serving(call, endpoint, wait_seconds, job_id=endpoint_id)
         endpoint = await find_endpoint(call, endpoint.id)
+    if (row := await call.app.journal.find(call.owner, endpoint.id)) is not None:
+        call.asks_after = row.key
     result = await endpoint_result(call, endpoint, details=True)
     if endpoint.is_async:
         try:

@@ -9,6 +9,7 @@ from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import InputError, NotFoundError, NovitaAPIError, TaskFailedError
 from ...novita.core.waiting import SETTLING, Look, Pace, Phase, Unasked, wait_until_done, was_watched
 from ...novita.journal.jobs import Paid
+from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
 from ...novita.serverless.gateway import RESULT_KEPT_HOURS, GatewayJob, cancel_job, get_job, look_at_job, run_job
 from ...novita.serverless.rows import counts_workers
@@ -16,6 +17,7 @@ from ...novita.serverless.shapes import Endpoint
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Submitted, followed
+from ..kit.same_call import JOINERS, Joiner
 from ..kit.saved_files import shown_file
 from .results import CallResult, Prices, shown_cost
 from .showing import kept_of, show_answer
@@ -118,6 +120,7 @@ async def resume(caller: Caller, job_id: str, endpoint_id: str | None, wait_seco
         NovitaError: Nobody knows it, or it failed.
     """
     job = await known_job(caller, job_id, endpoint_id)
+    caller.asks_after = job.key
 
     async def goes_on() -> CallResult:
         return working(job)
@@ -339,3 +342,13 @@ class GatewayFollower:
 
 
 FOLLOWERS[KIND] = GatewayFollower()
+
+
+async def _join(caller: Caller, job: Job, budget: float) -> CallResult:
+    """The answer of a job that was asked for before."""
+    if job.task_id is None:
+        raise TaskFailedError(f"This job was never confirmed: {job.reason}", billed="maybe")
+    return await bring_job(caller, job, budget)
+
+
+JOINERS[KIND] = Joiner(_join, CallResult, JoinRule(runs_for=86_400.0))

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 from ...novita.core.errors import InputError, JournalError, NotFoundError, NovitaError, TaskFailedError
 from ...novita.core.waiting import SETTLING, Look, Pace, Phase, wait_until_done
+from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
 from ...novita.serverless.endpoints import get_endpoint, list_endpoints, look_at
 from ...novita.serverless.rows import KIND, note_gone, note_seen, open_endpoints
 from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from ..kit.same_call import JOINERS, Joiner
 from .results import EndpointResult, adopt_lost, endpoint_result, shown_cost
 
 logger = logging.getLogger(__name__)
@@ -218,3 +220,18 @@ class EndpointFollower:
 
 
 FOLLOWERS[KIND] = EndpointFollower()
+
+
+async def _join(caller: Caller, job: Job, budget: float) -> EndpointResult | None:
+    """The answer of a create or a change that was asked for before; None where its endpoint was deleted since."""
+    endpoint_id = plain_id(job.task_id or "")
+    try:
+        endpoint = await get_endpoint(caller.novita, endpoint_id)
+    except NotFoundError:
+        if caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp() > SETTLING:
+            return None
+        return EndpointResult(status="working", endpoint_id=endpoint_id, next_step=NOT_YET)
+    return await wait_until_serving(caller, endpoint, budget, job_id=job.task_id)
+
+
+JOINERS[KIND] = Joiner(_join, EndpointResult, JoinRule(lost=False))

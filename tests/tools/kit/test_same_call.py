@@ -16,8 +16,8 @@ from novita_mcp.simulator.core.world import World
 
 from ...building import quick
 from ...conftest import Connect, text_of
-from ..gpu_stage import built_on
-from ..media_things import picture
+from ..gpu_stage import OpenStage, built_on
+from ..media_things import picture, recording
 
 Json = dict[str, Any]
 
@@ -39,7 +39,7 @@ async def start(client: Client, world: World, **arguments: Any) -> Json:
 
 
 def joined(answer: Json) -> bool:
-    return "This is the job you started" in answer["next_step"]
+    return "This is the job you started" in answer.get("next_step", "")
 
 
 async def test_a_call_that_is_made_again_while_it_runs_joins_it_and_gets_the_whole_answer(
@@ -222,3 +222,95 @@ async def test_talk_is_made_anew(connect: Connect, world: World) -> None:
         for _ in range(2):
             group.start_soon(client.call_tool, "chat", {"prompt": "Say something about foxes.", "max_tokens": 50})
     assert world.count("create_chat_completion") == 2
+
+
+RENTED: dict[str, tuple[Json, str]] = {
+    "create_gpu_instance": ({"image": "docker.io/library/ubuntu:24.04", "gpu": "4090"}, "instance_id"),
+    "create_endpoint": ({"image": "docker.io/library/nginx:1", "port": 80}, "endpoint_id"),
+}
+CREATES = {"create_gpu_instance": "create_gpu_instance", "create_endpoint": "create_serverless_endpoint"}
+
+
+@pytest.mark.parametrize("tool", RENTED)
+async def test_what_is_rented_is_created_once_until_it_was_given(opened: OpenStage, world: World, tool: str) -> None:
+    wish, named = RENTED[tool]
+    world.set(task_seconds=60)
+    async with opened() as on:
+        first = await on.call(tool, **wish, wait_seconds=0, confirm=True)
+        assert first["status"] == "working"
+        second = await on.call(tool, **wish, wait_seconds=0)
+        assert joined(second) and second[named] == first[named], "nobody is asked: it costs nothing more"
+        third = await on.call(tool, **wish, wait_seconds=600, confirm=True)
+        assert third["status"] in ("running", "serving") and joined(third)
+        assert world.count(CREATES[tool]) == 1
+        await on.call(tool.replace("create", "get"), **{named: first[named]})
+        refused = await on.refused(tool, **wish, confirm=True)
+        assert "exists already" in refused and "again=true" in refused
+        other = await on.call(tool, **wish, again=True, confirm=True, wait_seconds=0)
+        assert not joined(other) and other[named] != first[named]
+    assert world.count(CREATES[tool]) == 2
+
+
+async def test_an_instance_that_was_deleted_since_is_not_joined(opened: OpenStage, world: World) -> None:
+    wish, _ = RENTED["create_gpu_instance"]
+    world.set(task_seconds=60)
+    async with opened() as on:
+        first = await on.call("create_gpu_instance", **wish, wait_seconds=0, confirm=True)
+        world.advance(300)
+        await on.call("delete_gpu_instance", instance_id=first["instance_id"], confirm=True)
+        second = await on.call("create_gpu_instance", **wish, wait_seconds=0, confirm=True)
+        assert not joined(second) and second["instance_id"] != first["instance_id"]
+
+
+async def test_a_batch_is_one_until_another_is_asked_for(connect: Connect, world: World) -> None:
+    rows: Json = {"rows": [{"prompt": "a"}, {"prompt": "b"}], "options": {"max_tokens": 50}}
+    async with connect(toolsets="all") as client:
+        first = await ask(client, "create_batch", **rows)
+        second = await ask(client, "create_batch", **rows)
+        assert joined(second) and second["batch_id"] == first["batch_id"]
+        third = await ask(client, "create_batch", **rows, again=True)
+        assert third["batch_id"] != first["batch_id"]
+    assert world.count("create_batch") == 2
+
+
+async def test_a_voice_is_cloned_once(connect: Connect, world: World, tmp_path: Path) -> None:
+    sample = recording(tmp_path / "words.mp3", "the fox sleeps in the snow and dreams of summer", world)
+    answers: list[Json] = []
+    async with connect(toolsets="all") as client, anyio.create_task_group() as group:
+        for _ in range(2):
+
+            async def one() -> None:
+                answers.append(await ask(client, "clone_voice", audio=sample, name="Fox"))
+
+            group.start_soon(one)
+    assert answers[0]["values"] == answers[1]["values"] and sum(map(joined, answers)) == 1
+    assert len(world.charges) == 1
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "operation"),
+    [
+        ("search_web", {"query": "foxes"}, "exa_search"),
+        ("create_embeddings", {"texts": ["a fox", "a red fox"]}, "create_embeddings"),
+        (
+            "save_gpu_volume",
+            {"name": "data", "size_gb": 10, "region": "us-ca-06", "confirm": True},
+            "create_network_storage",
+        ),
+    ],
+)
+async def test_what_is_answered_at_once_is_made_once_for_calls_at_the_same_time(
+    connect: Connect, world: World, tool: str, arguments: Json, operation: str
+) -> None:
+    world.trouble({"delay": 0.3}, method="POST", times=-1)
+    answers: list[Json] = []
+    async with connect(toolsets="all") as client:
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+
+                async def one() -> None:
+                    answers.append(await ask(client, tool, **arguments))
+
+                group.start_soon(one)
+        assert sum(map(joined, answers)) == 2
+        assert world.count(operation) == 1
