@@ -140,6 +140,17 @@ class Caller:
         """Set where the caller takes an MCP task for an answer: submit, note the job, return at once."""
         return current_handoff()
 
+    def hand_over(self, kind: str, id: str) -> bool:
+        """Leave what goes on at Novita under this id to an MCP task; False where the caller takes none.
+
+        Args:
+            kind: Whose follower looks at it for the task.
+        """
+        if self.handoff is None:
+            return False
+        self.handoff.job = (kind, id)
+        return True
+
     def quoted(self, about: str) -> Decimal | None:
         """The price last shown for this call, or for the same thing by this tool; None where none was."""
         return self.app.quotes.latest(self.owner, self._quote_keys(about))

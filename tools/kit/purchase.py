@@ -318,8 +318,7 @@ async def followed(
         kind: Whose follower looks at it for the task.
         id: Of what goes on; None: it is over.
     """
-    if caller.handoff is not None and id:
-        caller.handoff.job = (kind, id)
+    if id and caller.hand_over(kind, id):
         return await working()
     return await follow(_patience(caller, wait_seconds))
 

@@ -147,8 +147,8 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
         raise
     if result is None:
         return _not_joined(caller, same)
-    if caller.handoff is not None and job.task_id and getattr(result, "status", None) == "working":
-        caller.handoff.job = (job.kind, job.task_id)
+    if job.task_id and getattr(result, "status", None) == "working":
+        caller.hand_over(job.kind, job.task_id)
     step = getattr(result, "next_step", None)
     return result.model_copy(update={"next_step": f"{words} {step or ''}".strip()})
 

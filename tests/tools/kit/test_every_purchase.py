@@ -330,7 +330,8 @@ TOOLS = Path(__file__).parents[3] / "tools"
 PIPELINE: Mapping[str, set[str]] = {
     "need_yes": {"kit/asking.py", "kit/purchase.py"},
     "confirm_above_usd": {"kit/context.py", "kit/purchase.py"},
-    "handoff.job": {"kit/purchase.py", "kit/mcp_tasks/extension.py"},
+    "handoff.job": {"kit/context.py", "kit/mcp_tasks/extension.py"},
+    "hand_over(": {"kit/context.py", "kit/purchase.py", "kit/same_call.py"},
     "Call again without dry_run": {"kit/purchase.py"},
     "The user declined": {"kit/asking.py"},
     "SpendRefusedError": {"kit/asking.py"},
@@ -386,7 +387,7 @@ def test_there_is_one_question_one_threshold_check_and_one_refusal() -> None:
         "match dry_run:\n    case True:\n        pass",
         "await need_yes(caller, question, confirm=confirm)",
         "if price > caller.app.settings.confirm_above_usd:\n        pass",
-        "caller.handoff.job = (KIND, id)",
+        "caller.hand_over(KIND, id)",
     ],
 )
 def test_a_road_of_its_own_is_seen(source: str) -> None:
