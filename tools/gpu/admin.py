@@ -60,7 +60,7 @@ Deletable = Annotated[
     Literal["volume", "network", "registry_login", "prewarmed_image", "saved_image", "job"],
     Field(description="Which kind."),
 ]
-InstanceId = Annotated[str, Field(description="Its id.")]
+InstanceId = Annotated[str, Field(description="Its id or name.")]
 Region = Annotated[str | None, Field(description="Id or name; see list_gpu_resources.")]
 
 
@@ -84,11 +84,11 @@ async def get_gpu_metrics(
     minutes: Annotated[int, Between(2, 10_080), Field(description="How far back.")] = 60,
 ) -> MetricsResult:
     """Utilisation of an instance in percent: lowest, mean, highest and last of CPU, memory, disk, GPU."""
-    end = int(call.app.jobs.clock.wall())
+    end, instance = int(call.app.jobs.clock.wall()), await find_instance(call, instance_id)
     found = await get_metrics(
-        call.novita, instance_id, start=end - minutes * 60, end=end, interval=max(16, minutes * 60 // 120)
+        call.novita, instance.id, start=end - minutes * 60, end=end, interval=max(16, minutes * 60 // 120)
     )
-    return read_metrics(instance_id, found)
+    return read_metrics(instance.id, found)
 
 
 @gpu_admin.tool("Delete a GPU resource", DESTROYS)

@@ -55,7 +55,7 @@ Ceiling = Annotated[float | None, Between(0, 10_000), Field(description="For all
 Cards = Annotated[int | None, Between(1, 8), Field(description="Cards, 1-8; default 1.")]
 RegionName = Annotated[str | None, Field(description="Id or part of its name: france.")]
 Mode = Annotated[Billing | None, Field(description="Default onDemand. spot can be taken back, monthly is prepaid.")]
-InstanceId = Annotated[str, Field(description="See list_gpu_instances.")]
+InstanceId = Annotated[str, Field(description="Its id or name.")]
 Lease = Annotated[
     float | None,
     Between(SHORTEST_LEASE, LONGEST_LEASE),
@@ -160,7 +160,7 @@ async def get_gpu_instance(
     instance = await find_instance(call, instance_id)
     if wait_seconds and instance.status != "exited":
         await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds)
-        instance = await find_instance(call, instance_id)
+        instance = await find_instance(call, instance.id)
     ledger = await KnownInstances.open(call)
     if (row := ledger.rows.get(instance.id)) is not None:
         call.asks_after = row.key

@@ -22,6 +22,7 @@ from ...novita.gpu.meters import (
 from ...novita.gpu.resources import Volume
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
+from ..kit.by_name import the_one
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.same_call import JOINERS, Joiner
@@ -37,17 +38,21 @@ def plain_id(instance_id: str) -> str:
 
 
 async def find_instance(caller: Caller, instance_id: str) -> Instance:
-    """The instance; its rows in the journal learn what was seen of it.
+    """The instance of this id, or the only one of this name; its rows in the journal learn what was seen of it.
 
     Raises:
-        NotFoundError: There is none; names those there are.
+        NotFoundError: There is none; names those there are. InputError: Several have that name.
     """
-    journal = caller.app.journal
+    journal, wanted = caller.app.journal, plain_id(instance_id)
     try:
-        instance = await get_instance(caller.novita, plain_id(instance_id))
+        instance = await get_instance(caller.novita, wanted)
     except NotFoundError as error:
-        known = {each.id: each.name for each in await list_instances(caller.novita)}
-        await follow_gone(journal, caller.owner, plain_id(instance_id))
+        there = await list_instances(caller.novita)
+        living = [each for each in there if not each.gone and each.id != wanted]
+        if (meant := the_one(wanted, living, "instances", Instance.label)) is not None:
+            return await find_instance(caller, meant.id)
+        known = {each.id: each.name for each in there}
+        await follow_gone(journal, caller.owner, wanted)
         raise NotFoundError(
             f"There is no instance {instance_id!r}",
             status=error.status,

@@ -37,7 +37,7 @@ MOST_OTHERS = 100
 DELETED_WITHIN = 20.0
 """Seconds to see a deletion done."""
 
-EndpointId = Annotated[str, Field(description="Its id.")]
+EndpointId = Annotated[str, Field(description="Its id or name.")]
 Image = Annotated[str | None, Field(description="Container image.")]
 Port = Annotated[int | None, Field(description="The image's HTTP port.")]
 Env = Annotated[dict[str, str] | None, Field(description="Variables: name to value.")]
@@ -90,7 +90,9 @@ async def get_endpoint(
     """One endpoint in full."""
     endpoint = await find_endpoint(call, endpoint_id)
     if wait_seconds:
-        await wait_until_serving(call, endpoint, wait_seconds, job_id=endpoint_id)
+        await wait_until_serving(
+            call, endpoint, wait_seconds, job_id=endpoint_id if endpoint_id.startswith(endpoint.id) else None
+        )
         endpoint = await find_endpoint(call, endpoint.id)
     if (row := await call.app.journal.find(call.owner, endpoint.id)) is not None:
         call.asks_after = row.key

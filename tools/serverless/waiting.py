@@ -6,13 +6,14 @@ Every look brings the journal up to what was seen.
 import logging
 from collections.abc import Sequence
 
-from ...novita.core.errors import InputError, JournalError, NotFoundError, NovitaError, TaskFailedError
+from ...novita.core.errors import JournalError, NotFoundError, NovitaError, TaskFailedError
 from ...novita.core.waiting import SETTLING, Look, Pace, Phase, wait_until_done
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
 from ...novita.serverless.endpoints import get_endpoint, list_endpoints, look_at
 from ...novita.serverless.rows import KIND, note_gone, note_seen, open_endpoints
 from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
+from ..kit.by_name import the_one
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.same_call import JOINERS, Joiner
@@ -29,15 +30,19 @@ def plain_id(endpoint_id: str) -> str:
 
 
 async def find_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
-    """An endpoint of the account, by id.
+    """An endpoint of the account, by id, or by its name where only one has it.
 
     Raises:
-        NotFoundError: There is none; names those there are.
+        NotFoundError: There is none; names those there are. InputError: Several have that name.
     """
+    wanted = plain_id(endpoint_id)
     try:
-        endpoint = await get_endpoint(caller.novita, plain_id(endpoint_id))
+        endpoint = await get_endpoint(caller.novita, wanted)
     except NotFoundError as error:
         known = await list_endpoints(caller.novita)
+        others = [each for each in known if each.id != wanted]
+        if (meant := the_one(wanted, others, "endpoints", Endpoint.label)) is not None:
+            return await find_endpoint(caller, meant.id)
         await note_all(caller, known)
         raise unknown(endpoint_id, known, error) from error
     await note_seen(caller.app.journal, caller.owner, [endpoint])
@@ -52,14 +57,10 @@ async def own_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
     """
     mine = await list_endpoints(caller.novita)
     await note_seen(caller.app.journal, caller.owner, mine)
-    wanted = plain_id(endpoint_id)
-    found = [each for each in mine if each.id == wanted] or [each for each in mine if each.name == wanted]
-    if not found:
+    found = the_one(plain_id(endpoint_id), mine, "endpoints", Endpoint.label)
+    if found is None:
         raise unknown(endpoint_id, mine)
-    if len(found) > 1:
-        ids = ", ".join(each.id for each in found)
-        raise InputError(f"{len(found)} endpoints are called {wanted[:80]!r}", next_step=f"Give an id: {ids}.")
-    return found[0]
+    return found
 
 
 async def settle_endpoints(caller: Caller) -> None:
