@@ -36,6 +36,7 @@ from pydantic import AnyUrl
 from .. import tools
 from ..tools.kit.mcp_tasks.extension import NovitaTasks
 from . import later
+from .icon import ICON
 from .logs import hush_handlers, learn_settings
 from .messages import speak_well
 from .settings import SettingError, Settings, parts, request_keys
@@ -205,6 +206,7 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
         version=version(),
         instructions=instructions(on, settings.read_only),
         website_url="https://novita.ai",
+        icons=[ICON],
         lifespan=lifespan,
         extensions=[NovitaTasks(keys, lambda: tools.FOLLOWERS)],
         middleware=[speak_well],

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 def list_resources() -> list[Resource]:
     """Those without parameters."""
     return [
-        Resource(uri=spec.uri, name=spec.name, description=spec.description, mime_type=spec.mime)
+        Resource(uri=spec.uri, name=spec.name, title=spec.name, description=spec.description, mime_type=spec.mime)
         for spec in RESOURCES
         if "{" not in spec.uri
     ]
@@ -51,7 +51,9 @@ def list_resources() -> list[Resource]:
 def list_templates() -> list[ResourceTemplate]:
     """Those with parameters."""
     return [
-        ResourceTemplate(uri_template=spec.uri, name=spec.name, description=spec.description, mime_type=spec.mime)
+        ResourceTemplate(
+            uri_template=spec.uri, name=spec.name, title=spec.name, description=spec.description, mime_type=spec.mime
+        )
         for spec in RESOURCES
         if "{" in spec.uri
     ]
@@ -91,13 +93,17 @@ async def read(uri: str, context: Context[Any, Any]) -> Iterable[ReadResourceCon
 
 
 async def complete(params: CompleteRequestParams, context: Context[Any, Any]) -> CompleteResult:
-    """What a parameter may be, given its beginning."""
+    """What a parameter of an address, or an argument of a prompt, may be, given its beginning."""
     values: list[str] = []
-    if isinstance(params.ref, ResourceTemplateReference):
-        for spec in RESOURCES:
-            way = (spec.complete or {}).get(params.argument.name)
-            if spec.uri == params.ref.uri and way is not None:
-                values = await way(open_call(context), params.argument.value)
+    ways = (
+        [spec.complete for spec in RESOURCES if spec.uri == params.ref.uri]
+        if isinstance(params.ref, ResourceTemplateReference)
+        else [spec.complete for spec in PROMPTS if spec.name == params.ref.name]
+    )
+    for complete in ways:
+        way = (complete or {}).get(params.argument.name)
+        if way is not None:
+            values = await way(open_call(context), params.argument.value)
     shown = without_secrets(values[:100])
     return CompleteResult(completion=Completion(values=shown, total=len(values), has_more=len(values) > 100))
 

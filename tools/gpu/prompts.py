@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 
-from ..kit.prompts import PromptSpec
+from ..kit.prompts import PromptSpec, one_of
 
 
 def _gpu_job(given: Mapping[str, str]) -> str:
@@ -36,5 +36,6 @@ GPU_PROMPTS = (
         },
         _gpu_job,
         frozenset({"hours", "budget_usd"}),
+        {"hours": one_of("1", "2", "4", "8", "24"), "budget_usd": one_of("1", "5", "10", "50")},
     ),
 )

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from .context import Caller
+from .resources import Complete
+
 
 @dataclass(frozen=True)
 class PromptSpec:
@@ -11,6 +14,7 @@ class PromptSpec:
     Args:
         arguments: Name -> description; all are text, those in `optional` may be left out.
         write: Makes the text from the arguments.
+        complete: Argument -> what it may be, given its beginning.
     """
 
     name: str
@@ -19,3 +23,13 @@ class PromptSpec:
     arguments: Mapping[str, str]
     write: Callable[[Mapping[str, str]], str]
     optional: frozenset[str] = frozenset()
+    complete: Mapping[str, Complete] | None = None
+
+
+def one_of(*words: str) -> Complete:
+    """Completes to those of a few words that begin so."""
+
+    async def complete(_: Caller, start: str) -> list[str]:
+        return [word for word in words if word.casefold().startswith(start.casefold())]
+
+    return complete

@@ -47,6 +47,14 @@ async def _task_ids(caller: Caller, start: str) -> list[str]:
     return [job.task_id for job in jobs if job.task_id and job.task_id.startswith(start)]
 
 
+async def picture_references(caller: Caller, start: str) -> list[str]:
+    """Finished pictures of this caller as an input names them, newest first."""
+    jobs: list[Job] = await caller.app.journal.recent(caller.owner, limit=100, kind="media")
+    pictures = (artifact for job in jobs for artifact in job.artifacts if artifact.kind == "image")
+    named = (f"task:{artifact.task_id}/{artifact.index}" for artifact in pictures)
+    return [name for name in named if name.startswith(start)]
+
+
 async def _indexes(_: Caller, start: str) -> list[str]:
     return [number for number in map(str, range(10)) if number.startswith(start)]
 

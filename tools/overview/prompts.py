@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from ..gpu.prompts import GPU_PROMPTS
-from ..kit.prompts import PromptSpec
+from ..kit.prompts import PromptSpec, one_of
+from ..media.resources import picture_references
 
 
 def _storyboard(given: Mapping[str, str]) -> str:
@@ -58,6 +59,7 @@ PROMPTS: tuple[PromptSpec, ...] = (
         {"idea": "What the film is about.", "shots": "How many shots; default 3."},
         _storyboard,
         frozenset({"shots"}),
+        {"shots": one_of("3", "4", "5", "6")},
     ),
     PromptSpec(
         "product_photo_set",
@@ -66,6 +68,7 @@ PROMPTS: tuple[PromptSpec, ...] = (
         {"image": "URL, path or task:<id>/<n> of the photo.", "scenes": "Scenes, with commas."},
         _product_photos,
         frozenset({"scenes"}),
+        {"image": picture_references, "scenes": one_of("studio, kitchen, outdoors")},
     ),
     PromptSpec(
         "batch_labelling",
@@ -82,5 +85,6 @@ PROMPTS: tuple[PromptSpec, ...] = (
         {"period": "Such as this month, or 2026-10."},
         _cost_review,
         frozenset({"period"}),
+        {"period": one_of("this month", "last month", "last 7 days", "last 30 days", "this year")},
     ),
 )

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 from mcp import MCPError
-from mcp_types import BlobResourceContents, ResourceTemplateReference, TextContent, TextResourceContents
+from mcp_types import (
+    BlobResourceContents,
+    PromptReference,
+    ResourceTemplateReference,
+    TextContent,
+    TextResourceContents,
+)
 
 from ...conftest import Connect, text_of
 
@@ -67,6 +73,34 @@ async def test_ids_are_completed(connect: Connect) -> None:
 
         assert "qwen-image-txt2img" in models.completion.values
         assert tasks.completion.values == [task_id]
+
+
+async def test_arguments_of_prompts_are_completed(connect: Connect) -> None:
+    async with connect() as client:
+        made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"})
+        task_id: str = (made.structured_content or {})["task_id"]
+
+        async def completed(prompt: str, name: str, start: str) -> list[str]:
+            answer = await client.complete(PromptReference(name=prompt), {"name": name, "value": start})
+            return answer.completion.values
+
+        assert await completed("product_photo_set", "image", "task:") == [f"task:{task_id}/0"]
+        assert await completed("monthly_cost_review", "period", "Last") == ["last month", "last 7 days", "last 30 days"]
+        assert await completed("gpu_job", "hours", "2") == ["2", "24"]
+        assert await completed("batch_labelling", "task", "") == []
+        assert await completed("no_such_prompt", "period", "") == []
+
+
+async def test_resources_have_titles_and_the_server_an_icon(connect: Connect) -> None:
+    async with connect() as client:
+        listed = [*(await client.list_resources()).resources]
+        templates = (await client.list_resource_templates()).resource_templates
+        assert all(each.title for each in (*listed, *templates))
+        info = client.server_info
+        assert info is not None
+        assert info.icons is not None
+        assert info.icons[0].src.startswith("data:image/svg+xml,")
+        assert len(info.icons[0].src) < 1_000
 
 
 async def test_every_prompt_can_be_had_and_names_only_tools_that_exist(connect: Connect) -> None:
