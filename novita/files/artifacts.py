@@ -137,6 +137,11 @@ class ArtifactStore:
         self._downloader = downloader or Downloader(http, clock, Guard(trusted_hosts))
 
     @property
+    def downloader(self) -> Downloader:
+        """What fetches finished files."""
+        return self._downloader
+
+    @property
     def saves(self) -> bool:
         """Whether finished files are brought home."""
         return self.folder is not None

@@ -7,6 +7,7 @@ Everything here works and blocks: call it in a thread.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import wave
+from array import array
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain
@@ -82,6 +83,43 @@ def prepare_sound(data: bytes, found: MediaType, limits: MediaLimits, name: str)
     if measures.duration is not None and measures.duration < _SHORTEST:
         raise InputError(f"{name} holds no sound to speak of ({measures.duration:g} s)", next_step="Record it again.")
     return Sound(data, found, measures, changed)
+
+
+def cut_at_silences(data: bytes, name: str, longest: float) -> list[bytes]:
+    """A recording in pieces of at most so many seconds, as WAV: each ends where it is most silent, not within a word.
+
+    Raises:
+        InputError: It cannot be decoded, or is longer than half an hour.
+    """
+    with wave.open(BytesIO(sound_of(data, name)), "rb") as whole:
+        samples = array("h", whole.readframes(whole.getnframes()))
+    pieces: list[bytes] = []
+    start, most = 0, int(longest * RATE)
+    while start < len(samples):
+        end = len(samples) if len(samples) - start <= most else _most_silent(samples, start + most // 2, start + most)
+        file = BytesIO()
+        with wave.open(file, "wb") as piece:
+            piece.setnchannels(1)
+            piece.setsampwidth(2)
+            piece.setframerate(RATE)
+            piece.writeframes(samples[start:end].tobytes())
+        pieces.append(file.getvalue())
+        start = end
+    return pieces
+
+
+_STEP = RATE // 20
+_WINDOW = 6
+"""Steps, of a twentieth of a second each, that a silence is looked for in: a pause between words is as long."""
+
+
+def _most_silent(samples: "array[int]", first: int, last: int) -> int:
+    """The middle of the quietest window between two places, the last of several: pieces are as long as may be."""
+    # Every 16th sample tells how loud it is, and is quickly read.
+    loud = [sum(map(abs, samples[at : at + _STEP : 16])) for at in range(first, last - _STEP + 1, _STEP)]
+    windows = [sum(loud[at : at + _WINDOW]) for at in range(max(1, len(loud) - _WINDOW + 1))]
+    quietest = min(range(len(windows)), key=lambda at: (windows[at], -at))
+    return first + (quietest * 2 + _WINDOW) * _STEP // 2
 
 
 def _has_sound(data: bytes) -> bool:

@@ -65,11 +65,39 @@ class MediaOutcome:
 
 
 async def submit(client: NovitaClient, plan: MediaPlan) -> Accepted | MediaOutcome:
-    """Send a planned request once.
+    """Send a planned request once; where it has further pieces, each of them once, until one fails.
 
     Raises:
         NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
     """
+    outcome = await _submit_one(client, plan)
+    return await _continued(client, plan, outcome) if plan.rest and isinstance(outcome, MediaOutcome) else outcome
+
+
+_CONTEXT = 1_000
+"""Characters of what was said before that a model is told with the next piece."""
+
+
+async def _continued(client: NovitaClient, plan: MediaPlan, outcome: MediaOutcome) -> MediaOutcome:
+    """A text with those of the further pieces after it. What is paid for is kept, whatever becomes of a later piece."""
+    texts, values = [output.text or "" for output in outcome.outputs], dict(outcome.values)
+    context = plan.model.arguments.get("prompt")
+    for number, body in enumerate(plan.rest, 2):
+        if context is not None and texts[-1]:
+            body = {**body, context.paths[0]: " ".join(texts)[-_CONTEXT:]}
+        try:
+            further = await _submit_one(client, replace(plan, body=body, rest=()))
+        except NovitaError as error:
+            missing = f"pieces {number} to {len(plan.rest) + 1} of {len(plan.rest) + 1} of the recording: {error}"
+            texts.append(f"[Missing: {missing}]")
+            values["missing"] = missing
+            break
+        texts += [output.text or "" for output in further.outputs] if isinstance(further, MediaOutcome) else []
+    whole = " ".join(text.strip() for text in texts if text.strip())
+    return replace(outcome, outputs=(replace(outcome.outputs[0], text=whole),), values=values)
+
+
+async def _submit_one(client: NovitaClient, plan: MediaPlan) -> Accepted | MediaOutcome:
     if plan.uploads:
         plan = await _uploaded(client, plan)
     body, files = await anyio.to_thread.run_sync(_multipart, plan) if plan.files else (plan.body, None)

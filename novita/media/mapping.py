@@ -36,6 +36,7 @@ class MediaPlan:
     Args:
         body: The native body, complete and valid.
         seed: The seed in it, if any.
+        rest: Bodies to send after it, whose texts continue its text: the further pieces of a long recording.
     """
 
     model: MediaModel
@@ -44,10 +45,12 @@ class MediaPlan:
     body: Json
     seed: int | None
     estimate: Cost
+    rest: tuple[Json, ...] = ()
 
     def let_go(self) -> None:
-        """Drop the body once it is sent: it may be large, and the wait has no use for it."""
-        self.body.clear()
+        """Drop the bodies once they are sent: they may be large, and the wait has no use for them."""
+        for body in (self.body, *self.rest):
+            body.clear()
 
     @property
     def files(self) -> tuple[str, ...]:

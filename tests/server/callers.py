@@ -10,12 +10,15 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
 from novita_mcp.simulator.core.world import DEFAULT_KEY
 
+PATIENCE = 30.0
+"""Seconds for an answer, on a machine with other things to do."""
+
 
 @asynccontextmanager
 async def caller(url: str, key: str = DEFAULT_KEY, **client: Any) -> AsyncGenerator[Client]:
     """A client of the server at `url` (without /mcp)."""
     async with (
-        httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http,
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE) as http,
         Client(streamable_http_client(f"{url}/mcp", http_client=http), **client) as opened,
     ):
         yield opened

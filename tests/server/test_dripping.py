@@ -95,7 +95,7 @@ async def test_an_endpoint_that_drips_gets_no_more_than_the_wait_and_one_share(s
         with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as group:
                 for _ in range(2):
-                    group.start_soon(call, 3.0)
+                    group.start_soon(call, 5.0)
                 while host.open < 2:
                     await anyio.sleep(0.01)
                 for _ in range(3):

@@ -57,7 +57,7 @@ async def transcribe_audio(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Write down what a sound or video of up to 30 s says. Costs money. No living model is known: ask chat."""
+    """Write down what a sound or video of up to half an hour says. Costs money. No living model is known: ask chat."""
     return await make(
         call,
         "transcribe_audio",

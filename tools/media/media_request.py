@@ -13,9 +13,11 @@ from ...novita.core.json_paths import MISSING, get_path, put
 from ...novita.files.kinds import Form
 from ...novita.files.links import parse_link
 from ...novita.files.media_limits import MediaLimits
+from ...novita.files.sound import cut_at_silences
 from ...novita.files.source import Source, expects_of
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import FINAL_STATES, Job, JobState
+from ...novita.media.catalog_entry import Capability
 from ...novita.media.jobs import Delivery
 from ...novita.media.lookup import MediaModel, alternatives, choose, media_model, media_models
 from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot
@@ -61,9 +63,11 @@ async def make(
     way = Way[MediaPlan](caller, await what_is_gone(caller))
 
     async def plan_for(chosen: MediaModel) -> MediaPlan:
-        ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize)
+        further: list[str] = []
+        ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize, further=further)
         planned = plan(chosen, ready, how.options, image_size=image_size)
-        return await with_files(planned, caller.inputs, done=files_of(ready))
+        planned = await with_files(planned, caller.inputs, done=files_of(ready))
+        return in_pieces(planned, further)
 
     async def plan_without(tried: Collection[str]) -> MediaPlan:
         gone = {*way.passed_over, *tried}
@@ -123,11 +127,19 @@ def _words(capabilities: Sequence[str], joint: str) -> str:
 
 
 async def with_inputs(
-    caller: Caller, model: MediaModel, arguments: Mapping[str, object], *, resize: bool = False
+    caller: Caller,
+    model: MediaModel,
+    arguments: Mapping[str, object],
+    *,
+    resize: bool = False,
+    further: list[str] | None = None,
 ) -> tuple[dict[str, object], tuple[int, int] | None]:
     """The arguments with every picture, video and sound checked and turned into what the model takes.
 
     Nothing is paid here; a file that will not do is refused here. Also the size of `image`, where it is known.
+
+    Args:
+        further: Where the pieces after the first go of a recording too long to be written down at once.
     """
     ready = dict(arguments)
     image_size: tuple[int, int] | None = None
@@ -142,6 +154,11 @@ async def with_inputs(
         forms = ["data_uri" if form == "asset_id" else form for form in argument.send]
         converted: list[str] = []
         for reference in _references(value):
+            if name == "audio" and limits is not None and further is not None and Capability.TRANSCRIBE in model.does:
+                first, *more = await pieces_of(caller, str(reference), limits, forms)
+                converted.append(first)
+                further += more
+                continue
             source = await caller.inputs.load(str(reference), expects_of(name), limits=limits, resize=resize)
             if name == "mask":
                 source = await caller.inputs.fit_mask(source, pictured, resize=resize)
@@ -151,6 +168,37 @@ async def with_inputs(
                 image_size = (source.width, source.height) if source.width and source.height else None
         ready[name] = converted if isinstance(value, list | tuple) else converted[0]
     return ready, image_size
+
+
+async def pieces_of(caller: Caller, reference: str, limits: MediaLimits, forms: Sequence[str]) -> list[str]:
+    """A recording as a model takes it, cut at silences where it is longer than that.
+
+    Raises:
+        InputError: It cannot be used, or is longer than half an hour.
+    """
+    source = await caller.inputs.load(reference, "audio", limits=replace(limits, max_seconds=None))
+    loaded, data = await source.loaded()
+    longest = limits.max_seconds
+    if longest is None or loaded.duration is None or loaded.duration <= longest + 0.05:
+        return [await (loaded if loaded.changed else source).as_form(forms)]
+    cutting = partial(cut_at_silences, data, loaded.name, longest)
+    pieces = await to_thread.run_sync(cutting, abandon_on_cancel=True)
+    return [await replace(loaded, data=piece, mime="audio/wav", link=None).as_form(forms) for piece in pieces]
+
+
+def in_pieces(planned: MediaPlan, further: Sequence[str]) -> MediaPlan:
+    """The plan with the further pieces of its recording after it, at the price of all."""
+    if not further:
+        return planned
+    path, many, cost = planned.model.arguments["audio"].paths[0], len(further) + 1, planned.estimate
+    each = replace(
+        cost,
+        usd=cost.usd * many if cost.usd is not None else None,
+        ceiling=cost.ceiling * many,
+        things=cost.things * many,
+        note=f"{cost.note} In {many} pieces.".strip(),
+    )
+    return replace(planned, rest=tuple({**planned.body, path: piece} for piece in further), estimate=each)
 
 
 async def run(
@@ -187,6 +235,9 @@ def _purchase(
 ) -> Purchase[MediaResult]:
     """A plan as something to buy."""
     model, remark = planned.model, way.remark(planned.model.id, planned.estimate)
+    if planned.rest:
+        cut = f"The recording is longer than {model.id} takes at once: it is sent in {len(planned.rest) + 1} pieces."
+        remark = f"{remark} {cut}".strip()
 
     async def request() -> dict[str, Any]:
         return {"seed": planned.seed, "request": shown_request(planned.method, planned.path, planned.body)}
@@ -221,7 +272,7 @@ def _purchase(
 
     return Purchase(
         answer=MediaResult,
-        effect=way.effect(model.id),
+        effect=way.effect(model.id) + (f" {remark}" if planned.rest else ""),
         model=model.id,
         title=title,
         cost=planned.estimate,

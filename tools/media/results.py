@@ -12,12 +12,14 @@ from ...novita.files.artifacts import Artifact
 from ...novita.journal.journal import Job, JobState
 from ...novita.media.jobs import Delivery, refuse_failed
 from ..kit.context import Caller
-from ..kit.pictures import pictures_of
+from ..kit.pictures import seen_of
 from ..kit.toolset import CountedUsd, ToolResult, plain
 from .parts import media_jobs
 
 MOST_LISTED = 18_000
 """Characters of a result's text that its files may take; the rest of an answer is small."""
+LEARNT = ("mime", "bytes", "sha256", "width", "height", "duration_seconds")
+"""What looking at a file tells of it."""
 MOST_SHOWN = 16
 """Pictures of one result that are shown."""
 
@@ -111,7 +113,11 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
     result = (await whole_answer(caller, delivery)).within_answer()
     if caller.app.settings.thumbnails:
         pictures = [each for each in delivery.job.artifacts if each.kind in ("image", "video")]
-        result.show(await pictures_of(pictures[:MOST_SHOWN], caller))
+        seen, shown = await seen_of(pictures[:MOST_SHOWN], caller)
+        result.show(shown)
+        learnt = {each.index: {name: getattr(each, name) for name in LEARNT} for each in seen}
+        known = [each.model_copy(update=learnt.get(each.index, {})) for each in result.artifacts]
+        result.artifacts = tuple(known)
     return result
 
 

