@@ -1,5 +1,5 @@
 """Carry the documented facts along: novita-api/*.yaml in, simulator/core/documentation/*.json and
-novita/media/catalog/states.json and prices.json out.
+novita/media/catalog/states.json, prices.json and voices.json out.
 
     python scripts/carry_facts.py ../shared/novita-api            write
     python scripts/carry_facts.py ../shared/novita-api --check    exit 1 and name the files that differ
@@ -131,6 +131,7 @@ def carried(folder: Path) -> Iterator[tuple[str, str]]:
     yield "simulator/core/documentation/lifecycle.json", carry_media.simulated_states(folder)
     yield "novita/media/catalog/states.json", carry_media.states(folder)
     yield "novita/media/catalog/prices.json", carry_media.prices(folder)
+    yield "novita/media/catalog/voices.json", carry_media.voices(folder)
 
 
 def text(facts: Json) -> str:

@@ -229,6 +229,31 @@ def prices(folder: Path) -> str:
     return "{\n" + ",\n".join(f"{json.dumps(name)}: {_lines(value)}" for name, value in parts.items()) + "\n}\n"
 
 
+def voices(folder: Path) -> str:
+    """The text of voices.json: one row per voice, those that pages of Novita, or of the model, name first."""
+    book: Json = yaml.safe_load((folder / "prices.yaml").read_text(encoding="utf-8"))["voices"]
+    sure: list[Json] = []
+    for family, told in book.items():
+        rows = told.get("voices") or told.get("documented_at_novita", {}).get("voices", [])
+        language = {"language": "Chinese"} if family == "glm-tts" else {}
+        sure += [{**row, "family": family, **language} for row in rows]
+    system = book["minimax"]["system_voices"]["by_language"]
+    unsure = [
+        {**row, "family": "minimax", "language": language, "sure": False}
+        for language, rows in system.items()
+        for row in rows
+    ]
+    each = [json.dumps(_spelled(row), ensure_ascii=False) for row in (*sure, *unsure)]
+    source = "Novita's API reference, docs.fish.audio; the others: a list of the maker's, not tried at Novita"
+    return f'{{\n"source": {json.dumps(source)},\n"voices": [\n' + ",\n".join(each) + "\n]\n}\n"
+
+
+def _spelled(row: Json) -> Json:
+    """A row with its known keys alone, texts all."""
+    known = ("id", "family", "language", "gender", "style", "age", "accent", "name", "sure")
+    return {key: row[key] if key == "sure" else str(row[key]) for key in known if row.get(key) not in (None, "none")}
+
+
 def _from_defaults(name: str, safe: Json) -> list[Json]:
     """The price that `safe_defaults` tells of a model, as `0.10 USD/voice`."""
     for rows in safe.values():

@@ -48,6 +48,7 @@ NEIGHBOURS: dict[tuple[str, str], str] = {
     ("novita/web", "novita/text"): "its requests are checked as those to language models are",
     ("simulator/batches", "simulator/text"): "a batch's lines are requests to language models",
     ("simulator/serverless", "simulator/gpu"): "workers run on the same stock of cards",
+    ("tools/media", "tools/text"): "a chat model describes and transcribes where no other model lives",
 }
 """Families that know another, and why."""
 

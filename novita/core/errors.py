@@ -308,7 +308,7 @@ def api_error(
     """The right error for an answer that is not a success.
 
     `doing` is the call in a few words ("submitting to qwen-image-txt2img"). A refused request (4xx) is not
-    billed; a 5xx on a spending call may be.
+    billed; a 5xx on a spending call may be, but for those of language models of which Novita says otherwise.
     """
     reason, message = read_envelope(body)
     # Redacted before it is cut: half a key is still a secret.
@@ -328,8 +328,8 @@ def api_error(
     transient = row.retryable if row is not None and row.http_status == status else status in _TRANSIENT_STATUS
     billed: Billed | None = None
     if spends:
-        billed = "maybe" if status >= 500 else "no"
-        if status >= 500:
+        billed = _billed(group, status)
+        if billed != "no":
             next_step = "Check list_tasks and the balance before trying again; this server does not repeat paid calls."
     if retry_after is not None:
         next_step = f"Novita asks to wait {retry_after:g} s before the next try. {next_step}".strip()
@@ -346,6 +346,19 @@ def api_error(
         error.envelope = body.lstrip().startswith(b"{") and bool(reason or message)
         error.gone = _what_is_gone(status, reason, message) if error.envelope else None
     return error
+
+
+_FAULTS_NOT_CHARGED = frozenset({500, 503, 504})
+"""Faults of the language API that cost nothing, as no refusal does (guides/llm-billing of Novita's docs)."""
+
+
+def _billed(group: Group, status: int) -> Billed:
+    """What is known about the money of a spending call that was answered with an error."""
+    if status == 499:  # the client went away, says Novita: what was made is charged
+        return "yes" if group == "llm" else "maybe"
+    if group == "llm":
+        return "no" if status < 500 or status in _FAULTS_NOT_CHARGED else "maybe"
+    return "maybe" if status >= 500 else "no"
 
 
 def _what_is_gone(status: int, reason: str | None, message: str) -> Gone | None:

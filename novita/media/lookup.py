@@ -25,8 +25,10 @@ from .values import SHAPE, Frame, coerce, language, types_of
 __all__ = [
     "Capability",
     "MediaModel",
+    "NothingLivesError",
     "OldName",
     "able",
+    "able_to",
     "alternatives",
     "chain",
     "choose",
@@ -39,6 +41,10 @@ __all__ = [
 
 _FILES = ("image.json", "video.json", "audio.json", "newer.json")
 _STATES_FILE, _PRICES_FILE = "states.json", "prices.json"
+
+
+class NothingLivesError(InputError):
+    """No model for this is known to live, and those that may be gone were tried."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,12 @@ def doubtful(capability: Capability) -> tuple[MediaModel, ...]:
     return tuple(
         sorted((m for m in media_models() if not m.live and capability in m.does), key=lambda model: model.doubt)
     )
+
+
+def able_to(does: Iterable[str]) -> list[MediaModel]:
+    """Every model with one of the capabilities, the best evidence of life first."""
+    wanted = [Capability(one) for one in does]
+    return _once(model for list_of in (chain, doubtful) for one in wanted for model in list_of(one))
 
 
 @cache
@@ -358,6 +370,10 @@ def choose(
     candidates = [media_model(name) for name in preferred] if preferred is not None else living
     if preferred is None and not _known(candidates, arguments):
         candidates += _once(model for one in wanted for model in doubtful(one))
+    what = " or ".join(one.replace("_", " ") for one in wanted)
+    if preferred is None and candidates and all(model.id in without for model in candidates):
+        names = ", ".join(model.id for model in candidates[:3])
+        raise NothingLivesError(f"No model for {what} is known to live; {names} did not answer when asked last")
     candidates = [model for model in candidates if model.id not in without]
     asked = {m.id: settled(m, arguments, options or {}) for m in candidates}
     reasons = [(m, complaints(m, asked[m.id][0], forms=forms)) for m in candidates]
@@ -373,7 +389,6 @@ def choose(
     nearest: dict[str, list[str]] = {}
     for model, found in reasons[:3]:
         nearest.setdefault(phrase(found), []).append(model.id)
-    what = " or ".join(one.replace("_", " ") for one in wanted)
     shown = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in nearest.items())
     others = [] if preferred is not None else _once(model for one in wanted for model in doubtful(one))
     dead = [m for m in others if not complaints(m, settled(m, arguments, options or {})[0], forms=forms)]

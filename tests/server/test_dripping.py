@@ -113,9 +113,11 @@ async def test_over_http_no_link_leads_to_the_host_of_a_moved_novita(
         answer: dict[str, Any] = made.structured_content or {}
         (artifact,) = answer["artifacts"]
         before = len(world.requests)
-        by_link = await client.call_tool("remove_background", {"image": artifact["url"]})
+        by_link = await client.call_tool("remove_background", {"model": "remove-background", "image": artifact["url"]})
         assert by_link.is_error
         assert "private address" in text_of(by_link)
         assert len(world.requests) == before
-        by_task = await client.call_tool("remove_background", {"image": f"task:{answer['task_id']}/0"})
+        by_task = await client.call_tool(
+            "remove_background", {"model": "remove-background", "image": f"task:{answer['task_id']}/0"}
+        )
         assert not by_task.is_error, text_of(by_task)

@@ -37,6 +37,7 @@ class Way(Generic[P]):
             swapped.
         living: Ids of models of the same kind, the best evidence of life first.
         known: Whether the model is one that is known to have been there; a name that somebody made up is not gone.
+        otherwise: What else there is, where nothing of the kind lives.
         missed: The models that are gone, in the order they were tried.
     """
 
@@ -45,6 +46,7 @@ class Way(Generic[P]):
     further: Callable[[Collection[str]], Awaitable[P]] | None = None
     living: Callable[[], Sequence[str]] = _nothing
     known: bool = True
+    otherwise: str = ""
     missed: list[tuple[str, Gone]] = field(default_factory=list[tuple[str, Gone]])
 
     @property
@@ -101,7 +103,7 @@ class Way(Generic[P]):
         there = await is_novita(self.caller.novita)
         if more:  # nothing is noted: no answer here proves which of them is really gone
             error.what = f"{self._names()} not there, says {self._base}: {error.what}"
-            error.next_step = _NAME_ONE if there else _CHECK_ADDRESS
+            error.next_step = f"{_NAME_ONE} {self.otherwise}".strip() if there else _CHECK_ADDRESS
             return
         if not there:
             error.what = f"{model} is not served at {self._base}: {error.what}"
@@ -113,7 +115,8 @@ class Way(Generic[P]):
         error.what = f"{model} {why}: {error.what}"
         living = ", ".join(one for one in self.living() if one not in self.passed_over and one != model)
         told = error.next_step if what == "model" else ""
-        error.next_step = f"Use another model of the same kind: {living}." if living else told or _NOTHING_LIVES
+        nothing = f"No other model for this is known to live. {self.otherwise}".strip()
+        error.next_step = f"Use another model of the same kind: {living}." if living else told or nothing
 
     async def _note(self, missed: Collection[tuple[str, Gone]]) -> None:
         for model, what in missed:
@@ -154,4 +157,3 @@ _CHECK_ADDRESS = (
     "and the proxy. No model is taken for gone."
 )
 _NAME_ONE = "Name another model. None of these is taken for gone, as nothing proves it."
-_NOTHING_LIVES = "No other model for this is known to live."

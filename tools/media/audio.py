@@ -9,6 +9,7 @@ from ..kit.context import Call
 from ..kit.toolset import SPENDS, Toolset
 from .media_request import How, make
 from .results import MediaResult
+from .speaking import read_voice
 
 audio = Toolset("audio", "Speech, voices, music.")
 
@@ -20,7 +21,7 @@ Recording = Annotated[str, Field(min_length=1, description="URL, path or task:<i
 async def generate_speech(
     call: Call,
     text: Annotated[str, Field(min_length=1, description="What to say.")],
-    voice: Annotated[str | None, Field(description="Voice id: describe_media_model, or cloned.")] = None,
+    voice: Annotated[str | None, Field(description="Id, or words: calm female.")] = None,
     speed: Annotated[float | None, Field(ge=0.25, le=4, description="1 is normal.")] = None,
     language: Annotated[str | None, Field(description="E.g. English.")] = None,
     format: AudioFormat = None,
@@ -33,13 +34,14 @@ async def generate_speech(
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Read a text aloud. Costs about $0.06 per 1,000 characters."""
+    spoken = await read_voice(call, voice, language=language, model=model)
     return await make(
         call,
         "generate_speech",
         ["text_to_speech"],
         {
             "text": text,
-            "voice": voice,
+            "voice": spoken.voice,
             "speed": speed,
             "language": language,
             "format": format,
@@ -47,6 +49,8 @@ async def generate_speech(
         },
         How(model, options, save_to, wait_seconds, confirm, dry_run),
         title=text,
+        among=spoken.among,
+        remark=spoken.remark,
     )
 
 
@@ -54,16 +58,17 @@ async def generate_speech(
 async def transcribe_audio(
     call: Call,
     audio: Recording,
+    model: Model = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Write down what a sound or video of up to half an hour says. Costs money. No living model is known: ask chat."""
+    """Write down what a sound or video of up to half an hour says. Costs money."""
     return await make(
         call,
         "transcribe_audio",
         ["transcribe"],
         {"audio": audio},
-        How(confirm=confirm, dry_run=dry_run),
+        How(model, confirm=confirm, dry_run=dry_run),
         title="transcript",
     )
 
@@ -116,6 +121,7 @@ async def generate_music(
     prompt: Annotated[str | None, Field(description="Style, mood, instruments.")] = None,
     lyrics: Annotated[str | None, Field(description="Text to sing.")] = None,
     instrumental: Annotated[bool | None, Field(description="No singing.")] = None,
+    model: Model = None,
     save_to: SaveTo = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
@@ -130,7 +136,7 @@ async def generate_music(
             "lyrics": lyrics,
             "instrumental": instrumental,
         },
-        How(None, None, save_to, None, confirm, dry_run),
+        How(model, None, save_to, None, confirm, dry_run),
         title=prompt or "music",
     )
 
@@ -141,15 +147,16 @@ async def generate_lyrics(
     prompt: Annotated[str, Field(min_length=1, description="What the song is about.")],
     lyrics: Annotated[str | None, Field(description="To go on from.")] = None,
     name: Annotated[str | None, Field(description="Title.")] = None,
+    model: Model = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Write lyrics. Costs money. No living model is known: ask chat."""
+    """Write lyrics. A chat model does it. Costs money."""
     return await make(
         call,
         "generate_lyrics",
         ["lyrics"],
         {"prompt": prompt, "lyrics": lyrics, "name": name},
-        How(confirm=confirm, dry_run=dry_run),
+        How(model, confirm=confirm, dry_run=dry_run),
         title=name or prompt,
     )

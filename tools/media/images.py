@@ -100,7 +100,7 @@ async def edit_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Change a picture. Costs money. For all but instruct and swap_face no living model is known."""
+    """Change a picture. Costs money."""
     return await make(
         call,
         "edit_image",
@@ -134,7 +134,7 @@ async def inpaint_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Repaint the masked part of a picture, or erase what is there. Costs money. No living model is known."""
+    """Repaint the masked part of a picture, or erase what is there. Costs money."""
     return await make(
         call,
         "inpaint_image",
@@ -163,7 +163,7 @@ async def upscale_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a picture larger and sharper. Costs money. No living model is known."""
+    """Make a picture larger and sharper. Costs money. No upscaler lives: it is re-drawn, details change."""
     return await make(
         call,
         "upscale_image",
@@ -184,7 +184,7 @@ async def remove_background(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Cut out the subject of a picture, on transparency. Costs money. No living model is known."""
+    """Cut out the subject of a picture, on transparency. Costs money. No cut-out model lives: layers come."""
     return await make(
         call,
         "remove_background",
@@ -206,7 +206,7 @@ async def replace_background(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Put the subject of a picture before a new background. Costs money. No living model is known."""
+    """Put the subject of a picture before a new background. Costs money."""
     return await make(
         call,
         "replace_background",
@@ -218,14 +218,16 @@ async def replace_background(
 
 
 @images.tool("Describe an image", SPENDS)
-async def describe_image(call: Call, image: Image, confirm: Confirm = False, dry_run: DryRun = False) -> MediaResult:
-    """Write a prompt that would make such a picture. Costs money. No living model is known: ask chat."""
+async def describe_image(
+    call: Call, image: Image, model: Model = None, confirm: Confirm = False, dry_run: DryRun = False
+) -> MediaResult:
+    """Write a prompt that would make such a picture. Costs money."""
     return await make(
         call,
         "describe_image",
         ["describe_image"],
         {"image": image},
-        How(confirm=confirm, dry_run=dry_run),
+        How(model, confirm=confirm, dry_run=dry_run),
         title=f"description of {_named(image)}",
     )
 

@@ -11,6 +11,7 @@ from ...novita.media.lookup import Capability, MediaModel, media_model, media_mo
 from ...novita.media.mapping import plan_native
 from ...novita.media.native_files import with_files
 from ...novita.media.price_rows import price_line
+from ...novita.media.voices import like, spread
 from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
@@ -39,6 +40,7 @@ class MediaModelList(ToolResult):
     """Media models, best choice first."""
 
     models: tuple[MediaModelLine, ...] = Field(description="Best choice first.")
+    voices: tuple[str, ...] | None = Field(default=None, description="Voices like that, the nearest first: id (what).")
     total: int = Field(description="How many fit the filter.")
     more: bool = Field(description="Whether more follow; ask with a larger offset.")
 
@@ -51,11 +53,15 @@ async def list_media_models(
     call: Call,
     does: Annotated[str | None, Field(description="Such as text_to_image.")] = None,
     search: Annotated[str | None, Field(description="Words.")] = None,
+    voice: Annotated[str | None, Field(description="Voices too: calm female Korean.")] = None,
     retired: Annotated[bool, Field(description="These too.")] = False,
     offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
 ) -> MediaModelList:
     """Image, video and audio models: what they do, take and cost. Free."""
-    capability = _capability(does) if does else None
+    near = (
+        spread([one for one, misses in like(voice) if not misses] or [one for one, _ in like(voice)]) if voice else []
+    )
+    capability = _capability(does) if does else Capability.TEXT_TO_SPEECH if voice else None
     words = (search or "").casefold().split()
     found = [
         model
@@ -71,6 +77,7 @@ async def list_media_models(
         models=tuple(_line(model, gone.get(model.id)) for model in page),
         total=len(found),
         more=offset + len(page) < len(found),
+        voices=tuple(one.words for one in near[:_VOICES]) or None,
     )
 
 
@@ -83,7 +90,7 @@ def _capability(name: str) -> Capability:
         ) from error
 
 
-_PAGE = 40
+_PAGE, _VOICES = 40, 20
 
 
 def _line(model: MediaModel, gone: GoneModel | None) -> MediaModelLine:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from anyio import to_thread
 
-from ...novita.core.errors import InputError, NovitaError
+from ...novita.core.errors import InputError
 from ...novita.core.json_paths import MISSING, get_path, put
 from ...novita.files.kinds import Form
 from ...novita.files.links import parse_link
@@ -19,7 +19,16 @@ from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import FINAL_STATES, Job, JobState
 from ...novita.media.catalog_entry import Capability
 from ...novita.media.jobs import Delivery
-from ...novita.media.lookup import MediaModel, alternatives, choose, media_model, media_models
+from ...novita.media.lookup import (
+    MediaModel,
+    NothingLivesError,
+    able,
+    able_to,
+    alternatives,
+    choose,
+    media_model,
+    media_models,
+)
 from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot
 from ...novita.media.native_files import with_files
 from ..kit.context import Caller
@@ -30,6 +39,10 @@ from ..kit.same_call import JOINERS, Joiner
 from ..kit.ways import Way, what_is_gone
 from .parts import media_jobs, webhooks
 from .results import MediaResult, answer, deliver
+from .stand_ins import Chosen, ask_instead, otherwise, size_for, stand_ins
+
+MediaWay = Way[Purchase[MediaResult]]
+"""What a call does where its model is gone."""
 
 
 @dataclass(frozen=True)
@@ -46,40 +59,78 @@ class How:
 
 
 async def make(
-    caller: Caller, tool: str, does: Sequence[str], arguments: Mapping[str, object], how: How, *, title: str
+    caller: Caller,
+    tool: str,
+    does: Sequence[str],
+    arguments: Mapping[str, object],
+    how: How,
+    *,
+    title: str,
+    among: Sequence[str] | None = None,
+    remark: str = "",
 ) -> MediaResult:
     """Make media with the common arguments; those that are None were not given.
 
     Args:
         does: Capabilities the tool stands for; the model needs one of them.
         title: What the files are named after, and how the journal calls the job.
+        among: Ids of the models to choose from, in place of all that have the capability.
+        remark: What the answer says first.
 
     Raises:
         NovitaError: Told to the model as it is.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     _check_webhook(given.get("webhook_url"))
+    if how.save_to is not None:
+        await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
     forms = await forms_of(caller, given)
-    way = Way[MediaPlan](caller, await what_is_gone(caller))
+    way = MediaWay(caller, await what_is_gone(caller))
 
-    async def plan_for(chosen: MediaModel) -> MediaPlan:
+    async def buy(chosen: MediaModel, other: Chosen | None = None) -> Purchase[MediaResult]:
+        wish = given if other is None else other.how.arguments(given)
         further: list[str] = []
-        ready, image_size = await with_inputs(caller, chosen, given, resize=how.resize, further=further)
-        planned = plan(chosen, ready, how.options, image_size=image_size)
-        planned = await with_files(planned, caller.inputs, done=files_of(ready))
-        return in_pieces(planned, further)
+        ready, image_size = await with_inputs(caller, chosen, wish, resize=how.resize, further=further)
+        native: dict[str, Any] = dict(how.options or {})
+        if other is not None:
+            native = {**(other.how.options or {}), **native}
+            ready |= size_for(other, given, image_size)
+        planned = plan(chosen, ready, native, image_size=image_size)
+        planned = in_pieces(await with_files(planned, caller.inputs, done=files_of(ready)), further)
+        differs = other.differs if other is not None else remark
+        return _purchase(caller, planned, way, tool=tool, title=title, how=how, listen=True, differs=differs)
 
-    async def plan_without(tried: Collection[str]) -> MediaPlan:
+    async def buy_another(tried: Collection[str] = ()) -> Purchase[MediaResult]:
         gone = {*way.passed_over, *tried}
-        return await plan_for(choose(does, given, forms=forms, options=how.options, without=gone))
+        if not any(model.state != "retired" and model.id not in gone for model in able_to(does)):
+            for other in stand_ins(does, given, gone):
+                if not able(other.model, other.how.arguments(given), forms=forms):
+                    return await buy(other.model, other)
+            if (asked := await ask_instead(caller, does, given, title=title)) is not None:
+                return asked
+        return await buy(choose(does, given, preferred=among, forms=forms, options=how.options, without=gone))
 
-    if how.model:
-        chosen = named_model(how.model, does)
-        refuse_what_it_cannot(chosen, given, forms)
-        planned = await plan_for(chosen)
+    if how.model is None:
+        way.further = buy_another
+        way.living = lambda: [model.id for model in able_to(does) if model.live]
+        way.otherwise = otherwise(does)
+        try:
+            purchase = await buy_another()
+        except NothingLivesError as error:
+            error.next_step = f"{error.next_step} {otherwise(does)}".strip()
+            raise
+    elif "/" in how.model and (asked := await ask_instead(caller, does, given, title=title, model=how.model)):
+        purchase = asked
     else:
-        planned, way.further = await plan_without(()), plan_without
-    return await run(caller, planned, tool=tool, title=title, how=how, listen=True, way=way)
+        chosen = named_model(how.model, does)
+        way.living = lambda: [other.id for other in alternatives(chosen, without=way.passed_over)]
+        refuse_what_it_cannot(chosen, given, forms)
+        purchase = await buy(chosen)
+    return await carry_out(caller, partial(_as_planned, purchase), confirm=how.confirm, dry_run=how.dry_run)
+
+
+async def _as_planned(purchase: Purchase[MediaResult]) -> Purchase[MediaResult]:
+    return purchase  # its price stands in our catalogue, which does not change while a user thinks
 
 
 def _check_webhook(address: object) -> None:
@@ -201,46 +252,42 @@ def in_pieces(planned: MediaPlan, further: Sequence[str]) -> MediaPlan:
     return replace(planned, rest=tuple({**planned.body, path: piece} for piece in further), estimate=each)
 
 
-async def run(
+async def run(caller: Caller, planned: MediaPlan, *, tool: str, title: str, how: How) -> MediaResult:
+    """Submit a plan once, on the model that was named, and deliver what it makes."""
+    if how.save_to is not None:
+        await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
+    way = MediaWay(caller, await what_is_gone(caller))
+    way.living = lambda: [other.id for other in alternatives(planned.model, without=way.passed_over)]
+    purchase = _purchase(caller, planned, way, tool=tool, title=title, how=how)
+    return await carry_out(caller, partial(_as_planned, purchase), confirm=how.confirm, dry_run=how.dry_run)
+
+
+def _purchase(
     caller: Caller,
     planned: MediaPlan,
+    way: MediaWay,
     *,
     tool: str,
     title: str,
     how: How,
     listen: bool = False,
-    way: Way[MediaPlan] | None = None,
-) -> MediaResult:
-    """Submit a plan once, and deliver what it makes.
+    differs: str = "",
+) -> Purchase[MediaResult]:
+    """A plan as something to buy.
 
     Args:
         listen: Have Novita call this server when the task ends, where model and server can.
-        way: What to do where the model is gone; by default nothing else is tried.
+        differs: What is different from what was asked for.
     """
-    if how.save_to is not None:
-        await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
-    way = way or Way(caller, await what_is_gone(caller))
-    named = planned.model
-    way.living = lambda: [other.id for other in alternatives(named, without=way.passed_over)]
-    purchase = _purchase(caller, planned, way, tool=tool, title=title, how=how, listen=listen)
-
-    async def plan_again() -> Purchase[MediaResult]:
-        return purchase  # its price stands in our catalogue, which does not change while a user thinks
-
-    return await carry_out(caller, plan_again, confirm=how.confirm, dry_run=how.dry_run)
-
-
-def _purchase(
-    caller: Caller, planned: MediaPlan, way: Way[MediaPlan], *, tool: str, title: str, how: How, listen: bool
-) -> Purchase[MediaResult]:
-    """A plan as something to buy."""
-    model, remark = planned.model, way.remark(planned.model.id, planned.estimate)
+    model = planned.model
     if planned.rest:
         cut = f"The recording is longer than {model.id} takes at once: it is sent in {len(planned.rest) + 1} pieces."
-        remark = f"{remark} {cut}".strip()
+        differs = f"{differs} {cut}".strip()
+    remark = " ".join(part for part in (way.remark(model.id, planned.estimate), differs) if part)
 
     async def request() -> dict[str, Any]:
-        return {"seed": planned.seed, "request": shown_request(planned.method, planned.path, planned.body)}
+        request = shown_request(planned.method, planned.path, planned.body)
+        return {"seed": planned.seed, "request": request, "remark": remark or None}
 
     async def start(paid_for: Paid) -> tuple[Job, None]:
         await caller.progress(f"{model.id}: submitting")
@@ -266,20 +313,16 @@ def _purchase(
     async def follow(job: Job, _: None, budget: float) -> MediaResult:
         return await deliver(caller, job, budget)
 
-    async def instead(error: NovitaError) -> Purchase[MediaResult] | None:
-        other = await way.on(model.id, error)
-        return other and _purchase(caller, other, way, tool=tool, title=title, how=how, listen=listen)
-
     return Purchase(
         answer=MediaResult,
-        effect=way.effect(model.id) + (f" {remark}" if planned.rest else ""),
+        effect=" ".join(part for part in (way.effect(model.id), differs) if part),
         model=model.id,
         title=title,
         cost=planned.estimate,
         sending=Submitted(start=start, working=working, follow=follow, wait_seconds=how.wait_seconds),
         dry_run=request,
         tool=tool,
-        instead=instead,
+        instead=partial(way.on, model.id),
     )
 
 

@@ -71,7 +71,7 @@ async def chat(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> TextResult:
-    """Ask a language model (default deepseek-v4.1-flash; with media a Qwen3). Costs tokens; cancelling stops it."""
+    """Ask a language model (default deepseek-v4.1-flash; with media a Qwen3). Costs tokens, also when cancelled."""
     question = ChatRequest(
         conversation(prompt, messages, system, images),
         model,

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import Any, cast
 
-from anyio import current_time, to_thread
+from anyio import current_time, get_cancelled_exc_class, to_thread
 
 from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, NovitaError
@@ -42,6 +42,8 @@ TextWay = Way[Purchase[TextResult]]
 USUAL_TOKENS = 16_384
 """max_tokens where nobody says: Novita's page marks the field as required, and a bound makes the price a promise."""
 
+
+_LEFT = "Cancelled by the caller; Novita may go on, and charges what it makes: counted as estimated."
 
 _TEXT_SUFFIXES = (".md", ".txt", ".json", ".csv")
 """What an answer may be saved as, if the caller names it so."""
@@ -208,14 +210,18 @@ async def speak(caller: Caller, wish: ChatWish, way: TextWay) -> Purchase[TextRe
     remark = way.remark(model, wish.estimate)
 
     async def work(job: Job, tally: Tally) -> TextResult:
-        made = Generation(wish.prompt_tokens, model=model)
+        made, left = Generation(wish.prompt_tokens, model=model), False
         try:
             await _send(caller, wish, made)
         except NovitaError as error:
             raise explain(error, wish.models, model) from error
+        except get_cancelled_exc_class():
+            left, tally.trouble = True, _LEFT
+            raise
         finally:
             tally.text = made.text
-            if made.pieces or made.whole:
+            # Novita charges a caller who left for what it makes all the same: the estimate stays taken.
+            if (made.pieces or made.whole) and (made.usage.exact or not left):
                 tally.usd = wish.cost(made)
             tally.facts = {"tokens": made.usage.completion, "answer_id": made.id}
         await way.arrived(model)

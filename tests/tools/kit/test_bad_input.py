@@ -123,7 +123,7 @@ def heavy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @asynccontextmanager
 async def asked(connect: Connect, image: str, **changes: Any) -> AsyncGenerator[CallToolResult]:
     async with connect(build=quick, **changes) as client:
-        yield await client.call_tool("remove_background", {"image": image})
+        yield await client.call_tool("remove_background", {"model": "remove-background", "image": image})
 
 
 async def test_a_text_called_png_is_found_out(connect: Connect, world: World, tmp_path: Path) -> None:
@@ -188,7 +188,11 @@ async def test_over_http_paths_are_refused(
 ) -> None:
     Image.new("RGB", (300, 300)).save(tmp_path / "fox.png")
     async with connect_http() as client:
-        refused(await client.call_tool("remove_background", {"image": str(tmp_path / "fox.png")}))
+        refused(
+            await client.call_tool(
+                "remove_background", {"model": "remove-background", "image": str(tmp_path / "fox.png")}
+            )
+        )
         refused(
             await client.call_tool(
                 "generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox", "save_to": str(tmp_path)}

@@ -64,7 +64,7 @@ async def test_a_recording_is_written_down(connect: Connect, world: World, tmp_p
     path = recording(tmp_path / "said.mp3", LINE, world)
     async with connect() as client:
         for reference in (path, link_to(path, world, settings.base_url)):
-            answer = await done(client.call_tool("transcribe_audio", {"audio": reference}))
+            answer = await done(client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": reference}))
             assert answer["text"] == LINE
     assert world.count("glm_asr", "accepted") == 2
 
@@ -75,7 +75,7 @@ async def test_what_is_said_in_a_video_is_written_down(
     path = clip(tmp_path / "clip.mp4", said=LINE, world=world)
     async with connect() as client:
         for reference in (path, link_to(path, world, settings.base_url)):
-            answer = await done(client.call_tool("transcribe_audio", {"audio": reference}))
+            answer = await done(client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": reference}))
 
             assert answer["text"] == LINE
             assert body_of(world, "glm_asr")["file"].startswith("data:audio/wav;base64,")
@@ -84,7 +84,7 @@ async def test_what_is_said_in_a_video_is_written_down(
 async def test_a_video_without_sound_is_refused(connect: Connect, world: World, tmp_path: Path) -> None:
     path = clip(tmp_path / "clip.mp4", seconds=1, world=world)
     async with connect() as client:
-        await refused(client.call_tool("transcribe_audio", {"audio": path}), "video without sound")
+        await refused(client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": path}), "video without sound")
     nothing_paid(world)
 
 
@@ -126,7 +126,11 @@ async def test_a_designed_voice_comes_with_a_sample(connect: Connect, world: Wor
 
 async def test_lyrics_are_written_and_then_sung(connect: Connect, world: World) -> None:
     async with connect() as client:
-        written = await done(client.call_tool("generate_lyrics", {"prompt": "a fox in the rain", "name": "Wet fox"}))
+        written = await done(
+            client.call_tool(
+                "generate_lyrics", {"model": "minimax-music-lyrics", "prompt": "a fox in the rain", "name": "Wet fox"}
+            )
+        )
         assert written["values"]["song_title"]
         assert written["artifacts"] == []
 

@@ -30,7 +30,9 @@ async def test_an_image_where_a_video_or_a_sound_belongs(connect: Connect, world
     async with connect() as client:
         wish = {"video": path, "image": path, "edit": "swap_face"}
         await refused(client.call_tool("edit_video", wish), "image/png", "video is wanted")
-        await refused(client.call_tool("transcribe_audio", {"audio": path}), "image/png", "audio is wanted")
+        await refused(
+            client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": path}), "image/png", "audio is wanted"
+        )
     nothing_paid(world)
 
 
@@ -39,9 +41,9 @@ async def test_a_result_of_another_kind(connect: Connect, world: World) -> None:
         task_id = (await done(client.call_tool("generate_speech", {"text": "A fox."})))["task_id"]
         spent = len(world.charges)
 
-        call = client.call_tool("remove_background", {"image": f"task:{task_id}/0"})
+        call = client.call_tool("remove_background", {"model": "remove-background", "image": f"task:{task_id}/0"})
         await refused(call, "is audio, and image is wanted")
-        call = client.call_tool("remove_background", {"image": f"task:{task_id}/7"})
+        call = client.call_tool("remove_background", {"model": "remove-background", "image": f"task:{task_id}/7"})
         await refused(call, "there is no 7")
     assert len(world.charges) == spent
 
@@ -50,14 +52,14 @@ async def test_a_result_of_another_kind(connect: Connect, world: World) -> None:
 async def test_a_hundred_megabytes(connect: Connect, world: World, tmp_path: Path, kind: str) -> None:
     if kind == "png":
         path = Path(picture(tmp_path / "huge.png"))
-        tool, argument = "remove_background", "image"
+        tool, argument, model = "remove_background", "image", "remove-background"
     else:
         path = Path(recording(tmp_path / "huge.mp3", "A fox.", world))
-        tool, argument = "transcribe_audio", "audio"
+        tool, argument, model = "transcribe_audio", "audio", "glm-asr"
     with path.open("ab") as file:
         file.truncate(100 * 2**20)
     async with connect() as client:
-        await refused(client.call_tool(tool, {argument: str(path)}), "100.0 MiB", "at most")
+        await refused(client.call_tool(tool, {argument: str(path), "model": model}), "100.0 MiB", "at most")
     nothing_paid(world)
 
 

@@ -27,7 +27,9 @@ async def test_a_picture_is_animated_and_what_the_clip_says_is_written_down(conn
         assert film_of(filmed).sound
         assert body_of(world, "kling_v3_0_std_i2v")["image"].startswith("http")
 
-        heard = await done(client.call_tool("transcribe_audio", {"audio": f"task:{filmed['task_id']}/0"}))
+        heard = await done(
+            client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": f"task:{filmed['task_id']}/0"})
+        )
         assert LINE in heard["text"]
         assert body_of(world, "glm_asr")["file"].startswith("data:audio/wav;base64,")
 
@@ -39,8 +41,12 @@ async def test_results_of_results_go_on(connect: Connect, world: World) -> None:
                 "generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox", "size": "512x512"}
             )
         )
-        cut = await done(client.call_tool("remove_background", {"image": f"task:{drawn['task_id']}/0"}))
-        large = await done(client.call_tool("upscale_image", {"image": f"task:{cut['task_id']}/0", "scale": 2}))
+        cut = await done(
+            client.call_tool("remove_background", {"model": "remove-background", "image": f"task:{drawn['task_id']}/0"})
+        )
+        large = await done(
+            client.call_tool("upscale_image", {"model": "upscale", "image": f"task:{cut['task_id']}/0", "scale": 2})
+        )
 
         assert image_of(large).size == (1024, 1024)
         assert len({one(answer)["path"] for answer in (drawn, cut, large)}) == 3
@@ -54,7 +60,9 @@ async def test_the_chain_holds_over_http_where_nothing_is_on_disk(
         drawn = await done(client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"}))
         wish = {"image": f"task:{drawn['task_id']}/0", "prompt": f'it says "{LINE}"', "sound": True, "duration": 3}
         filmed = await done(client.call_tool("generate_video", wish | {"confirm": True}))
-        heard = await done(client.call_tool("transcribe_audio", {"audio": f"task:{filmed['task_id']}/0"}))
+        heard = await done(
+            client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": f"task:{filmed['task_id']}/0"})
+        )
 
         assert LINE in heard["text"]
         assert world.leaked_keys == 0

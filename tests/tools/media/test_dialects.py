@@ -140,7 +140,7 @@ async def test_every_shape_of_an_answer_becomes_a_file(connect: Connect, world: 
 async def test_a_text_answer(connect: Connect, world: World, tmp_path: Path) -> None:
     path = recording(tmp_path / "said.wav", "Foxes are orange.", world)
     async with connect() as client:
-        answer = await done(client.call_tool("transcribe_audio", {"audio": path}))
+        answer = await done(client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": path}))
 
         assert answer["text"] == "Foxes are orange."
         assert answer["artifacts"] == []

@@ -48,9 +48,9 @@ async def test_a_second_picture_picks_a_model_that_takes_references(
     ("edit", "more", "operation"),
     [
         ("restyle", {"prompt": "in oil", "strength": 0.6, "checkpoint": "dreamshaper_8_93211.safetensors"}, "img2img"),
-        ("reimagine", {}, "reimagine"),
-        ("outpaint", {"prompt": "a field", "size": "1024x768"}, "outpainting"),
-        ("remove_text", {}, "remove_text"),
+        ("reimagine", {"model": "reimagine"}, "reimagine"),
+        ("outpaint", {"prompt": "a field", "size": "1024x768", "model": "outpainting"}, "outpainting"),
+        ("remove_text", {"model": "remove-text"}, "remove_text"),
         ("swap_face", {}, "merge_face"),
     ],
 )
@@ -92,7 +92,9 @@ async def test_only_the_masked_half_is_repainted(connect: Connect, world: World,
 async def test_without_a_prompt_what_the_mask_covers_is_erased(connect: Connect, world: World, tmp_path: Path) -> None:
     path = picture(tmp_path / "fox.png")
     async with connect() as client:
-        answer = await done(client.call_tool("inpaint_image", {"image": path, "mask": mask(tmp_path / "mask.png")}))
+        answer = await done(
+            client.call_tool("inpaint_image", {"image": path, "mask": mask(tmp_path / "mask.png"), "model": "cleanup"})
+        )
 
         assert differs(path, image_of(answer))
         assert world.count("cleanup", "accepted") == 1
@@ -101,7 +103,7 @@ async def test_without_a_prompt_what_the_mask_covers_is_erased(connect: Connect,
 async def test_an_upscaled_picture_is_larger_by_the_factor(connect: Connect, world: World, tmp_path: Path) -> None:
     path = picture(tmp_path / "fox.png", (320, 240))
     async with connect() as client:
-        answer = await done(client.call_tool("upscale_image", {"image": path, "scale": 2}))
+        answer = await done(client.call_tool("upscale_image", {"model": "upscale", "image": path, "scale": 2}))
 
         assert image_of(answer).size == (640, 480)
         assert one(answer)["width"] == 640
@@ -110,7 +112,7 @@ async def test_an_upscaled_picture_is_larger_by_the_factor(connect: Connect, wor
 async def test_a_removed_background_is_transparent(connect: Connect, tmp_path: Path) -> None:
     path = picture(tmp_path / "fox.png")
     async with connect() as client:
-        answer = await done(client.call_tool("remove_background", {"image": path}))
+        answer = await done(client.call_tool("remove_background", {"model": "remove-background", "image": path}))
 
         made = image_of(answer)
         assert made.mode == "RGBA"
@@ -120,7 +122,11 @@ async def test_a_removed_background_is_transparent(connect: Connect, tmp_path: P
 async def test_a_background_is_replaced_behind_the_subject(connect: Connect, tmp_path: Path) -> None:
     path = picture(tmp_path / "fox.png")
     async with connect() as client:
-        answer = await done(client.call_tool("replace_background", {"image": path, "prompt": "a beach at dusk"}))
+        answer = await done(
+            client.call_tool(
+                "replace_background", {"model": "replace-background", "image": path, "prompt": "a beach at dusk"}
+            )
+        )
 
         made = image_of(answer).convert("RGB")
         assert made.getpixel((2, 2)) != (255, 255, 255)
@@ -129,7 +135,9 @@ async def test_a_background_is_replaced_behind_the_subject(connect: Connect, tmp
 
 async def test_a_picture_is_described_in_words(connect: Connect, world: World, tmp_path: Path) -> None:
     async with connect() as client:
-        answer = await done(client.call_tool("describe_image", {"image": picture(tmp_path / "fox.png")}))
+        answer = await done(
+            client.call_tool("describe_image", {"model": "img2prompt", "image": picture(tmp_path / "fox.png")})
+        )
 
         assert "red" in answer["text"]
         assert answer["artifacts"] == []
@@ -148,7 +156,9 @@ async def test_a_picture_comes_as_path_link_data_or_earlier_result(
             data_uri(path),
             f"task:{made['task_id']}/0",
         ):
-            answer = await done(client.call_tool("remove_background", {"image": reference}))
+            answer = await done(
+                client.call_tool("remove_background", {"model": "remove-background", "image": reference})
+            )
             assert image_of(answer).mode == "RGBA"
 
 
@@ -172,7 +182,7 @@ async def test_a_picture_over_the_limit_is_refused_with_the_limit_and_resized_wh
 ) -> None:
     path = picture(tmp_path / "fox.png", (1600, 1200))
     async with connect() as client:
-        call = {"image": path, "edit": "reimagine"}
+        call = {"image": path, "edit": "reimagine", "model": "reimagine"}
         await refused(client.call_tool("edit_image", call), "1600x1200", "1024", "resize=true")
         assert not world.charges
 

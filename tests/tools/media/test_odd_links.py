@@ -63,7 +63,11 @@ async def test_a_malformed_link_is_a_clear_error_wherever_it_is_given(
 async def test_a_malformed_file_address_and_a_malformed_page_are_clear_errors(connect: Connect, world: World) -> None:
     async with connect(toolsets="all") as client:
         for bad in ("file://[x", "file://[::1/x.png"):
-            await refused(client.call_tool("remove_background", {"image": bad}), "malformed", "Nothing was billed")
+            await refused(
+                client.call_tool("remove_background", {"model": "remove-background", "image": bad}),
+                "malformed",
+                "Nothing was billed",
+            )
         for link in MALFORMED:
             await refused(client.call_tool("read_web_pages", {"urls": [link]}), "urls[0]", "Nothing was billed")
     nothing_paid(world)
@@ -146,4 +150,4 @@ def _keep(path: str, world: World, settings: Settings) -> str:
 async def test_a_good_link_still_works(connect: Connect, world: World, tmp_path: Path, settings: Settings) -> None:
     link = _keep(picture(tmp_path / "fox.png"), world, settings)
     async with connect() as client:
-        await done(client.call_tool("remove_background", {"image": link}))
+        await done(client.call_tool("remove_background", {"model": "remove-background", "image": link}))

@@ -143,7 +143,11 @@ async def test_a_path_that_cannot_be_here_is_refused_in_words_that_say_why(
     connect: Connect, world: World, given: str, words: str
 ) -> None:
     async with connect() as client:
-        await refused(client.call_tool("remove_background", {"image": given}), words, "Nothing was billed")
+        await refused(
+            client.call_tool("remove_background", {"model": "remove-background", "image": given}),
+            words,
+            "Nothing was billed",
+        )
         wish = {"prompt": "fox", "save_to": given}
         await refused(client.call_tool("generate_image", wish), words, "Nothing was billed")
     nothing_paid(world)
@@ -173,7 +177,7 @@ async def test_a_quoted_link_or_reference_is_what_it_holds(connect: Connect) -> 
         made = await done(client.call_tool("generate_image", {"prompt": "fox"}))
         for form in ("'task:{0}/0'", "<task:{0}/0>", ' "task:{0}/0" '):
             wish = {"image": form.format(made["task_id"])}
-            await done(client.call_tool("remove_background", wish))
+            await done(client.call_tool("remove_background", wish | {"model": "remove-background"}))
 
 
 PLACEHOLDERS = [

@@ -68,7 +68,10 @@ async def test_a_data_uri_cut_after_400_letters_is_refused_before_money(connect:
     uri = f"data:image/jpeg;base64,{base64.b64encode(WHOLE['jpeg']).decode()}"
     async with connect() as client:
         for cut in (uri[:400], uri[:9_999], f"{uri[:6_000]}..."):
-            await refused(client.call_tool("remove_background", {"image": cut}), "Nothing was billed")
+            await refused(
+                client.call_tool("remove_background", {"model": "remove-background", "image": cut}),
+                "Nothing was billed",
+            )
     nothing_paid(world)
 
 
@@ -99,7 +102,7 @@ async def test_every_way_to_hold_a_camera_is_undone(connect: Connect, world: Wor
     async with connect() as client:
         for orientation, (x, y) in corners.items():
             path = put(tmp_path, f"{orientation}.jpg", photo((400, 300), orientation=orientation))
-            await done(client.call_tool("remove_background", {"image": path}))
+            await done(client.call_tool("remove_background", {"model": "remove-background", "image": path}))
             picture = opened(sent(world, "remove_background", "image_file")).convert("RGB")
             width, height = picture.size
             assert (width, height) == ((300, 400) if orientation > 4 else (400, 300))
@@ -141,12 +144,16 @@ async def test_a_photo_of_an_iphone_is_converted(connect: Connect, world: World,
     assert "HEIF" in readable_formats()
     path = put(tmp_path, "IMG_0001.HEIC", heic((320, 240), turn=turn))
     async with connect() as client:
-        await done(client.call_tool("remove_background", {"image": path}))
+        await done(client.call_tool("remove_background", {"model": "remove-background", "image": path}))
         got = opened(sent(world, "remove_background", "image_file"))
         assert (got.format, got.size) == ("JPEG", (240, 320) if turn else (320, 240))
 
         cut = put(tmp_path, "cut.HEIC", heic()[:-900])
-        await refused(client.call_tool("remove_background", {"image": cut}), "cut off", "Nothing was billed")
+        await refused(
+            client.call_tool("remove_background", {"model": "remove-background", "image": cut}),
+            "cut off",
+            "Nothing was billed",
+        )
 
 
 async def test_without_the_library_an_iphone_photo_is_refused_with_a_way_that_works(
@@ -159,7 +166,7 @@ async def test_without_the_library_an_iphone_photo_is_refused_with_a_way_that_wo
     path = put(tmp_path, "IMG_0001.HEIC", heic((320, 240)))
     async with connect() as client:
         for more in ({}, {"resize": True}):
-            call = client.call_tool("remove_background", {"image": path, **more})
+            call = client.call_tool("remove_background", {"model": "remove-background", "image": path, **more})
             text = await refused(call, "HEIC", "export it as JPEG", "pi-heif", "Nothing was billed")
             assert "resize" not in text
     nothing_paid(world)
@@ -182,11 +189,19 @@ async def test_a_huge_jpeg_is_refused_by_the_models_limit_or_decoded_small(
     path = put(tmp_path, "huge.jpg", saved(Image.new("L", (11_000, 8_600), 128), "JPEG"))
     BUDGET.most_held = 0
     async with connect() as client:
-        await refused(client.call_tool("remove_background", {"image": path}), "94.6 megapixels", "resize=true")
+        await refused(
+            client.call_tool("remove_background", {"model": "remove-background", "image": path}),
+            "94.6 megapixels",
+            "resize=true",
+        )
         assert BUDGET.most_held == 0
         nothing_paid(world)
 
-        await done(client.call_tool("edit_image", {"image": path, "edit": "remove_text", "resize": True}))
+        await done(
+            client.call_tool(
+                "edit_image", {"image": path, "edit": "remove_text", "model": "remove-text", "resize": True}
+            )
+        )
         got = opened(sent(world, "remove_text", "image_file"))
         assert max(got.size) == 1024
     assert 0 < BUDGET.most_held < 40 * 2**20

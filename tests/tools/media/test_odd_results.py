@@ -123,7 +123,9 @@ async def test_what_is_gone_and_expired_is_said_to_be_gone(connect: Connect, wor
             text = await refused(call, "is gone", "cannot be had again")
             assert str(path) not in text
             assert "Call get_task" not in text
-        call = client.call_tool("remove_background", {"image": f"task:{answer['task_id']}/0"})
+        call = client.call_tool(
+            "remove_background", {"model": "remove-background", "image": f"task:{answer['task_id']}/0"}
+        )
         text = await refused(call, "Nothing was billed")
         assert str(path) not in text
 

@@ -33,7 +33,7 @@ async def test_whatever_a_phone_or_a_messenger_writes_is_transcribed(
     async with connect() as client:
         for kind in SOUND_KINDS:
             path = put(tmp_path, f"PTT-20260904-WA0001.{kind}", sound_as(kind, spoken(world)))
-            answer = await done(client.call_tool("transcribe_audio", {"audio": path}))
+            answer = await done(client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": path}))
             if kind not in ("3gp", "amr"):  # a telephone's voice is too poor for the simulator's ear
                 assert answer["text"] == LINE, kind
             sent = body_of(world, "glm_asr")["file"]
@@ -46,7 +46,7 @@ async def test_a_voice_note_behind_a_link_is_converted(
     stored = world.files.add("PTT.opus", "audio/ogg", sound_as("opus", spoken(world)))
     async with connect() as client:
         wish = {"audio": world.files.link(stored, settings.base_url)}
-        assert (await done(client.call_tool("transcribe_audio", wish)))["text"] == LINE
+        assert (await done(client.call_tool("transcribe_audio", wish | {"model": "glm-asr"})))["text"] == LINE
 
 
 def soundless() -> dict[str, bytes]:
@@ -66,7 +66,7 @@ def soundless() -> dict[str, bytes]:
 async def test_a_sound_without_a_sound_is_refused_before_money(connect: Connect, world: World, tmp_path: Path) -> None:
     async with connect() as client:
         for name, data in soundless().items():
-            call = client.call_tool("transcribe_audio", {"audio": put(tmp_path, name, data)})
+            call = client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": put(tmp_path, name, data)})
             await refused(call, name, "Nothing was billed")
         packed = base64.b64encode(wav(0)).decode()
         call = client.call_tool("clone_voice", {"audio": f"data:audio/wav;base64,{packed}"})
@@ -83,7 +83,7 @@ async def test_a_recording_whose_header_does_not_know_its_length_is_whole(
     data[4:8] = data[40:44] = struct.pack("<I", length)
     async with connect() as client:
         wish = {"audio": put(tmp_path, "killed.wav", bytes(data))}
-        assert (await done(client.call_tool("transcribe_audio", wish)))["text"] == LINE
+        assert (await done(client.call_tool("transcribe_audio", wish | {"model": "glm-asr"})))["text"] == LINE
 
 
 async def test_a_large_wav_becomes_small_enough_for_a_voice(connect: Connect, world: World, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ async def test_a_long_recording_is_cut_at_silences_and_its_text_joined(
     talk = long_talk(world)
     path = put(tmp_path, f"meeting.{kind}", talk if kind == "wav" else sound_as(kind, talk))
     async with connect() as client:
-        answer = await done(client.call_tool("transcribe_audio", {"audio": path}))
+        answer = await done(client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": path}))
 
     sent = [request.body for request in world.received("glm_asr")]
     assert len(sent) > 1
@@ -139,7 +139,9 @@ async def test_a_long_recording_behind_a_link_is_cut_too(
     stored = world.files.add("meeting.wav", "audio/wav", long_talk(world))
     async with connect() as client:
         wish = {"audio": world.files.link(stored, settings.base_url)}
-        assert (await done(client.call_tool("transcribe_audio", wish)))["text"] == " ".join(LINES)
+        assert (await done(client.call_tool("transcribe_audio", wish | {"model": "glm-asr"})))["text"] == " ".join(
+            LINES
+        )
 
 
 async def test_what_a_long_recording_costs_is_the_price_of_all_its_pieces(
@@ -147,8 +149,12 @@ async def test_what_a_long_recording_costs_is_the_price_of_all_its_pieces(
 ) -> None:
     path, short = put(tmp_path, "meeting.wav", long_talk(world)), put(tmp_path, "note.wav", spoken(world))
     async with connect(confirm_above_usd=Decimal("0.000001")) as client:
-        asked = (await client.call_tool("transcribe_audio", {"audio": path})).structured_content or {}
-        once = (await client.call_tool("transcribe_audio", {"audio": short})).structured_content or {}
+        asked = (
+            await client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": path})
+        ).structured_content or {}
+        once = (
+            await client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": short})
+        ).structured_content or {}
     assert asked["status"] == once["status"] == "needs_confirmation"
     pieces = int(re.findall(r"in (\d+) pieces", asked["next_step"])[0])
     assert Decimal(asked["counted_usd"]) == pieces * Decimal(once["counted_usd"])
@@ -161,7 +167,7 @@ async def test_what_was_written_down_before_a_piece_failed_is_kept(
     path = put(tmp_path, "meeting.wav", long_talk(world))
     world.trouble({"error": "INVALID_AUDIO_FILE", "group": "media"}, operation="glm_asr", skip=1)
     async with connect() as client:
-        answer = await done(client.call_tool("transcribe_audio", {"audio": path}))
+        answer = await done(client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": path}))
 
     assert answer["text"].startswith("Line 1:")
     assert "[Missing: pieces 2 to" in answer["text"]
@@ -181,5 +187,9 @@ def test_pieces_without_any_silence_are_cut_all_the_same() -> None:
 async def test_half_an_hour_is_the_most(connect: Connect, world: World, tmp_path: Path) -> None:
     path = put(tmp_path, "lecture.wav", wav(1_900, rate=8_000))
     async with connect() as client:
-        await refused(client.call_tool("transcribe_audio", {"audio": path}), "half an hour", "Nothing was billed")
+        await refused(
+            client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": path}),
+            "half an hour",
+            "Nothing was billed",
+        )
     nothing_paid(world)

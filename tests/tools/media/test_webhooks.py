@@ -35,7 +35,7 @@ SLOW = {"prompt": "a fox", "checkpoint": "dreamshaper_8_93211.safetensors"}
         ("generate_image", SLOW, "txt2img"),
         ("edit_image", SLOW | {"edit": "restyle", "image": "path"}, "img2img"),
         ("inpaint_image", SLOW | {"image": "path", "mask": "path"}, "inpainting"),
-        ("upscale_image", {"image": "path", "scale": 2}, "upscale"),
+        ("upscale_image", {"image": "path", "scale": 2, "model": "upscale"}, "upscale"),
         ("generate_video", {"prompt": "a fox", "model": "wan-t2v", "confirm": True}, "wan_t2v"),
     ],
 )

@@ -351,7 +351,7 @@ async def test_progress_comes_at_once_and_says_what_the_model_does(connect: Conn
 # Faults and money
 
 
-@pytest.mark.parametrize("fault", [{"status": 500}, {"reset": "after"}, {"cut": 10}], ids=["500", "reset", "cut"])
+@pytest.mark.parametrize("fault", [{"status": 502}, {"reset": "after"}, {"cut": 10}], ids=["502", "reset", "cut"])
 async def test_a_question_that_may_have_been_paid_is_never_asked_twice(
     fault: dict[str, Any], connect: Connect, world: World
 ) -> None:
@@ -360,6 +360,19 @@ async def test_a_question_that_may_have_been_paid_is_never_asked_twice(
         result = await client.call_tool("chat", {"prompt": "Foxes?"})
         assert result.is_error
         assert "may have been billed" in text_of(result)
+    assert world.count(CHAT) == 1
+
+
+@pytest.mark.parametrize("status", [500, 503, 504])
+async def test_a_fault_that_novita_does_not_charge_gives_its_share_back(
+    status: int, connect: Connect, world: World
+) -> None:
+    world.trouble({"status": status}, operation=CHAT)
+    async with connect(build=quick) as client:
+        result = await client.call_tool("chat", {"prompt": "Foxes?"})
+        assert "Nothing was billed" in text_of(result)
+        (row,) = structured(await client.call_tool("list_tasks", {}))["tasks"]
+    assert row["state"] == "refused"
     assert world.count(CHAT) == 1
 
 

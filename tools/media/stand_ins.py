@@ -1,0 +1,339 @@
+"""What takes the place of a model that no longer lives, and what is different then.
+
+Where nothing dedicated is known to live, a picture is re-drawn by a model that edits by words, and what is seen, heard
+or written comes from a chat model. Order and reasons follow `safe_defaults` of the API facts.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ...novita.core.errors import NovitaError
+from ...novita.journal.jobs import Paid
+from ...novita.media.catalog_entry import Capability, Sizes
+from ...novita.media.lookup import MediaModel, media_model
+from ...novita.media.values import parse_size
+from ..kit.context import Caller
+from ..kit.purchase import Purchase, Sending
+from ..text.chat_request import ChatRequest, ask
+from ..text.results import TextResult
+from .results import MediaResult
+
+_EDITORS = ("seedream-5.0-lite", "seedream-4.5", "seedream-4.0", "gpt-image-2-edit", "gemini-3.1-flash-image")
+"""Models that change a picture by words, the first to ask first."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """How another model does what no dedicated one is known to do.
+
+    Args:
+        models: Which, the first to ask first.
+        prompt: What it is told; `{prompt}` is what the caller said.
+        differs: What is different then.
+        needs: Arguments without which it cannot do it.
+        drops: Arguments that it does without.
+        options: Native fields that go along.
+        sized: What size it is asked for: `scale` times that of the picture, or that which was asked for, as near as it
+            comes.
+    """
+
+    models: tuple[str, ...]
+    prompt: str
+    differs: str
+    needs: frozenset[str] = frozenset()
+    drops: frozenset[str] = frozenset()
+    options: Mapping[str, Any] | None = None
+    sized: Literal["", "scaled", "asked"] = ""
+
+    def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
+        """The arguments for the other model, without its size."""
+        kept = {name: value for name, value in given.items() if name not in (*self.drops, "prompt", "scale")}
+        if self.sized:
+            kept.pop("size", None)
+        said = str(given.get("prompt") or "")
+        return {**kept, "prompt": self.prompt.format(prompt=said).strip()}
+
+
+_PLAIN = StandIn(
+    _EDITORS[:3],
+    "Keep the main subject exactly as it is and make everything behind it plain white.",
+    "No cut-out model is known to live: {model} puts the subject on plain white, nothing is transparent.",
+)
+STAND_INS: Mapping[Capability, tuple[StandIn, ...]] = {
+    Capability.UPSCALE: (
+        StandIn(
+            _EDITORS,
+            "Redraw this very picture, sharper and in finer detail. Change nothing else: the same things, colours, "
+            "framing and text.",
+            "No upscaler is known to live: {model} re-draws the picture larger, so details change. Only an upscaler on "
+            "a rented GPU or endpoint keeps them.",
+            sized="scaled",
+        ),
+    ),
+    Capability.REMOVE_BACKGROUND: (
+        StandIn(
+            ("ming-image-0.1-design-layer",),
+            "Part the picture into 2 layers: the main subject, cut out, and everything behind it.",
+            "No cut-out model is known to live: {model} parts the picture into layers with transparency, made for "
+            "designs; the subject is one of the files.",
+        ),
+        StandIn(
+            ("gpt-image-2-edit",),
+            "Cut out the main subject, exactly as it is, on transparency.",
+            "No cut-out model is known to live: {model} re-draws the subject on transparency, so details may change.",
+            options={"background": "transparent", "output_format": "png"},
+        ),
+        _PLAIN,
+    ),
+    Capability.REPLACE_BACKGROUND: (
+        StandIn(
+            _EDITORS,
+            "Keep the main subject exactly as it is, and put it before this background: {prompt}",
+            "No model for backgrounds is known to live: {model} re-draws the picture by words, so details of the "
+            "subject may change.",
+        ),
+    ),
+    Capability.INPAINT: (
+        StandIn(
+            (*_EDITORS[:3], _EDITORS[4]),
+            "{prompt}",
+            "No model that takes a mask is known to live: {model} changes what the words say, anywhere in the picture. "
+            "Say in the prompt where.",
+            needs=frozenset({"prompt"}),
+            drops=frozenset({"mask"}),
+        ),
+    ),
+    Capability.ERASE: (
+        StandIn(
+            ("gpt-image-2-edit",),
+            "Remove what is there, and go on with what surrounds it.",
+            "No eraser is known to live: {model} re-draws the masked part.",
+            needs=frozenset({"mask"}),
+        ),
+    ),
+    Capability.OUTPAINT: (
+        StandIn(
+            _EDITORS[:3],
+            "Extend this picture beyond its borders to fill the new shape, and keep what is there. {prompt}",
+            "No outpainting model is known to live: {model} re-draws the whole picture in the new shape, perhaps "
+            "larger, so details change.",
+            sized="asked",
+        ),
+    ),
+    Capability.REMOVE_TEXT: (
+        StandIn(
+            _EDITORS,
+            "Remove all text from this picture and fill in what is behind it. Change nothing else. {prompt}",
+            "No model for removing text is known to live: {model} re-draws the picture without it, so details may "
+            "change.",
+        ),
+    ),
+    Capability.REIMAGINE: (
+        StandIn(
+            _EDITORS,
+            "Make another version of this picture: the same subject and mood, drawn anew. {prompt}",
+            "No model for variations is known to live: {model} re-draws the picture by words.",
+        ),
+    ),
+    Capability.IMAGE_TO_IMAGE: (
+        StandIn(
+            _EDITORS,
+            "{prompt}",
+            "Stable Diffusion is not known to live: {model} re-draws the picture by words.",
+            needs=frozenset({"prompt"}),
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One stand-in for one call."""
+
+    model: MediaModel
+    how: StandIn
+
+    @property
+    def differs(self) -> str:
+        return self.how.differs.format(model=self.model.id)
+
+
+def stand_ins(does: Collection[str], given: Mapping[str, object], without: Collection[str]) -> list[Chosen]:
+    """Models that could do it in another way, the best first; none that is gone."""
+    found = [
+        Chosen(media_model(name), how)
+        for one in does
+        for how in STAND_INS.get(Capability(one), ())
+        if how.needs <= set(given)
+        for name in how.models
+    ]
+    return [one for one in found if one.model.id not in without and one.model.state != "retired"]
+
+
+def size_for(chosen: Chosen, given: Mapping[str, object], picture: tuple[int, int] | None) -> dict[str, object]:
+    """The size to ask a stand-in for, within what the model makes; empty leaves it to the model.
+
+    Args:
+        picture: Width and height of the picture, where they are known.
+    """
+    size, how = chosen.model.arguments.get("size"), chosen.how
+    if not how.sized:
+        return {}
+    if size is None or size.sizes is None:
+        return {"resolution": "4K"} if how.sized == "scaled" and "resolution" in chosen.model.arguments else {}
+    scale = float(str(given.get("scale") or 2))
+    wanted = (picture[0] * scale, picture[1] * scale) if picture else None
+    if how.sized == "asked":
+        asked = parse_size(str(given.get("size") or ""))
+        wanted = (float(asked[0]), float(asked[1])) if asked else None
+    if wanted is None:
+        return {}
+    width, height = fit_in(size.sizes, *wanted)
+    return {"size": f"{width}x{height}"}
+
+
+def fit_in(sizes: Sizes, width: float, height: float) -> tuple[int, int]:
+    """The nearest size of this shape that a model makes."""
+    least, most = sizes.pixels or (1, 2**40)
+    ratio = width / height
+    if sizes.max_ratio:
+        ratio = min(max(ratio, 1 / sizes.max_ratio), sizes.max_ratio)
+    pixels = min(max(width * height, least * 1.01), most * 0.99)
+    if sizes.sides:
+        longest = sizes.sides[1] / max(ratio, 1 / ratio) ** 0.5
+        pixels = min(pixels, longest**2)
+    step = sizes.multiple
+    wide, high = math.sqrt(pixels * ratio), math.sqrt(pixels / ratio)
+    return max(step, round(wide / step) * step), max(step, round(high / step) * step)
+
+
+_ELSE: Mapping[Capability, str] = {
+    Capability.MUSIC: "What else there is: an open music model on a rented GPU (create_gpu_instance) or an endpoint.",
+    Capability.ERASE: "What else there is: edit_image, told in words what to take away.",
+    Capability.MERGE_FACE: "What else there is: edit_image with both pictures, told in words.",
+    Capability.MULTI_FRAME: "What else there is: generate_video with image and end_image, one clip per pair of frames.",
+    Capability.TEMPLATE_VIDEO: "What else there is: generate_video with image and a prompt.",
+    Capability.REFERENCE_TO_VIDEO: "What else there is: generate_video with image and a prompt.",
+    Capability.EXTEND_VIDEO: "What else there is: generate_video with the last frame of the clip as image.",
+    Capability.EDIT_VIDEO: "What else there is: generate_video from a frame of the clip that edit_image has changed.",
+    Capability.VIDEO_TO_VIDEO: "What else there is: generate_video from a frame that edit_image has changed.",
+    Capability.TRANSLATE_VIDEO: "What else there is: transcribe_audio, chat to translate, and generate_speech.",
+    Capability.VIDEO_MERGE_FACE: "What else there is: edit_video with edit=motion, from a picture with the face.",
+}
+"""Where nothing lives and nothing stands in: what a user may do."""
+
+
+def otherwise(does: Collection[str]) -> str:
+    """What else there is for what these capabilities are for, in a sentence; empty where nothing is known."""
+    return next((_ELSE[one] for one in map(Capability, does) if one in _ELSE), "")
+
+
+# Through a chat model ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question to a chat model that takes the place of a media model."""
+
+    kind: str
+    """The argument that is shown to it; empty: none."""
+    prompt: str
+    differs: str
+
+
+ASKED: Mapping[Capability, Asked] = {
+    Capability.DESCRIBE_IMAGE: Asked(
+        "image",
+        "Write a prompt with which a picture generator would make this picture: subject, setting, composition, style, "
+        "light, colours. Answer with the prompt alone.",
+        "No captioning model is known to live: a chat model that sees described it.",
+    ),
+    Capability.TRANSCRIBE: Asked(
+        "audio",
+        "Write down word for word what is said in this recording, in its own language. Answer with these words alone.",
+        "No speech recognition is known to live: a chat model that hears wrote it down, and may get words wrong.",
+    ),
+    Capability.LYRICS: Asked(
+        "",
+        "Write the lyrics of a song, with marks such as [verse] and [chorus]. Answer with the lyrics alone.\n"
+        "It is about: {prompt}\n{name}{lyrics}",
+        "No lyrics model is known to live: a chat model wrote them.",
+    ),
+}
+
+
+async def ask_instead(
+    caller: Caller, does: Collection[str], given: Mapping[str, object], *, title: str, model: str | None = None
+) -> Purchase[MediaResult] | None:
+    """The same from a chat model, where one can do it; else None.
+
+    Args:
+        model: A language model that was named; None: the usual ones.
+
+    Raises:
+        NovitaError: It cannot be asked so.
+    """
+    asked = next((ASKED[one] for one in map(Capability, does) if one in ASKED), None)
+    if asked is None:
+        return None
+    words = {
+        "prompt": given.get("prompt", ""),
+        "name": f"Its title: {given['name']}\n" if given.get("name") else "",
+        "lyrics": f"Go on from these:\n{given['lyrics']}" if given.get("lyrics") else "",
+    }
+    parts: list[dict[str, Any]] = [{"type": "text", "text": asked.prompt.format(**words).strip()}]
+    if asked.kind:
+        parts.append({"type": asked.kind, "url": str(given[asked.kind])})
+    question = ChatRequest(
+        [{"role": "user", "content": parts}],
+        model,
+        tools=None,
+        schema=None,
+        thinking=None,
+        sampling={"max_tokens": 4_000},
+        options=None,
+        save_to=None,
+    )
+    return _as_media(await ask(caller, question), asked.differs, title)
+
+
+@dataclass(frozen=True)
+class _AsMedia:
+    """A sending whose answer is told as a media tool tells it."""
+
+    inner: Sending[TextResult]
+    remark: str
+
+    async def carry(self, caller: Caller, paid_for: Paid) -> MediaResult:
+        told = await self.inner.carry(caller, paid_for)
+        return MediaResult(
+            status="succeeded" if told.status == "succeeded" else "incomplete",
+            model=told.model,
+            remark=" ".join(part for part in (told.remark, self.remark) if part),
+            text=told.text,
+            estimated_cost_usd=told.cost_usd,
+            next_step=told.trouble or "Done.",
+        )
+
+
+def _as_media(bought: Purchase[TextResult], remark: str, title: str) -> Purchase[MediaResult]:
+    async def dry_run() -> Mapping[str, Any]:
+        shown: Mapping[str, Any] = await bought.dry_run() if bought.dry_run is not None else {}
+        return {**shown, "remark": remark}
+
+    async def instead(error: NovitaError) -> Purchase[MediaResult] | None:
+        other = await bought.instead(error) if bought.instead is not None else None
+        return None if other is None else _as_media(other, remark, title)
+
+    return Purchase(
+        answer=MediaResult,
+        effect=f"{bought.effect} {remark}",
+        model=bought.model,
+        title=title,
+        cost=bought.cost,
+        sending=_AsMedia(bought.sending, remark),
+        dry_run=dry_run,
+        instead=instead,
+    )
