@@ -14,34 +14,10 @@ from typing import Any
 
 from novita_mcp.novita.media.lookup import media_models, not_models
 from novita_mcp.novita.media.price_rows import price_line
+from novita_mcp.tools.media.taken import TOOLS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "media-models.md"
 AREAS = ("image", "video", "audio", "newer")
-
-TOOLS = {
-    "generate_image": ("text_to_image",),
-    "edit_image": ("edit_image", "image_to_image", "outpaint", "remove_text", "merge_face", "reimagine"),
-    "inpaint_image": ("inpaint", "erase"),
-    "upscale_image": ("upscale",),
-    "remove_background": ("remove_background",),
-    "replace_background": ("replace_background",),
-    "describe_image": ("describe_image",),
-    "generate_video": (
-        *("text_to_video", "image_to_video", "first_last_frame"),
-        *("reference_to_video", "multi_frame", "template_video"),
-    ),
-    "edit_video": (
-        *("extend_video", "edit_video", "video_to_video"),
-        *("motion_control", "translate_video", "video_merge_face"),
-    ),
-    "generate_speech": ("text_to_speech",),
-    "transcribe_audio": ("transcribe",),
-    "clone_voice": ("clone_voice",),
-    "design_voice": ("design_voice",),
-    "generate_music": ("music",),
-    "generate_lyrics": ("lyrics",),
-}
-"""Which tool stands for which capabilities."""
 
 HEAD = """\
 # Every media operation

@@ -417,7 +417,9 @@ def _instead(model: MediaModel, name: str, schema: Json, prefix: str = "") -> st
     if old is not None and (renamed in old.say) <= inside:
         return _what_became(model, name, old, nested=inside)
     if name in model.arguments:
-        return f"`{name}` is a common argument: give it beside `options`, not inside."
+        written = " and ".join(f"`{path}`" for path in model.arguments[name].paths)
+        written = written or " and ".join(f"`{path}`" for path in model.arguments["size"].paths)
+        return f"In this model's own words it is {written}."
     names = list(cast("dict[str, Any]", schema.get("properties", {}))) if prefix else []
     names = names or [path for path in fields if "[]" not in path and not fields[path].get("properties")]
     leaves_of = {path.rpartition(".")[2]: path for path in reversed(names)}

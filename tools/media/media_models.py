@@ -17,6 +17,7 @@ from ..kit.context import Call
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
 from .media_request import How, run
 from .results import MediaResult
+from .taken import taken_by_tools
 
 models = Toolset("models", "Which media models there are, and what they take.")
 
@@ -116,6 +117,9 @@ class ModelDetails(ToolResult):
     state_note: str | None = Field(default=None, description="Since when and why, and what to take instead.")
     price: str = Field(description="Novita's own; \"about\": somebody else's figure for it; or unknown.")
     answers: Literal["at once", "after a wait"] = Field(description="Whether it is slow.")
+    tools: dict[str, tuple[str, ...]] = Field(
+        description="Tool: what it takes for this model, in its words; options.x is given as x in its options."
+    )
     arguments: dict[str, str] = Field(description="Common argument: the native field it becomes.")
     always: dict[str, Any] = Field(description="Native fields that are sent unless options say otherwise.")
     native_schema: dict[str, Any] = Field(description="JSON schema of its own input, for options and run_media_model.")
@@ -147,6 +151,7 @@ async def describe_media_model(
         state_note=found.state_note or None,
         price=price_line(found),
         answers="at once" if found.mode == "sync" else "after a wait",
+        tools=taken_by_tools(found),
         arguments={name: " + ".join(argument.paths) or name for name, argument in found.arguments.items()},
         always=dict(found.constants),
         native_schema=found.input,

@@ -220,7 +220,8 @@ def _next_step(job: Job, delivery: Delivery) -> str:
                 "this server never repeats a paid request by itself."
             )
         case JobState.SUCCEEDED:
-            if voice := (job.facts.get("values") or {}).get("voice_id"):
+            values: dict[str, str] = job.facts.get("values") or {}
+            if voice := values.get("voice_id"):
                 return f'To speak with it: generate_speech(text=..., voice="{voice}"), on a model that knows it.'
             if any(artifact.path for artifact in job.artifacts):
                 return f"Show the user the files. As input for another tool use task:{job.task_id}/0."

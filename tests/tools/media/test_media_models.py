@@ -169,3 +169,20 @@ async def test_a_retired_model_is_called_and_a_404_names_living_ones(
         text = await refused(call, "wan2.6-t2v is not served by Novita any more", "kling-v3.0-std-t2v")
         assert "Nothing was billed" in text
     assert not world.charges
+
+
+async def test_a_model_is_described_by_what_each_tool_takes(connect: Connect, world: World) -> None:
+    """What a tool does not carry goes in its options, under the common name: no error sends anybody in a circle."""
+    async with connect() as client:
+        told = await asked(client, "describe_media_model", model="txt2video")
+        assert "prompt" in told["tools"]["generate_video"]
+        assert "options.checkpoint" in told["tools"]["generate_video"]
+
+        told = await asked(client, "describe_media_model", model="minimax-speech-2.8-turbo")
+        assert {"text", "voice", "options.volume"} <= set(told["tools"]["generate_speech"])
+        wish = {"text": "Good morning.", "model": "minimax-speech-2.8-turbo", "options": {"volume": 2}}
+        await done(client.call_tool("generate_speech", wish))
+        assert body_of(world, "minimax_speech_2_8_turbo")["voice_setting"]["vol"] == 2
+
+        wrong = {"model": "flux-1-schnell", "input": {"prompt": "a fox", "count": 2}}
+        await refused(client.call_tool("run_media_model", wrong), "In this model's own words it is `image_num`")
