@@ -1,7 +1,7 @@
 """What an endpoint should be, in our words: checked, compared with what it is, and written for either generation."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
@@ -105,51 +105,55 @@ class EndpointPlan:
             getattr(self, each.name) != getattr(other, each.name) for each in fields(self) if each.name not in kept
         )
 
-    def check(self, limits: EndpointLimits) -> None:
+    def check(self, limits: EndpointLimits, *, before: "EndpointPlan | None" = None) -> None:
         """Refuse what Novita would refuse.
+
+        Args:
+            before: The endpoint as it is: only what changes from it is checked. What Novita serves, it has taken.
 
         Raises:
             InputError: Names the setting and its range.
         """
-        if not self.image:
+        new = {
+            each.name
+            for each in fields(self)
+            if before is None or getattr(self, each.name) != getattr(before, each.name)
+        }
+        if not self.image and "image" in new:
             raise InputError("No container image was given")
-        for what, text, most in (
-            ("name", self.name, 220),
-            ("image", self.image, 511),
-            ("command", self.command, 2047),
-        ):
-            if len(text) > most:
-                raise InputError(f"{what} has {len(text)} characters; at most {most} are taken")
-        if not re.fullmatch(r"[a-z0-9-]*", self.app_name):
+        for name, most in (("name", 220), ("image", 511), ("command", 2047)):
+            text = str(getattr(self, name))
+            if name in new and len(text) > most:
+                raise InputError(f"{name} has {len(text)} characters; at most {most} are taken")
+        if "app_name" in new and not re.fullmatch(r"[a-z0-9-]*", self.app_name):
             raise InputError("app_name takes lower-case letters, digits and hyphens only")
-        check_port(self.port, needed=self.kind == "sync")
-        if self.health_path and not self.health_path.startswith("/"):
+        if new & {"port", "kind"}:
+            check_port(self.port, needed=self.kind == "sync")
+        if "health_path" in new and self.health_path and not self.health_path.startswith("/"):
             raise InputError(f"health_path {self.health_path!r} must begin with /")
-        if self.scale_by not in POLICIES:
+        if "scale_by" in new and self.scale_by not in POLICIES:
             raise InputError(f"scale_by {self.scale_by!r} is not known", next_step="Use queue or concurrency.")
-        by_queue = self.scale_by == "queue"
-        for name, value, shown in (
-            ("min_workers", self.min_workers, "min_workers"),
-            ("max_workers", self.max_workers, "max_workers"),
-            ("idle_seconds", self.idle_seconds, "idle_seconds"),
-            ("concurrency", self.concurrency, "concurrency"),
-            ("gpus", self.gpus, "gpus"),
-            ("disk_gb", self.disk_gb, "disk_gb"),
-            ("queue_seconds" if by_queue else "queue_requests", self.scale_at, "scale_at"),
-        ):
-            low, high = limits.of(name)
-            if (low is not None and value < low) or (high is not None and value > high) or value < 0:
-                bounds = f"{low} to {high}" if low is not None and high is not None else "0 or more"
-                raise InputError(f"{shown} {value} is out of range", next_step=f"Allowed: {bounds}.")
-        if self.max_workers < max(1, self.min_workers):
+        self._check_ranges(limits, new)
+        if new & {"min_workers", "max_workers"} and self.max_workers < max(1, self.min_workers):
             raise InputError(
                 f"max_workers {self.max_workers} must be at least 1 and not below min_workers {self.min_workers}"
             )
-        if self.cuda_version and limits.cuda_version_list and self.cuda_version not in limits.cuda_version_list:
+        offered = limits.cuda_version_list
+        if "cuda_version" in new and self.cuda_version and offered and self.cuda_version not in offered:
             raise InputError(
-                f"cuda_version {self.cuda_version!r} is not offered",
-                next_step=f"There are: {', '.join(limits.cuda_version_list)}.",
+                f"cuda_version {self.cuda_version!r} is not offered", next_step=f"There are: {', '.join(offered)}."
             )
+
+    def _check_ranges(self, limits: EndpointLimits, new: Collection[str]) -> None:
+        scaling = "queue_seconds" if self.scale_by == "queue" else "queue_requests"
+        for name in ("min_workers", "max_workers", "idle_seconds", "concurrency", "gpus", "disk_gb", "scale_at"):
+            if name not in new and not (name == "scale_at" and "scale_by" in new):
+                continue
+            value: int = getattr(self, name)
+            low, high = limits.of(scaling if name == "scale_at" else name)
+            if (low is not None and value < low) or (high is not None and value > high) or value < 0:
+                bounds = f"{low} to {high}" if low is not None and high is not None else "0 or more"
+                raise InputError(f"{name} {value} is out of range", next_step=f"Allowed: {bounds}.")
 
     # What goes over the wire
 

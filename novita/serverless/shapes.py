@@ -258,6 +258,7 @@ def judge(endpoint: Endpoint, goal: EndpointGoal = EndpointGoal.SERVING) -> Look
             return Look(Phase.SUCCEEDED, endpoint, note=note)
         states = ", ".join(worker.state.state for worker in endpoint.workers) or "none yet"
         return Look(Phase.WORKING, endpoint, note=f"{note}; workers: {states}")
-    if word.lower() in _FINAL or why:
+    # A message alone is no end: what is being made tells how it goes.
+    if word.lower() in _FINAL or endpoint.state.error:
         return Look(Phase.FAILED, endpoint, note=note, reason=why or f"it is {word}")
     return Look(Phase.WORKING, endpoint, note=note)

@@ -298,8 +298,8 @@ async def update(
         if not changes:
             step = "It is so already; nothing was sent."
             return await endpoint_result(caller, endpoint, cost=shown_cost(Decimal(0)), next_step=step)
-        check_env(after.env)
-        after.check(await get_limits(caller.novita))
+        check_env({name: value for name, value in after.env.items() if before.env.get(name) != value})
+        after.check(await get_limits(caller.novita), before=before)
         _, price = await Prices(caller).of(endpoint)
         price = price / before.gpus * after.gpus if price is not None else None
         effect = " Its workers are replaced: what they do ends." if before.restarts(after) else ""

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -95,6 +96,19 @@ def test_values_of_variables_are_not_shown_by_accident() -> None:
     assert "keep-this-secret" not in f"{read!r} {read} {EndpointPlan.of(read)!r}"
 
 
+def test_an_update_is_checked_for_what_it_changes_alone() -> None:
+    """What Novita serves it has taken, whatever the limits say now."""
+    odd = replace(EndpointPlan.of(endpoint()), image="", port=2222, scale_by="by the moon", max_workers=0, gpus=-3)
+    limits = EndpointLimits()
+    replace(odd, name="new").check(limits, before=odd)
+    with pytest.raises(InputError, match="max_workers"):
+        replace(odd, min_workers=3).check(limits, before=odd)
+    with pytest.raises(InputError, match="2223"):
+        replace(odd, port=2223).check(limits, before=odd)
+    with pytest.raises(InputError, match="No container image"):
+        odd.check(limits)
+
+
 @pytest.mark.parametrize(
     ("state", "least", "workers", "phase"),
     [
@@ -109,6 +123,7 @@ def test_values_of_variables_are_not_shown_by_accident() -> None:
         ("Running", 0, [], Phase.SUCCEEDED),
         ("failed", 0, None, Phase.FAILED),
         ("stopped", 0, None, Phase.FAILED),
+        ({"state": "creating", "message": "pulling the image"}, 0, None, Phase.WORKING),
         ({"state": "pending", "error": "IMAGE_NOT_FOUND", "message": "no such image"}, 0, None, Phase.FAILED),
     ],
 )
