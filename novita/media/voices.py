@@ -18,7 +18,7 @@ from .lookup import MediaModel, able_to
 _ANY = "any"
 
 
-class Voice(BaseModel):
+class KnownVoice(BaseModel):
     """One voice.
 
     Args:
@@ -56,10 +56,10 @@ class Voice(BaseModel):
 
 
 @cache
-def voices() -> tuple[Voice, ...]:
+def voices() -> tuple[KnownVoice, ...]:
     """Every voice, those that Novita's own pages name first."""
     data = json.loads((Path(__file__).with_name("catalog") / "voices.json").read_text(encoding="utf-8"))
-    return tuple(Voice.model_validate(row) for row in data["voices"])
+    return tuple(KnownVoice.model_validate(row) for row in data["voices"])
 
 
 def family_of(model: str) -> str:
@@ -72,7 +72,7 @@ def speakers(family: str) -> list[MediaModel]:
     return [model for model in able_to(["text_to_speech"]) if family_of(model.id) == family]
 
 
-def known_voice(voice_id: str) -> Voice | None:
+def known_voice(voice_id: str) -> KnownVoice | None:
     """The voice of this id, upper and lower case aside."""
     wanted = voice_id.strip().casefold()
     return next((voice for voice in voices() if voice.id.casefold() == wanted), None)
@@ -91,7 +91,9 @@ def family_by_form(voice_id: str) -> str:
     return "fish-audio" if _FISH_ID.fullmatch(voice_id.strip().casefold()) else ""
 
 
-def like(description: str, *, language: str = "", families: Iterable[str] | None = None) -> list[tuple[Voice, int]]:
+def like(
+    description: str, *, language: str = "", families: Iterable[str] | None = None
+) -> list[tuple[KnownVoice, int]]:
     """Voices with how many words of a description are not said of them, the fewest first.
 
     Args:
@@ -102,7 +104,7 @@ def like(description: str, *, language: str = "", families: Iterable[str] | None
     wanted = list(dict.fromkeys(word for word in words if word not in _EMPTY))
     allowed = None if families is None else set(families)
     spoken = {voice.language.casefold().partition(" ")[0] for voice in voices()} - {_ANY}
-    found: list[tuple[Voice, int]] = []
+    found: list[tuple[KnownVoice, int]] = []
     for voice in voices():
         speaks = voice.language == _ANY or language.casefold() in voice.language.casefold()
         if (allowed is not None and voice.family not in allowed) or not speaks:
@@ -114,7 +116,7 @@ def like(description: str, *, language: str = "", families: Iterable[str] | None
     return sorted(found, key=lambda one: (one[1], bool(genders) and one[0].gender not in genders, not one[0].sure))
 
 
-def pick_voice(description: str, *, language: str = "", families: Iterable[str] | None = None) -> Voice:
+def pick_voice(description: str, *, language: str = "", families: Iterable[str] | None = None) -> KnownVoice:
     """The voice that a description in words means, of those that pages name: a wrong id may be billed.
 
     Raises:
@@ -131,10 +133,10 @@ def pick_voice(description: str, *, language: str = "", families: Iterable[str] 
     )
 
 
-def spread(near: Sequence[Voice]) -> list[Voice]:
+def spread(near: Sequence[KnownVoice]) -> list[KnownVoice]:
     """The nearest voices with the sure ones and the others taking turns, so that both kinds are seen."""
     sure, unsure = [one for one in near if one.sure], [one for one in near if not one.sure]
-    turns: list[Voice] = []
+    turns: list[KnownVoice] = []
     for place in range(max(len(sure), len(unsure))):
         turns += [*sure[place : place + 1], *unsure[place : place + 1]]
     return turns

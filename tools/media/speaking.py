@@ -6,7 +6,7 @@ from ...novita.core.errors import InputError
 from ...novita.journal.made_voices import maker_of_voice
 from ...novita.media.lookup import media_model
 from ...novita.media.voices import (
-    Voice,
+    KnownVoice,
     family_by_form,
     family_of,
     known_voice,
@@ -58,5 +58,5 @@ async def read_voice(caller: Caller, voice: str | None, *, language: str | None,
     return Spoken(known.id if known else given, among, remark)
 
 
-def _whose(known: Voice | None, maker: str | None, family: str) -> str:
+def _whose(known: KnownVoice | None, maker: str | None, family: str) -> str:
     return f"made by {maker}" if maker and known is None else f"one of {family}"
