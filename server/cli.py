@@ -134,15 +134,16 @@ def _simulate(_: Settings, given: argparse.Namespace) -> int:
 
 
 def _install(settings: Settings, given: argparse.Namespace) -> int:
-    if given.target is None and not given.lease_timer:
+    host: str | None = given.target
+    if host is None and not given.lease_timer:
         raise SettingError("install needs a host, or --lease-timer")
     if given.lease_timer:
-        code = commands.run_lease_timer(settings, only_print=given.print, command=given.run)
-        if given.target is None or code:
-            return code
+        commands.run_lease_timer(settings, only_print=given.print, command=given.run)
+    if host is None:
+        return 0
     return commands.run_install(
         settings,
-        given.target,
+        host,
         project=given.project,
         with_key=given.with_key,
         only_print=given.print,

@@ -176,6 +176,20 @@ class Leases:
             (note, job_key),
         )
 
+    async def end(self, owner: str, *, kind: str, thing_id: str, note: str) -> None:
+        """The thing was stopped or deleted, so that nothing is left to end: a later start has no lease of before."""
+        await self._run(
+            "UPDATE kept_leases SET state = 'dropped', note = ?"
+            " WHERE owner = ? AND kind = ? AND thing_id = ? AND state IN ('pending', 'active')",
+            (note, owner, kind, thing_id),
+        )
+
+    async def open_of(self, owner: str, kind: str, thing_id: str) -> Lease | None:
+        """The lease of a thing that is not over, though its time may be."""
+        where = "owner = ? AND kind = ? AND thing_id = ? AND state IN ('pending', 'active')"
+        found = await self.journal.transact(lambda db: _many(db, where, (owner, kind, thing_id)))
+        return found[-1] if found else None
+
     async def of(self, owner: str) -> list[Lease]:
         """Open leases of one owner, soonest first."""
         return await self.journal.transact(

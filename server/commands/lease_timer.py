@@ -140,8 +140,8 @@ def _scheduled_task(home: Path, words: list[str]) -> TimerPlan:
     )
 
 
-def run_lease_timer(settings: Settings, *, only_print: bool, command: str | None) -> int:
-    """Write the timer and have the system take it up, or print it; the exit code.
+def run_lease_timer(settings: Settings, *, only_print: bool, command: str | None) -> None:
+    """Write the timer and have the system take it up, or print it.
 
     Args:
         command: How novita-mcp is run, such as `uvx novita-mcp`; default: this very program.
@@ -159,7 +159,7 @@ def run_lease_timer(settings: Settings, *, only_print: bool, command: str | None
             shown = text.replace(settings.api_key, "<your key>") if settings.api_key else text
             sys.stdout.write(f"{path}\n{shown}\n")
         sys.stdout.write("".join(f"{shlex.join(words)}\n" for words in plan.commands))
-        return 0
+        return
     for path, text in plan.files:
         try:
             _write_private(path, text)
@@ -173,7 +173,6 @@ def run_lease_timer(settings: Settings, *, only_print: bool, command: str | None
     sys.stdout.write(f"{said} {plan.after}\n")
     if not settings.api_key:
         sys.stdout.write("No key was given: it looks for one in the hosts' configurations each time.\n")
-    return 0
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -43,6 +43,7 @@ from ..kit.created_things import (
     Creation,
     check_source,
     default_name,
+    lease_doubt,
     machine_cost,
     region_of_volumes,
     twin_of,
@@ -120,7 +121,9 @@ async def create(
         facts = price_facts(planned.usd_per_hour, order.disk_gb, order.billing, planned.term_usd)
         what = f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}."
         until = (
-            f"It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else "It runs until stopped."
+            f"It will be stopped after {stop_after_hours:g} hours. {lease_doubt(caller)}"
+            if stop_after_hours
+            else "It runs until stopped."
         )
         pin = "" if wanted.product_id else f"Give product_id {order.product_id} to get exactly this one."
 

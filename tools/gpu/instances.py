@@ -25,7 +25,7 @@ from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
 from ..kit.arguments import Between, Confirm, DryRun, Wait
 from ..kit.context import Call
-from ..kit.created_things import lease_doubt, machine_cost, under_lease, with_lease_doubt
+from ..kit.created_things import lease_at_start, lease_doubt, machine_cost, under_lease
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
 from .creating import Wanted, create
@@ -246,11 +246,16 @@ async def start_gpu_instance(
             return running
         price = await (await KnownInstances.open(call)).usd_per_hour(instance)
         facts = price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand")
-        lease = f" It will be stopped after {stop_after_hours:g} hours." if stop_after_hours else ""
+        earlier = await app.leases.open_of(call.owner, INSTANCE, instance.id)
+        lease = lease_at_start(call, stop_after_hours, earlier)
+        over = earlier is not None and earlier.stop_at.timestamp() <= app.jobs.clock.wall()
 
         async def start(paid_for: Paid) -> tuple[Job, float]:
             async def send(job: Job) -> float:
                 begun = app.jobs.clock.wall()
+                if over:  # it ran out while the instance was stopped: it must not end what is started now
+                    note = "it ran out before the instance was started again"
+                    await app.leases.end(call.owner, kind=INSTANCE, thing_id=instance.id, note=note)
                 act = partial(start_instance, call.novita, instance.id)
                 hours, name = stop_after_hours, instance.name
                 await under_lease(call, job, act, kind=INSTANCE, hours=hours, name=name, thing_id=instance.id)
@@ -276,7 +281,7 @@ async def start_gpu_instance(
         async def follow(job: Job, begun: float, budget: float) -> InstanceResult:
             result = await wait_for(call, instance, InstanceGoal.RUNNING, budget, begun=begun, job_id=job.task_id)
             result.estimated_cost_usd = as_noted(price)
-            result.next_step = with_lease_doubt(call, result.next_step, stop_after_hours)
+            result.next_step = f"{result.next_step or ''} {lease}".strip()
             return result
 
         async def request() -> dict[str, Any]:
@@ -284,7 +289,7 @@ async def start_gpu_instance(
 
         return Purchase(
             answer=InstanceResult,
-            effect=f"Start instance {instance.label()}.{lease}",
+            effect=f"Start instance {instance.label()}. {lease}",
             model=instance.product_id,
             title=instance.name,
             cost=machine_cost(
@@ -329,6 +334,7 @@ async def stop_gpu_instance(
 
         async def now() -> InstanceResult:
             await stop_instance(call.novita, instance.id)
+            await call.app.leases.end(call.owner, kind=INSTANCE, thing_id=instance.id, note="it was stopped before")
             return await wait_for(call, instance, InstanceGoal.STOPPED, None)
 
         if after_hours is not None:
@@ -390,6 +396,7 @@ async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Conf
 
         async def delete() -> InstanceResult:
             await delete_instance(call.novita, instance.id)
+            await call.app.leases.end(call.owner, kind=INSTANCE, thing_id=instance.id, note="it was deleted before")
             result = await wait_for(call, instance, InstanceGoal.GONE, None)
             return result.model_copy(update={"next_step": f"{result.next_step or ''} {stay}".strip() or None})
 

@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 
+from ..kit.created_things import LEASE_NEEDS
 from ..kit.prompts import PromptSpec, one_of
 
 
@@ -17,7 +18,7 @@ def _gpu_job(given: Mapping[str, str]) -> str:
         f"ports, disk. Ask me only for what you cannot know.{budget}\n"
         "2. list_gpu_products with min_memory_gb for the cheapest that fits; tell me the price per hour.\n"
         f"3. create_gpu_instance with that product_id, a name, and stop_after_hours for {hours}, so that it cannot "
-        "run on unseen. It asks me before it spends.\n"
+        f"run on unseen. {LEASE_NEEDS} Tell me so. It asks me before it spends.\n"
         "4. Wait until it runs (get_gpu_instance with wait_seconds), then access=true shows how to reach it.\n"
         "5. Tell me how to follow the job, when the lease ends, and what it costs until then.\n"
         "6. When it is done: stop_gpu_instance, and delete_gpu_instance only if I say that nothing on it is needed."

@@ -12,6 +12,7 @@ from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import InputError, NovitaError
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import MICRO, Job, micro
+from ...novita.journal.leases import Lease
 from .context import Caller
 
 T = TypeVar("T")
@@ -169,20 +170,44 @@ def twin_of(caller: Caller, what: str, name: str, there: Iterable[str], lost: Se
 
 
 def with_lease_doubt(caller: Caller, next_step: str | None, hours: float | None) -> str | None:
-    """The next step, with what a lease cannot be trusted with here, if there is one and anything to say of it."""
+    """The next step, with what a lease needs, where there is one."""
     doubt = lease_doubt(caller) if hours else ""
     return f"{next_step or ''} {doubt}".strip() if doubt else next_step
 
 
+LEASE_NEEDS = (
+    "A lease needs a running novita-mcp server, or the timer that the user sets up with "
+    "`novita-mcp install --lease-timer`; `novita-mcp doctor --leases` looks once."
+)
+
+
 def lease_doubt(caller: Caller) -> str:
-    """What a lease cannot be trusted with here, if anything."""
+    """What a lease needs, so that it ends anything; for every question and answer that promises one."""
     if caller.app.settings.http:
         return (
             "This server keeps no keys: the lease holds while it runs, and again from your next call after a restart."
         )
     if not caller.app.journal.lasting:
         return "The journal is off, so the lease ends with this server."
-    return ""
+    return LEASE_NEEDS
+
+
+def lease_at_start(caller: Caller, hours: float | None, earlier: Lease | None) -> str:
+    """Which lease applies to what is started, as a sentence.
+
+    Args:
+        hours: A new lease; it takes the place of an earlier one.
+        earlier: The lease that is still open.
+    """
+    if hours:
+        return f"It will be stopped after {hours:g} hours. {lease_doubt(caller)}"
+    if earlier is None or earlier.stop_at.timestamp() <= caller.app.jobs.clock.wall():
+        return "No lease applies: it runs until stopped."
+    return f"Its lease from before applies: it will be stopped at {_utc(earlier)}. {lease_doubt(caller)}"
+
+
+def _utc(lease: Lease) -> str:
+    return f"{lease.stop_at:%Y-%m-%d %H:%M} UTC"
 
 
 def check_source(image: str | None, template_id: str | None) -> None:

@@ -138,7 +138,7 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
         return _not_joined(caller, same)
     if job.state is JobState.SUBMITTING and joiner.answers is not None:
         step = f"{words} It is still being sent: call again in a minute to join it."
-        return joiner.answers(status="working", next_step=step)
+        return joiner.answers.model_validate({"status": "working", "next_step": step})
     left = 0.0 if caller.handoff is not None else max(0.0, budget - (clock.now() - started))
     try:
         result = await joiner.answer(caller, job, left)

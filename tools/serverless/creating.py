@@ -34,6 +34,7 @@ from ..kit.created_things import (
     Creation,
     check_source,
     default_name,
+    lease_doubt,
     machine_cost,
     region_of_volumes,
     twin_of,
@@ -164,7 +165,7 @@ async def create(
             hours=hours,
             lease_kind=ENDPOINT,
         )
-        lease = f" After {hours:g} hours no worker is kept alive any more." if hours else ""
+        lease = f" After {hours:g} hours no worker is kept alive any more. {lease_doubt(caller)}" if hours else ""
         facts = facts_of(price, plan.min_workers)
 
         async def working(_: Job, endpoint_id: str) -> EndpointResult:

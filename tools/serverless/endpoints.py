@@ -11,6 +11,7 @@ from ...novita.serverless.endpoints import delete_endpoint as send_delete
 from ...novita.serverless.endpoints import get_limits, list_offers
 from ...novita.serverless.endpoints import list_endpoints as read_endpoints
 from ...novita.serverless.gateway import queue_of
+from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.shapes import EndpointGoal
 from ..kit.arguments import Between, Confirm, DryRun, SaveTo, Wait
 from ..kit.context import Call
@@ -187,6 +188,7 @@ async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Confirm 
 
         async def delete() -> EndpointResult:
             await send_delete(call.novita, endpoint)
+            await call.app.leases.end(call.owner, kind=ENDPOINT, thing_id=endpoint.id, note="it was deleted before")
             seen = await watch(call, endpoint, EndpointGoal.GONE, DELETED_WITHIN)
             if seen is not None and seen.phase is Phase.SUCCEEDED:
                 gone = endpoint.model_copy(update=_GONE)

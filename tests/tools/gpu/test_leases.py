@@ -8,6 +8,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from mcp import Client
 from novita_mcp.server.app import create_app
@@ -198,3 +199,62 @@ async def test_a_start_has_its_lease_from_the_first_moment_unless_it_was_refused
             world.advance(6)
         assert line["state"] == "exited"
         assert world.count("stop_gpu_instance") == (2 if lost else 1)
+
+
+NEEDS = ("running novita-mcp server", "novita-mcp install --lease-timer", "novita-mcp doctor --leases")
+
+
+async def test_question_answer_and_prompt_say_what_a_lease_needs(opened: OpenStage) -> None:
+    async with opened(toolsets="all") as on:
+        asked = await on.call("create_gpu_instance", **{**WISH, "confirm": False}, stop_after_hours=3)
+        made = await on.call("create_gpu_instance", **WISH, stop_after_hours=3)
+        endpoint: Json = {"image": "a/b:1", "port": 80, "name": "fox", "options": {"stop_after_hours": 1}}
+        served = await on.call("create_endpoint", **endpoint)
+        got = await on.client.get_prompt("gpu_job", {"job": "train a LoRA"})
+        for said in (
+            asked["next_step"],
+            made["next_step"],
+            served["next_step"],
+            got.messages[0].content.model_dump()["text"],
+        ):
+            assert all(need in said for need in NEEDS), said
+        assert "It will be stopped after 3 hours." in asked["next_step"]
+
+
+async def test_a_lease_ends_with_its_instance_and_a_start_says_which_applies(opened: OpenStage, world: World) -> None:
+    """What was stopped by hand is not killed again by the lease of before, once it is started anew."""
+    async with opened() as on:
+        instance = (await on.call("create_gpu_instance", **WISH, stop_after_hours=1))["instance_id"]
+        stop: Json = {"instance_id": instance, "confirm": True}
+        await on.call("stop_gpu_instance", **stop)
+        asked = await on.call("start_gpu_instance", instance_id=instance)
+        assert "No lease applies: it runs until stopped." in asked["next_step"]
+        begun = await on.call("start_gpu_instance", **stop, again=True)
+        assert "No lease applies" in begun["next_step"]
+        world.advance(2 * 3_600)
+        stops = world.count("stop_gpu_instance")
+        await anyio.sleep(0.3)
+        assert world.count("stop_gpu_instance") == stops
+        await on.call("stop_gpu_instance", **stop)
+        leased_again = await on.call("start_gpu_instance", **stop, stop_after_hours=2)
+        assert "It will be stopped after 2 hours." in leased_again["next_step"]
+
+
+async def test_a_lease_that_ran_out_while_it_was_stopped_elsewhere_ends_nothing_started_later(
+    settings: Settings, world: World, era: str
+) -> None:
+    """Stopped in Novita's console while no server ran; a lease that still has time carries over, and is said."""
+    async with stage(settings, world, era)() as on:
+        instance = (await on.call("create_gpu_instance", **WISH, stop_after_hours=10))["instance_id"]
+        async with httpx.AsyncClient(base_url=settings.base_url) as console:
+            path, key = "/gpu-instance/openapi/v1/gpu/instance/stop", {"Authorization": f"Bearer {DEFAULT_KEY}"}
+            (await console.post(path, json={"instanceId": instance}, headers=key)).raise_for_status()
+        world.advance(60)
+        asked = await on.call("start_gpu_instance", instance_id=instance)
+        assert "Its lease from before applies: it will be stopped at" in asked["next_step"]
+    world.advance(11 * 3_600)
+    async with stage(settings, world, era)() as on:
+        begun = await on.call("start_gpu_instance", instance_id=instance, confirm=True)
+        assert "No lease applies" in begun["next_step"]
+        await anyio.sleep(0.3)
+        assert world.count("stop_gpu_instance") == 1, "the console's own"
