@@ -26,7 +26,7 @@ MOST_FETCHED = 20 * MIB
 """Bytes of a file that is fetched whole to be looked at."""
 BEGINNING = 3 * MIB
 """Bytes of a video in which its first frames are, as a rule."""
-WITHIN = 15.0
+WITHIN = 8.0
 """Seconds for one file."""
 
 

@@ -18,7 +18,7 @@ _SHOWN_WHOLE = 400_000
 _FOR_HOSTS = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _AT_ONCE = 2
 """Files of one call that are fetched at a time only to be shown."""
-_WITHIN = 25.0
+_WITHIN = 12.0
 """Seconds that all of them may take; what is not there by then is not shown."""
 
 
