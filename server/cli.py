@@ -100,6 +100,11 @@ def parser() -> argparse.ArgumentParser:
     spend.add_argument("--by", default="day,tool,model", help="`day`, `tool`, `model`, with commas.")
     spend.add_argument("--json", action="store_true", default=False)
 
+    models = subcommands.add_parser("models", parents=[common], help="media models: state, evidence, price")
+    models.add_argument("words", nargs="*", default=[], help="In the name, or what it does.")
+    models.add_argument("--all", dest="everything", action="store_true", default=False, help="Retired ones too.")
+    models.add_argument("--json", action="store_true", default=False)
+
     subcommands.add_parser("version", help="print the version")
     return top
 
@@ -155,6 +160,11 @@ def _spend(settings: Settings, given: argparse.Namespace) -> int:
     return commands.run_spend(settings, given.period, by=given.by, as_json=given.json)
 
 
+def _models(settings: Settings, given: argparse.Namespace) -> int:
+    words = " ".join(given.words)
+    return commands.run_models(settings, words, everything=given.everything, as_json=given.json)
+
+
 def _version(_: Settings, __: argparse.Namespace) -> int:
     sys.stdout.write(version() + "\n")
     return 0
@@ -169,5 +179,6 @@ _COMMANDS = {
     "simulate": _simulate,
     "install": _install,
     "spend": _spend,
+    "models": _models,
     "version": _version,
 }

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .doctor import run_doctor
     from .install import run_install
     from .lease_timer import run_lease_timer
+    from .models import run_models
     from .serve_http import serve_http
     from .serve_stdio import serve_stdio
     from .simulate import run_simulator
@@ -20,6 +21,7 @@ __all__ = [
     "run_doctor",
     "run_install",
     "run_lease_timer",
+    "run_models",
     "run_simulator",
     "run_spend",
     "run_tools",
@@ -34,6 +36,7 @@ __getattr__ = lazily(
         "run_doctor": ".doctor",
         "run_install": ".install",
         "run_lease_timer": ".lease_timer",
+        "run_models": ".models",
         "run_simulator": ".simulate",
         "run_spend": ".spend",
         "run_tools": ".tools",
