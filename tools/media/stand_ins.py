@@ -319,8 +319,10 @@ class _AsMedia:
 
 
 def _as_media(bought: Purchase[TextResult], remark: str, title: str) -> Purchase[MediaResult]:
+    shows = bought.dry_run
+
     async def dry_run() -> Mapping[str, Any]:
-        shown: Mapping[str, Any] = await bought.dry_run() if bought.dry_run is not None else {}
+        shown: Mapping[str, Any] = await shows() if shows is not None else {}
         return {**shown, "remark": remark}
 
     async def instead(error: NovitaError) -> Purchase[MediaResult] | None:
