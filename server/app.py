@@ -1,10 +1,10 @@
 """create_app(): the chosen toolsets on an MCPServer, and the parts of the process they share.
 
-Start-up imports nothing of tools/ and novita/ but the list of names: `later` brings the rest with the first call.
+Start-up and lists import nothing of tools/ and novita/ but what is stored: `later` brings the rest, in a thread.
 """
 
 import difflib
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -35,21 +35,26 @@ from pydantic import AnyUrl
 
 from .. import tools
 from ..tools.kit.mcp_tasks.extension import NovitaTasks
+from ..tools.overview.surface import OfferedTool, surface
 from . import later
 from .icon import ICON
 from .logs import hush_handlers, learn_settings
 from .messages import speak_well
 from .settings import SettingError, Settings, parts, request_keys
 from .version import version
+from .warming import is_loaded, load
 
 if TYPE_CHECKING:
     from ..tools.kit.context import App
-    from ..tools.kit.toolset import ToolSpec
+    from ..tools.kit.mcp_tasks.followers import Follower
     from .call_metrics import Watch
 
 HOUR_MS = 3_600_000
 """How long a client may take a list for the same; it changes with a newer version of this server only."""
 NAME = "novita"
+
+LIST_GOES_FIRST = 0.05
+"""Seconds between the list and the imports that calls need: the host is to have its answer first."""
 
 BuildApp = Callable[[Settings, anyio.abc.TaskGroup], "App"]
 
@@ -101,7 +106,7 @@ class Parts:
 
 
 class NovitaServer(MCPServer[Parts]):
-    """An MCPServer that builds its tools when they are first asked for, so that `initialize` is answered at once."""
+    """An MCPServer that lists what is stored, and imports its tools once a host has the list, or calls one."""
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
@@ -113,17 +118,49 @@ class NovitaServer(MCPServer[Parts]):
         """Stands around every tool call, where a server for many counts and limits them."""
         self._chosen = settings
         self._secrets = learn_settings(settings)
-        self._ready = False
+        self._one_by_one = anyio.CapacityLimiter(1)
+        self._warming = False
         # The SDK's decorator for this hands over no context, and ids are completed for one caller.
         self._lowlevel_server.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
 
-    def build_tools(self) -> None:
-        """Import the toolsets and make their schemas. Once; later calls do nothing."""
-        if self._ready:
-            return
-        for spec in choose_tools(self._chosen):
-            self._tool_manager._tools[spec.name] = spec.build()  # pyright: ignore[reportPrivateUsage]  # add_tool takes no Tool
-        self._ready = True
+    @cached_property
+    def offered(self) -> dict[str, ListedTool]:
+        """The tools that are on, by name, in the order of the list."""
+        return {tool.name: ListedTool.model_validate(tool.listing) for tool in choose_tools(self._chosen)}
+
+    def build_tool(self, name: str) -> None:
+        """Make the models of an offered tool; importing all tools comes before the first one."""
+        if self._tool_manager.get_tool(name) is None:
+            self._tool_manager._tools[name] = tools.TOOLS[name].build()  # pyright: ignore[reportPrivateUsage]  # add_tool takes no Tool
+
+    def warm_up(self) -> None:
+        """Import what calls need and build every tool, before anybody is listened to."""
+        load()
+        for name in self.offered:
+            self.build_tool(name)
+
+    async def _loaded(self) -> None:
+        """Wait until what calls need is imported; meanwhile the loop goes on answering."""
+        if not is_loaded():
+            await anyio.to_thread.run_sync(load, limiter=self._one_by_one, abandon_on_cancel=True)
+
+    async def _built(self, name: str) -> None:
+        await self._loaded()
+        if self._tool_manager.get_tool(name) is None:
+            await anyio.to_thread.run_sync(self.build_tool, name, limiter=self._one_by_one, abandon_on_cancel=True)
+
+    async def _warm_up_soon(self) -> None:
+        await anyio.sleep(LIST_GOES_FIRST)
+        await self._loaded()
+
+    def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
+        found = self.offered.get(name)
+        return None if found is None else found.input_schema
+
+    async def followers(self) -> "Mapping[str, Follower]":
+        """Who follows which kind of job, for MCP tasks."""
+        await self._loaded()
+        return tools.FOLLOWERS
 
     async def converse(
         self,
@@ -134,39 +171,44 @@ class NovitaServer(MCPServer[Parts]):
         await self._lowlevel_server.run(read, write, self._lowlevel_server.create_initialization_options())
 
     async def list_tools(self) -> list[ListedTool]:
-        self.build_tools()
-        return await super().list_tools()
+        if not self._warming and self.shared is not None:
+            self._warming = True
+            self.shared.start_soon(self._warm_up_soon)
+        return [*self.offered.values()]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Parts, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        self.build_tools()
-        known = [tool.name for tool in self._tool_manager.list_tools()]
-        if name not in known:
-            return later.error_result(_unknown_tool(name, known))
+        if name not in self.offered:
+            await self._loaded()
+            return later.error_result(_unknown_tool(name, list(self.offered)))
+        await self._built(name)
         go = partial(super().call_tool, name, arguments, context)
         return await (self.watch.around(name, context, go) if self.watch else go())
 
     async def list_resources(self) -> list[Resource]:
-        return later.resources_and_prompts.list_resources()
+        return [Resource.model_validate(found) for found in surface().resources]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
-        return later.resources_and_prompts.list_templates()
+        return [ResourceTemplate.model_validate(found) for found in surface().templates]
 
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Parts, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
+        await self._loaded()
         return await later.resources_and_prompts.read(str(uri), context or Context(mcp_server=self))
 
     async def list_prompts(self) -> list[Prompt]:
-        return later.resources_and_prompts.list_prompts()
+        return [Prompt.model_validate(found) for found in surface().prompts]
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any] | None = None, context: Context[Parts, Any] | None = None
     ) -> GetPromptResult:
+        await self._loaded()
         return later.resources_and_prompts.get_prompt(name, arguments)
 
     async def _complete(self, ctx: ServerRequestContext[Parts, Any], params: CompleteRequestParams) -> CompleteResult:
+        await self._loaded()
         return await later.resources_and_prompts.complete(params, Context(request_context=ctx, mcp_server=self))
 
 
@@ -182,7 +224,7 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
     """
     on = toolsets_on(settings)
     if settings.tools:
-        choose_tools(settings)  # imports the tools: better a slower start than a host that is told too late
+        choose_tools(settings)  # a name that is not known is told at the start
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Parts]) -> AsyncGenerator[Parts]:
@@ -208,11 +250,11 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
         website_url="https://novita.ai",
         icons=[ICON],
         lifespan=lifespan,
-        extensions=[NovitaTasks(keys, lambda: tools.FOLLOWERS)],
+        extensions=[NovitaTasks(keys, lambda: server.followers())],
         middleware=[speak_well],
         subscriptions=False,  # nothing that is listed changes while a server runs
         cache_hints=dict.fromkeys(
-            ("tools/list", "prompts/list", "resources/templates/list"), CacheHint(HOUR_MS, "public")
+            ("tools/list", "prompts/list", "resources/list", "resources/templates/list"), CacheHint(HOUR_MS, "public")
         ),
         request_state_security=RequestStateSecurity(keys=keys),
         log_level=_level(settings.log_level),
@@ -254,20 +296,22 @@ def toolsets_on(settings: Settings) -> list[str]:
     ]
 
 
-def choose_tools(settings: Settings) -> "list[ToolSpec]":
+def choose_tools(settings: Settings) -> list[OfferedTool]:
     """The tools to offer, in the order a host lists them.
 
     Raises:
         SettingError: A single tool is not known.
     """
     on, singles = toolsets_on(settings), parts(settings.tools)
-    every = {spec.name: spec for toolset in tools.TOOLSETS for spec in toolset.tools}
+    every = surface().tools
+    known = {tool.name for tool in every}
     for name in singles:
-        if name not in every:
+        if name not in known:
             raise SettingError(f"no tool is called {name!r}; `novita-mcp tools list --toolsets all` shows all")
-    chosen = {spec.name for toolset in tools.TOOLSETS if toolset.name in on for spec in toolset.tools} | set(singles)
     return [
-        spec for name, spec in every.items() if name in chosen and (spec.effect.read_only or not settings.read_only)
+        tool
+        for tool in every
+        if (tool.toolset in on or tool.name in singles) and (tool.read_only or not settings.read_only)
     ]
 
 

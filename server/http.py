@@ -82,7 +82,7 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
             watch.told = True
             return JSONResponse({"status": "leaving"}, status_code=503)
         nonlocal heartbeat
-        tools, shared = len(await server.list_tools()), server.shared
+        tools, shared = len(server.offered), server.shared
         if shared is not None:
             heartbeat = heartbeat or Heartbeat(shared.start_soon)
             if not await heartbeat.journal_answers(shared.app.journal):
@@ -332,6 +332,7 @@ def run_http(server: NovitaServer, settings: Settings) -> int:
         SettingError: Nobody may listen there.
     """
     Guarded.limit = connection_limit()
+    server.warm_up()
     config = uvicorn.Config(
         http_app(server, settings),
         http=Guarded,

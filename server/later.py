@@ -7,11 +7,20 @@ from ..novita.core.lazy import lazily
 if TYPE_CHECKING:
     from .. import simulator
     from ..novita.core.surroundings import served_here
+    from ..novita.media.lookup import media_models
     from ..tools.kit.toolset import error_result
     from . import resources_and_prompts
     from .building import build_app, leases_wait
 
-__all__ = ["build_app", "error_result", "leases_wait", "resources_and_prompts", "served_here", "simulator"]
+__all__ = [
+    "build_app",
+    "error_result",
+    "leases_wait",
+    "media_models",
+    "resources_and_prompts",
+    "served_here",
+    "simulator",
+]
 
 __getattr__ = lazily(
     __name__,
@@ -19,6 +28,7 @@ __getattr__ = lazily(
         "build_app": ".building",
         "error_result": "..tools.kit.toolset",
         "leases_wait": ".building",
+        "media_models": "..novita.media.lookup",
         "resources_and_prompts": ".",
         "served_here": "..novita.core.surroundings",
         "simulator": "..",

@@ -1,4 +1,4 @@
-"""The server's resources and prompts: the tables of tools/ as MCP lists, reads and completions.
+"""The server's resources and prompts: the tables of tools/ as MCP reads and completions. Their lists are stored.
 
 The SDK's own resource manager wants a function per address at start-up; ours are looked up when they are asked for.
 """
@@ -19,11 +19,7 @@ from mcp_types import (
     CompleteResult,
     Completion,
     GetPromptResult,
-    Prompt,
-    PromptArgument,
     PromptMessage,
-    Resource,
-    ResourceTemplate,
     ResourceTemplateReference,
     TextContent,
 )
@@ -37,26 +33,6 @@ from ..tools.overview.prompts import PROMPTS
 from ..tools.overview.resources import RESOURCES
 
 logger = logging.getLogger(__name__)
-
-
-def list_resources() -> list[Resource]:
-    """Those without parameters."""
-    return [
-        Resource(uri=spec.uri, name=spec.name, title=spec.name, description=spec.description, mime_type=spec.mime)
-        for spec in RESOURCES
-        if "{" not in spec.uri
-    ]
-
-
-def list_templates() -> list[ResourceTemplate]:
-    """Those with parameters."""
-    return [
-        ResourceTemplate(
-            uri_template=spec.uri, name=spec.name, title=spec.name, description=spec.description, mime_type=spec.mime
-        )
-        for spec in RESOURCES
-        if "{" in spec.uri
-    ]
 
 
 def find(uri: str) -> tuple[ResourceSpec, dict[str, str]] | None:
@@ -106,22 +82,6 @@ async def complete(params: CompleteRequestParams, context: Context[Any, Any]) ->
             values = await way(open_call(context), params.argument.value)
     shown = without_secrets(values[:100])
     return CompleteResult(completion=Completion(values=shown, total=len(values), has_more=len(values) > 100))
-
-
-def list_prompts() -> list[Prompt]:
-    """All prompts."""
-    return [
-        Prompt(
-            name=spec.name,
-            title=spec.title,
-            description=spec.description,
-            arguments=[
-                PromptArgument(name=name, description=what, required=name not in spec.optional)
-                for name, what in spec.arguments.items()
-            ],
-        )
-        for spec in PROMPTS
-    ]
 
 
 def get_prompt(name: str, arguments: dict[str, Any] | None) -> GetPromptResult:

@@ -20,7 +20,9 @@ from novita_mcp.simulator.serving import Running, serve
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-surface", action="store_true", help="Rewrite tests/surface, README and manifest.json.")
+    parser.addoption(
+        "--update-surface", action="store_true", help="Rewrite the stored lists of tools, README and manifest.json."
+    )
 
 
 @pytest.fixture

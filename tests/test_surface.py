@@ -5,6 +5,8 @@ The rules are those of the strictest clients: flat closed schemas, everything de
 
 import json
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Generator
 from dataclasses import fields
@@ -15,12 +17,18 @@ from typing import Any, cast
 
 import pytest
 from mcp import Client
-from novita_mcp.server.app import create_app, version
+from mcp_types import Prompt, PromptArgument, Resource, ResourceTemplate
+from mcp_types import Tool as MCPTool
+from novita_mcp.server.app import HOUR_MS, create_app
 from novita_mcp.server.settings import Settings
+from novita_mcp.server.version import version
 from novita_mcp.tools import TOOLSET_NAMES, TOOLSETS
+from novita_mcp.tools.overview.prompts import PROMPTS
+from novita_mcp.tools.overview.resources import RESOURCES
+from novita_mcp.tools.overview.surface import FILE, surface
+from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
-SURFACE = Path(__file__).with_name("surface")
 README, MANIFEST = ROOT / "README.md", ROOT / "manifest.json"
 
 WHOLE_LIST, ONE_TOOL = 8_000, 600
@@ -30,6 +38,8 @@ FORBIDDEN = {"anyOf", "oneOf", "allOf", "not", "$ref", "$defs", "title", "exclus
 """Keywords of a schema that clients, or the model APIs behind them, reject or pay for in vain."""
 
 needs_source = pytest.mark.skipif(not MANIFEST.is_file(), reason="away from the source")
+
+UPDATE = "run: pytest --update-surface"
 
 Tool = dict[str, Any]
 
@@ -52,6 +62,107 @@ def nodes(schema: Any, where: str = "") -> Generator[tuple[str, Any]]:
     for keyword in ("items", "additionalProperties"):
         if keyword in found and not isinstance(found[keyword], bool):
             yield from nodes(found[keyword], f"{where}[]")
+
+
+def of_the_code() -> dict[str, Any]:
+    """What the file holds, made of the tools and tables themselves."""
+    tools = {
+        toolset.name: [
+            MCPTool(
+                name=made.name,
+                title=made.title,
+                description=made.description,
+                input_schema=made.parameters,
+                output_schema=made.output_schema,
+                annotations=made.annotations,
+            )
+            for made in (spec.build() for spec in toolset.tools)
+        ]
+        for toolset in TOOLSETS
+    }
+    shown = [
+        (row.uri, {"name": row.name, "title": row.name, "description": row.description, "mime_type": row.mime})
+        for row in RESOURCES
+    ]
+    prompts = [
+        Prompt(
+            name=row.name,
+            title=row.title,
+            description=row.description,
+            arguments=[
+                PromptArgument(name=name, description=what, required=name not in row.optional)
+                for name, what in row.arguments.items()
+            ],
+        )
+        for row in PROMPTS
+    ]
+    return {
+        "tools": {name: [wire(tool) for tool in made] for name, made in tools.items()},
+        "resources": [wire(Resource.model_validate({"uri": uri, **row})) for uri, row in shown if "{" not in uri],
+        "templates": [
+            wire(ResourceTemplate.model_validate({"uri_template": uri, **row})) for uri, row in shown if "{" in uri
+        ],
+        "prompts": [wire(prompt) for prompt in prompts],
+    }
+
+
+def wire(listed: BaseModel) -> dict[str, Any]:
+    return listed.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def test_what_is_listed_is_what_the_code_takes(request: pytest.FixtureRequest) -> None:
+    """A changed promise is a diff somebody reads. First here: the others look at what this one has written."""
+    now = of_the_code()
+    if request.config.getoption("--update-surface"):
+        FILE.write_text(json.dumps(now, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        surface.cache_clear()
+    stored = json.loads(FILE.read_text(encoding="utf-8"))
+
+    assert [*stored["tools"]] == [*TOOLSET_NAMES]
+    for toolset, tools in now["tools"].items():
+        assert [tool["name"] for tool in stored["tools"][toolset]] == [tool["name"] for tool in tools], UPDATE
+        for old, new in zip(stored["tools"][toolset], tools, strict=True):
+            assert old == new, f"{new['name']} changed; {UPDATE}"
+    for what in ("resources", "templates", "prompts"):
+        assert stored[what] == now[what], UPDATE
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_what_goes_over_the_wire_is_what_is_stored(mode: str) -> None:
+    stored = json.loads(FILE.read_text(encoding="utf-8"))
+
+    assert await listed("all", mode) == [tool for tools in stored["tools"].values() for tool in tools]
+    async with Client(create_app(Settings()), mode=mode) as client:
+        templates, resources = await client.list_resource_templates(), await client.list_resources()
+        prompts = await client.list_prompts()
+    assert [wire(found) for found in templates.resource_templates] == stored["templates"]
+    assert [wire(found) for found in resources.resources] == stored["resources"]
+    assert [wire(found) for found in prompts.prompts] == stored["prompts"]
+    if mode == "auto":  # what a modern host may keep, and share
+        assert {(found.ttl_ms, found.cache_scope) for found in (templates, resources, prompts)} == {(HOUR_MS, "public")}
+
+
+def test_listing_imports_no_tool() -> None:
+    """Start-up and lists stay light; the imports that calls need come once the host has its list."""
+    script = (
+        "import sys, anyio\n"
+        "from mcp import Client\n"
+        "from novita_mcp.server import Settings, app, create_app\n"
+        "app.LIST_GOES_FIRST = 3600\n"
+        "async def main():\n"
+        "    async with Client(create_app(Settings(toolsets='all', tools='search_web'))) as client:\n"
+        "        for listed in (client.list_tools, client.list_resources, client.list_resource_templates):\n"
+        "            await listed()\n"
+        "        await client.list_prompts()\n"
+        "        print(*sys.modules, sep='\\n')\n"
+        "anyio.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    tools = [name for name in done.stdout.split() if name.startswith("novita_mcp.tools.")]
+
+    assert "novita_mcp.tools.overview.surface" in tools
+    assert not [name for name in tools if not name.startswith(("novita_mcp.tools.kit", "novita_mcp.tools.overview"))]
+    assert "novita_mcp.tools.kit.toolset" not in tools
 
 
 async def test_every_tool_is_named_titled_and_described() -> None:
@@ -148,25 +259,6 @@ def _encoder() -> Any:
         return import_module("bpe_openai").get_encoding("o200k_base")
 
 
-async def test_the_surface_is_the_stored_one(request: pytest.FixtureRequest) -> None:
-    """A changed promise is a diff somebody reads."""
-    now = {
-        f"{tool['name']}.json": json.dumps(tool, indent=1, ensure_ascii=False) + "\n" for tool in await listed("all")
-    }
-    if request.config.getoption("--update-surface"):
-        SURFACE.mkdir(exist_ok=True)
-        for gone in SURFACE.glob("*.json"):
-            if gone.name not in now:
-                gone.unlink()
-        for name, text in now.items():
-            (SURFACE / name).write_text(text, encoding="utf-8")
-    stored = {path.name: path.read_text(encoding="utf-8") for path in SURFACE.glob("*.json")}
-
-    assert stored.keys() == now.keys(), "run: pytest --update-surface"
-    for name, text in now.items():
-        assert json.loads(stored[name]) == json.loads(text), f"{name} changed; run: pytest --update-surface"
-
-
 @needs_source
 async def test_the_readme_has_the_tools_and_the_settings(request: pytest.FixtureRequest) -> None:
     tables = {"tools": tool_table(await listed("all")), "settings": setting_table()}
@@ -179,7 +271,7 @@ async def test_the_readme_has_the_tools_and_the_settings(request: pytest.Fixture
     for name, table in tables.items():
         found = between(name).search(text)
         assert found, f"README.md lost its {name} markers"
-        assert found[2].strip() == table, "run: pytest --update-surface"
+        assert found[2].strip() == table, UPDATE
 
 
 def between(name: str) -> re.Pattern[str]:
@@ -218,5 +310,5 @@ async def test_the_manifest_lists_the_tools_and_the_version(request: pytest.Fixt
         manifest |= {"version": version(), "tools": tools}
         MANIFEST.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    assert manifest["tools"] == tools, "run: pytest --update-surface"
+    assert manifest["tools"] == tools, UPDATE
     assert manifest["version"] == version()

@@ -6,8 +6,10 @@ from ..novita.core.lazy import lazily
 from .overview.toolset_names import TOOLSET_NAMES
 
 if TYPE_CHECKING:
-    from .overview.toolsets import FOLLOWERS, TOOLSETS
+    from .overview.toolsets import FOLLOWERS, TOOLS, TOOLSETS
 
-__all__ = ["FOLLOWERS", "TOOLSETS", "TOOLSET_NAMES"]
+__all__ = ["FOLLOWERS", "TOOLS", "TOOLSETS", "TOOLSET_NAMES"]
 
-__getattr__ = lazily(__name__, {"FOLLOWERS": ".overview.toolsets", "TOOLSETS": ".overview.toolsets"})
+__getattr__ = lazily(
+    __name__, {"FOLLOWERS": ".overview.toolsets", "TOOLS": ".overview.toolsets", "TOOLSETS": ".overview.toolsets"}
+)

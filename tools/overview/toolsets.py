@@ -6,7 +6,7 @@ from ..batches.batches import batches
 from ..gpu.admin import gpu_admin
 from ..gpu.instances import gpu
 from ..kit.mcp_tasks.followers import FOLLOWERS as FOLLOWERS  # whole from here on: each family has added its own
-from ..kit.toolset import Toolset
+from ..kit.toolset import Toolset, ToolSpec
 from ..media.audio import audio
 from ..media.images import images
 from ..media.videos import videos
@@ -31,3 +31,6 @@ TOOLSETS: tuple[Toolset, ...] = (
     account_admin,
     web,
 )
+
+TOOLS: dict[str, ToolSpec] = {spec.name: spec for toolset in TOOLSETS for spec in toolset.tools}
+"""Every tool by its name."""

@@ -10,9 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from novita_mcp.server.app import toolsets_on, version
+from novita_mcp.server.app import toolsets_on
 from novita_mcp.server.cli import main, parser
 from novita_mcp.server.settings import SettingError, Settings, read_settings
+from novita_mcp.server.version import version
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
 

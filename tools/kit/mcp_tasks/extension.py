@@ -4,7 +4,7 @@ The task id is a sealed handle of the job at Novita, so nothing is stored here: 
 looks. Only modern clients that declare the extension in the request itself may get a task.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ class NovitaTasks(Extension):
 
     identifier = IDENTIFIER
 
-    def __init__(self, keys: list[bytes], followers: "Callable[[], Mapping[str, Follower]]") -> None:
+    def __init__(self, keys: list[bytes], followers: "Callable[[], Awaitable[Mapping[str, Follower]]]") -> None:
         self._sealer = Sealer(keys)
         self._followers = followers
 
@@ -81,7 +81,7 @@ class NovitaTasks(Extension):
         return {"resultType": "task", **self._wire(self._sealer.seal(handle), handle, "working", updated=now)}
 
     async def _get(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> HandlerResult:
-        caller, handle, follower = self._open(ctx, params.task_id)
+        caller, handle, follower = await self._open(ctx, params.task_id)
         followed = await mcp_tasks.follow(follower, caller, handle)
         updated = caller.app.client.clock.wall()
         wire = self._wire(params.task_id, handle, followed.status, updated=updated, note=followed.note)
@@ -91,15 +91,15 @@ class NovitaTasks(Extension):
 
     async def _cancel(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> HandlerResult:
         """Acknowledge. What upstream cannot cancel goes on, and a later tasks/get says so honestly."""
-        caller, handle, follower = self._open(ctx, params.task_id)
+        caller, handle, follower = await self._open(ctx, params.task_id)
         await mcp_tasks.cancel(follower, caller, handle)
         return {"resultType": "complete"}
 
     async def _update(self, ctx: ServerRequestContext[Any, Any], params: TaskUpdateParams) -> HandlerResult:
-        self._open(ctx, params.task_id)
+        await self._open(ctx, params.task_id)
         return {"resultType": "complete"}
 
-    def _open(self, ctx: ServerRequestContext[Any, Any], task_id: str) -> "tuple[Caller, Handle, Follower]":
+    async def _open(self, ctx: ServerRequestContext[Any, Any], task_id: str) -> "tuple[Caller, Handle, Follower]":
         if not declares_tasks(ctx):
             needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {IDENTIFIER: {}}}}
             said = f"This needs the client capability {IDENTIFIER}"
@@ -107,12 +107,13 @@ class NovitaTasks(Extension):
         named = getattr(ctx.request, "headers", {}).get("mcp-name") if ctx.request is not None else None
         if named is not None and named != task_id:
             raise MCPError(code=HEADER_MISMATCH, message="The Mcp-Name header does not equal the task id")
+        followers = await self._followers()
         caller = mcp_tasks.caller_of(ctx)
         try:
             handle = self._sealer.open(task_id, owner=caller.owner)
         except BadHandleError as error:
             raise MCPError(code=INVALID_PARAMS, message="Unknown task") from error
-        follower = self._followers().get(handle.kind)
+        follower = followers.get(handle.kind)
         if follower is None:
             raise MCPError(code=INVALID_PARAMS, message="Unknown task")
         return caller, handle, follower
