@@ -42,6 +42,9 @@ async def test_a_picture_is_seen_measured_and_not_kept(connect_http: Connect, wo
     async with connect_http() as client:
         made = await client.call_tool("generate_image", FOX)
         (picture,) = shown(made)
+        text, block = (part.annotations for part in made.content)
+        assert text is not None and text.priority == 1
+        assert block is not None and block.audience == ["user", "assistant"]
         artifact = one(made)
         again = await client.call_tool("get_task", {"task_id": artifact["task_id"]})
         assert len(shown(again)) == 1

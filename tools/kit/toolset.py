@@ -14,7 +14,15 @@ from typing import Annotated, Any, TypeVar, cast
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
-from mcp_types import CallToolResult, ContentBlock, ImageContent, InputRequiredResult, TextContent, ToolAnnotations
+from mcp_types import (
+    Annotations,
+    CallToolResult,
+    ContentBlock,
+    ImageContent,
+    InputRequiredResult,
+    TextContent,
+    ToolAnnotations,
+)
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from ...novita.core.errors import NovitaError
@@ -65,6 +73,12 @@ WRITES = Effect(read_only=False, destructive=False, idempotent=False)
 DESTROYS = Effect(read_only=False, destructive=True, idempotent=True)
 
 
+_FOR_BOTH = Annotations(audience=["assistant", "user"], priority=1.0)
+"""The text of an answer: who asked reads what the model reads."""
+_TO_LOOK_AT = Annotations(audience=["user", "assistant"], priority=0.7)
+"""Small pictures: people first; a host that is short of room may leave them out."""
+
+
 class Picture(BaseModel):
     """A small picture shown beside the text."""
 
@@ -100,9 +114,14 @@ class ToolResult(BaseModel):
         structured = without_secrets(self.model_dump(mode="json", exclude_none=True), but=shown)
         headline = without_secrets(self.headline(), but=shown)
         text = "\n".join(part for part in (as_one(headline), plain(structured)) if part)
-        content: list[ContentBlock] = [TextContent(type="text", text=text)]
+        content: list[ContentBlock] = [TextContent(type="text", text=text, annotations=_FOR_BOTH)]
         content += [
-            ImageContent(type="image", data=base64.b64encode(picture.data).decode(), mime_type=picture.mime)
+            ImageContent(
+                type="image",
+                data=base64.b64encode(picture.data).decode(),
+                mime_type=picture.mime,
+                annotations=_TO_LOOK_AT,
+            )
             for picture in self._pictures
         ]
         return CallToolResult(content=content, structured_content=structured)
