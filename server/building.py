@@ -37,7 +37,7 @@ from .settings import Settings
 logger = logging.getLogger(__name__)
 
 LEASED = (INSTANCE, ENDPOINT)
-"""What has leases: the modules these come from say how such things are ended."""
+"""What may have a lease. How such things end say the modules that name them, loaded here for all of the server."""
 
 
 def output_folder(settings: Settings) -> Path:
@@ -67,7 +67,8 @@ async def leases_wait(settings: Settings) -> bool:
         return False
     journal = open_journal(settings)
     try:
-        return bool(await Leases(journal).of(owner_of(settings.api_key)))
+        leases = await Leases(journal).of(owner_of(settings.api_key))
+        return any(lease.kind in LEASED for lease in leases)
     except NovitaError as error:
         logger.warning("leases cannot be looked for: %s", error)
         return False

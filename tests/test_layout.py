@@ -52,12 +52,6 @@ NEIGHBOURS: dict[tuple[str, str], str] = {
 }
 """Families that know another, and why."""
 
-SPEAK_SQL: set[str] = {
-    "novita/gpu/meters.py",
-    "novita/serverless/rows.py",
-}
-"""Besides novita/journal: still to move there."""
-
 IMPORT_LATE: set[str] = {
     "simulator/sandbox/envd.py",
     "simulator/sandbox/machines.py",
@@ -309,7 +303,7 @@ def test_only_the_journal_speaks_sql() -> None:
         for node in ast.walk(parsed(file))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.search(node.value)
     }
-    assert found == SPEAK_SQL
+    assert found == set()
 
 
 @pytest.mark.parametrize("top", FOLDERS)

@@ -17,6 +17,7 @@ from ..core.redaction import without_credentials
 from ..core.tolerant import a_count, an_object, objects
 from ..core.waiting import Look, OnProgress, Pace, Phase, Unasked, wait_until_done
 from ..files.artifacts import Artifact, NameHint
+from ..journal.facts import BatchFacts
 from ..journal.jobs import Jobs
 from ..journal.journal import FINAL_STATES, Job, JobState
 from ..text.generations import Usage
@@ -224,16 +225,17 @@ async def bring_batch(
         fetched = await _fetch(client, batch, price_of)
         artifacts = await _save(jobs, job, real_id, fetched)
         matched = fetched.matched
-        facts: Json = {"answered": matched.answered, "unanswered": matched.unanswered}
+        facts = BatchFacts(answered=matched.answered, unanswered=matched.unanswered)
         if matched.unanswered:
-            facts["why"] = {status: count for status, count in matched.counts.items() if status != "ok"}
+            why = {status: count for status, count in matched.counts.items() if status != "ok"}
+            facts = facts.with_(BatchFacts(why=why))
         if fetched.usd is not None:
-            facts["usd"] = f"{fetched.usd.normalize():f}"
+            facts = facts.with_(BatchFacts(usd=fetched.usd))
         if job.accepted is not None and job.state is JobState.WORKING:
-            facts["took"] = round(jobs.clock.wall() - job.accepted.timestamp(), 2)
+            facts = facts.with_(BatchFacts(took=round(jobs.clock.wall() - job.accepted.timestamp(), 2)))
         counted = fetched.usd if job.tool == "create_batch" else None
         finished = await jobs.journal.finish(
-            job.key, state, reason=reason, artifacts=artifacts, counted=counted, **facts
+            job.key, state, reason=reason, artifacts=artifacts, counted=counted, facts=facts
         )
         return BatchDelivery(finished, batch)
 

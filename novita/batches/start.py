@@ -14,11 +14,13 @@ from itertools import islice
 from typing import Any
 
 from ..core.client import NovitaClient
-from ..core.errors import InputError, NovitaError
+from ..core.errors import InputError, NovitaAPIError, NovitaError
+from ..core.tolerant import an_object
 from ..core.waiting import OnProgress, Phase
+from ..journal.facts import BatchFacts
 from ..journal.jobs import Jobs, Paid
 from ..journal.journal import FINAL_STATES, Job, JobState, Joined
-from .batch_files import FORM, ROWS_TYPE, find_upload, upload
+from .batch_files import FORM, ROWS_TYPE, find_upload, id_of, upload
 from .batches import BATCHES_PATH, Batch, list_batches, read_batch
 from .rows import ENDPOINTS, Endpoint, Prepared
 
@@ -58,13 +60,13 @@ async def look_back(jobs: Jobs, client: NovitaClient, prepared: Prepared, file_i
         InputError: They are being sent at this very moment.
     """
     rows = await jobs.journal.recent(client.owner, limit=_REMEMBERED, kind="batch")
-    same = (row for row in rows if row.facts.get("content") == prepared.sha and row.state not in FINAL_STATES)
+    same = (row for row in rows if row.facts_as(BatchFacts).content == prepared.sha and row.state not in FINAL_STATES)
     job = next(same, None)
     if job is None or job.task_id is not None:
         return Earlier(job, job.task_id if job is not None else None, file_id)
     if job.state is JobState.SUBMITTING:
         raise InputError("These very rows are being sent right now by another call", next_step="See list_batches soon.")
-    file_id = file_id or job.facts.get("input_file_id") or await _uploaded(client, prepared)
+    file_id = file_id or job.facts_as(BatchFacts).input_file_id or await _uploaded(client, prepared)
     made = await _made_from(client, file_id) if file_id else None
     return Earlier(job, made.id if made is not None else None, file_id)
 
@@ -114,7 +116,9 @@ async def start_batch(
             if before.task_id is not None:
                 return before, True
             if earlier.batch_id is not None:
-                return await jobs.journal.accepted(before.key, earlier.batch_id, input_file_id=file_id), True
+                return await jobs.journal.accepted(
+                    before.key, earlier.batch_id, BatchFacts(input_file_id=file_id)
+                ), True
             await jobs.journal.finish(
                 before.key, JobState.CANCELLED, reason="It never started and was taken up again.", counted=Decimal(0)
             )
@@ -123,15 +127,13 @@ async def start_batch(
             known = file_id
             if known is None:
                 known = (await upload(client, prepared.file_name, prepared.data)).id
-                await jobs.journal.note(job.key, input_file_id=known)
-            return await _create(client, create_body(known, prepared.endpoint))
+                await jobs.journal.note(job.key, BatchFacts(input_file_id=known))
+            return await create_once(client, create_body(known, prepared.endpoint))
 
         async def note(job: Job, batch: Batch) -> Job:
-            return await jobs.journal.accepted(job.key, batch.id, input_file_id=batch.input_file_id)
+            return await jobs.journal.accepted(job.key, batch.id, BatchFacts(input_file_id=batch.input_file_id))
 
-        facts: Json = {"content": prepared.sha, "rows": prepared.rows, "endpoint": prepared.endpoint}
-        if file_id is not None:
-            facts["input_file_id"] = file_id
+        facts = BatchFacts(content=prepared.sha, rows=prepared.rows, endpoint=prepared.endpoint, input_file_id=file_id)
         job, _ = await jobs.submit(
             paid_for,
             kind="batch",
@@ -154,12 +156,14 @@ async def _made_from(client: NovitaClient, file_id: str) -> Batch | None:
     return next((one for one in batches if one.input_file_id == file_id and one.phase is not Phase.FAILED), None)
 
 
-async def _create(client: NovitaClient, body: Json) -> Batch:
+async def create_once(client: NovitaClient, body: Json) -> Batch:
     try:
         answer = await client.spend("POST", BATCHES_PATH, doing="starting the batch", group="llm_batch", body=body)
         made = read_batch(answer.data)
         return replace(made, input_file_id=made.input_file_id or body["input_file_id"])
     except NovitaError as error:
+        if isinstance(error, NovitaAPIError) and id_of(an_object(error.answer)):  # refused, and made all the same
+            return replace(read_batch(error.answer), input_file_id=body["input_file_id"])
         if error.billed == "no":
             raise
         # The answer was lost, or says nothing of the batch, which may run even so: what there is tells.

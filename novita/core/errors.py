@@ -24,6 +24,7 @@ Rows of Novita's error tables are data: errors.json, made from errors.yaml of th
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -133,7 +134,11 @@ class NovitaAPIError(NovitaError):
         reason: Novita's error name (`BALANCE_NOT_ENOUGH`), or None.
         retry_after: Seconds Novita asked to wait, where it did.
         transient: Whether the same call may work a little later.
+
+    `answer` is what the body says, where it is JSON: an error may name what it made all the same.
     """
+
+    answer: Any = None
 
     def __init__(
         self,
@@ -342,6 +347,8 @@ def api_error(
         next_step=next_step,
         billed=billed,
     )
+    with suppress(ValueError):
+        error.answer = read_json(body)
     if isinstance(error, NotFoundError):
         error.envelope = body.lstrip().startswith(b"{") and bool(reason or message)
         error.gone = _what_is_gone(status, reason, message) if error.envelope else None

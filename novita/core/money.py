@@ -1,15 +1,22 @@
 """Money, exactly: Novita's integer units to USD and back, in one place. Never floats."""
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from .tolerant import an_amount
 
 _MOST_UNITS = Decimal(10) ** 16
 """A million millions of dollars: what is counted in millionths of one still fits 64 bits."""
+MICRO = Decimal(1_000_000)
+"""Micro dollars in one: the journal counts in whole ones."""
 BILLING_UNIT = Decimal("0.0001")
 """USD in one unit of the billing and budget routes, and of the flat prices of language models."""
 GPU_UNIT = Decimal("0.00001")
 """USD in one raw unit of v1's GPU prices, as two independent clients read them; no page says so."""
+
+
+def micro(usd: Decimal) -> int:
+    """Whole micro dollars, rounded up: a cap must not be passed by what was rounded away."""
+    return int((usd * MICRO).to_integral_value(ROUND_CEILING))
 
 
 def usd_from_billing(raw: str | int | None) -> Decimal:

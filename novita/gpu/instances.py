@@ -10,14 +10,14 @@ from typing import Any, ClassVar, cast
 
 from pydantic import SecretStr, model_validator
 
-from ..core.answers import Moment, One, Rows, Secret, Shape, Text, Whether, Whole, id_in, read_rows, read_shape
+from ..core.answers import Moment, One, Rows, Secret, Shape, Text, Whether, Whole, read_rows, read_shape
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError
 from ..core.redaction import is_credential, learn
 from ..core.tolerant import a_count
 from ..core.waiting import Look, Phase
 from .products import DISK_GB_DAY, FREE_DISK_GB, Billing
-from .routes import act, ask
+from .routes import act, act_for_id, ask
 
 PAGE_SIZE = 100
 MOST_PAGES = 20
@@ -273,8 +273,8 @@ async def create_instance(client: NovitaClient, order: InstanceOrder) -> str:
         NovitaConnectionError: No answer, or one without an id: it may exist.
     """
     doing = "creating the instance"
-    answer = await act(client, "create_gpu_instance", order.body(), secrets=secret_words(order.env))
-    if found := id_in(answer, "id", "instanceId"):
+    secrets = secret_words(order.env)
+    if found := await act_for_id(client, "create_gpu_instance", order.body(), "id", "instanceId", secrets=secrets):
         return found
     raise NovitaConnectionError(f"Novita's answer while {doing} has no id in it", billed="maybe")
 

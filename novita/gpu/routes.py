@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.answers import id_in
 from ..core.client import NovitaClient
 from ..core.errors import NotFoundError, NovitaAPIError, NovitaError, redact
 from ..core.hosts import API_HOST
@@ -263,6 +264,30 @@ async def act(
     return _heard(route, answer.data)
 
 
+async def act_for_id(
+    client: NovitaClient,
+    operation: str | GpuRoute,
+    body: Any,
+    *names: str,
+    secrets: Iterable[str] = (),
+    **path: str,
+) -> str:
+    """Make a call as `act` does; the id of what it made, under one of `names`; empty: the answer names none.
+
+    An error that names an id has made it all the same: what is seen of it later tells how it stands.
+
+    Raises:
+        NovitaError: `billed` says what is known.
+    """
+    try:
+        answer = await act(client, operation, body, secrets=secrets, **path)
+    except NovitaAPIError as error:
+        if not isinstance(error.answer, str) and (found := id_in(error.answer, *names)):
+            return found
+        raise
+    return id_in(answer, *names)
+
+
 def _heard(route: GpuRoute, data: Any) -> Any:
     """What Novita says; what a container says at its gateway is content, whatever its fields are called."""
     return learn_credentials(data) if route.host == API_HOST else data
@@ -273,6 +298,8 @@ def _told_apart(error: NovitaAPIError) -> NovitaAPIError:
     said = error.what.casefold()
     if isinstance(error, NotFoundError) or error.status != 400 or ("not found" not in said and "not fount" not in said):
         return error
-    return NotFoundError(
+    told = NotFoundError(
         error.what, status=error.status, reason=error.reason, next_step=error.next_step, billed=error.billed
     )
+    told.answer = error.answer
+    return told

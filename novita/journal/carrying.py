@@ -4,8 +4,13 @@ a process of that version still writes to the same journal.
 Such a process knows nothing of new tables, and goes on using the old ones, which therefore stay.
 """
 
+import json
 import time
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ..core.money import MICRO
+from .segments import EARLIER, LEAST, PAID, Segment, append, close, segments_of
 
 if TYPE_CHECKING:
     from .databases import Db
@@ -47,6 +52,44 @@ def carry_leases(db: "Db") -> None:
         db.execute("DELETE FROM leases WHERE key = ?", (row["key"],))
 
 
+def carry_rates(db: "Db") -> None:
+    """Make segments of the sums and rates of rows that cost by time."""
+    kept_sums = "rate_since IS NOT NULL OR metered_micro <> 0"
+    if not db.execute(f"SELECT 1 FROM jobs WHERE {kept_sums} LIMIT 1").fetchone():  # noqa: S608  # all ours
+        return
+    db.lock("rates of 0.1.0")
+    for row in db.execute(f"SELECT * FROM jobs WHERE {kept_sums}").fetchall():  # noqa: S608
+        _carry_rate(db, row)
+
+
+def _carry_rate(db: "Db", row: Any) -> None:
+    facts: dict[str, Any] = json.loads(row["facts"])
+    key, since, rate = row["key"], row["rate_since"], row["rate_micro_day"]
+    thing = str(facts.get("resource") or row["task_id"] or key[:12])
+    rule = row["counts"]
+    if "usd" not in facts:
+        known = segments_of(db, key)
+        if not known:  # later it writes down again what is known here already
+            begun = facts.get("metered_from", row["created"])
+            until = since if since is not None else float(facts.get("ended", facts.get("rests_since", begun)))
+            paid = Decimal(facts.get("term_usd", 0))
+            come = Decimal(row["metered_micro"]) / MICRO - paid
+            for at_once, source in ((paid, PAID), (come, EARLIER)):
+                if at_once > 0:
+                    append(db, key, Segment(thing, begun, max(begun, until), Decimal(0), source, at_once))
+        if rate and since is not None:
+            usd_per_day = Decimal(rate) / MICRO
+            if not any(each.until is None and each.usd_per_day == usd_per_day for each in known):
+                close(db, key, since)
+                append(db, key, Segment(thing, since, None, usd_per_day, EARLIER))
+            rule = LEAST
+    db.execute(
+        "UPDATE jobs SET counts = ?, metered_micro = 0, rate_micro_day = NULL, rate_since = NULL WHERE key = ?",
+        (rule, key),
+    )
+
+
 def carry_over(db: "Db") -> None:
     """Everything a process of 0.1.0 may have written since."""
     carry_leases(db)
+    carry_rates(db)

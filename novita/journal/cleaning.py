@@ -7,14 +7,19 @@ although nobody has told it to this process.
 import base64
 import binascii
 import re
+import sqlite3
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from ..core.redaction import decoded, owner_of, without_secrets_json
 
-if TYPE_CHECKING:
-    from .databases import Db
+
+class Executes(Protocol):
+    """What runs statements: either database, or a file's copy."""
+
+    def execute(self, statement: str, values: Any = (), /) -> Any: ...
+
 
 _TEXTS = {
     "jobs": ("task_id", "model", "title", "reason", "facts"),
@@ -23,10 +28,11 @@ _TEXTS = {
 }
 
 
-def clean_journal(db: "Db") -> None:
+def clean_journal(db: Executes) -> None:
     """Take keys out of every text of every row. Part of bringing the tables up to date: it runs once."""
-    owners = {row[0] for table in _TEXTS for row in db.execute(f"SELECT DISTINCT owner FROM {table}").fetchall()}  # noqa: S608  # all ours
-    for table, columns in _TEXTS.items():
+    tables = {table: columns for table, columns in _TEXTS.items() if _is_there(db, table)}
+    owners = {row[0] for table in tables for row in db.execute(f"SELECT DISTINCT owner FROM {table}").fetchall()}  # noqa: S608  # all ours
+    for table, columns in tables.items():
         for row in db.execute(f"SELECT rowid, {', '.join(columns)} FROM {table}").fetchall():  # noqa: S608
             for column, text in zip(columns, tuple(row)[1:], strict=True):
                 clean = _without_keys(text, owners) if text else text
@@ -35,6 +41,15 @@ def clean_journal(db: "Db") -> None:
                 if column == "task_id":
                     clean = f"{clean} {row[0]}"  # two ids that differed must not become one
                 db.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (clean, row[0]))  # noqa: S608
+
+
+def _is_there(db: Executes, table: str) -> bool:
+    """Whether the journal has the table: the first ones had no leases, and only a file's copy is cleaned as it is."""
+    return (
+        table != "leases"
+        or not isinstance(db, sqlite3.Connection)
+        or bool(db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone())
+    )
 
 
 def _without_keys(text: str, owners: set[str]) -> str:

@@ -24,6 +24,20 @@ from ..core.processes import is_alive as is_alive  # also found here, beside the
 from ..core.processes import this_host as this_host
 from ..core.redaction import without_secrets_json
 from ..core.wellformed import well_formed
+from .copying import copy_before
+from .moved import (
+    Identity,
+    Rest,
+    clear_logs,
+    identity,
+    is_damage,
+    leave_open,
+    log_of,
+    move_aside,
+    put_rest,
+    read_damaged,
+    read_rest,
+)
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -76,9 +90,15 @@ Step = str | Callable[[Db], None]
 
 
 class Store(Protocol):
-    """Runs units of work, from any thread. `label` names it without secrets; `shared` once it outlives the process."""
+    """Runs units of work, from any thread.
+
+    Args:
+        label: What to call it, without secrets.
+        reopened: Told in the new place, within a unit of work, where its rows had to be carried to another one.
+    """
 
     label: str
+    reopened: Callable[[Db, str], None]
 
     def run(self, work: Callable[[Db], T]) -> T:
         """Do `work` and keep what it wrote.
@@ -99,6 +119,10 @@ def open_store(path: Path | None, url: str | None, migrations: Sequence[Step]) -
 def is_database_url(text: str) -> bool:
     """Whether a journal setting names a database server."""
     return text.startswith(("postgresql://", "postgres://"))
+
+
+def nobody_is_told(db: Db, told: str) -> None:
+    """Stands for who is told of a journal's new place."""
 
 
 # SQLite
@@ -128,13 +152,14 @@ class SqliteStore:
         self._migrations = migrations
         self._lock = threading.Lock()
         self._db: _SqliteDb | None = None
+        self._file: Identity | None = None
+        self._log: Identity | None = None
+        self.reopened: Callable[[Db, str], None] = nobody_is_told
 
     def run(self, work: Callable[[Db], T]) -> T:
         with self._lock:
             try:
-                db = self._open()
-                with db:  # commits, or rolls back on any error
-                    return work(db)
+                return self._run(work)
             except (sqlite3.Error, OSError) as error:
                 raise JournalError(
                     f"The journal ({self.label}) cannot be used: {error}",
@@ -146,6 +171,62 @@ class SqliteStore:
             if self._db is not None:
                 self._db.close()
                 self._db = None
+
+    def _run(self, work: Callable[[Db], T]) -> T:
+        try:
+            if self._path is not None and self._db is not None and identity(self._path) != self._file:
+                self._follow(self._path, self._db)
+            db = self._open()
+            if self._path is not None and self._log is None:  # SQLite makes it when it is first needed
+                self._log = identity(log_of(self._path))
+            with db:  # commits, or rolls back on any error
+                return work(db)
+        except sqlite3.DatabaseError as error:
+            if self._path is None or not is_damage(error, self._path):
+                raise
+            self._replace_damaged(self._path)
+        db = self._open()
+        with db:
+            return work(db)
+
+    def _follow(self, path: Path, old: "_SqliteDb") -> None:
+        """Go on in the file that has the journal's name now, with what is open in the one that had it."""
+        there = identity(path) is not None
+        rest = read_rest(old)
+        if identity(log_of(path)) in (None, self._log):
+            clear_logs(path, self._log)
+            old.close()
+        else:  # closing would remove the log of the new file, which another process has open
+            leave_open(old)
+        self._db = None
+        self._carry(
+            rest,
+            f"The journal {path} was {'replaced' if there else 'removed'} while the server was running. What was open "
+            f"or new in it ({rest.jobs} jobs) was carried into the file that is there now.",
+        )
+
+    def _replace_damaged(self, path: Path) -> None:
+        """Begin a new file in place of a damaged one, with what can be read of it."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        if self._file is not None and identity(path) != self._file:
+            return  # another process was quicker
+        rest = read_damaged(path)
+        aside = move_aside(path)
+        self._carry(
+            rest,
+            f"The journal {path} was damaged. It was moved to {aside.name}, and a new one begun with the "
+            f"{rest.jobs} open or new jobs that could be read. What was running goes on at Novita; its console shows "
+            "machines and endpoints.",
+        )
+
+    def _carry(self, rest: Rest, told: str) -> None:
+        db = self._open()
+        with db:
+            db.lock("carry")
+            put_rest(db, rest)
+            self.reopened(db, told)
 
     def _open(self) -> _SqliteDb:
         patience = time.monotonic() + PATIENCE
@@ -161,6 +242,7 @@ class SqliteStore:
 
     def _connect(self) -> _SqliteDb:
         if self._path is not None:
+            self._file = identity(self._path)
             make_private(self._path.parent, ours=self._path.parent.name == FOLDER)
             # Made before SQLite does, so that nobody else can read it for even a moment.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -176,6 +258,8 @@ class SqliteStore:
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA secure_delete = ON")  # what is taken out is not to be found in the file's free places
             self._migrate(db)
+            if self._path is not None:
+                self._file, self._log = identity(self._path), identity(log_of(self._path))
         except BaseException:
             db.close()
             raise
@@ -189,6 +273,8 @@ class SqliteStore:
         with db:
             db.lock("schema")
             version: int = db.execute("PRAGMA user_version").fetchone()[0]
+            if version and version < newest and self._path is not None:
+                copy_before(db, self._path, version, _SqliteDb)
             for step in self._migrations[version:]:
                 if callable(step):
                     step(db)
@@ -262,6 +348,7 @@ class PostgresStore:
         self._guard = threading.Lock()
         self._room = threading.BoundedSemaphore(_CONNECTIONS)
         self._migrated = False
+        self.reopened: Callable[[Db, str], None] = nobody_is_told
 
     def run(self, work: Callable[[Db], T]) -> T:
         psycopg = _driver()

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.abc
@@ -22,6 +22,7 @@ from ..core.costs import Caps, Cost
 from ..core.errors import ArtifactError, InputError, JournalError, NovitaConnectionError, NovitaError
 from ..core.waiting import HEARTBEAT, OnProgress, Progress
 from ..files.artifacts import Artifact, ArtifactStore, NameHint
+from .facts import CallFacts, Facts
 from .joining import SameCall
 from .journal import Job, JobState, Journal
 
@@ -52,7 +53,7 @@ class Tally:
     text: str = ""
     trouble: str = ""
     artifacts: list[Artifact] = field(default_factory=list[Artifact])
-    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    facts: CallFacts = field(default_factory=CallFacts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ class Jobs:
         kind: str,
         send: Callable[[Job], Awaitable[T]],
         note: Callable[[Job, T], Awaitable[Job]],
-        facts: dict[str, Any] | None = None,
+        facts: Facts | None = None,
         on_progress: OnProgress | None = None,
     ) -> tuple[Job, T]:
         """Note a paid job, send it once, note what came back.
@@ -141,7 +142,7 @@ class Jobs:
 
         return await self._in_background(paid, on_progress)
 
-    async def _begin(self, paid_for: Paid, kind: str, facts: dict[str, Any] | None) -> Job:
+    async def _begin(self, paid_for: Paid, kind: str, facts: Facts | None) -> Job:
         job = await self.journal.begin(
             owner=paid_for.owner,
             kind=kind,
@@ -185,7 +186,7 @@ class Jobs:
         paid_for: Paid,
         *,
         work: Callable[[Job, Tally], Awaitable[T]],
-        facts: dict[str, Any] | None = None,
+        facts: Facts | None = None,
     ) -> tuple[Job, T]:
         """Note a paid call and make it here and now, as text calls are: a cancelled caller takes it along.
 
@@ -216,9 +217,9 @@ class Jobs:
         return await self._end_call(job, tally, state, tally.trouble), value
 
     async def _end_call(self, job: Job, tally: Tally, state: JobState, reason: str) -> Job:
-        facts = dict(tally.facts)
+        facts = tally.facts
         if tally.usd is not None and tally.sure:
-            facts["usd"] = f"{tally.usd.normalize():f}"
+            facts = facts.with_(Facts(usd=tally.usd))
         return await self.journal.finish(
             job.key,
             state,
@@ -226,7 +227,7 @@ class Jobs:
             task_id=call_id(job) if tally.artifacts else None,
             artifacts=tally.artifacts or None,
             counted=tally.usd,
-            **facts,
+            facts=facts,
         )
 
     async def _keep_text(self, job: Job, tally: Tally) -> None:

@@ -7,89 +7,46 @@ never written.
 """
 
 import itertools
-import json
+import logging
 import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
-from decimal import ROUND_CEILING, Decimal
-from enum import StrEnum
+from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict
 
 from ..core.clock import Clock, SystemClock
 from ..core.costs import Caps, Cost
 from ..core.errors import JournalError, SpendRefusedError
+from ..core.money import MICRO, micro
 from ..files.artifacts import Artifact
 from .carrying import carry_over
-from .databases import Db, Rows, is_alive, open_store, this_host
+from .changes import Change, Owed, put_back
+from .clock_jumps import ClockJumps
+from .databases import Db, open_store, this_host
+from .facts import Facts, read_facts, written
 from .joining import Given, SameCall
-from .schema import MIGRATIONS, cost_at, cost_since
+from .meters import Meters
+from .rows import FINAL_STATES as FINAL_STATES
+from .rows import OPEN_STATES as OPEN_STATES
+from .rows import Job, JobState, Reader, put_artifacts, put_facts
+from .schema import MIGRATIONS
+from .segments import DAY, cost_at, cost_of_older
 
 T = TypeVar("T")
-
-MICRO = Decimal(1_000_000)
-_ABANDONED_AFTER = 300.0
-"""Seconds after which a submit of an unknown process is taken for dead; longer than any submit may take."""
+logger = logging.getLogger(__name__)
 
 _CARRY_EVERY = 5.0
 """Seconds between two looks for what a process of 0.1.0 wrote."""
 
-_EVERYTHING = 2**62
 _SAME_CALLS = 8
 """Rows of the same call that are looked at, newest first."""
-_COSTS_SINCE = "owner = ? AND (created >= ? OR rate_micro_day IS NOT NULL)"
-
-
-class JobState(StrEnum):
-    """Where a paid job stands."""
-
-    SUBMITTING = "submitting"
-    UNCONFIRMED = "unconfirmed"  # sent, but nobody knows whether Novita took it
-    WORKING = "working"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    REFUSED = "refused"  # Novita said no: nothing billed
-    CANCELLED = "cancelled"
-
-
-OPEN_STATES = (JobState.SUBMITTING, JobState.UNCONFIRMED, JobState.WORKING)
-FINAL_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
-
-
-class Job(BaseModel):
-    """One paid job as the journal knows it. Times are UTC; money is USD.
-
-    Args:
-        counted: What it costs as far as is known, until it was read; this is what the caps count.
-        usd_per_day: What it goes on costing; None: nothing.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key: str
-    owner: str
-    task_id: str | None
-    kind: str
-    tool: str
-    model: str
-    title: str
-    state: JobState
-    reason: str
-    estimate: Decimal | None
-    counted: Decimal = Decimal(0)
-    usd_per_day: Decimal | None = None
-    created: datetime
-    accepted: datetime | None
-    finished: datetime | None
-    facts: dict[str, Any]
-    artifacts: tuple[Artifact, ...] = ()
 
 
 class Joined(Exception):  # a detour, not an error
@@ -116,6 +73,11 @@ class Journal:
         self._store = open_store(path, url, MIGRATIONS)
         self._carried = float("-inf")
         self.given = Given()
+        self._owed = Owed(self._store)
+        self._paying = False
+        self._news: list[str] = []
+        self._jumps = ClockJumps(self._clock)
+        self._store.reopened = self._reopened
 
     @property
     def label(self) -> str:
@@ -132,7 +94,7 @@ class Journal:
         title: str,
         cost: Cost,
         caps: Caps | None = None,
-        facts: dict[str, Any] | None = None,
+        facts: Facts | None = None,
         same: SameCall | None = None,
     ) -> Job:
         """Note a job before it is sent. The row is on disk when this returns.
@@ -168,17 +130,19 @@ class Journal:
                     os.getpid(),
                     this_host(),
                     now,
-                    json.dumps(facts or {}),
+                    written(kind, facts or Facts()),
                     same.key if same is not None else None,
                 ),
             )
-            return self._one(db, "key = ?", (key,))
+            return self._reader.one(db, "key = ?", (key,))
 
         try:
-            return await self._do(write)
+            job = await self._do(write)
         except JournalError as error:
             error.billed = "no"  # what cannot be noted is not sent
             raise
+        self._owed.remember(job)
+        return job
 
     async def earlier(self, owner: str, same: SameCall) -> Job | None:
         """The job that this call would join now.
@@ -197,14 +161,14 @@ class Journal:
     def _earlier(self, db: Db, owner: str, same: SameCall, now: float) -> Job | None:
         if same.again:
             return None
-        found = self._many(db, "owner = ? AND same = ? AND delivered IS NULL", (owner, same.key), _SAME_CALLS)
+        found = self._reader.many(db, "owner = ? AND same = ? AND delivered IS NULL", (owner, same.key), _SAME_CALLS)
         return next((job for job in found if job.key not in self.given and same.fits(job, now)), None)
 
     async def row(self, key: str) -> Job | None:
         """The job with exactly this key."""
 
         def read(db: Db) -> Job | None:
-            found = self._many(db, "key = ?", (key,), 1)
+            found = self._reader.many(db, "key = ?", (key,), 1)
             return found[0] if found else None
 
         return await self._do(read)
@@ -225,18 +189,18 @@ class Journal:
                 f"This call {said} ${counted} and the cap per call is ${caps.per_call}",
                 next_step="Ask for less, or have the user raise the cap.",
             )
-        midnight = now - now % 86_400
-        whole = cost_at(now)
-        # What was started before today counts with what it costs today.
-        today = f"CASE WHEN created >= {midnight:.0f} THEN {whole} ELSE {cost_since(midnight, now)} END"
-        for cap, sum_of, where, values, name in (
-            (caps.per_run, whole, "owner = ? AND run = ?", (owner, self.run), "this server run"),
-            (caps.per_day, today, _COSTS_SINCE, (owner, midnight), "today"),
+        midnight = now - now % DAY
+        sums = f"SELECT COALESCE(SUM({cost_at(now)}), 0) FROM jobs WHERE owner = ? AND "  # noqa: S608  # all ours
+        # A clock that once ran ahead has left rows of days to come. What was started before today counts with what it
+        # costs today.
+        today = f"SELECT ({sums} created >= ? AND created < ?) + ({cost_of_older(midnight, now)})"
+        for cap, question, values, name in (
+            (caps.per_run, f"{sums} run = ?", (owner, self.run), "this server run"),
+            (caps.per_day, today, (owner, midnight, midnight + DAY, owner), "today"),
         ):
             if cap is None:
                 continue
-            row = db.execute(f"SELECT COALESCE(SUM({sum_of}), 0) FROM jobs WHERE {where}", values).fetchone()  # noqa: S608  # all ours
-            spent = Decimal(row[0]) / MICRO
+            spent = Decimal(db.execute(question, values).fetchone()[0]) / MICRO
             if spent + counted > cap:
                 raise SpendRefusedError(
                     f"The spending cap of ${cap} would be passed: ${spent:f} is estimated for {name} "
@@ -244,16 +208,14 @@ class Journal:
                     next_step="Ask the user to raise NOVITA_MCP_SPEND_LIMIT_USD, or wait until tomorrow.",
                 )
 
-    async def note(self, key: str, **facts: Any) -> None:
-        """Add facts to a row whose state does not change."""
+    async def note(self, key: str, facts: Facts) -> None:
+        """Add facts to a row whose state does not change; what is set to None is taken away."""
 
         def write(db: Db) -> None:
             db.lock(f"job {key}")
-            row = db.execute("SELECT facts FROM jobs WHERE key = ?", (key,)).fetchone()
-            merged = json.dumps({**json.loads(row[0]), **facts})
-            db.execute("UPDATE jobs SET facts = ? WHERE key = ?", (merged, key))
+            put_facts(db, key, facts)
 
-        await self._do(write)
+        await self.keep(write)
 
     async def adopt(self, owner: str, task_id: str, *, kind: str, tool: str) -> Job:
         """The row of a task that was started elsewhere; made now, at no cost, where there is none yet."""
@@ -277,13 +239,15 @@ class Journal:
                     now,
                 ),
             )
-            return self._one(db, "owner = ? AND task_id = ?", (owner, task_id))
+            return self._reader.one(db, "owner = ? AND task_id = ?", (owner, task_id))
 
         return await self._do(write)
 
-    async def accepted(self, key: str, task_id: str, **facts: Any) -> Job:
+    async def accepted(self, key: str, task_id: str, facts: Facts | None = None) -> Job:
         """Novita took it: from now on the task id is known."""
-        return await self._change(key, JobState.WORKING, task_id=task_id, accepted=self._clock.wall(), facts=facts)
+        now = self._clock.wall()
+        self._jumps.begin(key)
+        return await self._change(Change(key=key, state=JobState.WORKING, task_id=task_id, accepted=now, facts=facts))
 
     async def finish(
         self,
@@ -294,20 +258,24 @@ class Journal:
         task_id: str | None = None,
         artifacts: Sequence[Artifact] | None = None,
         counted: Decimal | None = None,
-        **facts: Any,
+        facts: Facts | None = None,
     ) -> Job:
         """Note the outcome. `counted` corrects what the job counts as under the caps (0 for what was not billed)."""
         if counted is None and state is JobState.REFUSED:
             counted = Decimal(0)
+        if facts is not None and facts.took is not None and not self._jumps.steady(key, facts.took):
+            facts = facts.model_copy(update={"took": None})
         return await self._change(
-            key,
-            state,
-            reason=reason,
-            task_id=task_id,
-            finished=self._clock.wall(),
-            counted=counted,
-            artifacts=artifacts,
-            facts=facts,
+            Change(
+                key=key,
+                state=state,
+                reason=reason,
+                task_id=task_id,
+                finished=self._clock.wall(),
+                counted=counted,
+                artifacts=artifacts,
+                facts=facts,
+            )
         )
 
     async def put_artifacts(self, owner: str, task_id: str, artifacts: Sequence[Artifact]) -> None:
@@ -315,19 +283,28 @@ class Journal:
 
         def write(db: Db) -> None:
             db.lock(f"files of {owner} {task_id}")
-            _put_artifacts(db, owner, task_id, artifacts)
+            put_artifacts(db, owner, task_id, artifacts)
 
-        await self._do(write)
+        await self.keep(write)
 
     async def find(self, owner: str, task_id: str) -> Job | None:
         """The job with this task id, or whose key begins so (a row that never learnt its task id)."""
 
         def read(db: Db) -> Job | None:
-            where = "owner = ? AND (task_id = ? OR substr(key, 1, 12) = ?)"
-            found = self._many(db, where, (owner, task_id, task_id[:12]), 1)
+            found = self._reader.many(db, "owner = ? AND task_id = ?", (owner, task_id), 1)
+            if not found and len(start := task_id[:12]) == 12:
+                # Within the primary key's index, whose order no digit or letter of a key leaves.
+                begins_so = "key >= ? AND key <= ? AND substr(key, 1, 12) = ? AND owner = ?"
+                found = self._reader.many(db, begins_so, (start, f"{start}z", start, owner), 1)
             return found[0] if found else None
 
-        return await self._do(read)
+        try:
+            found = await self._do(read)
+        except JournalError:
+            if (owed := self._owed.find(owner, task_id)) is not None:
+                return owed
+            raise
+        return self._owed.find(owner, task_id) or found
 
     async def is_strangers(self, owner: str, task_id: str) -> bool:
         """Whether a task is somebody else's, and not this owner's too."""
@@ -351,30 +328,31 @@ class Journal:
             if kind:
                 where, values = where + " AND kind = ?", [*values, kind]
             if not states:
-                return self._many(db, where, values, limit, offset)
+                return self._reader.many(db, where, values, limit, offset)
             # A row that was being submitted may read as unconfirmed: which it does, only its process can tell.
             stored = {*states, *((JobState.SUBMITTING,) if JobState.UNCONFIRMED in states else ())}
             where, values = f"{where} AND state IN ({', '.join('?' * len(stored))})", [*values, *stored]
             if JobState.SUBMITTING not in stored:
-                return self._many(db, where, values, limit, offset)
-            with closing(self._select(db, where, values)) as every:
-                rows = (row for row in every if self._state(row)[0] in states)
+                return self._reader.many(db, where, values, limit, offset)
+            reader = self._reader
+            with closing(reader.select(db, where, values)) as every:
+                rows = (row for row in every if reader.state(row)[0] in states)
                 found = list(itertools.islice(rows, offset, offset + limit))
-            return [self._job(db, row) for row in found]
+            return [reader.job(db, row) for row in found]
 
-        return await self._do(read)
+        return [self._owed.knows(job.key) or job for job in await self._do(read)]
 
     async def durations(self, model: str, *, limit: int = 20) -> list[float]:
         """Seconds the last finished jobs of a model took, from accepted to done."""
 
         def read(db: Db) -> list[float]:
             rows = db.execute(
-                "SELECT facts FROM jobs WHERE model = ? AND state = 'succeeded' AND finished IS NOT NULL"
+                "SELECT kind, facts FROM jobs WHERE model = ? AND state = 'succeeded' AND finished IS NOT NULL"
                 " ORDER BY finished DESC LIMIT ?",
                 (model, limit),
             ).fetchall()
-            known = [json.loads(row[0]).get("took") for row in rows]
-            return [float(seconds) for seconds in known if seconds is not None]
+            known = [read_facts(kind, facts).took for kind, facts in rows]
+            return [seconds for seconds in known if seconds is not None and seconds > 0]
 
         return await self._do(read)
 
@@ -403,49 +381,82 @@ class Journal:
         """
         return await self._do(work)
 
+    async def meter(self, work: Callable[[Meters], T]) -> T:
+        """Run `work` on the rows about things that cost by time, whole or not at all.
+
+        Raises:
+            JournalError: The database cannot be used.
+        """
+        return await self._do(lambda db: work(Meters(db, self._reader)))
+
+    def take_news(self) -> str:
+        """What happened to the journal that users should know, told once; empty: nothing."""
+        news, self._news = self._news, []
+        return " ".join(news)
+
+    def _reopened(self, db: Db, told: str) -> None:
+        """The file was replaced, removed or damaged: jobs of this process that have not ended are put back."""
+        logger.warning("%s", told)
+        self._news.append(told)
+        for job in self._owed.open_jobs:
+            put_back(db, job, self.run)
+
     async def close(self) -> None:
-        """Close the database. Safe to call twice."""
+        """Close the database, with what is still owed written if it can be. Safe to call twice."""
+        await self._pay()
+        if self._owed:
+            logger.error("%d changes could not be written to the journal (%s)", len(self._owed), self.label)
         await anyio.to_thread.run_sync(self._store.close)
 
-    async def _change(
-        self,
-        key: str,
-        state: JobState,
-        *,
-        facts: dict[str, Any],
-        reason: str = "",
-        task_id: str | None = None,
-        accepted: float | None = None,
-        finished: float | None = None,
-        counted: Decimal | None = None,
-        artifacts: Sequence[Artifact] | None = None,
-    ) -> Job:
-        def write(db: Db) -> Job:
-            db.lock(f"job {key}")
-            row = db.execute("SELECT owner, task_id, facts FROM jobs WHERE key = ?", (key,)).fetchone()
-            merged = json.dumps({**json.loads(row[2]), **facts})
-            db.execute(
-                "UPDATE jobs SET state = ?, reason = ?, task_id = COALESCE(?, task_id),"
-                " accepted = COALESCE(?, accepted), finished = ?, counted_micro = COALESCE(?, counted_micro),"
-                " facts = ? WHERE key = ?",
-                (
-                    state,
-                    reason,
-                    task_id,
-                    accepted,
-                    finished,
-                    None if counted is None else micro(counted),
-                    merged,
-                    key,
-                ),
-            )
-            if artifacts is not None:
-                _put_artifacts(db, row[0], task_id or row[1], artifacts)
-            return self._one(db, "key = ?", (key,))
+    async def _change(self, change: Change) -> Job:
+        """Write a change down; where that cannot be done now, it is owed, and the job reads as if it had been.
 
-        return await self._do(write)
+        Raises:
+            JournalError: It is owed, and the job is none of this process, so that nobody can say how it reads.
+        """
+
+        def write(db: Db) -> Job | None:
+            change.write(db)
+            return next(iter(self._reader.many(db, "key = ?", (change.key,), 1)), None)
+
+        if self._owed.concerns(change.key):  # in the order in which it became known
+            self._owed.add(change.write, change, JournalError("earlier changes are not written yet"))
+            await self._pay()
+            if (job := self._owed.knows(change.key)) is not None:
+                return job
+            return await self._do(lambda db: self._reader.one(db, "key = ?", (change.key,)))
+        try:
+            job = await self._do(write)
+        except JournalError as error:
+            self._owed.add(change.write, change, error)
+            if (job := self._owed.knows(change.key)) is not None:
+                return job
+            raise
+        if job is None:
+            raise JournalError(f"The journal ({self.label}) has no row {change.key[:12]} any more")
+        self._owed.remember(job)
+        return job
+
+    async def keep(self, work: Callable[[Db], object]) -> None:
+        """Do what must not be lost, such as what belongs to a paid answer: now, or else with the next good
+        transaction."""
+        try:
+            await self._do(work)
+        except JournalError as error:
+            self._owed.add(work, None, error)
+
+    async def _pay(self) -> None:
+        """Write what is owed, unless that is being tried."""
+        if not self._owed or self._paying:
+            return
+        self._paying = True
+        try:
+            await anyio.to_thread.run_sync(self._owed.pay)
+        finally:
+            self._paying = False
 
     async def _do(self, work: Callable[[Db], T]) -> T:
+        await self._pay()
         # Not abandoned on cancel: a row half noted is worse than a millisecond's wait.
         return await anyio.to_thread.run_sync(self._store.run, partial(self._with_all, work))
 
@@ -456,79 +467,6 @@ class Journal:
             self._carried = time.monotonic()
         return work(db)
 
-    def _one(self, db: Db, where: str, values: Sequence[Any]) -> Job:
-        return self._many(db, where, values, 1)[0]
-
-    def _many(self, db: Db, where: str, values: Sequence[Any], limit: int, offset: int = 0) -> list[Job]:
-        return [self._job(db, row) for row in self._select(db, where, values, limit, offset).fetchall()]
-
-    def _select(self, db: Db, where: str, values: Sequence[Any], limit: int = _EVERYTHING, offset: int = 0) -> Rows:
-        """Rows of jobs, newest first, each with what it costs until now."""
-        cost = cost_at(self._clock.wall())
-        return db.execute(
-            f"SELECT *, {cost} AS cost_micro FROM jobs WHERE {where}"  # noqa: S608  # all ours
-            " ORDER BY created DESC, rowid DESC LIMIT ? OFFSET ?",
-            (*values, limit, offset),
-        )
-
-    def _state(self, row: Any) -> tuple[JobState, str]:
-        """What a row reads as, and why."""
-        state = JobState(row["state"])
-        if state is JobState.SUBMITTING and not self._in_flight(row):
-            reason = "The server stopped while this was being sent; Novita may have accepted and billed it."
-            return JobState.UNCONFIRMED, reason
-        return state, row["reason"]
-
-    def _job(self, db: Db, row: Any) -> Job:
-        state, reason = self._state(row)
-        found = db.execute(
-            "SELECT data FROM artifacts WHERE owner = ? AND task_id = ? ORDER BY idx", (row["owner"], row["task_id"])
-        ).fetchall()
-        return Job(
-            key=row["key"],
-            owner=row["owner"],
-            task_id=row["task_id"],
-            kind=row["kind"],
-            tool=row["tool"],
-            model=row["model"],
-            title=row["title"],
-            state=state,
-            reason=reason,
-            estimate=None if row["estimate_micro"] is None else Decimal(row["estimate_micro"]) / MICRO,
-            counted=Decimal(row["cost_micro"]) / MICRO,
-            usd_per_day=None if row["rate_micro_day"] is None else Decimal(row["rate_micro_day"]) / MICRO,
-            created=_utc(row["created"]),
-            accepted=_utc(row["accepted"]) if row["accepted"] is not None else None,
-            finished=_utc(row["finished"]) if row["finished"] is not None else None,
-            facts=json.loads(row["facts"]),
-            artifacts=tuple(Artifact.model_validate(json.loads(data)) for (data,) in found),
-        )
-
-    def _in_flight(self, row: Any) -> bool:
-        """Whether the process that began this submit may still be at it."""
-        if row["run"] == self.run:
-            return True
-        if self._clock.wall() - row["created"] > _ABANDONED_AFTER:
-            return False
-        # What runs elsewhere cannot be looked at, so that its age alone decides. No host: written before they were.
-        return row["host"] not in ("", this_host()) or is_alive(row["pid"])
-
-
-def _put_artifacts(db: Db, owner: str, task_id: str, artifacts: Sequence[Artifact]) -> None:
-    db.execute("DELETE FROM artifacts WHERE owner = ? AND task_id = ?", (owner, task_id))
-    for artifact in artifacts:
-        db.execute(
-            "INSERT INTO artifacts (owner, task_id, idx, data) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (owner, task_id, idx) DO UPDATE SET data = excluded.data",
-            # A path may hold bytes that are no text; escaped they come back as they were.
-            (owner, task_id, artifact.index, json.dumps(artifact.model_dump(mode="json", exclude_none=True))),
-        )
-
-
-def micro(usd: Decimal) -> int:
-    """Whole micro dollars, rounded up: a cap must not be passed by what was rounded away."""
-    return int((usd * MICRO).to_integral_value(ROUND_CEILING))
-
-
-def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self.run, self._clock.wall())

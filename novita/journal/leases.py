@@ -23,6 +23,7 @@ from ..core.client import NovitaClient
 from ..core.clock import Clock, SystemClock
 from ..core.errors import NovitaError
 from .databases import Db
+from .facts import Facts
 from .journal import Journal
 
 logger = logging.getLogger(__name__)
@@ -164,17 +165,15 @@ class Leases:
 
     async def attach(self, job_key: str, thing_id: str) -> None:
         """The create of a pending lease was answered."""
-        await self._run(
-            "UPDATE kept_leases SET thing_id = ?, state = 'active' WHERE job_key = ? AND state = 'pending'",
-            (thing_id, job_key),
-        )
+        statement = "UPDATE kept_leases SET thing_id = ?, state = 'active' WHERE job_key = ? AND state = 'pending'"
+        await self.journal.keep(lambda db: db.execute(statement, (thing_id, job_key)).close())
 
     async def drop(self, job_key: str, note: str) -> None:
         """The create or start that a lease was written down for was refused."""
-        await self._run(
-            "UPDATE kept_leases SET state = 'dropped', note = ? WHERE job_key = ? AND state IN ('pending', 'active')",
-            (note, job_key),
+        statement = (
+            "UPDATE kept_leases SET state = 'dropped', note = ? WHERE job_key = ? AND state IN ('pending', 'active')"
         )
+        await self.journal.keep(lambda db: db.execute(statement, (note, job_key)).close())
 
     async def end(self, owner: str, *, kind: str, thing_id: str, note: str) -> None:
         """The thing was stopped or deleted, so that nothing is left to end: a later start has no lease of before."""
@@ -246,7 +245,7 @@ class Leases:
         """The row of a create whose answer was lost learns its thing, so that its time counts."""
         job = await self.journal.find(lease.owner, job_key)
         if job is not None and job.task_id is None and await self.journal.find(lease.owner, thing_id) is None:
-            await self.journal.accepted(job.key, thing_id, resource=thing_id)
+            await self.journal.accepted(job.key, thing_id, Facts(resource=thing_id))
 
     async def _due(self, owners: Sequence[str]) -> list[Lease]:
         if not owners:

@@ -13,11 +13,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
-from ..core.money import show_usd
+from ..core.money import MICRO, show_usd
 from ..core.periods import Period
 from .databases import Db
-from .journal import MICRO, Journal
-from .schema import cost_at
+from .journal import Journal
+from .segments import cost_at
 
 LedgerGrouping = Literal["day", "tool", "model"]
 
@@ -51,16 +51,21 @@ class Spent:
 
 # Rows of tasks started elsewhere have nothing but the task's id: nothing was spent through this journal.
 _GROUPS = """
-    WITH jobs_told AS (
-        SELECT {day} AS day, tool, model, owner, {cost} AS counted,
+    WITH costs AS (
+        SELECT {day} AS day, tool, model, owner, state, {cost} AS counted,
             COALESCE(estimate_micro, 0) AS estimated,
             {usd} IS NOT NULL AS known,
-            state = 'refused' OR (state = 'cancelled' AND counted_micro = 0) AS free,
-            state IN ('submitting', 'unconfirmed', 'failed', 'cancelled') AND metered_micro = 0 AS unclear,
-            estimate_micro IS NULL AS unpriced
+            estimate_micro IS NULL AS unpriced,
+            counts <> 'counted'
+                AND EXISTS (SELECT 1 FROM segments WHERE job = key AND until IS NOT NULL) AS metered
         FROM jobs
         WHERE created >= ? AND created < ?
             AND NOT (model = '' AND estimate_micro = 0 AND counted_micro = 0 AND title = COALESCE(task_id, ''))
+    ), jobs_told AS (
+        SELECT day, tool, model, owner, counted, estimated, known, unpriced,
+            state = 'refused' OR (state = 'cancelled' AND counted = 0) AS free,
+            state IN ('submitting', 'unconfirmed', 'failed', 'cancelled') AND NOT metered AS unclear
+        FROM costs
     )
     SELECT day, tool, model, COUNT(*), SUM(counted), SUM(estimated),
         SUM(CASE WHEN known OR free THEN counted ELSE 0 END),

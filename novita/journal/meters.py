@@ -1,86 +1,174 @@
-"""Jobs that go on costing: machines, volumes and endpoints, from what is seen of them and from Novita's bill."""
+"""Rows about things that cost by time, read and written in one transaction: what their families bring up to what was
+seen of machines, volumes and endpoints. How a thing is judged is theirs; what its time comes to is kept here.
+"""
 
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
+from ..core.money import micro
 from .databases import Db
-from .journal import Journal, micro
-
-_DAY = 86_400
-
-
-async def set_rate(
-    journal: Journal, key: str, usd_per_day: Decimal, *, at: float, running: bool, over: bool | None = None
-) -> None:
-    """From `at` (Unix seconds) on a job goes on costing so much; what came up until then is kept.
-
-    Said again, it changes nothing; what the bill said stays.
-
-    Args:
-        usd_per_day: 0: nothing any more.
-        running: Its estimate stays taken as the least it costs; once it runs no more only its time counts. What was
-            never metered keeps its estimate even then.
-        over: It has ended, so that the bill will have all its lines: the row notes when (`facts["ended"]`). By
-            default so where it costs nothing and runs no more; not so where it may be used again all the same.
-
-    Raises:
-        JournalError: The journal cannot be used.
-    """
-    await journal.transact(lambda db: set_rate_in(db, key, usd_per_day, at=at, running=running, over=over))
+from .facts import Facts
+from .rows import Job, JobState, Reader, put_facts, utc
+from .segments import COUNTED, DAY, LEAST, PAID, TIME, Segment, append, close, cost_at, set_rate
 
 
-def set_rate_in(db: Db, key: str, usd_per_day: Decimal, *, at: float, running: bool, over: bool | None = None) -> None:
-    """`set_rate` as part of a larger transaction."""
-    rate = micro(usd_per_day)
-    db.lock(f"job {key}")
-    row = db.execute(
-        "SELECT rate_micro_day, rate_since, metered_micro, counted_micro, facts FROM jobs WHERE key = ?", (key,)
-    ).fetchone()
-    facts: dict[str, Any] = json.loads(row["facts"])
-    if "usd" in facts:
-        return
-    old: int | None = row["rate_micro_day"]
-    if old is not None:
-        at = max(at, row["rate_since"])  # it was seen to cost then
-    over = not (rate or running) if over is None else over
-    _note_end(db, key, facts, at if over else None)
-    if (old or 0) == rate and (running or old is None):
-        return
-    metered: int = row["metered_micro"]
-    if old is not None:
-        metered += int((at - row["rate_since"]) * old / _DAY)
-    db.execute(
-        "UPDATE jobs SET metered_micro = ?, rate_micro_day = ?, rate_since = ?, counted_micro = ? WHERE key = ?",
-        (metered, rate or None, at if rate else None, row["counted_micro"] if running else metered, key),
-    )
+@dataclass(frozen=True)
+class Meters:
+    """The rows, in an open transaction. Every change gives the row as it is then."""
 
+    db: Db
+    reader: Reader
 
-def _note_end(db: Db, key: str, facts: dict[str, Any], ended: float | None) -> None:
-    """Write down when it ended, the first time it is said; None: it has not."""
-    if ended is not None and "ended" not in facts:
-        told = {**facts, "ended": round(ended)}
-    elif ended is None and "ended" in facts:
-        told = {name: value for name, value in facts.items() if name != "ended"}
-    else:
-        return
-    db.execute("UPDATE jobs SET facts = ? WHERE key = ?", (json.dumps(told), key))
+    @property
+    def now(self) -> float:
+        """Unix seconds."""
+        return self.reader.now
 
+    def about(self, owner: str, thing: str, tools: Sequence[str]) -> list[Job]:
+        """Rows of these tools about a thing that may cost, oldest first, kept from others until the end.
 
-async def bill(journal: Journal, key: str, usd: Decimal) -> None:
-    """A job has cost so much, says Novita's bill; it costs nothing any more.
+        A growth names what it grows as `of`.
+        """
+        self.db.lock(f"meters of {owner} {thing}")
+        fact = self.db.fact
+        where = (
+            f"owner = ? AND tool IN ({', '.join('?' * len(tools))})"
+            f" AND ({fact('facts', 'resource')} = ? OR {fact('facts', 'of')} = ?)"
+            f" AND state NOT IN ('submitting', 'refused') AND NOT (state = 'cancelled' AND {cost_at(self.now)} = 0)"
+        )
+        return self.reader.metered(self.db, where, (owner, *tools, thing, thing))
 
-    Raises:
-        JournalError: The journal cannot be used.
-    """
+    def accepted(self, owner: str, kind: str) -> list[Job]:
+        """Rows of a kind that Novita took, oldest first."""
+        return self.reader.metered(self.db, "owner = ? AND kind = ? AND accepted IS NOT NULL", (owner, kind))
 
-    def write(db: Db) -> None:
-        db.lock(f"job {key}")
-        row = db.execute("SELECT facts FROM jobs WHERE key = ?", (key,)).fetchone()
-        facts = json.dumps({**json.loads(row["facts"]), "usd": f"{usd.normalize():f}"})
-        db.execute(
-            "UPDATE jobs SET counted_micro = ?, rate_micro_day = NULL, rate_since = NULL, facts = ? WHERE key = ?",
-            (micro(usd), facts, key),
+    def unbilled(self, owner: str, tools: Sequence[str]) -> list[Job]:
+        """All rows about things of which a row of these tools goes on no more and is not known yet, oldest first."""
+        thing, usd = self.db.fact("facts", "resource"), self.db.fact("facts", "usd")
+        going = "SELECT 1 FROM segments WHERE job = key AND until IS NULL"
+        open_ones = (
+            f"SELECT {thing} FROM jobs WHERE owner = ? AND tool IN ({', '.join('?' * len(tools))})"  # noqa: S608  # all ours
+            f" AND {usd} IS NULL AND {thing} IS NOT NULL AND NOT EXISTS ({going})"
+        )
+        where = f"owner = ? AND {thing} IN ({open_ones})"
+        return self.reader.metered(self.db, where, (owner, owner, *tools))
+
+    def set_rate(
+        self,
+        job: Job,
+        usd_per_day: Decimal,
+        *,
+        at: float,
+        running: bool,
+        over: bool | None = None,
+        paid: Decimal | None = None,
+    ) -> Job:
+        """From `at` (Unix seconds) on a row's thing costs so much; what came up until then is kept.
+
+        Said again, it changes nothing; what the bill said stays.
+
+        Args:
+            usd_per_day: 0: nothing any more.
+            running: Its estimate stays taken as the least it costs; once it runs no more only its time counts. What
+                was never metered keeps its estimate even then.
+            over: It has ended, so that the bill will have all its lines: the row notes when (`facts.ended`). By
+                default so where it costs nothing and runs no more; not so where it may be used again all the same.
+            paid: What was paid for it in advance, said at its beginning.
+        """
+        self.db.lock(f"job {job.key}")
+        job = self._again(job)
+        if job.facts.usd is not None:
+            return job
+        if now := job.going_on:
+            at = max(at, now.since)  # it was seen to cost then
+        over = not (usd_per_day or running) if over is None else over
+        if over and job.facts.ended is None:
+            job = self.note(job, Facts(ended=round(at)))
+        elif not over and job.facts.ended is not None:
+            job = self.note(job, Facts(ended=None))
+        thing = str(job.facts.resource or job.task_id or job.key[:12])
+        if paid:
+            append(self.db, job.key, Segment(thing, at, at, Decimal(0), PAID, paid))
+        set_rate(self.db, job.key, thing, usd_per_day, at=at, running=running)
+        return self._again(job)
+
+    def note(self, job: Job, facts: Facts) -> Job:
+        """Note facts; None takes one away."""
+        self.db.lock(f"job {job.key}")
+        put_facts(self.db, job.key, facts)
+        return self._again(job)
+
+    def end(self, job: Job, state: JobState, *, reason: str = "", free: bool = False) -> Job:
+        """Note how it ended, now.
+
+        Args:
+            free: It costs nothing.
+        """
+        self.db.execute(
+            "UPDATE jobs SET state = ?, reason = ?, finished = ? WHERE key = ?", (state, reason, self.now, job.key)
+        )
+        return self.take(job, Decimal(0)) if free else self._again(job)
+
+    def take(self, job: Job, usd: Decimal) -> Job:
+        """Count this in place of an estimate, whatever its time comes to besides."""
+        self.db.execute("UPDATE jobs SET counted_micro = ? WHERE key = ?", (micro(usd), job.key))
+        return self._again(job)
+
+    def take_more(self, job: Job, usd: Decimal) -> Job:
+        """A running thing counts so much more at least."""
+        job = self._again(job)
+        resting = self.db.execute("SELECT 1 FROM jobs WHERE key = ? AND counts = ?", (job.key, TIME)).fetchone()
+        least = micro((job.counted if resting else job.taken) + usd)
+        rule = "counts" if not resting else f"'{LEAST}'"
+        self.db.execute(f"UPDATE jobs SET counted_micro = ?, counts = {rule} WHERE key = ?", (least, job.key))  # noqa: S608
+        return self._again(job)
+
+    def bill(self, job: Job, usd: Decimal) -> Job:
+        """It has cost so much, says Novita's bill; it costs nothing any more."""
+        self.db.lock(f"job {job.key}")
+        job = self.note(job, Facts(usd=usd))
+        close(self.db, job.key, self.now)
+        self.db.execute("UPDATE jobs SET counted_micro = ?, counts = ? WHERE key = ?", (micro(usd), COUNTED, job.key))
+        return self._again(job)
+
+    def job(self, key: str) -> Job:
+        """A row, by its key."""
+        return self.reader.metered(self.db, "key = ?", (key,))[0]
+
+    def open(self, owner: str) -> "list[OpenMeter]":
+        """Everything of an owner that goes on costing, dearest first."""
+        going = "owner = ? AND key IN (SELECT job FROM segments WHERE owner = ? AND until IS NULL)"
+        found = [self._open(job) for job in self.reader.metered(self.db, going, (owner, owner))]
+        return sorted(found, key=lambda each: (-each.usd_per_hour, each.since))
+
+    def _open(self, job: Job) -> "OpenMeter":
+        by_time = [segment for segment in job.segments if segment.source != PAID]
+        come = Decimal(0)
+        for segment in by_time:
+            passed = (self.now if segment.until is None else segment.until) - segment.since
+            come += segment.at_once + Decimal(max(0.0, passed)) * segment.usd_per_day / DAY
+        return OpenMeter(
+            resource=by_time[-1].thing,
+            tool=job.tool,
+            name=job.title,
+            usd_per_hour=(job.usd_per_day or Decimal(0)) / 24,
+            usd=Decimal(int(come * 1_000_000)) / 1_000_000,
+            since=utc(by_time[0].since),
         )
 
-    await journal.transact(write)
+    def _again(self, job: Job) -> Job:
+        return self.job(job.key)
+
+
+@dataclass(frozen=True)
+class OpenMeter:
+    """Something that costs as time goes on, by the journal. `usd` is what came up since `since`, USD."""
+
+    resource: str
+    tool: str
+    name: str
+    usd_per_hour: Decimal
+    usd: Decimal
+    since: datetime

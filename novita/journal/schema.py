@@ -1,11 +1,12 @@
-"""The journal's tables, step by step, and what a row costs.
+"""The journal's tables, step by step.
 
-Amounts are whole micro dollars. A row counts `counted_micro`: its estimate at first, later what is known. What goes
-on costing has a rate too, and then counts `metered_micro` (come up until `rate_since`) plus the rate since, but at
-least `counted_micro`: the estimate stays taken while it runs.
+Amounts are whole micro dollars. A row counts `counted_micro`: its estimate at first, later what is known. What goes on
+costing has segments too, and then counts these by the rule of `counts` (segments.py). The columns `metered_micro`,
+`rate_micro_day` and `rate_since`, and the table `leases`, are version 0.1.0's: they stay for a process of it that still
+runs, and what it writes there is carried over (carrying.py).
 """
 
-from .carrying import carry_leases
+from .carrying import carry_leases, carry_rates
 from .cleaning import clean_journal
 from .databases import Step
 
@@ -103,24 +104,26 @@ MIGRATIONS: tuple[Step, ...] = (
     ALTER TABLE jobs ADD COLUMN delivered REAL;
     CREATE INDEX jobs_by_same ON jobs (owner, same, created);
     """,
+    """
+    CREATE TABLE segments (
+        job TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        thing TEXT NOT NULL,
+        since REAL NOT NULL,
+        until REAL,
+        micro_day INTEGER NOT NULL,
+        at_once_micro INTEGER NOT NULL DEFAULT 0,
+        source TEXT NOT NULL
+    );
+    CREATE INDEX segments_by_job ON segments (job, since);
+    CREATE INDEX segments_by_end ON segments (owner, until);
+    ALTER TABLE jobs ADD COLUMN counts TEXT NOT NULL DEFAULT 'counted';
+    CREATE INDEX jobs_metered_by_0_1_0 ON jobs (key) WHERE rate_since IS NOT NULL OR metered_micro <> 0;
+    CREATE INDEX jobs_of_a_run ON jobs (owner, run, counts, counted_micro, key);
+    CREATE INDEX jobs_of_a_day ON jobs (owner, created, counts, counted_micro, key);
+    CREATE INDEX jobs_of_a_state ON jobs (owner, state, created);
+    CREATE INDEX jobs_of_a_kind ON jobs (owner, kind, created);
+    """,
+    carry_rates,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""
-
-_DAY = 86_400
-
-
-def cost_at(now: float) -> str:
-    """SQL for what a row of `jobs` costs until `now` (Unix seconds), in micro dollars."""
-    running = f"metered_micro + {_come_up(now, 'rate_since')}"
-    return f"CASE WHEN rate_micro_day IS NULL OR {running} < counted_micro THEN counted_micro ELSE {running} END"
-
-
-def cost_since(start: float, now: float) -> str:
-    """SQL for what a row begun before `start` costs from then on: nothing, unless it goes on costing."""
-    since = f"CASE WHEN rate_since > {start:.3f} THEN rate_since ELSE {start:.3f} END"
-    return f"CASE WHEN rate_micro_day IS NULL THEN 0 ELSE {_come_up(now, since)} END"
-
-
-def _come_up(now: float, since: str) -> str:
-    passed = f"({now:.3f} - ({since}))"
-    return f"CAST((CASE WHEN {passed} > 0 THEN {passed} ELSE 0 END) * rate_micro_day / {_DAY} AS INTEGER)"

@@ -101,15 +101,20 @@ async def _submit_one(client: NovitaClient, plan: MediaPlan) -> Accepted | Media
     if plan.uploads:
         plan = await _uploaded(client, plan)
     body, files = await anyio.to_thread.run_sync(_multipart, plan) if plan.files else (plan.body, None)
-    answer = await client.spend(
-        plan.method,
-        plan.path,
-        body=body,
-        files=files,
-        doing=f"submitting to {plan.model.id}",
-        as_json=False,
-        read_timeout=SYNC_PATIENCE if plan.model.mode == "sync" else 60,
-    )
+    try:
+        answer = await client.spend(
+            plan.method,
+            plan.path,
+            body=body,
+            files=files,
+            doing=f"submitting to {plan.model.id}",
+            as_json=False,
+            read_timeout=SYNC_PATIENCE if plan.model.mode == "sync" else 60,
+        )
+    except NovitaAPIError as error:  # one that names a task has taken the job all the same
+        if plan.model.mode == "async" and (task_id := _task_id(plan.model, error.answer, bare=False)):
+            return Accepted(task_id)
+        raise
     return read_answer(plan.model, answer, plan.body)
 
 
@@ -184,17 +189,26 @@ def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> A
         return MediaOutcome((MediaOutput(kind, data=answer.body, suffix=_asked_type(model, body)),))
     _refuse_error_in_success(model, data)
     if model.mode == "async":
-        task_id = data.get("task_id") or dig(data, "data.task_id") or dig(data, "task.task_id")
-        if model.answer[0].at:  # a dialect of its own, whose tasks just have an id
-            task_id = task_id or data.get("id")
-        if not isinstance(task_id, str | int) or not task_id:
+        if not (task_id := _task_id(model, data, bare=True)):
             raise NovitaConnectionError(
                 f"Novita accepted the request to {model.id} but named no task",
                 billed="maybe",
                 next_step=LOOK_FIRST,
             )
-        return Accepted(str(task_id))
+        return Accepted(task_id)
     return read_outcome(model, data, body)
+
+
+def _task_id(model: MediaModel, data: Any, *, bare: bool) -> str:
+    """The id of a task, in any documented place; empty: there is none.
+
+    Args:
+        bare: In a dialect of its own, whose tasks just have an id, that counts too.
+    """
+    found = dig(data, "task_id") or dig(data, "data.task_id") or dig(data, "task.task_id")
+    if bare and model.answer[0].at:
+        found = found or dig(data, "id")
+    return str(found) if isinstance(found, str | int) and found else ""
 
 
 def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> MediaOutcome:

@@ -35,6 +35,7 @@ from ..core.waiting import (
 from ..files.artifacts import Artifact, UnsavedError, parse_reference
 from ..files.downloads import ExpiredLinkError
 from ..files.kinds import media_type
+from ..journal.facts import MediaFacts
 from ..journal.jobs import Accepted, Jobs, Paid, name_of
 from ..journal.journal import FINAL_STATES, OPEN_STATES, Job, JobState
 from . import calls
@@ -116,15 +117,15 @@ class MediaJobs:
         async def send(_: Job) -> Accepted | MediaOutcome:
             return await calls.submit(client, plan)
 
-        facts: dict[str, Any] = {"operation": plan.model.operation, "save_to": save_to, "mode": plan.model.mode}
-        if (asked := _asked(plan)) is not None:
-            facts["asked"] = asked
-        if remark:
-            facts["remark"] = remark
-        if plan.seed is not None:
-            facts["seed"] = plan.seed
-        if (how := calls.looking_at(plan.model)) is not None:
-            facts["look"] = how
+        facts = MediaFacts(
+            operation=plan.model.operation,
+            save_to=save_to,
+            mode=plan.model.mode,
+            asked=_asked(plan),
+            remark=remark or None,
+            seed=plan.seed,
+            look=calls.looking_at(plan.model),
+        )
         job, _ = await self._jobs.submit(
             paid_for,
             kind="media",
@@ -157,11 +158,11 @@ class MediaJobs:
             return self._as_it_is(job)
         if job is not None and job.state is JobState.SUCCEEDED:
             delivery = await self._fetch_again(job, on_progress)
-            if not delivery.trouble or job.facts.get("mode") == "sync":
+            if not delivery.trouble or job.facts_as(MediaFacts).mode == "sync":
                 return delivery
         real_id = job.task_id if job is not None and job.task_id else task_id
         looking = client.for_looking()
-        ask = calls.looker(job.facts.get("look") if job is not None else None)
+        ask = calls.looker(job.facts_as(MediaFacts).look if job is not None else None)
         begun = (job.accepted or job.created).timestamp() if job else None
         working_at = begun
         empty = False
@@ -210,12 +211,12 @@ class MediaJobs:
                 return Delivery(await self._jobs.journal.finish(job.key, JobState.FAILED, reason=seen.reason))
             if job.state is JobState.SUCCEEDED and not self._to_fetch(job):
                 return self._as_it_is(job)
-            facts: dict[str, Any] = {}
+            facts = MediaFacts()
             if job.state is JobState.WORKING and begun is not None and working_at is not None:
                 now = self._jobs.clock.wall()
                 if was_watched(begun, working_at, now):
-                    facts["took"] = round((working_at + now) / 2 - begun, 2)
-            job = await self._keep_outcome(job, real_id, seen.value, **facts)
+                    facts = MediaFacts(took=round((working_at + now) / 2 - begun, 2))
+            job = await self._keep_outcome(job, real_id, seen.value, facts)
             return self._given_up(await self._fetch(job, on_progress))
 
     def _as_it_is(self, job: Job) -> Delivery:
@@ -233,9 +234,9 @@ class MediaJobs:
     async def _still_empty(self, job: Job) -> Delivery:
         """A task that succeeded without files: it is asked again for a while, then it has failed."""
         now = self._jobs.clock.wall()
-        since: float | None = job.facts.get("empty_since")
+        since = job.facts_as(MediaFacts).empty_since
         if since is None:
-            await self._jobs.journal.note(job.key, empty_since=now)
+            await self._jobs.journal.note(job.key, MediaFacts(empty_since=now))
         elif now - since >= EMPTY_FOR:
             return Delivery(await self._jobs.journal.finish(job.key, JobState.FAILED, reason=NOTHING_MADE))
         return Delivery(job, empty=True)
@@ -296,14 +297,17 @@ class MediaJobs:
                 return artifact
         raise InputError(f"Task {task_id} has {len(job.artifacts)} files, counted from 0; there is no {index}")
 
-    async def _keep_outcome(self, job: Job, task_id: str, outcome: MediaOutcome, **facts: Any) -> Job:
+    async def _keep_outcome(
+        self, job: Job, task_id: str, outcome: MediaOutcome, facts: MediaFacts | None = None
+    ) -> Job:
         """Write down what a finished job made, before any file is fetched; bytes that came along are saved now."""
         now = datetime.fromtimestamp(self._jobs.clock.wall(), UTC)
-        seed = outcome.seed if outcome.seed is not None else job.facts.get("seed")
+        seed = outcome.seed if outcome.seed is not None else job.facts_as(MediaFacts).seed
+        facts = facts or MediaFacts()
         if seed is not None:
-            facts["seed"] = seed
+            facts = facts.with_(MediaFacts(seed=seed))
         if outcome.values:
-            facts["values"] = outcome.values
+            facts = facts.with_(MediaFacts(values=outcome.values))
         known = {artifact.index: artifact for artifact in job.artifacts}
         artifacts: list[Artifact] = []
         for index, output in enumerate(outcome.outputs):
@@ -323,13 +327,13 @@ class MediaJobs:
                 artifact = await self._save_inline(job, artifact, output)
             artifacts.append(artifact)
         kept = await self._jobs.journal.finish(
-            job.key, JobState.SUCCEEDED, task_id=task_id, artifacts=artifacts, **facts
+            job.key, JobState.SUCCEEDED, task_id=task_id, artifacts=artifacts, facts=facts
         )
         # The links as they came: what the journal keeps of them holds no secret, and may lead nowhere.
         return kept.model_copy(update={"artifacts": tuple(artifacts)})
 
     async def _save_inline(self, job: Job, artifact: Artifact, output: MediaOutput) -> Artifact:
-        place: dict[str, Any] = {"name": name_of(job, artifact.index), "save_to": job.facts.get("save_to")}
+        place: dict[str, Any] = {"name": name_of(job, artifact.index), "save_to": job.facts_as(MediaFacts).save_to}
         if output.text is None:
             saved = await self._jobs.store.save_bytes(output.data or b"", artifact, **place)
             if saved.duration_seconds is None and output.seconds is not None:
@@ -385,7 +389,7 @@ class MediaJobs:
         return Delivery(job, trouble=" ".join(trouble), lost=tuple(sorted(lost)))
 
     async def _fetch_one(self, job: Job, artifact: Artifact) -> Artifact:
-        name, save_to = name_of(job, artifact.index), job.facts.get("save_to")
+        name, save_to = name_of(job, artifact.index), job.facts_as(MediaFacts).save_to
         try:
             return await self._jobs.store.fetch(artifact, name=name, save_to=save_to)
         except (InputError, UnsavedError) as error:

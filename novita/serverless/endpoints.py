@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, cast
 from urllib.parse import quote
 
-from ..core.answers import Amount, One, Shape, Text, Whole, Words, id_in, read_rows, read_shape
+from ..core.answers import Amount, One, Shape, Text, Whole, Words, read_rows, read_shape
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.money import show_usd
@@ -21,7 +21,7 @@ from ..core.tolerant import a_count
 from ..core.waiting import Look, Phase
 from ..gpu.instances import secret_words
 from ..gpu.products import memory_in, named
-from ..gpu.routes import V1, V2, GpuRoute, act, ask
+from ..gpu.routes import V1, V2, GpuRoute, act, act_for_id, ask
 from .plans import EndpointPlan
 from .shapes import Endpoint, EndpointGoal, EndpointLimits, judge
 
@@ -328,8 +328,7 @@ async def create_endpoint(client: NovitaClient, plan: EndpointPlan) -> str:
         NovitaConnectionError: No answer, or one without an id: it may exist.
     """
     where, body = creation(plan)
-    answer = await act(client, where, body, secrets=secret_words(plan.env))
-    if found := id_in(answer, "id", "endpointId"):
+    if found := await act_for_id(client, where, body, "id", "endpointId", secrets=secret_words(plan.env)):
         return found
     raise NovitaConnectionError("Novita's answer while deploying the endpoint has no id in it", billed="maybe")
 

@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 import anyio
 import httpx
 
-from ..core.answers import id_in
 from ..core.bodies import AS_IT_IS, BodyError, BodyTooLargeError, read_body
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError, redact
@@ -23,7 +22,7 @@ from ..core.outside import Outside
 from ..core.redaction import holds, is_credential, learn, without_credentials
 from ..core.waiting import Look, Phase
 from ..core.wellformed import read_json
-from ..gpu.routes import act, ask
+from ..gpu.routes import act_for_id, ask
 from .endpoints import route
 from .shapes import Endpoint
 
@@ -86,12 +85,13 @@ async def run_job(client: NovitaClient, endpoint: Endpoint, request: Mapping[str
     names = endpoint.gateway_names()
     for name in names:
         try:
-            answer = await act(client, route("run_async_job"), request, endpoint_name=quote(name, safe=""))
+            where, path = route("run_async_job"), quote(name, safe="")
+            job_id = await act_for_id(client, where, request, "id", "jobId", endpoint_name=path)
         except NotFoundError:
             if name == names[-1]:
                 raise
             continue
-        if job_id := id_in(answer, "id", "jobId"):
+        if job_id:
             return name, job_id
         break
     raise NovitaConnectionError("The gateway's answer has no job id in it", billed="maybe")

@@ -17,6 +17,7 @@ from ...novita.batches.start import UNKNOWN_FILE, Earlier, create_body, upload_f
 from ...novita.core.errors import TaskFailedError
 from ...novita.core.money import show_price
 from ...novita.files.artifacts import Artifact
+from ...novita.journal.facts import BatchFacts
 from ...novita.journal.journal import Job, JobState
 from ..kit.context import Caller
 from ..kit.dry_run import shortened, shown_body, shown_request
@@ -131,11 +132,12 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
         TaskFailedError: It ended without any answer.
     """
     job, batch = delivery.job, delivery.batch
+    told = job.facts_as(BatchFacts)
     common: dict[str, Any] = {
         "batch_id": job.task_id or job.key[:12],
         "model": job.model or None,
         "state": batch.status if batch else None,
-        "total": (batch.total if batch else None) or job.facts.get("rows"),
+        "total": (batch.total if batch else None) or told.rows,
     }
     match job.state:
         case JobState.UNCONFIRMED | JobState.SUBMITTING:
@@ -162,11 +164,11 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
             )
         case _:
             pass
-    answered, unanswered = job.facts.get("answered", 0), job.facts.get("unanswered", 0)
+    answered, unanswered = told.answered or 0, told.unanswered or 0
     common["total"] = answered + unanswered
     whole = job.state is JobState.SUCCEEDED and not unanswered
     step = "Show the user the counts and the file."
-    why: dict[str, int] = job.facts.get("why") or {}
+    why = told.why or {}
     if unanswered:
         step += " To run the failed rows again give their file to create_batch"
         step += "; those cut by their length need more max_tokens there." if why.get("cut") else "."
@@ -177,7 +179,7 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
         why=why or None,
         files=tuple(shown_file(caller, artifact.note or "file", artifact) for artifact in job.artifacts),
         first_rows=await _first_rows(caller, job.artifacts[0]),
-        cost_usd=job.facts.get("usd", "unknown"),
+        cost_usd="unknown" if told.usd is None else f"{told.usd.normalize():f}",
         next_step=step,
         **common,
     )

@@ -11,6 +11,7 @@ from ...novita.core.money import show_price, show_usd
 from ...novita.core.waiting import Pace, Phase, wait_until_done
 from ...novita.gpu import resources as novita
 from ...novita.gpu.products import RAW, VOLUME_GB_DAY, list_cpu_products, list_regions
+from ...novita.journal.facts import GpuFacts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
@@ -307,7 +308,7 @@ def paid_at_once(
     *,
     send: Callable[[], Awaitable[T]],
     done: Callable[[Job, T], Awaitable[AdminResult]],
-    facts: dict[str, Any] | None = None,
+    facts: GpuFacts | None = None,
 ) -> Submitted[AdminResult, T]:
     """A paid call that is over when it is answered: noted, counted under the caps, never repeated."""
 
@@ -331,7 +332,7 @@ def paid_at_once(
 
 async def _join(caller: Caller, job: Job, _: float) -> AdminResult:
     """The answer of a paid act that was done before."""
-    made: str | None = job.facts.get("resource") or job.facts.get("of")
+    made = job.facts.resource or job.facts_as(GpuFacts).of
     return AdminResult(
         status="done", id=made, what=job.title, model=job.model or None, estimated_cost_usd=show_price(job.estimate)
     )

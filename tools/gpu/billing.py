@@ -10,6 +10,7 @@ from ...novita.gpu.instances import Instance, get_instance
 from ...novita.gpu.meters import follow_instance, price_facts
 from ...novita.gpu.products import MachineWish, find_offers
 from ...novita.gpu.routes import act
+from ...novita.journal.facts import GpuFacts
 from ...novita.journal.journal import Job
 from ..kit.context import Caller
 from ..kit.created_things import machine_cost
@@ -63,7 +64,7 @@ async def changed_billing(caller: Caller, instance_id: str, action: str, months:
             title,
             send=lambda: act(caller.novita, change.operation, change.body, **path),
             done=done,
-            facts={"resource": instance.id},
+            facts=GpuFacts(resource=instance.id),
         ),
         dry_run=request,
         about=f"{action} {instance.id} {months}",
@@ -81,7 +82,7 @@ async def _follow(caller: Caller, instance_id: str) -> None:
     price = await ledger.usd_per_hour(instance)
     if (row := ledger.rows.get(instance_id)) is not None and instance.billing_mode != "monthly":
         facts = price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand")
-        await caller.app.journal.note(row.key, **facts)
+        await caller.app.journal.note(row.key, facts)
     await follow_instance(caller.app.journal, caller.owner, instance, usd_per_hour=price)
 
 

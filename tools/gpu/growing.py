@@ -17,6 +17,7 @@ from ...novita.gpu.meters import follow_instance, follow_volume
 from ...novita.gpu.products import VOLUME_GB_DAY, find_regions
 from ...novita.gpu.resources import Volume, create_volume, list_volumes, update_volume, volume_creation, volume_update
 from ...novita.gpu.routes import act
+from ...novita.journal.facts import GpuFacts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ..kit.context import Caller
@@ -46,7 +47,7 @@ async def new_volume(caller: Caller, name: str, size_gb: int, region: str) -> Pu
             named = (each.storage_id for each in await list_volumes(caller.novita) if each.storage_name == name)
             made = next(named, "")
         if made:
-            await caller.app.journal.note(job.key, resource=made)
+            await caller.app.journal.note(job.key, GpuFacts(resource=made))
             await follow_volume(caller.app.journal, caller.owner, Volume(storage_id=made, storage_size=size_gb))
         cost = as_noted(monthly)
         return AdminResult(status="done", id=made or None, what=f"volume {name}", estimated_cost_usd=cost)
@@ -60,7 +61,7 @@ async def new_volume(caller: Caller, name: str, size_gb: int, region: str) -> Pu
             title,
             send=lambda: create_volume(caller.novita, body),
             done=done,
-            facts={"volume": [name, place.id]},
+            facts=GpuFacts(volume=(name, place.id)),
         ),
         request=("create_network_storage", body),
         about=f"volume {name} {size_gb}",
@@ -149,9 +150,9 @@ def _more_a_month(usd_per_day: Decimal) -> Cost:
     return machine_cost(monthly, f"Estimated ${show_usd(round(monthly, 2))} a month more." if monthly else "")
 
 
-def growth_facts(thing: str, to_gb: int, adds_usd_per_day: Decimal) -> dict[str, Any]:
+def growth_facts(thing: str, to_gb: int, adds_usd_per_day: Decimal) -> GpuFacts:
     """Facts of a row that grows something: the row of what grew counts it, so it is not named as a resource here."""
-    return {"of": thing, "to_gb": to_gb, "adds_usd_per_day": f"{adds_usd_per_day:f}"}
+    return GpuFacts(of=thing, to_gb=to_gb, adds_usd_per_day=adds_usd_per_day)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ...novita.gpu.leases import INSTANCE
 from ...novita.gpu.meters import price_facts
 from ...novita.gpu.products import PRICE_SOURCE, Billing, MachineWish, find_offers, nearest
 from ...novita.gpu.resources import volumes_that_stay
+from ...novita.journal.facts import GpuFacts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
@@ -269,7 +270,7 @@ async def start_gpu_instance(
                 kind=KIND,
                 send=send,
                 note=note,
-                facts={"resource": instance.id, **facts},
+                facts=facts.with_(GpuFacts(resource=instance.id)),
                 on_progress=call.progress_of(f"instance {instance.name}: starting"),
             )
 

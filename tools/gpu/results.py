@@ -10,14 +10,15 @@ from pydantic import BaseModel, Field
 
 from ...novita.core.answers import may_come_of
 from ...novita.core.errors import NovitaError
-from ...novita.core.money import show_price, show_usd
+from ...novita.core.money import MICRO, micro, show_price, show_usd
 from ...novita.core.redaction import credentials_in
 from ...novita.gpu.instances import BILLED_STATES, Instance, InstanceGoal, disk_usd_per_hour
 from ...novita.gpu.leases import INSTANCE
 from ...novita.gpu.meters import MACHINES, noted_usd_per_hour
 from ...novita.gpu.products import Billing, MachineOffer, MachineWish, find_offers
 from ...novita.gpu.routes import ROUTES
-from ...novita.journal.journal import MICRO, Job, JobState, micro
+from ...novita.journal.facts import GpuFacts
+from ...novita.journal.journal import Job, JobState
 from ...novita.journal.leases import OPEN, Lease
 from ..kit import dry_run
 from ..kit.context import Caller
@@ -199,14 +200,14 @@ class KnownInstances:
             caller.app.leases.remember(caller.novita)
         rows: dict[str, Job] = {}
         for job in jobs:
-            if job.tool in MACHINES and job.state is not JobState.REFUSED and (thing := job.facts.get("resource")):
+            if job.tool in MACHINES and job.state is not JobState.REFUSED and (thing := job.facts.resource):
                 rows.setdefault(thing, job)
         return cls(caller, {job.task_id: job for job in jobs if job.task_id}, rows, leases)
 
     async def usd_per_hour(self, instance: Instance) -> Decimal | None:
         """While it runs: as noted when it was created or started, else from today's product list. None: unknown."""
         row = self.rows.get(instance.id)
-        if (noted := noted_usd_per_hour(row.facts if row else {}, instance)) is not None:
+        if (noted := noted_usd_per_hour(row.facts_as(GpuFacts) if row else GpuFacts(), instance)) is not None:
             return noted
         mode: Billing = "spot" if instance.billing_mode == "spot" else "onDemand"
         if mode not in self._read:
@@ -264,7 +265,7 @@ async def adopt_lost(ledger: KnownInstances, instances: Sequence[Instance], jobs
             fresh = may_come_of(instance.created_at, job.created)
             if instance.id not in taken and instance.name == job.title and fresh:
                 taken.add(instance.id)
-                found = await caller.app.journal.accepted(job.key, instance.id, resource=instance.id)
+                found = await caller.app.journal.accepted(job.key, instance.id, GpuFacts(resource=instance.id))
                 ledger.jobs[instance.id] = ledger.rows[instance.id] = found
                 await caller.app.leases.attach(job.key, instance.id)
                 break

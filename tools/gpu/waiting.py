@@ -1,7 +1,6 @@
 """Waiting for instances: the one way all GPU tools do it, and how MCP tasks follow them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from ...novita.core.errors import NotFoundError, TaskFailedError
 from ...novita.core.waiting import Look, Pace, Phase, Unasked, wait_until_done
@@ -20,6 +19,7 @@ from ...novita.gpu.meters import (
     open_meters,
 )
 from ...novita.gpu.resources import Volume
+from ...novita.journal.facts import GpuFacts
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
 from ..kit.by_name import the_one
@@ -154,8 +154,8 @@ async def note_end(caller: Caller, job: Job | None, seen: Look[Instance], *, wat
         return
     if seen.value.running:
         took = caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp()
-        facts: dict[str, Any] = {"took": round(took, 2)} if watched else {}
-        await caller.app.journal.finish(job.key, JobState.SUCCEEDED, **facts)
+        facts = GpuFacts(took=round(took, 2)) if watched else None
+        await caller.app.journal.finish(job.key, JobState.SUCCEEDED, facts=facts)
     elif seen.phase is Phase.FAILED:
         await caller.app.journal.finish(job.key, JobState.FAILED, reason=seen.reason)
 
@@ -214,9 +214,12 @@ async def settle_volumes(caller: Caller, volumes: Sequence[Volume]) -> None:
     lost = await journal.recent(caller.owner, limit=50, kind=ADMIN_KIND, states=[JobState.UNCONFIRMED])
     for job in lost:
         for volume in volumes:
-            if volume.storage_id not in taken and job.facts.get("volume") == [volume.storage_name, volume.cluster_id]:
+            if volume.storage_id not in taken and job.facts_as(GpuFacts).volume == (
+                volume.storage_name,
+                volume.cluster_id,
+            ):
                 taken.add(volume.storage_id)
-                await journal.finish(job.key, JobState.SUCCEEDED, resource=volume.storage_id)
+                await journal.finish(job.key, JobState.SUCCEEDED, facts=GpuFacts(resource=volume.storage_id))
                 break
     for volume in volumes:
         await follow_volume(journal, caller.owner, volume)

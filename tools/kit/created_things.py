@@ -3,13 +3,14 @@ region, the lease that holds from the first moment, and the answer that may be l
 
 import difflib
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import InputError, NovitaError
+from ...novita.journal.facts import Facts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import MICRO, Job, micro
 from ...novita.journal.leases import Lease
@@ -81,7 +82,7 @@ class Creation:
         )
 
     def start(
-        self, caller: Caller, create: Callable[[], Awaitable[str]], facts: Mapping[str, Any], *, confirm: bool
+        self, caller: Caller, create: Callable[[], Awaitable[str]], facts: Facts, *, confirm: bool
     ) -> Callable[[Paid], Awaitable[tuple[Job, str]]]:
         """For `Submitted`: has it noted, creates it once, and answers with its row and its id.
 
@@ -97,7 +98,7 @@ class Creation:
             return await under_lease(caller, job, create, kind=self.lease_kind, hours=self.hours, name=self.name)
 
         async def note(job: Job, created: str) -> Job:
-            noted = await app.journal.accepted(job.key, created, resource=created)
+            noted = await app.journal.accepted(job.key, created, Facts(resource=created))
             await app.leases.attach(job.key, created)
             return noted
 
@@ -111,7 +112,7 @@ class Creation:
                 kind=self.kind,
                 send=send,
                 note=note,
-                facts=dict(facts),
+                facts=facts,
                 on_progress=caller.progress_of(f"{label}: sent"),
             )
             await caller.progress(f"{label} ({created}) accepted")

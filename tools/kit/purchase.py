@@ -10,7 +10,7 @@ same was asked for a moment ago and nobody was given what came of it, that job a
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from ...novita.core.costs import FREE, Cost
 from ...novita.core.errors import NovitaError
+from ...novita.journal.facts import Facts
 from ...novita.journal.jobs import Paid, Tally
 from ...novita.journal.journal import Job, JobState, Joined
 from .asking import Question, need_yes
@@ -225,7 +226,7 @@ class Awaited(Generic[R]):
     """
 
     work: Callable[[Job, Tally], Awaitable[R]]
-    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    facts: Facts | None = None
 
     async def carry(self, caller: Caller, paid_for: Paid) -> R:
         async def work(job: Job, tally: Tally) -> R:
@@ -234,7 +235,7 @@ class Awaited(Generic[R]):
                 return slot.answer
 
         kept = self.work if paid_for.same is None else work
-        _, result = await caller.app.jobs.call(paid_for, work=kept, facts=dict(self.facts))
+        _, result = await caller.app.jobs.call(paid_for, work=kept, facts=self.facts)
         return result
 
 

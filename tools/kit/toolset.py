@@ -185,7 +185,8 @@ class NovitaTool(Tool):
         # Tools take a Caller where the SDK's tools take its Context.
         caller = open_call(context, self.name, arguments)
         caller.meant, caller.again, caller.joins = partial(self._meant, arguments), again, self._effect.joins
-        return await note_delivery(caller, partial(self._answer, arguments, caller, convert_result))
+        answer = await note_delivery(caller, partial(self._answer, arguments, caller, convert_result))
+        return _with_news(answer, caller) if isinstance(answer, CallToolResult) else answer
 
     def _meant(self, arguments: dict[str, Any]) -> dict[str, Any]:
         return self.fn_metadata.arg_model.model_validate(arguments).model_dump(mode="json", exclude_defaults=True)
@@ -232,6 +233,14 @@ class _AsRead(FuncMetadata):
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
         return data
+
+
+def _with_news(answer: CallToolResult, caller: Caller) -> CallToolResult:
+    """The answer, and what happened to the journal since the last one; users of a team's server know no files of it."""
+    if caller.app.settings.http or not (news := caller.app.journal.take_news()):
+        return answer
+    told = TextContent(type="text", text=f"Tell the user: {news}")
+    return answer.model_copy(update={"content": [*answer.content, told]})
 
 
 @cache

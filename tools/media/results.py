@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr
 from ...novita.core.errors import ArtifactError
 from ...novita.core.money import show_price
 from ...novita.files.artifacts import Artifact
+from ...novita.journal.facts import MediaFacts
 from ...novita.journal.journal import Job, JobState
 from ...novita.media.jobs import Delivery, refuse_failed
 from ..kit.context import Caller
@@ -132,13 +133,14 @@ async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
     unsaved = {"path": None, "note": "It could not be saved here; its link works while it lives."}
     here = [artifact.model_copy(update=unsaved) if artifact in away else artifact for artifact in here]
     job = whole.model_copy(update={"artifacts": tuple([await store.present(each) for each in here])})
-    asked: int = job.facts.get("asked", 0) if job.state is JobState.SUCCEEDED else 0
+    told = job.facts_as(MediaFacts)
+    asked = (told.asked or 0) if job.state is JobState.SUCCEEDED else 0
     not_here = len(away) + len(held) + len(delivery.lost) if job.state is JobState.SUCCEEDED else 0
     result = MediaResult(
         status="incomplete" if not_here else _status(job),
         task_id=job.task_id or job.key[:12],
         model=job.model or None,
-        remark=job.facts.get("remark"),
+        remark=told.remark,
         artifacts=tuple(
             _shown(caller, artifact)
             for artifact in job.artifacts
@@ -148,8 +150,8 @@ async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
         not_here=not_here or None,
         text="\n".join(artifact.note for artifact in job.artifacts if artifact.kind == "text" and artifact.note)
         or None,
-        seed=job.facts.get("seed"),
-        values=job.facts.get("values"),
+        seed=told.seed,
+        values=told.values,
         progress_percent=delivery.progress,
         eta_seconds=delivery.eta,
         estimated_cost_usd=None if job.tool == "get_task" else show_price(job.estimate),
@@ -194,7 +196,7 @@ def _refuse_lost(delivery: Delivery) -> None:
     """Raise where nothing of a finished job can be had any more."""
     job = delivery.job
     if delivery.lost and len(delivery.lost) == len(job.artifacts) and job.state is JobState.SUCCEEDED:
-        seed = job.facts.get("seed")
+        seed = job.facts_as(MediaFacts).seed
         raise ArtifactError(
             f"What task {job.task_id} made is gone: it is no longer on this machine, and Novita no longer gives it out",
             next_step="It cannot be had again. Make it anew only if the user agrees to pay again"
@@ -220,7 +222,7 @@ def _next_step(job: Job, delivery: Delivery) -> str:
                 "this server never repeats a paid request by itself."
             )
         case JobState.SUCCEEDED:
-            values: dict[str, str] = job.facts.get("values") or {}
+            values = job.facts_as(MediaFacts).values or {}
             if voice := values.get("voice_id"):
                 return f'To speak with it: generate_speech(text=..., voice="{voice}"), on a model that knows it.'
             if any(artifact.path for artifact in job.artifacts):

@@ -12,6 +12,7 @@ from ...novita.core.money import show_usd
 from ...novita.gpu.instances import BILLED_STATES, Instance, list_instances
 from ...novita.gpu.meters import DISKS, MACHINES, VOLUMES, OpenMeter, open_meters
 from ...novita.gpu.resources import list_volumes
+from ...novita.journal.facts import GpuFacts
 from ...novita.journal.journal import OPEN_STATES, Job, JobState
 from ..gpu.results import KnownInstances, adopt_lost
 from ..gpu.waiting import ADMIN_KIND, KIND, settle_jobs, settle_volumes
@@ -87,7 +88,11 @@ async def _machines(caller: Caller, meters: list[OpenMeter]) -> bool:
     if any(meter.tool in (*MACHINES, *DISKS) for meter in meters) or await _open_rows(caller, KIND):
         return True
     newest = await caller.app.journal.recent(caller.owner, limit=50, kind=KIND, states=(JobState.SUCCEEDED,))
-    return any(job.estimate is None and not {"metered_from", "rests_since"} & job.facts.keys() for job in newest)
+    return any(job.estimate is None and not _is_seen(job.facts_as(GpuFacts)) for job in newest)
+
+
+def _is_seen(facts: GpuFacts) -> bool:
+    return facts.metered_from is not None or facts.rests_since is not None
 
 
 async def _volumes(caller: Caller, meters: list[OpenMeter]) -> bool:

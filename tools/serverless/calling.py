@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from ...novita.core.errors import InputError, TaskFailedError
 from ...novita.core.waiting import Phase, alongside
+from ...novita.journal.facts import CallFacts
 from ...novita.journal.jobs import Tally, call_id
 from ...novita.journal.journal import Job
 from ...novita.serverless.endpoints import route
@@ -185,7 +186,7 @@ def _asked(
         tally.artifacts = await show_answer(caller, job, call_id(job), result, value, text, reply, save_to)
         return result
 
-    return Awaited(work=work, facts={"resource": endpoint.id})
+    return Awaited(work=work, facts=CallFacts(resource=endpoint.id))
 
 
 def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: ServiceReply) -> None:

@@ -11,6 +11,7 @@ from ...novita.gpu.products import find_regions
 from ...novita.gpu.resources import list_volumes
 from ...novita.gpu.routes import GpuRoute
 from ...novita.gpu.templates import get_template
+from ...novita.journal.facts import Facts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
@@ -354,6 +355,6 @@ async def _start_change(
         kind=KIND,
         send=send,
         note=note,
-        facts={"resource": endpoint.id, **facts_of(price, plan.min_workers)},
+        facts=facts_of(price, plan.min_workers).with_(Facts(resource=endpoint.id)),
         on_progress=caller.progress_of(f"endpoint {endpoint.label()}: changing"),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import InputError, NotFoundError, NovitaAPIError, TaskFailedError
 from ...novita.core.waiting import SETTLING, Look, Pace, Phase, Unasked, wait_until_done, was_watched
+from ...novita.journal.facts import GatewayFacts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
@@ -74,7 +75,7 @@ def sent_job(
 
     async def note(job: Job, answer: tuple[str, str]) -> Job:
         name, job_id = answer
-        return await app.journal.accepted(job.key, job_id, gateway_name=name)
+        return await app.journal.accepted(job.key, job_id, GatewayFacts(gateway_name=name))
 
     async def start(paid_for: Paid) -> tuple[Job, tuple[str, str]]:
         kept = await counts_workers(app.journal, caller.owner, endpoint)
@@ -83,13 +84,13 @@ def sent_job(
             kind=KIND,
             send=send,
             note=note,
-            facts={
-                "endpoint_id": endpoint.id,
-                "resource": endpoint.id,
-                "save_to": save_to,
-                **({"usd_per_worker_hour": str(worker.price)} if worker.price is not None else {}),
-                **({"counted_by_endpoint": True} if kept else {}),
-            },
+            facts=GatewayFacts(
+                endpoint_id=endpoint.id,
+                resource=endpoint.id,
+                save_to=save_to,
+                usd_per_worker_hour=worker.price,
+                counted_by_endpoint=kept or None,
+            ),
             on_progress=caller.progress_of(f"endpoint {endpoint.label()}: job sent"),
         )
         await caller.progress(f"job {job.task_id} accepted by endpoint {endpoint.label()}")
@@ -161,8 +162,9 @@ async def known_job(caller: Caller, job_id: str, endpoint_id: str | None) -> Job
         except NotFoundError:
             continue
         job = await journal.adopt(caller.owner, job_id, kind=KIND, tool="call_endpoint")
-        await journal.note(job.key, endpoint_id=endpoint.id, resource=endpoint.id, gateway_name=name)
-        return job.model_copy(update={"facts": {"endpoint_id": endpoint.id, "gateway_name": name}})
+        facts = GatewayFacts(endpoint_id=endpoint.id, resource=endpoint.id, gateway_name=name)
+        await journal.note(job.key, facts)
+        return job.model_copy(update={"facts": facts})
     raise NotFoundError(
         f"Endpoint {endpoint.label()} knows no job {job_id[:80]!r}",
         status=404,
@@ -177,7 +179,7 @@ async def bring_job(caller: Caller, job: Job, budget: float) -> CallResult:
         TaskFailedError: It failed. NotFoundError: its result is no longer kept.
     """
     assert job.task_id is not None
-    name, job_id = str(job.facts.get("gateway_name")), job.task_id
+    name, job_id = str(job.facts_as(GatewayFacts).gateway_name), job.task_id
     looking, clock = caller.novita.for_looking(), caller.app.jobs.clock
     begun = (job.accepted or job.created).timestamp()
     working_at = begun
@@ -231,7 +233,7 @@ async def _ended(caller: Caller, job: Job, seen: Look[GatewayJob], took: float |
         if first:
             job = await _finish(caller, job, JobState.CANCELLED, took, reason="Cancelled at Novita.")
         return _cancelled(job)
-    save_to = job.facts.get("save_to") if first else None
+    save_to = job.facts_as(GatewayFacts).save_to if first else None
     output = seen.value.output
     text = output if isinstance(output, str) else None
     kept = None if first else list(job.artifacts)
@@ -243,21 +245,21 @@ async def _ended(caller: Caller, job: Job, seen: Look[GatewayJob], took: float |
 
 async def _finish(caller: Caller, job: Job, state: JobState, took: float | None, **more: Any) -> Job:
     """Note how a job ended, with a worker for as long as it took; no longer than it may take."""
-    price = job.facts.get("usd_per_worker_hour")
+    told = job.facts_as(GatewayFacts)
     passed = max(0.0, caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp())
-    spent = worker_time(Decimal(price) if price else None, passed if took is None else took)
-    facts: dict[str, Any] = {"took": took} if took is not None else {}
+    spent = worker_time(told.usd_per_worker_hour, passed if took is None else took)
+    facts = GatewayFacts(took=took) if took is not None else GatewayFacts()
     if spent is not None and job.estimate is not None:
         spent = min(spent, job.estimate)
-        facts["worker_usd"] = str(spent)
-        more["counted"] = Decimal(0) if job.facts.get("counted_by_endpoint") else spent
-    return await caller.app.journal.finish(job.key, state, **more, **facts)
+        facts = facts.with_(GatewayFacts(worker_usd=spent))
+        more["counted"] = Decimal(0) if told.counted_by_endpoint else spent
+    return await caller.app.journal.finish(job.key, state, **more, facts=facts)
 
 
 def _result(job: Job) -> CallResult:
     return CallResult(
         status="succeeded",
-        endpoint_id=job.facts.get("endpoint_id"),
+        endpoint_id=job.facts_as(GatewayFacts).endpoint_id,
         job_id=job.task_id,
         estimated_cost_usd=_cost(job),
     )
@@ -265,10 +267,10 @@ def _result(job: Job) -> CallResult:
 
 def _cost(job: Job) -> str:
     """Its worker time once it has ended, before that the most it may take. Of one sent elsewhere nothing is known."""
-    if "usd_per_worker_hour" not in job.facts:
+    told = job.facts_as(GatewayFacts)
+    if told.usd_per_worker_hour is None:
         return "unknown"
-    spent: str | None = job.facts.get("worker_usd")
-    return shown_cost(Decimal(spent) if spent is not None else job.estimate)
+    return shown_cost(job.estimate if told.worker_usd is None else told.worker_usd)
 
 
 def _cancelled(job: Job) -> CallResult:
@@ -303,7 +305,7 @@ async def cancel(caller: Caller, job_id: str, endpoint_id: str | None) -> CallRe
     """Stop a job at Novita; one that has ended shows its result instead."""
     job = await known_job(caller, job_id, endpoint_id)
     assert job.task_id is not None
-    name = str(job.facts.get("gateway_name"))
+    name = str(job.facts_as(GatewayFacts).gateway_name)
     try:
         await cancel_job(caller.novita, name, job.task_id)
     except NovitaAPIError as error:
@@ -325,7 +327,7 @@ class GatewayFollower:
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
         job = await known_job(caller, job_id, None)
         try:
-            seen = await look_at_job(caller.novita.for_looking(), str(job.facts.get("gateway_name")), job_id)
+            seen = await look_at_job(caller.novita.for_looking(), str(job.facts_as(GatewayFacts).gateway_name), job_id)
         except NotFoundError as error:
             if caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp() <= SETTLING:
                 return Followed("working", note="not visible yet")

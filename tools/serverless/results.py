@@ -11,6 +11,7 @@ from ...novita.core.answers import may_come_of
 from ...novita.core.errors import NovitaError
 from ...novita.core.money import show_usd
 from ...novita.core.waiting import Phase
+from ...novita.journal.facts import Facts
 from ...novita.journal.journal import Job
 from ...novita.serverless.endpoints import WorkerOffer, list_offers
 from ...novita.serverless.leases import ENDPOINT
@@ -300,7 +301,7 @@ async def adopt_lost(caller: Caller, endpoints: Sequence[Endpoint], jobs: Sequen
             fresh = may_come_of(endpoint.created_at, job.created)
             if endpoint.id not in taken and endpoint.name == job.title and fresh:
                 taken.add(endpoint.id)
-                await caller.app.journal.accepted(job.key, endpoint.id, resource=endpoint.id)
+                await caller.app.journal.accepted(job.key, endpoint.id, Facts(resource=endpoint.id))
                 await caller.app.leases.attach(job.key, endpoint.id)
                 break
         else:

@@ -11,6 +11,7 @@ from anyio import current_time, get_cancelled_exc_class, to_thread
 
 from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, NovitaError
+from ...novita.journal.facts import CallFacts
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.text.chat import CHAT_PATH, Generation, generate, generate_at_once
@@ -223,7 +224,7 @@ async def speak(caller: Caller, wish: ChatWish, way: TextWay) -> Purchase[TextRe
             # Novita charges a caller who left for what it makes all the same: the estimate stays taken.
             if (made.pieces or made.whole) and (made.usage.exact or not left):
                 tally.usd = wish.cost(made)
-            tally.facts = {"tokens": made.usage.completion, "answer_id": made.id}
+            tally.facts = CallFacts(tokens=made.usage.completion, answer_id=made.id)
         await way.arrived(model)
         saved = SavedFiles(caller, job, title=wish.title, save_to=wish.save_to)
         tally.artifacts, tally.trouble = saved.artifacts, made.trouble

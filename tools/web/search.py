@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from ...novita.core.costs import Cost, assumed
+from ...novita.journal.facts import CallFacts
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.web.search import WebPage, pages_asked, read_pages, read_request, search, search_request
@@ -75,7 +76,7 @@ async def search_web(
     )
 
     async def work(_: Job, tally: Tally) -> SearchResult:
-        tally.facts = {"provider": provider}
+        tally.facts = CallFacts(provider=provider)
         found, answer = await search(call.novita, path, body)
         return SearchResult(
             status="succeeded",
@@ -144,7 +145,7 @@ async def read_web_pages(
     count = pages_asked(body)
 
     async def work(job: Job, tally: Tally) -> PagesResult:
-        tally.facts = {"provider": provider}
+        tally.facts = CallFacts(provider=provider)
         pages = await read_pages(call.novita, path, body)
         saved = SavedFiles(call, job, title="web page")
         tally.artifacts = saved.artifacts

@@ -9,8 +9,8 @@ from novita_mcp.novita.core.costs import Cost
 from novita_mcp.novita.gpu.instances import Instance
 from novita_mcp.novita.gpu.meters import follow_gone, follow_instance, follow_volume, open_meters, price_facts
 from novita_mcp.novita.gpu.resources import Volume
+from novita_mcp.novita.journal.facts import GpuFacts
 from novita_mcp.novita.journal.journal import Job, JobState, Journal
-from novita_mcp.novita.journal.meters import bill
 
 from ..conftest import FakeClock
 
@@ -23,7 +23,7 @@ async def rented(journal: Journal, tool: str = "create_gpu_instance", **price: A
     given_price: dict[str, Any] = {"usd_per_hour": Decimal("0.36"), "disk_gb": 60, "billing": "onDemand", **price}
     facts = price_facts(**given_price)
     given: dict[str, Any] = {"owner": "me", "kind": "gpu_instance", "tool": tool, "model": "4090", "title": "fox"}
-    job = await journal.begin(cost=Cost(Decimal("0.36")), facts={"resource": "i", **facts}, **given)
+    job = await journal.begin(cost=Cost(Decimal("0.36")), facts=facts.with_(GpuFacts(resource="i")), **given)
     return await journal.accepted(job.key, "i" if tool == "create_gpu_instance" else f"i#{job.key[:8]}")
 
 
@@ -108,10 +108,10 @@ async def test_a_start_that_did_not_take_counts_nothing(journal: Journal, clock:
 
 async def test_a_lost_growth_that_did_not_take_counts_nothing(journal: Journal, clock: FakeClock) -> None:
     given: dict[str, Any] = {"owner": "me", "kind": "gpu_admin", "tool": "save_gpu_volume", "model": "", "title": "v"}
-    made = await journal.begin(cost=Cost(Decimal(6)), facts={"resource": "v"}, **given)
+    made = await journal.begin(cost=Cost(Decimal(6)), facts=GpuFacts(resource="v"), **given)
     await journal.finish(made.key, JobState.SUCCEEDED)
     await follow_volume(journal, "me", Volume(storage_id="v", storage_size=100))
-    facts = {"of": "v", "to_gb": 200, "adds_usd_per_day": "0.2"}
+    facts = GpuFacts(of="v", to_gb=200, adds_usd_per_day=Decimal("0.2"))
     lost = await journal.begin(cost=Cost(Decimal(6)), facts=facts, **given)
     await journal.finish(lost.key, JobState.UNCONFIRMED)
     clock.time += 60
@@ -127,7 +127,7 @@ async def test_what_the_bill_said_stays(journal: Journal, clock: FakeClock) -> N
     await follow_instance(journal, "me", seen("running"))
     clock.time += HOUR
     await follow_instance(journal, "me", seen("exited"))
-    await bill(journal, job.key, Decimal("0.33"))
+    await journal.meter(lambda meters: meters.bill(meters.job(job.key), Decimal("0.33")))
     await follow_instance(journal, "me", seen("running"))
     clock.time += DAY
     assert await counted(journal, job) == Decimal("0.33")

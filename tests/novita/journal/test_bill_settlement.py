@@ -14,11 +14,12 @@ from novita_mcp.novita.core.costs import Cost
 from novita_mcp.novita.core.errors import NovitaError
 from novita_mcp.novita.core.periods import Period
 from novita_mcp.novita.journal.bill_settlement import LINES_COME_WITHIN, Settled, settle_by_bill
+from novita_mcp.novita.journal.facts import Facts, GpuFacts
 from novita_mcp.novita.journal.journal import Job, JobState, Journal
 from novita_mcp.novita.journal.ledger import read_ledger, total
-from novita_mcp.novita.journal.meters import set_rate
 
 from ..conftest import FakeClock
+from .metering import set_rate
 
 Json = dict[str, Any]
 HOUR, DAY = 3_600, 86_400
@@ -83,8 +84,8 @@ def pass_time(clock: FakeClock, seconds: float) -> None:
 
 async def begin(journal: Journal, resource: str, tool: str = "create_gpu_instance", **more: Any) -> Job:
     """A job that Novita took."""
-    given: Json = {"owner": "me", "kind": "k", "model": "4090", "title": "fox", "cost": Cost(DIME)} | more
-    job = await journal.begin(tool=tool, facts={"resource": resource}, **given)
+    given: Json = {"owner": "me", "kind": "gpu_instance", "model": "4090", "title": "fox", "cost": Cost(DIME)} | more
+    job = await journal.begin(tool=tool, facts=Facts(resource=resource), **given)
     await journal.accepted(job.key, f"{resource}#{job.key[:8]}")
     return await journal.finish(job.key, JobState.SUCCEEDED)
 
@@ -255,7 +256,7 @@ async def test_terms_bought_in_advance_go_to_the_rows_that_bought_them(
     What rows know they paid stays theirs; the rest is the newest one's, so that together they are what was charged.
     """
     made = await begin(journal, "i1", cost=Cost(Decimal("200.10")))
-    await journal.note(made.key, term_usd="200")
+    await journal.note(made.key, GpuFacts(term_usd=Decimal(200)))
     books.charge("i1", "201", category="term")
     books.charge("i1", "0.5")
     pass_time(clock, 5 * DAY)
@@ -273,7 +274,7 @@ async def test_a_term_the_bill_does_not_show_was_paid_all_the_same(
     journal: Journal, books: SettledBooks, clock: FakeClock
 ) -> None:
     made = await begin(journal, "i1", cost=Cost(Decimal("200.10")))
-    await journal.note(made.key, term_usd="200")
+    await journal.note(made.key, GpuFacts(term_usd=Decimal(200)))
     renewed = await begin(journal, "i1", "change_gpu_billing", cost=Cost(Decimal(190)))
     lost = await begin(journal, "i1", "change_gpu_billing", cost=Cost(Decimal(190)))
     await journal.finish(lost.key, JobState.UNCONFIRMED)

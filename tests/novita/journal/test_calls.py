@@ -71,7 +71,7 @@ async def row(jobs: Jobs) -> Job:
 
 async def test_a_call_counts_what_it_cost_not_what_it_might_have(jobs: Jobs) -> None:
     job, value = await made(jobs, PaidWork())
-    assert (value, job.state, job.kind, job.facts["usd"]) == ("Foxes are", JobState.SUCCEEDED, "call", "0.02")
+    assert (value, job.state, job.kind, job.facts.usd) == ("Foxes are", JobState.SUCCEEDED, "call", Decimal("0.02"))
     assert await jobs.journal.spent(OWNER) == Decimal("0.02")
 
 

@@ -12,6 +12,7 @@ import pytest
 from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.core.redaction import MARK
 from novita_mcp.novita.journal.databases import open_store
+from novita_mcp.novita.journal.facts import MediaFacts
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.schema import MIGRATIONS
 
@@ -39,7 +40,7 @@ def rows_with(key: str) -> list[str]:
     """Rows as 0.1.0 wrote them."""
     owner, said = owner_of(key), f"worker for {key} gave up ({quote(key, safe='')})".replace("'", "''")
     inside = base64.b64encode(f"x{key}".encode()).decode()
-    facts = json.dumps({"values": [key, inside], "seed": 7}).replace("'", "''")
+    facts = json.dumps({"values": {"a": key, "b": inside}, "seed": 7}).replace("'", "''")
     artifact = json.dumps(
         {"task_id": "t1", "index": 0, "kind": "image", "url": f"https://a.example/x?k={key}"}
     ).replace("'", "''")
@@ -91,7 +92,7 @@ async def test_what_an_earlier_version_wrote_is_cleaned_when_a_journal_is_opened
 
     assert job is not None and other is not None
     assert job.reason.startswith(f"worker for {MARK} gave up ({MARK})")
-    assert job.facts["seed"] == 7
+    assert job.facts_as(MediaFacts).seed == 7
     assert other.title == "a fox"
     assert leaked(str(everything), key) == []
     if path is not None:

@@ -108,12 +108,20 @@ async def test_a_submit_is_noted_before_it_is_sent(simulator: Running, world: Wo
 async def test_a_caller_that_leaves_during_the_submit_loses_nothing(
     simulator: Running, world: World, tmp_path: Path
 ) -> None:
-    world.trouble({"delay": 0.3}, operation=SPEND)
+    world.trouble({"delay": 0.5}, operation=SPEND)
     async with bench(simulator, tmp_path) as it:
-        with anyio.move_on_after(0.1) as scope:
-            await it.start()
+        with anyio.CancelScope() as scope:
+
+            async def leave() -> None:
+                while not world.count(SPEND):
+                    await anyio.sleep(0.01)
+                scope.cancel()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(leave)
+                await it.start()
         assert scope.cancelled_caught
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not (rows := await it.rows()) or rows[0].task_id is None:
                 await anyio.sleep(0.01)
         assert rows[0].task_id in world.area(TaskStore).tasks

@@ -1,5 +1,6 @@
 """The journal: what it keeps, what a crash leaves, several processes on one file, and disks that fail."""
 
+import json
 import os
 import sqlite3
 import stat
@@ -17,8 +18,10 @@ from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.files.artifacts import Artifact
 from novita_mcp.novita.journal.databases import open_store
+from novita_mcp.novita.journal.facts import BatchFacts, Facts, MediaFacts
 from novita_mcp.novita.journal.journal import Job, JobState, Journal
 from novita_mcp.novita.journal.schema import MIGRATIONS
+from pydantic import ValidationError
 
 from ..conftest import FakeClock
 
@@ -58,28 +61,54 @@ def titles(jobs: list[Job]) -> list[str]:
 
 
 async def test_a_job_is_on_disk_before_it_is_sent(journal: Journal, other: Journal) -> None:
-    job = await begin(journal, facts={"seed": 7})
+    job = await begin(journal, facts=MediaFacts(seed=7))
     (seen,) = await other.recent("me", limit=5)
     assert (seen.key, seen.state, seen.task_id, seen.estimate) == (job.key, JobState.SUBMITTING, None, CENT)
-    assert seen.facts == {"seed": 7}
+    assert seen.facts == MediaFacts(seed=7)
 
 
 async def test_a_jobs_life_is_kept_whole(journal: Journal, other: Journal, clock: FakeClock) -> None:
-    job = await begin(journal, facts={"seed": 7})
+    job = await begin(journal, facts=MediaFacts(seed=7))
     clock.time += 2
-    await journal.accepted(job.key, "t1", note="x")
+    await journal.accepted(job.key, "t1", MediaFacts(remark="x"))
     clock.time += 30
     artifact = Artifact(task_id="t1", index=0, kind="image", url="https://x/a.png")
-    await journal.finish(job.key, JobState.SUCCEEDED, artifacts=[artifact], took=30)
+    await journal.finish(job.key, JobState.SUCCEEDED, artifacts=[artifact], facts=MediaFacts(took=30))
     seen = await other.find("me", "t1")
     assert seen is not None
     assert seen.state is JobState.SUCCEEDED
     assert seen.artifacts == (artifact,)
-    assert seen.facts == {"seed": 7, "note": "x", "took": 30}
+    assert seen.facts == MediaFacts(seed=7, remark="x", took=30)
     assert seen.accepted is not None
     assert seen.finished is not None
     assert (seen.finished - seen.accepted).total_seconds() == 30
     assert seen.created == datetime.fromtimestamp(clock.wall() - 32, UTC)
+
+
+async def test_facts_are_those_of_their_kind_on_the_way_in_and_out(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = await begin(journal, facts=MediaFacts(seed=7, remark="x"))
+    with pytest.raises(TypeError, match="BatchFacts"):
+        await begin(journal, facts=BatchFacts(rows=1))
+    with pytest.raises(TypeError, match="BatchFacts"):
+        await journal.note(job.key, BatchFacts(rows=1))
+    with pytest.raises(ValidationError):
+        MediaFacts.model_validate({"seeed": 7})
+    await journal.note(job.key, MediaFacts(remark=None))
+    assert await told(journal, job) == MediaFacts(seed=7)
+
+    odd = json.dumps({"seed": "seven", "mode": "sync", "who": "knows"})
+    for text, after in ((odd, MediaFacts(mode="sync")), ("[1]", MediaFacts()), ("{", MediaFacts())):
+        await journal.transact(lambda db, text=text: db.execute("UPDATE jobs SET facts = ?", (text,)).rowcount)
+        assert await told(journal, job) == after
+    assert "seed, who" in caplog.text
+
+
+async def told(journal: Journal, job: Job) -> Facts:
+    found = await journal.find("me", job.key)
+    assert found is not None
+    return found.facts
 
 
 async def test_a_job_without_a_task_id_is_found_by_its_key(journal: Journal) -> None:
@@ -148,10 +177,10 @@ async def test_how_long_jobs_of_a_model_took(journal: Journal, clock: FakeClock)
     for took in (3, 5, None, 9):
         job = await begin(journal)
         clock.time += 1
-        facts: dict[str, Any] = {} if took is None else {"took": took}
-        await journal.finish(job.key, JobState.SUCCEEDED, **facts)
+        facts = None if took is None else MediaFacts(took=took)
+        await journal.finish(job.key, JobState.SUCCEEDED, facts=facts)
     failed = await begin(journal)
-    await journal.finish(failed.key, JobState.FAILED, took=100)
+    await journal.finish(failed.key, JobState.FAILED, facts=MediaFacts(took=100))
     await begin(journal, model="another")
     assert await journal.durations("m") == [9, 5, 3]
     assert await journal.durations("another") == []
@@ -417,7 +446,7 @@ async def test_a_full_disk_is_named_and_leaves_the_file_whole(journal: Journal) 
     await journal.transact(lambda db: db.execute("PRAGMA max_page_count = 1").fetchone())
     with pytest.raises(JournalError, match="full"):
         for _ in range(200):
-            await begin(journal, facts={"much": "x" * 4000})
+            await begin(journal, facts=MediaFacts(remark="x" * 4000))
     await journal.transact(lambda db: db.execute("PRAGMA max_page_count = 100000").fetchone())
     assert await journal.transact(lambda db: db.execute("PRAGMA integrity_check").fetchone()[0]) == "ok"
     assert await journal.find("me", job.key[:12]) is not None

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from novita_mcp.novita.files.artifacts import Artifact
 from novita_mcp.novita.gpu.leases import INSTANCE
 from novita_mcp.novita.journal import journal as journal_module
 from novita_mcp.novita.journal.databases import open_store, this_host
+from novita_mcp.novita.journal.facts import Facts, MediaFacts
 from novita_mcp.novita.journal.journal import Job, JobState, Journal
 from novita_mcp.novita.journal.leases import Enforced, Leases, LeaseState
 from novita_mcp.novita.journal.ledger import read_ledger
@@ -79,18 +81,18 @@ def test_the_server_speaks_for_itself(postgres: Postgres) -> None:
 
 async def test_a_job_goes_through_its_life(open_journal: Open, clock: FakeClock) -> None:
     journal, other = open_journal(), open_journal()
-    job = await begin(journal, "a 100% fox? yes", facts={"mode": "async"})
-    await journal.note(job.key, more=1)
+    job = await begin(journal, "a 100% fox? yes", facts=MediaFacts(mode="async"))
+    await journal.note(job.key, MediaFacts(seed=1))
     clock.unix += 2
-    await journal.accepted(job.key, "t-1", seen=True)
+    await journal.accepted(job.key, "t-1", MediaFacts(remark="x"))
     files = [Artifact(task_id="t-1", index=index, kind="image", url="https://x.example/a.png") for index in (1, 0)]
-    await other.finish(job.key, JobState.SUCCEEDED, task_id="t-1", artifacts=files, took=1.5)
+    await other.finish(job.key, JobState.SUCCEEDED, task_id="t-1", artifacts=files, facts=MediaFacts(took=1.5))
     await journal.put_artifacts("me", "t-1", [file.model_copy(update={"note": "again"}) for file in files])
 
     found = await other.find("me", "t-1")
     assert found is not None
     assert (found.title, found.state, found.estimate) == ("a 100% fox? yes", JobState.SUCCEEDED, CENT)
-    assert found.facts == {"mode": "async", "more": 1, "seen": True, "took": 1.5}
+    assert found.facts == MediaFacts(mode="async", seed=1, remark="x", took=1.5)
     assert [(file.index, file.note) for file in found.artifacts] == [(0, "again"), (1, "again")]
     assert found.accepted is not None
     assert (found.accepted - found.created).total_seconds() == pytest.approx(2)
@@ -146,12 +148,15 @@ async def test_notes_from_many_servers_are_all_kept(open_journal: Open) -> None:
     journals = [open_journal() for _ in range(4)]
     job = await begin(journals[0])
 
+    words = [MediaFacts.model_validate({name: name}) for name in ("operation", "save_to", "mode", "remark", "look")]
+    notes = [*words, MediaFacts(seed=1), MediaFacts(asked=2), MediaFacts(empty_since=3), MediaFacts(took=4)]
+
     async with anyio.create_task_group() as group:
-        for number in range(24):
-            group.start_soon(lambda n: journals[n % 4].note(job.key, **{f"n{n}": n}), number)
+        for number, each in enumerate(notes):
+            group.start_soon(journals[number % 4].note, job.key, each)
     found = await journals[0].find("me", job.key)
     assert found is not None
-    assert len(found.facts) == 24
+    assert found.facts == reduce(MediaFacts.with_, notes)
 
 
 async def test_leases_are_shared(open_journal: Open, clock: FakeClock) -> None:
@@ -233,7 +238,7 @@ async def test_a_lease_of_a_kind_that_nobody_here_can_end_is_left(open_journal: 
 async def test_the_ledger_adds_up(open_journal: Open, clock: FakeClock) -> None:
     journal = open_journal()
     paid = await begin(journal)
-    await journal.finish(paid.key, JobState.SUCCEEDED, task_id="t", counted=3 * CENT, usd="0.03")
+    await journal.finish(paid.key, JobState.SUCCEEDED, task_id="t", counted=3 * CENT, facts=Facts(usd=3 * CENT))
     refused = await begin(journal)
     await journal.finish(refused.key, JobState.REFUSED)
     await begin(journal, cost=Cost(None, ceiling=10 * CENT))
@@ -383,8 +388,8 @@ async def test_a_wrong_password_is_not_shown(postgres: Postgres) -> None:
 
 async def test_a_zero_byte_is_no_reason_to_lose_a_job(url: str) -> None:
     journal = Journal(None, url=url)
-    job = await begin(journal, "a\0fox", facts={"text": "a\0fox"})
-    assert (job.title, job.facts) == ("afox", {"text": "a\0fox"})
+    job = await begin(journal, "a\0fox", facts=MediaFacts(remark="a\0fox"))
+    assert (job.title, job.facts) == ("afox", MediaFacts(remark="a\0fox"))
     await journal.close()
 
 
@@ -409,4 +414,4 @@ def test_the_first_file_is_opened_by_the_newest(tmp_path: Path) -> None:
         ("a red fox in the snow", JobState.SUCCEEDED),
     ]
     assert [file.path for file in jobs[2].artifacts] == ["/home/me/Downloads/novita/2026-11-22_a-red-fox_1.png"]
-    assert (jobs[2].estimate, jobs[2].facts["took"]) == (Decimal("0.02"), 12.5)
+    assert (jobs[2].estimate, jobs[2].facts.took) == (Decimal("0.02"), 12.5)

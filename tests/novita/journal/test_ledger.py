@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.periods import Period
+from novita_mcp.novita.journal.facts import Facts
 from novita_mcp.novita.journal.journal import Job, JobState, Journal
 from novita_mcp.novita.journal.ledger import Spent, notes, read_ledger, regroup, report, total
 
@@ -73,7 +74,7 @@ async def test_where_nobody_knows_it_counts_in_full_and_is_said_to_be_doubtful(
 @pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED])
 async def test_real_usage_replaces_the_estimate_however_the_call_ended(state: JobState, journal: Journal) -> None:
     job = await begin(journal, tool="chat", kind="call")
-    await journal.finish(job.key, state, counted=CENT, usd="0.01")
+    await journal.finish(job.key, state, counted=CENT, facts=Facts(usd=CENT))
     seen = await whole(journal)
     assert (seen.counted, seen.known, seen.estimated, seen.doubtful_calls) == (CENT, CENT, DIME, 0)
 
@@ -93,7 +94,7 @@ async def test_a_call_without_a_price_is_never_nothing_in_silence(journal: Journ
 
 async def test_a_price_that_becomes_known_is_known(journal: Journal) -> None:
     job = await begin(journal, None, tool="chat")
-    await journal.finish(job.key, JobState.SUCCEEDED, counted=CENT, usd="0.01")
+    await journal.finish(job.key, JobState.SUCCEEDED, counted=CENT, facts=Facts(usd=CENT))
     seen = await whole(journal)
     assert (seen.counted, seen.known, seen.unpriced_calls) == (CENT, CENT, 0)
 

@@ -10,9 +10,9 @@ from novita_mcp.novita.core.errors import SpendRefusedError
 from novita_mcp.novita.core.periods import Period
 from novita_mcp.novita.journal.journal import Job, Journal
 from novita_mcp.novita.journal.ledger import read_ledger, total
-from novita_mcp.novita.journal.meters import bill, set_rate
 
 from ..conftest import FakeClock
+from .metering import bill, set_rate
 
 HOUR, DAY = 3_600, 86_400
 HOURLY, DAILY = Decimal("0.36"), Decimal("8.64")
@@ -80,7 +80,7 @@ async def test_an_end_is_noted_once_and_not_where_it_may_be_used_again(journal: 
     async def ended() -> Any:
         found = await journal.find("me", job.key)
         assert found is not None
-        return found.facts.get("ended")
+        return found.facts.ended
 
     job = await rent(journal)
     await set_rate(journal, job.key, DAILY, at=clock.wall(), running=True)
@@ -103,7 +103,7 @@ async def test_what_was_never_metered_keeps_its_estimate_when_it_ends(journal: J
     await set_rate(journal, job.key, Decimal(0), at=clock.wall(), running=False)
     assert await counted(journal, job) == HOURLY
     found = await journal.find("me", job.key)
-    assert found is not None and found.facts["ended"] == round(clock.wall())
+    assert found is not None and found.facts.ended == round(clock.wall())
 
 
 async def test_the_bill_has_the_last_word(journal: Journal, clock: FakeClock) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.core.costs import Caps, Cost
+from novita_mcp.novita.journal.facts import GpuFacts
 from novita_mcp.novita.journal.journal import JobState, Journal
 from novita_mcp.server.cli import main
 from novita_mcp.server.commands.spend import run_spend
@@ -87,8 +88,8 @@ async def ended(settings: Settings) -> None:
     journal = Journal(Path(settings.journal))
     owner = owner_of(settings.api_key)
     given: Json = {"kind": "gpu_instance", "tool": "create_gpu_instance", "model": "4090", "title": "fox"}
-    job = await journal.begin(owner=owner, cost=Cost(Decimal(5)), facts={"resource": "past4090instance"}, **given)
-    await journal.finish(job.key, JobState.SUCCEEDED, ended=journal.wall() - 4 * 86_400)
+    job = await journal.begin(owner=owner, cost=Cost(Decimal(5)), facts=GpuFacts(resource="past4090instance"), **given)
+    await journal.finish(job.key, JobState.SUCCEEDED, facts=GpuFacts(ended=journal.wall() - 4 * 86_400))
     await journal.close()
 
 

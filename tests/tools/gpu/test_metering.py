@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from novita_mcp.novita.core.client import owner_of
+from novita_mcp.novita.journal.facts import GpuFacts
 from novita_mcp.novita.journal.journal import Job, Journal
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
@@ -109,7 +110,7 @@ async def test_a_machine_stopped_by_its_lease_counts_until_then(
         await created(on, stop_after_hours=2, wait_seconds=0)  # nobody looks at it again
         world.advance(2 * HOUR)
         with anyio.fail_after(20):
-            while "rests_since" not in (await books.rows())[0].facts:
+            while (await books.rows())[0].facts_as(GpuFacts).rests_since is None:
                 world.advance(6)
                 await anyio.sleep(0.01)
         await books.agree()

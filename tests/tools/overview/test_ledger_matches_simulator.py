@@ -204,16 +204,42 @@ class Row:
         return self.state in ("submitting", "unconfirmed", "failed", "cancelled") and not self.known and not self.free
 
 
+def folded(counts: str, counted: int, segments: Iterable[Any]) -> int:
+    """What a row counts whose segments have ended: by our own sum, not by the journal's."""
+    come = sum(
+        each["at_once_micro"] + int((each["until"] - each["since"]) * each["micro_day"] / DAY)
+        for each in segments
+        if each["until"] is not None
+    )
+    return counted if counts == "counted" else max(counted, come) if counts == "least" else come
+
+
+def rate_of(segments: Iterable[Any]) -> int | None:
+    """What a row goes on costing."""
+    return sum(each["micro_day"] for each in segments if each["until"] is None) or None
+
+
 async def rows_of(journal: Journal) -> dict[str, Row]:
     """Every job by its key, read apart from the ledger under test."""
 
     def read(db: Db) -> dict[str, Row]:
+        times: dict[str, list[Any]] = {}
+        for segment in db.execute("SELECT * FROM segments"):
+            times.setdefault(segment["job"], []).append(segment)
         found = db.execute(
-            "SELECT key, tool, state, counted_micro, task_id, estimate_micro, rate_micro_day, facts FROM jobs"
+            "SELECT key, tool, state, counts, counted_micro, task_id, estimate_micro, facts FROM jobs"
         ).fetchall()
         return {
-            key: Row(tool, state, counted, task_id, estimate, rate, json.loads(facts))
-            for key, tool, state, counted, task_id, estimate, rate, facts in found
+            key: Row(
+                tool,
+                state,
+                folded(counts, counted, times.get(key, ())),
+                task_id,
+                estimate,
+                rate_of(times.get(key, ())),
+                json.loads(facts),
+            )
+            for key, tool, state, counts, counted, task_id, estimate, facts in found
         }
 
     return await journal.transact(read)

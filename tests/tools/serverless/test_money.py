@@ -78,7 +78,7 @@ async def test_a_worker_kept_alive_for_two_hours_counts_two_hours(
     async with opened() as on:
         endpoint = await made(on)
         (row,) = await books.rows()
-        assert (row.facts["resource"], row.usd_per_day, row.counted) == (endpoint, 24 * PRICE, PRICE)
+        assert (row.facts.resource, row.usd_per_day, row.counted) == (endpoint, 24 * PRICE, PRICE)
         world.advance(2 * HOUR)
         await books.agree()
         await on.call("delete_endpoint", endpoint_id=endpoint, confirm=True)
@@ -229,7 +229,7 @@ async def test_a_create_whose_answer_was_lost_counts_once_its_endpoint_is_found(
         world.advance(2 * HOUR)
         (line,) = (await on.call("list_endpoints"))["endpoints"]
         (row,) = await books.rows()
-        assert (row.facts["resource"], row.state) == (line["endpoint_id"], "succeeded")
+        assert (row.facts.resource, row.state) == (line["endpoint_id"], "succeeded")
         assert abs(await books.ours() - books.theirs()) < CENT
         world.advance(HOUR)
         await on.call("delete_endpoint", endpoint_id=line["endpoint_id"], confirm=True)
@@ -291,7 +291,7 @@ async def test_calls_on_workers_that_are_kept_alive_anyway_are_not_counted_twice
         done = await on.call("call_endpoint", endpoint_id=jobs, body={"_seconds": 30})
         assert Decimal(answer["estimated_cost_usd"]) >= 0
         assert Decimal("0.004") < Decimal(done["estimated_cost_usd"]) < CENT
-        assert {row.facts["resource"] for row in await books.rows() if row.tool == "call_endpoint"} == {web, jobs}
+        assert {row.facts.resource for row in await books.rows() if row.tool == "call_endpoint"} == {web, jobs}
         assert await books.ours("call_endpoint") == 0
         world.advance(HOUR)
         assert abs(await books.ours() - books.theirs()) < 2 * CENT
@@ -460,14 +460,14 @@ async def test_settling_asks_novita_only_while_something_is_open(
         idle = await made(on, name="idle", min_workers=0)
         world.advance(2 * HOUR)
         assert 0 < await settle() <= 2
-        rows = {row.facts["resource"]: row for row in await books.rows()}
+        rows = {row.facts.resource: row for row in await books.rows()}
         assert (rows[endpoint].state, rows[endpoint].usd_per_day) == ("succeeded", 24 * PRICE)
         assert (rows[idle].state, rows[idle].usd_per_day) == ("succeeded", None)
         assert abs(rows[endpoint].counted - books.theirs()) < CENT
         async with opened(journal="off") as elsewhere:
             await elsewhere.call("delete_endpoint", endpoint_id=endpoint, confirm=True)
         assert await settle() > 0
-        rows = {row.facts["resource"]: row for row in await books.rows()}
+        rows = {row.facts.resource: row for row in await books.rows()}
         assert rows[endpoint].usd_per_day is None
         assert abs(rows[endpoint].counted - books.theirs()) < CENT
         assert await settle() == 0
