@@ -1,4 +1,4 @@
-"""An answer that carries both an id and an error status keeps the id: what it names was made."""
+"""What a strange answer made: one with both an id and an error status what it names, an empty one what is found."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -67,3 +67,20 @@ async def test_a_batch_that_was_made_with_an_error(status: int, novita: Novita, 
     made = await create_once(client, create_body("file_1", "chat"))
     assert isinstance(made, Batch)
     assert (made.id, made.input_file_id) == ("batch_1", "file_1")
+
+
+@pytest.mark.parametrize("answer", ["", "{}", "null", "[]"])
+async def test_a_batch_whose_creation_answered_nothing_is_adopted(answer: str) -> None:
+    """As one whose answer was lost: what was made of the file tells."""
+    sent: list[str] = []
+
+    def novita(request: httpx.Request) -> httpx.Response:
+        sent.append(request.method)
+        if request.method == "POST":
+            return httpx.Response(200, text=answer)
+        row = {"id": "batch_7", "input_file_id": "file_1", "status": "VALIDATING", "created_at": 1}
+        return httpx.Response(200, json={"data": [row], "has_more": False})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(novita)) as http:
+        made = await create_once(NovitaClient(http, "sk-me"), create_body("file_1", "chat"))
+    assert (made.id, sent.count("POST")) == ("batch_7", 1)
