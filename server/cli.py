@@ -81,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     simulate = subcommands.add_parser("simulate", help="Novita on this machine, until stopped")
     simulate.add_argument("--port", dest="simulator_port", type=int, default=8765)
     simulate.add_argument("--task-seconds", type=float, default=2.0)
+    simulate.add_argument(
+        "--old-models", action="store_true", default=False, help="Models that Novita has switched off still answer."
+    )
 
     install = subcommands.add_parser("install", help="write the server into a host's configuration")
     hosts = ["claude-desktop", "claude-code", "cursor", "vscode", "codex", "windsurf"]
@@ -135,7 +138,7 @@ def _tools(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _simulate(_: Settings, given: argparse.Namespace) -> int:
-    return commands.run_simulator(given.simulator_port, given.task_seconds)
+    return commands.run_simulator(given.simulator_port, given.task_seconds, old_models=given.old_models)
 
 
 def _install(settings: Settings, given: argparse.Namespace) -> int:

@@ -16,9 +16,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--task-seconds", type=float, default=2.0, help="how long a media task takes")
     parser.add_argument("--speed", type=float, default=1.0, help="seconds of the world per real second")
     parser.add_argument("--balance", type=float, default=100.0, help="USD on the account")
+    parser.add_argument("--old-models", action="store_true", help="models that Novita has switched off still answer")
     starting.add_flags(parser)
     chosen = parser.parse_args(arguments)
-    world = World(WorldSettings(task_seconds=chosen.task_seconds, speed=chosen.speed), balance_usd=chosen.balance)
+    settings = WorldSettings(task_seconds=chosen.task_seconds, speed=chosen.speed, old_models=chosen.old_models)
+    world = World(settings, balance_usd=chosen.balance)
     if problem := starting.problem(chosen):
         parser.error(problem)
     with contextlib.suppress(KeyboardInterrupt):

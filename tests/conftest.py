@@ -26,9 +26,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def world() -> World:
-    """Novita's state. Tasks are done at the first look."""
-    return World(WorldSettings(task_seconds=0))
+def world(request: pytest.FixtureRequest) -> World:
+    """Novita's state. Tasks are done at the first look; what Novita has switched off answers where a test says so."""
+    old_models = request.node.get_closest_marker("old_models") is not None
+    return World(WorldSettings(task_seconds=0, old_models=old_models))
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class WorldSettings:
     """Price of a paid call, or unit of it, for which no price is documented."""
     link_ttl: int = 3600
     """Seconds a download link lives."""
-    old_models: bool = True
+    old_models: bool = False
     """The media models that Novita has switched off still answer; otherwise 404 API_NOT_FOUND, "route not found"."""
 
 

@@ -22,6 +22,7 @@ from .test_interop import modules as modules
 ROOT = Path(__file__).parents[2]
 
 pytestmark = [
+    pytest.mark.old_models,
     pytest.mark.node,
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("node") is None or shutil.which("npm") is None, reason="there is no node here"),

@@ -20,7 +20,11 @@ from PIL import Image
 
 from .children import PATIENCE, Child, child
 
-pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL of POSIX"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.old_models,
+    pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL of POSIX"),
+    pytest.mark.slow,
+]
 
 SPEND = "qwen_image_txt2img"
 KILLS_PER_MOMENT = 6

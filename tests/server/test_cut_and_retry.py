@@ -23,6 +23,8 @@ from novita_mcp.simulator.serving import Running
 from ..serving import serve_asgi
 from .children import PATIENCE, Child, child
 
+pytestmark = pytest.mark.old_models
+
 Json = dict[str, Any]
 
 FOX: Json = {"model": "z-image-turbo", "prompt": "a red fox in the snow", "seed": 7, "size": "512x512"}

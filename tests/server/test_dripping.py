@@ -104,6 +104,7 @@ async def test_an_endpoint_that_drips_gets_no_more_than_the_wait_and_one_share(s
     assert [end.billed for end in ends] == ["no"] * 3 + ["maybe"] * 2
 
 
+@pytest.mark.old_models
 async def test_over_http_no_link_leads_to_the_host_of_a_moved_novita(
     connect_http: Callable[..., AbstractAsyncContextManager[Client]], world: World
 ) -> None:

@@ -20,6 +20,8 @@ from ..conftest import text_of
 from ..serving import serve_asgi
 from .callers import caller, facts
 
+pytestmark = pytest.mark.old_models
+
 OTHER_KEY = "sk-somebody-else"
 PATIENCE = 30.0
 LIST: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}

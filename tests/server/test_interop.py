@@ -24,6 +24,7 @@ SERVER = [sys.executable, "-m", "novita_mcp.server"]
 FOX = {"model": "qwen-image-txt2img", "prompt": "a red fox in the snow", "size": "512x512"}
 
 pytestmark = [
+    pytest.mark.old_models,
     pytest.mark.node,
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("node") is None or shutil.which("npm") is None, reason="there is no node here"),

@@ -26,6 +26,8 @@ from ..serving import serve_asgi
 from .callers import caller, facts
 from .children import environment
 
+pytestmark = pytest.mark.old_models
+
 IDENTIFIER = "io.modelcontextprotocol/tasks"
 OTHER_KEY = "sk-somebody-else"
 FOX = {"model": "z-image-turbo", "prompt": "a red fox in the snow", "seed": 7, "size": "512x512"}

@@ -28,6 +28,8 @@ from .callers import facts
 from .children import child
 from .test_mcp_tasks import Tasks, ask, start
 
+pytestmark = pytest.mark.old_models
+
 STRANGE = "Nov.ita~7/key+with=%41'letters"
 KEYS = (DEFAULT_KEY, STRANGE)
 ASYNC = "qwen-image-txt2img"

@@ -16,6 +16,8 @@ from PIL import Image
 
 from ..conftest import text_of
 
+pytestmark = pytest.mark.old_models
+
 Connect = Callable[..., AbstractAsyncContextManager[Client]]
 FOX: dict[str, Any] = {"model": "qwen-image-txt2img", "prompt": "a fox", "size": "768x512"}
 FILES = "/_simulator/files/*"

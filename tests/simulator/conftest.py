@@ -10,9 +10,9 @@ from .sim_api import Api
 
 @pytest.fixture
 def world() -> World:
-    """A manual world: nothing in it waits for a clock."""
+    """A manual world: nothing in it waits for a clock. What Novita has switched off answers, so that it is tested."""
     world = World()
-    world.set(manual=True)
+    world.set(manual=True, old_models=True)
     return world
 
 

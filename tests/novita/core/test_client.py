@@ -25,6 +25,8 @@ from novita_mcp.simulator.serving import Running
 
 from ..conftest import FakeClock
 
+pytestmark = pytest.mark.old_models
+
 BALANCE = "/openapi/v1/billing/balance/detail"
 READ = "get_user_balance"
 SUBMIT = "/v3/async/qwen-image-txt2img"

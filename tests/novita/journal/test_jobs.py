@@ -26,6 +26,8 @@ from novita_mcp.simulator.serving import Running
 
 from ...building import QuickClock
 
+pytestmark = pytest.mark.old_models
+
 SPEND = "qwen_image_txt2img"
 LOOK = "get_task_result"
 

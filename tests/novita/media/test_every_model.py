@@ -30,7 +30,7 @@ UNIFIED: dict[str, object] = {"checkpoint": "kling2.1_master_t2v", "prompt": "a 
 @pytest.fixture(scope="module")
 def novita() -> Generator[Running]:
     """One Novita for all models; tasks are done at the first look."""
-    with serve(World(WorldSettings(task_seconds=0), balance_usd=10_000)) as running:
+    with serve(World(WorldSettings(task_seconds=0, old_models=True), balance_usd=10_000)) as running:
         yield running
 
 

@@ -61,6 +61,7 @@ def test_a_schema_is_shown(capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out)["inputSchema"]["properties"]["prompt"]["type"] == "string"
 
 
+@pytest.mark.old_models
 def test_a_tool_is_called(capsys: Capture, world: World, tmp_path: Path) -> None:
     assert (
         main(

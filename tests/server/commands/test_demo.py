@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from novita_mcp.server.commands.demo import STEPS, Step, run_demo
 from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.core.lifecycle import known_models
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -47,6 +48,10 @@ def test_pictures_are_made_edited_and_animated_and_scripts_are_told_where(tmp_pa
     costs = [Decimal(made["cost_usd"]) for made in told["steps"]]
     *media, machine = costs
     assert all(cost > 0 for cost in media)
+    gone = {model.id for model in known_models().values() if model.state == "retired"}
+    assert not gone & {made["model"] for made in told["steps"]}
+    film = next(made for made in told["steps"] if made["step"] == "film")
+    assert (film["model"], Decimal(film["cost_usd"])) == ("kling-v3.0-std-i2v", 3 * Decimal("0.084"))  # a second
     assert machine >= 0  # by the second, and it has only just booted
     assert told["steps"][-1]["summary"] == "Instance fox-den is running."
     assert sum(costs) == Decimal(told["spent_usd"])

@@ -55,7 +55,7 @@ def storage() -> Generator[Storage]:
 def scene(
     request: pytest.FixtureRequest, storage: Storage, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[TeamScene]:
-    world = World(WorldSettings(task_seconds=0))
+    world = World(WorldSettings(task_seconds=0, old_models=True))
     world.accounts[OTHER_KEY] = world.accounts[DEFAULT_KEY]
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch, serve(world) as simulator:

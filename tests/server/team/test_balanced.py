@@ -113,7 +113,7 @@ async def kill_and_start_again(copy: Copy) -> None:
 
 
 async def test_nobody_loses_a_paid_picture_when_a_copy_is_killed(tmp_path: Path) -> None:
-    world = World(WorldSettings(task_seconds=3600))
+    world = World(WorldSettings(task_seconds=3600, old_models=True))
     for number in range(CALLERS):
         world.add_account(key_of(number))
     limits = httpx.Limits(max_connections=2 * CALLERS)

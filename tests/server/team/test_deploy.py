@@ -105,7 +105,7 @@ CHECKPOINT = "dreamshaper_8_93211.safetensors"
 @pytest.mark.skipif(not nginx_installed(), reason="Debian's nginx is not installed")
 def test_a_call_that_a_task_has_ended_finds_the_copy_that_sent_it(tmp_path: Path) -> None:
     """Only that copy knows the address: the balancer asks on after a 404, and says 404 where nobody knows it."""
-    world = World(WorldSettings(task_seconds=3600))
+    world = World(WorldSettings(task_seconds=3600, old_models=True))
     with (
         serve(world) as simulator,
         copies(tmp_path, simulator.url, NOVITA_MCP_PUBLIC_URL="https://here.example") as two,

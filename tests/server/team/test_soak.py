@@ -138,7 +138,7 @@ async def memory(copy: Copy, within: float) -> float:
 
 
 async def test_sixteen_callers_amid_faults_cost_no_memory_no_money_and_no_key(tmp_path: Path) -> None:
-    world = World(WorldSettings(task_seconds=0.3))
+    world = World(WorldSettings(task_seconds=0.3, old_models=True))
     keys = tuple(f"sk_{secrets.token_hex(20)}" for _ in range(CALLERS))
     for key in keys:
         world.add_account(key)

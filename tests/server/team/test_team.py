@@ -35,6 +35,8 @@ from ..children import PATIENCE
 from ..test_mcp_tasks import Tasks, ask, start
 from .team import copies
 
+pytestmark = pytest.mark.old_models
+
 OLD, NEW = "an old key of at least thirty-two characters", "a new key of at least thirty-two characters"
 OTHER_KEY = "sk-somebody-else"
 

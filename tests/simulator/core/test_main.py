@@ -12,6 +12,7 @@ import pytest
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_the_command_says_where_it_is_keeps_stdout_clean_and_ends_on_ctrl_c() -> None:
     command = [sys.executable, "-m", "novita_mcp.simulator", "--port", "0", "--balance", "5", "--task-seconds", "9"]
+    command += ["--old-models"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
@@ -23,3 +24,4 @@ def test_the_command_says_where_it_is_keeps_stdout_clean_and_ends_on_ctrl_c() ->
     assert (process.returncode, out, err) == (0, "", "")
     assert state["accounts"] == [{"key": "sk-simulated", "balance_usd": 5}]
     assert state["settings"]["task_seconds"] == 9
+    assert state["settings"]["old_models"] is True

@@ -62,7 +62,7 @@ class AudioApi:
 
 @pytest.fixture
 def api() -> Iterator[AudioApi]:
-    with serving.serve(World(WorldSettings(manual=True))) as running:
+    with serving.serve(World(WorldSettings(manual=True, old_models=True))) as running:
         api = AudioApi(running)
         with api.http:
             yield api

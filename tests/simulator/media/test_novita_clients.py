@@ -40,7 +40,7 @@ def cannot(what: str, done: subprocess.CompletedProcess[str]) -> None:
 @pytest.fixture
 def novita() -> Generator[Running]:
     """Novita, where a task takes a moment."""
-    with serve(World(WorldSettings(task_seconds=0.2))) as running:
+    with serve(World(WorldSettings(task_seconds=0.2, old_models=True))) as running:
         yield running
 
 

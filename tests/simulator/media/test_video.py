@@ -69,7 +69,7 @@ class VideoApi:
 
 @pytest.fixture
 def api() -> Iterator[VideoApi]:
-    with serving.serve(World(WorldSettings(manual=True))) as running:
+    with serving.serve(World(WorldSettings(manual=True, old_models=True))) as running:
         api = VideoApi(running)
         with api.http:
             yield api

@@ -25,6 +25,7 @@ async def test_the_balance_is_told_in_dollars_and_as_novita_sent_it(connect: Con
         assert answer["frozen_usd"] == "not told"
 
 
+@pytest.mark.old_models
 async def test_it_falls_by_what_was_made(connect: Connect, world: World) -> None:
     async with connect(build=quick) as client:
         await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})

@@ -241,6 +241,7 @@ def faulty_after(settings: Settings, background: anyio.abc.TaskGroup) -> App:
     return app
 
 
+@pytest.mark.old_models
 async def test_a_fault_of_our_own_after_something_was_sent_may_have_cost(connect: Connect, world: World) -> None:
     """Kind 14: only then, whoever sent it."""
     asked = {"prompt": "a fox", "model": "qwen-image-txt2img"}

@@ -32,6 +32,7 @@ def test_every_tool_that_spends_has_a_good_call_to_walk_with() -> None:
     assert set(CALLS) | NEED_MORE == set(spending_tools())
 
 
+@pytest.mark.old_models
 @pytest.mark.parametrize("name", list(CALLS))
 async def test_a_dry_run_shows_what_would_go_out_and_its_price_and_sends_nothing(
     name: str, connect: Connect, world: World, simulator: Running, settings: Settings, tmp_path: Path

@@ -19,7 +19,7 @@ NAMED = ("create_gpu_instance", "create_endpoint")
 
 @pytest.fixture
 def world() -> World:
-    return World(WorldSettings(task_seconds=SECONDS, speed=0))
+    return World(WorldSettings(task_seconds=SECONDS, speed=0, old_models=True))
 
 
 @pytest.mark.parametrize("tool", CASES)

@@ -19,6 +19,8 @@ from ...conftest import Connect, text_of
 from ..gpu_stage import OpenStage, built_on
 from ..media_things import picture, recording
 
+pytestmark = pytest.mark.old_models
+
 Json = dict[str, Any]
 
 FOX: Json = {"prompt": "a red fox in the snow", "model": "z-image-turbo", "size": "512x512"}

@@ -60,6 +60,7 @@ async def test_a_faster_voice_takes_less_time(connect: Connect) -> None:
         assert made["duration_seconds"] == pytest.approx(spoken_length(LINE, 2), abs=0.3)
 
 
+@pytest.mark.old_models
 async def test_a_recording_is_written_down(connect: Connect, world: World, tmp_path: Path, settings: Settings) -> None:
     path = recording(tmp_path / "said.mp3", LINE, world)
     async with connect() as client:
@@ -69,6 +70,7 @@ async def test_a_recording_is_written_down(connect: Connect, world: World, tmp_p
     assert world.count("glm_asr", "accepted") == 2
 
 
+@pytest.mark.old_models
 async def test_what_is_said_in_a_video_is_written_down(
     connect: Connect, world: World, tmp_path: Path, settings: Settings
 ) -> None:
@@ -124,6 +126,7 @@ async def test_a_designed_voice_comes_with_a_sample(connect: Connect, world: Wor
         assert world.count("minimax_voice_design", "accepted") == 1
 
 
+@pytest.mark.old_models
 async def test_lyrics_are_written_and_then_sung(connect: Connect, world: World) -> None:
     async with connect() as client:
         written = await done(

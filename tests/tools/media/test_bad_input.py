@@ -193,6 +193,7 @@ async def test_a_picture_the_model_cannot_take_says_which_limit(connect: Connect
     nothing_paid(world)
 
 
+@pytest.mark.old_models
 async def test_transparency_is_flattened_only_when_asked(
     connect: Connect, world: World, tmp_path: Path, settings: Settings
 ) -> None:

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import pytest
 from mcp import Client
 from novita_mcp.simulator.core.world import World
 
 from ...conftest import Connect
 from ..media_things import body_of, done, film_of, image_of, one
+
+pytestmark = pytest.mark.old_models
 
 LINE = "The fox says hello."
 

@@ -56,6 +56,7 @@ REQUESTS: dict[str, tuple[str, Json, str, Json]] = {
 }
 
 
+@pytest.mark.old_models
 @pytest.mark.parametrize("case", REQUESTS)
 async def test_common_arguments_arrive_where_the_dialect_wants_them(connect: Connect, world: World, case: str) -> None:
     tool, arguments, operation, native = REQUESTS[case]
@@ -67,6 +68,7 @@ async def test_common_arguments_arrive_where_the_dialect_wants_them(connect: Con
         assert len(answer["artifacts"]) == arguments.get("count", 1)
 
 
+@pytest.mark.old_models
 async def test_extra_and_image_file_at_once(connect: Connect, world: World, tmp_path: Path) -> None:
     """The older editing routes: base64 in, base64 in `image_file` out."""
     path = picture(tmp_path / "fox.png")
@@ -119,6 +121,7 @@ SYNC: dict[str, tuple[str, Json, str]] = {
 }
 
 
+@pytest.mark.old_models
 @pytest.mark.parametrize("case", SYNC)
 async def test_every_shape_of_an_answer_becomes_a_file(connect: Connect, world: World, case: str) -> None:
     tool, arguments, suffix = SYNC[case]
@@ -137,6 +140,7 @@ async def test_every_shape_of_an_answer_becomes_a_file(connect: Connect, world: 
     assert not world.area(TaskStore).tasks
 
 
+@pytest.mark.old_models
 async def test_a_text_answer(connect: Connect, world: World, tmp_path: Path) -> None:
     path = recording(tmp_path / "said.wav", "Foxes are orange.", world)
     async with connect() as client:
@@ -179,6 +183,7 @@ async def test_both_places_of_a_task_id_are_read(connect: Connect, world: World,
         assert image_of(answer).size == (64, 64)
 
 
+@pytest.mark.old_models
 @pytest.mark.parametrize("model", ["txt2img-v2", "img2img-v2", "upscale-v2"])
 async def test_a_retired_v2_model_is_looked_at_where_v2_tasks_are(
     connect: Connect, world: World, tmp_path: Path, model: str
@@ -279,6 +284,7 @@ async def test_an_unknown_state_is_waited_out(
     assert world.count("get_task_result") == 2
 
 
+@pytest.mark.old_models
 async def test_a_task_that_failed_says_why(connect: Connect, world: World) -> None:
     world.fail_next_task("NSFW content detected")
     async with connect() as client:

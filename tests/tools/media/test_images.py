@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mcp import Client
 from novita_mcp.simulator.core.world import World
 from PIL import Image
@@ -40,6 +41,7 @@ async def test_variants_pick_a_model_that_can_make_several(connect: Connect, wor
         assert world.count("flux_1_schnell") == 1
 
 
+@pytest.mark.old_models
 async def test_no_patience_gives_the_task_id_and_get_task_brings_the_file(connect: Connect, world: World) -> None:
     async with connect() as client:
         started = await client.call_tool(

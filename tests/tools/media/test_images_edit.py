@@ -10,6 +10,8 @@ from PIL import Image, ImageChops
 from ...conftest import Connect
 from ..media_things import body_of, data_uri, done, image_of, link_to, mask, one, picture, refused
 
+pytestmark = pytest.mark.old_models
+
 
 def differs(first: str, second: Image.Image, box: tuple[int, int, int, int] | None = None) -> bool:
     """Whether two pictures differ clearly, within a box."""

@@ -63,6 +63,7 @@ async def called_at_once(client: Client, tool: str, calls: list[dict[str, Any]])
     return results
 
 
+@pytest.mark.old_models
 @pytest.mark.parametrize("length", ["told", "untold"])
 async def test_many_large_links_at_once_are_fetched_one_after_the_other(
     connect: Connect, world: World, build: Any, in_work: InWork, length: str, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mcp import Client
 from mcp_types import TextResourceContents
 from novita_mcp.novita.core.client import owner_of
@@ -18,6 +19,8 @@ from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.tools.kit.toolset import LONGEST_ANSWER
 
 from ...conftest import Connect, text_of
+
+pytestmark = pytest.mark.old_models
 
 MANY = 200
 

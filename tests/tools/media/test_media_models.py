@@ -61,6 +61,7 @@ async def test_one_model_is_described_with_its_own_schema(connect: Connect) -> N
         await refused(client.call_tool("describe_media_model", {"model": "kling-3-std-t2w"}), "kling-v3.0-std-t2v")
 
 
+@pytest.mark.old_models
 async def test_any_model_runs_with_its_own_input(connect: Connect, world: World) -> None:
     async with connect() as client:
         native = {"prompt": "a fox", "size": "512*768", "seed": 5}
@@ -131,6 +132,7 @@ async def test_checkpoints_are_searched_and_paged(connect: Connect) -> None:
         assert all("realis" in found["name"].casefold() for found in named["checkpoints"])
 
 
+@pytest.mark.old_models
 async def test_a_found_checkpoint_makes_a_picture(connect: Connect, world: World) -> None:
     async with connect() as client:
         found = await asked(client, "search_checkpoints", type="checkpoint")
@@ -141,6 +143,7 @@ async def test_a_found_checkpoint_makes_a_picture(connect: Connect, world: World
         assert body_of(world, "txt2img")["request"]["model_name"] == name
 
 
+@pytest.mark.old_models
 async def test_options_pick_a_model_that_has_them(connect: Connect, world: World) -> None:
     """A native name only txt2img knows must not end as "unknown option" of the default model."""
     async with connect() as client:

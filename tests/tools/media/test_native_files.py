@@ -20,6 +20,7 @@ def run(model: str, given: dict[str, Any], **more: Any) -> tuple[str, dict[str, 
     return "run_media_model", {"model": model, "input": given, **more}
 
 
+@pytest.mark.old_models
 async def test_a_path_is_read_and_sent_as_the_field_takes_it(connect: Connect, world: World, tmp_path: Path) -> None:
     path = picture(tmp_path / "plain.png")
     data = Path(path).read_bytes()
@@ -33,6 +34,7 @@ async def test_a_path_is_read_and_sent_as_the_field_takes_it(connect: Connect, w
         assert sent == [f"data:image/png;base64,{base64.b64encode(data).decode()}"] * 2
 
 
+@pytest.mark.old_models
 async def test_an_earlier_result_is_its_link_or_its_content(connect: Connect, world: World) -> None:
     async with connect() as client:
         made = await done(client.call_tool("generate_image", {"prompt": "fox"}))
@@ -61,6 +63,7 @@ async def test_a_file_in_an_option_is_resolved_too(connect: Connect, world: Worl
         assert str(tmp_path) not in str(answer.structured_content)
 
 
+@pytest.mark.old_models
 async def test_what_is_native_already_goes_out_as_it_is(
     connect: Connect, world: World, tmp_path: Path, settings: Settings
 ) -> None:
@@ -135,6 +138,7 @@ async def test_recordings_of_a_form_are_file_parts_and_malformed_ones_are_refuse
         assert world.count("fish_audio_voice_cloning", "accepted") == 1
 
 
+@pytest.mark.old_models
 async def test_a_photo_in_native_input_carries_no_notes_of_its_camera(
     connect: Connect, world: World, tmp_path: Path
 ) -> None:

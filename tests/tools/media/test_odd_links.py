@@ -147,6 +147,7 @@ def _keep(path: str, world: World, settings: Settings) -> str:
     return link_to(path, world, settings.base_url)
 
 
+@pytest.mark.old_models
 async def test_a_good_link_still_works(connect: Connect, world: World, tmp_path: Path, settings: Settings) -> None:
     link = _keep(picture(tmp_path / "fox.png"), world, settings)
     async with connect() as client:

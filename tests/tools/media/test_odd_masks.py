@@ -14,6 +14,8 @@ from ...conftest import Connect
 from ...odd_media import photo, put, saved, scene
 from ..media_things import body_of, done, link_to, nothing_paid, picture, refused
 
+pytestmark = pytest.mark.old_models
+
 SIZE = (640, 480)
 HOLE = (0, 0, 199, 479)
 """Where every mask here marks: the left of a picture of 640x480."""

@@ -172,6 +172,7 @@ async def test_save_to_that_is_a_link_is_refused_before_money(connect: Connect, 
     nothing_paid(world)
 
 
+@pytest.mark.old_models
 async def test_a_quoted_link_or_reference_is_what_it_holds(connect: Connect) -> None:
     async with connect() as client:
         made = await done(client.call_tool("generate_image", {"prompt": "fox"}))

@@ -17,6 +17,8 @@ from ...conftest import Connect
 from ...odd_media import PRIVATE_WORD, heic, photo, png_bomb, put, saved, scene
 from ..media_things import body_of, done, nothing_paid, refused
 
+pytestmark = pytest.mark.old_models
+
 
 def sent(world: World, operation: str, field: str) -> bytes:
     """The picture that Novita got last."""

@@ -14,6 +14,8 @@ from ...building import QuickClock
 from ...conftest import Connect, text_of
 from ..media_things import done, one, refused
 
+pytestmark = pytest.mark.old_models
+
 Json = dict[str, Any]
 MODEL = {"model": "qwen-image-txt2img", "prompt": "a fox"}
 TXT2IMG = {"model": "txt2img", "checkpoint": "dreamshaper_8_93211.safetensors"}

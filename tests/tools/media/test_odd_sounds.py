@@ -19,6 +19,8 @@ from ...conftest import Connect
 from ...odd_media import SOUND_KINDS, put, sound_as, wav
 from ..media_things import body_of, done, nothing_paid, refused
 
+pytestmark = pytest.mark.old_models
+
 LINE = "The quick brown fox jumps over the lazy dog."
 
 

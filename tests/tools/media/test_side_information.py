@@ -11,6 +11,8 @@ from novita_mcp.simulator.core.world import World
 from ...building import quick
 from ...conftest import Connect, text_of
 
+pytestmark = pytest.mark.old_models
+
 ASYNC = "qwen-image-txt2img"
 LOOK = "get_task_result"
 HUGE = "9" * 5_000

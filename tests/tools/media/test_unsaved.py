@@ -80,6 +80,7 @@ def block(tmp_path: Path, data: Path) -> None:
     data.write_text("in the way too")
 
 
+@pytest.mark.old_models
 async def test_a_picture_that_can_be_saved_nowhere_is_shown_whole_and_gone_with_the_server(
     connect: Connect, world: World, tmp_path: Path, data: Path
 ) -> None:

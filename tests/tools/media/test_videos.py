@@ -41,6 +41,7 @@ FRAMES: dict[str, tuple[dict[str, str | list[str]], str]] = {
 }
 
 
+@pytest.mark.old_models
 @pytest.mark.parametrize("case", FRAMES)
 async def test_the_model_follows_from_the_frames(
     connect: Connect, world: World, tmp_path: Path, settings: Settings, case: str
@@ -86,6 +87,7 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.old_models
 @pytest.mark.parametrize("edit", EDITS)
 async def test_each_edit_of_a_clip_goes_to_the_model_for_it(
     connect: Connect, world: World, tmp_path: Path, settings: Settings, edit: str

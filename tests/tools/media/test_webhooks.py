@@ -25,6 +25,8 @@ from ...server.callers import caller
 from ...serving import serve_asgi
 from ..media_things import Json, body_of, done, picture
 
+pytestmark = pytest.mark.old_models
+
 SLOW = {"prompt": "a fox", "checkpoint": "dreamshaper_8_93211.safetensors"}
 """A wish for txt2img, whose page documents the webhook."""
 

@@ -371,6 +371,7 @@ def every_thing_agrees(run: Run, rows: Mapping[str, Row]) -> int:
     return sum(row.counted for row in by_time if row.doubtful)
 
 
+@pytest.mark.old_models
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [20261123, 5])
 async def test_500_random_calls_with_faults_agree_with_novitas_books_to_the_cent(

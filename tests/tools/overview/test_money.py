@@ -25,6 +25,7 @@ Json = dict[str, Any]
 # One cap, two servers
 
 
+@pytest.mark.old_models
 async def test_two_servers_and_one_cap_never_submit_more_than_a_dollar(
     simulator: Running, world: World, settings: Settings
 ) -> None:
@@ -51,6 +52,7 @@ async def test_two_servers_and_one_cap_never_submit_more_than_a_dollar(
     assert all("Nothing was billed" in text and "NOVITA_MCP_SPEND_LIMIT_USD" in text for text in refused)
 
 
+@pytest.mark.old_models
 async def test_what_novita_refused_makes_room_under_the_cap_and_what_is_unclear_does_not(
     connect: Connect, world: World
 ) -> None:
@@ -68,6 +70,7 @@ async def test_what_novita_refused_makes_room_under_the_cap_and_what_is_unclear_
 # Prices nobody knows, and prices by the hour
 
 
+@pytest.mark.old_models
 async def test_an_unknown_price_is_said_and_counted_as_settled(connect: Connect, world: World) -> None:
     asked: Json = {"prompt": "a fox", "model": "hunyuan-image-3"}
     async with connect(build=quick, unknown_price_usd=Decimal("0.40"), spend_limit_usd=Decimal(1)) as client:

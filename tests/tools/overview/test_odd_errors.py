@@ -15,6 +15,8 @@ from ...conftest import Connect, text_of
 from ..gpu_stage import OpenStage
 from ..media_things import refused
 
+pytestmark = pytest.mark.old_models
+
 Json = dict[str, Any]
 IMAGE = "docker.io/library/ubuntu:24.04"
 FOX: Json = {"prompt": "a fox", "model": "qwen-image-txt2img"}

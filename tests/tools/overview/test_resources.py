@@ -18,6 +18,7 @@ from mcp_types import (
 from ...conftest import Connect, text_of
 
 
+@pytest.mark.old_models
 async def test_a_finished_file_can_be_read_by_its_address(connect: Connect) -> None:
     async with connect() as client:
         made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"})
@@ -58,6 +59,7 @@ async def test_what_does_not_exist_is_not_found(connect: Connect, uri: str) -> N
         assert caught.value.error.code == -32602
 
 
+@pytest.mark.old_models
 async def test_ids_are_completed(connect: Connect) -> None:
     async with connect() as client:
         made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"})

@@ -14,6 +14,8 @@ from novita_mcp.simulator.media.tasks import TaskStore
 from ...building import quick
 from ...conftest import Connect, text_of
 
+pytestmark = pytest.mark.old_models
+
 SPEND = "qwen_image_txt2img"
 LOOK = "get_task_result"
 
