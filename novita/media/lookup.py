@@ -453,6 +453,11 @@ def option_paths(model: MediaModel, key: str) -> list[str]:
     return [key] if key in paths else [path for path in paths if path.rpartition(".")[2] == key]
 
 
+def lacking(model: MediaModel, arguments: Mapping[str, object], options: Collection[str] = ()) -> list[str]:
+    """Required native fields that neither the arguments, the options nor the entry would fill."""
+    return _missing(model, arguments, options)
+
+
 def _missing(model: MediaModel, arguments: Mapping[str, object], options: Collection[str] = ()) -> list[str]:
     """Required native fields that neither the arguments, the options nor the entry would fill."""
     filled = [*model.constants, *(path for key in options for path in option_paths(model, key))]

@@ -37,6 +37,7 @@ class Way(Generic[P]):
             swapped.
         living: Ids of models of the same kind, the best evidence of life first.
         known: Whether the model is one that is known to have been there; a name that somebody made up is not gone.
+        expected: Whether nothing of the kind was known to live, so that it is no wonder where all are gone.
         otherwise: What else there is, where nothing of the kind lives.
         missed: The models that are gone, in the order they were tried.
     """
@@ -46,6 +47,7 @@ class Way(Generic[P]):
     further: Callable[[Collection[str]], Awaitable[P]] | None = None
     living: Callable[[], Sequence[str]] = _nothing
     known: bool = True
+    expected: bool = False
     otherwise: str = ""
     missed: list[tuple[str, Gone]] = field(default_factory=list[tuple[str, Gone]])
 
@@ -102,7 +104,8 @@ class Way(Generic[P]):
         (model, what), *more = self.missed
         there = await is_novita(self.caller.novita)
         if more:  # nothing is noted: no answer here proves which of them is really gone
-            error.what = f"{self._names()} not there, says {self._base}: {error.what}"
+            known = "No model for this is known to live: " if self.expected and there else ""
+            error.what = f"{known}{self._names()} not there, says {self._base}: {error.what}"
             error.next_step = f"{_NAME_ONE} {self.otherwise}".strip() if there else _CHECK_ADDRESS
             return
         if not there:

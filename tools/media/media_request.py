@@ -26,6 +26,7 @@ from ...novita.media.lookup import (
     able_to,
     alternatives,
     choose,
+    lacking,
     media_model,
     media_models,
 )
@@ -102,7 +103,10 @@ async def make(
 
     async def buy_another(tried: Collection[str] = ()) -> Purchase[MediaResult]:
         gone = {*way.passed_over, *tried}
-        if not any(model.state != "retired" and model.id not in gone for model in able_to(does)):
+        hoped = [model for model in able_to(does) if model.state != "retired" and model.id not in gone]
+        way.expected = not hoped
+        # One that may live, and cannot do this as it is asked, is no reason not to let another stand in.
+        if not any(model.live or not lacking(model, given, how.options or ()) for model in hoped):
             for other in stand_ins(does, given, gone):
                 if not able(other.model, other.how.arguments(given), forms=forms):
                     return await buy(other.model, other)
@@ -315,7 +319,7 @@ def _purchase(
 
     return Purchase(
         answer=MediaResult,
-        effect=" ".join(part for part in (way.effect(model.id), differs) if part),
+        effect=" ".join(part for part in (way.effect(model.id), differs, _doubt(model)) if part),
         model=model.id,
         title=title,
         cost=planned.estimate,
@@ -324,6 +328,14 @@ def _purchase(
         tool=tool,
         instead=partial(way.on, model.id),
     )
+
+
+def _doubt(model: MediaModel) -> str:
+    """What is to be known before a yes to a model that a notice names."""
+    if model.state != "retired":
+        return ""
+    since = f" since {model.life.date}" if model.life.date else ""
+    return f"It is said to be switched off{since}: where it is, nothing is billed."
 
 
 def _listening(caller: Caller, planned: MediaPlan) -> tuple[MediaPlan, Callable[[str], None] | None]:

@@ -31,6 +31,7 @@ PICTURE_TOOLS: dict[str, tuple[str, Json, str, str]] = {
     "outpaint": ("edit_image", {"edit": "outpaint", "size": "1024x768"}, "seedream-5.0-lite", "in the new shape"),
     "remove text": ("edit_image", {"edit": "remove_text"}, "seedream-5.0-lite", "without it"),
     "reimagine": ("edit_image", {"edit": "reimagine"}, "seedream-5.0-lite", "by words"),
+    "restyle": ("edit_image", {"edit": "restyle", "prompt": "in oil"}, "seedream-5.0-lite", "by words"),
 }
 
 
@@ -111,6 +112,7 @@ async def test_a_chat_model_sees_hears_and_writes(connect: Connect, world: World
 NOTHING: dict[str, tuple[str, Json, str]] = {
     "music": ("generate_music", {"prompt": "a waltz", "lyrics": "[verse]\nThe fox is in the snow\n"}, "GPU"),
     "extend": ("edit_video", {"edit": "extend"}, "last frame"),
+    "edit": ("edit_video", {"edit": "edit", "prompt": "make it snow"}, "edit_image"),
 }
 
 
@@ -141,3 +143,11 @@ async def test_the_old_routes_go_on_working_where_they_answer_and_are_named(
         said = recording(tmp_path / "fox.wav", "Good morning, fox.", world)
         heard = await done(client.call_tool("transcribe_audio", {"audio": said, "model": "glm-asr"}))
         assert heard["text"] == "Good morning, fox."
+
+
+async def test_before_a_yes_to_what_a_notice_names_that_is_said(connect: Connect, world: World, tmp_path: Path) -> None:
+    async with connect() as client:
+        frames = [picture(tmp_path / "a.png"), picture(tmp_path / "b.png")]
+        shown = await client.call_tool("generate_video", {"prompt": "x", "image": frames[0], "images": frames})
+        assert "said to be switched off since 2026-07-22: where it is, nothing is billed" in text_of(shown)
+    nothing_paid(world)
