@@ -42,14 +42,14 @@ from .tracing import calling
 LONGEST_PATIENCE = 20.0
 """Seconds. A Retry-After beyond this is told to the caller, not slept."""
 
-# Raised before a single byte of the request can have been processed.
-_NEVER_ARRIVED = (
+NEVER_ARRIVED = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
+"""Raised before a single byte of the request can have been processed."""
 
 
 _SENDABLE = re.compile(r"[!-~]+")
@@ -251,7 +251,7 @@ class NovitaClient:
                 if error.status != 429 or (error.retry_after or 0) > LONGEST_PATIENCE:
                     raise
                 last = error
-            except _NEVER_ARRIVED as error:
+            except NEVER_ARRIVED as error:
                 last = self._no_answer(error, doing, billed="no", next_step=TRY_LATER)
                 if last.lasting:
                     raise last from error
@@ -288,7 +288,7 @@ class NovitaClient:
         with calling(method, path, doing) as span:
             try:
                 response = await self.http.send(request, stream=True)
-            except _NEVER_ARRIVED as error:
+            except NEVER_ARRIVED as error:
                 raise self._no_answer(error, doing, billed="no", next_step=TRY_LATER) from error
             except httpx.RequestError as error:
                 raise self._no_answer(error, doing, billed="maybe", next_step=LOOK_FIRST) from error

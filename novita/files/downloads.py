@@ -16,6 +16,7 @@ import httpx
 from ..core.bodies import AS_IT_IS, BodyCutError, BodyError, BodyTooLargeError, body_pieces
 from ..core.clock import Clock
 from ..core.errors import ArtifactError, InputError
+from ..core.surroundings import SettingOfTheWayError
 from ..core.tolerant import a_count, a_pause
 from .addresses import AddressError, Guard, Hop, UnknownHostError, route_to
 from .kinds import HEAD_BYTES, MediaType, media_type, sniff
@@ -395,6 +396,6 @@ def _in_words(error: Exception) -> str:
         return "it took too long to answer"
     if isinstance(error, httpx.RemoteProtocolError):
         return "the connection was cut"
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, httpx.ConnectError) and not isinstance(error, SettingOfTheWayError):
         return "no connection"
     return str(error) or type(error).__name__

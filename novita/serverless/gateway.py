@@ -16,10 +16,11 @@ import anyio
 import httpx
 
 from ..core.bodies import AS_IT_IS, BodyError, BodyTooLargeError, read_body
-from ..core.client import NovitaClient
+from ..core.client import NEVER_ARRIVED, NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError, redact
 from ..core.outside import Outside
 from ..core.redaction import holds, is_credential, learn, without_credentials
+from ..core.surroundings import trouble
 from ..core.waiting import Look, Phase
 from ..core.wellformed import read_json
 from ..gpu.routes import act_for_id, ask
@@ -338,10 +339,12 @@ async def call_service(client: NovitaClient, call: ServiceCall, *, within: float
                     body = await _read(response)
                 finally:
                     await response.aclose()
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-        detail = redact(str(error), client.api_key or "") or type(error).__name__
+    except NEVER_ARRIVED as error:
+        found = trouble(error, request.url)
         raise NovitaConnectionError(
-            f"The endpoint could not be reached ({detail})", billed="no", next_step="See get_endpoint for its state."
+            f"The endpoint could not be reached ({redact(found.what, client.api_key or '')})",
+            billed="no",
+            next_step=found.mend or "See get_endpoint for its state.",
         ) from error
     except (TimeoutError, httpx.TimeoutException) as error:
         if not sent:

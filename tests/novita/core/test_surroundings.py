@@ -13,10 +13,13 @@ from typing import Any
 import httpx
 import pytest
 from novita_mcp.novita.core.client import NovitaClient, RetryPolicy, new_http
-from novita_mcp.novita.core.errors import NovitaConnectionError
+from novita_mcp.novita.core.clock import SystemClock
+from novita_mcp.novita.core.errors import ArtifactError, NovitaConnectionError
 from novita_mcp.novita.core.hosts import API_HOST, address_problem
 from novita_mcp.novita.core.surroundings import Surroundings, served_here
-from novita_mcp.novita.files.addresses import route_to
+from novita_mcp.novita.files.addresses import Guard, route_to
+from novita_mcp.novita.files.downloads import Downloader
+from novita_mcp.novita.serverless.gateway import ServiceCall, call_service
 from novita_mcp.simulator.core.world import DEFAULT_KEY
 from novita_mcp.simulator.serving import Running
 
@@ -238,6 +241,18 @@ async def test_a_paid_call_that_never_left_is_not_billed(simulator: Running, mon
                 pass
 
     assert (refused.value.billed, cut.value.billed) == ("no", "no")
+
+
+async def test_links_and_own_endpoints_name_the_setting_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks4://proxy.example")
+    async with new_http() as http:
+        client = NovitaClient(http, DEFAULT_KEY)
+        call = ServiceCall("https://abc.example", "/", "GET", {}, None)
+        with pytest.raises(NovitaConnectionError, match="ALL_PROXY") as refused:
+            await call_service(client, call, within=5)
+        with pytest.raises(ArtifactError, match="ALL_PROXY"):
+            await Downloader(http, SystemClock(), Guard()).peek("https://example.com/fox.png")
+    assert refused.value.billed == "no"
 
 
 async def test_a_host_that_is_not_found_means_no_network(ask: Callable[..., Any]) -> None:
