@@ -36,7 +36,8 @@ def shown(result: CallToolResult) -> list[Image.Image]:
 
 
 def one(result: CallToolResult) -> dict[str, Any]:
-    (artifact,) = (result.structured_content or {})["artifacts"]
+    answer: dict[str, Any] = result.structured_content or {}
+    (artifact,) = answer["artifacts"]
     return artifact
 
 

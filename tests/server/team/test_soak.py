@@ -117,7 +117,9 @@ class Soak:
 async def disturb(world: World, chance: random.Random) -> None:
     """Faults of Novita, of every kind, at every place, one after the other."""
     while True:
-        place = chance.choice([{"operation": SPEND}, {"operation": LOOK}, {"operation": CHAT}, {"path": FILES}])
+        place: dict[str, Any] = chance.choice(
+            [{"operation": SPEND}, {"operation": LOOK}, {"operation": CHAT}, {"path": FILES}]
+        )
         world.trouble(chance.choice(FAULTS), **place)
         if chance.random() < 0.1:
             world.fail_next_task("the picture shows no face")

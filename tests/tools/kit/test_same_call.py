@@ -53,7 +53,7 @@ async def test_a_call_that_is_made_again_while_it_runs_joins_it_and_gets_the_who
         assert again["status"] == "working" and joined(again) and again["task_id"] == first["task_id"]
         world.advance(1_000)
         result = await client.call_tool("generate_image", FOX)
-    answer = result.structured_content or {}
+    answer: Json = result.structured_content or {}
     assert answer["status"] == "succeeded" and joined(answer) and answer["task_id"] == first["task_id"]
     assert "For variants use count or seed; again=true makes another." in answer["next_step"]
     assert Path(answer["artifacts"][0]["path"]).is_file()
@@ -102,7 +102,7 @@ async def test_what_asks_for_something_else_is_another_call(connect: Connect, wo
 async def test_what_says_nothing_of_what_is_bought_makes_no_other_call(
     connect: Connect, world: World, said: Json
 ) -> None:
-    count = {"count": 1} if "count" in said else {}
+    count: Json = {"count": 1} if "count" in said else {}
     async with connect(build=quick) as client:
         first = await start(client, world, **count)
         again = await ask(client, **{**FOX, "wait_seconds": 0, **said})

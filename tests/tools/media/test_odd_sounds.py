@@ -17,7 +17,7 @@ from novita_mcp.simulator.media.sound import SoundFormat, encode, speak
 
 from ...conftest import Connect
 from ...odd_media import SOUND_KINDS, put, sound_as, wav
-from ..media_things import body_of, done, nothing_paid, refused
+from ..media_things import Json, body_of, done, nothing_paid, refused
 
 pytestmark = pytest.mark.old_models
 
@@ -151,10 +151,10 @@ async def test_what_a_long_recording_costs_is_the_price_of_all_its_pieces(
 ) -> None:
     path, short = put(tmp_path, "meeting.wav", long_talk(world)), put(tmp_path, "note.wav", spoken(world))
     async with connect(confirm_above_usd=Decimal("0.000001")) as client:
-        asked = (
+        asked: Json = (
             await client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": path})
         ).structured_content or {}
-        once = (
+        once: Json = (
             await client.call_tool("transcribe_audio", {"model": "glm-asr", "audio": short})
         ).structured_content or {}
     assert asked["status"] == once["status"] == "needs_confirmation"

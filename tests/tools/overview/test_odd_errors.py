@@ -81,7 +81,7 @@ async def test_why_a_task_could_not_be_asked_about_is_told(connect: Connect, wor
     async with connect(build=quick) as client:
         unknown = await refused(client.call_tool("get_task", {"task_id": "0f5ee1ec-dead", "wait_seconds": 0}))
         started = await client.call_tool("generate_image", {**FOX, "wait_seconds": 0})
-        task: str = (started.structured_content or {})["task_id"]
+        task = str((started.structured_content or {"task_id": ""})["task_id"])
         known = text_of(await client.call_tool("get_task", {"task_id": task, "wait_seconds": 0}))
 
     assert "the queue is full" in unknown and "503" in unknown
@@ -92,7 +92,7 @@ async def test_a_task_that_is_working_is_told_without_a_cause(connect: Connect, 
     world.settings = replace(world.settings, task_seconds=1_000)
     async with connect() as client:
         started = await client.call_tool("generate_image", {**FOX, "wait_seconds": 0})
-        task: str = (started.structured_content or {})["task_id"]
+        task = str((started.structured_content or {"task_id": ""})["task_id"])
         told = text_of(await client.call_tool("get_task", {"task_id": task, "wait_seconds": 0}))
 
     assert "status: working" in told

@@ -80,7 +80,7 @@ async def test_ids_are_completed(connect: Connect) -> None:
 async def test_arguments_of_prompts_are_completed(connect: Connect) -> None:
     async with connect() as client:
         made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"})
-        task_id: str = (made.structured_content or {})["task_id"]
+        task_id = str((made.structured_content or {"task_id": ""})["task_id"])
 
         async def completed(prompt: str, name: str, start: str) -> list[str]:
             answer = await client.complete(PromptReference(name=prompt), {"name": name, "value": start})
