@@ -52,13 +52,6 @@ NEIGHBOURS: dict[tuple[str, str], str] = {
 }
 """Families that know another, and why."""
 
-IMPORT_LATE: set[str] = {
-    "simulator/sandbox/envd.py",
-    "simulator/sandbox/machines.py",
-    "simulator/sandbox/starting.py",
-}
-"""Files with imports of ours inside functions: still to be opened."""
-
 pytestmark = pytest.mark.skipif(not (ROOT / "server").is_dir(), reason="away from the source")
 
 
@@ -236,18 +229,15 @@ def imports_by_name(node: ast.AST) -> bool:
 
 def test_only_doors_import_later() -> None:
     """One way to start lightly: a door whose names come when they are first read (novita/core/lazy.py)."""
-    late: set[str] = set()
     by_name: set[str] = set()
     for top in FOLDERS:
         for file in sources(top):
             for node in ast.walk(parsed(file)):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                     assert node.name != "__getattr__", f"{file}: a door says lazily()"
-                    if any(map(is_ours, ast.walk(node))):
-                        late.add(file)
+                    assert not any(map(is_ours, ast.walk(node))), f"{file}: {node.name} imports"
                 if imports_by_name(node):
                     by_name.add(file)
-    assert late == IMPORT_LATE
     assert by_name == IMPORT_BY_NAME
 
 

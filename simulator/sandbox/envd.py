@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from .connect import (
     STREAM,
+    Cut,
     Failure,
     Json,
     Stream,
@@ -158,8 +159,6 @@ async def _framed(door: Door, messages: AsyncGenerator[Json | bytes]) -> AsyncGe
 
 
 async def _spoilt(door: Door, fault: str) -> AsyncGenerator[bytes]:
-    from .connect import Cut
-
     if fault == "cut":
         raise Cut
     if fault == "garbage":

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from .disk import MemoryDisk
 from .machine import Machine
 from .played.machine import ScriptedMachine
+from .real.machine import real_machine
 from .state import MIB, SimulatedSandbox, SimulatedSandboxes
 
 
@@ -18,8 +19,6 @@ def maker(state: SimulatedSandboxes) -> Callable[[SimulatedSandbox], Machine]:
             room, clock = sandbox.template.disk_mb * MIB, state.world.clock.now
             disk = content.copy() if isinstance(content, MemoryDisk) else MemoryDisk(room, clock)
             return ScriptedMachine(disk, envs, sandbox.memory_mb, state.world.settings.speed)
-        from .real.machine import real_machine
-
         return real_machine(state.level, sandbox)
 
     return make

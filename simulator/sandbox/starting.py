@@ -7,7 +7,9 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 
 from ..core.world import World
+from .real.machine import Unavailable, check_level
 from .service import area
+from .tls import tls_front
 
 RUN_CODE = "--run-code"
 WARNING = """\
@@ -37,8 +39,6 @@ def problem(chosen: argparse.Namespace) -> str:
     """Why what was chosen cannot be had here; empty where it can."""
     if chosen.run_code is None:
         return ""
-    from .real.machine import Unavailable, check_level
-
     if getattr(chosen, "host", LOOPBACK[0]) not in LOOPBACK:
         return f"{RUN_CODE} is for this machine alone: it cannot be combined with another --host"
     try:
@@ -61,8 +61,6 @@ def beside(chosen: argparse.Namespace) -> Callable[[World, int], AbstractContext
         if not chosen.print_env:
             yield
             return
-        from .tls import tls_front
-
         with tls_front(port) as front:
             state.domain = front.domain
             url = f"http://127.0.0.1:{port}"
