@@ -160,6 +160,7 @@ def build_app(
             thumbnails=settings.thumbnails,
             http=http,
             public_url=settings.public_url if http else None,
+            shipped_models_only=settings.shipped_models_only,
         ),
     )
     app.leases.remember(app.client)

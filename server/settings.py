@@ -44,6 +44,12 @@ class Settings:
     read_only: bool = _setting(
         "NOVITA_MCP_READ_ONLY", "Only tools that change nothing and cost nothing.", False, flag="--read-only"
     )
+    shipped_models_only: bool = _setting(
+        "NOVITA_MCP_SHIPPED_MODELS_ONLY",
+        "Do not look for a media model this release does not know in the list of Novita's site; else its name is sent "
+        "there, never the key.",
+        False,
+    )
     output_dir: Path | None = _setting(
         "NOVITA_MCP_OUTPUT_DIR", "Where finished files go; default `novita` in Downloads.", flag="--output-dir"
     )

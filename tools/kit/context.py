@@ -43,6 +43,7 @@ class ToolSettings:
         longest_silence: Seconds without a byte after which a stream of text is given up.
         http: Whether callers are remote: no paths in or out.
         public_url: Where the world reaches this server.
+        shipped_models_only: Novita's list is not asked for media models that came since.
     """
 
     wait_seconds: float = 45
@@ -51,6 +52,7 @@ class ToolSettings:
     longest_silence: float = 30
     http: bool = False
     public_url: str | None = None
+    shipped_models_only: bool = False
 
 
 @dataclass

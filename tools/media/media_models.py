@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from ...novita.core.errors import InputError
 from ...novita.journal.gone import GoneModel, gone_models
 from ...novita.media.checkpoints import CheckpointType, search_library
-from ...novita.media.lookup import Capability, MediaModel, media_model, media_models
+from ...novita.media.lookup import Capability, MediaModel, media_models
 from ...novita.media.mapping import plan_native
 from ...novita.media.native_files import with_files
 from ...novita.media.price_rows import price_line
@@ -15,7 +15,7 @@ from ...novita.media.voices import like, spread
 from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
-from .media_request import How, run
+from .media_request import How, known_or_offered, run
 from .results import MediaResult
 from .taken import taken_by_tools
 
@@ -139,7 +139,7 @@ async def describe_media_model(
 
     Read it before using options.
     """
-    found = media_model(model)
+    found = await known_or_offered(call, model)
     gone = (await gone_models(call.app.journal, base=call.novita.base_url, owner=call.owner)).get(found.id)
     return ModelDetails(
         id=found.id,
@@ -207,7 +207,7 @@ async def run_media_model(
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Run any media model on exactly this native input. Costs money."""
-    chosen = media_model(model)
+    chosen = await known_or_offered(call, model)
     planned = await with_files(plan_native(chosen, input), call.inputs)
     title = str(input.get("prompt") or input.get("text") or chosen.id)
     how = How(save_to=save_to, wait_seconds=wait_seconds, confirm=confirm, dry_run=dry_run)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from anyio import to_thread
 
-from ...novita.core.errors import InputError
+from ...novita.core.errors import InputError, UnknownModelError
 from ...novita.core.json_paths import MISSING, get_path, put
 from ...novita.files.kinds import Form
 from ...novita.files.links import parse_link
@@ -32,6 +32,7 @@ from ...novita.media.lookup import (
 )
 from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot
 from ...novita.media.native_files import with_files
+from ...novita.media.offered import offered_model
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
@@ -126,7 +127,7 @@ async def make(
     elif "/" in how.model and (asked := await ask_instead(caller, does, given, title=title, model=how.model)):
         purchase = asked
     else:
-        chosen = named_model(how.model, does)
+        chosen = named_model(await known_or_offered(caller, how.model), does)
         way.living = lambda: [other.id for other in alternatives(chosen, without=way.passed_over)]
         refuse_what_it_cannot(chosen, given, forms)
         purchase = await buy(chosen)
@@ -161,13 +162,27 @@ def files_of(arguments: Mapping[str, object]) -> set[str]:
     return {str(one) for name in FILES if name in arguments for one in _references(arguments[name])}
 
 
-def named_model(name: str, does: Sequence[str]) -> MediaModel:
-    """The model of that name, if it does one of the things asked for.
+async def known_or_offered(caller: Caller, name: str) -> MediaModel:
+    """The model of that name: from the tables, or from Novita's list where it came since.
 
     Raises:
-        InputError: It does something else; names models that would do. UnknownModelError: there is none.
+        UnknownModelError: There is none.
     """
-    model = media_model(name)
+    try:
+        return media_model(name)
+    except UnknownModelError:
+        found = None if caller.app.settings.shipped_models_only else await offered_model(caller.novita, name)
+        if found is None:
+            raise
+        return found
+
+
+def named_model(model: MediaModel, does: Sequence[str]) -> MediaModel:
+    """The model, if it does one of the things asked for.
+
+    Raises:
+        InputError: It does something else; names models that would do.
+    """
     if not set(model.does) & set(does):
         fitting = [other.id for other in media_models() if other.live and set(other.does) & set(does)][:4]
         raise InputError(
