@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
@@ -17,6 +19,10 @@ from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serving import Running, serve
+
+# A machine that is busy is no fault of what is tested: no example fails because it, or making it, took long.
+examples.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
