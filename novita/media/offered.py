@@ -113,9 +113,8 @@ def _lean(schema: Json) -> Json:
     """A schema without texts, closed."""
     kept: Json = {key: value for key, value in schema.items() if key in _KEPT}
     if isinstance(schema.get("properties"), dict):
-        kept["properties"] = {
-            name: _lean(part) for name, part in schema["properties"].items() if isinstance(part, dict)
-        }
+        parts = cast(Json, schema["properties"])
+        kept["properties"] = {name: _lean(cast(Json, part)) for name, part in parts.items() if isinstance(part, dict)}
         kept["additionalProperties"] = False
         kept["required"] = [name for name in kept.get("required", ()) if name in kept["properties"]]
     if isinstance(schema.get("items"), dict):
