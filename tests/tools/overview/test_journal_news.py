@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from novita_mcp.simulator.core.world import World
 
 from ...conftest import Connect, text_of
+
+pytestmark = pytest.mark.old_models
 
 
 async def test_a_journal_that_was_removed_is_told_and_what_was_open_is_still_there(
