@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from .redaction import redact as redact  # also found here, beside the errors it is for
+from .redaction import without_secrets
 from .wellformed import read_json
 
 Billed = Literal["no", "yes", "maybe"]
@@ -348,7 +349,7 @@ def api_error(
         billed=billed,
     )
     with suppress(ValueError):
-        error.answer = read_json(body)
+        error.answer = without_secrets(read_json(body), *secrets)
     if isinstance(error, NotFoundError):
         error.envelope = body.lstrip().startswith(b"{") and bool(reason or message)
         error.gone = _what_is_gone(status, reason, message) if error.envelope else None
