@@ -194,7 +194,7 @@ async def test_stderr_and_stdout_of_a_process_tell_no_key(
             server.initialize()
             world.trouble(answer({"task": {"task_id": "t", "status": f"TASK_STATUS_{key}"}}), operation=LOOK)
             world.fail_next_task(said)
-            server.answer(server.call("generate_image", {"prompt": f"a fox, {key}", "model": ASYNC}))
+            server.answer(server.call("generate_image", {"prompt": f"a fox as {form}, {key}", "model": ASYNC}))
             assert "is not documented" in server.stderr()
             assert leaked(server.stderr(), key) == []
             assert leaked("".join(server.stdout), key) == []

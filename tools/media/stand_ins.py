@@ -9,7 +9,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ...novita.core.costs import Cost
 from ...novita.core.errors import NovitaError
+from ...novita.core.money import show_price
 from ...novita.journal.jobs import Paid
 from ...novita.media.catalog_entry import Capability, Sizes
 from ...novita.media.lookup import MediaModel, media_model
@@ -304,6 +306,7 @@ class _AsMedia:
     """A sending whose answer is told as a media tool tells it."""
 
     inner: Sending[TextResult]
+    cost: Cost
     remark: str
 
     async def carry(self, caller: Caller, paid_for: Paid) -> MediaResult:
@@ -313,9 +316,14 @@ class _AsMedia:
             model=told.model,
             remark=" ".join(part for part in (told.remark, self.remark) if part),
             text=told.text,
-            estimated_cost_usd=told.cost_usd,
-            next_step=told.trouble or "Done.",
+            estimated_cost_usd=self.cost.shown or show_price(self.cost.usd),
+            next_step=told.trouble or _done(told.cost_usd),
         )
+
+
+def _done(cost_usd: str | None) -> str:
+    known = cost_usd not in (None, "unknown")
+    return f"Done. It cost ${cost_usd}, by the live price list." if known else "Done."
 
 
 def _as_media(bought: Purchase[TextResult], remark: str, title: str) -> Purchase[MediaResult]:
@@ -335,7 +343,7 @@ def _as_media(bought: Purchase[TextResult], remark: str, title: str) -> Purchase
         model=bought.model,
         title=title,
         cost=bought.cost,
-        sending=_AsMedia(bought.sending, remark),
+        sending=_AsMedia(bought.sending, bought.cost, remark),
         dry_run=dry_run,
         instead=instead,
     )

@@ -10,6 +10,7 @@ import anyio.abc
 import pytest
 from mcp import Client
 from mcp.client import ClientRequestContext
+from mcp.server import MCPServer
 from mcp_types import ElicitRequestParams, ElicitResult
 from novita_mcp.novita.core.costs import FREE, Cost, assumed, ceiling
 from novita_mcp.novita.journal.jobs import Paid
@@ -146,6 +147,7 @@ def opened(settings: Settings, era: str) -> Open:
         app = create_app(replace(settings, **({"confirm_above_usd": THRESHOLD} | changes)), build=build)
         for spec in shop.tools:
             app._tool_manager._tools[spec.name] = spec.build()  # pyright: ignore[reportPrivateUsage]
+        app.offered.update({tool.name: tool for tool in await MCPServer.list_tools(app)})
         options: Json = {"elicitation_callback": customer} if customer is not None else {}
         async with Client(app, mode=era, **options) as client:
             yield client

@@ -79,7 +79,9 @@ async def test_many_large_links_at_once_are_fetched_one_after_the_other(
         await writer.drain()
 
     async with raw_host(whole if length == "told" else chunked) as host, connect(build=build) as client:
-        calls: list[dict[str, Any]] = [{"image": f"{host.url}/{number}.png"} for number in range(MANY)]
+        calls: list[dict[str, Any]] = [
+            {"image": f"{host.url}/{number}.png", "model": "remove-background"} for number in range(MANY)
+        ]
         results = await called_at_once(client, "remove_background", calls)
     assert not [text_of(result) for result in results if result.is_error]
     assert BYTES <= in_work.most_held <= in_work.share

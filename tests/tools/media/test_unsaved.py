@@ -88,7 +88,7 @@ async def test_a_picture_that_can_be_saved_nowhere_is_shown_whole_and_gone_with_
     settings: dict[str, Any] = {"allowed_dirs": str(tmp_path), "journal": str(tmp_path / "journal.sqlite3")}
     async with connect(**settings) as client:
         block(tmp_path, data)
-        result = await client.call_tool("remove_background", {"image": place})
+        result = await client.call_tool("remove_background", {"image": place, "model": "remove-background"})
         answer: dict[str, Any] = result.structured_content or {}
         for looked in (result, await client.call_tool("get_task", {"task_id": answer["task_id"]})):
             (artifact,) = answer["artifacts"]
