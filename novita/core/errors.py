@@ -35,7 +35,7 @@ from .redaction import without_secrets
 from .wellformed import read_json
 
 Billed = Literal["no", "yes", "maybe"]
-Group = Literal["media", "llm", "gpu", "billing", "llm_batch", "llm_file", "sandbox"]
+Group = Literal["media", "llm", "gpu", "billing", "llm_batch", "llm_file", "sandbox", "web"]
 
 BILLED_TEXT: Mapping[Billed, str] = {
     "no": "Nothing was billed.",
@@ -234,6 +234,7 @@ def _nameless() -> dict[tuple[str, int], ErrorRow]:
 def find_row(group: str, name: str | None, status: int) -> ErrorRow | None:
     """The row for an error: by group, name and status; then by name alone; then by status."""
     rows = error_rows()
+    group = "llm" if group == "web" else group  # documented among the language routes, but for what it costs
     if name:
         named = [row for row in rows if row.name == name]
         named.sort(key=lambda row: (row.group != group, row.http_status != status))
@@ -310,8 +311,9 @@ def api_error(
     spends: bool,
     retry_after: float | None = None,
     secrets: tuple[str, ...] = (),
+    within_success: bool = False,
 ) -> NovitaAPIError:
-    """The right error for an answer that is not a success.
+    """The right error for an answer that is not a success, or for an error within one of status 200.
 
     `doing` is the call in a few words ("submitting to qwen-image-txt2img"). A refused request (4xx) is not
     billed; a 5xx on a spending call may be, but for those of language models of which Novita says otherwise.
@@ -334,7 +336,8 @@ def api_error(
     transient = row.retryable if row is not None and row.http_status == status else status in _TRANSIENT_STATUS
     billed: Billed | None = None
     if spends:
-        billed = _billed(group, status)
+        # What Novita charges goes by the status it answers with: of a code within a success it says nothing.
+        billed = _billed("media" if within_success else group, status)
         if billed != "no":
             next_step = "Check list_tasks and the balance before trying again; this server does not repeat paid calls."
     if retry_after is not None:

@@ -265,7 +265,9 @@ def _error_in(reading: _Reading, data: Json) -> NovitaAPIError:
     code, reason, message = error_words(data)
     status = code if code is not None and 400 <= code < 600 else 500
     raw = json.dumps({"reason": reason, "message": message}).encode()
-    return api_error(status, raw, group="llm", doing=reading.doing, spends=True, secrets=reading.secrets)
+    return api_error(
+        status, raw, group="llm", doing=reading.doing, spends=True, secrets=reading.secrets, within_success=True
+    )
 
 
 class _TooLongError(Exception):

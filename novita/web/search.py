@@ -77,7 +77,7 @@ async def search(client: NovitaClient, path: str, body: Json) -> tuple[list[Foun
     Raises:
         NovitaError: The provider or Novita refused it.
     """
-    answer = await client.spend("POST", path, doing="searching the web", group="llm", body=body)
+    answer = await client.spend("POST", path, doing="searching the web", group="web", body=body)
     data = _results_of(answer.data)
     found = [
         Found(
@@ -138,7 +138,7 @@ async def read_pages(client: NovitaClient, path: str, body: Json) -> list[WebPag
     Raises:
         NovitaError: The provider or Novita refused it.
     """
-    answer = await client.spend("POST", path, doing="reading web pages", group="llm", body=body)
+    answer = await client.spend("POST", path, doing="reading web pages", group="web", body=body)
     data = _results_of(answer.data)
     rows = {_address(row): row for row in objects(data.get("results"))}
     failed = {_address(row): row for row in objects(data.get("failed_results"))}

@@ -55,7 +55,16 @@ BILLED = 1_000
 DAY = 86_400
 
 BY_TOKENS = frozenset(
-    {"chat", "complete_text", "create_embeddings", "rerank", "create_batch", "generate_lyrics", "describe_image"}
+    {
+        "chat",
+        "complete_text",
+        "create_embeddings",
+        "rerank",
+        "create_batch",
+        "generate_lyrics",
+        "describe_image",
+        "transcribe_audio",
+    }
 )
 """Their estimate is the most they may cost; an answer that was lost cost what it cost."""
 ENDPOINTS = frozenset({"create_endpoint", "update_endpoint"})

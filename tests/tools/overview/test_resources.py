@@ -77,6 +77,7 @@ async def test_ids_are_completed(connect: Connect) -> None:
         assert tasks.completion.values == [task_id]
 
 
+@pytest.mark.old_models
 async def test_arguments_of_prompts_are_completed(connect: Connect) -> None:
     async with connect() as client:
         made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a red fox"})
