@@ -16,7 +16,8 @@ from pathlib import Path
 
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.journal.databases import Db
-from novita_mcp.novita.journal.journal import OPEN_STATES, JobState, Journal
+from novita_mcp.novita.journal.journal import OPEN_STATES, Journal
+from novita_mcp.novita.journal.rows import JobState
 
 ROWS = 100_000
 TRIES = 200

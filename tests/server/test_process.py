@@ -17,7 +17,8 @@ import anyio
 import httpx
 import pytest
 from novita_mcp.novita.core.client import owner_of
-from novita_mcp.novita.journal.journal import JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import JobState
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.simulator.serving import Running

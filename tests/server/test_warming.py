@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from mcp import Client
-from novita_mcp.server import app, http, warming
+from novita_mcp.server import app, warming
 from novita_mcp.server.app import create_app
 from novita_mcp.server.http import run_http, web_server
 from novita_mcp.server.settings import SettingError, Settings
@@ -95,10 +95,10 @@ def test_a_server_for_many_has_built_its_tools_before_it_listens(monkeypatch: py
     built: list[str] = []
 
     def create_server(*_: Any, **__: Any) -> None:
-        built.extend(tool.name for tool in server._tool_manager.list_tools())
+        built.extend(tool.name for tool in server._tool_manager.list_tools())  # pyright: ignore[reportPrivateUsage]
         raise OSError("seen enough")
 
-    monkeypatch.setattr(http.socket, "create_server", create_server)
+    monkeypatch.setattr("novita_mcp.server.http.socket.create_server", create_server)
     with pytest.raises(SettingError, match="seen enough"):
         run_http(server, SETTINGS)
 

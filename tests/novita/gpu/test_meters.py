@@ -10,7 +10,8 @@ from novita_mcp.novita.gpu.instances import Instance
 from novita_mcp.novita.gpu.meters import follow_gone, follow_instance, follow_volume, open_meters, price_facts
 from novita_mcp.novita.gpu.resources import Volume
 from novita_mcp.novita.journal.facts import GpuFacts
-from novita_mcp.novita.journal.journal import Job, JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import Job, JobState
 
 from ..conftest import FakeClock
 

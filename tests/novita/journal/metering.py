@@ -3,7 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
-from novita_mcp.novita.journal.journal import Job, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import Job
 
 
 async def set_rate(journal: Journal, key: str, usd_per_day: Decimal, **given: Any) -> Job:

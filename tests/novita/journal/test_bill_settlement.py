@@ -15,8 +15,9 @@ from novita_mcp.novita.core.errors import NovitaError
 from novita_mcp.novita.core.periods import Period
 from novita_mcp.novita.journal.bill_settlement import LINES_COME_WITHIN, Settled, settle_by_bill
 from novita_mcp.novita.journal.facts import Facts, GpuFacts
-from novita_mcp.novita.journal.journal import Job, JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.ledger import read_ledger, total
+from novita_mcp.novita.journal.rows import Job, JobState
 
 from ..conftest import FakeClock
 from .metering import set_rate

@@ -12,7 +12,8 @@ from novita_mcp.novita.core.errors import InputError, NovitaConnectionError, Nov
 from novita_mcp.novita.files.artifacts import ArtifactStore
 from novita_mcp.novita.files.folders import Folders
 from novita_mcp.novita.journal.jobs import Jobs, Paid, Tally
-from novita_mcp.novita.journal.journal import Job, JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import Job, JobState
 
 from ..conftest import FakeClock
 

@@ -13,7 +13,8 @@ import anyio
 import pytest
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import SpendRefusedError
-from novita_mcp.novita.journal.journal import JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import JobState
 
 T = TypeVar("T")
 
@@ -106,7 +107,7 @@ class Server:
         self.who, self._turns, self._owner = who, turns, owner
         self._random = random.Random(f"{who} {seed}")
         self._journal = Journal(path)
-        self._journal._store = SteppedStore(path, lambda: turns.step(who), locks=locks)  # pyright: ignore[reportPrivateUsage]
+        self._journal._store = SteppedStore(path, lambda: turns.step(who), locks=locks)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
         self.submitted = Decimal(0)
         self.given_back = Decimal(0)
         self.refused: list[Decimal] = []

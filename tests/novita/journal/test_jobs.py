@@ -16,7 +16,8 @@ from novita_mcp.novita.core.waiting import Progress
 from novita_mcp.novita.files.artifacts import ArtifactStore
 from novita_mcp.novita.files.folders import Folders
 from novita_mcp.novita.journal.jobs import Jobs, Paid
-from novita_mcp.novita.journal.journal import Job, JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import Job, JobState
 from novita_mcp.novita.media.jobs import MediaJobs
 from novita_mcp.novita.media.lookup import media_model
 from novita_mcp.novita.media.mapping import MediaPlan, plan

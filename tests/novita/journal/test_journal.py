@@ -19,7 +19,8 @@ from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.files.artifacts import Artifact
 from novita_mcp.novita.journal.databases import open_store
 from novita_mcp.novita.journal.facts import BatchFacts, Facts, MediaFacts
-from novita_mcp.novita.journal.journal import Job, JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import Job, JobState
 from novita_mcp.novita.journal.schema import MIGRATIONS
 from pydantic import ValidationError
 

@@ -26,9 +26,10 @@ from novita_mcp.novita.gpu.leases import INSTANCE
 from novita_mcp.novita.journal import journal as journal_module
 from novita_mcp.novita.journal.databases import open_store, this_host
 from novita_mcp.novita.journal.facts import Facts, MediaFacts
-from novita_mcp.novita.journal.journal import Job, JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Enforced, Leases, LeaseState
 from novita_mcp.novita.journal.ledger import read_ledger
+from novita_mcp.novita.journal.rows import Job, JobState
 from novita_mcp.novita.journal.schema import MIGRATIONS
 
 from ...postgres import PASSWORD, Postgres, binaries

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.periods import Period
 from novita_mcp.novita.journal.facts import Facts
-from novita_mcp.novita.journal.journal import Job, JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.ledger import Spent, notes, read_ledger, regroup, report, total
+from novita_mcp.novita.journal.rows import Job, JobState
 
 from ..conftest import FakeClock
 

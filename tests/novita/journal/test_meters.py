@@ -8,8 +8,9 @@ import pytest
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import SpendRefusedError
 from novita_mcp.novita.core.periods import Period
-from novita_mcp.novita.journal.journal import Job, Journal
+from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.ledger import read_ledger, total
+from novita_mcp.novita.journal.rows import Job
 
 from ..conftest import FakeClock
 from .metering import bill, set_rate

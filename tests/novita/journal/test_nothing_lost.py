@@ -14,8 +14,9 @@ from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.files.artifacts import Artifact
 from novita_mcp.novita.journal import databases
 from novita_mcp.novita.journal.facts import MediaFacts
-from novita_mcp.novita.journal.journal import Job, JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Leases
+from novita_mcp.novita.journal.rows import Job, JobState
 
 from ..conftest import FakeClock
 

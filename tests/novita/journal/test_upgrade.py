@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 from novita_mcp.novita.core.costs import Caps, Cost
-from novita_mcp.novita.core.errors import SpendRefusedError
+from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.gpu.instances import Instance
 from novita_mcp.novita.gpu.meters import follow_instance, open_meters
 from novita_mcp.novita.journal import databases
 from novita_mcp.novita.journal import journal as journal_module
 from novita_mcp.novita.journal.databases import open_store
 from novita_mcp.novita.journal.facts import BatchFacts, CallFacts, EndpointFacts, GatewayFacts, GpuFacts, MediaFacts
-from novita_mcp.novita.journal.journal import JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Leases
+from novita_mcp.novita.journal.rows import JobState
 from novita_mcp.novita.journal.schema import MIGRATIONS
 
 from ...postgres import Postgres
@@ -272,7 +273,7 @@ async def test_without_room_for_a_copy_nothing_is_changed(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(databases, "copy_before", full)
-    with pytest.raises(databases.JournalError, match="No space left"):
+    with pytest.raises(JournalError, match="No space left"):
         await Journal(path, clock=clock).recent(ME, limit=1)
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)

@@ -17,7 +17,8 @@ import pytest
 from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.core.costs import Cost
 from novita_mcp.novita.core.hosts import API_HOST
-from novita_mcp.novita.journal.journal import JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import JobState
 from novita_mcp.server.cli import main
 from novita_mcp.server.commands.doctor import run_doctor
 from novita_mcp.server.commands.install import HOSTS

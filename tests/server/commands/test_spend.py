@@ -11,7 +11,8 @@ import pytest
 from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.journal.facts import GpuFacts
-from novita_mcp.novita.journal.journal import JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import JobState
 from novita_mcp.server.cli import main
 from novita_mcp.server.commands.spend import run_spend
 from novita_mcp.server.settings import SettingError, Settings

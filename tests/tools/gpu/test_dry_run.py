@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 from novita_mcp.novita.core.client import owner_of
-from novita_mcp.novita.journal.journal import Job, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import Job
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.core.world import WorldSettings as WorldSettings

@@ -9,7 +9,8 @@ import anyio
 import pytest
 from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.journal.facts import GpuFacts
-from novita_mcp.novita.journal.journal import Job, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import Job
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.core.world import WorldSettings as WorldSettings

@@ -9,7 +9,8 @@ import anyio.abc
 import pytest
 from mcp import Client
 from mcp_types import CallToolResult
-from novita_mcp.novita.journal.journal import Job, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import Job
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.media.tasks import TaskStore

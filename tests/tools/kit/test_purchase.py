@@ -14,7 +14,7 @@ from mcp.server import MCPServer
 from mcp_types import ElicitRequestParams, ElicitResult
 from novita_mcp.novita.core.costs import FREE, Cost, assumed, ceiling
 from novita_mcp.novita.journal.jobs import Paid
-from novita_mcp.novita.journal.journal import Job, JobState
+from novita_mcp.novita.journal.rows import Job, JobState
 from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
 from novita_mcp.tools.kit.context import App, Call

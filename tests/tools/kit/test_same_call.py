@@ -105,7 +105,8 @@ async def test_what_says_nothing_of_what_is_bought_makes_no_other_call(
     count: Json = {"count": 1} if "count" in said else {}
     async with connect(build=quick) as client:
         first = await start(client, world, **count)
-        again = await ask(client, **{**FOX, "wait_seconds": 0, **said})
+        arguments: Json = {**FOX, "wait_seconds": 0, **said}
+        again = await ask(client, **arguments)
         assert joined(again) and again["task_id"] == first["task_id"]
     assert len(world.charges) == 1
 

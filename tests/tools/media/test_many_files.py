@@ -13,7 +13,8 @@ from mcp_types import TextResourceContents
 from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.core.costs import Cost
 from novita_mcp.novita.files.artifacts import Artifact
-from novita_mcp.novita.journal.journal import JobState, Journal
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.rows import JobState
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.tools.kit.toolset import LONGEST_ANSWER

@@ -50,9 +50,11 @@ def listed(route: str = "/v3/async/aurora-9", schema: Json | None = None, **docu
     return json.dumps({"configs": [row]})
 
 
-DEEP: Json = {"type": "object"}
-for _ in range(40):
-    DEEP = {"type": "object", "properties": {"a": DEEP}}
+def deep(levels: int) -> Json:
+    return {"type": "object", "properties": {"a": deep(levels - 1)}} if levels else {"type": "object"}
+
+
+DEEP = deep(40)
 HOSTILE: dict[str, str] = {
     "another host": listed("https://evil.example/v3/async/aurora-9"),
     "another route": listed("/openapi/v1/billing/balance/detail"),

@@ -1,6 +1,7 @@
 """In the world as Novita's notices have it, every tool delivers or says plainly what is missing."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from novita_mcp.simulator.core.lifecycle import known_models
@@ -45,7 +46,7 @@ async def test_every_tool_delivers_or_says_what_is_missing(
         assert "Nothing was billed" in said
         assert not world.charges
         return
-    answer = result.structured_content or {}
+    answer: dict[str, Any] = result.structured_content or {}
     assert answer.get("artifacts") or answer.get("values") or answer.get("text"), said
     assert answer["model"] not in RETIRED
 
