@@ -14,6 +14,7 @@ from hypothesis import settings as examples
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
+from novita_mcp.novita.core import redaction
 from novita_mcp.server.app import BuildApp, create_app
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
@@ -29,6 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-surface", action="store_true", help="Rewrite the stored lists of tools, README and manifest.json."
     )
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests() -> Generator[None]:
+    """A process remembers secrets for a while: what one test gave as a password may be plain text in the next."""
+    yield
+    for late in redaction._late.values():  # pyright: ignore[reportPrivateUsage]
+        late.clear()
 
 
 @pytest.fixture

@@ -242,7 +242,8 @@ def test_only_doors_import_later() -> None:
 
 
 def doors() -> list[str]:
-    return [file for top in FOLDERS for file in sources(top) if "lazily(" in (ROOT / file).read_text() and file != LAZY]
+    tops = [top for top in FOLDERS if (ROOT / top).is_dir()]  # none away from the source
+    return [file for top in tops for file in sources(top) if "lazily(" in (ROOT / file).read_text() and file != LAZY]
 
 
 @pytest.mark.parametrize("file", doors())
