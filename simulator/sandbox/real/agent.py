@@ -93,9 +93,9 @@ class Agent:
                 data = os.read(self.incoming, 1 << 20)
             except BlockingIOError:
                 break
+            self.buffer += data
             if not data:
                 return False
-            self.buffer += data
             if len(data) < 1 << 20:
                 break
         while len(self.buffer) >= HEADER.size:
@@ -234,10 +234,22 @@ class Agent:
                 os.killpg(job.child.pid, signal.SIGKILL)
         self.listen(job)
 
+    def finish(self, job: Child, descriptor: int) -> None:
+        """Carry what an ended process has left in its pipe, then close it."""
+        waiting = 0
+        with contextlib.suppress(OSError):  # a terminal whose program has gone
+            (waiting,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))
+        while waiting > 0 and descriptor in job.pipes:
+            self.output(job, descriptor)
+            waiting -= PIECE
+        self.close(job, descriptor)
+
     def close(self, job: Child, descriptor: int) -> None:
+        if descriptor not in job.pipes:
+            return
         if descriptor in self.selector.get_map():
             self.selector.unregister(descriptor)
-        job.pipes.pop(descriptor, None)
+        del job.pipes[descriptor]
         if descriptor == job.master:
             job.master = None
             os.close(descriptor)
@@ -271,15 +283,12 @@ class Agent:
             if job.child.poll() is None:
                 continue
             job.ended_at = job.ended_at or now
-            if job.pipes and now - job.ended_at < LINGER:
-                continue
-            if job.sent >= WINDOW and job.pipes:
+            if job.pipes and (now - job.ended_at < LINGER or job.sent >= WINDOW):
                 continue
             for descriptor in list(job.pipes):
-                self.close(job, descriptor)
+                self.finish(job, descriptor)
             code = job.child.returncode
-            ended = {"code": max(0, code), "signal": max(0, -code), "note": job.note}
-            self.say({"ev": "end", "id": job.id, **ended})
+            self.say({"ev": "end", "id": job.id, "code": max(0, code), "signal": max(0, -code), "note": job.note})
             if job.child.stdin is not None:
                 with contextlib.suppress(OSError):
                     job.child.stdin.close()
@@ -355,10 +364,9 @@ class Agent:
             code = {2: "not_found", 17: "already_exists", 13: "permission_denied", 1: "permission_denied"}.get(
                 error.errno or 0, "resource_exhausted" if error.errno in (27, 28, 122) else "invalid_argument"
             )
-            message = "not enough disk space available" if code == "resource_exhausted" else error.strerror
-            self.say(
-                {"ev": "reply", "call": head["call"], "code": code, "message": f"{message}: {head.get('path', '')}"}
-            )
+            words = "not enough disk space available" if code == "resource_exhausted" else error.strerror
+            message = f"{words}: {head.get('path', '')}"
+            self.say({"ev": "reply", "call": head["call"], "code": code, "message": message})
 
     def file(self, method: str, head: Json, payload: bytes) -> tuple[Json, bytes]:
         path = head.get("path", "/")

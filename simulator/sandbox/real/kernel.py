@@ -6,19 +6,21 @@ A program of its own with nothing but the standard library, started inside a mac
 
 import ast
 import base64
+import codecs
 import contextlib
 import fcntl
 import io
 import json
 import linecache
 import os
+import select
 import signal
 import struct
 import sys
 import termios
 import threading
-import time
 import traceback
+from collections.abc import Iterator
 from typing import Any, cast
 
 KINDS = {
@@ -33,18 +35,54 @@ BINARY = {"_repr_png_": "png", "_repr_jpeg_": "jpeg", "_repr_pdf_": "pdf"}
 MOST_ROWS = 10_000
 
 
+class Interrupts:
+    """What SIGINT does while a cell runs: KeyboardInterrupt, but never in the middle of a line that goes out."""
+
+    def __init__(self) -> None:
+        self.holding, self.pending = False, False
+
+    def heard(self, *_: object) -> None:
+        if self.holding:
+            self.pending = True
+        else:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Only the main thread is interrupted; the others pass through."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self.holding = True
+        try:
+            yield
+        finally:
+            self.holding = False
+            if self.pending:
+                self.pending = False
+                raise KeyboardInterrupt
+
+
 class LineOutput:
     """Where lines go out: a descriptor that nothing else writes to."""
 
-    def __init__(self) -> None:
+    def __init__(self, interrupts: Interrupts) -> None:
         self.descriptor = os.dup(1)
-        self.lock = threading.Lock()
+        self.interrupts = interrupts
+        self.lock = threading.RLock()
+        self.below: list[Below] = []
 
     def say(self, line: dict[str, Any]) -> None:
+        """Say a line of the cell, after everything that was written past Python before it."""
+        with self.interrupts.held(), self.lock:
+            for below in self.below:
+                below.carry()
+            self.put(line)
+
+    def put(self, line: dict[str, Any]) -> None:
         data = memoryview(json.dumps(line, default=str).encode() + b"\n")
-        with self.lock:
-            while data:
-                data = data[os.write(self.descriptor, data) :]
+        while data:
+            data = data[os.write(self.descriptor, data) :]
 
 
 class CellStream(io.TextIOBase):
@@ -69,30 +107,36 @@ class CellStream(io.TextIOBase):
 
 
 class Below:
-    """Output written past Python, by programs that a cell starts: caught at the descriptor."""
+    """Output written past Python, by programs that a cell starts: caught at the descriptor.
+
+    A thread carries it while the cell is busy elsewhere. Whoever says a line takes what is there first, under the same
+    lock: so a line never overtakes what had been written before it.
+    """
 
     def __init__(self, lines: LineOutput, descriptor: int, kind: str) -> None:
+        self.lines, self.kind = lines, kind
         self.read, write = os.pipe()
+        os.set_blocking(self.read, False)
         os.dup2(write, descriptor)
         os.close(write)
-        self.idle = threading.Event()
-        threading.Thread(target=self._carry, args=(lines, kind), daemon=True).start()
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        lines.below.append(self)
+        threading.Thread(target=self._watch, daemon=True).start()
 
-    def _carry(self, lines: LineOutput, kind: str) -> None:
-        while data := os.read(self.read, 32_768):
-            self.idle.clear()
-            lines.say({"type": kind, "text": data.decode("utf-8", "replace")})
-            self.idle.set()
+    def _watch(self) -> None:
+        while True:
+            select.select([self.read], [], [])
+            with self.lines.lock:
+                self.carry()
 
-    def drain(self) -> None:
-        """Wait until what was written has been told."""
-        until = time.monotonic() + 1
-        while time.monotonic() < until:
-            (waiting,) = struct.unpack("i", fcntl.ioctl(self.read, termios.FIONREAD, b"\0\0\0\0"))
-            if not waiting:
-                break
-            time.sleep(0.001)
-        self.idle.wait(0.05)
+    def carry(self) -> None:
+        """Tell what has been written until now; the lock is held. What is written meanwhile waits for the next call."""
+        (waiting,) = struct.unpack("i", fcntl.ioctl(self.read, termios.FIONREAD, b"\0\0\0\0"))
+        while waiting > 0:
+            data = os.read(self.read, min(waiting, 32_768))
+            waiting -= len(data)
+            if text := self.decoder.decode(data):
+                self.lines.put({"type": self.kind, "text": text})
 
 
 def kinds_of(value: Any) -> dict[str, Any]:
@@ -120,11 +164,13 @@ def kinds_of(value: Any) -> dict[str, Any]:
 
 class CellRunner:
     def __init__(self) -> None:
-        self.lines = LineOutput()
+        self.interrupts = Interrupts()
+        self.lines = LineOutput(self.interrupts)
         self.cells = 0
         self.incoming = os.fdopen(os.dup(0), "rb")
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        self.below = [Below(self.lines, 1, "stdout"), Below(self.lines, 2, "stderr")]
+        Below(self.lines, 1, "stdout")
+        Below(self.lines, 2, "stderr")
         sys.stdout, sys.stderr = CellStream(self.lines, "stdout"), CellStream(self.lines, "stderr")
         self.names: dict[str, Any] = {"__name__": "__main__", "display": self.display}
 
@@ -181,14 +227,12 @@ class CellRunner:
             with contextlib.suppress(KeyboardInterrupt):
                 sys.stdout.flush()
                 sys.stderr.flush()
-                for below in self.below:
-                    below.drain()
 
     def serve(self) -> None:
         for line in self.incoming:
             sent = json.loads(line)
             # An interrupt that comes when no cell runs is nobody's.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, self.interrupts.heard)
             with contextlib.suppress(KeyboardInterrupt):
                 self.run(sent["code"], sent["envs"])
             signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -27,6 +27,8 @@ from ..state import MIB, SimulatedSandbox
 
 HEADER = struct.Struct(">II")
 PART = MIB
+PATIENCE = 10.0
+"""Seconds that an interrupted cell has to end by itself."""
 HERE = Path(__file__).parent
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
 PATHS = "/usr/local/bin:/usr/bin:/bin"
@@ -486,7 +488,7 @@ class RealKernel:
         """The way a notebook interrupts; a cell that does not listen is killed with its kernel."""
         await self._process.driver.signal(signal.SIGINT)
         try:
-            await asyncio.wait_for(self._idle.wait(), 2)
+            await asyncio.wait_for(self._idle.wait(), PATIENCE)
         except TimeoutError:
             await self._process.driver.signal(signal.SIGKILL)
 

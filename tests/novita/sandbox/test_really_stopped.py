@@ -36,25 +36,24 @@ async def test_a_command_given_up_is_killed_with_its_children(
     state.level = "isolated"
     async with opened() as inside:
         run = Run("sleep 297 & (sleep 298 | sleep 299); echo never")
-        seen = Run(RUNNING)
-
-        async def look() -> None:
-            if run.pid is not None:
-                await run_command(inside, seen, limit=10)
+        await run_command(inside, Run("true"), limit=60)  # the machine stands before any time is taken
+        seen: list[str] = []
 
         with anyio.CancelScope() as scope:
 
             async def once() -> None:
-                await anyio.sleep(0.3)
-                await look()
+                while len(seen) < 3:
+                    look = Run(RUNNING)
+                    await run_command(inside, look, limit=60)
+                    seen[:] = look.stdout.whole().splitlines()
                 if how == "cancel":
                     scope.cancel()
 
-            await run_command(inside, run, limit=60 if how == "cancel" else 4, on_output=once)
+            await run_command(inside, run, limit=60 if how == "cancel" else 5, on_output=once)
 
         after = Run(RUNNING)
-        await run_command(inside, after, limit=10)
+        await run_command(inside, after, limit=60)
 
-    assert seen.stdout.whole().splitlines() == ["sleep 297", "sleep 298", "sleep 299"]
+    assert seen == ["sleep 297", "sleep 298", "sleep 299"]
     assert after.stdout.whole() == ""
     assert run.ending == ("killed" if how == "cancel" else "time_limit")

@@ -19,8 +19,8 @@ class Raw:
 
     def __init__(self, url: str, world: World, key: str = DEFAULT_KEY) -> None:
         self.world = world
-        self.plane = httpx.Client(base_url=url, headers={"X-API-KEY": key}, timeout=30, verify=False)
-        self.inside = httpx.Client(base_url=url, timeout=30, verify=False)
+        self.plane = httpx.Client(base_url=url, headers={"X-API-KEY": key}, timeout=120, verify=False)
+        self.inside = httpx.Client(base_url=url, timeout=120, verify=False)
 
     def close(self) -> None:
         self.plane.close()

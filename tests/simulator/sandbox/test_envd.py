@@ -96,7 +96,7 @@ def test_a_process_outlives_its_client_and_dies_at_its_time(raw: Raw) -> None:
     messages = list(sandbox.start("sleep 100", limit_ms=200))
 
     assert messages[-1]["trailer"]["error"]["code"] == "deadline_exceeded"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(sandbox.call("process.Process/List", {}).json()["processes"]) > 1 and time.monotonic() < deadline:
         time.sleep(0.02)
     assert [each["pid"] for each in sandbox.call("process.Process/List", {}).json()["processes"]] == [pid]

@@ -20,6 +20,8 @@ from PIL import Image
 from raw import Inside, Raw
 
 MIB = 2**20
+LONG = 60.0
+"""Seconds after which something that should happen will not: no measure of how fast it is."""
 
 
 def _possible() -> str:
@@ -83,12 +85,29 @@ def test_python_and_the_shell_are_real_and_share_files(isolated: Inside) -> None
     picture = Image.open(io.BytesIO(base64.b64decode(result["png"])))
     picture.load()
     assert picture.size == (8, 8)
-    below = isolated.code("import os\nos.system('echo below')")
-    assert below[1]["text"] == "below\n"
     error = isolated.error("def f():\n    raise ValueError('why')\nf()")
     assert (error["name"], error["value"]) == ("ValueError", "why")
     assert "line 2, in f" in error["traceback"]
     assert "kernel.py" not in error["traceback"]
+
+
+@walls
+def test_what_programs_write_is_told_in_its_place_among_the_lines_of_the_cell(isolated: Inside) -> None:
+    loop = "for n in range(40):\n    os.system(f'echo below {n}')\n    print(n)\n    display(n)"
+
+    lines = [
+        (line["type"], line["text"])
+        for line in isolated.code(f"import os\n{loop}\nos.system('echo last')")
+        if "text" in line
+    ]
+
+    each = (("stdout", "below {}\n"), ("stdout", "{}\n"), ("result", "{}"))
+    told = [(kind, text.format(n)) for n in range(40) for kind, text in each]
+    assert lines == [*told, ("stdout", "last\n"), ("result", "0")]
+    failed = isolated.code("os.write(2, b'first')\n1 / 0")
+    assert [line["type"] for line in failed[1:3]] == ["stderr", "error"]
+    cut = isolated.code("for byte in '\\u00e9'.encode() * 5: written = os.write(1, bytes([byte]))")
+    assert "".join(line["text"] for line in cut if line["type"] == "stdout") == "\u00e9" * 5
 
 
 @walls
@@ -120,12 +139,10 @@ def _port(sandbox: Inside) -> int:
 @walls
 @pytest.mark.usefixtures("tight")
 def test_a_gigabyte_of_output_is_cut_at_its_source(isolated: Inside) -> None:
-    started = time.monotonic()
     end, out, _ = isolated.run("yes | head -c 1000000000")
 
     assert end["error"].startswith("output limit")
     assert 2 * MIB <= len(out) < 3 * MIB
-    assert time.monotonic() - started < 20
 
 
 @walls
@@ -146,14 +163,14 @@ def test_a_fork_bomb_stays_small_and_ends_with_its_sandbox(isolated: Inside, raw
     bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
     isolated.write("bomb.py", bomb.encode())
     next(isolated.start(f"exec -a {marker} python3 bomb.py"))
-    most, deadline = 0, time.monotonic() + 10
+    most, deadline = 0, time.monotonic() + LONG
     while most < 35 and time.monotonic() < deadline:
         listed = isolated.call("filesystem.Filesystem/ListDir", {"path": "/proc"}).json()["entries"]
         most = max(most, sum(entry["name"].isdigit() for entry in listed))
 
     assert 35 <= most <= 40
     raw.ask("DELETE", f"/sandboxes/{isolated.id}")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LONG
     while any(marker in line for line in _processes()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [line for line in _processes() if marker in line]
@@ -197,7 +214,9 @@ def test_a_pause_stops_processes_and_a_resume_lets_them_go_on(isolated: Inside, 
     raw.ask("POST", f"/sandboxes/{isolated.id}/connect", {"timeout": 60})
 
     before = len(isolated.file("ticks").content)
-    time.sleep(0.4)
+    deadline = time.monotonic() + LONG
+    while len(isolated.file("ticks").content) == before and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert len(isolated.file("ticks").content) > before
 
 
@@ -217,7 +236,9 @@ def test_a_terminal_and_stdin_reach_the_program(isolated: Inside) -> None:
     message = {"process": process, "pty": {"size": {"cols": 100, "rows": 30}}}
     running = isolated.stream("process.Process/Start", message)
     pid = next(running)["event"]["start"]["pid"]
-    heard = base64.b64decode(next(running)["event"]["data"]["pty"])
+    heard = b""
+    while not heard.endswith(b"\n"):
+        heard += base64.b64decode(next(running)["event"]["data"]["pty"])
     assert heard == b"30 100\r\n"
 
     typed = base64.b64encode(b"hello\n").decode()
@@ -261,7 +282,7 @@ def test_nothing_is_left_when_the_simulator_ends_or_is_killed(tmp_path: Path) ->
         try:
             running = raw.create().start(f"exec -a {marker} sleep 300")
             next(running)
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + LONG
             while not any(marker in line for line in _processes()) and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert [line for line in _processes() if marker in line]
@@ -270,7 +291,7 @@ def test_nothing_is_left_when_the_simulator_ends_or_is_killed(tmp_path: Path) ->
             else:
                 os.kill(child.pid, signal.SIGKILL)
             child.wait(20)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + LONG
             while any(marker in line for line in _processes()) and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert not [line for line in _processes() if marker in line], ending
@@ -308,13 +329,13 @@ def test_a_local_sandbox_leaves_no_process_behind(raw: Raw, state: SimulatedSand
     sandbox = raw.create()
     marker = f"local{os.getpid()}"
     next(sandbox.start(f"(exec -a {marker} sleep 300) & exec -a {marker} sleep 300"))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + LONG
     while not any(marker in line for line in _processes()) and time.monotonic() < deadline:
         time.sleep(0.02)
 
     raw.ask("DELETE", f"/sandboxes/{sandbox.id}")
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LONG
     while any(marker in line for line in _processes()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [line for line in _processes() if marker in line]
