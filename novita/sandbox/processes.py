@@ -23,7 +23,9 @@ Ending = Literal["exited", "killed", "time_limit", "broken"]
 OnOutput = Callable[[], Awaitable[None]]
 USERS = ("user", "root")
 GRACE = 5.0
-"""Seconds by which the daemon's own time limit comes after ours; and what stopping may take."""
+"""Seconds by which the daemon's own time limit comes after ours."""
+STOPPING = 20.0
+"""Seconds that stopping may take at most; it takes less than one where the sandbox answers."""
 LONGEST_COMMAND = 128 * 1024
 
 _KILL_TREE = "t() { kill -STOP $1; for c in $(cat /proc/$1/task/*/children); do t $c; done; kill -KILL $1; }; t %d"
@@ -117,7 +119,7 @@ async def run_command(
         run.ending, run.trouble = "broken", f"The connection to the command broke: {error}"
     except anyio.get_cancelled_exc_class():
         run.ending, run.trouble = "killed", "It was cancelled and stopped"
-        with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE):
+        with anyio.CancelScope(shield=True), anyio.move_on_after(STOPPING):
             await stop(inside, run.pid, user=user)
         raise
     finally:
@@ -159,7 +161,7 @@ async def stop(inside: Inside, pid: int | None, *, user: str | None = None) -> b
     process: Json = {"cmd": "/bin/bash", "args": ["-c", f"{{ {_KILL_TREE % pid}; }} 2>/dev/null"]}
     try:
         stream = inside.stream(
-            "process.Process/Start", {"process": process}, "stopping the command", limit=GRACE, headers=_user(user)
+            "process.Process/Start", {"process": process}, "stopping the command", limit=STOPPING, headers=_user(user)
         )
         async with aclosing(stream) as events:
             async for _ in events:
