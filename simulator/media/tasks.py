@@ -131,9 +131,9 @@ class TaskStore:
         """
         world = self._world
         test: Json = (webhook or {}).get("test_mode") or {}
-        rehearsed = bool(test.get("enabled"))
+        test_mode = bool(test.get("enabled"))
         task_id = world.new_id("task-")
-        charges = [] if rehearsed else [call.charge(usd, units=units, ref=task_id)]
+        charges = [] if test_mode else [call.charge(usd, units=units, ref=task_id)]
         doom = world.fate()
         task = Task(
             id=task_id,
@@ -141,7 +141,7 @@ class TaskStore:
             operation=call.operation.id,
             task_type=task_type or call.operation.facts.get("task_type") or call.operation.id.upper(),
             kind=kind,
-            progress=world.progress(0 if rehearsed else world.settings.task_seconds * seconds_factor),
+            progress=world.progress(0 if test_mode else world.settings.task_seconds * seconds_factor),
             make=make,
             charges=charges,
             extra=extra or {},
@@ -152,7 +152,7 @@ class TaskStore:
             doom=doom or None,
             endless=doom is None,
         )
-        if rehearsed and test.get("return_task_status") == FAILED:
+        if test_mode and test.get("return_task_status") == FAILED:
             task.doom = "simulated failure (webhook test mode)"
         self.tasks[task_id] = task
         if webhook and webhook.get("url"):

@@ -381,7 +381,7 @@ def test_the_finished_task_is_posted_to_the_webhook_until_somebody_takes_it(api:
     assert api.download(event["payload"]["images"][0]["image_url"]).size == (256, 320)
 
 
-def test_a_webhook_rehearsal_costs_nothing(api: Api, receiver: Receiver) -> None:
+def test_a_webhook_in_test_mode_costs_nothing(api: Api, receiver: Receiver) -> None:
     api.world.set(manual=False)
     mode = {"enabled": True, "return_task_status": "TASK_STATUS_FAILED"}
     api.good("txt2img", {"request": SD, "extra": {"webhook": {"url": receiver.url, "test_mode": mode}}})

@@ -1,4 +1,4 @@
-"""A rehearsed batch: the requests in order, as they would go out from where things stand."""
+"""A dry batch: the requests in order, as they would go out from where things stand."""
 
 import json
 from decimal import Decimal

@@ -80,7 +80,7 @@ CASES: dict[str, tuple[str, Json, Json, str]] = {
     "renew no more": ("change_gpu_billing", MONTHLY, {"instance_id": "", "action": "auto_renew_off"}, "0"),
     "pay by the hour": ("change_gpu_billing", MONTHLY, {"instance_id": "", "action": "to_on_demand"}, "0"),
 }
-"""What is rehearsed: the tool, the machine it needs, its arguments (empty ids are filled in), the price."""
+"""What is tried as a dry run: the tool, the machine it needs, its arguments (empty ids are filled in), the price."""
 
 
 def test_every_tool_that_needs_a_machine_is_here() -> None:
@@ -102,13 +102,13 @@ async def test_a_dry_run_shows_what_is_then_sent_and_noted_and_asks_nobody(
         jobs, paid = await jobs_of(settings), _paid(world)
         world.requests.clear()
 
-        rehearsed = await on.client.call_tool(tool, {**arguments, "dry_run": True, "confirm": True})
+        dry = await on.client.call_tool(tool, {**arguments, "dry_run": True, "confirm": True})
 
-        assert not rehearsed.is_error, text_of(rehearsed)
-        answer: Json = rehearsed.structured_content or {}
+        assert not dry.is_error, text_of(dry)
+        answer: Json = dry.structured_content or {}
         assert (answer["status"], answer["estimated_cost_usd"]) == ("dry_run", price)
         assert "Call again without dry_run to send it." in answer["next_step"]
-        assert SECRET not in rehearsed.model_dump_json()
+        assert SECRET not in dry.model_dump_json()
         assert [request.method for request in world.requests if request.method != "GET"] == []
         assert [job.key for job in await jobs_of(settings)] == [job.key for job in jobs]
         assert (person.asked, _paid(world)) == ([], paid)

@@ -75,12 +75,12 @@ def test_headlines_and_errors_keep_to_their_line() -> None:
 
 async def test_a_prompt_that_writes_fields_writes_none(connect: Connect, world: World) -> None:
     async with connect(build=quick) as client:
-        rehearsed = await client.call_tool("generate_image", {"prompt": LIE, "dry_run": True})
+        dry = await client.call_tool("generate_image", {"prompt": LIE, "dry_run": True})
         made = await client.call_tool("generate_image", {"prompt": LIE})
         listed = await client.call_tool("list_tasks", {})
         asked = await client.call_tool("chat", {"prompt": LIE, "dry_run": True})
 
-    for answer in (rehearsed, made, listed, asked):
+    for answer in (dry, made, listed, asked):
         fields = [line.partition(":")[0] for line in at_the_margin(text_of(answer)) if ":" in line]
         assert len(set(fields)) == len(fields)
         assert set(fields) <= set(answer.structured_content or {}), text_of(answer)

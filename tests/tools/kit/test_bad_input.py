@@ -247,8 +247,8 @@ async def test_a_fault_of_our_own_after_something_was_sent_may_have_cost(connect
     """Kind 14: only then, whoever sent it."""
     asked = {"prompt": "a fox", "model": "qwen-image-txt2img"}
     async with connect(build=faulty_after) as client:
-        rehearsed = await client.call_tool("generate_image", {**asked, "dry_run": True})
-        assert not rehearsed.is_error
+        dry = await client.call_tool("generate_image", {**asked, "dry_run": True})
+        assert not dry.is_error
         result = await client.call_tool("generate_image", asked)
         assert "may or may not have been billed" in text_of(result)
     assert world.count(PAID) == 1

@@ -40,9 +40,9 @@ async def test_a_dry_run_shows_what_would_go_out_and_its_price_and_sends_nothing
     arguments = CALLS[name](Things(tmp_path, world, simulator.url))
     # Whatever it costs: a dry run does not ask.
     async with connect(toolsets="all", build=quick, confirm_above_usd=Decimal(0)) as client:
-        rehearsed = await client.call_tool(name, {**arguments, "dry_run": True})
-        assert not rehearsed.is_error, text_of(rehearsed)
-        shown: Json = rehearsed.structured_content or {}
+        dry = await client.call_tool(name, {**arguments, "dry_run": True})
+        assert not dry.is_error, text_of(dry)
+        shown: Json = dry.structured_content or {}
         assert shown["status"] == "dry_run"
         assert shown["estimated_cost_usd"] == "unknown" or Decimal(shown["estimated_cost_usd"]) > 0
         assert not world.charges

@@ -96,10 +96,10 @@ async def test_an_odd_value_in_a_single_argument_is_told_in_clear_words(
                 name: (properties[name].get("enum") or [fine.get(properties[name].get("type", ""), "fox")])[0]
                 for name in schema.get("required", [])
             }
-            rehearsed = {"dry_run": True} if "dry_run" in properties else {}
+            dry = {"dry_run": True} if "dry_run" in properties else {}
             for name, each in properties.items():
                 if each.get("type") != "boolean" and "enum" not in each:
-                    await ask(client, tool, {**required, **rehearsed, name: everywhere(each, ODD[case])}, world)
+                    await ask(client, tool, {**required, **dry, name: everywhere(each, ODD[case])}, world)
 
 
 async def ask(client: Client, tool: str, given: Json, world: World) -> None:

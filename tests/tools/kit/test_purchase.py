@@ -282,7 +282,7 @@ async def test_a_price_that_fell_while_somebody_was_asked_is_fine(opened: Open) 
     assert SHOP.sold == [Decimal(4)]
 
 
-@pytest.mark.parametrize("first", [{}, {"dry_run": True}], ids=["asked", "rehearsed"])
+@pytest.mark.parametrize("first", [{}, {"dry_run": True}], ids=["asked", "dry"])
 async def test_a_second_call_that_confirms_a_lower_price_is_asked_again(first: Json, opened: Open) -> None:
     SHOP.cost = costs("5")
     async with opened() as client:

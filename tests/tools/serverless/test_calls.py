@@ -282,7 +282,7 @@ async def test_bad_calls_are_refused_before_anything_is_sent(
         assert world.count("invoke_sync_endpoint") == world.count("run_async_job") == 0
 
 
-async def test_a_rehearsed_call_shows_the_request_and_sends_nothing(opened: OpenStage, world: World) -> None:
+async def test_a_dry_run_shows_the_request_and_sends_nothing(opened: OpenStage, world: World) -> None:
     async with opened() as on:
         sync, jobs = await sync_one(on), await async_one(on)
         shown = await on.call("call_endpoint", endpoint_id=sync, path="/v1/x", body={"a": 1}, dry_run=True)
