@@ -293,7 +293,7 @@ def read_tokens(data: Any) -> int:
 
 def norms(vectors: Sequence[Vector | None]) -> tuple[float, float, float]:
     """Least, mean and greatest length of the vectors."""
-    lengths = [math.sqrt(sum(number * number for number in vector)) for vector in vectors if vector is not None]
+    lengths = [math.hypot(*vector) for vector in vectors if vector is not None]
     return (min(lengths), sum(lengths) / len(lengths), max(lengths)) if lengths else (0.0, 0.0, 0.0)
 
 

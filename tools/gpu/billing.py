@@ -78,9 +78,9 @@ async def _follow(caller: Caller, instance_id: str) -> None:
         instance = await get_instance(caller.novita, instance_id)
     except NovitaError:
         return  # the change is made; the next look sees it
-    ledger = await KnownInstances.open(caller)
-    price = await ledger.usd_per_hour(instance)
-    if (row := ledger.rows.get(instance_id)) is not None and instance.billing_mode != "monthly":
+    noted = await KnownInstances.open(caller)
+    price = await noted.usd_per_hour(instance)
+    if (row := noted.rows.get(instance_id)) is not None and instance.billing_mode != "monthly":
         facts = price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand")
         await caller.app.journal.note(row.key, facts)
     await follow_instance(caller.app.journal, caller.owner, instance, usd_per_hour=price)

@@ -127,15 +127,15 @@ async def list_gpu_instances(
     offset: Annotated[int | None, Between(0, 100_000), Field(description="Skip.")] = None,
 ) -> InstanceList:
     """Instances with state, cost and lease; creates without an answer."""
-    ledger = await KnownInstances.open(call)
+    noted = await KnownInstances.open(call)
     everything = await list_instances(call.novita)
     recent = await call.app.journal.recent(call.owner, limit=50, kind=KIND)
-    lost = await adopt_lost(ledger, everything, recent)
-    await settle_jobs(ledger, everything, all_of_them=True)
-    ledger = await KnownInstances.open(call)
+    lost = await adopt_lost(noted, everything, recent)
+    await settle_jobs(noted, everything, all_of_them=True)
+    noted = await KnownInstances.open(call)
     wanted = [each for each in everything if not name or name.casefold() in each.name.casefold()]
     wanted.sort(key=lambda each: each.created_at.timestamp() if each.created_at else 0.0, reverse=True)
-    lines = [await ledger.line(each) for each in wanted]
+    lines = [await noted.line(each) for each in wanted]
     start = offset or 0
     rest = len(wanted) - start - INSTANCES_SHOWN
     step = f"{rest} more: call again with offset={start + INSTANCES_SHOWN}." if rest > 0 else None
@@ -162,16 +162,16 @@ async def get_gpu_instance(
     if wait_seconds and instance.status != "exited":
         await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds)
         instance = await find_instance(call, instance.id)
-    ledger = await KnownInstances.open(call)
-    if (row := ledger.rows.get(instance.id)) is not None:
+    noted = await KnownInstances.open(call)
+    if (row := noted.rows.get(instance.id)) is not None:
         call.asks_after = row.key
-    await settle_jobs(ledger, [instance])
+    await settle_jobs(noted, [instance])
     step = None
     if access and not instance.running:
         step = "It can be reached once it runs."
     elif instance.running and not access:
         step = "Call again with access=true to see how to reach it."
-    return await instance_result(call, instance, access=access, details=True, next_step=step, ledger=ledger)
+    return await instance_result(call, instance, access=access, details=True, next_step=step, noted=noted)
 
 
 @gpu.tool("Create a GPU instance", SPENDS)

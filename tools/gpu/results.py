@@ -253,10 +253,10 @@ class KnownInstances:
         )
 
 
-async def adopt_lost(ledger: KnownInstances, instances: Sequence[Instance], jobs: Sequence[Job]) -> list[Job]:
+async def adopt_lost(noted: KnownInstances, instances: Sequence[Instance], jobs: Sequence[Job]) -> list[Job]:
     """Creates whose answer was lost find their instance by name and time; those that find none come back."""
-    caller = ledger.caller
-    taken = set(ledger.jobs)
+    caller = noted.caller
+    taken = set(noted.jobs)
     lost: list[Job] = []
     for job in jobs:
         if job.state is not JobState.UNCONFIRMED or job.task_id is not None or job.tool != "create_gpu_instance":
@@ -266,7 +266,7 @@ async def adopt_lost(ledger: KnownInstances, instances: Sequence[Instance], jobs
             if instance.id not in taken and instance.name == job.title and fresh:
                 taken.add(instance.id)
                 found = await caller.app.journal.accepted(job.key, instance.id, GpuFacts(resource=instance.id))
-                ledger.jobs[instance.id] = ledger.rows[instance.id] = found
+                noted.jobs[instance.id] = noted.rows[instance.id] = found
                 await caller.app.leases.attach(job.key, instance.id)
                 break
         else:
@@ -310,14 +310,14 @@ async def instance_result(
     access: bool = False,
     next_step: str | None = None,
     details: bool = False,
-    ledger: KnownInstances | None = None,
+    noted: KnownInstances | None = None,
 ) -> InstanceResult:
     """An instance as an answer; passwords only with `access`."""
-    ledger = ledger or await KnownInstances.open(caller)
+    noted = noted or await KnownInstances.open(caller)
     result = InstanceResult(
         status=status or status_of(instance),
         instance_id=instance.id,
-        instance=await ledger.line(instance),
+        instance=await noted.line(instance),
         access=access_of(instance) if access else None,
         next_step=next_step,
     )

@@ -160,27 +160,27 @@ async def note_end(caller: Caller, job: Job | None, seen: Look[Instance], *, wat
         await caller.app.journal.finish(job.key, JobState.FAILED, reason=seen.reason)
 
 
-async def settle_jobs(ledger: KnownInstances, instances: Sequence[Instance], *, all_of_them: bool = False) -> None:
+async def settle_jobs(noted: KnownInstances, instances: Sequence[Instance], *, all_of_them: bool = False) -> None:
     """Bring rows of the journal, and what they count, up to what was just seen of their instances.
 
     Args:
         all_of_them: `instances` are all there are: a row whose instance is not among them is over.
     """
-    caller, known = ledger.caller, {instance.id: instance for instance in instances}
+    caller, known = noted.caller, {instance.id: instance for instance in instances}
     journal, now = caller.app.journal, caller.app.jobs.clock.wall()
     metered = {
         meter.resource for meter in await open_meters(journal, caller.owner) if meter.tool in (*MACHINES, *DISKS)
     }
     for instance in instances:
-        if (row := ledger.rows.get(instance.id)) is not None:
+        if (row := noted.rows.get(instance.id)) is not None:
             await _accept_start(caller, row, instance)
         elif instance.id not in metered:
             continue  # nothing of it is ours
-        price = await ledger.usd_per_hour(instance) if instance.status in BILLED_STATES else None
+        price = await noted.usd_per_hour(instance) if instance.status in BILLED_STATES else None
         await follow_instance(journal, caller.owner, instance, usd_per_hour=price)
     for resource in metered - known.keys() if all_of_them else ():
         await follow_gone(journal, caller.owner, resource)
-    for task_id, job in ledger.jobs.items():
+    for task_id, job in noted.jobs.items():
         if job.state is not JobState.WORKING:
             continue
         age = now - (job.accepted or job.created).timestamp()

@@ -53,10 +53,10 @@ async def what_runs(caller: Caller) -> RunningCosts:
 
     async def look_at_instances(caller: Caller) -> None:
         instances = await list_instances(caller.novita.for_looking())
-        ledger = await KnownInstances.open(caller)
-        await adopt_lost(ledger, instances, await journal.recent(owner, limit=50, kind=KIND))
-        await settle_jobs(ledger, instances, all_of_them=True)
-        billed.extend(each for each in instances if each.id in ledger.rows and each.status in BILLED_STATES)
+        noted = await KnownInstances.open(caller)
+        await adopt_lost(noted, instances, await journal.recent(owner, limit=50, kind=KIND))
+        await settle_jobs(noted, instances, all_of_them=True)
+        billed.extend(each for each in instances if each.id in noted.rows and each.status in BILLED_STATES)
 
     if await _machines(caller, before):
         looks.append(look_at_instances)
