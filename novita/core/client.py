@@ -61,11 +61,16 @@ FilePart = tuple[str, bytes, str]
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Full-jitter backoff: try n waits a random time up to `min(longest, first * 2**n)` seconds."""
+    """Full-jitter backoff: try n waits a random time up to `min(longest, first * 2**n)` seconds.
+
+    A read that keeps failing is given up before it becomes a riddle for whoever waits: no pause of our own choice
+    reaches past `within` seconds after the first try. A pause that Novita asks for is kept all the same.
+    """
 
     attempts: int = 7
     first: float = 0.4
     longest: float = 8.0
+    within: float = 7.0
 
     def ceiling(self, attempt: int) -> float:
         return min(self.longest, self.first * 2**attempt)
@@ -195,9 +200,13 @@ class NovitaClient:
         extra: dict[str, Any] = {"params": params, "headers": named, **sent}
         if self.read_timeout is not None:
             extra["timeout"] = httpx.Timeout(connect=5, read=self.read_timeout, write=30, pool=10)
+        started = self.clock.now()
         for attempt in range(self.retries.attempts):
             if last is not None:
-                await self.clock.sleep(self._pause(attempt - 1, last))
+                pause, left = self._pause(attempt - 1, last), self.retries.within - (self.clock.now() - started)
+                if left <= 0 and _asked_to_wait(last) is None:
+                    break
+                await self.clock.sleep(min(pause, left) if _asked_to_wait(last) is None else pause)
             try:
                 return await self._once(method, path, doing, group, False, host, as_json, **extra)
             except NovitaAPIError as error:
@@ -382,9 +391,14 @@ class NovitaClient:
         )
 
     def _pause(self, attempt: int, last: NovitaError) -> float:
-        asked = last.retry_after if isinstance(last, NovitaAPIError) else None
         jittered = self.jitter(0, self.retries.ceiling(attempt))
+        asked = _asked_to_wait(last)
         return asked + jittered * 0.1 if asked is not None else jittered
+
+
+def _asked_to_wait(error: NovitaError) -> float | None:
+    """Seconds of a Retry-After; None where Novita named none."""
+    return error.retry_after if isinstance(error, NovitaAPIError) else None
 
 
 class _GarbledError(Exception):

@@ -97,9 +97,34 @@ async def test_half_an_emoji_in_an_error_is_replaced(client: NovitaClient, world
 async def test_pauses_grow_and_stay_below_the_longest(client: NovitaClient, world: World, clock: FakeClock) -> None:
     world.trouble({"status": 503}, operation=READ, times=-1)
     with pytest.raises(NovitaServerError, match="503"):
-        await read(client)
+        await read(replace(client, retries=RetryPolicy(within=60)))
     assert clock.naps == [0.4, 0.8, 1.6, 3.2, 6.4, 8.0]
     assert world.count(READ) == 7
+
+
+FAILING: dict[str, dict[str, Any]] = {
+    "errors": {"status": 503},
+    "resets": {"reset": "before"},
+    "pages": {"html": True},
+}
+
+
+@pytest.mark.parametrize("fault", FAILING)
+async def test_a_read_that_keeps_failing_gives_up_within_eight_seconds(
+    fault: str, client: NovitaClient, world: World, clock: FakeClock
+) -> None:
+    world.trouble(FAILING[fault], operation=READ, times=-1)
+    with pytest.raises(NovitaError):
+        await read(client)
+    assert clock.naps == pytest.approx([0.4, 0.8, 1.6, 3.2, 1.0], abs=0.1)
+    assert sum(clock.naps) < 8
+
+
+async def test_what_novita_asks_for_is_waited_longer(client: NovitaClient, world: World, clock: FakeClock) -> None:
+    world.trouble({"status": 503, "headers": {"Retry-After": "5"}}, operation=READ, times=3)
+    await read(client)
+    assert len(clock.naps) == 3
+    assert sum(clock.naps) > 15
 
 
 async def test_jitter_is_full(client: NovitaClient, world: World, clock: FakeClock) -> None:
