@@ -170,6 +170,8 @@ KINDS: dict[int, tuple[str, list[tuple[str, str]]]] = {
             (READING, "test_no_hint_is_better_than_one_that_misleads"),
             ("tools/kit/test_by_name.py", "test_a_machine_is_found_by_its_name"),
             ("tools/kit/test_by_name.py", "test_an_endpoint_is_found_by_its_name"),
+            ("tools/kit/test_by_name.py", "test_a_volume_is_mounted_grown_and_deleted_by_its_name"),
+            ("tools/kit/test_by_name.py", "test_a_template_is_found_by_its_name"),
         ],
     ),
     14: (

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from ..core.answers import Amount, Moment, One, Rows, Shape, Text, Whole, Words, id_in, read_rows, read_shape
+from ..core.by_name import the_one
 from ..core.client import NovitaClient
 from ..core.errors import NotFoundError, NovitaError
 from ..core.money import show_usd
@@ -25,6 +26,17 @@ class Volume(Shape):
     storage_size: Whole = None
     cluster_id: Text = ""
     cluster_name: Text = ""
+
+    @property
+    def id(self) -> str:
+        return self.storage_id
+
+    @property
+    def name(self) -> str:
+        return self.storage_name
+
+    def label(self) -> str:
+        return f"{self.storage_id} ({self.storage_name}, {self.cluster_id})"
 
 
 class NetworkState(Shape):
@@ -58,6 +70,9 @@ class RegistryLogin(Shape):
     id: Text
     name: Text = ""
     username: Text = ""
+
+    def label(self) -> str:
+        return f"{self.id} ({self.username} at {self.name})"
 
 
 class Prewarm(Shape):
@@ -259,6 +274,18 @@ async def rename_network(client: NovitaClient, network_id: str, name: str) -> No
 async def list_logins(client: NovitaClient) -> list[RegistryLogin]:
     """Saved registry logins, without their passwords."""
     return read_rows(RegistryLogin, await ask(client, "list_registry_auths"), "listing registry logins", "data")
+
+
+async def login_id(client: NovitaClient, wanted: str) -> str:
+    """The id of a saved login, given by its id or by its registry; what is neither is given back as it is.
+
+    Raises:
+        InputError: Several are of that registry.
+    """
+    if not wanted:
+        return ""
+    found = the_one(wanted, await list_logins(client), "registry logins", RegistryLogin.label)
+    return found.id if found else wanted
 
 
 async def create_login(client: NovitaClient, *, name: str, username: str, password: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 from ..core.answers import Moment, Rows, Shape, Text, Whole, id_in, read_rows, read_shape
+from ..core.by_name import the_one
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError
 from .instances import EnvVar, secret_words
@@ -55,6 +56,9 @@ class Template(Shape):
         "registry_auth_id": "image_auth",
     }
 
+    def label(self) -> str:
+        return f"{self.id} ({self.name}, {self.image})"
+
     def port_list(self) -> list[str]:
         """`["8888/http"]`, as create takes them."""
         return [f"{port}/{group.type}" for group in self.ports for port in group.ports]
@@ -88,6 +92,26 @@ async def get_template(client: NovitaClient, template_id: str) -> Template:
     if not template.id:
         raise NotFoundError(f"There is no template {template_id!r}", status=404, next_step="See list_gpu_templates.")
     return template
+
+
+async def find_template(client: NovitaClient, wanted: str) -> Template:
+    """A template by its id, or by its name where one private or else one official template has it.
+
+    What strangers named (channel=community) is found by its id only.
+
+    Raises:
+        NotFoundError: There is none. InputError: Several have that name.
+    """
+    try:
+        return await get_template(client, wanted)
+    except NotFoundError as error:
+        channels: tuple[Channel, ...] = ("private", "official")
+        for channel in channels:
+            named = [each for each in await list_templates(client, channel, name=wanted.strip()) if each.id != wanted]
+            if (meant := the_one(wanted, named, f"{channel} templates", Template.label)) is not None:
+                return await get_template(client, meant.id)
+        error.next_step = "See list_gpu_templates; your own have channel=private."
+        raise
 
 
 def template_body(

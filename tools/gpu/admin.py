@@ -17,6 +17,7 @@ from ...novita.gpu.resources import (
     get_metrics,
     list_logins,
     list_networks,
+    login_id,
     note_prewarm,
     rename_network,
     save_image,
@@ -36,6 +37,7 @@ from .admin_results import (
     read_resources,
 )
 from .billing import changed_billing
+from .creating import mounted_volumes
 from .growing import edited_instance, grown_volume, new_volume
 from .results import InstanceResult
 from .templates import update_gpu_template
@@ -95,22 +97,23 @@ async def get_gpu_metrics(
 async def delete_gpu_resource(
     call: Call,
     kind: Deletable,
-    id: Annotated[str, Field(description="From list_gpu_resources.")],
+    id: Annotated[str, Field(description="Its id or name.")],
     confirm: Confirm = False,
 ) -> AdminResult:
     """Delete a volume, network, registry login, prewarmed or saved image; or stop a job."""
 
     async def plan() -> Purchase[AdminResult]:
-        what = await choose_one(call, kind, id)
+        chosen = await choose_one(call, kind, id)
+        what = chosen.words
         fate = "stopped before it is done" if kind == "job" else "deleted for good, with all data in it"
 
         async def delete() -> AdminResult:
-            await delete_resource(call.novita, kind, id)
+            await delete_resource(call.novita, kind, chosen.id)
             if kind == "volume":
-                await follow_gone(call.app.journal, call.owner, id, sure=True)
-            return AdminResult(status="done", id=id, what=f"{what}: {'stopped' if kind == 'job' else 'deleted'}")
+                await follow_gone(call.app.journal, call.owner, chosen.id, sure=True)
+            return AdminResult(status="done", id=chosen.id, what=f"{what}: {'stopped' if kind == 'job' else 'deleted'}")
 
-        about = f"delete {kind} {id}"
+        about = f"delete {kind} {chosen.id}"
         return destruction(AdminResult, f"{what} will be {fate}.", model=kind, about=about, act=delete)
 
     return await carry_out(call, plan, confirm=confirm)
@@ -145,9 +148,9 @@ async def save_gpu_network(
 ) -> AdminResult:
     """Create a private network between instances of a region, or with id rename one."""
     if id is not None:
-        await choose_one(call, "network", id)
-        await rename_network(call.novita, id, name)
-        return AdminResult(status="done", id=id, what=f"network renamed to {name!r}")
+        network = await choose_one(call, "network", id)
+        await rename_network(call.novita, network.id, name)
+        return AdminResult(status="done", id=network.id, what=f"network renamed to {name!r}")
     if not region:
         raise InputError("A new network needs a region")
     place = (await find_regions(call.novita, region))[0]
@@ -188,9 +191,9 @@ async def prewarm_gpu_image(
     if id is not None:
         if image or region or product_ids or registry_auth_id:
             raise InputError("Only the note of a prewarmed image can change", next_step="Give id and note.")
-        await choose_one(call, "prewarmed_image", id)
-        await note_prewarm(call.novita, id, note or "")
-        return AdminResult(status="done", id=id, what="note changed")
+        chosen = await choose_one(call, "prewarmed_image", id)
+        await note_prewarm(call.novita, chosen.id, note or "")
+        return AdminResult(status="done", id=chosen.id, what="note changed")
     if not image or not region:
         raise InputError("Prewarming needs image and region")
     place = (await find_regions(call.novita, region))[0]
@@ -198,7 +201,7 @@ async def prewarm_gpu_image(
         call.novita,
         image=image,
         region_id=place.id,
-        registry_auth_id=registry_auth_id,
+        registry_auth_id=await login_id(call.novita, registry_auth_id or ""),
         product_ids=product_ids or [],
         note=note,
     )
@@ -224,8 +227,9 @@ async def save_gpu_image(
                 next_step="Stop it first with stop_gpu_instance.",
             )
 
+        login = await login_id(call.novita, registry_auth_id or "")
+
         async def save() -> str:
-            login = registry_auth_id
             job_id = await save_image(call.novita, instance_id=instance.id, image=image, registry_auth_id=login)
             await call.progress(f"job {job_id} accepted")
             return job_id
@@ -281,7 +285,7 @@ async def upgrade_gpu_instance(
         check_env(env or {})
         variables = {each.key: each.value.get_secret_value() for each in instance.envs} if env is None else env
         mounted = {each.id: each.mount_path for each in instance.volume_mounts if each.type == "network" and each.id}
-        mounts = mounted if volumes is None else volumes
+        mounts = mounted if volumes is None else (await mounted_volumes(call, volumes))[0]
         body = {
             "instanceId": instance.id,
             "imageUrl": image or instance.image_url,

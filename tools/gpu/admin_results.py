@@ -1,14 +1,16 @@
 """What the GPU administration tools answer with, and how its lists become answers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
+from ...novita.core.by_name import the_one
 from ...novita.core.errors import NotFoundError, TaskFailedError
 from ...novita.core.money import show_price, show_usd
-from ...novita.core.waiting import Pace, Phase, wait_until_done
+from ...novita.core.waiting import Pace, Phase, Unasked, wait_until_done
 from ...novita.gpu import resources as novita
 from ...novita.gpu.products import RAW, VOLUME_GB_DAY, list_cpu_products, list_regions
 from ...novita.journal.facts import GpuFacts
@@ -153,13 +155,30 @@ class Resources(ToolResult):
 
 
 async def read_resources(caller: Caller, kind: str, id: str | None, wait_seconds: float | None) -> Resources:
-    """The list of one kind, or the one of that id.
+    """The list of one kind, or the one of that id or name.
 
     Raises:
-        NotFoundError: There is none of that id; names those there are.
+        NotFoundError: There is no such one; names those there are. InputError: Several have that name.
     """
-    client = caller.novita
+    if id and wait_seconds:
+        await wait_for_job(caller, id, wait_seconds, Unasked())  # the list below says why, if it still cannot be asked
+    rows = await _rows(caller, kind, job_id=id)
+    if id is not None:
+        one = _the_one(kind, id, rows)
+        rows = [_network(await novita.get_network(caller.novita, one.id)) if kind == "networks" else one.row]
     result = Resources()
+    setattr(result, kind, tuple(rows[:ROWS_SHOWN]))
+    if len(rows) > ROWS_SHOWN:
+        result.more = f"{len(rows) - ROWS_SHOWN} more: ask for one by its id."
+    if kind == "prewarmed_images":
+        quota = await novita.prewarm_quota(caller.novita)
+        result.quota = f"{quota.total} of {quota.limit} used, up to {quota.per_image_size} GB each"
+    return result
+
+
+async def _rows(caller: Caller, kind: str, *, job_id: str | None = None) -> list[BaseModel]:
+    """All there are of one kind."""
+    client = caller.novita
     rows: list[BaseModel] = []
     if kind == "regions":
         rows += [
@@ -189,16 +208,13 @@ async def read_resources(caller: Caller, kind: str, id: str | None, wait_seconds
         await settle_volumes(caller, volumes)
         rows += [_volume(each) for each in volumes]
     elif kind == "networks":
-        found = [await novita.get_network(client, id)] if id else await novita.list_networks(client)
-        rows += [_network(each) for each in found]
+        rows += [_network(each) for each in await novita.list_networks(client)]
     elif kind == "registry_logins":
         rows += [
             LoginLine(id=each.id, registry=each.name, username=each.username)
             for each in await novita.list_logins(client)
         ]
     elif kind == "prewarmed_images":
-        quota = await novita.prewarm_quota(client)
-        result.quota = f"{quota.total} of {quota.limit} used, up to {quota.per_image_size} GB each"
         rows += [
             PrewarmLine(
                 id=each.id,
@@ -216,26 +232,43 @@ async def read_resources(caller: Caller, kind: str, id: str | None, wait_seconds
             for each in await novita.list_saved_images(client)
         ]
     else:
-        if id and wait_seconds:
-            await wait_for_job(caller, id, wait_seconds)
-        rows += [_job(each) for each in await novita.list_jobs(client, job_id=id)]
-    if id is not None:
-        rows = [row for row in rows if _id_of(row) == id] or _none_of(kind, id, rows)
-    setattr(result, kind, tuple(rows[:ROWS_SHOWN]))
-    if len(rows) > ROWS_SHOWN:
-        result.more = f"{len(rows) - ROWS_SHOWN} more: ask for one by its id."
-    return result
+        rows += [_job(each) for each in await novita.list_jobs(client, job_id=job_id)]
+    return rows
 
 
-def _id_of(row: BaseModel) -> str:
-    return str(getattr(row, "id", None) or getattr(row, "product_id", ""))
+@dataclass(frozen=True)
+class ListedRow:
+    """A row of a list, as it is told apart from the others; jobs have no name."""
+
+    row: BaseModel
+
+    @property
+    def id(self) -> str:
+        return str(getattr(self.row, "id", None) or getattr(self.row, "product_id", ""))
+
+    @property
+    def name(self) -> str:
+        names = (getattr(self.row, field, None) for field in ("name", "registry", "image"))
+        return next((str(name) for name in names if name), "")
+
+    def label(self) -> str:
+        more = [str(getattr(self.row, field, None) or "") for field in ("username", "type", "region")]
+        words = ", ".join(word for word in (self.name, *more) if word)
+        return f"{self.id} ({words})" if words else self.id
 
 
-def _none_of(kind: str, id: str, rows: list[BaseModel]) -> list[BaseModel]:
-    known = ", ".join(_id_of(row) for row in rows[:10]) or "none"
-    raise NotFoundError(
-        f"There is no {id!r} among the {kind.replace('_', ' ')}", status=404, next_step=f"There: {known}."
-    )
+def _the_one(kind: str, wanted: str, rows: Sequence[BaseModel]) -> ListedRow:
+    """The row of that id or name.
+
+    Raises:
+        NotFoundError: There is none; names those there are. InputError: Several have that name.
+    """
+    things, what = [ListedRow(row) for row in rows], kind.replace("_", " ")
+    found = the_one(wanted, things, what, ListedRow.label)
+    if found is None:
+        known = ", ".join(each.label() for each in things[:10]) or "none"
+        raise NotFoundError(f"There is no {wanted!r} among the {what}", status=404, next_step=f"There: {known}.")
+    return found
 
 
 def _volume(volume: novita.Volume) -> VolumeLine:
@@ -283,20 +316,22 @@ _LISTS = {
 }
 
 
-async def choose_one(caller: Caller, kind: str, id: str) -> str:
-    """The thing in words, if it exists.
+@dataclass(frozen=True)
+class ChosenThing:
+    """The id of a thing, and the thing in words."""
+
+    id: str
+    words: str
+
+
+async def choose_one(caller: Caller, kind: str, wanted: str) -> ChosenThing:
+    """The thing of that id or name.
 
     Raises:
-        NotFoundError: It does not; names those that do.
+        NotFoundError: There is none; names those there are. InputError: Several have that name.
     """
-    listed = await read_resources(caller, _LISTS[kind], None, None)
-    rows: tuple[BaseModel, ...] = getattr(listed, _LISTS[kind])
-    for row in rows:
-        if _id_of(row) == id:
-            name = getattr(row, "name", None) or getattr(row, "registry", None) or getattr(row, "image", None)
-            return f"{kind.replace('_', ' ')} {name or getattr(row, 'type', '')!s} ({id})"
-    _none_of(_LISTS[kind], id, list(rows))
-    return ""
+    one = _the_one(_LISTS[kind], wanted, await _rows(caller, _LISTS[kind]))
+    return ChosenThing(one.id, f"{kind.replace('_', ' ')} {one.name or getattr(one.row, 'type', '')!s} ({one.id})")
 
 
 # Paid acts
@@ -343,8 +378,11 @@ JOINERS[ADMIN_KIND] = Joiner(_join, AdminResult, JoinRule(lost=False))
 # Background jobs
 
 
-async def wait_for_job(caller: Caller, job_id: str, budget: float) -> Phase | None:
+async def wait_for_job(caller: Caller, job_id: str, budget: float, unasked: Unasked) -> Phase | None:
     """Wait for a background job.
+
+    Args:
+        unasked: Told why the last look at it saw nothing.
 
     Raises:
         TaskFailedError: It failed or was stopped; says why.
@@ -356,6 +394,7 @@ async def wait_for_job(caller: Caller, job_id: str, budget: float) -> Phase | No
         pace=Pace(),
         budget=budget,
         on_progress=caller.progress_of(f"job {job_id}"),
+        unasked=unasked,
     )
     if seen is not None and seen.phase in (Phase.FAILED, Phase.CANCELLED):
         raise TaskFailedError(f"GPU job {job_id} ended as {seen.value.state.state}: {seen.reason}")
@@ -367,12 +406,15 @@ def background_job(
 ) -> Begun[AdminResult]:
     """A background job that is to begin: it is waited for, or left to an MCP task."""
 
+    unasked = Unasked()
+
     async def working(job_id: str) -> AdminResult:
-        waits = f"Call list_gpu_resources with kind=jobs, id={job_id} and wait_seconds to wait on."
+        waits = f"{unasked.why} Call list_gpu_resources with kind=jobs, id={job_id} and wait_seconds to wait on."
+        waits = waits.strip()
         return AdminResult(status="working", id=job_id, what=what, next_step=waits)
 
     async def follow(job_id: str, budget: float) -> AdminResult:
-        phase = await wait_for_job(caller, job_id, budget) if budget > 0 else None
+        phase = await wait_for_job(caller, job_id, budget, unasked) if budget > 0 else None
         if phase is Phase.SUCCEEDED:
             return AdminResult(status="done", id=job_id, what=what)
         return await working(job_id)
@@ -384,9 +426,10 @@ class JobFollower:
     """Background jobs at Novita. A cancelled MCP task leaves the job alone: delete_gpu_resource stops one."""
 
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
-        phase = await wait_for_job(caller, job_id, 0)
+        unasked = Unasked()
+        phase = await wait_for_job(caller, job_id, 0, unasked)
         if phase is not Phase.SUCCEEDED:
-            return Followed("working", note=f"job {job_id} is running")
+            return Followed("working", note=unasked.why or f"job {job_id} is running")
         return Followed("completed", AdminResult(status="done", id=job_id).to_mcp())
 
     async def cancel(self, caller: Caller, job_id: str) -> None:

@@ -34,8 +34,8 @@ from ...novita.gpu.products import (
     list_cpu_products,
     nearest,
 )
-from ...novita.gpu.resources import list_volumes
-from ...novita.gpu.templates import Template
+from ...novita.gpu.resources import list_volumes, login_id
+from ...novita.gpu.templates import Template, find_template
 from ...novita.journal.journal import Job, JobState
 from ..kit.arguments import check_length
 from ..kit.context import Caller
@@ -45,14 +45,13 @@ from ..kit.created_things import (
     default_name,
     lease_doubt,
     machine_cost,
-    region_of_volumes,
+    mounts_and_region,
     twin_of,
     unknown_option,
     with_lease_doubt,
 )
 from ..kit.purchase import Purchase, Submitted, carry_out
 from .results import InstanceLine, InstanceResult, as_noted, per_hour_and_day, shown_request
-from .templates import find_template
 from .waiting import KIND, settle_volumes, wait_for
 
 
@@ -182,10 +181,13 @@ async def plan(caller: Caller, wanted: Wanted) -> Planned:
         raise InputError("The option month is for billing=monthly only", next_step="Leave it out, or set billing.")
     check_env(wanted.env)
     read_ports(wanted.ports or ())
-    native = _native(wanted.options)
-    template = await find_template(caller, wanted.template_id) if wanted.template_id else None
-    wish = await _where_volumes_are(caller, wish, wanted.volumes)
-    order = _order(wanted, template, native)
+    native = dict(_native(wanted.options))
+    if login := str(native.get("imageAuthId") or ""):
+        native["imageAuthId"] = await login_id(caller.novita, login)
+    template = await find_template(caller.novita, wanted.template_id) if wanted.template_id else None
+    volumes, region = await mounted_volumes(caller, wanted.volumes, wish.region)
+    wish = replace(wish, region=region)
+    order = _order(replace(wanted, volumes=volumes), template, native)
     try:
         offer = await choose_offer(caller.novita, wish, wanted.product_id)
     except InputError:
@@ -304,13 +306,15 @@ def _native(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return options
 
 
-async def _where_volumes_are(caller: Caller, wish: MachineWish, volumes: Mapping[str, str]) -> MachineWish:
-    """Network volumes bind the instance to their region."""
+async def mounted_volumes(
+    caller: Caller, volumes: Mapping[str, str], region: str | None = None
+) -> tuple[dict[str, str], str | None]:
+    """As `mounts_and_region`; what is seen of all volumes is noted."""
     if not volumes:
-        return wish
+        return {}, region
     there = await list_volumes(caller.novita)
     await settle_volumes(caller, there)
-    return replace(wish, region=region_of_volumes(there, volumes, wish.region))
+    return mounts_and_region(there, volumes, region)
 
 
 async def _twin(caller: Caller, name: str) -> str:

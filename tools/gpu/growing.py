@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from ...novita.core.by_name import the_one
 from ...novita.core.costs import Cost
-from ...novita.core.errors import InputError
+from ...novita.core.errors import InputError, NotFoundError
 from ...novita.core.money import show_usd
 from ...novita.gpu.instances import Instance, disk_usd_per_hour, read_ports
 from ...novita.gpu.meters import follow_instance, follow_volume
@@ -23,7 +24,7 @@ from ...novita.journal.journal import Job
 from ..kit.context import Caller
 from ..kit.created_things import machine_cost
 from ..kit.purchase import Direct, Purchase, Sending
-from .admin_results import AdminResult, choose_one, paid_at_once
+from .admin_results import AdminResult, paid_at_once
 from .results import as_noted, shown_request
 from .waiting import find_instance, settle_volumes
 
@@ -69,7 +70,7 @@ async def new_volume(caller: Caller, name: str, size_gb: int, region: str) -> Pu
 
 
 async def grown_volume(
-    caller: Caller, id: str, name: str | None, size_gb: int | None, region: str | None
+    caller: Caller, wanted: str, name: str | None, size_gb: int | None, region: str | None
 ) -> Purchase[AdminResult]:
     """The plan of a volume's growth or new name.
 
@@ -80,10 +81,11 @@ async def grown_volume(
         raise InputError("A volume cannot change its region", next_step="Create another one there.")
     volumes = await list_volumes(caller.novita)
     await settle_volumes(caller, volumes)
-    old = next((each for each in volumes if each.storage_id == id), None)
+    old = the_one(wanted, volumes, "network volumes", Volume.label)
     if old is None:
-        await choose_one(caller, "volume", id)  # raises, with those there are
-        raise InputError(f"There is no volume {id!r}")
+        there = ", ".join(each.label() for each in volumes) or "none"
+        raise NotFoundError(f"There is no network volume {wanted!r}", status=404, next_step=f"There: {there}.")
+    id = old.id
     before = old.storage_size or 0
     if size_gb is not None and size_gb < before:
         raise InputError(f"Volume {old.storage_name!r} has {before} GB and cannot shrink")

@@ -178,7 +178,7 @@ async def get_gpu_instance(
 async def create_gpu_instance(
     call: Call,
     image: Annotated[str | None, Field(description="Container image, or else template_id.")] = None,
-    template_id: Annotated[str | None, Field(description="See list_gpu_templates.")] = None,
+    template_id: Annotated[str | None, Field(description="Id or name; see list_gpu_templates.")] = None,
     product_id: Annotated[str | None, Field(description="Default: the cheapest that fits the wishes below.")] = None,
     gpu: Gpu = None,
     min_memory_gb: MinMemory = None,
@@ -191,7 +191,7 @@ async def create_gpu_instance(
     env: Annotated[dict[str, str] | None, Field(description="Environment.")] = None,
     ports: Annotated[list[str] | None, Field(description="To open: 8888/http, 22/tcp.")] = None,
     disk_gb: Annotated[int | None, Field(description="Root disk; 60 are free.")] = None,
-    volumes: Annotated[dict[str, str] | None, Field(description="Volume id: mount path.")] = None,
+    volumes: Annotated[dict[str, str] | None, Field(description="Volume id or name: mount path.")] = None,
     options: Annotated[
         dict[str, Any] | None, Field(description="Novita's own: month (a monthly term), entrypoint, imageAuthId...")
     ] = None,

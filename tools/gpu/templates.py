@@ -4,19 +4,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ...novita.core.errors import InputError, NotFoundError
+from ...novita.core.errors import InputError
 from ...novita.gpu.instances import check_env, read_ports
+from ...novita.gpu.resources import login_id
 from ...novita.gpu.templates import (
     Template,
     create_template,
     delete_template,
+    find_template,
     get_template,
     list_templates,
     template_body,
     update_template,
 )
 from ..kit.arguments import Between, Confirm, check_length
-from ..kit.context import Call, Caller
+from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
 from .results import counted
@@ -93,7 +95,7 @@ def _shown(template: Template) -> TemplateResult:
     )
 
 
-TemplateId = Annotated[str, Field(description="Its id.")]
+TemplateId = Annotated[str, Field(description="Its id or name.")]
 Env = Annotated[dict[str, str] | None, Field(description="Variables.")]
 Ports = Annotated[list[str] | None, Field(description="8888/http, 22/tcp.")]
 
@@ -121,20 +123,7 @@ async def list_gpu_templates(
 
 async def get_gpu_template(call: Call, template_id: TemplateId) -> TemplateResult:
     """One template whole."""
-    return _shown(await find_template(call, template_id))
-
-
-async def find_template(caller: Caller, template_id: str) -> Template:
-    """The template.
-
-    Raises:
-        NotFoundError: There is none.
-    """
-    try:
-        return await get_template(caller.novita, template_id)
-    except NotFoundError as error:
-        error.next_step = "See list_gpu_templates; your own have channel=private."
-        raise
+    return _shown(await find_template(call.novita, template_id))
 
 
 async def create_gpu_template(
@@ -166,7 +155,7 @@ async def create_gpu_template(
         ports=read_ports(ports or ()),
         env=env or {},
         readme=extra.get("readme", ""),
-        registry_auth_id=extra.get("imageAuth", ""),
+        registry_auth_id=await login_id(call.novita, extra.get("imageAuth", "")),
         min_cuda=extra.get("minCudaVersion", ""),
     )
     template_id = await create_template(call.novita, body, env or {})
@@ -184,7 +173,7 @@ async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Conf
     """Delete a private template."""
 
     async def plan() -> Purchase[TemplateResult]:
-        template = await find_template(call, template_id)
+        template = await find_template(call.novita, template_id)
 
         async def delete() -> TemplateResult:
             await delete_template(call.novita, template.id)
@@ -210,7 +199,7 @@ async def update_gpu_template(
     """Change a private template; what is not named stays. Shows the difference and asks."""
 
     async def plan() -> Purchase[TemplateResult] | TemplateResult:
-        old = await find_template(call, template_id)
+        old = await find_template(call.novita, template_id)
         variables = {each.key: each.value.get_secret_value() for each in old.envs} if env is None else env
         check_env(variables)
         given: dict[str, tuple[Any, Any]] = {
@@ -240,7 +229,7 @@ async def update_gpu_template(
 
         async def update() -> TemplateResult:
             await update_template(call.novita, old.id, body, variables)
-            return _shown(await find_template(call, template_id))
+            return _shown(await get_template(call.novita, old.id))
 
         effect = f"Change template {old.name!r} ({old.id}): {'; '.join(changes)}."
         return destruction(TemplateResult, effect, model="template", about=f"change {old.id}", act=update)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...novita.core.by_name import the_one
 from ...novita.core.errors import NotFoundError, TaskFailedError
 from ...novita.core.waiting import Look, Pace, Phase, Unasked, wait_until_done
 from ...novita.gpu.instances import BILLED_STATES, Instance, InstanceGoal, get_instance, judge, list_instances, look_at
@@ -22,7 +23,6 @@ from ...novita.gpu.resources import Volume
 from ...novita.journal.facts import GpuFacts
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
-from ..kit.by_name import the_one
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.same_call import JOINERS, Joiner
@@ -109,8 +109,9 @@ async def wait_for(
         on_progress=caller.progress_of(f"instance {instance.name} ({instance.id})"),
         unasked=unasked,
     )
-    if seen is None:
+    if seen is None or (unasked.error is not None and seen.phase is Phase.WORKING):
         step = f"{unasked.why} {_NOT_YET}".strip()
+        instance = seen.value if seen is not None else instance
         return await instance_result(caller, instance, status="working", next_step=step)
     await note_end(caller, job, seen)
     refuse_failed(seen)

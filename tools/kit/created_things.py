@@ -3,11 +3,12 @@ region, the lease that holds from the first moment, and the answer that may be l
 
 import difflib
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol, TypeVar
 
+from ...novita.core.by_name import Named, the_one
 from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import InputError, NovitaError
 from ...novita.journal.facts import Facts
@@ -228,38 +229,44 @@ def default_name(image: str, machine: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{base} {machine}".lower()).strip("-")[:60] or "instance"
 
 
-class NetworkVolume(Protocol):
+class NetworkVolume(Named, Protocol):
     """A network volume as a list has it."""
 
     @property
-    def storage_id(self) -> str: ...
-    @property
-    def storage_name(self) -> str: ...
-    @property
     def cluster_id(self) -> str: ...
+    def label(self) -> str: ...
 
 
-def region_of_volumes(there: Iterable[NetworkVolume], wanted: Collection[str], region: str | None) -> str | None:
-    """The region that network volumes bind to; without any, the one that was asked for.
+def mounts_and_region(
+    there: Sequence[NetworkVolume], wanted: Mapping[str, str], region: str | None = None
+) -> tuple[dict[str, str], str | None]:
+    """Network volumes by id, each with its path, and the region they bind to; without any, the one asked for.
 
     Args:
         there: All volumes of the account.
-        wanted: Ids of those to mount.
+        wanted: The path of each that is to be mounted, by its id or name.
 
     Raises:
-        InputError: One does not exist, or they are not all in the region.
+        InputError: One does not exist, is given twice, shares its name, or they are not all in the region.
     """
-    known = {volume.storage_id: volume for volume in there}
-    for volume_id in wanted:
-        if volume_id not in known:
-            names = ", ".join(f"{each.storage_id} ({each.storage_name})" for each in known.values()) or "none"
-            raise InputError(f"There is no network volume {volume_id[:60]!r}", next_step=f"There are: {names}.")
-    places = sorted({known[volume_id].cluster_id for volume_id in wanted})
+    mounts: dict[str, str] = {}
+    places: set[str] = set()
+    for named, path in wanted.items():
+        volume = the_one(named, there, "network volumes", lambda each: each.label())
+        if volume is None:
+            names = ", ".join(each.label() for each in there) or "none"
+            raise InputError(f"There is no network volume {named[:60]!r}", next_step=f"There are: {names}.")
+        if volume.id in mounts:
+            raise InputError(f"Network volume {volume.label()} is given twice", next_step="Name it once.")
+        mounts[volume.id] = path
+        places.add(volume.cluster_id)
     if len(places) > 1:
-        raise InputError(f"The volumes are in different regions: {', '.join(places)}", next_step="Mount one region's.")
-    if places and region and region != places[0]:
-        raise InputError(f"The volumes are in {places[0]}, not in {region}", next_step="Leave region out.")
-    return places[0] if places else region
+        where = ", ".join(sorted(places))
+        raise InputError(f"The volumes are in different regions: {where}", next_step="Mount one region's.")
+    place = next(iter(places), region)
+    if region and region != place:
+        raise InputError(f"The volumes are in {place}, not in {region}", next_step="Leave region out.")
+    return mounts, place
 
 
 def unknown_option(name: str, known: Collection[str]) -> InputError:

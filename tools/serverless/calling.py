@@ -8,7 +8,7 @@ from typing import Any
 from anyio import to_thread
 
 from ...novita.core.errors import InputError, TaskFailedError
-from ...novita.core.waiting import Phase, alongside
+from ...novita.core.waiting import Phase, Unasked, alongside
 from ...novita.journal.facts import CallFacts
 from ...novita.journal.jobs import Tally, call_id
 from ...novita.journal.journal import Job
@@ -144,13 +144,14 @@ async def _not_ready(caller: Caller, worker: PricedWorker, seconds: float, budge
     endpoint = worker.endpoint
     if judge(endpoint).phase is Phase.SUCCEEDED or not endpoint.state.state:
         return None
-    seen = await watch(caller, endpoint, EndpointGoal.SERVING, budget)
+    unasked = Unasked()
+    seen = await watch(caller, endpoint, EndpointGoal.SERVING, budget, unasked)
     if seen is not None:
         refuse_failed(seen)
         if seen.phase is Phase.SUCCEEDED:
             return None
-    note = seen.note if seen is not None else "it could not be asked"
-    step = f"{note}. Call get_endpoint with wait_seconds until it serves, then call it again."
+    note = unasked.why or (f"{seen.note}." if seen is not None else "It could not be asked.")
+    step = f"{note} Call get_endpoint with wait_seconds until it serves, then call it again."
     cost = shown_cost(worker.most(seconds))
     return CallResult(status="not_ready", endpoint_id=endpoint.id, estimated_cost_usd=cost, next_step=step)
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 from ...novita.core.errors import InputError
 from ...novita.gpu.instances import check_env
 from ...novita.gpu.products import find_regions
-from ...novita.gpu.resources import list_volumes
+from ...novita.gpu.resources import list_volumes, login_id
 from ...novita.gpu.routes import GpuRoute
-from ...novita.gpu.templates import get_template
+from ...novita.gpu.templates import find_template
 from ...novita.journal.facts import Facts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
@@ -37,7 +37,7 @@ from ..kit.created_things import (
     default_name,
     lease_doubt,
     machine_cost,
-    region_of_volumes,
+    mounts_and_region,
     twin_of,
     unknown_option,
     with_lease_doubt,
@@ -96,6 +96,8 @@ async def read_options(caller: Caller, given: Mapping[str, Any] | None, *, creat
         if not fits or (kind in (int, float) and isinstance(value, bool)):
             raise InputError(f"The option {name} must be {_KINDS[kind]}")
         made[name] = value
+    if "registry_auth_id" in made:
+        made["registry_auth_id"] = await login_id(caller.novita, made["registry_auth_id"])
     if "region" in made:
         made["region"] = (await find_regions(caller.novita, made["region"]))[0].id
     if (volumes := cast("dict[str, Any] | None", made.pop("volumes", None))) is not None:
@@ -116,11 +118,11 @@ async def _mounts(caller: Caller, volumes: Mapping[str, Any], region: str | None
     """Network volumes bind the endpoint to their region."""
     if not volumes:
         return {"volumes": ()}
-    place = region_of_volumes(await list_volumes(caller.novita), volumes, region)
     for volume_id, path in volumes.items():
         if not isinstance(path, str) or not path.startswith("/"):
             raise InputError(f"Volume {volume_id} needs a path that begins with /")
-    mounts = tuple(EndpointMount(type="network", id=volume_id, mount_path=path) for volume_id, path in volumes.items())
+    paths, place = mounts_and_region(await list_volumes(caller.novita), volumes, region)
+    mounts = tuple(EndpointMount(type="network", id=volume_id, mount_path=path) for volume_id, path in paths.items())
     return {"volumes": mounts, "region": place}
 
 
@@ -237,7 +239,7 @@ async def _base(caller: Caller, image: str | None, template_id: str | None, want
     check_port(wanted["port"], needed=False)
     if image:
         return EndpointPlan(image=image, kind=kind, concurrency=many, health_path=health)
-    template = await get_template(caller.novita, template_id or "")
+    template = await find_template(caller.novita, template_id or "")
     if not template.image:
         raise InputError("The template names no image", next_step="Use another template, or give an image.")
     env = {each.key: each.value.get_secret_value() for each in template.envs if each.key}

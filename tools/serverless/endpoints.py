@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ...novita.core.errors import InputError, NovitaError
-from ...novita.core.waiting import Phase
+from ...novita.core.waiting import Phase, Unasked
 from ...novita.gpu.resources import volumes_that_stay
 from ...novita.serverless.endpoints import delete_endpoint as send_delete
 from ...novita.serverless.endpoints import get_limits, list_offers
@@ -189,11 +189,12 @@ async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Confirm 
         async def delete() -> EndpointResult:
             await send_delete(call.novita, endpoint)
             await call.app.leases.end(call.owner, kind=ENDPOINT, thing_id=endpoint.id, note="it was deleted before")
-            seen = await watch(call, endpoint, EndpointGoal.GONE, DELETED_WITHIN)
+            unasked = Unasked()
+            seen = await watch(call, endpoint, EndpointGoal.GONE, DELETED_WITHIN, unasked)
             if seen is not None and seen.phase is Phase.SUCCEEDED:
                 gone = endpoint.model_copy(update=_GONE)
                 return await endpoint_result(call, gone, status="deleted", next_step=stay or None)
-            step = f"Being deleted; look with list_endpoints. {stay}".strip()
+            step = " ".join(filter(None, (unasked.why, "Being deleted; look with list_endpoints.", stay)))
             return await endpoint_result(call, endpoint, status="working", next_step=step)
 
         return destruction(

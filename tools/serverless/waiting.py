@@ -6,14 +6,14 @@ Every look brings the journal up to what was seen.
 import logging
 from collections.abc import Sequence
 
+from ...novita.core.by_name import the_one
 from ...novita.core.errors import JournalError, NotFoundError, NovitaError, TaskFailedError
-from ...novita.core.waiting import SETTLING, Look, Pace, Phase, wait_until_done
+from ...novita.core.waiting import SETTLING, Look, Pace, Phase, Unasked, wait_until_done
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
 from ...novita.serverless.endpoints import get_endpoint, list_endpoints, look_at
 from ...novita.serverless.rows import KIND, note_gone, note_seen, open_endpoints
 from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
-from ..kit.by_name import the_one
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.same_call import JOINERS, Joiner
@@ -115,6 +115,7 @@ async def watch(
     endpoint: Endpoint,
     goal: EndpointGoal,
     budget: float,
+    unasked: Unasked,
     *,
     since: float | None = None,
     job: Job | None = None,
@@ -122,6 +123,7 @@ async def watch(
     """Look until the endpoint is where it should be, or the budget is over.
 
     Args:
+        unasked: Told why the last look at it saw nothing.
         since: Wall time of the call that leads there; None where it must be visible at once.
     """
     clock = caller.app.jobs.clock
@@ -143,6 +145,7 @@ async def watch(
         budget=budget,
         age=max(0.0, clock.wall() - since) if since is not None else None,
         on_progress=caller.progress_of(f"endpoint {endpoint.name or endpoint.id} ({endpoint.id})"),
+        unasked=unasked,
     )
 
 
@@ -166,10 +169,12 @@ async def wait_until_serving(
     budget = app.settings.wait_seconds if wait_seconds is None else wait_seconds
     job = await app.journal.find(caller.owner, job_id or endpoint.id)
     since = (job.accepted or job.created).timestamp() if job else None
-    seen = await watch(caller, endpoint, EndpointGoal.SERVING, budget, since=since, job=job)
+    unasked = Unasked()
+    seen = await watch(caller, endpoint, EndpointGoal.SERVING, budget, unasked, since=since, job=job)
     cost = shown_cost(job.estimate) if job else None
-    if seen is None:
-        return await endpoint_result(caller, endpoint, status="working", changes=changes, cost=cost, next_step=NOT_YET)
+    if seen is None or (unasked.error is not None and seen.phase is Phase.WORKING):
+        endpoint, step = seen.value if seen is not None else endpoint, f"{unasked.why} {NOT_YET}".strip()
+        return await endpoint_result(caller, endpoint, status="working", changes=changes, cost=cost, next_step=step)
     refuse_failed(seen)
     return await endpoint_result(caller, seen.value, changes=changes, cost=cost, next_step=next_step(seen))
 

@@ -164,7 +164,7 @@ async def everything(on: Stage, world: World) -> None:
         ("save_gpu_volume", {"name": "x", "region": "france", "size_gb": 20}, "no network volumes"),
         ("save_gpu_volume", {"name": "x", "region": "texas", "size_gb": 5}, "10 to"),
         ("save_gpu_volume", {"name": "x"}, "name, region and size_gb"),
-        ("save_gpu_volume", {"id": "nope", "size_gb": 20}, "There is no 'nope'"),
+        ("save_gpu_volume", {"id": "nope", "size_gb": 20}, "There is no network volume 'nope'"),
         ("save_gpu_network", {"name": "x", "region": "texas"}, "no private networks"),
         ("prewarm_gpu_image", {"image": "a/b"}, "image and region"),
         ("list_gpu_resources", {"kind": "volumes", "wait_seconds": 5}, "for one job"),

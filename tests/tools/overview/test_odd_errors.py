@@ -88,6 +88,28 @@ async def test_why_a_task_could_not_be_asked_about_is_told(connect: Connect, wor
     assert "status: working" in known and "the queue is full" in known
 
 
+async def test_why_a_machine_or_an_endpoint_could_not_be_asked_about_is_told(opened: OpenStage, world: World) -> None:
+    cause = {"status": 503, "body": '{"message": "the queue is full"}'}
+    async with opened(toolsets="all") as on:
+        world.trouble(cause, operation="get_gpu_instance", times=-1)
+        made = await on.call("create_gpu_instance", image=IMAGE, name="box", confirm=True, wait_seconds=5)
+        world.troubles.clear()
+        assert made["status"] == "working" and "the queue is full" in made["next_step"]
+
+        world.trouble(cause, operation="get_serverless_endpoint", times=-1)
+        wish: Json = {"image": "docker.io/library/nginx:1", "port": 80, "name": "web"}
+        deployed = await on.call("create_endpoint", **wish, confirm=True, wait_seconds=5)
+        world.troubles.clear()
+        assert deployed["status"] == "working" and "the queue is full" in deployed["next_step"]
+
+        await on.call("get_gpu_instance", instance_id="box", wait_seconds=900)
+        await on.call("stop_gpu_instance", instance_id="box", confirm=True)
+        world.advance(600)
+        world.trouble(cause, operation="list_gpu_jobs", times=-1)
+        saved = await on.call("save_gpu_image", instance_id="box", image="docker.io/me/box:1", wait_seconds=5)
+        assert saved["status"] == "working" and "the queue is full" in saved["next_step"]
+
+
 async def test_a_task_that_is_working_is_told_without_a_cause(connect: Connect, world: World) -> None:
     world.settings = replace(world.settings, task_seconds=1_000)
     async with connect() as client:

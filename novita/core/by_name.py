@@ -1,9 +1,9 @@
-"""What people call by its name where an id is asked for: machines and endpoints, found in one way."""
+"""What people call by its name where an id is asked for: machines, volumes, templates and the rest, in one way."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from ...novita.core.errors import InputError
+from .errors import InputError
 
 
 class Named(Protocol):
@@ -29,6 +29,8 @@ def the_one(wanted: str, things: Sequence[T], what: str, label: Callable[[T], st
         InputError: Several have that name.
     """
     wanted = wanted.strip()
+    if not wanted:
+        return None  # it is nobody's name, also where things have none
     for same in (
         [each for each in things if each.id == wanted],
         [each for each in things if each.name == wanted],
