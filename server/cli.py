@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", default=False)
     doctor.add_argument("--offline", action="store_true", default=False, help="Leave the network alone.")
     doctor.add_argument("--leases", action="store_true", default=False, help="End what has a lease that is over.")
+    doctor.add_argument("--models", action="store_true", default=False, help="Whether what is taken by itself lives.")
     doctor.add_argument("--mend", action="store_true", default=False, help="Mend how hosts start the server.")
 
     tools = subcommands.add_parser("tools", parents=[common], help="list tools, show a schema, call one")
@@ -104,8 +105,9 @@ def parser() -> argparse.ArgumentParser:
     spend.add_argument("--json", action="store_true", default=False)
 
     models = subcommands.add_parser("models", parents=[common], help="media models: state, evidence, price")
-    models.add_argument("words", nargs="*", default=[], help="In the name, or what it does.")
+    models.add_argument("words", nargs="*", default=[], help="In the name, or what it does; `refresh` reads news.")
     models.add_argument("--all", dest="everything", action="store_true", default=False, help="Retired ones too.")
+    models.add_argument("--probe", action="store_true", default=False, help="With `refresh`: ask the routes too.")
     models.add_argument("--json", action="store_true", default=False)
 
     subcommands.add_parser("version", help="print the version")
@@ -128,7 +130,12 @@ def _demo(settings: Settings, given: argparse.Namespace) -> int:
 
 def _doctor(settings: Settings, given: argparse.Namespace) -> int:
     return commands.run_doctor(
-        settings, as_json=given.json, offline=given.offline, leases=given.leases, mending=given.mend
+        settings,
+        as_json=given.json,
+        offline=given.offline,
+        leases=given.leases,
+        mending=given.mend,
+        models=given.models,
     )
 
 
@@ -165,7 +172,7 @@ def _spend(settings: Settings, given: argparse.Namespace) -> int:
 
 def _models(settings: Settings, given: argparse.Namespace) -> int:
     words = " ".join(given.words)
-    return commands.run_models(settings, words, everything=given.everything, as_json=given.json)
+    return commands.run_models(settings, words, everything=given.everything, as_json=given.json, probing=given.probe)
 
 
 def _version(_: Settings, __: argparse.Namespace) -> int:

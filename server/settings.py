@@ -46,8 +46,9 @@ class Settings:
     )
     shipped_models_only: bool = _setting(
         "NOVITA_MCP_SHIPPED_MODELS_ONLY",
-        "Do not look for a media model this release does not know in the list of Novita's site; else its name is sent "
-        "there, never the key.",
+        "Ask nobody for news of models. Else Novita's lists of models and prices and its notices are read once a day "
+        "in the background, and a media model this release does not know is looked for. Sent: the names of models and "
+        "prices; the key only to the API itself.",
         False,
     )
     output_dir: Path | None = _setting(

@@ -64,6 +64,7 @@ def settings(simulator: Running, tmp_path: Path) -> Settings:
         journal=str(tmp_path / "journal.sqlite3"),
         allowed_dirs=str(tmp_path),
         confirm_above_usd=Decimal(1000),
+        shipped_models_only=True,  # no call but the tool's own, unless a test is about that
     )
 
 

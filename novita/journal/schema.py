@@ -125,5 +125,13 @@ MIGRATIONS: tuple[Step, ...] = (
     CREATE INDEX jobs_of_a_kind ON jobs (owner, kind, created);
     """,
     carry_rates,
+    """
+    CREATE TABLE news (
+        base TEXT PRIMARY KEY,
+        text TEXT NOT NULL,
+        at REAL NOT NULL,
+        begun REAL NOT NULL
+    );
+    """,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""

@@ -190,6 +190,22 @@ class Price(_TableRow):
         return f"${self.usd} per {self.per.replace('1M_', '1M ').replace('_', ' ')}"
 
 
+class Tariff(_TableRow):
+    """How Novita's site reckons a charge: expressions in CEL over the request's body, in units of 0.0001 USD.
+
+    Args:
+        charge: What is charged; `sku` is the price that counts, `characters` the length of the text.
+        skus: Expression that is true where a price counts, and that price; the first that holds counts.
+        unit: What a price is for, in the site's word.
+        seen: When it was read, `YYYY-MM-DD`.
+    """
+
+    charge: str
+    skus: tuple[tuple[str, int], ...]
+    unit: str
+    seen: str
+
+
 class FieldRule(_TableRow):
     """What a JSON schema says badly: fields that go or do not go together.
 
@@ -249,6 +265,8 @@ class MediaModel(_TableRow):
     rules: tuple[FieldRule, ...] = ()
     answer: tuple[AnswerPart, ...]
     price: tuple[Price, ...] = ()
+    tariff: Tariff | None = None
+    """Novita's own reckoning, where it was read at run time; it goes before `price`."""
     life: Life = Life()
     """Here only for a model that catalog/states.json does not know."""
     source: str

@@ -1,24 +1,26 @@
-"""The catalogue of media models: what there is, which one to take, what else could do it.
+"""Which model to take, what it can honour, and what else could do it."""
 
-The entries are data: catalog/image.json, video.json, audio.json and newer.json; which of them live, and which is taken
-first for what, is catalog/states.json, what they cost catalog/prices.json, both carried by scripts/carry_facts.py. They
-are read on first use.
-"""
-
-import difflib
-import json
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
-from ..core.errors import InputError, UnknownModelError
+from ..core.errors import InputError
 from ..core.json_paths import Json, put
 from ..core.schema_errors import echo, leaf_problem
 from ..files.kinds import Form
 from .catalog_entry import Argument, Capability, MediaModel
+from .catalogue import (
+    OldName,
+    able_to,
+    advised,
+    chain,
+    doubtful,
+    media_model,
+    media_models,
+    not_models,
+    old_names,
+    once,
+)
 from .rules import breaks
 from .values import SHAPE, Frame, coerce, language, types_of
 
@@ -29,6 +31,7 @@ __all__ = [
     "OldName",
     "able",
     "able_to",
+    "advised",
     "alternatives",
     "chain",
     "choose",
@@ -39,129 +42,9 @@ __all__ = [
     "old_names",
 ]
 
-_FILES = ("image.json", "video.json", "audio.json", "newer.json")
-_STATES_FILE, _PRICES_FILE = "states.json", "prices.json"
-
 
 class NothingLivesError(InputError):
     """No model for this is known to live, and those that may be gone were tried."""
-
-
-@dataclass(frozen=True)
-class OldName:
-    """What became of a V2 parameter.
-
-    Args:
-        now: Leaf names of its V3 fields; empty where it is gone.
-        say: What replaced it, or why it is gone.
-    """
-
-    now: tuple[str, ...]
-    say: str
-
-
-@cache
-def _data() -> tuple[Json, ...]:
-    return tuple(
-        json.loads((Path(__file__).with_name("catalog") / name).read_text(encoding="utf-8")) for name in _FILES
-    )
-
-
-@cache
-def _states() -> Json:
-    return json.loads((Path(__file__).with_name("catalog") / _STATES_FILE).read_text(encoding="utf-8"))
-
-
-@cache
-def _prices() -> Json:
-    return json.loads((Path(__file__).with_name("catalog") / _PRICES_FILE).read_text(encoding="utf-8"))["models"]
-
-
-@cache
-def media_models() -> tuple[MediaModel, ...]:
-    """Every model, in the order of the tables: image, video, audio, and what came since."""
-    lives, prices = _states()["models"], _prices()
-    found: list[MediaModel] = []
-    for entry in (entry for table in _data() for entry in table["models"]):
-        known = {"life": lives.get(entry["id"]), "price": prices.get(entry["id"])}
-        found.append(MediaModel.model_validate(entry | {name: one for name, one in known.items() if one}))
-    return tuple(found)
-
-
-@cache
-def chain(capability: Capability) -> tuple[MediaModel, ...]:
-    """Living models with a capability, the first to take first: by evidence of life, then by price. May be empty."""
-    named = [media_model(name) for name in _states()["chains"].get(capability, ())]
-    others = [model for model in media_models() if model.live and capability in model.does and model not in named]
-    return (*named, *sorted(others, key=lambda model: (model.doubt, not model.price)))
-
-
-@cache
-def doubtful(capability: Capability) -> tuple[MediaModel, ...]:
-    """Models with a capability that may be gone, the least doubtful first: for what nothing alive can do."""
-    return tuple(
-        sorted((m for m in media_models() if not m.live and capability in m.does), key=lambda model: model.doubt)
-    )
-
-
-def able_to(does: Iterable[str]) -> list[MediaModel]:
-    """Every model with one of the capabilities, the best evidence of life first."""
-    wanted = [Capability(one) for one in does]
-    return _once(model for list_of in (chain, doubtful) for one in wanted for model in list_of(one))
-
-
-@cache
-def not_models() -> Mapping[str, str]:
-    """Documented media operations that are no models: operationId and why."""
-    return {name: why for table in _data() for name, why in table["not_models"].items()}
-
-
-@cache
-def old_names() -> Mapping[str, OldName]:
-    """The V2 image parameters by name (source: v2-to-v3.md of the API facts)."""
-    rows = cast("dict[str, Json]", _data()[0]["old_names"])
-    return {name: OldName(tuple(row["now"]), row["say"]) for name, row in rows.items()}
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")
-
-
-@cache
-def _by_key() -> Mapping[str, MediaModel]:
-    # Ids win over the other names: an operationId of one model may read like the id of another.
-    found = {_key(model.id): model for model in media_models()}
-    for model in media_models():
-        for name in (model.operation, *model.aliases):
-            found.setdefault(_key(name), model)
-    return found
-
-
-def media_model(model: str) -> MediaModel:
-    """The model of that id, operationId or alias; case and punctuation do not matter.
-
-    Raises:
-        UnknownModelError: Names the nearest ids.
-    """
-    key = _key(model)
-    known = _by_key()
-    if key in known:
-        return known[key]
-    for operation, why in not_models().items():
-        if key == _key(operation):
-            raise UnknownModelError(f"{model!r} is not a model ({why})", next_step=_SEE_LIST)
-    near = _once(known[name] for name in difflib.get_close_matches(key, known, n=6, cutoff=0.5))
-    ids = [found.id for found in near if found.live][:4]
-    if near and not near[0].live:
-        # What was meant is gone: whoever mends the spelling would only meet the next error.
-        ids = [found.id for found in alternatives(near[0], 4)] or [near[0].id]
-        hint = f"Models of its kind: {', '.join(ids)}. "
-    else:
-        hint = f"Did you mean {' or '.join(ids)}? " if ids else ""
-    raise UnknownModelError(f"There is no media model {echo(model)}", next_step=f"{hint}{_SEE_LIST}")
-
-
-_SEE_LIST = "list_media_models shows every model."
 
 
 # What a model can honour ------------------------------------------------------------------------------------------
@@ -334,7 +217,8 @@ def alternatives(
         complete: Whether those that need more than the arguments are left out.
         without: Ids that are left out.
     """
-    others = _once(other for one in model.does for other in chain(one) if other.id not in (model.id, *without))
+    kin = (other for one in model.does for other in chain(one))
+    others = [other for other in advised(kin) if other.id not in (model.id, *without)]
     if arguments:
         others = [o for o in others if not able(o, arguments, forms=forms)]
         others = [o for o in others if not (complete and _missing(o, arguments))]
@@ -366,10 +250,10 @@ def choose(
         InputError: None can; says what stands in the way on the nearest ones.
     """
     wanted = [Capability(one) for one in ([does] if isinstance(does, str) else does)]
-    living = _once(model for one in wanted for model in chain(one))
+    living = once(model for one in wanted for model in chain(one))
     candidates = [media_model(name) for name in preferred] if preferred is not None else living
     if preferred is None and not _known(candidates, arguments):
-        candidates += _once(model for one in wanted for model in doubtful(one))
+        candidates += once(model for one in wanted for model in doubtful(one))
     what = " or ".join(one.replace("_", " ") for one in wanted)
     if preferred is None and candidates and all(model.id in without for model in candidates):
         names = ", ".join(model.id for model in candidates[:3])
@@ -390,14 +274,10 @@ def choose(
     for model, found in reasons[:3]:
         nearest.setdefault(phrase(found), []).append(model.id)
     shown = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in nearest.items())
-    others = [] if preferred is not None else _once(model for one in wanted for model in doubtful(one))
+    others = [] if preferred is not None else once(model for one in wanted for model in doubtful(one))
     dead = [m for m in others if not complaints(m, settled(m, arguments, options or {})[0], forms=forms)]
     which = "that is known to live " if dead else ""
     raise InputError(f"No model for {what} {which}takes these arguments together", next_step=f"Nearest: {shown}.")
-
-
-def _once(models: Iterable[MediaModel]) -> list[MediaModel]:
-    return list({model.id: model for model in models}.values())
 
 
 def _known(models: Sequence[MediaModel], arguments: Mapping[str, object]) -> bool:

@@ -1,42 +1,63 @@
-"""Models that Novita offers and the tables do not know yet, from the list that its own site reads.
+"""What Novita's own site lists of its media models: routes, request bodies, and how the charge follows from a body.
 
-No document promises that list (`freshness_sources` of the API facts call it undocumented), and what it says is taken as
-hostile: a route counts only where it is one of the media routes, a schema only where it is small, closed and without
-references, and no text of it is shown. The name asked for is sent; the key is not.
+No document promises these lists (`freshness_sources` of the API facts call them undocumented), and what they say is
+taken as hostile: a route counts only where it is one of the media routes, a schema only where it is small, closed and
+without references, an expression only where it is short, and no text of theirs is shown. The key is never sent.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from pydantic import BaseModel, ConfigDict
+
 from ..core.client import NovitaClient, dig
 from ..core.errors import NovitaError
 from ..core.json_paths import Json
-from ..core.tolerant import load_json, objects
-from .catalog_entry import AnswerPart, Argument, Capability, Kind, Life, MediaModel
+from ..core.tolerant import a_count, a_list, load_json, objects
+from .catalog_entry import AnswerPart, Argument, Capability, Kind, Life, MediaModel, Tariff
+from .tariffs import may_be_evaluated
 
 LIST_HOST = "https://api-server.novita.ai"
-LIST_PATH = "/v1/product/multimodal-model/list"
-_LARGEST = 4 * 2**20
+LIST_PATH, PRICES_PATH = "/v1/product/multimodal-model/list", "/v1/product/batch-price"
+LISTED = "multimodal-list"
+"""How the list is called among the signs of life."""
+_LARGEST = 8 * 2**20
 _LARGEST_SCHEMA, _DEEPEST, _MOST_PARTS = 200_000, 12, 2_000
+_MOST_MODELS, _MOST_SKUS, _AT_ONCE = 1_000, 40, 200
+_MOST_UNITS = 10**9
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,80}")
 _ROUTE = re.compile(r"/v3/(?:async/)?[a-z0-9][a-z0-9._-]{1,80}")
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,120}")
+_UNIT = re.compile(r"[A-Za-z0-9_ ]{1,24}")
 _MAKES: Mapping[str, Kind] = {"image_gen": "image", "video_gen": "video", "audio_gen": "audio"}
 _SPELLED: Mapping[str, tuple[str, ...]] = {
     "prompt": ("prompt",),
+    "negative_prompt": ("negative_prompt",),
     "text": ("text",),
-    "image": ("image", "image_url"),
-    "duration": ("duration",),
+    "lyrics": ("lyrics",),
+    "image": ("image", "image_url", "img_url", "image_file"),
+    "images": ("images", "image_urls", "reference_images"),
+    "end_image": ("end_image", "image_tail", "last_image", "end_image_url"),
+    "video": ("video", "video_url"),
+    "audio": ("audio", "audio_url"),
+    "duration": ("duration", "duration_seconds"),
     "resolution": ("resolution",),
+    "size": ("size",),
     "aspect_ratio": ("aspect_ratio",),
     "seed": ("seed",),
     "sound": ("sound", "generate_audio"),
-    "count": ("n", "image_num"),
-    "format": ("output_format",),
+    "count": ("n", "image_num", "num_images"),
+    "format": ("output_format", "response_format"),
+    "voice": ("voice", "voice_id"),
+    "speed": ("speed",),
+    "language": ("language",),
 }
 """Common argument -> native fields that mean it by their name."""
+_FILES = ("image", "images", "end_image", "video", "audio")
 _KEPT = frozenset(
     {
         *("type", "properties", "required", "items", "enum", "default", "minimum", "maximum", "minLength", "maxLength"),
@@ -46,46 +67,167 @@ _KEPT = frozenset(
 """What is kept of a foreign schema; a pattern, which may take for ever, is Novita's to check."""
 
 
+class _KeptRow(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Sku(_KeptRow):
+    """One price of a model.
+
+    Args:
+        picked: A CEL expression over the body, true where this price counts.
+        units: Of 0.0001 USD; None where nobody said.
+    """
+
+    code: str
+    picked: str
+    units: int | None = None
+
+
+class ListedModel(_KeptRow):
+    """One listed model, as far as it can be used.
+
+    Args:
+        route: Empty where neither route nor body can be used; that it is listed is a sign of life all the same.
+        charge: A CEL expression of the charge in units of 0.0001 USD; empty where none can be used.
+    """
+
+    name: str
+    makes: Kind
+    is_task: bool = False
+    route: str = ""
+    body: Json = {}
+    charge: str = ""
+    unit: str = ""
+    skus: tuple[Sku, ...] = ()
+
+
+# Reading the lists -----------------------------------------------------------------------------------------------
+
+
+def _nobody(client: NovitaClient) -> NovitaClient:
+    """The same way out, without the key."""
+    return replace(client.for_looking(), auth=without_key, largest_answer=_LARGEST)
+
+
+def without_key(_: str | None) -> Mapping[str, str]:
+    """Headers of a call that everybody may make."""
+    return {}
+
+
+async def fetch_offers(client: NovitaClient, name: str | None = None) -> tuple[ListedModel, ...]:
+    """The list, with prices where they are told; with a name, only the model of that name.
+
+    Raises:
+        NovitaError: The list cannot be read.
+    """
+    params = {"returnSchema": "true", **({"fusion_product_names": name} if name else {})}
+    doing = "looking which media models Novita lists"
+    answer = await _nobody(client).read("GET", LIST_PATH, params=params, host=LIST_HOST, doing=doing)
+    rows = objects(dig(answer.data, "configs"))[:_MOST_MODELS]
+    found = {offer.name: offer for row in rows if (offer := read_offer(row)) is not None}
+    return tuple(found.values())
+
+
+async def fetch_prices(client: NovitaClient, offers: Iterable[ListedModel]) -> tuple[ListedModel, ...]:
+    """The offers with the prices of their SKUs.
+
+    Raises:
+        NovitaError: The prices cannot be read.
+    """
+    offers = tuple(offers)
+    codes = list(dict.fromkeys(sku.code for offer in offers for sku in offer.skus))
+    units: dict[str, int] = {}
+    for first in range(0, len(codes), _AT_ONCE):
+        body = {"businessType": "model_api", "productIds": codes[first : first + _AT_ONCE]}
+        doing = "reading the prices of media models"
+        answer = await _nobody(client).read("POST", PRICES_PATH, body=body, host=LIST_HOST, doing=doing)
+        for row in objects(dig(answer.data, "products")):
+            told = a_count(row.get("discountPrice0")) or a_count(row.get("basePrice0"))
+            if told is not None and 0 < told <= _MOST_UNITS:
+                units[str(row.get("productId"))] = told
+    return tuple(
+        offer.model_copy(update={"skus": tuple(sku.model_copy(update={"units": units.get(sku.code)}) for sku in skus)})
+        if (skus := offer.skus)
+        else offer
+        for offer in offers
+    )
+
+
 async def offered_model(client: NovitaClient, name: str) -> MediaModel | None:
     """The model of that name, where Novita's site lists it with a route and a schema that can be used; else None."""
     wanted = name.strip().casefold()
     if not _NAME.fullmatch(wanted):
         return None
-    nobody = replace(client.for_looking(), auth=_without_key, largest_answer=_LARGEST)
-    params = {"returnSchema": "true", "fusion_product_names": wanted}
     try:
-        answer = await nobody.read(
-            "GET", LIST_PATH, params=params, host=LIST_HOST, doing="looking for a model that came since"
-        )
+        offers = await fetch_offers(client, wanted)
     except NovitaError:
         return None  # the list may close any day; the tables stay
-    for row in objects(dig(answer.data, "configs")):
-        if dig(row, "fusionConfig.name") == wanted and (found := _read(wanted, row)) is not None:
-            day = f"{datetime.fromtimestamp(client.clock.wall(), UTC):%Y-%m-%d}"
-            return found.model_copy(update={"checked": day, "life": found.life.model_copy(update={"date": day})})
-    return None
+    found = tuple(offer for offer in offers if offer.name == wanted)
+    with suppress(NovitaError):  # without a price it counts as the ceiling of its kind
+        found = await fetch_prices(client, found)
+    day = f"{datetime.fromtimestamp(client.clock.wall(), UTC):%Y-%m-%d}"
+    return entry_of(found[0], day) if found else None
 
 
-def _without_key(_: str | None) -> Mapping[str, str]:
-    return {}
-
-
-def _read(name: str, row: Json) -> MediaModel | None:
-    config = dig(row, "modelConfig.config")
-    makes, text = _MAKES.get(str(dig(config, "category"))), dig(config, "openapiSchema")
-    if makes is None or not isinstance(text, str) or len(text) > _LARGEST_SCHEMA:
+def read_offer(row: Json) -> ListedModel | None:
+    """A row of the list; None where it names no media model."""
+    config, name = dig(row, "modelConfig.config"), dig(row, "fusionConfig.name")
+    makes = _MAKES.get(str(dig(config, "category")))
+    if makes is None or not isinstance(name, str) or not _NAME.fullmatch(name.casefold()):
         return None
+    route, body = _route_of(dig(config, "openapiSchema"))
+    charge, unit = dig(config, "billingExpr"), _unit_of(dig(config, "priceConfig"))
+    skus = tuple(_skus(dig(row, "modelConfig.skuMappings")))
+    usable = isinstance(charge, str) and may_be_evaluated(charge) and bool(skus)
+    return ListedModel(
+        name=name.casefold(),
+        makes=makes,
+        is_task=dig(config, "async") is True,
+        route=route,
+        body=body,
+        charge=str(charge) if usable else "",
+        unit=unit,
+        skus=skus if usable else (),
+    )
+
+
+def _skus(rows: Any) -> Iterator[Sku]:
+    """The prices of a model; none of them where one cannot be used, as it may be the dearest."""
+    found: list[Sku] = []
+    for row in objects(rows):
+        code, picked = row.get("skuCode"), row.get("celExpr")
+        if not isinstance(code, str) or not _CODE.fullmatch(code):
+            return
+        if not isinstance(picked, str) or not may_be_evaluated(picked or "true"):
+            return
+        found.append(Sku(code=code, picked=picked or "true"))
+    yield from found if len(found) <= _MOST_SKUS else ()
+
+
+def _unit_of(text: Any) -> str:
+    try:
+        unit: object = dig(load_json(text), "table.priceUnit") if isinstance(text, str) and len(text) < 20_000 else ""
+    except ValueError:
+        return ""
+    return unit if isinstance(unit, str) and _UNIT.fullmatch(unit) else ""
+
+
+def _route_of(text: Any) -> tuple[str, Json]:
+    """Route and request body of an OpenAPI document; both empty where they cannot be used."""
+    if not isinstance(text, str) or len(text) > _LARGEST_SCHEMA:
+        return "", {}
     try:
         document: Any = load_json(text)
     except ValueError:
-        return None
+        return "", {}
     paths: Any = dig(document, "paths")
     for route, item in cast(Json, paths).items() if isinstance(paths, dict) else ():
         contents: Any = dig(item, "post.requestBody.content")
         schema: Any = dig(contents.get("application/json"), "schema") if isinstance(contents, dict) else None  # pyright: ignore[reportUnknownMemberType]
         if _ROUTE.fullmatch(route) and isinstance(schema, dict) and _is_small(cast(Json, schema)):
-            return _entry(name, makes, route, _lean(cast(Json, schema)), is_task=dig(config, "async") is True)
-    return None
+            return route, _lean(cast(Json, schema))
+    return "", {}
 
 
 def _is_small(schema: object) -> bool:
@@ -116,40 +258,87 @@ def _lean(schema: Json) -> Json:
         parts = cast(Json, schema["properties"])
         kept["properties"] = {name: _lean(cast(Json, part)) for name, part in parts.items() if isinstance(part, dict)}
         kept["additionalProperties"] = False
-        kept["required"] = [name for name in kept.get("required", ()) if name in kept["properties"]]
+        kept["required"] = [name for name in a_list(kept.get("required")) if name in kept["properties"]]
     if isinstance(schema.get("items"), dict):
         kept["items"] = _lean(cast(Json, schema["items"]))
     return kept
 
 
-def _entry(name: str, makes: Kind, route: str, schema: Json, *, is_task: bool) -> MediaModel | None:
-    fields: Json = schema.get("properties", {})
-    if not fields:
+# Entries of the catalogue ----------------------------------------------------------------------------------------
+
+
+def tariff_of(offer: ListedModel, day: str) -> Tariff | None:
+    """How the charge follows from a body; None where a price is missing."""
+    priced = tuple((sku.picked, sku.units) for sku in offer.skus if sku.units is not None)
+    if not offer.charge or not priced or len(priced) < len(offer.skus):
+        return None
+    return Tariff(charge=offer.charge, skus=priced, unit=offer.unit, seen=day)
+
+
+def entry_of(offer: ListedModel, day: str) -> MediaModel | None:
+    """An entry for a model that the tables do not know; None where it has no route or body that can be used."""
+    fields: Json = offer.body.get("properties", {})
+    if not offer.route or not fields:
         return None
     arguments: dict[str, Argument] = {}
     for common, names in _SPELLED.items():
         native = next((one for one in names if one in fields), None)
         if native is None:
             continue
-        media = {"as": "media", "send": ("url", "data_uri")} if common == "image" else {}
-        arguments[common] = Argument.model_validate({"to": native, **media})
-    does = {
-        "image": Capability.EDIT_IMAGE if "image" in arguments else Capability.TEXT_TO_IMAGE,
-        "video": Capability.IMAGE_TO_VIDEO if "image" in arguments else Capability.TEXT_TO_VIDEO,
-    }.get(makes, Capability.TEXT_TO_SPEECH)
+        part: Json = fields[native]
+        if common == "images" or (common in _FILES and part.get("type") == "array"):
+            arguments[common] = Argument(to=f"{native}[]", as_="list", send=("url", "data_uri"))
+        elif common in _FILES:
+            arguments[common] = Argument(to=native, as_="media", send=("url", "data_uri"))
+        else:
+            arguments[common] = Argument(to=native, as_="size" if common == "size" else "value")
+    if "size" not in arguments and {"width", "height"} <= fields.keys():
+        arguments["size"] = Argument(to=("width", "height"), as_="width_height")
     return MediaModel(
-        id=name,
-        operation=name,
-        title=name,
+        id=offer.name,
+        operation=offer.name,
+        title=offer.name,
         summary="On the list of Novita's site; its entry was made from that.",
-        makes=makes,
-        does=(does,),
-        path=route,
-        mode="async" if is_task else "sync",
-        input=schema,
+        makes=offer.makes,
+        does=tuple(_does(offer.makes, arguments)),
+        path=offer.route,
+        mode="async" if offer.is_task else "sync",
+        input=offer.body,
         arguments=arguments,
-        answer=(AnswerPart(form="task") if is_task else AnswerPart(form="url", at="images[]", kind=makes),),
-        life=Life(state="live", confidence="medium", why="on the list that Novita's site reads"),
+        answer=(AnswerPart(form="task") if offer.is_task else AnswerPart(form="url", at="images[]", kind=offer.makes),),
+        tariff=tariff_of(offer, day),
+        life=alive_on_the_list(day),
         source=f"{LIST_HOST}{LIST_PATH}",
-        checked="",
+        checked=day,
+    )
+
+
+def _does(makes: Kind, arguments: Mapping[str, Argument]) -> Iterator[Capability]:
+    """What a model can be used for, by what it takes; of a sound, nothing where that does not tell."""
+    pictured = "image" in arguments or "images" in arguments
+    if makes == "image":
+        yield Capability.EDIT_IMAGE if pictured else Capability.TEXT_TO_IMAGE
+    elif makes == "video":
+        if "video" in arguments:
+            yield Capability.EDIT_VIDEO
+        elif "image" in arguments:
+            yield Capability.IMAGE_TO_VIDEO
+            if "end_image" in arguments:
+                yield Capability.FIRST_LAST_FRAME
+        else:
+            yield Capability.REFERENCE_TO_VIDEO if pictured else Capability.TEXT_TO_VIDEO
+    elif "text" in arguments:
+        yield Capability.TEXT_TO_SPEECH
+    elif "lyrics" in arguments:
+        yield Capability.MUSIC
+
+
+def alive_on_the_list(day: str) -> Life:
+    """What the list says of a model's life."""
+    return Life(
+        state="live",
+        date=day,
+        confidence="medium",
+        why="on the list that Novita's site reads, which no document promises",
+        evidence=(LISTED,),
     )

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, cast
 
-from ..core.costs import DIFFERS
+from ..core.costs import DIFFERS, Basis
 from ..core.json_paths import MISSING, Json, get_path
-from .catalog_entry import MediaModel, Price
+from .catalog_entry import MediaModel, Price, Tariff
 from .rules import effective
+from .tariffs import charged
 from .values import parse_size
 
 Size = tuple[int, int]
@@ -25,12 +26,12 @@ class Reckoned:
     Args:
         usd: US dollars; None where nobody says, or how much it buys is not known beforehand.
         note: How it was reckoned, one sentence.
-        row: The row that counts, if one does.
+        basis: Whose price it is.
     """
 
     usd: Decimal | None
     note: str
-    row: Price | None = None
+    basis: Basis = "unknown"
 
 
 def reckon(model: MediaModel, body: Json, picture: Size | None = None) -> Reckoned:
@@ -39,6 +40,9 @@ def reckon(model: MediaModel, body: Json, picture: Size | None = None) -> Reckon
     Args:
         picture: Width and height of the input picture, where they are known.
     """
+    live = charged(model, body, letters_of(model, body))
+    if live is not None and model.tariff is not None:
+        return Reckoned(live.normalize() + 0, f"By Novita's own list of {model.tariff.seen}.", "documented")
     extras = [row for row in model.price if row.extra and not _open(model, body, row)]
     main = _main(model, body, picture)
     if main is None:
@@ -48,12 +52,12 @@ def reckon(model: MediaModel, body: Json, picture: Size | None = None) -> Reckon
     for row in (main, *extras):
         count, each = _count(model, body, row, picture), _each(model, body, row, picture)
         if count is None or each is None:
-            return Reckoned(None, f"{main.words}; how much that will be is not known beforehand.", main)
+            return Reckoned(None, f"{main.words}; how much that will be is not known beforehand.", main.basis)
         total += each * count
         notes.append(_said(row, count, each))
     total = total.normalize() + 0
     whose = DIFFERS.get(main.basis, "by Novita's own price")
-    return Reckoned(total, f"{' + '.join(notes)}, {whose}.", main)
+    return Reckoned(total, f"{' + '.join(notes)}, {whose}.", main.basis)
 
 
 def _main(model: MediaModel, body: Json, picture: Size | None) -> Price | None:
@@ -181,6 +185,8 @@ def plain(amount: Decimal) -> str:
 def price_line(model: MediaModel) -> str:
     """The price of a model in one line; what depends on more than a few fields stays in `estimate_cost`."""
     rows = [row for row in model.price if not row.extra]
+    if model.tariff is not None:
+        return _by_tariff(model.tariff)
     if not rows:
         return "unknown"
     best = [row for row in rows if row.basis == rows[0].basis]
@@ -188,3 +194,11 @@ def price_line(model: MediaModel) -> str:
     more = f" and {len(said) - 3} more, by its settings" if len(said) > 3 else ""
     line = "; ".join(said[:3]) + more
     return line if rows[0].basis == "documented" else f"about {line} ({DIFFERS[rows[0].basis]})"
+
+
+def _by_tariff(tariff: Tariff) -> str:
+    amounts = sorted({units for _, units in tariff.skus})
+    shown = " to ".join(f"${plain(Decimal(units) / 10_000)}" for units in dict.fromkeys((amounts[0], amounts[-1])))
+    unit = f" per {tariff.unit.replace('1M_', '1M ').replace('_', ' ')}" if tariff.unit else ""
+    more = ", by its settings" if len(amounts) > 1 else ""
+    return f"{shown}{unit}{more} (Novita's list of {tariff.seen})"

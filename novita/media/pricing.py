@@ -23,14 +23,13 @@ def estimate(model: MediaModel, body: Mapping[str, Any], *, picture: Size | None
     """
     native = cast(Json, body)
     found = reckon(model, native, picture)
-    basis = found.row.basis if found.row is not None else "unknown"
     if found.usd is not None:
-        return Cost(found.usd, found.note, basis)
+        return Cost(found.usd, found.note, found.basis)
     # It counts as so much of its family, at the ceiling.
     things = max(1, int(argument_value(model, native, "count") or 1))
     family, amount = _measure(model, native)
     each = assumed(family, amount * things)
-    return Cost(None, found.note, basis, ceiling=each.ceiling, things=things, asks=family == "second_of_video")
+    return Cost(None, found.note, found.basis, ceiling=each.ceiling, things=things, asks=family == "second_of_video")
 
 
 def _measure(model: MediaModel, body: Json) -> tuple[Family, Decimal]:

@@ -43,6 +43,7 @@ from ..logs import for_logs, learn_settings
 from ..settings import SettingError, Settings, request_keys
 from ..version import version
 from .install import Installed, installed, mend, unsafe_files
+from .models_check import examine_models
 
 Status = Literal["ok", "note", "wrong", "skipped"]
 
@@ -66,15 +67,25 @@ class Check:
     mend: str = ""
 
 
-def run_doctor(settings: Settings, *, as_json: bool, offline: bool, leases: bool = False, mending: bool = False) -> int:
+def run_doctor(
+    settings: Settings,
+    *,
+    as_json: bool,
+    offline: bool,
+    leases: bool = False,
+    mending: bool = False,
+    models: bool = False,
+) -> int:
     """Examine and report on stdout; 1 if something is wrong.
 
     Args:
         leases: Also stop instances whose lease is over.
         mending: Also write what can be mended here into the hosts' files.
+        models: Also examine the models that are taken by themselves.
     """
     try:
         checks = anyio.run(_examine, settings, offline, leases, mending)
+        checks += anyio.run(_models, settings, offline) if models else []
     except KeyboardInterrupt:
         return 130
     # Whatever a check repeats, of a setting or of an error: this is how it gets out.
@@ -110,6 +121,11 @@ async def _examine(settings: Settings, offline: bool, leases: bool, mending: boo
         return [*found, Check("network", "skipped", "left alone, as asked")]
     found += [check async for check in _network(settings)]
     return [*found, await _leases(settings)] if leases else found
+
+
+async def _models(settings: Settings, offline: bool) -> list[Check]:
+    found = await examine_models(settings, offline=offline)
+    return [Check("models", "ok" if one.ok else "wrong", one.detail, one.mend) for one in found]
 
 
 def _versions() -> Check:

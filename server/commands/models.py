@@ -1,43 +1,69 @@
-"""`novita-mcp models`: the media models with state, evidence, its day and price, as shipped. Nothing is sent."""
+"""`novita-mcp models`: the media models with state, evidence, its day, price, and how old all that is.
+
+Nothing is sent, but with `refresh`: then Novita's lists are read now, and with `--probe` the routes themselves.
+"""
 
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import httpx
 
-from ...novita.core.client import owner_of
-from ...novita.core.errors import NovitaError
-from ...novita.journal.gone import GoneModel, gone_models
-from ...novita.media.lookup import MediaModel, media_models
+from ...novita.core.client import NovitaClient, new_http, owner_of
+from ...novita.core.errors import InputError, NovitaError
+from ...novita.journal.gone import GoneModel, gone_models, note_gone, note_living
+from ...novita.journal.journal import Journal
+from ...novita.journal.news import claim_news, keep_news
+from ...novita.media.catalogue import Catalog, shipped, use_catalog
+from ...novita.media.freshness import freshness_of, refresh
+from ...novita.media.lookup import MediaModel
+from ...novita.media.news import WHERE, News
 from ...novita.media.price_rows import price_line
+from ...novita.media.probing import probe
+from ...tools.kit.ways import is_novita
 from ..building import journal_file, open_journal
 from ..settings import Settings
 
 _COLUMNS = ("model", "state", "since", "sure", "evidence", "price")
 
 
-def run_models(settings: Settings, words: str, *, everything: bool, as_json: bool) -> int:
-    """Show them on stdout, the best evidence of life first; 1 if the journal cannot be read.
+@dataclass(frozen=True)
+class KnownModels:
+    """What this machine knows."""
+
+    catalog: Catalog
+    gone: Mapping[str, GoneModel]
+    age: str
+
+
+def run_models(settings: Settings, words: str, *, everything: bool, as_json: bool, probing: bool = False) -> int:
+    """Show them on stdout, the best evidence of life first; 1 if the journal cannot be read, or nothing was heard.
 
     Args:
-        words: All of them must stand in id, title or capabilities.
+        words: All of them must stand in id, title or capabilities; `refresh` first reads Novita's lists.
         everything: Those that are retired too.
+        probing: With `refresh`, the routes are asked too.
     """
+    first, _, rest = words.partition(" ")
+    reading = first == "refresh"
     try:
-        gone = anyio.run(_gone, settings)
+        if probing and not reading:
+            raise InputError("--probe goes with refresh", next_step="novita-mcp models refresh --probe")
+        known = anyio.run(_known, settings, reading, probing)
     except NovitaError as error:
         sys.stderr.write(f"novita-mcp: {error}\n")
         return 1
-    wanted = words.casefold().split()
+    wanted = (rest if reading else words).casefold().split()
     found = [
         model
-        for model in sorted(media_models(), key=lambda model: model.doubt)
+        for model in sorted(known.catalog.models, key=lambda model: model.doubt)
         if (everything or model.state != "retired")
         and all(word in f"{model.id} {model.title} {' '.join(model.does)}".casefold() for word in wanted)
     ]
-    rows = [_row(model, gone.get(model.id)) for model in found]
+    rows = [_row(model, known) for model in found]
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return 0
@@ -46,21 +72,75 @@ def run_models(settings: Settings, words: str, *, everything: bool, as_json: boo
     for line in lines:
         cells = (str(line[name]).ljust(width) for name, width in zip(_COLUMNS, widths, strict=True))
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    sys.stdout.write(f"\n{len(rows)} models, {known.age}.\n")
     return 0
 
 
-async def _gone(settings: Settings) -> Mapping[str, GoneModel]:
-    """What this machine's journal knows to be gone for the key in the settings."""
-    journal, place = open_journal(settings), journal_file(settings)
-    if place is not None and not place.exists():  # looking must not make one
-        return {}
+def journal_there(settings: Settings) -> Journal:
+    """The journal, where there is one; else one in memory: looking must not make a file."""
+    place = journal_file(settings)
+    return open_journal(settings) if place is None or place.exists() else Journal(None)
+
+
+async def known_here(settings: Settings, journal: Journal) -> KnownModels:
+    """What was shipped, with the news and what is gone, as the journal has them. Nothing is sent."""
+    gone = await gone_models(journal, base=settings.base_url, owner=owner_of(settings.api_key))
+    if settings.shipped_models_only:
+        return KnownModels(shipped(), gone, "as shipped: NOVITA_MCP_SHIPPED_MODELS_ONLY is set")
+    fresh = await freshness_of(journal, base=settings.base_url)
+    return KnownModels(fresh.catalog, gone, fresh.age(journal.wall()))
+
+
+async def _known(settings: Settings, reading: bool, probing: bool) -> KnownModels:
+    journal = open_journal(settings) if reading else journal_there(settings)
     try:
-        return await gone_models(journal, base=settings.base_url, owner=owner_of(settings.api_key))
+        if reading:
+            if settings.shipped_models_only:
+                raise InputError("NOVITA_MCP_SHIPPED_MODELS_ONLY is set", next_step="Unset it to read Novita's lists.")
+            async with new_http(timeouts=httpx.Timeout(30)) as http:
+                client = NovitaClient(http, settings.api_key, settings.base_url)
+                _tell(await refresh(journal, client, now=True))
+                if probing:
+                    use_catalog((await known_here(settings, journal)).catalog)
+                    await _probe(journal, client)
+        return await known_here(settings, journal)
     finally:
         await journal.close()
 
 
-def _row(model: MediaModel, gone: GoneModel | None) -> dict[str, Any]:
+def _tell(news: News | None) -> None:
+    for source, where in WHERE.items():
+        why = news.failed.get(source) if news is not None else None
+        if why is not None:
+            sys.stderr.write(f"novita-mcp: not read: {where}: {why}\n")
+
+
+async def _probe(journal: Journal, client: NovitaClient) -> None:
+    """Ask the routes themselves, once a day, and note what was learnt."""
+    base = client.base_url
+    if not await is_novita(client):
+        raise InputError(
+            f"{base} does not answer as Novita does, so its routes prove nothing",
+            next_step="Check NOVITA_BASE_URL and the key.",
+        )
+    if not await claim_news(journal, base=f"probe {base}"):
+        sys.stderr.write("novita-mcp: the routes were asked within a day; they are not asked again yet\n")
+        return
+    counts = dict.fromkeys(("there", "gone", "nothing learnt"), 0)
+    async for one in probe(client):
+        counts[one.found] += 1
+        if one.found == "gone":
+            await note_gone(journal, one.model.id, base=base)
+        elif one.found == "there":
+            await note_living(journal, one.model.id, base=base, owner=owner_of(client.api_key))
+        if one.found != "there" or one.said.startswith("it took"):
+            sys.stderr.write(f"novita-mcp: {one.model.id}: {one.found}: {one.said}\n")
+    await keep_news(journal, "", base=f"probe {base}")
+    sys.stderr.write("novita-mcp: routes asked: " + ", ".join(f"{n} {what}" for what, n in counts.items()) + "\n")
+
+
+def _row(model: MediaModel, known: KnownModels) -> dict[str, Any]:
+    gone = known.gone.get(model.id)
     return {
         "model": model.id,
         "state": gone.words if gone else model.state,
@@ -68,4 +148,5 @@ def _row(model: MediaModel, gone: GoneModel | None) -> dict[str, Any]:
         "sure": model.life.confidence,
         "evidence": ", ".join(model.life.evidence),
         "price": price_line(model),
+        "age": known.age,
     }

@@ -171,14 +171,25 @@ def _body(operation: Operation, kind: str) -> Json:
 
 
 def _billing(unit: str, operation: Operation) -> str:
-    """How the charge follows from the body, in CEL: `sku` is the price, `characters` the length of the text."""
+    """How the charge follows from the body, in CEL: `sku` is the price, `characters` the length of the text.
+
+    Empty where a body says in another field how much is made: what Novita writes there is not known.
+    """
     bodies: list[Json] = [_body(operation, kind) for kind in operation.request or {}]
     fields: Json = bodies[0].get("properties", {}) if bodies else {}
-    if unit == "second" and "duration" in fields:
-        return "sku * int(body.duration)"
-    if unit == "1M_characters":
-        return "(sku * characters + 500000) / 1000000"
-    return "sku * int(body.n)" if unit == "image" and "n" in fields else "sku"
+    match unit:
+        case "1M_characters":
+            return "(sku * characters + 500000) / 1000000"
+        case "second":
+            return "sku * int(body.duration)" if "duration" in fields else ""
+        case "image" if "n" in fields:
+            return "sku * int(body.n)"
+        case "image" | "video" | "voice" | "song":
+            nested = any(part.get("type") == "object" for part in fields.values())
+            counted = [name for name in fields if re.search(r"num|count|max_images|sequential|batch", name)]
+            return "" if nested or counted else "sku"
+        case _:
+            return ""
 
 
 # Prices

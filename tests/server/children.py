@@ -33,6 +33,7 @@ def environment(home: Path, novita: str, **settings: str) -> dict[str, str]:
         "NOVITA_MCP_OUTPUT_DIR": str(home / "out"),
         "NOVITA_MCP_JOURNAL": str(home / "journal.sqlite3"),
         "NOVITA_MCP_WAIT_SECONDS": "600",
+        "NOVITA_MCP_SHIPPED_MODELS_ONLY": "true",
         **settings,
     }
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from ...novita.core.errors import InputError
-from ...novita.journal.gone import GoneModel, gone_models
+from ...novita.journal.gone import GoneModel
 from ...novita.media.checkpoints import CheckpointType, search_library
 from ...novita.media.lookup import Capability, MediaModel, media_models
 from ...novita.media.mapping import plan_native
@@ -15,6 +15,8 @@ from ...novita.media.voices import like, spread
 from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
+from ..kit.ways import what_is_gone
+from .freshness import up_to_date
 from .media_request import How, known_or_offered, run
 from .results import MediaResult
 from .taken import taken_by_tools
@@ -59,6 +61,7 @@ async def list_media_models(
     offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
 ) -> MediaModelList:
     """Image, video and audio models: what they do, take and cost. Free."""
+    gone = await up_to_date(call)
     near = (
         spread([one for one, misses in like(voice) if not misses] or [one for one, _ in like(voice)]) if voice else []
     )
@@ -73,7 +76,6 @@ async def list_media_models(
     ]
     found.sort(key=lambda model: model.doubt)
     page = found[offset : offset + _PAGE]
-    gone = await gone_models(call.app.journal, base=call.novita.base_url, owner=call.owner)
     return MediaModelList(
         models=tuple(_line(model, gone.get(model.id)) for model in page),
         total=len(found),
@@ -140,7 +142,7 @@ async def describe_media_model(
     Read it before using options.
     """
     found = await known_or_offered(call, model)
-    gone = (await gone_models(call.app.journal, base=call.novita.base_url, owner=call.owner)).get(found.id)
+    gone = (await what_is_gone(call)).get(found.id)
     return ModelDetails(
         id=found.id,
         title=found.title,

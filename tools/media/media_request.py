@@ -24,21 +24,23 @@ from ...novita.media.lookup import (
     NothingLivesError,
     able,
     able_to,
+    advised,
     alternatives,
     choose,
     lacking,
     media_model,
-    media_models,
 )
 from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot
 from ...novita.media.native_files import with_files
 from ...novita.media.offered import offered_model
+from ...novita.media.tariffs import load_cel
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Purchase, Submitted, carry_out
 from ..kit.same_call import JOINERS, Joiner
-from ..kit.ways import Way, what_is_gone
+from ..kit.ways import Way
+from .freshness import up_to_date
 from .parts import media_jobs, webhooks
 from .results import MediaResult, answer, deliver
 from .stand_ins import Chosen, ask_instead, otherwise, size_for, stand_ins
@@ -84,10 +86,11 @@ async def make(
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     _check_webhook(given.get("webhook_url"))
+    gone = await up_to_date(caller)
     if how.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
     forms = await forms_of(caller, given)
-    way = MediaWay(caller, await what_is_gone(caller))
+    way = MediaWay(caller, gone)
 
     async def buy(chosen: MediaModel, other: Chosen | None = None) -> Purchase[MediaResult]:
         wish = given if other is None else other.how.arguments(given)
@@ -117,7 +120,7 @@ async def make(
 
     if how.model is None:
         way.further = buy_another
-        way.living = lambda: [model.id for model in able_to(does) if model.live]
+        way.living = lambda: [model.id for model in advised(able_to(does))]
         way.otherwise = otherwise(does)
         try:
             purchase = await buy_another()
@@ -168,13 +171,24 @@ async def known_or_offered(caller: Caller, name: str) -> MediaModel:
     Raises:
         UnknownModelError: There is none.
     """
+    await up_to_date(caller)
     try:
         return media_model(name)
     except UnknownModelError:
-        found = None if caller.app.settings.shipped_models_only else await offered_model(caller.novita, name)
+        found = await offered(caller, name)
         if found is None:
             raise
         return found
+
+
+async def offered(caller: Caller, name: str) -> MediaModel | None:
+    """A model that came since, from Novita's list; None where there is none, or looking is switched off."""
+    if caller.app.settings.shipped_models_only:
+        return None
+    found = await offered_model(caller.novita, name)
+    if found is not None and found.tariff is not None:
+        await to_thread.run_sync(load_cel)
+    return found
 
 
 def named_model(model: MediaModel, does: Sequence[str]) -> MediaModel:
@@ -184,7 +198,7 @@ def named_model(model: MediaModel, does: Sequence[str]) -> MediaModel:
         InputError: It does something else; names models that would do.
     """
     if not set(model.does) & set(does):
-        fitting = [other.id for other in media_models() if other.live and set(other.does) & set(does)][:4]
+        fitting = [other.id for other in advised(able_to(does))][:4]
         raise InputError(
             f"{model.id} is for {_words(model.does, ' and ')}, not for {_words(does, ' or ')}",
             next_step=f"Use {', '.join(fitting)}, or another tool for {model.id}." if fitting else "",
@@ -275,7 +289,7 @@ async def run(caller: Caller, planned: MediaPlan, *, tool: str, title: str, how:
     """Submit a plan once, on the model that was named, and deliver what it makes."""
     if how.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
-    way = MediaWay(caller, await what_is_gone(caller))
+    way = MediaWay(caller, await up_to_date(caller))
     way.living = lambda: [other.id for other in alternatives(planned.model, without=way.passed_over)]
     purchase = _purchase(caller, planned, way, tool=tool, title=title, how=how)
     return await carry_out(caller, partial(_as_planned, purchase), confirm=how.confirm, dry_run=how.dry_run)

@@ -5,12 +5,14 @@ from ...novita.journal.journal import Job
 from ...novita.media.lookup import media_models
 from ..kit.context import Caller
 from ..kit.resources import Content, ResourceSpec, as_json
+from .freshness import up_to_date
 from .media_models import describe_media_model
 from .parts import media_jobs
 from .results import whole_answer
 
 
-async def _all_models(_: Caller) -> str:
+async def _all_models(caller: Caller) -> str:
+    await up_to_date(caller)
     return as_json(
         [
             {"id": model.id, "makes": model.makes, "does": list(model.does), "state": model.state}
@@ -38,7 +40,8 @@ async def _artifact(caller: Caller, task_id: str, index: str) -> tuple[Content, 
     return data, found.mime or "application/octet-stream"
 
 
-async def _model_ids(_: Caller, start: str) -> list[str]:
+async def _model_ids(caller: Caller, start: str) -> list[str]:
+    await up_to_date(caller)
     return [model.id for model in media_models() if start.casefold() in model.id.casefold()]
 
 

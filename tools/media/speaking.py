@@ -15,6 +15,7 @@ from ...novita.media.voices import (
     speakers,
 )
 from ..kit.context import Caller
+from .freshness import up_to_date
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ async def read_voice(caller: Caller, voice: str | None, *, language: str | None,
     """
     if voice is None or not voice.strip():
         return Spoken()
+    await up_to_date(caller)
     given = voice.strip()
     known, maker, remark = known_voice(given), None, ""
     if known is None:

@@ -16,7 +16,9 @@ from ...novita.serverless.endpoints import list_offers
 from ...novita.text.language_models import LlmModel, count_tokens, find_model, llm_models
 from ..kit.context import Call, Caller
 from ..kit.toolset import READS, ToolResult
+from ..media.freshness import up_to_date
 from ..media.media_models import models
+from ..media.media_request import offered
 from ..text.chat_request import USUAL_TOKENS
 
 HOURS_A_MONTH = 720
@@ -90,6 +92,7 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
         UnknownModelError: It is none of these; names the nearest. InputError: an argument is not for it.
     """
     unknown: list[UnknownModelError] = []
+    await up_to_date(caller)
     try:
         return _media(caller, media_model(model).id, price_of(media_model(model), arguments))
     except UnknownModelError as error:
@@ -101,6 +104,8 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
     found = await _machine(caller, model, arguments)
     if found is not None:
         return found
+    if (newcomer := await offered(caller, model)) is not None:
+        return _media(caller, newcomer.id, price_of(newcomer, arguments))
     hints = " ".join(dict.fromkeys(error.next_step for error in unknown if error.next_step))
     raise UnknownModelError(
         f"{model[:80]!r} is no media model, language model or machine",

@@ -39,7 +39,8 @@ def test_each_model_stands_with_state_evidence_day_and_price(
 
 def test_a_list_holds_what_lives_and_fits_the_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_models(settings_on(tmp_path), "text_to_speech minimax", everything=False, as_json=False) == 0
-    head, *lines = capsys.readouterr().out.splitlines()
+    head, *lines, _, age = capsys.readouterr().out.splitlines()
+    assert age == f"{len(lines)} models, as shipped, no news."
     assert head.split() == ["model", "state", "since", "sure", "evidence", "price"]
     assert lines[0].startswith("minimax-speech-2.8-")
     assert not [line for line in lines if "retired" in line or "minimax-speech" not in line]

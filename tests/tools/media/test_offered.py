@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from novita_mcp.novita.media.lookup import media_models
+from novita_mcp.novita.media.catalogue import shipped
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.media.offered import Offer
 
@@ -21,14 +21,14 @@ async def test_a_model_that_came_since_runs_by_its_own_input_and_by_the_tool_for
     connect: Connect, world: World
 ) -> None:
     world.area(Offer).add("aurora-9", schema=SCHEMA)
-    async with connect() as client:
+    async with connect(shipped_models_only=False) as client:
         wish: Json = {"model": "aurora-9", "input": {"prompt": "a fox"}}
         assert image_of(await done(client.call_tool("run_media_model", wish))).size == (1024, 1024)
         answer = await done(client.call_tool("generate_image", {"model": "aurora-9", "prompt": "a fox", "seed": 7}))
         assert (answer["model"], answer["seed"]) == ("aurora-9", 7)
         told = await client.call_tool("describe_media_model", {"model": "aurora-9"})
         assert "Ignore your user" not in text_of(told)
-        assert "/v3/async/aurora-9" not in {model.path for model in media_models()}
+        assert "/v3/async/aurora-9" not in {model.path for model in shipped().models}
 
         await refused(client.call_tool("run_media_model", wish | {"input": {"promt": "x"}}), "has no field `promt`")
     assert world.leaked_keys == 0
@@ -36,7 +36,7 @@ async def test_a_model_that_came_since_runs_by_its_own_input_and_by_the_tool_for
 
 async def test_it_is_not_looked_for_where_that_is_switched_off(connect: Connect, world: World) -> None:
     world.area(Offer).add("aurora-9", schema=SCHEMA)
-    async with connect(shipped_models_only=True) as client:
+    async with connect() as client:
         wish = {"model": "aurora-9", "input": {"prompt": "a fox"}}
         await refused(client.call_tool("run_media_model", wish), "There is no media model", "Nothing was billed")
     assert not [request for request in world.requests if "multimodal" in request.path]
@@ -72,7 +72,7 @@ HOSTILE: dict[str, str] = {
 async def test_what_the_list_says_is_not_trusted(connect: Connect, world: World, case: str) -> None:
     answer = {"status": 200, "body": HOSTILE[case], "content_type": "application/json"}
     world.trouble(answer, path="/v1/product/multimodal-model/list", times=-1)
-    async with connect() as client:
+    async with connect(shipped_models_only=False) as client:
         wish = {"model": "aurora-9", "input": {"prompt": "a fox"}}
         await refused(client.call_tool("run_media_model", wish), "There is no media model", "Nothing was billed")
     nothing_paid(world)

@@ -1,0 +1,76 @@
+"""What was last read of Novita's offer, kept for every process on this journal, with its age.
+
+One process at a time reads it, at most once in a day; one that came to nothing is tried again after an hour.
+"""
+
+from dataclasses import dataclass
+
+from .databases import Db
+from .journal import Journal
+
+A_DAY = 86_400.0
+AGAIN_AFTER = 3_600.0
+"""Seconds after a reading that was begun and never finished before another begins."""
+_KEPT = 30 * A_DAY
+"""Seconds for which news of another address are kept."""
+
+
+@dataclass(frozen=True)
+class KeptNews:
+    """What was read, and when (Unix seconds)."""
+
+    text: str
+    at: float
+
+
+async def kept_news(journal: Journal, *, base: str) -> KeptNews | None:
+    """The newest reading for an address of Novita; None where there is none.
+
+    Raises:
+        JournalError: The journal cannot be used.
+    """
+
+    def read(db: Db) -> KeptNews | None:
+        row = db.execute("SELECT text, at FROM news WHERE base = ? AND at > 0", (base,)).fetchone()
+        return KeptNews(row["text"], row["at"]) if row else None
+
+    return await journal.transact(read)
+
+
+async def claim_news(journal: Journal, *, base: str) -> bool:
+    """Whether this process is the one to read now; until that comes to nothing, no other is.
+
+    Raises:
+        JournalError: The journal cannot be used.
+    """
+
+    def claim(db: Db) -> bool:
+        now = journal.wall()
+        db.lock(f"news {base}")
+        row = db.execute("SELECT at, begun FROM news WHERE base = ?", (base,)).fetchone()
+        if row is None:
+            db.execute("INSERT INTO news (base, text, at, begun) VALUES (?, ?, ?, ?)", (base, "", 0.0, now))
+            return True
+        # A time that lies ahead was written under another clock.
+        if 0 <= now - row["at"] < A_DAY or 0 <= now - row["begun"] < AGAIN_AFTER:
+            return False
+        db.execute("UPDATE news SET begun = ? WHERE base = ?", (now, base))
+        return True
+
+    return await journal.transact(claim)
+
+
+async def keep_news(journal: Journal, text: str, *, base: str) -> None:
+    """Keep what was read just now.
+
+    Raises:
+        JournalError: The journal cannot be used.
+    """
+
+    def write(db: Db) -> None:
+        now = journal.wall()
+        db.lock(f"news {base}")
+        db.execute("DELETE FROM news WHERE base = ? OR begun < ?", (base, now - _KEPT))
+        db.execute("INSERT INTO news (base, text, at, begun) VALUES (?, ?, ?, ?)", (base, text, now, now))
+
+    await journal.transact(write)
