@@ -57,7 +57,7 @@ _SPELLED: Mapping[str, tuple[str, ...]] = {
     "language": ("language",),
 }
 """Common argument -> native fields that mean it by their name."""
-_FILES = ("image", "images", "end_image", "video", "audio")
+_FILES, _FORMS = ("image", "images", "end_image", "video", "audio"), ("url", "data_uri")
 _KEPT = frozenset(
     {
         *("type", "properties", "required", "items", "enum", "default", "minimum", "maximum", "minLength", "maxLength"),
@@ -287,13 +287,14 @@ def entry_of(offer: ListedModel, day: str) -> MediaModel | None:
             continue
         part: Json = fields[native]
         if common == "images" or (common in _FILES and part.get("type") == "array"):
-            arguments[common] = Argument(to=f"{native}[]", as_="list", send=("url", "data_uri"))
+            how: Json = {"to": f"{native}[]", "as": "list", "send": _FORMS}
         elif common in _FILES:
-            arguments[common] = Argument(to=native, as_="media", send=("url", "data_uri"))
+            how = {"to": native, "as": "media", "send": _FORMS}
         else:
-            arguments[common] = Argument(to=native, as_="size" if common == "size" else "value")
+            how = {"to": native, "as": "size" if common == "size" else "value"}
+        arguments[common] = Argument.model_validate(how)
     if "size" not in arguments and {"width", "height"} <= fields.keys():
-        arguments["size"] = Argument(to=("width", "height"), as_="width_height")
+        arguments["size"] = Argument.model_validate({"to": ("width", "height"), "as": "width_height"})
     return MediaModel(
         id=offer.name,
         operation=offer.name,

@@ -76,13 +76,13 @@ def _whole(schema: Json, body: Json) -> Json:
     found: Json = {}
     parts: Json = schema.get("properties", {})
     for name, part in parts.items():
-        if isinstance(part, dict) and name not in body:
-            inner = _whole(cast(Json, part), {}) if "properties" in part else part.get("default")  # pyright: ignore[reportUnknownMemberType]
-            found |= {name: inner} if inner is not None else {}
+        if name in body:
+            continue
+        default: Any = _whole(part, {}) if "properties" in part else part.get("default")
+        found |= {name: default} if default is not None else {}
     for name, value in body.items():
-        part = parts.get(name)
         if isinstance(value, dict):
-            found[name] = _whole(cast(Json, part) if isinstance(part, dict) else {}, cast(Json, value))
+            found[name] = _whole(parts.get(name, {}), cast(Json, value))
         elif not isinstance(value, str) or len(value) <= _LONGEST_TEXT:
             found[name] = value
     return found

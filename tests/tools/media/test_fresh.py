@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
-from novita_mcp.novita.media.catalog_entry import Tariff
+from novita_mcp.novita.media.catalog_entry import Capability, Tariff
 from novita_mcp.novita.media.catalogue import shipped
 from novita_mcp.novita.media.news import load_news
 from novita_mcp.novita.media.notices import read_notices
@@ -96,7 +96,7 @@ async def test_damaged_news_count_as_none(connect: Connect, world: World, journa
         db.commit()
     async with connect(shipped_models_only=False) as client:
         found = await told(client, "list_media_models", does="text_to_image")
-        assert found["total"] == len(shipped().living["text_to_image"])  # pyright: ignore[reportArgumentType]
+        assert found["total"] == len(shipped().living[Capability.TEXT_TO_IMAGE])
 
 
 async def test_a_notice_ends_a_model_and_one_of_tomorrow_warns(connect: Connect, world: World, journal: Path) -> None:
