@@ -94,6 +94,9 @@ class Settings:
         "",
         secret=True,
     )
+    sandbox_domain: str = _setting(
+        "NOVITA_MCP_SANDBOX_DOMAIN", "Where agent sandboxes are; default `us-phx-1.sandbox.novita.ai`.", ""
+    )
     host: str = _setting("NOVITA_MCP_HOST", "HTTP: address to listen on.", "127.0.0.1", flag="--host")
     port: int = _setting("NOVITA_MCP_PORT", "HTTP: port.", 8000, flag="--port")
     allowed_hosts: str = _setting(

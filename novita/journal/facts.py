@@ -168,6 +168,22 @@ class GatewayFacts(Facts):
     worker_usd: Decimal | None = None
 
 
+class SandboxFacts(Facts):
+    """A sandbox, or what was done to one. Times are Unix seconds.
+
+    Args:
+        usd_per_hour: While it runs.
+        ends_at: When its time is over, as it was last seen.
+        paused_since: When it was first seen paused.
+        whole: What the rest of its life costs at most, where this row gave it time; in USD.
+    """
+
+    usd_per_hour: Decimal | None = None
+    ends_at: float | None = None
+    paused_since: float | None = None
+    whole: Decimal | None = None
+
+
 FACTS: dict[str, type[Facts]] = {
     "media": MediaFacts,
     "call": CallFacts,
@@ -176,6 +192,7 @@ FACTS: dict[str, type[Facts]] = {
     "gpu_admin": GpuFacts,
     "endpoint": EndpointFacts,
     "gateway_job": GatewayFacts,
+    "sandbox": SandboxFacts,
 }
 """Kind of job -> what its rows may say. Of a kind that is not here they say what any row may."""
 

@@ -58,10 +58,10 @@ class Hosts:
         if self.domain in LEGACY:
             raise InputError(
                 f"{self.domain} is a sandbox domain of the first generation, without tokens, quota and snapshots",
-                next_step=f"Have the user set NOVITA_SANDBOX_DOMAIN to {DOMAIN} or another one of the second.",
+                next_step=f"Have the user set NOVITA_MCP_SANDBOX_DOMAIN to {DOMAIN} or another one of the second.",
             )
         if not _DOMAIN.fullmatch(self.domain):
-            raise InputError("NOVITA_SANDBOX_DOMAIN is no domain", next_step=f"It is {DOMAIN} unless set.")
+            raise InputError("NOVITA_MCP_SANDBOX_DOMAIN is no domain", next_step=f"It is {DOMAIN} unless set.")
 
     @property
     def plane(self) -> str:
@@ -81,7 +81,7 @@ class Hosts:
             return named
         raise NovitaConnectionError(
             f"Novita's answer places the sandbox outside of {self.domain}, so nothing was sent there",
-            next_step="If that place is right, have the user set NOVITA_SANDBOX_DOMAIN to its domain.",
+            next_step="If that place is right, have the user set NOVITA_MCP_SANDBOX_DOMAIN to its domain.",
         )
 
     def port(self, sandbox_id: str, port: int, domain: str | None = None) -> str:

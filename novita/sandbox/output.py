@@ -92,9 +92,9 @@ class Output:
 
     @property
     def last_line(self) -> str:
-        """The last line that is not empty, for a sign of life."""
-        text = (self.beginning[-400:] if not self._tail else "".join(self._tail)[-400:]).rstrip()
-        return text.rpartition("\n")[2][-200:]
+        """The last line that is not empty, for a sign of life. Long enough that a secret at its end is whole."""
+        text = (self.beginning if not self._tail else "".join(self._tail))[-4_000:].rstrip()
+        return text.rpartition("\n")[2]
 
     def whole(self) -> str:
         """All that was kept."""

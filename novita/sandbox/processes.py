@@ -82,6 +82,7 @@ async def run_command(
     limit: float,
     tag: str = "",
     on_output: OnOutput | None = None,
+    lives_on: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run `run.command` with bash, and fill `run` with what comes, up to its end.
 
@@ -89,6 +90,7 @@ async def run_command(
 
     Args:
         limit: Seconds it may take.
+        lives_on: Asked when this is cancelled: whether the command goes on unheard.
         on_output: Told after each piece of output, and when it has started.
 
     Raises:
@@ -118,6 +120,8 @@ async def run_command(
     except BrokenStreamError as error:
         run.ending, run.trouble = "broken", f"The connection to the command broke: {error}"
     except anyio.get_cancelled_exc_class():
+        if lives_on():
+            raise
         run.ending, run.trouble = "killed", "It was cancelled and stopped"
         with anyio.CancelScope(shield=True), anyio.move_on_after(STOPPING):
             await stop(inside, run.pid, user=user)

@@ -69,6 +69,8 @@ CALLS: Mapping[str, Callable[[Things], Json]] = {
     "read_web_pages": lambda _: {"urls": ["https://example.com/fox"]},
     "create_gpu_instance": lambda _: {"image": "docker.io/library/ubuntu:24.04", "name": "fox"},
     "create_endpoint": lambda _: {"image": "docker.io/library/nginx:1", "port": 80, "name": "fox"},
+    "create_sandbox": lambda _: {"timeout_minutes": 20, "label": "fox"},
+    "run_code": lambda _: {"code": "6 * 7"},
 }
 """Of tools that can be called on an empty account."""
 
@@ -80,12 +82,13 @@ NEED_MORE = frozenset(
         "change_gpu_billing",
         "update_endpoint",
         "call_endpoint",
+        "change_sandbox",
     }
 )
-"""Tools about machines, volumes and endpoints that must be there first: their own tests call them."""
+"""Tools about machines, volumes, endpoints and sandboxes that must be there first: their own tests call them."""
 
-BY_TIME = frozenset({"create_gpu_instance", "create_endpoint", *NEED_MORE})
-"""Tools that start, or make use of, what costs by the hour or day."""
+BY_TIME = frozenset({"create_gpu_instance", "create_endpoint", "create_sandbox", "run_code", *NEED_MORE})
+"""Tools that start, or make use of, what costs by the second, hour or day."""
 
 
 def spending_tools() -> list[str]:

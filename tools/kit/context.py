@@ -44,6 +44,8 @@ class ToolSettings:
         http: Whether callers are remote: no paths in or out.
         public_url: Where the world reaches this server.
         shipped_models_only: Novita's list is not asked for media models that came since.
+        sandboxes: The sandbox tools are on: what runs is looked for even where the journal knows of nothing.
+        sandbox_domain: Where sandboxes are; empty: where they are by default.
     """
 
     wait_seconds: float = 45
@@ -53,6 +55,8 @@ class ToolSettings:
     http: bool = False
     public_url: str | None = None
     shipped_models_only: bool = False
+    sandboxes: bool = False
+    sandbox_domain: str = ""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What costs now: machines, volumes and endpoints that this journal knows of, looked at before they are shown."""
+"""What costs now: machines, volumes, endpoints and sandboxes that this journal knows of, looked at before shown."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,9 +14,14 @@ from ...novita.gpu.meters import DISKS, MACHINES, VOLUMES, OpenMeter, open_meter
 from ...novita.gpu.resources import list_volumes
 from ...novita.journal.facts import GpuFacts
 from ...novita.journal.journal import OPEN_STATES, Job, JobState
+from ...novita.journal.rows import utc
+from ...novita.sandbox.prices import prices
+from ...novita.sandbox.rows import TOOLS as SANDBOXES
+from ...novita.sandbox.rows import known_sandboxes
 from ..gpu.results import KnownInstances, adopt_lost
 from ..gpu.waiting import ADMIN_KIND, KIND, settle_jobs, settle_volumes
 from ..kit.context import Caller
+from ..sandbox.books import settle_sandboxes
 from ..serverless.waiting import settle_endpoints
 
 MOST_SHOWN = 10
@@ -27,12 +32,13 @@ _DOUBT_LASTS = 86_400.0
 class RunningLine(BaseModel):
     """One thing that costs now."""
 
-    kind: str = Field(description="instance, volume, disk or endpoint.")
+    kind: str = Field(description="instance, volume, disk, endpoint or sandbox.")
     id: str = Field(description="Its id.")
     name: str = Field(description="Its name.")
     usd_per_hour: str | None = Field(default=None, description="Estimated, as it stands; absent: nobody tells.")
     cost_so_far_usd: str | None = Field(default=None, description="Estimated, since then.")
     since: datetime | None = Field(default=None, description="UTC.")
+    note: str | None = Field(default=None, description="What it may cost besides, or when it ends by itself.")
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ async def what_runs(caller: Caller) -> RunningCosts:
     """Look at what the journal says may cost, and say what does. Asks Novita only for kinds that may."""
     journal, owner = caller.app.journal, caller.owner
     before = await open_meters(journal, owner)
-    looks: list[Callable[[Caller], Awaitable[None]]] = [settle_endpoints]  # asks only if there are any
+    looks: list[Callable[[Caller], Awaitable[None]]] = [settle_endpoints, settle_sandboxes]  # ask only if there are any
     billed: list[Instance] = []
 
     async def look_at_instances(caller: Caller) -> None:
@@ -80,6 +86,7 @@ async def what_runs(caller: Caller) -> RunningCosts:
         for each in billed
         if each.id not in metered and each.billing_mode != "monthly"  # paid in advance: costs nothing more
     ]
+    lines = await _sandboxes(caller, lines)
     total = sum((meter.usd_per_hour for meter in meters), Decimal(0))
     return RunningCosts(tuple(lines), show_usd(round(total, 5)), trouble)
 
@@ -111,7 +118,26 @@ async def _look_at_volumes(caller: Caller) -> None:
     await settle_volumes(caller, await list_volumes(caller.novita.for_looking()))
 
 
-_KINDS = {"save_gpu_volume": "volume", "edit_gpu_instance": "disk"}
+async def _sandboxes(caller: Caller, lines: list[RunningLine]) -> list[RunningLine]:
+    """With when each sandbox ends by itself, and with the paused ones: what they cost nobody tells."""
+    known = {each.id: each for each in await known_sandboxes(caller.app.journal, caller.owner)}
+    for line in lines:
+        if (one := known.get(line.id)) is not None and one.ends_at is not None:
+            line.note = f"It ends by itself at {utc(one.ends_at):%Y-%m-%d %H:%M} UTC."
+    paused = [each for each in known.values() if each.paused_since is not None]
+    return lines + [
+        RunningLine(
+            kind="sandbox",
+            id=each.id,
+            name=each.name[:80],
+            since=each.paused_since,
+            note=f"It is paused: {prices().storage_words}.",
+        )
+        for each in paused
+    ]
+
+
+_KINDS = {"save_gpu_volume": "volume", "edit_gpu_instance": "disk", **dict.fromkeys(SANDBOXES, "sandbox")}
 
 
 def _line(meter: OpenMeter) -> RunningLine:

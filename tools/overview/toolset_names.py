@@ -19,5 +19,6 @@ TOOLSET_NAMES: Mapping[str, Switch] = {
     "account": "on",
     "account_admin": "off",
     "web": "off",
+    "sandbox": "off",
 }
 """`on` and `off` are what `default` means."""

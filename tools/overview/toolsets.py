@@ -10,6 +10,7 @@ from ..kit.toolset import Toolset, ToolSpec
 from ..media.audio import audio
 from ..media.images import images
 from ..media.videos import videos
+from ..sandbox.sandboxes import sandbox
 from ..serverless.endpoints import serverless
 from ..text.chat import text
 from ..web.search import web
@@ -30,6 +31,7 @@ TOOLSETS: tuple[Toolset, ...] = (
     account,
     account_admin,
     web,
+    sandbox,
 )
 
 TOOLS: dict[str, ToolSpec] = {spec.name: spec for toolset in TOOLSETS for spec in toolset.tools}

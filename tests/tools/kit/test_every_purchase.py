@@ -257,11 +257,17 @@ async def _member(client: Client, world: World) -> Json:
     return {"member_id": list(members)[1], "kind": "monthly", "limit_usd": "12"}
 
 
+async def _sandbox(client: Client, world: World) -> Json:
+    made = await client.call_tool("create_sandbox", {})
+    return {"sandbox_id": (made.structured_content or {})["sandbox_id"]}
+
+
 DESTROY: Mapping[str, Callable[[Client, World], Awaitable[Json]]] = {
     "cancel_batch": _running_batch,
     "delete_file": _file,
     "set_key_models": _key,
     "update_budget": _member,
+    "delete_sandbox": _sandbox,
 }
 
 

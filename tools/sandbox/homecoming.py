@@ -1,0 +1,232 @@
+"""What a run made comes home: to files named for people, and into the answer as far as there is room."""
+
+import base64
+import binascii
+import csv
+import io
+import json
+import re
+from typing import Any, Literal
+
+import anyio.to_thread
+
+from ...novita.core.errors import ArtifactError, InputError
+from ...novita.core.redaction import without_secrets
+from ...novita.core.tolerant import a_list, an_object
+from ...novita.files.artifacts import Artifact, NameHint
+from ...novita.files.pictures import Thumb, fit_thumbnails, thumbnail
+from ...novita.journal.journal import Job, JobState
+from ...novita.sandbox.inside import Inside
+from ...novita.sandbox.interpreter import Cell, Result
+from ...novita.sandbox.output import Output
+from ...novita.sandbox.rows import note_seen
+from ..kit.context import Caller
+from ..kit.saved_files import SavedFile, shown_file
+from ..kit.toolset import Picture
+from .moving import fetched
+from .results import RunResult
+
+SHOWN = 6_000
+"""Letters of output that an answer has; the rest is in a file."""
+SHOWN_RESULT = 2_000
+SHOWN_CHART = 1_500
+MOST_FILES = 20
+FOREIGN = "sandbox_files"
+"""Kind of the row that keeps the files of a sandbox which was not made here: it counts nothing."""
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def tail(output: Output) -> str | None:
+    """The last part of what goes on."""
+    text = output.beginning + output.end if not output.cut else output.end
+    return clean(text)[-SHOWN:] or None
+
+
+def clean(text: str) -> str:
+    """Without colours, and without secrets: before anything is cut, for half a secret would not be known as one."""
+    return without_secrets(_ANSI.sub("", text))
+
+
+class HomeComing:
+    """Brings home what one run made. The files are kept with the sandbox's row: `task:<sandbox_id>/<n>`."""
+
+    def __init__(self, caller: Caller, inside: Inside, save_to: str | None) -> None:
+        self._caller, self._inside, self._save_to = caller, inside, save_to
+        self.files: list[SavedFile] = []
+        self.trouble: list[str] = []
+        self._thumbs: list[Thumb | None] = []
+        self._artifacts: list[Artifact] = []
+
+    async def __aenter__(self) -> "HomeComing":
+        """Number the files on from those that the sandbox has already: one run after another."""
+        self._turn = self._caller.app.jobs.one_at_a_time(f"files of sandbox {self._inside.id}")
+        await self._turn.__aenter__()
+        try:
+            self._artifacts = list((await self._row()).artifacts)
+        except BaseException:
+            await self._turn.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if self.files:
+                journal = self._caller.app.journal
+                await journal.put_artifacts(self._caller.owner, self._inside.id, self._artifacts)
+        finally:
+            await self._turn.__aexit__(None, None, None)
+
+    async def _row(self) -> Job:
+        """The row that keeps the sandbox's files; one that was not made here gets one, which counts nothing."""
+        journal, owner, id = self._caller.app.journal, self._caller.owner, self._inside.id
+        row = await journal.find(owner, id)
+        if row is None:
+            await note_seen(journal, owner, self._inside.shape)
+            row = await journal.find(owner, id)
+        if row is None:
+            row = await journal.adopt(owner, id, kind=FOREIGN, tool="run_code")
+            row = await journal.finish(row.key, JobState.SUCCEEDED, task_id=id)
+        return row
+
+    @property
+    def reference(self) -> str:
+        """What the last file is called as input of another tool."""
+        return f"task:{self._inside.id}/{self._artifacts[-1].index}"
+
+    async def put(self, data: bytes, name: str) -> None:
+        """Keep one file.
+
+        Raises:
+            ArtifactError, InputError: It cannot be saved there.
+        """
+        artifact, _, place = self._next("file", name)
+        hint = NameHint(title=name[-60:], index=artifact.index, owner=self._caller.owner)
+        saved = await self._caller.app.jobs.store.save_text(
+            data, artifact, suffix=_suffix(name), name=hint, save_to=place
+        )
+        self._add(name[:80], saved)
+
+    def pictures(self) -> list[Picture]:
+        if not self._caller.app.settings.thumbnails:
+            return []
+        return [
+            Picture(data=thumb.data, mime=thumb.mime) for thumb in fit_thumbnails(self._thumbs) if thumb is not None
+        ]
+
+    def _next(self, kind: Literal["image", "text", "file"], what: str) -> tuple[Artifact, NameHint, str | None]:
+        index = (self._artifacts[-1].index + 1) if self._artifacts else 0
+        place = self._save_to if not self.files else None
+        artifact = Artifact(task_id=self._inside.id, index=index, kind=kind)
+        return artifact, NameHint(title=f"sandbox {what}", index=index, owner=self._caller.owner), place
+
+    def _add(self, what: str, saved: Artifact) -> None:
+        self._artifacts.append(saved)
+        self.files.append(shown_file(self._caller, what, saved))
+
+    async def _save(self, data: str | bytes, what: str, suffix: str, kind: Literal["text", "file"] = "text") -> None:
+        if len(self.files) >= MOST_FILES:
+            self.trouble.append(f"{what} was not saved: more than {MOST_FILES} files.")
+            return
+        artifact, name, place = self._next(kind, what)
+        try:
+            saved = await self._caller.app.jobs.store.save_text(data, artifact, suffix=suffix, name=name, save_to=place)
+        except (ArtifactError, InputError) as error:
+            self.trouble.append(f"{what} was not saved: {error.what}.")
+            return
+        self._add(what, saved)
+
+    async def text(self, output: Output, what: str) -> str | None:
+        """What fits, with the middle left out of what is long; all of it in a file then."""
+        if output.size <= SHOWN:
+            return clean(output.whole()) or None
+        await self._save(await anyio.to_thread.run_sync(output.whole), what, ".txt")
+        more = f" ({output.lost} letters beyond the limit were dropped)" if output.lost else ""
+        half = SHOWN // 2
+        left = output.size - 2 * half
+        end = output.end if output.cut else output.whole()
+        middle = f"[... {left} letters left out; all are in the file{more} ...]"
+        return f"{clean(output.beginning)[:half]}\n{middle}\n{clean(end)[-half:]}"
+
+    async def results(self, result: RunResult, cell: Cell) -> None:
+        shown: list[str] = []
+        for each in cell.results:
+            await self._one(result, each, shown)
+        result.result = "\n".join(shown) or None
+        if cell.dropped:
+            self.trouble.append(f"{cell.dropped} results were too many or too large and are left out.")
+        if cell.error is not None:
+            trace = clean(cell.error.traceback)
+            trace = trace if len(trace) <= SHOWN else f"[...]\n{trace[-SHOWN:]}"
+            said = f"{cell.error.name}: {clean(cell.error.value)[:500]}"
+            result.error = f"{said}\n{trace}".strip() if trace else said
+
+    async def _one(self, result: RunResult, each: Result, shown: list[str]) -> None:
+        kinds = each.kinds
+        for kind in ("png", "jpeg"):
+            if isinstance(kinds.get(kind), str):
+                await self._picture(kinds[kind], kind)
+        if isinstance(kinds.get("pdf"), str) and (data := _unpacked(kinds["pdf"])):
+            await self._save(data, "page", ".pdf", "file")
+        if isinstance(kinds.get("svg"), str):
+            await self._save(kinds["svg"], "drawing", ".svg")
+        if isinstance(kinds.get("chart"), dict):
+            text = clean(json.dumps(kinds["chart"], ensure_ascii=False, default=str))
+            result.charts = (*result.charts, text if len(text) <= SHOWN_CHART else f"{text[:SHOWN_CHART]}...")
+        text = next((str(kinds[kind]) for kind in ("text", "markdown", "latex", "json") if kinds.get(kind)), "")
+        if isinstance(kinds.get("data"), dict):
+            await self._save(_as_csv(kinds["data"]), "table", ".csv")
+        elif isinstance(kinds.get("html"), str) and len(kinds["html"]) > 200:
+            await self._save(kinds["html"], "page", ".html")
+        elif len(text) > SHOWN_RESULT:
+            await self._save(text, "result", ".txt")
+        if text and (each.main or not ({"png", "jpeg"} & kinds.keys())):
+            text = clean(text)
+            shown.append(
+                text if len(text) <= SHOWN_RESULT else f"{text[:SHOWN_RESULT]}\n[... the whole is in the file]"
+            )
+
+    async def _picture(self, packed: str, kind: str) -> None:
+        data = _unpacked(packed)
+        if data is None:
+            self.trouble.append("A picture came damaged.")
+            return
+        if len(self.files) >= MOST_FILES:
+            self.trouble.append(f"A picture was not saved: more than {MOST_FILES} files.")
+            return
+        artifact, name, place = self._next("image", "plot")
+        try:
+            saved = await self._caller.app.jobs.store.save_bytes(data, artifact, name=name, save_to=place)
+        except (ArtifactError, InputError) as error:
+            self.trouble.append(f"A {kind} was not saved: {error.what}.")
+            return
+        self._add("plot", saved)
+        self._thumbs.append(await anyio.to_thread.run_sync(thumbnail, data))
+
+    async def bring(self, pattern: str) -> None:
+        """Files of the sandbox that match, into files here."""
+        for name, data in await fetched(self._inside, pattern, most=MOST_FILES - len(self.files)):
+            await self._save(data, name[-60:], _suffix(name), "file")
+
+
+def _suffix(name: str) -> str:
+    found = re.search(r"\.[A-Za-z0-9]{1,8}$", name)
+    return found[0].lower() if found else ".bin"
+
+
+def _unpacked(packed: str) -> bytes | None:
+    try:
+        return base64.b64decode(re.sub(r"\s+", "", packed), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _as_csv(data: Any) -> str:
+    """A table told as columns."""
+    columns = {str(name): a_list(values) for name, values in an_object(data).items()}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    rows = max((len(values) for values in columns.values()), default=0)
+    for number in range(rows):
+        writer.writerow([values[number] if number < len(values) else "" for values in columns.values()])
+    return out.getvalue()

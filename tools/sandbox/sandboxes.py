@@ -1,0 +1,474 @@
+"""The sandbox tools: a machine that starts in a second, for running an agent's code."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from anyio import to_thread
+from pydantic import Field
+
+from ...novita.core.errors import InputError
+from ...novita.core.money import show_usd
+from ...novita.journal.journal import Job
+from ...novita.sandbox import disk, interpreter
+from ...novita.sandbox.env import check_env
+from ...novita.sandbox.inside import Inside
+from ...novita.sandbox.interpreter import Cell
+from ...novita.sandbox.prices import prices
+from ...novita.sandbox.processes import Run, list_processes
+from ...novita.sandbox.rows import note_gone
+from ...novita.sandbox.sandboxes import BOTH, SandboxGoneError
+from ...novita.sandbox.shapes import Sandbox
+from ..kit.arguments import Between, Confirm, DryRun, SaveTo, WaitSeconds, check_length
+from ..kit.context import Call, Caller
+from ..kit.purchase import Direct, Purchase, carry_out, destruction
+from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
+from . import making, moving
+from .books import enter, find_sandbox, plane_of, settle
+from .homecoming import HomeComing
+from .results import (
+    FileResult,
+    PortLine,
+    ProcessLine,
+    RunResult,
+    SandboxDetail,
+    SandboxEntryLine,
+    SandboxList,
+    SandboxResult,
+    SandboxTemplateLine,
+    line_of,
+    sum_per_hour,
+)
+from .running import Ongoing, RunWish, answer, begin, end, runs_of, wait
+
+sandbox = Toolset("sandbox", "Cloud machines for running an agent's code.")
+
+SandboxId = Annotated[str, Field(description="From create_sandbox.")]
+Env = Annotated[dict[str, str] | None, Field(description="Variables that may be seen.")]
+SecretEnv = Annotated[dict[str, str] | None, Field(description="Variables hidden from every answer.")]
+Timeout = Annotated[float, Between(1, 10_800), Field(description="Longest run.")]
+SaveFiles = Annotated[list[str] | None, Field(description="Its files to bring home: out/*.png.")]
+MOST_LISTED = 30
+MOST_ENTRIES = 200
+TEXT = 8_000
+
+
+def check_label(label: str | None) -> str:
+    """Raise InputError for a name that is too long."""
+    check_length("label", label, 80)
+    return (label or "").strip()
+
+
+@sandbox.tool("Create a sandbox", SPENDS)
+async def create_sandbox(
+    call: Call,
+    template: Annotated[str, Field(description="Template or snapshot; see list_sandboxes.")] = making.CODE,
+    timeout_minutes: Annotated[float, Between(1, 1_440), Field(description="It ends by itself then.")] = 10,
+    idle_minutes: Annotated[float | None, Between(1, 1_440), Field(description="Or after so long unused.")] = None,
+    on_timeout: Annotated[Literal["delete", "pause"], Field(description="How it ends.")] = "delete",
+    internet: Annotated[bool, Field(description="It may reach the internet.")] = True,
+    public_ports: Annotated[bool, Field(description="The internet may reach its ports.")] = False,
+    env: Env = None,
+    secret_env: SecretEnv = None,
+    label: Annotated[str | None, Field(description="Name to find it by.")] = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> SandboxResult:
+    """Start a Linux machine in the cloud in a second, for code, tests and files. Billed per second, about $0.08 an
+    hour, until it ends. Returns its id.
+    """
+    wanted = making.WantedSandbox(
+        template,
+        timeout_minutes,
+        idle_minutes,
+        on_timeout == "pause",
+        internet,
+        public_ports,
+        env or {},
+        secret_env or {},
+        check_label(label),
+    )
+
+    async def plan() -> Purchase[SandboxResult]:
+        planned = await making.plan(call, wanted)
+
+        async def made(_: Job, there: Sandbox, __: float) -> SandboxResult:
+            step = "Use it with run_code or run_command; delete_sandbox ends it."
+            return await making.shown(call, there.id, planned.cost, step)
+
+        ports = " Anybody on the internet can reach its ports." if public_ports else ""
+        ending = "paused" if wanted.pause else "deleted"
+        effect = (
+            f"Start a sandbox of {template}; it is {ending} after {timeout_minutes:g} minutes at the latest.{ports}"
+        )
+        asks = public_ports or timeout_minutes > making.LONG_LIFE
+        return making.purchase(call, planned, SandboxResult, effect=effect, follow=made, always_asks=asks)
+
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
+
+
+@sandbox.tool("Run code", SPENDS)
+async def run_code(
+    call: Call,
+    code: Annotated[str, Field(min_length=1, description="Source; its last value is shown.")],
+    sandbox_id: Annotated[str | None, Field(description="Left out: one is made for this run, then deleted.")] = None,
+    language: Annotated[str | None, Field(description="python, javascript, typescript, r, java or bash.")] = None,
+    files: Annotated[list[str] | None, Field(description="To put into its home: URL, path, task:<id>/<n>.")] = None,
+    save_files: SaveFiles = None,
+    secret_env: SecretEnv = None,
+    restart: Annotated[bool, Field(description="Forget variables first.")] = False,
+    timeout_seconds: Timeout = 60,
+    wait_seconds: WaitSeconds = None,
+    save_to: SaveTo = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> RunResult:
+    """Run Python or other code in a sandbox: analyse data, draw charts. Variables stay between calls. Costs the
+    sandbox's time. Returns output, values, plots and tables; cancelling stops it.
+    """
+    env = check_env(None, secret_env, own_key=call.novita.api_key)
+    budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    wish = RunWish(limit=timeout_seconds, language=language or "", save_files=tuple(save_files or ()), save_to=save_to)
+
+    async def send(inside: Inside) -> None:
+        for ref in files or ():
+            await moving.send(inside, moving.name_of(ref), await moving.load(call, ref))
+        if restart:
+            await interpreter.restart(inside, language or "python")
+
+    async def plan() -> Purchase[RunResult]:
+        if save_to is not None:
+            await to_thread.run_sync(call.app.jobs.store.check_place, save_to)
+        if sandbox_id is not None:
+            return _in_there(sandbox_id)
+        minutes = timeout_seconds / 60 + 2
+        planned = await making.plan(call, making.WantedSandbox(minutes=minutes, label="one run"))
+
+        async def made(job: Job, there: Sandbox, patience: float) -> RunResult:
+            after = partial(making.delete_after_run, call, there.id)
+            try:
+                inside = await Inside.enter(plane_of(call), there.id)
+            except BaseException:
+                await after()
+                raise
+            ongoing = Ongoing(inside, call.owner, Cell(code), env, job_key=job.key)
+            begin(call, ongoing, wish, before=partial(send, inside), after=after)
+            await wait(call, ongoing, patience)
+            result = answer(ongoing)
+            if result.status != "working":
+                result.next_step = "The sandbox was made for this run and is deleted; its files came home."
+                result.ends_at = None
+            result.estimated_cost_usd = await _spent(call, job)
+            return result
+
+        return making.purchase(
+            call,
+            planned,
+            RunResult,
+            effect=f"Start a sandbox, run the code in it for {timeout_seconds:g} s at most, and delete it.",
+            follow=made,
+            wait_seconds=wait_seconds,
+        )
+
+    def _in_there(known: str) -> Purchase[RunResult]:
+        async def request() -> Mapping[str, Any]:
+            return {"request": {"sandbox_id": known, "code": code[:2_000], "language": language or "python"}}
+
+        async def there() -> RunResult:
+            inside = await enter(call, known)
+            ongoing = Ongoing(inside, call.owner, Cell(code), env)
+            begin(call, ongoing, wish, before=partial(send, inside))
+            await wait(call, ongoing, budget)
+            return answer(ongoing)
+
+        effect = f"Run code in sandbox {known}, whose time is paid for already."
+        return Purchase(answer=RunResult, effect=effect, model=known, sending=Direct(act=there), dry_run=request)
+
+    return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
+
+
+async def _spent(call: Caller, job: Job) -> str | None:
+    """What a sandbox made for one run has cost, by the books."""
+    row = await call.app.journal.row(job.key)
+    return show_usd(round(row.taken, 6)) if row is not None else None
+
+
+@sandbox.tool("Run a command", WRITES)
+async def run_command(
+    call: Call,
+    sandbox_id: SandboxId,
+    command: Annotated[str, Field(min_length=1, description="For bash.")],
+    cwd: Annotated[str | None, Field(description="Folder; default its home.")] = None,
+    user: Annotated[Literal["user", "root"] | None, Field(description="Default user.")] = None,
+    env: Env = None,
+    secret_env: SecretEnv = None,
+    save_files: SaveFiles = None,
+    timeout_seconds: Timeout = 300,
+    wait_seconds: WaitSeconds = None,
+    save_to: SaveTo = None,
+) -> RunResult:
+    """Run a shell command in a sandbox: clone, install, run tests or a server. Free beyond its time. Returns output
+    and exit code. Cancelling kills it; wait_seconds=0 leaves it in the background.
+    """
+    given = check_env(env, secret_env, own_key=call.novita.api_key)
+    if save_to is not None:
+        await to_thread.run_sync(call.app.jobs.store.check_place, save_to)
+    inside = await enter(call, sandbox_id)
+    ongoing = Ongoing(inside, call.owner, Run(command), given, user=user, lives_on=wait_seconds == 0)
+    wish = RunWish(limit=timeout_seconds, cwd=cwd or "", save_files=tuple(save_files or ()), save_to=save_to)
+    begin(call, ongoing, wish)
+    await wait(call, ongoing, call.app.settings.wait_seconds if wait_seconds is None else wait_seconds)
+    return answer(ongoing)
+
+
+@sandbox.tool("List sandboxes", READS)
+async def list_sandboxes(
+    call: Call,
+    what: Annotated[
+        Literal["sandboxes", "templates", "snapshots"], Field(description="templates: to start from.")
+    ] = "sandboxes",
+    label: Annotated[str | None, Field(description="Only of this name.")] = None,
+) -> SandboxList:
+    """See the account's running and paused sandboxes, what each costs and when it ends; or what one can start from.
+    Free.
+    """
+    plane = plane_of(call)
+    if what == "snapshots":
+        rows = [
+            SandboxTemplateLine(template=each.id, name=next(iter(each.names), None)) for each in await plane.snapshots()
+        ]
+        step = f"A snapshot counts as storage: {prices().storage_words}." if rows else None
+        return SandboxList(templates=tuple(rows[:MOST_LISTED]), total=len(rows), next_step=step)
+    if what == "templates":
+        table = prices()
+        lines = [
+            SandboxTemplateLine(
+                template=each.name,
+                machine=str(each.shape) if each.shape else None,
+                usd_per_hour=show_usd(round(table.per_hour(each.shape), 5)) if each.shape else None,
+            )
+            for each in await plane.templates()
+        ]
+        return SandboxList(templates=tuple(lines[:MOST_LISTED]), total=len(lines))
+    there = await plane.list_all(states=BOTH)
+    await settle(call, there)
+    quota = await plane.quota()
+    limit, usage = quota.limit, quota.usage
+    wanted = [each for each in there if label is None or each.metadata.get("label") == label]
+    return SandboxList(
+        sandboxes=tuple(line_of(call, each) for each in wanted[:MOST_LISTED]),
+        total=len(wanted),
+        usd_per_hour=sum_per_hour(wanted),
+        quota=f"{usage.sandboxes or 0} of {limit.sandboxes} sandboxes, each up to {limit.hours} hours"
+        if limit.sandboxes
+        else None,
+    )
+
+
+@sandbox.tool("Look at a sandbox", READS)
+async def get_sandbox(
+    call: Call,
+    sandbox_id: SandboxId,
+    run_id: Annotated[str | None, Field(description="A run that was still working; waits for it.")] = None,
+    ports: Annotated[list[int] | None, Field(description="Whose public addresses you want.")] = None,
+    wait_seconds: WaitSeconds = None,
+) -> SandboxDetail:
+    """See a sandbox's state, cost, load, commands and public addresses, or the rest of a run. Free."""
+    if run_id is not None:
+        ongoing = runs_of(call).find(call.owner, run_id)
+        await wait(call, ongoing, call.app.settings.wait_seconds if wait_seconds is None else wait_seconds)
+        run = answer(ongoing)
+        detail = SandboxDetail(sandbox=line_of(call, ongoing.inside.shape), run=run.as_part())
+        detail.show(ongoing.pictures)
+        return detail
+    found = await find_sandbox(call, sandbox_id)
+    detail = SandboxDetail(sandbox=line_of(call, found))
+    if found.state == "paused":
+        return detail
+    plane = plane_of(call)
+    if measured := await plane.metrics(sandbox_id):
+        last = measured[-1]
+        detail.cpu_percent = float(last.cpu_used_pct) if last.cpu_used_pct is not None else None
+        detail.memory_mb = last.mem_used // 2**20 if last.mem_used else None
+        detail.disk_mb = last.disk_used // 2**20 if last.disk_used else None
+    inside = await Inside.enter(plane, sandbox_id, known=found)
+    detail.processes = tuple(
+        ProcessLine(pid=each.pid, command=each.command[:200], run_id=each.tag or None)
+        for each in (await list_processes(inside))[:30]
+    )
+    if ports:
+        detail.ports = tuple(
+            PortLine(port=port, url=plane.hosts.port(sandbox_id, port, inside.domain))
+            for port in ports
+            if 0 < port < 65_536
+        )
+        detail.note = (
+            "Only who has the sandbox's traffic token reaches these: it was made without public_ports."
+            if found.network.restricted
+            else "Anybody who has these addresses can look."
+        )
+    return detail
+
+
+@sandbox.tool("Read a sandbox's files", READS)
+async def read_sandbox_file(
+    call: Call,
+    sandbox_id: SandboxId,
+    path: Annotated[str, Field(description="File or folder.")] = ".",
+    offset: Annotated[int, Between(0, 2**40), Field(description="Byte to read text from.")] = 0,
+    bring: Annotated[bool, Field(description="Bring the whole file here.")] = False,
+    save_to: SaveTo = None,
+) -> FileResult:
+    """List a folder of a sandbox, read a file as text, or bring it here as a file. Free."""
+    inside = await enter(call, sandbox_id)
+    entry = await disk.stat(inside, path)
+    if entry.folder:
+        entries = await disk.list_folder(inside, path)
+        lines = [
+            SandboxEntryLine(
+                path=each.path, kind="folder" if each.folder else "file", bytes=None if each.folder else each.size
+            )
+            for each in entries[:MOST_ENTRIES]
+        ]
+        left = len(entries) - len(lines)
+        return FileResult(sandbox_id=sandbox_id, path=entry.path, entries=tuple(lines), more=left or None)
+    result = FileResult(sandbox_id=sandbox_id, path=entry.path, bytes=entry.size)
+    if bring or save_to is not None:
+        home = HomeComing(call, inside, save_to)
+        async with home:
+            await home.put(await moving.bring(inside, path), entry.name)
+        result.file = home.files[-1]
+        result.next_step = f"As input of another tool: {home.reference}."
+        return result
+    part = await disk.read_part(inside, path, offset, TEXT) if entry.size > offset else b""
+    if b"\0" in part:
+        result.next_step = "It is no text: call again with bring=true."
+        return result
+    result.text = part.decode("utf-8", "replace")
+    if offset + len(part) < entry.size:
+        result.next_offset = offset + len(part)
+    return result
+
+
+@sandbox.tool("Write a file into a sandbox", WRITES)
+async def write_sandbox_file(
+    call: Call,
+    sandbox_id: SandboxId,
+    path: Annotated[str, Field(description="Overwritten if it is there.")],
+    text: Annotated[str | None, Field(description="Its content.")] = None,
+    file: Annotated[str | None, Field(description="Or what to send: URL, path, task:<id>/<n>.")] = None,
+) -> FileResult:
+    """Put text, or a file from this machine, the web or an earlier result, into a sandbox. Free."""
+    if (text is None) == (file is None):
+        raise InputError("Give either text or file")
+    data = text.encode("utf-8", "replace") if text is not None else await moving.load(call, file or "")
+    inside = await enter(call, sandbox_id)
+    written = await moving.send(inside, path, data)
+    return FileResult(sandbox_id=sandbox_id, path=written.path, bytes=written.size)
+
+
+@sandbox.tool("Change a sandbox", SPENDS)
+async def change_sandbox(
+    call: Call,
+    sandbox_id: SandboxId,
+    action: Annotated[
+        Literal["pause", "resume", "set_time", "snapshot", "stop_run"],
+        Field(description="set_time: it ends timeout_minutes from now."),
+    ],
+    timeout_minutes: Annotated[float, Between(1, 1_440), Field(description="For resume and set_time.")] = 10,
+    label: Annotated[str | None, Field(description="Name of the snapshot.")] = None,
+    run_id: Annotated[str | None, Field(description="For stop_run: the command to kill.")] = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
+) -> SandboxResult:
+    """Pause or resume a sandbox, give it more or less time, save a snapshot, or stop a background run. Running is
+    billed per second; paused it keeps its files.
+    """
+    return await carry_out(
+        call,
+        partial(_change, call, sandbox_id, action, timeout_minutes, check_label(label), run_id or ""),
+        confirm=confirm,
+        dry_run=dry_run,
+    )
+
+
+async def _change(
+    call: Caller, sandbox_id: str, action: str, minutes: float, label: str, run_id: str
+) -> Purchase[SandboxResult]:
+    plane, seconds = plane_of(call), round(minutes * 60)
+    found = await find_sandbox(call, sandbox_id)
+    storage = prices().storage_words
+
+    async def request() -> Mapping[str, Any]:
+        spends = {"seconds": seconds} if action in ("resume", "set_time") else {}
+        return {"request": {"sandbox_id": sandbox_id, "action": action, **spends}}
+
+    if action in ("resume", "set_time"):
+        if action == "set_time" and found.state == "paused":
+            raise InputError(f"Sandbox {sandbox_id} is paused", next_step="Use action=resume.")
+        verb = f"Resume sandbox {sandbox_id} for" if action == "resume" else f"Let sandbox {sandbox_id} live for"
+        return making.more_time(
+            call,
+            found,
+            seconds,
+            effect=f"{verb} {minutes:g} minutes from now.",
+            always_asks=minutes > making.LONG_LIFE,
+            act=partial(plane.connect if action == "resume" else plane.set_timeout, sandbox_id, seconds),
+            dry_run=request,
+        )
+
+    async def pause() -> SandboxResult:
+        await plane.pause(sandbox_id)
+        await find_sandbox(call, sandbox_id)
+        return await making.shown(call, sandbox_id, step="A pause is no backup: bring results home first.")
+
+    async def snapshot() -> SandboxResult:
+        saved = await plane.create_snapshot(sandbox_id, label)
+        step = f"create_sandbox with template={saved.id} starts a copy. As a snapshot {storage}."
+        return SandboxResult(status="saved", sandbox_id=sandbox_id, snapshot_id=saved.id, next_step=step)
+
+    async def stop_run() -> SandboxResult:
+        await end(runs_of(call).find(call.owner, run_id))
+        return await making.shown(call, sandbox_id, step="The run is stopped.")
+
+    acts = {
+        "pause": (pause, f"Pause sandbox {sandbox_id}; {storage}."),
+        "snapshot": (snapshot, f"Save the state of sandbox {sandbox_id}; {storage}."),
+        "stop_run": (stop_run, f"Stop the run {run_id} in sandbox {sandbox_id}."),
+    }
+    act, effect = acts[action]
+    return Purchase(answer=SandboxResult, effect=effect, model=sandbox_id, sending=Direct(act=act), dry_run=request)
+
+
+@sandbox.tool("Delete a sandbox", DESTROYS)
+async def delete_sandbox(
+    call: Call,
+    sandbox_id: Annotated[str, Field(description="Sandbox or snapshot.")],
+    confirm: Confirm = False,
+) -> SandboxResult:
+    """End a sandbox, or delete a snapshot, with all files in it; it costs nothing any more. Asks first."""
+
+    async def plan() -> Purchase[SandboxResult]:
+        plane = plane_of(call)
+        try:
+            found = await find_sandbox(call, sandbox_id)
+        except SandboxGoneError:
+            if not any(each.id == sandbox_id for each in await plane.snapshots()):
+                raise
+            found = None
+        what = "sandbox" if found is not None else "snapshot"
+
+        async def act() -> SandboxResult:
+            done = await (plane.delete(sandbox_id) if found is not None else plane.delete_snapshot(sandbox_id))
+            if found is not None:
+                await note_gone(call.app.journal, call.owner, sandbox_id)
+            row = await call.app.journal.find(call.owner, sandbox_id) if found is not None else None
+            cost = show_usd(round(row.taken, 6)) if row is not None and row.taken else None
+            step = f"It cost about ${cost}." if cost else None
+            deleted = (sandbox_id,) if done else ()
+            return SandboxResult(status="deleted", sandbox_id=sandbox_id, deleted=deleted, next_step=step)
+
+        effect = f"Delete {what} {sandbox_id} with all files in it."
+        return destruction(SandboxResult, effect, model=sandbox_id, about=sandbox_id, act=act)
+
+    return await carry_out(call, plan, confirm=confirm)
