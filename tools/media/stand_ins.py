@@ -12,6 +12,8 @@ from typing import Any, Literal
 from ...novita.core.costs import Cost
 from ...novita.core.errors import NovitaError
 from ...novita.core.money import show_price
+from ...novita.files.media_limits import MediaLimits
+from ...novita.files.sound import LONGEST
 from ...novita.journal.jobs import Paid
 from ...novita.media.catalog_entry import Capability, Sizes
 from ...novita.media.lookup import MediaModel, media_model
@@ -286,19 +288,39 @@ async def ask_instead(
         "lyrics": f"Go on from these:\n{given['lyrics']}" if given.get("lyrics") else "",
     }
     parts: list[dict[str, Any]] = [{"type": "text", "text": asked.prompt.format(**words).strip()}]
+    needs = 0
     if asked.kind:
         parts.append({"type": asked.kind, "url": str(given[asked.kind])})
+    if asked.kind == "audio":
+        needs = await _tokens_to_write_down(caller, str(given["audio"]))
     question = ChatRequest(
         [{"role": "user", "content": parts}],
         model,
         tools=None,
         schema=None,
         thinking=None,
-        sampling={"max_tokens": 4_000},
+        sampling={"max_tokens": max(_USUAL_TOKENS, needs)},
         options=None,
         save_to=None,
+        needs=needs,
     )
     return _as_media(await ask(caller, question), asked.differs, title)
+
+
+_USUAL_TOKENS = 4_000
+_TOKENS_A_SECOND = 8
+"""Twice what somebody who speaks fast says, in the languages whose words take the most tokens."""
+
+
+async def _tokens_to_write_down(caller: Caller, recording: str) -> int:
+    """How many tokens the words of a recording may take.
+
+    Raises:
+        InputError: It cannot be used, or is longer than half an hour.
+    """
+    source = await caller.inputs.load(recording, "audio", limits=MediaLimits(max_seconds=LONGEST))
+    loaded, _ = await source.loaded()
+    return math.ceil((loaded.duration or 0) * _TOKENS_A_SECOND)
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,8 @@ class ChatRequest:
     Args:
         messages: Read by `conversation`; media are still references.
         sampling: Native fields by name.
+        needs: Tokens that the answer will have at most, where that is known: a model that makes fewer would be paid
+            for half an answer, so it is not asked.
     """
 
     messages: list[Json]
@@ -117,6 +119,7 @@ class ChatRequest:
     sampling: Json
     options: Json | None
     save_to: str | None
+    needs: int = 0
 
 
 async def ask(
@@ -157,6 +160,11 @@ async def ask(
         named = {"name": "answer", "schema": schema, "strict": True}
         fields["response_format"] = {"type": "json_schema", "json_schema": named}
     body = with_options("chat", {key: value for key, value in fields.items() if value is not None}, question.options)
+    if row is not None and row.max_output is not None and question.needs > row.max_output:
+        raise InputError(
+            f"{row.id} writes at most {row.max_output} tokens at once, and this may need {question.needs}",
+            next_step="Give a shorter piece of it, or name a model that writes more (list_models).",
+        )
     body = bounded(body, row, sum(len(message["content"]) for message in said if isinstance(message["content"], str)))
     check_body("chat", body)  # once before files are read, which takes time, and once as it will be sent
     body["messages"] = await with_media(caller.inputs, said)

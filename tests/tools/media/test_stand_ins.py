@@ -1,5 +1,6 @@
 """Tools whose own models are gone: what stands in, and what it says about that."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 from novita_mcp.novita.media.lookup import media_model
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.serving import Running
+from novita_mcp.simulator.text.language_models import models
 
 from ...conftest import Connect, text_of
+from ...odd_media import put, wav
 from ..media_things import Json, body_of, clip, done, link_to, mask, nothing_paid, picture, recording, refused
 
 NO_MODEL: Json = {
@@ -150,4 +153,50 @@ async def test_before_a_yes_to_what_a_notice_names_that_is_said(connect: Connect
         frames = [picture(tmp_path / "a.png"), picture(tmp_path / "b.png")]
         shown = await client.call_tool("generate_video", {"prompt": "x", "image": frames[0], "images": frames})
         assert "said to be switched off since 2026-07-22: where it is, nothing is billed" in text_of(shown)
+    nothing_paid(world)
+
+
+async def test_what_writes_down_a_long_recording_may_write_as_much_as_is_said(
+    connect: Connect, world: World, tmp_path: Path
+) -> None:
+    path = put(tmp_path, "lecture.wav", wav(1_700, rate=8_000))
+    async with connect() as client:
+        for audio, tokens in ((path, 13_600), (put(tmp_path, "a.wav", wav(2)), 4_000)):
+            shown = await client.call_tool("transcribe_audio", {"audio": audio, "dry_run": True})
+            assert (shown.structured_content or {})["request"]["body"]["max_tokens"] == tokens
+    nothing_paid(world)
+
+
+async def test_a_recording_that_cannot_be_written_down_whole_is_refused_before_money(
+    connect: Connect, world: World, simulator: Running, tmp_path: Path
+) -> None:
+    """Also behind a link, and also where the model that hears writes too little."""
+    whole = wav(1_900, rate=8_000)
+    stored = world.files.add("lecture.wav", "audio/wav", whole)
+    async with connect() as client:
+        for audio in (put(tmp_path, "lecture.wav", whole), world.files.link(stored, simulator.url)):
+            await refused(client.call_tool("transcribe_audio", {"audio": audio}), "1900", "Nothing was billed")
+        for name, data in {"header_only.wav": wav(2)[:44], "cut.wav": wav(2)[:20_000]}.items():
+            call = client.call_tool("transcribe_audio", {"audio": put(tmp_path, name, data)})
+            await refused(call, name, "Nothing was billed")
+    nothing_paid(world)
+
+
+async def test_a_model_that_hears_and_writes_too_little_is_not_asked_for_half_an_answer(
+    connect: Connect, world: World, tmp_path: Path
+) -> None:
+    listed = {**models()["qwen/qwen3-omni-30b-a3b-instruct"].listing(), "max_output_tokens": 4_096}
+    world.trouble(
+        {"status": 200, "body": json.dumps({"data": [listed]}), "content_type": "application/json"},
+        operation="list_models",
+        times=-1,
+    )
+    path, note = put(tmp_path, "talk.wav", wav(600, rate=8_000)), put(tmp_path, "note.wav", wav(60, rate=8_000))
+    async with connect() as client:
+        wish = {"model": listed["id"], "dry_run": True}
+        await refused(
+            client.call_tool("transcribe_audio", wish | {"audio": path}), "at most 4096 tokens", "Nothing was billed"
+        )
+        shown = await client.call_tool("transcribe_audio", wish | {"audio": note})
+        assert (shown.structured_content or {})["status"] == "dry_run"
     nothing_paid(world)
