@@ -1,9 +1,11 @@
 #!/bin/sh
-# Debian packages the team tests need: PostgreSQL and nginx. Does nothing where they are, or where we are not root.
+# Debian packages that tests need: PostgreSQL and nginx for a team, Chromium for pages in a browser.
+# Does nothing where they are, or where we are not root.
 set -eu
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v nginx >/dev/null 2>&1 || missing="$missing nginx-light"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "not installed, so their tests are skipped:$missing" >&2

@@ -10,4 +10,4 @@ _DRAWN = (
     '<path fill="#79e7c0" d="M120 130h56v252h-56zM336 130h56v252h-56z"/>'
     '<path fill="#46b1ff" d="M120 130h70l202 252h-70z"/><circle cx="419" cy="107" r="21" fill="#ffc857"/></svg>'
 )
-ICON = Icon(src=f"data:image/svg+xml,{quote(_DRAWN, safe=' =:/')}", mime_type="image/svg+xml", sizes=["any"])
+ICON = Icon(src=f"data:image/svg+xml,{quote(_DRAWN, safe='')}", mime_type="image/svg+xml", sizes=["any"])

@@ -30,6 +30,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-surface", action="store_true", help="Rewrite the stored lists of tools, README and manifest.json."
     )
+    parser.addoption(
+        "--update-conformance", action="store_true", help="Rewrite what passes of the official conformance suite."
+    )
+    parser.addoption("--update-clients", action="store_true", help="Rewrite what was seen of other people's clients.")
 
 
 @pytest.fixture(autouse=True)
