@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -97,10 +96,6 @@ async def measure(name: str, journal: Journal, rows: int, first: float, last: fl
     }
     for what, work in tries.items():
         print(f"  {what:24}{await times(work)}")
-    begun = time.perf_counter()
-    midnight = datetime.fromtimestamp(last - last % DAY, UTC)
-    await journal.spent("me", since=midnight)
-    print(f"  {'spent today':24}{(time.perf_counter() - begun) * 1_000:6.2f} ms")
 
 
 async def main(rows: int) -> None:

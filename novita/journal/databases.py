@@ -80,8 +80,22 @@ class Db(Protocol):
         """SQL for the UTC day (`2026-11-23`) of a column of Unix time."""
         ...
 
+    def day_number(self, seconds: str) -> str:
+        """SQL for the days since 1970 of a column of Unix time."""
+        ...
+
     def fact(self, column: str, name: str) -> str:
         """SQL for a member of a column that holds a JSON object; NULL where it has none."""
+        ...
+
+    def on_change(self, name: str, table: str, event: str, *, when: str, do: str) -> None:
+        """Have the database do something itself after each change of a row, whoever makes it.
+
+        Args:
+            event: INSERT, UPDATE or DELETE.
+            when: A condition about the row, as it is NEW and as it was OLD.
+            do: One statement.
+        """
         ...
 
 
@@ -139,8 +153,14 @@ class _SqliteDb(sqlite3.Connection):
     def day_of(self, seconds: str) -> str:
         return f"date({seconds}, 'unixepoch')"
 
+    def day_number(self, seconds: str) -> str:
+        return f"CAST({seconds} / 86400 AS INTEGER)"
+
     def fact(self, column: str, name: str) -> str:
         return f"json_extract({column}, '$.{name}')"
+
+    def on_change(self, name: str, table: str, event: str, *, when: str, do: str) -> None:
+        self.execute(f"CREATE TRIGGER {name} AFTER {event} ON {table} WHEN {when} BEGIN {do}; END")
 
 
 class SqliteStore:
@@ -331,8 +351,17 @@ class _PostgresDb:
     def day_of(self, seconds: str) -> str:
         return f"to_char(to_timestamp({seconds}) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 
+    def day_number(self, seconds: str) -> str:
+        return f"CAST(FLOOR({seconds} / 86400) AS BIGINT)"
+
     def fact(self, column: str, name: str) -> str:
         return f"(CAST({column} AS json) ->> '{name}')"
+
+    def on_change(self, name: str, table: str, event: str, *, when: str, do: str) -> None:
+        body = f"BEGIN {do}; RETURN NULL; END"
+        self.execute(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$")
+        each = f"AFTER {event} ON {table} FOR EACH ROW WHEN ({when})"
+        self.execute(f"CREATE TRIGGER {name} {each} EXECUTE FUNCTION {name}()")
 
 
 class PostgresStore:

@@ -37,7 +37,8 @@ from .rows import FINAL_STATES as FINAL_STATES
 from .rows import OPEN_STATES as OPEN_STATES
 from .rows import Job, JobState, Reader, put_artifacts, put_facts
 from .schema import MIGRATIONS
-from .segments import DAY, cost_at, cost_of_older
+from .segments import cost_at
+from .totals import spent_by_run, spent_today
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -189,18 +190,13 @@ class Journal:
                 f"This call {said} ${counted} and the cap per call is ${caps.per_call}",
                 next_step="Ask for less, or have the user raise the cap.",
             )
-        midnight = now - now % DAY
-        sums = f"SELECT COALESCE(SUM({cost_at(now)}), 0) FROM jobs WHERE owner = ? AND "  # noqa: S608  # all ours
-        # A clock that once ran ahead has left rows of days to come. What was started before today counts with what it
-        # costs today.
-        today = f"SELECT ({sums} created >= ? AND created < ?) + ({cost_of_older(midnight, now)})"
-        for cap, question, values, name in (
-            (caps.per_run, f"{sums} run = ?", (owner, self.run), "this server run"),
-            (caps.per_day, today, (owner, midnight, midnight + DAY, owner), "today"),
+        for cap, sum_up, name in (
+            (caps.per_run, lambda: spent_by_run(db, owner, self.run, now), "this server run"),
+            (caps.per_day, lambda: spent_today(db, owner, now), "today"),
         ):
             if cap is None:
                 continue
-            spent = Decimal(db.execute(question, values).fetchone()[0]) / MICRO
+            spent = Decimal(sum_up()) / MICRO
             if spent + counted > cap:
                 raise SpendRefusedError(
                     f"The spending cap of ${cap} would be passed: ${spent:f} is estimated for {name} "

@@ -9,6 +9,7 @@ runs, and what it writes there is carried over (carrying.py).
 from .carrying import carry_leases, carry_rates
 from .cleaning import clean_journal
 from .databases import Step
+from .totals import begin_totals
 
 MIGRATIONS: tuple[Step, ...] = (
     """
@@ -133,5 +134,20 @@ MIGRATIONS: tuple[Step, ...] = (
         begun REAL NOT NULL
     );
     """,
+    """
+    CREATE TABLE totals (
+        owner TEXT NOT NULL,
+        run TEXT NOT NULL,
+        day INTEGER NOT NULL,
+        micro INTEGER NOT NULL
+    );
+    CREATE INDEX totals_by_run ON totals (owner, run, micro);
+    CREATE INDEX totals_by_day ON totals (owner, day, micro);
+    DROP INDEX jobs_of_a_run;
+    DROP INDEX jobs_of_a_day;
+    CREATE INDEX growing_of_a_run ON jobs (owner, run) WHERE counts <> 'counted';
+    CREATE INDEX growing_of_a_day ON jobs (owner, created) WHERE counts <> 'counted';
+    """,
+    begin_totals,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""

@@ -1,0 +1,75 @@
+"""What rows count that count the same whatever the time is, added up as they are written: caps need no long sums.
+
+Triggers of the database itself append each difference to `totals`, by owner, server run and UTC day, whoever writes the
+row: any server on the journal, one of version 0.1.0 too. What has been appended is folded now and then into one row
+for each run and day. Rows whose cost grows with time (`counts` of "time" or "least") are not in it; there are few.
+"""
+
+from typing import TYPE_CHECKING
+
+from .segments import COUNTED, DAY, cost_at, cost_of_older
+
+if TYPE_CHECKING:
+    from .databases import Db
+
+_LOOSE = 64
+"""Differences that may lie about, unfolded, before a sum of them is folded."""
+
+
+def begin_totals(db: "Db") -> None:
+    """Make the table and what keeps it true. Part of bringing the tables up to date: it runs once."""
+    after, before = db.day_number("NEW.created"), db.day_number("OLD.created")
+    into = "INSERT INTO totals (owner, run, day, micro)"
+    add = f"{into} VALUES (NEW.owner, NEW.run, {after}, NEW.counted_micro)"
+    take = f"{into} VALUES (OLD.owner, OLD.run, {before}, -OLD.counted_micro)"
+    had, has = f"OLD.counts = '{COUNTED}'", f"NEW.counts = '{COUNTED}'"
+    names = ("counted_micro", "counts", "owner", "run", "created")
+    changed = " OR ".join(f"NEW.{name} <> OLD.{name}" for name in names)
+    db.on_change("totals_of_new", "jobs", "INSERT", when=has, do=add)
+    db.on_change("totals_before", "jobs", "UPDATE", when=f"{had} AND ({changed})", do=take)
+    db.on_change("totals_after", "jobs", "UPDATE", when=f"{has} AND ({changed})", do=add)
+    db.on_change("totals_of_gone", "jobs", "DELETE", when=had, do=take)
+    db.execute(
+        f"{into} SELECT owner, run, {db.day_number('created')} AS day,"  # noqa: S608  # all ours
+        f" SUM(counted_micro) FROM jobs WHERE counts = '{COUNTED}' GROUP BY owner, run, day"
+    )
+
+
+def spent_by_run(db: "Db", owner: str, run: str, now: float) -> int:
+    """Micro dollars that the jobs of a server run cost until now (Unix seconds)."""
+    return _folded(db, owner, "run", run) + _by_time(db, owner, "run = ?", (run,), now)
+
+
+def spent_today(db: "Db", owner: str, now: float) -> int:
+    """Micro dollars that this UTC day has cost until now: its own jobs, and what older things cost in it."""
+    # A clock that once ran ahead has left rows of days to come.
+    midnight = now - now % DAY
+    counted = _folded(db, owner, "day", int(now // DAY))
+    growing = _by_time(db, owner, "created >= ? AND created < ?", (midnight, midnight + DAY), now)
+    older: int = db.execute(cost_of_older(midnight, now), (owner,)).fetchone()[0]
+    return counted + growing + older
+
+
+def _by_time(db: "Db", owner: str, where: str, values: tuple[object, ...], now: float) -> int:
+    sums = f"SELECT COALESCE(SUM({cost_at(now)}), 0) FROM jobs WHERE owner = ? AND counts <> '{COUNTED}' AND {where}"  # noqa: S608  # all ours
+    found: int = db.execute(sums, (owner, *values)).fetchone()[0]
+    return found
+
+
+def _folded(db: "Db", owner: str, column: str, value: object) -> int:
+    """The sum of an owner's differences of one run or day; of many that lie about, one is made for each run and day.
+    Nobody else folds an owner's at this moment: who asks keeps his spending to himself."""
+    where = f"owner = ? AND {column} = ?"
+    sums = f"SELECT COUNT(*), COALESCE(SUM(micro), 0) FROM totals WHERE {where}"  # noqa: S608  # all ours
+    count, micro = db.execute(sums, (owner, value)).fetchone()
+    if count > _LOOSE:
+        groups: dict[tuple[str, int], int] = {}
+        rows = db.execute(f"SELECT rowid, run, day, micro FROM totals WHERE {where}", (owner, value)).fetchall()  # noqa: S608
+        for _, run, day, amount in rows:
+            groups[run, day] = groups.get((run, day), 0) + amount
+        if len(rows) > _LOOSE + len(groups):
+            for number, *_ in rows:
+                db.execute("DELETE FROM totals WHERE rowid = ?", (number,))
+            for (run, day), amount in groups.items():
+                db.execute("INSERT INTO totals (owner, run, day, micro) VALUES (?, ?, ?, ?)", (owner, run, day, amount))
+    return int(micro)
