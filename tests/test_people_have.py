@@ -159,6 +159,7 @@ KINDS: dict[int, tuple[str, list[tuple[str, str]]]] = {
             (AROUND, "test_what_no_proxy_covers_is_reached_whatever_else_it_names"),
             (AROUND, "test_certificates_that_are_not_there_are_named_once_they_are_needed"),
             (AROUND, "test_a_host_that_is_not_found_means_no_network"),
+            ("novita/files/test_s3.py", "test_a_proxy_that_cannot_be_used_is_named"),
             (DOCTOR, "test_a_date_without_a_zone_or_two_of_them_is_read"),
             ("server/commands/test_cli.py", "test_simulate_asks_no_proxy_for_its_own_simulator"),
         ],

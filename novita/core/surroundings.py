@@ -107,7 +107,7 @@ class Surroundings:
         """Everything here that cannot be used, whoever is asked for."""
         for proxy in dict.fromkeys(self.proxies.values()):
             try:
-                _usable(proxy)
+                check_proxy(proxy)
             except SettingOfTheWayError as error:
                 yield error
         try:
@@ -147,7 +147,7 @@ def _parted(entry: str) -> tuple[str, str, str]:
     return (entry, "", "") if entry.count(":") > 1 else entry.partition(":")
 
 
-def _usable(proxy: Proxy) -> httpx.Proxy:
+def check_proxy(proxy: Proxy) -> httpx.Proxy:
     """The proxy as httpx takes it.
 
     Raises:
@@ -259,7 +259,7 @@ class TheWay(httpx.AsyncBaseTransport):
                 verify=certificates() if sealed else False,
                 trust_env=False,
                 limits=self.limits,
-                proxy=_usable(proxy) if proxy else None,
+                proxy=check_proxy(proxy) if proxy else None,
             )
         return pool
 

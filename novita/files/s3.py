@@ -23,6 +23,7 @@ import httpx
 
 from ..core.clock import Clock
 from ..core.errors import ArtifactError
+from ..core.surroundings import SettingOfTheWayError, Surroundings, check_proxy
 from .artifacts import Artifact, ArtifactStore, NameHint
 from .folders import Folders
 from .kinds import MediaType
@@ -89,7 +90,7 @@ class Bucket:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._lock = threading.Lock()
-        self._clients: dict[str | None, Any] = {}
+        self._clients: dict[tuple[str | None, bool], Any] = {}
 
     def put(self, path: Path, key: str, mime: str) -> None:
         """Store a file under a key."""
@@ -120,14 +121,21 @@ class Bucket:
     def link(self, key: str) -> str:
         """A signed link that lives for `place.expires` seconds. Asks nobody."""
         wanted = {"Bucket": self.place.bucket, "Key": key}
-        client = self._client(self.place.public_endpoint_url)
+        client = self._client(self.place.public_endpoint_url, asks=False)
         return self._do(lambda: client.generate_presigned_url("get_object", wanted, ExpiresIn=self.place.expires))
 
-    def _client(self, endpoint: str | None = None) -> Any:
-        """The driver's client, made with the first use: its import takes half a second."""
+    def _client(self, endpoint: str | None = None, *, asks: bool = True) -> Any:
+        """The driver's client, made with the first use: its import takes half a second.
+
+        Args:
+            asks: Whether the storage is to be asked, so that the way to it matters.
+
+        Raises:
+            ArtifactError: The driver is missing, or a proxy that cannot be used stands in the way.
+        """
         endpoint = endpoint or self.place.endpoint_url
         with self._lock:
-            if endpoint not in self._clients:
+            if (endpoint, asks) not in self._clients:
                 try:
                     boto3, config = importlib.import_module("boto3"), importlib.import_module("botocore.config")
                 except ImportError as error:
@@ -135,12 +143,16 @@ class Bucket:
                         "Files in S3 need a driver that is not installed",
                         next_step="Have whoever runs this server install novita-mcp[team].",
                     ) from error
-                self._clients[endpoint] = boto3.session.Session().client(
+                session = boto3.session.Session()
+                region = self.place.region or session.region_name or "us-east-1"
+                home = endpoint or f"https://{self.place.bucket}.s3.{region}.amazonaws.com"
+                self._clients[endpoint, asks] = session.client(
                     "s3",
                     endpoint_url=endpoint,
                     region_name=self.place.region,
                     config=config.Config(
                         signature_version="s3v4",
+                        proxies=_proxies(home) if asks else {},
                         connect_timeout=10,
                         read_timeout=60,
                         retries={"max_attempts": 4, "mode": "standard"},
@@ -150,7 +162,7 @@ class Bucket:
                         response_checksum_validation="when_required",
                     ),
                 )
-            return self._clients[endpoint]
+            return self._clients[endpoint, asks]
 
     def _do(self, work: Callable[[], T]) -> T:
         exceptions = importlib.import_module("botocore.exceptions")
@@ -159,6 +171,12 @@ class Bucket:
         except exceptions.ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", "no code"))  # the text may name keys
             raise self._trouble(code) from error
+        except exceptions.ProxyConnectionError as error:
+            raise ArtifactError(
+                "The proxy on the way to the file storage could not be used",
+                next_step="Correct or unset HTTPS_PROXY, or name the storage's host in NO_PROXY; then call get_task "
+                "with its id. Nothing is paid twice.",
+            ) from error
         except (exceptions.BotoCoreError, OSError) as error:
             raise self._trouble(type(error).__name__) from error
 
@@ -167,6 +185,29 @@ class Bucket:
             f"The file storage could not be used ({what})",
             next_step="Call get_task with its id to try again; nothing is paid twice.",
         )
+
+
+def _proxies(url: str) -> dict[str, str]:
+    """The proxy for the storage, as the driver takes it; empty for none. Its own reading of the environment differs.
+
+    Raises:
+        ArtifactError: It is none that can be asked.
+    """
+    place = httpx.URL(url)
+    try:
+        proxy = Surroundings.read().proxy_for(place)
+        if proxy is None:
+            return {}
+        check_proxy(proxy)
+        if proxy.url.lower().startswith("socks"):
+            raise SettingOfTheWayError(
+                f"{proxy.setting} names a SOCKS proxy, through which the file storage cannot be asked",
+                f"Name an HTTP proxy, or {place.host} in NO_PROXY.",
+            )
+    except SettingOfTheWayError as error:
+        what = f"The file storage cannot be asked: {error}"
+        raise ArtifactError(what, next_step=f"{error.mend} Then call get_task with its id.") from error
+    return {place.scheme: proxy.url}
 
 
 class SharedStore(ArtifactStore):

@@ -133,6 +133,53 @@ async def test_links_name_the_address_callers_know(storage: Storage, bucket: Buc
     assert public.link("key.png").startswith(f"https://files.example/{storage.bucket}/key.png?")
 
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def around(monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
+    """What the environment says of proxies, and nothing else of them."""
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ALL_PROXY": "socks5://127.0.0.1:9"}, ("ALL_PROXY", "SOCKS", "NO_PROXY")),
+        ({"HTTP_PROXY": "gopher://127.0.0.1:9"}, ("http_proxy", "not known here")),
+        ({"http_proxy": "http://127.0.0.1:99999"}, ("http_proxy", "no address of a proxy")),
+        ({"http_proxy": "http://127.0.0.1:9"}, ("proxy on the way to the file storage", "NO_PROXY")),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], words: tuple[str, ...]
+) -> None:
+    around(monkeypatch, **settings)
+    file = tmp_path / "a.png"
+    file.write_bytes(PNG)
+    with pytest.raises(ArtifactError) as caught:
+        bucket.put(file, "a.png", "image/png")
+
+    told = f"{caught.value} {caught.value.next_step}"
+    assert not [word for word in words if word.casefold() not in told.casefold()], told
+    assert bucket.link("a.png").startswith(bucket.place.endpoint_url or "")  # a link asks nobody
+
+
+@pytest.mark.parametrize("exception", ["127.0.0.0/8", "fd00::/8,127.0.0.1", "*", "http://127.0.0.1"])
+def test_storage_that_no_proxy_covers_is_reached(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exception: str
+) -> None:
+    """Also where the driver's own reading would ask the proxy, or fail."""
+    around(monkeypatch, ALL_PROXY="socks5://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9", NO_PROXY=exception)
+    file = tmp_path / "a.png"
+    file.write_bytes(PNG)
+    bucket.put(file, "straight.png", "image/png")
+    assert bucket.get("straight.png", 1_000) == PNG
+
+
 @pytest.mark.parametrize(
     "url",
     [
