@@ -31,8 +31,10 @@ from pydantic import BaseModel
 ROOT = Path(__file__).parents[1]
 README, MANIFEST = ROOT / "README.md", ROOT / "manifest.json"
 
-WHOLE_LIST, ONE_TOOL = 8_000, 600
-"""Tokens: name, description and input schema."""
+WHOLE_LIST, ONE_TOOL, A_TOOL = 10_000, 600, 180
+"""Tokens of name, description and input schema: of the default tools, of the longest, of one on average."""
+DESCRIPTIONS, A_THIRD = 0.25, 1 / 3
+"""What share of them tools' own descriptions are, and these with those of their arguments."""
 
 FORBIDDEN = {"anyOf", "oneOf", "allOf", "not", "$ref", "$defs", "title", "exclusiveMinimum", "exclusiveMaximum"}
 """Keywords of a schema that clients, or the model APIs behind them, reject or pay for in vain."""
@@ -239,6 +241,16 @@ async def test_the_list_fits_its_budget() -> None:
 
     assert {name: size for name, size in sizes.items() if size > ONE_TOOL} == {}
     assert sum(sizes.values()) <= WHOLE_LIST, sizes
+    assert sum(sizes.values()) / len(sizes) <= A_TOOL
+
+
+async def test_a_third_of_the_list_is_words() -> None:
+    tools = await listed("default")
+    whole, own = sum(map(tokens, tools)), sum(counted(tool["description"]) for tool in tools)
+    arguments = [each for tool in tools for each in tool["inputSchema"]["properties"].values()]
+
+    assert own / whole >= DESCRIPTIONS
+    assert (own + sum(counted(each["description"]) for each in arguments)) / whole >= A_THIRD
 
 
 async def test_no_tool_of_any_toolset_is_too_long() -> None:
@@ -248,7 +260,12 @@ async def test_no_tool_of_any_toolset_is_too_long() -> None:
 def tokens(tool: Tool) -> int:
     """What a model pays for, in o200k tokens."""
     shown = {"name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"]}
-    return len(_encoder().encode(json.dumps(shown, ensure_ascii=False, separators=(",", ":"))))
+    return counted(json.dumps(shown, ensure_ascii=False, separators=(",", ":")))
+
+
+def counted(text: str) -> int:
+    """Its o200k tokens."""
+    return len(_encoder().encode(text))
 
 
 @cache

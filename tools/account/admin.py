@@ -28,6 +28,7 @@ from ...novita.account.bills import Grouping, add_up, as_csv, key_lines, totals
 from ...novita.core.errors import InputError
 from ...novita.core.money import show_usd
 from ...novita.core.periods import read_period
+from ..kit.arguments import Agreed
 from ..kit.context import Call
 from ..kit.purchase import Direct, Purchase, carry_out
 from ..kit.toolset import DESTROYS, READS, ToolResult, Toolset
@@ -38,7 +39,6 @@ account_admin = Toolset("account_admin", "Transactions, bills by key, quotas, AP
 PeriodText = Annotated[str, Field(description='Words or dates, UTC: "last week", "2026-10".')]
 KeyId = Annotated[str, Field(min_length=1, description="key_id or name from list_api_keys.")]
 MemberId = Annotated[str, Field(min_length=1, description="member_id from list_budgets.")]
-Yes = Annotated[bool, Field(description="User agrees.")]
 ShowOnly = Annotated[bool, Field(description="Send nothing, show the request.")]
 
 
@@ -287,7 +287,7 @@ async def set_key_models(
     only: Annotated[list[str] | None, Field(description="The only models it may call.")] = None,
     all_but: Annotated[list[str] | None, Field(description="Models it may not call.")] = None,
     every: Annotated[bool, Field(description="Lift the limits: it may call every model.")] = False,
-    confirm: Yes = False,
+    confirm: Agreed = False,
     dry_run: ShowOnly = False,
 ) -> KeyModels:
     """Replace which language models an API key may call: only some, all but some, or every one. Takes effect at once.
@@ -432,7 +432,7 @@ async def update_budget(
     kind: Annotated[BudgetKind, Field(description="Kind of limit.")],
     limit_usd: Annotated[Decimal | None, Field(ge=1, description="Limit, in USD.")] = None,
     key_id: Annotated[str | None, Field(description="Only for this key.")] = None,
-    confirm: Yes = False,
+    confirm: Agreed = False,
     dry_run: ShowOnly = False,
 ) -> BudgetChange:
     """Replace the budget of a team member or API key, at once: spent, it suspends them. Asks first."""

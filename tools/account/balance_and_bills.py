@@ -52,7 +52,9 @@ class BalanceResult(ToolResult):
 
 @account.tool("Get the balance", READS)
 async def get_balance(call: Call) -> BalanceResult:
-    """How much credit is left, in USD. Free. Shows too whether an unclear call was billed."""
+    """How much money, credit or funds are left in the account, and whether to top up; also whether an unclear call
+    was billed. Free; USD. What was spent: get_bill.
+    """
     balance = await read_balance(call.novita)
     return BalanceResult(
         available_usd=show_usd(balance.available),
@@ -100,13 +102,15 @@ class BillResult(ToolResult):
 @account.tool("Get the bill", READS)
 async def get_bill(
     call: Call,
-    period: Annotated[str, Field(description="Words (last 7 days, May 2026) or dates, UTC.")] = "this month",
+    period: Annotated[str, Field(description="Such as last 7 days, May 2026, or dates, UTC.")] = "this month",
     by: Annotated[Grouping, Field(description="Grouping.")] = "product",
     kind: Annotated[Literal["usage", "fixed_term", "monthly"] | None, Field(description="Default: first two.")] = None,
     csv: Annotated[bool, Field(description="Save all lines.")] = False,
     offset: Annotated[int, Field(ge=0, description="Skip rows.")] = 0,
 ) -> BillResult:
-    """What was billed, in USD. Free."""
+    """Spending so far: what was I charged, for which product or model, on which day; usage, costs and invoice of a
+    month or any period. Free; USD. Money left: get_balance; before buying: estimate_cost.
+    """
     span = read_period(period, today(call))
     if kind == "monthly":
         return await _by_month(call, span, csv=csv, offset=offset)

@@ -26,7 +26,7 @@ from ...novita.text.language_models import (
     nearest,
 )
 from ...novita.text.request_checks import with_options
-from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
+from ..kit.arguments import Agreed, Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
@@ -52,17 +52,20 @@ async def create_batch(
             description="{custom_id?, prompt | messages | body: whole request}; with system any fields, sent as JSON."
         ),
     ] = None,
-    file: Annotated[str | None, Field(description="Path of .jsonl or .csv with such rows.")] = None,
-    file_id: Annotated[str | None, Field(description="From upload_file; its rows go as they are.")] = None,
+    file: Annotated[str | None, Field(description="Path of .jsonl or .csv, instead of rows.")] = None,
+    file_id: Annotated[str | None, Field(description="From upload_file, instead of rows.")] = None,
     model: Annotated[str | None, Field(description="See list_models.")] = None,
-    system: Annotated[str | None, Field(description="Instruction for all.")] = None,
+    system: Annotated[str | None, Field(description="Instruction for every row.")] = None,
     options: Annotated[
         dict[str, Any] | None, Field(description="For every row: max_tokens (default 4096), temperature...")
     ] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> BatchResult:
-    """Run up to 50,000 prompts (rows, file or file_id) on one model within 48 h. Costs tokens. Then get_batch."""
+    """Start a bulk job (batch): run one language model over thousands of rows, reviews or prompts, overnight at about
+    half price, to classify, label, translate or summarise a CSV, JSONL or list. Up to 50,000 rows within 48 h. A few
+    prompts: chat; never pictures. Costs tokens; returns a batch_id for get_batch.
+    """
     if sum(given is not None for given in (rows, file, file_id)) != 1:
         raise InputError("Give one of rows, file and file_id")
     if file_id is not None and (model or system or options):
@@ -202,7 +205,9 @@ async def follow_batch(call: Caller, batch_id: str, *, budget: float) -> runs.Ba
 
 @batches.tool("Get a batch", READS)
 async def get_batch(call: Call, batch_id: BatchId, wait_seconds: WaitSeconds = None) -> BatchResult:
-    """Wait for a batch; then counts, first rows, a file of rows matched to answers. Free. Repeat while working."""
+    """How far is a bulk job (batch), and what are its answers? Waits, then gives progress, counts, the first rows and
+    a file of all rows matched to their answers, failed ones apart. Free. Repeat while working.
+    """
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     delivery = await follow_batch(call, batch_id, budget=budget)
     call.asks_after = delivery.job.key
@@ -237,10 +242,12 @@ class BatchList(ToolResult):
 @batches.tool("List batches", READS)
 async def list_batches(
     call: Call,
-    limit: Annotated[int, Field(le=100, description="How many.")] = 20,
-    offset: Annotated[int, Field(description="Skip.")] = 0,
+    limit: Annotated[int, Field(le=100, description="How many, at most 100.")] = 20,
+    offset: Annotated[int, Field(description="Skip this many.")] = 0,
 ) -> BatchList:
-    """Batches of the account. Free."""
+    """List all my bulk jobs (batches): which there are, running, finished or failed, with counts and dates, newest
+    first. Free. Answers of one: get_batch.
+    """
     found, more = await runs.list_batches(call.novita)
     offset, limit = max(0, offset), max(1, limit)
     return BatchList(
@@ -264,8 +271,10 @@ async def list_batches(
 
 
 @batches.tool("Cancel a batch", DESTROYS)
-async def cancel_batch(call: Call, batch_id: BatchId, confirm: Confirm = False) -> BatchResult:
-    """Stop a batch for good; asks first. Answers made so far may be lost and billed."""
+async def cancel_batch(call: Call, batch_id: BatchId, confirm: Agreed = False) -> BatchResult:
+    """Cancel, stop, abort or call off a bulk job (batch) that runs, as after a mistake; asks first. It cannot be
+    resumed. Costs nothing more, but answers made so far may be lost and billed. Returns its counts.
+    """
 
     async def stop() -> BatchResult:
         stopped = await runs.cancel_batch(call.novita, batch_id)
@@ -316,7 +325,9 @@ def _line(file: batch_files.BatchFile) -> FileLine:
 async def upload_file(
     call: Call, file: RowsFile, model: Annotated[str | None, Field(description="For rows without one.")] = None
 ) -> FileLine:
-    """Check and upload rows for create_batch(file_id). Free."""
+    """Upload or send a JSONL or CSV file of prompts or requests to Novita, checked first, so that create_batch can
+    use it by file_id. Not needed where create_batch takes the rows. Free; returns a file_id.
+    """
     await call.progress("file: checking the rows")
     models = await llm_models_if_there(call.novita)
     table = await _table(call, file)
@@ -341,10 +352,12 @@ class FileList(ToolResult):
 @batches.tool("List files", READS)
 async def list_files(
     call: Call,
-    limit: Annotated[int, Field(le=100, description="How many.")] = 20,
-    offset: Annotated[int, Field(description="Skip.")] = 0,
+    limit: Annotated[int, Field(le=100, description="How many, at most 100.")] = 20,
+    offset: Annotated[int, Field(description="Skip this many.")] = 0,
 ) -> FileList:
-    """Batch files of the account. Free."""
+    """List all files that lie at Novita: what I uploaded, inputs and outputs of batches, with name, size, date and
+    id. Free. Pictures and clips made here: list_tasks.
+    """
     found = await batch_files.list_files(call.novita)
     offset, limit = max(0, offset), max(1, limit)
     return FileList(
@@ -356,7 +369,9 @@ async def list_files(
 
 @batches.tool("Get a file", READS)
 async def get_file(call: Call, file_id: FileId) -> FileLine:
-    """One batch file: size, rows, expiry. Free."""
+    """Details of one uploaded or batch file: name, how big, how many rows, when uploaded, when it expires. Free. Its
+    content: get_file_content.
+    """
     return _line(await batch_files.get_file(call.novita, file_id))
 
 
@@ -378,10 +393,12 @@ _SHOWN = 6_000
 async def get_file_content(
     call: Call,
     file_id: FileId,
-    line: Annotated[int, Field(description="First to show.")] = 1,
+    line: Annotated[int, Field(description="First line to show.")] = 1,
     save_to: SaveTo = None,
 ) -> FileContent:
-    """Download a batch file and show a part. Free."""
+    """Download, open, read or show the content of an uploaded JSONL file, or of a batch's output or error file. Free;
+    saves it and shows some lines.
+    """
     data = await batch_files.get_content(call.novita, file_id)
     lines = data.decode("utf-8", "replace").split("\n")
     lines = lines[:-1] if lines[-1] == "" else lines
@@ -419,8 +436,10 @@ class DeletedFile(ToolResult):
 
 
 @batches.tool("Delete a file", DESTROYS)
-async def delete_file(call: Call, file_id: FileId, confirm: Confirm = False) -> DeletedFile:
-    """Delete a batch file at Novita for good; asks first."""
+async def delete_file(call: Call, file_id: FileId, confirm: Agreed = False) -> DeletedFile:
+    """Delete, remove or throw away one file at Novita, such as an old JSONL upload or a batch's output, for good;
+    asks first. Free; says whether it is gone.
+    """
 
     async def delete() -> DeletedFile:
         await batch_files.delete_file(call.novita, file_id)

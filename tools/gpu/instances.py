@@ -24,7 +24,7 @@ from ...novita.journal.facts import GpuFacts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
-from ..kit.arguments import Between, Confirm, DryRun, Wait
+from ..kit.arguments import Agreed, Between, Confirm, DryRun, Wait
 from ..kit.context import Call
 from ..kit.created_things import lease_at_start, lease_doubt, machine_cost, under_lease
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
@@ -52,15 +52,15 @@ INSTANCES_SHOWN = 40
 
 Gpu = Annotated[str | None, Field(description="In its name: RTX 4090.")]
 MinMemory = Annotated[int | None, Between(1, 1_000), Field(description="Memory of one card in GB.")]
-Ceiling = Annotated[float | None, Between(0, 10_000), Field(description="For all cards together.")]
+Ceiling = Annotated[float | None, Between(0, 10_000), Field(description="USD, all cards together.")]
 Cards = Annotated[int | None, Between(1, 8), Field(description="Cards, 1-8; default 1.")]
 RegionName = Annotated[str | None, Field(description="Id or part of its name: france.")]
-Mode = Annotated[Billing | None, Field(description="Default onDemand. spot can be taken back, monthly is prepaid.")]
-InstanceId = Annotated[str, Field(description="Its id or name.")]
+Mode = Annotated[Billing | None, Field(description="spot may be taken away; monthly is prepaid.")]
+InstanceId = Annotated[str, Field(description="Id or name.")]
 Lease = Annotated[
     float | None,
     Between(SHORTEST_LEASE, LONGEST_LEASE),
-    Field(description="Stop it by itself then. Give one unless told otherwise."),
+    Field(description="Stops by itself then; always give one."),
 ]
 
 
@@ -101,7 +101,10 @@ async def list_gpu_products(
     billing: Mode = None,
     out_of_stock: Annotated[bool, Field(description="Show those too.")] = False,
 ) -> ProductList:
-    """GPUs for rent with stock and estimated prices, cheapest first. Free; nothing is rented."""
+    """Which graphics cards (GPUs) can be rented and what they cost an hour: H100, A100, RTX 4090 and others, with
+    memory, region and stock. Find the cheapest or compare. Free; a price list, it rents nothing. My machines:
+    list_gpu_instances.
+    """
     wish = _wish(gpu, min_memory_gb, max_usd_per_hour, region, count, billing)
     offers = await find_offers(call.novita, wish, in_stock=not out_of_stock)
     hint = None
@@ -123,10 +126,12 @@ async def list_gpu_products(
 @gpu.tool("List GPU instances", READS)
 async def list_gpu_instances(
     call: Call,
-    name: Annotated[str | None, Field(description="Part of it.")] = None,
-    offset: Annotated[int | None, Between(0, 100_000), Field(description="Skip.")] = None,
+    name: Annotated[str | None, Field(description="Part of the name.")] = None,
+    offset: Annotated[int | None, Between(0, 100_000), Field(description="Skip this many.")] = None,
 ) -> InstanceList:
-    """Instances with state, cost and lease; creates without an answer."""
+    """My rented GPU machines, servers, pods, boxes: which are running right now or stopped, what each costs an hour,
+    until when; also rentals never confirmed. Free.
+    """
     noted = await KnownInstances.open(call)
     everything = await list_instances(call.novita)
     recent = await call.app.journal.recent(call.owner, limit=50, kind=KIND)
@@ -154,10 +159,12 @@ async def list_gpu_instances(
 async def get_gpu_instance(
     call: Call,
     instance_id: InstanceId,
-    access: Annotated[bool, Field(description="Show how: ssh, ports, passwords.")] = False,
-    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="At most, until it runs.")] = None,
+    access: Annotated[bool, Field(description="Show ssh, ports, passwords.")] = False,
+    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Wait until it runs.")] = None,
 ) -> InstanceResult:
-    """One instance: state, cost, lease, and how to reach it."""
+    """One rented GPU machine: is it up yet, what it costs, and how to connect: ssh, IP address, ports, Jupyter,
+    password (access=true). Can wait until it runs. Free.
+    """
     instance = await find_instance(call, instance_id)
     if wait_seconds and instance.status != "exited":
         await wait_for(call, instance, InstanceGoal.RUNNING, wait_seconds)
@@ -179,7 +186,7 @@ async def create_gpu_instance(
     call: Call,
     image: Annotated[str | None, Field(description="Container image, or else template_id.")] = None,
     template_id: Annotated[str | None, Field(description="Id or name; see list_gpu_templates.")] = None,
-    product_id: Annotated[str | None, Field(description="Default: the cheapest that fits the wishes below.")] = None,
+    product_id: Annotated[str | None, Field(description="Default: the cheapest that fits.")] = None,
     gpu: Gpu = None,
     min_memory_gb: MinMemory = None,
     max_usd_per_hour: Ceiling = None,
@@ -187,20 +194,23 @@ async def create_gpu_instance(
     count: Cards = None,
     billing: Mode = None,
     name: Annotated[str | None, Field(description="To find it by.")] = None,
-    command: Annotated[str | None, Field(description="Run in place of the image's own.")] = None,
+    command: Annotated[str | None, Field(description="Start command.")] = None,
     env: Annotated[dict[str, str] | None, Field(description="Environment.")] = None,
     ports: Annotated[list[str] | None, Field(description="To open: 8888/http, 22/tcp.")] = None,
     disk_gb: Annotated[int | None, Field(description="Root disk; 60 are free.")] = None,
     volumes: Annotated[dict[str, str] | None, Field(description="Volume id or name: mount path.")] = None,
     options: Annotated[
-        dict[str, Any] | None, Field(description="Novita's own: month (a monthly term), entrypoint, imageAuthId...")
+        dict[str, Any] | None, Field(description="Such as month (term), entrypoint, imageAuthId.")
     ] = None,
     stop_after_hours: Lease = None,
     wait_seconds: Wait = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> InstanceResult:
-    """Rent a GPU and wait until it runs. Billed by the hour until stopped; asks first."""
+    """Rent a cloud GPU, such as an RTX 4090 or H100: launch or spin up a new machine, server or pod with a Docker
+    image or template, for PyTorch, training, Jupyter, ComfyUI or ssh. Costs about $0.1 to $4 an hour a card until
+    stopped; asks first. Returns its id once it runs. For an autoscaling API use create_endpoint.
+    """
     native = dict(options or {})
     months, twice = native.pop("month", None), native.pop("allow_duplicate", False) is True
     wanted = Wanted(
@@ -236,7 +246,9 @@ async def start_gpu_instance(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> InstanceResult:
-    """Start a stopped instance. Billed by the hour until stopped again; asks first."""
+    """Start a stopped GPU machine: turn it back on, boot, power up, resume. Billed by the hour again until stopped;
+    asks first. Returns its state. A new one: create_gpu_instance.
+    """
     app = call.app
 
     async def plan() -> Purchase[InstanceResult] | InstanceResult:
@@ -320,7 +332,9 @@ async def stop_gpu_instance(
     ] = None,
     confirm: Confirm = False,
 ) -> InstanceResult:
-    """Stop an instance: what runs on it ends, and it costs no more than its disk above 60 GB, which is kept 7 days."""
+    """Stop a GPU machine: turn off, shut down, power off or pause it, now or in some hours; programs end, the data is
+    kept 7 days. Then only disk above 60 GB costs. Returns its state. For good: delete_gpu_instance.
+    """
 
     async def plan() -> Purchase[InstanceResult] | InstanceResult:
         instance = await find_instance(call, instance_id)
@@ -354,9 +368,11 @@ async def stop_gpu_instance(
 
 @gpu.tool("Restart a GPU instance", DESTROYS)
 async def restart_gpu_instance(
-    call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Confirm = False
+    call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Agreed = False
 ) -> InstanceResult:
-    """Restart an instance; ends what runs on it."""
+    """Reboot a GPU machine that hangs or is stuck: off and on again; programs on it end, files stay. Costs its hourly
+    price as before. Returns its state.
+    """
 
     async def plan() -> Purchase[InstanceResult]:
         instance = await find_instance(call, instance_id)
@@ -387,8 +403,10 @@ async def restart_gpu_instance(
 
 
 @gpu.tool("Delete a GPU instance", DESTROYS)
-async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Confirm = False) -> InstanceResult:
-    """Delete an instance with its disk."""
+async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Agreed = False) -> InstanceResult:
+    """Delete a rented GPU machine or server for good: get rid of, destroy, terminate or wipe it with all its data. It
+    costs nothing from then on; asks first. To keep the data use stop_gpu_instance.
+    """
 
     async def plan() -> Purchase[InstanceResult]:
         instance = await find_instance(call, instance_id)

@@ -17,7 +17,7 @@ from ...novita.gpu.templates import (
     template_body,
     update_template,
 )
-from ..kit.arguments import Between, Confirm, check_length
+from ..kit.arguments import Agreed, Between, Confirm, check_length
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
@@ -95,17 +95,19 @@ def _shown(template: Template) -> TemplateResult:
     )
 
 
-TemplateId = Annotated[str, Field(description="Its id or name.")]
+TemplateId = Annotated[str, Field(description="Id or name; see list_gpu_templates.")]
 Env = Annotated[dict[str, str] | None, Field(description="Variables.")]
-Ports = Annotated[list[str] | None, Field(description="8888/http, 22/tcp.")]
+Ports = Annotated[list[str] | None, Field(description="Such as 8888/http, 22/tcp.")]
 
 
 async def list_gpu_templates(
     call: Call,
-    channel: Annotated[Literal["official", "community", "private"], Field(description="Whose.")] = "official",
-    name: Annotated[str | None, Field(description="Part of it.")] = None,
+    channel: Annotated[Literal["official", "community", "private"], Field(description="Whose templates.")] = "official",
+    name: Annotated[str | None, Field(description="Part of the name.")] = None,
 ) -> TemplateList:
-    """Ready-made set-ups."""
+    """Which ready-made setups a GPU machine can start from: preconfigured images and presets such as PyTorch,
+    ComfyUI, vLLM or Jupyter, official, community or my own. Free.
+    """
     found = await list_templates(call.novita, channel, name=name)
     lines = tuple(
         TemplateLine(
@@ -122,7 +124,7 @@ async def list_gpu_templates(
 
 
 async def get_gpu_template(call: Call, template_id: TemplateId) -> TemplateResult:
-    """One template whole."""
+    """One GPU template in full: its image, start command, ports, environment variables, disk, readme. Free."""
     return _shown(await find_template(call.novita, template_id))
 
 
@@ -136,7 +138,9 @@ async def create_gpu_template(
     disk_gb: Annotated[int | None, Between(10, 6144), Field(description="Default 60.")] = None,
     options: Annotated[dict[str, str] | None, Field(description="entrypoint, readme, imageAuth.")] = None,
 ) -> TemplateResult:
-    """Save a private template."""
+    """Save a Docker image, start command, ports and variables as my own GPU template: a preset to reuse for new
+    machines. Free; returns its template_id.
+    """
     extra = options or {}
     for key in extra:
         if key not in ("entrypoint", "readme", "imageAuth", "minCudaVersion"):
@@ -169,8 +173,10 @@ async def create_gpu_template(
     )
 
 
-async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Confirm = False) -> TemplateResult:
-    """Delete a private template."""
+async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Agreed = False) -> TemplateResult:
+    """Delete or throw away one of my own GPU templates or presets that is no longer used; asks first. Machines made
+    from it stay. Free; returns what was deleted.
+    """
 
     async def plan() -> Purchase[TemplateResult]:
         template = await find_template(call.novita, template_id)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from ...novita.core.errors import InputError
+from .schemas import UNLISTED
 
 
 @dataclass(frozen=True)
@@ -28,24 +29,27 @@ class Between:
         return value
 
 
-Prompt = Annotated[str, Field(min_length=1, description="What to make.")]
+Prompt = Annotated[str, Field(min_length=1, description="What the picture shows.")]
 Model = Annotated[str | None, Field(description="See list_media_models.")]
-Count = Annotated[int | None, Field(ge=1, le=15, description="Variants.")]
-Seed = Annotated[int | None, Field(description="Repeats a result.")]
-Size = Annotated[str | None, Field(description="Pixels: 1024x768.")]
+Count = Annotated[int | None, Field(ge=1, le=15, description="How many pictures.")]
+Seed = Annotated[int | None, Field(description="The same seed repeats a picture.")]
+Size = Annotated[str | None, Field(description="Such as 1024x768.")]
 AspectRatio = Annotated[str | None, Field(description="Such as 16:9.")]
 Resolution = Annotated[str | None, Field(description="Such as 1080p.")]
 Strength = Annotated[float | None, Field(ge=0, le=1, description="Change: 0 none, 1 all.")]
 ImageFormat = Annotated[Literal["png", "jpeg", "webp"] | None, Field(description="File type.")]
-Image = Annotated[str, Field(min_length=1, description="URL, path or task:<id>/<n>.")]
-Resize = Annotated[bool, Field(description="Fit it to the model's limits.")]
-Options = Annotated[dict[str, Any] | None, Field(description="See describe_media_model.")]
-SaveTo = Annotated[str | None, Field(description="Folder or file.")]
-WebhookUrl = Annotated[str | None, Field(description="Novita POSTs here when done.")]
-WaitSeconds = Annotated[float | None, Field(ge=0, description="Default 45; 0: no wait.")]
-Confirm = Annotated[bool, Field(description="User agrees.")]
-DryRun = Annotated[bool, Field(description="Show request and cost only.")]
-Wait = Annotated[float | None, Between(0, 3_600), Field(description="Until it is done; default 45.")]
+Image = Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<n>.")]
+Checkpoint = Annotated[str | None, Field(description="See search_checkpoints.")]
+Resize = Annotated[bool, Field(description="Fit it to the model's limits.", json_schema_extra=UNLISTED)]
+Options = Annotated[dict[str, Any] | None, Field(description="Its own settings; see describe_media_model.")]
+SaveTo = Annotated[str | None, Field(description="Folder or file to save in.")]
+WebhookUrl = Annotated[str | None, Field(description="Novita POSTs here when done.", json_schema_extra=UNLISTED)]
+WaitSeconds = Annotated[float | None, Field(ge=0, description="Default 45.")]
+Confirm = Annotated[bool, Field(description="true only after the user agreed to the price shown.")]
+Agreed = Annotated[bool, Field(description="true only after the user agreed.")]
+"""For what costs nothing and asks for what it takes away."""
+DryRun = Annotated[bool, Field(description="Only show the price.")]
+Wait = Annotated[float | None, Between(0, 3_600), Field(description="Default 45.")]
 
 
 def check_length(what: str, text: str | None, most: int) -> None:

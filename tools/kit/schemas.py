@@ -6,10 +6,17 @@ Clients and the model APIs behind them reject unions and references; titles only
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel
+from pydantic.config import JsonDict
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import core_schema
 
 _DROPPED = ("title", "additionalProperties", "$defs")
+
+UNLISTED: JsonDict = {"unlisted": True}
+"""`json_schema_extra` of an argument that calls may give and no list shows: agents have no use for it unasked."""
+
+_SAID_IN_WORDS = ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "unlisted")
+"""Bounds of arguments: descriptions say those that matter, and calls are checked against all of them."""
 
 
 class _Flat(GenerateJsonSchema):
@@ -32,6 +39,16 @@ def flat_schema(model: type[BaseModel], mode: JsonSchemaMode = "validation") -> 
     """The schema of `model`, self-contained. Objects with declared fields are closed on input."""
     made = model.model_json_schema(by_alias=True, mode=mode, schema_generator=_Flat)
     return cast(dict[str, Any], _inline(made, made.get("$defs", {}), mode))
+
+
+def listed_arguments(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of the arguments a tool takes, those that a host is shown, each with its description first."""
+    shown: dict[str, Any] = {}
+    for name, argument in schema.get("properties", {}).items():
+        if not argument.get("unlisted"):
+            kept = {key: value for key, value in argument.items() if key not in _SAID_IN_WORDS}
+            shown[name] = {key: kept[key] for key in sorted(kept, key=lambda key: key != "description")}
+    return {**schema, "properties": shown}
 
 
 def _inline(node: Any, defs: dict[str, Any], mode: Literal["validation", "serialization"]) -> Any:

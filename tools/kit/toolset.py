@@ -33,7 +33,7 @@ from .argument_reading import AGAIN, ArgumentError, read_again, read_arguments
 from .asking import NeedsAnswer, NotConfirmed
 from .context import Caller, open_call
 from .delivery import note_delivery
-from .schemas import flat_schema
+from .schemas import flat_schema, listed_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -172,14 +172,16 @@ class NovitaTool(Tool):
     """The SDK's Tool with our answers: errors as results the model can act on, nothing hidden, nothing leaked."""
 
     _effect: Effect = PrivateAttr(default=READS)
+    _taken: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
+    """The schema of all that a call may give; `parameters` is what is listed of it."""
 
     async def run(self, arguments: dict[str, Any], context: Any, convert_result: bool = False) -> Any:
         """Call the tool. With `convert_result` the answer, or the error, comes as a CallToolResult."""
         again = False
         try:
-            if self._effect.spends and AGAIN not in self.parameters.get("properties", {}):
+            if self._effect.spends and AGAIN not in self._taken.get("properties", {}):
                 again, arguments = read_again(arguments)
-            arguments = read_arguments(self.parameters, arguments)
+            arguments = read_arguments(self._taken, arguments)
         except ArgumentError as error:
             return error_result(f"{error} Nothing was sent or billed.")
         # Tools take a Caller where the SDK's tools take its Context.
@@ -256,7 +258,9 @@ def _built(spec: ToolSpec) -> NovitaTool:
     read = {name: getattr(tool.fn_metadata, name) for name in type(tool.fn_metadata).model_fields}
     read["arg_model"] = closed
     tool.fn_metadata = _AsRead(**read)
-    tool.parameters = flat_schema(closed)
+    taken = flat_schema(closed)
+    tool._taken = taken  # pyright: ignore[reportPrivateUsage]  # a class and its maker
+    tool.parameters = listed_arguments(taken)
     tool._effect = spec.effect  # pyright: ignore[reportPrivateUsage]  # a class and its maker
     if tool.fn_metadata.output_model is not None:
         tool.fn_metadata.output_schema = flat_schema(

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ..kit.arguments import Confirm, DryRun, Model, Options, SaveTo, WaitSeconds
 from ..kit.context import Call
+from ..kit.schemas import UNLISTED
 from ..kit.toolset import SPENDS, Toolset
 from .media_request import How, make
 from .results import MediaResult
@@ -14,18 +15,21 @@ from .speaking import read_voice
 audio = Toolset("audio", "Speech, voices, music.")
 
 AudioFormat = Annotated[Literal["mp3", "wav", "flac", "pcm", "opus"] | None, Field(description="File type.")]
-Recording = Annotated[str, Field(min_length=1, description="URL, path or task:<id>/<n>.")]
+SampleRate = Annotated[int | None, Field(ge=8_000, le=48_000, description="Hz.", json_schema_extra=UNLISTED)]
+Recording = Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<n>.")]
 
 
 @audio.tool("Generate speech", SPENDS)
 async def generate_speech(
     call: Call,
-    text: Annotated[str, Field(min_length=1, description="What to say.")],
-    voice: Annotated[str | None, Field(description="Id, or words: calm female.")] = None,
-    speed: Annotated[float | None, Field(ge=0.25, le=4, description="1 is normal.")] = None,
-    language: Annotated[str | None, Field(description="E.g. English.")] = None,
+    text: Annotated[str, Field(min_length=1, description="The words to speak.")],
+    voice: Annotated[str | None, Field(description="voice_id, or words: calm female.")] = None,
+    speed: Annotated[float | None, Field(ge=0.25, le=4, description="0.25 to 4; 1 is normal.")] = None,
+    language: Annotated[str | None, Field(description="Such as English.")] = None,
     format: AudioFormat = None,
-    sample_rate: Annotated[int | None, Field(ge=8_000, le=48_000, description="Hz.")] = None,
+    sample_rate: Annotated[
+        int | None, Field(ge=8_000, le=48_000, description="Hz.", json_schema_extra=UNLISTED)
+    ] = None,
     model: Model = None,
     options: Options = None,
     save_to: SaveTo = None,
@@ -33,7 +37,9 @@ async def generate_speech(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Read a text aloud. Costs about $0.06 per 1,000 characters."""
+    """Text-to-speech: read a text or script aloud as a voice-over, narration, audiobook or announcement, in many
+    languages and voices, your cloned one too. Costs about $0.06 per 1,000 characters; the sound file is saved.
+    """
     spoken = await read_voice(call, voice, language=language, model=model)
     return await make(
         call,
@@ -62,7 +68,9 @@ async def transcribe_audio(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Write down what a sound or video of up to half an hour says. Costs money."""
+    """Speech-to-text: turn a recording, voice memo, meeting, interview, podcast or video of up to half an hour into a
+    written transcript. Costs about a cent a minute or less; returns the text.
+    """
     return await make(
         call,
         "transcribe_audio",
@@ -77,14 +85,16 @@ async def transcribe_audio(
 async def clone_voice(
     call: Call,
     audio: Recording,
-    name: Annotated[str | None, Field(description="Its name.")] = None,
-    text: Annotated[str | None, Field(description="Sample to say.")] = None,
-    transcript: Annotated[str | None, Field(description="What it says.")] = None,
+    name: Annotated[str | None, Field(description="A name for the voice.")] = None,
+    text: Annotated[str | None, Field(description="A sentence to try the voice on.")] = None,
+    transcript: Annotated[str | None, Field(description="The words spoken in the recording.")] = None,
     model: Model = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a voice from a recording, with its speaker's consent. Returns a voice_id. Costs money."""
+    """Copy a real person's voice from a recording, with their consent, to speak any text with it. Costs about $0.1 to
+    $1.5; returns a voice_id for generate_speech. For an invented voice use design_voice.
+    """
     return await make(
         call,
         "clone_voice",
@@ -98,13 +108,15 @@ async def clone_voice(
 @audio.tool("Design a voice", SPENDS)
 async def design_voice(
     call: Call,
-    prompt: Annotated[str, Field(min_length=1, description="How it sounds.")],
-    text: Annotated[str, Field(min_length=1, description="Sample to say.")],
-    name: Annotated[str | None, Field(description="Its name.")] = None,
+    prompt: Annotated[str, Field(min_length=1, description="How the voice sounds.")],
+    text: Annotated[str, Field(min_length=1, description="A sentence to try the voice on.")],
+    name: Annotated[str | None, Field(description="A name for the voice.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a new voice from a description; returns its voice_id and a sample. Costs money."""
+    """Invent a new voice from a description of age, accent, character or mood, as for a game, narrator or mascot.
+    Costs about $3; returns a voice_id for generate_speech and a spoken sample.
+    """
     return await make(
         call,
         "design_voice",
@@ -119,14 +131,16 @@ async def design_voice(
 async def generate_music(
     call: Call,
     prompt: Annotated[str | None, Field(description="Style, mood, instruments.")] = None,
-    lyrics: Annotated[str | None, Field(description="Text to sing.")] = None,
+    lyrics: Annotated[str | None, Field(description="Words to sing.")] = None,
     instrumental: Annotated[bool | None, Field(description="No singing.")] = None,
     model: Model = None,
     save_to: SaveTo = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a song or a piece of music. Costs money. No living model is known."""
+    """Compose a song, jingle, soundtrack, beat, instrumental or background music, with or without singing. Costs
+    money, price not known; the sound file is saved. No living model is known. Words alone: generate_lyrics.
+    """
     return await make(
         call,
         "generate_music",
@@ -145,13 +159,15 @@ async def generate_music(
 async def generate_lyrics(
     call: Call,
     prompt: Annotated[str, Field(min_length=1, description="What the song is about.")],
-    lyrics: Annotated[str | None, Field(description="To go on from.")] = None,
-    name: Annotated[str | None, Field(description="Title.")] = None,
+    lyrics: Annotated[str | None, Field(description="Words so far, to continue.")] = None,
+    name: Annotated[str | None, Field(description="Title of the song.")] = None,
     model: Model = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Write lyrics. A chat model does it. Costs money."""
+    """Write or continue the words of a song: verses, chorus, rap. A chat model does it. Costs under $0.01; returns
+    text. To hear it use generate_music.
+    """
     return await make(
         call,
         "generate_lyrics",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ..kit.arguments import (
     AspectRatio,
+    Checkpoint,
     Confirm,
     Count,
     DryRun,
@@ -53,7 +54,7 @@ async def generate_image(
     aspect_ratio: AspectRatio = None,
     seed: Seed = None,
     format: ImageFormat = None,
-    checkpoint: Annotated[str | None, Field(description="See search_checkpoints.")] = None,
+    checkpoint: Checkpoint = None,
     options: Options = None,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
@@ -61,7 +62,10 @@ async def generate_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make pictures from text; the finished files are saved and shown small. Costs about $0.003 to $0.05 each."""
+    """Draw, paint, design or create a new picture from words: photo, illustration, watercolour, poster, logo, icon,
+    cartoon, wallpaper, portrait, product shot, several variants. To change a picture that exists use edit_image.
+    Costs about $0.003 to $0.05 each; the files are saved and shown.
+    """
     return await make(
         call,
         "generate_image",
@@ -86,11 +90,19 @@ async def edit_image(
     call: Call,
     image: Image,
     prompt: Annotated[str | None, Field(description="What to change.")] = None,
-    edit: Annotated[Edit, Field(description="outpaint: to size; swap_face: images[0].")] = "instruct",
-    images: Annotated[list[str] | None, Field(max_length=14, description="More pictures to draw on.")] = None,
+    edit: Annotated[
+        Edit,
+        Field(
+            description="instruct: do as prompt says; restyle: redraw it like prompt; reimagine: a variation; "
+            "outpaint: extend to size; remove_text: erase writing; swap_face: face of images[0]."
+        ),
+    ] = "instruct",
+    images: Annotated[
+        list[str] | None, Field(max_length=14, description="Other pictures: to combine, or the face.")
+    ] = None,
     strength: Strength = None,
     size: Size = None,
-    checkpoint: Annotated[str | None, Field(description="See search_checkpoints.")] = None,
+    checkpoint: Checkpoint = None,
     model: Model = None,
     options: Options = None,
     resize: Resize = False,
@@ -100,7 +112,10 @@ async def edit_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Change a picture. Costs money."""
+    """Change an existing photo or picture as told in words: recolour, add or replace things, another style, hair,
+    sky, weather or season, cartoon or painting, combine photos, retouch, extend the borders, remove text, swap faces.
+    Costs about $0.03 to $0.06; the edited picture is saved and shown.
+    """
     return await make(
         call,
         "edit_image",
@@ -123,9 +138,9 @@ async def edit_image(
 async def inpaint_image(
     call: Call,
     image: Image,
-    mask: Annotated[str | None, Field(description="Path or URL; white is changed.")] = None,
+    mask: Annotated[str | None, Field(description="Picture, white where it changes.")] = None,
     prompt: Annotated[str | None, Field(description="What to put there; none: erase.")] = None,
-    checkpoint: Annotated[str | None, Field(description="See search_checkpoints.")] = None,
+    checkpoint: Checkpoint = None,
     model: Model = None,
     options: Options = None,
     resize: Resize = False,
@@ -134,7 +149,9 @@ async def inpaint_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Repaint the masked part of a picture, or erase what is there. Costs money."""
+    """Erase or replace one spot of a photo and leave the rest: get rid of an unwanted object, person, tourist,
+    watermark or blemish, or paint something new inside a mask. Costs about $0.03; the picture is saved and shown.
+    """
     return await make(
         call,
         "inpaint_image",
@@ -155,7 +172,7 @@ async def inpaint_image(
 async def upscale_image(
     call: Call,
     image: Image,
-    scale: Annotated[float | None, Field(ge=1, le=8, description="Times larger.")] = None,
+    scale: Annotated[float | None, Field(ge=1, le=8, description="Times larger, 1 to 8.")] = None,
     model: Model = None,
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
@@ -163,7 +180,9 @@ async def upscale_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a picture larger and sharper. Costs money. No upscaler lives: it is re-drawn, details change."""
+    """Enlarge a small, blurry or low-resolution picture: bigger, sharper, HD, 4K, ready for print. Costs about $0.03;
+    the picture is saved. No upscaler lives: it is redrawn, so details may change.
+    """
     return await make(
         call,
         "upscale_image",
@@ -184,7 +203,10 @@ async def remove_background(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Cut out the subject of a picture, on transparency. Costs money. No cut-out model lives: layers come."""
+    """Cut out the subject of a photo, such as a product, person or logo, and leave nothing behind it: a transparent
+    PNG or sticker. For a new scene use replace_background. Costs up to $0.27; the file is saved. No cut-out model
+    lives: layers come.
+    """
     return await make(
         call,
         "remove_background",
@@ -206,7 +228,9 @@ async def replace_background(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Put the subject of a picture before a new background. Costs money."""
+    """Keep the person or product of a photo as it is and put another background, backdrop, scene or place behind it:
+    a beach, a studio, a kitchen. Costs about $0.03; the picture is saved and shown.
+    """
     return await make(
         call,
         "replace_background",
@@ -221,7 +245,9 @@ async def replace_background(
 async def describe_image(
     call: Call, image: Image, model: Model = None, confirm: Confirm = False, dry_run: DryRun = False
 ) -> MediaResult:
-    """Write a prompt that would make such a picture. Costs money."""
+    """Say what a picture shows: a caption, alt text, description, or a prompt to recreate such an image. For
+    questions about a picture use chat. Costs under $0.01; returns text.
+    """
     return await make(
         call,
         "describe_image",

@@ -54,13 +54,18 @@ class MediaModelList(ToolResult):
 @models.tool("List media models", READS)
 async def list_media_models(
     call: Call,
-    does: Annotated[str | None, Field(description="Such as text_to_image.")] = None,
-    search: Annotated[str | None, Field(description="Words.")] = None,
-    voice: Annotated[str | None, Field(description="Voices too: calm female Korean.")] = None,
-    retired: Annotated[bool, Field(description="These too.")] = False,
-    offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
+    does: Annotated[
+        str | None, Field(description="What it must do.", json_schema_extra={"enum": [*Capability]})
+    ] = None,
+    search: Annotated[str | None, Field(description="Words in the name or summary.")] = None,
+    voice: Annotated[str | None, Field(description="Show voices like this: calm female Korean.")] = None,
+    retired: Annotated[bool, Field(description="Those switched off too.")] = False,
+    offset: Annotated[int, Field(ge=0, description="Skip this many.")] = 0,
 ) -> MediaModelList:
-    """Image, video and audio models: what they do, take and cost. Free."""
+    """Which models can make or edit images, videos, speech and music, what each is good at and costs; also which
+    voices there are. Settings of one: describe_media_model; language models: list_models. Free; returns ids,
+    abilities and prices.
+    """
     gone = await up_to_date(call)
     near = (
         spread([one for one, misses in like(voice) if not misses] or [one for one, _ in like(voice)]) if voice else []
@@ -135,11 +140,11 @@ class ModelDetails(ToolResult):
 @models.tool("Describe a media model", READS)
 async def describe_media_model(
     call: Call,
-    model: Annotated[str, Field(max_length=100, description="An id from list_media_models.")],
+    model: Annotated[str, Field(max_length=100, description="See list_media_models.")],
 ) -> ModelDetails:
-    """One media model in full: native input schema, how common arguments map to it, price, state. Free.
-
-    Read it before using options.
+    """Settings and limits of one image, video or audio model, such as Kling, Seedance or Flux: which sizes, lengths,
+    resolutions, formats and options it takes, and its price. Free; returns its native input schema. Read it before
+    using options.
     """
     found = await known_or_offered(call, model)
     gone = (await what_is_gone(call)).get(found.id)
@@ -187,11 +192,13 @@ class CheckpointList(ToolResult):
 @models.tool("Search checkpoints", READS)
 async def search_checkpoints(
     call: Call,
-    query: Annotated[str | None, Field(description="Text in name or tags.")] = None,
+    query: Annotated[str | None, Field(description="Words in name or tags.")] = None,
     type: Annotated[CheckpointType | None, Field(description="Kind of file.")] = None,
     cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
 ) -> CheckpointList:
-    """Stable Diffusion checkpoints, LoRAs, VAEs for txt2img and img2img. Free."""
+    """Find Stable Diffusion checkpoints, LoRAs and VAEs by style or name, such as anime, realistic, SDXL, as on
+    Civitai. Free; returns names for generate_image's checkpoint.
+    """
     page = await search_library(call.novita, query=query, kind=type, limit=20, cursor=cursor)
     return CheckpointList(
         checkpoints=tuple(CheckpointLine(**file.model_dump()) for file in page.files), next_cursor=page.next_cursor
@@ -202,13 +209,16 @@ async def search_checkpoints(
 async def run_media_model(
     call: Call,
     model: Annotated[str, Field(description="See list_media_models.")],
-    input: Annotated[dict[str, Any], Field(description="Its native input, see describe_media_model.")],
+    input: Annotated[dict[str, Any], Field(description="Fields as describe_media_model shows them.")],
     save_to: SaveTo = None,
     wait_seconds: WaitSeconds = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Run any media model on exactly this native input. Costs money."""
+    """Run or call one named image, video or audio model with exactly the native parameters or raw JSON body given,
+    for settings that other tools lack. Otherwise use generate_image, generate_video and the like. Costs what the
+    model costs; the files are saved.
+    """
     chosen = await known_or_offered(call, model)
     planned = await with_files(plan_native(chosen, input), call.inputs)
     title = str(input.get("prompt") or input.get("text") or chosen.id)

@@ -39,17 +39,21 @@ _EDITS = {
 @videos.tool("Generate a video", SPENDS)
 async def generate_video(
     call: Call,
-    prompt: Annotated[str | None, Field(description="What happens.")] = None,
-    image: Annotated[str | None, Field(description="First frame: URL, path or task:<id>/<n>.")] = None,
-    end_image: Annotated[str | None, Field(description="Last frame.")] = None,
+    prompt: Annotated[str | None, Field(description="What happens in the clip.")] = None,
+    image: Annotated[str | None, Field(description="First frame: path, URL or task:<id>/<n>.")] = None,
+    end_image: Annotated[str | None, Field(description="Picture it ends with.")] = None,
     images: Annotated[
-        list[str] | None, Field(max_length=10, description="Subjects to keep; after image: key frames.")
+        list[str] | None,
+        Field(
+            max_length=10,
+            description="Alone: people or things to show; with image: key frames after it.",
+        ),
     ] = None,
-    audio: Annotated[str | None, Field(description="Sound to use.")] = None,
+    audio: Annotated[str | None, Field(description="A sound file, such as speech for lip-sync.")] = None,
     duration: Annotated[float | None, Field(ge=1, le=60, description="Seconds, mostly 5 or 10.")] = None,
     resolution: Resolution = None,
     aspect_ratio: AspectRatio = None,
-    sound: Annotated[bool | None, Field(description="Make sound too.")] = None,
+    sound: Annotated[bool | None, Field(description="true: invent sound too.")] = None,
     seed: Seed = None,
     model: Model = None,
     options: Options = None,
@@ -60,7 +64,11 @@ async def generate_video(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a clip from text, frames or references. Costs about $0.1 to $3 and takes minutes: see get_task."""
+    """Make a new video clip or animation from words or pictures: animate a photo so that things move, bring a
+    portrait to life, morph between two frames, film a scene, an advert, a talking avatar with lip-sync. To change
+    footage that exists use edit_video. Costs about $0.1 to $3 and takes minutes; the file is saved, or a task_id
+    comes for get_task.
+    """
     return await make(
         call,
         "generate_video",
@@ -95,16 +103,17 @@ def _wanted(image: str | None, end_image: str | None, images: list[str] | None) 
 @videos.tool("Edit a video", SPENDS)
 async def edit_video(
     call: Call,
-    video: Annotated[str, Field(min_length=1, description="URL, path or task:<id>/<n>.")],
+    video: Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<n>.")],
     prompt: Annotated[str | None, Field(description="What to change.")] = None,
     edit: Annotated[
         VideoEdit,
         Field(
-            description="motion: move image as the video does; translate: speech into language; swap_face: of image."
+            description="edit: as prompt says; restyle: another look; extend: longer; motion: image moves like it; "
+            "translate: dub into language; swap_face: face of image."
         ),
     ] = "edit",
-    image: Annotated[str | None, Field(description="Person or face.")] = None,
-    images: Annotated[list[str] | None, Field(max_length=10, description="References.")] = None,
+    image: Annotated[str | None, Field(description="Picture of the person or face.")] = None,
+    images: Annotated[list[str] | None, Field(max_length=10, description="Pictures to draw on.")] = None,
     language: Annotated[str | None, Field(description="For translate, e.g. French.")] = None,
     model: Model = None,
     resize: Resize = False,
@@ -113,7 +122,10 @@ async def edit_video(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Change a clip. Costs money, takes minutes. A living model is known for motion and swap_face only."""
+    """Change an existing video, film or footage, never a still photo: restyle it, such as anime, lengthen it, swap a
+    face, dub it into another language, or make a person move like in it. Costs about $0.1 to $3, takes minutes; the
+    new clip is saved. A living model is known for motion and swap_face only.
+    """
     return await make(
         call,
         "edit_video",

@@ -75,13 +75,16 @@ class _Machine(_Closed):
 @models.tool("Estimate a cost", READS)
 async def estimate_cost(
     call: Call,
-    model: Annotated[str, Field(description="Model id, or product_id of a GPU.")],
+    model: Annotated[str, Field(description="Model id, or GPU product_id or name.")],
     arguments: Annotated[
         dict[str, Any] | None,
-        Field(description="As for its tool: {duration, count}; {prompt_tokens, max_tokens, rows}; {hours, workers}."),
+        Field(description="As its tool takes: duration, count; prompt_tokens, max_tokens, rows; hours, workers."),
     ] = None,
 ) -> CostEstimate:
-    """What a call or machine would cost in USD. Free."""
+    """How much would it cost? The price beforehand, before anything starts, in USD: pictures, clips, speech, tokens
+    of a language model, batches, hours of a GPU or endpoint. Free; nothing is made or rented. Money already spent:
+    get_bill.
+    """
     return await estimate_of(call, model, arguments or {})
 
 

@@ -20,10 +20,13 @@ tasks = Toolset("tasks", "Wait for what was started and fetch its files.")
 @tasks.tool("Get a task", READS)
 async def get_task(
     call: Call,
-    task_id: Annotated[str, Field(min_length=4, description="From the tool that started it.")],
+    task_id: Annotated[str, Field(min_length=4, description="Id that the starting tool gave.")],
     wait_seconds: WaitSeconds = None,
 ) -> MediaResult:
-    """Wait for an earlier media task, even of before a restart, and fetch its files. Free. Repeat while working."""
+    """Is it ready yet? Progress and result of a picture, video or sound job that was started earlier: waits for it,
+    fetches and saves its files, also after a restart. Free; returns the files, or how far it is. Repeat while
+    working.
+    """
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     delivery = await call.app.part(media_jobs).bring(
         call.novita, task_id, budget=budget, on_progress=call.progress_of(f"task {task_id}")
@@ -69,11 +72,14 @@ class TaskList(ToolResult):
 @tasks.tool("List tasks", READS)
 async def list_tasks(
     call: Call,
-    state: Annotated[JobState | None, Field(description="unconfirmed: may have been billed.")] = None,
+    state: Annotated[JobState | None, Field(description="Only these; unconfirmed: may have been billed.")] = None,
     limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
-    offset: Annotated[int, Field(ge=0, description="Skip.")] = 0,
+    offset: Annotated[int, Field(ge=0, description="Skip this many.")] = 0,
 ) -> TaskList:
-    """What was started here: ids, states, files; what runs up cost now. Free. Look here before paying again."""
+    """History of what was made or started here: recent jobs, still running, finished or failed, with ids, saved files
+    and prompts, and what goes on costing now. For a lost id, or before paying again. Not for batches (list_batches)
+    or bills (get_bill). Free.
+    """
     now = await what_runs(call)
     found = await call.app.journal.recent(call.owner, limit=limit + 1, offset=offset, states=(state,) if state else ())
     remote = call.app.settings.http

@@ -13,7 +13,7 @@ from ...novita.serverless.endpoints import list_endpoints as read_endpoints
 from ...novita.serverless.gateway import queue_of
 from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.shapes import EndpointGoal
-from ..kit.arguments import Between, Confirm, DryRun, SaveTo, Wait
+from ..kit.arguments import Agreed, Between, Confirm, DryRun, SaveTo, Wait
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
@@ -38,7 +38,7 @@ MOST_OTHERS = 100
 DELETED_WITHIN = 20.0
 """Seconds to see a deletion done."""
 
-EndpointId = Annotated[str, Field(description="Its id or name.")]
+EndpointId = Annotated[str, Field(description="Id or name.")]
 Image = Annotated[str | None, Field(description="Container image.")]
 Port = Annotated[int | None, Field(description="The image's HTTP port.")]
 Env = Annotated[dict[str, str] | None, Field(description="Variables: name to value.")]
@@ -50,7 +50,9 @@ async def list_endpoints(
     call: Call,
     offers: Annotated[bool, Field(description="GPUs and limits instead.")] = False,
 ) -> EndpointList:
-    """Serverless endpoints with state and cost."""
+    """My deployed serverless endpoints: which of my models, APIs and services are hosted, with state, URL, workers
+    and cost. With offers the GPUs for new ones. Free.
+    """
     if offers:
         rows = await list_offers(call.novita)
         return EndpointList(
@@ -88,7 +90,9 @@ async def get_endpoint(
     endpoint_id: EndpointId,
     wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Until it serves.")] = None,
 ) -> EndpointResult:
-    """One endpoint in full."""
+    """One deployed serverless endpoint: is it healthy, what is its URL, how many workers are up, settings and cost.
+    Can wait until it serves. Free.
+    """
     endpoint = await find_endpoint(call, endpoint_id)
     if wait_seconds:
         await wait_until_serving(
@@ -129,7 +133,10 @@ async def create_endpoint(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> EndpointResult:
-    """Deploy an image, wait until it serves. Running workers are billed; asks first."""
+    """Deploy a Docker image as a serverless HTTP API or job queue that scales up with traffic and to zero when idle:
+    host my own model or service. Running workers cost about $0.3 to $4 an hour; asks first. Returns its URL once it
+    serves. For a machine to log into use create_gpu_instance.
+    """
     return await creating.create(
         call,
         template_id=template_id,
@@ -162,7 +169,10 @@ async def update_endpoint(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> EndpointResult:
-    """Change what is named, keep the rest. Shows differences and cost; asks first."""
+    """Change a deployed serverless endpoint: scale up or down, how many workers are allowed, roll out a new image
+    version, set variables, idle time; the rest stays. Workers cost by the hour; shows difference and price, asks
+    first.
+    """
     return await creating.update(
         call,
         endpoint_id,
@@ -177,8 +187,10 @@ async def update_endpoint(
 
 
 @serverless.tool("Delete an endpoint", DESTROYS)
-async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Confirm = False) -> EndpointResult:
-    """Delete an endpoint; its workers and jobs end."""
+async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Agreed = False) -> EndpointResult:
+    """Delete a deployed serverless endpoint: take the API or service down for good; its workers and jobs end, and it
+    costs nothing from then on. Asks first. To pause it set workers to 0 with update_endpoint.
+    """
 
     async def plan() -> Purchase[EndpointResult]:
         endpoint = await find_endpoint(call, endpoint_id)
@@ -226,8 +238,10 @@ async def call_endpoint(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> CallResult:
-    """Call an endpoint once it serves: HTTP, or a job it waits for. Costs worker time, asks if dear. Cancelling its
-    MCP task stops the job."""
+    """Send a request to my own deployed endpoint: call its API, POST JSON, run a job on it, fetch or cancel that job.
+    Costs worker time, asks if dear; returns its answer, long ones as a file. Novita's own models: chat,
+    generate_image.
+    """
     if job_id is not None:
         if any(given is not None for given in (body, path, headers)):
             raise InputError("job_id waits for a job that was sent; body, path and headers send a new one")

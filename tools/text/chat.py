@@ -40,22 +40,22 @@ from .results import TextResult
 text = Toolset("text", "Language models, embeddings, ranking.")
 
 Llm = Annotated[str | None, Field(description="See list_models.")]
-MaxTokens = Annotated[int | None, Field(description="Longest answer; default 16384.")]
+MaxTokens = Annotated[int | None, Field(description="Answer at most; default 16384.")]
 Temperature = Annotated[float | None, Field(description="0 to 2.")]
-NativeOptions = Annotated[dict[str, Any] | None, Field(description="Native fields: seed, stop, top_p, n, logprobs...")]
+NativeOptions = Annotated[dict[str, Any] | None, Field(description="Such as seed, stop, top_p, n.")]
 Feature = Literal["reasoning", "function-calling", "structured-outputs", "image", "video", "audio"]
 
 
 @text.tool("Chat with a language model", SPENDS_ANEW)
 async def chat(
     call: Call,
-    prompt: Annotated[str | None, Field(description="Question; comes after messages.")] = None,
+    prompt: Annotated[str | None, Field(description="The question; follows messages.")] = None,
     messages: Annotated[
         list[dict[str, Any]] | None,
         Field(description="{role, content}; content: text, or parts {type: text|image|audio|video, text|url}."),
     ] = None,
-    system: Annotated[str | None, Field(description="Instruction.")] = None,
-    images: Annotated[list[str] | None, Field(description="URL, path, task:<id>/<n>.")] = None,
+    system: Annotated[str | None, Field(description="How to answer.")] = None,
+    images: Annotated[list[str] | None, Field(description="Path, URL or task:<id>/<n>.")] = None,
     model: Llm = None,
     tools: Annotated[
         list[dict[str, Any]] | None, Field(description="Functions: {name, description, parameters: JSON schema}.")
@@ -63,7 +63,7 @@ async def chat(
     response_schema: Annotated[
         dict[str, Any] | None, Field(description="JSON schema of the object to answer with.")
     ] = None,
-    thinking: Annotated[bool | None, Field(description="Reason first.")] = None,
+    thinking: Annotated[bool | None, Field(description="Think before answering.")] = None,
     max_tokens: MaxTokens = None,
     temperature: Temperature = None,
     options: NativeOptions = None,
@@ -71,7 +71,10 @@ async def chat(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> TextResult:
-    """Ask a language model (default deepseek-v4.1-flash; with media a Qwen3). Costs tokens, also when cancelled."""
+    """Ask a language model (LLM) such as DeepSeek, Qwen or Llama: answer a question, summarise, translate, explain,
+    write, code, extract data, or say something about a picture, sound or video. Costs tokens, mostly under $0.01,
+    also when cancelled; returns the reply. Default deepseek-v4.1-flash, with media a Qwen3. Many rows: create_batch.
+    """
     question = ChatRequest(
         conversation(prompt, messages, system, images),
         model,
@@ -96,7 +99,9 @@ async def complete_text(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> TextResult:
-    """Continue a text, without a conversation. Costs tokens."""
+    """Continue a text where it stops, without a conversation: autocomplete a story or code, raw completion for base
+    models. For questions use chat. Costs tokens, mostly under $0.01; returns what follows.
+    """
     if not prompt:
         raise InputError("prompt is empty")
 
@@ -121,14 +126,17 @@ async def complete_text(
 @text.tool("Create embeddings", SPENDS)
 async def create_embeddings(
     call: Call,
-    texts: Annotated[list[str], Field(description="Any number.")],
+    texts: Annotated[list[str], Field(description="The texts, any number.")],
     model: Llm = None,
-    inline: Annotated[bool, Field(description="Also in the answer, up to 2200 numbers.")] = False,
+    inline: Annotated[bool, Field(description="Show vectors too, up to 2200 numbers.")] = False,
     save_to: Annotated[str | None, Field(description="Folder, or file.npy, file.json.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> EmbeddingResult:
-    """Turn texts into vectors in a file, in order (default bge-m3). Costs tokens."""
+    """Turn texts into embedding vectors for semantic search, similarity, clustering, RAG or an index (default
+    bge-m3). To sort a few texts by relevance use rerank. Costs tokens, mostly under $0.01; saves a file of vectors in
+    the order given.
+    """
     plan = partial(embed_texts, call, texts, model, inline=inline, save_to=save_to)
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
@@ -178,7 +186,9 @@ async def rerank(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> RankResult:
-    """Rank texts by how well they answer a query. Costs tokens."""
+    """Sort documents, passages or search hits by how relevant they are to a question, the best match first. Costs
+    tokens, mostly under $0.01; returns scores and order.
+    """
     if not query.strip() or not documents:
         raise InputError("query and documents must not be empty")
     if top_n is not None and top_n < 1:
@@ -272,10 +282,13 @@ async def list_models(
     needs: Annotated[list[Feature] | None, Field(description="Features, inputs.")] = None,
     min_context: Annotated[int | None, Field(description="Tokens.")] = None,
     max_usd: Annotated[float | None, Field(description="Per million tokens made.")] = None,
-    limit: Annotated[int, Field(le=60, description="How many.")] = 20,
-    offset: Annotated[int, Field(description="Skip.")] = 0,
+    limit: Annotated[int, Field(le=60, description="How many, at most 60.")] = 20,
+    offset: Annotated[int, Field(description="Skip this many.")] = 0,
 ) -> LanguageModelList:
-    """Language models with live prices, cheapest first. Free."""
+    """Which language models (LLMs), embedding and rerank models exist, to find or compare by price, context length
+    and abilities, such as vision or function calling. Not for image, video or audio models: list_media_models. Free;
+    one row a model, cheapest first.
+    """
     found = [
         model
         for model in await llm_models(call.novita)
@@ -344,7 +357,9 @@ class ModelCard(LanguageModelLine, ToolResult):
 
 @text.tool("Get a language model", READS)
 async def get_model(call: Call, model: Annotated[str, Field(description="Its id.")]) -> ModelCard:
-    """One language model: context, features, prices. Free."""
+    """Facts about one language model (LLM) by name: context window, how many tokens fit, capabilities such as vision
+    or function calling, price per million tokens. Free.
+    """
     found = await llm_model(call.novita, model)
     return ModelCard(
         **line_of(found).model_dump(),
