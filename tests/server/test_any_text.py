@@ -25,7 +25,7 @@ from .test_messages import ANY_TEXT
 
 Json = dict[str, Any]
 
-TOOLS: dict[str, Json] = {spec.name: spec.build().parameters for toolset in TOOLSETS for spec in toolset.tools}
+TOOLS: dict[str, Json] = {spec.name: spec.build().taken for toolset in TOOLSETS for spec in toolset.tools}
 QUICK = hypothesis_settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

@@ -173,7 +173,11 @@ class NovitaTool(Tool):
 
     _effect: Effect = PrivateAttr(default=READS)
     _taken: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
-    """The schema of all that a call may give; `parameters` is what is listed of it."""
+
+    @property
+    def taken(self) -> dict[str, Any]:
+        """The schema of all that a call may give; `parameters` is what is listed of it."""
+        return self._taken
 
     async def run(self, arguments: dict[str, Any], context: Any, convert_result: bool = False) -> Any:
         """Call the tool. With `convert_result` the answer, or the error, comes as a CallToolResult."""

@@ -42,7 +42,7 @@ READS = {name for name, operation in operations().items() if operation.method ==
 def test_all_of_them_take_a_yes_and_are_marked_as_what_they_are() -> None:
     assert {spec.name for spec in ASKING} >= {"delete_gpu_instance", "stop_gpu_instance", "create_gpu_instance"}
     for spec in ASKING:
-        parameters: Json = spec.build().parameters["properties"]
+        parameters: Json = spec.build().taken["properties"]
         assert "confirm" in parameters, spec.name
         assert parameters["confirm"]["type"] == "boolean"
         assert not spec.effect.read_only
@@ -101,7 +101,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Generator[ConsentScene]:
 
 def arguments_of(spec: ToolSpec, ids: Json, *, extra: bool) -> st.SearchStrategy[Json]:
     """Arguments for a tool without `confirm`: ids that exist, and with `extra` any of the others."""
-    schema: Json = spec.build().parameters
+    schema: Json = spec.build().taken
     needed: dict[str, st.SearchStrategy[Any]] = {}
     others: dict[str, st.SearchStrategy[Any]] = {}
     for name, described in cast(dict[str, Json], schema["properties"]).items():
@@ -188,7 +188,7 @@ ENOUGH: dict[str, Json] = {
 @pytest.mark.parametrize("spec", OURS, ids=lambda spec: spec.name)
 async def test_a_call_that_could_be_sent_asks_first(scene: ConsentScene, era: str, action: str, spec: ToolSpec) -> None:
     """So that the property above is not kept by mere errors."""
-    schema: Json = spec.build().parameters
+    schema: Json = spec.build().taken
     arguments = {name: scene.ids[name] for name in schema.get("required", ()) if name in scene.ids}
     arguments = {name: value for name, value in {**arguments, **ENOUGH.get(spec.name, {})}.items() if value}
     if spec.name == "start_gpu_instance":

@@ -23,7 +23,7 @@ from ..one_call_per_tool import CALLS, Things
 
 Json = dict[str, Any]
 
-TOOLS: dict[str, Json] = {spec.name: spec.build().parameters for toolset in TOOLSETS for spec in toolset.tools}
+TOOLS: dict[str, Json] = {spec.name: spec.build().taken for toolset in TOOLSETS for spec in toolset.tools}
 SPENDING = {spec.name for toolset in TOOLSETS for spec in toolset.tools if spec.effect.spends}
 BLANKS: list[Any] = [None, "", [], {}]
 

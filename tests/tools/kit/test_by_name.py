@@ -12,7 +12,7 @@ from novita_mcp.tools import TOOLSETS
 from ..gpu_stage import OpenStage, Stage
 
 Json = dict[str, Any]
-TOOLS: dict[str, Json] = {spec.name: spec.build().parameters for toolset in TOOLSETS for spec in toolset.tools}
+TOOLS: dict[str, Json] = {spec.name: spec.build().taken for toolset in TOOLSETS for spec in toolset.tools}
 MORE: dict[str, Json] = {
     "save_gpu_image": {"image": "docker.io/me/box:1"},
     "change_gpu_billing": {"action": "auto_renew_on"},

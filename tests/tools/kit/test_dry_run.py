@@ -20,7 +20,7 @@ from ..one_call_per_tool import CALLS, NEED_MORE, Things, spending_tools
 Json = dict[str, Any]
 
 PROPERTIES: dict[str, Json] = {
-    spec.name: spec.build().parameters["properties"] for toolset in TOOLSETS for spec in toolset.tools
+    spec.name: spec.build().taken["properties"] for toolset in TOOLSETS for spec in toolset.tools
 }
 
 

@@ -282,7 +282,7 @@ def test_whatever_may_be_asked_about_has_fields_for_model_and_price() -> None:
         tool
         for toolset in TOOLSETS
         for spec in toolset.tools
-        if "confirm" in (tool := spec.build()).parameters["properties"]
+        if "confirm" in (tool := spec.build()).taken["properties"]
     ]
     assert len(asking) > 40
     for tool in asking:

@@ -15,7 +15,7 @@ from ...building import quick
 from ...conftest import Connect, text_of
 
 Json = dict[str, Any]
-TOOLS: dict[str, Json] = {spec.name: spec.build().parameters for toolset in TOOLSETS for spec in toolset.tools}
+TOOLS: dict[str, Json] = {spec.name: spec.build().taken for toolset in TOOLSETS for spec in toolset.tools}
 
 TEXTS = {
     "a path of 300 letters": "/tmp/" + "n" * 300 + ".png",
