@@ -98,9 +98,7 @@ def every_tool() -> set[str]:
 
 def test_what_is_advised_can_be_done_with_this_server() -> None:
     """Kind 15. Tools and arguments that are named exist; nobody is sent to a reference, a message or a header."""
-    arguments = {
-        name for toolset in TOOLSETS for spec in toolset.tools for name in spec.build().taken["properties"]
-    }
+    arguments = {name for toolset in TOOLSETS for spec in toolset.tools for name in spec.build().taken["properties"]}
     for row in error_rows():
         named = set(re.findall(r"(?<!=)\b[a-z]+_[a-z_]+\b", row.user_action)) - arguments
         assert named <= every_tool(), row
