@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
-PICTURE = ["tools", "call", "generate_image", "--json", '{"prompt": "a red fox"}', "--simulate"]
+PICTURE = ["tools", "call", "generate_image", "--prompt", "a red fox", "--simulate"]
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from ...novita.core.lazy import lazily
 
 if TYPE_CHECKING:
+    from .call import run_call
+    from .completion import run_completion
     from .demo import run_demo
     from .doctor import run_doctor
     from .install import run_install
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from .tools import run_tools
 
 __all__ = [
+    "run_call",
+    "run_completion",
     "run_demo",
     "run_doctor",
     "run_install",
@@ -32,6 +36,8 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "run_call": ".call",
+        "run_completion": ".completion",
         "run_demo": ".demo",
         "run_doctor": ".doctor",
         "run_install": ".install",

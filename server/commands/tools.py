@@ -1,68 +1,55 @@
-"""`novita-mcp tools`: list the tools, show a schema, call one without a host."""
+"""`novita-mcp tools`: list the tools that are on, or show the schema of one."""
 
 import json
+import shutil
 import sys
-from collections.abc import Mapping
-from typing import Any, cast
+import textwrap
 
 import anyio
-from mcp import Client
-from mcp_types import CallToolResult
 
-from ...novita.core.wellformed import read_json
-from ..app import NovitaServer, create_app
+from ..app import create_app
 from ..settings import SettingError, Settings
+from ..tool_flags import listing
 
 
-def run_tools(settings: Settings, action: str, name: str | None, as_json: Any) -> int:
-    """Do `action` and print the outcome; the exit code (1: the tool answered with an error).
-
-    Args:
-        as_json: For `call` the arguments as JSON text; True prints JSON instead of lines.
+def run_tools(settings: Settings, action: str, name: str | None, *, as_json: bool) -> int:
+    """List (action `list`) or show one (`schema`) on stdout; the exit code.
 
     Raises:
-        SettingError: No such tool, or the arguments are no JSON object.
+        SettingError: No such tool, or it is off.
     """
     server = create_app(settings)
-    if action == "call":
-        answer = anyio.run(_call, server, _known(server, action, name), _arguments(as_json))
-        texts = [block.text for block in answer.content if block.type == "text"]
-        _say(json.dumps(answer.structured_content) if as_json is True and not answer.is_error else "\n".join(texts))
-        return 1 if answer.is_error else 0
     tools = {tool.name: tool for tool in anyio.run(server.list_tools)}
     if action == "schema":
-        shown = tools[_known(server, action, name)].model_dump(mode="json", by_alias=True, exclude_none=True)
+        shown = tools[known_tool(name, set(tools))].model_dump(mode="json", by_alias=True, exclude_none=True)
         _say(json.dumps(shown, indent=2))
     elif as_json:
         _say(json.dumps([tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools.values()]))
     else:
-        width = max(map(len, tools))
+        width = max(map(len, tools), default=0)
+        columns = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 0
         for tool in tools.values():
-            _say(f"{tool.name.ljust(width)}  {(tool.description or '').partition('. ')[0]}")
+            line = (tool.description or "").partition(". ")[0]
+            if columns:
+                line = textwrap.shorten(line, max(columns - width - 2, 20), placeholder=" ...")
+            _say(f"{tool.name.ljust(width)}  {line}")
     return 0
 
 
-async def _call(server: NovitaServer, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
-    async with Client(server) as client:
-        return await client.call_tool(name, dict(arguments))
+def known_tool(name: str | None, on: set[str]) -> str:
+    """The name of a tool that is on.
 
-
-def _known(server: NovitaServer, action: str, name: str | None) -> str:
+    Raises:
+        SettingError: It is none, or its toolset is off.
+    """
     if not name:
-        raise SettingError(f"tools {action} needs the name of a tool")
-    if name not in {tool.name for tool in anyio.run(server.list_tools)}:
-        raise SettingError(f"no tool is called {name!r}, or its toolset is off")
+        raise SettingError("this needs the name of a tool: `novita-mcp tools` lists them")
+    listing(name)
+    if name not in on:
+        raise SettingError(
+            f"{name} is off with these settings: --tools {name} switches it on, unless --read-only is set"
+        )
     return name
-
-
-def _arguments(text: Any) -> dict[str, Any]:
-    try:
-        given: object = read_json(text) if isinstance(text, str) else {}
-    except ValueError as error:
-        raise SettingError(f"--json needs a JSON object: {error}") from error
-    if not isinstance(given, dict):
-        raise SettingError(f"--json needs a JSON object, not {text[:60]}")
-    return cast(dict[str, Any], given)
 
 
 def _say(line: str) -> None:

@@ -1,18 +1,25 @@
 """The command line and its settings: what is given is used, what is wrong is named, and no traceback is shown."""
 
+import contextlib
+import io
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
-from dataclasses import fields
+import threading
+from dataclasses import fields, replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from novita_mcp.server.app import toolsets_on
-from novita_mcp.server.cli import main, parser
+from novita_mcp.server.cli import main
+from novita_mcp.server.flags import SHELLS, parser, tool_parser
 from novita_mcp.server.settings import SettingError, Settings, read_settings
+from novita_mcp.server.tool_flags import listing, tool_names
 from novita_mcp.server.version import version
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
@@ -69,7 +76,7 @@ def test_a_tool_is_called(capsys: Capture, world: World, tmp_path: Path) -> None
                 "tools",
                 "call",
                 "generate_image",
-                "--json",
+                "--args",
                 '{"prompt": "a fox", "size": "512x512", "model": "qwen-image-txt2img"}',
             ]
         )
@@ -81,7 +88,7 @@ def test_a_tool_is_called(capsys: Capture, world: World, tmp_path: Path) -> None
 
 
 def test_a_tool_that_fails_gives_code_1_and_its_error(capsys: Capture) -> None:
-    assert main(["tools", "call", "generate_image", "--json", '{"prompt": "a fox", "model": "nope"}']) == 1
+    assert main(["tools", "call", "generate_image", "--args", '{"prompt": "a fox", "model": "nope"}']) == 1
 
     assert "nope" in capsys.readouterr().out
 
@@ -129,7 +136,7 @@ def test_what_is_simulated_is_not_counted_as_spent(
     for name in ("HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path))
 
-    assert main(["tools", "call", "generate_image", "--json", '{"prompt": "a fox"}', "--simulate"]) == 0
+    assert main(["tools", "call", "generate_image", "--prompt", "a fox", "--simulate"]) == 0
 
     assert not list(tmp_path.rglob("*.sqlite3"))
 
@@ -140,8 +147,8 @@ def test_what_is_simulated_is_not_counted_as_spent(
         ["tools", "schema", "no_such_tool"],
         ["tools", "schema"],
         ["tools", "call"],
-        ["tools", "call", "generate_image", "--json", "{not json"],
-        ["tools", "call", "generate_image", "--json", "[]"],
+        ["tools", "call", "generate_image", "--args", "{not json"],
+        ["tools", "call", "generate_image", "--args", "[]"],
         ["tools", "list", "--toolsets", "pictures"],
         ["tools", "list", "--tools", "no_such_tool"],
         ["tools", "list", "--base-url", "ftp://novita"],
@@ -162,8 +169,11 @@ def test_a_port_that_is_taken_is_named(capsys: Capture) -> None:
         port = str(taken.getsockname()[1])
 
         assert main(["serve", "--http", "--port", port]) == 2
+        assert main(["simulate", "--port", port]) == 2
 
-    assert port in capsys.readouterr().err
+    first, second = capsys.readouterr().err.splitlines()
+    assert port in first
+    assert port in second
 
 
 def test_the_version_is_told(capsys: Capture) -> None:
@@ -231,9 +241,10 @@ def test_secrets_are_never_shown() -> None:
 
 def test_every_flag_belongs_to_a_setting_or_a_command() -> None:
     """`--help` is made from the settings; this fails where a flag is lost."""
-    shown = parser().format_help()
+    shown = help_of("serve")
 
     assert all(item.metadata["flag"] in shown for item in fields(Settings) if item.metadata["flag"])
+    assert "--port" not in help_of("doctor") + help_of("call") + parser().format_help()
 
 
 def test_all_means_every_toolset_and_names_keep_their_order() -> None:
@@ -253,3 +264,152 @@ def test_a_console_of_few_letters_ends_no_command(tmp_path: Path) -> None:
 
     assert b"Traceback" not in done.stderr
     assert rb"f\xfcchse \U0001f98a \udcff" in done.stdout
+
+
+def help_of(*command: str) -> str:
+    """What `--help` of a command shows."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), pytest.raises(SystemExit):
+        main([*command, "--help"])
+    return said.getvalue()
+
+
+def test_a_call_takes_flags_made_of_the_schema(capsys: Capture, world: World, tmp_path: Path) -> None:
+    arguments = ["call", "generate_image", "--prompt", "a fox", "--count", "3", "--wait-seconds", "30"]
+    assert main(arguments) == 0
+
+    told = capsys.readouterr()
+    files = told.out.partition("\nfiles:\n")[2].split("\n  ")
+    assert len(files) == 3
+    assert all(Path(file.strip()).is_file() for file in files)
+    assert told.err == ""  # a bar is for terminals
+
+
+@pytest.mark.parametrize("how", ["text", "stdin", "file"])
+def test_a_call_takes_json_with_flags_on_top(
+    how: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '{"does": "text_to_image", "offset": 5000}'
+    (tmp_path / "a.json").write_text(text)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    given = {"text": text, "stdin": "-", "file": f"@{tmp_path / 'a.json'}"}[how]
+
+    assert main(["call", "list_media_models", "--args", given, "--offset", "0", "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["models"]
+
+
+def test_a_failing_call_in_json_is_json(capsys: Capture) -> None:
+    assert main(["call", "generate_image", "--prompt", "a fox", "--model", "nope", "--json"]) == 1
+
+    assert "nope" in json.loads(capsys.readouterr().out)["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["cal"], "Did you mean call?"),
+        (["call", "genrate_image"], "Did you mean generate_image?"),
+        (["call", "generate_image", "--promt", "a fox"], "Did you mean --prompt?"),
+        (["call", "generate_image", "--prom", "a fox"], "Did you mean --prompt?"),
+        (["call", "generate_image"], "needs --prompt"),
+        (["call", "generate_image", "--prompt", "a", "--count", "many"], "--count"),
+        (["call", "search_web", "--query", "x"], "--tools search_web"),
+        (["call", "get_balance", "--json", "{}"], "--args '{...}'"),
+        (["tools", "call", "get_balance", "--json={}"], "--args '{...}'"),
+        (["call", "get_balance", "--args", "@/no/such/file"], "/no/such/file"),
+        (["doctor", "--ofline"], "Did you mean --offline?"),
+        (["doctor", "--port", "1"], "--port does nothing here"),
+        (["--port", "1", "doctor"], "--port does nothing for doctor"),
+        (["--port", "1"], "serve --http"),
+        (["--simulate", "doctor"], "--simulate does nothing"),
+        (["serve", "--port", "1"], "add --http"),
+        (["install", "cursor", "--with-key"], "--project"),
+        (["install", "cursr"], "Did you mean cursor?"),
+        (["demo", "now"], "one word too many"),
+        (["completion", "bsh"], "Did you mean bash?"),
+    ],
+)
+def test_a_slip_is_one_line_that_helps(arguments: list[str], told: str, capsys: Capture) -> None:
+    assert main(arguments) == 2
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert told in said.err
+
+
+@pytest.mark.parametrize("tool", tool_names())
+def test_every_tool_has_its_arguments_as_flags(tool: str) -> None:
+    shown = tool_parser(tool).format_help()
+
+    assert all("--" + name.replace("_", "-") in shown for name in listing(tool)["inputSchema"]["properties"])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_commands_tools_and_flags(shell: str, capsys: Capture) -> None:
+    assert main(["completion", shell]) == 0
+
+    script = capsys.readouterr().out
+    assert "doctor" in script
+    if shell != "tcsh":  # completes commands, not what is below them
+        assert "generate_image" in script
+        assert "wait-seconds" in script
+
+
+def test_the_version_has_a_flag_and_json(capsys: Capture) -> None:
+    assert main(["--version"]) == 0
+    assert main(["version", "--json"]) == 0
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert json.loads(second) == {"version": first}
+
+
+def test_a_bare_name_on_a_terminal_says_what_to_try(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+
+    assert main([]) == 0
+
+    told = capsys.readouterr().out
+    for line in told.splitlines():
+        if line.startswith("  novita-mcp "):
+            words = line.split("  ")[1].replace("HOST", "cursor").split()[1:]
+            assert "--help" in words or parser().parse_args(words)
+
+
+def test_ctrl_c_says_the_task_and_how_to_fetch_it(capsys: Capture, world: World) -> None:
+    """Sent once Novita was asked about the job twice: by then its id was told."""
+    world.settings = replace(world.settings, task_seconds=3600)
+
+    def interrupt() -> None:
+        for _ in range(3000):
+            if sum("task-result" in seen.path for seen in list(world.requests)) > 1:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            threading.Event().wait(0.01)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    code = main(["call", "generate_video", "--prompt", "a fox", "--confirm"])
+    thread.join()
+
+    told = capsys.readouterr().err
+    assert code == 130
+    assert re.search(r"novita-mcp call get_task --task-id \S+\n", told)
+    assert "Traceback" not in told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe of POSIX")
+def test_a_closed_pipe_is_silent() -> None:
+    program = [sys.executable, "-P", "-m", "novita_mcp.server", "tools", "list", "--toolsets", "all", "--json"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout
+        assert child.stderr
+        child.stdout.close()
+        said = child.stderr.read()
+
+    assert (child.returncode, said) == (141, b"")

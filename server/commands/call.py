@@ -1,0 +1,109 @@
+"""`novita-mcp call`: one call of one tool, by a person or a script, without a host.
+
+The answer goes to stdout, a bar of what goes on to stderr where that is a terminal. Ctrl-C stops the waiting, not the
+job: the id and how to fetch it are said.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import anyio
+from mcp import Client
+from mcp_types import CallToolResult
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
+
+from ..app import NovitaServer, create_app
+from ..settings import Settings
+from .tools import known_tool
+
+_JOB = re.compile(r"\btask ([\w-]+)|\(([\w-]+)\) accepted")
+"""How progress names a job once Novita has taken it."""
+
+
+class Watched:
+    """What a call says while it runs: shown on a terminal, and its id kept for whoever stops waiting.
+
+    Args:
+        console: Where the bar is drawn.
+    """
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.job = ""
+        self.bar: Progress | None = None
+        if console.is_terminal:
+            # Elapsed time, not percent: few models say how far they are, and a guess is no measure.
+            self.bar = Progress(
+                SpinnerColumn(),
+                BarColumn(bar_width=12),
+                TimeElapsedColumn(),
+                TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+                console=console,
+                transient=True,
+                expand=True,
+            )
+            self._row = self.bar.add_task(escape(title), total=None)
+
+    def shown(self) -> AbstractContextManager[object]:
+        """Draw for as long as the block runs."""
+        return self.bar if self.bar is not None else nullcontext()
+
+    async def report(self, progress: float, total: float | None, message: str | None) -> None:
+        """What the server says."""
+        if found := _JOB.search(message or ""):
+            self.job = found[1] or found[2]
+        if self.bar is not None:
+            self.bar.update(self._row, description=escape(message or ""))
+
+
+def run_call(settings: Settings, name: str, arguments: Mapping[str, Any], *, as_json: bool) -> int:
+    """Call it and print the answer; 1 if it is an error, 130 if a person stopped waiting.
+
+    Raises:
+        SettingError: The tool is off.
+    """
+    server = create_app(settings)
+    known_tool(name, set(server.offered))
+    watched = Watched(Console(stderr=True, highlight=False), name)
+    try:
+        with watched.shown():
+            answer = anyio.run(_call, server, name, arguments, watched)
+    except KeyboardInterrupt:
+        sys.stderr.write(_stopped(watched.job))
+        return 130
+    texts = "\n".join(block.text for block in answer.content if block.type == "text")
+    if as_json:
+        told: object = {"error": texts} if answer.is_error else answer.structured_content or {"text": texts}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+    else:
+        sys.stdout.write("\n".join([texts, *_files(answer)]) + "\n")
+    return 1 if answer.is_error else 0
+
+
+async def _call(server: NovitaServer, name: str, arguments: Mapping[str, Any], watched: Watched) -> CallToolResult:
+    async with Client(server) as client:
+        return await client.call_tool(name, dict(arguments), progress_callback=watched.report)
+
+
+def _stopped(job: str) -> str:
+    """What to say to one who stops waiting."""
+    if job:
+        return (
+            f"\nStopped waiting. The job {job} goes on at Novita, and is paid for. To fetch it:\n"
+            f"  novita-mcp call get_task --task-id {job}\n"
+        )
+    return "\nStopped. If a job was already sent, it is listed by:\n  novita-mcp call list_tasks\n"
+
+
+def _files(answer: CallToolResult) -> list[str]:
+    """The files that came home, one a line, to be copied."""
+    facts: dict[str, Any] = {} if answer.is_error else answer.structured_content or {}
+    artifacts = cast("list[dict[str, Any]]", facts.get("artifacts") or [])
+    paths = [str(artifact["path"]) for artifact in artifacts if artifact.get("path")]
+    return ["", "files:", *(f"  {path}" for path in paths)] if paths else []

@@ -1,0 +1,311 @@
+"""What can be typed after `novita-mcp`: commands, and for each only the flags that do something there.
+
+A mistake is one line that names the nearest right word. The flags of settings come from the settings themselves.
+"""
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .settings import SettingError, Settings
+from .tool_flags import add_arguments, tool_names
+
+HOSTS = ("claude-desktop", "claude-code", "cursor", "vscode", "codex", "windsurf")
+"""Programs whose configuration `install` knows."""
+
+SHELLS = ("bash", "zsh", "fish", "tcsh")
+
+_ONE_HOST = ("base_url", "toolsets", "tools", "read_only", "output_dir", "allowed_dirs", "journal", "log_level")
+_LIST = ("toolsets", "tools", "read_only")
+_TAKES: dict[str | None, tuple[str, ...]] = {
+    None: _ONE_HOST,
+    "serve": tuple(item.name for item in fields(Settings) if item.metadata["flag"]),
+    "demo": ("output_dir",),
+    "doctor": ("base_url", "toolsets", "tools", "read_only", "output_dir", "allowed_dirs", "journal"),
+    "list": _LIST,
+    "schema": _LIST,
+    "call": _ONE_HOST,
+    "install": ("base_url", "journal"),
+    "spend": ("base_url", "journal"),
+    "models": ("base_url", "journal"),
+}
+"""The settings that each command reads and that have a flag."""
+
+_HTTP_ONLY = ("host", "port", "allowed_hosts", "allowed_origins", "public_url")
+
+_EPILOG = """\
+exit codes:
+  0  done                         1  the tool, or a check, found something wrong
+  2  a word or a setting is wrong  130  stopped with Ctrl-C; 143 with SIGTERM
+"""
+
+_NO_CHOICE = re.compile(r"argument (?P<what>\S+): invalid choice: '(?P<given>.*?)' \(choose from (?P<all>.*)\)")
+"""As argparse says it."""
+
+_OLD_JSON = "--json now asks for JSON output and takes nothing; give the arguments with --args {}"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors of one line that suggest the nearest word, and no flag that may be cut short."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, **options)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override]
+        found, left = super().parse_known_args(args, namespace)
+        if left:  # said here, by the parser of the command, not by the one above it, which knows other flags
+            self.unknown(left)
+        return found, left
+
+    def unknown(self, words: Sequence[str]) -> NoReturn:
+        """Refuse words that this command does not take.
+
+        Raises:
+            SettingError: Always; it names the nearest flag, or the command that has this one.
+        """
+        first = next((word for word in words if word.startswith("-")), words[0]).partition("=")[0]
+        if not first.startswith("-"):
+            self.error(f"{first!r} is one word too many")
+        near = difflib.get_close_matches(first, self._option_string_actions, n=1)
+        if near:
+            self.error(f"there is no {first}. Did you mean {near[0]}?")
+        self.error(f"{first} does nothing here")
+
+    def error(self, message: str) -> NoReturn:
+        """Raise it as one line.
+
+        Raises:
+            SettingError: Always.
+        """
+        line = " ".join(message.split())
+        if found := _NO_CHOICE.match(line):
+            known = [word.strip("' ") for word in found["all"].split(",")]
+            near = difflib.get_close_matches(found["given"], known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}"
+            line = f"{found['what']} cannot be {found['given']!r}. {hint}"
+        end = "" if line.endswith((".", "?")) else "."
+        raise SettingError(f"{line}{end} `{self.prog} --help` shows what there is")
+
+
+def parser(*, every_tool: bool = False) -> Parser:
+    """Commands and flags.
+
+    Args:
+        every_tool: With the flags of every tool under `call`, for the completion of shells. Otherwise what stands
+            after the tool's name is kept for `tool_parser`, which knows that tool.
+    """
+    top = Parser(
+        prog="novita-mcp",
+        description="All of Novita AI for an agent, over MCP. Without a command: serve one host over stdio.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="store_true", help="Print the version.")
+    add_settings(top, _TAKES[None])
+    # Known here too, unseen, so that one before its command is told apart from a word that is no command.
+    add_settings(top, _TAKES["serve"], hidden=True)
+    _simulate_flag(top)
+    top.set_defaults(command=None, simulate=False)
+    commands = top.add_subparsers(dest="command", metavar="command", parser_class=Parser)
+
+    serve = commands.add_parser("serve", help="serve over stdio, or with --http many callers")
+    serve.add_argument("--http", action="store_true", default=False, help="Streamable HTTP at /mcp.")
+    add_settings(serve, _TAKES["serve"])
+    _simulate_flag(serve)
+
+    demo = commands.add_parser("demo", help="see it work, end to end, on the simulator")
+    add_settings(demo, _TAKES["demo"])
+    _json_flag(demo)
+
+    doctor = commands.add_parser("doctor", help="what is wrong, and how to mend it")
+    doctor.add_argument("--offline", action="store_true", default=False, help="Leave the network alone.")
+    doctor.add_argument("--leases", action="store_true", default=False, help="End what has a lease that is over.")
+    doctor.add_argument("--models", action="store_true", default=False, help="Whether what is taken by itself lives.")
+    doctor.add_argument("--mend", action="store_true", default=False, help="Mend how hosts start the server.")
+    add_settings(doctor, _TAKES["doctor"])
+    _json_flag(doctor)
+
+    tools = commands.add_parser("tools", help="list tools, show a schema, call one")
+    tools.set_defaults(action="list", name=None)
+    add_settings(tools, _TAKES["list"])
+    _json_flag(tools)
+    actions = tools.add_subparsers(dest="action", metavar="list|schema|call", parser_class=Parser)
+    listing = actions.add_parser("list", help="a line for each tool that is on")
+    add_settings(listing, _TAKES["list"])
+    _json_flag(listing, default=argparse.SUPPRESS)
+    schema = actions.add_parser("schema", help="all that a host is told of one tool")
+    schema.add_argument("name", nargs="?", default=None, metavar="NAME")
+    add_settings(schema, _TAKES["schema"])
+    _json_flag(schema, default=argparse.SUPPRESS)
+    _add_call(actions, every_tool=False)
+    _add_call(commands, every_tool=every_tool)
+
+    simulate = commands.add_parser("simulate", help="Novita on this machine, until stopped")
+    simulate.add_argument("--port", dest="simulator_port", type=int, default=8765)
+    simulate.add_argument("--task-seconds", type=float, default=2.0)
+    simulate.add_argument(
+        "--old-models", action="store_true", default=False, help="Models that Novita has switched off still answer."
+    )
+
+    install = commands.add_parser("install", help="write the server into a host's configuration")
+    install.add_argument("target", choices=HOSTS, nargs="?", default=None, metavar="HOST", help=", ".join(HOSTS))
+    install.add_argument(
+        "--lease-timer", action="store_true", default=False, help="Keep leases when no server runs: a system timer."
+    )
+    install.add_argument("--project", type=Path, default=None, help="Into this project's folder, without the key.")
+    install.add_argument("--with-key", action="store_true", default=False, help="Store the key in the project too.")
+    install.add_argument("--print", action="store_true", default=False, help="Only show it.")
+    install.add_argument("--command", dest="run", default=None, help="What to run, e.g. 'uvx novita-mcp'.")
+    add_settings(install, _TAKES["install"])
+
+    spend = commands.add_parser("spend", help="what this machine asked for, in USD")
+    spend.add_argument(
+        "period", nargs="?", default="this month", help='"last week", "2026-10", "since 2026-10-05", ...'
+    )
+    spend.add_argument("--by", default="day,tool,model", help="`day`, `tool`, `model`, with commas.")
+    add_settings(spend, _TAKES["spend"])
+    _json_flag(spend)
+
+    models = commands.add_parser("models", help="media models: state, evidence, price")
+    models.add_argument("words", nargs="*", default=[], help="In the name, or what it does; `refresh` reads news.")
+    models.add_argument("--all", dest="everything", action="store_true", default=False, help="Retired ones too.")
+    models.add_argument("--probe", action="store_true", default=False, help="With `refresh`: ask the routes too.")
+    add_settings(models, _TAKES["models"])
+    _json_flag(models)
+
+    completion = commands.add_parser("completion", help="what makes a shell complete commands, tools and flags")
+    completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+
+    version = commands.add_parser("version", help="print the version")
+    _json_flag(version)
+    return top
+
+
+def read(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What was typed; for a call with the tool's own flags read too.
+
+    Raises:
+        SettingError: Something is not known, or does nothing where it stands.
+    """
+    given = parser().parse_args(arguments)
+    calling = given.command == "call" or (given.command == "tools" and given.action == "call")
+    if calling:
+        given.action = "call"
+        if given.name is None:
+            raise SettingError("call needs the name of a tool: `novita-mcp tools` lists them")
+        old_json(given.rest)
+        tool_parser(given.name).parse_args(given.rest, given)
+    _refuse_idle(given)
+    return given
+
+
+def tool_parser(name: str) -> Parser:
+    """The flags of one tool, with those of `call` beside them; the tool's own win where both have one.
+
+    Raises:
+        SettingError: No tool is called so.
+    """
+    made = Parser(prog=f"novita-mcp call {name}")
+    add_tool(made, name)
+    return made
+
+
+def add_settings(parser: argparse.ArgumentParser, names: Iterable[str], *, hidden: bool = False) -> None:
+    """Flags of settings; the environment and the defaults hold where they are not given."""
+    group = parser.add_argument_group("settings")
+    for item in fields(Settings):
+        flag = item.metadata["flag"]
+        if flag is None or item.name not in names or flag in parser._option_string_actions:  # pyright: ignore[reportPrivateUsage]
+            continue
+        what: dict[str, Any] = {"help": argparse.SUPPRESS if hidden else item.metadata["help"], "dest": item.name}
+        if item.type is bool:
+            group.add_argument(flag, action="store_true", **what)
+        else:
+            group.add_argument(flag, metavar=flag.removeprefix("--").upper().replace("-", "_"), **what)
+
+
+def _add_call(commands: Any, *, every_tool: bool) -> None:
+    call: Parser = commands.add_parser(
+        "call",
+        help="call a tool: call NAME --flag value",
+        description="Call one tool. `novita-mcp call NAME --help` shows its flags; `novita-mcp tools` lists the names.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if every_tool:
+        tools = call.add_subparsers(dest="name", metavar="NAME", parser_class=Parser)
+        for name in tool_names():
+            add_tool(tools.add_parser(name, help="a tool"), name)  # shtab leaves out what has no help
+        return
+    call.add_argument("name", nargs="?", default=None, metavar="NAME", help="The tool.")
+    call.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="Its arguments as flags, or --args JSON.")
+    _call_flags(call)
+
+
+def _call_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--args", dest="raw", metavar="JSON", help="The arguments as a JSON object, `-` for stdin or `@FILE`."
+    )
+    _json_flag(parser, default=argparse.SUPPRESS)
+    _simulate_flag(parser)
+    add_settings(parser, _TAKES["call"])
+
+
+def _json_flag(parser: argparse.ArgumentParser, default: Any = False) -> None:
+    parser.add_argument("--json", action="store_true", default=default, help="JSON output.")
+
+
+def _simulate_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--simulate", action="store_true", default=argparse.SUPPRESS, help="Against the simulator: no key, no cost."
+    )
+
+
+def _refuse_idle(given: argparse.Namespace) -> None:
+    """Flags given before a command, or beside another flag, that this command would not look at.
+
+    Raises:
+        SettingError: There is one; a limit that is not kept must not look like one that is.
+    """
+    name = given.action if given.command == "tools" else given.command
+    takes = _TAKES.get(name, ())
+    flags = {item.name: item.metadata["flag"] for item in fields(Settings) if item.metadata["flag"]}
+    for setting in (setting for setting in flags if hasattr(given, setting) and setting not in takes):
+        why = f"does nothing for {name}; leave it out" if name else "does nothing over stdio: it is for `serve --http`"
+        raise SettingError(f"{flags[setting]} {why}")
+    if given.simulate and name not in (None, "serve", "call"):
+        raise SettingError(f"--simulate does nothing for {name}; leave it out")
+    if hasattr(given, "version") and name is not None:
+        raise SettingError(f"--version does nothing for {name}; leave it out")
+    if name == "serve" and not given.http:
+        for setting in (setting for setting in _HTTP_ONLY if hasattr(given, setting)):
+            raise SettingError(f"{flags[setting]} does nothing over stdio; add --http")
+    if name == "models" and given.probe and given.words[:1] != ["refresh"]:
+        raise SettingError("--probe does nothing without refresh")
+    if name == "install" and given.with_key and given.project is None:
+        raise SettingError("--with-key does nothing without --project; the user's own file holds the key anyway")
+    if name == "install" and given.target is None and given.project is not None:
+        raise SettingError("--project needs a host")
+
+
+def old_json(words: Sequence[str]) -> None:
+    """Refuse how 0.1.0 took a call's arguments.
+
+    Raises:
+        SettingError: It stands there; the message has the new spelling.
+    """
+    for place, word in enumerate(words):
+        name, _, value = word.partition("=")
+        following = words[place + 1] if place + 1 < len(words) else ""
+        if name == "--json" and (value or following.lstrip().startswith(("{", "["))):
+            raise SettingError(_OLD_JSON.format("'{...}'"))
+
+
+def add_tool(parser: argparse.ArgumentParser, name: str) -> None:
+    """All that may stand after `call NAME`."""
+    add_arguments(parser, name)
+    _call_flags(parser)
