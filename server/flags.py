@@ -284,8 +284,6 @@ def _refuse_idle(given: argparse.Namespace) -> None:
     if name == "serve" and not given.http:
         for setting in (setting for setting in _HTTP_ONLY if hasattr(given, setting)):
             raise SettingError(f"{flags[setting]} does nothing over stdio; add --http")
-    if name == "models" and given.probe and given.words[:1] != ["refresh"]:
-        raise SettingError("--probe does nothing without refresh")
     if name == "install" and given.with_key and given.project is None:
         raise SettingError("--with-key does nothing without --project; the user's own file holds the key anyway")
     if name == "install" and given.target is None and given.project is not None:

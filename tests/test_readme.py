@@ -82,6 +82,8 @@ def test_the_programs_called_are_there_or_documented_elsewhere(page: Path) -> No
             assert words[1:3] == ["-m", "venv"]
         elif program == "python":
             assert (ROOT / words[1]).is_file() or words[1] == "-m", words
+        elif program.startswith(".ci/"):
+            assert (ROOT / program).is_file()
         elif program == "pytest":
             assert all((ROOT / word).exists() for word in words[1:] if word.endswith(".py")), words
         else:
