@@ -35,6 +35,8 @@ WHOLE_LIST, ONE_TOOL, A_TOOL = 10_000, 600, 180
 """Tokens of name, description and input schema: of the default tools, of the longest, of one on average."""
 DESCRIPTIONS, A_THIRD = 0.25, 1 / 3
 """What share of them tools' own descriptions are, and these with those of their arguments."""
+SHAPES = 60_000
+"""Bytes of all output schemas of the default tools."""
 
 FORBIDDEN = {"anyOf", "oneOf", "allOf", "not", "$ref", "$defs", "title", "exclusiveMinimum", "exclusiveMaximum"}
 """Keywords of a schema that clients, or the model APIs behind them, reject or pay for in vain."""
@@ -201,12 +203,16 @@ async def test_a_tool_that_spends_says_so() -> None:
 
 
 @pytest.mark.parametrize("which", ["inputSchema", "outputSchema"])
-async def test_schemas_are_flat_and_every_value_has_one_type_and_a_line_of_description(which: str) -> None:
+async def test_schemas_are_flat_and_every_value_has_one_type_and_every_argument_a_line_of_description(
+    which: str,
+) -> None:
     problems: list[str] = []
     for tool in await listed("all"):
         assert tool[which]["type"] == "object", tool["name"]
         for where, schema in nodes(tool[which]):
             problems += [f"{tool['name']} {which}{where}: {problem}" for problem in problems_of(schema, where)]
+    if which == "outputSchema":  # where the name says it, a line more is only weight
+        problems = [each for each in problems if not each.endswith("no description")]
     assert problems == []
 
 
@@ -251,6 +257,13 @@ async def test_a_third_of_the_list_is_words() -> None:
 
     assert own / whole >= DESCRIPTIONS
     assert (own + sum(counted(each["description"]) for each in arguments)) / whole >= A_THIRD
+
+
+async def test_the_shapes_of_answers_are_light() -> None:
+    """They go over the wire with every list; no model reads them."""
+    shapes = [json.dumps(tool["outputSchema"], separators=(",", ":")) for tool in await listed("default")]
+
+    assert sum(map(len, shapes)) <= SHAPES
 
 
 async def test_no_tool_of_any_toolset_is_too_long() -> None:

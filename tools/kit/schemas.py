@@ -51,6 +51,37 @@ def listed_arguments(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "properties": shown}
 
 
+_SELF_EVIDENT = ("description", "default", "format", "required", *_SAID_IN_WORDS)
+
+
+def listed_answer(schema: dict[str, Any]) -> dict[str, Any]:
+    """The shape of a tool's answers as a host is shown it: fields are named so that they need no words.
+
+    Words are kept where a field has one of a few values, whose meaning the names alone do not tell.
+    """
+    shown = cast(dict[str, Any], _without_words(schema))
+    if "required" in schema:
+        shown["required"] = schema["required"]
+    for name, field in schema.get("properties", {}).items():
+        if "enum" in field and "description" in field:
+            shown["properties"][name] = {"description": field["description"], **shown["properties"][name]}
+    return shown
+
+
+def _without_words(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_words(item) for item in cast(list[Any], node)]
+    if not isinstance(node, dict):
+        return node
+    made: dict[str, Any] = {}
+    for key, value in cast(dict[str, Any], node).items():
+        if key == "properties":
+            made[key] = {name: _without_words(field) for name, field in value.items()}
+        elif key not in _SELF_EVIDENT:
+            made[key] = _without_words(value)
+    return made
+
+
 def _inline(node: Any, defs: dict[str, Any], mode: Literal["validation", "serialization"]) -> Any:
     if isinstance(node, list):
         return [_inline(item, defs, mode) for item in cast(list[Any], node)]

@@ -33,7 +33,7 @@ from .argument_reading import AGAIN, ArgumentError, read_again, read_arguments
 from .asking import NeedsAnswer, NotConfirmed
 from .context import Caller, open_call
 from .delivery import note_delivery
-from .schemas import flat_schema, listed_arguments
+from .schemas import flat_schema, listed_answer, listed_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -267,9 +267,8 @@ def _built(spec: ToolSpec) -> NovitaTool:
     tool.parameters = listed_arguments(taken)
     tool._effect = spec.effect  # pyright: ignore[reportPrivateUsage]  # a class and its maker
     if tool.fn_metadata.output_model is not None:
-        tool.fn_metadata.output_schema = flat_schema(
-            cast(type[BaseModel], tool.fn_metadata.output_model), mode="serialization"
-        )
+        answers = flat_schema(cast(type[BaseModel], tool.fn_metadata.output_model), mode="serialization")
+        tool.fn_metadata.output_schema = listed_answer(answers)
     return tool
 
 
