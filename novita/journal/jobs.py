@@ -6,6 +6,7 @@ each kind's own: media/jobs.py, batches/batches.py, and the tools of instances a
 """
 
 import logging
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -244,6 +245,26 @@ class Jobs:
 
     async def _in_background(self, work: Callable[[], Awaitable[T]], on_progress: OnProgress | None) -> T:
         """Run `work` so that it survives the caller; the caller waits, with signs of life."""
+        value = await self.go_on(work, on_progress, note="sent; waiting for the answer")
+        if value is None:
+            raise NovitaConnectionError("This server is stopping", billed="maybe", next_step=LOOK_FIRST)
+        return value
+
+    async def go_on(
+        self,
+        work: Callable[[], Awaitable[T]],
+        on_progress: OnProgress | None,
+        *,
+        note: str,
+        within: float = math.inf,
+    ) -> T | None:
+        """What `work` gives; None where it takes longer than `within` seconds and goes on by itself.
+
+        It goes on as well where the caller leaves; only the end of this process ends it.
+
+        Args:
+            note: What is going on, for signs of life.
+        """
         done = anyio.Event()
         value: list[T] = []
         trouble: list[Exception] = []
@@ -251,30 +272,32 @@ class Jobs:
         async def run() -> None:
             try:
                 value.append(await work())
-            except Exception as error:  # handed to the caller, or logged where the caller has gone
+            except Exception as error:  # handed to the caller, or logged where nobody waits any more
                 trouble.append(error)
-                if caller_gone:
-                    logger.warning("a submit whose caller had gone ended with: %s", error)
+                if alone:
+                    logger.warning("%s: it ended when nobody waited any more: %s", note, error)
             finally:
                 done.set()
 
-        caller_gone = False
+        alone = False
         self.background.start_soon(run)
         started = self.clock.now()
         try:
             while not done.is_set():
-                with anyio.move_on_after(HEARTBEAT):
+                left = within - (self.clock.now() - started)
+                if left <= 0:
+                    alone = True
+                    return None
+                with anyio.move_on_after(min(HEARTBEAT, left)):
                     await done.wait()
                 if on_progress is not None and not done.is_set():
-                    await on_progress(Progress(self.clock.now() - started, None, None, "sent; waiting for the answer"))
+                    await on_progress(Progress(self.clock.now() - started, None, None, note))
         except BaseException:
-            caller_gone = True
+            alone = True
             raise
         if trouble:
             raise trouble[0]
-        if not value:
-            raise NovitaConnectionError("This server is stopping", billed="maybe", next_step=LOOK_FIRST)
-        return value[0]
+        return value[0] if value else None
 
     @asynccontextmanager
     async def one_at_a_time(self, name: str) -> AsyncGenerator[None]:

@@ -1,10 +1,11 @@
 """Media jobs: submitted, waited for, and brought home as files on disk, however often they are asked for."""
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -26,9 +27,7 @@ from ..core.waiting import (
     OnProgress,
     Pace,
     Phase,
-    Progress,
     Unasked,
-    alongside,
     wait_until_done,
     was_watched,
 )
@@ -52,6 +51,10 @@ EMPTY_FOR = 600.0
 """Seconds for which a task that succeeded without files is looked at again: files have come a little later."""
 
 
+SHORT_WORK = 2.0
+"""Seconds beyond a caller's wait in which a finished job's files are brought home; then that goes on by itself."""
+
+
 EXPIRED_AFTER = 3_600.0
 """Seconds after which a file that the storage refuses is not merely late."""
 
@@ -66,6 +69,7 @@ class Delivery:
         lost: Files that are gone for good: neither on this machine nor given out by Novita.
         empty: Novita says that it succeeded, and lists no files yet.
         unasked: Why the last look at a job that is not done saw nothing.
+        fetching: It is done, and its files are still on their way to this machine.
     """
 
     job: Job
@@ -75,6 +79,7 @@ class Delivery:
     lost: tuple[int, ...] = ()
     empty: bool = False
     unasked: str = ""
+    fetching: bool = False
 
 
 class MediaJobs:
@@ -141,23 +146,26 @@ class MediaJobs:
     ) -> Delivery:
         """Wait up to `budget` seconds for a media task and fetch its files; the same call continues after any break.
 
+        Files that are not here within `SHORT_WORK` more seconds go on coming when the call has been answered.
+
         Ids that this journal never saw work too, for as long as Novita knows them.
 
         Raises:
             NotFoundError: Novita does not know the task. NovitaError: a fault that will not pass.
         """
         task_id = bare_id(task_id)
+        until = self._jobs.clock.now() + budget + SHORT_WORK
         job = await self._jobs.journal.find(client.owner, task_id)
         if job is None and self._strangers and await self._jobs.journal.is_strangers(client.owner, task_id):
             raise no_such_task(task_id)
         if job is not None and job.kind != "media":
             if not any(self._jobs.store.in_memory(artifact) is not None for artifact in job.artifacts):
                 raise _no_media(job, task_id)
-            return await self._fetch_again(job, on_progress)
+            return await self._brought(job, partial(self._fetch_again, job), until, on_progress)
         if job is not None and (job.task_id is None or (job.state in FINAL_STATES and not self._to_fetch(job))):
             return self._as_it_is(job)
         if job is not None and job.state is JobState.SUCCEEDED:
-            delivery = await self._fetch_again(job, on_progress)
+            delivery = await self._brought(job, partial(self._fetch_again, job), until, on_progress)
             if not delivery.trouble or job.facts_as(MediaFacts).mode == "sync":
                 return delivery
         real_id = job.task_id if job is not None and job.task_id else task_id
@@ -192,32 +200,55 @@ class MediaJobs:
             if job is None or job.state is not JobState.SUCCEEDED:
                 raise
             return Delivery(job, lost=tuple(artifact.index for artifact in self._to_fetch(job)))
-        # From here on it is short work; two callers of one task must neither save its files nor note its end twice.
-        async with self._jobs.one_at_a_time(f"{client.owner}/{real_id}"):
-            job = await self._jobs.journal.find(client.owner, real_id)
-            if job is None and seen is None:
-                error = unasked.error
-                raise NovitaConnectionError(
-                    f"Novita could not be asked about task {real_id}{f': {error.what}' if error else ' in time'}",
-                    next_step=(error.next_step if error else "") or "Call get_task again in a minute.",
-                )
-            job = job or await self._jobs.journal.adopt(client.owner, real_id, kind="media", tool="get_task")
-            if empty and job.state is JobState.WORKING:
-                return await self._still_empty(job)
-            if seen is None or seen.phase is Phase.WORKING:
-                progress, eta = (seen.progress, seen.eta) if seen else (None, None)
-                return Delivery(job, progress, eta, unasked=unasked.why)
-            if seen.phase is not Phase.SUCCEEDED:
-                return Delivery(await self._jobs.journal.finish(job.key, JobState.FAILED, reason=seen.reason))
-            if job.state is JobState.SUCCEEDED and not self._to_fetch(job):
-                return self._as_it_is(job)
-            facts = MediaFacts()
-            if job.state is JobState.WORKING and begun is not None and working_at is not None:
-                now = self._jobs.clock.wall()
-                if was_watched(begun, working_at, now):
-                    facts = MediaFacts(took=round((working_at + now) / 2 - begun, 2))
-            job = await self._keep_outcome(job, real_id, seen.value, facts)
-            return self._given_up(await self._fetch(job, on_progress))
+
+        async def end() -> Delivery:
+            # Two callers of one task must neither save its files nor note its end twice.
+            async with self._jobs.one_at_a_time(f"{client.owner}/{real_id}"):
+                job = await self._jobs.journal.find(client.owner, real_id)
+                if job is None and seen is None:
+                    error = unasked.error
+                    raise NovitaConnectionError(
+                        f"Novita could not be asked about task {real_id}{f': {error.what}' if error else ' in time'}",
+                        next_step=(error.next_step if error else "") or "Call get_task again in a minute.",
+                    )
+                job = job or await self._jobs.journal.adopt(client.owner, real_id, kind="media", tool="get_task")
+                if empty and job.state is JobState.WORKING:
+                    return await self._still_empty(job)
+                if seen is None or seen.phase is Phase.WORKING:
+                    progress, eta = (seen.progress, seen.eta) if seen else (None, None)
+                    return Delivery(job, progress, eta, unasked=unasked.why)
+                if seen.phase is not Phase.SUCCEEDED:
+                    return Delivery(await self._jobs.journal.finish(job.key, JobState.FAILED, reason=seen.reason))
+                if job.state is JobState.SUCCEEDED and not self._to_fetch(job):
+                    return self._as_it_is(job)
+                facts = MediaFacts()
+                if job.state is JobState.WORKING and begun is not None and working_at is not None:
+                    now = self._jobs.clock.wall()
+                    if was_watched(begun, working_at, now):
+                        facts = MediaFacts(took=round((working_at + now) / 2 - begun, 2))
+                job = await self._keep_outcome(job, real_id, seen.value, facts)
+                return self._given_up(await self._fetch(job))
+
+        return await self._brought(job, end, until, on_progress)
+
+    async def _brought(
+        self,
+        job: Job | None,
+        bring: Callable[[], Awaitable[Delivery]],
+        until: float,
+        on_progress: OnProgress | None,
+    ) -> Delivery:
+        """What `bring` gives, or how far it is at `until` on the clock, while it goes on."""
+        left = until - self._jobs.clock.now()
+        delivery = await self._jobs.go_on(bring, on_progress, note="done; fetching its files", within=left)
+        if delivery is not None:
+            return delivery
+        if job is None:
+            raise NovitaConnectionError(
+                "The task is done, and its files are still being fetched", next_step="Call get_task again in a minute."
+            )
+        now = await self._jobs.journal.find(job.owner, job.task_id or job.key) or job
+        return Delivery(now, fetching=True)
 
     def _as_it_is(self, job: Job) -> Delivery:
         """A finished job with nothing to fetch; files that were deleted here and have no link are lost."""
@@ -269,14 +300,14 @@ class MediaJobs:
             if not self._nudges[owner, task_id]:
                 del self._nudges[owner, task_id]
 
-    async def _fetch_again(self, job: Job, on_progress: OnProgress | None) -> Delivery:
+    async def _fetch_again(self, job: Job) -> Delivery:
         """Bring files that are missing although the job is done, by the links already known."""
         async with self._jobs.one_at_a_time(f"{job.owner}/{job.task_id}"):
             job = await self._jobs.journal.find(job.owner, job.task_id or job.key) or job
             away = [one for one in self._to_fetch(job) if self._jobs.store.in_memory(one) is None]
             if any(not artifact.alive(self._jobs.clock.wall()) for artifact in away):
                 return Delivery(job, trouble="The links have expired.")
-            return await self._fetch(job, on_progress)
+            return await self._fetch(job)
 
     async def artifact(self, client: NovitaClient, task_id: str, index: int) -> Artifact:
         """One finished file of an earlier task, with a live link where it has one; looks once, never waits.
@@ -354,13 +385,12 @@ class MediaJobs:
             if store.in_memory(artifact) is not None or (store.saves and artifact.url and not store.holds(artifact))
         ]
 
-    async def _fetch(self, job: Job, on_progress: OnProgress | None) -> Delivery:
+    async def _fetch(self, job: Job) -> Delivery:
         """Bring the missing files; one that fails does not cost the others, and can be asked for again."""
         missing = {artifact.index for artifact in self._to_fetch(job)}
         artifacts: dict[int, Artifact] = {artifact.index: artifact for artifact in job.artifacts}
         trouble: list[str] = []
         lost: list[int] = []
-        started = self._jobs.clock.now()
 
         async def one(artifact: Artifact) -> None:
             try:
@@ -371,19 +401,11 @@ class MediaJobs:
             except ArtifactError as error:
                 trouble.append(f"File {artifact.index}: {error}")
 
-        async def every() -> None:
+        if missing and job.task_id:
             async with anyio.create_task_group() as group:
                 for artifact in job.artifacts:
                     if artifact.index in missing:
                         group.start_soon(one, artifact)
-
-        async def sign() -> None:
-            if on_progress is not None:
-                note = f"done; fetching {len(missing)} file{'s' if len(missing) > 1 else ''}"
-                await on_progress(Progress(self._jobs.clock.now() - started, None, None, note))
-
-        if missing and job.task_id:
-            await alongside(every, sign)
             await self._jobs.journal.put_artifacts(job.owner, job.task_id, [artifacts[i] for i in sorted(artifacts)])
         job = job.model_copy(update={"artifacts": tuple(artifacts[i] for i in sorted(artifacts))})
         return Delivery(job, trouble=" ".join(trouble), lost=tuple(sorted(lost)))

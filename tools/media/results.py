@@ -49,6 +49,7 @@ class MediaResult(ToolResult):
     next_step: str | None = Field(default=None, description="What to do now.")
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
     _unlisted: int = PrivateAttr(0)
+    _fetching: bool = PrivateAttr(default=False)
 
     def within_answer(self) -> "MediaResult":
         """The same with no more files than an answer has room for; what is left out is said."""
@@ -73,6 +74,8 @@ class MediaResult(ToolResult):
         match self.status:
             case "succeeded" | "incomplete":
                 return f"{self._made()}{f' from {self.model}' if self.model else ''}."
+            case "working" if self._fetching:
+                return f"Made and paid for; the files of task {self.task_id} are still on their way to this machine."
             case "working":
                 return f"Not finished yet: task {self.task_id} goes on at Novita and is already paid for."
             case "unconfirmed":
@@ -130,14 +133,16 @@ async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
     here = [artifact for artifact in whole.artifacts if artifact.index not in delivery.lost]
     away = [artifact for artifact in here if store.saves and artifact.url and not store.holds(artifact)]
     held = {artifact.index for artifact in here if store.in_memory(artifact) is not None}
-    unsaved = {"path": None, "note": "It could not be saved here; its link works while it lives."}
+    why = "It is still being fetched" if delivery.fetching else "It could not be saved here"
+    unsaved = {"path": None, "note": f"{why}; its link works while it lives."}
     here = [artifact.model_copy(update=unsaved) if artifact in away else artifact for artifact in here]
     job = whole.model_copy(update={"artifacts": tuple([await store.present(each) for each in here])})
     told = job.facts_as(MediaFacts)
     asked = (told.asked or 0) if job.state is JobState.SUCCEEDED else 0
-    not_here = len(away) + len(held) + len(delivery.lost) if job.state is JobState.SUCCEEDED else 0
+    over = job.state is JobState.SUCCEEDED and not delivery.fetching
+    not_here = len(away) + len(held) + len(delivery.lost) if over else 0
     result = MediaResult(
-        status="incomplete" if not_here else _status(job),
+        status="working" if delivery.fetching else "incomplete" if not_here else _status(job),
         task_id=job.task_id or job.key[:12],
         model=job.model or None,
         remark=told.remark,
@@ -157,7 +162,8 @@ async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
         estimated_cost_usd=None if job.tool == "get_task" else show_price(job.estimate),
         next_step=_in_memory_step(held) or _next_step(job, delivery),
     )
-    result._total = len(whole.artifacts)  # pyright: ignore[reportPrivateUsage]  # of the headline alone
+    # Of the headline alone.
+    result._total, result._fetching = len(whole.artifacts), delivery.fetching  # pyright: ignore[reportPrivateUsage]
     return result
 
 
@@ -205,6 +211,8 @@ def _refuse_lost(delivery: Delivery) -> None:
 
 
 def _next_step(job: Job, delivery: Delivery) -> str:
+    if delivery.fetching:
+        return f"Call get_task with task_id {job.task_id} in a moment to get them; do not ask for it again."
     if delivery.lost:
         gone = ", ".join(str(index) for index in delivery.lost)
         return f"File {gone} is gone for good: neither on this machine nor given out by Novita."

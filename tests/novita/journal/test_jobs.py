@@ -403,7 +403,7 @@ async def test_only_what_was_watched_to_its_end_counts_as_history(
 async def test_there_are_signs_of_life_while_a_big_file_comes(
     simulator: Running, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("novita_mcp.novita.core.waiting.HEARTBEAT", 0.05)
+    monkeypatch.setattr("novita_mcp.novita.journal.jobs.HEARTBEAT", 0.05)
     world.trouble({"delay": 0.3}, path="/_simulator/files/*")
     notes: list[str] = []
 
@@ -413,4 +413,4 @@ async def test_there_are_signs_of_life_while_a_big_file_comes(
     async with bench(simulator, tmp_path) as it:
         job = await it.start()
         await it.media.bring(it.client, job.task_id or "", budget=45, on_progress=on_progress)
-    assert notes.count("done; fetching 1 file") >= 2
+    assert notes.count("done; fetching its files") >= 2
