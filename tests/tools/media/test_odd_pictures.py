@@ -2,6 +2,7 @@
 
 import base64
 import io
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,38 @@ async def test_a_picture_bomb_is_refused_by_its_header(connect: Connect, world: 
         wish = {"image": path, "prompt": "in oil"}
         await refused(client.call_tool("edit_image", wish), "bomb.png", "too large", "Nothing was billed")
     assert BUDGET.most_held == 0  # nothing was decoded
+    nothing_paid(world)
+
+
+def bombs() -> dict[str, bytes]:
+    """A few kilobytes each, of 900 megapixels or more, in the formats that people send."""
+    tall = bytearray(saved(scene((64, 64)), "JPEG"))
+    at = tall.index(b"\xff\xc0") + 5
+    tall[at : at + 4] = struct.pack(">HH", 65_000, 65_000)
+    tif = saved(Image.new("1", (64, 64)), "TIFF", compression="group4")
+    for tag in (256, 257):  # width and height, as short or long numbers
+        for kind in (3, 4):
+            wide = struct.pack("<HHII", tag, 4, 1, 30_000)
+            tif = tif.replace(struct.pack("<HHII", tag, kind, 1, 64), wide)
+    bmp = struct.pack("<IHHIIiiHHIIiiII", 154, 0, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 0, 0, 0, 0, 0)
+    return {
+        "bomb.tif": tif,
+        "bomb.bmp": b"BM" + bmp + bytes(100),
+        "bomb.jpg": bytes(tall),
+        "bomb.heic": heic((64, 64)).replace(struct.pack(">II", 64, 64), struct.pack(">II", 60_000, 60_000)),
+    }
+
+
+async def test_a_bomb_of_any_format_is_told_to_be_one(connect: Connect, world: World, tmp_path: Path) -> None:
+    """Not to be damaged: who exports it again would send the same."""
+    BUDGET.most_held = 0
+    async with connect() as client:
+        for name, data in bombs().items():
+            for wish in ({}, {"resize": True}):
+                call = client.call_tool("edit_image", {"image": put(tmp_path, name, data), "prompt": "oil", **wish})
+                text = await refused(call, name, "Give a smaller picture", "Nothing was billed")
+                assert "damaged" not in text
+    assert BUDGET.most_held == 0
     nothing_paid(world)
 
 
