@@ -10,7 +10,7 @@ from pydantic_ai.usage import RunUsage
 
 async def main() -> None:
     transport = StreamableHttpTransport(**ASKED) if "url" in ASKED else StdioTransport(**ASKED)
-    async with MCPToolset(transport, read_timeout=120) as server:
+    async with MCPToolset(transport, init_timeout=120, read_timeout=120) as server:
         tools = await server.list_tools()
         converted = await server.get_tools(RunContext(deps=None, model=TestModel(), usage=RunUsage()))
         await play([tool.name for tool in tools], len(converted), server.direct_call_tool)
