@@ -1,67 +1,43 @@
-"""Media calls: send a planned request, read its answer in any documented shape, look at a task.
-
-A model answers with a task id to look at, or at once with links, base64, hex, raw bytes or text. All of them
-become an `MediaOutcome`; the catalogue entry says where the files sit, and every other known place is tried too.
-"""
+"""Media calls: send a planned request, and look at a task. What comes back is read in outcomes.py."""
 
 import base64
 import binascii
 import copy
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 import anyio.to_thread
 
-from ..core.client import LOOK_FIRST, Answer, FilePart, NovitaClient, dig
+from ..core.client import FilePart, NovitaClient, dig
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.hosts import ASSET_HOST
 from ..core.json_paths import put
-from ..core.tolerant import a_lifetime, a_number, a_whole, load_json
+from ..core.tolerant import a_lifetime, a_number
 from ..core.waiting import Look, Phase
 from ..files.masks import hole_mask
 from ..journal.jobs import Accepted
 from .lookup import MediaModel
 from .mapping import MediaPlan
+from .outcomes import (
+    MediaOutcome,
+    MediaOutput,
+    nsfw_of,
+    percent_of,
+    read_answer,
+    read_task,
+    string_output,
+    task_id_of,
+    values_at,
+)
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["image", "video", "audio", "text", "file"]
-
 SYNC_PATIENCE = 240.0
 """Seconds a model that answers at once may stay silent while it works."""
-
-
-@dataclass(frozen=True)
-class MediaOutput:
-    """One file (or text) of a finished job: exactly one of url, data and text is set.
-
-    Args:
-        ttl: Seconds the link lives.
-        suffix: Its type in a word, as Novita or the request names it (`png`, `mp3`).
-        seconds: Length of a sound, where Novita tells.
-    """
-
-    kind: Kind
-    url: str | None = None
-    data: bytes | None = None
-    text: str | None = None
-    ttl: float | None = None
-    suffix: str | None = None
-    seconds: float | None = None
-    nsfw: float | None = None
-
-
-@dataclass(frozen=True)
-class MediaOutcome:
-    """What a finished job made. `values` holds what is not a file (a voice id, timings)."""
-
-    outputs: tuple[MediaOutput, ...] = ()
-    seed: int | None = None
-    values: dict[str, str] = field(default_factory=dict[str, str])
 
 
 async def submit(client: NovitaClient, plan: MediaPlan) -> Accepted | MediaOutcome:
@@ -112,7 +88,7 @@ async def _submit_one(client: NovitaClient, plan: MediaPlan) -> Accepted | Media
             read_timeout=SYNC_PATIENCE if plan.model.mode == "sync" else 60,
         )
     except NovitaAPIError as error:  # one that names a task has taken the job all the same
-        if plan.model.mode == "async" and (task_id := _task_id(plan.model, error.answer, bare=False)):
+        if plan.model.mode == "async" and (task_id := task_id_of(plan.model, error.answer, bare=False)):
             return Accepted(task_id)
         raise
     return read_answer(plan.model, answer, plan.body)
@@ -171,110 +147,6 @@ def _content(uri: str, name: str) -> tuple[str, bytes]:
     except binascii.Error as error:
         raise InputError(f"`{name}` holds no valid base64", next_step="Give a path, a link or a data: URI.") from error
     return head.removeprefix("data:").partition(";")[0] or "application/octet-stream", data
-
-
-def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> Accepted | MediaOutcome:
-    """A submit's answer: a task id in either documented place, or the finished files. `body` is what was asked."""
-    if answer.headers.get("content-type", "").startswith("text/event-stream"):
-        return _read_stream(model, answer, body)
-    data = _json(answer)
-    if data is None:
-        if model.mode == "async" or not answer.body or _looks_like_text(answer):
-            raise NovitaConnectionError(
-                f"Novita accepted the request to {model.id} but its answer could not be read",
-                billed="maybe",
-                next_step=LOOK_FIRST,
-            )
-        kind: Kind = "audio" if model.makes in ("audio", "voice") else cast(Kind, model.makes)
-        return MediaOutcome((MediaOutput(kind, data=answer.body, suffix=_asked_type(model, body)),))
-    _refuse_error_in_success(model, data)
-    if model.mode == "async":
-        if not (task_id := _task_id(model, data, bare=True)):
-            raise NovitaConnectionError(
-                f"Novita accepted the request to {model.id} but named no task",
-                billed="maybe",
-                next_step=LOOK_FIRST,
-            )
-        return Accepted(task_id)
-    return read_outcome(model, data, body)
-
-
-def _task_id(model: MediaModel, data: Any, *, bare: bool) -> str:
-    """The id of a task, in any documented place; empty: there is none.
-
-    Args:
-        bare: In a dialect of its own, whose tasks just have an id, that counts too.
-    """
-    found = dig(data, "task_id") or dig(data, "data.task_id") or dig(data, "task.task_id")
-    if bare and model.answer[0].at:
-        found = found or dig(data, "id")
-    return str(found) if isinstance(found, str | int) and found else ""
-
-
-def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> MediaOutcome:
-    """Sound that came in pieces: hex in each event's `audio` or `data.audio`; the last event may repeat the whole."""
-    pieces: list[str] = []
-    whole = ""
-    for line in answer.body.decode("utf-8", "replace").splitlines():
-        if not line.startswith("data:") or line.removeprefix("data:").strip() in ("", "[DONE]"):
-            continue
-        try:
-            event: object = load_json(line.removeprefix("data:"))
-        except ValueError:
-            continue  # one bad event does not cost the others
-        if not isinstance(event, dict):
-            continue
-        seen = cast(dict[str, Any], event)
-        _refuse_error_in_success(model, seen)
-        piece = dig(seen, "data.audio") or seen.get("audio") or ""
-        if (dig(seen, "data.status") or seen.get("status")) == 2:
-            whole = str(piece)
-        elif isinstance(piece, str):
-            pieces.append(piece)
-    text = "".join(pieces) or whole
-    if not text:
-        raise NovitaConnectionError(
-            f"{model.id} streamed an answer without sound in it", billed="maybe", next_step=LOOK_FIRST
-        )
-    return MediaOutcome((MediaOutput("audio", data=_decode(text), suffix=_asked_type(model, body)),))
-
-
-def _asked_type(model: MediaModel, body: Mapping[str, Any]) -> str | None:
-    """The file type the request asked for, where the entry says which field names it."""
-    for place in model.answer:
-        if place.type_in and isinstance(found := dig(body, place.type_in), str):
-            return found
-    return None
-
-
-def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any]) -> MediaOutcome:
-    """The files of an answer that came at once."""
-    seconds = a_lifetime(dig(data, "extra_info.audio_length"))  # milliseconds
-    outputs: list[MediaOutput] = []
-    values: dict[str, str] = {}
-    for place in model.answer:
-        suffix = dig(data, place.type_at) if place.type_at else None
-        kind: Kind = place.kind if place.kind in ("image", "video", "audio", "text") else "file"
-        for value in _at(data, place.at):
-            if place.form == "value":
-                name = place.at.rsplit(".", 1)[-1]
-                values["voice_id" if name in ("_id", "voice") else name] = str(value)
-            elif place.form == "text":
-                outputs.append(MediaOutput("text", text=str(value)))
-            elif isinstance(value, str) and value:
-                output = _string_output(kind, value, str(suffix) if suffix else _asked_type(model, body))
-                outputs.append(replace(output, seconds=seconds / 1000 if seconds and kind == "audio" else None))
-            elif isinstance(value, dict):
-                outputs.extend(_object_outputs(cast(dict[str, Any], value)))
-    if not outputs and not values:
-        outputs = _result_lists(data)
-    if not outputs and not values:
-        raise NovitaConnectionError(
-            f"{model.id} answered, but without anything that this server knows how to read",
-            billed="yes",
-            next_step="Report this to the makers of novita-mcp with the model's name.",
-        )
-    return MediaOutcome(tuple(outputs), _seed(data), values)
 
 
 Looking = Callable[[NovitaClient, str], Awaitable[Look[MediaOutcome]]]
@@ -343,15 +215,15 @@ async def look_v2(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
         raise NovitaAPIError(
             f'Novita does not tell about task {task_id}: "{str(dig(data, "msg"))[:300]}"', status=200, reason=str(code)
         )
-    links = [link for link in _at(data, "data.imgs[]") if isinstance(link, str)]
-    verdicts = list(_at(data, "data.nsfw_detection_result[]"))
+    links = [link for link in values_at(data, "data.imgs[]") if isinstance(link, str)]
+    verdicts = list(values_at(data, "data.nsfw_detection_result[]"))
     outcome = MediaOutcome(
         tuple(
-            replace(_string_output("image", link, None), nsfw=_nsfw(verdicts[at]) if at < len(verdicts) else None)
+            replace(string_output("image", link, None), nsfw=nsfw_of(verdicts[at]) if at < len(verdicts) else None)
             for at, link in enumerate(links)
         )
     )
-    progress = _percent((a_number(dig(data, "data.progress")) or 0) * 100)
+    progress = percent_of((a_number(dig(data, "data.progress")) or 0) * 100)
     match dig(data, "data.status"):
         case 2:
             return Look(Phase.SUCCEEDED, outcome, 100)
@@ -361,153 +233,3 @@ async def look_v2(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
         case status:
             note = {0: "starting", 1: "processing"}.get(status, "in an unknown state")
             return Look(Phase.WORKING, outcome, progress, a_lifetime(dig(data, "data.eta_relative")), note)
-
-
-def read_task(data: dict[str, Any]) -> Look[MediaOutcome]:
-    """A task result. A status nobody documented counts as still working, and is logged."""
-    status = dig(data, "task.status")
-    percent, eta = _percent(dig(data, "task.progress_percent")), a_lifetime(dig(data, "task.eta"))
-    outcome = MediaOutcome(tuple(_result_lists(data)), _seed(data))
-    match status:
-        case "TASK_STATUS_SUCCEED":  # Novita's spelling
-            return Look(Phase.SUCCEEDED, outcome, 100)
-        case "TASK_STATUS_FAILED":
-            reason = dig(data, "task.reason") or "Novita gave no reason"
-            return Look(Phase.FAILED, outcome, reason=str(reason))
-        case "TASK_STATUS_QUEUED":
-            note = "queued"
-        case "TASK_STATUS_PROCESSING":
-            note = "processing"
-        case _:
-            logger.warning("task status %r is not documented; still waiting", status)
-            note = "in an unknown state"
-    return Look(Phase.WORKING, outcome, percent, eta, note)
-
-
-def _result_lists(data: dict[str, Any]) -> list[MediaOutput]:
-    outputs: list[MediaOutput] = []
-    for key in ("images", "videos", "audios", "image_urls", "binary_data_base64"):
-        kind = _LIST_KINDS[key]
-        for item in _at(data, f"{key}[]"):
-            if isinstance(item, dict):
-                outputs.extend(_object_outputs(cast(dict[str, Any], item)))
-            elif isinstance(item, str) and item:
-                outputs.append(_string_output(kind, item, None))
-    return outputs
-
-
-_LIST_KINDS: dict[str, Kind] = {
-    "images": "image",
-    "videos": "video",
-    "audios": "audio",
-    "image_urls": "image",
-    "binary_data_base64": "image",
-}
-
-
-def _object_outputs(item: dict[str, Any]) -> Iterator[MediaOutput]:
-    for kind in ("image", "video", "audio"):
-        url = item.get(f"{kind}_url")
-        if isinstance(url, str) and url:
-            output = _string_output(kind, url, _text(item.get(f"{kind}_type")))
-            yield MediaOutput(
-                kind,
-                output.url,
-                output.data,
-                ttl=a_lifetime(item.get(f"{kind}_url_ttl")),
-                suffix=output.suffix,
-                nsfw=_nsfw(item.get("nsfw_detection_result")),
-            )
-
-
-def _string_output(kind: Kind, value: str, suffix: str | None) -> MediaOutput:
-    if value.startswith(("http://", "https://")):
-        return MediaOutput(kind, url=value, suffix=suffix)
-    if value.startswith("data:"):
-        head, _, payload = value.partition(",")
-        return MediaOutput(
-            kind, data=_decode(payload), suffix=suffix or head[5:].split(";")[0].rpartition("/")[2] or None
-        )
-    return MediaOutput(kind, data=_decode(value), suffix=suffix)
-
-
-def _decode(text: str) -> bytes:
-    """Bytes from hex or base64, whichever it is: audio comes as hex, pictures as base64."""
-    try:
-        if len(text) % 2 == 0 and not text.strip("0123456789abcdefABCDEF"):
-            return bytes.fromhex(text)
-        return base64.b64decode(text, validate=False)
-    except (ValueError, binascii.Error) as error:
-        raise NovitaConnectionError(
-            "Novita's answer held a file that could not be decoded",
-            billed="yes",
-            next_step="Ask again only if the user agrees to pay again.",
-        ) from error
-
-
-def _at(data: Any, path: str) -> Iterator[Any]:
-    """Every value at a path such as `images[].image_url`, `data.audio`, `image_file`."""
-    head, dot, rest = path.partition("[]")
-    value: Any = dig(data, head.strip(".")) if head else data
-    if not dot:
-        if value is not None:
-            yield value
-    elif isinstance(value, list):
-        for item in cast(list[Any], value):
-            yield from _at(item, rest.lstrip(".")) if rest else iter((item,))
-
-
-def _refuse_error_in_success(model: MediaModel, data: dict[str, Any]) -> None:
-    """HTTP 200 may carry an error: `base_resp.status_code`, or `{code, msg}` with a code that is not success."""
-    code = dig(data, "base_resp.status_code")
-    message = dig(data, "base_resp.status_msg")
-    if code in (None, 0, "0") and "task_id" not in data and data.get("data") is None:
-        flat = data.get("code")
-        if flat not in (None, 0, 200, "0", "200", "success") and (data.get("msg") or data.get("message")):
-            code, message = flat, data.get("msg") or data.get("message")
-    if code not in (None, 0, "0"):
-        raise NovitaAPIError(
-            f'{model.id} refused the request ({code}): Novita says "{str(message)[:300]}"',
-            status=200,
-            reason=str(code),
-            next_step="Correct the request; list_tasks and get_balance show whether it was billed.",
-            billed="maybe",
-        )
-
-
-def _json(answer: Answer) -> dict[str, Any] | None:
-    if not answer.body[:64].lstrip().startswith(b"{"):
-        return None
-    try:
-        data: object = load_json(answer.body)
-    except ValueError:
-        return None
-    return cast(dict[str, Any], data) if isinstance(data, dict) else None
-
-
-def _looks_like_text(answer: Answer) -> bool:
-    kind = answer.headers.get("content-type", "")
-    return kind.startswith("text/html") or answer.body[:1] in (b"<", b"{")
-
-
-def _seed(data: dict[str, Any]) -> int | None:
-    """The seed really used: documented as a string, sometimes a number."""
-    return a_whole(dig(data, "extra.seed"))
-
-
-def _percent(value: Any) -> float | None:
-    """How far it is; None where that is not told, as 0 does not tell it on most models."""
-    found = a_number(value)
-    return min(found, 100.0) if found is not None and found > 0 else None
-
-
-def _nsfw(value: Any) -> float | None:
-    """Likelihood in percent, where the check was asked for and worked."""
-    if not isinstance(value, dict):
-        return None
-    verdict = cast(dict[str, Any], value)
-    return a_number(verdict.get("confidence")) if verdict.get("valid") else None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -38,8 +38,8 @@ from ..journal.facts import MediaFacts
 from ..journal.jobs import Accepted, Jobs, Paid, name_of
 from ..journal.journal import FINAL_STATES, OPEN_STATES, Job, JobState
 from . import calls
-from .calls import MediaOutcome, MediaOutput
 from .mapping import MediaPlan
+from .outcomes import MediaOutcome, MediaOutput
 
 logger = logging.getLogger(__name__)
 

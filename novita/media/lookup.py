@@ -274,9 +274,10 @@ def choose(
     for model, found in reasons[:3]:
         nearest.setdefault(phrase(found), []).append(model.id)
     shown = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in nearest.items())
-    others = [] if preferred is not None else once(model for one in wanted for model in doubtful(one))
+    # "No model" is said only where that is so of every model there is, those that are gone too.
+    others = [model for model in able_to(wanted) if model not in candidates]
     dead = [m for m in others if not complaints(m, settled(m, arguments, options or {})[0], forms=forms)]
-    which = "that is known to live " if dead else ""
+    which = "that is known to live " if dead and preferred is None else "that knows the voice " if dead else ""
     raise InputError(f"No model for {what} {which}takes these arguments together", next_step=f"Nearest: {shown}.")
 
 

@@ -42,6 +42,10 @@ Image = Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<
 Checkpoint = Annotated[str | None, Field(description="See search_checkpoints.")]
 Resize = Annotated[bool, Field(description="Fit it to the model's limits.", json_schema_extra=UNLISTED)]
 Options = Annotated[dict[str, Any] | None, Field(description="Its own settings; see describe_media_model.")]
+RareOptions = Annotated[
+    dict[str, Any] | None, Field(description="Its own settings; see describe_media_model.", json_schema_extra=UNLISTED)
+]
+"""Where no living model takes any, so that they need not stand in every list."""
 SaveTo = Annotated[str | None, Field(description="Folder or file to save in.")]
 WebhookUrl = Annotated[str | None, Field(description="Novita POSTs here when done.", json_schema_extra=UNLISTED)]
 WaitSeconds = Annotated[float | None, Field(ge=0, description="Default 45.")]

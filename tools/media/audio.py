@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..kit.arguments import Confirm, DryRun, Model, Options, SaveTo, WaitSeconds
+from ..kit.arguments import Confirm, DryRun, Model, Options, RareOptions, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.schemas import UNLISTED
 from ..kit.toolset import SPENDS, Toolset
@@ -65,6 +65,7 @@ async def transcribe_audio(
     call: Call,
     audio: Recording,
     model: Model = None,
+    options: Options = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -76,7 +77,7 @@ async def transcribe_audio(
         "transcribe_audio",
         ["transcribe"],
         {"audio": audio},
-        How(model, confirm=confirm, dry_run=dry_run),
+        How(model, options, confirm=confirm, dry_run=dry_run),
         title="transcript",
     )
 
@@ -89,6 +90,7 @@ async def clone_voice(
     text: Annotated[str | None, Field(description="A sentence to try the voice on.")] = None,
     transcript: Annotated[str | None, Field(description="The words spoken in the recording.")] = None,
     model: Model = None,
+    options: Options = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -100,7 +102,7 @@ async def clone_voice(
         "clone_voice",
         ["clone_voice"],
         {"audio": audio, "name": name, "text": text, "transcript": transcript},
-        How(model, None, None, None, confirm, dry_run),
+        How(model, options, None, None, confirm, dry_run),
         title=name or "cloned voice",
     )
 
@@ -111,6 +113,7 @@ async def design_voice(
     prompt: Annotated[str, Field(min_length=1, description="How the voice sounds.")],
     text: Annotated[str, Field(min_length=1, description="A sentence to try the voice on.")],
     name: Annotated[str | None, Field(description="A name for the voice.")] = None,
+    options: RareOptions = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -122,7 +125,7 @@ async def design_voice(
         "design_voice",
         ["design_voice"],
         {"prompt": prompt, "text": text, "name": name},
-        How(confirm=confirm, dry_run=dry_run),
+        How(options=options, confirm=confirm, dry_run=dry_run),
         title=name or prompt,
     )
 
@@ -134,6 +137,7 @@ async def generate_music(
     lyrics: Annotated[str | None, Field(description="Words to sing.")] = None,
     instrumental: Annotated[bool | None, Field(description="No singing.")] = None,
     model: Model = None,
+    options: Options = None,
     save_to: SaveTo = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
@@ -150,7 +154,7 @@ async def generate_music(
             "lyrics": lyrics,
             "instrumental": instrumental,
         },
-        How(model, None, save_to, None, confirm, dry_run),
+        How(model, options, save_to, None, confirm, dry_run),
         title=prompt or "music",
     )
 
@@ -162,6 +166,7 @@ async def generate_lyrics(
     lyrics: Annotated[str | None, Field(description="Words so far, to continue.")] = None,
     name: Annotated[str | None, Field(description="Title of the song.")] = None,
     model: Model = None,
+    options: RareOptions = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -173,6 +178,6 @@ async def generate_lyrics(
         "generate_lyrics",
         ["lyrics"],
         {"prompt": prompt, "lyrics": lyrics, "name": name},
-        How(model, confirm=confirm, dry_run=dry_run),
+        How(model, options, confirm=confirm, dry_run=dry_run),
         title=name or prompt,
     )

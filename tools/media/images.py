@@ -17,6 +17,7 @@ from ..kit.arguments import (
     Model,
     Options,
     Prompt,
+    RareOptions,
     Resize,
     SaveTo,
     Seed,
@@ -174,6 +175,7 @@ async def upscale_image(
     image: Image,
     scale: Annotated[float | None, Field(ge=1, le=8, description="Times larger, 1 to 8.")] = None,
     model: Model = None,
+    options: Options = None,
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
@@ -188,7 +190,7 @@ async def upscale_image(
         "upscale_image",
         ["upscale"],
         {"image": image, "scale": scale, "webhook_url": webhook_url},
-        How(model, None, save_to, None, confirm, dry_run, resize),
+        How(model, options, save_to, None, confirm, dry_run, resize),
         title=f"upscaled {_named(image)}",
     )
 
@@ -198,6 +200,7 @@ async def remove_background(
     call: Call,
     image: Image,
     model: Model = None,
+    options: Options = None,
     resize: Resize = False,
     save_to: SaveTo = None,
     confirm: Confirm = False,
@@ -212,7 +215,7 @@ async def remove_background(
         "remove_background",
         ["remove_background"],
         {"image": image},
-        How(model, None, save_to, None, confirm, dry_run, resize),
+        How(model, options, save_to, None, confirm, dry_run, resize),
         title=f"cutout {_named(image)}",
     )
 
@@ -223,6 +226,7 @@ async def replace_background(
     image: Image,
     prompt: Annotated[str, Field(min_length=1, description="The new background.")],
     model: Model = None,
+    options: Options = None,
     resize: Resize = False,
     save_to: SaveTo = None,
     confirm: Confirm = False,
@@ -236,14 +240,19 @@ async def replace_background(
         "replace_background",
         ["replace_background"],
         {"image": image, "prompt": prompt},
-        How(model, None, save_to, None, confirm, dry_run, resize),
+        How(model, options, save_to, None, confirm, dry_run, resize),
         title=prompt,
     )
 
 
 @images.tool("Describe an image", SPENDS)
 async def describe_image(
-    call: Call, image: Image, model: Model = None, confirm: Confirm = False, dry_run: DryRun = False
+    call: Call,
+    image: Image,
+    model: Model = None,
+    options: RareOptions = None,
+    confirm: Confirm = False,
+    dry_run: DryRun = False,
 ) -> MediaResult:
     """Say what a picture shows: a caption, alt text, description, or a prompt to recreate such an image. For
     questions about a picture use chat. Costs under $0.01; returns text.
@@ -253,7 +262,7 @@ async def describe_image(
         "describe_image",
         ["describe_image"],
         {"image": image},
-        How(model, confirm=confirm, dry_run=dry_run),
+        How(model, options, confirm=confirm, dry_run=dry_run),
         title=f"description of {_named(image)}",
     )
 

@@ -22,7 +22,6 @@ from ...novita.media.jobs import Delivery
 from ...novita.media.lookup import (
     MediaModel,
     NothingLivesError,
-    able,
     able_to,
     advised,
     alternatives,
@@ -99,7 +98,7 @@ async def make(
         native: dict[str, Any] = dict(how.options or {})
         if other is not None:
             native = {**(other.how.options or {}), **native}
-            ready |= size_for(other, given, image_size)
+            ready |= {name: one for name, one in size_for(other, given, image_size).items() if name not in native}
         planned = plan(chosen, ready, native, image_size=image_size)
         planned = in_pieces(await with_files(planned, caller.inputs, done=files_of(ready)), further)
         differs = other.differs if other is not None else remark
@@ -111,10 +110,10 @@ async def make(
         way.expected = not hoped
         # One that may live, and cannot do this as it is asked, is no reason not to let another stand in.
         if not any(model.live or not lacking(model, given, how.options or ()) for model in hoped):
-            for other in stand_ins(does, given, gone):
-                if not able(other.model, other.how.arguments(given), forms=forms):
-                    return await buy(other.model, other)
-            if (asked := await ask_instead(caller, does, given, title=title)) is not None:
+            hopeful = [one for one in stand_ins(does, given, gone) if one.can(given, how.options or {}, forms)]
+            if hopeful:
+                return await buy(hopeful[0].model, hopeful[0])
+            if (asked := await ask_instead(caller, does, given, title=title, options=how.options)) is not None:
                 return asked
         return await buy(choose(does, given, preferred=among, forms=forms, options=how.options, without=gone))
 
@@ -127,7 +126,9 @@ async def make(
         except NothingLivesError as error:
             error.next_step = f"{error.next_step} {otherwise(does)}".strip()
             raise
-    elif "/" in how.model and (asked := await ask_instead(caller, does, given, title=title, model=how.model)):
+    elif "/" in how.model and (
+        asked := await ask_instead(caller, does, given, title=title, model=how.model, options=how.options)
+    ):
         purchase = asked
     else:
         chosen = named_model(await known_or_offered(caller, how.model), does)
@@ -316,6 +317,7 @@ def _purchase(
     if planned.rest:
         cut = f"The recording is longer than {model.id} takes at once: it is sent in {len(planned.rest) + 1} pieces."
         differs = f"{differs} {cut}".strip()
+    doubt = _doubt(model, unnamed=way.further is not None and not differs)
     remark = " ".join(part for part in (way.remark(model.id, planned.estimate), differs) if part)
 
     async def request() -> dict[str, Any]:
@@ -348,7 +350,7 @@ def _purchase(
 
     return Purchase(
         answer=MediaResult,
-        effect=" ".join(part for part in (way.effect(model.id), differs, _doubt(model)) if part),
+        effect=" ".join(part for part in (way.effect(model.id), differs, doubt) if part),
         model=model.id,
         title=title,
         cost=planned.estimate,
@@ -359,12 +361,19 @@ def _purchase(
     )
 
 
-def _doubt(model: MediaModel) -> str:
-    """What is to be known before a yes to a model that a notice names."""
-    if model.state != "retired":
+def _doubt(model: MediaModel, *, unnamed: bool) -> str:
+    """What is to be known before a yes to a model that may be gone.
+
+    Args:
+        unnamed: It was taken because nothing that lives does what is asked.
+    """
+    if model.live or (model.state == "unknown" and not unnamed):
         return ""
+    nothing = "No model that is known to live does this as it is asked. " if unnamed else ""
+    if model.state == "unknown":
+        return f"{nothing}Whether this one lives is not known: where it is gone, nothing is billed."
     since = f" since {model.life.date}" if model.life.date else ""
-    return f"It is said to be switched off{since}: where it is, nothing is billed."
+    return f"{nothing}It is said to be switched off{since}: where it is, nothing is billed."
 
 
 def _listening(caller: Caller, planned: MediaPlan) -> tuple[MediaPlan, Callable[[str], None] | None]:

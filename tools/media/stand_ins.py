@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...novita.core.costs import Cost
-from ...novita.core.errors import NovitaError
+from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import show_price
+from ...novita.files.kinds import Form
 from ...novita.files.media_limits import MediaLimits
 from ...novita.files.sound import LONGEST
 from ...novita.journal.jobs import Paid
 from ...novita.media.catalog_entry import Capability, Sizes
-from ...novita.media.lookup import MediaModel, media_model
+from ...novita.media.lookup import MediaModel, able, media_model, option_paths, settled
 from ...novita.media.values import parse_size
 from ..kit.context import Caller
 from ..kit.purchase import Purchase, Sending
@@ -163,6 +164,16 @@ class Chosen:
     def differs(self) -> str:
         return self.how.differs.format(model=self.model.id)
 
+    def can(
+        self,
+        given: Mapping[str, object],
+        options: Mapping[str, object],
+        forms: Mapping[str, Collection[Form]] | None = None,
+    ) -> bool:
+        """Whether it takes what is given, the options too. `forms`: see `choose`."""
+        arguments, native = settled(self.model, self.how.arguments(given), options)
+        return not able(self.model, arguments, forms=forms) and all(option_paths(self.model, key) for key in native)
+
 
 def stand_ins(does: Collection[str], given: Mapping[str, object], without: Collection[str]) -> list[Chosen]:
     """Models that could do it in another way, the best first; none that is gone."""
@@ -269,12 +280,19 @@ ASKED: Mapping[Capability, Asked] = {
 
 
 async def ask_instead(
-    caller: Caller, does: Collection[str], given: Mapping[str, object], *, title: str, model: str | None = None
+    caller: Caller,
+    does: Collection[str],
+    given: Mapping[str, object],
+    *,
+    title: str,
+    model: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Purchase[MediaResult] | None:
     """The same from a chat model, where one can do it; else None.
 
     Args:
         model: A language model that was named; None: the usual ones.
+        options: What was given for a media model, which a chat model does not take.
 
     Raises:
         NovitaError: It cannot be asked so.
@@ -282,6 +300,11 @@ async def ask_instead(
     asked = next((ASKED[one] for one in map(Capability, does) if one in ASKED), None)
     if asked is None:
         return None
+    if any(value is not None for value in (options or {}).values()):
+        raise InputError(
+            f"{asked.differs.partition(':')[0]}: a chat model stands in, which takes no `options`",
+            next_step="Leave options out, or name a media model that takes them; list_media_models shows them.",
+        )
     words = {
         "prompt": given.get("prompt", ""),
         "name": f"Its title: {given['name']}\n" if given.get("name") else "",

@@ -116,6 +116,7 @@ async def edit_video(
     images: Annotated[list[str] | None, Field(max_length=10, description="Pictures to draw on.")] = None,
     language: Annotated[str | None, Field(description="For translate, e.g. French.")] = None,
     model: Model = None,
+    options: Options = None,
     resize: Resize = False,
     save_to: SaveTo = None,
     wait_seconds: WaitSeconds = None,
@@ -137,6 +138,6 @@ async def edit_video(
             "images": images,
             "language": language,
         },
-        How(model, None, save_to, wait_seconds, confirm, dry_run, resize),
+        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
         title=prompt or f"{edit} video",
     )

@@ -20,8 +20,9 @@ from novita_mcp.novita.core.errors import (
 )
 from novita_mcp.novita.core.waiting import Look, Phase
 from novita_mcp.novita.journal.jobs import Accepted
-from novita_mcp.novita.media.calls import MediaOutcome, MediaOutput, look, read_answer, read_task
+from novita_mcp.novita.media.calls import look
 from novita_mcp.novita.media.lookup import media_model
+from novita_mcp.novita.media.outcomes import MediaOutcome, MediaOutput, read_answer, read_task
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
 

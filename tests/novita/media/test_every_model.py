@@ -10,9 +10,9 @@ from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.core.waiting import Phase
 from novita_mcp.novita.journal.jobs import Accepted
 from novita_mcp.novita.media import calls
-from novita_mcp.novita.media.calls import MediaOutcome
 from novita_mcp.novita.media.lookup import MediaModel, media_models
 from novita_mcp.novita.media.mapping import plan
+from novita_mcp.novita.media.outcomes import MediaOutcome
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
 from novita_mcp.simulator.media.film import Film, make_film
 from novita_mcp.simulator.media.sound import SoundFormat, encode, speak
