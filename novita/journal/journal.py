@@ -17,7 +17,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio.to_thread
 
@@ -316,11 +316,19 @@ class Journal:
         offset: int = 0,
         states: Sequence[JobState] = (),
         kind: str | None = None,
+        begun: tuple[float, float] | None = None,
     ) -> list[Job]:
-        """Newest first. `states` filters by what a row reads as, unconfirmed ones included."""
+        """Newest first. `states` filters by what a row reads as, unconfirmed ones included.
+
+        Args:
+            begun: Wall times between which it was asked for, the second excluded.
+        """
 
         def read(db: Db) -> list[Job]:
-            where, values = "owner = ?", [owner]
+            where: str = "owner = ?"
+            values: list[Any] = [owner]
+            if begun is not None:
+                where, values = f"{where} AND created >= ? AND created < ?", [*values, *begun]
             if kind:
                 where, values = where + " AND kind = ?", [*values, kind]
             if not states:

@@ -14,7 +14,6 @@ from ...novita.gpu.instances import (
     list_instances,
     restart_instance,
     start_instance,
-    stop_instance,
 )
 from ...novita.gpu.leases import INSTANCE
 from ...novita.gpu.meters import price_facts
@@ -43,7 +42,7 @@ from .results import (
     shown_request,
 )
 from .templates import add_template_tools
-from .waiting import KIND, find_instance, settle_jobs, start_id, wait_for
+from .waiting import KIND, find_instance, settle_jobs, start_id, stop_now, wait_for
 
 gpu = Toolset("gpu", "Rent GPUs.")
 
@@ -348,8 +347,7 @@ async def stop_gpu_instance(
             return await instance_result(call, instance, status="scheduled", next_step=step)
 
         async def now() -> InstanceResult:
-            await stop_instance(call.novita, instance.id)
-            await call.app.leases.end(call.owner, kind=INSTANCE, thing_id=instance.id, note="it was stopped before")
+            await stop_now(call, instance)
             return await wait_for(call, instance, InstanceGoal.STOPPED, None)
 
         if after_hours is not None:

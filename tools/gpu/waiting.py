@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from ...novita.core.by_name import the_one
 from ...novita.core.errors import NotFoundError, TaskFailedError
 from ...novita.core.waiting import Look, Pace, Phase, Unasked, wait_until_done
-from ...novita.gpu.instances import BILLED_STATES, Instance, InstanceGoal, get_instance, judge, list_instances, look_at
+from ...novita.gpu.instances import (
+    BILLED_STATES,
+    Instance,
+    InstanceGoal,
+    get_instance,
+    judge,
+    list_instances,
+    look_at,
+    stop_instance,
+)
+from ...novita.gpu.leases import INSTANCE
 from ...novita.gpu.meters import (
     DISKS,
     GONE_AFTER,
@@ -62,6 +72,12 @@ async def find_instance(caller: Caller, instance_id: str) -> Instance:
         ) from error
     await follow_instance(journal, caller.owner, instance)
     return instance
+
+
+async def stop_now(caller: Caller, instance: Instance) -> None:
+    """Ask Novita to stop it, and end its lease, which has nothing left to do."""
+    await stop_instance(caller.novita, instance.id)
+    await caller.app.leases.end(caller.owner, kind=INSTANCE, thing_id=instance.id, note="it was stopped before")
 
 
 async def wait_for(

@@ -113,6 +113,7 @@ class Caller:
         joins: Whether the tool's work is joined by a call that asks for the same.
         same: What tells that; set once something is to be paid.
         asks_after: The journal's row that the call is to tell the end of, for tools that bring home what was begun.
+        told_of: Rows whose end the answer tells, whatever it says of others: of a call that is about several.
     """
 
     app: App
@@ -125,6 +126,7 @@ class Caller:
     joins: bool = False
     same: SameCall | None = None
     asks_after: str = ""
+    told_of: list[str] = field(default_factory=list[str])
     _steps: float = 0.0
 
     def __post_init__(self) -> None:

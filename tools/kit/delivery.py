@@ -1,7 +1,7 @@
 """Whether what came of a job reached who asked for it: only then does the same call make another one."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import anyio
@@ -33,6 +33,8 @@ async def note_delivery(caller: Caller, answer: Callable[[], Awaitable[Any]]) ->
         key = caller.same.job_key
     if key and isinstance(answered, CallToolResult):
         await note_given(caller, key, answered)
+    if caller.told_of and isinstance(answered, CallToolResult) and not answered.is_error:
+        _note(caller, caller.told_of)
     return answered
 
 
@@ -46,8 +48,13 @@ async def note_given(caller: Caller, key: str, answered: CallToolResult) -> None
         told: Mapping[str, Any] = answered.structured_content or {}
         over = told.get("status") not in _NO_DELIVERY
     if over:
+        _note(caller, [key])
+
+
+def _note(caller: Caller, keys: Collection[str]) -> None:
+    for key in keys:
         caller.app.journal.given.add(key)
-        caller.app.jobs.background.start_soon(_written_down, caller.app.journal)
+    caller.app.jobs.background.start_soon(_written_down, caller.app.journal)
 
 
 async def _written_down(journal: Journal) -> None:

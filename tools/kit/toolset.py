@@ -104,6 +104,11 @@ class ToolResult(BaseModel):
         """Put pictures beside the text."""
         self._pictures.extend(pictures)
 
+    def take_over(self, other: "ToolResult") -> None:
+        """Tell what another answer tells beside its fields: its pictures, and what its headline is made of."""
+        mine = self.__pydantic_private__ or {}
+        self.__pydantic_private__ = {**mine, **(other.__pydantic_private__ or {})}
+
     def reveals(self) -> Iterable[str]:
         """Secrets that this very answer is there to show."""
         return ()

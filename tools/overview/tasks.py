@@ -1,38 +1,130 @@
 """Task tools: bring home what was started, in this conversation or any other."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
+import anyio
 from pydantic import BaseModel, Field
 
+from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import show_usd
-from ...novita.journal.journal import Job, JobState
+from ...novita.core.periods import read_period, utc_day
+from ...novita.journal.journal import FINAL_STATES, Job, JobState
 from ..kit.arguments import WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, ToolResult, Toolset
 from ..media.parts import media_jobs
-from ..media.results import MediaResult, answer
+from ..media.results import MediaResult, answer, whole_answer
 from .running_costs import MOST_SHOWN, RunningLine, what_runs
 
 tasks = Toolset("tasks", "Wait for what was started and fetch its files.")
 
 
+_AT_ONCE = 8
+"""Tasks that one call looks at side by side."""
+_MOST_TASKS = 40
+
+
+class EachTask(BaseModel):
+    """One of several tasks."""
+
+    task_id: str = Field(description="As it was asked for.")
+    status: Literal["succeeded", "incomplete", "working", "unconfirmed", "failed"] = Field(
+        description="As in status; failed: see reason."
+    )
+    files: tuple[str, ...] = Field(default=(), description="Its files: path, resource or link.")
+    text: str | None = Field(default=None, description="Text that was made, its beginning.")
+    reason: str | None = Field(default=None, description="Why it failed.")
+
+
+class TaskResult(MediaResult):
+    """One task in full, or several with a line each."""
+
+    tasks: tuple[EachTask, ...] | None = Field(default=None, description="With task_ids: each, in that order.")
+
+    def headline(self) -> str:
+        if self.tasks is None:
+            return super().headline()
+        told = [each.status for each in self.tasks]
+        said = f"{told.count('succeeded')} of {len(told)} tasks are done"
+        others = ("working", "failed", "incomplete", "unconfirmed")
+        return ", ".join([said, *(f"{told.count(one)} {one}" for one in others if one in told)]) + "."
+
+
 @tasks.tool("Get a task", READS)
 async def get_task(
     call: Call,
-    task_id: Annotated[str, Field(min_length=4, description="Id that the starting tool gave.")],
+    task_id: Annotated[str | None, Field(min_length=4, description="Id that the starting tool gave.")] = None,
+    task_ids: Annotated[list[str] | None, Field(max_length=_MOST_TASKS, description="Several; waits for all.")] = None,
     wait_seconds: WaitSeconds = None,
-) -> MediaResult:
+) -> TaskResult:
     """Is it ready yet? Progress and result of a picture, video or sound job that was started earlier: waits for it,
     fetches and saves its files, also after a restart. Free; returns the files, or how far it is. Repeat while
     working.
     """
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    ids = list(dict.fromkeys(each.strip() for each in task_ids or () if each.strip()))
+    if (task_id is None) == (not ids):
+        raise InputError("Give either task_id or task_ids", next_step="list_tasks shows the ids of what was started.")
+    if task_id is None:
+        return await _several(call, ids, budget)
     delivery = await call.app.part(media_jobs).bring(
         call.novita, task_id, budget=budget, on_progress=call.progress_of(f"task {task_id}")
     )
     call.asks_after = delivery.job.key
-    return await answer(call, delivery)
+    found = await answer(call, delivery)
+    result = TaskResult(**found.model_dump())
+    result.take_over(found)
+    return result
+
+
+async def _several(call: Call, ids: list[str], budget: float) -> TaskResult:
+    """Wait for all of them side by side: until the last is done, or the wait is over. One that fails stops no other."""
+    lines: dict[str, EachTask] = {}
+    turns = anyio.Semaphore(_AT_ONCE)
+    clock = call.app.jobs.clock
+    until = clock.now() + budget
+
+    async def look(id: str) -> None:
+        async with turns:
+            lines[id] = await _one_of_them(call, id, max(0.0, until - clock.now()))
+        await call.progress(f"{len(lines)} of {len(ids)} looked at", 100 * len(lines) / len(ids))
+
+    async with anyio.create_task_group() as group:
+        for id in ids:
+            group.start_soon(look, id)
+    told = tuple(lines[id] for id in ids)
+    working = [each.task_id for each in told if each.status == "working"]
+    failed = any(each.status not in ("succeeded", "working") for each in told)
+    return TaskResult(
+        status="working" if working else "incomplete" if failed else "succeeded",
+        tasks=told,
+        next_step="Call get_task again with the task_ids that are working; do not ask for them again."
+        if working
+        else "Show the user the files.",
+    )
+
+
+async def _one_of_them(call: Call, id: str, budget: float) -> EachTask:
+    try:
+        delivery = await call.app.part(media_jobs).bring(
+            call.novita, id, budget=budget, on_progress=call.progress_of(f"task {id}")
+        )
+        found = await whole_answer(call, delivery)
+    except NovitaError as error:
+        row = await call.app.journal.find(call.owner, id)
+        if row is not None and row.state in FINAL_STATES:
+            call.told_of.append(row.key)
+        return EachTask(task_id=id, status="failed", reason=str(error)[:300])
+    if delivery.job.state in FINAL_STATES:
+        call.told_of.append(delivery.job.key)
+    where = [each.path or each.url or f"novita://artifacts/{each.task_id}/{each.index}" for each in found.artifacts]
+    if call.app.settings.http:
+        where = [f"novita://artifacts/{each.task_id}/{each.index}" for each in found.artifacts]
+    more = len(where) - _MOST_FILES
+    files = (*where[:_MOST_FILES], f"... {more} more: get_task") if more > 0 else tuple(where)
+    status = found.status if found.status in ("succeeded", "incomplete", "unconfirmed") else "working"
+    return EachTask(task_id=id, status=status, files=files, text=(found.text or "")[:300] or None)
 
 
 class TaskLine(BaseModel):
@@ -73,6 +165,8 @@ class TaskList(ToolResult):
 async def list_tasks(
     call: Call,
     state: Annotated[JobState | None, Field(description="Only these; unconfirmed: may have been billed.")] = None,
+    went_wrong: Annotated[bool, Field(description="Only what failed or is unclear.")] = False,
+    period: Annotated[str | None, Field(description="Yesterday, last 7 days, 2026-10-03.")] = None,
     limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
     offset: Annotated[int, Field(ge=0, description="Skip this many.")] = 0,
 ) -> TaskList:
@@ -80,8 +174,17 @@ async def list_tasks(
     and prompts, and what goes on costing now. For a lost id, or before paying again. Not for batches (list_batches)
     or bills (get_bill). Free.
     """
+    days = None if period is None else read_period(period, utc_day(call.app.journal.wall()))
+    if went_wrong and state is not None and state not in WENT_WRONG:
+        raise InputError(f"What is {state.value} did not go wrong", next_step="Leave out state or went_wrong.")
     now = await what_runs(call)
-    found = await call.app.journal.recent(call.owner, limit=limit + 1, offset=offset, states=(state,) if state else ())
+    found = await call.app.journal.recent(
+        call.owner,
+        limit=limit + 1,
+        offset=offset,
+        states=(state,) if state else WENT_WRONG if went_wrong else (),
+        begun=None if days is None else (days.start, days.end),
+    )
     remote = call.app.settings.http
     return TaskList(
         tasks=tuple(_line(job, remote=remote) for job in found[:limit]),
@@ -92,6 +195,9 @@ async def list_tasks(
         running_note=now.trouble or None,
     )
 
+
+WENT_WRONG = (JobState.FAILED, JobState.REFUSED, JobState.UNCONFIRMED)
+"""What is over and did not bring what was asked for, and what nobody knows the end of."""
 
 _MOST_FILES = 4
 """Files of one job that a list of many names."""

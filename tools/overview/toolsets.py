@@ -15,7 +15,7 @@ from ..serverless.endpoints import serverless
 from ..text.chat import text
 from ..web.search import web
 from .estimates import models  # media_models.py begins this toolset; estimates.py adds what knows all families
-from .tasks import tasks
+from .stopping import tasks  # tasks.py begins this toolset; stopping.py adds what knows machines and endpoints
 
 TOOLSETS: tuple[Toolset, ...] = (
     images,

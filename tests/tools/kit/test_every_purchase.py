@@ -262,12 +262,25 @@ async def _sandbox(client: Client, world: World) -> Json:
     return {"sandbox_id": (made.structured_content or {})["sandbox_id"]}
 
 
+async def _machine(client: Client, world: World) -> Json:
+    world.add_account(DEFAULT_KEY, 5_000)
+    await client.call_tool("create_gpu_instance", {"image": IMAGE, "gpu": "4090", "name": "runs", "confirm": True})
+    return {}
+
+
+async def _machine(client: Client, world: World) -> Json:
+    world.add_account(DEFAULT_KEY, 5_000)
+    await client.call_tool("create_gpu_instance", {"image": IMAGE, "gpu": "4090", "name": "runs", "confirm": True})
+    return {}
+
+
 DESTROY: Mapping[str, Callable[[Client, World], Awaitable[Json]]] = {
     "cancel_batch": _running_batch,
     "delete_file": _file,
     "set_key_models": _key,
     "update_budget": _member,
     "delete_sandbox": _sandbox,
+    "stop_everything": _machine,
 }
 
 
