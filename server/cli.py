@@ -114,7 +114,120 @@ def _call(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _simulate(_: Settings, given: argparse.Namespace) -> int:
-    return commands.run_simulator(given.simulator_port, given.task_seconds, old_models=given.old_models)
+    return commands.run_simulator(
+        given.simulator_port,
+        given.task_seconds,
+        old_models=given.old_models,
+        run_code=given.run_code,
+        print_env=given.print_env,
+    )
+
+
+def _install(settings: Settings, given: argparse.Namespace) -> int:
+    host: str | None = given.target
+    if host is None and not given.lease_timer:
+        raise SettingError("install needs a host, or --lease-timer")
+    if given.lease_timer:
+        commands.run_lease_timer(settings, only_print=given.print, command=given.run)
+    if host is None:
+        return 0
+    return commands.run_install(
+        settings,
+        host,
+        project=given.project,
+        with_key=given.with_key,
+        only_print=given.print,
+        command=given.run,
+    )
+
+
+def _spend(settings: Settings, given: argparse.Namespace) -> int:
+    return commands.run_spend(settings, given.period, by=given.by, as_json=given.json)
+
+
+def _models(settings: Settings, given: argparse.Namespace) -> int:
+    words = " ".join(given.words)
+    return commands.run_models(settings, words, everything=given.everything, as_json=given.json, probing=given.probe)
+
+
+def _completion(_: Settings, given: argparse.Namespace) -> int:
+    return commands.run_completion(given.shell)
+
+
+def _version(_: Settings, given: argparse.Namespace) -> int:
+    sys.stdout.write((json.dumps({"version": version()}) if getattr(given, "json", False) else version()) + "\n")
+    return 0
+
+
+_COMMANDS = {
+    "stdio": _stdio,
+    "serve": _serve,
+    "demo": _demo,
+    "call": _call,
+    "completion": _completion,
+    "doctor": _doctor,
+    "tools": _tools,
+    "simulate": _simulate,
+    "install": _install,
+    "spend": _spend,
+    "models": _models,
+    "version": _version,
+}
+
+
+def _closed_pipe() -> int:
+    """Whoever read us has seen enough, as `head` has: nothing to say, and nothing more to write at the end."""
+    with contextlib.suppress(OSError):  # stdout is no file: there is nothing left to flush into it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13  # SIGPIPE, as a shell counts it
+
+
+def _stdio(settings: Settings, given: argparse.Namespace) -> int:
+    # A host waits for the first answer. What imports make is there to stay: run_stdio collects again from then on.
+    gc.disable()
+    return commands.serve_stdio(settings, simulate=given.simulate)
+
+
+def _serve(settings: Settings, given: argparse.Namespace) -> int:
+    return commands.serve_http(settings, simulate=given.simulate) if given.http else _stdio(settings, given)
+
+
+def _demo(settings: Settings, given: argparse.Namespace) -> int:
+    return commands.run_demo(settings, as_json=given.json)
+
+
+def _doctor(settings: Settings, given: argparse.Namespace) -> int:
+    return commands.run_doctor(
+        settings,
+        as_json=given.json,
+        offline=given.offline,
+        leases=given.leases,
+        mending=given.mend,
+        models=given.models,
+    )
+
+
+def _tools(settings: Settings, given: argparse.Namespace) -> int:
+    if given.action == "call":
+        return _call(settings, given)
+    return commands.run_tools(settings, given.action, given.name, as_json=given.json)
+
+
+def _call(settings: Settings, given: argparse.Namespace) -> int:
+    call = given_arguments(given.name, given)
+    as_json = getattr(given, "json", False)
+    with novita_for(settings, simulate=given.simulate) as settings:
+        return commands.run_call(settings, given.name, call, as_json=as_json)
+
+
+def _simulate(_: Settings, given: argparse.Namespace) -> int:
+    return commands.run_simulator(
+        given.simulator_port,
+        given.task_seconds,
+        old_models=given.old_models,
+        run_code=given.run_code,
+        print_env=given.print_env,
+    )
 
 
 def _install(settings: Settings, given: argparse.Namespace) -> int:

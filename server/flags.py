@@ -148,6 +148,20 @@ def parser(*, every_tool: bool = False) -> Parser:
     simulate.add_argument("--port", dest="simulator_port", type=int, default=8765)
     simulate.add_argument("--task-seconds", type=float, default=2.0)
     simulate.add_argument(
+        "--run-code",
+        nargs="?",
+        const="local",
+        default=None,
+        choices=("local", "isolated"),
+        help="Sandboxes really run code: local without walls (it can read your files), isolated in namespaces (Linux).",
+    )
+    simulate.add_argument(
+        "--print-env",
+        action="store_true",
+        default=False,
+        help="Print the settings by which Novita's own client for sandboxes finds this simulator.",
+    )
+    simulate.add_argument(
         "--old-models", action="store_true", default=False, help="Models that Novita has switched off still answer."
     )
 

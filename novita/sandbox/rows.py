@@ -125,6 +125,16 @@ async def note_gone(journal: Journal, owner: str, sandbox_id: str, at: float | N
     await journal.meter(write)
 
 
+async def cost_so_far(journal: Journal, owner: str, sandbox_id: str) -> Decimal:
+    """What all rows of a sandbox count together, USD.
+
+    Raises:
+        JournalError: The journal cannot be used.
+    """
+    rows = await journal.meter(lambda meters: meters.about(owner, sandbox_id, TOOLS))
+    return sum((row.counted for row in rows), Decimal(0))
+
+
 async def known_sandboxes(journal: Journal, owner: str) -> list[KnownSandbox]:
     """Sandboxes that run or are paused, by the journal."""
 

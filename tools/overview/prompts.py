@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from ..gpu.prompts import GPU_PROMPTS
 from ..kit.prompts import PromptSpec, one_of
 from ..media.resources import picture_references
+from ..sandbox.prompts import SANDBOX_PROMPTS
 
 
 def _storyboard(given: Mapping[str, str]) -> str:
@@ -78,6 +79,7 @@ PROMPTS: tuple[PromptSpec, ...] = (
         _batch_labelling,
     ),
     *GPU_PROMPTS,
+    *SANDBOX_PROMPTS,
     PromptSpec(
         "monthly_cost_review",
         "Monthly cost review",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from anyio import to_thread
 from pydantic import Field
 
-from ...novita.core.errors import InputError
+from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import show_usd
 from ...novita.journal.journal import Job
 from ...novita.sandbox import disk, interpreter
@@ -16,7 +16,7 @@ from ...novita.sandbox.inside import Inside
 from ...novita.sandbox.interpreter import Cell
 from ...novita.sandbox.prices import prices
 from ...novita.sandbox.processes import Run, list_processes
-from ...novita.sandbox.rows import note_gone
+from ...novita.sandbox.rows import cost_so_far, note_gone
 from ...novita.sandbox.sandboxes import BOTH, SandboxGoneError
 from ...novita.sandbox.shapes import Sandbox
 from ..kit.arguments import Between, Confirm, DryRun, SaveTo, WaitSeconds, check_length
@@ -94,7 +94,16 @@ async def create_sandbox(
 
         async def made(_: Job, there: Sandbox, __: float) -> SandboxResult:
             step = "Use it with run_code or run_command; delete_sandbox ends it."
-            return await making.shown(call, there.id, planned.cost, step)
+            try:
+                return await making.shown(call, there.id, planned.cost, step)
+            except SandboxGoneError:
+                raise
+            except NovitaError as error:  # it was made, whatever became of the look at it
+                cost = show_usd(planned.cost.usd) if planned.cost.usd is not None else None
+                step = f"{step} It could not be looked at yet: {error.what}."
+                return SandboxResult(
+                    status="running", sandbox_id=there.id, model=template, estimated_cost_usd=cost, next_step=step
+                )
 
         ports = " Anybody on the internet can reach its ports." if public_ports else ""
         ending = "paused" if wanted.pause else "deleted"
@@ -190,7 +199,7 @@ async def run_code(
 async def _spent(call: Caller, job: Job) -> str | None:
     """What a sandbox made for one run has cost, by the books."""
     row = await call.app.journal.row(job.key)
-    return show_usd(round(row.taken, 6)) if row is not None else None
+    return show_usd(round(row.counted, 6)) if row is not None else None
 
 
 @sandbox.tool("Run a command", WRITES)
@@ -462,9 +471,8 @@ async def delete_sandbox(
             done = await (plane.delete(sandbox_id) if found is not None else plane.delete_snapshot(sandbox_id))
             if found is not None:
                 await note_gone(call.app.journal, call.owner, sandbox_id)
-            row = await call.app.journal.find(call.owner, sandbox_id) if found is not None else None
-            cost = show_usd(round(row.taken, 6)) if row is not None and row.taken else None
-            step = f"It cost about ${cost}." if cost else None
+            cost = await cost_so_far(call.app.journal, call.owner, sandbox_id)
+            step = f"It cost about ${show_usd(round(cost, 6))}." if cost else None
             deleted = (sandbox_id,) if done else ()
             return SandboxResult(status="deleted", sandbox_id=sandbox_id, deleted=deleted, next_step=step)
 

@@ -1,0 +1,124 @@
+"""What sandboxes cost: our books against the simulator's, and what is found again when the books are lost."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from novita_mcp.novita.core.client import owner_of
+from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
+from novita_mcp.simulator.sandbox.service import area
+
+from ..gpu_stage import OpenStage, StageClock, stage
+
+MINUTE = 60
+TENTH_OF_A_CENT = Decimal("0.001")
+
+
+@pytest.fixture
+def world() -> World:
+    made = World(WorldSettings(speed=0))
+    area(made).pause_seconds_per_gib = 0
+    return made
+
+
+@pytest.fixture
+def opened(settings: Settings, world: World, era: str) -> OpenStage:
+    return stage(settings, world, era)
+
+
+async def ours(settings: Settings, world: World) -> Decimal:
+    journal = Journal(Path(settings.journal), clock=StageClock(world))
+    rows = await journal.recent(owner_of(DEFAULT_KEY), limit=100)
+    await journal.close()
+    return sum((row.counted for row in rows), Decimal(0))
+
+
+def theirs(world: World) -> Decimal:
+    world.settle()
+    return Decimal(sum(charge.micro_usd for charge in world.charges)) / 1_000_000
+
+
+async def test_a_life_with_a_pause_and_more_time_counts_what_novita_charges(
+    opened: OpenStage, settings: Settings, world: World
+) -> None:
+    async with opened(toolsets="default,sandbox") as on:
+        id = (await on.call("create_sandbox", timeout_minutes=10))["sandbox_id"]
+        assert await ours(settings, world) == Decimal("0.01368"), "the whole life, while it runs"
+        world.advance(4 * MINUTE)
+        await on.call("change_sandbox", sandbox_id=id, action="pause")
+        world.advance(60 * MINUTE)
+        await on.call("change_sandbox", sandbox_id=id, action="resume", timeout_minutes=5)
+        world.advance(2 * MINUTE)
+        longer = await on.call("change_sandbox", sandbox_id=id, action="set_time", timeout_minutes=20)
+        assert Decimal(longer["estimated_cost_usd"]) == Decimal("0.023256"), "17 minutes more than it had"
+        world.advance(3 * MINUTE)
+        (line,) = (await on.call("list_tasks"))["running"]
+        await on.call("delete_sandbox", sandbox_id=id, confirm=True)
+        after = await on.call("list_tasks")
+
+    assert (line["kind"], line["id"], line["usd_per_hour"]) == ("sandbox", id, "0.08208")
+    assert "running" not in after
+    nine_minutes = Decimal("0.08208") * 9 / 60
+    assert abs(await ours(settings, world) - nine_minutes) < TENTH_OF_A_CENT
+    assert abs(await ours(settings, world) - theirs(world)) < TENTH_OF_A_CENT
+
+
+async def test_one_that_ended_by_itself_counts_its_own_time_and_no_more(
+    opened: OpenStage, settings: Settings, world: World
+) -> None:
+    async with opened(toolsets="default,sandbox") as on:
+        await on.call("create_sandbox", timeout_minutes=10)
+        world.advance(24 * 60 * MINUTE)
+        seen = await on.call("list_tasks")
+
+    assert "running" not in seen
+    assert abs(await ours(settings, world) - Decimal("0.01368")) < TENTH_OF_A_CENT
+    assert abs(await ours(settings, world) - theirs(world)) < TENTH_OF_A_CENT
+
+
+async def test_what_runs_is_found_by_its_mark_when_the_journal_is_lost(
+    opened: OpenStage, settings: Settings, tmp_path: Path, world: World
+) -> None:
+    async with opened(toolsets="default,sandbox") as on:
+        id = (await on.call("create_sandbox", timeout_minutes=30, label="lost"))["sandbox_id"]
+        world.advance(5 * MINUTE)
+    async with opened(toolsets="default,sandbox", journal=str(tmp_path / "fresh.sqlite3")) as on:
+        (line,) = (await on.call("list_tasks"))["running"]
+
+    assert (line["kind"], line["id"]) == ("sandbox", id)
+    assert Decimal(line["cost_so_far_usd"]) == Decimal("0.0068")
+    assert "It ends by itself" in line["note"]
+
+
+async def test_the_caps_hold_for_what_lives_longer(opened: OpenStage, world: World) -> None:
+    async with opened(toolsets="sandbox", spend_limit_usd=Decimal("0.02")) as on:
+        id = (await on.call("create_sandbox", timeout_minutes=10))["sandbox_id"]
+        longer = await on.refused("change_sandbox", sandbox_id=id, action="set_time", timeout_minutes=30)
+        another = await on.refused("create_sandbox", timeout_minutes=10, label="another")
+
+    assert "spending cap" in longer
+    assert "spending cap" in another
+    assert len(area(world).sandboxes) == 1
+
+
+async def test_a_429_and_what_a_plan_does_not_allow_are_told_and_nothing_is_noted_as_spent(
+    opened: OpenStage, settings: Settings, world: World
+) -> None:
+    async with opened(toolsets="sandbox") as on:
+        world.trouble({"status": 429}, method="POST", path="/sandboxes", times=-1)
+        refused = await on.refused("create_sandbox")
+
+    assert "429" in refused
+    assert await ours(settings, world) == 0
+
+
+async def test_a_look_that_fails_after_the_create_hides_nothing(opened: OpenStage, world: World) -> None:
+    world.trouble({"status": 503}, method="GET", path="/sandboxes/i*", times=8)
+    async with opened(toolsets="sandbox") as on:
+        made = await on.call("create_sandbox")
+
+    assert made["status"] == "running"
+    assert [made["sandbox_id"]] == list(area(world).sandboxes)
+    assert Decimal(made["estimated_cost_usd"]) == Decimal("0.01368")

@@ -1,0 +1,54 @@
+"""Workflows in a sandbox worth having as prompts."""
+
+from collections.abc import Mapping
+
+from ..kit.prompts import PromptSpec
+
+
+def _analyse(given: Mapping[str, str]) -> str:
+    question = given.get("question") or "What is in it, and what stands out?"
+    return (
+        f"Analyse {given['file']} in a sandbox and show me a chart. {question}\n\n"
+        "1. create_sandbox with timeout_minutes=15; tell me what it costs.\n"
+        "2. write_sandbox_file puts the file into it: the file itself, not its text.\n"
+        "3. run_code: read it with pandas, say how many rows and columns there are, and look at the first rows. "
+        "Variables stay between calls, so read it once.\n"
+        "4. run_code: answer the question, and draw one chart that shows the answer, with a title and named axes.\n"
+        "5. Show me the chart and say in two sentences what it tells. Name what is missing or odd in the data.\n"
+        "6. delete_sandbox, and say what it cost."
+    )
+
+
+def _test_repository(given: Mapping[str, str]) -> str:
+    how = given.get("command") or "the command its README or its CI names"
+    return (
+        f"Try the tests of {given['repository']} in a clean machine: a sandbox, where nothing of this machine is seen."
+        "\n\n"
+        "1. create_sandbox with timeout_minutes=30 and a label; tell me what it costs.\n"
+        "2. run_command: git clone --depth 1. A private repository needs a token: ask me, and give it in secret_env.\n"
+        "3. run_command: install what it needs. Say what was missing.\n"
+        f"4. run_command with timeout_seconds=1200: {how}. While it is working, get_sandbox with its run_id.\n"
+        "5. Tell me how many tests passed, failed and were skipped, and for each failure what broke, from the output "
+        "and not from memory.\n"
+        "6. delete_sandbox, and say what it cost."
+    )
+
+
+SANDBOX_PROMPTS: tuple[PromptSpec, ...] = (
+    PromptSpec(
+        "analyse_data",
+        "Analyse data",
+        "Analyse a CSV or another file in a sandbox and show a chart (toolset sandbox).",
+        {"file": "URL, path or task:<id>/<n> of the file.", "question": "What you want to know."},
+        _analyse,
+        frozenset({"question"}),
+    ),
+    PromptSpec(
+        "test_repository",
+        "Test a repository",
+        "Try a repository's tests in a clean machine (toolset sandbox).",
+        {"repository": "Its address for git clone.", "command": "How its tests are run."},
+        _test_repository,
+        frozenset({"command"}),
+    ),
+)
