@@ -11,7 +11,10 @@ from novita_mcp.simulator.serving import Running
 
 from .children import PATIENCE, child
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL of POSIX")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL of POSIX"),
+    pytest.mark.slow,
+]
 SETTINGS = {"NOVITA_MCP_TOOLSETS": "default,sandbox"}
 
 
