@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from ..kit.prompts import PromptSpec
 
 
+_OFF = "If there is no tool create_sandbox, tell me to start this server with --toolsets default,sandbox.\n\n"
+
+
 def _analyse(given: Mapping[str, str]) -> str:
     question = given.get("question") or "What is in it, and what stands out?"
     return (
-        f"Analyse {given['file']} in a sandbox and show me a chart. {question}\n\n"
+        f"Analyse {given['file']} in a sandbox and show me a chart. {question}\n\n{_OFF}"
         "1. create_sandbox with timeout_minutes=15; tell me what it costs.\n"
         "2. write_sandbox_file puts the file into it: the file itself, not its text.\n"
         "3. run_code: read it with pandas, say how many rows and columns there are, and look at the first rows. "
@@ -23,7 +26,7 @@ def _test_repository(given: Mapping[str, str]) -> str:
     how = given.get("command") or "the command its README or its CI names"
     return (
         f"Try the tests of {given['repository']} in a clean machine: a sandbox, where nothing of this machine is seen."
-        "\n\n"
+        f"\n\n{_OFF}"
         "1. create_sandbox with timeout_minutes=30 and a label; tell me what it costs.\n"
         "2. run_command: git clone --depth 1. A private repository needs a token: ask me, and give it in secret_env.\n"
         "3. run_command: install what it needs. Say what was missing.\n"

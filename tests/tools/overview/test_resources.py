@@ -109,7 +109,7 @@ async def test_resources_have_titles_and_the_server_an_icon(connect: Connect) ->
 
 
 async def test_every_prompt_can_be_had_and_names_only_tools_that_exist(connect: Connect) -> None:
-    async with connect() as client:
+    async with connect(toolsets="all") as client:
         tools = {tool.name for tool in (await client.list_tools()).tools}
         for prompt in (await client.list_prompts()).prompts:
             given = {argument.name: "something" for argument in prompt.arguments or []}
