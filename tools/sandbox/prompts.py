@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from ..kit.prompts import PromptSpec
 
-
 _OFF = "If there is no tool create_sandbox, tell me to start this server with --toolsets default,sandbox.\n\n"
 
 
