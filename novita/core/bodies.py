@@ -80,9 +80,13 @@ async def _unpacked(unpack: "_Unpacker", raw: bytes) -> AsyncGenerator[bytes]:
         piece = await anyio.to_thread.run_sync(unpack.feed, b"", _LARGE_PIECE)
 
 
+_NOT_PACKED = frozenset(["", "identity", "none", "binary", "utf-8", "utf8", "aws-chunked"])
+"""What storage hosts and frameworks write there about a body that is as it is: S3's uploads, charsets, nothing at all."""
+
+
 def _unpacker(headers: httpx.Headers) -> "_Unpacker | None":
     layers = [layer.strip().lower() for layer in headers.get("content-encoding", "").split(",")]
-    layers = [layer.removeprefix("x-") for layer in layers if layer not in ("", "identity")]
+    layers = [layer.removeprefix("x-") for layer in layers if layer not in _NOT_PACKED]
     if len(layers) > 1:
         raise BodyError(f"packed {len(layers)} times over")
     if layers and layers[0] not in _WINDOWS:

@@ -58,6 +58,10 @@ async def get(url: str) -> AsyncGenerator[httpx.Response]:
         (("Content-Encoding: deflate",), zlib.compress(b"a fox" * 100_000)),
         (("Content-Encoding: deflate",), zlib.compress(b"a fox" * 100_000)[2:-4]),
         (("Content-Encoding: identity", "Content-Encoding: GZIP"), gzip.compress(b"a fox" * 100_000, mtime=0)),
+        (("Content-Encoding: aws-chunked, gzip",), gzip.compress(b"a fox" * 100_000, mtime=0)),
+        (("Content-Encoding: UTF-8",), b"a fox" * 100_000),
+        (("Content-Encoding: none",), b"a fox" * 100_000),
+        (("Content-Encoding: aws-chunked",), b"a fox" * 100_000),
         ((), b"a fox" * 100_000),
     ],
 )
