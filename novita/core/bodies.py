@@ -81,7 +81,7 @@ async def _unpacked(unpack: "_Unpacker", raw: bytes) -> AsyncGenerator[bytes]:
 
 
 _NOT_PACKED = frozenset(["", "identity", "none", "binary", "utf-8", "utf8", "aws-chunked"])
-"""What storage hosts and frameworks write there about a body that is as it is: S3's uploads, charsets, nothing at all."""
+"""What hosts write there about a body that is as it is: S3 of its uploads, frameworks of the charset."""
 
 
 def _unpacker(headers: httpx.Headers) -> "_Unpacker | None":
