@@ -41,15 +41,15 @@ ImageFormat = Annotated[Literal["png", "jpeg", "webp"] | None, Field(description
 Image = Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<n>.")]
 Checkpoint = Annotated[str | None, Field(description="See search_checkpoints.")]
 Resize = Annotated[bool, Field(description="Fit it to the model's limits.", json_schema_extra=UNLISTED)]
-Options = Annotated[dict[str, Any] | None, Field(description="Its own settings; see describe_media_model.")]
+Options = Annotated[dict[str, Any] | None, Field(description="See describe_media_model.")]
 RareOptions = Annotated[
-    dict[str, Any] | None, Field(description="Its own settings; see describe_media_model.", json_schema_extra=UNLISTED)
+    dict[str, Any] | None, Field(description="See describe_media_model.", json_schema_extra=UNLISTED)
 ]
 """Where no living model takes any, so that they need not stand in every list."""
-SaveTo = Annotated[str | None, Field(description="Folder or file to save in.")]
+SaveTo = Annotated[str | None, Field(description="Folder or file.")]
 WebhookUrl = Annotated[str | None, Field(description="Novita POSTs here when done.", json_schema_extra=UNLISTED)]
 WaitSeconds = Annotated[float | None, Field(ge=0, description="Default 45.")]
-Confirm = Annotated[bool, Field(description="true only after the user agreed to the price shown.")]
+Confirm = Annotated[bool, Field(description="true only after the user agreed to the price.")]
 Agreed = Annotated[bool, Field(description="true only after the user agreed.")]
 """For what costs nothing and asks for what it takes away."""
 DryRun = Annotated[bool, Field(description="Only show the price.")]

@@ -17,7 +17,7 @@ from ...novita.serverless.rows import note_seen
 from ...novita.serverless.shapes import Endpoint
 from ..gpu.results import KnownInstances
 from ..gpu.waiting import settle_jobs, stop_now
-from ..kit.arguments import Confirm
+from ..kit.arguments import Agreed
 from ..kit.context import Call, Caller
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, CountedUsd, ToolResult
@@ -60,7 +60,7 @@ Act = tuple[StopLine, Callable[[], Awaitable[None]]]
 
 
 @tasks.tool("Stop everything", DESTROYS)
-async def stop_everything(call: Call, confirm: Confirm = False) -> StopResult:
+async def stop_everything(call: Call, confirm: Agreed = False) -> StopResult:
     """Stop all that runs and costs, at once: every GPU instance is stopped, every endpoint keeps no worker alive. Asks
     once; free; returns what was stopped and what was not.
     """
