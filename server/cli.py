@@ -138,7 +138,12 @@ def _install(settings: Settings, given: argparse.Namespace) -> int:
         with_key=given.with_key,
         only_print=given.print,
         command=given.run,
+        yes=given.yes,
     )
+
+
+def _uninstall(settings: Settings, given: argparse.Namespace) -> int:
+    return commands.run_uninstall(settings, given.target, project=given.project, yes=given.yes)
 
 
 def _spend(settings: Settings, given: argparse.Namespace) -> int:
@@ -169,6 +174,7 @@ _COMMANDS = {
     "tools": _tools,
     "simulate": _simulate,
     "install": _install,
+    "uninstall": _uninstall,
     "spend": _spend,
     "models": _models,
     "version": _version,

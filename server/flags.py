@@ -14,7 +14,18 @@ from typing import Any, NoReturn
 from .settings import SettingError, Settings
 from .tool_flags import add_arguments, tool_names
 
-HOSTS = ("claude-desktop", "claude-code", "cursor", "vscode", "codex", "windsurf")
+HOSTS = (
+    "claude-desktop",
+    "claude-code",
+    "cursor",
+    "vscode",
+    "codex",
+    "windsurf",
+    "gemini-cli",
+    "zed",
+    "cline",
+    "opencode",
+)
 """Programs whose configuration `install` knows."""
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
@@ -174,7 +185,13 @@ def parser(*, every_tool: bool = False) -> Parser:
     install.add_argument("--with-key", action="store_true", default=False, help="Store the key in the project too.")
     install.add_argument("--print", action="store_true", default=False, help="Only show it.")
     install.add_argument("--command", dest="run", default=None, help="What to run, e.g. 'uvx novita-mcp'.")
+    install.add_argument("--yes", "-y", action="store_true", default=False, help="Do not ask.")
     add_settings(install, _TAKES["install"])
+
+    uninstall = commands.add_parser("uninstall", help="take the server out of a host's configuration")
+    uninstall.add_argument("target", choices=HOSTS, metavar="HOST", help=", ".join(HOSTS))
+    uninstall.add_argument("--project", type=Path, default=None, help="Out of this project's folder.")
+    uninstall.add_argument("--yes", "-y", action="store_true", default=False, help="Do not ask.")
 
     spend = commands.add_parser("spend", help="what this machine asked for, in USD")
     spend.add_argument(

@@ -5,6 +5,7 @@ it has open would import that project's `anyio.py` or `mcp/`, with the API key i
 folder off the path, and a console script never puts it there.
 """
 
+import importlib.metadata
 import json
 import re
 import shutil
@@ -14,6 +15,10 @@ import tomllib
 from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from .jsonc import changed, read_jsonc
 
 MODULE = "novita_mcp.server"
 _SWITCHES = re.compile(r"-(?!-)[A-Za-z]+")
@@ -24,9 +29,28 @@ def this_program() -> list[str]:
     """How to run what runs now: through uvx if that started it, else by its full path."""
     executable = Path(sys.executable)
     if any(part in ("uv", "uvx") for part in executable.parts) and "archive-v0" in executable.parts:
-        return ["uvx", "novita-mcp"]
+        uvx, origin = shutil.which("uvx") or "uvx", origin_of(_noted())
+        return [uvx, "--from", origin, "novita-mcp"] if origin else [uvx, "novita-mcp"]
     script = shutil.which("novita-mcp", path=sysconfig.get_path("scripts"))
     return [script] if script else this_interpreter()
+
+
+def _noted() -> str | None:
+    try:
+        return importlib.metadata.distribution("novita-mcp").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def origin_of(text: str | None) -> str | None:
+    """The file, folder or repository that direct_url.json (PEP 610) names; None where an index had it by its name."""
+    if not text:
+        return None
+    noted = json.loads(text)
+    url = str(noted["url"])
+    if vcs := noted.get("vcs_info"):
+        return f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    return url2pathname(urlsplit(url).path) if url.startswith("file:") else url
 
 
 def this_interpreter() -> list[str]:
@@ -89,7 +113,7 @@ def names_of_unsafe_starts(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         return []
-    config: object = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text or "{}")
+    config: object = tomllib.loads(text) if path.suffix == ".toml" else read_jsonc(text)
     return [name for name, _ in unsafe_starts(config)]
 
 
@@ -102,7 +126,8 @@ def with_safe_starts(path: Path, text: str) -> str:
         for _, entry in unsafe_starts(document):
             entry["args"] = safely([str(word) for word in entry["args"]])
         return tomlkit.dumps(document)  # pyright: ignore[reportUnknownMemberType]
-    config: object = json.loads(text)
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    config = read_jsonc(text.removeprefix(mark))
     for _, entry in unsafe_starts(config):
         entry["args"] = safely([str(word) for word in entry["args"]])
-    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    return mark + changed(text.removeprefix(mark), cast("dict[str, Any]", config))

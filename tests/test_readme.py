@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from novita_mcp.server.cli import main
-from novita_mcp.server.commands.install import HOSTS, KEY
+from novita_mcp.server.commands.hosts import HOSTS, KEY
 from novita_mcp.server.flags import read
 from novita_mcp.server.settings import Settings
 
@@ -115,7 +115,7 @@ def test_what_is_written_by_hand_is_what_install_writes(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert main(["install", host, "--command", "uvx novita-mcp"]) == 0
+    assert main(["install", host, "--command", "uvx novita-mcp", "--yes"]) == 0
     (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
     text = file.read_text(encoding="utf-8")
     written: dict[str, Any] = tomllib.loads(text) if file.suffix == ".toml" else json.loads(text)

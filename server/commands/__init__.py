@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .completion import run_completion
     from .demo import run_demo
     from .doctor import run_doctor
-    from .install import run_install
+    from .install import run_install, run_uninstall
     from .lease_timer import run_lease_timer
     from .models import run_models
     from .serve_http import serve_http
@@ -29,6 +29,7 @@ __all__ = [
     "run_simulator",
     "run_spend",
     "run_tools",
+    "run_uninstall",
     "serve_http",
     "serve_stdio",
 ]
@@ -46,6 +47,7 @@ __getattr__ = lazily(
         "run_simulator": ".simulate",
         "run_spend": ".spend",
         "run_tools": ".tools",
+        "run_uninstall": ".install",
         "serve_http": ".serve_http",
         "serve_stdio": ".serve_stdio",
     },

@@ -1,58 +1,31 @@
-"""`novita-mcp install <host>`: write the server into a host's configuration.
+"""`novita-mcp install HOST` and `uninstall HOST`: our entry in a host's configuration, and out of it again.
 
-Merges with what is there, keeps a backup beside it, writes whole or not at all. The key goes only into files of the
-user's own; in a project's folder, which may be shared, it is a reference to the environment unless asked otherwise.
+What a person wrote in the file stays byte for byte; the change is shown and agreed to; the file is written whole or not
+at all, through a link if it is one. The key goes only into files of the user's own, which then nobody else reads; in a
+project's folder, which may be shared, stands a reference to the environment, and no path of this machine.
 """
 
+import copy
+import difflib
 import json
 import os
-import shutil
+import shlex
+import stat
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
+from ..building import journal_file, output_folder
+from ..jsonc import changed, read_jsonc
 from ..settings import SettingError, Settings
 from ..starting import names_of_unsafe_starts, this_program, with_safe_starts
+from .hosts import HOSTS, KEY, NO_KEY, Entry, Host, is_key
 
-NAME = "novita"
-KEY = "NOVITA_API_KEY"
-NO_KEY = "your key from https://novita.ai/settings/key-management"
-"""Stands where the user puts the key."""
-
-Entry = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Host:
-    """One program that runs MCP servers.
-
-    Args:
-        user_file: Its configuration for this user, made from the home folder and the platform.
-        project_file: The same for one project, relative to its folder; None where it has none.
-        put: Sets our entry in the parsed file.
-        reference: How the file refers to the key without holding it; None where it cannot.
-        reaches: Whether that works without the user's doing: a terminal's environment reaches a program started there,
-            and VS Code asks; a desktop program sees no `export`.
-        after: What the user does next.
-    """
-
-    title: str
-    user_file: Callable[[Path, str], Path]
-    project_file: str | None
-    put: Callable[[Entry, Entry], None]
-    reference: str | None
-    after: str
-    reaches: bool = False
-
-    def servers(self, config: Entry) -> Entry:
-        """The entries of all servers in a parsed file; empty where there are none."""
-        for key in ("mcpServers", "servers", "mcp_servers"):
-            if isinstance(found := config.get(key), dict):
-                return cast(Entry, found)
-        return {}
+_SHARED = ["novita-mcp"]
+"""What a project's file runs: found on the path of whoever opens it."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +34,8 @@ class Installed:
 
     Args:
         command: What the host runs.
+        args: With which words.
+        environment: And with which variables.
         key: What stands for the key: the key itself, a reference (`${...}`), or nothing.
         problem: Why the file could not be read; the rest is then empty.
     """
@@ -68,125 +43,26 @@ class Installed:
     host: Host
     path: Path
     command: str = ""
+    args: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
     key: str = ""
     problem: str = ""
 
     @property
     def real_key(self) -> str | None:
         """The key, where the file holds one."""
-        return self.key if _is_key(self.key) else None
-
-
-def _put_servers(key: str, extra: Mapping[str, Any] | None = None) -> Callable[[Entry, Entry], None]:
-    def put(config: Entry, entry: Entry) -> None:
-        servers = config.setdefault(key, {})
-        if not isinstance(servers, dict):
-            raise SettingError(f"{key!r} in the file is not an object")
-        old: object = cast(Entry, servers).get(NAME)
-        if isinstance(old, dict) and "command" in old:
-            _renew(cast(Entry, old), entry)
-        else:
-            servers[NAME] = {**(extra or {}), **entry}
-
-    return put
-
-
-def _renew(old: Entry, entry: Entry) -> None:
-    """Ours is there: what is run changes, in place. What the user set stays, and so does a key when none is given."""
-    old["command"], old["args"] = entry["command"], entry["args"]
-    environment: Entry = old.setdefault("env", {})
-    if _is_key(entry["env"][KEY]) or not environment.get(KEY):
-        environment[KEY] = entry["env"][KEY]
-
-
-def _is_key(text: str) -> bool:
-    """Whether it is a key: no reference, and no words like ours or README's that stand where one belongs."""
-    return len(text) >= 8 and " " not in text and not text.casefold().startswith(("${", "your"))
-
-
-def _put_vscode(config: Entry, entry: Entry) -> None:
-    """VS Code asks for the key itself and keeps it in its own safe."""
-    _put_servers("servers", {"type": "stdio"})(config, entry)
-    if "${input:novita-key}" in json.dumps(entry):
-        inputs = cast(list[Entry], config.setdefault("inputs", []))
-        if not any(one.get("id") == "novita-key" for one in inputs):
-            inputs.append(
-                {"type": "promptString", "id": "novita-key", "description": "Novita API key", "password": True}
-            )
-
-
-def _claude_desktop(home: Path, platform: str) -> Path:
-    return _application_data(home, platform) / "Claude" / "claude_desktop_config.json"
-
-
-def _vscode(home: Path, platform: str) -> Path:
-    return _application_data(home, platform) / "Code" / "User" / "mcp.json"
-
-
-def _application_data(home: Path, platform: str) -> Path:
-    if platform == "darwin":
-        return home / "Library" / "Application Support"
-    if platform == "win32":
-        return Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming")
-    return Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-
-
-HOSTS: Mapping[str, Host] = {
-    "claude-desktop": Host(
-        "Claude Desktop",
-        _claude_desktop,
-        None,
-        _put_servers("mcpServers"),
-        None,
-        "Quit Claude Desktop and open it again.",
-    ),
-    "claude-code": Host(
-        "Claude Code",
-        lambda home, _: home / ".claude.json",
-        ".mcp.json",
-        _put_servers("mcpServers", {"type": "stdio"}),
-        "${NOVITA_API_KEY}",
-        "Start claude again; /mcp shows the server.",
-        reaches=True,
-    ),
-    "cursor": Host(
-        "Cursor",
-        lambda home, _: home / ".cursor" / "mcp.json",
-        ".cursor/mcp.json",
-        _put_servers("mcpServers"),
-        "${env:NOVITA_API_KEY}",
-        "Open Cursor's settings, MCP, and switch novita on.",
-    ),
-    "vscode": Host(
-        "VS Code",
-        _vscode,
-        ".vscode/mcp.json",
-        _put_vscode,
-        "${input:novita-key}",
-        "Run 'MCP: List Servers' in VS Code and start novita.",
-        reaches=True,
-    ),
-    "codex": Host(
-        "Codex",
-        lambda home, _: Path(os.environ.get("CODEX_HOME") or home / ".codex") / "config.toml",
-        None,
-        _put_servers("mcp_servers", {"startup_timeout_sec": 60, "tool_timeout_sec": 120}),
-        None,
-        "Start codex again.",
-    ),
-    "windsurf": Host(
-        "Windsurf",
-        lambda home, _: home / ".codeium" / "windsurf" / "mcp_config.json",
-        None,
-        _put_servers("mcpServers"),
-        "${env:NOVITA_API_KEY}",
-        "Press refresh in Windsurf's MCP settings.",
-    ),
-}
+        return self.key if is_key(self.key) else None
 
 
 def run_install(
-    settings: Settings, host: str, *, project: Path | None, with_key: bool, only_print: bool, command: str | None
+    settings: Settings,
+    host: str,
+    *,
+    project: Path | None,
+    with_key: bool,
+    only_print: bool,
+    command: str | None,
+    yes: bool,
 ) -> int:
     """Write (or print) the entry for a host; the exit code.
 
@@ -194,31 +70,79 @@ def run_install(
         project: Write into this project's folder instead of the user's own configuration.
         with_key: Store the key even in a project's folder.
         command: What the host runs, such as `uvx novita-mcp`; default: this very program.
+        yes: Do not ask.
 
     Raises:
-        SettingError: The host has no such file, or the file cannot be merged with.
+        SettingError: The host has no such file, the file cannot be merged with, or nobody agreed.
     """
     chosen = HOSTS[host]
-    if project is not None and chosen.project_file is None:
-        raise SettingError(f"{chosen.title} has no configuration for a single project; leave --project out")
-    path = project / str(chosen.project_file) if project else chosen.user_file(Path.home(), sys.platform)
-    entry = _entry(settings, chosen, shared=project is not None and not with_key, command=command)
+    path = _file(chosen, project)
+    entry = _entry(settings, chosen, shared=project is not None, with_key=with_key, command=command)
     if only_print:
         shown: Entry = {}
         chosen.put(shown, _hidden(entry, settings.api_key))
-        sys.stdout.write(f"{path}\n{_write(path, shown)}")
+        sys.stdout.write(f"{path}\n{_merged(path, '', shown)}")
         return 0
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    after = _merged(path, before, chosen, entry)
+    before = _text(path)
+    config = _parsed(path, before)
+    had = _key_of(chosen.ours(config))
+    wanted = copy.deepcopy(config)
+    chosen.put(wanted, entry)
+    after = _merged(path, before, wanted)
     if before == after:
         sys.stdout.write(f"{chosen.title} has it already: {path}\n")
         return 0
+    _agree(path, before, after, (settings.api_key or "", had), yes=yes)
+    key = _key_of(chosen.ours(wanted))
     path.parent.mkdir(parents=True, exist_ok=True)
-    backup = rewrite(path, after)
+    wide = is_key(key) and os.name != "nt" and path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
+    backup = rewrite(path, after, private=is_key(key), keep=not chosen.ours(config))
     if backup:
         sys.stdout.write(f"As it was before novita: {backup}\n")
+    if wide:
+        sys.stdout.write(f"{path} holds a key: from now on only you may read it (0600).\n")
     sys.stdout.write(f"{chosen.title} now knows novita: {path}\n{chosen.after}\n")
-    sys.stdout.write(_where_key(_key_of(_ours(path, after, chosen)), path))
+    if project is not None and command is None:
+        sys.stdout.write("It runs novita-mcp from the PATH of whoever opens the project.\n")
+    sys.stdout.write(_where_key(key, path))
+    return 0
+
+
+def run_uninstall(settings: Settings, host: str, *, project: Path | None, yes: bool) -> int:
+    """Take out what install wrote, and say what stays; the exit code.
+
+    Raises:
+        SettingError: The host has no such file, it cannot be read, or nobody agreed.
+    """
+    chosen = HOSTS[host]
+    path = _file(chosen, project)
+    before = _text(path)
+    config = _parsed(path, before)
+    entry = chosen.ours(config)
+    if not entry:
+        sys.stdout.write(f"{chosen.title} does not know novita: {path}\n")
+        return 0
+    backup = _backup_of(path)
+    earlier = _text(backup) if backup.exists() else ""
+    wanted = copy.deepcopy(config)
+    chosen.take(wanted, _parsed(backup, earlier, like=path))
+    after = _merged(path, before, wanted)
+    emptied = not earlier and after.strip() in ("", "{}")
+    _agree(path, before, "" if emptied else after, (_key_of(entry), settings.api_key or ""), yes=yes)
+    if emptied and not path.is_symlink():
+        path.unlink()
+        sys.stdout.write(f"{chosen.title} no longer knows novita; {path}, made for it, is gone.\n")
+    else:
+        rewrite(path, after, private=False, keep=False)
+        sys.stdout.write(f"{chosen.title} no longer knows novita: {path}\n")
+    if earlier and earlier == after:
+        backup.unlink()
+    elif earlier:
+        sys.stdout.write(f"The file as it was before novita stays: {backup}\n")
+    journal = journal_file(settings)
+    sys.stdout.write(f"Your files stay: {output_folder(settings)}\n")
+    if journal is not None:
+        sys.stdout.write(f"The journal of what was made and spent stays: {journal}\n")
     return 0
 
 
@@ -227,25 +151,87 @@ def installed(home: Path, platform: str) -> Iterator[Installed]:
     for host in HOSTS.values():
         path = host.user_file(home, platform)
         try:
-            entry = _ours(path, path.read_text(encoding="utf-8"), host)
+            entry = host.ours(_config(path, path.read_text(encoding="utf-8-sig")))
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
             yield Installed(host, path, problem=str(error))
             continue
         if entry:
-            yield Installed(host, path, str(entry.get("command") or ""), _key_of(entry))
+            environment = {str(name): str(value) for name, value in cast(Entry, entry.get("env") or {}).items()}
+            yield Installed(
+                host,
+                path,
+                str(entry.get("command") or ""),
+                tuple(str(word) for word in entry.get("args") or ()),
+                tuple(environment.items()),
+                _key_of(entry),
+            )
 
 
-def _ours(path: Path, text: str, host: Host) -> Entry:
-    """Our entry in a file's text; empty where there is none.
+def _file(host: Host, project: Path | None) -> Path:
+    if project is None:
+        return host.user_file(Path.home(), sys.platform)
+    if host.project_file is None:
+        raise SettingError(f"{host.title} has no configuration for a single project; leave --project out")
+    return project / host.project_file
+
+
+def _text(path: Path) -> str:
+    """Its text with line ends as they are; empty where there is none."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{path} cannot be read ({error}); nothing was changed") from error
+
+
+def _config(path: Path, text: str) -> Entry:
+    """A file's text, parsed.
 
     Raises:
         ValueError: The text is not what it should be.
     """
-    config: object = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text or "{}")
-    entry: object = host.servers(cast(Entry, config)).get(NAME) if isinstance(config, dict) else None
-    return cast(Entry, entry) if isinstance(entry, dict) else {}
+    config: object = tomllib.loads(text) if path.suffix == ".toml" else read_jsonc(text)
+    return cast(Entry, config) if isinstance(config, dict) else {}
+
+
+def _parsed(path: Path, text: str, like: Path | None = None) -> Entry:
+    """The same, for a file that is to be changed. A TOML document keeps its comments.
+
+    Raises:
+        SettingError: It is not what it should be; nothing was changed.
+    """
+    kind = (like or path).suffix
+    try:
+        if kind == ".toml":
+            import tomlkit
+
+            return cast(Entry, tomlkit.parse(text))
+        config = read_jsonc(text.removeprefix(_BOM))
+    except ValueError as error:  # tomlkit's errors are such, too
+        name = "TOML" if kind == ".toml" else "JSON"
+        raise SettingError(
+            f"{path} is not valid {name} ({error}); nothing was changed. --print shows what to add"
+        ) from error
+    if not isinstance(config, dict):
+        raise SettingError(f"{path} does not hold a JSON object; nothing was changed")
+    return cast(Entry, config)
+
+
+_BOM = "\ufeff"
+"""What some Windows editors begin a file with; it stays."""
+
+
+def _merged(path: Path, before: str, wanted: Entry) -> str:
+    """The file's new text."""
+    if path.suffix == ".toml":
+        import tomlkit
+
+        return tomlkit.dumps(wanted)  # pyright: ignore[reportUnknownMemberType]
+    mark = _BOM if before.startswith(_BOM) else ""
+    return mark + changed(before.removeprefix(_BOM), wanted)
 
 
 def _key_of(entry: Entry) -> str:
@@ -253,10 +239,12 @@ def _key_of(entry: Entry) -> str:
     return str(cast(Entry, environment).get(KEY) or "") if isinstance(environment, dict) else ""
 
 
-def _entry(settings: Settings, host: Host, *, shared: bool, command: str | None) -> Entry:
-    words = command.split() if command else this_program()
+def _entry(settings: Settings, host: Host, *, shared: bool, with_key: bool, command: str | None) -> Entry:
+    words = shlex.split(command, posix=os.name != "nt") if command else _SHARED if shared else this_program()
+    if not words:
+        raise SettingError("--command is empty")
     entry: Entry = {"command": words[0], "args": words[1:]}
-    if settings.api_key and not shared:
+    if settings.api_key and (with_key or not shared):
         entry["env"] = {KEY: settings.api_key}
     else:
         entry["env"] = {KEY: host.reference if host.reference and (shared or host.reaches) else NO_KEY}
@@ -267,71 +255,70 @@ def _hidden(entry: Entry, key: str | None) -> Entry:
     return json.loads(json.dumps(entry).replace(key, "<your key>")) if key else entry
 
 
+def _agree(path: Path, before: str, after: str, keys: tuple[str, ...], *, yes: bool) -> None:
+    """Show the change, without keys or what others wrote around it, and ask.
+
+    Raises:
+        SettingError: The answer is no, or nobody is there to answer.
+    """
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0))[2:]
+    shown = "\n".join(line for line in lines if not line.startswith("@@"))
+    for key in filter(is_key, keys):
+        shown = shown.replace(key, "<your key>")
+    sys.stdout.write(f"{path}\n{shown}\n")
+    if yes:
+        return
+    sys.stdout.write("Change it so? [y/N] ")
+    sys.stdout.flush()
+    try:
+        answer = sys.stdin.readline()
+    except OSError:  # there is no stdin
+        answer = ""
+    if not answer:
+        sys.stdout.write("\n")
+        raise SettingError("nobody answered, so nothing was changed; --yes agrees beforehand")
+    if answer.strip().casefold() not in ("y", "yes"):
+        raise SettingError("nothing was changed")
+
+
 def _where_key(key: str, path: Path) -> str:
-    if _is_key(key):
+    if is_key(key):
         return ""
     if key.startswith("${input:"):
         return "It asks for your key when the server starts.\n"
-    if key.startswith("${"):
+    if key.startswith(("${", "{env:")):
         return f"The key is not in the file: set {KEY} in the environment it is started from.\n"
     return f"No key was given: in {path}, put yours in place of {NO_KEY!r}.\n"
 
 
-def _merged(path: Path, before: str, host: Host, entry: Entry) -> str:
-    """The file's new text.
-
-    Raises:
-        SettingError: It is not what it should be; nothing was changed.
-    """
-    if path.suffix == ".toml":
-        import tomlkit
-        from tomlkit.exceptions import TOMLKitError
-
-        try:
-            document = tomlkit.parse(before)
-            host.put(cast(Entry, document), entry)
-        except TOMLKitError as error:
-            raise SettingError(
-                f"{path} is not valid TOML ({error}); nothing was changed. --print shows what to add"
-            ) from error
-        return tomlkit.dumps(document)  # pyright: ignore[reportUnknownMemberType]
-    try:
-        config: object = json.loads(before) if before.strip() else {}
-    except ValueError as error:
-        raise SettingError(
-            f"{path} cannot be read as JSON ({error}; comments are not kept); nothing was changed. "
-            "--print shows what to add"
-        ) from error
-    if not isinstance(config, dict):
-        raise SettingError(f"{path} does not hold a JSON object; nothing was changed")
-    host.put(cast(Entry, config), entry)
-    return _write(path, cast(Entry, config))
+def _backup_of(path: Path) -> Path:
+    return path.with_name(path.name + ".before-novita")
 
 
-def _write(path: Path, config: Entry) -> str:
-    if path.suffix == ".toml":
-        import tomlkit
-
-        return tomlkit.dumps(config)  # pyright: ignore[reportUnknownMemberType]
-    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-
-
-def rewrite(path: Path, text: str) -> Path | None:
+def rewrite(path: Path, text: str, *, private: bool = False, keep: bool = True) -> Path | None:
     """Give a host's file a new text, whole or not at all; where it is kept as it was before we first touched it.
 
-    A new file is readable by the user only: it may hold the key.
+    A link stays one: what it leads to is written. A new file is readable by the user only: it may hold the key.
+
+    Args:
+        private: It holds a key now: only the user reads it, whoever could before.
+        keep: Keep it as it was, if it was not kept before.
     """
-    backup = path.with_name(path.name + ".before-novita") if path.exists() and path.stat().st_size else None
+    backup = _backup_of(path) if path.exists() and path.stat().st_size else None
+    if backup and not keep and not backup.exists():
+        backup = None
     if backup and not backup.exists():  # the one from before novita was ever there is worth most
         with os.fdopen(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
             handle.write(path.read_bytes())  # it may hold keys: nobody else reads it, whoever may read the file itself
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as handle:
-            handle.write(text)
-        if path.exists():
-            shutil.copymode(path, part)
-        part.replace(path)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
+            handle.write(text.encode("utf-8"))
+        if target.exists() and not private:
+            part.chmod(stat.S_IMODE(target.stat().st_mode))
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
     return backup
@@ -359,4 +346,4 @@ def mend(path: Path) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    rewrite(path, with_safe_starts(path, path.read_text(encoding="utf-8-sig")))
+    rewrite(path, with_safe_starts(path, path.read_bytes().decode("utf-8")))

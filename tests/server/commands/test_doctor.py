@@ -21,7 +21,7 @@ from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.rows import JobState
 from novita_mcp.server.cli import main
 from novita_mcp.server.commands.doctor import run_doctor
-from novita_mcp.server.commands.install import HOSTS
+from novita_mcp.server.commands.hosts import HOSTS
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
@@ -182,7 +182,7 @@ def test_an_address_at_which_the_api_is_not_is_an_old_host(settings: Settings, c
 def test_a_claude_code_that_loses_pictures_is_an_old_host(
     settings: Settings, capsys: Capture, home: Path, monkeypatch: pytest.MonkeyPatch, version: str, told: bool
 ) -> None:
-    assert main(["install", "claude-code"]) == 0
+    assert main(["install", "claude-code", "--yes"]) == 0
     capsys.readouterr()
     program = home / "claude"
     program.write_text(f"#!/bin/sh\necho '{version} (Claude Code)'\n")
@@ -202,7 +202,7 @@ def test_a_key_that_only_a_host_has_is_found_and_tried(
     settings: Settings, capsys: Capture, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOVITA_API_KEY", DEFAULT_KEY)
-    assert main(["install", host]) == 0
+    assert main(["install", host, "--yes"]) == 0
     capsys.readouterr()
 
     code, checks = examine(replace(settings, api_key=None), capsys)
@@ -218,7 +218,7 @@ def test_a_host_whose_entry_still_has_no_key_is_wrong(
     settings: Settings, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NOVITA_API_KEY", raising=False)
-    assert main(["install", "claude-desktop"]) == 0
+    assert main(["install", "claude-desktop", "--yes"]) == 0
     capsys.readouterr()
 
     code, checks = examine(settings, capsys)
@@ -228,7 +228,7 @@ def test_a_host_whose_entry_still_has_no_key_is_wrong(
 
 
 def test_a_host_that_runs_a_program_which_is_gone_is_wrong(settings: Settings, capsys: Capture, home: Path) -> None:
-    assert main(["install", "cursor", "--command", str(home / "moved" / "python")]) == 0
+    assert main(["install", "cursor", "--command", str(home / "moved" / "python"), "--yes"]) == 0
     capsys.readouterr()
 
     code, checks = examine(settings, capsys)

@@ -1,17 +1,21 @@
 """`novita-mcp install`: a host's configuration gains our entry and loses nothing."""
 
+import io
 import json
 import os
 import re
 import stat
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from novita_mcp.server import flags
 from novita_mcp.server.cli import main
-from novita_mcp.server.commands.install import HOSTS
-from novita_mcp.server.starting import this_program
+from novita_mcp.server.commands.hosts import HOSTS
+from novita_mcp.server.jsonc import read_jsonc
+from novita_mcp.server.starting import origin_of, this_program
 
 KEY = "sk-a-key-that-is-secret"
 
@@ -38,12 +42,10 @@ def user_file(host: str, home: Path) -> Path:
 
 @pytest.mark.parametrize("host", sorted(HOSTS))
 def test_a_new_file_is_made_with_a_server_that_can_be_run(host: str, home: Path) -> None:
-    assert main(["install", host]) == 0
+    assert main(["install", host, "--yes"]) == 0
 
     path = user_file(host, home)
-    config = read(path)
-    (servers,) = (config[key] for key in ("mcpServers", "servers", "mcp_servers") if key in config)
-    entry = servers["novita"]
+    entry = HOSTS[host].ours(read(path))
     assert Path(entry["command"]).is_absolute()
     assert [entry["command"], *entry["args"]] == this_program()
     assert entry["env"] == {"NOVITA_API_KEY": KEY}
@@ -56,7 +58,7 @@ def test_what_was_there_stays_and_is_backed_up(home: Path) -> None:
     before = {"mcpServers": {"other": {"command": "other"}}, "theme": "dark"}
     path.write_text(json.dumps(before))
 
-    assert main(["install", "cursor"]) == 0
+    assert main(["install", "cursor", "--yes"]) == 0
 
     after = read(path)
     assert after["theme"] == "dark"
@@ -66,7 +68,9 @@ def test_what_was_there_stays_and_is_backed_up(home: Path) -> None:
     if os.name != "nt":
         assert stat.S_IMODE(backup.stat().st_mode) == 0o600  # whoever may read the host's file: it may hold keys
 
-    assert main(["install", "cursor", "--command", "uvx novita-mcp"]) == 0  # a second time keeps the first backup
+    assert (
+        main(["install", "cursor", "--command", "uvx novita-mcp", "--yes"]) == 0
+    )  # a second time keeps the first backup
     assert json.loads(backup.read_text()) == before
 
 
@@ -75,7 +79,7 @@ def test_comments_of_a_toml_file_stay(home: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text('# mine\nmodel = "o9"\n\n[mcp_servers.other]\ncommand = "x"  # keep\n')
 
-    assert main(["install", "codex"]) == 0
+    assert main(["install", "codex", "--yes"]) == 0
 
     text = path.read_text()
     assert "# mine" in text
@@ -84,10 +88,10 @@ def test_comments_of_a_toml_file_stay(home: Path) -> None:
 
 
 def test_a_second_run_changes_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["install", "cursor"]) == 0
+    assert main(["install", "cursor", "--yes"]) == 0
     before = user_file("cursor", home).read_bytes()
 
-    assert main(["install", "cursor"]) == 0
+    assert main(["install", "cursor", "--yes"]) == 0
 
     assert user_file("cursor", home).read_bytes() == before
     assert "already" in capsys.readouterr().out
@@ -97,26 +101,27 @@ def test_a_second_run_changes_nothing(home: Path, capsys: pytest.CaptureFixture[
 def test_a_project_gets_a_reference_not_the_key(host: str, tmp_path: Path) -> None:
     project = tmp_path / "repo"
 
-    assert main(["install", host, "--project", str(project)]) == 0
+    assert main(["install", host, "--project", str(project), "--yes"]) == 0
 
     (file,) = (path for path in project.rglob("*") if path.is_file())
     assert KEY not in file.read_text()
-    assert "${" in file.read_text()
+    assert str(HOSTS[host].reference) in file.read_text()
+    assert HOSTS[host].ours(read(file))["command"] == "novita-mcp"  # no path of this machine
 
 
 def test_a_project_gets_the_key_when_that_is_asked_for(tmp_path: Path) -> None:
-    assert main(["install", "cursor", "--project", str(tmp_path / "repo"), "--with-key"]) == 0
+    assert main(["install", "cursor", "--project", str(tmp_path / "repo"), "--with-key", "--yes"]) == 0
     assert KEY in (tmp_path / "repo" / ".cursor" / "mcp.json").read_text()
 
 
 def test_a_file_that_cannot_be_read_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = user_file("vscode", home)
     path.parent.mkdir(parents=True)
-    path.write_text('{ // mine\n "servers": {} }')
+    path.write_text('{ // mine\n "servers": {')
 
-    assert main(["install", "vscode"]) == 2
+    assert main(["install", "vscode", "--yes"]) == 2
 
-    assert path.read_text() == '{ // mine\n "servers": {} }'
+    assert path.read_text() == '{ // mine\n "servers": {'
     assert "nothing was changed" in capsys.readouterr().err
 
 
@@ -132,7 +137,7 @@ def test_print_shows_the_entry_without_the_key_and_writes_nothing(
 
 
 def test_a_host_without_project_files_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["install", "codex", "--project", str(tmp_path)]) == 2
+    assert main(["install", "codex", "--project", str(tmp_path), "--yes"]) == 2
     assert "no configuration for a single project" in capsys.readouterr().err
 
 
@@ -150,7 +155,7 @@ def test_without_a_key_it_says_where_the_host_gets_one(
 ) -> None:
     monkeypatch.delenv("NOVITA_API_KEY")
 
-    assert main(["install", host]) == 0
+    assert main(["install", host, "--yes"]) == 0
 
     assert told in capsys.readouterr().out
 
@@ -159,15 +164,150 @@ def test_without_a_key_it_says_where_the_host_gets_one(
 def test_installing_again_keeps_the_key_and_what_the_user_set(
     host: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["install", host, "--command", "/old/place/python -m novita_mcp.server"]) == 0
+    assert main(["install", host, "--command", "/old/place/python -m novita_mcp.server", "--yes"]) == 0
     path = user_file(host, home)
     limit = 'NOVITA_MCP_SPEND_LIMIT_USD = "5"' if path.suffix == ".toml" else '"NOVITA_MCP_SPEND_LIMIT_USD": "5",'
     path.write_text(re.sub(r'(\n *)("?NOVITA_API_KEY"?)', rf"\1{limit}\1\2", path.read_text()))
     monkeypatch.delenv("NOVITA_API_KEY")
 
-    assert main(["install", host]) == 0
+    assert main(["install", host, "--yes"]) == 0
 
-    config = read(path)
-    (servers,) = (config[key] for key in ("mcpServers", "servers", "mcp_servers") if key in config)
-    assert [servers["novita"]["command"], *servers["novita"]["args"]] == this_program()
-    assert servers["novita"]["env"] == {"NOVITA_API_KEY": KEY, "NOVITA_MCP_SPEND_LIMIT_USD": "5"}
+    entry = HOSTS[host].ours(read(path))
+    assert [entry["command"], *entry["args"]] == this_program()
+    assert entry["env"] == {"NOVITA_API_KEY": KEY, "NOVITA_MCP_SPEND_LIMIT_USD": "5"}
+
+
+OTHERS: dict[str, str] = {
+    "none": "",
+    "empty": "\n",
+    "object": "{}",
+    "other servers": '{"theme": "dark", "SECTION": {"other": {"command": "x", "args": ["y"]}}}\n',
+    "comments": '// mine\n{\n\t"SECTION": {\n\t\t"other": {"type": "x"}, // keep\n\t},\n}\n',
+    "windows": '{\r\n  "theme": "dark"\r\n}\r\n',
+    "mark": '\ufeff{\n  "theme": "dark"\n}\n',
+}
+
+
+@pytest.mark.parametrize(("start", "linked"), [*((start, False) for start in sorted(OTHERS)), ("comments", True)])
+@pytest.mark.parametrize("host", sorted(host for host in HOSTS if host != "codex"))
+def test_install_heal_and_uninstall_lose_nothing(host: str, start: str, linked: bool, home: Path) -> None:
+    """From every starting file: ours comes, is healed, and goes; each other byte stays."""
+    chosen, path = HOSTS[host], user_file(host, home)
+    text = OTHERS[start].replace("SECTION", chosen.section[0])
+    target = home / "dotfiles" / path.name if linked else path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if linked:
+        path.symlink_to(target)
+    if start != "none" or linked:
+        target.write_bytes(text.encode())
+        target.chmod(0o644)
+
+    assert main(["install", host, "--yes", "--command", "gone -m old"]) == 0
+    assert main(["install", host, "--yes", "--command", "new 'a b'"]) == 0
+
+    after = target.read_bytes().decode()
+    entry = chosen.ours(read_any(after))
+    assert (entry["command"], entry["args"], entry["env"]) == ("new", ["a b"], {"NOVITA_API_KEY": KEY})
+    assert [line for line in text.splitlines() if "//" in line] == [
+        line for line in after.splitlines() if line.strip().startswith("//") or "// keep" in line
+    ]
+    assert path.is_symlink() == linked
+    if os.name != "nt":
+        assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert main(["uninstall", host, "--yes"]) == 0
+    left = target.read_bytes().decode() if target.exists() else ""
+    assert left.strip("{} \n") == text.strip("{} \n")
+
+
+def read_any(text: str) -> dict[str, Any]:
+    found = read_jsonc(text.removeprefix("\ufeff"))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_codex_is_left_as_it_was(home: Path) -> None:
+    path = user_file("codex", home)
+    path.parent.mkdir(parents=True)
+    path.write_text('# mine\nmodel = "o9"\n\n[mcp_servers.other]\ncommand = "x"  # keep\n')
+    before = read(path)
+
+    assert main(["install", "codex", "--yes"]) == 0
+    assert main(["uninstall", "codex", "--yes"]) == 0
+
+    assert read(path) == before
+    assert "# mine" in path.read_text()
+    assert "# keep" in path.read_text()
+
+
+@pytest.mark.parametrize("answer", ["", "n\n", "\n", "what\n"])
+def test_without_a_yes_nothing_is_changed(
+    answer: str, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = user_file("cursor", home)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"mcpServers": {}}')
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+
+    assert main(["install", "cursor"]) == 2
+
+    told = capsys.readouterr()
+    assert path.read_text() == '{"mcpServers": {}}'
+    assert "novita" in told.out
+    assert KEY not in told.out + told.err
+    assert "nothing was changed" in told.err
+
+
+def test_a_yes_that_is_typed_is_enough(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+
+    assert main(["install", "cursor"]) == 0
+
+    assert user_file("cursor", home).exists()
+
+
+def test_what_stays_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["install", "vscode", "--yes"]) == 0
+    capsys.readouterr()
+
+    assert main(["uninstall", "vscode", "--yes"]) == 0
+
+    told = capsys.readouterr().out
+    assert "Your files stay" in told
+    assert "journal" in told
+    assert KEY not in told
+    assert not user_file("vscode", home).exists()
+    assert main(["uninstall", "vscode", "--yes"]) == 0
+    assert "does not know" in capsys.readouterr().out
+
+
+def test_opencode_1_has_its_servers_one_floor_higher(home: Path) -> None:
+    path = user_file("opencode", home)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"mcp": {"other": {"type": "local", "command": ["x"]}}}')
+
+    assert main(["install", "opencode", "--yes"]) == 0
+
+    assert set(read(path)["mcp"]) == {"other", "novita"}
+    assert read(path)["mcp"]["novita"]["enabled"] is True
+
+
+@pytest.mark.parametrize(
+    ("noted", "origin"),
+    [
+        (None, None),
+        ({"url": "file:///tmp/a%20b/x.whl"}, "/tmp/a b/x.whl"),
+        ({"url": "https://example.com/x.whl"}, "https://example.com/x.whl"),
+        (
+            {"url": "https://example.com/x", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+            "git+https://example.com/x@abc",
+        ),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="paths of POSIX")
+def test_what_uvx_was_told_to_run_is_what_hosts_are(noted: dict[str, Any] | None, origin: str | None) -> None:
+    assert origin_of(json.dumps(noted) if noted else None) == origin
+
+
+def test_the_command_line_knows_every_host() -> None:
+    assert set(flags.HOSTS) == set(HOSTS)

@@ -98,7 +98,7 @@ def test_it_is_written_for_this_user_only_and_what_could_not_be_done_is_said(
 
 
 def test_a_host_may_be_given_with_it(home: Path) -> None:
-    assert main(["install", "cursor", "--lease-timer"]) == 0
+    assert main(["install", "cursor", "--lease-timer", "--yes"]) == 0
     assert (home / ".cursor/mcp.json").is_file() and (home / ".config/systemd/user").is_dir()
 
 
