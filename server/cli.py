@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 from . import commands
+from .commands.tool_flags import given_arguments
 from .flags import read
 from .settings import SettingError, Settings, read_settings
 from .simulated import novita_for
-from .tool_flags import given_arguments
 from .version import version
 
 

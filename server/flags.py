@@ -11,8 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .commands.tool_flags import add_arguments, tool_names
 from .settings import SettingError, Settings
-from .tool_flags import add_arguments, tool_names
 
 HOSTS = (
     "claude-desktop",

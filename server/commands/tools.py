@@ -9,7 +9,7 @@ import anyio
 
 from ..app import create_app
 from ..settings import SettingError, Settings
-from ..tool_flags import listing
+from .tool_flags import listing
 
 
 def run_tools(settings: Settings, action: str, name: str | None, *, as_json: bool) -> int:

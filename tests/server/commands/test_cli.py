@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from novita_mcp.server.app import toolsets_on
 from novita_mcp.server.cli import main
+from novita_mcp.server.commands.tool_flags import listing, tool_names
 from novita_mcp.server.flags import SHELLS, parser, tool_parser
 from novita_mcp.server.settings import SettingError, Settings, read_settings
-from novita_mcp.server.tool_flags import listing, tool_names
 from novita_mcp.server.version import version
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running

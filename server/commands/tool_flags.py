@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from ..novita.core.wellformed import read_json
-from ..tools.overview.surface import Listing, surface
-from .settings import SettingError
+from ...novita.core.wellformed import read_json
+from ...tools.overview.surface import Listing, surface
+from ..settings import SettingError
 
 _PREFIX = "argument "
 """Before an argument's name in the namespace: no setting and no command has such a name."""
