@@ -15,7 +15,7 @@ import yaml
 from novita_mcp.novita.files.decoding import BUDGET
 from novita_mcp.novita.files.in_work import InWork
 from novita_mcp.novita.journal.databases import is_database_url
-from novita_mcp.server.cli import parser
+from novita_mcp.server.flags import read
 from novita_mcp.server.settings import Settings, read_settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
@@ -53,7 +53,7 @@ def filled(text: str) -> str:
 def test_both_copies_are_set_up_alike_by_settings_that_exist(services: dict[str, Any]) -> None:
     one, two = services["novita-mcp-1"], services["novita-mcp-2"]
     environment = {name: filled(value) for name, value in one["environment"].items()}
-    settings = read_settings(environment, vars(parser().parse_args(one["command"])))
+    settings = read_settings(environment, vars(read(one["command"])))
 
     assert one == two
     assert {name for name in environment if name.startswith("NOVITA")} <= ENVIRONMENT
