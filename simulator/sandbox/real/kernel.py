@@ -20,7 +20,7 @@ import sys
 import termios
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, cast
 
 KINDS = {
@@ -48,7 +48,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Generator[None]:
         """Only the main thread is interrupted; the others pass through."""
         if threading.current_thread() is not threading.main_thread():
             yield

@@ -55,10 +55,18 @@ async def test_the_sums_are_those_of_all_rows_whatever_happens_to_them(
                 await journal.transact(lambda db, key=key: db.execute("DELETE FROM jobs WHERE key = ?", (key,)))
                 keys.remove(key)
             case _:
-                given = {"kind": "gpu_instance", "tool": "create_gpu_instance", "model": "m", "title": "x"}
                 owner = chance.choice(["me", "me", "you"])
                 price = Cost(Decimal(chance.randrange(1, 400)) / 1_000)
-                keys.append((await journal.begin(owner=owner, cost=price, caps=Caps(), **given)).key)
+                row = await journal.begin(
+                    owner=owner,
+                    kind="gpu_instance",
+                    tool="create_gpu_instance",
+                    model="m",
+                    title="x",
+                    cost=price,
+                    caps=Caps(),
+                )
+                keys.append(row.key)
         now = clock.wall()
         found = await journal.transact(
             lambda db, now=now: (

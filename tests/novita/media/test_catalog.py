@@ -12,6 +12,7 @@ from novita_mcp.novita.core.errors import InputError, UnknownModelError
 from novita_mcp.novita.core.schema_errors import leaf_problem
 from novita_mcp.novita.files.kinds import MEDIA_TYPES
 from novita_mcp.novita.files.media_limits import MediaLimits
+from novita_mcp.novita.media.catalogue import doubtful
 from novita_mcp.novita.media.lookup import (
     Capability,
     MediaModel,
@@ -19,7 +20,6 @@ from novita_mcp.novita.media.lookup import (
     alternatives,
     chain,
     choose,
-    doubtful,
     media_model,
     media_models,
     not_models,

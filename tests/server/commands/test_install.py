@@ -8,7 +8,7 @@ import stat
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from novita_mcp.server import flags
@@ -223,7 +223,7 @@ def test_install_heal_and_uninstall_lose_nothing(host: str, start: str, linked: 
 def read_any(text: str) -> dict[str, Any]:
     found = read_jsonc(text.removeprefix("\ufeff"))
     assert isinstance(found, dict)
-    return found
+    return cast(dict[str, Any], found)
 
 
 def test_codex_is_left_as_it_was(home: Path) -> None:

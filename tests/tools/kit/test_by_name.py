@@ -192,6 +192,7 @@ async def test_a_template_is_found_by_its_name(opened: OpenStage, tool: str, mor
 
 async def test_what_lies_beyond_the_rows_shown_is_found(opened: OpenStage, world: World) -> None:
     async with opened(toolsets="all") as on:
+        made: Json = {}
         for number in range(81):
             login = {"name": f"r{number}.example.com", "username": "ada", "password": f"a-long-secret-{number}"}
             made = await on.call("save_registry_login", **login)

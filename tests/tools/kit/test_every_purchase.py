@@ -268,12 +268,6 @@ async def _machine(client: Client, world: World) -> Json:
     return {}
 
 
-async def _machine(client: Client, world: World) -> Json:
-    world.add_account(DEFAULT_KEY, 5_000)
-    await client.call_tool("create_gpu_instance", {"image": IMAGE, "gpu": "4090", "name": "runs", "confirm": True})
-    return {}
-
-
 DESTROY: Mapping[str, Callable[[Client, World], Awaitable[Json]]] = {
     "cancel_batch": _running_batch,
     "delete_file": _file,
