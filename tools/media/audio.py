@@ -10,7 +10,7 @@ from ..kit.schemas import UNLISTED
 from ..kit.toolset import SPENDS, Toolset
 from .media_request import How, make
 from .results import MediaResult
-from .speaking import read_voice
+from .voice_choice import read_voice
 
 audio = Toolset("audio", "Speech, voices, music.")
 
