@@ -8,7 +8,7 @@ from anyio import to_thread
 from pydantic import Field
 
 from ...novita.core.errors import InputError, NovitaError
-from ...novita.core.money import show_usd
+from ...novita.core.money import show_price, show_usd
 from ...novita.journal.journal import Job
 from ...novita.sandbox import disk, interpreter
 from ...novita.sandbox.env import check_env
@@ -165,9 +165,10 @@ async def run_code(
             await wait(call, ongoing, patience)
             result = answer(ongoing)
             if result.status != "working":
-                result.next_step = "The sandbox was made for this run and is deleted; its files came home."
+                cost = await _spent(call, job)
+                result.next_step = f"The sandbox was made for this run and is deleted; its files came home.{cost}"
                 result.ends_at = None
-            result.estimated_cost_usd = await _spent(call, job)
+            result.estimated_cost_usd = show_price(job.estimate)
             return result
 
         return making.purchase(
@@ -196,10 +197,10 @@ async def run_code(
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
-async def _spent(call: Caller, job: Job) -> str | None:
-    """What a sandbox made for one run has cost, by the books."""
+async def _spent(call: Caller, job: Job) -> str:
+    """What a sandbox made for one run has cost, by the books: a sentence, or nothing."""
     row = await call.app.journal.row(job.key)
-    return show_usd(round(row.counted, 6)) if row is not None else None
+    return f" It cost about ${show_usd(round(row.counted, 6))}." if row is not None else ""
 
 
 @sandbox.tool("Run a command", WRITES)

@@ -1,6 +1,6 @@
 """Whether a tool is found by what people say: sentences of users against names and descriptions.
 
-The sentences were written before the descriptions, in the words of people who know no tool by name. They are a floor
+The sentences were written before the descriptions, by the same hand, in words of people at work. They are a floor
 and no target: who changes a description writes for people, and leaves the sentences alone.
 """
 
