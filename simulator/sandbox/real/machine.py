@@ -200,6 +200,10 @@ class RealMachine:
                 said.seek(0)
                 words = said.read().decode("utf-8", "replace").strip()[-500:]
                 raise DiskError("internal", f"the machine could not be started: {words}") from None
+            except asyncio.CancelledError:
+                child.kill()
+                await child.wait()
+                raise
             finally:
                 said.close()
             if head.get("ev") != "ready":
@@ -253,11 +257,15 @@ class RealMachine:
             child.stdin.close()
         try:
             await asyncio.wait_for(child.wait(), 2)
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError) as error:
+            # Cancelled: the simulator ends, and waits for this. A process that nobody has seen die would outlive it.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             await child.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _heard(self, head: dict[str, Any], payload: bytes) -> None:
         match head["ev"]:
