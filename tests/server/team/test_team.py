@@ -293,6 +293,7 @@ async def test_a_running_call_is_finished_before_the_end(draining: Any, world: W
 
     async def make() -> None:
         async with caller(draining.url, mode="auto") as client:
+            await client.list_tools()  # else the client lists them after the call, when the server has gone
             answers.append(
                 await client.call_tool(
                     "generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox", "wait_seconds": 9}
