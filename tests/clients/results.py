@@ -15,7 +15,7 @@ class Seen(BaseModel):
     """What a client saw over one transport.
 
     Args:
-        tools: How many it listed. converted: How many of them became tools of a language model.
+        tools: Whether it listed all. converted: Whether all of them became tools of a language model.
         picture: Whether the bytes of a picture reached its caller.
         video: Whether a slow video was `working` at first and then ended through get_task.
         error: Whether the words of an error could be read.
@@ -24,8 +24,8 @@ class Seen(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tools: int
-    converted: int
+    tools: bool
+    converted: bool
     picture: bool
     video: bool
     error: bool
@@ -49,15 +49,12 @@ def stored() -> dict[str, Row]:
 
 def client_table() -> str:
     """One row a client."""
-    rows = [
-        "| client | run as | over | tools | a picture arrives | a slow video ends | an error can be read | nulls pass |"
-    ]
-    rows.append("|---|---|---|---|---|---|---|---|")
+    heads = ["client", "run as", "over", "all tools", "a picture", "a slow video ends", "an error can be read", "nulls"]
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, row in stored().items():
         for transport, seen in sorted(row.seen.items(), reverse=True):
-            marks = [seen.picture, seen.video, seen.error, seen.nulls]
-            tools = f"{seen.tools}" if seen.tools == seen.converted else f"{seen.converted} of {seen.tools}"
-            cells = [name, f"`{row.version}`", transport, tools, *("yes" if mark else "no" for mark in marks)]
+            marks = [seen.tools and seen.converted, seen.picture, seen.video, seen.error, seen.nulls]
+            cells = [name, f"`{row.version}`", transport, *("yes" if mark else "no" for mark in marks)]
             rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
