@@ -119,7 +119,7 @@ def test_a_client_gets_all_it_asks_for(
         told = drive(client, at, tmp_path)
 
     seen = Seen(
-        tools={*told["tools"]} == offered(),
+        tools=frozenset[str](told["tools"]) == offered(),
         converted=told["converted"] == len(told["tools"]),
         picture=told["picture"],
         video="working" in told["started"] and "succeeded" in told["finished"],
