@@ -1,5 +1,6 @@
 """Every snippet and command of the README and the docs can be parsed, and every name in them exists."""
 
+import ast
 import json
 import re
 import shlex
@@ -16,7 +17,12 @@ from novita_mcp.server.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "simulator" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    README,
+    *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "simulator/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+NAMED_TEST = re.compile(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PLACEHOLDERS = {"HOST": "cursor", "FOLDER": "somewhere", "NAME": "generate_image", "{...}": "{}", "SHELL": "bash"}
 OPERATORS = {"&&", "||", "|", "&", ";"}
@@ -178,15 +184,27 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
             assert heading in {re.sub(r"[^\w -]", "", text).lower().replace(" ", "-") for text in headings}, target
 
 
-def test_every_promise_of_security_names_tests_that_exist() -> None:
+@every_page
+def test_every_test_that_is_named_exists(page: Path) -> None:
+    for path, name in NAMED_TEST.findall(page.read_text(encoding="utf-8")):
+        assert (ROOT / path).is_file(), path
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        functions = {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assert not name or name in functions, f"{path}::{name}"
+
+
+def test_every_promise_names_a_test() -> None:
     page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(tests/[\w/]+\.py)`", page))
-    assert len(named) > 10
-    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+    assert len({path for path, _ in NAMED_TEST.findall(page)}) > 10
+
+    lines = (ROOT / "docs" / "invariants.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ")][2:]
+    assert len(rows) > 15
+    assert all(name for row in rows for _, name in NAMED_TEST.findall(row) or [("", "")])
 
 
 def test_every_page_is_reached_from_readme() -> None:
-    linked = set(re.findall(r"\]\(((?:docs|simulator)/[\w.-]+\.md)\)", README.read_text(encoding="utf-8")))
+    linked = set(re.findall(r"\]\(((?:(?:docs|simulator)/)?[\w.-]+\.md)\)", README.read_text(encoding="utf-8")))
 
     assert {page.relative_to(ROOT).as_posix() for page in PAGES[1:]} <= linked
 

@@ -203,10 +203,13 @@ class NovitaClient:
         started = self.clock.now()
         for attempt in range(self.retries.attempts):
             if last is not None:
-                pause, left = self._pause(attempt - 1, last), self.retries.within - (self.clock.now() - started)
-                if left <= 0 and _asked_to_wait(last) is None:
-                    break
-                await self.clock.sleep(min(pause, left) if _asked_to_wait(last) is None else pause)
+                pause = self._pause(attempt - 1, last)
+                if _asked_to_wait(last) is None:
+                    left = started + self.retries.within - self.clock.now()
+                    if left <= 0:
+                        break
+                    pause = min(pause, left)
+                await self.clock.sleep(pause)
             try:
                 return await self._once(method, path, doing, group, False, host, as_json, **extra)
             except NovitaAPIError as error:
