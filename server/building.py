@@ -32,7 +32,7 @@ from ..novita.journal.leases import Leases
 from ..novita.serverless.leases import ENDPOINT
 from ..tools.kit.context import App, Caller, ToolSettings
 from ..tools.media.parts import media_jobs
-from .settings import Settings, parts
+from .settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def build_app(
             http=http,
             public_url=settings.public_url if http else None,
             shipped_models_only=settings.shipped_models_only,
-            sandboxes=not {"sandbox", "all"}.isdisjoint(parts(settings.toolsets)),
+            sandboxes=settings.sandboxes,
             sandbox_domain=settings.sandbox_domain,
         ),
     )

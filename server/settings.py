@@ -124,6 +124,11 @@ class Settings:
     log_level: str = _setting("NOVITA_MCP_LOG_LEVEL", "To stderr.", "WARNING", flag="--log-level")
     log_format: str = _setting("NOVITA_MCP_LOG_FORMAT", "`text`, or `json` for one object a line.", "text")
 
+    @property
+    def sandboxes(self) -> bool:
+        """Whether the sandbox tools are on."""
+        return not {"sandbox", "all"}.isdisjoint(parts(self.toolsets))
+
     def __repr__(self) -> str:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         hidden = {item.name for item in fields(self) if item.metadata["secret"] and values[item.name]}

@@ -95,7 +95,7 @@ async def usage_lines(client: NovitaClient, period: Period, *, on_piece: OnPiece
 
 
 async def resource_lines(client: NovitaClient, period: Period, category: str) -> list[BillLine]:
-    """Pay-as-you-go lines by day and resource of one category (gpu, serverless, cloud_storage), however long ago.
+    """Pay-as-you-go lines by day and resource of one category (gpu, cloud_sandbox), however long ago.
 
     Raises:
         NovitaConnectionError: An answer is no bill.

@@ -307,6 +307,6 @@ def _settle_growth(meters: Meters, row: Job, newest: Job | None, sight: Sight) -
         meters.take_more(newest, row.taken)
 
 
-async def open_meters(journal: Journal, owner: str) -> list[OpenMeter]:
-    """Everything of an owner that goes on costing, dearest first."""
+async def open_meters(journal: Journal, owner: str | None) -> list[OpenMeter]:
+    """Everything that goes on costing, dearest first; of one owner, or (None) of all on this machine."""
     return await journal.meter(lambda meters: meters.open(owner))

@@ -1,10 +1,13 @@
-"""What Novita's bill says of machines, volumes and endpoints that have ended: the last word on what they cost.
+"""What Novita's bill says of machines, volumes, endpoints and sandboxes that have ended: the last word on their cost.
 
 Lines of the bill name the resource they are for, as rows of the journal do (`facts.resource`). Several rows may be
 about one resource, such as a machine's creation and its later starts: a line goes to the newest row begun before the
 line's day was over. What was asked of a resource that has a row of its own, such as calls of an endpoint, is in that
 row's lines and counts nothing besides. A term paid in advance counts in the row that bought it; what the bill of terms
-has besides, such as one that renewed itself, goes to the newest of those rows.
+has besides, such as one that renewed itself, goes to the newest of those rows. A sandbox's rows may all begin on one
+day, which is one line: they are known together, once all of its time is over.
+
+No page says that the bill names sandboxes by their ids; where its lines name none of a kind, that kind stays as it is.
 """
 
 from collections import Counter
@@ -30,13 +33,19 @@ _WORDS = {
     "save_gpu_volume": "volume",
     "create_endpoint": "endpoint",
     "update_endpoint": "endpoint",
+    "create_sandbox": "sandbox",
+    "run_code": "sandbox",
+    "change_sandbox": "sandbox",
 }
 """Tools whose rows take the lines of what they made, and what that is called."""
 _CATEGORIES = {
     "machine": ("gpu", "cloud_storage"),  # whether disks are storage or part of the machine is not said
     "volume": ("cloud_storage",),
     "endpoint": ("serverless", "cloud_storage"),
+    "sandbox": ("cloud_sandbox",),  # the disk of a paused one may be in cloud_storage; nobody tells under which name
 }
+_TOGETHER = "sandbox"
+"""The kind whose rows are known together or not at all."""
 _IN_OTHER_ROWS = ("call_endpoint", "edit_gpu_instance")
 """Tools whose cost is in the lines of the endpoint or machine they used."""
 _BUYS_TERMS = "change_gpu_billing"
@@ -60,7 +69,7 @@ class Bill(Protocol):
     """Novita's bill, read for the owner of the rows."""
 
     async def resource_lines(self, period: Period, category: str) -> Sequence[Line]:
-        """What was used, by day and resource, of one category (gpu, serverless, cloud_storage)."""
+        """What was used, by day and resource, of one category (gpu, serverless, cloud_storage, cloud_sandbox)."""
         ...
 
     async def machine_terms(self, period: Period) -> Sequence[Line]:
@@ -129,13 +138,19 @@ class _Resource:
     def takers(self) -> list[Job]:
         return [row for row in self.rows if row.key in self.ends]
 
+    @property
+    def kind(self) -> str:
+        """What it is called."""
+        return _WORDS[self.takers[0].tool]
+
     def due(self, before: float) -> list[Job]:
         """Rows whose lines are all there: what took them ended before that time."""
-        return [
+        found = [
             row
             for row in self.takers
             if not _is_known(row) and (end := self.ends[row.key]) is not None and end < before
         ]
+        return found if found and (self.kind != _TOGETHER or self.closes(found)) else []
 
     @property
     def buyers(self) -> list[Job]:
@@ -191,7 +206,7 @@ async def settle_by_bill(novitas: Bill, journal: Journal, owner: str) -> Settled
     due = [(resource, rows) for resource in found if (rows := resource.due(before))]
     if not due:
         return Settled()
-    kinds = {_WORDS[row.tool] for _, rows in due for row in rows}
+    kinds = {resource.kind for resource, _ in due}
     today = utc_day(journal.wall())
     used: dict[str, list[Line]] = {}
     terms: dict[str, list[Line]] = {}
@@ -199,8 +214,10 @@ async def settle_by_bill(novitas: Bill, journal: Journal, owner: str) -> Settled
         for category in sorted({category for kind in kinds for category in _CATEGORIES[kind]}):
             for line in await novitas.resource_lines(span, category):
                 used.setdefault(line.resource, []).append(line)
-    if not used.keys() & {_thing(resource.rows[0]) for resource in found}:
-        return Settled()  # no line names anything of ours: that it was free is one reading, that ids differ another
+    # No line names anything of ours of a kind: that it was free is one reading, that ids differ another.
+    named = {resource.kind for resource in found if resource.takers and _thing(resource.rows[0]) in used}
+    if not (due := [(resource, rows) for resource, rows in due if resource.kind in named]):
+        return Settled()
     bought = [resource.buyers[0] for resource, rows in due if resource.buyers and resource.closes(rows)]
     for span in _spans(((first.begun, journal.wall()) for first in bought), today):
         for line in await novitas.machine_terms(span):

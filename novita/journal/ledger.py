@@ -3,8 +3,9 @@
 A row counts what its call really cost where that is known (language models), nothing where Novita refused it or it
 was never sent, else its estimate; a call without a known price counts what the user settled for such calls. Where
 nobody knows whether Novita billed it (no answer came, or the job failed, of which Novita does not say whether it is
-billed), it counts in full and is shown as doubtful. Machines, volumes and endpoints stand under the day they were
-asked for, with the time they ran as far as it was seen, at the price of then, until Novita's bill says what it was.
+billed), it counts in full and is shown as doubtful. Machines, volumes, endpoints and sandboxes stand under the day
+they were asked for, with the time they ran as far as it was seen, at the price of then, until Novita's bill says what
+it was.
 """
 
 from collections.abc import Iterable, Sequence
@@ -179,14 +180,24 @@ def notes(rows: Iterable[Spent]) -> list[str]:
         )
     if any(row.tool in BY_TIME for row in rows):
         said.append(
-            "Machines, volumes and endpoints stand under the day they were asked for: with an hour (or their term) at "
-            "least, then the time they ran as far as it was seen here, in the end what the bill says."
+            "Machines, volumes, endpoints and sandboxes stand under the day they were asked for: with an hour (their "
+            "term, their whole life) at least, then the time they ran as far as it was seen here, in the end what the "
+            "bill says."
         )
     return said
 
 
 BY_TIME = frozenset(
-    {"create_gpu_instance", "start_gpu_instance", "save_gpu_volume", "create_endpoint", "update_endpoint"}
+    {
+        "create_gpu_instance",
+        "start_gpu_instance",
+        "save_gpu_volume",
+        "create_endpoint",
+        "update_endpoint",
+        "create_sandbox",
+        "run_code",
+        "change_sandbox",
+    }
 )
 """Tools whose jobs go on costing."""
 

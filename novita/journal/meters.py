@@ -13,6 +13,9 @@ from .facts import Facts
 from .rows import Job, JobState, Reader, put_facts, utc
 from .segments import COUNTED, DAY, LEAST, PAID, TIME, Segment, append, close, cost_at, set_rate
 
+_WHOSE = "(CAST(? AS TEXT) IS NULL OR owner = ?)"
+"""Of one owner, or of all."""
+
 
 @dataclass(frozen=True)
 class Meters:
@@ -40,9 +43,10 @@ class Meters:
         )
         return self.reader.metered(self.db, where, (owner, *tools, thing, thing))
 
-    def accepted(self, owner: str, kind: str) -> list[Job]:
-        """Rows of a kind that Novita took, oldest first."""
-        return self.reader.metered(self.db, "owner = ? AND kind = ? AND accepted IS NOT NULL", (owner, kind))
+    def accepted(self, owner: str | None, kind: str) -> list[Job]:
+        """Rows of a kind that Novita took, oldest first; of one owner, or (None) of all on this machine."""
+        where = f"{_WHOSE} AND kind = ? AND accepted IS NOT NULL"
+        return self.reader.metered(self.db, where, (owner, owner, kind))
 
     def unbilled(self, owner: str, tools: Sequence[str]) -> list[Job]:
         """All rows about things of which a row of these tools goes on no more and is not known yet, oldest first."""
@@ -137,9 +141,9 @@ class Meters:
         """A row, by its key."""
         return self.reader.metered(self.db, "key = ?", (key,))[0]
 
-    def open(self, owner: str) -> "list[OpenMeter]":
-        """Everything of an owner that goes on costing, dearest first."""
-        going = "owner = ? AND key IN (SELECT job FROM segments WHERE owner = ? AND until IS NULL)"
+    def open(self, owner: str | None) -> "list[OpenMeter]":
+        """Everything that goes on costing, dearest first; of one owner, or (None) of all on this machine."""
+        going = f"{_WHOSE} AND key IN (SELECT job FROM segments WHERE until IS NULL)"  # noqa: S608  # all ours
         found = [self._open(job) for job in self.reader.metered(self.db, going, (owner, owner))]
         return sorted(found, key=lambda each: (-each.usd_per_hour, each.since))
 

@@ -5,8 +5,9 @@ then on, at what the rest of its life costs as the least while it runs; the olde
 sandbox is over when it is seen to be gone: then only its time counts.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -30,13 +31,14 @@ NEW = 60.0
 
 @dataclass(frozen=True)
 class KnownSandbox:
-    """A sandbox that the journal takes to be there."""
+    """A sandbox that the journal takes to be there. `usd` is what all its rows count together."""
 
     id: str
     name: str
     begun: float
     ends_at: float | None
     paused_since: datetime | None
+    usd: Decimal
 
 
 def marks(job: Job) -> dict[str, str]:
@@ -135,17 +137,21 @@ async def cost_so_far(journal: Journal, owner: str, sandbox_id: str) -> Decimal:
     return sum((row.counted for row in rows), Decimal(0))
 
 
-async def known_sandboxes(journal: Journal, owner: str) -> list[KnownSandbox]:
-    """Sandboxes that run or are paused, by the journal."""
+async def known_sandboxes(journal: Journal, owner: str | None) -> list[KnownSandbox]:
+    """Sandboxes that run or are paused, by the journal; of one owner, or (None) of all on this machine."""
 
     def read(meters: Meters) -> list[KnownSandbox]:
         found: dict[str, KnownSandbox] = {}
+        counted: defaultdict[str, Decimal] = defaultdict(Decimal)
         for row in meters.accepted(owner, KIND):
             facts = row.facts_as(SandboxFacts)
-            if facts.resource and facts.ended is None and facts.usd is None:
+            if not (id := facts.resource):
+                continue
+            counted[id] += row.counted
+            if facts.ended is None and facts.usd is None:
                 paused = utc(facts.paused_since) if facts.paused_since is not None else None
-                found[facts.resource] = KnownSandbox(facts.resource, row.title, row.begun, facts.ends_at, paused)
-        return list(found.values())
+                found[id] = KnownSandbox(id, row.title, row.begun, facts.ends_at, paused, Decimal(0))
+        return [replace(each, usd=counted[each.id]) for each in found.values()]
 
     return await journal.meter(read)
 

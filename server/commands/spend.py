@@ -1,4 +1,7 @@
-"""`novita-mcp spend`: what was asked for through this machine's journal, by day, tool and model, whoever's key paid."""
+"""`novita-mcp spend`: what was asked for through this machine's journal, by day, tool and model, whoever's key paid.
+
+With what goes on costing.
+"""
 
 import json
 import sys
@@ -15,6 +18,10 @@ from ...novita.core.periods import Period, read_period
 from ...novita.journal.bill_settlement import settle_by_bill
 from ...novita.journal.journal import Journal
 from ...novita.journal.ledger import LedgerGrouping, Spent, notes, read_ledger, regroup, report, total
+from ...novita.sandbox.hosts import DOMAIN
+from ...novita.sandbox.looking import look_at_all
+from ...novita.sandbox.sandboxes import Sandboxes
+from ...tools.overview.running_costs import RunningCosts, RunningLine, known_costs
 from ..building import journal_file, open_journal
 from ..settings import SettingError, Settings, parts
 
@@ -33,15 +40,15 @@ def run_spend(settings: Settings, period: str, *, by: str, as_json: bool) -> int
     except NovitaError as error:
         raise SettingError(f"{error.what}. {error.next_step}".strip()) from error
     try:
-        found, corrected = anyio.run(_read, settings, span)
+        found, corrected, running = anyio.run(_read, settings, span)
     except NovitaError as error:
         sys.stderr.write(f"novita-mcp: {error}\n")
         return 1
     rows = regroup(found, marks)
     if as_json:
-        sys.stdout.write(json.dumps(report(span, rows, note=corrected), indent=2) + "\n")
+        sys.stdout.write(json.dumps(report(span, rows, note=corrected) | running.told(), indent=2) + "\n")
     else:
-        _show(span, rows, marks, corrected)
+        _show(span, rows, marks, corrected, running)
     return 0
 
 
@@ -54,34 +61,50 @@ def _marks(by: str) -> tuple[LedgerGrouping, ...]:
     return tuple(cast(LedgerGrouping, name) for name in known if name in wanted)
 
 
-async def _read(settings: Settings, span: Period) -> tuple[list[Spent], str]:
-    """The ledger, and what was just corrected in it by Novita's bill."""
+async def _read(settings: Settings, span: Period) -> tuple[list[Spent], str, RunningCosts]:
+    """The ledger, what was just corrected in it by Novita's bill, and what goes on costing."""
     journal, place = open_journal(settings), journal_file(settings)
     if not journal.lasting:
         raise SettingError("the journal is off (NOVITA_MCP_JOURNAL), so nothing is remembered")
     if place is not None and not place.exists():  # looking must not make one
-        return [], ""
+        return [], "", RunningCosts((), "0")
     try:
-        corrected = await _corrected(settings, journal) if settings.api_key else ""
-        return await read_ledger(journal, span), corrected
+        corrected = await _brought_up(settings, journal) if settings.api_key else ""
+        return await read_ledger(journal, span), corrected, await known_costs(journal, None)
     finally:
         await journal.close()
 
 
-async def _corrected(settings: Settings, journal: Journal) -> str:
-    """Best effort: what cannot be corrected now stays as it was seen, and is tried again the next time."""
+async def _brought_up(settings: Settings, journal: Journal) -> str:
+    """Look at this key's sandboxes, which end by themselves, and let Novita's bill correct what has ended.
+
+    Best effort: what cannot be seen now stays as it was seen, and is tried again the next time.
+    """
     async with new_http() as http:
         client = NovitaClient(http, settings.api_key, settings.base_url).for_looking()
+        try:
+            plane = Sandboxes.of(client, settings.sandbox_domain or DOMAIN)
+            await look_at_all(plane, journal, client.owner, always=settings.sandboxes)
+        except JournalError:
+            raise
+        except NovitaError as error:
+            _could_not("sandboxes could not be looked at", error)
         try:
             return (await settle_by_bill(OwnBill(client), journal, client.owner)).words()
         except JournalError:
             raise
         except NovitaError as error:
-            sys.stderr.write(f"novita-mcp: not corrected by Novita's bill: {' '.join(str(error).split())}\n")
+            _could_not("not corrected by Novita's bill", error)
             return ""
 
 
-def _show(span: Period, rows: list[Spent], marks: tuple[LedgerGrouping, ...], corrected: str) -> None:
+def _could_not(what: str, error: NovitaError) -> None:
+    sys.stderr.write(f"novita-mcp: {what}: {' '.join(str(error).split())}\n")
+
+
+def _show(
+    span: Period, rows: list[Spent], marks: tuple[LedgerGrouping, ...], corrected: str, running: RunningCosts
+) -> None:
     whole = total(rows)
     calls = "1 call" if whole.calls == 1 else f"{whole.calls} calls"
     lines = [f"${show_usd(whole.counted)} in {calls}, {span}"]
@@ -91,7 +114,17 @@ def _show(span: Period, rows: list[Spent], marks: tuple[LedgerGrouping, ...], co
     if rows:
         lines += ["", *_aligned(table, left=len(marks)), ""]
     # Never wrapped: a name in two pieces cannot be searched for.
-    sys.stdout.write("\n".join([*lines, *notes(rows), *([corrected] if corrected else [])]) + "\n")
+    lines += [*notes(rows), *([corrected] if corrected else [])]
+    if running.lines:
+        lines += ["", f"Going on now, about ${running.usd_per_hour} per hour:", ""]
+        head = ("kind", "id", "name", "usd/h", "usd so far")
+        lines += _aligned([[*head], *(_running_cells(line) for line in running.lines)], left=3)
+        lines += ["", *dict.fromkeys(f"{line.id}: {line.note}" for line in running.lines if line.note)]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _running_cells(line: RunningLine) -> list[str]:
+    return [line.kind, line.id, line.name, line.usd_per_hour or "-", line.cost_so_far_usd or "-"]
 
 
 def _cells(row: Spent) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -13,11 +14,11 @@ from ...novita.gpu.instances import BILLED_STATES, Instance, list_instances
 from ...novita.gpu.meters import DISKS, MACHINES, VOLUMES, OpenMeter, open_meters
 from ...novita.gpu.resources import list_volumes
 from ...novita.journal.facts import GpuFacts
-from ...novita.journal.journal import OPEN_STATES, Job, JobState
+from ...novita.journal.journal import OPEN_STATES, Job, JobState, Journal
 from ...novita.journal.rows import utc
 from ...novita.sandbox.prices import prices
 from ...novita.sandbox.rows import TOOLS as SANDBOXES
-from ...novita.sandbox.rows import known_sandboxes
+from ...novita.sandbox.rows import KnownSandbox, known_sandboxes
 from ..gpu.results import KnownInstances, adopt_lost
 from ..gpu.waiting import ADMIN_KIND, KIND, settle_jobs, settle_volumes
 from ..kit.context import Caller
@@ -49,6 +50,16 @@ class RunningCosts:
     usd_per_hour: str
     trouble: str = ""
 
+    def told(self) -> dict[str, Any]:
+        """As plain data; nothing where nothing costs."""
+        told: dict[str, Any] = {}
+        if self.lines:
+            told["running"] = [line.model_dump(mode="json", exclude_none=True) for line in self.lines]
+            told["running_usd_per_hour"] = self.usd_per_hour
+        if self.trouble:
+            told["running_note"] = self.trouble
+        return told
+
 
 async def what_runs(caller: Caller) -> RunningCosts:
     """Look at what the journal says may cost, and say what does. Asks Novita only for kinds that may."""
@@ -78,17 +89,24 @@ async def what_runs(caller: Caller) -> RunningCosts:
             trouble = f"Novita could not be asked ({error.what}): this is what the journal knows."
             if isinstance(error, NovitaConnectionError):
                 break  # the others would only wait as long
-    meters = await open_meters(journal, owner)
-    lines = [_line(meter) for meter in meters]
-    metered = {meter.resource for meter in meters}
-    lines += [
+    known = await known_costs(journal, owner)
+    metered = {line.id for line in known.lines}
+    unpriced = [
         RunningLine(kind="instance", id=each.id, name=each.name, since=each.since)
         for each in billed
         if each.id not in metered and each.billing_mode != "monthly"  # paid in advance: costs nothing more
     ]
-    lines = await _sandboxes(caller, lines)
+    return RunningCosts((*known.lines, *unpriced), known.usd_per_hour, trouble)
+
+
+async def known_costs(journal: Journal, owner: str | None) -> RunningCosts:
+    """What costs now as the journal has it, without a look; of one owner, or (None) of all on this machine."""
+    meters = await open_meters(journal, owner)
+    sandboxes = {each.id: each for each in await known_sandboxes(journal, owner)}
+    lines = [_line(meter, sandboxes.get(meter.resource), journal.wall()) for meter in meters]
+    lines += [_paused(each) for each in sandboxes.values() if each.paused_since is not None]
     total = sum((meter.usd_per_hour for meter in meters), Decimal(0))
-    return RunningCosts(tuple(lines), show_usd(round(total, 5)), trouble)
+    return RunningCosts(tuple(lines), show_usd(round(total, 5)))
 
 
 async def _machines(caller: Caller, meters: list[OpenMeter]) -> bool:
@@ -118,30 +136,16 @@ async def _look_at_volumes(caller: Caller) -> None:
     await settle_volumes(caller, await list_volumes(caller.novita.for_looking()))
 
 
-async def _sandboxes(caller: Caller, lines: list[RunningLine]) -> list[RunningLine]:
-    """With when each sandbox ends by itself, and with the paused ones: what they cost nobody tells."""
-    known = {each.id: each for each in await known_sandboxes(caller.app.journal, caller.owner)}
-    for line in lines:
-        if (one := known.get(line.id)) is not None and one.ends_at is not None:
-            line.note = f"It ends by itself at {utc(one.ends_at):%Y-%m-%d %H:%M} UTC."
-    paused = [each for each in known.values() if each.paused_since is not None]
-    return lines + [
-        RunningLine(
-            kind="sandbox",
-            id=each.id,
-            name=each.name[:80],
-            since=each.paused_since,
-            note=f"It is paused: {prices().storage_words}.",
-        )
-        for each in paused
-    ]
-
-
 _KINDS = {"save_gpu_volume": "volume", "edit_gpu_instance": "disk", **dict.fromkeys(SANDBOXES, "sandbox")}
 
 
-def _line(meter: OpenMeter) -> RunningLine:
+def _line(meter: OpenMeter, sandbox: KnownSandbox | None, now: float) -> RunningLine:
     kind = "instance" if meter.tool in MACHINES else _KINDS.get(meter.tool, "endpoint")
+    note: str | None = None
+    if sandbox is not None and sandbox.ends_at is not None:
+        until = f"{utc(sandbox.ends_at):%Y-%m-%d %H:%M} UTC"
+        over = sandbox.ends_at <= now
+        note = f"Its time was over at {until}; nobody has looked since." if over else f"It ends by itself at {until}."
     return RunningLine(
         kind=kind,
         id=meter.resource,
@@ -149,4 +153,17 @@ def _line(meter: OpenMeter) -> RunningLine:
         usd_per_hour=show_usd(round(meter.usd_per_hour, 5)),
         cost_so_far_usd=show_usd(round(meter.usd, 4)),
         since=meter.since,
+        note=note,
+    )
+
+
+def _paused(sandbox: KnownSandbox) -> RunningLine:
+    """What it goes on costing nobody tells; what it has cost is known."""
+    return RunningLine(
+        kind="sandbox",
+        id=sandbox.id,
+        name=sandbox.name[:80],
+        cost_so_far_usd=show_usd(round(sandbox.usd, 4)),
+        since=sandbox.paused_since,
+        note=f"It is paused: {prices().storage_words}.",
     )

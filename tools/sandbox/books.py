@@ -1,19 +1,16 @@
 """Looking at sandboxes: each look brings the journal's rows up to what was seen, and finds ours by their marks."""
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from ...novita.core.errors import JournalError, NovitaError
-from ...novita.journal.journal import JobState
+from ...novita.core.errors import NovitaError
 from ...novita.sandbox.hosts import DOMAIN
 from ...novita.sandbox.inside import Inside
-from ...novita.sandbox.rows import KIND, NEW, adopt_lost, known_sandboxes, note_gone, note_seen
+from ...novita.sandbox.looking import look_at_all, note_all, note_over
+from ...novita.sandbox.rows import note_seen
 from ...novita.sandbox.sandboxes import Sandboxes, SandboxGoneError
 from ...novita.sandbox.shapes import Sandbox
 from ..kit.context import Caller
-
-logger = logging.getLogger(__name__)
 
 
 def plane_of(caller: Caller) -> Sandboxes:
@@ -31,7 +28,7 @@ async def find_sandbox(caller: Caller, sandbox_id: str) -> Sandbox:
     try:
         found = await plane.get(sandbox_id)
     except SandboxGoneError as error:
-        await over(caller, sandbox_id)
+        await note_over(plane, caller.app.journal, caller.owner, sandbox_id)
         error.next_step = " ".join(filter(None, (error.next_step, await _known_ids(plane))))
         raise
     await note_seen(caller.app.journal, caller.owner, found)
@@ -54,43 +51,17 @@ async def settle(caller: Caller, there: Sequence[Sandbox]) -> None:
     Args:
         there: All of them, running and paused.
     """
-    journal, owner = caller.app.journal, caller.owner
-    await adopt_lost(journal, owner, there)
-    for sandbox in there:
-        await note_seen(journal, owner, sandbox)
-    listed = {sandbox.id for sandbox in there}
-    for known in await known_sandboxes(journal, owner):
-        if known.id not in listed and journal.wall() - known.begun > NEW:
-            await over(caller, known.id)
+    await note_all(plane_of(caller), caller.app.journal, caller.owner, there)
 
 
 async def settle_sandboxes(caller: Caller) -> None:
-    """Look at all sandboxes, once, where the journal has any that may be there or the sandbox tools are on: one that
-    the journal has lost is found by its mark.
+    """Look at all sandboxes, once, where the journal has any that may be there or the sandbox tools are on.
 
     Raises:
         NovitaError: They cannot be listed, or the journal cannot be used.
     """
-    journal, owner = caller.app.journal, caller.owner
-    lost = await journal.recent(owner, limit=1, states=(JobState.UNCONFIRMED,), kind=KIND)
-    if caller.app.settings.sandboxes or lost or await known_sandboxes(journal, owner):
-        await settle(caller, await plane_of(caller).for_looking().list_all())
-
-
-async def over(caller: Caller, sandbox_id: str) -> None:
-    """A sandbox was found gone: its time counts until it ended, by Novita's history where that tells."""
-    at: float | None = None
-    try:
-        ends = [each for each in await plane_of(caller).for_looking().events(sandbox_id) if each.name in _ENDS]
-        at = ends[0].at.timestamp() if ends and ends[0].at else None
-    except JournalError:
-        raise
-    except NovitaError as error:  # without the history it ended at its time, or now
-        logger.warning("the history of sandbox %s could not be read: %s", sandbox_id[:60], error)
-    await note_gone(caller.app.journal, caller.owner, sandbox_id, at)
-
-
-_ENDS = ("timeout", "delete", "overdue")
+    always = caller.app.settings.sandboxes
+    await look_at_all(plane_of(caller), caller.app.journal, caller.owner, always=always)
 
 
 async def _known_ids(plane: Sandboxes) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.journal.facts import GpuFacts
@@ -17,6 +18,8 @@ from novita_mcp.server.cli import main
 from novita_mcp.server.commands.spend import run_spend
 from novita_mcp.server.settings import SettingError, Settings
 from novita_mcp.simulator.core.world import World
+
+from ...conftest import Connect
 
 Json = dict[str, Any]
 
@@ -113,6 +116,47 @@ async def test_a_bill_that_cannot_be_had_is_one_line_on_stderr(
     assert json.loads(shown.out)["total"]["usd"] == "5.00"
     assert shown.err.startswith("novita-mcp: not corrected by Novita's bill: ")
     assert shown.err.count("\n") == 1
+
+
+async def test_sandboxes_that_run_and_that_are_paused_are_shown_with_what_they_cost(
+    settings: Settings, connect: Connect, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ours: what goes on costing stands below the sums."""
+    chosen = replace(settings, toolsets="sandbox")
+    async with connect(toolsets="sandbox") as client:
+        ids = [await _sandbox(client, label) for label in ("runs", "rests")]
+        await client.call_tool("change_sandbox", {"sandbox_id": ids[1], "action": "pause"})
+
+    said = await told(chosen, capsys)
+    plain: Json = json.loads(await told(chosen, capsys, as_json=True))
+
+    assert "Going on now, about $0.08208 per hour:" in said
+    assert f"{ids[0]}: It ends by itself at " in said
+    assert f"{ids[1]}: It is paused: its disk counts as storage: free up to 60 GB" in said
+    lines = {line["name"]: line for line in plain["running"]}
+    assert {name: line["id"] for name, line in lines.items()} == {"runs": ids[0], "rests": ids[1]}
+    assert lines["runs"]["usd_per_hour"] == "0.08208"
+    assert "usd_per_hour" not in lines["rests"] and Decimal(lines["rests"]["cost_so_far_usd"]) < Decimal("0.01")
+
+
+async def test_what_cannot_be_looked_at_is_shown_as_it_was_last_seen(
+    settings: Settings, connect: Connect, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with connect(toolsets="sandbox") as client:
+        id = await _sandbox(client, "mine")
+    world.trouble({"status": 400}, method="GET", path="/v2/sandboxes", times=-1)
+    import anyio.to_thread
+
+    chosen = replace(settings, toolsets="sandbox")
+    assert await anyio.to_thread.run_sync(lambda: run_spend(chosen, "today", by="day", as_json=False)) == 0
+    shown = capsys.readouterr()
+    assert id in shown.out
+    assert shown.err.startswith("novita-mcp: sandboxes could not be looked at: ")
+
+
+async def _sandbox(client: Client, label: str) -> str:
+    made = await client.call_tool("create_sandbox", {"label": label})
+    return (made.structured_content or {})["sandbox_id"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What sandboxes cost: our books against the simulator's, and what is found again when the books are lost."""
 
+import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,10 +11,11 @@ from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
 from novita_mcp.simulator.sandbox.service import area
+from novita_mcp.simulator.sandbox.state import OPERATION
 
-from ..gpu_stage import OpenStage, StageClock, stage
+from ..gpu_stage import Json, OpenStage, Stage, StageClock, stage
 
-MINUTE = 60
+MINUTE, DAY = 60, 86_400
 TENTH_OF_A_CENT = Decimal("0.001")
 
 
@@ -122,3 +125,67 @@ async def test_a_look_that_fails_after_the_create_hides_nothing(opened: OpenStag
     assert made["status"] == "running"
     assert [made["sandbox_id"]] == list(area(world).sandboxes)
     assert Decimal(made["estimated_cost_usd"]) == Decimal("0.01368")
+
+
+async def spend(on: Stage) -> Json:
+    (content,) = (await on.client.read_resource("novita://spend")).contents
+    return json.loads(getattr(content, "text", ""))
+
+
+async def test_the_spend_resource_lists_what_runs_and_what_is_paused(opened: OpenStage, world: World) -> None:
+    async with opened(toolsets="sandbox") as on:
+        runs = (await on.call("create_sandbox", timeout_minutes=10))["sandbox_id"]
+        rests = (await on.call("create_sandbox", timeout_minutes=10, label="rests"))["sandbox_id"]
+        world.advance(5 * MINUTE)
+        await on.call("change_sandbox", sandbox_id=rests, action="pause")
+        seen = await spend(on)
+
+    first, second = seen["running"]
+    assert (first["id"], first["usd_per_hour"], first["cost_so_far_usd"]) == (runs, "0.08208", "0.0068")
+    assert (second["id"], "usd_per_hour" in second, second["cost_so_far_usd"]) == (rests, False, "0.0068")
+    assert "storage" in second["note"]
+    assert any("sandboxes stand under the day" in note for note in seen["notes"])
+
+
+async def test_once_its_whole_time_is_over_a_sandbox_counts_what_the_bill_says(
+    opened: OpenStage, settings: Settings, world: World
+) -> None:
+    async with opened(toolsets="sandbox") as on:
+        id = (await on.call("create_sandbox", timeout_minutes=10))["sandbox_id"]
+        await on.call("run_code", code="1 + 1")
+        world.advance(4 * MINUTE)
+        await on.call("change_sandbox", sandbox_id=id, action="set_time", timeout_minutes=20)
+        await on.call("change_sandbox", sandbox_id=id, action="pause")
+        world.advance(4 * DAY)
+        half = await spend(on)
+        await on.call("change_sandbox", sandbox_id=id, action="resume", timeout_minutes=5)
+        world.advance(5 * DAY)
+        await on.call("list_sandboxes")
+        before = await ours(settings, world)
+        whole = await spend(on)
+
+    assert "1 sandbox, from" in half["notes"][-1], "the one that was made for one run"
+    assert "1 sandbox, from" in whole["notes"][-1], "all rows of the other, its creation too"
+    assert abs(await ours(settings, world) - theirs(world)) <= Decimal("0.0002"), "lines of whole 0.0001 USD a day"
+    assert abs(before - theirs(world)) < TENTH_OF_A_CENT
+    assert Decimal(whole["total"]["known_usd"]) == Decimal(whole["total"]["usd"])
+
+
+async def test_a_bill_that_names_sandboxes_otherwise_corrects_none(opened: OpenStage, world: World) -> None:
+    """No page says that its lines have their ids: what ran must not come to count nothing by that."""
+    async with opened(toolsets="sandbox,gpu") as on:
+        machine = await on.call("create_gpu_instance", image="docker.io/a/b:1", gpu="4090", confirm=True)
+        await on.call("create_sandbox", timeout_minutes=10)
+        world.advance(20 * MINUTE)
+        await on.call("delete_gpu_instance", instance_id=machine["instance_id"], confirm=True)
+        await on.call("list_sandboxes")
+        world.settle()
+        for charge in [each for each in world.charges if each.operation == OPERATION]:
+            world.charges[world.charges.index(charge)] = replace(charge, ref=f"ns/{charge.ref}")
+        world.advance(4 * DAY)
+        told = await spend(on)
+
+    assert "1 machine, from" in told["notes"][-1]
+    assert "sandbox" not in told["notes"][-1]
+    (row,) = [row for row in told["rows"] if row["tool"] == "create_sandbox"]
+    assert abs(Decimal(row["usd"]) - Decimal("0.01368")) < TENTH_OF_A_CENT
