@@ -188,16 +188,34 @@ class Jobs:
         *,
         work: Callable[[Job, Tally], Awaitable[T]],
         facts: Facts | None = None,
+        keep: Callable[[T], str] | None = None,
     ) -> tuple[Job, T]:
-        """Note a paid call and make it here and now, as text calls are: a cancelled caller takes it along.
+        """Note a paid call and make it here and now. However it ends, the row says what it cost by `work`'s own tally.
 
-        Unlike `submit` nothing survives the caller, so that a broken-off stream stops costing at once. However it
-        ends, the row says what it cost by `work`'s own tally.
+        Args:
+            keep: Turns the answer into what is kept of it for the same call made again; such a call survives its
+                caller, as a submit does. Without it a cancelled caller takes it along, so that a broken-off stream
+                stops costing at once, as talk does.
 
         Raises:
             NovitaError: Whatever `work` raised; SpendRefusedError: a cap.
+            Joined: The same call began one before; nothing was sent.
         """
         job = await self._begin(paid_for, "call", facts)
+        if keep is None:
+            return await self._call(job, work)
+
+        async def kept(job: Job, tally: Tally) -> T:
+            answer = await work(job, tally)
+            with anyio.CancelScope(shield=True):
+                await self.journal.keep_answer(job.key, keep(answer))
+            return answer
+
+        return await self._in_background(lambda: self._call(job, kept, cut="This server stopped before the end."), None)
+
+    async def _call(
+        self, job: Job, work: Callable[[Job, Tally], Awaitable[T]], *, cut: str = "Cancelled by the caller."
+    ) -> tuple[Job, T]:
         tally = Tally()
         try:
             value = await work(job, tally)
@@ -212,7 +230,7 @@ class Jobs:
         except BaseException:  # cancelled: a few milliseconds of our own disk, then out
             with anyio.CancelScope(shield=True):
                 await self._keep_text(job, tally)
-                await self._end_call(job, tally, JobState.CANCELLED, tally.trouble or "Cancelled by the caller.")
+                await self._end_call(job, tally, JobState.CANCELLED, tally.trouble or cut)
             raise
         state = JobState.FAILED if tally.trouble else JobState.SUCCEEDED
         return await self._end_call(job, tally, state, tally.trouble), value

@@ -32,6 +32,7 @@ from .clock_jumps import ClockJumps
 from .databases import Db, open_store, this_host
 from .facts import Facts, read_facts, written
 from .joining import Given, SameCall
+from .kept_answers import answer_of, forget_old, put_answer
 from .meters import Meters
 from .rows import FINAL_STATES as FINAL_STATES
 from .rows import OPEN_STATES as OPEN_STATES
@@ -173,6 +174,14 @@ class Journal:
             return found[0] if found else None
 
         return await self._do(read)
+
+    async def keep_answer(self, key: str, text: str) -> None:
+        """Keep what a call answered, as JSON, for the same call made again."""
+        await self.keep(lambda db: put_answer(db, key, text, self._clock.wall()))
+
+    async def answer_of(self, key: str) -> str | None:
+        """What a call answered; None where that is not kept, or not any more."""
+        return await self._do(lambda db: answer_of(db, key))
 
     async def note_given(self) -> None:
         """Write down what was given; what cannot be written is kept for the next time.
@@ -465,9 +474,10 @@ class Journal:
         return await anyio.to_thread.run_sync(self._store.run, partial(self._with_all, work))
 
     def _with_all(self, work: Callable[[Db], T], db: Db) -> T:
-        """`work` on rows that are all where they belong, those of a process of 0.1.0 too."""
+        """`work` on rows that are all where they belong, those of a process of 0.1.0 too, without what is too old."""
         if time.monotonic() - self._carried > _CARRY_EVERY:
             carry_over(db)
+            forget_old(db, self._clock.wall())
             self._carried = time.monotonic()
         return work(db)
 

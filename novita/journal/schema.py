@@ -149,5 +149,13 @@ MIGRATIONS: tuple[Step, ...] = (
     CREATE INDEX growing_of_a_day ON jobs (owner, created) WHERE counts <> 'counted';
     """,
     begin_totals,
+    """
+    CREATE TABLE answers (
+        job TEXT PRIMARY KEY,
+        at REAL NOT NULL,
+        data TEXT NOT NULL
+    );
+    CREATE INDEX answers_by_age ON answers (at);
+    """,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeVar, cast
 
+import anyio
 import httpx
 from mcp.server.mcpserver import Context
+from pydantic import BaseModel
 
 from ...novita.core.client import NovitaClient
 from ...novita.core.outside import Patience
@@ -22,7 +24,6 @@ from ...novita.journal.jobs import Jobs
 from ...novita.journal.joining import SameCall
 from ...novita.journal.journal import Journal
 from ...novita.journal.leases import Leases
-from .answers import Answers
 from .mcp_tasks.handoff import Handoff, current_handoff
 from .quotes import Quotes, digest
 
@@ -73,7 +74,6 @@ class App:
     settings: ToolSettings = field(default_factory=ToolSettings)
     pools: tuple[httpx.AsyncClient, ...] = ()
     in_work: InWork = field(default_factory=InWork)
-    answers: Answers = field(default_factory=Answers)
     leases: Leases = field(init=False)
     quotes: Quotes = field(init=False)
     _parts: dict[Any, Any] = field(init=False, default_factory=dict[Any, Any], repr=False)
@@ -114,6 +114,8 @@ class Caller:
         same: What tells that; set once something is to be paid.
         asks_after: The journal's row that the call is to tell the end of, for tools that bring home what was begun.
         told_of: Rows whose end the answer tells, whatever it says of others: of a call that is about several.
+        answers: What the tool answers.
+        outlived: What it has begun goes on when the request is over; nobody is told how it goes then.
     """
 
     app: App
@@ -127,6 +129,8 @@ class Caller:
     same: SameCall | None = None
     asks_after: str = ""
     told_of: list[str] = field(default_factory=list[str])
+    answers: type[BaseModel] | None = None
+    outlived: bool = False
     _steps: float = 0.0
 
     def __post_init__(self) -> None:
@@ -178,7 +182,11 @@ class Caller:
         else:
             self._steps += min(0.5, max(0.0, (99 - self._steps) / 50))
         line = " ".join(without_secrets(message)[:200].split())
-        await self.context.report_progress(round(self._steps, 2), 100, well_formed(line))
+        try:
+            await self.context.report_progress(round(self._steps, 2), 100, well_formed(line))
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            if not self.outlived:
+                raise
 
     def progress_of(self, what: str) -> Callable[[Progress], Any]:
         """A reporter for the waiting helper: `what` names the job and its id."""

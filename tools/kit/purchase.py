@@ -23,7 +23,7 @@ from ...novita.journal.jobs import Paid, Tally
 from ...novita.journal.journal import Job, JobState, Joined
 from .asking import Question, need_yes
 from .context import Caller
-from .same_call import answer_joined, same_call
+from .same_call import answer_joined, kept_answer, same_call
 
 R = TypeVar("R", bound=BaseModel)
 T = TypeVar("T")
@@ -219,7 +219,10 @@ class Begun(Generic[R]):
 
 @dataclass(frozen=True, kw_only=True)
 class Awaited(Generic[R]):
-    """A paid call that is made here and now: a caller that goes away takes it along, so that it stops costing.
+    """A paid call that is made here and now.
+
+    Talk, which is made anew each time, ends with its caller, so that it stops costing. What the same call joins goes on
+    without him, and its answer is kept for a while.
 
     Args:
         work: Makes the call, keeps its tally true, and answers.
@@ -229,13 +232,9 @@ class Awaited(Generic[R]):
     facts: Facts | None = None
 
     async def carry(self, caller: Caller, paid_for: Paid) -> R:
-        async def work(job: Job, tally: Tally) -> R:
-            with caller.app.answers.slot(job.key) as slot:
-                slot.answer = await self.work(job, tally)
-                return slot.answer
-
-        kept = self.work if paid_for.same is None else work
-        _, result = await caller.app.jobs.call(paid_for, work=kept, facts=self.facts)
+        keep = kept_answer if paid_for.same is not None else None
+        caller.outlived = keep is not None
+        _, result = await caller.app.jobs.call(paid_for, work=self.work, facts=self.facts, keep=keep)
         return result
 
 

@@ -16,17 +16,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import anyio
 from anyio import to_thread
+from pydantic import BaseModel
 
-from ...novita.core.errors import InputError, NovitaError
+from ...novita.core.errors import InputError, NovitaError, TaskFailedError
 from ...novita.core.waiting import HEARTBEAT
 from ...novita.files.folders import Folders
 from ...novita.journal.joining import JoinRule, SameCall
 from ...novita.journal.journal import Job, JobState
 from .context import Caller
 from .quotes import HOW_TO_CALL
-from .toolset import ToolResult
+from .toolset import Picture, ToolResult
 
 _FILES = re.compile(r"(?:^|_)(?:images?|mask|videos?|audio|file)$")
 """Arguments whose text names a file."""
@@ -47,14 +47,12 @@ class Joiner:
             to join any more, so that the call goes its own way.
         answers: What is answered while the job is still being sent, as far as that goes without its id.
         rule: How long such a job is joined.
-        here: Only what this process does is joined: another's answer cannot be had.
         variants: How to ask for another one that differs; empty where there is no way but `again`.
     """
 
     answer: Callable[[Caller, Job, float], Awaitable[ToolResult | None]]
     answers: type[ToolResult] | None = None
     rule: JoinRule = field(default_factory=JoinRule)
-    here: bool = False
     variants: str = ""
 
 
@@ -131,8 +129,7 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
     same.job_key = job.key
     started, budget = clock.now(), _patience(caller)
     words = _words(caller, job, joiner)
-    if not joiner.here:
-        job = await _sent(caller, job, budget, words)
+    job = await _sent(caller, job, budget, words)
     # Of what is over without a purchase another may have taken the place, or this call finds out as that one did.
     if job.state in _NOTHING_BEGUN or (job.state is JobState.UNCONFIRMED and not joiner.rule.lost):
         return _not_joined(caller, same)
@@ -177,19 +174,37 @@ async def _sent(caller: Caller, job: Job, budget: float, words: str) -> Job:
     return job
 
 
+class _Kept(BaseModel):
+    """An answer as the journal keeps it for a while."""
+
+    fields: dict[str, Any]
+    pictures: list[tuple[str, str]] = []
+    """Each its base64 and its type."""
+
+
+def kept_answer(result: BaseModel) -> str:
+    """What is kept of the answer of a call that is made here and now."""
+    pictures = result.pictures() if isinstance(result, ToolResult) else ()
+    told = [(base64.b64encode(each.data).decode(), each.mime) for each in pictures]
+    return _Kept(fields=result.model_dump(mode="json"), pictures=told).model_dump_json()
+
+
 async def _join_call(caller: Caller, job: Job, budget: float) -> ToolResult | None:
-    """The answer of a call that is made here and now; None where it gave none, or another process makes it."""
-    slot = caller.app.answers.find(job.key)
-    if slot is None:
-        return None
-    with anyio.move_on_after(budget):
-        await slot.over.wait()
-    if not slot.over.is_set():
+    """The answer of a call that was made here and now, by whichever process; None where none is kept."""
+    if job.state is JobState.SUBMITTING:
         raise InputError("The same call is still being answered", next_step="Call again in a minute to join it.")
-    return slot.answer
+    text = await caller.app.journal.answer_of(job.key)
+    if text is None or caller.answers is None:
+        if job.state is JobState.FAILED:
+            raise TaskFailedError(job.reason or "The call failed")  # which says whether it was billed
+        return None
+    kept = _Kept.model_validate_json(text)
+    result = cast(ToolResult, caller.answers.model_validate(kept.fields))
+    result.show(Picture(data=base64.b64decode(data), mime=mime) for data, mime in kept.pictures)
+    return result
 
 
-JOINERS["call"] = Joiner(_join_call, rule=JoinRule(lost=False), here=True)
+JOINERS["call"] = Joiner(_join_call, rule=JoinRule(lost=False))
 
 
 def _words(caller: Caller, job: Job, joiner: Joiner) -> str:

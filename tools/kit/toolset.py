@@ -6,7 +6,7 @@ with closed flat schemas, answers whose text and structure are each complete, an
 
 import base64
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Annotated, Any, TypeVar, cast
@@ -109,6 +109,10 @@ class ToolResult(BaseModel):
         mine = self.__pydantic_private__ or {}
         self.__pydantic_private__ = {**mine, **(other.__pydantic_private__ or {})}
 
+    def pictures(self) -> Sequence[Picture]:
+        """Those beside the text."""
+        return tuple(self._pictures)
+
     def reveals(self) -> Iterable[str]:
         """Secrets that this very answer is there to show."""
         return ()
@@ -196,6 +200,7 @@ class NovitaTool(Tool):
         # Tools take a Caller where the SDK's tools take its Context.
         caller = open_call(context, self.name, arguments)
         caller.meant, caller.again, caller.joins = partial(self._meant, arguments), again, self._effect.joins
+        caller.answers = self.fn_metadata.output_model
         answer = await note_delivery(caller, partial(self._answer, arguments, caller, convert_result))
         return _with_news(answer, caller) if isinstance(answer, CallToolResult) else answer
 

@@ -6,6 +6,7 @@ Ours: what is the same, what joins, what was delivered, and how another one is a
 import base64
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +318,78 @@ async def test_what_is_answered_at_once_is_made_once_for_calls_at_the_same_time(
                 group.start_soon(one)
         assert sum(map(joined, answers)) == 2
         assert world.count(operation) == 1
+
+
+AWAITED: dict[str, tuple[Json, str]] = {
+    "search_web": ({"query": "foxes"}, "exa_search"),
+    "read_web_pages": ({"urls": ["https://example.com/fox"]}, "exa_contents"),
+    "create_embeddings": ({"texts": ["a fox", "a red fox"], "inline": True}, "create_embeddings"),
+    "rerank": ({"query": "a fox", "documents": ["tax law", "the red fox"]}, "create_rerank"),
+}
+
+
+@pytest.mark.parametrize("tool", AWAITED)
+async def test_what_is_answered_at_once_is_made_once_by_servers_that_race(
+    connect: Connect, world: World, tool: str
+) -> None:
+    """Each server stands for a process on the same journal."""
+    arguments, operation = AWAITED[tool]
+    world.trouble({"delay": 0.3}, method="POST", times=-1)
+    answers: list[Json] = []
+
+    async def one() -> None:
+        async with connect() as client:
+            answers.append(await ask(client, tool, **arguments))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(one)
+    assert sum(map(joined, answers)) == 2
+    plain = [{name: value for name, value in answer.items() if name != "next_step"} for answer in answers]
+    assert plain[0] == plain[1] == plain[2]
+    assert world.count(operation) == 1
+
+
+async def test_a_search_that_was_given_up_is_had_by_the_same_call_of_another_server(
+    connect: Connect, world: World
+) -> None:
+    """A host that cuts off at 5 s, and tells its model to try again; what Novita has begun to answer is paid for."""
+    world.trouble({"delay": 2}, method="POST")
+    async with connect() as client, connect() as other:
+        async with anyio.create_task_group() as cut:
+            cut.start_soon(client.call_tool, "search_web", {"query": "foxes"})
+            while not world.count("exa_search"):
+                await anyio.sleep(0.005)
+            cut.cancel_scope.cancel()
+        again = await ask(other, "search_web", query="foxes")
+        assert joined(again) and again["results"]
+        assert not joined(await ask(other, "search_web", query="foxes")), "that one was given it"
+    assert world.count("exa_search") == 2
+
+
+async def test_an_answer_of_a_service_that_came_too_late_is_had_by_another_server(
+    opened: OpenStage, world: World
+) -> None:
+    wish, _ = RENTED["create_endpoint"]
+    slow: Json = {"path": "/?_seconds=60", "wait_seconds": 100}
+    world.set(task_seconds=10)
+    async with opened() as on:
+        slow["endpoint_id"] = (await on.call("create_endpoint", **wish, min_workers=1, confirm=True))["endpoint_id"]
+        first = await on.call("call_endpoint", **slow)
+        assert first["status"] == "succeeded" and not joined(first)
+        async with opened() as other:
+            second = await other.call("call_endpoint", **slow)
+        assert joined(second) and second["result"] == first["result"]
+        assert not joined(await on.call("call_endpoint", **slow))
+
+
+async def test_an_answer_is_kept_no_longer_than_it_is_joined(opened: OpenStage, world: World, tmp_path: Path) -> None:
+    async with opened() as on:
+        await on.call("search_web", query="foxes")
+        await on.call("search_web", query="snow")
+        db = sqlite3.connect(tmp_path / "journal.sqlite3")
+        assert db.execute("SELECT COUNT(*) FROM answers").fetchone() == (2,)
+        world.advance(601)
+        await on.call("search_web", query="winter")
+        assert db.execute("SELECT COUNT(*) FROM answers").fetchone() == (1,)
+        db.close()

@@ -1,0 +1,29 @@
+"""Answers of calls that are made here and now, kept for a while for the same call made again: Novita cannot be asked
+for them a second time. They are kept for as long as such a call joins, and then deleted.
+"""
+
+from .databases import Db
+from .joining import ENDED_WITHIN
+
+
+def put_answer(db: Db, key: str, text: str, now: float) -> None:
+    """Keep the answer of a call, as JSON, until it is too old to be joined."""
+    forget_old(db, now)
+    db.execute(
+        "INSERT INTO answers (job, at, data) VALUES (?, ?, ?) ON CONFLICT (job) DO UPDATE SET data = excluded.data",
+        (key, now, text),
+    )
+
+
+def answer_of(db: Db, key: str) -> str | None:
+    """The answer of a call; None: none was kept, or not any more."""
+    row = db.execute("SELECT data FROM answers WHERE job = ?", (key,)).fetchone()
+    return None if row is None else row[0]
+
+
+def forget_old(db: Db, now: float) -> None:
+    """Delete what nobody joins any more."""
+    old = (now - ENDED_WITHIN,)
+    if db.execute("SELECT 1 FROM answers WHERE at < ? LIMIT 1", old).fetchone() is not None:
+        db.lock("answers")
+        db.execute("DELETE FROM answers WHERE at < ?", old)
