@@ -338,7 +338,7 @@ async def test_what_is_answered_at_once_is_made_once_by_servers_that_race(
     answers: list[Json] = []
 
     async def one() -> None:
-        async with connect() as client:
+        async with connect(toolsets="all") as client:
             answers.append(await ask(client, tool, **arguments))
 
     async with anyio.create_task_group() as group:
@@ -355,11 +355,12 @@ async def test_a_search_that_was_given_up_is_had_by_the_same_call_of_another_ser
 ) -> None:
     """A host that cuts off at 5 s, and tells its model to try again; what Novita has begun to answer is paid for."""
     world.trouble({"delay": 2}, method="POST")
-    async with connect() as client, connect() as other:
+    async with connect(toolsets="all") as client, connect(toolsets="all") as other:
         async with anyio.create_task_group() as cut:
             cut.start_soon(client.call_tool, "search_web", {"query": "foxes"})
-            while not world.count("exa_search"):
-                await anyio.sleep(0.005)
+            with anyio.fail_after(30):
+                while not world.count("exa_search"):
+                    await anyio.sleep(0.005)
             cut.cancel_scope.cancel()
         again = await ask(other, "search_web", query="foxes")
         assert joined(again) and again["results"]
@@ -384,7 +385,7 @@ async def test_an_answer_of_a_service_that_came_too_late_is_had_by_another_serve
 
 
 async def test_an_answer_is_kept_no_longer_than_it_is_joined(opened: OpenStage, world: World, tmp_path: Path) -> None:
-    async with opened() as on:
+    async with opened(toolsets="all") as on:
         await on.call("search_web", query="foxes")
         await on.call("search_web", query="snow")
         db = sqlite3.connect(tmp_path / "journal.sqlite3")
