@@ -20,6 +20,7 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from ...novita.core.errors import InputError, NovitaError, TaskFailedError
+from ...novita.core.redaction import without_secrets
 from ...novita.core.waiting import HEARTBEAT
 from ...novita.files.folders import Folders
 from ...novita.journal.joining import JoinRule, SameCall
@@ -174,7 +175,7 @@ async def _sent(caller: Caller, job: Job, budget: float, words: str) -> Job:
     return job
 
 
-class _Kept(BaseModel):
+class _KeptAnswer(BaseModel):
     """An answer as the journal keeps it for a while."""
 
     fields: dict[str, Any]
@@ -183,10 +184,10 @@ class _Kept(BaseModel):
 
 
 def kept_answer(result: BaseModel) -> str:
-    """What is kept of the answer of a call that is made here and now."""
+    """What is kept of the answer of a call that is made here and now: what was told of it, and no secret."""
     pictures = result.pictures() if isinstance(result, ToolResult) else ()
     told = [(base64.b64encode(each.data).decode(), each.mime) for each in pictures]
-    return _Kept(fields=result.model_dump(mode="json"), pictures=told).model_dump_json()
+    return _KeptAnswer(fields=without_secrets(result.model_dump(mode="json")), pictures=told).model_dump_json()
 
 
 async def _join_call(caller: Caller, job: Job, budget: float) -> ToolResult | None:
@@ -198,7 +199,7 @@ async def _join_call(caller: Caller, job: Job, budget: float) -> ToolResult | No
         if job.state is JobState.FAILED:
             raise TaskFailedError(job.reason or "The call failed")  # which says whether it was billed
         return None
-    kept = _Kept.model_validate_json(text)
+    kept = _KeptAnswer.model_validate_json(text)
     result = cast(ToolResult, caller.answers.model_validate(kept.fields))
     result.show(Picture(data=base64.b64decode(data), mime=mime) for data, mime in kept.pictures)
     return result

@@ -13,11 +13,16 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
+from novita_mcp.novita.core.redaction import learn
 from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.serverless.state import ServerlessState
+from novita_mcp.tools.kit.same_call import kept_answer
+from novita_mcp.tools.kit.toolset import Picture
+from novita_mcp.tools.serverless.results import CallResult
 
 from ...building import quick
 from ...conftest import Connect, text_of
-from ..gpu_stage import OpenStage, built_on
+from ..gpu_stage import OpenStage, Stage, built_on
 from ..media_things import picture, recording
 
 pytestmark = pytest.mark.old_models
@@ -373,15 +378,31 @@ async def test_an_answer_of_a_service_that_came_too_late_is_had_by_another_serve
 ) -> None:
     wish, _ = RENTED["create_endpoint"]
     slow: Json = {"path": "/?_seconds=60", "wait_seconds": 100}
-    world.set(task_seconds=10)
-    async with opened() as on:
+    answers: list[Json] = []
+
+    async def a_minute_later(on: Stage) -> None:
+        """Asks the service, whose answer comes when hosts that wait 60 s have given up."""
+        pool = world.area(ServerlessState).all[slow["endpoint_id"]].pool
+
+        async def asks() -> None:
+            answers.append(await on.call("call_endpoint", **slow))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(asks)
+            with anyio.fail_after(60):
+                while not pool.held:
+                    await anyio.sleep(0.005)
+            world.advance(60)
+
+    async with opened() as on, opened() as other:
         slow["endpoint_id"] = (await on.call("create_endpoint", **wish, min_workers=1, confirm=True))["endpoint_id"]
-        first = await on.call("call_endpoint", **slow)
-        assert first["status"] == "succeeded" and not joined(first)
-        async with opened() as other:
-            second = await other.call("call_endpoint", **slow)
-        assert joined(second) and second["result"] == first["result"]
-        assert not joined(await on.call("call_endpoint", **slow))
+        await a_minute_later(on)
+        answers.append(await other.call("call_endpoint", **slow))
+        await a_minute_later(other)
+    first, second, third = answers
+    assert joined(second) and second["result"] == first["result"]
+    assert not joined(first) and not joined(third)
+    assert world.count("invoke_sync_endpoint") == 2
 
 
 async def test_an_answer_is_kept_no_longer_than_it_is_joined(opened: OpenStage, world: World, tmp_path: Path) -> None:
@@ -394,3 +415,12 @@ async def test_an_answer_is_kept_no_longer_than_it_is_joined(opened: OpenStage, 
         await on.call("search_web", query="winter")
         assert db.execute("SELECT COUNT(*) FROM answers").fetchone() == (1,)
         db.close()
+
+
+def test_an_answer_is_kept_without_secrets_and_with_its_pictures() -> None:
+    result = CallResult(status="succeeded", endpoint_id="e", text="the key is sk-a-secret-of-the-service")
+    result.show([Picture(data=b"png", mime="image/png")])
+    learn("sk-a-secret-of-the-service")
+    kept = json.loads(kept_answer(result))
+    assert kept["fields"]["text"].startswith("the key is ") and "sk-a-secret" not in json.dumps(kept)
+    assert kept["pictures"] == [[base64.b64encode(b"png").decode(), "image/png"]]
