@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import anyio.abc
 import anyio.to_thread
-import platformdirs
 
 from ..novita.core.client import NovitaClient, new_http, owner_of
 from ..novita.core.clock import Clock, SystemClock
@@ -29,9 +28,11 @@ from ..novita.journal.databases import is_database_url
 from ..novita.journal.jobs import Jobs
 from ..novita.journal.journal import Journal
 from ..novita.journal.leases import Leases
+from ..novita.journal.whose import Whose
 from ..novita.serverless.leases import ENDPOINT
 from ..tools.kit.context import App, Caller, ToolSettings
 from ..tools.media.parts import media_jobs
+from .config.places import data_folder, journal_file, other_novita, output_folder
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -40,24 +41,11 @@ LEASED = (INSTANCE, ENDPOINT)
 """What may have a lease. How such things end say the modules that name them, loaded here for all of the server."""
 
 
-def output_folder(settings: Settings) -> Path:
-    """Where finished files go."""
-    return settings.output_dir or Path(platformdirs.user_downloads_dir()) / "novita"
-
-
-def journal_file(settings: Settings) -> Path | None:
-    """The journal's file; None where it is in memory or in a database."""
-    if settings.journal.lower() == "off" or is_database_url(settings.journal):
-        return None
-    if settings.journal:
-        return Path(settings.journal).expanduser()
-    return Path(platformdirs.user_data_dir("novita-mcp", appauthor=False)) / "journal.sqlite3"
-
-
 def open_journal(settings: Settings, clock: Clock | None = None) -> Journal:
     """The journal the settings name. Nothing is opened before its first use."""
     url = settings.journal if is_database_url(settings.journal) else None
-    return Journal(journal_file(settings), url=url, clock=clock)
+    whose = Whose.ANOTHER if other_novita(settings.base_url) else Whose.NOVITA
+    return Journal(journal_file(settings), url=url, clock=clock, whose=whose)
 
 
 async def leases_wait(settings: Settings) -> bool:
@@ -105,8 +93,7 @@ def build_app(
     outside = Outside(links)
     trusted = _trusted_hosts(settings)
     folders = allowed_folders(settings)
-    data = Path(platformdirs.user_data_dir("novita-mcp", appauthor=False))
-    spool, max_bytes = data / "spool", settings.max_file_mb * 2**20
+    spool, max_bytes = data_folder(settings) / "spool", settings.max_file_mb * 2**20
     store: ArtifactStore
     if http and settings.artifacts:
         bucket = Bucket(Place.parse(settings.artifacts))

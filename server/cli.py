@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command is None and _bare(arguments):
             sys.stdout.write(GREETING)
             return 0
-        settings = read_settings(os.environ, vars(given))
+        settings = read_settings(os.environ, vars(given), played=given.simulate or given.command == "demo")
         code = _COMMANDS[given.command or "stdio"](settings, given)
         sys.stdout.flush()
     except SettingError as error:

@@ -30,19 +30,29 @@ HOSTS = (
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
 
-_ONE_HOST = ("base_url", "toolsets", "tools", "read_only", "output_dir", "allowed_dirs", "journal", "log_level")
-_LIST = ("toolsets", "tools", "read_only")
+_ONE_HOST = (
+    "base_url",
+    "profile",
+    "toolsets",
+    "tools",
+    "read_only",
+    "output_dir",
+    "allowed_dirs",
+    "journal",
+    "log_level",
+)
+_LIST = ("profile", "toolsets", "tools", "read_only")
 _TAKES: dict[str | None, tuple[str, ...]] = {
     None: _ONE_HOST,
     "serve": tuple(item.name for item in fields(Settings) if item.metadata["flag"]),
     "demo": ("output_dir",),
-    "doctor": ("base_url", "toolsets", "tools", "read_only", "output_dir", "allowed_dirs", "journal"),
+    "doctor": ("base_url", "profile", "toolsets", "tools", "read_only", "output_dir", "allowed_dirs", "journal"),
     "list": _LIST,
     "schema": _LIST,
     "call": _ONE_HOST,
-    "install": ("base_url", "journal"),
-    "spend": ("base_url", "journal"),
-    "models": ("base_url", "journal"),
+    "install": ("base_url", "profile", "journal"),
+    "spend": ("base_url", "profile", "journal"),
+    "models": ("base_url", "profile", "journal"),
 }
 """The settings that each command reads and that have a flag."""
 

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from ..tools.kit.toolset import error_result
     from . import resources_and_prompts
     from .building import build_app, leases_wait
+    from .config.places import played_folder
 
 __all__ = [
     "build_app",
     "error_result",
     "leases_wait",
     "media_models",
+    "played_folder",
     "resources_and_prompts",
     "served_here",
     "simulator",
@@ -29,6 +31,7 @@ __getattr__ = lazily(
         "error_result": "..tools.kit.toolset",
         "leases_wait": ".building",
         "media_models": "..novita.media.lookup",
+        "played_folder": ".config.places",
         "resources_and_prompts": ".",
         "served_here": "..novita.core.surroundings",
         "simulator": "..",

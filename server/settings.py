@@ -1,12 +1,13 @@
 """Every setting in one typed place: name, environment variable, flag, default, and what it is for.
 
-README's table is made from this list. A flag beats the environment, the environment beats the default.
+README's table is made from this list. A flag beats the environment, that a profile of the user's file, that the rest of
+the file, and that the default.
 """
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from ..novita.core.hosts import API_HOST, address_problem
 from ..novita.core.placeholders import expand, unfilled
 from ..novita.core.redaction import shown_address
+from .config.config_file import KEYRING, ConfigFile, ConfigFileError, as_text, config_path, is_profile_name, read_config
+from .config.keyring_keys import read_key
 
 
 class SettingError(Exception):
@@ -33,6 +36,12 @@ class Settings:
     )
     base_url: str = _setting(
         "NOVITA_BASE_URL", "Moves every Novita host, e.g. to the simulator.", API_HOST, flag="--base-url"
+    )
+    profile: str = _setting(
+        "NOVITA_MCP_PROFILE",
+        "Which `[profiles.NAME]` of the user's file holds; has a journal of its own.",
+        "",
+        flag="--profile",
     )
     toolsets: str = _setting(
         "NOVITA_MCP_TOOLSETS",
@@ -136,12 +145,51 @@ class Settings:
         return f"Settings({', '.join(shown)})"
 
 
-def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
-    """Settings from the environment, with flags (by field name; None means not given) on top.
+@dataclass(frozen=True)
+class Origin:
+    """Where a setting has its value from.
+
+    Args:
+        name: The setting, by the name of its field.
+        where: For people: "flag --port", "environment, NOVITA_MCP_PORT", "profile work of ~/.config/...".
+    """
+
+    name: str
+    where: str
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One place that gives settings. `label` makes from a field what an error or a person calls it there."""
+
+    values: Mapping[str, Any]
+    label: Callable[[Any], str]
+    called: Callable[[Any], str]
+
+
+def read_settings(
+    environment: Mapping[str, str], flags: Mapping[str, Any] | None = None, *, played: bool = False
+) -> Settings:
+    """Settings from the user's file and the environment, with flags (by field name; None means not given) on top.
+
+    Args:
+        played: It is for a simulator of the command's own: where real files and jobs are kept is not looked at, but
+            for flags.
 
     Raises:
-        SettingError: A value cannot be read as what it should be, or a NOVITA_MCP_ name is none of ours: a
-            misspelt limit must not be no limit.
+        SettingError: A value cannot be read as what it should be, or a name is none of ours: a misspelt limit must
+            not be no limit.
+    """
+    return read_with_origins(environment, flags, played=played)[0]
+
+
+def read_with_origins(
+    environment: Mapping[str, str], flags: Mapping[str, Any] | None = None, *, played: bool = False
+) -> tuple[Settings, list[Origin]]:
+    """The same, and for each setting that is not left at its default, where it comes from.
+
+    Raises:
+        SettingError: As `read_settings`.
     """
     known = [item.metadata["env"] for item in fields(Settings)]
     for name in environment:
@@ -150,21 +198,25 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
 
             near = difflib.get_close_matches(name, known, n=1)
             raise SettingError(f"{name} is no setting" + (f". Did you mean {near[0]}?" if near else ""))
+    layers = _layers(environment, flags or {})
     values: dict[str, Any] = {}
+    origins: list[Origin] = []
     for item in fields(Settings):
-        raw = (flags or {}).get(item.name)
-        name = item.metadata["flag"] or item.metadata["env"]
-        if raw is None:
-            raw = environment.get(item.metadata["env"])
-            name = item.metadata["env"]
-        if raw is None or raw == "" or str(raw).startswith("${user_config."):  # a desktop host's blank
-            continue
-        database = item.name == "journal" and "://" in str(raw)  # its password may hold anything
-        if isinstance(raw, str) and item.name in _MAY_BE_UNFILLED and not database:
-            raw = expand(raw, environment) if item.name in _PATHS else raw
-            if left := unfilled(raw):
-                raise SettingError(f"{name} was not filled in: {left} stands in it, which whoever starts this expands")
-        values[item.name] = _read(str(item.type), raw, name)
+        if item.name == "profile":
+            continue  # the layers were chosen by it
+        for depth, layer in enumerate(layers):
+            raw = layer.values.get(item.name)
+            if raw is None or raw == "" or str(raw).startswith("${user_config."):  # a desktop host's blank
+                continue
+            if played and depth and item.name in _KEPT:
+                continue
+            values[item.name] = _ready(item, raw, layer.label(item), environment)
+            origins.append(Origin(item.name, layer.called(item)))
+            break
+    profile, where = _chosen_profile(layers)
+    if profile:
+        values["profile"] = profile
+        origins.insert(0, Origin("profile", where))
     settings = Settings(**values)
     for item in fields(Settings):
         value = getattr(settings, item.name)
@@ -178,9 +230,83 @@ def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any] | Non
         if address and (problem := address_problem(address)):
             shown = shown_address(address)[:40]
             raise SettingError(f"{name} must begin with http:// or https:// and name a host; {shown!r} {problem}")
-    return settings
+    if settings.api_key == KEYRING:
+        try:
+            settings = replace(settings, api_key=read_key(settings.profile))
+        except ConfigFileError as error:
+            raise SettingError(str(error)) from error
+    return settings, origins
 
 
+def the_config_file(environment: Mapping[str, str]) -> ConfigFile:
+    """The user's file of settings.
+
+    Raises:
+        SettingError: It cannot be used.
+    """
+    try:
+        return read_config(config_path(environment), [item.name for item in fields(Settings)])
+    except ConfigFileError as error:
+        raise SettingError(str(error)) from error
+
+
+def _layers(environment: Mapping[str, str], flags: Mapping[str, Any]) -> list[_Layer]:
+    """What gives settings, the strongest first.
+
+    Raises:
+        SettingError: The file cannot be used, or has no such profile.
+    """
+    by_name = {item.name: environment.get(item.metadata["env"]) for item in fields(Settings)}
+    config = the_config_file(environment)
+    layers = [
+        _Layer(
+            flags,
+            lambda item: item.metadata["flag"] or item.metadata["env"],
+            lambda item: f"flag {item.metadata['flag']}",
+        ),
+        _Layer(by_name, lambda item: item.metadata["env"], lambda item: f"environment, {item.metadata['env']}"),
+        _file_layer(config.values, str(config.path)),
+    ]
+    profile, _ = _chosen_profile(layers)
+    if not profile:
+        return layers
+    if profile not in config.profiles:
+        import difflib  # for those who misspell
+
+        near = difflib.get_close_matches(profile, config.profiles, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "A table with that name makes one."
+        name = f"[profiles.{profile}]" if is_profile_name(profile) else repr(profile)
+        raise SettingError(f"there is no {name} in {config.path}. {hint}")
+    layers.insert(2, _file_layer(config.profiles[profile], f"profile {profile} of {config.path}"))
+    return layers
+
+
+def _file_layer(values: Mapping[str, Any], where: str) -> _Layer:
+    texts = {name: as_text(name, value) for name, value in values.items()}
+    return _Layer(texts, lambda item: f"{item.name} in {where}", lambda _: where)
+
+
+def _chosen_profile(layers: Sequence[_Layer]) -> tuple[str, str]:
+    """The profile, and who names it; twice nothing where nobody does."""
+    (item,) = (item for item in fields(Settings) if item.name == "profile")
+    for layer in layers:
+        if (raw := layer.values.get("profile")) and not str(raw).startswith("${user_config."):
+            return str(raw).strip(), layer.called(item)
+    return "", ""
+
+
+def _ready(item: Any, raw: Any, name: str, environment: Mapping[str, str]) -> Any:
+    """One value, as what it should be."""
+    database = item.name == "journal" and "://" in str(raw)  # its password may hold anything
+    if isinstance(raw, str) and item.name in _MAY_BE_UNFILLED and not database:
+        raw = expand(raw, environment) if item.name in _PATHS else raw
+        if left := unfilled(raw):
+            raise SettingError(f"{name} was not filled in: {left} stands in it, which whoever starts this expands")
+    return _read(str(item.type), raw, name)
+
+
+_KEPT = ("output_dir", "journal")
+"""Where real files and jobs are kept."""
 _PATHS = ("output_dir", "allowed_dirs", "journal")
 _MAY_BE_UNFILLED = (*_PATHS, "base_url", "public_url", "toolsets", "tools", "host")
 """Not the key: with it missing the server starts, and the first call says what to do. Not what may hold a password."""

@@ -87,6 +87,9 @@ class Artifact(BaseModel):
 class NameHint:
     """What a file is named after: `<date>_<slug of the title>_<index + 1><suffix>`.
 
+    Where a file has that name already, one of an earlier run, `_run2` stands after it. Of files that were given one
+    name the first has it as it is, and the others `_2`, `_3`.
+
     Args:
         title: The prompt, or what the file is ("embeddings").
         index: From 0; None leaves the number out.
@@ -356,8 +359,11 @@ class ArtifactStore:
             root = await anyio.to_thread.run_sync(self.allowed.root_of, folder)
         if given is not None:
             cleaned = Path(clean_name(given))
-            return _Target(folder, cleaned.stem, cleaned.suffix, private=False, root=root, since=name.since)
-        return _Target(folder, self._stem(artifact, name), None, private=False, root=root, since=name.since)
+            stem = f"{cleaned.stem}_{name.index + 1}" if name.index else cleaned.stem
+            again = "_{}" if name.index is None else _LATER_RUN
+            return _Target(folder, stem, cleaned.suffix, private=False, root=root, since=name.since, again=again)
+        stem = self._stem(artifact, name)
+        return _Target(folder, stem, None, private=False, root=root, since=name.since, again=_LATER_RUN)
 
     def _spooled(self, artifact: Artifact) -> "_Target":
         if self.spool is None:
@@ -390,7 +396,9 @@ class ArtifactStore:
             if target.suffix is not None and (content.type is None or media_type(target.suffix) == content.type):
                 suffix = target.suffix
             twin = partial(self._is_twin, artifact, content, target.since)
-            path = await anyio.to_thread.run_sync(partial(part.publish, target.stem, suffix, is_twin=twin))
+            path = await anyio.to_thread.run_sync(
+                partial(part.publish, target.stem, suffix, again=target.again, is_twin=twin)
+            )
             self._saved[path] = (artifact.task_id, artifact.index)
             if len(self._saved) > _MOST_REMEMBERED:
                 del self._saved[next(iter(self._saved))]
@@ -431,6 +439,10 @@ class _Target:
     private: bool
     root: Path | None = None
     since: float | None = None
+    again: str = "_{}"
+
+
+_LATER_RUN = "_run{}"
 
 
 @dataclass(frozen=True)

@@ -263,12 +263,17 @@ def _short(path: str | Path) -> str:
 
 
 def slug(text: str, longest: int = LONGEST_SLUG) -> str:
-    """`text` as part of a file name: letters and digits of any script, joined by hyphens, cut between words."""
-    plain = unicodedata.normalize("NFKC", text).lower()
+    """`text` as part of a file name: letters and digits of any script, joined by hyphens, cut between words.
+
+    Where there are none, symbols are called by their names: a fox is `fox-face`.
+    """
+    plain = _DRESS.sub("", unicodedata.normalize("NFKC", text).lower())
     kept = "".join(
         letter if unicodedata.category(letter)[0] in "LMN" else "" if letter in "'’" else "-" for letter in plain
     )
-    words = [word for word in kept.split("-") if word]
+    # Marks alone, such as what makes a sign colourful or puts a key around it, are no word.
+    words = [word for word in kept.split("-") if any(unicodedata.category(letter)[0] in "LN" for letter in word)]
+    words = words or list(_names_of_symbols(plain))
     made = ""
     for word in words:
         longer = f"{made}-{word}" if made else word
@@ -276,6 +281,21 @@ def slug(text: str, longest: int = LONGEST_SLUG) -> str:
             break
         made = longer
     return made or (words[0][:longest] if words else "")
+
+
+_DRESS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff]")
+"""How a sign is to be drawn, or in which colour of skin: not what it is."""
+
+_FLAG_A = 0x1F1E6
+"""The first of the 26 letters that flags are spelt with."""
+
+
+def _names_of_symbols(text: str) -> Iterable[str]:
+    for letter in text:
+        if 0 <= ord(letter) - _FLAG_A < 26:
+            yield chr(ord("a") + ord(letter) - _FLAG_A)
+        elif unicodedata.category(letter) in ("So", "Sm"):
+            yield from re.findall(r"[a-z0-9]+", unicodedata.name(letter, "").lower())
 
 
 def clean_name(name: str) -> str:

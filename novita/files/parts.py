@@ -58,10 +58,13 @@ class PartFile:
         if not STEPWISE and self._root is not None and not is_inside(descriptor, self._root):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.folder))
 
-    def publish(self, stem: str, suffix: str, *, is_twin: Callable[[Path], bool] | None = None) -> Path:
+    def publish(
+        self, stem: str, suffix: str, *, again: str = "_{}", is_twin: Callable[[Path], bool] | None = None
+    ) -> Path:
         """Give the file its name, or that name with `_2`, `_3`... where it is taken; nothing is overwritten.
 
         Args:
+            again: What such a name has after it, with its number: `_run{}` where `_2` would read like a variant.
             is_twin: Whether the file that has the name is this very one, saved before a process was killed; then
                 that stays, and no second is made.
         """
@@ -70,7 +73,7 @@ class PartFile:
         if not STEPWISE:
             self.handle.close()  # Windows links no open file
         for number in range(1, 10_000):
-            final = self.folder / f"{stem}{'' if number == 1 else f'_{number}'}{suffix}"
+            final = self.folder / f"{stem}{'' if number == 1 else again.format(number)}{suffix}"
             if self._take(final):
                 self._sync()
                 return final

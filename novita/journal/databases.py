@@ -38,6 +38,7 @@ from .moved import (
     read_damaged,
     read_rest,
 )
+from .whose import Whose, keep_apart
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -125,9 +126,13 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-def open_store(path: Path | None, url: str | None, migrations: Sequence[Step]) -> Store:
-    """The store for a file, for a URL where one is given, or in memory for neither. Nothing is opened yet."""
-    return PostgresStore(url, migrations) if url else SqliteStore(path, migrations)
+def open_store(path: Path | None, url: str | None, migrations: Sequence[Step], *, whose: Whose | None = None) -> Store:
+    """The store for a file, for a URL where one is given, or in memory for neither. Nothing is opened yet.
+
+    Args:
+        whose: Whose jobs a file is for; a file that has the other's is refused. None: whoever's.
+    """
+    return PostgresStore(url, migrations) if url else SqliteStore(path, migrations, whose)
 
 
 def is_database_url(text: str) -> bool:
@@ -166,9 +171,10 @@ class _SqliteDb(sqlite3.Connection):
 class SqliteStore:
     """One connection to a file; None keeps everything in memory."""
 
-    def __init__(self, path: Path | None, migrations: Sequence[Step]) -> None:
+    def __init__(self, path: Path | None, migrations: Sequence[Step], whose: Whose | None = None) -> None:
         self.label = str(path or "memory")
         self._path = path
+        self._whose = whose
         self._migrations = migrations
         self._lock = threading.Lock()
         self._db: _SqliteDb | None = None
@@ -277,6 +283,8 @@ class SqliteStore:
                 db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA secure_delete = ON")  # what is taken out is not to be found in the file's free places
+            if self._whose is not None and self._path is not None:
+                keep_apart(db, self.label, self._whose)
             self._migrate(db)
             if self._path is not None:
                 self._file, self._log = identity(self._path), identity(log_of(self._path))

@@ -40,6 +40,7 @@ from .rows import Job, JobState, Reader, put_artifacts, put_facts
 from .schema import MIGRATIONS
 from .segments import cost_at
 from .totals import spent_by_run, spent_today
+from .whose import Whose
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -65,14 +66,22 @@ class Journal:
     Args:
         path: A SQLite file of this user.
         url: A PostgreSQL database for any number of servers, in place of the file.
+        whose: Whose jobs the file is for; one that has the other's is refused. None: whoever's.
     """
 
-    def __init__(self, path: Path | None, *, url: str | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        url: str | None = None,
+        clock: Clock | None = None,
+        whose: Whose | None = None,
+    ) -> None:
         self.path = path
         self.lasting = bool(path or url)
         self.run = uuid.uuid4().hex
         self._clock = clock or SystemClock()
-        self._store = open_store(path, url, MIGRATIONS)
+        self._store = open_store(path, url, MIGRATIONS, whose=whose)
         self._carried = float("-inf")
         self.given = Given()
         self._owed = Owed(self._store)

@@ -29,7 +29,7 @@ from ...novita.core.money import show_usd
 from ...simulator.core.world import DEFAULT_KEY, World
 from ...simulator.core.world import WorldSettings as WorldSettings
 from ...simulator.serving import Running, serve
-from ..building import output_folder
+from ..config.places import played_folder
 from ..settings import Settings
 from ..starting import this_interpreter
 
@@ -139,7 +139,7 @@ class Show(Protocol):
 
 def run_demo(settings: Settings, *, as_json: bool, steps: Sequence[Step] = STEPS, show: Show | None = None) -> int:
     """Run the steps and show them on stdout (or as `show` does); 0 if all of them worked."""
-    folder = settings.output_dir or output_folder(settings) / "demo"
+    folder = settings.output_dir or played_folder("demo")
     show = show or _show(as_json)
     try:
         with serve(World(WorldSettings(task_seconds=TASK_SECONDS))) as running:

@@ -38,7 +38,8 @@ from ...novita.core.tolerant import a_header_date
 from ...novita.journal.journal import JobState
 from ...novita.journal.leases import enforce_leases
 from ..app import choose_tools
-from ..building import journal_file, leases_wait, open_journal, output_folder
+from ..building import leases_wait, open_journal
+from ..config.places import journal_file, output_folder
 from ..logs import for_logs, learn_settings
 from ..settings import SettingError, Settings, request_keys
 from ..version import version

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from ..building import journal_file, output_folder
+from ..config.places import journal_file, output_folder
 from ..jsonc import changed, read_jsonc
 from ..settings import SettingError, Settings
 from ..starting import names_of_unsafe_starts, this_program, with_safe_starts

@@ -24,7 +24,8 @@ from ...novita.media.news import WHERE, News
 from ...novita.media.price_rows import price_line
 from ...novita.media.probing import probe
 from ...tools.kit.ways import is_novita
-from ..building import journal_file, open_journal
+from ..building import open_journal
+from ..config.places import journal_file
 from ..settings import Settings
 
 _COLUMNS = ("model", "state", "since", "sure", "evidence", "price")

@@ -22,7 +22,8 @@ from ...novita.sandbox.hosts import DOMAIN
 from ...novita.sandbox.looking import look_at_all
 from ...novita.sandbox.sandboxes import Sandboxes
 from ...tools.overview.running_costs import RunningCosts, RunningLine, known_costs
-from ..building import journal_file, open_journal
+from ..building import open_journal
+from ..config.places import journal_file
 from ..settings import SettingError, Settings, parts
 
 _COLUMNS = ("calls", "usd", "estimated", "known", "doubtful", "no price")

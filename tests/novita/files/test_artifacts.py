@@ -263,6 +263,19 @@ async def test_nothing_is_overwritten(store: ArtifactStore, storage: StorageHost
     assert (folder / "fox.png").read_text() == "precious"
 
 
+async def test_a_second_run_does_not_read_like_variants(
+    store: ArtifactStore, storage: StorageHost, folder: Path, png: bytes
+) -> None:
+    url = storage.plan("/a.png", StorageReply(png))
+    for save_to in (None, "fox.png"):
+        for _run in range(2):
+            for index in range(2):
+                name = NameHint("a fox", index, day=date(2026, 11, 30))
+                await store.fetch(image(url), name=name, save_to=save_to)
+    by_date = [f"2026-11-30_a-fox_{end}.png" for end in ("1", "1_run2", "2", "2_run2")]
+    assert kept(folder) == [*by_date, "fox.png", "fox_2.png", "fox_2_run2.png", "fox_run2.png"]
+
+
 async def test_a_link_in_the_place_of_the_file_is_not_followed(
     store: ArtifactStore, storage: StorageHost, folder: Path, tmp_path: Path, png: bytes
 ) -> None:

@@ -91,7 +91,14 @@ def test_a_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
             "a-very-long-prompt-about-a-fox-that-runs-through",
         ),
         ("x" * 100, "x" * 48),
-        ("🦊", ""),
+        ("🦊", "fox-face"),
+        ("❤️", "heavy-black-heart"),
+        ("👍🏽 ✨!", "thumbs-up-sign-sparkles"),
+        ("🇩🇪", "d-e"),
+        ("👩‍🚀", "woman-rocket"),
+        ("1️⃣", "1⃣"),
+        ("❤️ fox", "fox"),
+        ("?!", ""),
     ],
 )
 def test_a_prompt_becomes_part_of_a_name(text: str, expected: str) -> None:
