@@ -178,7 +178,7 @@ def read_answer(line: Json) -> tuple[RowStatus, Json, Usage | None]:
         return "refused", {**told, "error": made.trouble}, usage
     if first.finish_reason == "length":
         return "cut", {**told, "error": f"cut at max_tokens{_so_far(first.text, first.reasoning)}"}, usage
-    if made.ending == "empty":
+    if made.ending in ("empty", "broken_call"):
         return "empty", {**told, "error": made.trouble}, usage
     return "ok", told, usage
 

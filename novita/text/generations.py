@@ -14,12 +14,18 @@ from ..core.wellformed import well_formed, well_formed_json
 from .language_models import count_tokens
 
 Json = dict[str, Any]
-Ending = Literal["done", "cut", "error", "silent", "too_long", "empty", "refused"]
+Ending = Literal["done", "cut", "error", "silent", "too_long", "empty", "refused", "broken_call"]
 
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
+_THOUGHTS = (
+    *("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought", "thoughts"),
+    *("reasoning_details", "thinking_blocks"),
+)
 """Where thoughts are found, the first that holds any: servers that send two spellings send the same under both."""
 
 _THOUGHT_PARTS = frozenset({"thinking", "reasoning", "reasoning_content", "reasoning.text", "reasoning.summary"})
+_LENGTH = frozenset({"max_tokens", "max_output_tokens", "max_new_tokens", "max_length", "token_limit", "model_length"})
+"""What other servers call an end by length."""
+
 _MEDIA_PARTS = frozenset({"image", "image_url", "output_image", "audio", "output_audio", "video", "video_url", "file"})
 
 
@@ -138,7 +144,8 @@ class Choice:
             self.logprobs.append(raw["logprobs"])
         reason: Any = raw.get("finish_reason")
         if isinstance(reason, str) and reason.strip():
-            self.finish_reason = well_formed(reason.strip().casefold())
+            told = well_formed(reason.strip().casefold())
+            self.finish_reason = "length" if told in _LENGTH else told
         return bool(calls) or before != (self.text, self.reasoning, self.refusal, len(self.left_out))
 
     def _take_content(self, content: Any) -> None:
@@ -182,7 +189,7 @@ class Choice:
     def _take_calls(self, parts: list[Json]) -> None:
         begun: list[ToolCall] = []  # by this very chunk: two that both bring a name are two
         for number, part in enumerate(parts):
-            function = an_object(part.get("function")) or part
+            function = an_object(part.get("function")) or an_object(part.get("custom")) or part
             call_id, name = a_text(part.get("id")), a_text(function.get("name"))
             index = a_count(part.get("index"))
             here = self._candidate(index, call_id, name, number if len(parts) > 1 else None, begun)
@@ -195,7 +202,7 @@ class Choice:
             here.add_name(name)
             if name:
                 begun.append(here)
-            here.add_arguments(function.get("arguments"))
+            here.add_arguments(next((function[name] for name in _ARGUMENTS if function.get(name) is not None), None))
 
     def _candidate(
         self, index: int | None, call_id: str, name: str, number: int | None, begun: list[ToolCall]
@@ -258,8 +265,11 @@ def _begins(here: ToolCall, call_id: str, name: str, begun: list[ToolCall]) -> b
     return here.complete or bool(here.arguments and here.name != name)
 
 
-_OPEN = re.compile(r"\s*<think(?:ing)?>", re.IGNORECASE)
-_CLOSE = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_ARGUMENTS = ("arguments", "input", "parameters", "args")
+"""Where the arguments of a call are found, the first that holds any."""
+
+_OPEN = re.compile(r"<(?:\w+:)?think(?:ing)?>", re.IGNORECASE)
+_CLOSE = re.compile(r"</(?:\w+:)?think(?:ing)?>", re.IGNORECASE)
 
 
 def part_thoughts(text: str, known: bool = False) -> tuple[str, str]:
@@ -273,7 +283,7 @@ def part_thoughts(text: str, known: bool = False) -> tuple[str, str]:
     """
     thoughts: list[str] = []
     rest = text
-    while (opened := _OPEN.match(rest)) is not None:
+    while (opened := _OPEN.match(rest, _indent(rest))) is not None:
         closed = _CLOSE.search(rest, opened.end())
         thoughts.append(rest[opened.end() : closed.start() if closed else None].strip())
         rest = rest[closed.end() :].lstrip() if closed else ""
@@ -282,15 +292,24 @@ def part_thoughts(text: str, known: bool = False) -> tuple[str, str]:
         thoughts.append(rest[: closed.start()].strip())
         rest = rest[closed.end() :].lstrip()
         return rest, "\n".join(filter(None, thoughts))
-    return (rest, "\n".join(filter(None, thoughts))) if thoughts else (text, "")
+    if not thoughts:
+        return text, ""
+    said, place = list[str](), 0
+    while (opened := _OPEN.search(rest, place)) and (closed := _CLOSE.search(rest, opened.end())):  # once more
+        said.append(rest[place : opened.start()])
+        thoughts.append(rest[opened.end() : closed.start()].strip())
+        place = closed.end()
+    return "".join(said) + rest[place:], "\n".join(filter(None, thoughts))
+
+
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip())
 
 
 def _lone(text: str, closed: re.Match[str]) -> bool:
     """Whether an end tag ends thoughts, and is not spoken about: in backticks, or after its own beginning."""
     before, after = text[: closed.start()], text[closed.end() : closed.end() + 1]
-    return (
-        "<think" not in before.casefold() and not before.endswith("`") and after != "`" and before.count("```") % 2 == 0
-    )
+    return not _OPEN.search(before) and not before.endswith("`") and after != "`" and before.count("```") % 2 == 0
 
 
 def _listed(calls: Any) -> list[Json]:
@@ -349,7 +368,10 @@ class Usage:
 def read_usage(raw: Any) -> Usage | None:
     """Novita's count; None where it counts nothing that can be read."""
     held = an_object(raw)
-    prompt, made = a_count(held.get("prompt_tokens")), a_count(held.get("completion_tokens"))
+    prompt, made = (
+        next((found for name in names if (found := a_count(held.get(name))) is not None), None)
+        for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+    )
     total = a_count(held.get("total_tokens"))
     if made is None and prompt is not None and total is not None:
         made = max(0, total - prompt)
@@ -459,3 +481,7 @@ class Generation:
             )
             if first.left_out:
                 self.trouble = f"The answer is {' and '.join(first.left_out)}, which cannot be shown as text"
+        elif any(not call.name for call in first.calls):
+            self.ending, self.trouble = "broken_call", "A call of the model names no function"
+        elif first.finish_reason == "length" and first.calls and first.calls[-1].parsed() is None:
+            self.ending, self.trouble = "broken_call", "A call of the model was cut by its length"

@@ -190,6 +190,8 @@ def parse_answer(text: str, schema: Json) -> tuple[Json | None, str]:
     for part in _json_in(text):
         try:
             found: Any = load_strict(part)
+            if isinstance(found, str):  # JSON within JSON
+                found = load_strict(found)
         except ValueError:
             continue
         if isinstance(found, dict):

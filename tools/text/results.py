@@ -148,10 +148,12 @@ def told(made: Generation, *, cost: Any, files: Sequence[SavedFile], max_tokens:
 
 def _next_step(made: Generation, max_tokens: int | None) -> str | None:
     first = made.first
-    if first.finish_reason == "length" and made.ending in ("done", "empty"):
+    if first.finish_reason == "length" and made.ending in ("done", "empty", "broken_call"):
         return f"It was cut at max_tokens{f' ({max_tokens})' if max_tokens else ''}: call again with more."
     if made.ending == "refused":
         return "It was paid for. Ask in other words, or another model."
+    if made.ending == "broken_call":
+        return "It was paid for. Ask again, or another model."
     if made.ending == "empty":
         return "It was paid for. Ask again, with thinking=false or another model."
     if not made.whole:

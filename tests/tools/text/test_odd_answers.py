@@ -123,6 +123,18 @@ SAID: dict[str, tuple[bytes | list[bytes], Json]] = {
         ),
         THOUGHT,
     ),
+    "thoughts as words of other names": (
+        events(delta(reasoning_text="Hm,"), delta(thought=" Paris."), delta(content="Sunny."), end()),
+        THOUGHT,
+    ),
+    "thoughts in a tag with a prefix": (
+        events(delta(content="<seed:think>Hm, Paris.</seed:think>Sunny."), end()),
+        THOUGHT,
+    ),
+    "thoughts twice": (
+        events(delta(content="<think>Hm,</think>Sun<think>Paris.</think>ny."), end()),
+        {"text": "Sunny.", "reasoning": "Hm,\nParis."},
+    ),
     "an end of thoughts without a beginning": (
         events(delta(content="Hm, Par"), delta(content="is.\n</th"), delta(content="ink>\n\nSunny."), end()),
         THOUGHT,
@@ -336,6 +348,20 @@ CALLED: dict[str, tuple[bytes, list[tuple[str, Any]]]] = {
         events(calls(call(index=0, id="a", arguments='{"x": NaN}')), end()),
         [("get_weather", '{"x": NaN}')],
     ),
+    "arguments as input": (
+        events(calls({"index": 0, "id": "a", "function": {"name": "get_weather", "input": {"city": "Paris"}}}), end()),
+        ONE,
+    ),
+    "arguments as parameters": (
+        events(calls({"index": 0, "id": "a", "function": {"name": "get_weather", "parameters": PARIS}}), end()),
+        ONE,
+    ),
+    "a custom call": (
+        events(
+            calls({"index": 0, "id": "a", "type": "custom", "custom": {"name": "query", "input": "select 1"}}), end()
+        ),
+        [("query", "select 1")],
+    ),
     "a call without function": (
         events(calls({"index": 0, "id": "a", "name": "get_weather", "arguments": {"city": "Paris"}}), end()),
         ONE,
@@ -426,6 +452,11 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     ),
     "a refusal": (events(delta(refusal="I will not."), end()), "declined"),
     "a refusal as a part": (whole(message(content=[{"type": "refusal", "refusal": "I will not."}])), "declined"),
+    "a call cut by its length": (
+        events(calls(call(index=0, id="a", arguments='{"city":"Pa')), end("length")),
+        "call of the model was cut",
+    ),
+    "a call of nothing": (events(calls(call("Paris", index=0, id="a", name=None)), end()), "names no function"),
     "the content check": (events(delta(content="The wea"), end("content_filter")), "declined"),
 }
 
@@ -488,6 +519,7 @@ async def test_an_error_with_200_is_an_error(connect: Connect, odd: OddNovita) -
 COUNTED: list[Json] = [
     {"prompt_tokens": "7", "completion_tokens": "3"},
     {"prompt_tokens": 7.0, "completion_tokens": None, "total_tokens": "10"},
+    {"input_tokens": 7, "output_tokens": 3},
 ]
 UNCOUNTED: list[Any] = [None, "7", [], {}, {"prompt_tokens": None}, {"prompt_tokens": -1}, "NaN"]
 
@@ -520,6 +552,7 @@ HELD: dict[str, bytes] = {
     "an object as content": events(delta(content={"city": "Oslo"}), end()),
     "two objects": events(delta(content='{"note": "a longer object that does not fit"} {"city": "Oslo"}'), end()),
     "parts": whole(message(content=[{"type": "text", "text": '{"city": "Oslo"}'}])),
+    "JSON within JSON": events(delta(content=json.dumps('{"city": "Oslo"}')), end()),
     "an end without a reason": events(delta(content='{"city": "Oslo"}'), done=True),
 }
 
@@ -532,6 +565,10 @@ async def test_the_object_is_found_in_the_answer(connect: Connect, odd: OddNovit
 
 UNHELD: dict[str, tuple[bytes, str]] = {
     "cut by its length": (events(delta(content='{"city": "Os'), end("length")), "cut by its length"),
+    "cut by its length, by another name": (
+        events(delta(content='{"city": "Os'), end("MAX_TOKENS")),
+        "cut by its length",
+    ),
     "a number that is none": (events(delta(content='{"city": "Oslo", "x": NaN}'), end()), "no JSON"),
     "a list": (events(delta(content='["Oslo"]'), end()), "no JSON object"),
     "what does not fit": (events(delta(content='So: {"town": "Oslo"}'), end()), "city"),
