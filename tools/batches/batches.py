@@ -242,8 +242,8 @@ class BatchList(ToolResult):
 @batches.tool("List batches", READS)
 async def list_batches(
     call: Call,
-    limit: Annotated[int, Field(le=100, description="How many, at most 100.")] = 20,
-    offset: Annotated[int, Field(description="Skip this many.")] = 0,
+    limit: Annotated[int, Field(le=100, description="At most 100.")] = 20,
+    offset: Annotated[int, Field(description="Skip rows.")] = 0,
 ) -> BatchList:
     """List all my bulk jobs (batches): which there are, running, finished or failed, with counts and dates, newest
     first. Free. Answers of one: get_batch.
@@ -352,8 +352,8 @@ class FileList(ToolResult):
 @batches.tool("List files", READS)
 async def list_files(
     call: Call,
-    limit: Annotated[int, Field(le=100, description="How many, at most 100.")] = 20,
-    offset: Annotated[int, Field(description="Skip this many.")] = 0,
+    limit: Annotated[int, Field(le=100, description="At most 100.")] = 20,
+    offset: Annotated[int, Field(description="Skip rows.")] = 0,
 ) -> FileList:
     """List all files that lie at Novita: what I uploaded, inputs and outputs of batches, with name, size, date and
     id. Free. Pictures and clips made here: list_tasks.

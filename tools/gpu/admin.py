@@ -23,7 +23,7 @@ from ...novita.gpu.resources import (
     save_image,
 )
 from ...novita.gpu.routes import act
-from ..kit.arguments import Between, Confirm, DryRun, Wait
+from ..kit.arguments import Confirm, DryRun, Wait
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
@@ -71,7 +71,7 @@ async def list_gpu_resources(
     call: Call,
     kind: Kind,
     id: Annotated[str | None, Field(description="Only this one.")] = None,
-    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Jobs with id: until done.")] = None,
+    wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Jobs with id: until done.")] = None,
 ) -> Resources:
     """List one kind of GPU resource; a job can be waited for."""
     if wait_seconds and (kind != "jobs" or not id):
@@ -83,7 +83,7 @@ async def list_gpu_resources(
 async def get_gpu_metrics(
     call: Call,
     instance_id: InstanceId,
-    minutes: Annotated[int, Between(2, 10_080), Field(description="How far back.")] = 60,
+    minutes: Annotated[int, Field(ge=2, le=10_080, description="How far back.")] = 60,
 ) -> MetricsResult:
     """Utilisation of an instance in percent: lowest, mean, highest and last of CPU, memory, disk, GPU."""
     end, instance = int(call.app.jobs.clock.wall()), await find_instance(call, instance_id)
@@ -122,7 +122,7 @@ async def delete_gpu_resource(
 @gpu_admin.tool("Create or grow a volume", SPENDS)
 async def save_gpu_volume(
     call: Call,
-    size_gb: Annotated[int | None, Between(10, 1_000_000), Field(description="It only grows.")] = None,
+    size_gb: Annotated[int | None, Field(ge=10, description="It only grows.")] = None,
     name: Annotated[str | None, Field(description="Its name.")] = None,
     region: Region = None,
     id: Annotated[str | None, Field(description="Change this one.")] = None,
@@ -246,7 +246,7 @@ async def edit_gpu_instance(
     call: Call,
     instance_id: InstanceId,
     ports: Annotated[list[str] | None, Field(description="The whole new set: 8888/http, 22/tcp.")] = None,
-    add_disk_gb: Annotated[int | None, Between(1, 6144), Field(description="Grow the root disk.")] = None,
+    add_disk_gb: Annotated[int | None, Field(ge=1, le=6144, description="Grow the root disk.")] = None,
     web_terminal: Annotated[bool | None, Field(description="Browser terminal.")] = None,
     auto_migrate: Annotated[bool | None, Field(description="Move by itself when its host fails.")] = None,
     confirm: Confirm = False,
@@ -349,7 +349,7 @@ async def change_gpu_billing(
     action: Annotated[
         Literal["renew", "to_monthly", "to_on_demand", "auto_renew_on", "auto_renew_off"], Field(description="What.")
     ],
-    months: Annotated[int, Between(1, 12), Field(description="Term, or per renewal.")] = 1,
+    months: Annotated[int, Field(ge=1, le=12, description="Term, or per renewal.")] = 1,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> AdminResult:

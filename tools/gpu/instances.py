@@ -23,7 +23,7 @@ from ...novita.journal.facts import GpuFacts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
-from ..kit.arguments import Agreed, Between, Confirm, DryRun, Wait
+from ..kit.arguments import Agreed, Confirm, DryRun, Wait
 from ..kit.context import Call
 from ..kit.created_things import lease_at_start, lease_doubt, machine_cost, under_lease
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
@@ -49,17 +49,16 @@ gpu = Toolset("gpu", "Rent GPUs.")
 PRODUCTS_SHOWN = 40
 INSTANCES_SHOWN = 40
 
-Gpu = Annotated[str | None, Field(description="In its name: RTX 4090.")]
-MinMemory = Annotated[int | None, Between(1, 1_000), Field(description="Memory of one card in GB.")]
-Ceiling = Annotated[float | None, Between(0, 10_000), Field(description="USD, all cards together.")]
-Cards = Annotated[int | None, Between(1, 8), Field(description="Cards, 1-8; default 1.")]
-RegionName = Annotated[str | None, Field(description="Id or part of its name: france.")]
+Gpu = Annotated[str | None, Field(description="Such as RTX 4090.")]
+MinMemory = Annotated[int | None, Field(ge=1, description="GB of one card.")]
+Ceiling = Annotated[float | None, Field(description="USD, all cards together.")]
+Cards = Annotated[int | None, Field(ge=1, le=8, description="Cards; default 1.")]
+RegionName = Annotated[str | None, Field(description="Id or name: france.")]
 Mode = Annotated[Billing | None, Field(description="spot may be taken away; monthly is prepaid.")]
 InstanceId = Annotated[str, Field(description="Id or name.")]
 Lease = Annotated[
     float | None,
-    Between(SHORTEST_LEASE, LONGEST_LEASE),
-    Field(description="Stops by itself then; always give one."),
+    Field(ge=SHORTEST_LEASE, le=LONGEST_LEASE, description="Stops by itself then; always give one."),
 ]
 
 
@@ -126,7 +125,7 @@ async def list_gpu_products(
 async def list_gpu_instances(
     call: Call,
     name: Annotated[str | None, Field(description="Part of the name.")] = None,
-    offset: Annotated[int | None, Between(0, 100_000), Field(description="Skip this many.")] = None,
+    offset: Annotated[int | None, Field(ge=0, le=100_000, description="Skip rows.")] = None,
 ) -> InstanceList:
     """My rented GPU machines, servers, pods, boxes: which are running right now or stopped, what each costs an hour,
     until when; also rentals never confirmed. Free.
@@ -159,7 +158,7 @@ async def get_gpu_instance(
     call: Call,
     instance_id: InstanceId,
     access: Annotated[bool, Field(description="Show ssh, ports, passwords.")] = False,
-    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Wait until it runs.")] = None,
+    wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Wait until it runs.")] = None,
 ) -> InstanceResult:
     """One rented GPU machine: is it up yet, what it costs, and how to connect: ssh, IP address, ports, Jupyter,
     password (access=true). Can wait until it runs. Free.
@@ -184,7 +183,7 @@ async def get_gpu_instance(
 async def create_gpu_instance(
     call: Call,
     image: Annotated[str | None, Field(description="Container image, or else template_id.")] = None,
-    template_id: Annotated[str | None, Field(description="Id or name; see list_gpu_templates.")] = None,
+    template_id: Annotated[str | None, Field(description="Id or name.")] = None,
     product_id: Annotated[str | None, Field(description="Default: the cheapest that fits.")] = None,
     gpu: Gpu = None,
     min_memory_gb: MinMemory = None,
@@ -327,7 +326,7 @@ async def stop_gpu_instance(
     call: Call,
     instance_id: InstanceId,
     after_hours: Annotated[
-        float | None, Between(SHORTEST_LEASE, LONGEST_LEASE), Field(description="Stop it by itself then, not now.")
+        float | None, Field(ge=SHORTEST_LEASE, le=LONGEST_LEASE, description="Stop it by itself then, not now.")
     ] = None,
     confirm: Confirm = False,
 ) -> InstanceResult:

@@ -17,7 +17,7 @@ from ...novita.gpu.templates import (
     template_body,
     update_template,
 )
-from ..kit.arguments import Agreed, Between, Confirm, check_length
+from ..kit.arguments import Agreed, Confirm, check_length
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
@@ -95,7 +95,7 @@ def _shown(template: Template) -> TemplateResult:
     )
 
 
-TemplateId = Annotated[str, Field(description="Id or name; see list_gpu_templates.")]
+TemplateId = Annotated[str, Field(description="Id or name.")]
 Env = Annotated[dict[str, str] | None, Field(description="Variables.")]
 Ports = Annotated[list[str] | None, Field(description="Such as 8888/http, 22/tcp.")]
 
@@ -135,7 +135,7 @@ async def create_gpu_template(
     command: Annotated[str | None, Field(description="Start command.")] = None,
     ports: Ports = None,
     env: Env = None,
-    disk_gb: Annotated[int | None, Between(10, 6144), Field(description="Default 60.")] = None,
+    disk_gb: Annotated[int | None, Field(ge=10, le=6144, description="Default 60.")] = None,
     options: Annotated[dict[str, str] | None, Field(description="entrypoint, readme, imageAuth.")] = None,
 ) -> TemplateResult:
     """Save a Docker image, start command, ports and variables as my own GPU template: a preset to reuse for new

@@ -23,7 +23,8 @@ def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
     """The arguments as the tool gets them; those that say nothing are left out.
 
     Left out is an argument that is not required and is null, or an empty string, list or object; also a 0 where the
-    lower bound is above 0. JSON text is parsed only where the schema says array or object.
+    lower bound is above 0. Of its list or its options, what is null or empty is left out likewise. JSON text is parsed
+    only where the schema says array or object; what stands alone where a list is wanted is a list of one.
 
     Raises:
         ArgumentError: One is unknown, or a number no tool can take.
@@ -35,12 +36,26 @@ def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
         if name not in known:
             raise ArgumentError(unknown_argument(name, list(known)))
         value = _spelled(known[name], _parsed(known[name], raw))
-        if name not in required and says_nothing(known[name], value):
-            continue
+        if name not in required:
+            value = _without_blanks(name, known[name], value)
+            if says_nothing(known[name], value):
+                continue
         if (where := _odd_number(_number(known[name], value), name)) is not None:
             raise ArgumentError(f"{where}: NaN, Infinity and numbers beyond 64 bits are not taken.")
-        read[name] = value
+        read[name] = _within(known[name], value) if name in BROUGHT_WITHIN else value
     return read
+
+
+BROUGHT_WITHIN = frozenset({"wait_seconds", "limit", "offset"})
+"""Arguments that are never refused for their bounds: the nearest that can be had is what is meant."""
+
+
+def _within(schema: Json, value: Any) -> Any:
+    number = _number(schema, value)
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return value
+    number = min(number, schema.get("maximum", number))
+    return max(number, schema.get("minimum", number))
 
 
 AGAIN = "again"
@@ -80,22 +95,75 @@ def says_nothing(schema: Json, value: Any) -> bool:
     """Whether a host that sends this means that nobody set it."""
     if value is None or (isinstance(value, str | list | dict) and not value):
         return True
+    if isinstance(value, str):  # blanks may be a text: a stop sign, a suffix
+        return value.strip().casefold() in _NOTHING and ("enum" in schema or schema.get("type") in _NO_TEXT)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and value == 0 and schema.get("minimum", 0) > 0
 
 
+_NOTHING = frozenset({"", "null", "none", "undefined"})
+_NO_TEXT = frozenset({"number", "integer", "boolean"})
+"""How hosts write that nothing is set, where no text is wanted."""
+
+
+def _without_blanks(name: str, schema: Json, value: Any) -> Any:
+    """A list of texts without those that say nothing, options without those that nobody set; all else as it came."""
+    items = cast(Json, schema.get("items", {}))
+    if isinstance(value, list) and items.get("type") == "string":
+        return [each for each in cast("list[Any]", value) if not says_nothing(items, each)]
+    if name == "options" and isinstance(value, dict):
+        return {key: each for key, each in cast(Json, value).items() if not says_nothing({}, each)}
+    return cast(Any, value)
+
+
 def _parsed(schema: Json, value: Any) -> Any:
-    """A list or an object that came as JSON text; anything else as it came."""
-    wanted = {"array": list, "object": dict}.get(schema.get("type", ""))
-    if wanted is None or not isinstance(value, str):
+    """A list or an object, also where it came as JSON text or as the list's only part; anything else as it came."""
+    kind, items = schema.get("type"), cast(Json, schema.get("items", {}))
+    of_objects = items.get("type") == "object"
+    if kind not in ("array", "object"):
+        return value
+    found = _json_in(value)
+    if (
+        found is None
+        or isinstance(found, list if kind == "array" else dict)
+        or (of_objects and isinstance(found, dict))
+    ):
+        value = cast(Any, found)
+    if kind == "object" or value is None:
+        return value
+    listed = cast("list[Any]", value) if isinstance(value, list) else _alone(items, value)
+    if listed is None:
+        return cast(Any, value)
+    return [_json_in(each) for each in listed] if of_objects else listed
+
+
+def _json_in(value: Any) -> Any:
+    """The list, object or null that a JSON text holds, a blank one being null; anything else as it stands."""
+    if not isinstance(value, str):
         return value
     if not value.strip():
         return None
     try:
-        found: object = read_json(value)
+        found: Any = read_json(value)
     except ValueError:
         return value
-    return cast(Any, found) if found is None or isinstance(found, wanted) else value
+    return found if found is None or isinstance(found, list | dict) else value  # pyright: ignore[reportUnknownVariableType]
+
+
+_CUT_LIST = re.compile(r"\s*\[\s*[\"{\[]")
+
+
+def _alone(items: Json, value: Any) -> list[Any] | None:
+    """What stands where a list is wanted, as a list; None where it cannot be one."""
+    if isinstance(value, dict):
+        return [cast(Any, value)] if value and items.get("type") == "object" else None
+    if isinstance(value, bool) or items.get("type") == "object":
+        return None
+    if isinstance(value, str):
+        if _CUT_LIST.match(value):  # JSON that did not come whole
+            return None
+        return [part.strip() for part in value.split(",")] if "enum" in items else [value]
+    return [value]
 
 
 _OTHER_NAMES = {"jpg": "jpeg", "jpe": "jpeg", "wave": "wav", "ondemand": "onDemand"}

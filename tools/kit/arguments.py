@@ -3,40 +3,21 @@
 Bounds that the chosen model sets (sizes, ratios) are checked with its entry, whose errors say more than a pattern.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import Field
 
 from ...novita.core.errors import InputError
 from .schemas import UNLISTED
 
-
-@dataclass(frozen=True)
-class Between:
-    """A number in these bounds. As a check after the type, it costs no tokens in the schema."""
-
-    least: float
-    most: float
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return AfterValidator(self.check).__get_pydantic_core_schema__(source, handler)
-
-    def check(self, value: Any) -> Any:
-        if value is not None and not self.least <= value <= self.most:
-            raise ValueError(f"must be {self.least:g} to {self.most:g}")
-        return value
-
-
 Prompt = Annotated[str, Field(min_length=1, description="What the picture shows.")]
 Model = Annotated[str | None, Field(description="See list_media_models.")]
 Count = Annotated[int | None, Field(ge=1, le=15, description="How many pictures.")]
-Seed = Annotated[int | None, Field(description="The same seed repeats a picture.")]
+Seed = Annotated[int | None, Field(description="Same seed, same picture.")]
 Size = Annotated[str | None, Field(description="Such as 1024x768.")]
 AspectRatio = Annotated[str | None, Field(description="Such as 16:9.")]
 Resolution = Annotated[str | None, Field(description="Such as 1080p.")]
-Strength = Annotated[float | None, Field(ge=0, le=1, description="Change: 0 none, 1 all.")]
+Strength = Annotated[float | None, Field(ge=0, le=1, description="How much changes.")]
 ImageFormat = Annotated[Literal["png", "jpeg", "webp"] | None, Field(description="File type.")]
 Image = Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<n>.")]
 Checkpoint = Annotated[str | None, Field(description="See search_checkpoints.")]
@@ -52,8 +33,8 @@ WaitSeconds = Annotated[float | None, Field(ge=0, description="Default 45.")]
 Confirm = Annotated[bool, Field(description="true only after the user agreed to the price.")]
 Agreed = Annotated[bool, Field(description="true only after the user agreed.")]
 """For what costs nothing and asks for what it takes away."""
-DryRun = Annotated[bool, Field(description="Only show the price.")]
-Wait = Annotated[float | None, Between(0, 3_600), Field(description="Default 45.")]
+DryRun = Annotated[bool, Field(description="Only the price.")]
+Wait = Annotated[float | None, Field(ge=0, le=3_600, description="Default 45.")]
 
 
 def check_length(what: str, text: str | None, most: int) -> None:

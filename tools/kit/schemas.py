@@ -10,13 +10,16 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import core_schema
 
+from .argument_reading import BROUGHT_WITHIN
+
 _DROPPED = ("title", "additionalProperties", "$defs")
 
 UNLISTED: JsonDict = {"unlisted": True}
 """`json_schema_extra` of an argument that calls may give and no list shows: agents have no use for it unasked."""
 
-_SAID_IN_WORDS = ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "unlisted")
-"""Bounds of arguments: descriptions say those that matter, and calls are checked against all of them."""
+_SAID_IN_WORDS = ("minLength", "maxLength", "minItems", "maxItems", "unlisted")
+"""Bounds of texts and lists: descriptions say those that matter, and calls are checked against all of them."""
+_BOUNDS = ("minimum", "maximum")
 
 
 class _Flat(GenerateJsonSchema):
@@ -46,12 +49,13 @@ def listed_arguments(schema: dict[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name, argument in schema.get("properties", {}).items():
         if not argument.get("unlisted"):
-            kept = {key: value for key, value in argument.items() if key not in _SAID_IN_WORDS}
+            hidden = (*_SAID_IN_WORDS, *(_BOUNDS if name in BROUGHT_WITHIN else ()))
+            kept = {key: value for key, value in argument.items() if key not in hidden}
             shown[name] = {key: kept[key] for key in sorted(kept, key=lambda key: key != "description")}
     return {**schema, "properties": shown}
 
 
-_SELF_EVIDENT = ("description", "default", "format", "required", *_SAID_IN_WORDS)
+_SELF_EVIDENT = ("description", "default", "format", "required", *_SAID_IN_WORDS, *_BOUNDS)
 
 
 def listed_answer(schema: dict[str, Any]) -> dict[str, Any]:

@@ -267,7 +267,8 @@ def _built(spec: ToolSpec) -> NovitaTool:
     tool = NovitaTool(**{name: getattr(built, name) for name in type(built).model_fields})
     tool.description = " ".join(tool.description.split())
     loose = tool.fn_metadata.arg_model
-    config = cast(ConfigDict, {**loose.model_config, "extra": "forbid"})
+    # Hosts that parse what looks like a number send one where a text is wanted: a year to search for, a port.
+    config = cast(ConfigDict, {**loose.model_config, "extra": "forbid", "coerce_numbers_to_str": True})
     closed = type(loose.__name__, (loose,), {"model_config": config, "__module__": loose.__module__})
     read = {name: getattr(tool.fn_metadata, name) for name in type(tool.fn_metadata).model_fields}
     read["arg_model"] = closed

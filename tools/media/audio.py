@@ -24,7 +24,7 @@ async def generate_speech(
     call: Call,
     text: Annotated[str, Field(min_length=1, description="The words to speak.")],
     voice: Annotated[str | None, Field(description="voice_id, or words: calm female.")] = None,
-    speed: Annotated[float | None, Field(ge=0.25, le=4, description="0.25 to 4; 1 is normal.")] = None,
+    speed: Annotated[float | None, Field(ge=0.25, le=4, description="1 is normal.")] = None,
     language: Annotated[str | None, Field(description="Such as English.")] = None,
     format: AudioFormat = None,
     sample_rate: Annotated[

@@ -173,7 +173,7 @@ async def inpaint_image(
 async def upscale_image(
     call: Call,
     image: Image,
-    scale: Annotated[float | None, Field(ge=1, le=8, description="Times larger, 1 to 8.")] = None,
+    scale: Annotated[float | None, Field(ge=1, le=8, description="Times larger.")] = None,
     model: Model = None,
     options: Options = None,
     resize: Resize = False,

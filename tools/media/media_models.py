@@ -60,7 +60,7 @@ async def list_media_models(
     search: Annotated[str | None, Field(description="Words in the name or summary.")] = None,
     voice: Annotated[str | None, Field(description="Show voices like this: calm female Korean.")] = None,
     retired: Annotated[bool, Field(description="Those switched off too.")] = False,
-    offset: Annotated[int, Field(ge=0, description="Skip this many.")] = 0,
+    offset: Annotated[int, Field(ge=0, description="Skip rows.")] = 0,
 ) -> MediaModelList:
     """Which models can make or edit images, videos, speech and music, what each is good at and costs; also which
     voices there are. Settings of one: describe_media_model; language models: list_models. Free; returns ids,

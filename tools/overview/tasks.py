@@ -168,7 +168,7 @@ async def list_tasks(
     went_wrong: Annotated[bool, Field(description="Only what failed or is unclear.")] = False,
     period: Annotated[str | None, Field(description="Yesterday, last 7 days, 2026-10-03.")] = None,
     limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
-    offset: Annotated[int, Field(ge=0, description="Skip this many.")] = 0,
+    offset: Annotated[int, Field(ge=0, description="Skip rows.")] = 0,
 ) -> TaskList:
     """History of what was made or started here: recent jobs, still running, finished or failed, with ids, saved files
     and prompts, and what goes on costing now. For a lost id, or before paying again. Not for batches (list_batches)

@@ -19,7 +19,7 @@ from ...novita.sandbox.processes import Run, list_processes
 from ...novita.sandbox.rows import cost_so_far, note_gone
 from ...novita.sandbox.sandboxes import BOTH, SandboxGoneError
 from ...novita.sandbox.shapes import Sandbox
-from ..kit.arguments import Between, Confirm, DryRun, SaveTo, WaitSeconds, check_length
+from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds, check_length
 from ..kit.context import Call, Caller
 from ..kit.purchase import Direct, Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
@@ -46,7 +46,7 @@ sandbox = Toolset("sandbox", "Cloud machines for running an agent's code.")
 SandboxId = Annotated[str, Field(description="From create_sandbox.")]
 Env = Annotated[dict[str, str] | None, Field(description="Variables that may be seen.")]
 SecretEnv = Annotated[dict[str, str] | None, Field(description="Variables hidden from every answer.")]
-Timeout = Annotated[float, Between(1, 10_800), Field(description="Longest run.")]
+Timeout = Annotated[float, Field(ge=1, le=10_800, description="Longest run.")]
 SaveFiles = Annotated[list[str] | None, Field(description="Its files to bring home: out/*.png.")]
 MOST_LISTED = 30
 MOST_ENTRIES = 200
@@ -63,8 +63,8 @@ def check_label(label: str | None) -> str:
 async def create_sandbox(
     call: Call,
     template: Annotated[str, Field(description="Template or snapshot; see list_sandboxes.")] = making.CODE,
-    timeout_minutes: Annotated[float, Between(1, 1_440), Field(description="It ends by itself then.")] = 10,
-    idle_minutes: Annotated[float | None, Between(1, 1_440), Field(description="Or after so long unused.")] = None,
+    timeout_minutes: Annotated[float, Field(ge=1, le=1_440, description="It ends by itself then.")] = 10,
+    idle_minutes: Annotated[float | None, Field(ge=1, le=1_440, description="Or after so long unused.")] = None,
     on_timeout: Annotated[Literal["delete", "pause"], Field(description="How it ends.")] = "delete",
     internet: Annotated[bool, Field(description="It may reach the internet.")] = True,
     public_ports: Annotated[bool, Field(description="The internet may reach its ports.")] = False,
@@ -325,7 +325,7 @@ async def read_sandbox_file(
     call: Call,
     sandbox_id: SandboxId,
     path: Annotated[str, Field(description="File or folder.")] = ".",
-    offset: Annotated[int, Between(0, 2**40), Field(description="Byte to read text from.")] = 0,
+    offset: Annotated[int, Field(ge=0, le=2**40, description="Byte to read text from.")] = 0,
     bring: Annotated[bool, Field(description="Bring the whole file here.")] = False,
     save_to: SaveTo = None,
 ) -> FileResult:
@@ -385,7 +385,7 @@ async def change_sandbox(
         Literal["pause", "resume", "set_time", "snapshot", "stop_run"],
         Field(description="set_time: it ends timeout_minutes from now."),
     ],
-    timeout_minutes: Annotated[float, Between(1, 1_440), Field(description="For resume and set_time.")] = 10,
+    timeout_minutes: Annotated[float, Field(ge=1, le=1_440, description="For resume and set_time.")] = 10,
     label: Annotated[str | None, Field(description="Name of the snapshot.")] = None,
     run_id: Annotated[str | None, Field(description="For stop_run: the command to kill.")] = None,
     confirm: Confirm = False,

@@ -13,7 +13,7 @@ from ...novita.serverless.endpoints import list_endpoints as read_endpoints
 from ...novita.serverless.gateway import queue_of
 from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.shapes import EndpointGoal
-from ..kit.arguments import Agreed, Between, Confirm, DryRun, SaveTo, Wait
+from ..kit.arguments import Agreed, Confirm, DryRun, SaveTo, Wait
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
@@ -88,7 +88,7 @@ async def list_endpoints(
 async def get_endpoint(
     call: Call,
     endpoint_id: EndpointId,
-    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Until it serves.")] = None,
+    wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Until it serves.")] = None,
 ) -> EndpointResult:
     """One deployed serverless endpoint: is it healthy, what is its URL, how many workers are up, settings and cost.
     Can wait until it serves. Free.
@@ -234,7 +234,7 @@ async def call_endpoint(
     job_id: Annotated[str | None, Field(description="Wait for this sent job.")] = None,
     cancel: Annotated[bool, Field(description="Stop that job.")] = False,
     save_to: SaveTo = None,
-    wait_seconds: Annotated[float | None, Between(0, 3_600), Field(description="Default 120, jobs 45 s.")] = None,
+    wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Default 120, jobs 45 s.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> CallResult:

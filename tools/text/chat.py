@@ -40,7 +40,7 @@ from .results import TextResult
 text = Toolset("text", "Language models, embeddings, ranking.")
 
 Llm = Annotated[str | None, Field(description="See list_models.")]
-MaxTokens = Annotated[int | None, Field(description="Answer at most; default 16384.")]
+MaxTokens = Annotated[int | None, Field(description="Default 16384.")]
 Temperature = Annotated[float | None, Field(description="0 to 2.")]
 NativeOptions = Annotated[dict[str, Any] | None, Field(description="Such as seed, stop, top_p, n.")]
 Feature = Literal["reasoning", "function-calling", "structured-outputs", "image", "video", "audio"]
@@ -58,7 +58,7 @@ async def chat(
     images: Annotated[list[str] | None, Field(description="Path, URL or task:<id>/<n>.")] = None,
     model: Llm = None,
     tools: Annotated[
-        list[dict[str, Any]] | None, Field(description="Functions: {name, description, parameters: JSON schema}.")
+        list[dict[str, Any]] | None, Field(description="Functions: {name, description, parameters}.")
     ] = None,
     response_schema: Annotated[
         dict[str, Any] | None, Field(description="JSON schema of the object to answer with.")
@@ -282,8 +282,8 @@ async def list_models(
     needs: Annotated[list[Feature] | None, Field(description="Features, inputs.")] = None,
     min_context: Annotated[int | None, Field(description="Tokens.")] = None,
     max_usd: Annotated[float | None, Field(description="Per million tokens made.")] = None,
-    limit: Annotated[int, Field(le=60, description="How many, at most 60.")] = 20,
-    offset: Annotated[int, Field(description="Skip this many.")] = 0,
+    limit: Annotated[int, Field(le=60, description="At most 60.")] = 20,
+    offset: Annotated[int, Field(description="Skip rows.")] = 0,
 ) -> LanguageModelList:
     """Which language models (LLMs), embedding and rerank models exist, to find or compare by price, context length
     and abilities, such as vision or function calling. Not for image, video or audio models: list_media_models. Free;

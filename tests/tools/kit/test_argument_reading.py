@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.serving import Running
 from novita_mcp.tools import TOOLSETS
-from novita_mcp.tools.kit.argument_reading import ArgumentError, read_arguments, unknown_argument
+from novita_mcp.tools.kit.argument_reading import BROUGHT_WITHIN, ArgumentError, read_arguments, unknown_argument
 
 from ...building import quick
 from ...conftest import Connect, text_of
@@ -110,8 +110,30 @@ async def test_a_text_that_is_json_reaches_the_model_letter_for_letter(
         ("generate_image", {"prompt": "x", "options": "null"}, {"prompt": "x"}),
         ("generate_image", {"prompt": "x", "options": " "}, {"prompt": "x"}),
         ("edit_image", {"image": "[a].png", "images": "[]"}, {"image": "[a].png"}),
-        ("create_embeddings", {"texts": "a fox"}, {"texts": "a fox"}),
-        ("create_embeddings", {"texts": '{"a": 1}'}, {"texts": '{"a": 1}'}),
+        ("create_embeddings", {"texts": "a fox"}, {"texts": ["a fox"]}),
+        ("create_embeddings", {"texts": '{"a": 1}'}, {"texts": ['{"a": 1}']}),
+        ("create_embeddings", {"texts": '["a", "b'}, {"texts": '["a", "b'}),
+        ("create_embeddings", {"texts": ["a", ""]}, {"texts": ["a", ""]}),
+        ("edit_image", {"image": "x", "images": "[a].png"}, {"image": "x", "images": ["[a].png"]}),
+        ("edit_image", {"image": "x", "images": ["", None, "y"]}, {"image": "x", "images": ["y"]}),
+        ("edit_image", {"image": "x", "images": [None, ""]}, {"image": "x"}),
+        ("get_sandbox", {"sandbox_id": "x", "ports": 80}, {"sandbox_id": "x", "ports": [80]}),
+        ("create_gpu_instance", {"ports": "80/http"}, {"ports": ["80/http"]}),
+        ("list_models", {"needs": "Image, video"}, {"needs": ["image", "video"]}),
+        ("chat", {"messages": {"role": "user"}}, {"messages": [{"role": "user"}]}),
+        ("chat", {"messages": '{"role": "user"}'}, {"messages": [{"role": "user"}]}),
+        ("chat", {"messages": ['{"role": "user"}', "x"]}, {"messages": [{"role": "user"}, "x"]}),
+        ("chat", {"messages": "hi"}, {"messages": "hi"}),
+        ("chat", {"options": "[1]"}, {"options": "[1]"}),
+        ("chat", {"options": {"stop": "\n", "top_p": "", "n": None, "user": {}}}, {"options": {"stop": "\n"}}),
+        ("chat", {"options": {"seed": 0, "logprobs": False}}, {"options": {"seed": 0, "logprobs": False}}),
+        ("chat", {"max_tokens": "null", "dry_run": "None", "system": "None"}, {"system": "None"}),
+        ("generate_image", {"prompt": "x", "format": "undefined"}, {"prompt": "x"}),
+        ("list_tasks", {"limit": 500, "offset": -3}, {"limit": 50, "offset": 0}),
+        ("list_tasks", {"limit": "500"}, {"limit": 50}),
+        ("get_task", {"task_id": "x", "wait_seconds": -1}, {"task_id": "x", "wait_seconds": 0}),
+        ("start_gpu_instance", {"instance_id": "x", "stop_after_hours": 0}, {"instance_id": "x"}),
+        ("create_sandbox", {"timeout_minutes": 0, "idle_minutes": 0.0}, {}),
         ("generate_image", {"prompt": "x", "size": "null"}, {"prompt": "x", "size": "null"}),
         ("generate_image", {"prompt": "x", "confirm": False, "count": 0}, {"prompt": "x", "confirm": False}),
         ("generate_image", {"prompt": "x", "seed": 0}, {"prompt": "x", "seed": 0}),
@@ -204,3 +226,34 @@ def test_what_others_call_an_argument_is_none_of_the_tools_own() -> None:
 def test_an_unknown_argument_is_an_error() -> None:
     with pytest.raises(ArgumentError, match="Did you mean 'model'"):
         read_arguments(TOOLS["generate_image"], {"prompt": "x", "modell": None})
+
+
+@pytest.mark.parametrize(
+    ("tool", "given"),
+    [
+        ("search_web", {"query": 2026}),
+        ("chat", {"prompt": 42}),
+        ("create_gpu_instance", {"image": "x", "env": {"A": 1}}),
+    ],
+)
+async def test_a_number_that_a_host_made_of_a_text_is_the_text_again(tool: str, given: Json, connect: Connect) -> None:
+    async with connect(toolsets="all", build=quick) as client:
+        answer = await client.call_tool(tool, {**given, "dry_run": True})
+
+    assert not answer.is_error, text_of(answer)
+
+
+def test_bounds_that_are_enforced_are_declared() -> None:
+    """What is brought within its bounds is not refused for them, so they need not be listed."""
+    for toolset in TOOLSETS:
+        for spec in toolset.tools:
+            built = spec.build()
+            for name, taken in built.taken["properties"].items():
+                listed = built.parameters["properties"].get(name)
+                bounds = {key: taken[key] for key in ("minimum", "maximum") if key in taken}
+                if listed is not None and name not in BROUGHT_WITHIN:
+                    assert {key: listed.get(key) for key in bounds} == bounds, (spec.name, name)
+                for bound, step in (("minimum", -1), ("maximum", 1)):
+                    if bound in bounds and name in BROUGHT_WITHIN:
+                        read = read_arguments(built.taken, {name: bounds[bound] + step})
+                        assert read.get(name, bounds[bound]) == bounds[bound], (spec.name, name)

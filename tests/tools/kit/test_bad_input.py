@@ -64,7 +64,6 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "a place outside": ({"prompt": "a fox", "save_to": "/etc/fox.png"}, ("/etc/fox.png is outside",)),
     "a place outside by dots": ({"prompt": "a fox", "save_to": "../../../../../../etc"}, ("is outside",)),
-    "a wait before now": ({"prompt": "a fox", "wait_seconds": -1}, ("wait_seconds",)),
 }
 
 
