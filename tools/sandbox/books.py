@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ...novita.core.errors import NovitaError
+from ...novita.journal.journal import JobState
 from ...novita.sandbox.hosts import DOMAIN
 from ...novita.sandbox.inside import Inside
 from ...novita.sandbox.looking import look_at_all, note_all, note_over
-from ...novita.sandbox.rows import note_seen
+from ...novita.sandbox.rows import KIND, OWNER, adopt_lost, note_seen
 from ...novita.sandbox.sandboxes import Sandboxes, SandboxGoneError
 from ...novita.sandbox.shapes import Sandbox
 from ..kit.context import Caller
+
+_DOUBT_LASTS = 86_400.0
+"""Seconds for which a create without an answer is looked for before another one."""
 
 
 def plane_of(caller: Caller) -> Sandboxes:
@@ -62,6 +66,18 @@ async def settle_sandboxes(caller: Caller) -> None:
     """
     always = caller.app.settings.sandboxes
     await look_at_all(plane_of(caller), caller.app.journal, caller.owner, always=always)
+
+
+async def find_lost(caller: Caller) -> None:
+    """Creates whose answer was lost take the sandbox that carries their mark, so that none is made beside it.
+
+    Raises:
+        NovitaError: They cannot be looked for.
+    """
+    journal, owner = caller.app.journal, caller.owner
+    newest = await journal.recent(owner, limit=1, states=(JobState.UNCONFIRMED,), kind=KIND)
+    if any(journal.wall() - row.begun < _DOUBT_LASTS for row in newest):
+        await adopt_lost(journal, owner, await plane_of(caller).list_all(metadata={OWNER: owner}))
 
 
 async def _known_ids(plane: Sandboxes) -> str:

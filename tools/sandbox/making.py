@@ -25,9 +25,10 @@ from ..kit.dry_run import shown_request
 from ..kit.purchase import Purchase, Submitted
 from ..kit.same_call import JOINERS, Joiner
 from ..kit.toolset import ToolResult
-from .books import ends_words, plane_of
+from .books import ends_words, find_lost, plane_of
+from .following import told
 from .results import LABEL, SandboxResult, line_of
-from .running import answer, runs_of, wait
+from .running import runs_of, wait
 
 R = TypeVar("R", bound=BaseModel)
 CODE = "code-interpreter-v1"
@@ -87,10 +88,13 @@ def cost_of(size: SandboxSize, seconds: float, guess: str = "") -> Cost:
 async def plan(caller: Caller, wanted: WantedSandbox) -> Plan:
     """Check what can be checked for free: template, quota, variables. Only reads.
 
+    What an earlier create may have made is looked for first: the same call then joins that one.
+
     Raises:
         InputError: It would be refused.
     """
     check_template(wanted.template)
+    await find_lost(caller)
     env = check_env(wanted.env, wanted.secret_env, own_key=caller.novita.api_key)
     plane = plane_of(caller)
     template = await plane.template(wanted.template)
@@ -267,7 +271,7 @@ async def _join(caller: Caller, job: Job, budget: float) -> ToolResult | None:
         if ongoing is None:
             return None
         await wait(caller, ongoing, budget)
-        found = answer(ongoing)
+        found = await told(caller, ongoing)
         return None if found.status == "stopped" else found
     try:
         return await shown(caller, sandbox_id, Cost(job.facts_as(SandboxFacts).whole))

@@ -75,13 +75,17 @@ class Runs:
         Raises:
             InputError: This process knows of none.
         """
-        found = self._runs.get((owner, run_id))
+        found = self.look_for(owner, run_id)
         if found is None:
             raise InputError(
                 "This server knows no run of that id; runs are known by the process that started them",
                 next_step="get_sandbox without run_id shows what still runs.",
             )
         return found
+
+    def look_for(self, owner: str, run_id: str) -> Ongoing | None:
+        """As `find`, where there may be none."""
+        return self._runs.get((owner, run_id))
 
     def of_job(self, job_key: str) -> Ongoing | None:
         """The run that a sandbox was made for."""

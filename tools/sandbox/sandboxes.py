@@ -8,7 +8,7 @@ from anyio import to_thread
 from pydantic import Field
 
 from ...novita.core.errors import InputError, NovitaError
-from ...novita.core.money import show_price, show_usd
+from ...novita.core.money import show_usd
 from ...novita.journal.journal import Job
 from ...novita.sandbox import disk, interpreter
 from ...novita.sandbox.env import check_env
@@ -25,6 +25,7 @@ from ..kit.purchase import Direct, Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
 from . import making, moving
 from .books import enter, find_sandbox, plane_of, settle
+from .following import outcome, told
 from .homecoming import HomeComing
 from .results import (
     FileResult,
@@ -39,7 +40,7 @@ from .results import (
     line_of,
     sum_per_hour,
 )
-from .running import Ongoing, RunWish, answer, begin, end, runs_of, wait
+from .running import Ongoing, RunWish, begin, end, runs_of, wait
 
 sandbox = Toolset("sandbox", "Cloud machines for running an agent's code.")
 
@@ -136,7 +137,6 @@ async def run_code(
     sandbox's time. Returns output, values, plots and tables; cancelling stops it.
     """
     env = check_env(None, secret_env, own_key=call.novita.api_key)
-    budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     wish = RunWish(limit=timeout_seconds, language=language or "", save_files=tuple(save_files or ()), save_to=save_to)
 
     async def send(inside: Inside) -> None:
@@ -162,14 +162,7 @@ async def run_code(
                 raise
             ongoing = Ongoing(inside, call.owner, Cell(code), env, job_key=job.key)
             begin(call, ongoing, wish, before=partial(send, inside), after=after)
-            await wait(call, ongoing, patience)
-            result = answer(ongoing)
-            if result.status != "working":
-                cost = await _spent(call, job)
-                result.next_step = f"The sandbox was made for this run and is deleted; its files came home.{cost}"
-                result.ends_at = None
-            result.estimated_cost_usd = show_price(job.estimate)
-            return result
+            return await outcome(call, ongoing, patience)
 
         return making.purchase(
             call,
@@ -188,19 +181,12 @@ async def run_code(
             inside = await enter(call, known)
             ongoing = Ongoing(inside, call.owner, Cell(code), env)
             begin(call, ongoing, wish, before=partial(send, inside))
-            await wait(call, ongoing, budget)
-            return answer(ongoing)
+            return await outcome(call, ongoing, wait_seconds)
 
         effect = f"Run code in sandbox {known}, whose time is paid for already."
         return Purchase(answer=RunResult, effect=effect, model=known, sending=Direct(act=there), dry_run=request)
 
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
-
-
-async def _spent(call: Caller, job: Job) -> str:
-    """What a sandbox made for one run has cost, by the books: a sentence, or nothing."""
-    row = await call.app.journal.row(job.key)
-    return f" It cost about ${show_usd(round(row.counted, 6))}." if row is not None else ""
 
 
 @sandbox.tool("Run a command", WRITES)
@@ -227,8 +213,7 @@ async def run_command(
     ongoing = Ongoing(inside, call.owner, Run(command), given, user=user, lives_on=wait_seconds == 0)
     wish = RunWish(limit=timeout_seconds, cwd=cwd or "", save_files=tuple(save_files or ()), save_to=save_to)
     begin(call, ongoing, wish)
-    await wait(call, ongoing, call.app.settings.wait_seconds if wait_seconds is None else wait_seconds)
-    return answer(ongoing)
+    return await outcome(call, ongoing, wait_seconds)
 
 
 @sandbox.tool("List sandboxes", READS)
@@ -287,7 +272,7 @@ async def get_sandbox(
     if run_id is not None:
         ongoing = runs_of(call).find(call.owner, run_id)
         await wait(call, ongoing, call.app.settings.wait_seconds if wait_seconds is None else wait_seconds)
-        run = answer(ongoing)
+        run = await told(call, ongoing)
         detail = SandboxDetail(sandbox=line_of(call, ongoing.inside.shape), run=run.as_part())
         detail.show(ongoing.pictures)
         return detail

@@ -5,9 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
 from mcp import Client
 from novita_mcp.simulator.core.world import World
@@ -16,8 +14,8 @@ from novita_mcp.simulator.sandbox.state import SimulatedSandboxes as State
 from PIL import Image
 
 from ...conftest import Connect, text_of
+from .asking import Json, ask, made, refused
 
-Json = dict[str, Any]
 Http = Callable[..., AbstractAsyncContextManager[Client]]
 PLOT = """
 import csv
@@ -27,30 +25,6 @@ plt.bar([row['city'] for row in rows], [float(row['sold']) for row in rows])
 plt.title('Sold')
 plt.show()
 """
-
-
-@pytest.fixture
-def state(world: World) -> State:
-    found = area(world)
-    found.pause_seconds_per_gib = 0
-    return found
-
-
-async def ask(client: Client, tool: str, **arguments: Any) -> Json:
-    result = await client.call_tool(tool, arguments)
-    assert not result.is_error, text_of(result)
-    assert result.structured_content is not None
-    return result.structured_content
-
-
-async def refused(client: Client, tool: str, **arguments: Any) -> str:
-    result = await client.call_tool(tool, arguments)
-    assert result.is_error, text_of(result)
-    return text_of(result)
-
-
-async def made(client: Client, **wish: Any) -> str:
-    return (await ask(client, "create_sandbox", **wish))["sandbox_id"]
 
 
 async def test_the_journey_from_a_csv_to_a_chart(connect: Connect, state: State, world: World, tmp_path: Path) -> None:
@@ -287,21 +261,6 @@ async def test_files_go_in_from_a_data_uri_and_an_earlier_result(connect: Connec
     assert Path(home["file"]["path"]).read_bytes() == b"hello"
     assert read["text"] == "hello"
     assert [entry["path"] for entry in listed["entries"]] == ["/home/user/a.txt", "/home/user/b.txt"]
-
-
-async def test_a_cancelled_command_is_killed(connect: Connect, state: State) -> None:
-    async with connect(toolsets="sandbox") as client:
-        id = await made(client)
-        with anyio.move_on_after(1.5):
-            await client.call_tool("run_command", {"sandbox_id": id, "command": "sleep 100"})
-        left: Any = None
-        for _ in range(80):
-            left = (await ask(client, "get_sandbox", sandbox_id=id)).get("processes")
-            if not left:
-                break
-            await anyio.sleep(0.1)
-
-    assert not left
 
 
 async def test_over_http_no_path_goes_in_and_none_comes_out(connect_http: Http, tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""What is told of a run, whoever asks: its own call, a later one, one that asks for the same, or an MCP task."""
+
+from ...novita.core.errors import InputError
+from ...novita.core.money import show_usd
+from ...novita.core.redaction import without_secrets
+from ...novita.journal.journal import Job
+from ...novita.sandbox.processes import list_processes
+from ...novita.sandbox.rows import KIND
+from ..kit.context import Caller
+from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from .books import enter
+from .results import RunResult
+from .running import Ongoing, answer, end, runs_of, wait
+
+QUICK = 1.0
+"""Seconds in which a run that is over is answered at once, also to a caller that takes an MCP task."""
+
+
+async def outcome(caller: Caller, ongoing: Ongoing, wait_seconds: float | None) -> RunResult:
+    """Wait for a run, or leave it to an MCP task where the caller takes one; the answer as far as it has come.
+
+    `wait_seconds=0` asks for no task: what is left in the background, such as a server, may never end.
+
+    Raises:
+        NovitaError: It could not be started, or what it made could not be brought home.
+    """
+    budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
+    await wait(caller, ongoing, min(QUICK, budget) if caller.handoff is not None else budget)
+    if budget and not ongoing.done.is_set():
+        # By its row where it has one, so that its end is noted as given.
+        caller.hand_over(KIND, ongoing.inside.id if ongoing.job_key else f"{ongoing.inside.id}/{ongoing.id}")
+    return await told(caller, ongoing)
+
+
+async def told(caller: Caller, ongoing: Ongoing) -> RunResult:
+    """What there is of a run; with what it cost, where a sandbox was made for it alone."""
+    result = answer(ongoing)
+    if not ongoing.job_key or (row := await caller.app.journal.row(ongoing.job_key)) is None:
+        return result
+    result.estimated_cost_usd = show_usd(row.estimate) if row.estimate is not None else None
+    if result.status != "working":
+        cost = f" It cost about ${show_usd(round(row.counted, 6))}."
+        result.next_step = f"The sandbox was made for this run and is deleted; its files came home.{cost}"
+        result.ends_at = None
+    return result
+
+
+class RunFollower:
+    """Runs of this process. Its id is that of the sandbox where one was made for the run, else `<sandbox>/<run>`."""
+
+    async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
+        ongoing = await _find(caller, job_id)
+        if ongoing is None:
+            return await self._of_another_process(caller, job_id)
+        if not ongoing.done.is_set():
+            line = ongoing.what.stdout.last_line or ongoing.what.stderr.last_line
+            return Followed("working", note=without_secrets(line)[-150:] or "running")
+        if ongoing.trouble is not None:
+            raise ongoing.trouble
+        result = await told(caller, ongoing)
+        if result.status == "stopped":
+            return Followed("cancelled", note="It was stopped")
+        return Followed("completed", result.to_mcp())
+
+    async def cancel(self, caller: Caller, job_id: str) -> None:
+        ongoing = await _find(caller, job_id)
+        if ongoing is not None:
+            await end(ongoing)
+
+    async def _of_another_process(self, caller: Caller, job_id: str) -> Followed:
+        """Another copy of this server may still hear it; a command that runs is seen in the sandbox."""
+        sandbox_id, _, run_id = job_id.partition("/")
+        inside = await enter(caller, sandbox_id)
+        if any(each.tag == run_id for each in await list_processes(inside)):
+            return Followed("working", note="it runs; another process of this server hears it")
+        raise InputError(
+            "The process of this server that ran it has ended, and what came of it with that",
+            next_step=f"Look at sandbox {sandbox_id} with get_sandbox: its files are still there while it lives.",
+        )
+
+
+async def _find(caller: Caller, job_id: str) -> Ongoing | None:
+    runs = runs_of(caller)
+    _, _, run_id = job_id.partition("/")
+    if run_id:
+        return runs.look_for(caller.owner, run_id)
+    row: Job | None = await caller.app.journal.find(caller.owner, job_id)
+    return runs.of_job(row.key) if row is not None else None
+
+
+FOLLOWERS[KIND] = RunFollower()
