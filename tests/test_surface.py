@@ -35,6 +35,8 @@ WHOLE_LIST, ONE_TOOL, A_TOOL = 10_000, 600, 180
 """Tokens of name, description and input schema: of the default tools, of the longest, of one on average."""
 DESCRIPTIONS, A_THIRD = 0.25, 1 / 3
 """What share of them tools' own descriptions are, and these with those of their arguments."""
+SANDBOX = 1_600
+"""o200k tokens of the sandbox toolset."""
 SHAPES = 60_000
 """Bytes of all output schemas of the default tools."""
 
@@ -268,6 +270,16 @@ async def test_the_shapes_of_answers_are_light() -> None:
 
 async def test_no_tool_of_any_toolset_is_too_long() -> None:
     assert {tool["name"] for tool in await listed("all") if tokens(tool) > ONE_TOOL} == set()
+
+
+async def test_the_sandbox_toolset_is_nine_tools_of_1600_tokens_together() -> None:
+    """Ours (issue of the agent sandboxes): who switches it on pays this much more with every conversation."""
+    (toolset,) = [each for each in TOOLSETS if each.name == "sandbox"]
+    names = {spec.name for spec in toolset.tools}
+    tools = [tool for tool in await listed("sandbox") if tool["name"] in names]
+
+    assert len(names) == len(tools) == 9
+    assert sum(map(tokens, tools)) <= SANDBOX
 
 
 def tokens(tool: Tool) -> int:

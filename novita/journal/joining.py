@@ -92,6 +92,10 @@ class Given:
         """From this moment on the job is joined no more."""
         self._unwritten.add(key)
 
+    def take_back(self, key: str) -> None:
+        """What was given was not what came of it."""
+        self._unwritten.discard(key)
+
     def __contains__(self, key: str) -> bool:
         """Whether it is given, and the row does not say so yet."""
         return key in self._unwritten

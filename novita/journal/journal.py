@@ -200,6 +200,15 @@ class Journal:
         """
         self.given.written(await self._do(lambda db: self.given.write(db, self._clock.wall())))
 
+    async def take_back(self, key: str) -> None:
+        """What came of a job is known only now: what was given is that nobody knew. The same call joins it again.
+
+        Raises:
+            JournalError: The journal cannot be written.
+        """
+        self.given.take_back(key)
+        await self._do(lambda db: db.execute("UPDATE jobs SET delivered = NULL WHERE key = ?", (key,)))
+
     def _refuse_over_cap(self, db: Db, owner: str, cost: Cost, caps: Caps, now: float) -> None:
         counted = caps.counted(cost)
         said = "is estimated at" if cost.known else "has no known price, is counted as at most"

@@ -157,10 +157,14 @@ async def known_sandboxes(journal: Journal, owner: str | None) -> list[KnownSand
 
 
 async def adopt_lost(journal: Journal, owner: str, there: Iterable[Sandbox]) -> None:
-    """Creates whose answer was lost take the sandbox that carries their mark; it has cost since it was started."""
+    """Creates whose answer was lost take the sandbox that carries their mark; it has cost since it was started.
+
+    The same call, made again, joins it: nobody was given more than that it was not known.
+    """
     lost = await journal.recent(owner, limit=50, kind=KIND, states=(JobState.UNCONFIRMED,))
     marked = {each.metadata.get(JOB): each for each in there if each.metadata.get(OWNER) == owner}
     for row in lost:
         if row.task_id is None and (found := marked.get(row.key[:16])) is not None:
             since = found.started_at.timestamp() if found.started_at else row.begun
             await note_given(journal, row, found.id, since=since)
+            await journal.take_back(row.key)

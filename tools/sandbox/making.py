@@ -155,8 +155,8 @@ def purchase(
             working=partial(follow_none, follow),
             follow=follow,
             wait_seconds=wait_seconds,
-            lost="It was not sent again. list_sandboxes finds it by its mark if it was made; without that it ends by "
-            f"itself after {wish.timeout / 60:g} minutes.",
+            lost="It was not sent again. list_sandboxes and the same call find it by its mark if it was made; it "
+            f"ends by itself after {wish.timeout / 60:g} minutes.",
         ),
         dry_run=planned.shown,
         about=f"{wish.template} {wish.timeout} {wish.public_ports}",
