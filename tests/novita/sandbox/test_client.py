@@ -3,15 +3,11 @@
 import hashlib
 import io
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import anyio
-import httpx
 import pytest
-from novita_mcp.novita.core.client import NovitaClient, RetryPolicy
 from novita_mcp.novita.core.errors import (
     ArtifactError,
     InputError,
@@ -20,17 +16,14 @@ from novita_mcp.novita.core.errors import (
     NovitaConnectionError,
 )
 from novita_mcp.novita.sandbox import disk, interpreter, processes
-from novita_mcp.novita.sandbox.hosts import Hosts
 from novita_mcp.novita.sandbox.inside import Inside
 from novita_mcp.novita.sandbox.interpreter import Cell, run_cell
 from novita_mcp.novita.sandbox.output import Output
 from novita_mcp.novita.sandbox.prices import SandboxSize, prices
 from novita_mcp.novita.sandbox.processes import Run, list_processes, run_command
 from novita_mcp.novita.sandbox.sandboxes import Sandboxes, SandboxGoneError, Wish
-from novita_mcp.simulator.core.world import DEFAULT_KEY, World
+from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
-from novita_mcp.simulator.sandbox.tls import tls_front
-from novita_mcp.simulator.serving import Running
 
 Open = Callable[..., AbstractAsyncContextManager[Inside]]
 Plane = Callable[..., AbstractAsyncContextManager[Sandboxes]]
@@ -376,112 +369,3 @@ async def test_files_are_found_by_pattern_inside_the_sandbox(opened: Open) -> No
             await disk.find(inside, "out/*.png", most=1)
         with pytest.raises(NotFoundError):
             await disk.stat(inside, "none")
-
-
-# Where tokens go
-
-
-def answering(domain: str, seen: list[httpx.Request]) -> NovitaClient:
-    """A client of a service that places every sandbox at `domain`."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(request)
-        row = {"sandboxID": "iabc", "state": "running", "envdAccessToken": "token-of-a-sandbox", "envdVersion": "0.5.7"}
-        if request.url.path.startswith("/sandboxes"):
-            return httpx.Response(200, json={**row, "domain": domain})
-        return httpx.Response(200, json={})
-
-    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    return NovitaClient(http, "sk-mine-123456", retries=RetryPolicy(attempts=1))
-
-
-@pytest.mark.parametrize(
-    "domain",
-    [
-        "evil.example",
-        "us-phx-1.sandbox.novita.ai.evil.example",
-        "evilus-phx-1.sandbox.novita.ai",
-        "x@evil.example",
-        "us-phx-1.sandbox.novita.ai@evil.example",
-        "127.0.0.1",
-        "us-phx-1.sandbox.novita.ai:444",
-        "a b",
-        "novita.ai",
-    ],
-)
-async def test_a_token_is_not_sent_to_another_domain(domain: str) -> None:
-    seen: list[httpx.Request] = []
-    plane = Sandboxes.of(answering(domain, seen), "us-phx-1.sandbox.novita.ai")
-
-    with pytest.raises(NovitaConnectionError, match="nothing was sent there"):
-        await Inside.enter(plane, "iabc")
-
-    assert {request.url.host for request in seen} == {"api.us-phx-1.sandbox.novita.ai"}
-
-
-@pytest.mark.parametrize("domain", ["us-phx-1.sandbox.novita.ai", "zone-2.us-phx-1.sandbox.novita.ai", ""])
-async def test_a_token_goes_to_the_configured_domain_and_below_it(domain: str) -> None:
-    seen: list[httpx.Request] = []
-    plane = Sandboxes.of(answering(domain, seen), "us-phx-1.sandbox.novita.ai")
-
-    inside = await Inside.enter(plane, "iabc")
-    await processes.list_processes(inside)
-
-    last = seen[-1]
-    assert last.url.host == f"49983-iabc.{domain or 'us-phx-1.sandbox.novita.ai'}"
-    assert last.headers["x-access-token"] == "token-of-a-sandbox"
-    assert "x-api-key" not in last.headers
-    assert "sk-mine" not in str(last.headers)
-
-
-@pytest.mark.parametrize("domain", ["sandbox.novita.ai", "not a domain", "http://x.example", ""])
-def test_a_domain_that_cannot_be_used_is_refused_with_the_reason(domain: str) -> None:
-    with pytest.raises(InputError, match=r"first generation|no domain"):
-        Hosts(domain)
-
-
-@pytest.mark.parametrize("id", ["../x", "a.b", "a b", "", "x" * 101, "evil.example#"])
-def test_an_id_that_could_change_a_host_is_refused(id: str) -> None:
-    with pytest.raises(InputError, match="no sandbox id"):
-        Hosts().port(id, 80)
-
-
-# Beside Novita's own client
-
-BESIDE = """
-import sys
-from novita_sandbox.code_interpreter import Sandbox
-sandbox = Sandbox.connect(sys.argv[1])
-print(sandbox.files.read("from_us.txt"), sandbox.run_code("shared + 1").text, sandbox.get_info().metadata["novita-mcp"])
-sandbox.files.write("from_sdk.txt", "theirs")
-sandbox.run_code("shared = 7")
-"""
-
-
-async def test_our_client_and_novitas_own_see_the_same_sandbox(
-    sandboxes: Plane, running: Running, state: SimulatedSandboxes
-) -> None:
-    pytest.importorskip("novita_sandbox")
-    async with sandboxes() as plane:
-        with tls_front(int(running.url.rpartition(":")[2])) as front:
-            state.domain = front.domain
-            made = await plane.create(WISH)
-            inside = await Inside.enter(plane, made.id)
-            await disk.upload(inside, "from_us.txt", 4, lambda: disk.pieces_of(b"ours"))
-            await cell(inside, "shared = 41")
-            envs = {
-                "PATH": os.environ["PATH"],
-                "NOVITA_API_KEY": DEFAULT_KEY,
-                "NOVITA_API_URL": running.url,
-                "NOVITA_SANDBOX_URL": running.url,
-                "SSL_CERT_FILE": str(front.authority),
-            }
-            done = await anyio.to_thread.run_sync(
-                lambda: subprocess.run(
-                    [sys.executable, "-c", BESIDE, made.id], env=envs, capture_output=True, text=True, timeout=100
-                )
-            )
-
-        assert done.stdout.strip() == "ours 42 mark-1", done.stderr
-        assert await disk.read_part(inside, "from_sdk.txt", 0, 100) == b"theirs"
-        assert (await cell(inside, "shared")).results[0].kinds["text"] == "7"
