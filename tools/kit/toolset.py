@@ -220,7 +220,7 @@ class NovitaTool(Tool):
             if isinstance(cause, NovitaError):
                 return error_result(str(cause))
             if isinstance(cause, ValidationError) and cause.title == self.fn_metadata.arg_model.__name__:
-                return error_result(_bad_arguments(self.name, cause))
+                return error_result(_bad_arguments(self.name, cause, self._taken))
             logger.exception("tool %s crashed", self.name)
             fault = f"{self.name} hit a fault in novita-mcp itself ({type(cause).__name__})"
             if not sent.anything:
@@ -288,10 +288,13 @@ def error_result(text: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=as_one(redact(text)))], is_error=True)
 
 
-def _bad_arguments(tool: str, error: ValidationError) -> str:
+def _bad_arguments(tool: str, error: ValidationError, taken: dict[str, Any]) -> str:
     """Which argument is wrong and why. The value is not repeated: it may be a secret."""
-    lines = [
-        f"{'.'.join(str(part) for part in problem['loc']) or 'arguments'}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False)[:8]
-    ]
+    lines: list[str] = []
+    for problem in error.errors(include_url=False, include_input=False)[:8]:
+        where = ".".join(str(part) for part in problem["loc"]) or "arguments"
+        bounds: dict[str, float] = taken.get("properties", {}).get(where, {})
+        least, most = bounds.get("minimum"), bounds.get("maximum")
+        beyond = problem["type"] in ("greater_than_equal", "less_than_equal") and least is not None and most is not None
+        lines.append(f"{where}: {f'must be {least:g} to {most:g}' if beyond else problem['msg']}")
     return f"Bad arguments for {tool}: {'; '.join(lines)}. Nothing was sent or billed."
