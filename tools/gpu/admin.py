@@ -122,7 +122,7 @@ async def delete_gpu_resource(
 @gpu_admin.tool("Create or grow a volume", SPENDS)
 async def save_gpu_volume(
     call: Call,
-    size_gb: Annotated[int | None, Field(ge=10, description="It only grows.")] = None,
+    size_gb: Annotated[int | None, Field(ge=10, le=1_000_000, description="It only grows.")] = None,
     name: Annotated[str | None, Field(description="Its name.")] = None,
     region: Region = None,
     id: Annotated[str | None, Field(description="Change this one.")] = None,
