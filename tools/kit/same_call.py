@@ -26,6 +26,7 @@ from ...novita.files.folders import Folders
 from ...novita.journal.joining import JoinRule, SameCall
 from ...novita.journal.journal import Job, JobState
 from .context import Caller
+from .own_place import check_own_place, in_own_place
 from .quotes import HOW_TO_CALL
 from .toolset import Picture, ToolResult
 
@@ -127,6 +128,7 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
         NovitaError: How the job ended.
     """
     joiner, clock = JOINERS[job.kind], caller.app.jobs.clock
+    place = await check_own_place(caller)
     same.job_key = job.key
     started, budget = clock.now(), _patience(caller)
     words = _words(caller, job, joiner)
@@ -145,8 +147,11 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
         raise
     if result is None:
         return _not_joined(caller, same)
-    if job.task_id and getattr(result, "status", None) == "working":
-        caller.hand_over(job.kind, job.task_id)
+    if getattr(result, "status", None) == "working":
+        if job.task_id:
+            caller.hand_over(job.kind, job.task_id)
+    elif place is not None:
+        result = await in_own_place(caller, job.key, result, place)
     step = getattr(result, "next_step", None)
     return result.model_copy(update={"next_step": f"{words} {step or ''}".strip()})
 
