@@ -19,7 +19,7 @@ from ..core.tolerant import an_object
 from ..core.waiting import OnProgress, Phase
 from ..journal.facts import BatchFacts
 from ..journal.jobs import Jobs, Paid
-from ..journal.journal import FINAL_STATES, Job, JobState, Joined
+from ..journal.journal import FINAL_STATES, Job, JobState, Joined, Journal
 from .batch_files import FORM, ROWS_TYPE, find_upload, id_of, upload
 from .batches import BATCHES_PATH, Batch, list_batches, read_batch
 from .rows import ENDPOINTS, Endpoint, Prepared
@@ -69,6 +69,12 @@ async def look_back(jobs: Jobs, client: NovitaClient, prepared: Prepared, file_i
     file_id = file_id or job.facts_as(BatchFacts).input_file_id or await _uploaded(client, prepared)
     made = await _made_from(client, file_id) if file_id else None
     return Earlier(job, made.id if made is not None else None, file_id)
+
+
+async def forget_rows(journal: Journal, owner: str, batch_id: str) -> None:
+    """Of a batch that was told to stop: the same rows are from now on another batch."""
+    if (job := await journal.find(owner, batch_id)) is not None:
+        await journal.note(job.key, BatchFacts(content=None))
 
 
 def upload_form(prepared: Prepared) -> Json:

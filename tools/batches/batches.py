@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from ...novita.batches import batch_files
 from ...novita.batches import batches as runs
 from ...novita.batches.rows import ENDPOINTS, Prepared, endpoint_of, numbered, prepare, read_table
-from ...novita.batches.start import look_back, start_batch
+from ...novita.batches.start import forget_rows, look_back, start_batch
 from ...novita.core.errors import InputError, UnknownModelError
 from ...novita.journal.jobs import Paid
 from ...novita.journal.joining import JoinRule
@@ -278,6 +278,7 @@ async def cancel_batch(call: Call, batch_id: BatchId, confirm: Agreed = False) -
 
     async def stop() -> BatchResult:
         stopped = await runs.cancel_batch(call.novita, batch_id)
+        await forget_rows(call.app.journal, call.owner, stopped.id)
         return BatchResult(
             status="cancelled" if stopped.phase is runs.Phase.CANCELLED else "cancelling",
             batch_id=stopped.id,
@@ -471,9 +472,13 @@ class BatchFollower:
 FOLLOWERS["batch"] = BatchFollower()
 
 
-async def _join(caller: Caller, job: Job, _: float) -> BatchResult:
-    """The answer of a batch that was asked for before: how it stands now. A batch takes hours: get_batch waits."""
-    return await answer_batch(caller, await follow_batch(caller, job.task_id or job.key, budget=0))
+async def _join(caller: Caller, job: Job, _: float) -> BatchResult | None:
+    """The answer of a batch that was asked for before: how it stands now; None where it was told to stop since.
+
+    A batch takes hours: get_batch waits.
+    """
+    result = await answer_batch(caller, await follow_batch(caller, job.task_id or job.key, budget=0))
+    return None if result.status in ("cancelling", "cancelled") else result
 
 
 JOINERS["batch"] = Joiner(_join, BatchResult, JoinRule(runs_for=50 * 3_600.0, lost=False))
