@@ -206,8 +206,14 @@ _LENGTHS: dict[str, Json] = {
     "kling-v2.6-pro-motion-control": {"": {"": 30}},
     "kling-o1-video-edit": {"": {"": 10}},  # "3 to 10 s of input"
     "wan2.7-videoedit": {"": {"": 10}},  # a duration of 0 keeps the length of the input, 2 to 10 s
+    # "no limit on the length is documented"; under dear_calls ten minutes are the dearest
+    "heygen-video-translate": {"": {"": 600}},
+    "vidu-q2-pro-multiframe": {"": {"": 63}},  # nine key frames, seven seconds up to each
+    "vidu-q2-turbo-multiframe": {"": {"": 63}},
 }
 """Seconds of models whose length no field says: by the value of a field, the longest there is."""
+_NOT_THE_CLIPS = {"image"}
+"""Values of a field with which the result is not as long as the clip."""
 
 
 def prices(folder: Path) -> str:
@@ -271,13 +277,16 @@ def simulated_prices(folder: Path) -> str:
     How many pictures a series has and how long a film is, the simulator sees: it needs no bounds.
     """
     rows: Json = json.loads(prices(folder))["models"]
-    kept = ("usd", "per", "when", "times", "over", "step", "least", "input_seconds", "extra", "basis")
+    kept = ("usd", "per", "when", "times", "over", "step", "least", "extra", "basis")
     found = {model["operation"]: rows[model["id"]] for model in _entries() if model["id"] in rows}
-    lean = {
-        name: [{key: row[key] for key in kept if key in row} for row in each if _SERIES not in row.get("when", {})]
-        for name, each in found.items()
-    }
-    return f'{{\n"operations": {_lines(lean)}\n}}\n'
+
+    def lean(row: Json) -> Json:
+        made = {key: row[key] for key in kept if key in row}
+        made |= {"per": "1M_characters"} if row["per"] == "1M_bytes" else {}  # as Novita's list words it
+        return made | ({"input_too": True} if "input_seconds" in row else {})
+
+    told = {name: [lean(row) for row in rows if _SERIES not in row.get("when", {})] for name, rows in found.items()}
+    return f'{{\n"operations": {_lines(told)}\n}}\n'
 
 
 def _entries() -> list[Json]:
@@ -290,9 +299,11 @@ def _rows(model: Json, row: Json, prices: Json) -> Iterable[Json]:
     conditions, name = row.get("conditions", ""), model["id"]
     made: Json = {"usd": str(row["usd"]), "per": row["unit"]}
     when: Json = dict(row.get("when", {}))
+    if (pictured := re.search(r"no images|with images", conditions)) is not None:
+        when["images"] = pictured[0] == "with images"
     if "formula" in row:
         made |= _formula(model, row["formula"], prices)
-        made["example"] = f"${row['usd']} at {conditions.partition(';')[0]}"
+        made["example"] = f"${row['usd']} per {row['unit']} at {conditions.partition(';')[0]}"
     if name == "unified-video" and (length := re.fullmatch(r"(\d+) s", conditions)):
         when["duration"] = [int(length[1]), length[1]]
     if re.fullmatch(r"5 s", conditions) and name != "unified-video" and _field(model, "duration"):
@@ -302,6 +313,9 @@ def _rows(model: Json, row: Json, prices: Json) -> Iterable[Json]:
     if when:
         made["when"] = when
     made |= {"extra": True} if row.get("extra") else {}
+    made |= {"next_megapixel": row["extra_megapixel_usd"]} if "extra_megapixel_usd" in row else {}
+    if "UTF-8 bytes" in row.get("note", ""):  # the safe reading where it is open: for Latin letters it is the same
+        made["per"] = "1M_bytes"
     made |= {"basis": _BASES[row["basis"]], "source": row["source"], "seen": row["seen"]}
     made |= {key: row[old] for key, old in (("whose", "price_of"), ("note", "note")) if old in row}
     if _field(model, _SERIES) and (most := _field(model, "max_images")):
@@ -309,7 +323,10 @@ def _rows(model: Json, row: Json, prices: Json) -> Iterable[Json]:
     for field, lengths in _LENGTHS.get(name, {"": {"": 0}}).items():
         for value, seconds in lengths.items():
             more: Json = {"when": {**when, field: [value]}} if field else {}
-            yield {**made, **more, **({"seconds": seconds} if seconds else {})}
+            bounds: Json = {"seconds": seconds} if seconds else {}
+            if seconds and "video" in model["arguments"] and value not in _NOT_THE_CLIPS:
+                bounds["follows"] = True
+            yield {**made, **more, **bounds}
     if name == "minimax-voice-cloning" and row["basis"] == "third-party":
         # "the trial text is billed as speech on top": at the dearer of the two models it may be spoken with
         speech = prices["minimax-speech-2.8-hd"][0]

@@ -25,6 +25,7 @@ from .containers import is_whole
 from .decoding import BUDGET
 from .downloads import Downloader
 from .folders import Folders
+from .glances import BEGINNING, MOST_FETCHED
 from .in_work import Claim, Hold
 from .kinds import HEAD_BYTES, MEDIA_TYPES, Form, MediaType, media_type, sniff
 from .links import parse_link
@@ -331,7 +332,7 @@ class Inputs:
     async def _glimpse(self, source: Source, url: str, limits: MediaLimits) -> Source:
         """Check what the first bytes behind a link tell."""
         try:
-            peek = await self._fetcher.peek(url)
+            peek = await self._fetcher.peek(url, length=BEGINNING if source.kind == "video" else 64 * 1024)
         except ArtifactError as error:
             raise InputError(
                 f"The link for {source.kind} cannot be used: {error.what}", next_step="Check the link."
@@ -340,12 +341,21 @@ class Inputs:
         if _to_convert(found, source.kind, limits):
             return await self._fetched(source, url, limits, resize=False)
         measures = Probe()
-        if source.kind == "image":
-            measures = await anyio.to_thread.run_sync(probe, peek.head, "image")
+        if source.kind in ("image", "video"):
+            measures = await anyio.to_thread.run_sync(probe, peek.head, source.kind)
         broken = find_trouble(limits, found, peek.size, measures)
         if broken:
             raise refuse(source.name, broken)
-        return replace(source, mime=found.mime, bytes_size=peek.size, width=measures.width, height=measures.height)
+        if source.kind == "video" and measures.duration is None and (peek.size or MOST_FETCHED + 1) <= MOST_FETCHED:
+            return await self._fetched(source, url, limits, resize=False)  # its index stands at its end
+        return replace(
+            source,
+            mime=found.mime,
+            bytes_size=peek.size,
+            width=measures.width,
+            height=measures.height,
+            duration=measures.duration,
+        )
 
     async def _checked(self, base: Source, data: bytes, limits: MediaLimits, resize: bool, claim: Claim) -> Source:
         """The source with its content: whole, of the right kind, within the limits, and ready to be sent."""

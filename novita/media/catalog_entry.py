@@ -1,5 +1,6 @@
 """The types of one catalogue entry: what a media model takes, makes and costs, as data."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -146,7 +147,9 @@ class AnswerPart(_TableRow):
     """Path in the request that names the file type."""
 
 
-Unit = Literal["image", "megapixel", "second", "video", "frame", "1M_characters", "1M_tokens", "voice", "song"]
+Unit = Literal[
+    "image", "megapixel", "second", "video", "frame", "1M_characters", "1M_bytes", "1M_tokens", "voice", "song"
+]
 
 
 class Price(_TableRow):
@@ -154,7 +157,8 @@ class Price(_TableRow):
 
     usd: str
     per: Unit
-    when: dict[str, list[Any]] = {}
+    when: dict[str, list[Any] | bool] = {}
+    """Native field -> the values it holds for; true and false ask for it to be there, or not."""
     times: tuple[str, ...] = ()
     """What the amount is multiplied with: native fields (those of a list, `a[].b`, are added up), and `@width` and
     `@height` of the input picture."""
@@ -166,8 +170,12 @@ class Price(_TableRow):
     """What one costs at least."""
     seconds: int = 0
     """How long the result is, at most, where no field says."""
+    follows: bool = False
+    """The result is as long as the clip that goes in, where no field says."""
     input_seconds: int = 0
-    """Seconds of input that are billed beside those that come out, at most."""
+    """Seconds of each clip that goes in that are billed beside those that come out, where its length is not known."""
+    next_megapixel: str = ""
+    """What each further megapixel of a picture costs, where `usd` is for the first."""
     example: str = ""
     """A price by formula in words: `$0.0030 at 1024x1024, 20 steps`."""
     extra: bool = False
@@ -184,10 +192,28 @@ class Price(_TableRow):
 
     @property
     def words(self) -> str:
-        """The row as a list shows it: `$0.084 per second`."""
+        """The row as a list shows it: `$0.084 per second with sound false`."""
+        return self.words_with(self.when)
+
+    def words_with(self, when: Mapping[str, list[Any] | bool]) -> str:
+        """The same under these conditions."""
         if self.example:
             return self.example
-        return f"${self.usd} per {self.per.replace('1M_', '1M ').replace('_', ' ')}"
+        where = " and ".join(f"{path.rpartition('.')[2]} {_told(values)}" for path, values in when.items())
+        more = f", ${self.next_megapixel} per further megapixel" if self.next_megapixel else ""
+        unit = self.per.replace("1M_", "1M ").replace("_", " ")
+        if self.per == "1M_bytes":  # what Novita calls characters
+            unit = "1M characters, counted in bytes" if self.basis == "documented" else "1M bytes of text"
+        return f"${self.usd} per {unit}{f' with {where}' if where else ''}{more}"
+
+
+def _told(values: list[Any] | bool) -> str:
+    """The values a condition allows, as a list shows them: no more than two, a truth as JSON has it."""
+    if isinstance(values, bool):
+        return "given" if values else "not given"
+    said = [str(one).lower() if isinstance(one, bool) else str(one) for one in values]
+    said = list(dict.fromkeys(said))
+    return " or ".join(said) if len(said) < 3 else f"{said[0]} or alike"
 
 
 class Tariff(_TableRow):

@@ -15,6 +15,7 @@ from ..core.json_paths import MISSING, Json, drop, get_path, leaves, put
 from ..core.schema_errors import first_error
 from ..files.kinds import Form
 from .catalog_entry import Argument, MediaModel
+from .clips import Lengths
 from .lookup import alternatives, complaints, native_value, phrase, settled
 from .pricing import estimate
 from .request_errors import find_option, refuse_old_prompt, refuse_unknown, schema_advice, schema_sentence
@@ -79,6 +80,7 @@ def plan(
     *,
     random_seed: Callable[[], int] = any_seed,
     image_size: tuple[int, int] | None = None,
+    lengths: Lengths | None = None,
 ) -> MediaPlan:
     """The native request for common arguments and native options.
 
@@ -87,6 +89,7 @@ def plan(
         options: Native fields by leaf name (`steps`) or dotted path (`request.steps`), and common arguments.
         random_seed: Asked only if the model wants a seed and none was given.
         image_size: Width and height of `image`, for models whose output follows it.
+        lengths: Seconds of the clips, by the text that stands for each, for models whose price follows them.
 
     Raises:
         InputError: What stands in the way, in terms of the common arguments.
@@ -100,7 +103,7 @@ def plan(
     for name in sorted(given, key=lambda n: FILES.index(n) if n in FILES else len(FILES)):
         if name in model.arguments:
             draft.argument(name, model.arguments[name], given[name])
-    draft.picture = image_size
+    draft.picture, draft.lengths = image_size, lengths or {}
     draft.shape(given, image_size)
     draft.options(native)
     draft.constants()
@@ -170,6 +173,7 @@ class _Draft:
         self.set_by: dict[str, str] = {}
         self.yielding: set[str] = set()
         self.picture: tuple[int, int] | None = None
+        self.lengths: Lengths = {}
 
     # Filling ---------------------------------------------------------------------------------------------------
 
@@ -302,7 +306,7 @@ class _Draft:
         return MediaPlan(model, model.method, model.path, body, self._seed_in_body(), self._price())
 
     def _price(self) -> Cost:
-        return estimate(self.model, self.body, picture=self.picture)
+        return estimate(self.model, self.body, picture=self.picture, lengths=self.lengths)
 
     def _check_size(self) -> None:
         size = self.model.arguments.get("size")

@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -23,7 +24,10 @@ from ..files.kinds import HEAD_BYTES, Form, sniff
 from ..files.media_limits import MediaLimits
 from ..files.source import Expects, expects_of
 from .catalog_entry import FileLimits, MediaModel
+from .clips import clips_of, goes_by_clips
 from .mapping import MediaPlan
+from .price_rows import NOTHING_KNOWN, FilesSeen
+from .pricing import estimate
 
 _PATHLIKE = re.compile(
     r"(?i)(?:[~.]{0,2}[/\\]|~|[a-z]:[/\\]|file:|task:|novita:|data:|https?:)|.*\.(?:mp4|mov|webm|mkv)$"
@@ -112,6 +116,26 @@ async def with_files(plan: MediaPlan, inputs: Inputs, *, done: Collection[str] =
                 put(body, place, ready)
     await to_thread.run_sync(partial(_refuse_paths, plan, inputs))
     return plan if body is plan.body else replace(plan, body=body)
+
+
+async def measured(plan: MediaPlan, inputs: Inputs, seen: FilesSeen = NOTHING_KNOWN) -> MediaPlan:
+    """The plan at the price of its clips as long as they are, where the price goes by that.
+
+    A link that cannot be looked at from here is left to Novita; its clip counts as the longest that may be.
+
+    Args:
+        seen: What is known of its files already.
+    """
+    clips = [clip for clip in clips_of(plan.model, plan.body) if clip not in seen.lengths]
+    if not clips or not goes_by_clips(plan.model):
+        return plan
+    lengths = dict(seen.lengths)
+    for clip in clips:
+        with suppress(InputError):
+            source = await inputs.load(clip, "video", limits=None)
+            if source.duration:
+                lengths[clip] = source.duration
+    return replace(plan, estimate=estimate(plan.model, plan.body, picture=seen.picture, lengths=lengths))
 
 
 def _refuse_paths(plan: MediaPlan, inputs: Inputs) -> None:

@@ -2,21 +2,39 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, cast
 
 from ..core.costs import DIFFERS, Basis
 from ..core.json_paths import MISSING, Json, get_path
 from .catalog_entry import MediaModel, Price, Tariff
+from .clips import Lengths, clips_of, told_nothing_of_files, whole_seconds
 from .rules import effective
 from .tariffs import charged
 from .values import parse_size
 
 Size = tuple[int, int]
 
-_FRAMES = 30 * 30
-"""Frames that a clip is taken to have: thirty seconds of the usual thirty a second."""
+_FRAMES_A_SECOND, _LONGEST_CLIP = 30, 30
+"""How many frames and seconds a clip is taken to have where that is not known."""
+_MEGAPIXEL = 2**20
+
+
+@dataclass(frozen=True)
+class FilesSeen:
+    """What is known of the files that go into a request.
+
+    Args:
+        picture: Width and height of the input picture.
+        lengths: Seconds of clips, by the text that stands for each in the body.
+    """
+
+    picture: Size | None = None
+    lengths: Lengths = field(default_factory=dict[str, float])
+
+
+NOTHING_KNOWN = FilesSeen()
 
 
 @dataclass(frozen=True)
@@ -34,41 +52,39 @@ class Reckoned:
     basis: Basis = "unknown"
 
 
-def reckon(model: MediaModel, body: Json, picture: Size | None = None) -> Reckoned:
+def reckon(model: MediaModel, body: Json, files: FilesSeen = NOTHING_KNOWN) -> Reckoned:
     """Add up the rows that fit a native body.
 
     Args:
-        picture: Width and height of the input picture, where they are known.
+        files: What is known of the files in it.
     """
     live = charged(model, body, letters_of(model, body))
     if live is not None and model.tariff is not None:
         return Reckoned(live.normalize() + 0, f"By Novita's own list of {model.tariff.seen}.", "documented")
     extras = [row for row in model.price if row.extra and not _open(model, body, row)]
-    main = _main(model, body, picture)
+    main = _main(model, body, files)
     if main is None:
         known = "; ".join(f"{row.words} on top" for row in extras)
         return Reckoned(None, f"The price of {model.id} is not documented{f' ({known})' if known else ''}.")
     total, notes = Decimal(0), list[str]()
     for row in (main, *extras):
-        count, each = _count(model, body, row, picture), _each(model, body, row, picture)
+        count, each = _count(model, body, row, files), _each(model, body, row, files)
         if count is None or each is None:
             return Reckoned(None, f"{main.words}; how much that will be is not known beforehand.", main.basis)
         total += each * count
-        notes.append(_said(row, count, each))
+        notes.append(f"{_said(row, count, each)}{_taken_as(model, body, row, files)}")
     total = total.normalize() + 0
     whose = DIFFERS.get(main.basis, "by Novita's own price")
     return Reckoned(total, f"{' + '.join(notes)}, {whose}.", main.basis)
 
 
-def _main(model: MediaModel, body: Json, picture: Size | None) -> Price | None:
+def _main(model: MediaModel, body: Json, files: FilesSeen) -> Price | None:
     """The first row that fits; where a field it asks for is not given and has no default, the dearest of its basis."""
     fitting = [row for row in model.price if not row.extra and _open(model, body, row) is not None]
     if not fitting or not _open(model, body, fitting[0]):
         return fitting[0] if fitting else None
     alike = [row for row in fitting if row.basis == fitting[0].basis]
-    return max(
-        alike, key=lambda row: (_each(model, body, row, picture) or 0) * (_count(model, body, row, picture) or 0)
-    )
+    return max(alike, key=lambda row: (_each(model, body, row, files) or 0) * (_count(model, body, row, files) or 0))
 
 
 def _open(model: MediaModel, body: Json, row: Price) -> Sequence[str] | None:
@@ -76,6 +92,10 @@ def _open(model: MediaModel, body: Json, row: Price) -> Sequence[str] | None:
     unfilled: list[str] = []
     for path, allowed in row.when.items():
         value = effective(model, body, path)
+        if isinstance(allowed, bool):
+            if (value not in (MISSING, None, [])) is not allowed:
+                return None
+            continue
         if value is MISSING:
             unfilled.append(path)
         elif value not in allowed or isinstance(value, bool) != isinstance(allowed[0], bool):
@@ -83,40 +103,83 @@ def _open(model: MediaModel, body: Json, row: Price) -> Sequence[str] | None:
     return unfilled
 
 
-def _count(model: MediaModel, body: Json, row: Price, picture: Size | None) -> Decimal | None:
+def _count(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> Decimal | None:
     """How many of the row's units the request asks for."""
     things = argument_value(model, body, "count") or Decimal(1)
     match row.per:
         case "image" | "video":
             return things
         case "megapixel":
-            size = _size(model, body) or picture
+            size = _size(model, body) or files.picture
             return things * math.ceil(size[0] * size[1] / 1_000_000) if size else None
         case "second":
-            seconds = seconds_of(model, body) or Decimal(row.seconds)
-            return (seconds + row.input_seconds) * things if seconds else None
-        case "1M_characters":
-            letters = letters_of(model, body)
-            return Decimal(letters) / 1_000_000 if letters is not None else Decimal(0) if row.extra else None
+            seconds = seconds_of(model, body) or _as_long(model, body, row, files)
+            return (seconds + _clip_seconds(model, body, row, files)) * things if seconds else None
+        case "1M_characters" | "1M_bytes":
+            text = _text_of(model, body)
+            if text is None:
+                return Decimal(0) if row.extra else None
+            return Decimal(len(text if row.per == "1M_characters" else text.encode())) / 1_000_000
         case "voice" | "song":
             return Decimal(1)
         case "frame":
-            return things * _FRAMES
+            known = _known_lengths(model, body, files)
+            return things * _FRAMES_A_SECOND * (known[0] if known and known[0] else _LONGEST_CLIP)
         case "1M_tokens":
             return None
 
 
-def _each(model: MediaModel, body: Json, row: Price, picture: Size | None) -> Decimal | None:
+def _known_lengths(model: MediaModel, body: Json, files: FilesSeen) -> list[Decimal | None]:
+    """The seconds of each clip in a body; None where they are not known. A body without its files has one such."""
+    found = [files.lengths.get(clip) for clip in clips_of(model, body)]
+    if not found and "video" in model.arguments and told_nothing_of_files(model, body):
+        found = [None]
+    return [None if one is None else whole_seconds(one) for one in found]
+
+
+def _as_long(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> Decimal | None:
+    """How long a result is of which no field says it: as the clip that goes in, or as long as it may be."""
+    known = _known_lengths(model, body, files) if row.follows else []
+    if known and known[0] is not None:
+        return min(known[0], Decimal(row.seconds)) if row.seconds else known[0]
+    return Decimal(row.seconds) if row.seconds else None
+
+
+def _clip_seconds(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> Decimal:
+    """Seconds that are billed for the clips that go in."""
+    if not row.input_seconds:
+        return Decimal(0)
+    known = _known_lengths(model, body, files)
+    return sum((Decimal(row.input_seconds) if one is None else one for one in known), Decimal(0))
+
+
+def _taken_as(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> str:
+    """What was assumed of a clip whose length is not known."""
+    by_result = row.follows and seconds_of(model, body) in (None, Decimal(0))
+    if not (by_result or row.input_seconds or row.per == "frame"):
+        return ""
+    known = _known_lengths(model, body, files)
+    if None not in known and known:
+        return f" (with the {plain(sum(one or 0 for one in known) + Decimal(0))} s of the clip)"
+    longest = row.seconds if by_result else row.input_seconds or _LONGEST_CLIP
+    return f" (for a clip of {longest} s, since its length is not known)" if known else ""
+
+
+def _each(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> Decimal | None:
     """What one of the row's units costs, by its formula; None where a part of that is not known."""
     each = Decimal(row.usd)
     for path in row.times:
-        factor = _factor(model, body, path, picture)
+        factor = _factor(model, body, path, files.picture)
         if factor is None:
             return None
         each *= factor
     each /= Decimal(row.over)
     if row.step:
         each = each.quantize(Decimal(row.step), ROUND_HALF_UP)
+    if row.next_megapixel:
+        size = _size(model, body)
+        further = math.ceil(size[0] * size[1] / _MEGAPIXEL) - 1 if size else 0
+        each += Decimal(row.next_megapixel) * further
     return max(each, Decimal(row.least))
 
 
@@ -134,15 +197,24 @@ def _factor(model: MediaModel, body: Json, path: str, picture: Size | None) -> D
 
 
 def seconds_of(model: MediaModel, body: Json) -> Decimal | None:
-    """How long the result will be, where a field or the model itself says so."""
+    """How long the result will be, where fields or the model itself say so; of parts in a row, all together."""
+    lists = [path for path in model.fields if path.endswith("[].duration")]
+    parts = next((path for path in lists if get_path(body, path.removesuffix("[].duration")) is not MISSING), None)
+    if parts is not None:
+        return _factor(model, body, parts, None)
     return argument_value(model, body, "duration") or number(model.fixed.get("duration"))
 
 
 def letters_of(model: MediaModel, body: Json) -> int | None:
     """Characters of the text to be spoken."""
+    text = _text_of(model, body)
+    return len(text) if text is not None else None
+
+
+def _text_of(model: MediaModel, body: Json) -> str | None:
     argument = model.arguments.get("text")
     text = get_path(body, argument.paths[0]) if argument and argument.paths else None
-    return len(text) if isinstance(text, str) else None
+    return text if isinstance(text, str) else None
 
 
 def argument_value(model: MediaModel, body: Json, name: str) -> Decimal | None:
@@ -171,10 +243,11 @@ def number(value: object) -> Decimal | None:
 
 
 def _said(row: Price, count: Decimal, each: Decimal) -> str:
-    if row.per == "1M_characters":
-        return f"{int(count * 1_000_000)} characters at {plain(each)} USD per 1,000,000 characters"
-    taken = " (a clip of 30 s)" if row.per == "frame" else ""
-    return f"{plain(count)} x {plain(each)} USD per {row.per}{taken}"
+    if row.per in ("1M_characters", "1M_bytes"):
+        counted = "characters" if row.per == "1M_characters" else "UTF-8 bytes"
+        unit = "characters" if row.basis == "documented" else counted
+        return f"{int(count * 1_000_000)} {counted} at {plain(each)} USD per 1,000,000 {unit}"
+    return f"{plain(count)} x {plain(each)} USD per {row.per}"
 
 
 def plain(amount: Decimal) -> str:
@@ -190,10 +263,29 @@ def price_line(model: MediaModel) -> str:
     if not rows:
         return "unknown"
     best = [row for row in rows if row.basis == rows[0].basis]
-    said = list(dict.fromkeys(row.words for row in best))
+    alike: dict[tuple[str, ...], list[Price]] = {}
+    for row in best:
+        alike.setdefault((row.usd, row.per, row.next_megapixel, row.example), []).append(row)
+    said = [words for group in alike.values() for words in _words_of(group, several=len(alike) > 1)]
     more = f" and {len(said) - 3} more, by its settings" if len(said) > 3 else ""
     line = "; ".join(said[:3]) + more
     return line if rows[0].basis == "documented" else f"about {line} ({DIFFERS[rows[0].basis]})"
+
+
+def _words_of(alike: Sequence[Price], *, several: bool) -> list[str]:
+    """Rows of one price in words: where there are other prices, with the conditions that all of them ask for."""
+    first = alike[0]
+    if not several:
+        return [first.words_with({})]
+    common = {path: told for path, told in first.when.items() if all(row.when.get(path) == told for row in alike)}
+    return [first.words_with(common)] if common else list(dict.fromkeys(row.words for row in alike))
+
+
+def priced_on(model: MediaModel) -> str:
+    """When the price of a model was read, as exactly as that is known; empty where it has none."""
+    if model.tariff is not None:
+        return model.tariff.seen
+    return model.price[0].seen if model.price else ""
 
 
 def _by_tariff(tariff: Tariff) -> str:

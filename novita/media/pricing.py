@@ -7,35 +7,41 @@ from typing import Any, cast
 from ..core.costs import Cost, Family, assumed
 from ..core.json_paths import Json
 from .catalog_entry import Capability, MediaModel
-from .price_rows import Size, argument_value, letters_of, number, reckon, seconds_of
+from .clips import Lengths, clips_of, whole_seconds
+from .price_rows import FilesSeen, Size, argument_value, letters_of, number, reckon, seconds_of
 
-LONGEST_VIDEO = 30
-"""Seconds that a video is taken to have where neither request nor model says: the longest reference a model takes."""
+LONGEST_MADE = 16
+"""Seconds that a video is taken to have where neither request nor model says: the longest that any model makes."""
+LONGEST_CLIP = 30
+"""The same for a video made from a clip of unknown length: the longest that a model takes."""
 LONGEST_LYRICS = 4
 """Thousands of characters of lyrics, about as many as a song may have."""
 
 
-def estimate(model: MediaModel, body: Mapping[str, Any], *, picture: Size | None = None) -> Cost:
+def estimate(
+    model: MediaModel, body: Mapping[str, Any], *, picture: Size | None = None, lengths: Lengths | None = None
+) -> Cost:
     """What a native request body will cost on this model.
 
     Args:
         picture: Width and height of the input picture, for prices that go by it.
+        lengths: Seconds of the clips in it, by the text that stands for each.
     """
-    native = cast(Json, body)
-    found = reckon(model, native, picture)
+    native, known = cast(Json, body), lengths or {}
+    found = reckon(model, native, FilesSeen(picture, known))
     if found.usd is not None:
         return Cost(found.usd, found.note, found.basis)
     # It counts as so much of its family, at the ceiling.
     things = max(1, int(argument_value(model, native, "count") or 1))
-    family, amount = _measure(model, native)
+    family, amount = _measure(model, native, known)
     each = assumed(family, amount * things)
     return Cost(None, found.note, found.basis, ceiling=each.ceiling, things=things, asks=family == "second_of_video")
 
 
-def _measure(model: MediaModel, body: Json) -> tuple[Family, Decimal]:
+def _measure(model: MediaModel, body: Json, lengths: Lengths) -> tuple[Family, Decimal]:
     """The family of one thing that a request makes, and how much of it that is at most."""
     if model.makes == "video":
-        return "second_of_video", seconds_of(model, body) or _longest_seconds(model)
+        return "second_of_video", seconds_of(model, body) or _longest_seconds(model, body, lengths)
     if model.makes == "voice" or {Capability.CLONE_VOICE, Capability.DESIGN_VOICE} & set(model.does):
         return "voice", Decimal(1)
     if Capability.TEXT_TO_SPEECH in model.does:
@@ -47,9 +53,13 @@ def _measure(model: MediaModel, body: Json) -> tuple[Family, Decimal]:
     return "picture", Decimal(1)
 
 
-def _longest_seconds(model: MediaModel) -> Decimal:
-    """The longest video the model makes, as far as its schema says."""
-    argument = model.arguments.get("duration")
+def _longest_seconds(model: MediaModel, body: Json, lengths: Lengths) -> Decimal:
+    """The longest video the model makes, as far as its schema says; of a clip, as long as that."""
+    argument, clips = model.arguments.get("duration"), clips_of(model, body)
+    if "video" in model.arguments and argument is None:
+        limits = model.arguments["video"].limits
+        longest = (limits.max_seconds if limits else None) or LONGEST_CLIP
+        return whole_seconds(lengths.get(clips[0], longest) if clips else longest)
     schema = model.field(argument.paths[0]) if argument and argument.paths else None
     allowed: list[Any] = [*(schema or {}).get("enum", ()), (schema or {}).get("maximum")]
-    return max((found for one in allowed if (found := number(one))), default=Decimal(LONGEST_VIDEO))
+    return max((found for one in allowed if (found := number(one))), default=Decimal(LONGEST_MADE))

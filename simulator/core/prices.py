@@ -34,6 +34,7 @@ def usd_each(
     body: Json,
     *,
     seconds: float = 0,
+    taken: float = 0,
     letters: int = 0,
     frames: int = 0,
     tokens: int = 0,
@@ -43,6 +44,7 @@ def usd_each(
 
     Args:
         seconds: How long the clip is, or what was handed in.
+        taken: How long the clip is that was handed in beside what comes out.
         letters: Characters that are read aloud.
         tokens: What a picture has taken, where it is sold by those.
         picture: Width and height of the picture that was handed in.
@@ -51,10 +53,12 @@ def usd_each(
     fields = {path: _value(operation_id, body, path) for row in rows for path in (*row.get("when", {}), *_paths(row))}
 
     def fits(row: Json, *, strictly: bool) -> bool:
-        return all(
-            (not strictly and fields[path] is _ABSENT) or fields[path] in allowed
-            for path, allowed in row.get("when", {}).items()
-        )
+        def holds(value: Any, allowed: Any) -> bool:
+            if isinstance(allowed, bool):
+                return (value is not _ABSENT) is allowed
+            return (not strictly and value is _ABSENT) or value in allowed
+
+        return all(holds(fields[path], allowed) for path, allowed in row.get("when", {}).items())
 
     def cost(row: Json) -> Decimal:
         each = Decimal(row["usd"])
@@ -66,7 +70,7 @@ def usd_each(
         each = max(each, Decimal(row.get("least", "0")))
         match row["per"]:
             case "second":
-                return each * (Decimal(str(seconds)) + row.get("input_seconds", 0))
+                return each * Decimal(str(seconds + (taken if "input_too" in row else 0)))
             case "1M_characters":
                 return each * letters / 1_000_000
             case "1M_tokens":

@@ -135,14 +135,17 @@ async def _submit(call: Call, operation: Operation, body: Json, webhook: Json | 
         raise call.invalid(problem)
     wanted = plan(operation, fields)
     # Reading pictures and clips takes time that other requests should not wait for.
-    film = await asyncio.to_thread(_compose, call, operation, fields, wanted)
+    film, taken = await asyncio.to_thread(_compose, call, operation, fields, wanted)
     films = [replace(film, seed=film.seed + number) for number in range(wanted.count)]
-    usd = usd_each(operation.id, body, seconds=film.seconds)
+    usd = usd_each(operation.id, body, seconds=film.seconds, taken=taken)
     return _queue(call, operation, films, wanted.container, usd, {"seed": str(film.seed)}, webhook)
 
 
-def _compose(call: Call, operation: Operation, fields: Fields, wanted: FilmPlan) -> Film:
-    """Read the inputs and settle what will be filmed; a Fault when an input is not as documented."""
+def _compose(call: Call, operation: Operation, fields: Fields, wanted: FilmPlan) -> tuple[Film, float]:
+    """Read the inputs and settle what will be filmed, and how long the clip is that was handed in.
+
+    Raises a Fault when an input is not as documented.
+    """
     inputs = _read(call, operation, wanted)
     clip = look_at(inputs.clip) if inputs.clip is not None else None
     seconds = wanted.seconds or (clip.seconds if clip else 5.0)
@@ -156,7 +159,7 @@ def _compose(call: Call, operation: Operation, fields: Fields, wanted: FilmPlan)
     else:
         shape = open_picture(pictures[0])[0].size if pictures else None
     width, height = _size(fields, shape) if operation.id == "img2video" and shape else frame_size(wanted, shape)
-    return Film(
+    film = Film(
         width,
         height,
         seconds,
@@ -167,6 +170,7 @@ def _compose(call: Call, operation: Operation, fields: Fields, wanted: FilmPlan)
         inputs.clip if edits else None,
         sound=_track(call, operation, fields, wanted, inputs, clip, seconds, seed),
     )
+    return film, clip.seconds if clip else 0.0
 
 
 def _size(fields: Fields, shape: tuple[int, int]) -> tuple[int, int]:

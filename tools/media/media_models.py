@@ -9,8 +9,8 @@ from ...novita.journal.gone import GoneModel
 from ...novita.media.checkpoints import CheckpointType, search_library
 from ...novita.media.lookup import Capability, MediaModel, media_models
 from ...novita.media.mapping import plan_native
-from ...novita.media.native_files import with_files
-from ...novita.media.price_rows import price_line
+from ...novita.media.native_files import measured, with_files
+from ...novita.media.price_rows import price_line, priced_on
 from ...novita.media.voices import like, spread
 from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call
@@ -156,7 +156,7 @@ async def describe_media_model(
         does=tuple(found.does),
         state=gone.words if gone else found.state,
         state_note=found.state_note or None,
-        price=price_line(found),
+        price=_price_of(found),
         answers="at once" if found.mode == "sync" else "after a wait",
         tools=taken_by_tools(found),
         arguments={name: " + ".join(argument.paths) or name for name, argument in found.arguments.items()},
@@ -165,6 +165,12 @@ async def describe_media_model(
         source=found.source,
         checked=found.checked,
     )
+
+
+def _price_of(model: MediaModel) -> str:
+    """The price in words, with the day it was read."""
+    day = priced_on(model)
+    return f"{price_line(model)}, seen {day}" if day and model.tariff is None else price_line(model)
 
 
 class CheckpointLine(BaseModel):
@@ -220,7 +226,7 @@ async def run_media_model(
     model costs; the files are saved.
     """
     chosen = await known_or_offered(call, model)
-    planned = await with_files(plan_native(chosen, input), call.inputs)
+    planned = await measured(await with_files(plan_native(chosen, input), call.inputs), call.inputs)
     title = str(input.get("prompt") or input.get("text") or chosen.id)
     how = How(save_to=save_to, wait_seconds=wait_seconds, confirm=confirm, dry_run=dry_run)
     return await run(call, planned, tool="run_media_model", title=title, how=how)

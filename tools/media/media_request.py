@@ -30,8 +30,9 @@ from ...novita.media.lookup import (
     media_model,
 )
 from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot
-from ...novita.media.native_files import with_files
+from ...novita.media.native_files import measured, with_files
 from ...novita.media.offered import offered_model
+from ...novita.media.price_rows import FilesSeen
 from ...novita.media.tariffs import load_cel
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
@@ -94,13 +95,14 @@ async def make(
     async def buy(chosen: MediaModel, other: Chosen | None = None) -> Purchase[MediaResult]:
         wish = given if other is None else other.how.arguments(given)
         further: list[str] = []
-        ready, image_size = await with_inputs(caller, chosen, wish, resize=how.resize, further=further)
+        ready, seen = await with_inputs(caller, chosen, wish, resize=how.resize, further=further)
         native: dict[str, Any] = dict(how.options or {})
         if other is not None:
             native = {**(other.how.options or {}), **native}
-            ready |= {name: one for name, one in size_for(other, given, image_size).items() if name not in native}
-        planned = plan(chosen, ready, native, image_size=image_size)
-        planned = in_pieces(await with_files(planned, caller.inputs, done=files_of(ready)), further)
+            ready |= {name: one for name, one in size_for(other, given, seen.picture).items() if name not in native}
+        planned = plan(chosen, ready, native, image_size=seen.picture, lengths=seen.lengths)
+        planned = await with_files(planned, caller.inputs, done=files_of(ready))
+        planned = in_pieces(await measured(planned, caller.inputs, seen), further)
         differs = other.differs if other is not None else remark
         return _purchase(caller, planned, way, tool=tool, title=title, how=how, listen=True, differs=differs)
 
@@ -218,16 +220,18 @@ async def with_inputs(
     *,
     resize: bool = False,
     further: list[str] | None = None,
-) -> tuple[dict[str, object], tuple[int, int] | None]:
+) -> tuple[dict[str, object], FilesSeen]:
     """The arguments with every picture, video and sound checked and turned into what the model takes.
 
-    Nothing is paid here; a file that will not do is refused here. Also the size of `image`, where it is known.
+    Nothing is paid here; a file that will not do is refused here. Also the size of `image` and the lengths of clips,
+    as far as they are known.
 
     Args:
         further: Where the pieces after the first go of a recording too long to be written down at once.
     """
     ready = dict(arguments)
     image_size: tuple[int, int] | None = None
+    lengths: dict[str, float] = {}
     pictured: Source | None = None
     for name in model.media_arguments():
         value = arguments.get(name)
@@ -248,11 +252,13 @@ async def with_inputs(
             if name == "mask":
                 source = await caller.inputs.fit_mask(source, pictured, resize=resize)
             converted.append(await source.as_form(forms))
+            if name == "video" and source.duration:
+                lengths[converted[-1]] = source.duration
             if name == "image":
                 pictured = source
                 image_size = (source.width, source.height) if source.width and source.height else None
         ready[name] = converted if isinstance(value, list | tuple) else converted[0]
-    return ready, image_size
+    return ready, FilesSeen(image_size, lengths)
 
 
 async def pieces_of(caller: Caller, reference: str, limits: MediaLimits, forms: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from novita_mcp.novita.media.catalog_entry import MediaModel
 from novita_mcp.novita.media.lookup import media_model, media_models
 from novita_mcp.novita.media.mapping import plan, price_of
 from novita_mcp.novita.media.price_rows import price_line
-from novita_mcp.novita.media.pricing import estimate
+from novita_mcp.novita.media.pricing import LONGEST_MADE, estimate
 from novita_mcp.tools.kit.asking import price_words
 
 few = settings(derandomize=True, deadline=None, max_examples=40, database=None)
@@ -42,6 +42,10 @@ FRAME = {"image": "https://files.example/a.png", "prompt": "x"}
         ("kling-2.5-turbo-t2v", TEXT, {}, "0.35", "documented"),
         ("wan2.6-t2v", {**TEXT, "duration": 15}, {}, "2.1435", "third_party"),  # 1080P unless told otherwise
         ("wan2.6-v2v", {**TEXT, "video": "https://files.example/a.mp4"}, {}, "2.25", "maker"),  # input and output
+        ("wan2.7-r2v", {**TEXT, "images": ["https://files.example/a.png"]}, {}, "0.7145", "third_party"),  # no clip
+        ("flux-2-pro", {**TEXT, "size": "1024x1024"}, {}, "0.03", "maker"),
+        ("flux-2-pro", {**TEXT, "size": "1536x1024"}, {}, "0.045", "maker"),  # a second megapixel
+        ("flux-2-pro", {**FRAME, "size": "1024x1024"}, {}, "0.045", "maker"),  # to edit is dearer
         ("seedance-v1.5-pro-t2v", {**TEXT, "duration": 4}, {}, "0.208", "documented"),
         ("seedance-v1.5-pro-t2v", {**TEXT, "duration": 4}, {"service_tier": "flex"}, "0.104", "documented"),
         ("seedance-v1-lite-t2v", TEXT, {"resolution": "1080p"}, "0.44", "maker"),
@@ -57,6 +61,7 @@ FRAME = {"image": "https://files.example/a.png", "prompt": "x"}
         ("minimax-speech-2.8-hd", {"text": "x" * 500}, {}, "0.05", "documented"),
         ("minimax-speech-2.8-turbo-async", {"text": "x" * 50_000}, {}, "3", "documented"),
         ("fish-audio-text-to-speech", {"text": "x" * 1000}, {}, "0.015", "documented"),
+        ("fish-audio-text-to-speech", {"text": "狐" * 1000}, {}, "0.045", "documented"),  # its maker counts bytes
         ("minimax-voice-design", {"prompt": "calm", "text": "hello"}, {}, "3", "maker"),
         ("qwen-image-edit", {"prompt": "x", "image": "AA=="}, {}, "0.045", "maker"),
         ("vidu-2.0-img2video", {"image": "https://files.example/a.png"}, {}, "0.5", "maker"),  # at its dearest size
@@ -77,6 +82,10 @@ def test_what_is_not_novitas_price_is_never_told_as_such() -> None:
     said = price_words(seedream, Caps().counted(seedream))
     assert said.startswith("It costs about $0.03 (the maker's price; Novita's may differ), counted as $0.045: ")
     assert price_line(media_model("seedream-4.0")) == ("about $0.03 per image (the maker's price; Novita's may differ)")
+    assert price_line(media_model("kling-v3.0-std-t2v")) == (
+        "$0.084 per second with sound false; $0.126 per second with sound true"
+    )
+    assert price_line(media_model("flux-1-schnell")) == "$0.0030 per image at 1024x1024, 4 steps"
     for model in media_models():
         if model.price and model.price[0].basis != "documented":
             assert price_line(model).startswith("about $"), model.id
@@ -118,7 +127,69 @@ def test_what_has_no_price_still_counts_how_many_it_buys() -> None:
 def test_frames_that_nobody_has_counted_are_those_of_half_a_minute() -> None:
     found = price("video-merge-face", {"image": "AA==", "video": "asset-1"})
     assert (found.usd, found.basis) == (Decimal("0.45"), "documented")
-    assert "a clip of 30 s" in found.note
+    assert "for a clip of 30 s, since its length is not known" in found.note
+    clip = estimate(
+        media_model("video-merge-face"), {"request": {"video_assets_id": "asset-1"}}, lengths={"asset-1": 10}
+    )
+    assert clip.usd == Decimal("0.15")
+
+
+CLIP = "https://files.example/a.mp4"
+PORTRAIT: dict[str, object] = {"image": "https://files.example/a.png", "video": CLIP}
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "options", "seconds", "usd"),
+    [
+        ("kling-v3.0-motion-control", PORTRAIT, {}, 4.02, "0.504"),
+        ("kling-v3.0-motion-control", PORTRAIT, {}, 4.3, "0.63"),  # a second that has begun
+        ("kling-v3.0-motion-control", PORTRAIT, {"character_orientation": "image"}, 12, "0.63"),
+        ("kling-v2.6-pro-motion-control", PORTRAIT, {}, 8, "0.896"),
+        ("kling-o1-video-edit", {**TEXT, "video": CLIP}, {}, 5, "0.84"),
+        ("wan2.7-videoedit", {**TEXT, "video": CLIP}, {}, 5, "1.429"),  # 5 s in and 5 s out
+        ("wan2.7-videoedit", {**TEXT, "video": CLIP}, {"duration": 2}, 5, "1.0003"),
+        ("wan2.6-v2v", {**TEXT, "video": CLIP}, {}, 3, "1.2"),
+        ("heygen-video-translate", {"video": CLIP, "language": "French"}, {}, 90, "6.003"),
+    ],
+)
+def test_a_clip_is_counted_as_long_as_it_is(
+    model: str, arguments: dict[str, object], options: dict[str, Any], seconds: float, usd: str
+) -> None:
+    entry = media_model(model)
+    made = plan(entry, arguments, options, lengths={CLIP: seconds})
+    assert made.estimate.usd == Decimal(usd), made.estimate.note
+    assert "not known" not in made.estimate.note
+    longest = plan(entry, arguments, options).estimate
+    assert longest.usd is not None
+    assert longest.usd >= Decimal(usd)
+
+
+def test_several_clips_are_counted_each() -> None:
+    body = {"input": {"prompt": "x", "reference_urls": ["a", "b"]}, "parameters": {"duration": 5}}
+    known = estimate(media_model("wan2.6-v2v"), body, lengths={"a": 3, "b": 4})
+    assert known.usd == Decimal("0.15") * (5 + 3 + 4)
+    assert estimate(media_model("wan2.6-v2v"), body, lengths={"a": 3}).usd == Decimal("0.15") * (5 + 3 + 10)
+
+
+def test_parts_in_a_row_are_counted_together() -> None:
+    frames = [{"key_image": "x", "duration": 2}, {"key_image": "y"}]
+    found = estimate(media_model("vidu-q2-pro-multiframe"), {"start_image": "z", "image_settings": frames})
+    assert found.usd == Decimal("0.04908") * 7
+
+
+def test_no_video_counts_as_longer_than_any_that_is_made() -> None:
+    """A clip of which nobody knows anything counts sixteen seconds of its kind, one made from a clip thirty."""
+    longest = [
+        int(number)
+        for model in media_models()
+        if model.makes == "video" and "duration" in model.arguments and "video" not in model.arguments
+        for path in model.arguments["duration"].paths
+        for number in [*(model.field(path) or {}).get("enum", ()), (model.field(path) or {}).get("maximum", 0)]
+    ]
+    assert max(longest) == LONGEST_MADE
+    for model in media_models():
+        counted = Caps().counted(estimate(model, {}))
+        assert model.makes != "video" or model.id == "heygen-video-translate" or counted <= Decimal("10.08"), model.id
 
 
 def test_a_price_per_unit_nobody_can_count_beforehand_is_told_as_such() -> None:
@@ -176,6 +247,8 @@ def test_every_price_is_a_decimal_with_a_source_and_holds_for_values_the_model_t
             if model.id == "unified-video":
                 continue  # its fields depend on the model it is told
             assert model.field(path) is not None, (model.id, path)
+            if isinstance(values, bool):
+                continue
             assert [value for value in values if leaf_problem(model.field(path) or {}, value)] == [], model.id
         for path in row.times:
             assert path.startswith("@") or model.field(path) is not None, (model.id, path)

@@ -1,6 +1,7 @@
 """Tools whose own models are gone: what stands in, and what it says about that."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ async def test_the_old_routes_go_on_working_where_they_answer_and_are_named(
 
 
 async def test_before_a_yes_to_what_a_notice_names_that_is_said(connect: Connect, world: World, tmp_path: Path) -> None:
-    async with connect() as client:
+    async with connect(confirm_above_usd=Decimal("0.1")) as client:
         frames = [picture(tmp_path / "a.png"), picture(tmp_path / "b.png")]
         shown = await client.call_tool("generate_video", {"prompt": "x", "image": frames[0], "images": frames})
         assert "said to be switched off since 2026-07-22: where it is, nothing is billed" in text_of(shown)

@@ -1,5 +1,6 @@
 """generate_video and edit_video: the model follows from what is given, the clip is as long and as large as asked."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +78,13 @@ async def test_what_no_model_can_do_is_refused_with_those_that_come_near(connect
     assert not world.charges
 
 
-EDITS: dict[str, tuple[dict[str, Any], str]] = {
-    "edit": ({"prompt": "make it night"}, "wan2.7-videoedit"),
-    "restyle": ({"prompt": "as a cartoon"}, "wan2.7-r2v"),
-    "motion": ({"image": "person"}, "kling-v3.0-motion-control"),
-    "translate": ({"language": "French"}, "heygen-video-translate"),
-    "swap_face": ({"image": "person"}, "video-merge-face"),
-    "extend": ({"prompt": "it goes on", "model": "wan2.7-i2v"}, "wan2.7-i2v"),
+EDITS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "edit": ({"prompt": "make it night"}, "wan2.7-videoedit", "1.1432"),  # 4 s in, 4 s out
+    "restyle": ({"prompt": "as a cartoon"}, "wan2.7-r2v", "1.2861"),  # 4 s in, 5 s out
+    "motion": ({"image": "person"}, "kling-v3.0-motion-control", "0.504"),
+    "translate": ({"language": "French"}, "heygen-video-translate", "0.2668"),
+    "swap_face": ({"image": "person"}, "video-merge-face", "0.06"),  # as if it had 30 frames a second
+    "extend": ({"prompt": "it goes on", "model": "wan2.7-i2v"}, "wan2.7-i2v", "0.7145"),
 }
 
 
@@ -92,7 +93,7 @@ EDITS: dict[str, tuple[dict[str, Any], str]] = {
 async def test_each_edit_of_a_clip_goes_to_the_model_for_it(
     connect: Connect, world: World, tmp_path: Path, settings: Settings, edit: str
 ) -> None:
-    more, model = EDITS[edit]
+    more, model, usd = EDITS[edit]
     film = link_to(clip(tmp_path / "clip.mp4", world=world), world, settings.base_url)
     arguments: dict[str, Any] = {"video": film, "edit": edit, "confirm": True, **more}
     if "image" in more:
@@ -103,6 +104,36 @@ async def test_each_edit_of_a_clip_goes_to_the_model_for_it(
         assert answer["model"] == model
         assert film_of(answer).frames > 10
         assert world.count(media_model(model).operation, "accepted") == 1
+    assert Decimal(answer["estimated_cost_usd"]) == Decimal(usd)
+    charged = sum(charge.micro_usd for charge in world.charges)
+    assert charged == Decimal(usd) * 1_000_000 or (edit == "swap_face" and charged < Decimal(usd) * 1_000_000)
+
+
+async def test_a_clip_that_is_too_long_is_refused_by_its_link(
+    connect: Connect, world: World, tmp_path: Path, settings: Settings
+) -> None:
+    """Novita's page: a reference of motion has 3 to 30 seconds."""
+    film = link_to(clip(tmp_path / "clip.mp4", seconds=31, size=(320, 320), world=world), world, settings.base_url)
+    wish = {"video": film, "image": picture(tmp_path / "face.png"), "edit": "motion", "confirm": True}
+    async with connect() as client:
+        await refused(client.call_tool("edit_video", wish), "31.0 s long", "at most 30 s")
+    assert not world.charges
+
+
+async def test_native_input_is_priced_by_its_clip_too(
+    connect: Connect, world: World, tmp_path: Path, settings: Settings
+) -> None:
+    film = link_to(clip(tmp_path / "clip.mp4", seconds=3, world=world), world, settings.base_url)
+    face = link_to(picture(tmp_path / "face.png"), world, settings.base_url)
+    native = {"video": film, "image": face, "model_name": "kling-v3-0-pro", "character_orientation": "video"}
+    wish = {"model": "kling-v3.0-motion-control", "input": native, "dry_run": True}
+    async with connect() as client:
+        shown = await client.call_tool("run_media_model", wish)
+        assert not shown.is_error
+        assert Decimal((shown.structured_content or {})["estimated_cost_usd"]) == Decimal("0.504")
+        native["video"] = f"{settings.base_url}/not-there.mp4"  # Novita fetches it, or says that it cannot
+        shown = await client.call_tool("run_media_model", wish)
+        assert Decimal((shown.structured_content or {})["estimated_cost_usd"]) == Decimal("5.04")
 
 
 async def test_the_video_for_a_face_swap_is_sent_ahead_and_named_by_its_id(
