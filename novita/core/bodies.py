@@ -4,10 +4,12 @@ We ask for them as they are. What comes packed all the same is unpacked one laye
 what comes out, in a thread where it is much: two kilobytes of gzip in gzip are gigabytes of zeros.
 """
 
+import math
 import zlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import anyio
 import anyio.to_thread
 import httpx
 
@@ -32,14 +34,29 @@ class BodyCutError(BodyError):
     """It ended in the middle."""
 
 
-async def read_body(response: httpx.Response, *, most: int) -> bytes:
+SLOWEST = 8 * 1024
+"""Bytes a second that a body comes with at least, on the whole; slower than this is no line, it is a drip."""
+
+
+async def read_body(response: httpx.Response, *, most: int, patience: float = math.inf) -> bytes:
     """The whole body.
+
+    Args:
+        patience: Seconds until its end, and one more for each `SLOWEST` bytes that came.
 
     Raises:
         BodyError: It has more than `most` bytes, or is packed in a way that was not asked for.
+        httpx.ReadTimeout: It came too slowly. The timeouts of a request bound only the silence between two bytes.
     """
-    async with aclosing(body_pieces(response, most=most)) as pieces:
-        return b"".join([piece async for piece in pieces])
+    whole = bytearray()
+    started = anyio.current_time()
+    with anyio.CancelScope(deadline=started + patience) as scope:
+        async with aclosing(body_pieces(response, most=most)) as pieces:
+            async for piece in pieces:
+                whole += piece
+                scope.deadline = started + patience + len(whole) / SLOWEST
+            return bytes(whole)
+    raise httpx.ReadTimeout("its answer comes too slowly")
 
 
 async def body_pieces(response: httpx.Response, *, most: int) -> AsyncGenerator[bytes]:

@@ -5,6 +5,7 @@ know better; `spend` is sent once, and repeated only where it certainly never ar
 rate limiter. Every answer is checked here, in one place.
 """
 
+import math
 import random
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -41,6 +42,9 @@ from .tracing import calling
 
 LONGEST_PATIENCE = 20.0
 """Seconds. A Retry-After beyond this is told to the caller, not slept."""
+
+READ_TIMEOUT = 25.0
+"""Seconds within which a read is answered: clients hang up after 60, and some tools read twice."""
 
 NEVER_ARRIVED = (
     httpx.ConnectError,
@@ -130,7 +134,7 @@ class NovitaClient:
         api_key: None makes every call fail with MissingKeyError, before anything is sent.
         base_url: Where Novita is. Anything but the default moves every Novita host there.
         largest_answer: Bytes after which an answer is refused.
-        read_timeout: Seconds of silence after which a read is tried again; None leaves it to the pool.
+        read_timeout: Seconds of silence after which a read is tried again, or given up.
         outside: The way to hosts that callers name; None: through the shared pool.
         auth: The headers that a key goes in; it raises MissingKeyError where there is none and must be one.
     """
@@ -141,7 +145,7 @@ class NovitaClient:
     clock: Clock = field(default_factory=SystemClock)
     retries: RetryPolicy = RetryPolicy()
     largest_answer: int = 256 * 2**20
-    read_timeout: float | None = None
+    read_timeout: float = READ_TIMEOUT
     jitter: Callable[[float, float], float] = random.uniform
     outside: Outside | None = field(default=None, repr=False)
     auth: Callable[[str | None], Mapping[str, str]] = bearer
@@ -198,8 +202,9 @@ class NovitaClient:
         sent = {"json": body} if content is None else {"content": content}
         named = {**({"Content-Type": mime} if content is not None else {}), **(headers or {})}
         extra: dict[str, Any] = {"params": params, "headers": named, **sent}
-        if self.read_timeout is not None:
-            extra["timeout"] = httpx.Timeout(connect=5, read=self.read_timeout, write=30, pool=10)
+        extra["timeout"] = httpx.Timeout(
+            connect=min(10, self.read_timeout / 2), read=self.read_timeout, write=60, pool=60
+        )
         started = self.clock.now()
         for attempt in range(self.retries.attempts):
             if last is not None:
@@ -362,7 +367,8 @@ class NovitaClient:
 
     async def _body(self, response: httpx.Response) -> bytes:
         try:
-            return await read_body(response, most=self.largest_answer)
+            silence: float | None = response.request.extensions.get("timeout", {}).get("read")
+            return await read_body(response, most=self.largest_answer, patience=silence or math.inf)
         except BodyError as error:
             if response.status_code >= 300:
                 return b""  # the status says enough

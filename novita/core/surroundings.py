@@ -201,21 +201,40 @@ def _no_certificates(setting: str, place: str, why: str) -> SettingOfTheWayError
 
 
 @dataclass
-class _Handshake:
-    """Bounds how long a proxy may take to say that it speaks SOCKS: httpcore waits for ever, and leaves it open."""
+class _Watch:
+    """Bounds what httpcore waits for without end: a proxy that does not say that it speaks SOCKS, and the head of an
+    answer that comes a byte at a time, or after hints that never stop.
 
-    patience: float
+    Args:
+        handshake: Seconds for the proxy.
+        head: Seconds for the head of the answer, from when the request is sent.
+    """
+
+    handshake: float
+    head: float
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     stream: httpcore.AsyncNetworkStream | None = None
+    """What was opened to a proxy and is no connection yet: httpcore leaves it open."""
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """What httpcore tells about a request, as its extension `trace`."""
-        if event.endswith("connect_tcp.complete"):
+        _, _, what = event.partition(".")
+        if what == "connect_tcp.complete":
             self.stream = info["return_value"]
-        elif event.endswith("setup_socks5_connection.started"):
-            self.scope.deadline = anyio.current_time() + self.patience
-        elif event.endswith("setup_socks5_connection.complete"):
+        elif what == "setup_socks5_connection.started":
+            self.scope.deadline = anyio.current_time() + self.handshake
+        elif what == "setup_socks5_connection.complete":
             self.scope.deadline, self.stream = math.inf, None
+        elif what == "receive_response_headers.started":
+            self.scope.deadline, self.stream = anyio.current_time() + self.head, None
+        elif what == "receive_response_headers.complete":
+            self.scope.deadline = math.inf
+
+    def too_late(self, request: httpx.Request) -> httpx.TimeoutException:
+        """What to say once the deadline is over."""
+        if self.stream is not None:
+            return httpx.ConnectTimeout("it does not answer as a SOCKS proxy does", request=request)
+        return httpx.ReadTimeout("its answer comes too slowly", request=request)
 
     async def give_up(self) -> None:
         """Close what was opened and never became a connection."""
@@ -236,20 +255,24 @@ class TheWay(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         proxy = self.around.proxy_for(request.url)
         pool = self._pool(proxy, request.url.scheme == "https")
+        limits: Mapping[str, float | None] = request.extensions.get("timeout", {})
+        watch = _Watch(limits.get("connect") or 10, limits.get("read") or math.inf)
+        request.extensions = {**request.extensions, "trace": watch.trace}
         if proxy is None or not proxy.url.lower().startswith("socks"):
-            return await pool.handle_async_request(request)
+            return await self._watched(watch, pool, request)
         from socksio.exceptions import SOCKSError  # few have such a proxy; that it is installed was looked at
 
-        handshake = _Handshake(request.extensions.get("timeout", {}).get("connect") or 10)
-        request.extensions = {**request.extensions, "trace": handshake.trace}
         try:
-            with handshake.scope:
-                return await pool.handle_async_request(request)
-            raise httpx.ConnectTimeout("it does not answer as a SOCKS proxy does", request=request)
+            return await self._watched(watch, pool, request)
         except SOCKSError as error:  # httpx has no word for it
             raise httpx.ProxyError(f"it does not speak SOCKS: {error}", request=request) from error
         finally:
-            await handshake.give_up()
+            await watch.give_up()
+
+    async def _watched(self, watch: _Watch, pool: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        with watch.scope:
+            return await pool.handle_async_request(request)
+        raise watch.too_late(request)
 
     def _pool(self, proxy: Proxy | None, sealed: bool) -> httpx.AsyncHTTPTransport:
         pool = self._pools.get((proxy, sealed))

@@ -1,5 +1,6 @@
 """NovitaClient against faults on a real socket: reads get through, paid calls are never sent twice."""
 
+import asyncio
 import email.utils
 import logging
 import socket
@@ -8,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from novita_mcp.novita.core.client import API_HOST, Answer, NovitaClient, RetryPolicy, new_http, owner_of
@@ -23,6 +25,7 @@ from novita_mcp.novita.core.errors import (
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
 
+from ...raw_server import raw_host
 from ..conftest import FakeClock
 
 pytestmark = pytest.mark.old_models
@@ -353,3 +356,35 @@ def closed_port() -> str:
     """An address nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+DRIPS: dict[str, tuple[bytes, bytes]] = {
+    "the head": (b"HTTP/1.1 200 OK\r\nX-Long: ", b"a"),
+    "hints before it": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n"),
+    "the body": (b'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{"a": "', b"a"),
+    "the body of an error": (b"HTTP/1.1 404 Not Found\r\nContent-Length: 100000\r\n\r\n", b" "),
+    "the body in chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+}
+
+
+@pytest.mark.parametrize("what", DRIPS)
+async def test_an_answer_that_drips_is_no_answer(what: str, clock: FakeClock) -> None:
+    first, drop = DRIPS[what]
+
+    async def serve(writer: asyncio.StreamWriter) -> None:
+        writer.write(first)
+        while not writer.is_closing():  # for ever, and never silent for as long as a read may be
+            writer.write(drop)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with raw_host(serve) as host, new_http() as http:
+        client = NovitaClient(http, DEFAULT_KEY, host.url, clock=clock, read_timeout=0.3, retries=RetryPolicy(2))
+        with anyio.fail_after(30):
+            with pytest.raises(NovitaConnectionError, match="too slowly"):
+                await read(client)
+            assert len(host.requests) == 2
+            with pytest.raises(NovitaConnectionError, match="too slowly") as caught:
+                await spend(client, read_timeout=0.3)
+        assert caught.value.billed == "maybe"
+        assert len(host.requests) == 3, "what may have been taken is not sent again"
