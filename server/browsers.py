@@ -15,7 +15,14 @@ _METHODS = "POST, GET, DELETE, OPTIONS"
 _EXPOSED = "WWW-Authenticate, Retry-After, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name"
 _REMEMBERED = "600"
 """Seconds a browser may remember the answer to a preflight."""
+DOOR = re.compile(r"/mcp(?:/.*)?")
+"""Paths behind which MCP is spoken; what only begins like them is something else."""
 _NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~,\- ]{0,2000}")
+
+
+def as_browsers_write(origin: str) -> str:
+    """An origin as a person may have copied it: browsers send names in small letters, and nothing after the port."""
+    return origin.rstrip("/").lower()
 
 
 class Browsers:
@@ -40,7 +47,7 @@ class Browsers:
             answer = _preflight(origin, headers) if allowed else Response(status_code=403, headers={"Vary": "Origin"})
             await answer(scope, receive, send)
             return
-        if not allowed and scope["path"].startswith("/mcp"):
+        if not allowed and DOOR.fullmatch(scope["path"]):
             await Response("Invalid Origin header", status_code=403, headers={"Vary": "Origin"})(scope, receive, send)
             return
 

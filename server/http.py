@@ -28,7 +28,7 @@ from ..novita.files.s3 import Place
 from ..tools.kit.context import App
 from ..tools.media.parts import webhooks
 from .app import NovitaServer, create_app
-from .browsers import Browsers
+from .browsers import DOOR, Browsers, as_browsers_write
 from .building import build_app
 from .call_metrics import Watch, token_of
 from .connections import AcceptErrors, Guarded, connection_limit
@@ -99,7 +99,7 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
     if settings.public_url:
         server.custom_route("/webhooks/{token}", methods=["POST"])(partial(_webhook, server))
     here = [f"{name}{port}" for name in _LOCAL for port in ("", ":*")]
-    origins = [f"http://{each}" for each in here] + parts(settings.allowed_origins)
+    origins = [f"http://{each}" for each in here] + [as_browsers_write(each) for each in parts(settings.allowed_origins)]
     security = TransportSecuritySettings(allowed_hosts=here + parts(settings.allowed_hosts), allowed_origins=origins)
     inner = server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security)
     return Patient(Browsers(RequireKey(inner, watch), origins))
@@ -180,7 +180,7 @@ class RequireKey:
         if scope["type"] == "http" and _SIGN_IN.search(scope["path"]):
             await _no_sign_in()(scope, receive, send)
             return
-        if scope["type"] != "http" or not _MCP.fullmatch(scope["path"]):
+        if scope["type"] != "http" or not DOOR.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
         counts = self._watch.metrics
@@ -203,10 +203,10 @@ class RequireKey:
             answer = _no_key(sent=_tried(scope))
         elif wait := self._watch.requests.take(owner_of(key)):
             answer = JSONResponse({"error": "too_many_requests"}, 429, headers={"Retry-After": str(math.ceil(wait))})
-        elif scope["method"] == "GET":
-            # No stream of its own is kept: whatever there is to say comes with the answer to a call.
+        elif scope["method"] != "POST":
+            # No stream of its own is kept, and no session to end: all there is to say comes with the answer to a call.
             answer = Response(status_code=405, headers={"Allow": "POST"})
-        elif scope["method"] == "POST" and declared(scope) <= DEFAULT_MAX_REQUEST_BODY_SIZE:  # else the SDK refuses it
+        elif declared(scope) <= DEFAULT_MAX_REQUEST_BODY_SIZE:  # else the SDK refuses it
             refusal, receive_next = await _read_body(counted_receive)
             answer = refusal or answer
         await answer(scope, receive_next, counted_send)
@@ -237,11 +237,11 @@ async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
     return None, again
 
 
-_MCP = re.compile(r"/mcp(?:/.*)?")
 _SIGN_IN = re.compile(
-    r"/\.well-known/(?:oauth-|openid-)|^(?:/mcp)?/(?:oauth2?/)?(?:register|authorize|token|revoke)/?$"
+    r"/\.well-known/|/(?:register|authorize|token|revoke|introspect|device_authorization|par|jwks(?:\.json)?|userinfo)/?$"
 )
-"""Where clients look for a way to sign in, and where some go when they have found none."""
+"""Where clients look for a way to sign in (RFC 8414, 9728, OpenID), and go when they have found none, at any depth."""
+_TOKEN = re.compile(rb"bearer[\s:]+\S", re.IGNORECASE)
 _HOW = (
     "Send your Novita API key as 'Authorization: Bearer <key>'. "
     "Keys are made at https://novita.ai/settings/key-management."
@@ -262,10 +262,7 @@ def _no_sign_in() -> JSONResponse:
 
 
 def _tried(scope: Scope) -> bool:
-    return any(
-        name == b"authorization" and value.lower().startswith(b"bearer") and value[6:].strip()
-        for name, value in scope["headers"]
-    )
+    return any(name == b"authorization" and _TOKEN.match(value) for name, value in scope["headers"])
 
 
 def bearer(scope: Scope) -> str:

@@ -45,28 +45,29 @@ def as_caller(url: str, era: str) -> Open:
     return lambda key: caller(url, key, mode=era)
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic c2s6"}, {"Authorization": "Bearer"}])
-def test_a_caller_without_a_key_is_told_how_to_bring_one(url: str, headers: dict[str, str]) -> None:
-    answer = httpx.post(f"{url}/mcp", json=LIST, headers={**ACCEPT, **headers})
+def test_a_caller_without_a_key_is_told_how_to_bring_one(url: str) -> None:
+    """Only where a token was sent is there one to call invalid (RFC 6750, 3.1)."""
+    for header in (None, "Basic c2s6", "Bearer", "Bearersk-1", "Token sk-1", "Bearer: sk-1"):
+        headers = {} if header is None else {"Authorization": header}
+        answer = httpx.post(f"{url}/mcp", json=LIST, headers={**ACCEPT, **headers})
+        challenge, told = answer.headers["WWW-Authenticate"], answer.json()
 
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="novita"'  # no token was sent that could be invalid
-    assert "error" not in answer.json()
-    assert "novita.ai" in answer.json()["error_description"]
+        assert answer.status_code == 401
+        assert "novita.ai" in told["error_description"]
+        sent = header == "Bearer: sk-1"
+        assert challenge == 'Bearer realm="novita"' + (', error="invalid_token"' if sent else ""), header
+        assert told.get("error") == ("invalid_token" if sent else None), header
 
 
 SIGN_IN = (
-    "GET /.well-known/oauth-protected-resource",
-    "GET /.well-known/oauth-protected-resource/mcp",
-    "GET /mcp/.well-known/oauth-protected-resource",
-    "GET /.well-known/oauth-authorization-server",
-    "GET /.well-known/oauth-authorization-server/mcp",
-    "GET /.well-known/openid-configuration",
-    "GET /.well-known/openid-configuration/mcp",
-    "GET /mcp/.well-known/openid-configuration",
-    "POST /register",
-    "POST /token",
-    "GET /authorize",
+    *(f"GET /.well-known/oauth-protected-resource{end}" for end in ("", "/", "/mcp", "/mcp/")),  # RFC 9728
+    *(f"GET /.well-known/oauth-authorization-server{end}" for end in ("", "/mcp")),  # RFC 8414
+    *(f"GET /.well-known/openid-configuration{end}" for end in ("", "/mcp")),
+    *(f"GET /mcp/.well-known/{what}" for what in ("oauth-protected-resource", "openid-configuration")),
+    *("GET /.well-known/jwks.json", "GET /authorize?response_type=code", "GET /oauth/authorize", "GET /userinfo"),
+    *(f"POST {before}/register" for before in ("", "/mcp", "/oauth", "/connect", "/oauth/v2")),  # RFC 7591
+    *("POST /register/", "POST /token", "POST /mcp/token", "POST /oauth2/token", "POST /revoke"),
+    *("POST /introspect", "POST /device_authorization", "POST /par"),
 )
 
 
@@ -74,22 +75,25 @@ def test_whoever_looks_for_a_sign_in_reads_our_sentence(url: str) -> None:
     """As OAuth says errors: a client that parses them shows the sentence, and falls over nothing."""
     for method, path in map(str.split, SIGN_IN):
         answer = httpx.request(method, f"{url}{path}", headers=ACCEPT)
-        assert answer.status_code == 404
+        assert answer.status_code == 404, path
+        assert answer.headers["Content-Type"] == "application/json", path
         assert answer.json()["error"] == "access_denied"
         assert "Authorization: Bearer <key>" in answer.json()["error_description"]
 
 
 def test_what_only_begins_like_the_door_is_not_the_door(url: str) -> None:
     for path in ("/mcpfoo", "/mcp.json", "/mcp-metrics"):
-        assert httpx.post(f"{url}{path}", json=LIST, headers=ACCEPT).status_code == 404
+        for headers in (ACCEPT, {**ACCEPT, **BEARER}, {**ACCEPT, "Origin": "https://evil.example"}):
+            assert httpx.post(f"{url}{path}", json=LIST, headers=headers).status_code == 404
 
 
-def test_there_is_no_stream_to_get(url: str) -> None:
+def test_there_is_no_stream_to_get_and_no_session_to_end(url: str) -> None:
     for version in ("2025-11-25", "2026-07-28"):
         for more in ({}, {"Last-Event-ID": "5"}, {"Mcp-Session-Id": "none"}):
             headers = {"Accept": "text/event-stream", **BEARER, "MCP-Protocol-Version": version, **more}
-            answer = httpx.get(f"{url}/mcp", headers=headers)
-            assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+            for method in ("GET", "DELETE", "HEAD", "PUT", "OPTIONS"):
+                answer = httpx.request(method, f"{url}/mcp", headers=headers)
+                assert (answer.status_code, answer.headers["Allow"]) == (405, "POST"), method
 
 
 def test_a_strange_host_is_refused(url: str) -> None:
@@ -134,7 +138,7 @@ FOREIGN = (
 
 @pytest.fixture
 def open_to_a_page(settings: Settings) -> Generator[str]:
-    allowed = replace(settings, allowed_origins=PAGE)
+    allowed = replace(settings, allowed_origins="https://App.example/")  # as a person copies it
     with serve_asgi(http_app(web_server(allowed), allowed)) as base:
         yield base
 
@@ -150,14 +154,15 @@ def test_a_page_that_is_allowed_asks_first_and_needs_no_key_for_that(open_to_a_p
 
 
 def test_a_page_that_is_allowed_may_read_answers_and_refusals(open_to_a_page: str) -> None:
-    for key, status in ((BEARER, 200), ({}, 401)):
-        asking = {**ACCEPT, **key, "Origin": PAGE}
-        answer = httpx.post(f"{open_to_a_page}/mcp", json=LIST, headers=asking, timeout=PATIENCE)
-        assert answer.status_code == status
-        assert answer.headers["Access-Control-Allow-Origin"] == PAGE
-        exposed = answer.headers["Access-Control-Expose-Headers"]
-        assert "WWW-Authenticate" in exposed
-        assert "Mcp-Session-Id" in exposed
+    for origin in OURS:
+        for path, key, status in (("/mcp", BEARER, 200), ("/mcp", {}, 401), ("/register", {}, 404)):
+            asking = {**ACCEPT, **key, "Origin": origin}
+            answer = httpx.post(f"{open_to_a_page}{path}", json=LIST, headers=asking, timeout=PATIENCE)
+            assert answer.status_code == status
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
+            exposed = answer.headers["Access-Control-Expose-Headers"]
+            assert "WWW-Authenticate" in exposed
+            assert "Mcp-Session-Id" in exposed
 
 
 def test_a_foreign_page_gets_nothing(open_to_a_page: str) -> None:
@@ -165,7 +170,8 @@ def test_a_foreign_page_gets_nothing(open_to_a_page: str) -> None:
         asked = httpx.options(f"{open_to_a_page}/mcp", headers={"Origin": origin, **PREFLIGHT})
         called = httpx.post(f"{open_to_a_page}/mcp", json=LIST, headers={**ACCEPT, **BEARER, "Origin": origin})
         assert (asked.status_code, called.status_code) == (403, 403)
-        for answer in (asked, called, httpx.get(f"{open_to_a_page}/healthz", headers={"Origin": origin})):
+        signing = httpx.post(f"{open_to_a_page}/register", json={}, headers={"Origin": origin})
+        for answer in (asked, called, signing, httpx.get(f"{open_to_a_page}/healthz", headers={"Origin": origin})):
             assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
