@@ -34,7 +34,7 @@ pytestmark = [
 @pytest.fixture(scope="session")
 def modules() -> Path:
     """The npm packages; fetched once, and CI insists on them."""
-    if not (NODE / "node_modules" / "@modelcontextprotocol" / "sdk").is_dir():
+    if not all((NODE / "node_modules" / "@modelcontextprotocol" / name).is_dir() for name in ("sdk", "client")):
         command = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run([str(shutil.which("npm")), *command[1:]], cwd=NODE, capture_output=True, text=True)
         if done.returncode:
@@ -139,6 +139,20 @@ def test_the_typescript_client_gets_a_picture_over_http(settings: Settings, worl
         web = {"url": f"{url}/mcp", "headers": {"Authorization": f"Bearer {DEFAULT_KEY}"}}
 
         assert_typescript_got_a_picture(typescript(web, FOX, tmp_path), world)
+
+
+@pytest.mark.usefixtures("modules")
+def test_a_typescript_client_that_wants_to_sign_in_tells_its_user_to_bring_a_key(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Both versions parse what the paths of a sign-in answer, and show its sentence."""
+    with serve_asgi(http_app(web_server(settings), settings)) as url:
+        told = run("node", NODE / "sign_in.mjs", f"{url}/mcp", home=tmp_path)
+
+    assert told["first"].startswith("AccessDeniedError: This server has no sign-in.")
+    assert "This server has no sign-in." in told["second"]
+    for said in told.values():
+        assert "Send your Novita API key as 'Authorization: Bearer <key>'" in said
 
 
 @pytest.mark.usefixtures("modules")
