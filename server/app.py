@@ -37,7 +37,7 @@ from .. import tools
 from ..tools.kit.mcp_tasks.extension import NovitaTasks
 from ..tools.overview.surface import OfferedTool, surface
 from . import later
-from .icon import ICON
+from .icon import ICON, ICONS
 from .logs import hush_handlers, learn_settings
 from .messages import speak_well
 from .settings import SettingError, Settings, parts, request_keys
@@ -126,7 +126,10 @@ class NovitaServer(MCPServer[Parts]):
     @cached_property
     def offered(self) -> dict[str, ListedTool]:
         """The tools that are on, by name, in the order of the list."""
-        return {tool.name: ListedTool.model_validate(tool.listing) for tool in choose_tools(self._chosen)}
+        return {
+            tool.name: ListedTool.model_validate({**tool.listing, "icons": [ICONS[tool.toolset]]})
+            for tool in choose_tools(self._chosen)
+        }
 
     def build_tool(self, name: str) -> None:
         """Make the models of an offered tool; importing all tools comes before the first one."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx
 from mcp.server.mcpserver import Context
-from mcp_types import CallToolResult, InputRequiredResult, TextContent
+from mcp_types import CallToolResult, InputRequiredResult
 
 from ..novita.core.client import owner_of
+from ..tools.kit.toolset import error_result
 from .metrics import Metrics
 from .rate_limit import RateLimit
 from .settings import Settings
@@ -104,4 +105,4 @@ def _limited(wait: float, per_minute: int) -> CallToolResult:
         f"Too many calls: this server takes {per_minute} a minute from one caller. Nothing was sent or billed. "
         f"Call again in {math.ceil(wait)} seconds."
     )
-    return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+    return error_result(text)

@@ -99,7 +99,9 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
     if settings.public_url:
         server.custom_route("/webhooks/{token}", methods=["POST"])(partial(_webhook, server))
     here = [f"{name}{port}" for name in _LOCAL for port in ("", ":*")]
-    origins = [f"http://{each}" for each in here] + [as_browsers_write(each) for each in parts(settings.allowed_origins)]
+    origins = [f"http://{each}" for each in here] + [
+        as_browsers_write(each) for each in parts(settings.allowed_origins)
+    ]
     security = TransportSecuritySettings(allowed_hosts=here + parts(settings.allowed_hosts), allowed_origins=origins)
     inner = server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security)
     return Patient(Browsers(RequireKey(inner, watch), origins))

@@ -29,6 +29,7 @@ from ..novita.core.redaction import redact, without_secrets
 from ..tools.kit.context import open_call
 from ..tools.kit.prompts import PromptSpec
 from ..tools.kit.resources import ResourceSpec
+from ..tools.kit.toolset import FOR_BOTH
 from ..tools.overview.prompts import PROMPTS
 from ..tools.overview.resources import RESOURCES
 
@@ -79,7 +80,10 @@ async def complete(params: CompleteRequestParams, context: Context[Any, Any]) ->
     for complete in ways:
         way = (complete or {}).get(params.argument.name)
         if way is not None:
-            values = await way(open_call(context), params.argument.value)
+            try:
+                values = await way(open_call(context), params.argument.value)
+            except NovitaError as error:  # whoever types has no use for it; the call itself will say it
+                logger.info("%s cannot be completed: %s", params.argument.name, error)
     shown = without_secrets(values[:100])
     return CompleteResult(completion=Completion(values=shown, total=len(values), has_more=len(values) > 100))
 
@@ -94,7 +98,7 @@ def get_prompt(name: str, arguments: dict[str, Any] | None) -> GetPromptResult:
     if spec is None:
         raise MCPError(code=INVALID_PARAMS, message=f"There is no prompt {name[:60]!r}")
     given = _checked(spec, arguments or {})
-    text = TextContent(type="text", text=spec.write(given))
+    text = TextContent(type="text", text=spec.write(given), annotations=FOR_BOTH)
     return GetPromptResult(description=spec.description, messages=[PromptMessage(role="user", content=text)])
 
 

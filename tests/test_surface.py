@@ -14,6 +14,8 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 from mcp import Client
@@ -51,10 +53,10 @@ Tool = dict[str, Any]
 
 
 async def listed(toolsets: str, mode: str = "legacy") -> list[Tool]:
-    """The tools as they go over the wire."""
+    """The tools as they go over the wire, without their icons, which no model is shown."""
     async with Client(create_app(Settings(toolsets=toolsets)), mode=mode) as client:
         tools = (await client.list_tools()).tools
-    return [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+    return [tool.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"icons"}) for tool in tools]
 
 
 def nodes(schema: Any, where: str = "") -> Generator[tuple[str, Any]]:
@@ -87,7 +89,16 @@ def of_the_code() -> dict[str, Any]:
         for toolset in TOOLSETS
     }
     shown = [
-        (row.uri, {"name": row.name, "title": row.name, "description": row.description, "mime_type": row.mime})
+        (
+            row.uri,
+            {
+                "name": row.name,
+                "title": row.name,
+                "description": row.description,
+                "mime_type": row.mime,
+                **({"size": row.size()} if row.size else {}),
+            },
+        )
         for row in RESOURCES
     ]
     prompts = [
@@ -146,6 +157,17 @@ async def test_what_goes_over_the_wire_is_what_is_stored(mode: str) -> None:
     assert [wire(found) for found in prompts.prompts] == stored["prompts"]
     if mode == "auto":  # what a modern host may keep, and share
         assert {(found.ttl_ms, found.cache_scope) for found in (templates, resources, prompts)} == {(HOUR_MS, "public")}
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_every_tool_has_a_small_icon_that_is_asked_of_nobody(mode: str) -> None:
+    async with Client(create_app(Settings(toolsets="all")), mode=mode) as client:
+        tools = (await client.list_tools()).tools
+    for tool in tools:
+        (icon,) = tool.icons or []
+        assert re.fullmatch(rf"data:{re.escape(str(icon.mime_type))},[\w.~%/:=,'-]+", icon.src), tool.name
+        assert ElementTree.fromstring(unquote(icon.src.partition(",")[2])).tag == "{http://www.w3.org/2000/svg}svg"
+        assert len(icon.src) <= 350, tool.name
 
 
 def test_listing_imports_no_tool() -> None:

@@ -57,7 +57,7 @@ class Downloaded:
 
 @dataclass(frozen=True)
 class Peek:
-    """The beginning of a file behind a link. `size` is None where the server does not say."""
+    """A part of a file behind a link. `size` is of the whole, None where the server does not say."""
 
     head: bytes
     size: int | None
@@ -198,17 +198,17 @@ class Downloader:
                 ) from fault
             await self.clock.sleep(pause)
 
-    async def peek(self, url: str, *, length: int = 64 * 1024) -> Peek:
-        """The first `length` bytes behind a link, and its size.
+    async def peek(self, url: str, *, length: int = 64 * 1024, start: int = 0) -> Peek:
+        """`length` bytes behind a link, from its beginning or from `start` on, and its size.
 
         Raises:
             ArtifactError: The address may not be fetched, cannot be reached, or does not give the file out.
         """
-        headers = {"Range": f"bytes=0-{length - 1}"}
+        headers = {"Range": f"bytes={start}-{start + length - 1}"}
         within = self._within(self.glance)
         try:
             with anyio.fail_after(within):
-                return await self._glance(_parsed(url), headers, length)
+                return await self._glance(_parsed(url), headers, length, start)
         except TimeoutError as error:
             raise ArtifactError(f"The link did not give the beginning of its file within {within:g} s") from error
         except AddressError as error:
@@ -218,10 +218,12 @@ class Downloader:
         except (httpx.TransportError, _PassingError) as error:
             raise ArtifactError(f"The link cannot be reached ({_in_words(error)})") from error
 
-    async def _glance(self, url: httpx.URL, headers: dict[str, str], length: int) -> Peek:
+    async def _glance(self, url: httpx.URL, headers: dict[str, str], length: int, start: int) -> Peek:
         async with self._open(url, headers) as response:
             if response.status_code not in (200, 206):
                 raise ArtifactError(f"The link answers {response.status_code}, not with a file")
+            if start and _range(response)[0] != start:
+                raise ArtifactError("The link gives out no parts of its file")
             head = await _beginning(response, length)
             size = _range(response)[1] if response.status_code == 206 else _length(response)
             return Peek(head[:length], size)

@@ -26,6 +26,8 @@ MOST_FETCHED = 20 * MIB
 """Bytes of a file that is fetched whole to be looked at."""
 BEGINNING = 3 * MIB
 """Bytes of a video in which its first frames are, as a rule."""
+END = 2 * MIB
+"""Bytes of a video in which its index is, where that stands last."""
 WITHIN = 8.0
 """Seconds for one file."""
 
@@ -50,15 +52,21 @@ async def look_at(store: ArtifactStore, artifact: Artifact, *, owner: str) -> tu
     part = PartFile(store.spool, private=True)
     try:
         await anyio.to_thread.run_sync(part.open)
-        if artifact.kind == "image" or artifact.url is None:
+        stored = artifact.path is not None and (artifact.bytes or 0) <= MOST_FETCHED
+        if artifact.kind == "image" or artifact.url is None or stored:
             return await _whole(store, artifact, part, owner)
         found = await _begin(store.downloader, artifact, part)
         seen, thumb = await _seen(artifact, part, found, owner)
-        if thumb is None and found.sha256 is None and found.size is not None and found.size <= MOST_FETCHED:
+        if thumb is not None or found.size is None or found.size <= BEGINNING:
+            return seen, thumb
+        # Its index stands at its end.
+        if found.size <= MOST_FETCHED:
             part.handle.seek(0)
             part.handle.truncate()
-            return await _whole(store, artifact, part, owner)  # its index stands at its end
-        return seen, thumb
+            return await _whole(store, artifact, part, owner)
+        if found.size <= store.max_bytes:
+            await _end(store.downloader, artifact, part, found.size)
+        return await _seen(artifact, part, found, owner)
     except (ArtifactError, OSError) as error:
         logger.info("%s is not shown: %s", artifact.name, error)
         return artifact, None
@@ -84,6 +92,14 @@ async def _begin(by: Downloader, artifact: Artifact, part: PartFile) -> _Fetched
     seen = await replace(by, glance=WITHIN).peek(artifact.url or "", length=BEGINNING)
     await anyio.to_thread.run_sync(part.handle.write, seen.head)
     return _Fetched(seen.head[:HEAD_BYTES], seen.size, None)
+
+
+async def _end(by: Downloader, artifact: Artifact, part: PartFile, size: int) -> None:
+    """Put the end of a file where it belongs; what is between it and the beginning stays a hole."""
+    start = size - END
+    seen = await replace(by, glance=WITHIN).peek(artifact.url or "", length=END, start=start)
+    part.handle.seek(start)
+    await anyio.to_thread.run_sync(part.handle.write, seen.head)
 
 
 async def _seen(artifact: Artifact, part: PartFile, found: _Fetched, owner: str) -> tuple[Artifact, Thumb | None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 from novita_mcp.server.http import http_app, web_server
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
@@ -108,9 +108,9 @@ def test_a_strange_origin_is_refused(url: str) -> None:
     assert answer.status_code == 403
 
 
-async def test_what_is_claimed_is_what_happens_and_lists_say_how_long_they_hold(url: str) -> None:
+async def test_what_is_claimed_is_what_happens_and_lists_say_how_long_they_hold(url: str, era: str) -> None:
     """Nothing that is listed changes while a server runs: no subscription is offered, and lists may be kept."""
-    async with caller(url, mode="auto") as client:
+    async with caller(url, mode=era) as client:
         claimed = client.server_capabilities
         assert claimed is not None
         for part in (claimed.tools, claimed.prompts, claimed.resources):
@@ -118,8 +118,36 @@ async def test_what_is_claimed_is_what_happens_and_lists_say_how_long_they_hold(
             assert not part.list_changed
         assert claimed.resources is not None
         assert not claimed.resources.subscribe
+        assert claimed.completions is not None
+        assert claimed.logging is None
+        if era == "auto":
+            with pytest.raises(MCPError):
+                async with client.listen(resource_subscriptions=["novita://tasks"]):
+                    pass
         listed = await client.list_tools()
-        assert (listed.ttl_ms, listed.cache_scope) == (3_600_000, "public")
+        if era == "auto":
+            assert (listed.ttl_ms, listed.cache_scope) == (3_600_000, "public")
+
+
+async def test_all_that_is_said_says_whom_it_is_for(settings: Settings, era: str) -> None:
+    few = replace(settings, rate_limit=3)
+    with serve_asgi(http_app(web_server(few), few)) as url:
+        async with caller(url, mode=era) as client:
+            answers = [
+                await client.call_tool("get_balance", {}),
+                await client.call_tool("get_task", {"task_id": "no-such-task"}),
+                await client.call_tool("generate_image", {"promt": "a fox"}),
+                await client.call_tool("get_balance", {}),
+            ]
+            prompt = await client.get_prompt("monthly_cost_review", {})
+    said = [block for answer in answers for block in answer.content] + [one.content for one in prompt.messages]
+
+    assert [answer.is_error for answer in answers] == [False, True, True, True]
+    assert "Too many calls" in text_of(answers[3])
+    for block in said:
+        assert block.annotations is not None, block
+        assert block.annotations.audience == ["assistant", "user"]
+        assert block.annotations.priority == 1
 
 
 # Browsers

@@ -27,10 +27,15 @@ async def pictures_of(artifacts: Sequence[Artifact], caller: Caller) -> list[Pic
     return (await seen_of(artifacts, caller))[1]
 
 
-async def seen_of(artifacts: Sequence[Artifact], caller: Caller) -> tuple[list[Artifact], list[Picture]]:
+async def seen_of(
+    artifacts: Sequence[Artifact], caller: Caller, *, coming: bool = False
+) -> tuple[list[Artifact], list[Picture]]:
     """The artifacts with what was learnt by looking at them, and the pictures to show.
 
     What is on this machine is decoded one after the other; what is not is fetched for that, and not kept.
+
+    Args:
+        coming: Whether what is not here yet is on its way; then it is shown once it is.
     """
     seen = dict(enumerate(artifacts))
     thumbs: dict[int, Thumb | None] = {}
@@ -44,7 +49,7 @@ async def seen_of(artifacts: Sequence[Artifact], caller: Caller) -> tuple[list[A
             thumbs[place] = _whole(kept) or await small_picture(kept, artifact.kind, caller.owner)
         elif artifact.path and await to_thread.run_sync(path.is_file):
             thumbs[place] = await small_picture(path, artifact.kind, caller.owner)
-        elif caller.app.settings.http:
+        elif caller.app.settings.http or not coming:
             away.append(place)
     with anyio.move_on_after(_WITHIN):
         turns = anyio.Semaphore(_AT_ONCE)

@@ -20,6 +20,7 @@ class ResourceSpec:
         read: Called with the caller and the template's parameters; bytes for what is not text.
         mime: Of the content; None where `read` gives it back in a pair.
         complete: Parameter -> what it may be, given its beginning.
+        size: Bytes of the content, where they are known before it is read.
     """
 
     uri: str
@@ -28,6 +29,7 @@ class ResourceSpec:
     read: Callable[..., Awaitable[Content | tuple[Content, str]]]
     mime: str | None = "application/json"
     complete: Mapping[str, Complete] | None = None
+    size: Callable[[], int] | None = None
 
 
 def as_json(data: Any) -> str:

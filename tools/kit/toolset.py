@@ -73,8 +73,8 @@ WRITES = Effect(read_only=False, destructive=False, idempotent=False)
 DESTROYS = Effect(read_only=False, destructive=True, idempotent=True)
 
 
-_FOR_BOTH = Annotations(audience=["assistant", "user"], priority=1.0)
-"""The text of an answer: who asked reads what the model reads."""
+FOR_BOTH = Annotations(audience=["assistant", "user"], priority=1.0)
+"""The text of an answer or an error: who asked reads what the model reads."""
 _TO_LOOK_AT = Annotations(audience=["user", "assistant"], priority=0.7)
 """Small pictures: people first; a host that is short of room may leave them out."""
 
@@ -123,7 +123,7 @@ class ToolResult(BaseModel):
         structured = without_secrets(self.model_dump(mode="json", exclude_none=True), but=shown)
         headline = without_secrets(self.headline(), but=shown)
         text = "\n".join(part for part in (as_one(headline), plain(structured)) if part)
-        content: list[ContentBlock] = [TextContent(type="text", text=text, annotations=_FOR_BOTH)]
+        content: list[ContentBlock] = [TextContent(type="text", text=text, annotations=FOR_BOTH)]
         content += [
             ImageContent(
                 type="image",
@@ -255,7 +255,7 @@ def _with_news(answer: CallToolResult, caller: Caller) -> CallToolResult:
     """The answer, and what happened to the journal since the last one; users of a team's server know no files of it."""
     if caller.app.settings.http or not (news := caller.app.journal.take_news()):
         return answer
-    told = TextContent(type="text", text=f"Tell the user: {news}")
+    told = TextContent(type="text", text=f"Tell the user: {news}", annotations=FOR_BOTH)
     return answer.model_copy(update={"content": [*answer.content, told]})
 
 
@@ -285,7 +285,8 @@ def _built(spec: ToolSpec) -> NovitaTool:
 
 def error_result(text: str) -> CallToolResult:
     """An error the model reads whole. No structuredContent: strict clients check it even on errors."""
-    return CallToolResult(content=[TextContent(type="text", text=as_one(redact(text)))], is_error=True)
+    told = TextContent(type="text", text=as_one(redact(text)), annotations=FOR_BOTH)
+    return CallToolResult(content=[told], is_error=True)
 
 
 def _bad_arguments(tool: str, error: ValidationError, taken: dict[str, Any]) -> str:

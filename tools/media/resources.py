@@ -11,14 +11,18 @@ from .parts import media_jobs
 from .results import whole_answer
 
 
-async def _all_models(caller: Caller) -> str:
-    await up_to_date(caller)
+def _list_of_models() -> str:
     return as_json(
         [
             {"id": model.id, "makes": model.makes, "does": list(model.does), "state": model.state}
             for model in media_models()
         ]
     )
+
+
+async def _all_models(caller: Caller) -> str:
+    await up_to_date(caller)
+    return _list_of_models()
 
 
 async def _one_model(caller: Caller, id: str) -> str:
@@ -63,7 +67,13 @@ async def _indexes(_: Caller, start: str) -> list[str]:
 
 
 MEDIA_RESOURCES = (
-    ResourceSpec("novita://models/media", "Media models", "Image, video and audio models.", _all_models),
+    ResourceSpec(
+        "novita://models/media",
+        "Media models",
+        "Image, video and audio models.",
+        _all_models,
+        size=lambda: len(_list_of_models().encode()),  # of the catalogue as it is shipped; everything else is live
+    ),
     ResourceSpec(
         "novita://models/media/{id}",
         "Media model",

@@ -117,7 +117,7 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
     result = (await whole_answer(caller, delivery)).within_answer()
     if caller.app.settings.thumbnails:
         pictures = [each for each in delivery.job.artifacts if each.kind in ("image", "video")]
-        seen, shown = await seen_of(pictures[:MOST_SHOWN], caller)
+        seen, shown = await seen_of(pictures[:MOST_SHOWN], caller, coming=delivery.fetching)
         result.show(shown)
         learnt = {each.index: {name: getattr(each, name) for name in LEARNT} for each in seen}
         known = [each.model_copy(update=learnt.get(each.index, {})) for each in result.artifacts]

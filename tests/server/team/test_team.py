@@ -98,10 +98,16 @@ async def test_a_file_made_at_one_copy_is_had_from_any(
 ) -> None:
     one, two = served(kept), served(kept)
     async with caller(one, mode=era) as client:
-        made = facts(await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"}))
+        seen = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
+        made = facts(seen)
+        film = facts(await client.call_tool("generate_video", {"prompt": "a fox runs", "wait_seconds": 60}))
     world.files.files.clear()  # Novita forgot it
     async with caller(two, mode=era) as client:
-        found = facts(await client.call_tool("get_task", {"task_id": made["task_id"]}))
+        again = await client.call_tool("get_task", {"task_id": made["task_id"]})
+        found = facts(again)
+        frame = await client.call_tool("get_task", {"task_id": film["task_id"]})
+        for shown in (seen, again, frame):
+            assert [block.type for block in shown.content] == ["text", "image"], text_of(shown)
         (resource,) = (await client.read_resource(f"novita://artifacts/{made['task_id']}/0")).contents
 
     (first,), (second,) = made["artifacts"], found["artifacts"]
@@ -109,6 +115,7 @@ async def test_a_file_made_at_one_copy_is_had_from_any(
     assert "X-Amz-Signature" in first["url"]
     assert first["expires_at"]
     assert "path" not in first
+    assert first["sha256"] == second["sha256"]
     picture = httpx.get(second["url"]).content
     assert picture.startswith((b"\x89PNG", b"\xff\xd8", b"RIFF"))
     assert len(picture) == first["bytes"]

@@ -15,6 +15,7 @@ from mcp_types import (
     TextContent,
     TextResourceContents,
 )
+from novita_mcp.simulator.core.world import World
 
 from ...conftest import Connect, text_of
 
@@ -95,6 +96,26 @@ async def test_arguments_of_prompts_are_completed(connect: Connect) -> None:
         assert await completed("no_such_prompt", "period", "") == []
 
 
+async def test_what_cannot_be_asked_for_completes_to_nothing(connect: Connect, world: World) -> None:
+    world.trouble({"status": 500, "body": "no"}, times=-1)
+    async with connect() as client:
+        reference = ResourceTemplateReference(uri="novita://models/llm/{+id}")
+        found = await client.complete(reference, {"name": "id", "value": "q"})
+
+        assert found.completion.values == []
+
+
+async def test_a_resource_is_as_long_as_the_list_says(connect: Connect) -> None:
+    """Where that is known: what is live is as long as it is when it is read."""
+    async with connect() as client:
+        sizes = {str(one.uri): one.size for one in (await client.list_resources()).resources if one.size is not None}
+        assert [*sizes] == ["novita://models/media"]
+        for uri, size in sizes.items():
+            (content,) = (await client.read_resource(uri)).contents
+            assert isinstance(content, TextResourceContents)
+            assert len(content.text.encode()) == size
+
+
 async def test_resources_have_titles_and_the_server_an_icon(connect: Connect) -> None:
     async with connect() as client:
         listed = [*(await client.list_resources()).resources]
@@ -104,7 +125,7 @@ async def test_resources_have_titles_and_the_server_an_icon(connect: Connect) ->
         assert info is not None
         assert info.icons is not None
         # A URI has no blanks; the schema of the protocol says so, and strict clients check it.
-        assert re.fullmatch(r"data:image/svg\+xml,[\w.~%-]+", info.icons[0].src)
+        assert re.fullmatch(r"data:image/svg\+xml,[\w.~%/:=,'-]+", info.icons[0].src)
         assert len(info.icons[0].src) < 1_000
 
 
