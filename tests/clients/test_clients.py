@@ -52,6 +52,7 @@ CLIENTS = (
     Client("Python SDK 2", "sdk2.py", ("mcp==2.3.0",)),
     Client("TypeScript SDK 1", "typescript1.mjs", ("@modelcontextprotocol/sdk@1.32.2",)),
     Client("TypeScript SDK 2", "typescript2.mjs", ("@modelcontextprotocol/client@2.4.0",)),
+    Client("MCP Inspector", "inspector.mjs", ("@modelcontextprotocol/inspector@2.12.0",)),
     Client("FastMCP", "fastmcp_client.py", ("fastmcp==4.1.4",)),
     Client("OpenAI Agents", "openai_agents.py", ("openai-agents==0.24.0",)),
     Client("LangChain adapters", "langchain.py", ("langchain-mcp-adapters==0.3.2",)),

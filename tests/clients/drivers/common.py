@@ -40,6 +40,17 @@ async def said_by(call: Callable[[str, dict[str, Any]], Awaitable[Any]], name: s
         return f"{type(error).__name__}: {error}"
 
 
+def portable(tools: list[Any]) -> int:
+    """How many tools have schemas that a validator takes: an SDK converts none, and needs that of them."""
+    from jsonschema import Draft202012Validator
+
+    for tool in tools:
+        told = tool.model_dump(by_alias=True)
+        for schema in (told["inputSchema"], told["outputSchema"]):
+            Draft202012Validator.check_schema(schema)
+    return len(tools)
+
+
 async def play(names: list[str], converted: int, call: Callable[[str, dict[str, Any]], Awaitable[Any]]) -> None:
     """Ask for a picture, a slow video and something wrong; print what was seen.
 

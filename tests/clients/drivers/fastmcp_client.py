@@ -1,6 +1,6 @@
 """FastMCP's client."""
 
-from common import ASKED, play, run
+from common import ASKED, play, portable, run
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 
@@ -9,7 +9,7 @@ async def main() -> None:
     transport = StreamableHttpTransport(**ASKED) if "url" in ASKED else StdioTransport(**ASKED)
     async with Client(transport) as client:
         tools = await client.list_tools()
-        await play([tool.name for tool in tools], len(tools), client.call_tool)
+        await play([tool.name for tool in tools], portable(tools), client.call_tool)
 
 
 run(main)

@@ -1,6 +1,6 @@
 """The official Python SDK, 1.x."""
 
-from common import ASKED, play, run
+from common import ASKED, play, portable, run
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client
@@ -15,7 +15,7 @@ async def main() -> None:
     async with opened as streams, ClientSession(streams[0], streams[1]) as session:
         await session.initialize()
         tools = (await session.list_tools()).tools
-        await play([tool.name for tool in tools], len(tools), session.call_tool)
+        await play([tool.name for tool in tools], portable(tools), session.call_tool)
 
 
 run(main)

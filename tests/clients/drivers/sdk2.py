@@ -1,7 +1,7 @@
 """The official Python SDK, 2.x: modern where the server is."""
 
 import httpx2
-from common import ASKED, play, run
+from common import ASKED, play, portable, run
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
@@ -17,7 +17,7 @@ async def main() -> None:
 async def ask(opening: Client) -> None:
     async with opening as client:
         tools = (await client.list_tools()).tools
-        await play([tool.name for tool in tools], len(tools), client.call_tool)
+        await play([tool.name for tool in tools], portable(tools), client.call_tool)
 
 
 run(main)
