@@ -51,7 +51,7 @@ def test_every_entry_for_a_server_of_a_team_says_where_it_is_and_brings_the_key(
     for entry in entries:
         place: Any = entry
         while "novita" not in place:
-            place = next(inner for inner in place.values() if isinstance(inner, dict))
+            place = next(inner for name, inner in place.items() if name != "inputs")
         ours = place["novita"]
         (address,) = (ours[name] for name in ("url", "serverUrl", "httpUrl") if name in ours)
         assert address == "https://mcp.example.com/mcp"

@@ -106,10 +106,10 @@ async def given_out(client: Client, world: World, tool: str, made: bytes, **argu
     """What get_task shows of a task where Novita gives out these very bytes as its finished file."""
     started = await client.call_tool(tool, {**arguments, "confirm": True})
     assert not started.is_error, text_of(started)
-    task_id = (started.structured_content or {})["task_id"]
+    answer: dict[str, Any] = started.structured_content or {}
     for file in world.files.files.values():
         file.made = made
-    return await client.call_tool("get_task", {"task_id": task_id})
+    return await client.call_tool("get_task", {"task_id": answer["task_id"]})
 
 
 def noise(size: int) -> bytes:
