@@ -134,6 +134,33 @@ def without_secrets(value: T, *secrets: str, but: Iterable[str] = ()) -> T:
     return cast(T, _each_text(value, lambda text: _hide(text, met)))
 
 
+def part_without_secrets(before: str, part: str, after: str) -> str:
+    """A part of a longer text without any known secret, also one that is in it only by half.
+
+    Args:
+        before: What stands before the part, and `after` what follows: as much as a secret may reach into.
+    """
+    whole = before + part + after
+    with _lock:
+        known = list(_live.values())
+    unescaped, folded = decoded(whole), _folded(whole)
+    spans = sorted(span for each in known for span in each.spans(whole, unescaped, folded))
+    kept: list[str] = []
+    at, end = len(before), len(before) + len(part)
+    for start, stop in spans:
+        if stop > at and start < end:
+            kept += [whole[at : max(at, start)], MARK]
+            at = stop
+    return "".join([*kept, whole[at:end]])
+
+
+def bytes_hold_secret(data: bytes) -> bool:
+    """Whether a known secret stands in `data` as it is."""
+    with _lock:
+        known = [each.word for each in _live.values()]
+    return any(word.encode("utf-8", "surrogatepass") in data for word in known)
+
+
 def holds(value: Any, secret: str) -> bool:
     """Whether `value` holds this secret, however it is spelled there."""
     known = _temporary(secret)

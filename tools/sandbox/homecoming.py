@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import csv
 import io
 import json
@@ -11,14 +12,14 @@ from typing import Any, Literal
 import anyio.to_thread
 
 from ...novita.core.errors import ArtifactError, InputError
-from ...novita.core.redaction import without_secrets
+from ...novita.core.redaction import MARK, bytes_hold_secret, without_secrets
 from ...novita.core.tolerant import a_list, an_object
 from ...novita.files.artifacts import Artifact, NameHint
 from ...novita.files.pictures import Thumb, fit_thumbnails, thumbnail
 from ...novita.journal.journal import Job, JobState
 from ...novita.sandbox.inside import Inside
 from ...novita.sandbox.interpreter import Cell, Result
-from ...novita.sandbox.output import Output
+from ...novita.sandbox.output import LARGEST_FILE, Output
 from ...novita.sandbox.rows import note_seen
 from ..kit.context import Caller
 from ..kit.saved_files import SavedFile, shown_file
@@ -45,6 +46,23 @@ def tail(output: Output) -> str | None:
 def clean(text: str) -> str:
     """Without colours, and without secrets: before anything is cut, for half a secret would not be known as one."""
     return without_secrets(_ANSI.sub("", text))
+
+
+def _harmless(data: bytes, what: str) -> tuple[bytes | str, str]:
+    """A file as it may come home, and what was changed in it, as a sentence or none.
+
+    Raises:
+        ArtifactError: It holds a secret, and is no text in which that could be hidden.
+    """
+    if b"\0" not in data and len(data) <= LARGEST_FILE:
+        with contextlib.suppress(UnicodeDecodeError):
+            text = data.decode("utf-8")
+            if (without := without_secrets(text)) != text:
+                return without, f"What {what} had of secret_env was replaced by {MARK}."
+            return data, ""
+    if bytes_hold_secret(data):
+        raise ArtifactError(f"{what} holds a value of secret_env", next_step="Leave it out of the file, or encrypt it.")
+    return data, ""
 
 
 class HomeComing:
@@ -97,12 +115,15 @@ class HomeComing:
         """Keep one file.
 
         Raises:
-            ArtifactError, InputError: It cannot be saved there.
+            ArtifactError, InputError: It cannot be saved there, or holds a secret.
         """
+        name = clean(name)
+        harmless, remark = await anyio.to_thread.run_sync(_harmless, data, name[-60:])
+        self.trouble += [remark] if remark else []
         artifact, _, place = self._next("file", name)
         hint = NameHint(title=name[-60:], index=artifact.index, owner=self._caller.owner)
         saved = await self._caller.app.jobs.store.save_text(
-            data, artifact, suffix=_suffix(name), name=hint, save_to=place
+            harmless, artifact, suffix=_suffix(name), name=hint, save_to=place
         )
         self._add(name[:80], saved)
 
@@ -127,8 +148,12 @@ class HomeComing:
         if len(self.files) >= MOST_FILES:
             self.trouble.append(f"{what} was not saved: more than {MOST_FILES} files.")
             return
+        what = clean(what)
         artifact, name, place = self._next(kind, what)
         try:
+            if isinstance(data, bytes):
+                data, remark = await anyio.to_thread.run_sync(_harmless, data, what)
+                self.trouble += [remark] if remark else []
             saved = await self._caller.app.jobs.store.save_text(data, artifact, suffix=suffix, name=name, save_to=place)
         except (ArtifactError, InputError) as error:
             self.trouble.append(f"{what} was not saved: {error.what}.")
@@ -187,6 +212,9 @@ class HomeComing:
 
     async def _picture(self, packed: str, kind: str) -> None:
         data = _unpacked(packed)
+        if data is not None and bytes_hold_secret(data):
+            self.trouble.append("A picture holds a value of secret_env and was left out.")
+            return
         if data is None:
             self.trouble.append("A picture came damaged.")
             return
@@ -205,7 +233,7 @@ class HomeComing:
     async def bring(self, pattern: str) -> None:
         """Files of the sandbox that match, into files here."""
         for name, data in await fetched(self._inside, pattern, most=MOST_FILES - len(self.files)):
-            await self._save(data, name[-60:], _suffix(name), "file")
+            await self._save(data, clean(name)[-60:], _suffix(name), "file")
 
 
 def _suffix(name: str) -> str:

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import show_usd
+from ...novita.core.redaction import part_without_secrets
 from ...novita.journal.journal import Job
 from ...novita.sandbox import disk, interpreter
-from ...novita.sandbox.env import check_env
+from ...novita.sandbox.env import LONGEST, check_env
 from ...novita.sandbox.inside import Inside
 from ...novita.sandbox.interpreter import Cell
 from ...novita.sandbox.prices import prices
@@ -26,7 +27,7 @@ from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
 from . import making, moving
 from .books import enter, find_sandbox, plane_of, settle
 from .following import outcome, told
-from .homecoming import HomeComing
+from .homecoming import HomeComing, clean
 from .results import (
     FileResult,
     PortLine,
@@ -288,7 +289,7 @@ async def get_sandbox(
         detail.disk_mb = last.disk_used // 2**20 if last.disk_used else None
     inside = await Inside.enter(plane, sandbox_id, known=found)
     detail.processes = tuple(
-        ProcessLine(pid=each.pid, command=each.command[:200], run_id=each.tag or None)
+        ProcessLine(pid=each.pid, command=clean(each.command)[:200], run_id=each.tag or None)
         for each in (await list_processes(inside))[:30]
     )
     if ports:
@@ -333,13 +334,17 @@ async def read_sandbox_file(
         async with home:
             await home.put(await moving.bring(inside, path), entry.name)
         result.file = home.files[-1]
-        result.next_step = f"As input of another tool: {home.reference}."
+        result.next_step = " ".join([f"As input of another tool: {home.reference}.", *home.trouble])
         return result
-    part = await disk.read_part(inside, path, offset, TEXT) if entry.size > offset else b""
+    # With what stands around it: of a secret only its end may be asked for.
+    start = max(0, offset - LONGEST)
+    around = await disk.read_part(inside, path, start, TEXT + 2 * LONGEST) if entry.size > offset else b""
+    before, part = around[: offset - start], around[offset - start :][:TEXT]
     if b"\0" in part:
         result.next_step = "It is no text: call again with bring=true."
         return result
-    result.text = part.decode("utf-8", "replace")
+    after = around[len(before) + len(part) :]
+    result.text = part_without_secrets(*(each.decode("utf-8", "replace") for each in (before, part, after)))
     if offset + len(part) < entry.size:
         result.next_offset = offset + len(part)
     return result
