@@ -177,11 +177,11 @@ class Leases:
 
     async def end(self, owner: str, *, kind: str, thing_id: str, note: str) -> None:
         """The thing was stopped or deleted, so that nothing is left to end: a later start has no lease of before."""
-        await self._run(
+        statement = (
             "UPDATE kept_leases SET state = 'dropped', note = ?"
-            " WHERE owner = ? AND kind = ? AND thing_id = ? AND state IN ('pending', 'active')",
-            (note, owner, kind, thing_id),
+            " WHERE owner = ? AND kind = ? AND thing_id = ? AND state IN ('pending', 'active')"
         )
+        await self.journal.keep(lambda db: db.execute(statement, (note, owner, kind, thing_id)).close())
 
     async def open_of(self, owner: str, kind: str, thing_id: str) -> Lease | None:
         """The lease of a thing that is not over, though its time may be."""

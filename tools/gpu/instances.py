@@ -25,7 +25,7 @@ from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
 from ..kit.arguments import Agreed, Confirm, DryRun, Wait
 from ..kit.context import Call
-from ..kit.created_things import lease_at_start, lease_doubt, machine_cost, under_lease
+from ..kit.created_things import lease_at_start, lease_doubt, machine_cost, ran_out, under_lease
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
 from .creating import Wanted, create
@@ -259,7 +259,7 @@ async def start_gpu_instance(
         facts = price_facts(price, instance.rootfs_size or 0, instance.billing_mode or "onDemand")
         earlier = await app.leases.open_of(call.owner, INSTANCE, instance.id)
         lease = lease_at_start(call, stop_after_hours, earlier)
-        over = earlier is not None and earlier.stop_at.timestamp() <= app.jobs.clock.wall()
+        over = ran_out(call, earlier)
 
         async def start(paid_for: Paid) -> tuple[Job, float]:
             async def send(job: Job) -> float:

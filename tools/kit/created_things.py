@@ -194,18 +194,31 @@ def lease_doubt(caller: Caller) -> str:
     return LEASE_NEEDS
 
 
-def lease_at_start(caller: Caller, hours: float | None, earlier: Lease | None) -> str:
+def lease_at_start(
+    caller: Caller,
+    hours: float | None,
+    earlier: Lease | None,
+    *,
+    end: str = "it will be stopped",
+    without: str = "it runs until stopped",
+) -> str:
     """Which lease applies to what is started, as a sentence.
 
     Args:
         hours: A new lease; it takes the place of an earlier one.
         earlier: The lease that is still open.
+        end: What its end does, and `without` what holds where there is none.
     """
     if hours:
-        return f"It will be stopped after {hours:g} hours. {lease_doubt(caller)}"
-    if earlier is None or earlier.stop_at.timestamp() <= caller.app.jobs.clock.wall():
-        return "No lease applies: it runs until stopped."
-    return f"Its lease from before applies: it will be stopped at {_utc(earlier)}. {lease_doubt(caller)}"
+        return f"{end[0].upper()}{end[1:]} after {hours:g} hours. {lease_doubt(caller)}"
+    if earlier is None or ran_out(caller, earlier):
+        return f"No lease applies: {without}."
+    return f"Its lease from before applies: {end} at {_utc(earlier)}. {lease_doubt(caller)}"
+
+
+def ran_out(caller: Caller, lease: Lease | None) -> bool:
+    """Whether a lease's time is over."""
+    return lease is not None and lease.stop_at.timestamp() <= caller.app.jobs.clock.wall()
 
 
 def _utc(lease: Lease) -> str:

@@ -1,6 +1,7 @@
 """Deploying and changing endpoints: from a wish to a question, from a yes to an endpoint that serves."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Any, cast
@@ -35,9 +36,11 @@ from ..kit.created_things import (
     Creation,
     check_source,
     default_name,
+    lease_at_start,
     lease_doubt,
     machine_cost,
     mounts_and_region,
+    ran_out,
     twin_of,
     unknown_option,
     with_lease_doubt,
@@ -311,22 +314,25 @@ async def update(
         more = max(0, after.min_workers * after.gpus - before.min_workers * before.gpus)
         each = price / after.gpus if price is not None else None
         estimate = Decimal(0) if more == 0 else each * more if each is not None else None
+        lease = await _lease_at_change(caller, endpoint, before.min_workers, after.min_workers)
 
         async def working(_: Job, __: None) -> EndpointResult:
             cost = shown_cost(estimate)
             return await endpoint_result(caller, endpoint, status="working", changes=changes, cost=cost)
 
         async def follow(job: Job, _: None, budget: float) -> EndpointResult:
-            return await wait_until_serving(caller, endpoint, budget, job_id=job.task_id, changes=changes)
+            result = await wait_until_serving(caller, endpoint, budget, job_id=job.task_id, changes=changes)
+            result.next_step = f"{result.next_step or ''} {lease.words}".strip() or None
+            return result
 
         return Purchase(
             answer=EndpointResult,
-            effect=f"Change endpoint {endpoint.label()}: {'; '.join(changes)}.{effect}",
+            effect=f"Change endpoint {endpoint.label()}: {'; '.join(changes)}.{effect} {lease.words}".strip(),
             model=next(iter(after.product_ids), "endpoint"),
             title=endpoint.name or endpoint.id,
             cost=machine_cost(estimate, words, card_hours=more, shown=shown_cost(estimate)),
             sending=Submitted(
-                start=partial(_start_change, caller, endpoint, after, price),
+                start=partial(_start_change, caller, endpoint, after, price, lease.ended),
                 working=working,
                 follow=follow,
                 wait_seconds=wait_seconds,
@@ -340,16 +346,61 @@ async def update(
     return await carry_out(caller, plan, confirm=confirm, dry_run=dry_run)
 
 
+@dataclass(frozen=True)
+class _LeaseAtChange:
+    """How the lease of an endpoint stands to a change of its workers.
+
+    Args:
+        words: Which lease applies, as a sentence; empty where nobody is kept alive.
+        ended: Why it is over with this change; empty: it is not.
+    """
+
+    words: str = ""
+    ended: str = ""
+
+
+async def _lease_at_change(caller: Caller, endpoint: Endpoint, before: int, after: int) -> _LeaseAtChange:
+    """What is to be said and done about the lease where other workers are kept alive.
+
+    With nobody kept alive a lease has nothing left to end. One that ran out meanwhile must not end what is brought up
+    later; where workers still run although it is over, it is about to end them, and does.
+    """
+    earlier = await caller.app.leases.open_of(caller.owner, ENDPOINT, endpoint.id)
+    if after == before:
+        return _LeaseAtChange()
+    if after == 0:
+        return _LeaseAtChange(ended="no worker was kept alive before" if earlier is not None else "")
+    if ran_out(caller, earlier) and before:
+        return _LeaseAtChange("Its lease is over: no worker is kept alive any more within minutes.")
+    words = lease_at_start(
+        caller, None, earlier, end="no worker is kept alive any more", without="they are kept alive until you change it"
+    )
+    late = "it ran out before workers were kept alive again"
+    return _LeaseAtChange(words, late if ran_out(caller, earlier) else "")
+
+
 async def _start_change(
-    caller: Caller, endpoint: Endpoint, plan: EndpointPlan, price: Decimal | None, paid_for: Paid
+    caller: Caller, endpoint: Endpoint, plan: EndpointPlan, price: Decimal | None, lease_ended: str, paid_for: Paid
 ) -> tuple[Job, None]:
-    """Sent once; noted as an hour of the workers that are kept alive in addition."""
+    """Sent once; noted as an hour of the workers that are kept alive in addition.
+
+    Args:
+        lease_ended: Why its lease is over with that; empty: it is not.
+    """
     app = caller.app
 
+    async def end_lease() -> None:
+        if lease_ended:
+            await app.leases.end(caller.owner, kind=ENDPOINT, thing_id=endpoint.id, note=lease_ended)
+
     async def send(_: Job) -> None:
+        if plan.min_workers:
+            await end_lease()
         await send_update(caller.novita, endpoint, plan)
 
     async def note(job: Job, _: None) -> Job:
+        if not plan.min_workers:
+            await end_lease()
         return await app.journal.accepted(job.key, f"{endpoint.id}#{job.key[:8]}")
 
     return await app.jobs.submit(

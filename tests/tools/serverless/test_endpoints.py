@@ -1,8 +1,12 @@
 """Serverless endpoints, as a host meets them: the whole story, and what can go wrong in it."""
 
+import sqlite3
+from contextlib import closing
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
@@ -234,6 +238,82 @@ async def test_a_lease_lets_an_endpoint_idle_after_a_restart_even_if_its_create_
             world.advance(6)
         assert (line["min_workers"], line.get("idles_at")) == (0, None)
         assert world.count("update_serverless_endpoint") == 1
+
+
+async def idles(on: Stage, world: World) -> None:
+    """Until the end of its lease is seen to have been acted on."""
+    with anyio.fail_after(60):
+        while True:
+            (line,) = (await on.call("list_endpoints"))["endpoints"]
+            if line["min_workers"] == 0 and "idles_at" not in line:
+                return
+            world.advance(6)
+            await anyio.sleep(0.02)
+
+
+async def test_workers_brought_up_after_the_lease_are_told_to_have_none_and_are_let_be(
+    opened: OpenStage, world: World
+) -> None:
+    wish: Json = {**SYNC, "min_workers": 1, "options": {"stop_after_hours": 0.1}, "confirm": True}
+    async with opened() as on:
+        endpoint = (await on.call("create_endpoint", **wish))["endpoint_id"]
+        more: Json = {"endpoint_id": endpoint, "min_workers": 2, "max_workers": 3}
+        asked = await on.call("update_endpoint", **more)
+        assert "Its lease from before applies: no worker is kept alive any more at 20" in asked["next_step"]
+        assert "install --lease-timer" in asked["next_step"]
+        world.advance(400)
+        await idles(on, world)
+        asked = await on.call("update_endpoint", **more)
+        assert "No lease applies: they are kept alive until you change it." in asked["next_step"]
+        done = await on.call("update_endpoint", **more, confirm=True)
+        assert "No lease applies" in done["next_step"] and done["endpoint"].get("idles_at") is None
+        updates = world.count("update_serverless_endpoint")
+        world.advance(2 * 3_600)
+        await anyio.sleep(0.3)
+        assert world.count("update_serverless_endpoint") == updates
+        assert (await on.call("get_endpoint", endpoint_id=endpoint))["endpoint"]["min_workers"] == 2
+
+
+async def test_a_lease_ends_when_nobody_is_kept_alive_any_more(opened: OpenStage, world: World) -> None:
+    """By hand, before its time; what is brought up later is not let go by it."""
+    wish: Json = {**SYNC, "min_workers": 1, "options": {"stop_after_hours": 1}, "confirm": True}
+    async with opened() as on:
+        endpoint = (await on.call("create_endpoint", **wish))["endpoint_id"]
+        change: Json = {"endpoint_id": endpoint, "confirm": True}
+        down = await on.call("update_endpoint", **change, min_workers=0)
+        assert "lease" not in down.get("next_step", "") and down["endpoint"].get("idles_at") is None
+        up = await on.call("update_endpoint", **change, min_workers=1)
+        assert "No lease applies" in up["next_step"]
+        updates = world.count("update_serverless_endpoint")
+        world.advance(2 * 3_600)
+        await anyio.sleep(0.3)
+        assert world.count("update_serverless_endpoint") == updates
+
+
+def hold_leases(path: Path, until: float) -> None:
+    """As if another process were at them until then."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE kept_leases SET claimed_until = ?", (until,))
+
+
+async def test_a_lease_that_ran_out_while_nobody_was_kept_alive_ends_nothing_brought_up_later(
+    opened: OpenStage, world: World, tmp_path: Path
+) -> None:
+    """Let go elsewhere while no server of ours ran; the first one that does has not looked at its leases yet."""
+    journal = tmp_path / "journal.sqlite3"
+    wish: Json = {**SYNC, "min_workers": 1, "options": {"stop_after_hours": 1}, "confirm": True}
+    async with opened() as on:
+        endpoint = (await on.call("create_endpoint", **wish))["endpoint_id"]
+    async with opened(journal="off") as elsewhere:
+        await elsewhere.call("update_endpoint", endpoint_id=endpoint, min_workers=0, confirm=True)
+    world.advance(2 * 3_600)
+    hold_leases(journal, world.clock.now() + 3_600)
+    async with opened() as on:
+        up = await on.call("update_endpoint", endpoint_id=endpoint, min_workers=1, confirm=True)
+        assert "No lease applies" in up["next_step"]
+        hold_leases(journal, 0)
+        await anyio.sleep(0.3)
+        assert world.count("update_serverless_endpoint") == 2
 
 
 @pytest.mark.parametrize("hours", [0, 1e-9, -1, 9_000, 1e300, 10**400, "six"])
