@@ -1,0 +1,137 @@
+"""The folder of agent skills: each is what a host can read, names tools that there are, and its calls work."""
+
+import shutil
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp_types import CallToolResult
+from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.sandbox.real import machine as outside
+from novita_mcp.simulator.sandbox.service import area
+from novita_mcp.tools import TOOLS
+
+from ..conftest import Connect, text_of
+from .blocks import FOLDER, ROOT, Json, Skill, filled, skills
+
+pytestmark = pytest.mark.skipif(not (ROOT / "server").is_dir(), reason="away from the source")
+
+SKILLS = {skill.folder: skill for skill in (skills() if FOLDER.is_dir() else [])}
+each = pytest.mark.parametrize("skill", SKILLS.values(), ids=[*SKILLS])
+
+
+def test_there_are_skills_and_no_folder_without_one() -> None:
+    assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == SKILLS.keys()
+    assert {"analyse-data", "test-a-repository"} <= SKILLS.keys()
+
+
+@each
+def test_a_skill_is_what_a_host_can_read(skill: Skill) -> None:
+    """The rules of agentskills.io: the name is the folder's, the description says what it does and when."""
+    assert set(skill.front) == {"name", "description"}
+    assert skill.front["name"] == skill.folder
+    assert all(part.isalnum() and part.islower() for part in skill.folder.split("-")) and len(skill.folder) <= 64
+    assert "Use when " in skill.front["description"] and len(skill.front["description"]) <= 1024
+    assert len(skill.text.splitlines()) < 500
+
+
+@each
+def test_a_skill_names_tools_and_arguments_that_there_are(skill: Skill) -> None:
+    for tool, arguments in skill.calls:
+        assert tool in TOOLS, tool
+        assert arguments.keys() <= TOOLS[tool].build().parameters["properties"].keys(), tool
+
+
+class Walk:
+    """Makes a skill's calls one after the other."""
+
+    def __init__(self, client: Client, skill: Skill, **given: Any) -> None:
+        self.client, self.skill = client, skill
+        self.known: Json = given
+
+    async def call(self, number: int) -> CallToolResult:
+        tool, arguments = self.skill.calls[number]
+        result = await self.client.call_tool(tool, filled(arguments, self.known))
+        assert not result.is_error, f"{tool}: {text_of(result)}"
+        self.known |= result.structured_content or {}
+        return result
+
+
+@asynccontextmanager
+async def walk(connect: Connect, name: str, **given: Any) -> AsyncGenerator[Walk]:
+    async with connect(toolsets="default,sandbox") as client:
+        yield Walk(client, SKILLS[name], **given)
+
+
+async def test_analyse_this_csv_and_show_me_a_chart(connect: Connect, world: World, tmp_path: Path) -> None:
+    table = tmp_path / "sales of may.csv"
+    table.write_text("city,sold\nRome,3\nParis,4\n")
+    async with walk(connect, "analyse-data", file=str(table), x="city", y="sold") as on:
+        results = [await on.call(number) for number in range(len(on.skill.calls))]
+
+    looked, plotted, deleted = (result.structured_content or {} for result in results[2:])
+    assert "(2, 2) ['city', 'sold']" in looked["output"]
+    assert plotted["status"] == "succeeded"
+    assert Path(plotted["files"][0]["path"]).suffix == ".png"
+    assert [block.type for block in results[3].content if block.type == "image"] == ["image"]
+    assert '"title": "sold by city"' in plotted["charts"][0]
+    assert deleted["status"] == "deleted"
+    assert area(world).sandboxes == {}
+
+
+def _impossible() -> str:
+    if sys.platform != "linux" or shutil.which("git") is None:
+        return "needs Linux and git"
+    try:
+        outside.check_level("isolated")
+    except outside.Unavailable as error:
+        return str(error)
+    return ""
+
+
+WHY_NOT = _impossible()
+TESTS = """
+import unittest
+
+class Adding(unittest.TestCase):
+    def test_adds(self): self.assertEqual(1 + 1, 2)
+    def test_breaks(self): self.assertEqual(1 + 1, 3)
+    @unittest.skip("not here")
+    def test_skipped(self): pass
+"""
+
+
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+async def test_try_this_repositorys_tests_in_a_clean_machine(connect: Connect, world: World) -> None:
+    """In a machine that really runs it, behind walls: git, the clone and the tests are real."""
+    area(world).level = "isolated"
+    seed = "git -c init.defaultBranch=main init -q origin && mv test_adding.py origin/ && cd origin && git add . && "
+    seed += "git -c user.name=me -c user.email=me@example.com commit -qm first"
+    async with walk(
+        connect,
+        "test-a-repository",
+        repository="file:///home/user/origin",
+        install="python3 --version",
+        test="python3 -m unittest -v",
+    ) as on:
+        await on.call(0)
+        id = on.known["sandbox_id"]
+        written = {"sandbox_id": id, "path": "test_adding.py", "text": TESTS}
+        assert not (await on.client.call_tool("write_sandbox_file", written)).is_error
+        seeded = await on.client.call_tool("run_command", {"sandbox_id": id, "command": seed})
+        assert (seeded.structured_content or {})["status"] == "succeeded", text_of(seeded)
+        cloned, installed, tested, deleted = [
+            (await on.call(number)).structured_content or {} for number in range(1, 5)
+        ]
+
+    assert (cloned["status"], cloned["output"]) == ("succeeded", "test_adding.py\n")
+    assert installed["output"].startswith("Python 3")
+    assert (tested["status"], tested["exit_code"]) == ("failed", 1)
+    assert "FAILED (failures=1, skipped=1)" in tested["errors"]
+    assert "test_breaks" in tested["errors"]
+    assert deleted["status"] == "deleted"
+    assert area(world).sandboxes == {}
