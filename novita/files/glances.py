@@ -64,8 +64,13 @@ async def look_at(store: ArtifactStore, artifact: Artifact, *, owner: str) -> tu
             part.handle.seek(0)
             part.handle.truncate()
             return await _whole(store, artifact, part, owner)
-        if found.size <= store.max_bytes:
+        if found.size > store.max_bytes:
+            return seen, None
+        try:
             await _end(store.downloader, artifact, part, found.size)
+        except ArtifactError as error:  # what was learnt of its beginning stands
+            logger.info("the end of %s is not read: %s", artifact.name, error)
+            return seen, None
         return await _seen(artifact, part, found, owner)
     except (ArtifactError, OSError) as error:
         logger.info("%s is not shown: %s", artifact.name, error)
