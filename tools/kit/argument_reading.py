@@ -253,6 +253,12 @@ _MEANT: Mapping[str, str] = {
 }
 """What other services, and people, call an argument of ours. A hint is given only where the tool has that argument."""
 
+_SOME_MODELS = (
+    "aspect_ratio camera_fixed checkpoint count duration emotion format fps language negative_prompt pitch resolution "
+    "sample_rate seed size sound speed strength voice volume webhook_url"
+)
+"""What media tools that do not carry it themselves take among their options, where the model knows it."""
+
 _HOW = {
     "size": ", as in size='1024x768'",
     "save_to": ", which takes a folder or a file",
@@ -263,6 +269,9 @@ _HOW = {
 def unknown_argument(name: str, known: Sequence[str]) -> str:
     """That there is no such argument, and which one is meant, if that is clear."""
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).casefold().replace("-", "_")
+    if plain not in known and plain in _SOME_MODELS.split() and "options" in known:
+        # Of another tool: a near name of this one means something else.
+        return f"Unknown argument {name[:60]!r}. Did you mean 'options', as in options={{{plain!r}: ...}}?"
     others = [ours for ours, names in _MEANT.items() if ours in known and plain in names.split()]
     near = difflib.get_close_matches(plain, known, n=1, cutoff=0.75)
     meant = plain if plain in known else next(iter(others or near), "")

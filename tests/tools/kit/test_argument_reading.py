@@ -208,6 +208,25 @@ def test_an_unknown_argument_is_answered_with_the_one_that_is_meant(tool: str, n
     assert f"Did you mean {meant!r}" in unknown_argument(name, list(TOOLS[tool]["properties"]))
 
 
+@pytest.mark.parametrize(
+    ("tool", "name"),
+    [
+        ("upscale_image", "size"),  # not resize
+        ("upscale_image", "checkpoint"),
+        ("generate_video", "checkpoint"),
+        ("generate_video", "count"),
+        ("generate_speech", "volume"),
+        ("generate_speech", "Pitch"),
+        ("edit_video", "aspectRatio"),
+        ("generate_music", "format"),
+    ],
+)
+def test_what_only_some_models_take_has_one_right_path(tool: str, name: str) -> None:
+    plain = {"Pitch": "pitch", "aspectRatio": "aspect_ratio"}.get(name, name)
+    told = unknown_argument(name, list(TOOLS[tool]["properties"]))
+    assert f"Did you mean 'options', as in options={{'{plain}': ...}}?" in told
+
+
 @pytest.mark.parametrize("name", ["background", "quality", "style", "user", "xyz"])
 def test_no_hint_is_better_than_one_that_misleads(name: str) -> None:
     told = unknown_argument(name, list(TOOLS["generate_image"]["properties"]))

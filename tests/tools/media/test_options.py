@@ -1,13 +1,17 @@
 """Options without circles: what a tool does not carry itself stands in `options`, or the error names the one way."""
 
+import re
+from contextvars import copy_context
 from pathlib import Path
 
 import pytest
 from novita_mcp.novita.core.errors import InputError, UnknownModelError
-from novita_mcp.novita.media.catalogue import shipped
-from novita_mcp.novita.media.lookup import Capability, choose, media_model
+from novita_mcp.novita.media.catalogue import advised, shipped, use_catalog
+from novita_mcp.novita.media.lookup import Capability, alternatives, choose, media_model
 from novita_mcp.novita.media.mapping import refuse_what_it_cannot
 from novita_mcp.simulator.core.world import World
+from novita_mcp.tools import TOOLSETS
+from novita_mcp.tools.kit.argument_reading import unknown_argument
 from novita_mcp.tools.media.taken import TOOLS, taken_by_tools
 
 from ...conftest import Connect, text_of
@@ -27,6 +31,42 @@ def test_every_argument_of_a_model_is_carried_by_its_tools_or_taken_in_their_opt
     ]
     assert lost == []
     assert {tool for model in MODELS for tool in taken_by_tools(model)} == set(TOOLS)
+
+
+def test_every_combination_that_a_tool_lacks_has_one_right_path() -> None:
+    """Every common argument that a model of a tool takes and the tool does not carry, given in the wrong place."""
+    combinations = {
+        (tool, taken.removeprefix("options."))
+        for model in MODELS
+        for tool, all_taken in taken_by_tools(model).items()
+        for taken in all_taken
+        if taken.startswith("options.")
+    }
+    carried = {spec.name: list(spec.build().taken["properties"]) for toolset in TOOLSETS for spec in toolset.tools}
+    assert len(combinations) > 40
+    for tool, name in combinations - {("transcribe_audio", "prompt")}:  # which says more than what it is
+        assert name not in carried[tool]
+        assert f"options={{'{name}': ...}}" in unknown_argument(name, carried[tool]), (tool, name)
+
+
+@pytest.mark.parametrize("capability", Capability)
+def test_no_advice_names_what_this_caller_was_turned_away_from(capability: Capability) -> None:
+    """As the journal has it: the head of the chain is gone, so all that is advised comes after it."""
+    head, *rest = shipped().living[capability] or (None,)
+    if head is None or not rest:
+        return
+    named = next((model for model in MODELS if capability in model.does and model.id != head.id), head)
+
+    def told() -> list[str]:
+        use_catalog(shipped(), gone=[head.id])
+        with pytest.raises(UnknownModelError) as unknown:
+            media_model(f"{head.id}x")
+        ids = [model.id for model in alternatives(named, n=100)]
+        assert [model.id for model in advised((head, *rest))] == [model.id for model in rest]
+        return [*ids, *re.split(r"[ ,?]+", unknown.value.next_step)]
+
+    assert head.id not in copy_context().run(told)
+    assert advised((head, head)) == [head]  # a call elsewhere knows nothing of that, and none stands twice
 
 
 async def test_options_choose_the_stand_in_and_go_before_its_own_choice(
@@ -94,5 +134,6 @@ def test_no_error_about_arguments_names_what_is_gone_while_something_lives(capab
             choose(capability, {"prompt": "x", name: value})
         except InputError as error:
             told.append(("", str(error)))
+    assert len(told) > len(ODD), capability
     named = [(own, word) for own, text in told for word in text.replace(",", " ").replace("'", " ").split()]
     assert not {word.strip(".:;()") for own, word in named if word.strip(".:;()") != own} & RETIRED
