@@ -147,6 +147,8 @@ SOUND_KINDS = {
     "aiff": ("aiff", "pcm_s16be", 16_000),
     "caf": ("caf", "pcm_s16le", 16_000),
     "wma": ("asf", "wmav2", 44_100),
+    "au": ("au", "pcm_s16be", 16_000),
+    "wv": ("wv", "wavpack", 44_100),
 }
 """Suffix, and what ffmpeg needs to know to write it."""
 

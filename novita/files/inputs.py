@@ -8,7 +8,7 @@ import base64
 import binascii
 import re
 import urllib.parse
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -430,8 +430,15 @@ def _demand(head: bytes, kind: Expects, name: str) -> MediaType:
         raise InputError(f"{name} is empty")
     reason, found = _wrong(head, kind), sniff(head)
     if reason is not None or found is None:
-        raise InputError(f"{name} cannot be used: {reason}", next_step="Give a file of the right kind.")
+        raise InputError(f"{name} cannot be used: {reason}", next_step=_AS_WHAT.get(kind))
     return found
+
+
+_AS_WHAT: Mapping[Expects, str] = {
+    "image": "Give a picture; what no program here reads (SVG, PSD, RAW, JPEG XL) has to be exported as PNG or JPEG.",
+    "video": "Give a video; other formats have to be converted to MP4: ffmpeg -i in.xyz out.mp4.",
+    "audio": "Give a recording; other formats have to be converted to MP3 or WAV: ffmpeg -i in.xyz out.mp3.",
+}
 
 
 def _unpack(ref: str, start: int, packed: bool) -> bytes | None:

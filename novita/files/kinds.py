@@ -52,6 +52,9 @@ _ROWS: tuple[tuple[str, str, str, Kind], ...] = (
     ("aiff", "audio/aiff", ".aiff", "audio"),
     ("caf", "audio/x-caf", ".caf", "audio"),
     ("wma", "audio/x-ms-wma", ".wma", "audio"),
+    ("au", "audio/basic", ".au", "audio"),
+    ("rf64", "audio/x-rf64", ".wav", "audio"),  # WAV of recorders that run for hours
+    ("wavpack", "audio/x-wavpack", ".wv", "audio"),
     ("pcm", "audio/pcm", ".pcm", "audio"),  # has no magic bytes: only ever declared
     ("pdf", "application/pdf", ".pdf", "file"),
     ("zip", "application/zip", ".zip", "file"),
@@ -106,6 +109,9 @@ _STARTS = (
     (b"ID3", "mp3"),
     (b"#!AMR", "amr"),
     (b"caff", "caf"),
+    (b".snd", "au"),
+    (b"RF64", "rf64"),
+    (b"wvpk", "wavpack"),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "wma"),
     (b"%PDF-", "pdf"),
     (b"PK\x03\x04", "zip"),
@@ -163,6 +169,9 @@ _MP3_RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
 def _frame(head: bytes) -> str | None:
     """MP3 and AAC without a container begin with a frame; a second one must follow where the first ends."""
+    head = head.lstrip(b"\0")  # some encoders leave room for their notes
+    if head.startswith(b"ID3"):
+        return "mp3"
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     if head[1] & 0xF6 == 0xF0:

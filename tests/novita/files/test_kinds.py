@@ -42,7 +42,9 @@ def test_clips_and_sounds_ffmpeg_writes_are_known(container: str, codec: str, ex
 
 
 def test_mp3_without_a_tag_is_known_by_its_frames() -> None:
-    assert name(encode("mp3", "libmp3lame", id3v2_version="0", write_xing="0")) == "mp3"
+    bare = encode("mp3", "libmp3lame", id3v2_version="0", write_xing="0")
+    assert name(bare) == name(bytes(500) + bare) == name(bytes(500) + encode("mp3", "libmp3lame")) == "mp3"
+    assert name(bytes(HEAD_BYTES)) is None
 
 
 @pytest.mark.parametrize(
