@@ -22,6 +22,9 @@ _MOST_LISTED = 20_000
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "<": ">"}
 _HOMES = ("HOME", "USERPROFILE")
 _DRIVE = re.compile(r"/?([A-Za-z]):[/\\]")
+_MARKDOWN = re.compile(r"!?\[[^\[\]]*\]\((.+)\)", re.DOTALL)
+_LOOKALIKES = str.maketrans("‘’ʼ“”‐‑‒–—", "'''\"\"-----")
+"""What word processors and models write for marks of the keyboard."""
 
 
 def readings(text: str) -> Iterator[str]:
@@ -55,11 +58,19 @@ def _readings(text: str) -> Iterator[str]:
 
 
 def unquoted(text: str) -> str:
-    """A text without the blanks and the quotation marks or brackets around it."""
-    bare = text.strip()
+    """A text without the blanks, invisible marks, quotation marks, brackets or Markdown around it."""
+    bare = _trimmed(text)
+    if (linked := _MARKDOWN.fullmatch(bare)) is not None:
+        bare = linked[1].strip()
     while len(bare) > 1 and _QUOTES.get(bare[0]) == bare[-1]:
-        bare = bare[1:-1].strip()
+        bare = _trimmed(bare[1:-1])
     return bare
+
+
+def _trimmed(text: str) -> str:
+    """Without blanks at its ends, and the marks of direction and order that Windows puts before a copied path."""
+    ends = "".join({one for one in text[:8] + text[-8:] if unicodedata.category(one) == "Cf"})
+    return text.strip().strip(ends).strip() if ends else text.strip()
 
 
 def from_address(text: str) -> str:
@@ -83,7 +94,9 @@ def from_address(text: str) -> str:
 def refuse_foreign(text: str) -> None:
     """Raise InputError for paths that cannot be on this machine, in words that say why."""
     bare = unquoted(text)
-    bare = from_address(bare) if bare.casefold().startswith("file:") else bare
+    if bare.casefold().startswith("file:"):
+        rest = bare[5:].lstrip("/")
+        bare = rest if _DRIVE.match(rest) else from_address(bare)
     if bare.startswith(("\\\\", "//")):
         raise InputError(
             "A path on a network share cannot be used",
@@ -145,6 +158,6 @@ def _listed(folder: Path) -> list[str]:
 
 def _key(name: str) -> str:
     """A name without what the eye does not see."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
+    plain = unicodedata.normalize("NFKC", name.translate(_LOOKALIKES)).casefold()
     spaced = "".join(" " if unicodedata.category(one) in ("Zs", "Cc") else one for one in plain)
     return " ".join("".join(one for one in spaced if unicodedata.category(one) != "Cf").split())

@@ -117,11 +117,15 @@ def _without_blanks(name: str, schema: Json, value: Any) -> Any:
 
 
 def _parsed(schema: Json, value: Any) -> Any:
-    """A list or an object, also where it came as JSON text or as the list's only part; anything else as it came."""
+    """A list or an object, also where it came as JSON text or as the list's only part; a text out of a list of one.
+
+    All else comes back as it came.
+    """
     kind, items = schema.get("type"), cast(Json, schema.get("items", {}))
     of_objects = items.get("type") == "object"
     if kind not in ("array", "object"):
-        return value
+        several = cast("list[Any]", value) if isinstance(value, list) else []
+        return several[0] if len(several) == 1 and isinstance(several[0], str) else value
     found = _json_in(value)
     if (
         found is None

@@ -119,6 +119,8 @@ async def test_a_text_that_is_json_reaches_the_model_letter_for_letter(
         ("edit_image", {"image": "x", "images": [None, ""]}, {"image": "x"}),
         ("get_sandbox", {"sandbox_id": "x", "ports": 80}, {"sandbox_id": "x", "ports": [80]}),
         ("create_gpu_instance", {"ports": "80/http"}, {"ports": ["80/http"]}),
+        ("edit_image", {"image": ["a.png"]}, {"image": "a.png"}),
+        ("edit_image", {"image": ["a.png", "b.png"]}, {"image": ["a.png", "b.png"]}),
         ("list_models", {"needs": "Image, video"}, {"needs": ["image", "video"]}),
         ("chat", {"messages": {"role": "user"}}, {"messages": [{"role": "user"}]}),
         ("chat", {"messages": '{"role": "user"}'}, {"messages": [{"role": "user"}]}),

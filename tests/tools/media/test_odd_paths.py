@@ -47,6 +47,8 @@ def readable(ref: str, home: Path) -> bool:
         (unicodedata.normalize("NFC", "Müllerstraße é.png"), unicodedata.normalize("NFD", "Müllerstraße é.png")),
         ("Fox.PNG", "fox.png"),
         ("fo\u200bx.png", "fox.png"),
+        ("fox’s – “den”.png", 'fox\'s - "den".png'),
+        ("fox's.png", "fox’s.png"),
     ],
 )
 def test_a_name_that_differs_only_in_what_the_eye_does_not_see_is_found(home: Path, name: str, given: str) -> None:
@@ -73,6 +75,10 @@ def test_folders_are_matched_like_names(home: Path) -> None:
         "  {path} \n",
         "@{path}",
         '@"{path}"',
+        "\u202a{path}",
+        "\ufeff{path}\u202c",
+        "![a fox]({path})",
+        "[a fox](file://{path})",
         "~/Pictures/my fox.png",
         "$HOME/Pictures/my fox.png",
         "${{HOME}}/Pictures/my fox.png",
@@ -132,6 +138,8 @@ def test_nothing_outside_the_allowed_folders_is_looked_at_or_offered(home: Path)
         (r"C:\Users\Ada\Pictures\fox.png", "Windows"),
         ("C:/Users/Ada/fox.png", "Windows"),
         ("file:///C:/Users/Ada/fox.png", "Windows"),
+        (r"file://C:\Users\Ada\fox.png", "Windows"),
+        ("\u202aC:\\Users\\Ada\\fox.png", "Windows"),
         (r"\\server\share\fox.png", "network share"),
         ("//server/share/fox.png", "network share"),
         ("file://server/share/fox.png", "this machine"),
