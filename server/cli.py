@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 from . import commands
+from .commands.layout import columns, explained, wrapped
 from .commands.tool_flags import given_arguments
 from .flags import read
 from .settings import SettingError, Settings, read_settings
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(given, "version"):
             return _version(Settings(), given)
         if given.command is None and _bare(arguments):
-            sys.stdout.write(GREETING)
+            sys.stdout.write(greeting())
             return 0
         settings = read_settings(os.environ, vars(given), played=given.simulate or given.command == "demo")
         code = _COMMANDS[given.command or "stdio"](settings, given)
@@ -49,17 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-GREETING = """\
-novita-mcp: all of Novita AI for an agent, over MCP. A host starts it and speaks to it; people try:
+_GREETING = "novita-mcp: all of Novita AI for an agent, over MCP. A host starts it and speaks to it; people try:"
+_TRY = (
+    ("novita-mcp demo", "see it work: no key, no cost"),
+    ("novita-mcp install HOST", "put it into Claude, Cursor, VS Code, ..."),
+    ("novita-mcp call TOOL", "call a tool from here; --simulate costs nothing"),
+    ("novita-mcp doctor", "what is wrong, and how to mend it"),
+    ("novita-mcp --help", "all commands"),
+)
 
-  novita-mcp demo                                see it work: no key, no cost
-  novita-mcp install HOST                        put it into Claude, Cursor, VS Code, ...
-  novita-mcp call generate_image --prompt fox    call a tool from here; --simulate costs nothing
-  novita-mcp doctor                              what is wrong, and how to mend it
-  novita-mcp --help                              all commands
 
-To speak MCP on this terminal all the same: novita-mcp serve
-"""
+def greeting() -> str:
+    """What a person sees who types nothing but the name."""
+    width = columns()
+    lines = [*wrapped(_GREETING, width), "", *explained(_TRY, width, indent="  "), ""]
+    return "\n".join([*lines, *wrapped("To speak MCP on this terminal all the same: novita-mcp serve", width)]) + "\n"
 
 
 def _bare(arguments: Sequence[str] | None) -> bool:

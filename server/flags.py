@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .commands.layout import wrapped
 from .commands.tool_flags import add_arguments, tool_names
 from .settings import SettingError, Settings
 
@@ -60,8 +61,16 @@ _HTTP_ONLY = ("host", "port", "allowed_hosts", "allowed_origins", "public_url")
 
 _EPILOG = """\
 exit codes:
-  0  done                         1  the tool, or a check, found something wrong
-  2  a word or a setting is wrong  130  stopped with Ctrl-C; 143 with SIGTERM
+  0    done
+  1    the tool, or a check, found something wrong
+  2    a word or a setting is wrong
+  130  stopped with Ctrl-C; 143 with SIGTERM
+"""
+
+_CALL = """\
+Call one tool.
+`novita-mcp call NAME --help` shows its flags.
+`novita-mcp tools` lists the names.
 """
 
 _NO_CHOICE = re.compile(r"argument (?P<what>\S+): invalid choice: '(?P<given>.*?)' \(choose from (?P<all>.*)\)")
@@ -70,11 +79,28 @@ _NO_CHOICE = re.compile(r"argument (?P<what>\S+): invalid choice: '(?P<given>.*?
 _OLD_JSON = "--json now asks for JSON output and takes nothing; give the arguments with --args {}"
 
 
+class _Help(argparse.HelpFormatter):
+    """Help as wide as the screen: lines break between words only, and where the text has them."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrapped(" ".join(text.split()), width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = (
+            line for part in text.splitlines() for line in wrapped(part.lstrip(), width, first=indent + _lead(part))
+        )
+        return "\n".join(lines)
+
+
+def _lead(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with errors of one line that suggest the nearest word, and no flag that may be cut short."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, **options)
+        super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, formatter_class=_Help, **options)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override]
         found, left = super().parse_known_args(args, namespace)
@@ -121,9 +147,8 @@ def parser(*, every_tool: bool = False) -> Parser:
     """
     top = Parser(
         prog="novita-mcp",
-        description="All of Novita AI for an agent, over MCP. Without a command: serve one host over stdio.",
+        description="All of Novita AI for an agent, over MCP.\nWithout a command: serve one host over stdio.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="store_true", help="Print the version.")
     add_settings(top, _TAKES[None])
@@ -250,7 +275,8 @@ def tool_parser(name: str) -> Parser:
     Raises:
         SettingError: No tool is called so.
     """
-    made = Parser(prog=f"novita-mcp call {name}")
+    prog = f"novita-mcp call {name}"
+    made = Parser(prog=prog, usage=f"{prog} [FLAGS]")
     add_tool(made, name)
     return made
 
@@ -273,9 +299,8 @@ def _add_call(commands: Any, *, every_tool: bool) -> None:
     call: Parser = commands.add_parser(
         "call",
         help="call a tool: call NAME --flag value",
-        description="Call one tool. `novita-mcp call NAME --help` shows its flags; `novita-mcp tools` lists the names.",
+        description=_CALL,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if every_tool:
         tools = call.add_subparsers(dest="name", metavar="NAME", parser_class=Parser)

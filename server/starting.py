@@ -8,6 +8,7 @@ folder off the path, and a console script never puts it there.
 import importlib.metadata
 import json
 import re
+import shlex
 import shutil
 import sys
 import sysconfig
@@ -33,6 +34,18 @@ def this_program() -> list[str]:
         return [uvx, "--from", origin, "novita-mcp"] if origin else [uvx, "novita-mcp"]
     script = shutil.which("novita-mcp", path=sysconfig.get_path("scripts"))
     return [script] if script else this_interpreter()
+
+
+def short_command() -> str:
+    """What a person types on this very terminal to run what runs now: its bare name where that finds it."""
+    script = shutil.which("novita-mcp", path=sysconfig.get_path("scripts"))
+    if script is None:
+        return shlex.join(this_program())
+    found = shutil.which("novita-mcp")
+    if found and Path(found).resolve() == Path(script).resolve():
+        return "novita-mcp"
+    beneath = Path(script).is_relative_to(Path.cwd())
+    return shlex.quote(str(Path(script).relative_to(Path.cwd()) if beneath else script))
 
 
 def _noted() -> str | None:

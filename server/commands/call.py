@@ -21,6 +21,7 @@ from rich.table import Column
 
 from ..app import NovitaServer, create_app
 from ..settings import Settings
+from .layout import columns, shortened, wrapped
 from .tools import known_tool
 
 _JOB = re.compile(r"\btask ([\w-]+)|\(([\w-]+)\) accepted")
@@ -37,16 +38,16 @@ class Watched:
     def __init__(self, console: Console, title: str) -> None:
         self.job = ""
         self.bar: Progress | None = None
+        self._room = console.width - _BAR
         if console.is_terminal:
             # Elapsed time, not percent: few models say how far they are, and a guess is no measure.
             self.bar = Progress(
                 SpinnerColumn(),
                 BarColumn(bar_width=12),
                 TimeElapsedColumn(),
-                TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+                TextColumn("{task.description}", table_column=Column(no_wrap=True)),
                 console=console,
                 transient=True,
-                expand=True,
             )
             self._row = self.bar.add_task(escape(title), total=None)
 
@@ -59,7 +60,11 @@ class Watched:
         if found := _JOB.search(message or ""):
             self.job = found[1] or found[2]
         if self.bar is not None:
-            self.bar.update(self._row, description=escape(message or ""))
+            self.bar.update(self._row, description=escape(shortened(message or "", self._room)))
+
+
+_BAR = 1 + 1 + 12 + 1 + 7 + 1
+"""Columns of the spinner, the bar and the time, with a blank after each."""
 
 
 def run_call(settings: Settings, name: str, arguments: Mapping[str, Any], *, as_json: bool) -> int:
@@ -82,13 +87,23 @@ def run_call(settings: Settings, name: str, arguments: Mapping[str, Any], *, as_
         told: object = {"error": texts} if answer.is_error else answer.structured_content or {"text": texts}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
     else:
-        sys.stdout.write("\n".join([texts, *_files(answer)]) + "\n")
+        sys.stdout.write("\n".join([*_for_people(texts), *_files(answer)]) + "\n")
     return 1 if answer.is_error else 0
 
 
 async def _call(server: NovitaServer, name: str, arguments: Mapping[str, Any], watched: Watched) -> CallToolResult:
     async with Client(server) as client:
         return await client.call_tool(name, dict(arguments), progress_callback=watched.report)
+
+
+def _for_people(text: str) -> list[str]:
+    """An answer's lines, no wider than the screen where words allow it; a line that goes on stands further in."""
+    width = columns()
+    lines: list[str] = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += wrapped(line.lstrip(), width, first=indent, rest=indent + "  ")
+    return lines
 
 
 def _stopped(job: str) -> str:

@@ -6,6 +6,7 @@ shown is a list of steps: a later one may use what an earlier one made.
 
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -20,9 +21,9 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.shared.dispatcher import ProgressFnT
 from mcp_types import CallToolResult
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from ...novita.core.money import show_usd
@@ -31,7 +32,9 @@ from ...simulator.core.world import WorldSettings as WorldSettings
 from ...simulator.serving import Running, serve
 from ..config.places import played_folder
 from ..settings import Settings
-from ..starting import this_interpreter
+from ..starting import short_command, this_interpreter
+from .hosts import likely_host
+from .layout import at_the_point, columns, shortened, wrapped
 
 TASK_SECONDS = 2.5
 """How long the simulator takes for a picture: long enough to see a bar move."""
@@ -56,25 +59,25 @@ class Step:
 STEPS: tuple[Step, ...] = (
     Step(
         "picture",
-        "A picture",
+        "A fox in the snow",
         "generate_image",
         {"prompt": "a red fox in snow", "size": "1024x1024"},
     ),
     Step(
         "posters",
-        "Three variants",
+        "Three posters",
         "generate_image",
         {"prompt": "a red fox poster", "count": 3, "seed": 7},
     ),
     Step(
         "night",
-        "The picture edited",
+        "The same at night",
         "edit_image",
         {"image": "task:{picture}/0", "prompt": "make it night, with stars"},
     ),
     Step(
         "film",
-        "The edit in motion",
+        "It looks up",
         "generate_video",
         {"image": "task:{night}/0", "prompt": "the fox looks up", "duration": 3}
         # The yes that a user gives after reading the price, or that nobody knows it.
@@ -82,13 +85,13 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         "voice",
-        "A line read aloud",
+        "Its tale, read",
         "generate_speech",
-        {"text": "The snow was quiet, and so was the fox."},
+        {"text": "The snow was quiet."},
     ),
     Step(
         "machine",
-        "A GPU that boots",
+        "A GPU to train on",
         "create_gpu_instance",
         {"name": "fox-den", "image": "pytorch/pytorch:latest", "min_memory_gb": 24, "stop_after_hours": 1}
         # The yes that a user gives after reading the price.
@@ -99,7 +102,12 @@ STEPS: tuple[Step, ...] = (
 
 @dataclass(frozen=True)
 class Made:
-    """What came of a step. Money in USD, as the (simulated) balance fell; a machine costs from then on."""
+    """What came of a step. Money in USD.
+
+    Args:
+        cost_usd: As the (simulated) balance fell; a machine costs from then on.
+        price: For people: what Novita's price list says, such as "$0.252" or "$0.21/h".
+    """
 
     step: str
     title: str
@@ -111,6 +119,7 @@ class Made:
     balance_usd: str
     task_id: str = ""
     model: str = ""
+    price: str = ""
     files: tuple[str, ...] = ()
 
 
@@ -155,7 +164,9 @@ def _show(as_json: bool) -> Show:
     console = Console(highlight=False)
     if as_json:
         return _Silent()
-    return Bars(console) if console.is_terminal else _PlainLines(Console(highlight=False, width=120))
+    if not console.is_terminal or console.is_dumb_terminal:
+        return _PlainLines(console)
+    return Bars(console)
 
 
 async def _run(running: Running, folder: Path, show: Show, steps: Sequence[Step]) -> DemoOutcome:
@@ -237,6 +248,7 @@ async def _take(client: Client, step: Step, ids: Mapping[str, str], before: Deci
         balance_usd=f"{after:f}",
         task_id=str(facts.get("task_id", "")),
         model=str(facts.get("model", "")),
+        price=_price(facts, before - after),
         files=tuple(str(artifact["path"]) for artifact in artifacts if artifact.get("path")),
     )
     show.done(step, made)
@@ -251,44 +263,59 @@ def _structured(answer: CallToolResult) -> dict[str, Any]:
     return {} if answer.is_error else (answer.structured_content or {})
 
 
-def _table(outcome: DemoOutcome) -> Table:
-    """What was made, where, and at what cost. Files are named within the folder, which is said once."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("made", no_wrap=True)
-    table.add_column("file", overflow="fold")
-    table.add_column("with", no_wrap=True, style="cyan")
-    table.add_column("cost", no_wrap=True, justify="right", style="yellow")
-    for made in outcome.steps:
+def _price(facts: Mapping[str, Any], paid: Decimal) -> str:
+    """What Novita's price list says of it; where it says nothing, what was paid."""
+    if hour := cast("Mapping[str, Any]", facts.get("instance") or {}).get("usd_per_hour"):
+        return f"{_usd(str(hour))}/h"
+    return _usd(str(facts.get("estimated_cost_usd") or paid))
+
+
+def _made(outcome: DemoOutcome) -> list[Text]:
+    """What was made, at which price and with what, its files below. Files are named within the folder."""
+    titles = max((len(made.title) for made in outcome.steps), default=0)
+    prices = at_the_point([made.price if made.ok else "-" for made in outcome.steps])
+    lines: list[Text] = []
+    for made, price in zip(outcome.steps, prices, strict=True):
+        title = (made.title.ljust(titles), "" if made.ok else "red")
+        lines.append(Text.assemble(title, "  ", (price, "yellow"), "  ", (made.model or made.tool, "cyan")))
         names = [Path(path).name for path in made.files] or [made.summary if made.ok else "failed"]
-        title = Text(made.title, style="" if made.ok else "red")
-        table.add_row(title, Text("\n".join(names)), made.model or made.tool, _usd(made.cost_usd))
-    return table
-
-
-def ending(outcome: DemoOutcome) -> list[RenderableType]:
-    """What is said when all is done: the table, where the files are, what it cost."""
-    lines: list[RenderableType] = ["", _table(outcome), ""]
-    if outcome.ok:
-        files = sum(len(made.files) for made in outcome.steps)
-        lines += [
-            Text.assemble(f"{files} files in ", (outcome.folder, "bold")),
-            f"Balance {_usd(outcome.balance_before_usd)} -> {_usd(outcome.balance_after_usd)}: "
-            f"{_usd(outcome.spent_usd)} of play money, in {outcome.seconds:.0f} s. Nothing real was spent.",
-            "For real: NOVITA_API_KEY=your-key novita-mcp install HOST (README says more).",
-        ]
-    else:
-        lines.append(Text(f"Stopped. {outcome.error}", style="red"))
+        lines += [Text(f"  {name}") for name in names]
     return lines
 
 
-def opening(outcome: DemoOutcome, tools: int) -> list[RenderableType]:
+def ending(outcome: DemoOutcome, width: int | None) -> list[Text]:
+    """What is said when all is done: what was made, where it is, what it cost, and what to try next."""
+    lines = [Text(), *_made(outcome), Text()]
+    if not outcome.ok:
+        return [*lines, *(Text(line, style="red") for line in wrapped(f"Stopped. {outcome.error}", width))]
+    files = sum(len(made.files) for made in outcome.steps)
+    lines += [Text(f"{files} files, in"), Text(f"  {outcome.folder}", style="bold"), Text()]
+    balance = f"Balance {_usd(outcome.balance_before_usd)} -> {_usd(outcome.balance_after_usd)}: "
+    told = f"{balance}{_usd(outcome.spent_usd)} of play money, at Novita's prices. Nothing real was spent."
+    lines += [Text(line) for line in wrapped(told, width)]
+    program = short_command()
+    for title, commands in (
+        ("Play on, without a key:", ("call generate_image --prompt owl --simulate", "tools")),
+        ("For real:", (f"install {likely_host(Path.home(), sys.platform)}", "doctor")),
+    ):
+        lines += [Text(), Text(title), *(Text(f"  {program} {words}", style="bold") for words in commands)]
+    return lines
+
+
+def opening(outcome: DemoOutcome, tools: int, width: int | None) -> list[Text]:
     """What is said before the first step."""
-    return [
-        Text("novita-mcp demo", style="bold"),
-        f"A simulator in Novita's place, the server as a child process over stdio: {tools} tools, "
-        f"{_usd(outcome.balance_before_usd)} of play money.",
-        "",
-    ]
+    told = (
+        "A simulator in Novita's place, the server as a child process over stdio: "
+        f"{tools} tools, {_usd(outcome.balance_before_usd)} of play money."
+    )
+    return [Text("novita-mcp demo", style="bold"), *(Text(line) for line in wrapped(told, width)), Text()]
+
+
+def doing(message: str | None) -> str:
+    """What goes on, out of what the server says: without names, ids and times that a bar shows itself."""
+    said = (message or "").partition(": ")[2] or message or ""
+    parts = [part for part in said.split(", ")[1:] if not re.fullmatch(r"\d+ s", part)]
+    return ", ".join(parts) or ("submitting" if said == "submitting" else "accepted" if "accepted" in said else "")
 
 
 class _Silent:
@@ -315,41 +342,54 @@ class _PlainLines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._width = columns() if not console.is_terminal else console.width
 
-    def _say(self, *lines: RenderableType) -> None:
+    def _say(self, *lines: Text) -> None:
         for line in lines:
-            self._console.print(line, soft_wrap=not isinstance(line, Table))
+            self._console.print(line, soft_wrap=True)
 
     def started(self, outcome: DemoOutcome, tools: int) -> None:
-        self._say(*opening(outcome, tools))
+        self._say(*opening(outcome, tools, self._width))
 
     def begin(self, step: Step) -> ProgressFnT:
         self._say(Text(f"{step.title} ({step.tool})"))
+        last = ""
 
         async def report(progress: float, total: float | None, message: str | None) -> None:
-            self._say(Text(f"  {_percent(progress, total):3.0f} %  {message or ''}"))
+            nonlocal last
+            now = doing(message).partition(", ")[0]
+            if now and now != last:  # not every second: nobody watches
+                self._say(Text(f"  {now}"))
+                last = now
 
         return report
 
     def done(self, step: Step, made: Made) -> None:
-        self._say(Text(f"  {made.summary} Cost {_usd(made.cost_usd)}, balance {_usd(made.balance_usd)}."))
+        told = f"{made.summary} {made.price}, balance {_usd(made.balance_usd)}."
+        self._say(*(Text(line) for line in wrapped(told, self._width, first="  ")))
 
     def finished(self, outcome: DemoOutcome) -> None:
-        self._say(*ending(outcome))
+        self._say(*ending(outcome, self._width))
 
 
 class Bars(_PlainLines):
-    """A bar for each step, and the balance falling, on a terminal."""
+    """A bar for each step, how long it takes, and the balance falling, on a terminal.
+
+    A bar does not claim how far a step is: few models say, and a guess is no measure.
+    """
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
+        narrow = console.width < _WIDE
+        balance = [] if narrow else [_Balance(table_column=Column(no_wrap=True))]
+        self._room = console.width - _NARROW_REST - (0 if narrow else _WIDE_REST)
         self.bars = Progress(
             TextColumn("[bold]{task.description}", table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=20),
-            _Balance(table_column=Column(no_wrap=True)),
-            _Note(table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+            BarColumn(bar_width=8 if narrow else 16),
+            _Elapsed(table_column=Column(no_wrap=True)),
+            *balance,
+            _Note(table_column=Column(no_wrap=True)),
             console=console,
-            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
         self._money = ""
@@ -360,28 +400,41 @@ class Bars(_PlainLines):
         self.bars.start()
 
     def begin(self, step: Step) -> ProgressFnT:
-        bar = self.bars.add_task(step.title, total=None, note=step.tool, balance=self._money)
+        bar = self.bars.add_task(step.title, total=None, note="", balance=self._money)
         self._tasks[step.name] = bar
 
         async def report(progress: float, total: float | None, message: str | None) -> None:
-            percent = _percent(progress, total)
-            # Where Novita tells no progress the server's number only creeps: then the bar just pulses.
-            note = (message or "").partition(", ")[2] or message
-            self.bars.update(bar, completed=percent, total=100 if percent > 10 else None, note=note)
+            self.bars.update(bar, note=shortened(doing(message), self._room))
 
         return report
 
     def done(self, step: Step, made: Made) -> None:
         self._money = made.balance_usd
-        note = f"{made.summary} {made.seconds:.1f} s" if made.ok else "failed"
         bar = self._tasks[step.name]
+        count = len(made.files)
+        note = "failed" if not made.ok else "ready" if not count else "1 file" if count == 1 else f"{count} files"
         self.bars.update(bar, balance=made.balance_usd, note=note)
+        self.bars.stop_task(bar)
         if made.ok:
             self.bars.update(bar, completed=100, total=100)
 
     def finished(self, outcome: DemoOutcome) -> None:
         self.bars.stop()
         super().finished(outcome)
+
+
+_WIDE = 80
+_NARROW_REST = 17 + 1 + 8 + 1 + 6 + 1
+"""Columns that the note does not have: the title, the bar, the seconds, and a blank after each."""
+_WIDE_REST = 8 + 8 + 1
+"""And on a wide terminal: the longer bar, the balance and its blank."""
+
+
+class _Elapsed(ProgressColumn):
+    """How long a step takes, or took."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.elapsed or 0:.1f} s".rjust(6), style="dim")
 
 
 class _Balance(ProgressColumn):
@@ -396,10 +449,6 @@ class _Note(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(str(task.fields["note"]), style="dim")
-
-
-def _percent(progress: float, total: float | None) -> float:
-    return 100 * progress / (total or 100)
 
 
 def _usd(amount: str) -> str:

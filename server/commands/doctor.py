@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
@@ -44,6 +44,7 @@ from ..logs import for_logs, learn_settings
 from ..settings import SettingError, Settings, request_keys
 from ..version import version
 from .install import Installed, installed, mend, unsafe_files
+from .layout import columns, whole, wrapped
 from .models_check import examine_models
 
 Status = Literal["ok", "note", "wrong", "skipped"]
@@ -96,7 +97,8 @@ def run_doctor(
     if as_json:
         sys.stdout.write(json.dumps({"ok": well, "checks": [asdict(check) for check in checks]}, indent=2) + "\n")
     else:
-        _show(checks, well)
+        hosts = [found.path for found in installed(Path.home(), sys.platform)]
+        _show(checks, well, [*hosts, output_folder(settings), journal_file(settings)])
     return 0 if well else 1
 
 
@@ -375,13 +377,32 @@ _MARKS: dict[Status, tuple[str, str]] = {
 }
 
 
-def _show(checks: list[Check], well: bool) -> None:
+_ROOM = 50
+"""Columns that a path takes as a rule."""
+
+
+def _show(checks: list[Check], well: bool, places: Iterable[object]) -> None:
+    """For people; `places` are paths that are never broken in two."""
+    names = {str(place): whole(place) for place in places}
     console = Console(highlight=False)
-    width = max(len(check.name) for check in checks)
+    width, term = columns(), max(len(check.name) for check in checks)
     for check in checks:
         mark, style = _MARKS[check.status]
-        line = Text.assemble((f"{mark:>5}", style), f"  {check.name.ljust(width)}  {check.detail}")
-        console.print(line, soft_wrap=True)
-        if check.mend:
-            console.print(Text(f"{' ' * (width + 9)}{check.mend}", style="cyan"), soft_wrap=True)
+        head = f"{mark:>5}  {check.name.ljust(term)}  "
+        if width is not None and width < _ROOM + len(head):  # a path beside its name would not fit
+            found, more = head.rstrip(), wrapped(_glued(check.detail, names), width, first=" " * 7)
+        else:
+            found, *more = wrapped(_glued(check.detail, names), width, first=head)
+        below = len(more[0]) - len(more[0].lstrip()) if more and found == head.rstrip() else len(head)
+        console.print(Text.assemble((found[:5], style), found[5:]), soft_wrap=True)
+        for line in more:
+            console.print(Text(line), soft_wrap=True)
+        for line in wrapped(_glued(check.mend, names), width, first=" " * below) if check.mend else ():
+            console.print(Text(line, style="cyan"), soft_wrap=True)
     console.print(Text("All is well." if well else "Something is wrong: see above.", style="bold"))
+
+
+def _glued(text: str, names: Mapping[str, str]) -> str:
+    for name, glued in names.items():
+        text = text.replace(name, glued)
+    return text

@@ -248,3 +248,12 @@ HOSTS: Mapping[str, Host] = {
         one_list=True,
     ),
 }
+
+
+def likely_host(home: Path, platform: str) -> str:
+    """A host that seems to be on this machine, since the folder of its configuration is there; else the commonest."""
+    for name, host in HOSTS.items():
+        folder = host.user_file(home, platform).parent
+        if folder != home and folder.is_dir():
+            return name
+    return "claude-desktop"

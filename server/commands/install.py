@@ -23,6 +23,7 @@ from ..jsonc import changed, read_jsonc
 from ..settings import SettingError, Settings
 from ..starting import names_of_unsafe_starts, this_program, with_safe_starts
 from .hosts import HOSTS, KEY, NO_KEY, Entry, Host, is_key
+from .layout import say, whole
 
 _SHARED = ["novita-mcp"]
 """What a project's file runs: found on the path of whoever opens it."""
@@ -90,7 +91,7 @@ def run_install(
     chosen.put(wanted, entry)
     after = _merged(path, before, wanted)
     if before == after:
-        sys.stdout.write(f"{chosen.title} has it already: {path}\n")
+        say(f"{chosen.title} has it already: {whole(path)}")
         return 0
     _agree(path, before, after, (settings.api_key or "", had), yes=yes)
     key = _key_of(chosen.ours(wanted))
@@ -98,13 +99,14 @@ def run_install(
     wide = is_key(key) and os.name != "nt" and path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
     backup = rewrite(path, after, private=is_key(key), keep=not chosen.ours(config))
     if backup:
-        sys.stdout.write(f"As it was before novita: {backup}\n")
+        say(f"As it was before novita: {whole(backup)}")
     if wide:
-        sys.stdout.write(f"{path} holds a key: from now on only you may read it (0600).\n")
-    sys.stdout.write(f"{chosen.title} now knows novita: {path}\n{chosen.after}\n")
+        say(f"{whole(path)} holds a key: from now on only you may read it (0600).")
+    say(f"{chosen.title} now knows novita: {whole(path)}", chosen.after)
     if project is not None and command is None:
-        sys.stdout.write("It runs novita-mcp from the PATH of whoever opens the project.\n")
-    sys.stdout.write(_where_key(key, path))
+        say("It runs novita-mcp from the PATH of whoever opens the project.")
+    if told := _where_key(key, path):
+        say(told)
     return 0
 
 
@@ -120,7 +122,7 @@ def run_uninstall(settings: Settings, host: str, *, project: Path | None, yes: b
     config = _parsed(path, before)
     entry = chosen.ours(config)
     if not entry:
-        sys.stdout.write(f"{chosen.title} does not know novita: {path}\n")
+        say(f"{chosen.title} does not know novita: {whole(path)}")
         return 0
     backup = _backup_of(path)
     earlier = _text(backup) if backup.exists() else ""
@@ -131,18 +133,18 @@ def run_uninstall(settings: Settings, host: str, *, project: Path | None, yes: b
     _agree(path, before, "" if emptied else after, (_key_of(entry), settings.api_key or ""), yes=yes)
     if emptied and not path.is_symlink():
         path.unlink()
-        sys.stdout.write(f"{chosen.title} no longer knows novita; {path}, made for it, is gone.\n")
+        say(f"{chosen.title} no longer knows novita; {whole(path)}, made for it, is gone.")
     else:
         rewrite(path, after, private=False, keep=False)
-        sys.stdout.write(f"{chosen.title} no longer knows novita: {path}\n")
+        say(f"{chosen.title} no longer knows novita: {whole(path)}")
     if earlier and earlier == after:
         backup.unlink()
     elif earlier:
-        sys.stdout.write(f"The file as it was before novita stays: {backup}\n")
+        say(f"The file as it was before novita stays: {whole(backup)}")
     journal = journal_file(settings)
-    sys.stdout.write(f"Your files stay: {output_folder(settings)}\n")
+    say(f"Your files stay: {whole(output_folder(settings))}")
     if journal is not None:
-        sys.stdout.write(f"The journal of what was made and spent stays: {journal}\n")
+        say(f"The journal of what was made and spent stays: {whole(journal)}")
     return 0
 
 
@@ -285,10 +287,10 @@ def _where_key(key: str, path: Path) -> str:
     if is_key(key):
         return ""
     if key.startswith("${input:"):
-        return "It asks for your key when the server starts.\n"
+        return "It asks for your key when the server starts."
     if key.startswith(("${", "{env:")):
-        return f"The key is not in the file: set {KEY} in the environment it is started from.\n"
-    return f"No key was given: in {path}, put yours in place of {NO_KEY!r}.\n"
+        return f"The key is not in the file: set {KEY} in the environment it is started from."
+    return f"No key was given: in {whole(path)}, put yours in place of {NO_KEY!r}."
 
 
 def _backup_of(path: Path) -> Path:

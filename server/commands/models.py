@@ -5,7 +5,7 @@ Nothing is sent, but with `refresh`: then Novita's lists are read now, and with 
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from ...tools.kit.ways import is_novita
 from ..building import open_journal
 from ..config.places import journal_file
 from ..settings import Settings
+from .layout import columns, table, wrapped
 
 _COLUMNS = ("model", "state", "since", "sure", "evidence", "price")
 
@@ -68,13 +69,23 @@ def run_models(settings: Settings, words: str, *, everything: bool, as_json: boo
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return 0
-    widths = [max(len(name), *(len(str(row[name])) for row in rows)) if rows else len(name) for name in _COLUMNS]
-    lines = [dict(zip(_COLUMNS, _COLUMNS, strict=True)), *rows]
-    for line in lines:
-        cells = (str(line[name]).ljust(width) for name, width in zip(_COLUMNS, widths, strict=True))
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    sys.stdout.write("\n".join(model_lines(rows, columns())) + "\n")
     sys.stdout.write(f"\n{len(rows)} models, {known.age}.\n")
     return 0
+
+
+def model_lines(rows: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
+    """A table, or where that is too wide a few lines for each model."""
+    cells = [[*_COLUMNS], *([str(row[name]) for name in _COLUMNS] for row in rows)]
+    lines = table(cells, None, names=len(_COLUMNS))
+    if width is None or max(map(len, lines)) <= width:
+        return lines
+    folded: list[str] = []
+    for row in rows:
+        folded += wrapped(f"{row['model']}  {row['state']} {row['since']}", width, rest="  ")
+        folded += wrapped(str(row["price"]), width, first="  ")
+        folded += wrapped(f"evidence, {row['sure']}: {row['evidence']}", width, first="  ")
+    return folded
 
 
 def journal_there(settings: Settings) -> Journal:

@@ -25,6 +25,7 @@ from ...tools.overview.running_costs import RunningCosts, RunningLine, known_cos
 from ..building import open_journal
 from ..config.places import journal_file
 from ..settings import SettingError, Settings, parts
+from .layout import columns, table, wrapped
 
 _COLUMNS = ("calls", "usd", "estimated", "known", "doubtful", "no price")
 
@@ -106,21 +107,24 @@ def _could_not(what: str, error: NovitaError) -> None:
 def _show(
     span: Period, rows: list[Spent], marks: tuple[LedgerGrouping, ...], corrected: str, running: RunningCosts
 ) -> None:
+    width = columns()
     whole = total(rows)
     calls = "1 call" if whole.calls == 1 else f"{whole.calls} calls"
-    lines = [f"${show_usd(whole.counted)} in {calls}, {span}"]
-    table = [[*marks, *_COLUMNS], *([*(str(getattr(row, name)) for name in marks), *_cells(row)] for row in rows)]
+    lines = wrapped(f"${show_usd(whole.counted)} in {calls}, {span}", width)
+    cells = [[*marks, *_COLUMNS], *([*(str(getattr(row, name)) for name in marks), *_cells(row)] for row in rows)]
     if len(rows) > 1 and marks:
-        table.append(["total", *[""] * (len(marks) - 1), *_cells(whole)])
+        cells.append(["total", *[""] * (len(marks) - 1), *_cells(whole)])
     if rows:
-        lines += ["", *_aligned(table, left=len(marks)), ""]
-    # Never wrapped: a name in two pieces cannot be searched for.
-    lines += [*notes(rows), *([corrected] if corrected else [])]
+        lines += ["", *table(cells, width, names=len(marks)), ""]
+    for note in (*notes(rows), *([corrected] if corrected else [])):
+        lines += wrapped(note, width)
     if running.lines:
         lines += ["", f"Going on now, about ${running.usd_per_hour} per hour:", ""]
         head = ("kind", "id", "name", "usd/h", "usd so far")
-        lines += _aligned([[*head], *(_running_cells(line) for line in running.lines)], left=3)
-        lines += ["", *dict.fromkeys(f"{line.id}: {line.note}" for line in running.lines if line.note)]
+        lines += table([[*head], *(_running_cells(line) for line in running.lines)], width, names=3)
+        lines.append("")
+        for note in dict.fromkeys(f"{line.id}: {line.note}" for line in running.lines if line.note):
+            lines += wrapped(note, width)
     sys.stdout.write("\n".join(lines) + "\n")
 
 
@@ -131,15 +135,3 @@ def _running_cells(line: RunningLine) -> list[str]:
 def _cells(row: Spent) -> list[str]:
     amounts = (row.counted, row.estimated, row.known, row.doubtful, row.unpriced)
     return [str(row.calls), *(show_usd(amount) if amount else "-" for amount in amounts)]
-
-
-def _aligned(table: list[list[str]], *, left: int) -> list[str]:
-    """Columns as wide as they need: names to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if place < left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in table
-    ]

@@ -1,14 +1,13 @@
 """`novita-mcp tools`: list the tools that are on, or show the schema of one."""
 
 import json
-import shutil
 import sys
-import textwrap
 
 import anyio
 
 from ..app import create_app
 from ..settings import SettingError, Settings
+from .layout import columns, shortened
 from .tool_flags import listing
 
 
@@ -26,13 +25,11 @@ def run_tools(settings: Settings, action: str, name: str | None, *, as_json: boo
     elif as_json:
         _say(json.dumps([tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools.values()]))
     else:
-        width = max(map(len, tools), default=0)
-        columns = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 0
+        term, width = max(map(len, tools), default=0), columns()
         for tool in tools.values():
             line = (tool.description or "").partition(". ")[0]
-            if columns:
-                line = textwrap.shorten(line, max(columns - width - 2, 20), placeholder=" ...")
-            _say(f"{tool.name.ljust(width)}  {line}")
+            shown = line if width is None else shortened(line, width - term - 2)
+            _say(f"{tool.name.ljust(term)}  {shown}")
     return 0
 
 

@@ -48,6 +48,10 @@ def test_pictures_are_made_edited_and_animated_and_scripts_are_told_where(tmp_pa
     costs = [Decimal(made["cost_usd"]) for made in told["steps"]]
     *media, machine = costs
     assert all(cost > 0 for cost in media)
+    # What we say is by our catalogue; what is charged, in steps of 0.0001, is by the simulator's own list.
+    for made, cost in zip(told["steps"], media, strict=False):
+        assert 0 <= cost - Decimal(made["price"].removeprefix("$")) <= Decimal("0.0001"), made
+    assert re.fullmatch(r"\$0\.\d\d/h", told["steps"][-1]["price"])
     gone = {model.id for model in known_models().values() if model.state == "retired"}
     assert not gone & {made["model"] for made in told["steps"]}
     film = next(made for made in told["steps"] if made["step"] == "film")
@@ -62,6 +66,7 @@ def test_pictures_are_made_edited_and_animated_and_scripts_are_told_where(tmp_pa
         shown = text_of_the_picture()
         for made in told["steps"]:
             assert {made["title"], made["model"] or made["tool"]} <= set(shown)
+            assert made["price"] in shown
             assert all(any(line.endswith(undated(file)) for line in shown) for file in made["files"]), made["files"]
 
 
@@ -82,11 +87,22 @@ def test_in_a_pipe_it_speaks_in_plain_lines(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
-    assert "%  kling-v3.0-std-i2v" in done.stdout
+    assert "%" not in done.stdout
+    assert "  processing\n" in done.stdout
+    assert "  1 file from kling-v3.0-std-i2v. $0.252, balance $" in done.stdout
     assert str(tmp_path) in done.stdout
     assert not (tmp_path / "Downloads").exists()
     for file in next(tmp_path.rglob("simulated/demo")).iterdir():
         assert file.name in done.stdout
+    _, _, ending = done.stdout.partition("Play on")
+    commands = [line.strip() for line in ending.splitlines() if line.startswith("  ")]
+    assert len(commands) == 4
+    for command in commands:
+        typed = command + (" --offline" if command.endswith("doctor") else "")
+        ran = subprocess.run(
+            typed, shell=True, env=empty_home(tmp_path), cwd=tmp_path, input="y\n", capture_output=True, text=True
+        )
+        assert ran.returncode == 0, (typed, ran.stdout, ran.stderr)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pseudo terminal of POSIX")
@@ -130,3 +146,13 @@ def test_a_step_that_fails_ends_it_with_code_1_and_the_reason(
     assert not told["ok"]
     assert "no-such-model" in told["error"]
     assert len(told["steps"]) == 1
+
+
+@pytest.mark.skipif(not PICTURE.is_file(), reason="away from the source")
+def test_the_picture_of_readme_cuts_no_letter() -> None:
+    """A text that is cut to its line loses its underscores in fonts that hang low."""
+    drawn = PICTURE.read_text(encoding="utf-8")
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
+    assert found is not None
+    assert "clip-path" not in drawn
+    assert max(float(y) for y in re.findall(r'<text[^>]* y="([\d.]+)"', drawn)) < float(found[2])
