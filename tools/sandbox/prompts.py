@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..kit.prompts import PromptSpec
+from ..kit.prompts import PromptSpec, one_of
 
 _OFF = "If there is no tool create_sandbox, tell me to start this server with --toolsets default,sandbox.\n\n"
 
@@ -52,5 +52,6 @@ SANDBOX_PROMPTS: tuple[PromptSpec, ...] = (
         {"repository": "Its address for git clone.", "command": "How its tests are run."},
         _test_repository,
         frozenset({"command"}),
+        {"command": one_of("pytest", "npm test", "cargo test", "go test ./...")},
     ),
 )

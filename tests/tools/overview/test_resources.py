@@ -16,6 +16,7 @@ from mcp_types import (
     TextResourceContents,
 )
 from novita_mcp.simulator.core.world import World
+from novita_mcp.tools.overview.prompts import PROMPTS
 
 from ...conftest import Connect, text_of
 
@@ -92,8 +93,16 @@ async def test_arguments_of_prompts_are_completed(connect: Connect) -> None:
         assert await completed("product_photo_set", "image", "task:") == [f"task:{task_id}/0"]
         assert await completed("monthly_cost_review", "period", "Last") == ["last month", "last 7 days", "last 30 days"]
         assert await completed("gpu_job", "hours", "2") == ["2", "24"]
+        assert await completed("test_repository", "command", "c") == ["cargo test"]
         assert await completed("batch_labelling", "task", "") == []
         assert await completed("no_such_prompt", "period", "") == []
+
+
+def test_every_argument_of_a_prompt_completes_unless_only_its_user_can_know_it() -> None:
+    """A sentence, or a file or repository of theirs."""
+    own_words = {"idea", "file", "task", "job", "question", "repository"}
+    for prompt in PROMPTS:
+        assert {*prompt.arguments} - {*(prompt.complete or {})} <= own_words, prompt.name
 
 
 async def test_what_cannot_be_asked_for_completes_to_nothing(connect: Connect, world: World) -> None:
