@@ -222,7 +222,7 @@ def _plain(save_to: str) -> str:
     plain = save_to
     for reading in readings(save_to):
         plain = reading
-        if re.match(r"(?i)[a-z][a-z0-9+.\-]+://|(?:task|data|novita):", plain):
+        if re.match(r"(?i)(?!file:)[a-z][a-z0-9+.\-]+:[/\\]|https?:|(?:task|data|novita|sandbox):", plain):
             raise InputError(
                 f"save_to must be a folder or a file of this machine, not {_short(plain)}", next_step="Give a path."
             )

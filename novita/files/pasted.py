@@ -79,6 +79,9 @@ def from_address(text: str) -> str:
     Raises:
         InputError: It is malformed, or names a file on another machine.
     """
+    rest = text[5:].lstrip("/")
+    if "\\" in rest and _DRIVE.match(rest):  # file:// before a Windows path as it stands
+        return urllib.parse.unquote(rest)
     try:
         parts = urllib.parse.urlsplit(text)
     except ValueError as error:
@@ -94,9 +97,7 @@ def from_address(text: str) -> str:
 def refuse_foreign(text: str) -> None:
     """Raise InputError for paths that cannot be on this machine, in words that say why."""
     bare = unquoted(text)
-    if bare.casefold().startswith("file:"):
-        rest = bare[5:].lstrip("/")
-        bare = rest if _DRIVE.match(rest) else from_address(bare)
+    bare = from_address(bare) if bare.casefold().startswith("file:") else bare
     if bare.startswith(("\\\\", "//")):
         raise InputError(
             "A path on a network share cannot be used",

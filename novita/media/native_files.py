@@ -165,9 +165,10 @@ async def _ready(value: str, place: str, field: FileField, inputs: Inputs) -> st
     bare = re.match("(?i)(?:https?|data|task|novita|file):", value.lstrip()) is None
     if bare and _is_content(value, field.expects, place):
         ref = f"data:application/octet-stream;base64,{value}"
-    elif "url" in forms and re.match("(?i)https?:", value):
-        return value  # as the caller wants it: Novita fetches it, or says that it cannot
+    link = "url" in forms and re.match("(?i)\\s*https?:", value) is not None
     try:
+        if link and "url" in await inputs.forms(value, field.expects):
+            return value.strip()  # as the caller wants it: Novita fetches it, or says that it cannot
         source = await inputs.load(ref, field.expects, limits=field.limits)
         return await source.as_form(forms)
     except InputError as error:

@@ -148,6 +148,23 @@ async def test_a_photo_in_native_input_carries_no_notes_of_its_camera(
         assert b"Secret" not in base64.b64decode(body_of(world, "qwen_image_edit")["image"])
 
 
+@pytest.mark.old_models
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("http://127.0.0.1:99999/x.png", "malformed"),
+        (" https://[::1/", "malformed"),
+        ("http://", "no host"),
+    ],
+)
+async def test_a_link_that_cannot_be_is_refused_in_native_input_too(
+    connect: Connect, world: World, link: str, words: str
+) -> None:
+    async with connect() as client:
+        await refused(client.call_tool(*run("seedream-4.0", {"prompt": "x", "images": [link]})), "`images", words)
+    nothing_paid(world)
+
+
 async def test_over_http_no_path_is_read(
     connect_http: Callable[..., AbstractAsyncContextManager[Client]], world: World, tmp_path: Path
 ) -> None:

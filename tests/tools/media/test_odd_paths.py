@@ -174,7 +174,15 @@ async def test_save_to_understands_what_inputs_understand(connect: Connect, tmp_
 
 async def test_save_to_that_is_a_link_is_refused_before_money(connect: Connect, world: World) -> None:
     async with connect() as client:
-        for bad in ("https://example.com/f.png", "s3://bucket/f.png", "task:abc/0", "file://server/f.png"):
+        for bad in (
+            "https://example.com/f.png",
+            "https:/example.com/f.png",
+            "http:\\\\example.com\\f.png",
+            "sandbox:/f.png",
+            "s3://bucket/f.png",
+            "task:abc/0",
+            "file://server/f.png",
+        ):
             call = client.call_tool("generate_image", {"prompt": "fox", "save_to": bad})
             await refused(call, "Nothing was billed")
     nothing_paid(world)
