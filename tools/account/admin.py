@@ -1,5 +1,6 @@
 """Account tools for those who run a team: transactions, bills by key, quotas, keys and their models, budgets."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -25,6 +26,7 @@ from ...novita.account.admin import list_api_keys as read_keys
 from ...novita.account.admin import list_quotas as read_quotas
 from ...novita.account.admin import list_transactions as read_transactions
 from ...novita.account.bills import Grouping, add_up, as_csv, key_lines, totals
+from ...novita.core.by_name import the_one
 from ...novita.core.errors import InputError
 from ...novita.core.money import show_usd
 from ...novita.core.periods import read_period
@@ -38,7 +40,7 @@ account_admin = Toolset("account_admin", "Transactions, bills by key, quotas, AP
 
 PeriodText = Annotated[str, Field(description='Words or dates, UTC: "last week", "2026-10".')]
 KeyId = Annotated[str, Field(min_length=1, description="key_id or name from list_api_keys.")]
-MemberId = Annotated[str, Field(min_length=1, description="member_id from list_budgets.")]
+MemberId = Annotated[str, Field(min_length=1, description="Id or name from list_budgets.")]
 ShowOnly = Annotated[bool, Field(description="Send nothing, show the request.")]
 
 
@@ -363,11 +365,13 @@ class BudgetList(ToolResult):
 @account_admin.tool("List budgets", READS)
 async def list_budgets(
     call: Call,
-    member_id: Annotated[str | None, Field(description="For the budgets of this member's keys.")] = None,
+    member_id: Annotated[str | None, Field(description="For the budgets of this member's keys: id or name.")] = None,
     offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
 ) -> BudgetList:
     """Budgets of team members, or of one member's API keys, in USD. Free."""
-    found = await key_budgets(call.novita, member_id) if member_id else await member_budgets(call.novita)
+    found = await member_budgets(call.novita)
+    if member_id:
+        found = await key_budgets(call.novita, _of_name(found, member_id, "member").id)
     end = offset + _PAGE
     lines = tuple(_budget_line(one) for one in found[offset:end])
     return BudgetList(budgets=lines, total=len(found), next_offset=end if end < len(found) else None)
@@ -404,11 +408,12 @@ class BudgetAnswer(ToolResult):
 async def check_budget(
     call: Call,
     member_id: MemberId,
-    key_id: Annotated[str | None, Field(description="Of this key.")] = None,
+    key_id: Annotated[str | None, Field(description="Of this key: id or name.")] = None,
     cost_usd: Annotated[Decimal | None, Field(ge=0, description="Enough for this; default: anything.")] = None,
 ) -> BudgetAnswer:
     """Whether a member's or a key's budget has anything left, or enough for a cost. Free."""
-    return BudgetAnswer(enough=await budget_allows(call.novita, member_id, key_id, cost_usd))
+    member, key = await _whose(call, member_id, key_id)
+    return BudgetAnswer(enough=await budget_allows(call.novita, member.id, key.id if key else None, cost_usd))
 
 
 class BudgetChange(ToolResult):
@@ -431,23 +436,27 @@ async def update_budget(
     member_id: MemberId,
     kind: Annotated[BudgetKind, Field(description="Kind of limit.")],
     limit_usd: Annotated[Decimal | None, Field(ge=1, description="Limit, in USD.")] = None,
-    key_id: Annotated[str | None, Field(description="Only for this key.")] = None,
+    key_id: Annotated[str | None, Field(description="Only for this key: id or name.")] = None,
     confirm: Agreed = False,
     dry_run: ShowOnly = False,
 ) -> BudgetChange:
     """Replace the budget of a team member or API key, at once: spent, it suspends them. Asks first."""
-    body = budget_body(member_id, key_id, kind, limit_usd)
+    budget_body(member_id, key_id, kind, limit_usd)  # what makes no sense is refused before anything is asked
     path = f"/openapi/v1/user/team/{'key' if key_id else 'member'}-budget"
 
-    async def change() -> BudgetChange:
-        await set_budget(call.novita, body)
-        return BudgetChange(status="done", budget=_budget_line(await _find_budget(call, member_id, key_id)))
-
-    async def request() -> dict[str, Any]:
-        return {"request": {"method": "PUT", "path": path, "body": body}}
-
     async def plan() -> Purchase[BudgetChange]:
-        before = await _find_budget(call, member_id, key_id)
+        member, key = await _whose(call, member_id, key_id)
+        before = key or member
+        body = budget_body(member.id, key.id if key else None, kind, limit_usd)
+
+        async def change() -> BudgetChange:
+            await set_budget(call.novita, body)
+            now = await _whose(call, member.id, key.id if key else None)
+            return BudgetChange(status="done", budget=_budget_line(now[1] or now[0]))
+
+        async def request() -> dict[str, Any]:
+            return {"request": {"method": "PUT", "path": path, "body": body}}
+
         now = before.kind if before.limit is None else f"{before.kind}, ${show_usd(before.limit)}"
         wanted = kind if limit_usd is None else f"{kind}, ${show_usd(limit_usd)}"
         whose = f"{'API key' if key_id else 'member'} {before.name or before.id}"
@@ -457,23 +466,26 @@ async def update_budget(
             model="budget",
             sending=Direct(act=change),
             dry_run=request,
-            about=f"{member_id} {key_id or ''} {wanted}",
+            about=f"{member.id} {key.id if key else ''} {wanted}",
             always_asks=True,
         )
 
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
-async def _find_budget(call: Call, member_id: str, key_id: str | None) -> Budget:
-    """The budget of a member, or of one of a member's keys.
+async def _whose(call: Call, member: str, key: str | None) -> tuple[Budget, Budget | None]:
+    """The budgets of a member and of one of the member's keys, each by id or name.
 
     Raises:
-        InputError: There is none of that id; names those there are.
+        InputError: There is none, or several; names those there are.
     """
-    found = await key_budgets(call.novita, member_id) if key_id else await member_budgets(call.novita)
-    wanted = key_id or member_id
-    for one in found:
-        if one.id == wanted:
-            return one
-    known = ", ".join(f"{one.id} ({one.name})" for one in found[:20]) or "none"
-    raise InputError(f"There is no {'key' if key_id else 'member'} {wanted[:60]!r}", next_step=f"There are: {known}.")
+    whose = _of_name(await member_budgets(call.novita), member, "member")
+    return whose, _of_name(await key_budgets(call.novita, whose.id), key, "key") if key else None
+
+
+def _of_name(found: Sequence[Budget], wanted: str, what: str) -> Budget:
+    one = the_one(wanted, found, f"{what}s", lambda each: f"{each.id} ({each.name})")
+    if one is None:
+        known = ", ".join(f"{each.id} ({each.name})" for each in found[:20]) or "none"
+        raise InputError(f"There is no {what} {wanted[:60]!r}", next_step=f"There are: {known}.")
+    return one

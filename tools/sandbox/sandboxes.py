@@ -65,8 +65,8 @@ def check_label(label: str | None) -> str:
 async def create_sandbox(
     call: Call,
     template: Annotated[str, Field(description="Template or snapshot; see list_sandboxes.")] = making.CODE,
-    timeout_minutes: Annotated[float, Field(ge=1, le=1_440, description="It ends by itself then.")] = 10,
-    idle_minutes: Annotated[float | None, Field(ge=1, le=1_440, description="Or after so long unused.")] = None,
+    timeout_minutes: Annotated[float, Field(ge=1, le=1_440, description="It ends then.")] = 10,
+    idle_minutes: Annotated[float | None, Field(ge=1, le=1_440, description="Or so long unused.")] = None,
     on_timeout: Annotated[Literal["delete", "pause"], Field(description="How it ends.")] = "delete",
     internet: Annotated[bool, Field(description="It may reach the internet.")] = True,
     public_ports: Annotated[bool, Field(description="The internet may reach its ports.")] = False,
@@ -311,7 +311,7 @@ async def read_sandbox_file(
     call: Call,
     sandbox_id: SandboxId,
     path: Annotated[str, Field(description="File or folder.")] = ".",
-    offset: Annotated[int, Field(ge=0, le=2**40, description="Byte to read text from.")] = 0,
+    offset: Annotated[int, Field(ge=0, le=2**40, description="From this byte.")] = 0,
     bring: Annotated[bool, Field(description="Bring the whole file here.")] = False,
     save_to: SaveTo = None,
 ) -> FileResult:

@@ -226,3 +226,19 @@ def test_every_team_route_has_its_tool() -> None:
     reads = {"query_member_budgets", "query_key_budgets", "list_api_keys", "get_key_model_access_policy"}
     checks = {"check_member_budget", "check_member_budget_by_cost", "check_key_budget", "check_key_budget_by_cost"}
     assert set(HANDLERS) == reads | checks | set(SETTERS)
+
+
+async def test_members_and_keys_are_found_by_their_names(connect: Connect, world: World) -> None:
+    async with connect(**SWITCHED_ON) as client:
+        ada = next(one for one in (await ask(client, "list_budgets"))["budgets"] if one["id"] == member(world))
+        name = ada["name"].upper()
+        (key, *_) = (await ask(client, "list_budgets", member_id=name))["budgets"]
+
+        assert (await ask(client, "check_budget", member_id=name, key_id=key["name"]))["enough"]
+        wish: Json = {"member_id": name, "key_id": key["name"], "kind": "one_time", "limit_usd": "3"}
+        done = await ask(client, "update_budget", **wish, confirm=True)
+        assert done["budget"]["id"] == key["id"]
+        (sent,) = world.received("update_key_budget")
+        assert (sent.body["member_id"], sent.body["key_id"]) == (ada["id"], key["id"])
+        assert "There are: " in await refusal(client, "check_budget", member_id="nobody")
+        assert key["name"] in await refusal(client, "check_budget", member_id=name, key_id="nothing")
