@@ -15,6 +15,7 @@ from pathlib import Path
 
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.journal.databases import Db
+from novita_mcp.novita.journal.joining import JoinRule, SameCall
 from novita_mcp.novita.journal.journal import OPEN_STATES, Journal
 from novita_mcp.novita.journal.rows import JobState
 
@@ -82,10 +83,17 @@ async def measure(name: str, journal: Journal, rows: int, first: float, last: fl
             title="fox",
             cost=Cost(Decimal("0.02")),
             caps=CAPS,
+            same=SameCall(f"call {number}", {"media": JoinRule()}),
         )
+
+    async def keep(number: int) -> object:
+        key = (await journal.recent("me", limit=1))[0].key
+        return await journal.keep_answer(key, '{"fields": {}}')
 
     tries: dict[str, Callable[[int], Awaitable[object]]] = {
         "begin": begin,
+        "the same call again": lambda _: journal.earlier("me", SameCall("call 7", {"media": JoinRule()})),
+        "list and keep an answer": keep,
         "list the newest 20": lambda _: journal.recent("me", limit=20),
         "list 20 that failed": lambda _: journal.recent("me", limit=20, states=(JobState.FAILED,)),
         "list 20 that are done": lambda _: journal.recent("me", limit=20, states=(JobState.SUCCEEDED,)),
