@@ -230,6 +230,29 @@ async def test_what_is_answered_at_once_goes_on_when_the_line_drops_and_is_had_b
             assert world.count("create_embeddings") == 4
 
 
+async def test_a_call_cut_off_at_one_copy_of_the_server_and_made_again_at_another_is_one_charge(
+    era: str, settings: Settings, world: World
+) -> None:
+    """A team's server runs in several copies behind one address, on one journal."""
+    world.never_end_next_task()
+    with ExitStack() as stack, anyio.fail_after(PATIENCE):
+        urls = [stack.enter_context(serve_asgi(http_app(web_server(settings), settings))) for _ in range(2)]
+        async with (
+            httpx.AsyncClient(base_url=urls[0], timeout=PATIENCE) as first,
+            httpx.AsyncClient(base_url=urls[1], timeout=PATIENCE) as other,
+        ):
+            async with first.stream("POST", "/mcp", json=message(era), headers=head(era, DEFAULT_KEY)) as answer:
+                async for line in answer.aiter_lines():
+                    if line.startswith("data:") and world.charges:
+                        break
+            let_it_end(world)
+            last = await asked(other, era)
+            assert joined(last) and last["status"] == "succeeded"
+            assert len(world.charges) == 1
+            assert not joined(await asked(other, era, OTHER_SEED))
+            assert len(world.charges) == 2
+
+
 async def test_two_people_who_ask_for_the_same_at_the_same_moment_never_join(
     era: str, settings: Settings, world: World
 ) -> None:
