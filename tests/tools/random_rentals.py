@@ -1,4 +1,5 @@
-"""Machines, volumes and endpoints in a random run: what can be asked of those there are, and what happens between."""
+"""Machines, volumes, endpoints and sandboxes in a random run: what can be asked of those there are, and what happens
+between."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ from novita_mcp.simulator.core.world import DEFAULT_KEY, Charge, World
 from novita_mcp.simulator.gpu.extras import SimulatedVolume
 from novita_mcp.simulator.gpu.instances import SimulatedInstance
 from novita_mcp.simulator.gpu.state import GpuState
+from novita_mcp.simulator.sandbox.state import OPERATION as SANDBOX
+from novita_mcp.simulator.sandbox.state import SimulatedSandbox, SimulatedSandboxes
 from novita_mcp.simulator.serverless.state import ServerlessState, SimulatedEndpoint
 
 from ..conftest import text_of
@@ -25,8 +28,8 @@ ROOM = 6
 
 
 def is_by_time(charge: Charge) -> bool:
-    """Whether a charge is for a machine, volume or endpoint; its `ref` says which."""
-    return operations()[charge.operation].area in ("gpu", "serverless")
+    """Whether a charge is for a machine, volume, endpoint or sandbox; its `ref` says which."""
+    return charge.operation == SANDBOX or operations()[charge.operation].area in ("gpu", "serverless")
 
 
 class Renting:
@@ -55,6 +58,11 @@ class Renting:
     @property
     def endpoints(self) -> list[SimulatedEndpoint]:
         there = self._world.area(ServerlessState).of(self._world.accounts[DEFAULT_KEY])
+        return [each for each in there if each.id in self._told]
+
+    @property
+    def sandboxes(self) -> list[SimulatedSandbox]:
+        there = self._world.area(SimulatedSandboxes).of(self._world.accounts[DEFAULT_KEY])
         return [each for each in there if each.id in self._told]
 
     # what is asked: good arguments, or None where there is nothing they could be about
@@ -124,6 +132,26 @@ class Renting:
         there = self._serving()
         return {"endpoint_id": self._roll.choice(there).id, "body": {"a": 1}} if there else None
 
+    def create_sandbox(self) -> Json | None:
+        if len(self.sandboxes) >= ROOM:
+            return None
+        minutes = self._roll.choice([5, 10, 60])
+        return {
+            "timeout_minutes": minutes,
+            "label": self._name("s"),
+            "on_timeout": self._roll.choice(["delete", "pause"]),
+        }
+
+    def run_code(self) -> Json | None:
+        return {"code": f"{self._roll.randint(2, 99)} * 7", "timeout_seconds": self._roll.choice([5, 60])}
+
+    def change_sandbox(self) -> Json | None:
+        if not (there := self.sandboxes):
+            return None
+        chosen = self._roll.choice(there)
+        action = "resume" if chosen.state == "paused" else self._roll.choice(["pause", "set_time"])
+        return {"sandbox_id": chosen.id, "action": action, "timeout_minutes": self._roll.choice([5, 30])}
+
     def _serving(self) -> list[SimulatedEndpoint]:
         return [each for each in self.endpoints if each.state == "serving"]
 
@@ -151,6 +179,7 @@ class Renting:
         things = [(self._delete, "machine", each.id) for each in machines]
         things += [(self._delete, "volume", each.id) for each in self.volumes]
         things += [(self._delete, "endpoint", each.id) for each in self.endpoints]
+        things += [(self._delete, "sandbox", each.id) for each in self.sandboxes]
         if things:
             delete, kind, id = self._roll.choice(things)
             await delete(client, kind, id)
@@ -161,6 +190,8 @@ class Renting:
                 await self._do(client, "delete_gpu_instance", instance_id=id, confirm=True)
             case "volume":
                 await self._do(client, "delete_gpu_resource", kind="volume", id=id, confirm=True)
+            case "sandbox":
+                await self._do(client, "delete_sandbox", sandbox_id=id, confirm=True)
             case _:
                 await self._do(client, "delete_endpoint", endpoint_id=id, confirm=True)
 
@@ -178,15 +209,18 @@ class Renting:
             await self._delete(client, "volume", volume.id)
         for endpoint in self.endpoints:
             await self._delete(client, "endpoint", endpoint.id)
+        for sandbox in self.sandboxes:
+            await self._delete(client, "sandbox", sandbox.id)
         self._world.advance(HOUR)
         await self.look(client)
-        assert not (self.machines or self.volumes or self.endpoints)
+        assert not (self.machines or self.volumes or self.endpoints or self.sandboxes)
 
     async def look(self, client: Client) -> None:
         """At all there is."""
         await self._do(client, "list_gpu_instances")
         await self._do(client, "list_gpu_resources", kind="volumes")
         await self._do(client, "list_endpoints")
+        await self._do(client, "list_sandboxes")
 
     async def _do(self, client: Client, tool: str, **arguments: Any) -> None:
         result = await client.call_tool(tool, arguments)
@@ -203,4 +237,7 @@ _CALLS: Mapping[str, Callable[[Renting], Json | None]] = {
     "create_endpoint": Renting.create_endpoint,
     "update_endpoint": Renting.update_endpoint,
     "call_endpoint": Renting.call_endpoint,
+    "create_sandbox": Renting.create_sandbox,
+    "run_code": Renting.run_code,
+    "change_sandbox": Renting.change_sandbox,
 }

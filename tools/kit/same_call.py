@@ -201,7 +201,7 @@ async def _join_call(caller: Caller, job: Job, budget: float) -> ToolResult | No
         raise InputError("The same call is still being answered", next_step="Call again in a minute to join it.")
     text = await caller.app.journal.answer_of(job.key)
     if text is None or caller.answers is None:
-        if job.state is JobState.FAILED:
+        if job.state in (JobState.FAILED, JobState.UNCONFIRMED):
             raise TaskFailedError(job.reason or "The call failed")  # which says whether it was billed
         return None
     kept = _KeptAnswer.model_validate_json(text)
@@ -210,7 +210,7 @@ async def _join_call(caller: Caller, job: Job, budget: float) -> ToolResult | No
     return result
 
 
-JOINERS["call"] = Joiner(_join_call, rule=JoinRule(lost=False))
+JOINERS["call"] = Joiner(_join_call)
 
 
 def _words(caller: Caller, job: Job, joiner: Joiner) -> str:

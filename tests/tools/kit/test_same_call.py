@@ -405,6 +405,31 @@ async def test_an_answer_of_a_service_that_came_too_late_is_had_by_another_serve
     assert world.count("invoke_sync_endpoint") == 2
 
 
+async def test_a_call_whose_answer_is_lost_is_not_sent_again_by_who_waits_for_it(
+    opened: OpenStage, world: World
+) -> None:
+    """It may have been paid for: both are told so. The waiting passes the time."""
+    told: list[str] = []
+    async with opened() as on, opened() as other:
+        wish, _ = RENTED["create_endpoint"]
+        endpoint = (await on.call("create_endpoint", **wish, min_workers=1, confirm=True))["endpoint_id"]
+        pool, slow = world.area(ServerlessState).all[endpoint].pool, {"endpoint_id": endpoint, "path": "/?_seconds=20"}
+        world.trouble({"reset": "after"}, operation="invoke_sync_endpoint")
+
+        async def asks(each: Stage) -> None:
+            told.append(await each.refused("call_endpoint", **slow))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(asks, on)
+            with anyio.fail_after(60):
+                while not pool.held:
+                    await anyio.sleep(0.005)
+            group.start_soon(asks, other)
+    assert world.count("invoke_sync_endpoint") == 1
+    assert all("may have been billed" in text for text in told)
+    assert sum("This is the job you started" in text for text in told) == 1
+
+
 async def test_an_answer_is_kept_no_longer_than_it_is_joined(opened: OpenStage, world: World, tmp_path: Path) -> None:
     async with opened(toolsets="all") as on:
         await on.call("search_web", query="foxes")
