@@ -29,7 +29,7 @@ from ..files.artifacts import Artifact
 from .carrying import carry_over
 from .changes import Change, Owed, put_back
 from .clock_jumps import ClockJumps
-from .databases import Db, open_store, this_host
+from .databases import Db, is_alive, open_store, this_host
 from .facts import Facts, read_facts, written
 from .joining import Given, SameCall
 from .kept_answers import answer_of, forget_old, put_answer
@@ -181,6 +181,16 @@ class Journal:
         def read(db: Db) -> Job | None:
             found = self._reader.many(db, "key = ?", (key,), 1)
             return found[0] if found else None
+
+        return await self._do(read)
+
+    async def is_orphan(self, key: str) -> bool:
+        """Whether the process that began a job has ended, as far as this machine can tell."""
+
+        def read(db: Db) -> bool:
+            row = db.execute("SELECT run, host, pid FROM jobs WHERE key = ?", (key,)).fetchone()
+            mine = row is None or row["run"] == self.run
+            return not mine and row["host"] == this_host() and not is_alive(row["pid"])
 
         return await self._do(read)
 

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from anyio import to_thread
 from pydantic import BaseModel
@@ -30,6 +30,7 @@ from .own_place import check_own_place, in_own_place
 from .quotes import HOW_TO_CALL
 from .toolset import Picture, ToolResult
 
+R = TypeVar("R", bound=ToolResult)
 _FILES = re.compile(r"(?:^|_)(?:images?|mask|videos?|audio|file)$")
 """Arguments whose text names a file."""
 _LIKE_A_PATH = re.compile(r"(?i)(?:[~.]{0,2}[/\\]|~|[a-z]:[/\\]|file:)")
@@ -195,19 +196,24 @@ def kept_answer(result: BaseModel) -> str:
     return _KeptAnswer(fields=without_secrets(result.model_dump(mode="json")), pictures=told).model_dump_json()
 
 
+def answer_from(kept: str, answers: type[R]) -> R:
+    """The answer that was kept."""
+    found = _KeptAnswer.model_validate_json(kept)
+    result = answers.model_validate(found.fields)
+    result.show(Picture(data=base64.b64decode(data), mime=mime) for data, mime in found.pictures)
+    return result
+
+
 async def _join_call(caller: Caller, job: Job, budget: float) -> ToolResult | None:
     """The answer of a call that was made here and now, by whichever process; None where none is kept."""
     if job.state is JobState.SUBMITTING:
         raise InputError("The same call is still being answered", next_step="Call again in a minute to join it.")
     text = await caller.app.journal.answer_of(job.key)
-    if text is None or caller.answers is None:
+    if text is None:
         if job.state in (JobState.FAILED, JobState.UNCONFIRMED):
             raise TaskFailedError(job.reason or "The call failed")  # which says whether it was billed
         return None
-    kept = _KeptAnswer.model_validate_json(text)
-    result = cast(ToolResult, caller.answers.model_validate(kept.fields))
-    result.show(Picture(data=base64.b64decode(data), mime=mime) for data, mime in kept.pictures)
-    return result
+    return answer_from(text, cast("type[ToolResult]", caller.answers))
 
 
 JOINERS["call"] = Joiner(_join_call)

@@ -3,14 +3,16 @@
 from ...novita.core.errors import InputError
 from ...novita.core.money import show_usd
 from ...novita.core.redaction import without_secrets
+from ...novita.core.waiting import HEARTBEAT
 from ...novita.journal.journal import Job
 from ...novita.sandbox.processes import list_processes
 from ...novita.sandbox.rows import KIND
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from ..kit.same_call import answer_from
 from .books import enter
 from .results import RunResult
-from .running import Ongoing, answer, end, runs_of, wait
+from .running import LOOKS, Ongoing, answer, end, runs_of, wait
 
 QUICK = 1.0
 """Seconds in which a run that is over is answered at once, also to a caller that takes an MCP task."""
@@ -34,8 +36,11 @@ async def outcome(caller: Caller, ongoing: Ongoing, wait_seconds: float | None) 
 
 async def told(caller: Caller, ongoing: Ongoing) -> RunResult:
     """What there is of a run; with what it cost, where a sandbox was made for it alone."""
-    result = answer(ongoing)
-    if not ongoing.job_key or (row := await caller.app.journal.row(ongoing.job_key)) is None:
+    return await _with_its_cost(caller, answer(ongoing), ongoing.job_key)
+
+
+async def _with_its_cost(caller: Caller, result: RunResult, job_key: str) -> RunResult:
+    if not job_key or (row := await caller.app.journal.row(job_key)) is None:
         return result
     result.estimated_cost_usd = show_usd(row.estimate) if row.estimate is not None else None
     if result.status != "working":
@@ -43,6 +48,33 @@ async def told(caller: Caller, ongoing: Ongoing) -> RunResult:
         result.next_step = f"The sandbox was made for this run and is deleted; its files came home.{cost}"
         result.ends_at = None
     return result
+
+
+async def elsewhere(caller: Caller, job: Job) -> RunResult | None:
+    """What there is of a run that another process of this server made a sandbox for; None where nothing comes of it
+    any more."""
+    journal = caller.app.journal
+    row = await journal.row(job.key) or job  # before the answer, which is there when the sandbox goes
+    if (kept := await journal.answer_of(job.key)) is not None:
+        return await _with_its_cost(caller, answer_from(kept, RunResult), job.key)
+    if row.facts.ended is not None or await journal.is_orphan(job.key):
+        return None
+    step = "Another process of this server hears it: call again with the same code to join it."
+    return RunResult(status="working", sandbox_id=str(job.facts.resource or ""), next_step=step)
+
+
+async def until_over(caller: Caller, job: Job, budget: float) -> RunResult | None:
+    """As `elsewhere`, after a wait of up to so many seconds for its end."""
+    clock = caller.app.jobs.clock
+    started = told = clock.now()
+    while (found := await elsewhere(caller, job)) is not None and found.status == "working":
+        if (left := started + budget - clock.now()) <= 0:
+            return found
+        await clock.sleep(min(LOOKS, left))
+        if clock.now() - told >= HEARTBEAT:
+            told = clock.now()
+            await caller.progress(f"code in {found.sandbox_id}: running")
+    return found
 
 
 class RunFollower:
@@ -70,6 +102,11 @@ class RunFollower:
     async def _of_another_process(self, caller: Caller, job_id: str) -> Followed:
         """Another copy of this server may still hear it; a command that runs is seen in the sandbox."""
         sandbox_id, _, run_id = job_id.partition("/")
+        row = None if run_id else await caller.app.journal.find(caller.owner, sandbox_id)
+        if row is not None and (found := await elsewhere(caller, row)) is not None:
+            if found.status == "working":
+                return Followed("working", note="it runs; another process of this server hears it")
+            return Followed("completed", found.to_mcp())
         inside = await enter(caller, sandbox_id)
         if any(each.tag == run_id for each in await list_processes(inside)):
             return Followed("working", note="it runs; another process of this server hears it")

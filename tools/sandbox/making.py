@@ -26,7 +26,7 @@ from ..kit.purchase import Purchase, Submitted
 from ..kit.same_call import JOINERS, Joiner
 from ..kit.toolset import ToolResult
 from .books import ends_words, find_lost, plane_of
-from .following import told
+from .following import told, until_over
 from .results import LABEL, SandboxResult, line_of
 from .running import runs_of, wait
 
@@ -269,7 +269,7 @@ async def _join(caller: Caller, job: Job, budget: float) -> ToolResult | None:
     if job.tool == "run_code":
         ongoing = runs_of(caller).of_job(job.key)
         if ongoing is None:
-            return None
+            return await until_over(caller, job, budget)
         await wait(caller, ongoing, budget)
         found = await told(caller, ongoing)
         return None if found.status == "stopped" else found

@@ -15,6 +15,7 @@ from ...novita.sandbox.inside import Inside
 from ...novita.sandbox.interpreter import Cell, run_cell
 from ...novita.sandbox.processes import Run, run_command
 from ..kit.context import App, Caller
+from ..kit.same_call import kept_answer
 from ..kit.toolset import Picture
 from .books import ends_words
 from .homecoming import HomeComing, tail
@@ -132,6 +133,8 @@ def begin(
                 await before()
                 await _run(ongoing, wish)
                 await _bring_home(caller, ongoing, wish)
+                if ongoing.job_key:  # another process that was asked for the same waits for it
+                    await caller.app.journal.keep_answer(ongoing.job_key, kept_answer(answer(ongoing)))
         except NovitaError as error:
             ongoing.trouble = error
         finally:

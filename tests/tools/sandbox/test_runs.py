@@ -127,6 +127,25 @@ async def test_calls_for_the_same_made_at_once_pay_for_one_sandbox(connect: Conn
     assert state.count["create"] == 1
 
 
+async def test_servers_that_are_asked_for_the_same_run_at_once_make_one_sandbox(connect: Connect, state: State) -> None:
+    """Each stands for a process on the same journal. Who joins is told all of it."""
+    answers: list[Json] = []
+
+    async def one() -> None:
+        async with connect(toolsets="sandbox") as client:
+            answers.append(await ask(client, "run_code", code="print('twenty'); 20 + 1"))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(one)
+
+    assert sum("This is the job you started" in answer["next_step"] for answer in answers) == 2
+    told = [(answer["sandbox_id"], answer["status"], answer["result"], answer["output"]) for answer in answers]
+    assert told[0] == told[1] == told[2] and told[0][1:] == ("succeeded", "21", "twenty\n")
+    assert all("its files came home" in answer["next_step"] for answer in answers)
+    assert state.count["create"] == 1
+
+
 async def test_a_creation_that_its_caller_gave_up_is_joined_by_the_same_call(connect: Connect, state: State) -> None:
     state.start_seconds = 1.5
     async with connect(toolsets="sandbox") as client:
