@@ -34,7 +34,13 @@ SHOWN_CHART = 1_500
 MOST_FILES = 20
 FOREIGN = "sandbox_files"
 """Kind of the row that keeps the files of a sandbox which was not made here: it counts nothing."""
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # colours, cursor
+    r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links, the clipboard: to their end
+    r"|[ -/]*[0-~])?"
+    r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+)
+"""What a terminal would obey and nobody reads."""
 
 
 def tail(output: Output) -> str | None:
@@ -44,8 +50,13 @@ def tail(output: Output) -> str | None:
 
 
 def clean(text: str) -> str:
-    """Without colours, and without secrets: before anything is cut, for half a secret would not be known as one."""
-    return without_secrets(_ANSI.sub("", text))
+    """Without what a terminal would obey, and without secrets: before anything is cut, as half of one is not known."""
+    return without_secrets(_ESCAPES.sub("", text))
+
+
+def name_shown(name: str) -> str:
+    """A file's name in one line, as `ls` shows it: `?` is each letter that a terminal would obey."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", name)
 
 
 def _harmless(data: bytes, what: str) -> tuple[bytes | str, str]:

@@ -27,7 +27,7 @@ from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
 from . import making, moving
 from .books import enter, find_sandbox, plane_of, settle
 from .following import outcome, told
-from .homecoming import HomeComing, clean
+from .homecoming import HomeComing, clean, name_shown
 from .results import (
     FileResult,
     PortLine,
@@ -322,7 +322,9 @@ async def read_sandbox_file(
         entries = await disk.list_folder(inside, path)
         lines = [
             SandboxEntryLine(
-                path=each.path, kind="folder" if each.folder else "file", bytes=None if each.folder else each.size
+                path=name_shown(each.path),
+                kind="folder" if each.folder else "file",
+                bytes=None if each.folder else each.size,
             )
             for each in entries[:MOST_ENTRIES]
         ]

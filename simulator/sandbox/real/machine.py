@@ -108,6 +108,11 @@ def _python() -> tuple[str, str]:
     return os.path.realpath(sys.executable), sys.base_prefix
 
 
+def _well_formed(name: str) -> str:
+    """A file's name as JSON can tell it: Linux takes any bytes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 class _Hand:
     """The hand on a process that the agent started."""
 
@@ -333,7 +338,8 @@ class RealMachine:
 
     @staticmethod
     def _entry(row: dict[str, Any]) -> DiskEntry:
-        return DiskEntry(row["path"], row["folder"], row["size"], row["mode"], row["modified"], link=row["link"])
+        link = _well_formed(row["link"]) if row["link"] is not None else None
+        return DiskEntry(_well_formed(row["path"]), row["folder"], row["size"], row["mode"], row["modified"], link=link)
 
     async def stat(self, path: str) -> DiskEntry:
         return self._entry((await self._ask("stat", path=path))[0]["entry"])

@@ -106,17 +106,6 @@ async def test_the_caps_hold_for_what_lives_longer(opened: OpenStage, world: Wor
     assert len(area(world).sandboxes) == 1
 
 
-async def test_a_429_and_what_a_plan_does_not_allow_are_told_and_nothing_is_noted_as_spent(
-    opened: OpenStage, settings: Settings, world: World
-) -> None:
-    async with opened(toolsets="sandbox") as on:
-        world.trouble({"status": 429}, method="POST", path="/sandboxes", times=-1)
-        refused = await on.refused("create_sandbox")
-
-    assert "429" in refused
-    assert await ours(settings, world) == 0
-
-
 async def test_a_look_that_fails_after_the_create_hides_nothing(opened: OpenStage, world: World) -> None:
     world.trouble({"status": 503}, method="GET", path="/sandboxes/i*", times=8)
     async with opened(toolsets="sandbox") as on:
@@ -125,6 +114,82 @@ async def test_a_look_that_fails_after_the_create_hides_nothing(opened: OpenStag
     assert made["status"] == "running"
     assert [made["sandbox_id"]] == list(area(world).sandboxes)
     assert Decimal(made["estimated_cost_usd"]) == Decimal("0.01368")
+
+
+PLOT = "import matplotlib.pyplot as plt\nplt.bar(table['city'], table['sold'])\nplt.title('Sold')\nplt.show()"
+
+
+async def test_the_books_agree_after_the_whole_journey(
+    opened: OpenStage, settings: Settings, world: World, tmp_path: Path
+) -> None:
+    """A CSV from disk goes in, code runs twice with state, a chart comes back as picture and file, all is deleted."""
+    (tmp_path / "sales.csv").write_text("city,sold\nRome,3\nParis,4\n")
+    async with opened(toolsets="default,sandbox") as on:
+        id = (await on.call("create_sandbox", timeout_minutes=20))["sandbox_id"]
+        world.advance(2 * MINUTE)
+        await on.call("write_sandbox_file", sandbox_id=id, path="sales.csv", file=str(tmp_path / "sales.csv"))
+        read = "import pandas as pd\ntable = pd.read_csv('sales.csv')"
+        await on.call("run_code", sandbox_id=id, code=read)
+        world.advance(MINUTE)
+        summed = await on.call("run_code", sandbox_id=id, code="table['sold'].sum()")
+        plotted = await on.client.call_tool("run_code", {"sandbox_id": id, "code": PLOT})
+        world.advance(MINUTE)
+        gone = await on.call("delete_sandbox", sandbox_id=id, confirm=True)
+        after = await on.call("list_tasks")
+        said = await spend(on)
+
+    assert summed["result"] == "7"
+    (file,) = (plotted.structured_content or {})["files"]
+    assert Path(file["path"]).read_bytes().startswith(b"\x89PNG")
+    assert "image" in [block.type for block in plotted.content]
+    assert gone["deleted"] == [id] and "running" not in after
+    four_minutes = Decimal("0.08208") * 4 / 60
+    assert abs(await ours(settings, world) - four_minutes) < TENTH_OF_A_CENT
+    assert abs(await ours(settings, world) - theirs(world)) < TENTH_OF_A_CENT
+    assert Decimal(said["total"]["usd"]) == await ours(settings, world)
+    assert f"It cost about ${said['total']['usd']}" in gone["next_step"]
+
+
+@pytest.mark.parametrize("status", [429, 403])
+async def test_what_novita_refuses_is_told_with_its_words_and_costs_nothing(
+    opened: OpenStage, settings: Settings, world: World, status: int
+) -> None:
+    """A quota that filled up between our look and the create, and an account that is overdue."""
+    async with opened(toolsets="sandbox") as on:
+        if status == 403:
+            world.add_account(DEFAULT_KEY, 0)
+            refused = await on.refused("create_sandbox")
+        else:
+            body = json.dumps({"code": 429, "message": "you have reached the maximum number of concurrent sandboxes"})
+            headers = {"Retry-After": "30"}
+            answer = {"status": 429, "body": body, "content_type": "application/json", "headers": headers}
+            world.trouble(answer, method="POST", path="/sandboxes", times=-1)
+            refused = await on.refused("create_sandbox")
+
+    assert "top up" in refused.lower() if status == 403 else "maximum number of concurrent sandboxes" in refused
+    assert "429" in refused or status == 403
+    assert await ours(settings, world) == 0
+    assert not world.charges
+
+
+async def test_what_is_measured_inside_and_what_one_can_start_from_are_told_with_their_prices(
+    opened: OpenStage, world: World
+) -> None:
+    async with opened(toolsets="sandbox") as on:
+        id = (await on.call("create_sandbox"))["sandbox_id"]
+        early = await on.call("get_sandbox", sandbox_id=id)
+        world.advance(10)
+        later = await on.call("get_sandbox", sandbox_id=id)
+        templates = await on.call("list_sandboxes", what="templates")
+
+    assert "memory_mb" not in early
+    assert later["cpu_percent"] >= 0 and later["memory_mb"] > 0 and later["disk_mb"] > 0
+    lines = {line["template"]: line for line in templates["templates"]}
+    assert (lines["code-interpreter-v1"]["machine"], lines["code-interpreter-v1"]["usd_per_hour"]) == (
+        "2 cores, 1 GiB",
+        "0.08208",
+    )
+    assert {"base", "desktop"} <= lines.keys()
 
 
 async def spend(on: Stage) -> Json:

@@ -263,6 +263,22 @@ async def test_files_go_in_from_a_data_uri_and_an_earlier_result(connect: Connec
     assert [entry["path"] for entry in listed["entries"]] == ["/home/user/a.txt", "/home/user/b.txt"]
 
 
+async def test_a_picture_goes_in_by_its_link_and_by_the_task_that_made_it(connect: Connect) -> None:
+    async with connect(toolsets="default,sandbox") as client:
+        painted = await ask(client, "generate_image", prompt="a fox", wait_seconds=20)
+        (artifact,) = painted["artifacts"]
+        refs = {"link": artifact["url"], "task": f"task:{painted['task_id']}/0", "path": artifact["path"]}
+        id = await made(client)
+        for name, ref in refs.items():
+            await ask(client, "write_sandbox_file", sandbox_id=id, path=f"{name}.png", file=ref)
+        count = await ask(client, "run_code", sandbox_id=id, files=[refs["task"]], code="import os\nos.listdir('.')")
+        listed = await ask(client, "read_sandbox_file", sandbox_id=id)
+
+    sizes = {Path(entry["path"]).name: entry["bytes"] for entry in listed["entries"]}
+    assert {sizes[f"{name}.png"] for name in refs} == {Path(artifact["path"]).stat().st_size}
+    assert f"{painted['task_id']}_0" in count["result"]
+
+
 async def test_over_http_no_path_goes_in_and_none_comes_out(connect_http: Http, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("of the server")
     async with connect_http(toolsets="sandbox") as client:
