@@ -23,13 +23,13 @@ import anyio.to_thread
 
 from ..core.clock import Clock, SystemClock
 from ..core.costs import Caps, Cost
-from ..core.errors import JournalError, SpendRefusedError
+from ..core.errors import JournalError
 from ..core.money import MICRO, micro
 from ..files.artifacts import Artifact
 from .carrying import carry_over
 from .changes import Change, Owed, put_back
 from .clock_jumps import ClockJumps
-from .databases import Db, is_alive, open_store, this_host
+from .databases import Db, open_store, this_host
 from .facts import Facts, read_facts, written
 from .joining import Given, SameCall
 from .kept_answers import answer_of, forget_old, put_answer
@@ -39,7 +39,7 @@ from .rows import OPEN_STATES as OPEN_STATES
 from .rows import Job, JobState, Reader, put_artifacts, put_facts
 from .schema import MIGRATIONS
 from .segments import cost_at
-from .totals import spent_by_run, spent_today
+from .totals import refuse_over_cap
 from .whose import Whose
 
 T = TypeVar("T")
@@ -123,7 +123,7 @@ class Journal:
             now = self._clock.wall()
             if same is not None and (earlier := self._earlier(db, owner, same, now)) is not None:
                 raise Joined(earlier)
-            self._refuse_over_cap(db, owner, cost, caps, now)
+            refuse_over_cap(db, owner, self.run, cost, caps, now)
             db.execute(
                 "INSERT INTO jobs (key, owner, kind, tool, model, title, state, estimate_micro, counted_micro,"
                 " run, pid, host, created, facts, same) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -186,13 +186,7 @@ class Journal:
 
     async def is_orphan(self, key: str) -> bool:
         """Whether the process that began a job has ended, as far as this machine can tell."""
-
-        def read(db: Db) -> bool:
-            row = db.execute("SELECT run, host, pid FROM jobs WHERE key = ?", (key,)).fetchone()
-            mine = row is None or row["run"] == self.run
-            return not mine and row["host"] == this_host() and not is_alive(row["pid"])
-
-        return await self._do(read)
+        return await self._do(lambda db: self._reader.is_orphan(db, key))
 
     async def keep_answer(self, key: str, text: str) -> None:
         """Keep what a call answered, as JSON, for the same call made again."""
@@ -218,28 +212,6 @@ class Journal:
         """
         self.given.take_back(key)
         await self._do(lambda db: db.execute("UPDATE jobs SET delivered = NULL WHERE key = ?", (key,)))
-
-    def _refuse_over_cap(self, db: Db, owner: str, cost: Cost, caps: Caps, now: float) -> None:
-        counted = caps.counted(cost)
-        said = "is estimated at" if cost.known else "has no known price, is counted as at most"
-        if caps.per_call is not None and counted > caps.per_call:
-            raise SpendRefusedError(
-                f"This call {said} ${counted} and the cap per call is ${caps.per_call}",
-                next_step="Ask for less, or have the user raise the cap.",
-            )
-        for cap, sum_up, name in (
-            (caps.per_run, lambda: spent_by_run(db, owner, self.run, now), "this server run"),
-            (caps.per_day, lambda: spent_today(db, owner, now), "today"),
-        ):
-            if cap is None:
-                continue
-            spent = Decimal(sum_up()) / MICRO
-            if spent + counted > cap:
-                raise SpendRefusedError(
-                    f"The spending cap of ${cap} would be passed: ${spent:f} is estimated for {name} "
-                    f"and this call adds ${counted:f}",
-                    next_step="Ask the user to raise NOVITA_MCP_SPEND_LIMIT_USD, or wait until tomorrow.",
-                )
 
     async def note(self, key: str, facts: Facts) -> None:
         """Add facts to a row whose state does not change; what is set to None is taken away."""

@@ -149,6 +149,13 @@ class Reader:
             segments=segments_of(db, row["key"]) if metered else (),
         )
 
+    def is_orphan(self, db: Db, key: str) -> bool:
+        """Whether the process that began a job has ended, as far as this machine can tell."""
+        row: Any = db.execute("SELECT run, host, pid FROM jobs WHERE key = ?", (key,)).fetchone()
+        if row is None or row["run"] == self.run or row["host"] != this_host():
+            return False
+        return not is_alive(row["pid"])
+
     def _in_flight(self, row: Any) -> bool:
         """Whether the process that began this submit may still be at it."""
         if row["run"] == self.run:

@@ -1,12 +1,17 @@
-"""What rows count that count the same whatever the time is, added up as they are written: caps need no long sums.
+"""Caps, and what rows count that count the same whatever the time is: added up as they are written, so that no cap
+needs a long sum.
 
 Triggers of the database itself append each difference to `totals`, by owner, server run and UTC day, whoever writes the
 row: any server on the journal, one of version 0.1.0 too. What has been appended is folded now and then into one row
 for each run and day. Rows whose cost grows with time (`counts` of "time" or "least") are not in it; there are few.
 """
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from ..core.costs import Caps, Cost
+from ..core.errors import SpendRefusedError
+from ..core.money import MICRO
 from .segments import COUNTED, DAY, cost_at, cost_of_older
 
 if TYPE_CHECKING:
@@ -33,6 +38,30 @@ def begin_totals(db: "Db") -> None:
         f"{into} SELECT owner, run, {db.day_number('created')} AS day,"  # noqa: S608  # all ours
         f" SUM(counted_micro) FROM jobs WHERE counts = '{COUNTED}' GROUP BY owner, run, day"
     )
+
+
+def refuse_over_cap(db: "Db", owner: str, run: str, cost: Cost, caps: Caps, now: float) -> None:
+    """Raises SpendRefusedError for a call that would pass a cap: its own, that of a server run, or the day's."""
+    counted = caps.counted(cost)
+    said = "is estimated at" if cost.known else "has no known price, is counted as at most"
+    if caps.per_call is not None and counted > caps.per_call:
+        raise SpendRefusedError(
+            f"This call {said} ${counted} and the cap per call is ${caps.per_call}",
+            next_step="Ask for less, or have the user raise the cap.",
+        )
+    for cap, sum_up, name in (
+        (caps.per_run, lambda: spent_by_run(db, owner, run, now), "this server run"),
+        (caps.per_day, lambda: spent_today(db, owner, now), "today"),
+    ):
+        if cap is None:
+            continue
+        spent = Decimal(sum_up()) / MICRO
+        if spent + counted > cap:
+            raise SpendRefusedError(
+                f"The spending cap of ${cap} would be passed: ${spent:f} is estimated for {name} "
+                f"and this call adds ${counted:f}",
+                next_step="Ask the user to raise NOVITA_MCP_SPEND_LIMIT_USD, or wait until tomorrow.",
+            )
 
 
 def spent_by_run(db: "Db", owner: str, run: str, now: float) -> int:

@@ -287,6 +287,14 @@ async def test_a_submit_whose_process_died_reads_as_unconfirmed(journal: Journal
     (job,) = await Journal(path).recent("me", limit=5)
     assert job.state is JobState.UNCONFIRMED
     assert "may have accepted and billed" in job.reason
+    assert await journal.is_orphan(job.key)
+
+
+async def test_what_this_or_another_living_process_began_is_no_orphan(journal: Journal, other: Journal) -> None:
+    job = await begin(journal)
+    assert not await journal.is_orphan(job.key)
+    assert not await other.is_orphan(job.key)
+    assert not await other.is_orphan("a row that is none")
 
 
 async def test_a_submit_of_a_living_process_is_under_way(journal: Journal, other: Journal, clock: FakeClock) -> None:
