@@ -16,9 +16,16 @@ def tokens_cost(models: Sequence[LlmModel], model: LlmModel | None, read: int, m
         made: At most.
     """
     usd = model.price(read, made) if model is not None else None
+    if model is not None and model.seen:
+        note = f"{note} {list_of(model)}".strip()
     if usd is not None:
         return Cost(usd, note)
     return Cost(None, note, "unknown", ceiling=dearest(models, read, made))
+
+
+def list_of(model: LlmModel) -> str:
+    """Of a row that was read before, how old the list is, in a sentence."""
+    return f"Prices are those of {model.seen}: Novita's list cannot be read now."
 
 
 def dearest(models: Sequence[LlmModel], read: int, made: int) -> Decimal:

@@ -16,8 +16,6 @@ from ..core.errors import (
     InputError,
     NovitaConnectionError,
     NovitaError,
-    NovitaServerError,
-    RateLimitError,
     UnknownModelError,
 )
 from ..core.money import BILLING_UNIT
@@ -88,6 +86,8 @@ class LlmModel:
     """On the list, but switched off."""
     typed: bool = False
     """Whether the list says what kind it is; else `kind` is a guess."""
+    seen: str = ""
+    """When the row was read, where the list cannot be read now: `2026-11-29 18:00 UTC`."""
 
     def band(self, prompt_tokens: int = 0) -> Band:
         """The prices for a prompt of this length."""
@@ -228,18 +228,6 @@ async def llm_models(client: NovitaClient) -> tuple[LlmModel, ...]:
         del known[next(iter(known))]
     known[place] = (now, models)
     return models
-
-
-async def llm_models_if_there(client: NovitaClient) -> tuple[LlmModel, ...]:
-    """The list, or nothing where Novita cannot give it now: a call need not fail for want of a price list.
-
-    Raises:
-        NovitaError: A fault the call itself would meet too (no key, a wrong key).
-    """
-    try:
-        return await llm_models(client.for_looking())
-    except (NovitaConnectionError, NovitaServerError, RateLimitError):
-        return ()
 
 
 async def llm_model(client: NovitaClient, model_id: str) -> LlmModel:

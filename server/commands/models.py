@@ -23,6 +23,7 @@ from ...novita.media.lookup import MediaModel
 from ...novita.media.news import WHERE, News
 from ...novita.media.price_rows import price_line
 from ...novita.media.probing import probe
+from ...novita.text.kept_list import listed_models_if_there
 from ...tools.kit.ways import is_novita
 from ..building import open_journal
 from ..config.places import journal_file
@@ -111,7 +112,10 @@ async def _known(settings: Settings, reading: bool, probing: bool) -> KnownModel
                 raise InputError("NOVITA_MCP_SHIPPED_MODELS_ONLY is set", next_step="Unset it to read Novita's lists.")
             async with new_http(timeouts=httpx.Timeout(30)) as http:
                 client = NovitaClient(http, settings.api_key, settings.base_url)
-                _tell(await refresh(journal, client, now=True))
+                news = await refresh(journal, client, now=True)
+                _tell(news)
+                if news is not None and news.language:
+                    await listed_models_if_there(client, journal)  # for servers that cannot read the list later
                 if probing:
                     use_catalog((await known_here(settings, journal)).catalog)
                     await _probe(journal, client)

@@ -16,13 +16,13 @@ from ...novita.journal.jobs import Paid
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job
 from ...novita.text.costs import tokens_cost
+from ...novita.text.kept_list import listed_models_if_there
 from ...novita.text.language_models import (
     LlmModel,
     choose_model,
     clashes,
     find_model,
     lacks,
-    llm_models_if_there,
     nearest,
 )
 from ...novita.text.request_checks import with_options
@@ -76,7 +76,7 @@ async def create_batch(
 
     async def plan() -> Purchase[BatchResult]:
         await call.progress("batch: checking the rows")
-        models = await llm_models_if_there(call.novita)
+        models = await listed_models_if_there(call.novita, call.app.journal)
         if file_id is not None:
             prepared = await _uploaded(call, file_id)
         else:
@@ -183,7 +183,7 @@ def _model_of(models: tuple[LlmModel, ...], prepared: Prepared) -> LlmModel | No
 
 async def price_row(call: Caller, model_id: str) -> LlmModel | None:
     """The price list's row for a model, or None."""
-    models = await llm_models_if_there(call.novita)
+    models = await listed_models_if_there(call.novita, call.app.journal)
     return next((model for model in models if model.id == model_id), None)
 
 
@@ -330,7 +330,7 @@ async def upload_file(
     use it by file_id. Not needed where create_batch takes the rows. Free; returns a file_id.
     """
     await call.progress("file: checking the rows")
-    models = await llm_models_if_there(call.novita)
+    models = await listed_models_if_there(call.novita, call.app.journal)
     table = await _table(call, file)
     kind = endpoint_of(table)
     name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))

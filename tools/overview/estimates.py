@@ -13,7 +13,8 @@ from ...novita.gpu.products import PRICE_SOURCE, RAW, Billing, MachineOffer, Mac
 from ...novita.media.lookup import media_model
 from ...novita.media.mapping import price_of
 from ...novita.serverless.endpoints import list_offers
-from ...novita.text.language_models import LlmModel, count_tokens, find_model, llm_models
+from ...novita.text.kept_list import listed_models
+from ...novita.text.language_models import LlmModel, count_tokens, find_model
 from ..kit.context import Call, Caller
 from ..kit.toolset import READS, ToolResult
 from ..media.freshness import up_to_date
@@ -101,7 +102,9 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
     except UnknownModelError as error:
         unknown.append(error)
     try:
-        return _text(find_model(await llm_models(caller.novita), model), _read(_Text, arguments, model))
+        return _text(
+            find_model(await listed_models(caller.novita, caller.app.journal), model), _read(_Text, arguments, model)
+        )
     except UnknownModelError as error:
         unknown.append(error)
     found = await _machine(caller, model, arguments)
@@ -133,7 +136,8 @@ def _text(model: LlmModel, asked: _Text) -> CostEstimate:
     counted = "" if asked.prompt_tokens is not None else ", counted roughly"
     rates = f"${show_price(band.input)}" + (f" read and ${show_price(band.output)} made" if makes else "")
     note = f"{prompt} tokens read{counted}" + (f" and at most {most * asked.n} made" if makes else "")
-    note += f"{f', {asked.rows} times' if asked.rows > 1 else ''}, by Novita's list now: {rates} per million tokens."
+    age = f"as of {model.seen}, since it cannot be read now" if model.seen else "now"
+    note += f"{f', {asked.rows} times' if asked.rows > 1 else ''}, by Novita's list {age}: {rates} per million tokens."
     return CostEstimate(
         model=model.id,
         estimated_cost_usd=show_price(None if usd is None else usd * asked.rows),

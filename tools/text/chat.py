@@ -5,7 +5,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import show_price
@@ -14,14 +14,13 @@ from ...novita.journal.journal import Job
 from ...novita.text.chat import COMPLETION_PATH
 from ...novita.text.chat_messages import conversation
 from ...novita.text.costs import tokens_cost
+from ...novita.text.kept_list import listed_models, listed_models_if_there
 from ...novita.text.language_models import (
     LlmModel,
     choose_model,
     count_tokens,
     explain,
     llm_model,
-    llm_models,
-    llm_models_if_there,
 )
 from ...novita.text.language_models import nearest as nearest_names
 from ...novita.text.request_checks import check_body, with_options
@@ -107,7 +106,10 @@ async def complete_text(
 
     async def plan() -> Purchase[TextResult]:
         await call.progress(f"{model or 'language model'}: preparing")
-        models, way = await llm_models_if_there(call.novita), TextWay(call, await what_is_gone(call))
+        models, way = (
+            await listed_models_if_there(call.novita, call.app.journal),
+            TextWay(call, await what_is_gone(call)),
+        )
         name, row = choose_model(models, model, endpoint="completions", without=way.passed_over)
         way.known = model is None or row is not None
         sampling = {"max_tokens": max_tokens, "temperature": temperature}
@@ -200,7 +202,7 @@ async def rerank(
     way = Way[Purchase[RankResult]](call, await what_is_gone(call))
 
     async def plan(tried: Collection[str] = ()) -> Purchase[RankResult]:
-        models, gone = await llm_models_if_there(call.novita), {*way.passed_over, *tried}
+        models, gone = await listed_models_if_there(call.novita, call.app.journal), {*way.passed_over, *tried}
         name, row = choose_model(models, model, endpoint="rerank", kinds=("rerank",), without=gone)
         way.known, way.further = model is None or row is not None, None if model else plan
         tokens = sum(count_tokens(one) for one in documents) + count_tokens(query) * len(documents)
@@ -270,8 +272,11 @@ class LanguageModelList(ToolResult):
     total: int = Field(description="How many fit.")
     next_offset: int | None = Field(default=None, description="Give it as offset for the next page.")
 
+    _seen: str = PrivateAttr("")
+
     def headline(self) -> str:
-        return f"{len(self.models)} of {self.total} models."
+        age = f" As of {self._seen}: Novita's list cannot be read now." if self._seen else ""
+        return f"{len(self.models)} of {self.total} models.{age}"
 
 
 @text.tool("List language models", READS)
@@ -291,7 +296,7 @@ async def list_models(
     """
     found = [
         model
-        for model in await llm_models(call.novita)
+        for model in await listed_models(call.novita, call.app.journal)
         if (kind is None or model.kind == kind)
         and all(model.has(need) for need in needs or ())
         and (min_context is None or (model.context or 0) >= min_context)
@@ -305,11 +310,13 @@ async def list_models(
     found.sort(key=lambda model: (model.usual_price is None, model.usual_price or 0, model.id))
     offset, limit = max(0, offset), max(1, limit)
     page = found[offset : offset + limit]
-    return LanguageModelList(
+    listed = LanguageModelList(
         models=tuple(line_of(model) for model in page),
         total=len(found),
         next_offset=offset + limit if offset + limit < len(found) else None,
     )
+    listed._seen = found[0].seen if found else ""  # pyright: ignore[reportPrivateUsage]
+    return listed
 
 
 def _within(model: LlmModel, most: Decimal) -> bool:

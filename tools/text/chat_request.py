@@ -17,13 +17,13 @@ from ...novita.journal.journal import Job
 from ...novita.text.chat import CHAT_PATH, Generation, generate, generate_at_once
 from ...novita.text.chat_messages import media_kinds, with_media
 from ...novita.text.costs import tokens_cost
+from ...novita.text.kept_list import listed_models_if_there
 from ...novita.text.language_models import (
     LlmModel,
     choose_model,
     count_prompt,
     count_tokens,
     explain,
-    llm_models_if_there,
     need_feature,
     refuse_overflow,
 )
@@ -140,7 +140,7 @@ async def ask(
     if schema is not None:
         check_schema(schema, "response_schema")
     await caller.progress(f"{question.model or 'language model'}: preparing")
-    models = await llm_models_if_there(caller.novita)
+    models = await listed_models_if_there(caller.novita, caller.app.journal)
     way = way or TextWay(caller, await what_is_gone(caller))
     kinds, gone = media_kinds(said), {*way.passed_over, *tried}
     name, row = choose_model(models, question.model, endpoint="chat/completions", kinds=kinds, without=gone)

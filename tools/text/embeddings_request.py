@@ -12,7 +12,8 @@ from ...novita.core.money import show_price
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.text.costs import tokens_cost
-from ...novita.text.language_models import choose_model, count_tokens, explain, llm_models_if_there
+from ...novita.text.kept_list import listed_models_if_there
+from ...novita.text.language_models import choose_model, count_tokens, explain
 from ...novita.text.vectors import (
     EMBEDDINGS_PATH,
     Embedded,
@@ -95,7 +96,7 @@ async def embed_texts(
         NovitaError: These texts cannot be embedded so.
     """
     await caller.progress(f"{model or 'embedding model'}: preparing {len(texts)} texts")
-    models = await llm_models_if_there(caller.novita)
+    models = await listed_models_if_there(caller.novita, caller.app.journal)
     way = way or Way(caller, await what_is_gone(caller))
     gone = {*way.passed_over, *tried}
     name, row = choose_model(models, model, endpoint="embeddings", kinds=("embedding",), without=gone)

@@ -1,13 +1,13 @@
 """Text resources: the language models with their prices, and one of them."""
 
-from ...novita.text.language_models import llm_models
+from ...novita.text.kept_list import listed_models
 from ..kit.context import Caller
 from ..kit.resources import ResourceSpec, as_json
 from .chat import get_model, line_of
 
 
 async def _models(caller: Caller) -> str:
-    found = sorted(await llm_models(caller.novita), key=lambda model: model.id)
+    found = sorted(await listed_models(caller.novita, caller.app.journal), key=lambda model: model.id)
     return as_json([line_of(model).model_dump(mode="json", exclude_none=True) for model in found])
 
 
@@ -16,7 +16,11 @@ async def _model(caller: Caller, id: str) -> str:
 
 
 async def _model_ids(caller: Caller, start: str) -> list[str]:
-    return [model.id for model in await llm_models(caller.novita) if start.casefold() in model.id.casefold()]
+    return [
+        model.id
+        for model in await listed_models(caller.novita, caller.app.journal)
+        if start.casefold() in model.id.casefold()
+    ]
 
 
 TEXT_RESOURCES = (
