@@ -20,7 +20,7 @@ from . import commands
 from .commands.layout import columns, explained, wrapped
 from .commands.tool_flags import given_arguments
 from .flags import read
-from .settings import SettingError, Settings, read_settings
+from .settings import SettingError, Settings, read_with_origins, the_config_file
 from .simulated import novita_for
 from .version import version
 
@@ -37,7 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command is None and _bare(arguments):
             sys.stdout.write(greeting())
             return 0
-        settings = read_settings(os.environ, vars(given), played=given.simulate or given.command == "demo")
+        if given.command == "key":  # before settings: they may name the key that is not there yet
+            profile = getattr(given, "profile", None) or os.environ.get("NOVITA_MCP_PROFILE", "")
+            return commands.run_key(given.action, the_config_file(os.environ), profile)
+        played = given.simulate or given.command == "demo"
+        settings, given.origins = read_with_origins(os.environ, vars(given), played=played)
         code = _COMMANDS[given.command or "stdio"](settings, given)
         sys.stdout.flush()
     except SettingError as error:
@@ -102,6 +106,8 @@ def _doctor(settings: Settings, given: argparse.Namespace) -> int:
         leases=given.leases,
         mending=given.mend,
         models=given.models,
+        origins=given.origins,
+        starting=not given.offline,
     )
 
 
@@ -125,6 +131,7 @@ def _simulate(_: Settings, given: argparse.Namespace) -> int:
         old_models=given.old_models,
         run_code=given.run_code,
         print_env=given.print_env,
+        as_json=given.json,
     )
 
 
@@ -144,11 +151,13 @@ def _install(settings: Settings, given: argparse.Namespace) -> int:
         only_print=given.print,
         command=given.run,
         yes=given.yes,
+        as_json=given.json,
+        filed=any(one.name == "api_key" and not one.where.startswith("environment") for one in given.origins),
     )
 
 
 def _uninstall(settings: Settings, given: argparse.Namespace) -> int:
-    return commands.run_uninstall(settings, given.target, project=given.project, yes=given.yes)
+    return commands.run_uninstall(settings, given.target, project=given.project, yes=given.yes, as_json=given.json)
 
 
 def _spend(settings: Settings, given: argparse.Namespace) -> int:

@@ -53,6 +53,7 @@ _TAKES: dict[str | None, tuple[str, ...]] = {
     "call": _ONE_HOST,
     "install": ("base_url", "profile", "journal"),
     "spend": ("base_url", "profile", "journal"),
+    "key": ("profile",),
     "models": ("base_url", "profile", "journal"),
 }
 """The settings that each command reads and that have a flag."""
@@ -211,6 +212,8 @@ def parser(*, every_tool: bool = False) -> Parser:
         "--old-models", action="store_true", default=False, help="Models that Novita has switched off still answer."
     )
 
+    _json_flag(simulate)
+
     install = commands.add_parser("install", help="write the server into a host's configuration")
     install.add_argument("target", choices=HOSTS, nargs="?", default=None, metavar="HOST", help=", ".join(HOSTS))
     install.add_argument(
@@ -222,11 +225,13 @@ def parser(*, every_tool: bool = False) -> Parser:
     install.add_argument("--command", dest="run", default=None, help="What to run, e.g. 'uvx novita-mcp'.")
     install.add_argument("--yes", "-y", action="store_true", default=False, help="Do not ask.")
     add_settings(install, _TAKES["install"])
+    _json_flag(install)
 
     uninstall = commands.add_parser("uninstall", help="take the server out of a host's configuration")
     uninstall.add_argument("target", choices=HOSTS, metavar="HOST", help=", ".join(HOSTS))
     uninstall.add_argument("--project", type=Path, default=None, help="Out of this project's folder.")
     uninstall.add_argument("--yes", "-y", action="store_true", default=False, help="Do not ask.")
+    _json_flag(uninstall)
 
     spend = commands.add_parser("spend", help="what this machine asked for, in USD")
     spend.add_argument(
@@ -245,6 +250,10 @@ def parser(*, every_tool: bool = False) -> Parser:
 
     completion = commands.add_parser("completion", help="what makes a shell complete commands, tools and flags")
     completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+
+    key = commands.add_parser("key", help="an API key in the system's keyring")
+    key.add_argument("action", choices=("set", "forget"), metavar="set|forget", help="Keep one, or take it out.")
+    add_settings(key, _TAKES["key"])
 
     version = commands.add_parser("version", help="print the version")
     _json_flag(version)
@@ -352,6 +361,10 @@ def _refuse_idle(given: argparse.Namespace) -> None:
             raise SettingError(f"{flags[setting]} does nothing over stdio; add --http")
     if name == "install" and given.with_key and given.project is None:
         raise SettingError("--with-key does nothing without --project; the user's own file holds the key anyway")
+    if name == "install" and given.lease_timer and given.json:
+        raise SettingError("--json does nothing with --lease-timer; leave it out")
+    if name == "simulate" and given.print_env and given.json:
+        raise SettingError("--print-env prints for a shell; leave --json out")
     if name == "install" and given.target is None and given.project is not None:
         raise SettingError("--project needs a host")
 

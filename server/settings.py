@@ -238,6 +238,17 @@ def read_with_origins(
     return settings, origins
 
 
+def shown_value(settings: Settings, name: str) -> str:
+    """A setting's value for people: of a key its end, which tells keys apart, and of other secrets nothing."""
+    (item,) = (item for item in fields(Settings) if item.name == name)
+    value = getattr(settings, name)
+    if not item.metadata["secret"]:
+        return str(value)
+    if name == "journal" and "://" not in str(value):
+        return str(value)
+    return f"****{value[-4:]}" if name == "api_key" and len(value) >= 20 else "****"
+
+
 def the_config_file(environment: Mapping[str, str]) -> ConfigFile:
     """The user's file of settings.
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .demo import run_demo
     from .doctor import run_doctor
     from .install import run_install, run_uninstall
+    from .keys import run_key
     from .lease_timer import run_lease_timer
     from .models import run_models
     from .serve_http import serve_http
@@ -24,6 +25,7 @@ __all__ = [
     "run_demo",
     "run_doctor",
     "run_install",
+    "run_key",
     "run_lease_timer",
     "run_models",
     "run_simulator",
@@ -42,6 +44,7 @@ __getattr__ = lazily(
         "run_demo": ".demo",
         "run_doctor": ".doctor",
         "run_install": ".install",
+        "run_key": ".keys",
         "run_lease_timer": ".lease_timer",
         "run_models": ".models",
         "run_simulator": ".simulate",

@@ -39,10 +39,12 @@ from ...novita.journal.journal import JobState
 from ...novita.journal.leases import enforce_leases
 from ..app import choose_tools
 from ..building import leases_wait, open_journal
+from ..config.config_file import KEYRING, config_path
 from ..config.places import journal_file, output_folder
 from ..logs import for_logs, learn_settings
-from ..settings import SettingError, Settings, request_keys
+from ..settings import Origin, SettingError, Settings, request_keys, shown_value
 from ..version import version
+from .host_starts import mend_start, settings_of, start_all
 from .install import Installed, installed, mend, unsafe_files
 from .layout import columns, whole, wrapped
 from .models_check import examine_models
@@ -77,6 +79,8 @@ def run_doctor(
     leases: bool = False,
     mending: bool = False,
     models: bool = False,
+    origins: Sequence[Origin] = (),
+    starting: bool = False,
 ) -> int:
     """Examine and report on stdout; 1 if something is wrong.
 
@@ -84,9 +88,11 @@ def run_doctor(
         leases: Also stop instances whose lease is over.
         mending: Also write what can be mended here into the hosts' files.
         models: Also examine the models that are taken by themselves.
+        origins: Where settings have their values from.
+        starting: Also start what hosts are set up to start.
     """
     try:
-        checks = anyio.run(_examine, settings, offline, leases, mending)
+        checks = [*_origins(settings, origins), *anyio.run(_examine, settings, offline, leases, mending, starting)]
         checks += anyio.run(_models, settings, offline) if models else []
     except KeyboardInterrupt:
         return 130
@@ -99,17 +105,34 @@ def run_doctor(
     else:
         hosts = [found.path for found in installed(Path.home(), sys.platform)]
         _show(checks, well, [*hosts, output_folder(settings), journal_file(settings)])
+    if not well and not as_json and not mending and _mend_agreed(checks):
+        return run_doctor(
+            settings, as_json=False, offline=offline, leases=leases, mending=True, models=models, starting=starting
+        )
     return 0 if well else 1
 
 
-async def _examine(settings: Settings, offline: bool, leases: bool, mending: bool) -> list[Check]:
+def _mend_agreed(checks: Sequence[Check]) -> bool:
+    """Whether something can be mended here, and a person says so."""
+    if not any("--mend" in check.mend for check in checks) or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    sys.stdout.write("Mend what can be mended here? [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+
+
+async def _examine(settings: Settings, offline: bool, leases: bool, mending: bool, starting: bool) -> list[Check]:
     starts = list(_starts(mending))
     hosts = list(installed(Path.home(), sys.platform))
+    mended = [*_mended(hosts)] if mending else []
+    hosts = list(installed(Path.home(), sys.platform)) if mended else hosts
     found = [
         _versions(),
         _settings(settings),
         *_hosts(hosts),
         *starts,
+        *mended,
+        *(await _started(hosts) if starting else ()),
         *_old_host(hosts),
         _output(settings),
         *_allowed(settings),
@@ -149,6 +172,21 @@ def _settings(settings: Settings) -> Check:
     return Check("settings", "ok", f"{len(tools)} tools on{', read-only' if settings.read_only else ''}")
 
 
+def _origins(settings: Settings, origins: Sequence[Origin]) -> Iterator[Check]:
+    """Every setting that is not left at its default, and who gave it."""
+    for origin in origins:
+        value = shown_value(settings, origin.name)
+        yield Check("setting", "ok", f"{origin.name} = {value}, from {origin.where}")
+    path = config_path(os.environ)
+    if os.name != "nt" and path.exists() and _holds_key(path) and path.stat().st_mode & 0o077:
+        yield Check("settings", "wrong", f"{path} holds a key, and others may read it", f"chmod 600 {path}")
+
+
+def _holds_key(path: Path) -> bool:
+    found = re.search(r"^\s*api_key\s*=\s*[\"'](?P<key>.*)[\"']", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return found is not None and found["key"] != KEYRING
+
+
 def _hosts(hosts: Sequence[Installed]) -> Iterator[Check]:
     """Who runs this server here, and whether they can."""
     if not hosts:
@@ -159,10 +197,12 @@ def _hosts(hosts: Sequence[Installed]) -> Iterator[Check]:
         if found.problem:
             yield Check("hosts", "wrong", f"{name}: {found.path} cannot be read: {found.problem}", "Correct that file.")
         elif found.command and shutil.which(found.command) is None:
-            mend = f"It was moved or removed: run `novita-mcp install` for {name} again."
+            mend = "It was moved or removed: `novita-mcp doctor --mend` has it run this installation instead."
             yield Check("hosts", "wrong", f"{name} runs {found.command}, which is not there", mend)
         elif found.real_key or found.key.startswith("${"):
             yield Check("hosts", "ok", f"{name}: {found.path}")
+        elif not found.key and (known := settings_of(found)) and known.api_key:
+            yield Check("hosts", "ok", f"{name}: {found.path}, the key from your own settings")
         elif found.command:
             mend = f"Put your key there, from {KEYS_PAGE}; then start {name} again."
             yield Check("hosts", "wrong", f"{name} has no key: {found.path}", mend)
@@ -182,6 +222,33 @@ def _starts(mending: bool) -> Iterator[Check]:
             yield Check("start", "wrong", f"{unsafe}; {error.strerror or error}", 'Put "-P" before "-m" there.')
         else:
             yield Check("start", "ok", f"{which} starts safely now", f"Start {host.title} again.")
+
+
+def _mended(hosts: Sequence[Installed]) -> Iterator[Check]:
+    """Have hosts whose program is gone start this installation."""
+    for found in hosts:
+        if not found.command or shutil.which(found.command) is not None:
+            continue
+        try:
+            program = mend_start(found)
+        except (OSError, SettingError) as error:
+            yield Check("start", "wrong", f"{found.host.title}: {error}", f"Correct {found.path} by hand.")
+        else:
+            detail = f"{found.host.title} ran {found.command}, and runs {' '.join(program)} now"
+            yield Check("start", "ok", detail, f"Start {found.host.title} again.")
+
+
+async def _started(hosts: Sequence[Installed]) -> list[Check]:
+    """Whether what hosts are set up to start answers."""
+    checks: list[Check] = []
+    for start in await start_all([one for one in hosts if one.command and shutil.which(one.command)]):
+        name = start.found.host.title
+        if start.problem:
+            detail = f"{name}: as it is set up, the server does not start: {start.problem}"
+            checks.append(Check("start", "wrong", detail, f"Correct {start.found.path}, or install it there again."))
+        else:
+            checks.append(Check("start", "ok", f"{name}: started as it is set up, {start.tools} tools"))
+    return checks
 
 
 def _old_host(hosts: Sequence[Installed]) -> Iterator[Check]:

@@ -124,9 +124,13 @@ class Host:
         old["command"] = made["command"]
         if not self.one_list:
             old["args"] = made["args"]
+        given: Mapping[str, str] = entry["env"]
+        if not given:
+            return
         environment: Entry = old.setdefault("environment" if self.one_list else "env", {})
-        if is_key(entry["env"][KEY]) or not environment.get(KEY):
-            environment[KEY] = entry["env"][KEY]
+        for name, value in given.items():
+            if name != KEY or is_key(value) or not environment.get(KEY):
+                environment[name] = value
 
 
 def is_key(text: str) -> bool:

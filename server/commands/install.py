@@ -64,6 +64,8 @@ def run_install(
     only_print: bool,
     command: str | None,
     yes: bool,
+    filed: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Write (or print) the entry for a host; the exit code.
 
@@ -72,45 +74,55 @@ def run_install(
         with_key: Store the key even in a project's folder.
         command: What the host runs, such as `uvx novita-mcp`; default: this very program.
         yes: Do not ask.
+        filed: The key stands in the user's file of settings or in the keyring: the host's file needs none.
+        as_json: Tell a program on stdout; the change and the question then go to stderr.
 
     Raises:
         SettingError: The host has no such file, the file cannot be merged with, or nobody agreed.
     """
     chosen = HOSTS[host]
     path = _file(chosen, project)
-    entry = _entry(settings, chosen, shared=project is not None, with_key=with_key, command=command)
+    entry = _entry(settings, chosen, shared=project is not None, with_key=with_key, command=command, filed=filed)
     if only_print:
         shown: Entry = {}
         chosen.put(shown, _hidden(entry, settings.api_key))
-        sys.stdout.write(f"{path}\n{_merged(path, '', shown)}")
+        text = with_entry(path, "", shown)
+        sys.stdout.write(
+            json.dumps({"host": host, "path": str(path), "text": text}) + "\n" if as_json else f"{path}\n{text}"
+        )
         return 0
-    before = _text(path)
-    config = _parsed(path, before)
+    before, config = read_entry_file(path)
     had = _key_of(chosen.ours(config))
     wanted = copy.deepcopy(config)
     chosen.put(wanted, entry)
-    after = _merged(path, before, wanted)
+    after = with_entry(path, before, wanted)
+    ours = chosen.ours(wanted)
+    told: dict[str, object] = {"host": host, "path": str(path), "changed": before != after}
+    told |= {"command": [ours["command"], *ours["args"]], "backup": None, "made_private": False}
     if before == after:
-        say(f"{chosen.title} has it already: {whole(path)}")
+        _told(told, [f"{chosen.title} has it already: {whole(path)}"], as_json=as_json)
         return 0
-    _agree(path, before, after, (settings.api_key or "", had), yes=yes)
-    key = _key_of(chosen.ours(wanted))
+    _agree(path, before, after, (settings.api_key or "", had), yes=yes, aside=as_json)
+    key = _key_of(ours)
     path.parent.mkdir(parents=True, exist_ok=True)
     wide = is_key(key) and os.name != "nt" and path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
     backup = rewrite(path, after, private=is_key(key), keep=not chosen.ours(config))
+    lines: list[str] = []
     if backup:
-        say(f"As it was before novita: {whole(backup)}")
+        told["backup"] = str(backup)
+        lines.append(f"As it was before novita: {whole(backup)}")
     if wide:
-        say(f"{whole(path)} holds a key: from now on only you may read it (0600).")
-    say(f"{chosen.title} now knows novita: {whole(path)}", chosen.after)
+        told["made_private"] = True
+        lines.append(f"{whole(path)} holds a key: from now on only you may read it (0600).")
+    lines += [f"{chosen.title} now knows novita: {whole(path)}", chosen.after]
     if project is not None and command is None:
-        say("It runs novita-mcp from the PATH of whoever opens the project.")
-    if told := _where_key(key, path):
-        say(told)
+        lines.append("It runs novita-mcp from the PATH of whoever opens the project.")
+    lines.append("The key stays where your settings have it." if filed and not key else _where_key(key, path))
+    _told({**told, "next": chosen.after}, lines, as_json=as_json)
     return 0
 
 
-def run_uninstall(settings: Settings, host: str, *, project: Path | None, yes: bool) -> int:
+def run_uninstall(settings: Settings, host: str, *, project: Path | None, yes: bool, as_json: bool = False) -> int:
     """Take out what install wrote, and say what stays; the exit code.
 
     Raises:
@@ -118,34 +130,50 @@ def run_uninstall(settings: Settings, host: str, *, project: Path | None, yes: b
     """
     chosen = HOSTS[host]
     path = _file(chosen, project)
-    before = _text(path)
-    config = _parsed(path, before)
+    before, config = read_entry_file(path)
     entry = chosen.ours(config)
+    told: dict[str, object] = {"host": host, "path": str(path), "changed": bool(entry), "removed": False}
     if not entry:
-        say(f"{chosen.title} does not know novita: {whole(path)}")
+        _told(told, [f"{chosen.title} does not know novita: {whole(path)}"], as_json=as_json)
         return 0
     backup = _backup_of(path)
     earlier = _text(backup) if backup.exists() else ""
     wanted = copy.deepcopy(config)
     chosen.take(wanted, _parsed(backup, earlier, like=path))
-    after = _merged(path, before, wanted)
+    after = with_entry(path, before, wanted)
+    if path.suffix == ".toml" and (rest := after.rstrip()) and before.startswith(rest):
+        # The blank line before our table, at the end of the file, came with it.
+        after = earlier if earlier.rstrip() == rest else f"{rest}\n"
     emptied = not earlier and after.strip() in ("", "{}")
-    _agree(path, before, "" if emptied else after, (_key_of(entry), settings.api_key or ""), yes=yes)
+    _agree(path, before, "" if emptied else after, (_key_of(entry), settings.api_key or ""), yes=yes, aside=as_json)
+    lines: list[str] = []
     if emptied and not path.is_symlink():
         path.unlink()
-        say(f"{chosen.title} no longer knows novita; {whole(path)}, made for it, is gone.")
+        told["removed"] = True
+        lines.append(f"{chosen.title} no longer knows novita; {whole(path)}, made for it, is gone.")
     else:
         rewrite(path, after, private=False, keep=False)
-        say(f"{chosen.title} no longer knows novita: {whole(path)}")
+        lines.append(f"{chosen.title} no longer knows novita: {whole(path)}")
+    stays: dict[str, str] = {"files": str(output_folder(settings))}
     if earlier and earlier == after:
         backup.unlink()
     elif earlier:
-        say(f"The file as it was before novita stays: {whole(backup)}")
+        stays["backup"] = str(backup)
+        lines.append(f"The file as it was before novita stays: {whole(backup)}")
     journal = journal_file(settings)
-    say(f"Your files stay: {whole(output_folder(settings))}")
+    lines.append(f"Your files stay: {whole(output_folder(settings))}")
     if journal is not None:
-        say(f"The journal of what was made and spent stays: {whole(journal)}")
+        stays["journal"] = str(journal)
+        lines.append(f"The journal of what was made and spent stays: {whole(journal)}")
+    _told({**told, "stays": stays}, lines, as_json=as_json)
     return 0
+
+
+def _told(facts: dict[str, object], sentences: list[str], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
+    else:
+        say(*filter(None, sentences))
 
 
 def installed(home: Path, platform: str) -> Iterator[Installed]:
@@ -189,6 +217,16 @@ def _text(path: Path) -> str:
         raise SettingError(f"{path} cannot be read ({error}); nothing was changed") from error
 
 
+def read_entry_file(path: Path) -> tuple[str, Entry]:
+    """A host's file: its text, and that parsed.
+
+    Raises:
+        SettingError: It cannot be read, or is not what it should be; nothing was changed.
+    """
+    before = _text(path)
+    return before, _parsed(path, before)
+
+
 def _config(path: Path, text: str) -> Entry:
     """A file's text, parsed.
 
@@ -226,8 +264,8 @@ _BOM = "\ufeff"
 """What some Windows editors begin a file with; it stays."""
 
 
-def _merged(path: Path, before: str, wanted: Entry) -> str:
-    """The file's new text."""
+def with_entry(path: Path, before: str, wanted: Entry) -> str:
+    """A host's file as text once it says `wanted`: all else as it stood in `before`."""
     if path.suffix == ".toml":
         import tomlkit
 
@@ -241,15 +279,19 @@ def _key_of(entry: Entry) -> str:
     return str(cast(Entry, environment).get(KEY) or "") if isinstance(environment, dict) else ""
 
 
-def _entry(settings: Settings, host: Host, *, shared: bool, with_key: bool, command: str | None) -> Entry:
+def _entry(settings: Settings, host: Host, *, shared: bool, with_key: bool, command: str | None, filed: bool) -> Entry:
     words = shlex.split(command, posix=os.name != "nt") if command else _SHARED if shared else this_program()
     if not words:
         raise SettingError("--command is empty")
     entry: Entry = {"command": words[0], "args": words[1:]}
-    if settings.api_key and (with_key or not shared):
+    if filed and not shared:  # the server reads it there itself, wherever it is started from
+        entry["env"] = {}
+    elif settings.api_key and (with_key or not shared):
         entry["env"] = {KEY: settings.api_key}
     else:
         entry["env"] = {KEY: host.reference if host.reference and (shared or host.reaches) else NO_KEY}
+    if settings.profile and not shared:
+        entry["env"]["NOVITA_MCP_PROFILE"] = settings.profile
     return entry
 
 
@@ -257,27 +299,28 @@ def _hidden(entry: Entry, key: str | None) -> Entry:
     return json.loads(json.dumps(entry).replace(key, "<your key>")) if key else entry
 
 
-def _agree(path: Path, before: str, after: str, keys: tuple[str, ...], *, yes: bool) -> None:
-    """Show the change, without keys or what others wrote around it, and ask.
+def _agree(path: Path, before: str, after: str, keys: tuple[str, ...], *, yes: bool, aside: bool) -> None:
+    """Show the change, without keys or what others wrote around it, and ask; `aside` on stderr.
 
     Raises:
         SettingError: The answer is no, or nobody is there to answer.
     """
+    out = sys.stderr if aside else sys.stdout
     lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0))[2:]
     shown = "\n".join(line for line in lines if not line.startswith("@@"))
     for key in filter(is_key, keys):
         shown = shown.replace(key, "<your key>")
-    sys.stdout.write(f"{path}\n{shown}\n")
+    out.write(f"{path}\n{shown}\n")
     if yes:
         return
-    sys.stdout.write("Change it so? [y/N] ")
-    sys.stdout.flush()
+    out.write("Change it so? [y/N] ")
+    out.flush()
     try:
         answer = sys.stdin.readline()
     except OSError:  # there is no stdin
         answer = ""
     if not answer:
-        sys.stdout.write("\n")
+        out.write("\n")
         raise SettingError("nobody answered, so nothing was changed; --yes agrees beforehand")
     if answer.strip().casefold() not in ("y", "yes"):
         raise SettingError("nothing was changed")

@@ -111,3 +111,13 @@ def test_the_file_is_where_the_platform_keeps_such(monkeypatch: pytest.MonkeyPat
     mac, windows = (config_path({}, home=Path("/h"), platform=name) for name in ("darwin", "win32"))
     assert mac == Path("/h/Library/Application Support/novita-mcp/config.toml")
     assert windows == Path("/h/AppData/Local/novita-mcp/config.toml")
+
+
+def test_the_file_of_the_docs_is_one(write: Write) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
+    text = page.partition("<!-- config -->")[2].partition("<!-- /config -->")[0]
+    environment = write(text.replace("```toml", "").replace("```", "").replace('"keyring"', '"sk-1"'))
+
+    settings = read_settings(environment, {"profile": "work"})
+
+    assert (settings.spend_limit_usd, settings.toolsets, settings.api_key) == (Decimal(50), "default,gpu", "sk-1")
