@@ -62,8 +62,11 @@ class Renting:
 
     @property
     def sandboxes(self) -> list[SimulatedSandbox]:
+        """Without those that end by themselves while they are talked about."""
+        self._world.settle()
         there = self._world.area(SimulatedSandboxes).of(self._world.accounts[DEFAULT_KEY])
-        return [each for each in there if each.id in self._told]
+        soon = self._world.clock.now() + 60
+        return [each for each in there if each.id in self._told and (each.state == "paused" or each.due > soon)]
 
     # what is asked: good arguments, or None where there is nothing they could be about
 

@@ -344,15 +344,21 @@ def paid_at_once(
     send: Callable[[], Awaitable[T]],
     done: Callable[[Job, T], Awaitable[AdminResult]],
     facts: GpuFacts | None = None,
+    learnt: Callable[[T], GpuFacts] | None = None,
 ) -> Submitted[AdminResult, T]:
-    """A paid call that is over when it is answered: noted, counted under the caps, never repeated."""
+    """A paid call that is over when it is answered: noted, counted under the caps, never repeated.
+
+    Args:
+        learnt: What the answer tells for the row, noted with its end, whether its caller is still there or not.
+    """
 
     async def start(paid_for: Paid) -> tuple[Job, T]:
         async def paid(_: Job) -> T:
             return await send()
 
-        async def note(job: Job, _: T) -> Job:
-            return await caller.app.journal.finish(job.key, JobState.SUCCEEDED)
+        async def note(job: Job, made: T) -> Job:
+            told = learnt(made) if learnt is not None else None
+            return await caller.app.journal.finish(job.key, JobState.SUCCEEDED, facts=told)
 
         progress = caller.progress_of(title)
         return await caller.app.jobs.submit(

@@ -63,6 +63,7 @@ async def new_volume(caller: Caller, name: str, size_gb: int, region: str) -> Pu
             send=lambda: create_volume(caller.novita, body),
             done=done,
             facts=GpuFacts(volume=(name, place.id)),
+            learnt=lambda made: GpuFacts(resource=made) if made else GpuFacts(),
         ),
         request=("create_network_storage", body),
         about=f"volume {name} {size_gb}",

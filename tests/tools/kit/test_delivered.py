@@ -3,6 +3,7 @@
 Ours. By the simulator's books; tests/tools/kit/test_same_call.py tells what is the same call and what joins.
 """
 
+import anyio
 import pytest
 from mcp import Client
 from novita_mcp.server.app import create_app
@@ -125,3 +126,35 @@ async def test_a_task_delivers_when_it_is_completed_and_its_handle_does_not(
         assert len({(result.structured_content or {})["status"] for result in results if result}) == 1
         await begun(other, tool, {**arguments, "again": tool == "create_gpu_instance"})
     assert world.count(operation) == 2
+
+
+RACED: dict[str, tuple[Json, str, str]] = {
+    "create_gpu_instance": (RENTED["create_gpu_instance"][0], "create_gpu_instance", "instance_id"),
+    "create_endpoint": (RENTED["create_endpoint"][0], "create_serverless_endpoint", "endpoint_id"),
+    "create_batch": (ROWS, "create_batch", "batch_id"),
+    "save_gpu_volume": ({"name": "data", "size_gb": 10, "region": "us-ca-06"}, "create_network_storage", "id"),
+    "create_sandbox": ({"label": "fox"}, "create_sandbox", "sandbox_id"),
+    "generate_video": ({"prompt": "a red fox runs", "seed": 7}, "", "task_id"),
+}
+
+
+@pytest.mark.parametrize("tool", RACED)
+async def test_servers_that_are_asked_for_the_same_at_once_make_it_once(
+    connect: Connect, world: World, tool: str
+) -> None:
+    """Each server stands for a process: some frameworks start one for every call."""
+    world.trouble({"delay": 0.3}, method="POST", times=-1)
+    arguments, operation, named = RACED[tool]
+    answers: list[Json] = []
+
+    async def one() -> None:
+        async with connect(toolsets="all") as client:
+            answers.append(await ask(client, tool, **arguments, confirm=True))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(one)
+    assert sum(map(joined, answers)) == 2
+    assert len({answer[named] for answer in answers}) == 1
+    made = [charge.ref for charge in world.charges if charge.operation in ("create_sandbox", operation)]
+    assert len(set(made)) <= 1 and (not operation or operation == "create_sandbox" or world.count(operation) == 1)
