@@ -118,7 +118,7 @@ def try_bundle(bundle: Path) -> None:
         promised = {tool["name"] for tool in manifest["tools"]}
         if promised != (offered := {tool["name"] for tool in json.loads(listed.stdout)}):
             raise SystemExit(f"{bundle.name}: listed and offered differ in {sorted(promised ^ offered)}")
-        made = run(*PICTURE)
+        made = run(*PICTURE, "--output-dir", str(out))
         has_picture = made.returncode == 0 and out.is_dir() and any(out.iterdir())
         if has_picture != ("generate_image" in promised):
             raise SystemExit(f"{bundle.name}: {'a' if has_picture else 'no'} picture came. {made.stdout}{made.stderr}")
