@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from novita_mcp.novita.media.lookup import media_models, not_models
+from novita_mcp.novita.media.lookup import MediaModel, media_models, not_models
 from novita_mcp.novita.media.price_rows import price_line
 from novita_mcp.tools.media.taken import TOOLS
 
@@ -49,6 +49,21 @@ def sources() -> dict[str, dict[str, str]]:
     return json.loads(file.read_text(encoding="utf-8"))["sources"]
 
 
+def price_sources() -> dict[str, str]:
+    """Where prices were read, by name."""
+    file = files("novita_mcp.novita.media.catalog") / "prices.json"
+    return json.loads(file.read_text(encoding="utf-8"))["sources"]
+
+
+def basis(model: MediaModel) -> str:
+    """Whose price it is, where it stood and when; empty where there is none."""
+    if not model.price:
+        return ""
+    row = model.price[0]
+    whose = {"documented": "Novita's own", "maker": "the maker's", "third_party": "a third party's"}[row.basis]
+    return f"{whose}{f' ({row.whose})' if row.whose else ''}, {row.source}, {row.seen}"
+
+
 def page() -> str:
     models = {model.operation: model for model in media_models()}
     others = not_models()
@@ -56,8 +71,8 @@ def page() -> str:
     for area in AREAS:
         parts += [
             f"## {area.capitalize()}\n",
-            "| operation | tool | model | state | evidence | price |",
-            "|---|---|---|---|---|---|",
+            "| operation | tool | model | state | evidence | price | whose, from where, seen |",
+            "|---|---|---|---|---|---|---|",
         ]
         for operation in operations(area):
             if model := models.get(operation):
@@ -65,12 +80,13 @@ def page() -> str:
                 life = model.life
                 state = " ".join(part for part in (life.state, life.date) if part)
                 cells = [", ".join(f"`{tool}`" for tool in tools), f"`{model.id}`", state]
-                cells += [", ".join((life.confidence, *life.evidence)), price_line(model)]
+                cells += [", ".join((life.confidence, *life.evidence)), price_line(model), basis(model)]
             else:
-                cells = ["", "", f"no model: {others[operation]}", "", ""]
+                cells = ["", "", f"no model: {others[operation]}", "", "", ""]
             parts.append(f"| `{operation}` | {' | '.join(cells)} |")
         parts.append("")
     parts += ["## Evidence\n", *(f"- **{name}** ({row['date']}): {row['page']}" for name, row in sources().items()), ""]
+    parts += ["## Where prices stood\n", *(f"- **{name}**: {text}" for name, text in price_sources().items()), ""]
     return "\n".join(parts)
 
 

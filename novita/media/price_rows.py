@@ -247,6 +247,8 @@ def _said(row: Price, count: Decimal, each: Decimal) -> str:
         counted = "characters" if row.per == "1M_characters" else "UTF-8 bytes"
         unit = "characters" if row.basis == "documented" else counted
         return f"{int(count * 1_000_000)} {counted} at {plain(each)} USD per 1,000,000 {unit}"
+    if row.times and not row.example:  # pictures of a series
+        count, each = count * each / Decimal(row.usd), Decimal(row.usd)
     return f"{plain(count)} x {plain(each)} USD per {row.per}"
 
 

@@ -93,6 +93,11 @@ def test_what_is_not_novitas_price_is_never_told_as_such() -> None:
         assert "at most" not in price_line(model)
 
 
+def test_pictures_of_a_series_are_told_one_by_one() -> None:
+    found = price("seedream-5.0-lite", TEXT, {"sequential_image_generation": "auto"})
+    assert found.note.startswith("15 x 0.035 USD per image, ")
+
+
 def test_how_long_a_motion_becomes_is_counted_at_its_longest() -> None:
     """dear_calls of the price facts: pro, 30 s of reference, 5.04 USD."""
     motion: dict[str, object] = {"image": "https://files.example/a.png", "video": "https://files.example/a.mp4"}

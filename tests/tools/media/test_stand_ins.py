@@ -117,6 +117,8 @@ NOTHING: dict[str, tuple[str, Json, str]] = {
     "music": ("generate_music", {"prompt": "a waltz", "lyrics": "[verse]\nThe fox is in the snow\n"}, "GPU"),
     "extend": ("edit_video", {"edit": "extend"}, "last frame"),
     "edit": ("edit_video", {"edit": "edit", "prompt": "make it snow"}, "edit_image"),
+    "restyle": ("edit_video", {"edit": "restyle", "prompt": "as a cartoon"}, "edit_image"),
+    "a song without words": ("generate_music", {"prompt": "a slow waltz on a cello", "instrumental": True}, "GPU"),
 }
 
 
@@ -132,6 +134,16 @@ async def test_where_nothing_lives_that_is_said_with_what_else_there_is(
             await refused(
                 client.call_tool(tool, wish | {"confirm": True}), "known to live", instead, "Nothing was billed"
             )
+    assert not world.charges
+
+
+async def test_where_all_that_might_do_it_is_gone_that_is_said_with_what_else_there_is(
+    connect: Connect, world: World, tmp_path: Path
+) -> None:
+    still = picture(tmp_path / "a.png")
+    wish: Json = {"prompt": "x", "image": still, "images": [still, still], "confirm": True}
+    async with connect() as client:
+        await refused(client.call_tool("generate_video", wish), "are not there", "with image and end_image", "Nothing")
     assert not world.charges
 
 

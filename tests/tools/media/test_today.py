@@ -1,7 +1,8 @@
 """In the world as Novita's notices have it, every tool delivers or says plainly what is missing."""
 
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from novita_mcp.simulator.core.lifecycle import known_models
@@ -59,3 +60,45 @@ async def test_every_tool_delivers_or_says_what_is_missing(
     sent = [each for each in world.requests if each.method == "POST"]
     assert sent
     assert {each.status for each in sent} == {200}, [(each.path, each.status) for each in sent]
+
+
+LIVING: dict[str, tuple[str, dict[str, Any]]] = {
+    "a first frame": ("generate_video", {"prompt": "it runs", "image": "picture"}),
+    "first and last frame": ("generate_video", {"prompt": "it runs", "image": "picture", "end_image": "picture"}),
+    "references": ("generate_video", {"prompt": "it runs", "images": ["picture", "picture"]}),
+    "with sound": ("generate_video", {"prompt": "it barks", "sound": True, "duration": 3}),
+    "motion": ("edit_video", {"edit": "motion", "video": "film", "image": "picture"}),
+    "a face": ("edit_video", {"edit": "swap_face", "video": "film", "image": "picture"}),
+    "a face in a picture": ("edit_image", {"edit": "swap_face", "image": "picture", "images": ["picture"]}),
+    "several pictures": ("generate_image", {"prompt": "a fox", "count": 2}),
+    "a shape": ("generate_image", {"prompt": "a fox", "aspect_ratio": "16:9"}),
+    "a picture in another shape": ("edit_image", {"prompt": "snow", "image": "picture", "size": "2048x2048"}),
+    "two pictures": ("edit_image", {"prompt": "together", "image": "picture", "images": ["picture"]}),
+    "a voice": ("generate_speech", {"text": "Good morning.", "voice": "calm female", "language": "English"}),
+}
+
+
+@pytest.mark.parametrize("case", LIVING)
+async def test_whatever_is_asked_goes_first_to_what_lives(
+    case: str, connect: Connect, world: World, simulator: Running, tmp_path: Path
+) -> None:
+    tool, wish = LIVING[case]
+    things = Things(tmp_path, world, simulator.url)
+    files = {"picture": things.picture, "film": things.film}
+
+    def ready(value: Any) -> Any:
+        if isinstance(value, list):
+            return [ready(one) for one in cast("list[Any]", value)]
+        return files[value]() if value in files else value
+
+    async with connect() as client:
+        arguments = {name: ready(value) for name, value in wish.items()}
+        result = await client.call_tool(tool, {**arguments, "confirm": True})
+    answer: dict[str, Any] = result.structured_content or {}
+    assert not result.is_error, text_of(result)
+    assert answer["status"] == "succeeded"
+    assert answer["model"] not in RETIRED
+    sent = [each for each in world.requests if each.method == "POST"]
+    assert {each.status for each in sent} == {200}, [(each.path, each.status) for each in sent]
+    # The simulator takes what the price facts say: no estimate lies below it.
+    assert sum(charge.micro_usd for charge in world.charges) <= Decimal(answer["estimated_cost_usd"]) * 1_000_000
