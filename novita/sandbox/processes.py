@@ -6,6 +6,7 @@ nothing that runs on unnoticed.
 
 import base64
 import binascii
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ GRACE = 5.0
 STOPPING = 20.0
 """Seconds that stopping may take at most; it takes less than one where the sandbox answers."""
 LONGEST_COMMAND = 128 * 1024
+_LOOKS = (0.0, 0.3, 1.0)
+"""Pauses before looks for a command that nobody heard start: it may start after the first."""
 
 _KILL_TREE = "t() { kill -STOP $1; for c in $(cat /proc/$1/task/*/children); do t $c; done; kill -KILL $1; }; t %d"
 """Stops a process and all below it, the children before they can lose their parent."""
@@ -90,6 +93,7 @@ async def run_command(
 
     Args:
         limit: Seconds it may take.
+        tag: A mark that the daemon keeps with it, so that it is found again.
         lives_on: Asked when this is cancelled: whether the command goes on unheard.
         on_output: Told after each piece of output, and when it has started.
 
@@ -99,7 +103,8 @@ async def run_command(
     process: Json = {"cmd": "/bin/bash", "args": ["-l", "-c", run.command], "envs": dict(env or {})}
     if cwd:
         process["cwd"] = cwd
-    message: Json = {"process": process, "stdin": False, **({"tag": tag} if tag else {})}
+    tag = tag or f"command-{uuid.uuid4().hex[:12]}"
+    message: Json = {"process": process, "stdin": False, "tag": tag}
     doing, headers = "running the command", _user(user)
     # Ours is the first limit: at its own the daemon kills the command, but not what the command has started.
     stream = inside.stream("process.Process/Start", message, doing, limit=limit + GRACE, headers=headers)
@@ -116,7 +121,7 @@ async def run_command(
             raise DeadlineError
     except DeadlineError:
         run.ending, run.trouble = "time_limit", f"It took longer than {limit:g} s and was stopped"
-        await stop(inside, run.pid, user=user)
+        await _give_up(inside, run, tag, user)
     except BrokenStreamError as error:
         run.ending, run.trouble = "broken", f"The connection to the command broke: {error}"
     except anyio.get_cancelled_exc_class():
@@ -124,11 +129,28 @@ async def run_command(
             raise
         run.ending, run.trouble = "killed", "It was cancelled and stopped"
         with anyio.CancelScope(shield=True), anyio.move_on_after(STOPPING):
-            await stop(inside, run.pid, user=user)
+            await _give_up(inside, run, tag, user)
         raise
     finally:
         run.stdout.finish()
         run.stderr.finish()
+
+
+async def _give_up(inside: Inside, run: Run, tag: str, user: str | None) -> None:
+    """Stop a command; one that was sent, and never heard to have started, is found by its mark if it did."""
+    if run.pid is not None:
+        await stop(inside, run.pid, user=user)
+        return
+    for pause in _LOOKS:
+        await anyio.sleep(pause)
+        try:
+            marked = [each.pid for each in await list_processes(inside) if each.tag == tag]
+        except NovitaError:  # it may be gone, and the command with it
+            continue
+        for pid in marked:
+            await stop(inside, pid, user=user)
+        if marked:
+            return
 
 
 def _take(run: Run, event: Json) -> None:

@@ -16,7 +16,7 @@ from ...novita.sandbox.env import LONGEST, check_env
 from ...novita.sandbox.inside import Inside
 from ...novita.sandbox.interpreter import Cell
 from ...novita.sandbox.prices import prices
-from ...novita.sandbox.processes import Run, list_processes
+from ...novita.sandbox.processes import Run, list_processes, stop
 from ...novita.sandbox.rows import cost_so_far, note_gone
 from ...novita.sandbox.sandboxes import BOTH, SandboxGoneError
 from ...novita.sandbox.shapes import Sandbox
@@ -430,7 +430,10 @@ async def _change(
         return SandboxResult(status="saved", sandbox_id=sandbox_id, snapshot_id=saved.id, next_step=step)
 
     async def stop_run() -> SandboxResult:
-        await end(runs_of(call).find(call.owner, run_id))
+        if (ongoing := runs_of(call).look_for(call.owner, run_id)) is not None:
+            await end(ongoing)
+        else:
+            await _stop_unheard(call, found, run_id)
         return await making.shown(call, sandbox_id, step="The run is stopped.")
 
     acts = {
@@ -440,6 +443,20 @@ async def _change(
     }
     act, effect = acts[action]
     return Purchase(answer=SandboxResult, effect=effect, model=sandbox_id, sending=Direct(act=act), dry_run=request)
+
+
+async def _stop_unheard(call: Caller, found: Sandbox, run_id: str) -> None:
+    """A command of another process of this server, which may have ended: its mark is on it.
+
+    Raises:
+        InputError: None that runs in the sandbox has it.
+    """
+    inside = await Inside.enter(plane_of(call), found.id, known=found)
+    marked = [each for each in await list_processes(inside) if each.tag and each.tag == run_id]
+    if not marked:
+        runs_of(call).find(call.owner, run_id)
+    for each in marked:
+        await stop(inside, each.pid, user="root")
 
 
 @sandbox.tool("Delete a sandbox", DESTROYS)

@@ -225,6 +225,30 @@ async def test_a_cancelled_command_is_killed(opened: Open) -> None:
         assert await list_processes(inside) == []
 
 
+async def test_a_command_given_up_before_it_was_heard_to_start_is_killed_all_the_same(
+    opened: Open, world: World, state: SimulatedSandboxes
+) -> None:
+    """The daemon runs what was sent although nobody listens any more: nobody would see it, and it would run on."""
+    async with opened() as inside:
+        world.trouble({"delay": 0.2}, method="POST", path="/process.Process/Start", times=1)
+        run, scope = Run("sleep 1000"), anyio.CancelScope()
+
+        async def give_up() -> None:
+            with anyio.fail_after(60):
+                while not any(each.path == "/process.Process/Start" for each in list(world.requests)):
+                    await anyio.sleep(0.005)
+            scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(give_up)
+            with scope:
+                await run_command(inside, run, limit=60)
+
+        assert run.pid is None
+        assert state.count["Process/Start"] == 2, "it did start, and was stopped"
+        assert await list_processes(inside) == []
+
+
 async def test_endless_output_is_bounded_and_ends_with_the_time(opened: Open, state: SimulatedSandboxes) -> None:
     async with opened() as inside:
         state.add_fault("endless")

@@ -9,11 +9,19 @@ Prints one JSON object of what it saw.
 
 import asyncio
 import json
+import os
 import sys
 
 import httpx
 from novita_sandbox.code_interpreter import AsyncSandbox, Sandbox
-from novita_sandbox.core import CommandExitException, SandboxQuery, SandboxState, Template
+from novita_sandbox.core import (
+    CommandExitException,
+    RateLimitException,
+    SandboxException,
+    SandboxQuery,
+    SandboxState,
+    Template,
+)
 
 
 def list_templates() -> list[list[str]]:
@@ -110,7 +118,44 @@ def main() -> dict[str, object]:
     seen["resumed"] = [again.files.read("data/two.csv"), again.run_code("total").text]
     seen["async"] = asyncio.run(from_asyncio(sandbox.sandbox_id))
     seen["deleted"] = [again.kill(), again.kill(), again.is_running()]
+    seen |= limits()
     return seen
+
+
+def limits() -> dict[str, object]:
+    """What ends by itself, and what an account may not have."""
+    seen: dict[str, object] = {}
+    short = Sandbox.create(timeout=60)
+    _knob("clock", {"advance": 30})
+    seen["measured"] = len(short.get_metrics()) > 0
+    short.set_timeout(90)
+    _knob("clock", {"advance": 80})
+    seen["extended"] = short.is_running()
+    _knob("clock", {"advance": 20})
+    over: list[str] = []
+    for call in (lambda: short.run_code("1"), lambda: short.commands.run("echo"), lambda: short.set_timeout(60)):
+        try:
+            call()
+        except Exception as error:  # whatever the client makes of it
+            over.append(type(error).__name__)
+    seen["over"] = [short.is_running(), len(over)]
+    _knob("sandbox", {"quota": {"concurrentInstances": 1}})
+    only = Sandbox.create(timeout=60)
+    try:
+        Sandbox.create(timeout=60)
+    except RateLimitException as error:
+        seen["full"] = "concurrent" in str(error)
+    only.kill()
+    try:
+        Sandbox.create(timeout=5 * 3600)
+    except SandboxException as error:
+        seen["longest"] = "Timeout cannot be greater than" in str(error)
+    return seen
+
+
+def _knob(name: str, settings: dict[str, object]) -> None:
+    """Of the simulator."""
+    httpx.post(f"{os.environ['NOVITA_API_URL']}/_simulator/{name}", json=settings).raise_for_status()
 
 
 if __name__ == "__main__":

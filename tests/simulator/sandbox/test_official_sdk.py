@@ -72,4 +72,7 @@ def test_the_official_client_sees_files_commands_cells_and_lives_as_documented(
     assert seen["resumed"] == ["a,b\n1,2\n", "40"]
     assert seen["async"] == ["7", "async\n"]
     assert seen["deleted"] == [True, False, False]
+    assert (seen["measured"], seen["extended"]) == (True, True)
+    assert seen["over"] == [False, 3], "its time ended it, and every call into it fails"
+    assert (seen["full"], seen["longest"]) == (True, True)
     assert state.sandboxes == {}

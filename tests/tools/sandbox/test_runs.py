@@ -12,28 +12,33 @@ from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.sandbox.state import SimulatedSandboxes as State
+from novita_mcp.tools.sandbox import following
 
 from ...conftest import Connect, text_of
 from ...server.test_mcp_tasks import TaskAnswer, TaskHandle, Tasks
 from ...server.test_mcp_tasks import ask as ask_task
-from .asking import Json, ask, made, refused, until
+from .asking import LONG, Json, ask, made, refused, until
 
 # What is told meanwhile
 
 
 async def test_the_output_of_a_command_is_its_progress(connect: Connect) -> None:
     told: list[str] = []
+    scope = anyio.CancelScope()
 
     async def hear(_: float, __: float | None, message: str | None) -> None:
         told.append(message or "")
+        if message is not None and message.endswith(": building"):
+            scope.cancel()
 
     async with connect(toolsets="sandbox") as client:
         id = await made(client)
-        command = "echo building; sleep 2; echo built"
-        await client.call_tool("run_command", {"sandbox_id": id, "command": command}, progress_callback=hear)
+        command = {"sandbox_id": id, "command": "echo building; sleep 1000"}
+        with scope, anyio.fail_after(LONG):
+            await client.call_tool("run_command", command, progress_callback=hear)
 
     assert f"command in {id}: running" in told
-    assert f"command in {id}: building" in told
+    assert told[-1] == f"command in {id}: building"
 
 
 async def test_another_kernel_has_variables_of_its_own_and_one_that_is_not_there_is_named(connect: Connect) -> None:
@@ -58,6 +63,15 @@ async def running(client: Client, sandbox_id: str) -> list[Json]:
     return (await ask(client, "get_sandbox", sandbox_id=sandbox_id)).get("processes") or []
 
 
+async def nothing_runs(client: Client, sandbox_id: str) -> None:
+    """A process that was killed is listed until the daemon has seen its end."""
+
+    async def over() -> bool:
+        return not await running(client, sandbox_id)
+
+    await until(over, "it is killed")
+
+
 async def test_a_cancelled_command_is_killed_in_the_sandbox(connect: Connect, state: State) -> None:
     async with connect(toolsets="sandbox") as client:
         id = await made(client)
@@ -76,10 +90,7 @@ async def test_a_cancelled_command_is_killed_in_the_sandbox(connect: Connect, st
             await until(runs, "the command runs")
             scope.cancel()
 
-        async def over() -> bool:
-            return not await running(client, id)
-
-        await until(over, "the command is killed")
+        await nothing_runs(client, id)
 
     assert list(state.sandboxes) == [id]
 
@@ -96,15 +107,34 @@ async def test_stop_run_ends_it_in_the_sandbox_which_goes_on(connect: Connect, w
 
         await until(heard, "it runs")
         stopped = await ask(client, "change_sandbox", sandbox_id=id, action="stop_run", run_id=started["run_id"])
-        left = await running(client, id)
+        await nothing_runs(client, id)
         seen = await ask(client, "get_sandbox", sandbox_id=id, run_id=started["run_id"])
         after = await ask(client, "run_code", sandbox_id=id, code="6 * 7")
         unknown = await refused(client, "change_sandbox", sandbox_id=id, action="stop_run", run_id="run-made-up")
 
     assert started["status"] == "working"
-    assert (stopped["status"], left, seen["run"]["status"]) == ("running", [], "stopped")
+    assert (stopped["status"], seen["run"]["status"]) == ("running", "stopped")
     assert after["result"] == "42"
     assert "knows no run" in unknown
+
+
+async def test_what_an_ended_server_left_in_the_background_is_found_and_stopped_by_the_next(connect: Connect) -> None:
+    async with connect(toolsets="sandbox") as client:
+        id = await made(client)
+        left = await ask(client, "run_command", sandbox_id=id, command="sleep 1000", wait_seconds=0)
+
+        async def runs() -> bool:
+            return bool(await running(client, id))
+
+        await until(runs, "it runs")
+    async with connect(toolsets="sandbox") as client:
+        (seen,) = await running(client, id)
+        lost = await refused(client, "get_sandbox", sandbox_id=id, run_id=left["run_id"])
+        await ask(client, "change_sandbox", sandbox_id=id, action="stop_run", run_id=left["run_id"])
+        await nothing_runs(client, id)
+
+    assert (seen["command"], seen["run_id"]) == ("sleep 1000", left["run_id"])
+    assert "without run_id shows what still runs" in lost
 
 
 # The same call twice
@@ -112,6 +142,7 @@ async def test_stop_run_ends_it_in_the_sandbox_which_goes_on(connect: Connect, w
 
 @pytest.mark.parametrize("tool", ["create_sandbox", "run_code"])
 async def test_calls_for_the_same_made_at_once_pay_for_one_sandbox(connect: Connect, state: State, tool: str) -> None:
+    state.start_seconds = 0.5  # so that the first is not given to its caller before the last has asked
     wish: Json = {"label": "mine"} if tool == "create_sandbox" else {"code": "20 + 1"}
     answers: list[Json] = []
     async with connect(toolsets="sandbox") as client, anyio.create_task_group() as group:
@@ -147,10 +178,21 @@ async def test_servers_that_are_asked_for_the_same_run_at_once_make_one_sandbox(
 
 
 async def test_a_creation_that_its_caller_gave_up_is_joined_by_the_same_call(connect: Connect, state: State) -> None:
-    state.start_seconds = 1.5
+    state.start_seconds = 1.0
+    scope = anyio.CancelScope()
     async with connect(toolsets="sandbox") as client:
-        with anyio.move_on_after(0.5):
-            await client.call_tool("create_sandbox", {"label": "mine"})
+        async with anyio.create_task_group() as group:
+
+            async def give_up() -> None:
+                with scope:
+                    await client.call_tool("create_sandbox", {"label": "mine"})
+
+            async def sent() -> bool:
+                return state.count.get("create") == 1
+
+            group.start_soon(give_up)
+            await until(sent, "it is sent")
+            scope.cancel()
         joined = await ask(client, "create_sandbox", label="mine")
         another = await ask(client, "create_sandbox", label="other")
 
@@ -178,8 +220,9 @@ async def test_a_create_whose_answer_was_lost_is_joined_and_not_made_again(
 
 
 @pytest.fixture
-def with_tasks(settings: Settings) -> Any:
-    """A client that takes MCP tasks."""
+def with_tasks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client that takes MCP tasks, and a server that hands every run over, however quick it is."""
+    monkeypatch.setattr(following, "QUICK", 0.0)
     return lambda: Client(create_app(replace(settings, toolsets="sandbox")), extensions=[Tasks()])
 
 
@@ -205,12 +248,10 @@ async def test_a_run_is_handed_over_as_a_task_and_its_end_is_the_tools_answer(wi
     async with with_tasks() as client:
         quick = await client.call_tool("create_sandbox", {})
         id = (quick.structured_content or {})["sandbox_id"]
-        handle = await begin(client, "run_command", sandbox_id=id, command="echo on; sleep 2; echo over; exit 3")
-        meanwhile = await ask_task(client, "tasks/get", handle.task_id)
+        handle = await begin(client, "run_command", sandbox_id=id, command="echo on; sleep 0.5; echo over; exit 3")
         command = await over(client, handle)
-        alone = await over(client, await begin(client, "run_code", code="import time\ntime.sleep(2)\n6 * 7"))
+        alone = await over(client, await begin(client, "run_code", code="import time\ntime.sleep(0.5)\n6 * 7"))
 
-    assert (meanwhile.status, meanwhile.status_message) == ("working", "on")
     assert command.status == "completed" and command.result is not None
     told: Json = command.result.structured_content or {}
     assert (told["status"], told["exit_code"], told["output"]) == ("failed", 3, "on\nover\n")
@@ -225,20 +266,27 @@ async def test_a_run_is_handed_over_as_a_task_and_its_end_is_the_tools_answer(wi
 async def test_cancelling_its_task_kills_the_run_in_the_sandbox(with_tasks: Any, state: State) -> None:
     async with with_tasks() as client:
         id = ((await client.call_tool("create_sandbox", {})).structured_content or {})["sandbox_id"]
-        handle = await begin(client, "run_command", sandbox_id=id, command="sleep 1000")
-        assert len(await running(client, id)) == 1
+        handle = await begin(client, "run_command", sandbox_id=id, command="echo on; sleep 1000")
+
+        async def told() -> bool:
+            return (await ask_task(client, "tasks/get", handle.task_id)).status_message == "on"
+
+        await until(told, "its output is the task's message")
         await ask_task(client, "tasks/cancel", handle.task_id)
-        left = await running(client, id)
+        await nothing_runs(client, id)
         after = await over(client, handle)
         alone = await begin(client, "run_code", code="import time\ntime.sleep(1000)", timeout_seconds=2000)
         await ask_task(client, "tasks/cancel", alone.task_id)
         other = await over(client, alone)
 
-    assert (left, after.status, other.status) == ([], "cancelled", "cancelled")
+    assert (after.status, other.status) == ("cancelled", "cancelled")
     assert list(state.sandboxes) == [id], "the one made for the run is deleted with it"
 
 
-async def test_what_is_over_at_once_and_what_is_left_in_the_background_are_no_tasks(with_tasks: Any) -> None:
+async def test_what_is_over_at_once_and_what_is_left_in_the_background_are_no_tasks(
+    with_tasks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "QUICK", LONG)
     async with with_tasks() as client:
         id = ((await client.call_tool("create_sandbox", {})).structured_content or {})["sandbox_id"]
         done = await client.call_tool("run_command", {"sandbox_id": id, "command": "echo hi"})
