@@ -36,7 +36,7 @@ from .placeholders import unfilled
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
 from .sent import mark_sent
-from .surroundings import TheWay, trouble
+from .surroundings import SENT_WITHIN, SentTooSlowlyError, TheWay, trouble
 from .tolerant import a_pause, load_json
 from .tracing import calling
 
@@ -244,6 +244,7 @@ class NovitaClient:
         host: str = API_HOST,
         as_json: bool = True,
         read_timeout: float | None = None,
+        sent_within: float = math.inf,
         files: Mapping[str, FilePart] | Sequence[tuple[str, FilePart]] | None = None,
     ) -> Answer:
         """A call that costs money or changes something: never sent again once it may have arrived.
@@ -251,12 +252,16 @@ class NovitaClient:
         With `files` (field and part, a field once or often) the body goes as multipart form fields.
         It is repeated only after a failed connect (nothing was sent) or a 429 (the limiter turned it away).
 
+        Args:
+            sent_within: Seconds in which it must be sent; what is not is ended, and Novita has no whole request.
+
         Raises:
             NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
         """
         last: NovitaError | None = None
         extra: dict[str, Any] = {"data": body, "files": files} if files else {"json": body}
         extra["headers"] = headers
+        extra["extensions"] = {SENT_WITHIN: sent_within}
         if read_timeout is not None:
             extra["timeout"] = httpx.Timeout(connect=10, read=read_timeout, write=60, pool=60)
         for attempt in range(4):
@@ -272,6 +277,8 @@ class NovitaClient:
                 last = self._no_answer(error, doing, billed="no", next_step=TRY_LATER)
                 if last.lasting:
                     raise last from error
+            except SentTooSlowlyError as error:
+                raise uploaded_too_slowly(sent_within, doing) from error
             except httpx.RequestError as error:
                 raise self._no_answer(error, doing, billed="maybe", next_step=LOOK_FIRST) from error
             except _GarbledError as error:
@@ -408,6 +415,16 @@ class NovitaClient:
 def _asked_to_wait(error: NovitaError) -> float | None:
     """Seconds of a Retry-After; None where Novita named none."""
     return error.retry_after if isinstance(error, NovitaAPIError) else None
+
+
+def uploaded_too_slowly(seconds: float, doing: str) -> NovitaConnectionError:
+    """An upload that took longer than the caller waits: it was ended, and a longer wait is named."""
+    wish = min(3600, math.ceil(max(120, 3 * seconds) / 60) * 60)
+    return NovitaConnectionError(
+        f"The upload took longer than {seconds:.0f} s and was ended while {doing}: nothing was submitted",
+        billed="no",
+        next_step=f"Call again with wait_seconds={wish}, or with smaller files.",
+    )
 
 
 class _GarbledError(Exception):

@@ -200,6 +200,14 @@ def _no_certificates(setting: str, place: str, why: str) -> SettingOfTheWayError
     )
 
 
+SENT_WITHIN = "novita_sent_within"
+"""The extension of a request that says in how many seconds it must be sent, to its last byte."""
+
+
+class SentTooSlowlyError(httpx.WriteTimeout):
+    """It was not sent in the time it had; nobody has the whole of it, so nothing came of it."""
+
+
 @dataclass
 class _Watch:
     """Bounds what httpcore waits for without end: a proxy that does not say that it speaks SOCKS, and the head of an
@@ -208,13 +216,16 @@ class _Watch:
     Args:
         handshake: Seconds for the proxy.
         head: Seconds for the head of the answer, from when the request is sent.
+        sending: Seconds until the whole request must be sent.
     """
 
     handshake: float
     head: float
+    sending: float
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     stream: httpcore.AsyncNetworkStream | None = None
     """What was opened to a proxy and is no connection yet: httpcore leaves it open."""
+    sent: bool = True
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """What httpcore tells about a request, as its extension `trace`."""
@@ -225,8 +236,10 @@ class _Watch:
             self.scope.deadline = anyio.current_time() + self.handshake
         elif what == "setup_socks5_connection.complete":
             self.scope.deadline, self.stream = math.inf, None
+        elif what == "send_request_headers.started":
+            self.scope.deadline, self.sent, self.stream = anyio.current_time() + self.sending, False, None
         elif what == "receive_response_headers.started":
-            self.scope.deadline, self.stream = anyio.current_time() + self.head, None
+            self.scope.deadline, self.sent = anyio.current_time() + self.head, True
         elif what == "receive_response_headers.complete":
             self.scope.deadline = math.inf
 
@@ -234,6 +247,8 @@ class _Watch:
         """What to say once the deadline is over."""
         if self.stream is not None:
             return httpx.ConnectTimeout("it does not answer as a SOCKS proxy does", request=request)
+        if not self.sent:
+            return SentTooSlowlyError("the request was still being sent", request=request)
         return httpx.ReadTimeout("its answer comes too slowly", request=request)
 
     async def give_up(self) -> None:
@@ -256,7 +271,9 @@ class TheWay(httpx.AsyncBaseTransport):
         proxy = self.around.proxy_for(request.url)
         pool = self._pool(proxy, request.url.scheme == "https")
         limits: Mapping[str, float | None] = request.extensions.get("timeout", {})
-        watch = _Watch(limits.get("connect") or 10, limits.get("read") or math.inf)
+        watch = _Watch(
+            limits.get("connect") or 10, limits.get("read") or math.inf, request.extensions.get(SENT_WITHIN, math.inf)
+        )
         request.extensions = {**request.extensions, "trace": watch.trace}
         if proxy is None or not proxy.url.lower().startswith("socks"):
             return await self._watched(watch, pool, request)

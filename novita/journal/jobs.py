@@ -27,6 +27,10 @@ from .facts import CallFacts, Facts
 from .joining import SameCall
 from .journal import Job, JobState, Journal
 
+_AWAITED = "sent; waiting for the answer"
+_LOOKS_AT_ROW = 0.25
+"""Seconds between two looks at a row whose request is on its way."""
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -113,6 +117,49 @@ class Jobs:
             NovitaError: Whatever `send` raised; the row says "refused" or "unconfirmed" by its `billed`.
             Joined: The same call began a job before; nothing was sent.
         """
+        _, paid = await self._noted_first(paid_for, kind, facts, send, note)
+        return await self._in_background(paid, on_progress)
+
+    async def submit_within(
+        self,
+        seconds: float,
+        paid_for: Paid,
+        *,
+        kind: str,
+        send: Callable[[Job], Awaitable[T]],
+        note: Callable[[Job, T], Awaitable[Job]],
+        facts: Facts | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Job:
+        """As `submit`, for what Novita may be long in answering: after so many seconds the job is still `SUBMITTING`,
+        and the request goes on by itself. `answered` waits on for it.
+        """
+        job, paid = await self._noted_first(paid_for, kind, facts, send, note)
+        done = await self.go_on(paid, on_progress, note=_AWAITED, within=seconds)
+        return done[0] if done is not None else await self.journal.row(job.key) or job
+
+    async def answered(self, job: Job, within: float, on_progress: OnProgress | None) -> Job:
+        """The job once it is known what became of its request, or as it stands when so many seconds are over; the
+        request may be another process's.
+        """
+        started = told = self.clock.now()
+        while job.state is JobState.SUBMITTING and self.clock.now() - started < within:
+            await self.clock.sleep(min(_LOOKS_AT_ROW, within))
+            job = await self.journal.row(job.key) or job
+            if on_progress is not None and self.clock.now() - told >= HEARTBEAT:
+                told = self.clock.now()
+                await on_progress(Progress(told - started, None, None, _AWAITED))
+        return job
+
+    async def _noted_first(
+        self,
+        paid_for: Paid,
+        kind: str,
+        facts: Facts | None,
+        send: Callable[[Job], Awaitable[T]],
+        note: Callable[[Job, T], Awaitable[Job]],
+    ) -> tuple[Job, Callable[[], Awaitable[tuple[Job, T]]]]:
+        """A noted job, and what sends it."""
         job = await self._begin(paid_for, kind, facts)
         try:
             await anyio.lowlevel.checkpoint()
@@ -141,7 +188,7 @@ class Jobs:
                 noted = await self._noted(job, answer, note)
             return noted, answer
 
-        return await self._in_background(paid, on_progress)
+        return job, paid
 
     async def _begin(self, paid_for: Paid, kind: str, facts: Facts | None) -> Job:
         job = await self.journal.begin(
@@ -263,7 +310,7 @@ class Jobs:
 
     async def _in_background(self, work: Callable[[], Awaitable[T]], on_progress: OnProgress | None) -> T:
         """Run `work` so that it survives the caller; the caller waits, with signs of life."""
-        value = await self.go_on(work, on_progress, note="sent; waiting for the answer")
+        value = await self.go_on(work, on_progress, note=_AWAITED)
         if value is None:
             raise NovitaConnectionError("This server is stopping", billed="maybe", next_step=LOOK_FIRST)
         return value

@@ -4,15 +4,17 @@ import base64
 import binascii
 import copy
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
 
+import anyio
 import anyio.to_thread
 
-from ..core.client import FilePart, NovitaClient, dig
+from ..core.client import FilePart, NovitaClient, dig, uploaded_too_slowly
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.hosts import ASSET_HOST
 from ..core.json_paths import put
@@ -40,13 +42,21 @@ SYNC_PATIENCE = 240.0
 """Seconds a model that answers at once may stay silent while it works."""
 
 
-async def submit(client: NovitaClient, plan: MediaPlan) -> Accepted | MediaOutcome:
+async def submit(client: NovitaClient, plan: MediaPlan, *, uploading: float = math.inf) -> Accepted | MediaOutcome:
     """Send a planned request once; where it has further pieces, each of them once, until one fails.
+
+    Args:
+        uploading: Seconds in which files that are sent ahead, and the request, must be sent to their last byte.
 
     Raises:
         NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
     """
-    outcome = await _submit_one(client, plan)
+    if plan.uploads:
+        with anyio.move_on_after(uploading) as scope:
+            plan = await _uploaded(client, plan)
+        if scope.cancelled_caught:
+            raise uploaded_too_slowly(uploading, f"uploading the video for {plan.model.id}")
+    outcome = await _submit_one(client, plan, uploading)
     return await _continued(client, plan, outcome) if plan.rest and isinstance(outcome, MediaOutcome) else outcome
 
 
@@ -73,9 +83,7 @@ async def _continued(client: NovitaClient, plan: MediaPlan, outcome: MediaOutcom
     return replace(outcome, outputs=(replace(outcome.outputs[0], text=whole),), values=values)
 
 
-async def _submit_one(client: NovitaClient, plan: MediaPlan) -> Accepted | MediaOutcome:
-    if plan.uploads:
-        plan = await _uploaded(client, plan)
+async def _submit_one(client: NovitaClient, plan: MediaPlan, uploading: float = math.inf) -> Accepted | MediaOutcome:
     body, files = await anyio.to_thread.run_sync(_multipart, plan) if plan.files else (plan.body, None)
     try:
         answer = await client.spend(
@@ -86,6 +94,7 @@ async def _submit_one(client: NovitaClient, plan: MediaPlan) -> Accepted | Media
             doing=f"submitting to {plan.model.id}",
             as_json=False,
             read_timeout=SYNC_PATIENCE if plan.model.mode == "sync" else 60,
+            sent_within=uploading,
         )
     except NovitaAPIError as error:  # one that names a task has taken the job all the same
         if plan.model.mode == "async" and (task_id := task_id_of(plan.model, error.answer, bare=False)):

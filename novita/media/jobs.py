@@ -1,6 +1,7 @@
 """Media jobs: submitted, waited for, and brought home as files on disk, however often they are asked for."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -100,6 +101,7 @@ class MediaJobs:
         plan: MediaPlan,
         paid_for: Paid,
         *,
+        budget: float = math.inf,
         save_to: str | None = None,
         on_progress: OnProgress | None = None,
         on_accepted: Callable[[str], None] | None = None,
@@ -108,6 +110,8 @@ class MediaJobs:
         """Submit a planned media request; ends when its task id is known, or its files where they come at once.
 
         Args:
+            budget: Seconds that the caller waits. A request that Novita answers no sooner goes on by itself: the job is
+                still `SUBMITTING` then, and `bring` with its key waits on.
             on_accepted: Told the task id, even if the caller has gone by then.
             remark: What differs from what was asked for; every answer about the job says it first.
         """
@@ -120,7 +124,7 @@ class MediaJobs:
             return await self._keep_outcome(job, f"sync-{job.key[:16]}", answer)
 
         async def send(_: Job) -> Accepted | MediaOutcome:
-            return await calls.submit(client, plan)
+            return await calls.submit(client, plan, uploading=max(budget, SHORT_WORK))
 
         facts = MediaFacts(
             operation=plan.model.operation,
@@ -131,7 +135,8 @@ class MediaJobs:
             seed=plan.seed,
             look=calls.looking_at(plan.model),
         )
-        job, _ = await self._jobs.submit(
+        return await self._jobs.submit_within(
+            budget + SHORT_WORK,
             paid_for,
             kind="media",
             send=send,
@@ -139,7 +144,6 @@ class MediaJobs:
             facts=facts,
             on_progress=on_progress,
         )
-        return job
 
     async def bring(
         self, client: NovitaClient, task_id: str, *, budget: float, on_progress: OnProgress | None = None
@@ -154,8 +158,12 @@ class MediaJobs:
             NotFoundError: Novita does not know the task. NovitaError: a fault that will not pass.
         """
         task_id = bare_id(task_id)
-        until = self._jobs.clock.now() + budget + SHORT_WORK
+        now = self._jobs.clock.now
+        until = now() + budget + SHORT_WORK
         job = await self._jobs.journal.find(client.owner, task_id)
+        if job is not None and job.kind == "media":
+            job = await self._jobs.answered(job, budget, on_progress)
+            budget = max(0.0, until - SHORT_WORK - now())
         if job is None and self._strangers and await self._jobs.journal.is_strangers(client.owner, task_id):
             raise no_such_task(task_id)
         if job is not None and job.kind != "media":

@@ -259,6 +259,8 @@ class Submitted(Generic[R, T]):
     explain: Callable[[NovitaError], Awaitable[None]] | None = None
 
     async def carry(self, caller: Caller, paid_for: Paid) -> R:
+        clock = caller.app.jobs.clock
+        until = clock.now() + _patience(caller, self.wait_seconds)
         try:
             job, answer = await self.start(paid_for)
         except NovitaError as error:
@@ -271,11 +273,18 @@ class Submitted(Generic[R, T]):
         return await followed(
             caller,
             job.kind,
-            job.task_id if job.state is JobState.WORKING else None,
+            _goes_on_as(job),
             working=partial(self.working, job, answer),
             follow=partial(self.follow, job, answer),
-            wait_seconds=self.wait_seconds,
+            wait_seconds=max(0.0, until - clock.now()),
         )
+
+
+def _goes_on_as(job: Job) -> str | None:
+    """The id of what goes on; None where it is over."""
+    if job.state is JobState.SUBMITTING:
+        return job.key[:12]
+    return job.task_id if job.state is JobState.WORKING else None
 
 
 @dataclass(frozen=True, kw_only=True)

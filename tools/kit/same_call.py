@@ -21,7 +21,6 @@ from pydantic import BaseModel
 
 from ...novita.core.errors import InputError, NovitaError, TaskFailedError
 from ...novita.core.redaction import without_secrets
-from ...novita.core.waiting import HEARTBEAT
 from ...novita.files.folders import Folders
 from ...novita.journal.joining import JoinRule, SameCall
 from ...novita.journal.journal import Job, JobState
@@ -37,8 +36,6 @@ _LIKE_A_PATH = re.compile(r"(?i)(?:[~.]{0,2}[/\\]|~|[a-z]:[/\\]|file:)")
 _DATA = re.compile(r"(?i)data:[^,]{0,200};base64,")
 _LONGEST_PATH = 4_096
 _NOTHING_BEGUN = (JobState.REFUSED, JobState.CANCELLED)
-_LOOKS_AT_ROW = 0.2
-"""Seconds between two looks at the row of a job that another call is sending."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
     same.job_key = job.key
     started, budget = clock.now(), _patience(caller)
     words = _words(caller, job, joiner)
-    job = await _sent(caller, job, budget, words)
+    job = await caller.app.jobs.answered(job, budget, caller.progress_of(words))
     # Of what is over without a purchase another may have taken the place, or this call finds out as that one did.
     if job.state in _NOTHING_BEGUN or (job.state is JobState.UNCONFIRMED and not joiner.rule.lost):
         return _not_joined(caller, same)
@@ -166,19 +163,6 @@ def _not_joined(caller: Caller, same: SameCall) -> None:
 def _patience(caller: Caller) -> float:
     wished = caller.meant().get("wait_seconds")
     return caller.app.settings.wait_seconds if wished is None else float(wished)
-
-
-async def _sent(caller: Caller, job: Job, budget: float, words: str) -> Job:
-    """The job once it is known what became of its sending, or as it stands when the time is over."""
-    clock, journal = caller.app.jobs.clock, caller.app.journal
-    started = told = clock.now()
-    while job.state is JobState.SUBMITTING and clock.now() - started < budget:
-        await clock.sleep(_LOOKS_AT_ROW)
-        job = await journal.row(job.key) or job
-        if clock.now() - told >= HEARTBEAT:
-            told = clock.now()
-            await caller.progress(words)
-    return job
 
 
 class _KeptAnswer(BaseModel):

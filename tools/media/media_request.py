@@ -333,15 +333,19 @@ def _purchase(
     async def start(paid_for: Paid) -> tuple[Job, None]:
         await caller.progress(f"{model.id}: submitting")
         sent, accepted = _listening(caller, planned) if listen else (planned, None)
+        wished = how.wait_seconds
         job = await caller.app.part(media_jobs).start(
             caller.novita,
             sent,
             paid_for,
+            budget=caller.app.settings.wait_seconds if wished is None else wished,
             save_to=how.save_to,
             on_progress=caller.progress_of(f"{model.id}: submitting"),
             on_accepted=accepted,
             remark=remark,
         )
+        if job.state is JobState.SUBMITTING:  # its answer takes longer than the caller waits
+            return job, None
         planned.let_go()
         await way.arrived(model.id)
         if job.state is JobState.WORKING:

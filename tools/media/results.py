@@ -105,7 +105,7 @@ async def deliver(caller: Caller, job: Job, budget: float) -> MediaResult:
     working = job.state is JobState.WORKING and job.task_id
     if working and budget <= 0:
         return await answer(caller, Delivery(job))
-    what = f"{job.model}: task {job.task_id}" if working else f"{job.model}: {job.task_id}"
+    what = f"{job.model}: task {job.task_id}" if working else f"{job.model}: {job.task_id or job.key[:12]}"
     delivery = await caller.app.part(media_jobs).bring(
         caller.novita, job.task_id or job.key, budget=budget, on_progress=caller.progress_of(what)
     )

@@ -388,3 +388,19 @@ async def test_an_answer_that_drips_is_no_answer(what: str, clock: FakeClock) ->
                 await spend(client, read_timeout=0.3)
         assert caught.value.billed == "maybe"
         assert len(host.requests) == 3, "what may have been taken is not sent again"
+
+
+async def test_a_request_that_is_not_taken_in_time_is_ended_and_nothing_was_submitted(clock: FakeClock) -> None:
+    over = asyncio.Event()
+
+    async def serve(_: asyncio.StreamWriter) -> None:
+        await over.wait()  # having read the head, and nothing more
+
+    async with raw_host(serve) as host, new_http() as http:
+        client = NovitaClient(http, DEFAULT_KEY, host.url, clock=clock)
+        with anyio.fail_after(30), pytest.raises(NovitaConnectionError, match="nothing was submitted") as caught:
+            await client.spend("POST", SUBMIT, doing="sending", body={"image": "a" * 40_000_000}, sent_within=0.5)
+        over.set()
+    assert caught.value.billed == "no"
+    assert "wait_seconds=120" in caught.value.next_step
+    assert len(host.requests) == 1
