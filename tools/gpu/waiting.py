@@ -34,6 +34,7 @@ from ...novita.journal.facts import GpuFacts
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
 from ..kit.context import Caller
+from ..kit.created_things import lease_by_now
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.same_call import JOINERS, Joiner
 from .results import InstanceResult, KnownInstances, Status, as_noted, instance_result, known_names, status_of
@@ -266,6 +267,7 @@ class InstanceFollower:
         refuse_failed(seen)
         result = await instance_result(caller, seen.value, next_step=next_step(seen, InstanceGoal.RUNNING))
         result.estimated_cost_usd = as_noted(job.estimate) if job else None
+        result = await _with_its_lease(caller, result, started=tool == START)
         return Followed("completed", result.to_mcp())
 
     async def cancel(self, caller: Caller, job_id: str) -> None:
@@ -289,6 +291,13 @@ async def _join(caller: Caller, job: Job, budget: float) -> InstanceResult | Non
         return None
     result = await wait_for(caller, instance, InstanceGoal.RUNNING, budget, begun=begun, job_id=job.task_id)
     result.estimated_cost_usd = as_noted(job.estimate)
+    return await _with_its_lease(caller, result, started=job.tool == START)
+
+
+async def _with_its_lease(caller: Caller, result: InstanceResult, *, started: bool) -> InstanceResult:
+    if result.instance_id:
+        lease = await lease_by_now(caller, INSTANCE, result.instance_id, started=started)
+        result.next_step = f"{result.next_step or ''} {lease}".strip() or None
     return result
 
 

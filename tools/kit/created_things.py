@@ -216,6 +216,21 @@ def lease_at_start(
     return f"Its lease from before applies: {end} at {_utc(earlier)}. {lease_doubt(caller)}"
 
 
+async def lease_by_now(
+    caller: Caller, kind: str, thing_id: str, *, end: str = "it will be stopped", started: bool = False
+) -> str:
+    """Which lease a thing has, as a sentence, for what is answered by others than the call that began it.
+
+    Args:
+        end: What its end does.
+        started: Said too where there is none; else that is empty.
+    """
+    lease = await caller.app.leases.open_of(caller.owner, kind, thing_id)
+    if lease is None or ran_out(caller, lease):
+        return lease_at_start(caller, None, None) if started else ""
+    return f"{end[0].upper()}{end[1:]} at {_utc(lease)}, by its lease. {lease_doubt(caller)}"
+
+
 def ran_out(caller: Caller, lease: Lease | None) -> bool:
     """Whether a lease's time is over."""
     return lease is not None and lease.stop_at.timestamp() <= caller.app.jobs.clock.wall()

@@ -48,7 +48,7 @@ from ..kit.created_things import (
 from ..kit.dry_run import shown_request
 from ..kit.purchase import Purchase, Submitted, carry_out
 from .results import EndpointResult, Prices, cost_words, endpoint_result, shown_cost
-from .waiting import find_endpoint, note_all, wait_until_serving
+from .waiting import LEASE_END, find_endpoint, note_all, wait_until_serving
 
 DEFAULT_HEALTH = "/health"
 
@@ -371,10 +371,8 @@ async def _lease_at_change(caller: Caller, endpoint: Endpoint, before: int, afte
     if after == 0:
         return _LeaseAtChange(ended="no worker was kept alive before" if earlier is not None else "")
     if ran_out(caller, earlier) and before:
-        return _LeaseAtChange("Its lease is over: no worker is kept alive any more within minutes.")
-    words = lease_at_start(
-        caller, None, earlier, end="no worker is kept alive any more", without="they are kept alive until you change it"
-    )
+        return _LeaseAtChange("Its lease is over: its workers are let go within minutes.")
+    words = lease_at_start(caller, None, earlier, end=LEASE_END, without="they are kept alive until you change it")
     late = "it ran out before workers were kept alive again"
     return _LeaseAtChange(words, late if ran_out(caller, earlier) else "")
 

@@ -12,15 +12,19 @@ from ...novita.core.waiting import SETTLING, Look, Pace, Phase, Unasked, wait_un
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job, JobState
 from ...novita.serverless.endpoints import get_endpoint, list_endpoints, look_at
+from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.rows import KIND, note_gone, note_seen, open_endpoints
 from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
 from ..kit.context import Caller
+from ..kit.created_things import lease_by_now
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.same_call import JOINERS, Joiner
 from .results import EndpointResult, adopt_lost, endpoint_result, shown_cost
 
 logger = logging.getLogger(__name__)
 
+LEASE_END = "its workers are let go"
+"""What the end of a lease does."""
 NOT_YET = "Call get_endpoint with wait_seconds to wait on; do not create it again."
 
 
@@ -219,7 +223,7 @@ class EndpointFollower:
         refuse_failed(seen)
         cost = shown_cost(job.estimate) if job else None
         result = await endpoint_result(caller, endpoint, cost=cost, next_step=next_step(seen))
-        return Followed("completed", result.to_mcp())
+        return Followed("completed", (await _with_its_lease(caller, result)).to_mcp())
 
     async def cancel(self, caller: Caller, job_id: str) -> None:
         return None
@@ -237,7 +241,14 @@ async def _join(caller: Caller, job: Job, budget: float) -> EndpointResult | Non
         if caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp() > SETTLING:
             return None
         return EndpointResult(status="working", endpoint_id=endpoint_id, next_step=NOT_YET)
-    return await wait_until_serving(caller, endpoint, budget, job_id=job.task_id)
+    return await _with_its_lease(caller, await wait_until_serving(caller, endpoint, budget, job_id=job.task_id))
+
+
+async def _with_its_lease(caller: Caller, result: EndpointResult) -> EndpointResult:
+    if result.endpoint_id:
+        lease = await lease_by_now(caller, ENDPOINT, result.endpoint_id, end=LEASE_END)
+        result.next_step = f"{result.next_step or ''} {lease}".strip() or None
+    return result
 
 
 JOINERS[KIND] = Joiner(_join, EndpointResult, JoinRule(lost=False))

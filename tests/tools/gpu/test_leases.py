@@ -240,6 +240,23 @@ async def test_a_lease_ends_with_its_instance_and_a_start_says_which_applies(ope
         assert "It will be stopped after 2 hours." in leased_again["next_step"]
 
 
+async def test_a_call_that_joins_a_create_or_a_start_is_told_the_lease_too(opened: OpenStage, world: World) -> None:
+    world.set(task_seconds=60)
+    lease: Json = {"stop_after_hours": 3}
+    async with opened() as on:
+        instance = (await on.call("create_gpu_instance", **WISH, **lease, wait_seconds=0))["instance_id"]
+        joined = await on.call("create_gpu_instance", **WISH, **lease)
+        assert "This is the job you started" in joined["next_step"]
+        assert "It will be stopped at 20" in joined["next_step"] and all(need in joined["next_step"] for need in NEEDS)
+        world.advance(60)
+        await on.call("stop_gpu_instance", instance_id=instance, confirm=True)
+        world.advance(60)
+        await on.call("start_gpu_instance", instance_id=instance, confirm=True, wait_seconds=0)
+        joined = await on.call("start_gpu_instance", instance_id=instance)
+        assert "This is the job you started" in joined["next_step"]
+        assert "No lease applies: it runs until stopped." in joined["next_step"]
+
+
 async def test_a_lease_that_ran_out_while_it_was_stopped_elsewhere_ends_nothing_started_later(
     settings: Settings, world: World, era: str
 ) -> None:

@@ -58,6 +58,7 @@ async def test_a_created_instance_is_followed_until_it_runs_even_after_a_restart
         assert "instance trainer: pulling the image" in notes
         answer: Json = result.structured_content
         assert (answer["status"], answer["instance"]["usd_per_hour"]) == ("running", "0.35")
+        assert "It will be stopped at 20" in answer["next_step"] and "install --lease-timer" in answer["next_step"]
         assert answer["estimated_cost_usd"] == "0.35"
         assert answer["instance"]["stops_at"]
         assert world.count("create_gpu_instance") == 1

@@ -259,7 +259,7 @@ async def test_workers_brought_up_after_the_lease_are_told_to_have_none_and_are_
         endpoint = (await on.call("create_endpoint", **wish))["endpoint_id"]
         more: Json = {"endpoint_id": endpoint, "min_workers": 2, "max_workers": 3}
         asked = await on.call("update_endpoint", **more)
-        assert "Its lease from before applies: no worker is kept alive any more at 20" in asked["next_step"]
+        assert "Its lease from before applies: its workers are let go at 20" in asked["next_step"]
         assert "install --lease-timer" in asked["next_step"]
         world.advance(400)
         await idles(on, world)
