@@ -4,14 +4,20 @@ Some directories do not list tools that make media; theirs is the same server wi
 Run as `python scripts/bundle.py [folder]`; needs Node.js, and the packages of tests/node.
 """
 
+import importlib.metadata
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKER = ROOT / "tests" / "node" / "node_modules" / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js"
@@ -54,6 +60,37 @@ def without_extras(project: str) -> str:
     return lean
 
 
+def with_pins(project: str) -> str:
+    """pyproject.toml with the versions that were tested: a desktop host's uv resolves on the user's machine.
+
+    What is only needed on other systems than this one is not pinned: it is not installed here.
+    """
+    needed = tomllib.loads(project)["project"]["dependencies"]
+    pins = "".join(f'  "{name}=={version}",\n' for name, version in sorted(installed_for(needed).items()))
+    return f"{project.rstrip()}\n\n[tool.uv]\nconstraint-dependencies = [\n{pins}]\n"
+
+
+def installed_for(requirements: Sequence[str]) -> dict[str, str]:
+    """The versions installed here of all packages that these need, and of what those need in turn."""
+    found: dict[str, str] = {}
+    left = [Requirement(line) for line in requirements]
+    seen: set[str] = set()
+    while left:
+        one = left.pop()
+        if str(one) in seen or (one.marker is not None and not one.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(str(one))
+        package = importlib.metadata.distribution(one.name)
+        found[canonicalize_name(one.name)] = package.version
+        for line in package.requires or ():
+            inner = Requirement(line)
+            wanted = any(inner.marker is None or inner.marker.evaluate({"extra": extra}) for extra in ("", *one.extras))
+            if wanted:
+                inner.marker = None
+                left.append(inner)
+    return found
+
+
 def pack(manifest: dict[str, Any], target: Path) -> Path:
     """One bundle, validated by its own tool."""
     with tempfile.TemporaryDirectory() as name:
@@ -62,7 +99,8 @@ def pack(manifest: dict[str, Any], target: Path) -> Path:
         for part in CARRIED:
             source = ROOT / part
             if part == "pyproject.toml":
-                (staging / part).write_text(without_extras(source.read_text(encoding="utf-8")), encoding="utf-8")
+                lean = with_pins(without_extras(source.read_text(encoding="utf-8")))
+                (staging / part).write_text(lean, encoding="utf-8")
             elif source.is_dir():
                 shutil.copytree(source, staging / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:

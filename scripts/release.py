@@ -1,4 +1,4 @@
-"""Build what is released into dist/: wheel, sdist, desktop bundles; and try each of them in an empty environment.
+"""Build what is released into dist/: wheel, sdist, desktop bundles, notes; and try each in an empty environment.
 
 Run as `python scripts/release.py`; needs `build`, and Node.js for the bundles. The version stands in pyproject.toml:
 where another file is behind, it is carried there, and nothing is built until that is committed. Publishing is for a
@@ -45,8 +45,23 @@ def main() -> None:
             try_bundle(bundle)
     else:
         print("no npm here: the desktop bundles were not packed", file=sys.stderr)
+    (DIST / "NOTES.md").write_text(
+        notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version), encoding="utf-8"
+    )
     for built in sorted(DIST.iterdir()):
         print(f"{built.stat().st_size:>10,}  {built.name}")
+
+
+def notes(changelog: str, version: str) -> str:
+    """What a release says of itself: its section of the changelog.
+
+    Raises:
+        SystemExit: There is none.
+    """
+    found = re.search(rf"^## {re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    if found is None or not found[1].strip():
+        raise SystemExit(f"CHANGELOG.md says nothing of {version}")
+    return f"# novita-mcp {version}\n\n{found[1].strip()}\n"
 
 
 def carry(version: str) -> list[str]:

@@ -1,5 +1,8 @@
 """What a registry, a container engine and a desktop host read about us agrees, and is what they can read."""
 
+import hashlib
+import importlib.metadata
+import importlib.util
 import json
 import os
 import re
@@ -9,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -174,3 +178,67 @@ def test_the_health_check_asks_the_server_there_is(
         monkeypatch.setattr(health, "_first_process", lambda: [*words, *(["--port", port] if by_flag else [])])
 
         assert health.main() == code
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_bundles_pin_what_was_tested_and_all_of_it() -> None:
+    made = script("bundle").with_pins((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    pins = dict(pin.split("==") for pin in tomllib.loads(made)["tool"]["uv"]["constraint-dependencies"])
+    assert all(version == importlib.metadata.version(name) for name, version in pins.items())
+    direct = {re.split(r"[\[>=<; ]", line)[0].lower() for line in PROJECT["dependencies"]}
+    assert direct <= set(pins)
+    assert {"pydantic-core", "starlette", "socksio"} <= set(pins)  # what those need, with their extras
+    assert not {"pytest", "ruff", "boto3"} & set(pins)
+
+
+def test_a_release_completes_the_registrys_entry(tmp_path: Path) -> None:
+    bundle = tmp_path / f"novita-mcp-{PROJECT['version']}.mcpb"
+    bundle.write_bytes(b"packed")
+    owner = SERVER["name"].partition("/")[0].removeprefix("io.github.")
+    repository = f"https://github.com/{owner}/novita-mcp"
+
+    made = script("registry").entry(
+        SERVER, repository=repository, image=f"ghcr.io/{owner}/novita-mcp", bundles=[bundle]
+    )
+
+    assert made["repository"] == {"url": repository, "source": "github"}
+    pypi, mcpb, oci = made["packages"]
+    assert pypi == SERVER["packages"][0]
+    assert mcpb["fileSha256"] == hashlib.sha256(b"packed").hexdigest()
+    assert mcpb["identifier"] == f"{repository}/releases/download/v{PROJECT['version']}/{bundle.name}"
+    assert oci["identifier"] == f"ghcr.io/{owner}/novita-mcp:{PROJECT['version']}"
+    assert all("version" not in package for package in (mcpb, oci))
+    assert "repository" not in SERVER  # what is stored names nothing that is not there
+
+
+@pytest.mark.parametrize(
+    ("repository", "image", "said"),
+    [
+        ("https://github.com/somebody/else", "ghcr.io/somebody/else", "may publish io.github.somebody/"),
+        ("github.com/a/b", "ghcr.io/a/b", "is no repository"),
+        ("https://github.com/novita-mcp/novita-mcp", "novita-mcp", "is no name of an image"),
+        ("https://github.com/novita-mcp/novita-mcp", "ghcr.io/a/b:1", "is no name of an image"),
+    ],
+)
+def test_an_entry_that_would_be_refused_is_not_made(repository: str, image: str, said: str) -> None:
+    module = script("registry")
+    with pytest.raises(module.RegistryProblem, match=said):
+        module.entry(SERVER, repository=repository, image=image, bundles=[])
+
+
+def test_a_release_says_what_its_section_of_the_changelog_says() -> None:
+    notes = script("release").notes
+    assert (
+        notes("# C\n\n## 0.2.0 (soon)\n\n- Two.\n\n## 0.1.0\n\n- One.\n", "0.2.0") == "# novita-mcp 0.2.0\n\n- Two.\n"
+    )
+    with pytest.raises(SystemExit):
+        notes("# C\n\n## 0.2.0\n\n## 0.1.0\n\n- One.\n", "0.2.0")

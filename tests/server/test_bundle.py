@@ -124,4 +124,5 @@ def test_the_bundle_asks_for_no_more_packages_than_it_needs(bundles: list[Path],
     ours = tomllib.loads((ROOT / "pyproject.toml").read_text())
     carried = tomllib.loads((tmp_path / "installed" / "pyproject.toml").read_text())
     assert ours["project"].pop("optional-dependencies")
+    assert carried["tool"].pop("uv")["constraint-dependencies"]
     assert carried == ours
