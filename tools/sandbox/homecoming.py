@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import anyio.to_thread
 
-from ...novita.core.errors import ArtifactError, InputError
+from ...novita.core.errors import ArtifactError, InputError, NovitaAPIError, NovitaConnectionError
 from ...novita.core.redaction import MARK, bytes_hold_secret, without_secrets
 from ...novita.core.tolerant import a_list, an_object
 from ...novita.files.artifacts import Artifact, NameHint
@@ -21,6 +21,7 @@ from ...novita.sandbox.inside import Inside
 from ...novita.sandbox.interpreter import Cell, Result
 from ...novita.sandbox.output import LARGEST_FILE, Output
 from ...novita.sandbox.rows import note_seen
+from ...novita.sandbox.sandboxes import SandboxGoneError
 from ..kit.context import Caller
 from ..kit.saved_files import SavedFile, shown_file
 from ..kit.toolset import Picture
@@ -187,14 +188,22 @@ class HomeComing:
         shown: list[str] = []
         for each in cell.results:
             await self._one(result, each, shown)
-        result.result = "\n".join(shown) or None
+        result.result = await self._bounded(shown) or None
         if cell.dropped:
             self.trouble.append(f"{cell.dropped} results were too many or too large and are left out.")
         if cell.error is not None:
             trace = clean(cell.error.traceback)
             trace = trace if len(trace) <= SHOWN else f"[...]\n{trace[-SHOWN:]}"
-            said = f"{cell.error.name}: {clean(cell.error.value)[:500]}"
+            said = f"{clean(cell.error.name)[:100]}: {clean(cell.error.value)[:500]}"
             result.error = f"{said}\n{trace}".strip() if trace else said
+
+    async def _bounded(self, shown: list[str]) -> str:
+        """What many results show together: what fits, and all of it in a file."""
+        whole = "\n".join(shown)
+        if len(whole) <= SHOWN:
+            return whole
+        await self._save(whole, "results", ".txt")
+        return f"{whole[:SHOWN]}\n[... {len(shown)} results together have {len(whole)} letters; all are in the file]"
 
     async def _one(self, result: RunResult, each: Result, shown: list[str]) -> None:
         kinds = each.kinds
@@ -206,8 +215,7 @@ class HomeComing:
         if isinstance(kinds.get("svg"), str):
             await self._save(kinds["svg"], "drawing", ".svg")
         if isinstance(kinds.get("chart"), dict):
-            text = clean(json.dumps(kinds["chart"], ensure_ascii=False, default=str))
-            result.charts = (*result.charts, text if len(text) <= SHOWN_CHART else f"{text[:SHOWN_CHART]}...")
+            self._chart(result, clean(json.dumps(kinds["chart"], ensure_ascii=False, default=str)))
         text = next((str(kinds[kind]) for kind in ("text", "markdown", "latex", "json") if kinds.get(kind)), "")
         if isinstance(kinds.get("data"), dict):
             await self._save(_as_csv(kinds["data"]), "table", ".csv")
@@ -220,6 +228,13 @@ class HomeComing:
             shown.append(
                 text if len(text) <= SHOWN_RESULT else f"{text[:SHOWN_RESULT]}\n[... the whole is in the file]"
             )
+
+    def _chart(self, result: RunResult, text: str) -> None:
+        if sum(map(len, result.charts)) >= SHOWN:
+            remark = "The data of the charts beyond those shown are left out: their pictures have them."
+            self.trouble += [] if remark in self.trouble else [remark]
+            return
+        result.charts = (*result.charts, text if len(text) <= SHOWN_CHART else f"{text[:SHOWN_CHART]}...")
 
     async def _picture(self, packed: str, kind: str) -> None:
         data = _unpacked(packed)
@@ -242,8 +257,13 @@ class HomeComing:
         self._thumbs.append(await anyio.to_thread.run_sync(thumbnail, data))
 
     async def bring(self, pattern: str) -> None:
-        """Files of the sandbox that match, into files here."""
-        for name, data in await fetched(self._inside, pattern, most=MOST_FILES - len(self.files)):
+        """Files of the sandbox that match, into files here. What cannot be had is told, beside what the run did."""
+        try:
+            found = await fetched(self._inside, pattern, most=MOST_FILES - len(self.files))
+        except (ArtifactError, InputError, NovitaAPIError, NovitaConnectionError, SandboxGoneError) as error:
+            self.trouble.append(f"{clean(pattern)[:100]} was not brought: {error.what}.")
+            return
+        for name, data in found:
             await self._save(data, clean(name)[-60:], _suffix(name), "file")
 
 

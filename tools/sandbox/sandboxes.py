@@ -140,18 +140,22 @@ async def run_code(
     env = check_env(None, secret_env, own_key=call.novita.api_key)
     wish = RunWish(limit=timeout_seconds, language=language or "", save_files=tuple(save_files or ()), save_to=save_to)
 
+    loaded: list[tuple[str, bytes]] = []
+
     async def send(inside: Inside) -> None:
-        for ref in files or ():
-            await moving.send(inside, moving.name_of(ref), await moving.load(call, ref))
+        for name, data in loaded:
+            await moving.send(inside, name, data)
         if restart:
             await interpreter.restart(inside, language or "python")
 
     async def plan() -> Purchase[RunResult]:
         if save_to is not None:
             await to_thread.run_sync(call.app.jobs.store.check_place, save_to)
+        for ref in (files or ())[len(loaded) :]:  # what cannot be had is refused before a sandbox is paid for
+            loaded.append((moving.name_of(ref), await moving.load(call, ref)))
         if sandbox_id is not None:
             return _in_there(sandbox_id)
-        minutes = timeout_seconds / 60 + 2
+        minutes = timeout_seconds / 60 + 2  # to come up, and to bring home what it made
         planned = await making.plan(call, making.WantedSandbox(minutes=minutes, label="one run"))
 
         async def made(job: Job, there: Sandbox, patience: float) -> RunResult:
@@ -172,6 +176,7 @@ async def run_code(
             effect=f"Start a sandbox, run the code in it for {timeout_seconds:g} s at most, and delete it.",
             follow=made,
             wait_seconds=wait_seconds,
+            always_asks=minutes > making.LONG_LIFE,
         )
 
     def _in_there(known: str) -> Purchase[RunResult]:

@@ -85,6 +85,22 @@ async def test_a_command_gives_its_output_its_code_and_its_files(connect: Connec
     assert [entry["path"] for entry in listed["entries"]] == ["/home/user/out.txt"]
 
 
+@pytest.mark.parametrize("wanted", ["none*.png", "missing.txt", "folder/*/x", "wall"])
+async def test_files_that_cannot_come_home_hide_nothing_of_what_the_run_did(
+    connect: Connect, wanted: str, world: World
+) -> None:
+    async with connect(toolsets="sandbox") as client:
+        id = await made(client)
+        if wanted == "wall":
+            world.trouble({"status": 500}, method="GET", path="/files", times=-1)
+        command = "echo wall > wall; echo said; exit 4"
+        wish = {"sandbox_id": id, "command": command, "save_files": [wanted]}
+        ran = await ask(client, "run_command", **wish)
+
+    assert (ran["status"], ran["exit_code"], ran["output"]) == ("failed", 4, "said\n")
+    assert wanted in ran["trouble"] and "was not brought" in ran["trouble"]
+
+
 async def test_long_output_is_cut_with_all_of_it_in_a_file(connect: Connect) -> None:
     async with connect(toolsets="sandbox") as client:
         ran = await ask(client, "run_command", sandbox_id=await made(client), command="seq 20000")
@@ -105,6 +121,30 @@ async def test_a_table_is_short_here_and_whole_in_its_file(connect: Connect) -> 
 
     assert len(ran["result"]) < 2_200
     assert Path(ran["files"][0]["path"]).read_text() == rows
+
+
+@pytest.mark.parametrize("what", ["results", "charts", "errors"])
+async def test_many_results_are_one_bounded_answer(connect: Connect, what: str) -> None:
+    """A model reads about 8,000 tokens of an answer, however much a cell shows."""
+    plot = "import matplotlib.pyplot as plt\nfor n in range(12):\n    plt.plot(list(range(300)))\n    plt.show()"
+    code = {
+        "results": "for n in range(50):\n    display('x' * 1900)",
+        "charts": plot,
+        "errors": "raise ValueError('x' * 100000)",
+    }[what]
+    async with connect(toolsets="sandbox") as client:
+        result = await client.call_tool("run_code", {"sandbox_id": await made(client), "code": code})
+
+    answer: Json = result.structured_content or {}
+    assert len(text_of(result)) < 32_000
+    assert answer["status"] == ("failed" if what == "errors" else "succeeded")
+    if what == "results":
+        assert "50 results together" in answer["result"]
+        assert Path(answer["files"][-1]["path"]).stat().st_size > 90_000
+    if what == "charts":
+        assert len(answer["files"]) == 12
+        assert 1 <= len(answer["charts"]) < 12
+        assert "beyond those shown" in answer["trouble"]
 
 
 @pytest.mark.parametrize("fault", ["no_end", "cut"])
@@ -157,9 +197,10 @@ async def test_what_is_dear_or_open_is_asked_about_first(connect: Connect, state
     async with connect(toolsets="sandbox") as client:
         long = await ask(client, "create_sandbox", timeout_minutes=90)
         ports = await ask(client, "create_sandbox", public_ports=True)
+        run = await ask(client, "run_code", code="1", timeout_seconds=3600)
         rehearsed = await ask(client, "create_sandbox", dry_run=True)
 
-    assert [answer["status"] for answer in (long, ports)] == ["needs_confirmation"] * 2
+    assert [answer["status"] for answer in (long, ports, run)] == ["needs_confirmation"] * 3
     assert "$0.08208 per hour (2 cores, 1 GiB)" in long["next_step"]
     assert "Anybody on the internet" in ports["next_step"]
     assert rehearsed["request"]["body"]["timeout"] == 600
@@ -178,6 +219,25 @@ async def test_what_the_account_cannot_have_is_told_before_anything_is_made(conn
     assert "code-interpreter-v1" in unknown
     assert "1 sandboxes at a time" in full
     assert state.count["create"] == 1
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"files": ["/etc/passwd"]},
+        {"files": ["task:nobodys-task/0"]},
+        {"files": ["data:text/plain;base64,%%%"]},
+        {"save_to": "/etc/cron.d/x"},
+        {"secret_env": {"PIN": "1234"}},
+    ],
+)
+async def test_a_run_that_cannot_be_is_refused_before_a_sandbox_is_made(
+    connect: Connect, state: State, wish: Json
+) -> None:
+    async with connect(toolsets="sandbox") as client:
+        await refused(client, "run_code", code="1", **wish)
+
+    assert state.count.get("create") is None
 
 
 async def test_pausing_stops_the_cost_and_resuming_says_what_it_costs(connect: Connect, state: State) -> None:
