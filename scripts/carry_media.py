@@ -205,15 +205,15 @@ _LENGTHS: dict[str, Json] = {
     "kling-v3.0-motion-control": {"character_orientation": {"image": 5, "video": 30}},
     "kling-v2.6-pro-motion-control": {"": {"": 30}},
     "kling-o1-video-edit": {"": {"": 10}},  # "3 to 10 s of input"
-    "wan2.7-videoedit": {"": {"": 10}},  # a duration of 0 keeps the length of the input, 2 to 10 s
+    "wan2.7-videoedit": {"": {"": 10}},  # billing_rules: "without duration: 10 s", however long the clip is
     # "no limit on the length is documented"; under dear_calls ten minutes are the dearest
     "heygen-video-translate": {"": {"": 600}},
     "vidu-q2-pro-multiframe": {"": {"": 63}},  # nine key frames, seven seconds up to each
     "vidu-q2-turbo-multiframe": {"": {"": 63}},
 }
 """Seconds of models whose length no field says: by the value of a field, the longest there is."""
-_NOT_THE_CLIPS = {"image"}
-"""Values of a field with which the result is not as long as the clip."""
+_CHARGED_BY_BODY = {"wan2.7-videoedit"}
+"""Models whose charge follows from the request alone: a length that is left out is charged as the longest."""
 
 
 def prices(folder: Path) -> str:
@@ -324,7 +324,7 @@ def _rows(model: Json, row: Json, prices: Json) -> Iterable[Json]:
         for value, seconds in lengths.items():
             more: Json = {"when": {**when, field: [value]}} if field else {}
             bounds: Json = {"seconds": seconds} if seconds else {}
-            if seconds and "video" in model["arguments"] and value not in _NOT_THE_CLIPS:
+            if seconds and "video" in model["arguments"] and name not in _CHARGED_BY_BODY and value != "image":
                 bounds["follows"] = True
             yield {**made, **more, **bounds}
     if name == "minimax-voice-cloning" and row["basis"] == "third-party":

@@ -129,6 +129,9 @@ async def video_merge_face(call: Call) -> Response:
     return _queue(call, call.operation, [film], wanted.container, usd, {}, None)
 
 
+_LONGEST_EDIT = 10
+
+
 async def _submit(call: Call, operation: Operation, body: Json, webhook: Json | None) -> Response:
     fields = Fields(operation, body)
     if problem := broken_rule(operation.id, fields):
@@ -137,7 +140,10 @@ async def _submit(call: Call, operation: Operation, body: Json, webhook: Json | 
     # Reading pictures and clips takes time that other requests should not wait for.
     film, taken = await asyncio.to_thread(_compose, call, operation, fields, wanted)
     films = [replace(film, seed=film.seed + number) for number in range(wanted.count)]
-    usd = usd_each(operation.id, body, seconds=film.seconds, taken=taken)
+    seconds = film.seconds
+    if operation.id == "wan2_7_videoedit":  # charged by the request: a length left out is the longest
+        seconds = fields["duration"] or _LONGEST_EDIT
+    usd = usd_each(operation.id, body, seconds=seconds, taken=taken)
     return _queue(call, operation, films, wanted.container, usd, {"seed": str(film.seed)}, webhook)
 
 

@@ -151,7 +151,8 @@ PORTRAIT: dict[str, object] = {"image": "https://files.example/a.png", "video": 
         ("kling-v3.0-motion-control", PORTRAIT, {"character_orientation": "image"}, 12, "0.63"),
         ("kling-v2.6-pro-motion-control", PORTRAIT, {}, 8, "0.896"),
         ("kling-o1-video-edit", {**TEXT, "video": CLIP}, {}, 5, "0.84"),
-        ("wan2.7-videoedit", {**TEXT, "video": CLIP}, {}, 5, "1.429"),  # 5 s in and 5 s out
+        # Charged by the request: 5 s in, and 10 s where no length is asked for.
+        ("wan2.7-videoedit", {**TEXT, "video": CLIP}, {}, 5, "2.1435"),
         ("wan2.7-videoedit", {**TEXT, "video": CLIP}, {"duration": 2}, 5, "1.0003"),
         ("wan2.6-v2v", {**TEXT, "video": CLIP}, {}, 3, "1.2"),
         ("heygen-video-translate", {"video": CLIP, "language": "French"}, {}, 90, "6.003"),
