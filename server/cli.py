@@ -137,10 +137,11 @@ def _simulate(_: Settings, given: argparse.Namespace) -> int:
 
 def _install(settings: Settings, given: argparse.Namespace) -> int:
     host: str | None = given.target
+    filed = any(one.name == "api_key" and not one.where.startswith("environment") for one in given.origins)
     if host is None and not given.lease_timer:
         raise SettingError("install needs a host, or --lease-timer")
     if given.lease_timer:
-        commands.run_lease_timer(settings, only_print=given.print, command=given.run)
+        commands.run_lease_timer(settings, only_print=given.print, command=given.run, filed=filed)
     if host is None:
         return 0
     return commands.run_install(
@@ -152,7 +153,7 @@ def _install(settings: Settings, given: argparse.Namespace) -> int:
         command=given.run,
         yes=given.yes,
         as_json=given.json,
-        filed=any(one.name == "api_key" and not one.where.startswith("environment") for one in given.origins),
+        filed=filed,
     )
 
 

@@ -1,5 +1,7 @@
 """A wheel holds what the four folders hold: all of it, and nothing that an earlier build left behind."""
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -57,3 +59,31 @@ def test_the_wheel_holds_the_folders_and_nothing_an_earlier_build_left(source: P
     (room / "prices.json").write_text("{}")
 
     assert wheel_of(source) == files_of(source)
+
+
+@pytest.mark.skipif(shutil.which("uvx", path=str(Path(sys.executable).parent)) is None, reason="there is no uvx here")
+def test_a_host_set_up_from_a_wheel_by_uvx_starts_that_wheel(source: Path, tmp_path: Path) -> None:
+    """Nothing on any index is asked for by the name of ours, which may not be released, or be another version."""
+    wheel_of(source)
+    (wheel,) = (source / "made").iterdir()
+    programs = Path(sys.executable).parent
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_CERT"))}
+    environment = {
+        **kept,
+        "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
+        "HOME": str(tmp_path),
+        "UV_PYTHON": sys.executable,
+        "UV_NO_PROGRESS": "1",
+    }
+
+    def run(*words: str) -> str:
+        done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    told = json.loads(run("uvx", "--from", str(wheel), "novita-mcp", "install", "cursor", "--yes", "--json"))
+
+    assert told["command"][1:] == ["--from", str(wheel), "novita-mcp"]
+    entry = json.loads(Path(told["path"]).read_text())["mcpServers"]["novita"]
+    assert [entry["command"], *entry["args"]] == told["command"]
+    assert run(*told["command"], "version").strip() == run(str(programs / "novita-mcp"), "version").strip()

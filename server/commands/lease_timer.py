@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -20,8 +20,8 @@ from ..starting import this_program
 EVERY_MINUTES = 5
 NAME = "novita-mcp-leases"
 LABEL = "ai.novita.mcp.leases"
-_KEPT = ("NOVITA_BASE_URL", "NOVITA_MCP_JOURNAL")
-"""Settings that a timer must share with the servers whose leases it keeps."""
+_KEPT = ("base_url", "profile", "journal")
+"""Settings that a timer must share with the servers whose leases it keeps, whoever gave them."""
 
 
 @dataclass(frozen=True)
@@ -140,17 +140,22 @@ def _scheduled_task(home: Path, words: list[str]) -> TimerPlan:
     )
 
 
-def run_lease_timer(settings: Settings, *, only_print: bool, command: str | None) -> None:
+def run_lease_timer(settings: Settings, *, only_print: bool, command: str | None, filed: bool = False) -> None:
     """Write the timer and have the system take it up, or print it.
 
     Args:
         command: How novita-mcp is run, such as `uvx novita-mcp`; default: this very program.
+        filed: The key stands in the user's file of settings or in the keyring, where the timer finds it too.
 
     Raises:
         SettingError: A file cannot be written.
     """
-    environment = {name: os.environ[name] for name in _KEPT if os.environ.get(name)}
-    if settings.api_key:
+    environment = {
+        item.metadata["env"]: str(getattr(settings, item.name))
+        for item in fields(Settings)
+        if item.name in _KEPT and getattr(settings, item.name) != item.default
+    }
+    if settings.api_key and not filed:
         environment["NOVITA_API_KEY"] = settings.api_key
     program = command.split() if command else this_program()
     plan = plan_timer(Path.home(), sys.platform, program, environment)

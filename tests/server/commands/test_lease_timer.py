@@ -105,3 +105,22 @@ def test_a_host_may_be_given_with_it(home: Path) -> None:
 def test_neither_host_nor_timer_is_said(capsys: Capture) -> None:
     assert main(["install"]) != 0
     assert "--lease-timer" in capsys.readouterr().err
+
+
+def test_it_keeps_the_leases_of_the_servers_that_it_is_set_up_with(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Also where a flag or a profile says which those are; a key that stands in the user's file stays there alone."""
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("NOVITA_API_KEY")
+    config = home / ".config" / "novita-mcp" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'[profiles.work]\napi_key = "{KEY}"\n')
+    words = ["install", "--lease-timer", "--print", "--profile", "work", "--journal", "/j.sqlite3"]
+
+    assert main([*words, "--base-url", "http://localhost:8765"]) == 0
+
+    shown = capsys.readouterr().out
+    for line in ("NOVITA_MCP_PROFILE", "work", "NOVITA_MCP_JOURNAL", "/j.sqlite3", "NOVITA_BASE_URL", "localhost:8765"):
+        assert line in shown
+    assert "NOVITA_API_KEY" not in shown
