@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..novita.core.hosts import API_HOST, address_problem
-from ..novita.core.placeholders import expand, unfilled
+from ..novita.core.placeholders import bare_key, expand, unfilled
 from ..novita.core.redaction import shown_address
 from .config.config_file import KEYRING, ConfigFile, ConfigFileError, as_text, config_path, is_profile_name, read_config
 from .config.keyring_keys import read_key
@@ -313,6 +313,8 @@ def _ready(item: Any, raw: Any, name: str, environment: Mapping[str, str]) -> An
         raw = expand(raw, environment) if item.name in _PATHS else raw
         if left := unfilled(raw):
             raise SettingError(f"{name} was not filled in: {left} stands in it, which whoever starts this expands")
+    if isinstance(raw, str) and item.name == "api_key":
+        raw = bare_key(raw)
     return _read(str(item.type), raw, name)
 
 

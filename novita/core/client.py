@@ -32,7 +32,7 @@ from .errors import (
 )
 from .hosts import API_HOST as API_HOST  # also found here, beside those who call it
 from .outside import Outside
-from .placeholders import unfilled
+from .placeholders import unfilled_key
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
 from .sent import mark_sent
@@ -112,7 +112,7 @@ def sendable(api_key: str | None) -> str:
     """
     if not api_key:
         raise MissingKeyError
-    if unfilled(api_key):  # not shown: what stands for the key is hidden like one
+    if unfilled_key(api_key):  # not shown: what stands for the key is hidden like one
         raise MissingKeyError("The Novita API key was not filled in: a placeholder stands in its place")
     if not _SENDABLE.fullmatch(api_key):
         # Pasted with an ellipsis or a line break; the header's own error would show the key.

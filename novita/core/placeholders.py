@@ -4,16 +4,34 @@ Light on purpose: settings are read before anything else is imported.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 _VARIABLE = re.compile(r"\$\{(?P<braced>[^{}]*)\}|\$(?P<plain>[A-Z_][A-Z0-9_]*)|%(?P<windows>[A-Z_][A-Z0-9_]*)%")
-_BLANK = re.compile(r"\{\{[^{}]*\}\}|<[^<>]*>|(?i:your[-_ ]?(?:novita)?[-_ ]?(?:api)?[-_ ]?key.*)")
+_BLANK = re.compile(r"\$?\{\{[^{}]*\}\}|<[^<>]*>|(?i:your[-_ ]?(?:novita)?[-_ ]?(?:api)?[-_ ]?key.*)")
+_NO_KEY = re.compile(r"(?i)none|null|undefined|todo|change_?me|op://.*|(?:sk[-_])?(?:x{3,}|\*{3,}|\.{3,}).*")
+"""What stands in configurations where a key should: nothing set, a vault's address, an example's dots."""
 
 
 def unfilled(text: str) -> str | None:
     """What stands in a key's place, if it is no key but what should have become one."""
     found = _VARIABLE.search(text) or _BLANK.fullmatch(text.strip())
     return found[0] if found else None
+
+
+def unfilled_key(text: str) -> str | None:
+    """The same of a key, where still more is known to be none."""
+    found = _NO_KEY.fullmatch(text.strip())
+    return unfilled(text) or (found[0] if found else None)
+
+
+def bare_key(text: str) -> str:
+    """A key without what was pasted around it: blanks, marks that nobody sees, quotes, and what a header says before
+    it."""
+    seen = "".join(one for one in text if unicodedata.category(one) not in ("Cf", "Zs") or one == " ").strip()
+    while len(seen) > 1 and seen[0] == seen[-1] and seen[0] in "\"'`":
+        seen = seen[1:-1].strip()
+    return re.sub(r"(?i)^(?:authorization:\s*)?bearer\s+", "", seen)
 
 
 def expand(text: str, environment: Mapping[str, str]) -> str:

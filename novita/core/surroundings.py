@@ -24,6 +24,7 @@ import certifi
 import httpcore
 import httpx
 
+from .placeholders import unfilled
 from .redaction import shown_address
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -154,7 +155,12 @@ def check_proxy(proxy: Proxy) -> httpx.Proxy:
         SettingOfTheWayError: It is no proxy we can ask.
     """
     mend = f"Correct or unset {proxy.setting}: it should look like http://host:port or socks5://host:port."
-    scheme = proxy.url.partition("://")[0].lower()
+    if left := unfilled(proxy.url):
+        raise SettingOfTheWayError(f"{proxy.setting} was not filled in: {left[:60]} stands in it", mend)
+    scheme, _, rest = proxy.url.partition("://")
+    scheme = scheme.lower()
+    if scheme == "socks":  # as GNOME writes it
+        proxy, scheme = proxy._replace(url=f"socks5://{rest}"), "socks5"
     if scheme not in _SCHEMES:
         raise SettingOfTheWayError(f"{proxy.setting} names a kind of proxy that is not known here ({scheme})", mend)
     if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:

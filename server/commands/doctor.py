@@ -27,11 +27,11 @@ from rich.console import Console
 from rich.text import Text
 
 from ...novita.account.balance import get_balance
-from ...novita.core.client import NovitaClient, new_http, owner_of
-from ...novita.core.errors import BILLING_PAGE, KEYS_PAGE, NovitaError
+from ...novita.core.client import NovitaClient, new_http, owner_of, sendable
+from ...novita.core.errors import BILLING_PAGE, KEYS_PAGE, MissingKeyError, NovitaError
 from ...novita.core.hosts import API_HOST
 from ...novita.core.money import show_usd
-from ...novita.core.placeholders import unfilled
+from ...novita.core.placeholders import unfilled_key
 from ...novita.core.redaction import learn, shown_address
 from ...novita.core.surroundings import Surroundings, trouble
 from ...novita.core.tolerant import a_header_date
@@ -312,10 +312,14 @@ async def _journal(settings: Settings) -> Check:
 
 
 def _key(settings: Settings, hosts: Sequence[Installed]) -> Check:
-    if settings.api_key and (left := unfilled(settings.api_key)):
+    if settings.api_key and (left := unfilled_key(settings.api_key)):
         mend = f"The host that starts this server does not expand it: write the key itself there, from {KEYS_PAGE}."
         return Check("API key", "wrong", f"NOVITA_API_KEY was not filled in: it is {left}, as it was written", mend)
     if settings.api_key:
+        try:
+            sendable(settings.api_key)
+        except MissingKeyError as error:
+            return Check("API key", "wrong", error.what, f"Copy it once more from {KEYS_PAGE}.")
         return Check("API key", "ok", "set")
     _, name = _key_of_a_host(hosts)
     if name:

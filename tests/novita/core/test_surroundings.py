@@ -81,12 +81,13 @@ async def socks_proxy() -> AsyncGenerator[tuple[str, list[bytes]]]:
         await asyncio.sleep(0)  # closed with the next turn of the loop
 
 
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks"])
 @pytest.mark.parametrize("variable", ["ALL_PROXY", "all_proxy", "HTTP_PROXY"])
 async def test_a_socks_proxy_is_gone_through(
-    ask: Callable[..., Any], variable: str, monkeypatch: pytest.MonkeyPatch
+    ask: Callable[..., Any], variable: str, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with socks_proxy() as (proxy, asked):
-        monkeypatch.setenv(variable, proxy)
+        monkeypatch.setenv(variable, proxy.replace("socks5", scheme))
 
         assert await ask()
     assert len(asked) == 1
@@ -186,7 +187,9 @@ async def test_links_go_the_same_way_as_calls(monkeypatch: pytest.MonkeyPatch) -
         assert route_to(http, httpx.URL("http://[fd00::7]/x.png")) == "bypass"
 
 
-@pytest.mark.parametrize("proxy", ["socks4://127.0.0.1:9", "http://127.0.0.1:99999", "http://[::1", "http://"])
+@pytest.mark.parametrize(
+    "proxy", ["socks4://127.0.0.1:9", "http://127.0.0.1:99999", "http://[::1", "http://", "${HTTP_PROXY}"]
+)
 async def test_a_proxy_that_cannot_be_is_named_at_once(
     ask: Callable[..., Any], proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

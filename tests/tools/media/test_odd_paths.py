@@ -204,6 +204,10 @@ PLACEHOLDERS = [
     "%NOVITA_API_KEY%",
     "{{KEY}}",
     "<your key>",
+    "${{ secrets.NOVITA_API_KEY }}",
+    "op://vault/novita/key",
+    "sk_xxxxxxxxxxxx",
+    "undefined",
 ]
 
 
@@ -216,6 +220,11 @@ async def test_a_key_that_nobody_filled_in_is_told_and_nothing_is_sent(
         assert "NOVITA_API_KEY" in text
         await refused(client.call_tool("get_balance", {}), "not filled in")
     assert not world.requests
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", '"{}"', "\u00a0{}\u200b", " '{}'\n", "authorization: bearer {}"])
+def test_a_key_is_read_without_what_was_pasted_around_it(form: str) -> None:
+    assert read_settings({"NOVITA_API_KEY": form.format("sk_abc-DEF_1")}).api_key == "sk_abc-DEF_1"
 
 
 def test_folders_in_settings_are_expanded_as_a_shell_does(tmp_path: Path) -> None:
@@ -242,6 +251,13 @@ def test_a_setting_that_nobody_filled_in_is_named(name: str, value: str) -> None
 def test_a_password_may_hold_anything() -> None:
     url = "postgresql://ada:p$SSW@db/novita"
     assert read_settings({"NOVITA_MCP_JOURNAL": url}).journal == url
+
+
+def test_doctor_says_that_the_key_can_be_none(settings: Settings, capsys: Any) -> None:
+    from novita_mcp.server.commands.doctor import run_doctor
+
+    assert run_doctor(replace(settings, api_key="sk_abc\u2026def"), as_json=False, offline=True) == 1
+    assert "characters that no key has" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_doctor_says_that_the_key_was_not_filled_in(settings: Settings, capsys: Any) -> None:
