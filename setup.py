@@ -6,7 +6,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-FOLDERS = ("server", "tools", "novita", "simulator")
+FOLDERS = [name for name in ("server", "tools", "novita", "simulator") if Path(name).is_dir()]
+"""A lean bundle comes without the simulator."""
 
 
 class EmptyFirst(build_py):

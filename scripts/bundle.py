@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 PACKER = ROOT / "tests" / "node" / "node_modules" / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js"
 CARRIED = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "icon.png", "server", "tools", "novita", "simulator")
 WITHOUT_MEDIA = "default,-images,-videos,-audio,-models"
+MEDIA_ONLY = ("av", "pi-heif")
+"""Packages that only media need; half of what the whole server takes on a disk."""
 _MEDIA_WORDS = ("image", "video", "speech", "voice", "music", "lyrics", "audio", "media", "checkpoint", "background")
 
 
@@ -33,7 +35,7 @@ def main(folder: Path) -> list[Path]:
     version = manifest["version"]
     return [
         pack(manifest, folder / f"novita-mcp-{version}.mcpb"),
-        pack(without_media(manifest), folder / f"novita-mcp-no-media-{version}.mcpb"),
+        pack(without_media(manifest), folder / f"novita-mcp-no-media-{version}.mcpb", media=False),
     ]
 
 
@@ -91,16 +93,32 @@ def installed_for(requirements: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def pack(manifest: dict[str, Any], target: Path) -> Path:
-    """One bundle, validated by its own tool."""
+def without_packages(project: str, names: Iterable[str]) -> str:
+    """pyproject.toml that asks for all packages but these."""
+    for name in names:
+        project, found = re.subn(rf'^  "{re.escape(name)}[<>=].*\n', "", project, flags=re.MULTILINE)
+        if found != 1:
+            raise SystemExit(f"pyproject.toml does not ask for {name}")
+    return project
+
+
+def pack(manifest: dict[str, Any], target: Path, *, media: bool = True) -> Path:
+    """One bundle, validated by its own tool.
+
+    Args:
+        media: Whether it makes media: without, it carries no simulator and asks for no package that only media need.
+    """
     with tempfile.TemporaryDirectory() as name:
         staging = Path(name) / "bundle"
         staging.mkdir()
         for part in CARRIED:
             source = ROOT / part
+            if part == "simulator" and not media:
+                continue
             if part == "pyproject.toml":
-                lean = with_pins(without_extras(source.read_text(encoding="utf-8")))
-                (staging / part).write_text(lean, encoding="utf-8")
+                project = without_extras(source.read_text(encoding="utf-8"))
+                project = project if media else without_packages(project, MEDIA_ONLY)
+                (staging / part).write_text(with_pins(project), encoding="utf-8")
             elif source.is_dir():
                 shutil.copytree(source, staging / part, ignore=shutil.ignore_patterns("__pycache__"))
             else:

@@ -47,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingError as error:
         sys.stderr.write(f"novita-mcp: {error}\n")
         return 2
+    except ModuleNotFoundError as error:
+        if error.name != "novita_mcp.simulator":
+            raise
+        sys.stderr.write(
+            "novita-mcp: this copy comes without the simulator; the whole package has it: novita-mcp on PyPI\n"
+        )
+        return 2
     except BrokenPipeError:
         return _closed_pipe()
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from . import pyav
 from .decoding import UNREADABLE, decoded_bytes, open_picture
 from .kinds import Kind
 
@@ -177,11 +178,11 @@ def _encoded(thumb: Thumb) -> int:
 
 def poster(path: Path, *, longest: int = LONGEST_SIDE, max_bytes: int = 90_000) -> Thumb | None:
     """A frame of a video that shows something, where PyAV is installed and can read it."""
-    try:
-        import av
-        from av.error import FFmpegError
-    except ImportError:
+    if not pyav.is_here():
         return None
+    import av
+    from av.error import FFmpegError
+
     try:
         with av.open(str(path), "r") as container:
             shown: Image | None = None
@@ -227,11 +228,11 @@ def _probe_wave(source: bytes | Path) -> Probe | None:
 
 
 def _probe_av(source: bytes | Path) -> Probe:
-    try:
-        import av
-        from av.error import FFmpegError
-    except ImportError:
+    if not pyav.is_here():
         return Probe()
+    import av
+    from av.error import FFmpegError
+
     try:
         with av.open(BytesIO(source) if isinstance(source, bytes) else str(source), "r") as container:
             seconds = round(container.duration / av.time_base, 3) if container.duration else None

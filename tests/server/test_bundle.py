@@ -126,3 +126,35 @@ def test_the_bundle_asks_for_no_more_packages_than_it_needs(bundles: list[Path],
     assert ours["project"].pop("optional-dependencies")
     assert carried["tool"].pop("uv")["constraint-dependencies"]
     assert carried == ours
+
+
+def test_the_bundle_without_media_is_small_and_asks_for_no_library_of_media(
+    bundles: list[Path], modules: Path, tmp_path: Path
+) -> None:
+    whole, lean = (bundle.stat().st_size for bundle in bundles)
+    assert lean < 0.8 * whole
+    unpacked(bundles[1], tmp_path / "installed", modules)
+    asked = tomllib.loads((tmp_path / "installed" / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert not [package for package in asked if package.startswith(("av>", "pi-heif"))]
+    assert [package for package in asked if package.startswith("pillow")], "chat looks at pictures"
+
+
+async def test_the_bundle_without_media_serves(
+    bundles: list[Path], modules: Path, simulator: Running, tmp_path: Path
+) -> None:
+    folder = tmp_path / "installed"
+    manifest = unpacked(bundles[1], folder, modules)
+    parameters = as_a_host_would(manifest, folder, {"api_key": DEFAULT_KEY}, tmp_path)
+    assert parameters.env is not None
+    parameters.env["NOVITA_BASE_URL"] = simulator.url
+    async with Client(parameters, read_timeout_seconds=120) as client:
+        result = await client.call_tool("get_balance", {})
+        assert not result.is_error, text_of(result)
+    told = subprocess.run(
+        [*(folder / ".venv" / "bin" / "novita-mcp",), "call", "get_balance", "--simulate"],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+    )
+    assert told.returncode == 2
+    assert "without the simulator" in told.stderr

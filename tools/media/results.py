@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr
 
 from ...novita.core.errors import ArtifactError
 from ...novita.core.money import show_price
+from ...novita.files import pyav
 from ...novita.files.artifacts import Artifact
 from ...novita.journal.facts import MediaFacts
 from ...novita.journal.journal import Job, JobState
@@ -122,6 +123,8 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
         learnt = {each.index: {name: getattr(each, name) for name in LEARNT} for each in seen}
         known = [each.model_copy(update=learnt.get(each.index, {})) for each in result.artifacts]
         result.artifacts = tuple(known)
+        if any(each.kind == "video" for each in pictures) and not pyav.is_here():
+            result.next_step = f"{result.next_step or ''} No frame of it is shown: {pyav.NOT_HERE}.".strip()
     return result
 
 
