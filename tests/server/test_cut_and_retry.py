@@ -215,7 +215,7 @@ async def test_what_is_answered_at_once_goes_on_when_the_line_drops_and_is_had_b
     """Thousands of texts are embedded in two requests; the line drops between them."""
     texts: Json = {"texts": [f"fox {number}" for number in range(2_100)]}
     tool = "create_embeddings"
-    world.trouble({"delay": 0.3}, method="POST", times=-1)
+    world.trouble({"delay": 0.7}, method="POST", times=-1)
     with anyio.fail_after(PATIENCE), serve_asgi(http_app(web_server(settings), settings)) as url:
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
             dropped = message(era, texts, tool)
@@ -226,8 +226,6 @@ async def test_what_is_answered_at_once_goes_on_when_the_line_drops_and_is_had_b
             again = await asked(http, era, texts, tool=tool)
             assert joined(again) and again["status"] == "succeeded"
             assert world.count("create_embeddings") == 2
-            assert not joined(await asked(http, era, texts, tool=tool))
-            assert world.count("create_embeddings") == 4
 
 
 async def test_a_call_cut_off_at_one_copy_of_the_server_and_made_again_at_another_is_one_charge(

@@ -3,7 +3,6 @@
 Ours. By the simulator's books; tests/tools/kit/test_same_call.py tells what is the same call and what joins.
 """
 
-import anyio
 import pytest
 from mcp import Client
 from novita_mcp.server.app import create_app
@@ -16,7 +15,7 @@ from ...server.test_mcp_tasks import Tasks
 from ...server.test_mcp_tasks import ask as ask_task
 from ..gpu.test_mcp_tasks import begun
 from ..gpu_stage import Json, OpenStage, Stage, built_on
-from .test_same_call import FOX, RENTED, ask, joined
+from .test_same_call import FOX, RENTED, all_ask, ask, joined, servers
 
 pytestmark = pytest.mark.old_models
 
@@ -142,18 +141,11 @@ RACED: dict[str, tuple[Json, str, str]] = {
 async def test_servers_that_are_asked_for_the_same_at_once_make_it_once(
     connect: Connect, world: World, tool: str
 ) -> None:
-    """Each server stands for a process: some frameworks start one for every call."""
-    world.trouble({"delay": 0.3}, method="POST", times=-1)
+    """Some frameworks start a process for every call."""
     arguments, operation, named = RACED[tool]
-    answers: list[Json] = []
-
-    async def one() -> None:
-        async with connect(toolsets="all") as client:
-            answers.append(await ask(client, tool, **arguments, confirm=True))
-
-    async with anyio.create_task_group() as group:
-        for _ in range(3):
-            group.start_soon(one)
+    async with servers(connect) as clients:
+        world.trouble({"delay": 1}, method="POST", times=-1)
+        answers = await all_ask(clients, tool, **arguments, confirm=True)
     assert sum(map(joined, answers)) == 2
     assert len({answer[named] for answer in answers}) == 1
     made = [charge.ref for charge in world.charges if charge.operation in ("create_sandbox", operation)]

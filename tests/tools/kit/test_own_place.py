@@ -73,7 +73,7 @@ async def test_a_place_outside_is_refused_also_where_nothing_is_made(
 
 
 async def test_vectors_are_where_each_call_wants_them(connect: Connect, world: World, tmp_path: Path) -> None:
-    world.trouble({"delay": 0.3}, method="POST", times=-1)
+    world.trouble({"delay": 0.6}, method="POST", times=-1)
     wish: Json = {"texts": ["a fox", "a red fox"]}
     async with connect(toolsets="all") as client:
         answers = await joins(client, "create_embeddings", wish, tmp_path / "one.npy", tmp_path / "other" / "two.npy")

@@ -7,6 +7,8 @@ import base64
 import json
 import shutil
 import sqlite3
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -333,22 +335,34 @@ AWAITED: dict[str, tuple[Json, str]] = {
 }
 
 
+@asynccontextmanager
+async def servers(connect: Connect, count: int = 3) -> AsyncGenerator[list[Client]]:
+    """Clients of so many servers on one journal. Each stands for a process of its own."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(connect(toolsets="all")) for _ in range(count)]
+
+
+async def all_ask(clients: Iterable[Client], tool: str, **arguments: Any) -> list[Json]:
+    """What each is answered that asks for the same at the same moment."""
+    answers: list[Json] = []
+
+    async def one(client: Client) -> None:
+        answers.append(await ask(client, tool, **arguments))
+
+    async with anyio.create_task_group() as group:
+        for client in clients:
+            group.start_soon(one, client)
+    return answers
+
+
 @pytest.mark.parametrize("tool", AWAITED)
 async def test_what_is_answered_at_once_is_made_once_by_servers_that_race(
     connect: Connect, world: World, tool: str
 ) -> None:
-    """Each server stands for a process on the same journal."""
     arguments, operation = AWAITED[tool]
-    world.trouble({"delay": 0.3}, method="POST", times=-1)
-    answers: list[Json] = []
-
-    async def one() -> None:
-        async with connect(toolsets="all") as client:
-            answers.append(await ask(client, tool, **arguments))
-
-    async with anyio.create_task_group() as group:
-        for _ in range(3):
-            group.start_soon(one)
+    async with servers(connect) as clients:
+        world.trouble({"delay": 1}, method="POST", times=-1)
+        answers = await all_ask(clients, tool, **arguments)
     assert sum(map(joined, answers)) == 2
     plain = [{name: value for name, value in answer.items() if name != "next_step"} for answer in answers]
     assert plain[0] == plain[1] == plain[2]

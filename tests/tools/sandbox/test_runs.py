@@ -17,6 +17,7 @@ from novita_mcp.tools.sandbox import following
 from ...conftest import Connect, text_of
 from ...server.test_mcp_tasks import TaskAnswer, TaskHandle, Tasks
 from ...server.test_mcp_tasks import ask as ask_task
+from ..kit.test_same_call import all_ask, servers
 from .asking import LONG, Json, ask, made, refused, until
 
 # What is told meanwhile
@@ -160,15 +161,9 @@ async def test_calls_for_the_same_made_at_once_pay_for_one_sandbox(connect: Conn
 
 async def test_servers_that_are_asked_for_the_same_run_at_once_make_one_sandbox(connect: Connect, state: State) -> None:
     """Each stands for a process on the same journal. Who joins is told all of it."""
-    answers: list[Json] = []
-
-    async def one() -> None:
-        async with connect(toolsets="sandbox") as client:
-            answers.append(await ask(client, "run_code", code="print('twenty'); 20 + 1"))
-
-    async with anyio.create_task_group() as group:
-        for _ in range(3):
-            group.start_soon(one)
+    async with servers(connect) as clients:
+        code = "import time; time.sleep(1); print('twenty'); 20 + 1"
+        answers = await all_ask(clients, "run_code", code=code)
 
     assert sum("This is the job you started" in answer["next_step"] for answer in answers) == 2
     told = [(answer["sandbox_id"], answer["status"], answer["result"], answer["output"]) for answer in answers]
