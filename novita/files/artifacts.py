@@ -67,7 +67,7 @@ class Artifact(BaseModel):
     width: int | None = Field(default=None, description="Pixels.")
     height: int | None = Field(default=None, description="Pixels.")
     duration_seconds: float | None = Field(default=None, description="Length in seconds, of video and audio.")
-    seed: int | None = Field(default=None, description="Seed that made it; give it again for the same result.")
+    seed: int | None = Field(default=None, description="Seed that made it.")
     nsfw: float | None = Field(
         default=None, description="Likelihood of adult content in percent, where it was checked."
     )

@@ -25,6 +25,8 @@ def plain(data: Any, indent: int = 0) -> str:
                     lines += [f"{pad}{name}:", plain(value, indent + 1)]
             else:
                 lines.append(f"{pad}{name}: {_scalar(value, indent)}")
+    elif isinstance(data, list) and (table := _table(cast(list[Any], data))):
+        lines += [f"{pad}{row}" for row in table]
     elif isinstance(data, list):
         for item in cast(list[Any], data):
             if isinstance(item, dict | list):
@@ -40,6 +42,37 @@ def plain(data: Any, indent: int = 0) -> str:
 def as_one(text: str) -> str:
     """A sentence of ours with others' words in it: should they break the line, what follows stands indented."""
     return text if _is_one_line(text) else ("\n" + _INDENT).join(text.splitlines())
+
+
+_TABLE_FROM = 5
+"""Rows from which naming the fields once is shorter and no harder to read."""
+
+
+def _table(rows: list[Any]) -> list[str] | None:
+    """One line a row below a line with the names of the fields; None for what is no list of many short flat rows."""
+    if len(rows) < _TABLE_FROM or not all(isinstance(row, dict) for row in rows):
+        return None
+    names = list(dict.fromkeys(name for row in cast(list[dict[str, Any]], rows) for name in row))
+    cells = [[_cell(row.get(name)) for name in names] for row in cast(list[dict[str, Any]], rows)]
+    if any(cell is None for line in cells for cell in line) or not all(_is_one_line(name) for name in names):
+        return None
+    return [f"({' | '.join(names)})", *("- " + " | ".join(cast(list[str], line)) for line in cells)]
+
+
+def _cell(value: Any) -> str | None:
+    """A value as one cell of a row; None for one that has no place there."""
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        inner = cast(list[Any], value)
+        if not all(isinstance(each, str | int | float) for each in inner):
+            return None
+        return _cell(", ".join(map(str, inner)))
+    if isinstance(value, dict) or (isinstance(value, str) and not _is_one_line(value)):
+        return None
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False) if "|" in value or value == "-" else value
+    return json.dumps(value)
 
 
 def _scalar(value: Any, indent: int) -> str:

@@ -113,6 +113,10 @@ class ToolResult(BaseModel):
         """Those beside the text."""
         return tuple(self._pictures)
 
+    def for_reading(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """What of the structured answer its text repeats: all, but where a kind of answer says otherwise."""
+        return fields
+
     def reveals(self) -> Iterable[str]:
         """Secrets that this very answer is there to show."""
         return ()
@@ -122,7 +126,7 @@ class ToolResult(BaseModel):
         shown = frozenset(self.reveals())
         structured = without_secrets(self.model_dump(mode="json", exclude_none=True), but=shown)
         headline = without_secrets(self.headline(), but=shown)
-        text = "\n".join(part for part in (as_one(headline), plain(structured)) if part)
+        text = "\n".join(part for part in (as_one(headline), plain(self.for_reading(structured))) if part)
         content: list[ContentBlock] = [TextContent(type="text", text=text, annotations=FOR_BOTH)]
         content += [
             ImageContent(

@@ -25,6 +25,8 @@ LEARNT = ("mime", "bytes", "sha256", "width", "height", "duration_seconds")
 MOST_SHOWN = 16
 """Pictures of one result that are shown."""
 
+_FOR_PROGRAMS = ("task_id", "url", "expires_at", "sha256", "bytes", "mime")
+
 Status = Literal["succeeded", "incomplete", "working", "unconfirmed", "needs_confirmation", "dry_run"]
 
 
@@ -41,7 +43,7 @@ class MediaResult(ToolResult):
     missing: int | None = Field(default=None, description="How many files that were asked for were not made.")
     not_here: int | None = Field(default=None, description="How many files that were made could not be brought here.")
     text: str | None = Field(default=None, description="Text that was made; the rest of a long one is in its file.")
-    seed: int | None = Field(default=None, description="Seed that was used; the same seed gives the same picture.")
+    seed: int | None = Field(default=None, description="Seed that was used.")
     values: dict[str, str] | None = Field(default=None, description="Results that are not files, such as a voice_id.")
     progress_percent: float | None = Field(default=None, description="Progress, where Novita tells it.")
     eta_seconds: float | None = Field(default=None, description="Seconds left, where Novita tells them.")
@@ -70,6 +72,14 @@ class MediaResult(ToolResult):
 
     def headline(self) -> str:
         return " ".join(part for part in (self.remark, self._how_it_stands()) if part)
+
+    def for_reading(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Of a file that is saved, nobody reads link, expiry, checksum, size and type: programs find them beside."""
+        files = [
+            {name: value for name, value in each.items() if name not in _FOR_PROGRAMS} if each.get("path") else each
+            for each in fields.get("artifacts", [])
+        ]
+        return {**fields, "artifacts": files} if files else fields
 
     def _how_it_stands(self) -> str:
         match self.status:

@@ -155,7 +155,7 @@ class TaskList(ToolResult):
     running_note: str | None = Field(default=None, description="Why that may not be how it is.")
 
     def headline(self) -> str:
-        said = f"{len(self.tasks)} tasks." if self.tasks else "No tasks found."
+        said = f"{len(self.tasks)} task{'' if len(self.tasks) == 1 else 's'}." if self.tasks else "No tasks found."
         if self.running:
             said += f" Running and costing now: {self.running_total}, about ${self.running_usd_per_hour} per hour."
         return said

@@ -97,3 +97,18 @@ async def test_what_a_model_says_writes_no_fields(connect: Connect, world: World
 
     assert (answer.structured_content or {})["text"] == LIE
     assert "127.0.0.1:9" not in "".join(at_the_margin(text_of(answer)))
+
+
+def test_many_short_rows_are_a_line_each_below_the_names_of_their_fields() -> None:
+    rows = [{"id": f"m{number}", "does": ["see", "hear"], "price": None, "big": True} for number in range(5)]
+
+    text = plain({"models": rows})
+
+    assert text.splitlines()[:3] == ["models:", "  (id | does | price | big)", "  - m0 | see, hear | - | true"]
+    assert len(text.splitlines()) == 2 + len(rows)
+
+
+def test_a_cell_cannot_pass_for_two_and_several_lines_are_no_row() -> None:
+    assert '"a | b"' in plain([{"id": "a | b"}] * 5)
+    assert "(id)" not in plain([{"id": "a\nb"}] * 5)
+    assert "(id)" not in plain([{"id": {"deep": 1}}] * 5)
