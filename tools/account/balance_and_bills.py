@@ -25,6 +25,7 @@ from ...novita.core.money import show_usd
 from ...novita.core.periods import Period, month_of, read_period
 from ...novita.files.artifacts import Artifact, NameHint
 from ...novita.journal.bill_settlement import settle_by_bill
+from ..kit.arguments import SELDOM, Offset
 from ..kit.context import Call, Caller
 from ..kit.toolset import READS, ToolResult, Toolset
 
@@ -104,9 +105,11 @@ async def get_bill(
     call: Call,
     period: Annotated[str, Field(description="Such as last 7 days, May 2026, or dates, UTC.")] = "this month",
     by: Annotated[Grouping, Field(description="Grouping.")] = "product",
-    kind: Annotated[Literal["usage", "fixed_term", "monthly"] | None, Field(description="Default: first two.")] = None,
+    kind: Annotated[
+        Literal["usage", "fixed_term", "monthly"] | None, Field(description="Default: first two."), SELDOM
+    ] = None,
     csv: Annotated[bool, Field(description="Save all lines.")] = False,
-    offset: Annotated[int, Field(ge=0, description="Skip rows.")] = 0,
+    offset: Annotated[Offset, SELDOM] = 0,
 ) -> BillResult:
     """Spending so far: what was I charged, for which product or model, on which day; usage, costs and invoice of a
     month or any period. Free; USD. Money left: get_balance; before buying: estimate_cost.

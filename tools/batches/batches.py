@@ -26,7 +26,7 @@ from ...novita.text.language_models import (
     nearest,
 )
 from ...novita.text.request_checks import with_options
-from ..kit.arguments import Agreed, Confirm, DryRun, SaveTo, WaitSeconds
+from ..kit.arguments import SELDOM, Agreed, Confirm, DryRun, Offset, SaveTo, WaitSeconds
 from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
@@ -48,16 +48,14 @@ async def create_batch(
     call: Call,
     rows: Annotated[
         list[dict[str, Any]] | None,
-        Field(
-            description="{custom_id?, prompt | messages | body: whole request}; with system any fields, sent as JSON."
-        ),
+        Field(description="{prompt} or {messages}, custom_id; with system: any fields."),
     ] = None,
     file: Annotated[str | None, Field(description="Path of .jsonl or .csv, instead of rows.")] = None,
     file_id: Annotated[str | None, Field(description="From upload_file, instead of rows.")] = None,
     model: Annotated[str | None, Field(description="See list_models.")] = None,
     system: Annotated[str | None, Field(description="Instruction for every row.")] = None,
     options: Annotated[
-        dict[str, Any] | None, Field(description="For every row: max_tokens (default 4096), temperature...")
+        dict[str, Any] | None, Field(description="Of every row: max_tokens (default 4096), temperature.")
     ] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
@@ -242,8 +240,8 @@ class BatchList(ToolResult):
 @batches.tool("List batches", READS)
 async def list_batches(
     call: Call,
-    limit: Annotated[int, Field(le=100, description="At most 100.")] = 20,
-    offset: Annotated[int, Field(description="Skip rows.")] = 0,
+    limit: Annotated[int, Field(le=100, description="At most 100."), SELDOM] = 20,
+    offset: Offset = 0,
 ) -> BatchList:
     """List all my bulk jobs (batches): which there are, running, finished or failed, with counts and dates, newest
     first. Free. Answers of one: get_batch.
@@ -324,7 +322,7 @@ def _line(file: batch_files.BatchFile) -> FileLine:
 
 @batches.tool("Upload a batch file", WRITES)
 async def upload_file(
-    call: Call, file: RowsFile, model: Annotated[str | None, Field(description="For rows without one.")] = None
+    call: Call, file: RowsFile, model: Annotated[str | None, Field(description="For rows without one."), SELDOM] = None
 ) -> FileLine:
     """Upload or send a JSONL or CSV file of prompts or requests to Novita, checked first, so that create_batch can
     use it by file_id. Not needed where create_batch takes the rows. Free; returns a file_id.
@@ -353,8 +351,8 @@ class FileList(ToolResult):
 @batches.tool("List files", READS)
 async def list_files(
     call: Call,
-    limit: Annotated[int, Field(le=100, description="At most 100.")] = 20,
-    offset: Annotated[int, Field(description="Skip rows.")] = 0,
+    limit: Annotated[int, Field(le=100, description="At most 100."), SELDOM] = 20,
+    offset: Offset = 0,
 ) -> FileList:
     """List all files that lie at Novita: what I uploaded, inputs and outputs of batches, with name, size, date and
     id. Free. Pictures and clips made here: list_tasks.

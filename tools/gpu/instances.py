@@ -23,7 +23,7 @@ from ...novita.journal.facts import GpuFacts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
-from ..kit.arguments import Agreed, Confirm, DryRun, Wait
+from ..kit.arguments import SELDOM, Agreed, Confirm, DryRun, Wait
 from ..kit.context import Call
 from ..kit.created_things import lease_at_start, lease_doubt, machine_cost, ran_out, under_lease
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
@@ -54,7 +54,7 @@ MinMemory = Annotated[int | None, Field(ge=1, description="GB of one card.")]
 Ceiling = Annotated[float | None, Field(description="USD, all cards together.")]
 Cards = Annotated[int | None, Field(ge=1, le=8, description="Cards; default 1.")]
 RegionName = Annotated[str | None, Field(description="Id or name: france.")]
-Mode = Annotated[Billing | None, Field(description="spot may be taken away; monthly is prepaid.")]
+Mode = Annotated[Billing | None, Field(description="spot may be cut off; monthly is prepaid.")]
 InstanceId = Annotated[str, Field(description="Id or name.")]
 Lease = Annotated[
     float | None,
@@ -97,7 +97,7 @@ async def list_gpu_products(
     region: RegionName = None,
     count: Cards = None,
     billing: Mode = None,
-    out_of_stock: Annotated[bool, Field(description="Show those too.")] = False,
+    out_of_stock: Annotated[bool, Field(description="Show those too."), SELDOM] = False,
 ) -> ProductList:
     """Which graphics cards (GPUs) can be rented and what they cost an hour: H100, A100, RTX 4090 and others, with
     memory, region and stock. Find the cheapest or compare. Free; a price list, it rents nothing. My machines:
@@ -125,7 +125,7 @@ async def list_gpu_products(
 async def list_gpu_instances(
     call: Call,
     name: Annotated[str | None, Field(description="Part of the name.")] = None,
-    offset: Annotated[int | None, Field(ge=0, le=100_000, description="Skip rows.")] = None,
+    offset: Annotated[int | None, Field(ge=0, le=100_000, description="Rows to skip."), SELDOM] = None,
 ) -> InstanceList:
     """My rented GPU machines, servers, pods, boxes: which are running right now or stopped, what each costs an hour,
     until when; also rentals never confirmed. Free.
@@ -186,8 +186,8 @@ async def create_gpu_instance(
     template_id: Annotated[str | None, Field(description="Id or name.")] = None,
     product_id: Annotated[str | None, Field(description="Default: the cheapest that fits.")] = None,
     gpu: Gpu = None,
-    min_memory_gb: MinMemory = None,
-    max_usd_per_hour: Ceiling = None,
+    min_memory_gb: Annotated[MinMemory, SELDOM] = None,
+    max_usd_per_hour: Annotated[Ceiling, SELDOM] = None,
     region: RegionName = None,
     count: Cards = None,
     billing: Mode = None,
@@ -196,7 +196,7 @@ async def create_gpu_instance(
     env: Annotated[dict[str, str] | None, Field(description="Environment.")] = None,
     ports: Annotated[list[str] | None, Field(description="To open: 8888/http, 22/tcp.")] = None,
     disk_gb: Annotated[int | None, Field(description="Root disk; 60 are free.")] = None,
-    volumes: Annotated[dict[str, str] | None, Field(description="Volume id or name: mount path.")] = None,
+    volumes: Annotated[dict[str, str] | None, Field(description="Volume id or name: mount path."), SELDOM] = None,
     options: Annotated[
         dict[str, Any] | None, Field(description="Such as month (term), entrypoint, imageAuthId.")
     ] = None,
@@ -240,7 +240,7 @@ async def start_gpu_instance(
     call: Call,
     instance_id: InstanceId,
     stop_after_hours: Lease = None,
-    wait_seconds: Wait = None,
+    wait_seconds: Annotated[Wait, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> InstanceResult:

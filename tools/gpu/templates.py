@@ -17,7 +17,7 @@ from ...novita.gpu.templates import (
     template_body,
     update_template,
 )
-from ..kit.arguments import Agreed, Confirm, check_length
+from ..kit.arguments import SELDOM, Agreed, Confirm, check_length
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
@@ -135,8 +135,8 @@ async def create_gpu_template(
     command: Annotated[str | None, Field(description="Start command.")] = None,
     ports: Ports = None,
     env: Env = None,
-    disk_gb: Annotated[int | None, Field(ge=10, le=6144, description="Default 60.")] = None,
-    options: Annotated[dict[str, str] | None, Field(description="entrypoint, readme, imageAuth.")] = None,
+    disk_gb: Annotated[int | None, Field(ge=10, le=6144, description="Default 60."), SELDOM] = None,
+    options: Annotated[dict[str, str] | None, Field(description="entrypoint, readme, imageAuth."), SELDOM] = None,
 ) -> TemplateResult:
     """Save a Docker image, start command, ports and variables as my own GPU template: a preset to reuse for new
     machines. Free; returns its template_id.

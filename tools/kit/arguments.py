@@ -10,10 +10,13 @@ from pydantic import Field
 from ...novita.core.errors import InputError
 from .schemas import UNLISTED
 
+SELDOM = Field(json_schema_extra=UNLISTED)
+"""What an agent never sets unasked: `Annotated[Seed, SELDOM]` is taken as ever, and stands in no list."""
+
 Prompt = Annotated[str, Field(min_length=1, description="What the picture shows.")]
 Model = Annotated[str | None, Field(description="See list_media_models.")]
 Count = Annotated[int | None, Field(ge=1, le=15, description="How many pictures.")]
-Seed = Annotated[int | None, Field(description="Same seed, same picture.")]
+Seed = Annotated[int | None, Field(description="Same seed and prompt: same picture.")]
 Size = Annotated[str | None, Field(description="Such as 1024x768.")]
 AspectRatio = Annotated[str | None, Field(description="Such as 16:9.")]
 Resolution = Annotated[str | None, Field(description="Such as 1080p.")]
@@ -21,20 +24,18 @@ Strength = Annotated[float | None, Field(ge=0, le=1, description="How much chang
 ImageFormat = Annotated[Literal["png", "jpeg", "webp"] | None, Field(description="File type.")]
 Image = Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<n>.")]
 Checkpoint = Annotated[str | None, Field(description="See search_checkpoints.")]
-Resize = Annotated[bool, Field(description="Fit it to the model's limits.", json_schema_extra=UNLISTED)]
+Resize = Annotated[bool, Field(description="Fit it to the model's limits."), SELDOM]
 Options = Annotated[dict[str, Any] | None, Field(description="See describe_media_model.")]
-RareOptions = Annotated[
-    dict[str, Any] | None, Field(description="See describe_media_model.", json_schema_extra=UNLISTED)
-]
-"""Where no living model takes any, so that they need not stand in every list."""
-SaveTo = Annotated[str | None, Field(description="Folder or file.")]
-WebhookUrl = Annotated[str | None, Field(description="Novita POSTs here when done.", json_schema_extra=UNLISTED)]
+SaveTo = Annotated[str | None, Field(description="Folder or file to save to.")]
+WebhookUrl = Annotated[str | None, Field(description="Novita POSTs here when done."), SELDOM]
 WaitSeconds = Annotated[float | None, Field(ge=0, description="Default 45.")]
-Confirm = Annotated[bool, Field(description="true only after the user agreed to the price.")]
+Confirm = Annotated[bool, Field(description="true only after the user agreed to the price shown.")]
 Agreed = Annotated[bool, Field(description="true only after the user agreed.")]
 """For what costs nothing and asks for what it takes away."""
-DryRun = Annotated[bool, Field(description="Only the price.")]
+DryRun = Annotated[bool, Field(description="Only show the price.")]
 Wait = Annotated[float | None, Field(ge=0, le=3_600, description="Default 45.")]
+
+Offset = Annotated[int, Field(ge=0, description="Rows to skip: next_offset.")]
 
 
 def check_length(what: str, text: str | None, most: int) -> None:

@@ -4,9 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..kit.arguments import Confirm, DryRun, Model, Options, RareOptions, SaveTo, WaitSeconds
+from ..kit.arguments import SELDOM, Confirm, DryRun, Model, Options, SaveTo, WaitSeconds
 from ..kit.context import Call
-from ..kit.schemas import UNLISTED
 from ..kit.toolset import SPENDS, Toolset
 from .media_request import How, make
 from .results import MediaResult
@@ -15,7 +14,7 @@ from .voice_choice import read_voice
 audio = Toolset("audio", "Speech, voices, music.")
 
 AudioFormat = Annotated[Literal["mp3", "wav", "flac", "pcm", "opus"] | None, Field(description="File type.")]
-SampleRate = Annotated[int | None, Field(ge=8_000, le=48_000, description="Hz.", json_schema_extra=UNLISTED)]
+SampleRate = Annotated[int | None, Field(ge=8_000, le=48_000, description="Hz."), SELDOM]
 Recording = Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<n>.")]
 
 
@@ -27,13 +26,11 @@ async def generate_speech(
     speed: Annotated[float | None, Field(ge=0.25, le=4, description="1 is normal.")] = None,
     language: Annotated[str | None, Field(description="Such as English.")] = None,
     format: AudioFormat = None,
-    sample_rate: Annotated[
-        int | None, Field(ge=8_000, le=48_000, description="Hz.", json_schema_extra=UNLISTED)
-    ] = None,
+    sample_rate: SampleRate = None,
     model: Model = None,
     options: Options = None,
     save_to: SaveTo = None,
-    wait_seconds: WaitSeconds = None,
+    wait_seconds: Annotated[WaitSeconds, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -65,8 +62,8 @@ async def transcribe_audio(
     call: Call,
     audio: Recording,
     model: Model = None,
-    options: Options = None,
-    confirm: Confirm = False,
+    options: Annotated[Options, SELDOM] = None,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Speech-to-text: turn a recording, voice memo, meeting, interview, podcast or video of up to half an hour into a
@@ -90,7 +87,7 @@ async def clone_voice(
     text: Annotated[str | None, Field(description="A sentence to try the voice on.")] = None,
     transcript: Annotated[str | None, Field(description="The words spoken in the recording.")] = None,
     model: Model = None,
-    options: Options = None,
+    options: Annotated[Options, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -113,7 +110,7 @@ async def design_voice(
     prompt: Annotated[str, Field(min_length=1, description="How the voice sounds.")],
     text: Annotated[str, Field(min_length=1, description="A sentence to try the voice on.")],
     name: Annotated[str | None, Field(description="A name for the voice.")] = None,
-    options: RareOptions = None,
+    options: Annotated[Options, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -135,10 +132,10 @@ async def generate_music(
     call: Call,
     prompt: Annotated[str | None, Field(description="Style, mood, instruments.")] = None,
     lyrics: Annotated[str | None, Field(description="Words to sing.")] = None,
-    instrumental: Annotated[bool | None, Field(description="No singing.")] = None,
-    model: Model = None,
-    options: Options = None,
-    save_to: SaveTo = None,
+    instrumental: Annotated[bool | None, Field(description="No singing."), SELDOM] = None,
+    model: Annotated[Model, SELDOM] = None,
+    options: Annotated[Options, SELDOM] = None,
+    save_to: Annotated[SaveTo, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -164,10 +161,10 @@ async def generate_lyrics(
     call: Call,
     prompt: Annotated[str, Field(min_length=1, description="What the song is about.")],
     lyrics: Annotated[str | None, Field(description="Words so far, to continue.")] = None,
-    name: Annotated[str | None, Field(description="Title of the song.")] = None,
-    model: Model = None,
-    options: RareOptions = None,
-    confirm: Confirm = False,
+    name: Annotated[str | None, Field(description="Title of the song."), SELDOM] = None,
+    model: Annotated[Model, SELDOM] = None,
+    options: Annotated[Options, SELDOM] = None,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Write or continue the words of a song: verses, chorus, rap. A chat model does it. Costs under $0.01; returns

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..kit.arguments import (
+    SELDOM,
     AspectRatio,
     Checkpoint,
     Confirm,
@@ -17,7 +18,6 @@ from ..kit.arguments import (
     Model,
     Options,
     Prompt,
-    RareOptions,
     Resize,
     SaveTo,
     Seed,
@@ -101,15 +101,15 @@ async def edit_image(
     images: Annotated[
         list[str] | None, Field(max_length=14, description="Other pictures: to combine, or the face.")
     ] = None,
-    strength: Strength = None,
+    strength: Annotated[Strength, SELDOM] = None,
     size: Size = None,
-    checkpoint: Checkpoint = None,
+    checkpoint: Annotated[Checkpoint, SELDOM] = None,
     model: Model = None,
     options: Options = None,
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
-    wait_seconds: WaitSeconds = None,
+    wait_seconds: Annotated[WaitSeconds, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
@@ -141,13 +141,13 @@ async def inpaint_image(
     image: Image,
     mask: Annotated[str | None, Field(description="Picture, white where it changes.")] = None,
     prompt: Annotated[str | None, Field(description="What to put there; none: erase.")] = None,
-    checkpoint: Checkpoint = None,
+    checkpoint: Annotated[Checkpoint, SELDOM] = None,
     model: Model = None,
-    options: Options = None,
+    options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
-    confirm: Confirm = False,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Erase or replace one spot of a photo and leave the rest: get rid of an unwanted object, person, tourist,
@@ -174,12 +174,12 @@ async def upscale_image(
     call: Call,
     image: Image,
     scale: Annotated[float | None, Field(ge=1, le=8, description="Times larger.")] = None,
-    model: Model = None,
-    options: Options = None,
+    model: Annotated[Model, SELDOM] = None,
+    options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
-    confirm: Confirm = False,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Enlarge a small, blurry or low-resolution picture: bigger, sharper, HD, 4K, ready for print. Costs about $0.03;
@@ -199,8 +199,8 @@ async def upscale_image(
 async def remove_background(
     call: Call,
     image: Image,
-    model: Model = None,
-    options: Options = None,
+    model: Annotated[Model, SELDOM] = None,
+    options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
     save_to: SaveTo = None,
     confirm: Confirm = False,
@@ -225,11 +225,11 @@ async def replace_background(
     call: Call,
     image: Image,
     prompt: Annotated[str, Field(min_length=1, description="The new background.")],
-    model: Model = None,
-    options: Options = None,
+    model: Annotated[Model, SELDOM] = None,
+    options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
     save_to: SaveTo = None,
-    confirm: Confirm = False,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Keep the person or product of a photo as it is and put another background, backdrop, scene or place behind it:
@@ -249,9 +249,9 @@ async def replace_background(
 async def describe_image(
     call: Call,
     image: Image,
-    model: Model = None,
-    options: RareOptions = None,
-    confirm: Confirm = False,
+    model: Annotated[Model, SELDOM] = None,
+    options: Annotated[Options, SELDOM] = None,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Say what a picture shows: a caption, alt text, description, or a prompt to recreate such an image. For

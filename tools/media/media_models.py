@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from ...novita.core.errors import InputError
 from ...novita.journal.gone import GoneModel
@@ -12,7 +12,7 @@ from ...novita.media.mapping import plan_native
 from ...novita.media.native_files import measured, with_files
 from ...novita.media.price_rows import price_line, priced_on
 from ...novita.media.voices import like, spread
-from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds
+from ..kit.arguments import SELDOM, Confirm, DryRun, Offset, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
 from ..kit.ways import what_is_gone
@@ -39,6 +39,11 @@ class MediaModelLine(BaseModel):
     )
 
 
+def _living_abilities() -> JsonValue:
+    """What some model that lives can do: only that is offered to choose from; the rest is taken, too."""
+    return [one.value for one in Capability if any(one in model.does for model in media_models() if model.live)]
+
+
 class MediaModelList(ToolResult):
     """Media models, best choice first."""
 
@@ -55,12 +60,12 @@ class MediaModelList(ToolResult):
 async def list_media_models(
     call: Call,
     does: Annotated[
-        str | None, Field(description="What it must do.", json_schema_extra={"enum": [*Capability]})
+        str | None, Field(description="What it must do.", json_schema_extra={"enum": _living_abilities()})
     ] = None,
     search: Annotated[str | None, Field(description="Words in the name or summary.")] = None,
     voice: Annotated[str | None, Field(description="Show voices like this: calm female Korean.")] = None,
-    retired: Annotated[bool, Field(description="Those switched off too.")] = False,
-    offset: Annotated[int, Field(ge=0, description="Skip rows.")] = 0,
+    retired: Annotated[bool, Field(description="Those switched off too."), SELDOM] = False,
+    offset: Offset = 0,
 ) -> MediaModelList:
     """Which models can make or edit images, videos, speech and music, what each is good at and costs; also which
     voices there are. Settings of one: describe_media_model; language models: list_models. Free; returns ids,
@@ -217,7 +222,7 @@ async def run_media_model(
     model: Annotated[str, Field(description="See list_media_models.")],
     input: Annotated[dict[str, Any], Field(description="Fields as describe_media_model shows them.")],
     save_to: SaveTo = None,
-    wait_seconds: WaitSeconds = None,
+    wait_seconds: Annotated[WaitSeconds, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..kit.arguments import (
+    SELDOM,
     AspectRatio,
     Confirm,
     DryRun,
@@ -54,7 +55,7 @@ async def generate_video(
     resolution: Resolution = None,
     aspect_ratio: AspectRatio = None,
     sound: Annotated[bool | None, Field(description="true: invent sound too.")] = None,
-    seed: Seed = None,
+    seed: Annotated[Seed, SELDOM] = None,
     model: Model = None,
     options: Options = None,
     resize: Resize = False,
@@ -113,13 +114,13 @@ async def edit_video(
         ),
     ] = "edit",
     image: Annotated[str | None, Field(description="Picture of the person or face.")] = None,
-    images: Annotated[list[str] | None, Field(max_length=10, description="Pictures to draw on.")] = None,
+    images: Annotated[list[str] | None, Field(max_length=10, description="Pictures to draw on."), SELDOM] = None,
     language: Annotated[str | None, Field(description="For translate, e.g. French.")] = None,
     model: Model = None,
-    options: Options = None,
+    options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
     save_to: SaveTo = None,
-    wait_seconds: WaitSeconds = None,
+    wait_seconds: Annotated[WaitSeconds, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:

@@ -10,7 +10,7 @@ from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import show_usd
 from ...novita.core.periods import read_period, utc_day
 from ...novita.journal.journal import FINAL_STATES, Job, JobState
-from ..kit.arguments import WaitSeconds
+from ..kit.arguments import SELDOM, Offset, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, ToolResult, Toolset
 from ..media.parts import media_jobs
@@ -165,10 +165,10 @@ class TaskList(ToolResult):
 async def list_tasks(
     call: Call,
     state: Annotated[JobState | None, Field(description="Only these; unconfirmed: may have been billed.")] = None,
-    went_wrong: Annotated[bool, Field(description="Only what failed or is unclear.")] = False,
+    went_wrong: Annotated[bool, Field(description="Only what failed or is unclear."), SELDOM] = False,
     period: Annotated[str | None, Field(description="Yesterday, last 7 days, 2026-10-03.")] = None,
     limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
-    offset: Annotated[int, Field(ge=0, description="Skip rows.")] = 0,
+    offset: Offset = 0,
 ) -> TaskList:
     """History of what was made or started here: recent jobs, still running, finished or failed, with ids, saved files
     and prompts, and what goes on costing now. For a lost id, or before paying again. Not for batches (list_batches)

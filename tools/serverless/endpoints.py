@@ -13,7 +13,7 @@ from ...novita.serverless.endpoints import list_endpoints as read_endpoints
 from ...novita.serverless.gateway import queue_of
 from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.shapes import EndpointGoal
-from ..kit.arguments import Agreed, Confirm, DryRun, SaveTo, Wait
+from ..kit.arguments import SELDOM, Agreed, Confirm, DryRun, SaveTo, Wait
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
@@ -165,7 +165,7 @@ async def update_endpoint(
     options: Annotated[
         dict[str, Any] | None, Field(description="As in create_endpoint; also image, name, port.")
     ] = None,
-    wait_seconds: Wait = None,
+    wait_seconds: Annotated[Wait, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> EndpointResult:
@@ -230,10 +230,10 @@ async def call_endpoint(
     endpoint_id: Annotated[str | None, Field(description="Id or name.")] = None,
     body: Annotated[dict[str, Any] | None, Field(description="JSON body, or a job's input.")] = None,
     path: Annotated[str | None, Field(description="Method and path: GET /v1/models. Default POST with a body.")] = None,
-    headers: Annotated[dict[str, str] | None, Field(description="HTTP headers.")] = None,
+    headers: Annotated[dict[str, str] | None, Field(description="HTTP headers."), SELDOM] = None,
     job_id: Annotated[str | None, Field(description="Wait for this sent job.")] = None,
     cancel: Annotated[bool, Field(description="Stop that job.")] = False,
-    save_to: SaveTo = None,
+    save_to: Annotated[SaveTo, SELDOM] = None,
     wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Default 120, jobs 45 s.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,

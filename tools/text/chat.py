@@ -26,7 +26,7 @@ from ...novita.text.language_models import nearest as nearest_names
 from ...novita.text.request_checks import check_body, with_options
 from ...novita.text.vectors import RERANK_PATH, Ranking, rerank_body
 from ...novita.text.vectors import rerank as rank_documents
-from ..kit.arguments import Confirm, DryRun, SaveTo
+from ..kit.arguments import SELDOM, Confirm, DryRun, Offset, SaveTo
 from ..kit.context import Call
 from ..kit.dry_run import shortened, shown_request
 from ..kit.purchase import Awaited, Purchase, carry_out
@@ -48,26 +48,24 @@ Feature = Literal["reasoning", "function-calling", "structured-outputs", "image"
 @text.tool("Chat with a language model", SPENDS_ANEW)
 async def chat(
     call: Call,
-    prompt: Annotated[str | None, Field(description="The question; follows messages.")] = None,
+    prompt: Annotated[str | None, Field(description="The question or task.")] = None,
     messages: Annotated[
         list[dict[str, Any]] | None,
-        Field(description="{role, content}; content: text, or parts {type: text|image|audio|video, text|url}."),
+        Field(description="Earlier turns, {role, content}."),
     ] = None,
     system: Annotated[str | None, Field(description="How to answer.")] = None,
     images: Annotated[list[str] | None, Field(description="Path, URL or task:<id>/<n>.")] = None,
     model: Llm = None,
     tools: Annotated[
-        list[dict[str, Any]] | None, Field(description="Functions: {name, description, parameters}.")
+        list[dict[str, Any]] | None, Field(description="Functions: {name, description, parameters}."), SELDOM
     ] = None,
-    response_schema: Annotated[
-        dict[str, Any] | None, Field(description="JSON schema of the object to answer with.")
-    ] = None,
+    response_schema: Annotated[dict[str, Any] | None, Field(description="JSON schema the answer must fit.")] = None,
     thinking: Annotated[bool | None, Field(description="Think before answering.")] = None,
     max_tokens: MaxTokens = None,
-    temperature: Temperature = None,
-    options: NativeOptions = None,
-    save_to: SaveTo = None,
-    confirm: Confirm = False,
+    temperature: Annotated[Temperature, SELDOM] = None,
+    options: Annotated[NativeOptions, SELDOM] = None,
+    save_to: Annotated[SaveTo, SELDOM] = None,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> TextResult:
     """Ask a language model (LLM) such as DeepSeek, Qwen or Llama: answer a question, summarise, translate, explain,
@@ -93,9 +91,9 @@ async def complete_text(
     prompt: Annotated[str, Field(description="Text to continue.")],
     model: Llm = None,
     max_tokens: MaxTokens = None,
-    temperature: Temperature = None,
-    options: NativeOptions = None,
-    confirm: Confirm = False,
+    temperature: Annotated[Temperature, SELDOM] = None,
+    options: Annotated[NativeOptions, SELDOM] = None,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> TextResult:
     """Continue a text where it stops, without a conversation: autocomplete a story or code, raw completion for base
@@ -130,9 +128,9 @@ async def create_embeddings(
     call: Call,
     texts: Annotated[list[str], Field(description="The texts, any number.")],
     model: Llm = None,
-    inline: Annotated[bool, Field(description="Show vectors too, up to 2200 numbers.")] = False,
-    save_to: Annotated[str | None, Field(description="Folder, or file.npy, file.json.")] = None,
-    confirm: Confirm = False,
+    inline: Annotated[bool, Field(description="Also show up to 2200 numbers.")] = False,
+    save_to: Annotated[str | None, Field(description="Folder, or file.npy, file.json."), SELDOM] = None,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> EmbeddingResult:
     """Turn texts into embedding vectors for semantic search, similarity, clustering, RAG or an index (default
@@ -181,11 +179,11 @@ _MOST_RANKED = 100
 @text.tool("Rank documents", SPENDS)
 async def rerank(
     call: Call,
-    query: Annotated[str, Field(description="What is sought.")],
-    documents: Annotated[list[str], Field(description="Texts.")],
-    top_n: Annotated[int | None, Field(description="Only the best so many.")] = None,
-    model: Llm = None,
-    confirm: Confirm = False,
+    query: Annotated[str, Field(description="The question.")],
+    documents: Annotated[list[str], Field(description="Texts to sort.")],
+    top_n: Annotated[int | None, Field(description="Return only this many.")] = None,
+    model: Annotated[Llm, SELDOM] = None,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> RankResult:
     """Sort documents, passages or search hits by how relevant they are to a question, the best match first. Costs
@@ -282,13 +280,13 @@ class LanguageModelList(ToolResult):
 @text.tool("List language models", READS)
 async def list_models(
     call: Call,
-    query: Annotated[str | None, Field(description="In the name.")] = None,
-    kind: Annotated[Literal["chat", "embedding", "rerank"] | None, Field(description="Use.")] = None,
-    needs: Annotated[list[Feature] | None, Field(description="Features, inputs.")] = None,
-    min_context: Annotated[int | None, Field(description="Tokens.")] = None,
-    max_usd: Annotated[float | None, Field(description="Per million tokens made.")] = None,
-    limit: Annotated[int, Field(le=60, description="At most 60.")] = 20,
-    offset: Annotated[int, Field(description="Skip rows.")] = 0,
+    query: Annotated[str | None, Field(description="Words in the name.")] = None,
+    kind: Annotated[Literal["chat", "embedding", "rerank"] | None, Field(description="What for.")] = None,
+    needs: Annotated[list[Feature] | None, Field(description="What it must handle.")] = None,
+    min_context: Annotated[int | None, Field(description="Tokens that must fit.")] = None,
+    max_usd: Annotated[float | None, Field(description="Per million tokens made."), SELDOM] = None,
+    limit: Annotated[int, Field(le=60, description="At most 60."), SELDOM] = 20,
+    offset: Offset = 0,
 ) -> LanguageModelList:
     """Which language models (LLMs), embedding and rerank models exist, to find or compare by price, context length
     and abilities, such as vision or function calling. Not for image, video or audio models: list_media_models. Free;
@@ -363,7 +361,7 @@ class ModelCard(LanguageModelLine, ToolResult):
 
 
 @text.tool("Get a language model", READS)
-async def get_model(call: Call, model: Annotated[str, Field(description="Its id.")]) -> ModelCard:
+async def get_model(call: Call, model: Annotated[str, Field(description="Name or id.")]) -> ModelCard:
     """Facts about one language model (LLM) by name: context window, how many tokens fit, capabilities such as vision
     or function calling, price per million tokens. Free.
     """
