@@ -81,7 +81,9 @@ async def list_transactions(
     type: Annotated[Literal["recharge", "refund", "consume"] | None, Field(description="Only these.")] = None,
     page: Annotated[int, Field(ge=1, description="Page of 30.")] = 1,
 ) -> TransactionList:
-    """Top-ups, refunds and charges of the wallet, in USD. Free."""
+    """Movements of the account's wallet: when money was added (top-ups), refunded or charged, and how much, newest
+    first. What it was spent on: get_bill. Free; in USD.
+    """
     span = read_period(period, today(call)) if period else None
     found, total = await read_transactions(call.novita, page=page, size=_PAGE, period=span, kind=type)
     lines = tuple(
@@ -112,7 +114,9 @@ async def get_key_bill(
     csv: Annotated[bool, Field(description="All lines as a file.")] = False,
     offset: Annotated[int, Field(ge=0, description="Skip rows.")] = 0,
 ) -> BillResult:
-    """What each API key was billed for models, media and web search, in USD; from 2026 on. Free."""
+    """What did each API key spend? Charges by key for models, media and web search, by product or day, from 2026 on, to
+    see which team or app costs most. The whole account: get_bill. Free; in USD.
+    """
     span = read_period(period, today(call))
 
     async def on_piece(what: str) -> None:
@@ -162,7 +166,9 @@ async def list_quotas(
     unit: Annotated[Literal["RPM", "TPM", "IPM"] | None, Field(description="Requests, tokens, images.")] = None,
     offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
 ) -> QuotaList:
-    """Rate limits of this account, per minute. Free."""
+    """Rate limits of this account: how many requests, tokens or images a minute each model allows. For 429 errors, or
+    before many calls. Free.
+    """
     found = await read_quotas(call.novita, model=model, modality=modality, unit=unit)
     end = offset + _PAGE
     lines = tuple(
@@ -208,7 +214,7 @@ class KeyList(ToolResult):
 
 @account_admin.tool("List API keys", READS)
 async def list_api_keys(call: Call, offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0) -> KeyList:
-    """API keys of the team, masked, and which models each may call. Free."""
+    """API keys of the team, masked, with their names, ids and which models each may call. Free; no key is shown whole."""
     found = await read_keys(call.novita)
     end = offset + _PAGE
     lines = tuple(_key_line(key) for key in found[offset:end])
@@ -277,7 +283,7 @@ def _key_models(policy: ModelPolicy) -> KeyModels:
 
 @account_admin.tool("Get the models of a key", READS)
 async def get_key_models(call: Call, key: KeyId) -> KeyModels:
-    """Which language models an API key may call. Free."""
+    """Which language models one API key may call, or may not. To change that use set_key_models. Free."""
     found = await find_key(call.novita, key)
     return _key_models(await get_model_policy(call.novita, found.key_id))
 
@@ -292,8 +298,9 @@ async def set_key_models(
     confirm: Agreed = False,
     dry_run: ShowOnly = False,
 ) -> KeyModels:
-    """Replace which language models an API key may call: only some, all but some, or every one. Takes effect at once.
-    Asks first."""
+    """Set which language models one API key may call: only some, all but some, or every one; it replaces what was set
+    and counts at once. Asks first. Free; returns what is allowed now.
+    """
     # An empty list is what hosts send where nobody set one: it must not open a key to all models.
     if [bool(only), bool(all_but), every].count(True) != 1:
         raise InputError(
@@ -368,7 +375,7 @@ async def list_budgets(
     member_id: Annotated[str | None, Field(description="For the budgets of this member's keys: id or name.")] = None,
     offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
 ) -> BudgetList:
-    """Budgets of team members, or of one member's API keys, in USD. Free."""
+    """Spending budgets of the team's members, or of one member's API keys: limit, spent so far and left. Free; in USD."""
     found = await member_budgets(call.novita)
     if member_id:
         found = await key_budgets(call.novita, _of_name(found, member_id, "member").id)
@@ -411,7 +418,9 @@ async def check_budget(
     key_id: Annotated[str | None, Field(description="Of this key: id or name.")] = None,
     cost_usd: Annotated[Decimal | None, Field(ge=0, description="Enough for this; default: anything.")] = None,
 ) -> BudgetAnswer:
-    """Whether a member's or a key's budget has anything left, or enough for a cost. Free."""
+    """Is there money left in the budget of a team member or an API key, or enough for a certain cost? Free; says yes or
+    no.
+    """
     member, key = await _whose(call, member_id, key_id)
     return BudgetAnswer(enough=await budget_allows(call.novita, member.id, key.id if key else None, cost_usd))
 
@@ -440,7 +449,9 @@ async def update_budget(
     confirm: Agreed = False,
     dry_run: ShowOnly = False,
 ) -> BudgetChange:
-    """Replace the budget of a team member or API key, at once: spent, it suspends them. Asks first."""
+    """Set or replace the spending budget of a team member or of one API key: a limit once or each month, or none. It
+    counts at once: who has spent it is suspended. Asks first. Free; returns the budget.
+    """
     budget_body(member_id, key_id, kind, limit_usd)  # what makes no sense is refused before anything is asked
     path = f"/openapi/v1/user/team/{'key' if key_id else 'member'}-budget"
 

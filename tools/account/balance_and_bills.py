@@ -53,8 +53,8 @@ class BalanceResult(ToolResult):
 
 @account.tool("Get the balance", READS)
 async def get_balance(call: Call) -> BalanceResult:
-    """How much money, credit or funds are left in the account, and whether to top up; also whether an unclear call
-    was billed. Free; USD. What was spent: get_bill.
+    """How much money, credit or funds are left in the account, and whether to top up; also whether an unclear call was
+    billed. What was spent: get_bill. Free; in USD.
     """
     balance = await read_balance(call.novita)
     return BalanceResult(
@@ -111,8 +111,8 @@ async def get_bill(
     csv: Annotated[bool, Field(description="Save all lines.")] = False,
     offset: Annotated[Offset, SELDOM] = 0,
 ) -> BillResult:
-    """Spending so far: what was I charged, for which product or model, on which day; usage, costs and invoice of a
-    month or any period. Free; USD. Money left: get_balance; before buying: estimate_cost.
+    """What did I spend, on what? Spending, charges, usage and invoices so far, by product, model or day, for a month or
+    any period. Money left: get_balance; before buying: estimate_cost. Free; in USD.
     """
     span = read_period(period, today(call))
     if kind == "monthly":

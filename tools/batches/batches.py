@@ -60,9 +60,9 @@ async def create_batch(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> BatchResult:
-    """Start a bulk job (batch): run one language model over thousands of rows, reviews or prompts, overnight at about
-    half price, to classify, label, translate or summarise a CSV, JSONL or list. Up to 50,000 rows within 48 h. A few
-    prompts: chat; never pictures. Costs tokens; returns a batch_id for get_batch.
+    """Start a bulk job (batch): one language model over thousands of rows, reviews or prompts, overnight at about half
+    price, to classify, label, translate or summarise a CSV, JSONL or list. At most 50,000 rows, done within 48 h. Not
+    for a few prompts (chat), never for pictures. Costs tokens; returns a batch_id for get_batch.
     """
     if sum(given is not None for given in (rows, file, file_id)) != 1:
         raise InputError("Give one of rows, file and file_id")
@@ -203,8 +203,8 @@ async def follow_batch(call: Caller, batch_id: str, *, budget: float) -> runs.Ba
 
 @batches.tool("Get a batch", READS)
 async def get_batch(call: Call, batch_id: BatchId, wait_seconds: WaitSeconds = None) -> BatchResult:
-    """How far is a bulk job (batch), and what are its answers? Waits, then gives progress, counts, the first rows and
-    a file of all rows matched to their answers, failed ones apart. Free. Repeat while working.
+    """How far is a bulk job (batch), and what are its answers? Waits, then returns progress, counts, the first rows and
+    a file of all rows matched to their answers, failed ones apart. Repeat while working. Free.
     """
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     delivery = await follow_batch(call, batch_id, budget=budget)
@@ -243,8 +243,8 @@ async def list_batches(
     limit: Annotated[int, Field(le=100, description="At most 100."), SELDOM] = 20,
     offset: Offset = 0,
 ) -> BatchList:
-    """List all my bulk jobs (batches): which there are, running, finished or failed, with counts and dates, newest
-    first. Free. Answers of one: get_batch.
+    """List all my bulk jobs (batches) so far: status of each, running, finished or failed, with ids, counts and dates,
+    newest first. The answers of one: get_batch. Free.
     """
     found, more = await runs.list_batches(call.novita)
     offset, limit = max(0, offset), max(1, limit)
@@ -324,8 +324,8 @@ def _line(file: batch_files.BatchFile) -> FileLine:
 async def upload_file(
     call: Call, file: RowsFile, model: Annotated[str | None, Field(description="For rows without one."), SELDOM] = None
 ) -> FileLine:
-    """Upload or send a JSONL or CSV file of prompts or requests to Novita, checked first, so that create_batch can
-    use it by file_id. Not needed where create_batch takes the rows. Free; returns a file_id.
+    """Upload or send a JSONL or CSV file of prompts to Novita, checked first, so that create_batch can use it. Not
+    needed where create_batch takes the rows. Free; returns a file_id.
     """
     await call.progress("file: checking the rows")
     models = await listed_models_if_there(call.novita, call.app.journal)
@@ -354,8 +354,8 @@ async def list_files(
     limit: Annotated[int, Field(le=100, description="At most 100."), SELDOM] = 20,
     offset: Offset = 0,
 ) -> FileList:
-    """List all files that lie at Novita: what I uploaded, inputs and outputs of batches, with name, size, date and
-    id. Free. Pictures and clips made here: list_tasks.
+    """List all files stored at Novita: what I uploaded, inputs and outputs of batches, with name, size, date and
+    file_id. Pictures and clips made here: list_tasks. Free.
     """
     found = await batch_files.list_files(call.novita)
     offset, limit = max(0, offset), max(1, limit)
@@ -368,8 +368,8 @@ async def list_files(
 
 @batches.tool("Get a file", READS)
 async def get_file(call: Call, file_id: FileId) -> FileLine:
-    """Details of one uploaded or batch file: name, how big, how many rows, when uploaded, when it expires. Free. Its
-    content: get_file_content.
+    """Details of one uploaded or batch file: its name, how big, how many rows, when it was uploaded and expires. What
+    is in it: get_file_content. Free.
     """
     return _line(await batch_files.get_file(call.novita, file_id))
 
@@ -393,9 +393,9 @@ async def get_file_content(
     call: Call,
     file_id: FileId,
     line: Annotated[int, Field(description="First line to show.")] = 1,
-    save_to: SaveTo = None,
+    save_to: Annotated[SaveTo, SELDOM] = None,
 ) -> FileContent:
-    """Download, open, read or show the content of an uploaded JSONL file, or of a batch's output or error file. Free;
+    """Download, open, read or show what is in an uploaded JSONL file, or in the output or error file of a batch. Free;
     saves it and shows some lines.
     """
     data = await batch_files.get_content(call.novita, file_id)
@@ -436,8 +436,8 @@ class DeletedFile(ToolResult):
 
 @batches.tool("Delete a file", DESTROYS)
 async def delete_file(call: Call, file_id: FileId, confirm: Agreed = False) -> DeletedFile:
-    """Delete, remove or throw away one file at Novita, such as an old JSONL upload or a batch's output, for good;
-    asks first. Free; says whether it is gone.
+    """Delete, remove or throw away one file stored at Novita, such as an old JSONL upload or a batch's output, for
+    good; asks first. Free; says whether it is gone.
     """
 
     async def delete() -> DeletedFile:

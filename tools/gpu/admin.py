@@ -73,7 +73,10 @@ async def list_gpu_resources(
     id: Annotated[str | None, Field(description="Only this one.")] = None,
     wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Jobs with id: until done.")] = None,
 ) -> Resources:
-    """List one kind of GPU resource; a job can be waited for."""
+    """List what else there is around GPU machines: regions, machines without a GPU (CPU products) with prices, storage
+    volumes, private networks, logins of image registries, prewarmed and saved images, jobs in progress; one job can be
+    waited for. Free.
+    """
     if wait_seconds and (kind != "jobs" or not id):
         raise InputError("wait_seconds is for one job", next_step="Give kind=jobs and its id.")
     return await read_resources(call, kind, id, wait_seconds)
@@ -85,7 +88,9 @@ async def get_gpu_metrics(
     instance_id: InstanceId,
     minutes: Annotated[int, Field(ge=2, le=10_080, description="How far back.")] = 60,
 ) -> MetricsResult:
-    """Utilisation of an instance in percent: lowest, mean, highest and last of CPU, memory, disk, GPU."""
+    """How busy is a GPU machine? Its load over the last minutes or hours in percent: lowest, mean, highest and last use
+    of CPU, memory, disk and GPU. Free.
+    """
     end, instance = int(call.app.jobs.clock.wall()), await find_instance(call, instance_id)
     found = await get_metrics(
         call.novita, instance.id, start=end - minutes * 60, end=end, interval=max(16, minutes * 60 // 120)
@@ -100,7 +105,9 @@ async def delete_gpu_resource(
     id: Annotated[str, Field(description="Its id or name.")],
     confirm: Confirm = False,
 ) -> AdminResult:
-    """Delete a volume, network, registry login, prewarmed or saved image; or stop a job."""
+    """Delete a storage volume, private network, registry login, prewarmed or saved image for good, or stop a job; asks
+    first. For a machine use delete_gpu_instance. Free; says whether it is gone.
+    """
 
     async def plan() -> Purchase[AdminResult]:
         chosen = await choose_one(call, kind, id)
@@ -129,7 +136,9 @@ async def save_gpu_volume(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> AdminResult:
-    """Create a network volume, or with id rename or grow one. $0.002 per GB and day, estimated."""
+    """Create a storage volume (network disk) that GPU machines can share and that outlives them; or, with id, rename
+    one or make it bigger. Costs about $0.002 per GB and day, asks first; returns its id.
+    """
     if id is not None:
         plan = partial(grown_volume, call, id, name, size_gb, region)
     elif size_gb is None or not name or not region:
@@ -146,7 +155,9 @@ async def save_gpu_network(
     region: Region = None,
     id: Annotated[str | None, Field(description="Rename this one.")] = None,
 ) -> AdminResult:
-    """Create a private network between instances of a region, or with id rename one."""
+    """Create a private network (VPC) through which GPU machines of one region reach each other; or, with id, rename
+    one. Free; returns its id.
+    """
     if id is not None:
         network = await choose_one(call, "network", id)
         await rename_network(call.novita, network.id, name)
@@ -169,7 +180,9 @@ async def save_registry_login(
     username: Annotated[str, Field(max_length=511, description="User.")],
     password: Annotated[str, Field(max_length=1024, description="Never shown again.")],
 ) -> AdminResult:
-    """Save a login for private images; use its id as imageAuthId."""
+    """Save the user name and password of a private image registry, so that machines can pull private Docker images.
+    Free; returns an id to give as imageAuthId. The password is never shown again.
+    """
     made = await create_login(call.novita, name=name, username=username, password=password)
     if not made:
         same = [each for each in await list_logins(call.novita) if (each.name, each.username) == (name, username)]
@@ -187,7 +200,9 @@ async def prewarm_gpu_image(
     note: Annotated[str | None, Field(description="Free text.")] = None,
     id: Annotated[str | None, Field(description="Only change this one's note.")] = None,
 ) -> AdminResult:
-    """Cache an image in a region, so that instances start faster."""
+    """Cache a Docker image in a region beforehand, so that GPU machines with it start faster. Free; returns the state
+    of the cache.
+    """
     if id is not None:
         if image or region or product_ids or registry_auth_id:
             raise InputError("Only the note of a prewarmed image can change", next_step="Give id and note.")
@@ -217,7 +232,9 @@ async def save_gpu_image(
     registry_auth_id: Annotated[str | None, Field(description="Login of a private registry.")] = None,
     wait_seconds: Wait = None,
 ) -> AdminResult:
-    """Save a stopped instance as a container image; waits for the job."""
+    """Save a stopped GPU machine, with all that was installed on it, as a Docker image in a registry: a snapshot to
+    start others from. Waits for the job. Free; returns the image.
+    """
 
     async def plan() -> Purchase[AdminResult]:
         instance = await find_instance(call, instance_id)
@@ -252,7 +269,9 @@ async def edit_gpu_instance(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> AdminResult:
-    """Change open ports, root disk, browser terminal or automatic migration. Disk above 60 GB costs."""
+    """Change a rented GPU machine: open other ports, enlarge its disk, switch the browser terminal or automatic
+    migration on or off. Disk above 60 GB costs by the day, shown before; returns its state.
+    """
     plan = partial(
         edited_instance,
         call,
@@ -278,7 +297,10 @@ async def upgrade_gpu_instance(
     wait_seconds: Wait = None,
     confirm: Confirm = False,
 ) -> InstanceResult:
-    """Replace image, command, variables or volumes; what is not named stays. Restarts it; data is lost unless kept."""
+    """Give a GPU machine another Docker image, start command, variables or volumes; what is not named stays. It
+    restarts, and its disk is lost unless save_data is true; asks first. Costs its hourly price as before; returns its
+    state.
+    """
 
     async def plan() -> Purchase[InstanceResult]:
         instance = await find_instance(call, instance_id)
@@ -325,7 +347,9 @@ async def upgrade_gpu_instance(
 async def migrate_gpu_instance(
     call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Confirm = False
 ) -> InstanceResult:
-    """Move an instance to another host, as when its spot place was taken back. Loses its disk."""
+    """Move a GPU machine to another host, as when its spot place was taken back or its host is broken. Its disk is
+    lost; asks first. Costs its hourly price as before; returns its state.
+    """
 
     async def plan() -> Purchase[InstanceResult]:
         instance = await find_instance(call, instance_id)
@@ -353,7 +377,9 @@ async def change_gpu_billing(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> AdminResult:
-    """Subscribe an instance, renew or end its subscription, or let it renew itself. Terms are paid in advance."""
+    """Change how a GPU machine is paid: by the month in advance instead of by the hour or back, renew the term, or let
+    it renew itself. Terms are paid in advance; shows the price and asks first. Returns its state.
+    """
     plan = partial(changed_billing, call, instance_id, action, months)
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 

@@ -100,8 +100,8 @@ async def list_gpu_products(
     out_of_stock: Annotated[bool, Field(description="Show those too."), SELDOM] = False,
 ) -> ProductList:
     """Which graphics cards (GPUs) can be rented and what they cost an hour: H100, A100, RTX 4090 and others, with
-    memory, region and stock. Find the cheapest or compare. Free; a price list, it rents nothing. My machines:
-    list_gpu_instances.
+    memory, region and stock. Find the cheapest or compare. A price list: it rents nothing, and my machines are in
+    list_gpu_instances. Free.
     """
     wish = _wish(gpu, min_memory_gb, max_usd_per_hour, region, count, billing)
     offers = await find_offers(call.novita, wish, in_stock=not out_of_stock)
@@ -127,8 +127,8 @@ async def list_gpu_instances(
     name: Annotated[str | None, Field(description="Part of the name.")] = None,
     offset: Annotated[int | None, Field(ge=0, le=100_000, description="Rows to skip."), SELDOM] = None,
 ) -> InstanceList:
-    """My rented GPU machines, servers, pods, boxes: which are running right now or stopped, what each costs an hour,
-    until when; also rentals never confirmed. Free.
+    """My rented GPU machines, servers, pods or boxes: which are running right now or stopped, what each costs an hour
+    and until when; also rentals never confirmed. Free.
     """
     noted = await KnownInstances.open(call)
     everything = await list_instances(call.novita)
@@ -160,7 +160,7 @@ async def get_gpu_instance(
     access: Annotated[bool, Field(description="Show ssh, ports, passwords.")] = False,
     wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Wait until it runs.")] = None,
 ) -> InstanceResult:
-    """One rented GPU machine: is it up yet, what it costs, and how to connect: ssh, IP address, ports, Jupyter,
+    """One rented GPU machine: is it up yet, what it costs, and how to connect: ssh command, IP address, ports, Jupyter,
     password (access=true). Can wait until it runs. Free.
     """
     instance = await find_instance(call, instance_id)
@@ -205,9 +205,9 @@ async def create_gpu_instance(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> InstanceResult:
-    """Rent a cloud GPU, such as an RTX 4090 or H100: launch or spin up a new machine, server or pod with a Docker
-    image or template, for PyTorch, training, Jupyter, ComfyUI or ssh. Costs about $0.1 to $4 an hour a card until
-    stopped; asks first. Returns its id once it runs. For an autoscaling API use create_endpoint.
+    """Rent a cloud GPU, such as an RTX 4090 or H100: launch or spin up a new machine, server or pod with a Docker image
+    or template, for PyTorch, training, Jupyter, ComfyUI or ssh. For an autoscaling API use create_endpoint. Costs about
+    $0.1 to $4 an hour a card until stopped; asks first. Returns its id once it runs.
     """
     native = dict(options or {})
     months, twice = native.pop("month", None), native.pop("allow_duplicate", False) is True
@@ -244,8 +244,8 @@ async def start_gpu_instance(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> InstanceResult:
-    """Start a stopped GPU machine: turn it back on, boot, power up, resume. Billed by the hour again until stopped;
-    asks first. Returns its state. A new one: create_gpu_instance.
+    """Start a stopped GPU machine: turn it back on, switch on, boot, power up, resume. A new one: create_gpu_instance.
+    Billed by the hour again until stopped; asks first. Returns its state.
     """
     app = call.app
 
@@ -330,8 +330,8 @@ async def stop_gpu_instance(
     ] = None,
     confirm: Confirm = False,
 ) -> InstanceResult:
-    """Stop a GPU machine: turn off, shut down, power off or pause it, now or in some hours; programs end, the data is
-    kept 7 days. Then only disk above 60 GB costs. Returns its state. For good: delete_gpu_instance.
+    """Stop a GPU machine: turn off, shut down, power off or pause it, now or in some hours; programs end, the disk's
+    data is kept 7 days. Then only disk above 60 GB costs; asks first. Returns its state. For good: delete_gpu_instance.
     """
 
     async def plan() -> Purchase[InstanceResult] | InstanceResult:
@@ -367,8 +367,8 @@ async def stop_gpu_instance(
 async def restart_gpu_instance(
     call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Agreed = False
 ) -> InstanceResult:
-    """Reboot a GPU machine that hangs or is stuck: off and on again; programs on it end, files stay. Costs its hourly
-    price as before. Returns its state.
+    """Restart or reboot a GPU machine that hangs or is stuck: off and on again; programs on it end, files stay; asks
+    first. Costs its hourly price as before. Returns its state.
     """
 
     async def plan() -> Purchase[InstanceResult]:
@@ -401,8 +401,8 @@ async def restart_gpu_instance(
 
 @gpu.tool("Delete a GPU instance", DESTROYS)
 async def delete_gpu_instance(call: Call, instance_id: InstanceId, confirm: Agreed = False) -> InstanceResult:
-    """Delete a rented GPU machine or server for good: get rid of, destroy, terminate or wipe it with all its data. It
-    costs nothing from then on; asks first. To keep the data use stop_gpu_instance.
+    """Delete a rented GPU machine or server for good: get rid of, remove, destroy, terminate or wipe it with all its
+    data; asks first. It costs nothing from then on. To keep the data use stop_gpu_instance. Says whether it is gone.
     """
 
     async def plan() -> Purchase[InstanceResult]:

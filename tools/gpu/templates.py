@@ -105,8 +105,8 @@ async def list_gpu_templates(
     channel: Annotated[Literal["official", "community", "private"], Field(description="Whose templates.")] = "official",
     name: Annotated[str | None, Field(description="Part of the name.")] = None,
 ) -> TemplateList:
-    """Which ready-made setups a GPU machine can start from: preconfigured images and presets such as PyTorch,
-    ComfyUI, vLLM or Jupyter, official, community or my own. Free.
+    """Which ready-made setups a GPU machine can start from: preconfigured images and presets such as PyTorch, ComfyUI,
+    vLLM or Jupyter, official, community or my own. Free; returns their template_id.
     """
     found = await list_templates(call.novita, channel, name=name)
     lines = tuple(
@@ -124,7 +124,9 @@ async def list_gpu_templates(
 
 
 async def get_gpu_template(call: Call, template_id: TemplateId) -> TemplateResult:
-    """One GPU template in full: its image, start command, ports, environment variables, disk, readme. Free."""
+    """One GPU template or preset in full: its Docker image, start command, ports, environment variables, disk and
+    readme. To find one: list_gpu_templates. Free.
+    """
     return _shown(await find_template(call.novita, template_id))
 
 
@@ -138,8 +140,8 @@ async def create_gpu_template(
     disk_gb: Annotated[int | None, Field(ge=10, le=6144, description="Default 60."), SELDOM] = None,
     options: Annotated[dict[str, str] | None, Field(description="entrypoint, readme, imageAuth."), SELDOM] = None,
 ) -> TemplateResult:
-    """Save a Docker image, start command, ports and variables as my own GPU template: a preset to reuse for new
-    machines. Free; returns its template_id.
+    """Save a Docker image with its start command, ports and variables as my own GPU template: a preset or setup to
+    reuse for new machines. Free; returns its template_id.
     """
     extra = options or {}
     for key in extra:
@@ -174,8 +176,8 @@ async def create_gpu_template(
 
 
 async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Agreed = False) -> TemplateResult:
-    """Delete or throw away one of my own GPU templates or presets that is no longer used; asks first. Machines made
-    from it stay. Free; returns what was deleted.
+    """Delete, remove or throw away one of my own GPU templates or presets that is no longer used; asks first. Machines
+    made from it stay. Free; says whether it is gone.
     """
 
     async def plan() -> Purchase[TemplateResult]:
@@ -202,7 +204,9 @@ async def update_gpu_template(
     disk_gb: Annotated[int | None, Field(ge=10, le=6144, description="Root disk.")] = None,
     confirm: Confirm = False,
 ) -> TemplateResult:
-    """Change a private template; what is not named stays. Shows the difference and asks."""
+    """Change one of my own GPU templates or presets: its name, Docker image, start command, ports, variables or disk;
+    what is not named stays. Shows the difference and asks first. Free; returns the template.
+    """
 
     async def plan() -> Purchase[TemplateResult] | TemplateResult:
         old = await find_template(call.novita, template_id)

@@ -35,7 +35,7 @@ async def generate_speech(
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Text-to-speech: read a text or script aloud as a voice-over, narration, audiobook or announcement, in many
-    languages and voices, your cloned one too. Costs about $0.06 per 1,000 characters; the sound file is saved.
+    languages, male or female voices, or a cloned one. Costs about $0.06 per 1,000 characters; the sound file is saved.
     """
     spoken = await read_voice(call, voice, language=language, model=model)
     return await make(
@@ -61,13 +61,13 @@ async def generate_speech(
 async def transcribe_audio(
     call: Call,
     audio: Recording,
-    model: Model = None,
+    model: Annotated[Model, SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
     confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Speech-to-text: turn a recording, voice memo, meeting, interview, podcast or video of up to half an hour into a
-    written transcript. Costs about a cent a minute or less; returns the text.
+    """Speech-to-text: turn a recording, voice memo, meeting, interview, podcast or video of up to half an hour into
+    text, a written transcript of what is said. Costs about a cent a minute or less; returns the transcript.
     """
     return await make(
         call,
@@ -91,8 +91,8 @@ async def clone_voice(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Copy a real person's voice from a recording, with their consent, to speak any text with it. Costs about $0.1 to
-    $1.5; returns a voice_id for generate_speech. For an invented voice use design_voice.
+    """Copy a real person's voice from a recording, with their consent, to speak any text with it. For an invented voice
+    use design_voice. Costs about $0.1 to $1.5; returns a voice_id for generate_speech.
     """
     return await make(
         call,
@@ -114,8 +114,8 @@ async def design_voice(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Invent a new voice from a description of age, accent, character or mood, as for a game, narrator or mascot.
-    Costs about $3; returns a voice_id for generate_speech and a spoken sample.
+    """Invent a new voice from words about age, accent, character or mood, as for a game, narrator or mascot. To copy a
+    real one use clone_voice. Costs about $3; returns a voice_id for generate_speech and a spoken sample.
     """
     return await make(
         call,
@@ -139,8 +139,9 @@ async def generate_music(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Compose a song, jingle, soundtrack, beat, instrumental or background music, with or without singing. Costs
-    money, price not known; the sound file is saved. No living model is known. Words alone: generate_lyrics.
+    """Compose a song, jingle, soundtrack, beat, instrumental or background music, with or without singing. No living
+    model is known now. For words alone use generate_lyrics. Costs money, the price is not known; the sound file is
+    saved.
     """
     return await make(
         call,
@@ -167,8 +168,8 @@ async def generate_lyrics(
     confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Write or continue the words of a song: verses, chorus, rap. A chat model does it. Costs under $0.01; returns
-    text. To hear it use generate_music.
+    """Write the words of a song, or continue them: lyrics, verses, chorus, rap. A chat model does it. To hear music use
+    generate_music. Costs under $0.01; returns text.
     """
     return await make(
         call,

@@ -64,7 +64,7 @@ async def generate_image(
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Draw, paint, design or create a new picture from words: photo, illustration, watercolour, poster, logo, icon,
-    cartoon, wallpaper, portrait, product shot, several variants. To change a picture that exists use edit_image.
+    cartoon, wallpaper, portrait, product shot; one or several variants. To change a picture that exists use edit_image.
     Costs about $0.003 to $0.05 each; the files are saved and shown.
     """
     return await make(
@@ -113,9 +113,9 @@ async def edit_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Change an existing photo or picture as told in words: recolour, add or replace things, another style, hair,
-    sky, weather or season, cartoon or painting, combine photos, retouch, extend the borders, remove text, swap faces.
-    Costs about $0.03 to $0.06; the edited picture is saved and shown.
+    """Change an existing photo or picture as told in words: recolour, add or replace things, clothes, hair, sky,
+    weather, season; turn it into a cartoon, anime or painting, combine photos, retouch, extend the borders, remove
+    text, swap faces. Costs about $0.03 to $0.06; the edited picture is saved and shown.
     """
     return await make(
         call,
@@ -142,7 +142,7 @@ async def inpaint_image(
     mask: Annotated[str | None, Field(description="Picture, white where it changes.")] = None,
     prompt: Annotated[str | None, Field(description="What to put there; none: erase.")] = None,
     checkpoint: Annotated[Checkpoint, SELDOM] = None,
-    model: Model = None,
+    model: Annotated[Model, SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
@@ -182,8 +182,8 @@ async def upscale_image(
     confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Enlarge a small, blurry or low-resolution picture: bigger, sharper, HD, 4K, ready for print. Costs about $0.03;
-    the picture is saved. No upscaler lives: it is redrawn, so details may change.
+    """Enlarge a small, blurry or low-resolution picture: bigger, sharper, HD, 4K, ready to print. No upscaler lives
+    now, so it is redrawn larger and details may change. Costs about $0.03; the picture is saved and shown.
     """
     return await make(
         call,
@@ -206,9 +206,9 @@ async def remove_background(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Cut out the subject of a photo, such as a product, person or logo, and leave nothing behind it: a transparent
-    PNG or sticker. For a new scene use replace_background. Costs up to $0.27; the file is saved. No cut-out model
-    lives: layers come.
+    """Cut out the subject of a photo, such as a product, person or logo, on nothing: a transparent PNG or sticker. No
+    cut-out model lives now, so the picture comes apart in layers. For a new scene use replace_background. Costs up to
+    $0.27; the files are saved.
     """
     return await make(
         call,
@@ -232,8 +232,8 @@ async def replace_background(
     confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Keep the person or product of a photo as it is and put another background, backdrop, scene or place behind it:
-    a beach, a studio, a kitchen. Costs about $0.03; the picture is saved and shown.
+    """Keep the person or product of a photo as it is and put another background, backdrop, scene or place behind it: a
+    beach, a studio, a kitchen. Costs about $0.03; the picture is saved and shown.
     """
     return await make(
         call,
@@ -254,8 +254,8 @@ async def describe_image(
     confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Say what a picture shows: a caption, alt text, description, or a prompt to recreate such an image. For
-    questions about a picture use chat. Costs under $0.01; returns text.
+    """Say what is in a picture: a caption, alt text, description, or the prompt that would recreate an image like it.
+    For questions about a picture use chat. Costs under $0.01; returns text.
     """
     return await make(
         call,

@@ -67,9 +67,9 @@ async def list_media_models(
     retired: Annotated[bool, Field(description="Those switched off too."), SELDOM] = False,
     offset: Offset = 0,
 ) -> MediaModelList:
-    """Which models can make or edit images, videos, speech and music, what each is good at and costs; also which
-    voices there are. Settings of one: describe_media_model; language models: list_models. Free; returns ids,
-    abilities and prices.
+    """Which models can make or edit images, videos, speech and music, what each can do and costs, such as all that do
+    lip-sync or text-to-video; also which voices there are. Settings of one: describe_media_model; language models:
+    list_models. Free; returns ids, abilities and prices.
     """
     gone = await up_to_date(call)
     near = (
@@ -147,9 +147,9 @@ async def describe_media_model(
     call: Call,
     model: Annotated[str, Field(max_length=100, description="See list_media_models.")],
 ) -> ModelDetails:
-    """Settings and limits of one image, video or audio model, such as Kling, Seedance or Flux: which sizes, lengths,
-    resolutions, formats and options it takes, and its price. Free; returns its native input schema. Read it before
-    using options.
+    """Settings and limits of one image, video or audio model, such as Kling, Seedance or Flux: which parameters, sizes,
+    lengths, resolutions and formats it takes, and its price. Read it before using options. Free; returns its native
+    input schema.
     """
     found = await known_or_offered(call, model)
     gone = (await what_is_gone(call)).get(found.id)
@@ -207,7 +207,7 @@ async def search_checkpoints(
     type: Annotated[CheckpointType | None, Field(description="Kind of file.")] = None,
     cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
 ) -> CheckpointList:
-    """Find Stable Diffusion checkpoints, LoRAs and VAEs by style or name, such as anime, realistic, SDXL, as on
+    """Find Stable Diffusion checkpoints, LoRAs and VAEs by style or name, such as anime, realistic or SDXL, as on
     Civitai. Free; returns names for generate_image's checkpoint.
     """
     page = await search_library(call.novita, query=query, kind=type, limit=20, cursor=cursor)
@@ -226,9 +226,9 @@ async def run_media_model(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Run or call one named image, video or audio model with exactly the native parameters or raw JSON body given,
-    for settings that other tools lack. Otherwise use generate_image, generate_video and the like. Costs what the
-    model costs; the files are saved.
+    """Run or call one named image, video or audio model with exactly the native parameters or JSON body given, for
+    settings that other tools lack. Otherwise use generate_image, generate_video and the like. Costs what the model
+    costs; the files are saved.
     """
     chosen = await known_or_offered(call, model)
     planned = await measured(await with_files(plan_native(chosen, input), call.inputs), call.inputs)

@@ -65,10 +65,10 @@ async def generate_video(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a new video clip or animation from words or pictures: animate a photo so that things move, bring a
-    portrait to life, morph between two frames, film a scene, an advert, a talking avatar with lip-sync. To change
-    footage that exists use edit_video. Costs about $0.1 to $3 and takes minutes; the file is saved, or a task_id
-    comes for get_task.
+    """Make a new video clip, film or animation from words or pictures: animate a photo so that things move, bring a
+    portrait to life, morph between two frames, film a scene or an advert, a talking avatar with lip-sync. For a video
+    that exists use edit_video. Costs about $0.1 to $3 and takes minutes; the file is saved, or a task_id comes for
+    get_task.
     """
     return await make(
         call,
@@ -124,9 +124,9 @@ async def edit_video(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Change an existing video, film or footage, never a still photo: restyle it, such as anime, lengthen it, swap a
-    face, dub it into another language, or make a person move like in it. Costs about $0.1 to $3, takes minutes; the
-    new clip is saved. A living model is known for motion and swap_face only.
+    """Change a video, film or footage that exists, never a photo (generate_video animates photos): restyle it, such as
+    anime, lengthen it, swap a face, dub it into another language, make a person move like in it. Only motion and
+    swap_face have a living model now. Costs about $0.1 to $3, takes minutes; the new clip is saved.
     """
     return await make(
         call,

@@ -82,9 +82,9 @@ async def estimate_cost(
         Field(description="As its tool takes: duration, count; prompt_tokens, max_tokens, rows; hours, workers."),
     ] = None,
 ) -> CostEstimate:
-    """How much would it cost? The price beforehand, before anything starts, in USD: pictures, clips, speech, tokens
-    of a language model, batches, hours of a GPU or endpoint. Free; nothing is made or rented. Money already spent:
-    get_bill.
+    """How much would it cost? Price or quote beforehand, in USD, before anything is started: pictures, clips, speech,
+    tokens of a language model, batches, hours of a GPU or endpoint. It may say unknown. Money already spent: get_bill.
+    Free; nothing is made or rented.
     """
     return await estimate_of(call, model, arguments or {})
 

@@ -61,8 +61,8 @@ Act = tuple[StopLine, Callable[[], Awaitable[None]]]
 
 @tasks.tool("Stop everything", DESTROYS)
 async def stop_everything(call: Call, confirm: Agreed = False) -> StopResult:
-    """Stop all that runs and costs, at once: every GPU instance is stopped, every endpoint keeps no worker alive. Asks
-    once; free; returns what was stopped and what was not.
+    """Emergency stop of all that runs and costs money, at once: every rented GPU machine is turned off, every endpoint
+    keeps no worker alive. Asks once. Free; returns what was stopped and what was not.
     """
 
     async def plan() -> Purchase[StopResult] | StopResult:

@@ -58,9 +58,9 @@ async def get_task(
     task_ids: Annotated[list[str] | None, Field(max_length=_MOST_TASKS, description="Several; waits for all.")] = None,
     wait_seconds: WaitSeconds = None,
 ) -> TaskResult:
-    """Is it ready yet? Progress and result of a picture, video or sound job that was started earlier: waits for it,
-    fetches and saves its files, also after a restart. Free; returns the files, or how far it is. Repeat while
-    working.
+    """Is it ready yet? Progress and result of one picture, video or sound job that was started earlier: waits for it,
+    fetches and saves its files, also after a restart. While it says working the job goes on and is paid: call again,
+    start nothing anew. Free; returns the files or how far it is.
     """
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     ids = list(dict.fromkeys(each.strip() for each in task_ids or () if each.strip()))
@@ -170,9 +170,9 @@ async def list_tasks(
     limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
     offset: Offset = 0,
 ) -> TaskList:
-    """History of what was made or started here: recent jobs, still running, finished or failed, with ids, saved files
-    and prompts, and what goes on costing now. For a lost id, or before paying again. Not for batches (list_batches)
-    or bills (get_bill). Free.
+    """History of what was made, generated or started here: recent jobs, which still run, finished or failed, with ids,
+    prompts and saved files, and what goes on costing now. Look here for a lost id, or before paying twice. Not for bulk
+    jobs (list_batches), machines (list_gpu_instances) or bills (get_bill). Free.
     """
     days = None if period is None else read_period(period, utc_day(call.app.journal.wall()))
     if went_wrong and state is not None and state not in WENT_WRONG:

@@ -76,8 +76,9 @@ async def create_sandbox(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> SandboxResult:
-    """Start a Linux machine in the cloud in a second, for code, tests and files. Billed per second, about $0.08 an
-    hour, until it ends. Returns its id.
+    """Start a Linux machine in the cloud within a second, to run code, tests or commands in safety and keep files. For
+    one script run_code makes its own; for a GPU use create_gpu_instance. Billed by the second, about $0.08 an hour,
+    until it ends; returns its sandbox_id.
     """
     wanted = making.WantedSandbox(
         template,
@@ -134,8 +135,9 @@ async def run_code(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> RunResult:
-    """Run Python or other code in a sandbox: analyse data, draw charts. Variables stay between calls. Costs the
-    sandbox's time. Returns output, values, plots and tables; cancelling stops it.
+    """Run Python or other code in a sandbox, away from this computer: analyse data or a CSV, calculate, draw charts.
+    Variables stay between calls. Costs the sandbox's time, mostly under a cent; returns output, values, plots and
+    tables. Cancelling stops it.
     """
     env = check_env(None, secret_env, own_key=call.novita.api_key)
     wish = RunWish(limit=timeout_seconds, language=language or "", save_files=tuple(save_files or ()), save_to=save_to)
@@ -209,8 +211,9 @@ async def run_command(
     wait_seconds: WaitSeconds = None,
     save_to: SaveTo = None,
 ) -> RunResult:
-    """Run a shell command in a sandbox: clone, install, run tests or a server. Free beyond its time. Returns output
-    and exit code. Cancelling kills it; wait_seconds=0 leaves it in the background.
+    """Run a shell command in a sandbox: git clone, pip or npm install, build, run tests or a server. For Python code
+    use run_code. Free beyond the sandbox's time; returns output and exit code. Cancelling kills it; wait_seconds=0
+    leaves it in the background.
     """
     given = check_env(env, secret_env, own_key=call.novita.api_key)
     if save_to is not None:
@@ -230,8 +233,8 @@ async def list_sandboxes(
     ] = "sandboxes",
     label: Annotated[str | None, Field(description="Only of this name.")] = None,
 ) -> SandboxList:
-    """See the account's running and paused sandboxes, what each costs and when it ends; or what one can start from.
-    Free.
+    """My sandboxes: which are running or paused, what each costs and when it ends; or the templates and snapshots that
+    a new one can start from. Free.
     """
     plane = plane_of(call)
     if what == "snapshots":
@@ -274,7 +277,9 @@ async def get_sandbox(
     ports: Annotated[list[int] | None, Field(description="Whose public addresses you want.")] = None,
     wait_seconds: WaitSeconds = None,
 ) -> SandboxDetail:
-    """See a sandbox's state, cost, load, commands and public addresses, or the rest of a run. Free."""
+    """One sandbox: its state, cost, load, commands that run in it, public addresses; or the rest of a run that was
+    still working. Free.
+    """
     if run_id is not None:
         ongoing = runs_of(call).find(call.owner, run_id)
         await wait(call, ongoing, call.app.settings.wait_seconds if wait_seconds is None else wait_seconds)
@@ -320,7 +325,9 @@ async def read_sandbox_file(
     bring: Annotated[bool, Field(description="Bring the whole file here.")] = False,
     save_to: SaveTo = None,
 ) -> FileResult:
-    """List a folder of a sandbox, read a file as text, or bring it here as a file. Free."""
+    """List a folder of a sandbox, read a file in it as text, or download it to this computer. Free; returns the text or
+    where it was saved.
+    """
     inside = await enter(call, sandbox_id)
     entry = await disk.stat(inside, path)
     if entry.folder:
@@ -365,7 +372,9 @@ async def write_sandbox_file(
     text: Annotated[str | None, Field(description="Its content.")] = None,
     file: Annotated[str | None, Field(description="Or what to send: URL, path, task:<id>/<n>.")] = None,
 ) -> FileResult:
-    """Put text, or a file from this machine, the web or an earlier result, into a sandbox. Free."""
+    """Put a file into a sandbox: text, or a file from this computer, the web or an earlier result. Free; returns its
+    path and size.
+    """
     if (text is None) == (file is None):
         raise InputError("Give either text or file")
     data = text.encode("utf-8", "replace") if text is not None else await moving.load(call, file or "")
@@ -388,8 +397,8 @@ async def change_sandbox(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> SandboxResult:
-    """Pause or resume a sandbox, give it more or less time, save a snapshot, or stop a background run. Running is
-    billed per second; paused it keeps its files.
+    """Pause or resume a sandbox, give it more or less time, save a snapshot of it, or stop a run in the background.
+    Running is billed by the second; paused it keeps its files. Returns its state.
     """
     return await carry_out(
         call,
@@ -470,7 +479,9 @@ async def delete_sandbox(
     sandbox_id: Annotated[str, Field(description="Sandbox or snapshot.")],
     confirm: Confirm = False,
 ) -> SandboxResult:
-    """End a sandbox, or delete a snapshot, with all files in it; it costs nothing any more. Asks first."""
+    """End a sandbox with all files in it, or delete a snapshot, for good; asks first. It costs nothing from then on.
+    Says whether it is gone.
+    """
 
     async def plan() -> Purchase[SandboxResult]:
         plane = plane_of(call)

@@ -50,8 +50,8 @@ async def list_endpoints(
     call: Call,
     offers: Annotated[bool, Field(description="GPUs and limits instead.")] = False,
 ) -> EndpointList:
-    """My deployed serverless endpoints: which of my models, APIs and services are hosted, with state, URL, workers
-    and cost. With offers the GPUs for new ones. Free.
+    """My deployed serverless endpoints: which of my models, APIs and services are hosted or deployed, with state, URL,
+    workers and cost. A new one: create_endpoint. With offers: the GPUs for a new one. Free.
     """
     if offers:
         rows = await list_offers(call.novita)
@@ -90,7 +90,7 @@ async def get_endpoint(
     endpoint_id: EndpointId,
     wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Until it serves.")] = None,
 ) -> EndpointResult:
-    """One deployed serverless endpoint: is it healthy, what is its URL, how many workers are up, settings and cost.
+    """One deployed serverless endpoint: is it healthy, what is its URL, how many workers are up, its settings and cost.
     Can wait until it serves. Free.
     """
     endpoint = await find_endpoint(call, endpoint_id)
@@ -133,9 +133,9 @@ async def create_endpoint(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> EndpointResult:
-    """Deploy a Docker image as a serverless HTTP API or job queue that scales up with traffic and to zero when idle:
-    host my own model or service. Running workers cost about $0.3 to $4 an hour; asks first. Returns its URL once it
-    serves. For a machine to log into use create_gpu_instance.
+    """Deploy a Docker image or container as a serverless HTTP API or job queue that scales up with traffic and to zero
+    when idle: host my own model or service. For a machine to log into use create_gpu_instance. Running workers cost
+    about $0.3 to $4 an hour; asks first. Returns its URL once it serves.
     """
     return await creating.create(
         call,
@@ -169,9 +169,9 @@ async def update_endpoint(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> EndpointResult:
-    """Change a deployed serverless endpoint: scale up or down, how many workers are allowed, roll out a new image
-    version, set variables, idle time; the rest stays. Workers cost by the hour; shows difference and price, asks
-    first.
+    """Change a deployed serverless endpoint: scale it up or down, how many workers are allowed, roll out a new image
+    version, set variables or idle time; the rest stays. Workers cost by the hour; shows the difference and asks first.
+    Returns its new state.
     """
     return await creating.update(
         call,
@@ -188,8 +188,9 @@ async def update_endpoint(
 
 @serverless.tool("Delete an endpoint", DESTROYS)
 async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Agreed = False) -> EndpointResult:
-    """Delete a deployed serverless endpoint: take the API or service down for good; its workers and jobs end, and it
-    costs nothing from then on. Asks first. To pause it set workers to 0 with update_endpoint.
+    """Delete a deployed serverless endpoint: take down, tear down or remove the API or service for good; its workers
+    and jobs end. Asks first. To pause it set workers to 0 with update_endpoint. It costs nothing from then on; says
+    whether it is gone.
     """
 
     async def plan() -> Purchase[EndpointResult]:
@@ -234,13 +235,13 @@ async def call_endpoint(
     job_id: Annotated[str | None, Field(description="Wait for this sent job.")] = None,
     cancel: Annotated[bool, Field(description="Stop that job.")] = False,
     save_to: Annotated[SaveTo, SELDOM] = None,
-    wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Default 120, jobs 45 s.")] = None,
+    wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Default 120, jobs 45 s."), SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> CallResult:
-    """Send a request to my own deployed endpoint: call its API, POST JSON, run a job on it, fetch or cancel that job.
-    Costs worker time, asks if dear; returns its answer, long ones as a file. Novita's own models: chat,
-    generate_image.
+    """Send a request to my own deployed endpoint or model: call its API, POST JSON, run a job on it, fetch or cancel
+    that job. For Novita's own models use chat or generate_image. Costs worker time, asks if dear; returns its answer,
+    long ones as a file.
     """
     if job_id is not None:
         if any(given is not None for given in (body, path, headers)):

@@ -69,8 +69,8 @@ async def chat(
     dry_run: DryRun = False,
 ) -> TextResult:
     """Ask a language model (LLM) such as DeepSeek, Qwen or Llama: answer a question, summarise, translate, explain,
-    write, code, extract data, or say something about a picture, sound or video. Costs tokens, mostly under $0.01,
-    also when cancelled; returns the reply. Default deepseek-v4.1-flash, with media a Qwen3. Many rows: create_batch.
+    write, code, extract data, or talk about a picture, sound or video. For many rows use create_batch. Costs tokens,
+    mostly under $0.01, also when cancelled; returns the reply. Default deepseek-v4.1-flash, with media a Qwen3.
     """
     question = ChatRequest(
         conversation(prompt, messages, system, images),
@@ -90,7 +90,7 @@ async def complete_text(
     call: Call,
     prompt: Annotated[str, Field(description="Text to continue.")],
     model: Llm = None,
-    max_tokens: MaxTokens = None,
+    max_tokens: Annotated[MaxTokens, SELDOM] = None,
     temperature: Annotated[Temperature, SELDOM] = None,
     options: Annotated[NativeOptions, SELDOM] = None,
     confirm: Annotated[Confirm, SELDOM] = False,
@@ -133,9 +133,9 @@ async def create_embeddings(
     confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> EmbeddingResult:
-    """Turn texts into embedding vectors for semantic search, similarity, clustering, RAG or an index (default
-    bge-m3). To sort a few texts by relevance use rerank. Costs tokens, mostly under $0.01; saves a file of vectors in
-    the order given.
+    """Turn texts or sentences into embedding vectors for semantic search, similarity, clustering, RAG or an index
+    (default bge-m3). To sort a few texts by relevance use rerank. Costs tokens, mostly under $0.01; saves a file of
+    vectors in the order given.
     """
     plan = partial(embed_texts, call, texts, model, inline=inline, save_to=save_to)
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
@@ -288,9 +288,9 @@ async def list_models(
     limit: Annotated[int, Field(le=60, description="At most 60."), SELDOM] = 20,
     offset: Offset = 0,
 ) -> LanguageModelList:
-    """Which language models (LLMs), embedding and rerank models exist, to find or compare by price, context length
-    and abilities, such as vision or function calling. Not for image, video or audio models: list_media_models. Free;
-    one row a model, cheapest first.
+    """Which language models (LLMs), embedding and rerank models there are, to find or compare by price, context length
+    and abilities such as vision, reasoning or function calling. Not for image, video or audio models:
+    list_media_models. Free; one row a model, cheapest first.
     """
     found = [
         model
@@ -362,8 +362,9 @@ class ModelCard(LanguageModelLine, ToolResult):
 
 @text.tool("Get a language model", READS)
 async def get_model(call: Call, model: Annotated[str, Field(description="Name or id.")]) -> ModelCard:
-    """Facts about one language model (LLM) by name: context window, how many tokens fit, capabilities such as vision
-    or function calling, price per million tokens. Free.
+    """Facts about one language model (LLM) by name: context window and limits, how many tokens fit and come out at
+    most, capabilities such as vision or function calling, price per million tokens. To find or compare: list_models.
+    Free.
     """
     found = await llm_model(call.novita, model)
     return ModelCard(

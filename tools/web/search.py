@@ -70,7 +70,9 @@ async def search_web(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> SearchResult:
-    """Search the web; returns titles, links, fitting words. Costs money; the price is not documented."""
+    """Search the internet, as with Google, for news, facts, pages or documentation, with Exa or Tavily. To read a known
+    page use read_web_pages. Costs money, the price is not documented; returns titles, links and fitting passages.
+    """
     path, body = search_request(
         provider, query, count=count, only=domains or (), never=exclude_domains or (), since=since, options=options
     )
@@ -140,7 +142,9 @@ async def read_web_pages(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> PagesResult:
-    """Fetch the text of pages; long ones as files, their beginning shown. Costs money; the price is not documented."""
+    """Open web pages by their links and read their text, as to summarise an article. To find pages use search_web.
+    Costs money, the price is not documented; returns the text, long ones as files with their beginning shown.
+    """
     path, body = read_request(provider, urls, options=options)
     count = pages_asked(body)
 

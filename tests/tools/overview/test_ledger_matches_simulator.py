@@ -34,6 +34,7 @@ from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import Charge, World
 from novita_mcp.simulator.sandbox.state import OPERATION, SimulatedSandboxes
 from novita_mcp.simulator.serving import Running
+from novita_mcp.tools import TOOLSETS
 
 from ...conftest import text_of
 from ..gpu_stage import StageClock, built_on
@@ -415,7 +416,7 @@ async def test_500_random_calls_with_faults_agree_with_novitas_books_to_the_cent
     chosen = replace(settings, toolsets="all", unknown_price_usd=UNKNOWN, thumbnails=False)
 
     async with Client(create_app(chosen, build=built_on(world)), mode="legacy") as client:
-        TAKES.update({tool.name: tool.input_schema["properties"] for tool in (await client.list_tools()).tools})
+        TAKES.update({spec.name: spec.build().taken["properties"] for toolset in TOOLSETS for spec in toolset.tools})
         things, renting = Things(tmp_path, world, simulator.url), Renting(roll, world)
         run = Run(roll, world, client, journal, things, renting)
         await run.calls()
