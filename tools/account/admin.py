@@ -214,7 +214,7 @@ class KeyList(ToolResult):
 
 @account_admin.tool("List API keys", READS)
 async def list_api_keys(call: Call, offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0) -> KeyList:
-    """API keys of the team, masked, with their names, ids and which models each may call. Free; no key is shown whole."""
+    """API keys of the team, masked, with their names, ids and which models each may call. Free; no key is shown."""
     found = await read_keys(call.novita)
     end = offset + _PAGE
     lines = tuple(_key_line(key) for key in found[offset:end])
@@ -375,7 +375,7 @@ async def list_budgets(
     member_id: Annotated[str | None, Field(description="For the budgets of this member's keys: id or name.")] = None,
     offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
 ) -> BudgetList:
-    """Spending budgets of the team's members, or of one member's API keys: limit, spent so far and left. Free; in USD."""
+    """Spending budgets of the team's members, or of one member's API keys: limit, spent and left. Free; in USD."""
     found = await member_budgets(call.novita)
     if member_id:
         found = await key_budgets(call.novita, _of_name(found, member_id, "member").id)

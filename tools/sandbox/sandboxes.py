@@ -20,7 +20,7 @@ from ...novita.sandbox.processes import Run, list_processes, stop
 from ...novita.sandbox.rows import cost_so_far, note_gone
 from ...novita.sandbox.sandboxes import BOTH, SandboxGoneError
 from ...novita.sandbox.shapes import Sandbox
-from ..kit.arguments import Confirm, DryRun, SaveTo, WaitSeconds, check_length
+from ..kit.arguments import SELDOM, Confirm, DryRun, SaveTo, WaitSeconds, check_length
 from ..kit.context import Call, Caller
 from ..kit.purchase import Direct, Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
@@ -76,9 +76,9 @@ async def create_sandbox(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> SandboxResult:
-    """Start a Linux machine in the cloud within a second, to run code, tests or commands in safety and keep files. For
-    one script run_code makes its own; for a GPU use create_gpu_instance. Billed by the second, about $0.08 an hour,
-    until it ends; returns its sandbox_id.
+    """Start a Linux machine in the cloud within a second, to run code, tests or commands and keep files. For one script
+    run_code makes its own; with a GPU: create_gpu_instance. Billed by the second, about $0.08 an hour, until it ends.
+    Returns its id.
     """
     wanted = making.WantedSandbox(
         template,
@@ -132,12 +132,11 @@ async def run_code(
     timeout_seconds: Timeout = 60,
     wait_seconds: WaitSeconds = None,
     save_to: SaveTo = None,
-    confirm: Confirm = False,
+    confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> RunResult:
-    """Run Python or other code in a sandbox, away from this computer: analyse data or a CSV, calculate, draw charts.
-    Variables stay between calls. Costs the sandbox's time, mostly under a cent; returns output, values, plots and
-    tables. Cancelling stops it.
+    """Run Python or other code in a sandbox, away from this computer: analyse data, draw charts. Variables stay between
+    calls. Costs the sandbox's time. Returns output, values, plots and tables; cancelling stops it.
     """
     env = check_env(None, secret_env, own_key=call.novita.api_key)
     wish = RunWish(limit=timeout_seconds, language=language or "", save_files=tuple(save_files or ()), save_to=save_to)
@@ -203,17 +202,16 @@ async def run_command(
     sandbox_id: SandboxId,
     command: Annotated[str, Field(min_length=1, description="For bash.")],
     cwd: Annotated[str | None, Field(description="Folder; default its home.")] = None,
-    user: Annotated[Literal["user", "root"] | None, Field(description="Default user.")] = None,
+    user: Annotated[Literal["user", "root"] | None, Field(description="Default user."), SELDOM] = None,
     env: Env = None,
     secret_env: SecretEnv = None,
     save_files: SaveFiles = None,
     timeout_seconds: Timeout = 300,
     wait_seconds: WaitSeconds = None,
-    save_to: SaveTo = None,
+    save_to: Annotated[SaveTo, SELDOM] = None,
 ) -> RunResult:
-    """Run a shell command in a sandbox: git clone, pip or npm install, build, run tests or a server. For Python code
-    use run_code. Free beyond the sandbox's time; returns output and exit code. Cancelling kills it; wait_seconds=0
-    leaves it in the background.
+    """Run a shell command in a sandbox: clone, install, build, run tests or a server. Free beyond its time. Returns
+    output and exit code. Cancelling kills it; wait_seconds=0 leaves it in the background.
     """
     given = check_env(env, secret_env, own_key=call.novita.api_key)
     if save_to is not None:
@@ -233,9 +231,7 @@ async def list_sandboxes(
     ] = "sandboxes",
     label: Annotated[str | None, Field(description="Only of this name.")] = None,
 ) -> SandboxList:
-    """My sandboxes: which are running or paused, what each costs and when it ends; or the templates and snapshots that
-    a new one can start from. Free.
-    """
+    """My sandboxes: which run or are paused, what each costs and when it ends; or what one can start from. Free."""
     plane = plane_of(call)
     if what == "snapshots":
         rows = [
@@ -275,11 +271,9 @@ async def get_sandbox(
     sandbox_id: SandboxId,
     run_id: Annotated[str | None, Field(description="A run that was still working; waits for it.")] = None,
     ports: Annotated[list[int] | None, Field(description="Whose public addresses you want.")] = None,
-    wait_seconds: WaitSeconds = None,
+    wait_seconds: Annotated[WaitSeconds, SELDOM] = None,
 ) -> SandboxDetail:
-    """One sandbox: its state, cost, load, commands that run in it, public addresses; or the rest of a run that was
-    still working. Free.
-    """
+    """One sandbox: its state, cost, load, commands and public addresses, or the rest of a run. Free."""
     if run_id is not None:
         ongoing = runs_of(call).find(call.owner, run_id)
         await wait(call, ongoing, call.app.settings.wait_seconds if wait_seconds is None else wait_seconds)
@@ -325,9 +319,7 @@ async def read_sandbox_file(
     bring: Annotated[bool, Field(description="Bring the whole file here.")] = False,
     save_to: SaveTo = None,
 ) -> FileResult:
-    """List a folder of a sandbox, read a file in it as text, or download it to this computer. Free; returns the text or
-    where it was saved.
-    """
+    """List a folder of a sandbox, read a file as text, or download it here. Free."""
     inside = await enter(call, sandbox_id)
     entry = await disk.stat(inside, path)
     if entry.folder:
@@ -372,9 +364,7 @@ async def write_sandbox_file(
     text: Annotated[str | None, Field(description="Its content.")] = None,
     file: Annotated[str | None, Field(description="Or what to send: URL, path, task:<id>/<n>.")] = None,
 ) -> FileResult:
-    """Put a file into a sandbox: text, or a file from this computer, the web or an earlier result. Free; returns its
-    path and size.
-    """
+    """Put text, or a file from this computer, the web or an earlier result, into a sandbox. Free; returns its path."""
     if (text is None) == (file is None):
         raise InputError("Give either text or file")
     data = text.encode("utf-8", "replace") if text is not None else await moving.load(call, file or "")
@@ -397,8 +387,8 @@ async def change_sandbox(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> SandboxResult:
-    """Pause or resume a sandbox, give it more or less time, save a snapshot of it, or stop a run in the background.
-    Running is billed by the second; paused it keeps its files. Returns its state.
+    """Pause or resume a sandbox, give it more or less time, save a snapshot, or stop a background run. Running is
+    billed by the second; paused it keeps its files. Returns its state.
     """
     return await carry_out(
         call,
@@ -479,8 +469,8 @@ async def delete_sandbox(
     sandbox_id: Annotated[str, Field(description="Sandbox or snapshot.")],
     confirm: Confirm = False,
 ) -> SandboxResult:
-    """End a sandbox with all files in it, or delete a snapshot, for good; asks first. It costs nothing from then on.
-    Says whether it is gone.
+    """End a sandbox, or delete a snapshot, for good with all its files; asks first. It costs nothing from then on. Says
+    whether it is gone.
     """
 
     async def plan() -> Purchase[SandboxResult]:
