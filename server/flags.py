@@ -6,6 +6,7 @@ A mistake is one line that names the nearest right word. The flags of settings c
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -108,6 +109,11 @@ class Parser(argparse.ArgumentParser):
         if left:  # said here, by the parser of the command, not by the one above it, which knows other flags
             self.unknown(left)
         return found, left
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End after help: what was written goes out first, where a closed pipe is still told to the command line."""
+        sys.stdout.flush()
+        super().exit(status, message)
 
     def unknown(self, words: Sequence[str]) -> NoReturn:
         """Refuse words that this command does not take.

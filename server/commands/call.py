@@ -21,7 +21,7 @@ from rich.table import Column
 
 from ..app import NovitaServer, create_app
 from ..settings import Settings
-from .layout import columns, shortened, wrapped
+from .layout import columns, doing, shortened, wrapped
 from .tools import known_tool
 
 _JOB = re.compile(r"\btask ([\w-]+)|\(([\w-]+)\) accepted")
@@ -38,7 +38,7 @@ class Watched:
     def __init__(self, console: Console, title: str) -> None:
         self.job = ""
         self.bar: Progress | None = None
-        self._room = console.width - _BAR
+        self._room, self._title = console.width - _BAR, title
         if console.is_terminal:
             # Elapsed time, not percent: few models say how far they are, and a guess is no measure.
             self.bar = Progress(
@@ -60,7 +60,7 @@ class Watched:
         if found := _JOB.search(message or ""):
             self.job = found[1] or found[2]
         if self.bar is not None:
-            self.bar.update(self._row, description=escape(shortened(message or "", self._room)))
+            self.bar.update(self._row, description=escape(shortened(doing(message) or self._title, self._room)))
 
 
 _BAR = 1 + 1 + 12 + 1 + 7 + 1

@@ -6,7 +6,6 @@ shown is a list of steps: a later one may use what an earlier one made.
 
 import json
 import os
-import re
 import sys
 import tempfile
 import time
@@ -34,7 +33,8 @@ from ..config.places import played_folder
 from ..settings import Settings
 from ..starting import short_command, this_interpreter
 from .hosts import likely_host
-from .layout import at_the_point, columns, shortened, wrapped
+from .layout import at_the_point, columns, doing, shortened, wrapped
+from .screen import Screen
 
 TASK_SECONDS = 2.5
 """How long the simulator takes for a picture: long enough to see a bar move."""
@@ -155,13 +155,17 @@ def run_demo(settings: Settings, *, as_json: bool, steps: Sequence[Step] = STEPS
             outcome = anyio.run(_run, running, folder, show, steps)
     except KeyboardInterrupt:
         return 130
+    except BaseExceptionGroup as group:
+        if group.split(BrokenPipeError)[1] is None:  # whoever read has seen enough
+            raise BrokenPipeError from None
+        raise
     if as_json:
         sys.stdout.write(json.dumps(asdict(outcome), indent=2) + "\n")
     return 0 if outcome.ok else 1
 
 
 def _show(as_json: bool) -> Show:
-    console = Console(highlight=False)
+    console = Screen(highlight=False)
     if as_json:
         return _Silent()
     if not console.is_terminal or console.is_dumb_terminal:
@@ -309,13 +313,6 @@ def opening(outcome: DemoOutcome, tools: int, width: int | None) -> list[Text]:
         f"{tools} tools, {_usd(outcome.balance_before_usd)} of play money."
     )
     return [Text("novita-mcp demo", style="bold"), *(Text(line) for line in wrapped(told, width)), Text()]
-
-
-def doing(message: str | None) -> str:
-    """What goes on, out of what the server says: without names, ids and times that a bar shows itself."""
-    said = (message or "").partition(": ")[2] or message or ""
-    parts = [part for part in said.split(", ")[1:] if not re.fullmatch(r"\d+ s", part)]
-    return ", ".join(parts) or ("submitting" if said == "submitting" else "accepted" if "accepted" in said else "")
 
 
 class _Silent:

@@ -23,7 +23,6 @@ from urllib.parse import urlsplit
 
 import anyio
 import httpx
-from rich.console import Console
 from rich.text import Text
 
 from ...novita.account.balance import get_balance
@@ -48,6 +47,7 @@ from .host_starts import mend_start, settings_of, start_all
 from .install import Installed, installed, mend, unsafe_files
 from .layout import columns, whole, wrapped
 from .models_check import examine_models
+from .screen import Screen
 
 Status = Literal["ok", "note", "wrong", "skipped"]
 
@@ -455,7 +455,7 @@ _ROOM = 50
 def _show(checks: list[Check], well: bool, places: Iterable[object]) -> None:
     """For people; `places` are paths that are never broken in two."""
     names = {str(place): whole(place) for place in places}
-    console = Console(highlight=False)
+    console = Screen(highlight=False)
     width, term = columns(), max(len(check.name) for check in checks)
     for check in checks:
         mark, style = _MARKS[check.status]

@@ -1,6 +1,7 @@
 """Text for people: as wide as what it is shown on, words and names whole, amounts under each other's point."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -126,3 +127,10 @@ def shortened(text: str, width: int) -> str:
     import textwrap
 
     return textwrap.shorten(text, max(width, 4), placeholder=" ...", break_on_hyphens=False)
+
+
+def doing(message: str | None) -> str:
+    """What goes on, out of what the server says: without names, ids and times that a bar shows itself."""
+    said = (message or "").partition(": ")[2] or message or ""
+    parts = [part for part in said.split(", ")[1:] if not re.fullmatch(r"\d+ s", part)]
+    return ", ".join(parts) or ("submitting" if said == "submitting" else "accepted" if "accepted" in said else "")

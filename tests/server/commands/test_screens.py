@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -23,8 +24,9 @@ from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.rows import JobState
 from novita_mcp.server.cli import main
 from novita_mcp.server.commands import demo, doctor
-from novita_mcp.server.commands.demo import Bars, DemoOutcome, Made, Step, doing, ending, opening
+from novita_mcp.server.commands.demo import Bars, DemoOutcome, Made, Step, ending, opening
 from novita_mcp.server.commands.doctor import Check
+from novita_mcp.server.commands.layout import doing
 from novita_mcp.server.commands.models import model_lines
 from novita_mcp.server.commands.tool_flags import tool_names
 from novita_mcp.server.settings import Settings
@@ -318,3 +320,21 @@ def test_no_colour_where_none_is_wanted(home: Path, capsys: Capture, monkeypatch
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", drawn)
     assert main(["doctor", "--offline"]) == 1
     assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("words", [["demo"], ["doctor", "--offline"], ["spend"], ["models"], ["--help"]])
+def test_whoever_has_seen_enough_ends_it_silently(words: list[str], home: Path) -> None:
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ}
+    with subprocess.Popen(
+        [sys.executable, "-m", "novita_mcp.server", *words],
+        env=kept,
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
