@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..core.client import NovitaClient, dig
 from ..core.errors import NovitaConnectionError
+from ..core.tolerant import a_text
 
 CheckpointType = Literal["checkpoint", "lora", "vae", "controlnet", "upscaler", "textualinversion"]
 
@@ -73,8 +74,8 @@ def _file(item: dict[str, Any]) -> LibraryFile:
         name=str(item.get("sd_name_in_api") or item.get("sd_name") or item.get("name") or ""),
         title=str(item.get("name") or item.get("sd_name") or ""),
         type=str(kind or ""),
-        base=item.get("base_model") or None,
-        sdxl=item.get("is_sdxl"),
+        base=a_text(item.get("base_model")) or None,
+        sdxl=sdxl if isinstance(sdxl := item.get("is_sdxl"), bool) else None,
         inpainting="inpaint" in str(item.get("base_model_type") or "").lower(),
-        tags=", ".join(str(word) for word in cast(list[Any], words)) if isinstance(words, list) else words,
+        tags=", ".join(str(word) for word in cast(list[Any], words)) if isinstance(words, list) else a_text(words),
     )

@@ -188,3 +188,24 @@ async def test_a_dead_link_is_not_billed_to_a_model_that_takes_only_links(
         dry = await client.call_tool("edit_image", {**wish, "model": "seedream-4.0", "dry_run": True})
         assert dry.structured_content is not None, text_of(dry)
         assert dry.structured_content["request"]["body"]["images"][0].startswith("data:image/")
+
+
+async def test_files_of_the_library_are_listed_whatever_is_noted_of_them(connect: Connect, world: World) -> None:
+    rows: list[Any] = [
+        {"sd_name": "fox.safetensors", "name": "Fox", "is_sdxl": -1, "base_model": 15, "tags": {"a": 1}, "type": None},
+        {
+            "sd_name": "dog.safetensors",
+            "name": None,
+            "is_sdxl": "yes",
+            "base_model": ["x"],
+            "tags": 7,
+            "type": {"name": 3},
+        },
+        None,
+    ]
+    body = {"models": rows, "pagination": {"next_cursor": 5}}
+    world.trouble({"status": 200, "body": json.dumps(body), "content_type": "application/json"}, path="/v3/model")
+    async with connect() as client:
+        result = await client.call_tool("search_checkpoints", {"query": "fox"})
+    assert not result.is_error, text_of(result)
+    assert "fox.safetensors" in text_of(result) and "dog.safetensors" in text_of(result)
