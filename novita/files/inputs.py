@@ -6,6 +6,7 @@ to be, and that it keeps to the model's limits. No content is ever echoed.
 
 import base64
 import binascii
+import logging
 import re
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +26,7 @@ from .containers import is_whole
 from .decoding import BUDGET
 from .downloads import Downloader
 from .folders import Folders
-from .glances import BEGINNING, MOST_FETCHED
+from .glances import BEGINNING, MOST_FETCHED, WITHIN
 from .in_work import Claim, Hold
 from .kinds import HEAD_BYTES, MEDIA_TYPES, Form, MediaType, media_type, sniff
 from .links import parse_link
@@ -37,6 +38,8 @@ from .picture_inputs import look, prepare
 from .pictures import Probe, probe
 from .sound import is_foreign, prepare_sound
 from .source import Expects, Source
+
+logger = logging.getLogger(__name__)
 
 MIB = 2**20
 ResolveTask = Callable[[str, int], Awaitable[Artifact]]
@@ -332,7 +335,7 @@ class Inputs:
     async def _glimpse(self, source: Source, url: str, limits: MediaLimits) -> Source:
         """Check what the first bytes behind a link tell."""
         try:
-            peek = await self._fetcher.peek(url, length=BEGINNING if source.kind == "video" else 64 * 1024)
+            peek = await self._fetcher.peek(url)
         except ArtifactError as error:
             raise InputError(
                 f"The link for {source.kind} cannot be used: {error.what}", next_step="Check the link."
@@ -343,11 +346,11 @@ class Inputs:
         measures = Probe()
         if source.kind in ("image", "video"):
             measures = await anyio.to_thread.run_sync(probe, peek.head, source.kind)
+        if source.kind == "video" and measures.duration is None:
+            measures = await self._measure(url, peek.size)
         broken = find_trouble(limits, found, peek.size, measures)
         if broken:
             raise refuse(source.name, broken)
-        if source.kind == "video" and measures.duration is None and (peek.size or MOST_FETCHED + 1) <= MOST_FETCHED:
-            return await self._fetched(source, url, limits, resize=False)  # its index stands at its end
         return replace(
             source,
             mime=found.mime,
@@ -356,6 +359,23 @@ class Inputs:
             height=measures.height,
             duration=measures.duration,
         )
+
+    async def _measure(self, url: str, size: int | None) -> Probe:
+        """What a video measures whose first bytes did not tell, as far as that is soon known."""
+        sink, claim = BytesIO(), Claim(self.hold)
+        try:
+            peek = await self._fetcher.peek(url, length=BEGINNING)
+            found = await anyio.to_thread.run_sync(probe, peek.head, "video")
+            if found.duration is not None or size is None or not len(peek.head) < size <= MOST_FETCHED:
+                return found
+            soon = replace(self._fetcher, budget=WITHIN, tries=2)  # its index stands at its end
+            await soon.download(url, sink, max_bytes=MOST_FETCHED, admit=claim.reach, what="the video")
+            return await anyio.to_thread.run_sync(probe, sink.getvalue(), "video")
+        except (ArtifactError, InputError) as error:
+            logger.info("a video was not measured: %s", error)
+            return Probe()
+        finally:
+            claim.settle(0)
 
     async def _checked(self, base: Source, data: bytes, limits: MediaLimits, resize: bool, claim: Claim) -> Source:
         """The source with its content: whole, of the right kind, within the limits, and ready to be sent."""

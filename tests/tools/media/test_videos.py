@@ -124,6 +124,32 @@ async def test_a_clip_that_is_too_long_is_refused_by_its_link(
     assert not world.charges
 
 
+async def test_a_result_of_ours_is_counted_as_long_as_it_was_made(
+    connect: Connect, world: World, tmp_path: Path
+) -> None:
+    async with connect() as client:
+        made = await done(client.call_tool("generate_video", {"prompt": "a fox runs", "duration": 3}))
+        wish = {"video": f"task:{made['task_id']}/0", "image": picture(tmp_path / "face.png"), "edit": "motion"}
+        shown = await client.call_tool("edit_video", wish | {"dry_run": True})
+    assert Decimal((shown.structured_content or {})["estimated_cost_usd"]) == Decimal("0.378")
+
+
+async def test_a_clip_that_cannot_be_measured_is_counted_as_the_longest(
+    connect: Connect, world: World, tmp_path: Path, settings: Settings
+) -> None:
+    """Its beginning tells what it is, its index stands at an end that does not come."""
+    whole = Path(clip(tmp_path / "clip.mp4", world=world)).read_bytes()
+    index = whole.rindex(b"moov") - 4
+    (tmp_path / "cut.mp4").write_bytes(whole[:index])
+    film = link_to(str(tmp_path / "cut.mp4"), world, settings.base_url)
+    wish = {"video": film, "image": picture(tmp_path / "face.png"), "edit": "motion", "dry_run": True}
+    async with connect() as client:
+        shown = await client.call_tool("edit_video", wish)
+    answer = shown.structured_content or {}
+    assert Decimal(answer["estimated_cost_usd"]) == Decimal("3.78")
+    assert answer["status"] == "dry_run"
+
+
 async def test_native_input_is_priced_by_its_clip_too(
     connect: Connect, world: World, tmp_path: Path, settings: Settings
 ) -> None:
