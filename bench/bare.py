@@ -1,0 +1,31 @@
+"""The bare server that ours is measured beside: one async tool that makes one GET, on the same SDK.
+
+    python bench/bare.py [port]
+
+Over stdio, or over HTTP where a port is given. It asks NOVITA_BASE_URL for the balance, as `get_balance` does.
+"""
+
+import os
+import sys
+
+import httpx
+from mcp.server import MCPServer
+
+server = MCPServer("bare", version="1")
+upstream = httpx.AsyncClient(
+    base_url=os.environ["NOVITA_BASE_URL"],
+    headers={"Authorization": f"Bearer {os.environ.get('NOVITA_API_KEY', '')}"},
+    limits=httpx.Limits(max_connections=128, max_keepalive_connections=128),
+)
+
+
+@server.tool()
+async def get_balance() -> str:
+    """The balance."""
+    return (await upstream.get("/openapi/v1/billing/balance/detail")).text
+
+
+if len(sys.argv) > 1:
+    server.run("streamable-http", port=int(sys.argv[1]), stateless_http=True)
+else:
+    server.run()
