@@ -1,6 +1,7 @@
 """A call that joins has a wish of its own where the files go: what the first call saved elsewhere is copied there."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,9 @@ from ...novita.journal.jobs import name_of
 from ...novita.journal.journal import Job
 from .context import Caller
 from .toolset import ToolResult
+
+_NUMBER = re.compile(r"_\d{1,4}\Z")
+"""What a name has after it where that was taken."""
 
 
 async def check_own_place(caller: Caller) -> str | None:
@@ -59,7 +63,7 @@ async def in_own_place(caller: Caller, key: str, result: ToolResult, place: str)
 
 def _is_there(path: Path, folder: Path, name: str | None) -> bool:
     """Whether the first call had saved it there already; of several files of one name the later ones are numbered."""
-    return path.parent == folder and (name is None or path.name.startswith(Path(name).stem))
+    return path.parent == folder and (name is None or _NUMBER.sub("", path.stem) == _NUMBER.sub("", Path(name).stem))
 
 
 async def _copied(caller: Caller, job: Job, artifact: Artifact, place: str) -> Artifact | None:

@@ -60,6 +60,16 @@ async def test_what_is_there_already_is_not_copied(connect: Connect, world: Worl
     assert sorted(file["path"] for file in answer["artifacts"]) == sorted(map(str, place.iterdir()))
 
 
+async def test_a_name_that_begins_alike_is_another_place(connect: Connect, world: World, tmp_path: Path) -> None:
+    async with connect() as client:
+        await start(client, world, save_to=str(tmp_path / "foxes.jpeg"))
+        world.advance(1_000)
+        answer = await ask(client, **FOX, save_to=str(tmp_path / "fox.jpeg"))
+    assert joined(answer)
+    assert Path(answer["artifacts"][0]["path"]).stem == "fox"
+    assert {file.stem for file in tmp_path.glob("fox*")} == {"fox", "foxes"}
+
+
 async def test_a_place_outside_is_refused_also_where_nothing_is_made(
     connect: Connect, world: World, tmp_path: Path
 ) -> None:
