@@ -37,6 +37,7 @@ from .. import tools
 from ..tools.kit.mcp_tasks.extension import NovitaTasks
 from ..tools.overview.surface import OfferedTool, surface
 from . import later
+from .gallery.pages import Pages, declare_in_handshake
 from .icon import ICON, ICONS
 from .logs import hush_handlers, learn_settings
 from .messages import speak_well
@@ -108,8 +109,9 @@ class Parts:
 class NovitaServer(MCPServer[Parts]):
     """An MCPServer that lists what is stored, and imports its tools once a host has the list, or calls one."""
 
-    def __init__(self, settings: Settings, **options: Any) -> None:
+    def __init__(self, settings: Settings, pages: Pages, **options: Any) -> None:
         super().__init__(**options)
+        self._pages = pages
         self.closed = anyio.Event()
         """Set when the shared parts are closed: from then on the process may end at any instant."""
         self.shared: Parts | None = None
@@ -127,7 +129,9 @@ class NovitaServer(MCPServer[Parts]):
     def offered(self) -> dict[str, ListedTool]:
         """The tools that are on, by name, in the order of the list."""
         return {
-            tool.name: ListedTool.model_validate({**tool.listing, "icons": [ICONS[tool.toolset]]})
+            tool.name: ListedTool.model_validate(
+                {**tool.listing, "icons": [ICONS[tool.toolset]], **self._pages.meta_of(tool)}
+            )
             for tool in choose_tools(self._chosen)
         }
 
@@ -190,7 +194,7 @@ class NovitaServer(MCPServer[Parts]):
         return await (self.watch.around(name, context, go) if self.watch else go())
 
     async def list_resources(self) -> list[Resource]:
-        return [Resource.model_validate(found) for found in surface().resources]
+        return [*(Resource.model_validate(found) for found in surface().resources), *self._pages.listed()]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         return [ResourceTemplate.model_validate(found) for found in surface().templates]
@@ -198,6 +202,8 @@ class NovitaServer(MCPServer[Parts]):
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Parts, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
+        if (page := self._pages.read(str(uri))) is not None:
+            return [page]
         await self._loaded()
         return await later.resources_and_prompts.read(str(uri), context or Context(mcp_server=self))
 
@@ -243,9 +249,10 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
             finally:
                 background.cancel_scope.cancel()
 
-    keys = request_keys(settings)
+    keys, pages = request_keys(settings), Pages(settings)
     server = NovitaServer(
         settings,
+        pages,
         name=NAME,
         title="Novita AI",
         version=version(),
@@ -253,8 +260,8 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
         website_url="https://novita.ai",
         icons=[ICON],
         lifespan=lifespan,
-        extensions=[NovitaTasks(keys, lambda: server.followers())],
-        middleware=[speak_well],
+        extensions=[NovitaTasks(keys, lambda: server.followers()), pages],
+        middleware=[speak_well, declare_in_handshake],
         subscriptions=False,  # nothing that is listed changes while a server runs
         cache_hints=dict.fromkeys(
             ("tools/list", "prompts/list", "resources/list", "resources/templates/list"), CacheHint(HOUR_MS, "public")

@@ -97,6 +97,11 @@ class Settings:
         "NOVITA_MCP_CONFIRM_ABOVE_USD", "Calls that count as more than this ask first.", Decimal("1.00")
     )
     thumbnails: bool = _setting("NOVITA_MCP_THUMBNAILS", "Show finished pictures small beside the text.", True)
+    media_hosts: str = _setting(
+        "NOVITA_MCP_MEDIA_HOSTS",
+        "Hosts, with commas, from whose links the gallery may show files above 8 MB: your storage, `*.example.com`.",
+        "",
+    )
     handle_keys: str = _setting(
         "NOVITA_MCP_HANDLE_KEYS",
         "Secrets (32+ characters, commas) that seal task handles: the first seals, all open. For several HTTP copies.",

@@ -1,0 +1,1 @@
+"""Pages that hosts of MCP Apps show beside an answer (extension io.modelcontextprotocol/ui)."""
