@@ -30,6 +30,7 @@ from ...novita.core.by_name import the_one
 from ...novita.core.errors import InputError
 from ...novita.core.money import show_usd
 from ...novita.core.periods import read_period
+from ..kit.answer_text import counted
 from ..kit.arguments import Agreed
 from ..kit.context import Call
 from ..kit.purchase import Direct, Purchase, carry_out
@@ -68,7 +69,7 @@ class TransactionList(ToolResult):
     next_page: int | None = Field(default=None, description="Give it as page.")
 
     def headline(self) -> str:
-        return f"{len(self.transactions)} of {self.total} transactions."
+        return f"{len(self.transactions)} of {counted(self.total, 'transaction')}."
 
 
 _PAGE = 30
@@ -155,7 +156,7 @@ class QuotaList(ToolResult):
     next_offset: int | None = Field(default=None, description="Give it as offset.")
 
     def headline(self) -> str:
-        return f"{len(self.quotas)} of {self.total} quotas."
+        return f"{len(self.quotas)} of {counted(self.total, 'quota')}."
 
 
 @account_admin.tool("List quotas", READS)
@@ -366,7 +367,7 @@ class BudgetList(ToolResult):
     next_offset: int | None = Field(default=None, description="Give it as offset.")
 
     def headline(self) -> str:
-        return f"{self.total} budgets."
+        return f"{counted(self.total, 'budget')}."
 
 
 @account_admin.tool("List budgets", READS)

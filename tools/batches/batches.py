@@ -26,6 +26,7 @@ from ...novita.text.language_models import (
     nearest,
 )
 from ...novita.text.request_checks import with_options
+from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Agreed, Confirm, DryRun, Offset, SaveTo, WaitSeconds
 from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened
@@ -234,7 +235,7 @@ class BatchList(ToolResult):
     more_at_novita: bool | None = Field(default=None, description="Novita has older ones it does not list.")
 
     def headline(self) -> str:
-        return f"{len(self.batches)} of {self.total} batches."
+        return f"{len(self.batches)} of {counted(self.total, 'batch')}."
 
 
 @batches.tool("List batches", READS)
@@ -345,7 +346,7 @@ class FileList(ToolResult):
     next_offset: int | None = Field(default=None, description="Give it as offset for more.")
 
     def headline(self) -> str:
-        return f"{len(self.files)} of {self.total} files."
+        return f"{len(self.files)} of {counted(self.total, 'file')}."
 
 
 @batches.tool("List files", READS)

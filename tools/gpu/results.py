@@ -21,15 +21,11 @@ from ...novita.journal.facts import GpuFacts
 from ...novita.journal.journal import Job, JobState
 from ...novita.journal.leases import OPEN, Lease
 from ..kit import dry_run
+from ..kit.answer_text import counted
 from ..kit.context import Caller
 from ..kit.toolset import CountedUsd, ToolResult
 
 Status = Literal["running", "working", "stopped", "deleted", "scheduled", "needs_confirmation", "dry_run"]
-
-
-def counted(number: int, word: str) -> str:
-    """`1 offer`, `2 offers`."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 class ProductLine(BaseModel):

@@ -17,11 +17,11 @@ from ...novita.gpu.templates import (
     template_body,
     update_template,
 )
+from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Agreed, Confirm, check_length
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
-from .results import counted
 
 TEMPLATES_SHOWN = 60
 README_SHOWN = 4_000

@@ -1,6 +1,7 @@
 """Requests as a dry run shows them: the exact ones, with what is secret hidden and what is long cut."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -38,8 +39,17 @@ def _cut(value: Any, letters: int, members: int) -> Any:
         more = [f"... ({len(held) - members:,} more)"] if len(held) > members else []
         return [*(_cut(inner, letters, members) for inner in held[:members]), *more]
     if isinstance(value, str):
-        return shortened(value, 60 if value.startswith("data:") else letters)
+        return shortened(value, _OF_A_FILE if _is_a_file(value) else letters)
     return value
+
+
+_OF_A_FILE = 60
+_PACKED = re.compile(r"[A-Za-z0-9+/_-]{200,}={0,2}")
+
+
+def _is_a_file(value: str) -> bool:
+    """Whether a text is a file's bytes, as data URI or bare base64 or hexadecimal: nobody reads them."""
+    return value[:5].casefold() == "data:" or _PACKED.fullmatch(re.sub(r"[\r\n]", "", value)) is not None
 
 
 def _hidden(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,12 +12,14 @@ from ...novita.media.mapping import plan_native
 from ...novita.media.native_files import measured, with_files
 from ...novita.media.price_rows import price_line, priced_on
 from ...novita.media.voices import like, spread
+from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Confirm, DryRun, Offset, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
 from ..kit.ways import what_is_gone
 from .freshness import up_to_date
 from .media_request import How, known_or_offered, run
+from .no_match import what_would_fit
 from .results import MediaResult
 from .taken import taken_by_tools
 
@@ -51,9 +53,10 @@ class MediaModelList(ToolResult):
     voices: tuple[str, ...] | None = Field(default=None, description="Voices like that, the nearest first: id (what).")
     total: int = Field(description="How many fit the filter.")
     more: bool = Field(description="Whether more follow; ask with a larger offset.")
+    next_step: str | None = Field(default=None, description="What would fit, where nothing does.")
 
     def headline(self) -> str:
-        return f"{len(self.models)} of {self.total} models."
+        return f"{len(self.models)} of {counted(self.total, 'model')}."
 
 
 @models.tool("List media models", READS)
@@ -67,8 +70,8 @@ async def list_media_models(
     retired: Annotated[bool, Field(description="Those switched off too."), SELDOM] = False,
     offset: Offset = 0,
 ) -> MediaModelList:
-    """Which models can make or edit images, videos, speech and music, what each can do and costs, such as all that do
-    lip-sync or text-to-video; also which voices there are. Settings of one: describe_media_model; language models:
+    """Which models can make or edit images, videos, speech and music, what each can do and costs, such as
+    text-to-video; also which voices there are. Settings of one: describe_media_model; language models:
     list_models. Free; returns ids, abilities and prices.
     """
     gone = await up_to_date(call)
@@ -91,6 +94,7 @@ async def list_media_models(
         total=len(found),
         more=offset + len(page) < len(found),
         voices=tuple(one.words for one in near[:_VOICES]) or None,
+        next_step=None if found or near else what_would_fit(capability, search or ""),
     )
 
 

@@ -13,6 +13,7 @@ from ...novita.files.artifacts import Artifact
 from ...novita.journal.facts import MediaFacts
 from ...novita.journal.journal import Job, JobState
 from ...novita.media.jobs import Delivery, refuse_failed
+from ..kit.answer_text import counted
 from ..kit.context import Caller
 from ..kit.pictures import seen_of
 from ..kit.toolset import CountedUsd, ToolResult, plain
@@ -99,11 +100,12 @@ class MediaResult(ToolResult):
         count = len(self.artifacts) + self._unlisted
         listed = f" (the first {len(self.artifacts)} listed)" if self._unlisted else ""
         if self.not_here:
-            return f"Not all is here: {self.not_here} of {self._total or count} files could not be brought home{listed}"
+            of_all = f"{self.not_here} of {counted(self._total or count, 'file')}"
+            return f"Not all is here: {of_all} could not be brought home{listed}"
         if self.missing:
-            return f"Less than asked for: {count} of {count + self.missing} files{listed}"
+            return f"Less than asked for: {count} of {counted(count + self.missing, 'file')}{listed}"
         if count:
-            return f"{count} file{'s' if count != 1 else ''}{listed}"
+            return f"{counted(count, 'file')}{listed}"
         return "Done" if self.text or self.values else "Nothing was made"
 
 

@@ -10,6 +10,7 @@ from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import show_usd
 from ...novita.core.periods import read_period, utc_day
 from ...novita.journal.journal import FINAL_STATES, Job, JobState
+from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Offset, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, ToolResult, Toolset
@@ -155,7 +156,7 @@ class TaskList(ToolResult):
     running_note: str | None = Field(default=None, description="Why that may not be how it is.")
 
     def headline(self) -> str:
-        said = f"{len(self.tasks)} task{'' if len(self.tasks) == 1 else 's'}." if self.tasks else "No tasks found."
+        said = f"{counted(len(self.tasks), 'task')}." if self.tasks else "No tasks found."
         if self.running:
             said += f" Running and costing now: {self.running_total}, about ${self.running_usd_per_hour} per hour."
         return said

@@ -18,6 +18,7 @@ from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.plans import EndpointPlan
 from ...novita.serverless.rows import is_lost
 from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
+from ..kit.answer_text import counted
 from ..kit.context import Caller
 from ..kit.saved_files import SavedFile
 from ..kit.toolset import CountedUsd, ToolResult
@@ -75,8 +76,8 @@ class EndpointList(ToolResult):
 
     def headline(self) -> str:
         if self.offers is not None:
-            return f"{len(self.offers)} GPUs for endpoints."
-        return f"{self.total} endpoints."
+            return f"{counted(len(self.offers), 'GPU')} for endpoints."
+        return f"{counted(self.total, 'endpoint')}."
 
 
 class EndpointResult(ToolResult):

@@ -26,6 +26,7 @@ from ...novita.text.language_models import nearest as nearest_names
 from ...novita.text.request_checks import check_body, with_options
 from ...novita.text.vectors import RERANK_PATH, Ranking, rerank_body
 from ...novita.text.vectors import rerank as rank_documents
+from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Confirm, DryRun, Offset, SaveTo
 from ..kit.context import Call
 from ..kit.dry_run import shortened, shown_request
@@ -274,7 +275,7 @@ class LanguageModelList(ToolResult):
 
     def headline(self) -> str:
         age = f" As of {self._seen}: Novita's list cannot be read now." if self._seen else ""
-        return f"{len(self.models)} of {self.total} models.{age}"
+        return f"{len(self.models)} of {counted(self.total, 'model')}.{age}"
 
 
 @text.tool("List language models", READS)

@@ -25,6 +25,7 @@ from ...novita.text.vectors import (
     norms,
     parts_of,
 )
+from ..kit.answer_text import counted
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.purchase import Awaited, Purchase
@@ -150,7 +151,7 @@ async def embed_texts(
     several = f"{len(parts)} requests like this one; this is the first, for the first {len(parts[0].texts):,} texts."
     return Purchase(
         answer=EmbeddingResult,
-        effect=f"Embed {len(texts)} texts.",
+        effect=f"Embed {counted(len(texts), 'text')}.",
         model=name,
         title=f"{len(texts)} texts: {texts[0][:100]}",
         cost=cost,

@@ -9,6 +9,7 @@ from ...novita.journal.facts import CallFacts
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.web.search import WebPage, pages_asked, read_pages, read_request, search, search_request
+from ..kit.answer_text import counted
 from ..kit.arguments import Confirm, DryRun
 from ..kit.asking import cost_fields
 from ..kit.context import Call, Caller
@@ -54,7 +55,11 @@ class SearchResult(Unpriced):
     answer: str | None = Field(default=None, description="With options.include_answer (tavily).")
 
     def headline(self) -> str:
-        return f"{len(self.results)} pages. {UNTRUSTED}" if self.status == "succeeded" else "Nothing was sent yet."
+        return (
+            f"{counted(len(self.results), 'page')}. {UNTRUSTED}"
+            if self.status == "succeeded"
+            else "Nothing was sent yet."
+        )
 
 
 @web.tool("Search the web", SPENDS)

@@ -12,6 +12,7 @@ from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import Received, World
 from novita_mcp.simulator.serving import Running
 from novita_mcp.tools import TOOLSETS
+from novita_mcp.tools.kit.dry_run import shown_body
 
 from ...building import quick
 from ...conftest import Connect, text_of
@@ -107,3 +108,16 @@ def _same(shown: Any, sent: Any, *, seeded: bool) -> bool:
     if isinstance(shown, str) and shown.endswith("characters)"):
         return str(sent).startswith(shown[:40])
     return bool(shown == sent)
+
+
+@pytest.mark.parametrize("head", ["", "data:image/png;base64,", "DATA:image/png;base64,"])
+def test_of_a_file_in_a_request_only_the_beginning_is_shown(head: str) -> None:
+    """As data URI or as bare base64: nobody reads it, and a model pays for every letter."""
+    shown = shown_body({"image": head + "iVBORw0KGgo" * 100, "deep": [{"image_file": head + "QUJD" * 90}]})
+
+    assert len(json.dumps(shown)) < 320
+    assert "more characters" in shown["image"]
+
+
+def test_a_long_text_without_blanks_is_no_file_while_it_is_short() -> None:
+    assert shown_body({"prompt": "words " * 50, "id": "a" * 120}) == {"prompt": "words " * 50, "id": "a" * 120}

@@ -80,7 +80,7 @@ async def test_a_storage_that_is_down_is_named_and_the_file_comes_later(
         made = await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "a fox"})
         answer = structured(made)
         assert answer["status"] == "incomplete"
-        assert text_of(made).startswith("Not all is here: 1 of 1 files could not be brought home")
+        assert text_of(made).startswith("Not all is here: 1 of 1 file could not be brought home")
         assert "503" in answer["next_step"]
         assert "get_task" in answer["next_step"]
         world.troubles.clear()

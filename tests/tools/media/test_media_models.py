@@ -189,3 +189,26 @@ async def test_a_model_is_described_by_what_each_tool_takes(connect: Connect, wo
 
         wrong = {"model": "flux-1-schnell", "input": {"prompt": "a fox", "count": 2}}
         await refused(client.call_tool("run_media_model", wrong), "In this model's own words it is `image_num`")
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "told"),
+    [
+        ({"search": "talking head"}, "generate_video"),
+        ({"search": "lip-sync"}, "sound=true"),
+        ({"search": "avatar"}, "generate_video"),
+        ({"search": "female voices"}, "voice='calm female'"),
+        ({"search": "dubbing"}, "transcribe_audio"),
+        ({"search": "super-resolution"}, "'upscale'"),
+        ({"does": "upscale"}, "No upscaler is known to live"),
+        ({"does": "extend_video"}, "last frame"),
+        ({"does": "text_to_speech", "search": "qqq"}, "Without search, these do text_to_speech: "),
+    ],
+)
+async def test_where_no_model_fits_it_is_said_what_would(asked_for: Json, told: str, connect: Connect) -> None:
+    async with connect() as client:
+        found = await asked(client, "list_media_models", **asked_for)
+
+    assert found["models"] == []
+    assert told in found["next_step"]
+    assert "retired=true" in found["next_step"]

@@ -60,7 +60,7 @@ async def test_what_can_be_saved_nowhere_stays_in_memory_until_there_is_room(
         answer: dict[str, Any] = result.structured_content or {}
         text = text_of(result)
         assert answer["status"] == "incomplete", text
-        assert text.startswith("Not all is here: 1 of 1 files could not be brought home")
+        assert text.startswith("Not all is here: 1 of 1 file could not be brought home")
         assert "in memory until this server ends" in text
         assert "path" not in answer["artifacts"][0]
 
