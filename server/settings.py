@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from ..novita.core.hosts import API_HOST, address_problem
+from ..novita.core.hosts import API_HOST, address_problem, is_novita_itself
 from ..novita.core.placeholders import bare_key, expand, unfilled
 from ..novita.core.redaction import shown_address
 from .config.config_file import KEYRING, ConfigFile, ConfigFileError, as_text, config_path, is_profile_name, read_config
@@ -177,6 +177,8 @@ def read_settings(
 ) -> Settings:
     """Settings from the user's file and the environment, with flags (by field name; None means not given) on top.
 
+    Where real files and jobs are kept is not taken from a weaker place than the one that names another Novita.
+
     Args:
         played: It is for a simulator of the command's own: where real files and jobs are kept is not looked at, but
             for flags.
@@ -206,6 +208,7 @@ def read_with_origins(
     layers = _layers(environment, flags or {})
     values: dict[str, Any] = {}
     origins: list[Origin] = []
+    moved = _moved_at(layers)
     for item in fields(Settings):
         if item.name == "profile":
             continue  # the layers were chosen by it
@@ -213,8 +216,8 @@ def read_with_origins(
             raw = layer.values.get(item.name)
             if raw is None or raw == "" or str(raw).startswith("${user_config."):  # a desktop host's blank
                 continue
-            if played and depth and item.name in _KEPT:
-                continue
+            if item.name in _KEPT and depth > (0 if played else moved):
+                continue  # said of the real Novita
             values[item.name] = _ready(item, raw, layer.label(item), environment)
             origins.append(Origin(item.name, layer.called(item)))
             break
@@ -309,6 +312,15 @@ def _chosen_profile(layers: Sequence[_Layer]) -> tuple[str, str]:
         if (raw := layer.values.get("profile")) and not str(raw).startswith("${user_config."):
             return str(raw).strip(), layer.called(item)
     return "", ""
+
+
+def _moved_at(layers: Sequence[_Layer]) -> int:
+    """The depth of the layer that names another Novita; below it all is said of the real one. All, where none does."""
+    for depth, layer in enumerate(layers):
+        if raw := layer.values.get("base_url"):
+            moved = not str(raw).startswith("${") and not address_problem(str(raw)) and not is_novita_itself(str(raw))
+            return depth if moved else len(layers)
+    return len(layers)
 
 
 def _ready(item: Any, raw: Any, name: str, environment: Mapping[str, str]) -> Any:

@@ -8,6 +8,12 @@ API_HOST = "https://api.novita.ai"
 ASSET_HOST = "https://assets.novitai.com"
 """Takes the videos that some tasks work on."""
 
+
+def is_novita_itself(url: str) -> bool:
+    """Whether an address is the API's own, however it is spelt; all others are simulators and stand-ins."""
+    return (urlsplit(url).hostname or "").rstrip(".").lower() == urlsplit(API_HOST).hostname
+
+
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 

@@ -12,11 +12,10 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from ...novita.core.hosts import API_HOST
+from ...novita.core.hosts import is_novita_itself
 from ...novita.journal.databases import is_database_url
 from ..settings import Settings
 
-_OURS = urlsplit(API_HOST).hostname
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -27,7 +26,7 @@ def other_novita(base_url: str) -> str | None:
     """
     parsed = urlsplit(base_url)
     host = (parsed.hostname or "").rstrip(".").lower()
-    if host == _OURS:
+    if is_novita_itself(base_url):
         return None
     if _is_here(host):
         host = "localhost"

@@ -1,5 +1,6 @@
 """Install, again, heal and uninstall, for every host and from every kind of file: nothing of the user's is lost."""
 
+import io
 import json
 import os
 import shlex
@@ -209,3 +210,28 @@ def test_doctor_starts_what_hosts_are_set_up_to_start(
     entry = HOSTS["zed"].ours(read(HOSTS["zed"].user_file(home, sys.platform)))
     assert [entry["command"], *entry["args"]] == this_program()
     assert entry["env"] == {"NOVITA_API_KEY": DEFAULT_KEY}
+
+
+class _Typed(io.StringIO):
+    """What a person types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_doctor_offers_to_mend_on_a_terminal(
+    answer: str, home: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["install", "zed", "--yes", "--command", "/gone/novita-mcp"]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stdin", _Typed(f"{answer}\n"))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert main(["doctor", "--offline"]) == (0 if answer == "y" else 1)
+
+    told = capsys.readouterr().out
+    assert told.count("Mend what can be mended here?") == 1
+    (found,) = installed(home, sys.platform)
+    assert ([found.command, *found.args] == this_program()) == (answer == "y")

@@ -121,3 +121,25 @@ def test_the_file_of_the_docs_is_one(write: Write) -> None:
     settings = read_settings(environment, {"profile": "work"})
 
     assert (settings.spend_limit_usd, settings.toolsets, settings.api_key) == (Decimal(50), "default,gpu", "sk-1")
+
+
+@pytest.mark.parametrize("by", ["flag", "environment"])
+def test_a_simulator_does_not_take_over_where_real_files_are_kept(write: Write, by: str) -> None:
+    """An address that is named in a stronger place than the folder and the journal was not meant for them."""
+    environment = write('output_dir = "/mine"\njournal = "/mine/j.sqlite3"\n')
+    moved = {"base_url": "http://localhost:8765"}
+    flags = moved if by == "flag" else {}
+    if by == "environment":
+        environment["NOVITA_BASE_URL"] = moved["base_url"]
+    else:
+        environment["NOVITA_MCP_OUTPUT_DIR"] = "/mine too"
+
+    settings = read_settings(environment, flags)
+    assert (settings.output_dir, settings.journal) == (None, "")
+
+    environment["NOVITA_BASE_URL"] = "https://api.novita.ai/"
+    settings = read_settings(environment)
+    assert (settings.output_dir is not None, settings.journal) == (True, "/mine/j.sqlite3")
+
+    together = {**moved, "output_dir": "/play", "journal": "off"}
+    assert read_settings(environment, together).output_dir == Path("/play")
