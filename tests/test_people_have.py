@@ -76,6 +76,7 @@ KINDS: dict[int, tuple[str, list[tuple[str, str]]]] = {
             (MESSAGES, "test_half_an_emoji_anywhere_in_a_call_leaves_the_server_alive"),
             ("server/test_any_text.py", "test_any_text_in_any_argument_of_any_tool"),
             ("server/test_any_text.py", "test_any_text_in_any_field_of_any_answer_of_novita"),
+            ("server/test_any_text.py", "test_a_value_of_another_type_in_any_field_of_any_answer_of_novita"),
         ],
     ),
     2: (
@@ -83,6 +84,7 @@ KINDS: dict[int, tuple[str, list[tuple[str, str]]]] = {
         [
             (READING, "test_any_optional_argument_that_is_null_or_empty_is_as_if_it_were_not_there"),
             (READING, "test_a_blank_checkpoint_does_not_change_the_model"),
+            (READING, "test_bounds_that_are_enforced_are_declared"),
         ],
     ),
     3: (
@@ -90,6 +92,7 @@ KINDS: dict[int, tuple[str, list[tuple[str, str]]]] = {
         [
             (READING, "test_a_text_that_is_json_reaches_the_model_letter_for_letter"),
             (READING, "test_arguments_are_read_as_their_schema_means_them"),
+            (READING, "test_a_number_that_a_host_made_of_a_text_is_the_text_again"),
         ],
     ),
     4: (
@@ -137,6 +140,7 @@ KINDS: dict[int, tuple[str, list[tuple[str, str]]]] = {
         [
             (PATHS, "test_a_path_is_found_however_it_is_pasted"),
             (PATHS, "test_folders_in_settings_are_expanded_as_a_shell_does"),
+            (PATHS, "test_a_key_is_read_without_what_was_pasted_around_it"),
         ],
     ),
     10: (
@@ -144,6 +148,7 @@ KINDS: dict[int, tuple[str, list[tuple[str, str]]]] = {
         [
             (NATIVE, "test_a_file_in_an_option_is_resolved_too"),
             (NATIVE, "test_recordings_of_a_form_are_file_parts_and_malformed_ones_are_refused"),
+            (NATIVE, "test_a_link_that_cannot_be_is_refused_in_native_input_too"),
         ],
     ),
     11: (
@@ -173,6 +178,7 @@ KINDS: dict[int, tuple[str, list[tuple[str, str]]]] = {
             ("tools/kit/test_by_name.py", "test_an_endpoint_is_found_by_its_name"),
             ("tools/kit/test_by_name.py", "test_a_volume_is_mounted_grown_and_deleted_by_its_name"),
             ("tools/kit/test_by_name.py", "test_a_template_is_found_by_its_name"),
+            ("tools/account/test_admin.py", "test_members_and_keys_are_found_by_their_names"),
         ],
     ),
     14: (

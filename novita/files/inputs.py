@@ -450,13 +450,14 @@ def _demand(head: bytes, kind: Expects, name: str) -> MediaType:
         raise InputError(f"{name} is empty")
     reason, found = _wrong(head, kind), sniff(head)
     if reason is not None or found is None:
-        raise InputError(f"{name} cannot be used: {reason}", next_step=_AS_WHAT.get(kind))
+        raise InputError(f"{name} cannot be used: {reason}", next_step=_AS_WHAT.get(kind, ""))
     return found
 
 
 _AS_WHAT: Mapping[Expects, str] = {
     "image": "Give a picture; what no program here reads (SVG, PSD, RAW, JPEG XL) has to be exported as PNG or JPEG.",
     "video": "Give a video; other formats have to be converted to MP4: ffmpeg -i in.xyz out.mp4.",
+    "text": "Give text, such as .jsonl or .csv; a spreadsheet (.xlsx) has to be saved as CSV.",
     "audio": "Give a recording; other formats have to be converted to MP3 or WAV: ffmpeg -i in.xyz out.mp3.",
 }
 

@@ -192,6 +192,12 @@ ODD_ROWS: dict[str, tuple[Any, str, str]] = {
     "thoughts alone": (line(3, **CUT), "cut", "still thinking"),
     "thoughts alone, as a tag": (line(3, message={"content": "<think>Hm."}), "empty", "thought and gave no answer"),
     "cut by its length": (line(3, **HALF), "cut", "max_tokens"),
+    "cut, by another name": (line(3, message={"content": "A be"}, finish_reason="MAX_TOKENS"), "cut", "max_tokens"),
+    "a call of nothing": (
+        line(3, message={"content": None, "tool_calls": [{"id": "c", "function": {"arguments": "{}"}}]}),
+        "empty",
+        "names no function",
+    ),
     "a refusal": (line(3, message={"refusal": "No."}), "refused", "declined"),
     "the content check": (line(3, finish_reason="content_filter"), "refused", "declined"),
     "an error": ({"custom_id": "r3", "response": None, "error": {"code": 400, "message": "bad"}}, "failed", "bad"),

@@ -127,6 +127,7 @@ BAD_TABLES: dict[str, tuple[bytes, str]] = {
     "a column twice": (b"id,text,text\n1,a,b\n", "line 1: the column 'text' is there twice"),
     "a cell too few after a long one": (b'id,text\n1,"a\nb"\n2\n', "line 4: it has not as many cells"),
     "an unknown encoding": ("id,text\n1,Привет, как дела\n".encode("cp1251"), "Save it as UTF-8"),
+    "a spreadsheet": (b"PK\x03\x04" + bytes(100), "has to be saved as CSV"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "text is wanted"),
     "a heading alone": (b"id,text\n", "has no rows"),
 }
