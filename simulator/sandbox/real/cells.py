@@ -11,6 +11,8 @@ from ..machine import End, Line, Process
 
 PATIENCE = 10.0
 """Seconds that an interrupted cell has to end by itself."""
+AGAIN = 0.3
+"""Seconds between two interrupts of one cell."""
 
 
 class RealKernel:
@@ -53,11 +55,14 @@ class RealKernel:
 
     async def interrupt(self) -> None:
         """The way a notebook interrupts; a cell that does not listen is killed with its kernel."""
-        await self._process.driver.signal(signal.SIGINT)
-        try:
-            await asyncio.wait_for(self._idle.wait(), PATIENCE)
-        except TimeoutError:
-            await self._process.driver.signal(signal.SIGKILL)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE
+        while not self._idle.is_set():
+            # Again and again: what was sent is not heard before the kernel has begun with it.
+            late = loop.time() > deadline
+            await self._process.driver.signal(signal.SIGKILL if late else signal.SIGINT)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), AGAIN)
 
     def stop(self) -> None:
         self._killing = asyncio.ensure_future(self._kill())

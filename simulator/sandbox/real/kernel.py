@@ -232,10 +232,12 @@ class CellRunner:
         for line in self.incoming:
             sent = json.loads(line)
             # An interrupt that comes when no cell runs is nobody's.
-            signal.signal(signal.SIGINT, self.interrupts.heard)
-            with contextlib.suppress(KeyboardInterrupt):
+            try:
+                signal.signal(signal.SIGINT, self.interrupts.heard)
                 self.run(sent["code"], sent["envs"])
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+            except KeyboardInterrupt:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
             self.lines.say({"type": "done"})
 
 

@@ -84,7 +84,7 @@ async def test_an_endless_loop_ends_with_its_limit_and_the_sandbox_goes_on(conne
         after = await ask(client, "run_code", sandbox_id=id, code="6 * 7")
 
     assert (command["status"], cell["status"], burnt["status"]) == ("time_limit",) * 3
-    assert after["result"] == "42"
+    assert after.get("result") == "42", after
 
 
 async def test_a_fork_bomb_stays_small_and_ends_with_its_sandbox(connect: Connect, state: State) -> None:
