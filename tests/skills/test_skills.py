@@ -16,17 +16,27 @@ from novita_mcp.simulator.sandbox.service import area
 from novita_mcp.tools import TOOLS
 
 from ..conftest import Connect, text_of
+from ..tools.media_things import picture
 from .blocks import FOLDER, ROOT, Json, Skill, filled, skills
 
 pytestmark = pytest.mark.skipif(not (ROOT / "server").is_dir(), reason="away from the source")
 
 SKILLS = {skill.folder: skill for skill in (skills() if FOLDER.is_dir() else [])}
+GIVEN: dict[str, Json] = {
+    "poster-with-variants": {"poster": 'a poster that says "JAZZ"', "change": "make it blue"},
+    "storyboard-to-clip": {"shot": "a fox", "look": "ink", "movement": "it runs", "narration": "Once there was a fox."},
+    "product-photo-set": {"scene": "on a wooden table, morning light"},
+    "gpu-job-not-forgotten": {"gpu": "4090", "image": "docker.io/acme/job:1", "machine": "night"},
+    "label-rows-by-batch": {"row": "lovely", "instruction": "Answer good or bad."},
+    "monthly-cost-review": {"period": "this month"},
+}
+"""What a user would give for the skills whose calls go one after the other."""
 each = pytest.mark.parametrize("skill", SKILLS.values(), ids=[*SKILLS])
 
 
 def test_there_are_skills_and_no_folder_without_one() -> None:
     assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == SKILLS.keys()
-    assert {"analyse-data", "test-a-repository"} <= SKILLS.keys()
+    assert {"analyse-data", "test-a-repository", *GIVEN} <= SKILLS.keys()
 
 
 @each
@@ -81,6 +91,31 @@ async def test_analyse_this_csv_and_show_me_a_chart(connect: Connect, world: Wor
     assert '"title": "sold by city"' in plotted["charts"][0]
     assert deleted["status"] == "deleted"
     assert area(world).sandboxes == {}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+async def test_the_calls_of_a_skill_work_one_after_the_other(
+    connect: Connect, world: World, tmp_path: Path, name: str
+) -> None:
+    """Each call's answer fills in the next; whatever a skill began and calls its end is not running any more."""
+    photo, rows = picture(tmp_path / "photo.png"), tmp_path / "rows.csv"
+    rows.write_text("prompt\nlovely\nawful\n")
+    async with walk(connect, name, photo=str(photo), file=str(rows), **GIVEN[name]) as on:
+        results = [(await on.call(number)).structured_content or {} for number in range(len(on.skill.calls))]
+        running = (await on.client.call_tool("list_tasks", {})).structured_content or {}
+
+    told = [(tool, result.get("status")) for (tool, _), result in zip(on.skill.calls, results, strict=True)]
+    for tool, status in told:
+        # A batch goes on for hours; what began it is done when it says so, and get_batch waits.
+        assert status is None or status in DONE or (tool, status) == ("create_batch", "working"), told
+    assert "running" not in running, "what costs by the hour was given back"
+    paid = [tool for tool, arguments in on.skill.calls if not arguments.get("dry_run") and TOOLS[tool].effect.spends]
+    dry = {tool for tool, arguments in on.skill.calls if arguments.get("dry_run")}
+    assert dry <= set(paid), "what is priced first is then made"
+
+
+DONE = {"succeeded", "completed", "dry_run", "running", "deleted"}
+"""How a call may end that did what the skill wants of it."""
 
 
 def _impossible() -> str:
