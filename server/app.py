@@ -63,16 +63,19 @@ BuildApp = Callable[[Settings, anyio.abc.TaskGroup], "App"]
 def instructions(toolsets: Iterable[str], read_only: bool) -> str:
     """What a model should know before its first call."""
     lines = [
-        "Novita AI: make pictures, video and sound, run language models, rent GPUs. "
-        "Calls that spend say so and give an estimate.",
-        "Slow jobs: the tool waits and answers with the finished files. If it answers status working, the job goes on "
-        "and is already paid for: call get_task with the task_id until it is done. Never ask for the same thing again; "
-        "list_tasks finds lost ids.",
+        "Novita AI: make pictures, video and sound, run language models, rent GPU machines, deploy APIs. Tools that "
+        "spend say so. estimate_cost, or dry_run=true, shows the price beforehand; an estimate may be unknown, which "
+        "does not mean free. Machines and endpoints cost until they are stopped.",
+        "Status working: the job goes on at Novita and is already paid for. Call get_task with the task_id until it is "
+        "done (a batch: get_batch). Never ask for the same thing again; list_tasks finds lost ids.",
+        "Status needs_confirmation: nothing was sent. Show the user what it costs, and call again with confirm=true "
+        "only after a yes to that price.",
         "Errors say whether anything was billed and what to do next. Where one says it may have been billed, check "
         "list_tasks before trying again.",
         "Results feed other tools: give task:<task_id>/<n> wherever an image, video or audio is asked for. "
         "Paths, URLs and data URIs work too.",
-        "Leave model out unless the user asks for one; list_media_models and describe_media_model show what there is.",
+        "Leave model out unless the user asks for one; list_media_models and describe_media_model show what there is, "
+        "and what each takes. Tools may take a little more than they list, such as options or save_to.",
         f"Toolsets on: {', '.join(toolsets)}." + (" Read-only: nothing that costs or changes." if read_only else ""),
     ]
     return "\n".join(lines)
