@@ -50,6 +50,19 @@ def show_usd(amount: Decimal) -> str:
     return f"{whole}.{part.ljust(2, '0')}"
 
 
+_PROSE = Decimal("0.0001")
+
+
+def say_usd(amount: Decimal) -> str:
+    """An amount in a sentence: "$12.50", "$0.0034", "$0.0001 or less"; two to four decimals, rounded up.
+
+    Only where a field beside it has the exact one: nobody reads the sixth decimal, and a price is never told lower.
+    """
+    if 0 < amount < _PROSE:
+        return f"${show_usd(_PROSE)} or less"
+    return f"${show_usd(amount.quantize(_PROSE if abs(amount) < 1 else Decimal('0.01'), ROUND_CEILING))}"
+
+
 def show_price(amount: Decimal | None) -> str:
     """USD without needless zeros, or "unknown"."""
     return "unknown" if amount is None else f"{amount.normalize():f}"

@@ -14,7 +14,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from ...novita.core.costs import DIFFERS, Cost
 from ...novita.core.errors import SpendRefusedError
-from ...novita.core.money import show_price, show_usd
+from ...novita.core.money import say_usd, show_price, show_usd
 from ...novita.core.redaction import without_secrets
 from .context import Caller
 
@@ -76,14 +76,14 @@ class Question:
 def price_words(cost: Cost, counted: Decimal) -> str:
     """The sentence that tells a price; empty for what costs nothing."""
     if not cost.known:
-        return f"The price is not known; counted as at most ${show_usd(counted)}."
+        return f"The price is not known; counted as at most {say_usd(counted)}."
     if cost.words or counted == 0:
         return cost.words
     why = f": {cost.note}" if cost.note else "."
     if cost.usd is not None and cost.basis in DIFFERS:
-        sums = f"${show_usd(cost.usd)} ({DIFFERS[cost.basis]}), counted as ${show_usd(counted)}"
+        sums = f"{say_usd(cost.usd)} ({DIFFERS[cost.basis]}), counted as {say_usd(counted)}"
         return f"It costs about {sums}{why}"
-    return f"It costs {'' if cost.basis == 'documented' else 'about '}${show_usd(counted)}{why}"
+    return f"It costs {'' if cost.basis == 'documented' else 'about '}{say_usd(counted)}{why}"
 
 
 def cost_fields(cost: Cost, counted: Decimal) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...novita.core.costs import DIFFERS, Cost
 from ...novita.core.errors import InputError, UnknownModelError
-from ...novita.core.money import show_price, show_usd
+from ...novita.core.money import say_usd, show_price, show_usd
 from ...novita.gpu.products import PRICE_SOURCE, RAW, Billing, MachineOffer, MachineWish, find_offers, list_cpu_products
 from ...novita.media.lookup import media_model
 from ...novita.media.mapping import price_of
@@ -46,7 +46,7 @@ class CostEstimate(ToolResult):
         if self.estimated_cost_usd == "unknown":
             return "What it costs depends on what is not known beforehand."
         whose = f" ({DIFFERS[self.basis]})" if self.basis in DIFFERS else ""
-        return f"About ${self.estimated_cost_usd}{whose}."
+        return f"About {say_usd(Decimal(self.estimated_cost_usd))}{whose}."
 
 
 class _Closed(BaseModel):
@@ -123,7 +123,7 @@ def _media(caller: Caller, model: str, found: Cost) -> CostEstimate:
     note = found.note
     counted = caller.app.jobs.caps.counted(found)
     if found.usd != counted:
-        note += f" Spending limits count it as ${show_usd(counted)}."
+        note += f" Spending limits count it as {say_usd(counted)}."
     return CostEstimate(model=model, estimated_cost_usd=show_price(found.usd), basis=found.basis, note=note)
 
 

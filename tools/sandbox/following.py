@@ -1,7 +1,7 @@
 """What is told of a run, whoever asks: its own call, a later one, one that asks for the same, or an MCP task."""
 
 from ...novita.core.errors import InputError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd, show_usd
 from ...novita.core.redaction import without_secrets
 from ...novita.core.waiting import HEARTBEAT
 from ...novita.journal.journal import Job
@@ -44,7 +44,7 @@ async def _with_its_cost(caller: Caller, result: RunResult, job_key: str) -> Run
         return result
     result.estimated_cost_usd = show_usd(row.estimate) if row.estimate is not None else None
     if result.status != "working":
-        cost = f" It cost about ${show_usd(round(row.counted, 6))}."
+        cost = f" It cost about {say_usd(row.counted)}."
         result.next_step = f"The sandbox was made for this run and is deleted; its files came home.{cost}"
         result.ends_at = None
     return result

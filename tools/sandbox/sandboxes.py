@@ -8,7 +8,7 @@ from anyio import to_thread
 from pydantic import Field
 
 from ...novita.core.errors import InputError, NovitaError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd, show_usd
 from ...novita.core.redaction import part_without_secrets
 from ...novita.journal.journal import Job
 from ...novita.sandbox import disk, interpreter
@@ -488,7 +488,7 @@ async def delete_sandbox(
             if found is not None:
                 await note_gone(call.app.journal, call.owner, sandbox_id)
             cost = await cost_so_far(call.app.journal, call.owner, sandbox_id)
-            step = f"It cost about ${show_usd(round(cost, 6))}." if cost else None
+            step = f"It cost about {say_usd(cost)}." if cost else None
             deleted = (sandbox_id,) if done else ()
             return SandboxResult(status="deleted", sandbox_id=sandbox_id, deleted=deleted, next_step=step)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from novita_mcp.novita.core.money import billing_from_usd, show_usd, usd_from_billing
+from novita_mcp.novita.core.money import billing_from_usd, say_usd, show_usd, usd_from_billing
 
 few = settings(derandomize=True, deadline=None, max_examples=200, database=None)
 units = st.integers(min_value=-(10**15), max_value=10**15)
@@ -66,3 +66,20 @@ def test_amounts_show_cents_and_no_needless_zeros(amount: str, shown: str) -> No
 def test_what_is_shown_is_what_it_is(count: int) -> None:
     amount = usd_from_billing(count)
     assert Decimal(show_usd(amount)) == amount
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [
+        ("0", "$0.00"),
+        ("0.00001338", "$0.0001 or less"),
+        ("0.0001", "$0.0001"),
+        ("0.00341", "$0.0035"),
+        ("0.05", "$0.05"),
+        ("0.99999", "$1.00"),
+        ("3.14159", "$3.15"),
+        ("1200", "$1200.00"),
+    ],
+)
+def test_a_sentence_tells_two_to_four_decimals_and_never_a_lower_price(amount: str, told: str) -> None:
+    assert say_usd(Decimal(amount)) == told

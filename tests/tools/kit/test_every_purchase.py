@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
+from novita_mcp.novita.core.money import say_usd
 from novita_mcp.simulator.account.team import Teams
 from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
@@ -67,7 +68,7 @@ async def test_above_the_threshold_nothing_is_sent_without_a_yes(
     assert price == "known" or name not in TELL_NO_PRICE or answer["estimated_cost_usd"] == "unknown"
     if answer["estimated_cost_usd"] == "unknown":
         assert Decimal(answer["counted_usd"]) > 0
-        assert f"counted as at most ${Decimal(answer['counted_usd']):f}" in answer["next_step"]
+        assert f"counted as at most {say_usd(Decimal(answer['counted_usd']))}" in answer["next_step"]
     else:
         assert Decimal(answer["estimated_cost_usd"]) > 0
 
@@ -228,7 +229,7 @@ async def test_of_machines_nothing_is_sent_without_a_yes_whatever_it_costs(
             if price == "unknown":
                 assert answer["estimated_cost_usd"] == "unknown", name
                 assert Decimal(answer["counted_usd"]) > 0
-                assert f"counted as at most ${Decimal(answer['counted_usd']):f}" in answer["next_step"]
+                assert f"counted as at most {say_usd(Decimal(answer['counted_usd']))}" in answer["next_step"]
             else:
                 assert (Decimal(answer["estimated_cost_usd"]) > 0) == (price == "known"), name
     assert [request.path for request in world.requests if request.method != "GET"] == []

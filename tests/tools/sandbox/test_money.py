@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from novita_mcp.novita.core.client import owner_of
+from novita_mcp.novita.core.money import say_usd
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
@@ -147,7 +148,7 @@ async def test_the_books_agree_after_the_whole_journey(
     assert abs(await ours(settings, world) - four_minutes) < TENTH_OF_A_CENT
     assert abs(await ours(settings, world) - theirs(world)) < TENTH_OF_A_CENT
     assert Decimal(said["total"]["usd"]) == await ours(settings, world)
-    assert f"It cost about ${said['total']['usd']}" in gone["next_step"]
+    assert f"It cost about {say_usd(Decimal(said['total']['usd']))}" in gone["next_step"]
 
 
 @pytest.mark.parametrize("status", [429, 403])
