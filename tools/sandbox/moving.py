@@ -66,8 +66,10 @@ def name_of(ref: str) -> str:
     """What a file handed in is called in the sandbox's home."""
     if parse_reference(ref) is not None or ref[:5].lower() == "data:":
         return "input" if parse_reference(ref) is None else ref.removeprefix("task:").replace("/", "_")
-    last = re.split(r"[\\/]", urllib.parse.urlsplit(ref).path if "://" in ref else ref)[-1]
-    name = urllib.parse.unquote(last) if "://" in ref else last
+    _, linked, rest = ref.partition("://")  # not urlsplit, which raises where a link is none; who reads it says so
+    path = re.split(r"[?#]", rest.partition("/")[2])[0] if linked else ref
+    last = re.split(r"[\\/]", path)[-1]
+    name = urllib.parse.unquote(last) if linked else last
     return re.sub(r"[/\0]", "_", name)[:200] or "input"
 
 
