@@ -68,7 +68,7 @@ def _table(rows: list[Any]) -> list[str] | None:
 
 def _cell(value: Any) -> str | None:
     """A value as one cell of a row; None for one that has no place there."""
-    if value is None:
+    if value is None or value == []:
         return "-"
     if isinstance(value, list):
         inner = cast(list[Any], value)

@@ -110,6 +110,7 @@ def test_many_short_rows_are_a_line_each_below_the_names_of_their_fields() -> No
 
 def test_a_cell_cannot_pass_for_two_and_several_lines_are_no_row() -> None:
     assert '"a | b"' in plain([{"id": "a | b"}] * 5)
+    assert plain([{"id": "a", "does": []}] * 5).splitlines()[1] == "- a | -"
     assert "(id)" not in plain([{"id": "a\nb"}] * 5)
     assert "(id)" not in plain([{"id": {"deep": 1}}] * 5)
 
