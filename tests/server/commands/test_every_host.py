@@ -7,7 +7,7 @@ import shlex
 import stat
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def others(host: str) -> str:
     return f'{{\n  "{HOSTS[host].section[0]}": {inner},\n  "theme": "dark"\n}}\n'
 
 
-JSON: Mapping[str, Any] = {
+JSON: Mapping[str, Callable[[str], str]] = {
     "empty object": lambda _: "{}\n",
     "other servers": others,
     "comments": lambda host: "// mine\n" + others(host).replace('"theme": "dark"', '/* why */ //\n  "theme": "dark",'),
@@ -54,7 +54,7 @@ JSON: Mapping[str, Any] = {
     "tabs": lambda host: others(host).replace("  ", "\t"),
     "no servers": lambda _: '{\n    "theme": "dark"\n}',
 }  # fmt: skip
-TOML: Mapping[str, Any] = {
+TOML: Mapping[str, Callable[[str], str]] = {
     "other servers": lambda _: '[mcp_servers.other]\ncommand = "x"\nargs = ["é"]\n',
     "comments": lambda _: '# mine\nmodel = "o9" # why\n\n[mcp_servers.other] # theirs\ncommand = "x"\n\n# the end\n',
     "no servers": lambda _: 'model = "o9"\n\n[tui]\nnotifications = true\n',

@@ -12,7 +12,6 @@ from typing import ClassVar
 
 import keyring
 import keyring.backend
-import keyring.core
 import pytest
 from novita_mcp.server.cli import main
 from novita_mcp.server.config.config_file import config_path

@@ -222,8 +222,12 @@ def too_wide(text: str, width: int) -> Iterator[str]:
             yield line
 
 
-HELPS = [[], ["serve"], ["demo"], ["doctor"], ["tools"], ["call"], ["simulate"], ["install"], ["uninstall"], ["spend"]]
-HELPS += [["models"], ["completion"], ["version"], *(["call", name] for name in tool_names())]
+HELPS: list[list[str]] = [
+    [],
+    *([name] for name in ("serve", "demo", "doctor", "tools", "call", "simulate", "install", "uninstall", "spend")),
+    *([name] for name in ("models", "completion", "version", "key")),
+    *(["call", name] for name in tool_names()),
+]
 
 
 @pytest.mark.parametrize("words", HELPS, ids=lambda words: "-".join(words) or "top")
@@ -312,11 +316,12 @@ def test_a_bar_says_what_goes_on(message: str | None, said: str) -> None:
 
 
 def test_no_colour_where_none_is_wanted(home: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False, no_color=True)
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=80, highlight=False, no_color=True)
     monkeypatch.setenv("NO_COLOR", "1")
     for line in ending(played(), 80):
         console.print(line)
-    drawn = console.file.getvalue()  # type: ignore[attr-defined]
+    drawn = shown.getvalue()
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", drawn)
     assert main(["doctor", "--offline"]) == 1
     assert "\x1b" not in capsys.readouterr().out
