@@ -269,6 +269,8 @@ class RealMachine:
             if isinstance(error, asyncio.CancelledError):
                 raise
         finally:
+            # The agent's output may be held open by what it started and has gone a little later: nobody reads it now.
+            child._transport.close()  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]  # asyncio has no other way
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _heard(self, head: dict[str, Any], payload: bytes) -> None:

@@ -1,0 +1,45 @@
+"""A machine that ended leaves nothing open in the simulator, though what it had started may be gone a little later."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from novita_mcp.simulator.sandbox.real.machine import RealMachine
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
+
+AGENT = """
+import struct, subprocess, sys
+left = [sys.executable, "-c", f"open({sys.argv[1]!r}).read()"]
+subprocess.Popen(left, stdin=subprocess.DEVNULL, start_new_session=True)
+head = b'{"ev": "ready"}'
+sys.stdout.buffer.write(struct.pack(">II", len(head), 0) + head)
+sys.stdout.buffer.flush()
+sys.stdin.buffer.read()
+"""
+"""Says that it is ready, and leaves behind a process that holds its output open until somebody opens a pipe by name."""
+
+
+async def test_output_that_is_held_open_by_what_outlives_the_agent_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    machine = RealMachine("local", {}, 64)
+    monkeypatch.setattr(machine, "_command", lambda: [sys.executable, "-c", AGENT, str(pipe)])
+    child = await machine._started()  # pyright: ignore[reportPrivateUsage]
+    reading = machine._reading  # pyright: ignore[reportPrivateUsage]
+    assert reading is not None
+    try:
+        await asyncio.sleep(0)  # it begins to read
+        reading.cancel()  # as the end of the simulator does
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+        assert child.returncode == 0
+        transport = child._transport  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportUnknownVariableType]
+        assert transport.is_closing(), "it would warn when it is collected"  # pyright: ignore[reportUnknownMemberType]
+    finally:
+        await asyncio.to_thread(lambda: pipe.open("w").close())
