@@ -47,6 +47,7 @@ ResolveTask = Callable[[str, int], Awaitable[Artifact]]
 _DATA = re.compile(r"data:(?P<mime>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<packed>;base64)?,", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")  # two letters at least: C:\ is a drive
 _SOUND_OF = ("video", "audio")
+_MEDIA = ("image", "video", "audio")
 _MASKED = "was made into a mask of its picture's size here"
 _WAYS = "Give an http(s) link, a file path, a data: URI, or task:<id>/<n> for an earlier result."
 _WAYS_REMOTE = "Give an http(s) link, a data: URI, or task:<id>/<n> for an earlier result."
@@ -294,7 +295,8 @@ class Inputs:
             artifact = await self.resolve_task(task_id, index)
         except NotFoundError as error:
             raise InputError(f"There is no result {index} of task {task_id}", next_step="See list_tasks.") from error
-        if artifact.kind not in (expects, "file") and (artifact.kind, expects) != _SOUND_OF:
+        fits = artifact.kind in _MEDIA if expects == "media" else artifact.kind in (expects, "file")
+        if not fits and (artifact.kind, expects) != _SOUND_OF:
             raise InputError(f"{ref} is {artifact.kind}, and {expects} is wanted here")
         return artifact
 
@@ -395,7 +397,7 @@ class Inputs:
 
     def _most(self, kind: Expects, limits: MediaLimits) -> int:
         """Bytes worth reading. A picture may be brought under the model's limit, a video may hold little sound."""
-        return self.max_bytes if kind in ("image", "audio") or limits.max_bytes is None else limits.max_bytes
+        return self.max_bytes if kind in ("image", "audio", "media") or limits.max_bytes is None else limits.max_bytes
 
 
 def _check(base: Source, data: bytes, limits: MediaLimits) -> Source:
@@ -405,7 +407,7 @@ def _check(base: Source, data: bytes, limits: MediaLimits) -> Source:
         sound = prepare_sound(data, found, limits, base.name)
         return _filled(base, sound.data, sound.found, sound.measures, sound.changed)
     measures = probe(data, found.kind)
-    if base.kind == "video" and not is_whole(data, found):
+    if base.kind in ("video", "media") and not is_whole(data, found):
         raise InputError(f"{base.name} is cut off: it ends before its own header says", next_step="Fetch it again.")
     broken = find_trouble(limits, found, len(data), measures)
     if broken:
@@ -440,7 +442,7 @@ def _wrong(head: bytes, kind: Expects) -> str | None:
     found = sniff(head)
     if found is not None and found.kind == kind:
         return None
-    if found is not None and (found.kind, kind) == _SOUND_OF:
+    if found is not None and ((found.kind, kind) == _SOUND_OF or (kind == "media" and found.kind in _MEDIA)):
         return None
     return f"it is {found.mime if found else 'of no known format'}, and {kind} is wanted"
 

@@ -9,7 +9,8 @@ import anyio.to_thread
 
 from ..core.errors import InputError
 
-Expects = Literal["image", "video", "audio", "text"]
+Expects = Literal["image", "video", "audio", "text", "media"]
+"""What kind of file is wanted; media: a picture, a clip or a sound, whichever it is."""
 
 
 def expects_of(argument: str) -> Expects:

@@ -145,6 +145,20 @@ class MediaJobs:
             on_progress=on_progress,
         )
 
+    async def made_here(
+        self, paid_for: Paid, make: Callable[[], Awaitable[MediaOutcome]], facts: MediaFacts, on_progress: OnProgress
+    ) -> Job:
+        """Have what this machine makes for free noted, as a job with files like any; it outlives its caller."""
+
+        async def note(job: Job, outcome: MediaOutcome) -> Job:
+            return await self._keep_outcome(job, f"here-{job.key[:16]}", outcome)
+
+        send: Callable[[Job], Awaitable[MediaOutcome]] = lambda _: make()  # noqa: E731
+        job, _ = await self._jobs.submit(
+            paid_for, kind="media", send=send, note=note, facts=facts, on_progress=on_progress
+        )
+        return job
+
     async def bring(
         self, client: NovitaClient, task_id: str, *, budget: float, on_progress: OnProgress | None = None
     ) -> Delivery:

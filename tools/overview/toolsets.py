@@ -8,8 +8,8 @@ from ..gpu.instances import gpu
 from ..kit.mcp_tasks.followers import FOLLOWERS as FOLLOWERS  # whole from here on: each family has added its own
 from ..kit.toolset import Toolset, ToolSpec
 from ..media.audio import audio
+from ..media.combining import videos  # videos.py begins this toolset; combining.py adds what needs no model
 from ..media.images import images
-from ..media.videos import videos
 from ..sandbox.sandboxes import sandbox
 from ..serverless.endpoints import serverless
 from ..text.chat import text
