@@ -9,6 +9,7 @@ import tempfile
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from ..core.errors import InputError
@@ -19,6 +20,9 @@ from .pasted import check_length, nearest, readings, refuse_foreign
 LONGEST_SLUG = 48
 _ROOM = 1 << 16
 """Bytes that are written to try a folder."""
+MOST_AT_ONCE = 100
+"""Files that a folder or a pattern may stand for."""
+_MOST_LOOKED_AT = 20_000
 _TABLES = frozenset({".csv", ".jsonl", ".npy", ".npz", ".zip", ".md", ".log"})
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
@@ -134,6 +138,40 @@ class Folders:
         step = f"Did you mean {' or '.join(offered[:3])}?" if offered else "Check the path; an absolute one is safest."
         raise InputError(f"There is no file {_short(ref)}", next_step=step)
 
+    def several(self, ref: str, kind: str) -> list[Path] | None:
+        """The files of a kind that a folder holds or a pattern with `*`, `?` or `[...]` names; None: it is neither.
+
+        Raises:
+            InputError: Outside the allowed folders, or none is there, or more than are taken at once.
+        """
+        for reading in readings(ref):
+            here = self._held(reading)
+            if any(path.is_file() for path in here):
+                return None
+            folder = next((path for path in here if path.is_dir()), None)
+            if folder is not None:
+                return self._files(ref, folder, "*", kind)
+            base, pattern = pattern_of(reading)
+            if pattern:
+                for folder in self._held(base):
+                    if folder.is_dir():
+                        return self._files(ref, folder, pattern, kind)
+        if pattern_of(ref)[1]:
+            raise InputError(f"{_short(ref)} names nothing in the folders this server may use")
+        return None
+
+    def _files(self, ref: str, folder: Path, pattern: str, kind: str) -> list[Path]:
+        seen = islice(folder.glob(pattern), _MOST_LOOKED_AT)
+        fits = (path for path in seen if (found := media_type(path.suffix)) is not None and found.kind == kind)
+        # Each for itself: a link among them may lead out.
+        found = [path for path in fits if path.is_file() and self.holds(_resolve(path)) and path.name[0] != "."]
+        if not found:
+            raise InputError(f"{_short(ref)} holds no {kind} file", next_step="Give another folder or pattern.")
+        if len(found) > MOST_AT_ONCE:
+            step = "Give a narrower pattern, such as IMG_0*.jpg."
+            raise InputError(f"{_short(ref)} names {len(found)} files; {MOST_AT_ONCE} are the most", next_step=step)
+        return sorted(found, key=_as_counted)
+
     def _held(self, reading: str) -> list[Path]:
         """Where a path may lead, inside the allowed folders."""
         given = self._expand(reading)
@@ -210,6 +248,21 @@ class Folders:
         path = Path(ref)
         check_length(path)
         return path
+
+
+def pattern_of(path: str) -> tuple[str, str]:
+    """A path before the first part that is a pattern, and the pattern from there on; empty: there is none."""
+    parts = Path(path).parts
+    first = next((place for place, part in enumerate(parts) if set(part) & set("*?[")), None)
+    if first is None or ".." in parts[first:]:
+        return path, ""
+    return str(Path(*parts[:first])) if first else ".", str(Path(*parts[first:]))
+
+
+def _as_counted(path: Path) -> tuple[str, list[int | str]]:
+    """The order people give their files: IMG_2 before IMG_10."""
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return str(path.parent), [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def _plain(save_to: str) -> str:

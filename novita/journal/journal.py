@@ -175,6 +175,11 @@ class Journal:
         found = self._reader.many(db, "owner = ? AND same = ? AND delivered IS NULL", (owner, same.key), _SAME_CALLS)
         return next((job for job in found if job.key not in self.given and same.fits(job, now)), None)
 
+    async def done_before(self, owner: str, same: SameCall, *, since: float) -> list[Job]:
+        """What the same call brought from a moment on (Unix seconds), whether it was given to somebody or not."""
+        wanted = "owner = ? AND same = ? AND created >= ? AND state = 'succeeded'"
+        return await self._do(lambda db: self._reader.many(db, wanted, (owner, same.key, since), _SAME_CALLS))
+
     async def row(self, key: str) -> Job | None:
         """The job with exactly this key."""
 

@@ -5,7 +5,7 @@ Bounds that the chosen model sets (sizes, ratios) are checked with its entry, wh
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from ...novita.core.errors import InputError
 from .schemas import UNLISTED
@@ -22,7 +22,10 @@ AspectRatio = Annotated[str | None, Field(description="Such as 16:9.")]
 Resolution = Annotated[str | None, Field(description="Such as 1080p.")]
 Strength = Annotated[float | None, Field(ge=0, le=1, description="How much changes.")]
 ImageFormat = Annotated[Literal["png", "jpeg", "webp"] | None, Field(description="File type.")]
-Image = Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<n>.")]
+OneOrMany = Annotated[str | list[str], WithJsonSchema({"type": "string"})]
+"""A file, or many: a folder, a pattern, a list, or a line each. A union is no schema that every client reads; whoever
+sends a list all the same is understood."""
+Image = Annotated[OneOrMany, Field(description="Path, URL or task:<id>/<n>; folder, glob or lines for many.")]
 Checkpoint = Annotated[str | None, Field(description="See search_checkpoints.")]
 Resize = Annotated[bool, Field(description="Fit it to the model's limits."), SELDOM]
 Options = Annotated[dict[str, Any] | None, Field(description="See describe_media_model.")]

@@ -24,6 +24,7 @@ from ...novita.journal.journal import Job, JobState, Joined
 from .asking import Question, need_yes
 from .context import Caller
 from .same_call import answer_joined, kept_answer, same_call
+from .toolset import ToolResult
 
 R = TypeVar("R", bound=BaseModel)
 T = TypeVar("T")
@@ -102,11 +103,8 @@ async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run:
         NovitaError: It cannot be, the user said no, a cap would be passed, or Novita refused it.
     """
     # Before anything is planned: what the same call took before may be the last there was.
-    if caller.joins and not dry_run:
-        caller.same = same = await same_call(caller)
-        while (earlier := await caller.app.journal.earlier(caller.owner, same)) is not None:
-            if (joined := await answer_joined(caller, same, earlier)) is not None:
-                return cast(R, joined)
+    if caller.joins and not dry_run and (joined := await join_earlier(caller)) is not None:
+        return cast(R, joined)
     purchase = await plan()
     if not isinstance(purchase, Purchase):
         return purchase
@@ -123,6 +121,33 @@ async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run:
             purchase = await plan()
             if not isinstance(purchase, Purchase):
                 return purchase
+    return await make_agreed(caller, purchase, partial(_agree_again, caller, confirm=confirm))
+
+
+async def join_earlier(caller: Caller) -> ToolResult | None:
+    """What is answered where the same call began something before that this one joins; None where it did not.
+
+    Raises:
+        NovitaError: How that ended.
+    """
+    caller.same = same = await same_call(caller)
+    while (earlier := await caller.app.journal.earlier(caller.owner, same)) is not None:
+        if (joined := await answer_joined(caller, same, earlier)) is not None:
+            return joined
+    return None
+
+
+async def make_agreed(
+    caller: Caller, purchase: Purchase[R], agree: Callable[[Purchase[R], Purchase[R]], Awaitable[None]]
+) -> R:
+    """Make a purchase that was agreed to, or what takes its place.
+
+    Args:
+        agree: Asks about what takes its place; raises where that may not be.
+
+    Raises:
+        NovitaError: A cap would be passed, or Novita refused it.
+    """
     while True:
         paid_for = Paid(
             owner=caller.owner,
@@ -143,7 +168,7 @@ async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run:
             other = await purchase.instead(error) if unbilled and purchase.instead is not None else None
             if other is None:
                 raise
-            await _agree_again(caller, purchase, other, confirm=confirm)
+            await agree(purchase, other)
             purchase = other
 
 

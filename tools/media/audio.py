@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..kit.arguments import SELDOM, Confirm, DryRun, Model, Options, SaveTo, WaitSeconds
+from ..kit.arguments import SELDOM, Confirm, DryRun, Model, OneOrMany, Options, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import SPENDS, Toolset
 from .media_request import How, make
@@ -15,7 +15,7 @@ audio = Toolset("audio", "Speech, voices, music.")
 
 AudioFormat = Annotated[Literal["mp3", "wav", "flac", "pcm", "opus"] | None, Field(description="File type.")]
 SampleRate = Annotated[int | None, Field(ge=8_000, le=48_000, description="Hz."), SELDOM]
-Recording = Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<n>.")]
+Recording = Annotated[OneOrMany, Field(description="Path, URL or task:<id>/<n>.")]
 
 
 @audio.tool("Generate speech", SPENDS)

@@ -267,8 +267,10 @@ async def describe_image(
     )
 
 
-def _named(image: str) -> str:
+def _named(image: str | list[str]) -> str:
     """The input in a word or two, for file names; without the date and number this server gave it."""
+    if isinstance(image, list):
+        return "pictures"
     if image.startswith(("data:", "task:")):
         return "picture"
     stem = PurePosixPath(image.replace("\\", "/").partition("?")[0]).stem

@@ -41,6 +41,7 @@ from ..kit.purchase import Purchase, Submitted, carry_out
 from ..kit.same_call import JOINERS, Joiner
 from ..kit.ways import Way
 from .freshness import up_to_date
+from .many import Many, file_name, many_of
 from .parts import media_jobs, webhooks
 from .results import MediaResult, answer, deliver
 from .stand_ins import Chosen, ask_instead, otherwise, size_for, stand_ins
@@ -86,11 +87,45 @@ async def make(
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     _check_webhook(given.get("webhook_url"))
-    gone = await up_to_date(caller)
+    if (several := await many_of(caller, given)) is not None:
+        name, files = several
+
+        async def plan_one(one: Caller, file: str, place: str | None, within: float | None) -> Purchase[MediaResult]:
+            named = None if place is None else f"{place}{_suffix_of(does)}"
+            alone = replace(how, save_to=named, wait_seconds=within)
+            called = f"{_made_word(does)} {file_name(file)}"
+            return await planned_media(
+                one, tool, does, {**given, name: file}, alone, title=called, among=among, remark=remark
+            )
+
+        many = Many(caller, name, files, plan_one, _made_word(does), how.save_to, how.wait_seconds)
+        return await many.make(confirm=how.confirm, dry_run=how.dry_run)
     if how.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
+    purchase = await planned_media(caller, tool, does, given, how, title=title, among=among, remark=remark)
+    return await carry_out(caller, partial(_as_planned, purchase), confirm=how.confirm, dry_run=how.dry_run)
+
+
+async def planned_media(
+    caller: Caller,
+    tool: str,
+    does: Sequence[str],
+    given: Mapping[str, object],
+    how: How,
+    *,
+    title: str,
+    among: Sequence[str] | None = None,
+    remark: str = "",
+) -> Purchase[MediaResult]:
+    """The purchase of media by the arguments that were given.
+
+    Raises:
+        NovitaError: It cannot be made so.
+    """
+    gone = await up_to_date(caller)
     forms = await forms_of(caller, given)
     way = MediaWay(caller, gone)
+    ask = partial(ask_instead, save_to=how.save_to)
 
     async def buy(chosen: MediaModel, other: Chosen | None = None) -> Purchase[MediaResult]:
         wish = given if other is None else other.how.arguments(given)
@@ -115,7 +150,7 @@ async def make(
             hopeful = [one for one in stand_ins(does, given, gone) if one.can(given, how.options or {}, forms)]
             if hopeful:
                 return await buy(hopeful[0].model, hopeful[0])
-            if (asked := await ask_instead(caller, does, given, title=title, options=how.options)) is not None:
+            if (asked := await ask(caller, does, given, title=title, options=how.options)) is not None:
                 return asked
         return await buy(choose(does, given, preferred=among, forms=forms, options=how.options, without=gone))
 
@@ -129,7 +164,7 @@ async def make(
             error.next_step = f"{error.next_step} {otherwise(does)}".strip()
             raise
     elif "/" in how.model and (
-        asked := await ask_instead(caller, does, given, title=title, model=how.model, options=how.options)
+        asked := await ask(caller, does, given, title=title, model=how.model, options=how.options)
     ):
         purchase = asked
     else:
@@ -137,11 +172,42 @@ async def make(
         way.living = lambda: [other.id for other in alternatives(chosen, without=way.passed_over)]
         refuse_what_it_cannot(chosen, given, forms)
         purchase = await buy(chosen)
-    return await carry_out(caller, partial(_as_planned, purchase), confirm=how.confirm, dry_run=how.dry_run)
+    return purchase
 
 
 async def _as_planned(purchase: Purchase[MediaResult]) -> Purchase[MediaResult]:
     return purchase  # its price stands in our catalogue, which does not change while a user thinks
+
+
+_MADE_WORDS = {
+    "remove_background": "cutout",
+    "replace_background": "background",
+    "image_to_image": "restyled",
+    "reimagine": "variation",
+    "outpaint": "extended",
+    "remove_text": "without-text",
+    "merge_face": "face",
+    "upscale": "upscaled",
+    "inpaint": "inpainted",
+    "erase": "erased",
+    "describe_image": "description",
+    "transcribe": "transcript",
+    "clone_voice": "voice",
+    "image_to_video": "clip",
+    "first_last_frame": "clip",
+}
+"""What the names of files end with that were made of many, by what is done; else: edited."""
+
+
+def _made_word(does: Sequence[str]) -> str:
+    return _MADE_WORDS.get(does[0], "edited")
+
+
+def _suffix_of(does: Sequence[str]) -> str:
+    """The type that a made file is named with; what it really is has the last word."""
+    if does[0] in ("describe_image", "transcribe"):
+        return ".txt"
+    return ".mp4" if "video" in does[0] or does[0] in ("first_last_frame", "motion_control") else ".png"
 
 
 def _check_webhook(address: object) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from itertools import accumulate
 from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr
 
 from ...novita.core.errors import ArtifactError
 from ...novita.core.money import show_price
@@ -31,6 +31,19 @@ _FOR_PROGRAMS = ("task_id", "url", "expires_at", "sha256", "bytes", "mime")
 Status = Literal["succeeded", "incomplete", "working", "unconfirmed", "needs_confirmation", "dry_run"]
 
 
+class OneFile(BaseModel):
+    """One of many files that a call was for."""
+
+    file: str = Field(description="Its name.")
+    status: Literal["done", "made before", "incomplete", "working", "failed", "not begun"] = Field(
+        description="How far it is."
+    )
+    task_id: str | None = Field(default=None, description="Names what was made: task:<id>/<n>.")
+    made: tuple[str, ...] = Field(default=(), description="Its files: path, resource or link.")
+    text: str | None = Field(default=None, description="Text that was made, its beginning.")
+    reason: str | None = Field(default=None, description="Why it failed.")
+
+
 class MediaResult(ToolResult):
     """Finished media, or where they stand."""
 
@@ -41,6 +54,7 @@ class MediaResult(ToolResult):
     model: str | None = Field(default=None, description="The model that made it.")
     remark: str | None = Field(default=None, description="What differs from what was asked for.")
     artifacts: tuple[Artifact, ...] = Field(default=(), description="The finished files.")
+    each: tuple[OneFile, ...] | None = Field(default=None, description="Of many files, a line each.")
     missing: int | None = Field(default=None, description="How many files that were asked for were not made.")
     not_here: int | None = Field(default=None, description="How many files that were made could not be brought here.")
     text: str | None = Field(default=None, description="Text that was made; the rest of a long one is in its file.")
@@ -82,7 +96,17 @@ class MediaResult(ToolResult):
         ]
         return {**fields, "artifacts": files} if files else fields
 
+    def take_pictures(self, other: "MediaResult") -> None:
+        """Show what another answer shows, as far as there is room."""
+        self.show(other._pictures[: max(0, MOST_SHOWN - len(self._pictures))])
+
     def _how_it_stands(self) -> str:
+        if self.each is not None:
+            states = [one.status for one in self.each]
+            made = states.count("done") + states.count("made before")
+            others = ("made before", "incomplete", "working", "failed", "not begun")
+            said = [f"{made} of {len(states)} files are done"]
+            return ", ".join([*said, *(f"{states.count(one)} {one}" for one in others if one in states)]) + "."
         match self.status:
             case "succeeded" | "incomplete":
                 return f"{self._made()}{f' from {self.model}' if self.model else ''}."

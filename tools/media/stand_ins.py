@@ -287,6 +287,7 @@ async def ask_instead(
     title: str,
     model: str | None = None,
     options: Mapping[str, Any] | None = None,
+    save_to: str | None = None,
 ) -> Purchase[MediaResult] | None:
     """The same from a chat model, where one can do it; else None.
 
@@ -324,7 +325,7 @@ async def ask_instead(
         thinking=None,
         sampling={"max_tokens": max(_USUAL_TOKENS, needs)},
         options=None,
-        save_to=None,
+        save_to=save_to,
         needs=needs,
     )
     return _as_media(await ask(caller, question), asked.differs, title)

@@ -10,6 +10,7 @@ from ..kit.arguments import (
     Confirm,
     DryRun,
     Model,
+    OneOrMany,
     Options,
     Resize,
     Resolution,
@@ -41,7 +42,7 @@ _EDITS = {
 async def generate_video(
     call: Call,
     prompt: Annotated[str | None, Field(description="What happens in the clip.")] = None,
-    image: Annotated[str | None, Field(description="First frame: path, URL or task:<id>/<n>.")] = None,
+    image: Annotated[OneOrMany | None, Field(description="First frame: path, URL or task:<id>/<n>.")] = None,
     end_image: Annotated[str | None, Field(description="Picture it ends with.")] = None,
     images: Annotated[
         list[str] | None,
@@ -92,7 +93,7 @@ async def generate_video(
     )
 
 
-def _wanted(image: str | None, end_image: str | None, images: list[str] | None) -> list[str]:
+def _wanted(image: str | list[str] | None, end_image: str | None, images: list[str] | None) -> list[str]:
     """What the given frames ask for."""
     if images:
         return ["multi_frame", "reference_to_video"] if image else ["reference_to_video", "template_video"]
@@ -104,7 +105,7 @@ def _wanted(image: str | None, end_image: str | None, images: list[str] | None) 
 @videos.tool("Edit a video", SPENDS)
 async def edit_video(
     call: Call,
-    video: Annotated[str, Field(min_length=1, description="Path, URL or task:<id>/<n>.")],
+    video: Annotated[OneOrMany, Field(description="Path, URL or task:<id>/<n>.")],
     prompt: Annotated[str | None, Field(description="What to change.")] = None,
     edit: Annotated[
         VideoEdit,
