@@ -1,6 +1,6 @@
 """The tool that puts files together on this machine: free, and its results are files of a task like any."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Literal
 
@@ -17,7 +17,7 @@ from ...novita.journal.facts import MediaFacts
 from ...novita.journal.jobs import Paid
 from ...novita.media.jobs import Delivery
 from ...novita.media.outcomes import Kind, MediaOutcome, MediaOutput
-from ..kit.arguments import Between, SaveTo
+from ..kit.arguments import SaveTo
 from ..kit.context import App, Call, Caller
 from ..kit.schemas import UNLISTED
 from ..kit.toolset import WRITES
@@ -31,8 +31,15 @@ _MOST_FILES = 50
 
 Act = Literal["replace_sound", "mix_sound", "join", "trim", "loop", "frame", "convert"]
 
-_DONE = {"replace_sound": "with sound", "mix_sound": "with sound", "join": "joined", "trim": "trimmed"}
-_DONE |= {"loop": "looped", "frame": "frame of", "convert": "converted"}
+_DONE: Mapping[Act, str] = {
+    "replace_sound": "with sound",
+    "mix_sound": "with sound",
+    "join": "joined",
+    "trim": "trimmed",
+    "loop": "looped",
+    "frame": "frame of",
+    "convert": "converted",
+}
 
 
 class Workbench:
@@ -53,19 +60,19 @@ async def combine_media(
     call: Call,
     do: Annotated[
         Act,
-        Field(description="*_sound: of files clip, sound; join: in a row; loop: until end; frame: picture at start."),
+        Field(description="*_sound: files = clip, sound; loop: until end; frame: at start."),
     ],
     files: Annotated[list[str], Field(min_length=1, description="Paths, URLs or task:<id>/<n>.")],
-    start: Annotated[float | None, Field(description="Seconds; negative: from the end.")] = None,
-    end: Annotated[float | None, Between(0.01, 1e6), Field(description="Seconds.")] = None,
+    start: Annotated[float | None, Field(description="Seconds; below 0: from the end.")] = None,
+    end: Annotated[float | None, Field(ge=0.01, description="Seconds.")] = None,
     volume: Annotated[
-        float | None, Between(0.01, 10), Field(description="Of the added sound.", json_schema_extra=UNLISTED)
+        float | None, Field(ge=0.01, le=10, description="Of the added sound.", json_schema_extra=UNLISTED)
     ] = None,
     format: Annotated[str | None, Field(description="Such as mp4, gif, mp3.")] = None,
     save_to: SaveTo = None,
 ) -> MediaResult:
     """Lay a narration or music under a clip, join, cut or repeat clips and sounds, take a still, change the file
-    type. Free, on this machine; the file is saved.
+    type. Free; the file is saved.
     """
     if save_to is not None:
         await to_thread.run_sync(call.app.jobs.store.check_place, save_to)

@@ -312,7 +312,8 @@ class Many:
 
     async def _make_one(self, line: _Line, budget: float) -> None:
         one = line.caller
-        one.meant = partial(lambda meant: {**meant, "wait_seconds": budget}, one.meant())
+        wanted = {**one.meant(), "wait_seconds": budget}
+        one.meant = lambda: wanted
         try:
             line.status = "begun"
             result = await join_earlier(one) if one.joins else None

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr, WithJsonSchema
 
 from ...novita.core.errors import ArtifactError
 from ...novita.core.money import show_price
@@ -44,6 +44,12 @@ class OneFile(BaseModel):
     reason: str | None = Field(default=None, description="Why it failed.")
 
 
+Each = Annotated[
+    tuple[OneFile, ...] | None, WithJsonSchema({"type": "array", "items": {"type": "object"}}, mode="serialization")
+]
+"""Listed without its fields: a dozen tools would repeat them."""
+
+
 class MediaResult(ToolResult):
     """Finished media, or where they stand."""
 
@@ -54,7 +60,7 @@ class MediaResult(ToolResult):
     model: str | None = Field(default=None, description="The model that made it.")
     remark: str | None = Field(default=None, description="What differs from what was asked for.")
     artifacts: tuple[Artifact, ...] = Field(default=(), description="The finished files.")
-    each: tuple[OneFile, ...] | None = Field(default=None, description="Of many files, a line each.")
+    each: Each = Field(default=None, description="Of many files, a line each.")
     missing: int | None = Field(default=None, description="How many files that were asked for were not made.")
     not_here: int | None = Field(default=None, description="How many files that were made could not be brought here.")
     text: str | None = Field(default=None, description="Text that was made; the rest of a long one is in its file.")
