@@ -17,6 +17,7 @@ from ..files.kinds import Form
 from .catalog_entry import Argument, MediaModel
 from .clips import Lengths
 from .lookup import alternatives, complaints, native_value, phrase, settled
+from .price_rows import reckon
 from .pricing import estimate
 from .request_errors import find_option, refuse_old_prompt, refuse_unknown, schema_advice, schema_sentence
 from .rules import breaks
@@ -129,6 +130,15 @@ def price_of(model: MediaModel, arguments: Mapping[str, object]) -> Cost:
     Raises:
         InputError: The model cannot honour an argument.
     """
+    return estimate(model, _body_to_price(model, arguments))
+
+
+def price_row_of(model: MediaModel, arguments: Mapping[str, object]) -> str:
+    """Which row of the price list counts for that, in words; empty where there is none. Raises as `price_of`."""
+    return reckon(model, _body_to_price(model, arguments)).row
+
+
+def _body_to_price(model: MediaModel, arguments: Mapping[str, object]) -> dict[str, Any]:
     given = {name: value for name, value in arguments.items() if value is not None}
     refuse_what_it_cannot(model, given)
     draft = _Draft(model)
@@ -138,7 +148,7 @@ def price_of(model: MediaModel, arguments: Mapping[str, object]) -> Cost:
     draft.shape(given, None)
     draft.constants()
     draft.required_defaults()
-    return estimate(model, draft.body)
+    return draft.body
 
 
 def refuse_what_it_cannot(

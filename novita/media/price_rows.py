@@ -45,11 +45,13 @@ class Reckoned:
         usd: US dollars; None where nobody says, or how much it buys is not known beforehand.
         note: How it was reckoned, one sentence.
         basis: Whose price it is.
+        row: The row that counts, with the settings it is for; empty where there is none.
     """
 
     usd: Decimal | None
     note: str
     basis: Basis = "unknown"
+    row: str = ""
 
 
 def reckon(model: MediaModel, body: Json, files: FilesSeen = NOTHING_KNOWN) -> Reckoned:
@@ -66,16 +68,23 @@ def reckon(model: MediaModel, body: Json, files: FilesSeen = NOTHING_KNOWN) -> R
     if main is None:
         known = "; ".join(f"{row.words} on top" for row in extras)
         return Reckoned(None, f"The price of {model.id} is not documented{f' ({known})' if known else ''}.")
-    total, notes = Decimal(0), list[str]()
+    total, notes, which = Decimal(0), list[str](), _which(model, body, main)
     for row in (main, *extras):
         count, each = _count(model, body, row, files), _each(model, body, row, files)
         if count is None or each is None:
-            return Reckoned(None, f"{main.words}; how much that will be is not known beforehand.", main.basis)
+            return Reckoned(None, f"{main.words}; how much that will be is not known beforehand.", main.basis, which)
         total += each * count
         notes.append(f"{_said(row, count, each)}{_taken_as(model, body, row, files)}")
     total = total.normalize() + 0
     whose = DIFFERS.get(main.basis, "by Novita's own price")
-    return Reckoned(total, f"{' + '.join(notes)}, {whose}.", main.basis)
+    return Reckoned(total, f"{' + '.join(notes)}, {whose}.", main.basis, which)
+
+
+def _which(model: MediaModel, body: Json, main: Price) -> str:
+    """A row in words; and where what it goes by was not said, that it is the dearest."""
+    unsaid = [path.rpartition(".")[2] for path in _open(model, body, main) or ()]
+    names = " and ".join(unsaid)
+    return f"{main.words} (the dearest, as {names} is not said)" if unsaid else main.words
 
 
 def _main(model: MediaModel, body: Json, files: FilesSeen) -> Price | None:

@@ -1,7 +1,7 @@
 """What the GPU tools answer with, and how an instance becomes an answer."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -35,6 +35,8 @@ class ProductLine(BaseModel):
     name: str = Field(description="GPU.")
     memory_gb: int | None = Field(default=None, description="Of one card; unknown if absent.")
     usd_per_hour: str = Field(description="Estimated, for all cards asked for.")
+    spot_usd_per_hour: str | None = Field(default=None, description="The same as spot: cheaper, may be taken back.")
+    on_demand_usd_per_hour: str | None = Field(default=None, description="The same on demand, where spot is listed.")
     term_usd: str | None = Field(default=None, description="Subscription: price of the whole term, paid in advance.")
     stock: str = Field(description="none, low, normal, high.")
     regions: tuple[str, ...] = Field(default=(), description="Where; none listed means everywhere.")
@@ -70,6 +72,8 @@ def product_line(offer: MachineOffer) -> ProductLine:
         name=product.name,
         memory_gb=offer.memory_gb,
         usd_per_hour=show_usd(round(offer.usd_per_hour or Decimal(0), 5)),
+        spot_usd_per_hour=_beside(offer, "spot"),
+        on_demand_usd_per_hour=_beside(offer, "onDemand"),
         term_usd=show_usd(term) if term is not None else None,
         stock=(product.inventory_state or "in stock") if offer.in_stock else "none",
         regions=(offer.region.id,) if offer.region else product.regions,
@@ -78,6 +82,12 @@ def product_line(offer: MachineOffer) -> ProductLine:
         max_disk_gb=product.max_root_fs,
         billing_modes=product.billing_methods,
     )
+
+
+def _beside(offer: MachineOffer, billing: Billing) -> str | None:
+    """What the same costs billed in another way, by the hour; None where that is how it is billed, or not offered."""
+    usd = None if offer.billing == billing else replace(offer, billing=billing).usd_per_hour
+    return None if usd is None else show_usd(round(usd, 5))
 
 
 class Access(BaseModel):

@@ -1,17 +1,18 @@
 """What a call would cost: media by the catalogue, language models and machines by Novita's live price lists."""
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from ...novita.core.costs import DIFFERS, Cost
+from ...novita.core.costs import DIFFERS
 from ...novita.core.errors import InputError, UnknownModelError
 from ...novita.core.money import say_usd, show_price, show_usd
 from ...novita.gpu.products import PRICE_SOURCE, RAW, Billing, MachineOffer, MachineWish, find_offers, list_cpu_products
-from ...novita.media.lookup import media_model
-from ...novita.media.mapping import price_of
+from ...novita.media.lookup import MediaModel, media_model
+from ...novita.media.mapping import price_of, price_row_of
 from ...novita.serverless.endpoints import list_offers
 from ...novita.text.kept_list import listed_models
 from ...novita.text.language_models import LlmModel, count_tokens, find_model
@@ -27,11 +28,31 @@ HOURS_A_MONTH = 720
 A = TypeVar("A", bound=BaseModel)
 
 
+class EstimateLine(BaseModel):
+    """What one of several models would cost."""
+
+    model: str = Field(description="What it was reckoned for.")
+    estimated_cost_usd: str = Field(description="Of all together, USD, or unknown.")
+    each_usd: str | None = Field(default=None, description="Of one, where several are made.")
+    basis: str = Field(description="As in basis.")
+    price_row: str | None = Field(default=None, description="Row of the price list that counts.")
+    note: str = Field(description="How it was reckoned, or why it was not.")
+
+
+Table = Annotated[
+    tuple[EstimateLine, ...] | None,
+    WithJsonSchema({"type": "array", "items": {"type": "object"}}, mode="serialization"),
+]
+
+
 class CostEstimate(ToolResult):
     """What a call would cost."""
 
-    model: str = Field(description="What it was reckoned for.")
-    estimated_cost_usd: str = Field(description="USD, or unknown.")
+    model: str = Field(description="What it was reckoned for; of several the cheapest.")
+    estimated_cost_usd: str = Field(description="USD, or unknown; of all together.")
+    each_usd: str | None = Field(default=None, description="Of one, with count.")
+    price_row: str | None = Field(default=None, description="Row of the price list that counts: sound, resolution.")
+    table: Table = Field(default=None, description="With models: a line each, the cheapest first.")
     basis: Literal["documented", "maker", "third_party", "live", "unknown"] = Field(
         description="Whose price it is: Novita's own, the maker's, somebody else's, or Novita's list as it is now."
     )
@@ -41,6 +62,13 @@ class CostEstimate(ToolResult):
     usd_per_month: str | None = Field(default=None, description="Of 30 days.")
 
     def headline(self) -> str:
+        if self.table is not None:
+            known = [line for line in self.table if line.estimated_cost_usd != "unknown"]
+            if not known:
+                return "Nobody says what any of these costs."
+            first, last = known[0], known[-1]
+            dearest = f", the dearest {last.model} at ${last.estimated_cost_usd}" if len(known) > 1 else ""
+            return f"The cheapest is {first.model} at ${first.estimated_cost_usd}{dearest}."
         if self.basis == "unknown":
             return "Nobody says what it costs."
         if self.estimated_cost_usd == "unknown":
@@ -54,11 +82,13 @@ class _Closed(BaseModel):
 
 
 class _Text(_Closed):
-    """What a language model is asked: `max_tokens` is for each of `rows` (a batch) times `n` answers."""
+    """What a language model is asked: `max_tokens` is for each of `rows` (a batch) times `n` answers, and
+    `output_tokens` for all answers of a row together."""
 
     prompt: str | None = None
     prompt_tokens: int | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=1)
+    output_tokens: int | None = Field(default=None, ge=0)
     n: int = Field(default=1, ge=1)
     rows: int = Field(default=1, ge=1)
 
@@ -76,17 +106,68 @@ class _Machine(_Closed):
 @models.tool("Estimate a cost", READS)
 async def estimate_cost(
     call: Call,
-    model: Annotated[str, Field(description="Model id, or GPU product_id or name.")],
+    model: Annotated[str | None, Field(description="Model id, or GPU product_id or name.")] = None,
+    models: Annotated[list[str] | None, Field(max_length=20, description="Several, to compare.")] = None,
+    count: Annotated[int, Field(ge=1, description="How often, such as 20 clips.")] = 1,
     arguments: Annotated[
         dict[str, Any] | None,
-        Field(description="As its tool takes: duration, count; prompt_tokens, max_tokens, rows; hours, workers."),
+        Field(description="As its tool takes: duration, sound; prompt_tokens, output_tokens, rows; hours, workers."),
     ] = None,
 ) -> CostEstimate:
     """How much would it cost? Price or quote beforehand, in USD, before anything is started: pictures, clips, speech,
-    tokens of a language model, batches, hours of a GPU or endpoint. It may say unknown. Money already spent: get_bill.
-    Free; nothing is made or rented.
+    tokens of a language model, batches, hours of a GPU or endpoint; several models side by side. It may say unknown.
+    Money already spent: get_bill. Free; nothing is made or rented.
     """
-    return await estimate_of(call, model, arguments or {})
+    wanted = list(
+        dict.fromkeys(each.strip() for each in (*([model] if model else []), *(models or ())) if each.strip())
+    )
+    if not wanted:
+        raise InputError("Give model, or models to compare", next_step="list_media_models and list_models show them.")
+    if models is None:
+        return times(await estimate_of(call, wanted[0], arguments or {}), count)
+    lines = [await _line_of(call, each, arguments or {}, count) for each in wanted]
+    lines.sort(key=lambda line: (line.estimated_cost_usd == "unknown", _number(line.estimated_cost_usd)))
+    return CostEstimate(
+        model=lines[0].model,
+        estimated_cost_usd=lines[0].estimated_cost_usd,
+        basis=cast(Any, lines[0].basis),
+        note=f"{len(lines)} compared{f', {count} of each' if count > 1 else ''}; the cheapest first.",
+        table=tuple(lines),
+    )
+
+
+async def _line_of(caller: Caller, model: str, arguments: Mapping[str, Any], count: int) -> EstimateLine:
+    """One of several; why it cannot be reckoned stands in its line and costs the others nothing."""
+    try:
+        found = times(await estimate_of(caller, model, arguments), count)
+    except (InputError, UnknownModelError) as error:
+        why = f"{error.what.rstrip('.')}. {error.next_step}".strip()
+        return EstimateLine(model=model[:80], estimated_cost_usd="unknown", basis="unknown", note=why)
+    return EstimateLine(
+        model=found.model,
+        estimated_cost_usd=found.estimated_cost_usd,
+        each_usd=found.each_usd,
+        basis=found.basis,
+        price_row=found.price_row,
+        note=found.note,
+    )
+
+
+def _number(shown: str) -> Decimal:
+    return Decimal(0) if shown == "unknown" else Decimal(shown)
+
+
+def times(found: CostEstimate, count: int) -> CostEstimate:
+    """The estimate for so many of the same."""
+    if count == 1:
+        return found
+    known = found.estimated_cost_usd != "unknown"
+    update = {
+        "estimated_cost_usd": show_usd(Decimal(found.estimated_cost_usd) * count) if known else "unknown",
+        "each_usd": found.estimated_cost_usd,
+        "note": f"{count} times: {found.note}",
+    }
+    return found.model_copy(update=update)
 
 
 async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) -> CostEstimate:
@@ -98,7 +179,7 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
     unknown: list[UnknownModelError] = []
     await up_to_date(caller)
     try:
-        return _media(caller, media_model(model).id, price_of(media_model(model), arguments))
+        return _media(caller, media_model(model), arguments)
     except UnknownModelError as error:
         unknown.append(error)
     try:
@@ -111,7 +192,7 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
     if found is not None:
         return found
     if (newcomer := await offered(caller, model)) is not None:
-        return _media(caller, newcomer.id, price_of(newcomer, arguments))
+        return _media(caller, newcomer, arguments)
     hints = " ".join(dict.fromkeys(error.next_step for error in unknown if error.next_step))
     raise UnknownModelError(
         f"{model[:80]!r} is no media model, language model or machine",
@@ -119,31 +200,59 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
     )
 
 
-def _media(caller: Caller, model: str, found: Cost) -> CostEstimate:
+def _media(caller: Caller, model: MediaModel, arguments: Mapping[str, Any]) -> CostEstimate:
+    found = price_of(model, arguments)
     note = found.note
     counted = caller.app.jobs.caps.counted(found)
     if found.usd != counted:
         note += f" Spending limits count it as {say_usd(counted)}."
-    return CostEstimate(model=model, estimated_cost_usd=show_price(found.usd), basis=found.basis, note=note)
+    return CostEstimate(
+        model=model.id,
+        estimated_cost_usd=show_price(found.usd),
+        basis=found.basis,
+        note=note,
+        price_row=price_row_of(model, arguments) or None,
+    )
 
 
 def _text(model: LlmModel, asked: _Text) -> CostEstimate:
-    band = model.bands[0]
+    """What tokens cost, all that were named: what a model cannot do at once is said, and never cut off in silence."""
     prompt = count_tokens(asked.prompt or "") if asked.prompt_tokens is None else asked.prompt_tokens
+    # Where more is to be read than fits, it goes in several prompts: the price may depend on how long each is.
+    parts = max(1, math.ceil(prompt / model.context)) if model.context else 1
+    band = model.band(math.ceil(prompt / parts))
     makes = model.kind == "chat"
-    most = min(asked.max_tokens or USUAL_TOKENS, model.max_output or asked.max_tokens or USUAL_TOKENS) if makes else 0
-    usd = model.price(prompt, most * asked.n)
+    if asked.output_tokens is not None:
+        made = asked.output_tokens
+    else:
+        made = (asked.max_tokens or min(USUAL_TOKENS, model.max_output or USUAL_TOKENS)) * asked.n
+    made = made if makes else 0
+    known = band.input is not None and (not made or band.output is not None)
+    usd = (prompt * (band.input or 0) + made * (band.output or 0)) / Decimal(1_000_000) if known else None
     counted = "" if asked.prompt_tokens is not None else ", counted roughly"
     rates = f"${show_price(band.input)}" + (f" read and ${show_price(band.output)} made" if makes else "")
-    note = f"{prompt} tokens read{counted}" + (f" and at most {most * asked.n} made" if makes else "")
+    limit = "" if asked.output_tokens is not None else "at most "
+    note = f"{prompt} tokens read{counted}" + (f" and {limit}{made} made" if makes else "")
     age = f"as of {model.seen}, since it cannot be read now" if model.seen else "now"
     note += f"{f', {asked.rows} times' if asked.rows > 1 else ''}, by Novita's list {age}: {rates} per million tokens."
     return CostEstimate(
         model=model.id,
         estimated_cost_usd=show_price(None if usd is None else usd * asked.rows),
         basis="unknown" if usd is None else "live",
-        note=note,
+        note=f"{note}{_limits(model, asked, parts, made)}",
+        price_row=f"prompts of {band.start:,} tokens or more" if len(model.bands) > 1 else None,
     )
+
+
+def _limits(model: LlmModel, asked: _Text, parts: int, made: int) -> str:
+    """What does not fit one call, told apart from what it costs."""
+    said = ""
+    if parts > 1:
+        said += f" A prompt holds {model.context:,} tokens: {parts} prompts."
+    answers = asked.n if asked.output_tokens is None else 1
+    if model.max_output and made > model.max_output * answers:
+        said += f" One answer ends at {model.max_output:,} tokens: {math.ceil(made / model.max_output)} answers."
+    return said
 
 
 async def _machine(caller: Caller, wanted: str, arguments: Mapping[str, Any]) -> CostEstimate | None:

@@ -103,6 +103,17 @@ async def test_the_whole_story_of_an_instance(opened: OpenStage, world: World, w
         assert (await on.call("list_gpu_instances"))["total"] == 0
 
 
+async def test_what_a_card_costs_as_spot_stands_beside_what_it_costs_on_demand(opened: OpenStage) -> None:
+    async with opened() as on:
+        demand = await on.call("list_gpu_products", gpu="4090")
+        spot = await on.call("list_gpu_products", gpu="4090", billing="spot")
+    (one, *_), (other, *_) = demand["products"], spot["products"]
+    assert one["spot_usd_per_hour"] == other["usd_per_hour"]
+    assert other["on_demand_usd_per_hour"] == one["usd_per_hour"]
+    assert "spot_usd_per_hour" not in other and "on_demand_usd_per_hour" not in one
+    assert float(other["usd_per_hour"]) < float(one["usd_per_hour"])
+
+
 async def test_a_lease_given_at_creation_counts_from_then(opened: OpenStage, world: World) -> None:
     async with opened() as on:
         instance = await running(on, stop_after_hours=1)

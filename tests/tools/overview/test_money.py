@@ -190,3 +190,67 @@ async def test_what_cannot_be_estimated_says_why(model: str, arguments: Json, sa
         result = await client.call_tool("estimate_cost", {"model": model, "arguments": arguments})
         assert result.is_error
         assert says in text_of(result)
+
+
+# Several models at once
+
+
+async def compare(client: Client, models: list[str], count: int = 1, **arguments: Any) -> Json:
+    wish = {"models": models, "count": count, "arguments": arguments}
+    result = await client.call_tool("estimate_cost", wish)
+    assert not result.is_error, text_of(result)
+    return result.structured_content or {}
+
+
+async def test_twenty_clips_on_several_models_are_a_table_with_the_row_of_each(connect: Connect) -> None:
+    models = ["kling-v3.0-std-t2v", "kling-v3.0-pro-t2v", "minimax-h3", "no-such-model"]
+    async with connect(build=quick) as client:
+        told = await compare(client, models, 20, duration=10, sound=False)
+        loud = await compare(client, models, 20, duration=10, sound=True)
+        one = await estimate(client, "kling-v3.0-std-t2v", duration=10, sound=False)
+    table = {line["model"]: line for line in told["table"]}
+
+    assert set(table) == set(models)
+    line = table["kling-v3.0-std-t2v"]
+    assert line["each_usd"] == one["estimated_cost_usd"]
+    assert Decimal(line["estimated_cost_usd"]) == 20 * Decimal(one["estimated_cost_usd"])
+    assert "false" in line["price_row"]
+    assert one["price_row"] == line["price_row"]
+    noisy = {line["model"]: line for line in loud["table"]}["kling-v3.0-std-t2v"]
+    assert Decimal(noisy["estimated_cost_usd"]) > Decimal(line["estimated_cost_usd"])
+    assert "true" in noisy["price_row"]
+    assert told["table"][-1]["estimated_cost_usd"] == "unknown"
+    assert "no-such-model" in table["no-such-model"]["note"]
+    sums = [Decimal(line["estimated_cost_usd"]) for line in told["table"] if line["estimated_cost_usd"] != "unknown"]
+    assert sums == sorted(sums)
+    assert told["model"] == told["table"][0]["model"]
+
+
+async def test_a_length_no_clip_has_is_told_and_not_cut_off(connect: Connect) -> None:
+    async with connect(build=quick) as client:
+        told = await compare(client, ["kling-v3.0-std-t2v"], duration=45)
+    assert told["table"][0]["estimated_cost_usd"] == "unknown"
+    assert "duration" in told["table"][0]["note"]
+
+
+async def test_a_million_tokens_are_a_million_whatever_one_answer_holds(connect: Connect) -> None:
+    async with connect(build=quick) as client:
+        result = await client.call_tool("list_models", {"kind": "chat", "limit": 5})
+        rows: list[Json] = (result.structured_content or {})["models"]
+        told = await compare(client, [row["id"] for row in rows], output_tokens=1_000_000, prompt_tokens=0)
+        most = await estimate(client, rows[0]["id"], prompt_tokens=0, max_tokens=1_000_000)
+    table = {line["model"]: line for line in told["table"]}
+
+    for row in rows:
+        assert Decimal(table[row["id"]]["estimated_cost_usd"]) == Decimal(row["output_usd_per_million"])
+        assert f"One answer ends at {row['max_output']:,} tokens" in table[row["id"]]["note"]
+    assert Decimal(most["estimated_cost_usd"]) == Decimal(rows[0]["output_usd_per_million"])
+    assert "1000000 made" in most["note"] and "One answer ends at" in most["note"]
+
+
+async def test_what_no_prompt_holds_is_priced_as_several(connect: Connect) -> None:
+    async with connect(build=quick) as client:
+        result = await client.call_tool("get_model", {"model": MODEL})
+        card: Json = result.structured_content or {}
+        told = await estimate(client, MODEL, prompt_tokens=card["context"] * 3, output_tokens=0)
+    assert f"A prompt holds {card['context']:,} tokens: 3 prompts" in told["note"]
