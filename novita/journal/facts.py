@@ -79,11 +79,13 @@ class CallFacts(Facts):
         tokens: Written by the model.
         answer_id: The answer's id at Novita.
         provider: Of a search.
+        index: Of which texts and model an index was made, as a hash.
     """
 
     tokens: int | None = None
     answer_id: str | None = None
     provider: str | None = None
+    index: str | None = None
 
 
 class BatchFacts(Facts):

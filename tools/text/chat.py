@@ -35,6 +35,8 @@ from ..kit.toolset import READS, SPENDS, SPENDS_ANEW, CountedUsd, ToolResult, To
 from ..kit.ways import Way, what_is_gone
 from .chat_request import ChatRequest, ChatWish, TextWay, ask, bounded, speak
 from .embeddings_request import EmbeddingResult, embed_texts
+from .finding import find_nearest
+from .given_texts import given_texts
 from .results import TextResult
 
 text = Toolset("text", "Language models, embeddings, ranking.")
@@ -42,6 +44,7 @@ text = Toolset("text", "Language models, embeddings, ranking.")
 Llm = Annotated[str | None, Field(description="See list_models.")]
 MaxTokens = Annotated[int | None, Field(description="Default 16384.")]
 Temperature = Annotated[float | None, Field(description="0 to 2.")]
+TextsFile = Annotated[str | None, Field(description="Or a file of them: lines, CSV, JSON, an index.")]
 NativeOptions = Annotated[dict[str, Any] | None, Field(description="Such as seed, stop, top_p, n.")]
 Feature = Literal["reasoning", "function-calling", "structured-outputs", "image", "video", "audio"]
 
@@ -127,7 +130,10 @@ async def complete_text(
 @text.tool("Create embeddings", SPENDS)
 async def create_embeddings(
     call: Call,
-    texts: Annotated[list[str], Field(description="The texts, any number.")],
+    texts: Annotated[list[str] | None, Field(description="The texts, any number.")] = None,
+    file: TextsFile = None,
+    query: Annotated[str | None, Field(description="Give the texts nearest to this.")] = None,
+    top_n: Annotated[int | None, Field(description="How many of them; default 5.")] = None,
     model: Llm = None,
     inline: Annotated[bool, Field(description="Also show up to 2200 numbers.")] = False,
     save_to: Annotated[str | None, Field(description="Folder, or file.npy, file.json."), SELDOM] = None,
@@ -138,7 +144,15 @@ async def create_embeddings(
     (default bge-m3). To sort a few texts by relevance use rerank. Costs tokens, mostly under $0.01; saves a file of
     vectors in the order given.
     """
-    plan = partial(embed_texts, call, texts, model, inline=inline, save_to=save_to)
+    given = await given_texts(call, texts, file)
+    if query is not None:
+        plan = partial(find_nearest, call, given, query, top_n, model, save_to=save_to)
+        return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
+    if given.index is not None:
+        raise InputError("The file is an index already", next_step="Give query to find the nearest of its texts.")
+    if top_n is not None:
+        raise InputError("top_n goes with query")
+    plan = partial(embed_texts, call, given.texts, model, inline=inline, save_to=save_to)
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
@@ -181,7 +195,8 @@ _MOST_RANKED = 100
 async def rerank(
     call: Call,
     query: Annotated[str, Field(description="The question.")],
-    documents: Annotated[list[str], Field(description="Texts to sort.")],
+    documents: Annotated[list[str] | None, Field(description="Texts to sort.")] = None,
+    file: TextsFile = None,
     top_n: Annotated[int | None, Field(description="Return only this many.")] = None,
     model: Annotated[Llm, SELDOM] = None,
     confirm: Annotated[Confirm, SELDOM] = False,
@@ -190,8 +205,9 @@ async def rerank(
     """Sort documents, passages or search hits by how relevant they are to a question, the best match first. Costs
     tokens, mostly under $0.01; returns scores and order.
     """
-    if not query.strip() or not documents:
+    if not query.strip() or not (documents or file):
         raise InputError("query and documents must not be empty")
+    documents = list((await given_texts(call, documents, file, called="documents")).texts)
     if top_n is not None and top_n < 1:
         raise InputError("top_n must be at least 1")
     for index, one in enumerate(documents):

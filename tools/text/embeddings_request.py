@@ -46,12 +46,21 @@ class MissingTexts(BaseModel):
     reason: str = Field(description="Why.")
 
 
+class NearText(BaseModel):
+    """A text and how near it is to the question."""
+
+    index: int = Field(description="Its place, from 0.")
+    score: float = Field(description="Cosine; 1 is the same.")
+    text: str = Field(description="How it begins.")
+
+
 class EmbeddingResult(ToolResult):
     """Vectors, one per text, in order."""
 
     status: TextStatus = Field(description="incomplete: some texts have no vector, see missing.")
     model: str | None = Field(default=None, description="Model that embedded.")
     remark: str | None = Field(default=None, description="What differs from what was asked for.")
+    nearest: tuple[NearText, ...] | None = Field(default=None, description="With query: the nearest first.")
     shape: tuple[int, ...] | None = Field(default=None, description="Texts, numbers per text.")
     norm: tuple[float, ...] | None = Field(default=None, description="Least, mean and greatest length of a vector.")
     sample: tuple[float, ...] | None = Field(default=None, description="The first numbers of the first vector.")
@@ -72,6 +81,8 @@ class EmbeddingResult(ToolResult):
         if self.shape is None:
             return "Nothing was sent yet."
         said = f"{self.remark} " if self.remark else ""
+        if self.nearest is not None:
+            return f"{said}The {len(self.nearest)} nearest of {self.shape[0]} texts."
         if self.missing:
             return f"{said}Not all of {self.shape[0]} texts have a vector: see missing."
         return f"{said}{self.shape[0]} vectors of {self.shape[1]} numbers."
@@ -82,8 +93,8 @@ async def embed_texts(
     texts: Sequence[str],
     model: str | None,
     *,
-    inline: bool,
-    save_to: str | None,
+    inline: bool = False,
+    save_to: str | None = None,
     way: Way[Purchase["EmbeddingResult"]] | None = None,
     tried: Collection[str] = (),
 ) -> Purchase[EmbeddingResult]:

@@ -1,0 +1,154 @@
+"""Which of many texts say what is sought: their vectors are made once, kept as an index, and compared here."""
+
+from collections.abc import Collection
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+
+from ...novita.core.errors import ArtifactError, InputError, NovitaError
+from ...novita.core.money import show_price
+from ...novita.journal.facts import CallFacts
+from ...novita.journal.jobs import Tally
+from ...novita.journal.journal import Job, JobState
+from ...novita.text.costs import tokens_cost
+from ...novita.text.language_models import choose_model, count_tokens, explain, llm_models_if_there
+from ...novita.text.nearest import TextIndex, index_key, nearest_texts, read_index, write_index
+from ...novita.text.vectors import EMBEDDINGS_PATH, Embedded, check_texts, embed, embedding_body, parts_of
+from ..kit.context import Caller
+from ..kit.dry_run import shortened, shown_request
+from ..kit.purchase import Awaited, Purchase
+from ..kit.saved_files import SavedFiles
+from ..kit.ways import Way, what_is_gone
+from .embeddings_request import EmbeddingResult, NearText
+from .given_texts import GivenTexts
+
+MOST_NEAREST = 50
+USUAL_NEAREST = 5
+_LOOKED_THROUGH = 200
+"""Rows of the journal in which an index of the same texts is sought."""
+
+
+async def find_nearest(
+    caller: Caller,
+    given: GivenTexts,
+    query: str,
+    top_n: int | None,
+    model: str | None,
+    *,
+    save_to: str | None,
+    way: Way[Purchase[EmbeddingResult]] | None = None,
+    tried: Collection[str] = (),
+) -> Purchase[EmbeddingResult]:
+    """Plan to embed the question, and the texts where no index of them is there.
+
+    Raises:
+        NovitaError: It cannot be done so.
+    """
+    if not query.strip():
+        raise InputError("query is empty")
+    most = USUAL_NEAREST if top_n is None else top_n
+    if not 1 <= most <= MOST_NEAREST:
+        raise InputError(f"top_n must be 1 to {MOST_NEAREST}")
+    if given.index is not None and model is not None and model != given.index.model:
+        raise InputError(f"The index was made with {given.index.model}", next_step="Leave model out.")
+    await caller.progress(f"{model or 'embedding model'}: looking through {len(given.texts)} texts")
+    models = await llm_models_if_there(caller.novita)
+    way = way or Way(caller, await what_is_gone(caller))
+    wanted = model or (given.index.model if given.index is not None else None)
+    gone = {*way.passed_over, *tried}
+    name, row = choose_model(models, wanted, endpoint="embeddings", kinds=("embedding",), without=gone)
+    way.known = wanted is None or row is not None
+    again = partial(find_nearest, caller, given, query, top_n, model, save_to=save_to, way=way)
+    way.further = None if wanted else lambda tried: again(tried=tried)
+    index = given.index or await _kept_index(caller, name, given)
+    texts = [query] if index is not None else [*given.texts, query]
+    check_texts(texts, row)
+    if save_to is not None:
+        await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
+    cost = tokens_cost(models, row, sum(count_tokens(one) for one in texts), 0, note="at list prices.")
+    remark = way.remark(name, cost)
+
+    async def work(job: Job, tally: Tally) -> EmbeddingResult:
+        made = Embedded([])
+        try:
+            await embed(caller.novita, name, texts, made, clock=caller.app.jobs.clock)
+        except NovitaError as error:
+            raise explain(error, models, name) from error
+        finally:
+            if made.tokens:
+                tally.usd = row.price(made.tokens, 0) if row is not None else None
+        await way.arrived(name)
+        saved = SavedFiles(caller, job, title=f"index {name.rpartition('/')[2]}", save_to=save_to)
+        tally.artifacts = saved.artifacts
+        whole = index or TextIndex(name, list(given.texts), made.vectors[:-1])
+        if index is None:
+            # Before anything else: it is paid for.
+            await saved.put("the index", await to_thread.run_sync(write_index, whole), ".json", kind="file")
+            tally.facts = CallFacts(index=index_key(name, given.texts))
+        sought = made.vectors[-1]
+        if sought is None:
+            tally.trouble = "The question has no vector."
+            step = f"{tally.trouble} Ask again: the index stays."
+            return EmbeddingResult(status="incomplete", model=name, files=tuple(saved.files) or None, next_step=step)
+        near = await to_thread.run_sync(nearest_texts, whole, sought, most)
+        without = sum(vector is None for vector in whole.vectors)
+        return EmbeddingResult(
+            status="incomplete" if without else "succeeded",
+            model=name,
+            remark=remark or None,
+            nearest=tuple(
+                NearText(index=one.index, score=round(one.score, 4), text=shortened(whole.texts[one.index], 300))
+                for one in near
+            ),
+            shape=(len(whole.texts), whole.dimension),
+            files=tuple(saved.files) or None,
+            tokens=made.tokens,
+            requests=made.requests,
+            cost_usd=show_price(tally.usd),
+            next_step=f"{without} texts have no vector and were not compared." if without else _used_again(saved),
+        )
+
+    async def requests() -> dict[str, Any]:
+        parts = await to_thread.run_sync(parts_of, texts)
+        first = shown_request("POST", EMBEDDINGS_PATH, embedding_body(name, parts[0]))
+        return {"requests": len(parts), "request": first}
+
+    what = (
+        "the question; the texts have an index" if index is not None else f"{len(given.texts)} texts and the question"
+    )
+    return Purchase(
+        answer=EmbeddingResult,
+        effect=f"Embed {what}.",
+        model=name,
+        title=f"nearest of {len(given.texts)} texts: {query[:100]}",
+        cost=cost,
+        sending=Awaited(work=work),
+        dry_run=requests,
+        instead=partial(way.on, name),
+    )
+
+
+def _used_again(saved: SavedFiles) -> str | None:
+    """How the next question costs less."""
+    if not saved.artifacts:
+        return None
+    made = saved.artifacts[0]
+    return f'For the next question give file="task:{made.task_id}/{made.index}": its texts are not embedded again.'
+
+
+async def _kept_index(caller: Caller, model: str, given: GivenTexts) -> TextIndex | None:
+    """An index of the very same texts that an earlier call made and that is still here."""
+    key = await to_thread.run_sync(index_key, model, given.texts)
+    rows = await caller.app.journal.recent(
+        caller.owner, limit=_LOOKED_THROUGH, kind="call", states=(JobState.SUCCEEDED, JobState.FAILED)
+    )
+    store = caller.app.jobs.store
+    for row in rows:
+        if row.facts_as(CallFacts).index == key and row.artifacts:
+            try:
+                data = await store.read(row.artifacts[0])
+                return await to_thread.run_sync(read_index, data, "The index")
+            except (ArtifactError, InputError):  # it is gone, or was changed: made anew
+                continue
+    return None
