@@ -22,6 +22,7 @@ from ..journal.jobs import Jobs
 from ..journal.journal import FINAL_STATES, Job, JobState
 from ..text.generations import Usage
 from ..text.language_models import LlmModel
+from .answer_table import answer_table, schema_fields
 from .answers import Matched, match, read_rows
 from .batch_files import checked_id, get_content, id_of, moment
 
@@ -163,10 +164,12 @@ class BatchDelivery:
 
 @dataclass(frozen=True)
 class Fetched:
-    """The rows of a finished batch with their answers. `usd` by the list prices; None where they are not known."""
+    """The rows of a finished batch with their answers, and these as CSV. `usd` by the list prices; None where they are
+    not known."""
 
     matched: Matched
     usd: Decimal | None
+    table: str
 
 
 async def bring_batch(
@@ -274,7 +277,8 @@ async def _fetch(client: NovitaClient, batch: Batch, price_of: Callable[[str], A
         except NotFoundError:
             pass  # told by the results themselves, which then have no input
     matched = await anyio.to_thread.run_sync(match, asked, answers)
-    return Fetched(matched, await _cost(matched.tokens, price_of))
+    table = await anyio.to_thread.run_sync(answer_table, matched.results, schema_fields(asked))
+    return Fetched(matched, await _cost(matched.tokens, price_of), table)
 
 
 async def _cost(
@@ -296,13 +300,14 @@ async def _save(jobs: Jobs, job: Job, batch_id: str, fetched: Fetched) -> Sequen
     """The results file, and the failed rows beside it."""
     title = job.title if job.tool == "create_batch" else "batch"
     kept: list[Artifact] = []
-    kinds: tuple[tuple[str, Literal["results", "failed rows"]], ...] = (
-        (fetched.matched.results, "results"),
-        (fetched.matched.failed, "failed rows"),
+    kinds: tuple[tuple[str, Literal["results", "failed rows", "table"], str], ...] = (
+        (fetched.matched.results, "results", ".jsonl"),
+        (fetched.matched.failed, "failed rows", ".jsonl"),
+        (fetched.table, "table", ".csv"),
     )
-    for index, (text, what) in enumerate(kinds):
+    for index, (text, what, suffix) in enumerate(kinds):
         if text:
             artifact = Artifact(task_id=batch_id, index=index, kind="file", note=what)
             name = NameHint(title=f"{title} {what}", day=job.created.date(), owner=job.owner)
-            kept.append(await jobs.store.save_text(text, artifact, suffix=".jsonl", name=name))
+            kept.append(await jobs.store.save_text(text, artifact, suffix=suffix, name=name))
     return kept

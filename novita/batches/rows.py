@@ -39,11 +39,13 @@ class Extremes:
     Args:
         answer: The largest max_tokens.
         prompt: The most letters.
+        fewest: The smallest max_tokens of a row that does not forbid thinking; None: there is none.
     """
 
     answer: tuple[int, int] = (0, 0)
     prompt: tuple[int, int] = (0, 0)
     features: Mapping[str, int] = field(default_factory=dict[str, int])
+    fewest: int | None = None
 
     def refuse(self, model: LlmModel) -> None:
         """Hold the rows to what chat itself would refuse for this model.
@@ -230,7 +232,7 @@ def prepare(
         sums.most_tokens,
         tuple(sums.media),
         sums.open_rows,
-        Extremes(sums.longest_answer, sums.longest_prompt, sums.features),
+        Extremes(sums.longest_answer, sums.longest_prompt, sums.features, sums.fewest),
     )
 
 
@@ -242,6 +244,7 @@ class _Sums:
         self.media: dict[str, None] = {}
         self.longest_answer = self.longest_prompt = (0, 0)
         self.features: dict[str, int] = {}
+        self.fewest: int | None = None
 
     def add(self, line: int, body: Json, endpoint: Endpoint) -> None:
         messages = body["messages"] if endpoint == "chat" else ()
@@ -249,6 +252,8 @@ class _Sums:
         limit = body.get("max_tokens") or body.get("max_completion_tokens")
         self.open_rows += limit is None
         self.most_tokens += (limit or USUAL_TOKENS) * (body.get("n") or 1)
+        if limit is not None and body.get("enable_thinking") is not False:
+            self.fewest = limit if self.fewest is None else min(self.fewest, limit)
         self.media.update(dict.fromkeys(media_kinds(messages)))
         letters = letters_of(messages) if endpoint == "chat" else len(str(body["prompt"]))
         self.longest_answer = max(self.longest_answer, (limit or 0, line))

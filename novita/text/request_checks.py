@@ -157,6 +157,11 @@ def native_tools(tools: Sequence[Mapping[str, Any]]) -> list[Json]:
     return made
 
 
+def response_format(schema: Json) -> Json:
+    """How a request asks for an object of a schema."""
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
 def check_schema(schema: Any, where: str) -> None:
     """Refuse what is no JSON schema of an object.
 

@@ -36,6 +36,7 @@ from ..kit.same_call import JOINERS, Joiner
 from ..kit.saved_files import SavedFile, keep_content
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, ToolResult, Toolset
 from .results import BatchResult, answer_batch, planned_batch, started_batch, tokens_of
+from .wishes import too_few, with_wishes
 
 batches = Toolset("batches", "Run thousands of prompts as one batch.")
 
@@ -55,6 +56,10 @@ async def create_batch(
     file_id: Annotated[str | None, Field(description="From upload_file, instead of rows.")] = None,
     model: Annotated[str | None, Field(description="See list_models.")] = None,
     system: Annotated[str | None, Field(description="Instruction for every row.")] = None,
+    response_schema: Annotated[
+        dict[str, Any] | None, Field(description="JSON schema of each answer; its fields become columns.")
+    ] = None,
+    thinking: Annotated[bool | None, Field(description="Think first.")] = None,
     options: Annotated[
         dict[str, Any] | None, Field(description="Of every row: max_tokens (default 4096), temperature.")
     ] = None,
@@ -67,9 +72,10 @@ async def create_batch(
     """
     if sum(given is not None for given in (rows, file, file_id)) != 1:
         raise InputError("Give one of rows, file and file_id")
+    options = with_wishes(options, response_schema, thinking)
     if file_id is not None and (model or system or options):
         raise InputError(
-            "The rows of an uploaded file go as they are: model, system and options cannot be added to them",
+            "The rows of an uploaded file go as they are: nothing can be added to them",
             next_step="Leave these out, or give the rows or their file instead of file_id.",
         )
 
@@ -118,6 +124,7 @@ def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id
     row = _model_of(models, prepared)
     cost = tokens_cost(models, row, prepared.prompt_tokens, prepared.most_tokens, note="at list prices, at most.")
 
+    warning = too_few(prepared, row)
     unlisted = row is None and bool(models)
     near = nearest(prepared.model, [model.id for model in models])
     doubt = f" Novita's list does not show that model; the nearest are: {', '.join(near)}." if unlisted else ""
@@ -127,17 +134,18 @@ def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id
         return await start_batch(call.app.jobs, call.novita, prepared, paid_for, file_id=file_id, on_progress=progress)
 
     async def working(job: Job, found: bool) -> BatchResult:
-        return started_batch(job, prepared, cost.usd, found=found)
+        return started_batch(job, prepared, cost.usd, found=found, remark=warning)
 
     async def follow(job: Job, found: bool, _: float) -> BatchResult:
         return await working(job, found)  # get_batch waits: a batch takes hours
 
     async def requests() -> dict[str, Any]:
-        return planned_batch(prepared, await look_back(call.app.jobs, call.novita, prepared, file_id))
+        shown = planned_batch(prepared, await look_back(call.app.jobs, call.novita, prepared, file_id))
+        return {**shown, "remark": warning or None}
 
     return Purchase(
         answer=BatchResult,
-        effect=f"Run {prepared.rows:,} rows on {prepared.model}.{doubt}",
+        effect=f"Run {prepared.rows:,} rows on {prepared.model}.{doubt}{f' {warning}' if warning else ''}",
         model=prepared.model,
         title=f"{prepared.rows} rows {prepared.model.rpartition('/')[2]}",
         cost=cost,

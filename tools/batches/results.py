@@ -63,8 +63,9 @@ class BatchResult(ToolResult):
     )
     files: tuple[SavedFile, ...] | None = Field(
         default=None,
-        description="results: a line per row {row, custom_id, status, input, text}. failed rows: as sent.",
+        description="results: a line per row {row, custom_id, status, input, text}. failed rows: as sent. table: CSV.",
     )
+    remark: str | None = Field(default=None, description="What to know before it runs.")
     first_rows: tuple[RowResult, ...] | None = Field(default=None, description="The first rows.")
     cost_usd: str | None = Field(default=None, description="By tokens used and list prices, in USD, or 'unknown'.")
     estimated_cost_usd: str | None = Field(default=None, description="The most it may cost at list prices.")
@@ -112,7 +113,9 @@ def tokens_of(prepared: Prepared) -> str:
     return f"Reads about {prepared.prompt_tokens:,} tokens, makes at most {prepared.most_tokens:,}.{unbounded}"
 
 
-def started_batch(job: Job, prepared: Prepared, estimate: Decimal | None, *, found: bool) -> BatchResult:
+def started_batch(
+    job: Job, prepared: Prepared, estimate: Decimal | None, *, found: bool, remark: str = ""
+) -> BatchResult:
     """A batch that runs, just started or found running."""
     again = "These very rows are running already; no second batch was made. " if found else ""
     return BatchResult(
@@ -120,6 +123,7 @@ def started_batch(job: Job, prepared: Prepared, estimate: Decimal | None, *, fou
         batch_id=job.task_id,
         model=prepared.model,
         total=prepared.rows,
+        remark=remark or None,
         estimated_cost_usd=show_price(estimate),
         next_step=f"{again}Call get_batch with batch_id {job.task_id}, now or hours later.",
     )

@@ -133,6 +133,7 @@ async def generate_music(
     prompt: Annotated[str | None, Field(description="Style, mood, instruments.")] = None,
     lyrics: Annotated[str | None, Field(description="Words to sing.")] = None,
     instrumental: Annotated[bool | None, Field(description="No singing."), SELDOM] = None,
+    duration: Annotated[float | None, Field(ge=5, le=600, description="Seconds, about.")] = None,
     model: Annotated[Model, SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
     save_to: Annotated[SaveTo, SELDOM] = None,
@@ -143,17 +144,21 @@ async def generate_music(
     model is known now. For words alone use generate_lyrics. Costs money, the price is not known; the sound file is
     saved.
     """
+    wished = prompt if duration is None else f"{prompt or 'A song'}, about {duration:g} seconds long"
     return await make(
         call,
         "generate_music",
         ["music"],
         {
-            "prompt": prompt,
+            "prompt": wished,
             "lyrics": lyrics,
             "instrumental": instrumental,
         },
         How(model, options, save_to, None, confirm, dry_run),
         title=prompt or "music",
+        remark="No model takes a length: it was asked for in words. combine_media cuts it to the second."
+        if duration is not None
+        else "",
     )
 
 

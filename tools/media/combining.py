@@ -17,9 +17,8 @@ from ...novita.journal.facts import MediaFacts
 from ...novita.journal.jobs import Paid
 from ...novita.media.jobs import Delivery
 from ...novita.media.outcomes import Kind, MediaOutcome, MediaOutput
-from ..kit.arguments import SaveTo
+from ..kit.arguments import SELDOM, SaveTo
 from ..kit.context import App, Call, Caller
-from ..kit.schemas import UNLISTED
 from ..kit.toolset import WRITES
 from .parts import media_jobs
 from .results import MediaResult, answer
@@ -65,9 +64,7 @@ async def combine_media(
     files: Annotated[list[str], Field(min_length=1, description="Paths, URLs or task:<id>/<n>.")],
     start: Annotated[float | None, Field(description="Seconds; below 0: from the end.")] = None,
     end: Annotated[float | None, Field(ge=0.01, description="Seconds.")] = None,
-    volume: Annotated[
-        float | None, Field(ge=0.01, le=10, description="Of the added sound.", json_schema_extra=UNLISTED)
-    ] = None,
+    volume: Annotated[float | None, Field(ge=0.01, le=10, description="Of the added sound."), SELDOM] = None,
     format: Annotated[str | None, Field(description="Such as mp4, gif, mp3.")] = None,
     save_to: SaveTo = None,
 ) -> MediaResult:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ...novita.core.errors import InputError
 from ..kit.arguments import (
     SELDOM,
     AspectRatio,
@@ -43,6 +44,11 @@ _EDITS = {
     "remove_text": "remove_text",
     "swap_face": "merge_face",
 }
+_IN_STYLE = (
+    "Take the style of picture {place}, its technique, palette, line and light, and none of its subject; keep what the "
+    "first picture shows."
+)
+"""How a model that edits by words is told whose style to take; the pictures are counted as they are sent."""
 
 
 @images.tool("Generate an image", SPENDS)
@@ -101,6 +107,8 @@ async def edit_image(
     images: Annotated[
         list[str] | None, Field(max_length=14, description="Other pictures: to combine, or the face.")
     ] = None,
+    style: Annotated[str | None, Field(description="Picture whose style to take.")] = None,
+    count: Count = None,
     strength: Annotated[Strength, SELDOM] = None,
     size: Size = None,
     checkpoint: Annotated[Checkpoint, SELDOM] = None,
@@ -117,6 +125,11 @@ async def edit_image(
     weather, season; turn it into a cartoon, anime or painting, combine photos, retouch, extend the borders, remove
     text, swap faces. Costs about $0.03 to $0.06; the edited picture is saved and shown.
     """
+    if style is not None:
+        if edit not in ("instruct", "restyle"):
+            raise InputError(f"style goes with edit=instruct or restyle, not {edit}")
+        edit, images = "instruct", [*(images or []), style]
+        prompt = f"{prompt or 'Redraw this picture.'} {_IN_STYLE.format(place=len(images) + 1)}"
     return await make(
         call,
         "edit_image",
@@ -125,6 +138,7 @@ async def edit_image(
             "image": image,
             "prompt": prompt,
             "images": images,
+            "count": count,
             "strength": strength,
             "size": size,
             "checkpoint": checkpoint,
@@ -174,6 +188,7 @@ async def upscale_image(
     call: Call,
     image: Image,
     scale: Annotated[float | None, Field(ge=1, le=8, description="Times larger.")] = None,
+    size: Annotated[str | None, Field(description="Or pixels: 3840 (longer side), 3840x2160.")] = None,
     model: Annotated[Model, SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
@@ -189,7 +204,7 @@ async def upscale_image(
         call,
         "upscale_image",
         ["upscale"],
-        {"image": image, "scale": scale, "webhook_url": webhook_url},
+        {"image": image, "scale": scale, "size": size, "webhook_url": webhook_url},
         How(model, options, save_to, None, confirm, dry_run, resize),
         title=f"upscaled {_named(image)}",
     )

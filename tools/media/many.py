@@ -177,7 +177,9 @@ class Many:
 
     def _one(self, file: str, number: int) -> OneOfMany:
         caller = self.caller
-        wanted = {**caller.meant(), self.argument: file}
+        # The second of the same file is another variant, and joins no other.
+        variant = self.files[:number].count(file)
+        wanted = {**caller.meant(), self.argument: file, **({"variant": variant} if variant else {})}
         return OneOfMany(
             caller.app,
             caller.novita,

@@ -41,10 +41,12 @@ from ..kit.purchase import Purchase, Submitted, carry_out
 from ..kit.same_call import JOINERS, Joiner
 from ..kit.ways import Way
 from .freshness import up_to_date
+from .library_bases import refuse_strange_loras
 from .many import Many, file_name, many_of
 from .parts import media_jobs, webhooks
 from .results import MediaResult, answer, deliver
 from .stand_ins import Chosen, ask_instead, otherwise, size_for, stand_ins
+from .upscaling import scale_to
 
 MediaWay = Way[Purchase[MediaResult]]
 """What a call does where its model is gone."""
@@ -87,7 +89,13 @@ async def make(
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     _check_webhook(given.get("webhook_url"))
-    if (several := await many_of(caller, given)) is not None:
+    several = await many_of(caller, given)
+    if tool == "edit_image" and (variants := _variants(given, how.model)) > 1:
+        # Models that edit make one picture at a time.
+        given.pop("count")
+        files = several[1] if several is not None else [str(given["image"])]
+        several = "image", [file for file in files for _ in range(variants)]
+    if several is not None:
         name, files = several
 
         async def plan_one(one: Caller, file: str, place: str | None, within: float | None) -> Purchase[MediaResult]:
@@ -123,6 +131,10 @@ async def planned_media(
         NovitaError: It cannot be made so.
     """
     gone = await up_to_date(caller)
+    given = dict(given)
+    if does[0] == "upscale" and (size := given.pop("size", None)) is not None:
+        given["scale"] = await scale_to(caller, str(given["image"]), str(size), given.get("scale"))
+    await refuse_strange_loras(caller, given, how.options)
     forms = await forms_of(caller, given)
     way = MediaWay(caller, gone)
     ask = partial(ask_instead, save_to=how.save_to)
@@ -177,6 +189,16 @@ async def planned_media(
 
 async def _as_planned(purchase: Purchase[MediaResult]) -> Purchase[MediaResult]:
     return purchase  # its price stands in our catalogue, which does not change while a user thinks
+
+
+def _variants(given: Mapping[str, object], model: str | None) -> int:
+    """How many jobs of the same make the variants asked for; 1 where the model that was named makes them in one."""
+    count = given.get("count")
+    if not isinstance(count, int) or (
+        model is not None and "/" not in model and "count" in media_model(model).arguments
+    ):
+        return 1
+    return count
 
 
 _MADE_WORDS = {

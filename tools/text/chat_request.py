@@ -27,7 +27,14 @@ from ...novita.text.language_models import (
     need_feature,
     refuse_overflow,
 )
-from ...novita.text.request_checks import check_body, check_messages, check_schema, native_tools, with_options
+from ...novita.text.request_checks import (
+    check_body,
+    check_messages,
+    check_schema,
+    native_tools,
+    response_format,
+    with_options,
+)
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.purchase import Awaited, Purchase
@@ -157,8 +164,7 @@ async def ask(
     if row is None or row.has("reasoning"):
         fields["enable_thinking"] = question.thinking
     if schema is not None:
-        named = {"name": "answer", "schema": schema, "strict": True}
-        fields["response_format"] = {"type": "json_schema", "json_schema": named}
+        fields["response_format"] = response_format(schema)
     body = with_options("chat", {key: value for key, value in fields.items() if value is not None}, question.options)
     if row is not None and row.max_output is not None and question.needs > row.max_output:
         raise InputError(

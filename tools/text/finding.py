@@ -12,7 +12,8 @@ from ...novita.journal.facts import CallFacts
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job, JobState
 from ...novita.text.costs import tokens_cost
-from ...novita.text.language_models import choose_model, count_tokens, explain, llm_models_if_there
+from ...novita.text.kept_list import listed_models_if_there
+from ...novita.text.language_models import choose_model, count_tokens, explain
 from ...novita.text.nearest import TextIndex, index_key, nearest_texts, read_index, write_index
 from ...novita.text.vectors import EMBEDDINGS_PATH, Embedded, check_texts, embed, embedding_body, parts_of
 from ..kit.context import Caller
@@ -53,7 +54,7 @@ async def find_nearest(
     if given.index is not None and model is not None and model != given.index.model:
         raise InputError(f"The index was made with {given.index.model}", next_step="Leave model out.")
     await caller.progress(f"{model or 'embedding model'}: looking through {len(given.texts)} texts")
-    models = await llm_models_if_there(caller.novita)
+    models = await listed_models_if_there(caller.novita, caller.app.journal)
     way = way or Way(caller, await what_is_gone(caller))
     wanted = model or (given.index.model if given.index is not None else None)
     gone = {*way.passed_over, *tried}
