@@ -217,7 +217,7 @@ def _write(
             picture = out.add_stream(packing.pictures, rate=rate, options=_SLOW_PICTURES[packing.pictures])
             picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
             picture.time_base = 1 / rate
-        voice = _voice(out, packing) if heard is not None else None
+        voice: Any = _voice(out, packing) if heard is not None else None
         written = 0
         for index, frame in enumerate(seen or ()):
             frame.pts, frame.time_base, frame.pict_type = index, 1 / rate, 0
@@ -267,7 +267,7 @@ def _with_pictures_as_they_are(clip: Reel, packing: Packing, heard: Iterator[byt
             if packet.dts is None:
                 continue
             packet.stream = picture
-            until = float(packet.dts * stream.time_base)
+            until = float(packet.dts * (stream.time_base or 0))
             out.mux(packet)
             written = _say(out, voice, heard, written, until=until)
             _bounded(file)

@@ -36,8 +36,8 @@ async def refuse_strange_loras(caller: Caller, given: Mapping[str, object], opti
 
 
 def _loras(options: Mapping[str, Any]) -> list[str]:
-    found = options.get("loras") or options.get("lora") or []
-    rows = objects(found) if isinstance(found, list) else []
+    found: object = options.get("loras") or options.get("lora") or []
+    rows = objects(found)
     names = [row.get("model_name") or row.get("name") or row.get("path") for row in rows]
     plain = [one for one in cast("list[object]", found) if isinstance(one, str)] if isinstance(found, list) else []
     return [str(name) for name in (*names, *plain) if name]
