@@ -18,8 +18,10 @@ from itertools import chain
 from typing import Any
 
 from ..core.errors import InputError
+from .decoding import UNREADABLE, open_header
 from .kinds import MediaType
-from .reels import HERTZ, SAMPLE, Cut, Reel, Tick, even, in_chunks, pictures, sound
+from .pictures import upright
+from .reels import HERTZ, SAMPLE, Reel, Scene, Tick, even, in_chunks, pictures, sound
 
 MIB = 2**20
 LONGEST = 1_800.0
@@ -66,7 +68,7 @@ def kept_format(found: MediaType) -> str:
     return found.name if found.name in PACKINGS else usual
 
 
-def assemble(cuts: Sequence[Cut], form: str, tick: Tick) -> bytes:
+def assemble(cuts: Sequence[Scene], form: str, tick: Tick) -> bytes:
     """Parts one after the other as one clip, or as one sound where `form` is one of sounds.
 
     The first part says how large the pictures are and how many come a second.
@@ -89,7 +91,7 @@ def assemble(cuts: Sequence[Cut], form: str, tick: Tick) -> bytes:
     return _write(packing, seen=seen, size=size, rate=rate, heard=heard if sounds else None)
 
 
-def check_work(cuts: Sequence[Cut], form: str) -> None:
+def check_work(cuts: Sequence[Scene], form: str) -> None:
     """Refuse what is more than is worked on here.
 
     Raises:
@@ -126,9 +128,9 @@ def add_sound(clip: Reel, added: Reel, tick: Tick, *, mix: bool, volume: float, 
         raise InputError(f"{clip.name} has no pictures: a sound is added to a clip")
     if not added.sounds:
         raise InputError(f"{added.name} has no sound")
-    whole = Cut(clip, 0, clip.seconds)
+    whole = Scene(clip, 0, clip.seconds)
     check_work([whole], form)
-    laid = in_chunks(sound(Cut(added, 0, clip.seconds), tick))
+    laid = in_chunks(sound(Scene(added, 0, clip.seconds), tick))
     under = in_chunks(sound(whole, tick)) if mix and clip.sounds else None
     heard = _mixed([laid] if under is None else [laid, under], volume)
     packing = PACKINGS[form]
@@ -282,7 +284,7 @@ def _bounded(file: BytesIO) -> None:
         raise InputError(f"It grows over {MOST_BYTES // MIB} MiB", next_step="Make it shorter, or of less pixels.")
 
 
-def _gif(cuts: Sequence[Cut], tick: Tick) -> bytes:
+def _gif(cuts: Sequence[Scene], tick: Tick) -> bytes:
     """Small pictures that play for ever."""
     from PIL import Image
 
@@ -304,9 +306,6 @@ def repacked_picture(data: bytes, form: str, name: str) -> bytes:
         InputError: It cannot be decoded.
     """
     from PIL import Image
-
-    from .decoding import UNREADABLE, open_header
-    from .pictures import upright
 
     try:
         with open_header(data) as picture:

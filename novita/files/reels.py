@@ -66,7 +66,7 @@ class Reel:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Scene:
     """Part of a reel, in seconds from its begin."""
 
     reel: Reel
@@ -133,7 +133,7 @@ def _turned(frame: VideoFrame) -> int:
 _TURNS = {90: (("transpose", "clock"),), 180: (("hflip", ""), ("vflip", "")), 270: (("transpose", "cclock"),)}
 
 
-def pictures(cut: Cut, size: tuple[int, int], rate: Fraction, tick: Tick) -> Iterator[VideoFrame]:
+def pictures(cut: Scene, size: tuple[int, int], rate: Fraction, tick: Tick) -> Iterator[VideoFrame]:
     """The pictures of a part, each `size` large with bars where its shape differs, at a steady rate."""
     import av
 
@@ -198,7 +198,7 @@ def _fitting(stream: Any, frame: VideoFrame, size: tuple[int, int]) -> Callable[
 
 def picture_at(reel: Reel, second: float) -> bytes:
     """One picture of a clip as PNG, the last one where `second` is its end."""
-    wanted = Cut(reel, max(0.0, min(second, reel.seconds - 1 / reel.rate)), reel.seconds)
+    wanted = Scene(reel, max(0.0, min(second, reel.seconds - 1 / reel.rate)), reel.seconds)
     frame = next(pictures(wanted, even(reel), reel.rate, lambda: None))
     sink = BytesIO()
     image: Any = frame.to_image()
@@ -211,7 +211,7 @@ def even(reel: Reel) -> tuple[int, int]:
     return max(2, reel.width // 2 * 2), max(2, reel.height // 2 * 2)
 
 
-def sound(cut: Cut, tick: Tick) -> Iterator[bytes]:
+def sound(cut: Scene, tick: Tick) -> Iterator[bytes]:
     """The sound of a part in chunks, exactly as long as the part: silence where it has none."""
     left = round(cut.seconds * HERTZ)
     for chunk in _heard(cut, tick):
@@ -227,7 +227,7 @@ def sound(cut: Cut, tick: Tick) -> Iterator[bytes]:
         yield bytes(some * SAMPLE)
 
 
-def _heard(cut: Cut, tick: Tick) -> Iterator[bytes]:
+def _heard(cut: Scene, tick: Tick) -> Iterator[bytes]:
     """The sound from the begin of a part on, to the end of its file."""
     if not cut.reel.sounds:
         return

@@ -12,7 +12,7 @@ from ...novita.core.costs import FREE
 from ...novita.core.errors import InputError
 from ...novita.files.kinds import MediaType, media_type
 from ...novita.files.montage import PACKINGS, PICTURES, add_sound, assemble, kept_format, repacked_picture
-from ...novita.files.reels import Cut, Reel, Tick, picture_at, read_reel
+from ...novita.files.reels import Reel, Scene, Tick, picture_at, read_reel
 from ...novita.journal.facts import MediaFacts
 from ...novita.journal.jobs import Paid
 from ...novita.media.jobs import Delivery
@@ -185,13 +185,13 @@ def _work(
             raise InputError("convert needs format")
         case "convert" | "trim":
             begin = _second(first, start or 0.0, "start")
-            cuts = [Cut(first, begin, min(end or first.seconds, first.seconds))]
+            cuts = [Scene(first, begin, min(end or first.seconds, first.seconds))]
             if cuts[0].seconds <= 0:
                 raise InputError(f"{first.name} is {first.seconds:.1f} s long: nothing of it is left")
         case "loop":
             cuts = _looped(first, end or 0.0)
         case "join":
-            cuts = [Cut(reel, 0.0, reel.seconds) for reel in reels]
+            cuts = [Scene(reel, 0.0, reel.seconds) for reel in reels]
     form = form or _usual(reels)
     if form in PICTURES:
         raise InputError(f"{form} is one picture", next_step="do=frame takes one from a clip.")
@@ -219,10 +219,10 @@ def _second(reel: Reel, second: float, what: str) -> float:
     return at
 
 
-def _looped(reel: Reel, seconds: float) -> list[Cut]:
+def _looped(reel: Reel, seconds: float) -> list[Scene]:
     whole, rest = divmod(seconds, reel.seconds)
-    cuts = [Cut(reel, 0.0, reel.seconds)] * min(int(whole), 10_000)
-    return [*cuts, Cut(reel, 0.0, rest)] if rest > 1e-3 or not cuts else cuts
+    cuts = [Scene(reel, 0.0, reel.seconds)] * min(int(whole), 10_000)
+    return [*cuts, Scene(reel, 0.0, rest)] if rest > 1e-3 or not cuts else cuts
 
 
 def _usual(reels: Sequence[Reel]) -> str:

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from anyio import to_thread
 
-from ...novita.batches.tables import decoded
 from ...novita.core.errors import InputError
+from ...novita.core.plain_text import decoded
 from ...novita.core.wellformed import read_json
 from ...novita.text.nearest import TextIndex, is_index, read_index
 from ..kit.context import Caller

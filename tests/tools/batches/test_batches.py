@@ -67,7 +67,7 @@ async def test_prompts_become_answers_matched_to_their_rows(connect: Connect, wo
         done = structured(await client.call_tool("get_batch", {"batch_id": made["batch_id"]}))
 
         assert (done["status"], done["completed"], done["failed"]) == ("succeeded", 30, 0)
-        (file,) = done["files"]
+        file, table = done["files"]
         rows = lines(file["path"])
         assert [row["input"] for row in rows] == [row["prompt"] for row in prompts(30)]
         assert all(row["status"] == "ok" and row["text"] for row in rows)
@@ -77,7 +77,7 @@ async def test_prompts_become_answers_matched_to_their_rows(connect: Connect, wo
         assert float(done["cost_usd"]) * 1e6 == pytest.approx(charge.micro_usd, abs=30)  # rounded up row by row
         (row,) = structured(await client.call_tool("list_tasks", {}))["tasks"]
         assert row["state"] == "succeeded"
-        assert row["files"] == [file["path"]]
+        assert row["files"] == [file["path"], table["path"]]
 
         again = structured(await client.call_tool("get_batch", {"batch_id": made["batch_id"]}))
         assert again["files"] == done["files"]
@@ -94,7 +94,7 @@ async def test_failed_rows_are_set_apart_and_can_be_run_again(connect: Connect) 
         made = structured(await client.call_tool("create_batch", {"rows": rows}))
         done = structured(await client.call_tool("get_batch", {"batch_id": made["batch_id"]}))
         assert (done["status"], done["completed"], done["failed"]) == ("incomplete", 2, 1)
-        results, failed = done["files"]
+        results, failed, _ = done["files"]
         assert [row["status"] for row in lines(results["path"])] == ["ok", "failed", "ok"]
         assert "context" in str(lines(results["path"])[1]["error"])
         assert [row["custom_id"] for row in lines(failed["path"])] == ["long"]
@@ -220,7 +220,7 @@ async def test_over_http_results_are_resources_and_paths_stay_private(
     async with connect_http() as client:
         made = structured(await client.call_tool("create_batch", {"rows": prompts(3), "options": QUIET}))
         done = structured(await client.call_tool("get_batch", {"batch_id": made["batch_id"]}))
-        (file,) = done["files"]
+        file, _ = done["files"]
         assert "path" not in file
         assert done["first_rows"][2]["status"] == "ok"
         (content,) = (await client.read_resource(file["uri"])).contents
