@@ -341,7 +341,7 @@ async def test_a_batch_without_its_input_keeps_the_order_of_its_answers(
         odd.plan("GET", "/openai/v1/files/*", Reply(jsonl(line(3), line(1), line(2, **HALF)), JSONL))
         answer = structured(await look(client, batch_id))
     assert [(row["custom_id"], row["status"]) for row in saved(answer)] == [("r3", OK), ("r1", OK), ("r2", "cut")]
-    assert len(answer["files"]) == 1
+    assert [file["what"] for file in answer["files"]] == ["results", "table"]
 
 
 async def test_lists_leave_out_what_has_no_id(connect: Connect, odd: OddNovita) -> None:
