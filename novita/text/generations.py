@@ -417,12 +417,17 @@ class Generation:
 
     @property
     def first(self) -> Choice:
-        return self.choices[min(self.choices)] if self.choices else self.choices.setdefault(0, Choice())
+        """The first answer that says something; where none does, the first."""
+        if not self.choices:
+            return self.choices.setdefault(0, Choice())
+        inorder = [choice for _, choice in sorted(self.choices.items())]
+        return next((choice for choice in inorder if choice.says_something), inorder[0])
 
     @property
     def others(self) -> list[Choice]:
         """The further answers to the same prompt, in order."""
-        return [choice for _, choice in sorted(self.choices.items())[1:]]
+        first = self.first
+        return [choice for _, choice in sorted(self.choices.items()) if choice is not first]
 
     @property
     def text(self) -> str:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from novita_mcp.novita.batches.answers import match, read_rows
 from novita_mcp.novita.batches.batch_files import read_file
@@ -37,6 +37,7 @@ ROWS = fields(custom_id=IDS, body=fields(model=st.text(max_size=3), messages=ANY
 
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ROWS, max_size=4), st.lists(LINES, max_size=4))
+@example([], [{"response": {"body": {"choices": [{}, {"message": {"content": "0"}}]}}}])
 def test_every_row_has_a_line_and_none_is_lost(asked: list[Json], answers: list[Json]) -> None:
     # As they are read from a file.
     asked, answers = json.loads(json.dumps(asked)), json.loads(json.dumps(answers))
