@@ -125,3 +125,8 @@ def connect_http(settings: Settings, era: str) -> Callable[..., AbstractAsyncCon
 def text_of(result: CallToolResult) -> str:
     """All text of an answer."""
     return "\n".join(block.text for block in result.content if block.type == "text")
+
+
+def fields_of(result: CallToolResult) -> dict[str, Any]:
+    """What an answer says in fields."""
+    return result.structured_content or {}

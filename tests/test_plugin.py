@@ -29,7 +29,8 @@ def shown(part: str) -> Json:
 def link(start: str) -> dict[str, str]:
     """What the one link of README that begins so carries."""
     (found,) = re.findall(rf"\(({re.escape(start)}[^)\s]*)\)", README.read_text(encoding="utf-8"))
-    return {name: value for name, (value,) in parse_qs(urlsplit(found).query, strict_parsing=True).items()}
+    carried: dict[str, list[str]] = parse_qs(urlsplit(str(found)).query, strict_parsing=True)
+    return {name: value for name, (value,) in carried.items()}
 
 
 def test_the_plugin_brings_the_server_as_readme_says_it_and_the_skills() -> None:

@@ -15,7 +15,7 @@ from novita_mcp.simulator.sandbox.real import machine as outside
 from novita_mcp.simulator.sandbox.service import area
 from novita_mcp.tools import TOOLS
 
-from ..conftest import Connect, text_of
+from ..conftest import Connect, fields_of, text_of
 from ..tools.media_things import picture
 from .blocks import FOLDER, ROOT, Json, Skill, filled, skills
 
@@ -67,7 +67,7 @@ class Walk:
         tool, arguments = self.skill.calls[number]
         result = await self.client.call_tool(tool, filled(arguments, self.known))
         assert not result.is_error, f"{tool}: {text_of(result)}"
-        self.known |= result.structured_content or {}
+        self.known |= fields_of(result)
         return result
 
 
@@ -83,7 +83,7 @@ async def test_analyse_this_csv_and_show_me_a_chart(connect: Connect, world: Wor
     async with walk(connect, "analyse-data", file=str(table), x="city", y="sold") as on:
         results = [await on.call(number) for number in range(len(on.skill.calls))]
 
-    looked, plotted, deleted = (result.structured_content or {} for result in results[2:])
+    looked, plotted, deleted = (fields_of(result) for result in results[2:])
     assert "(2, 2) ['city', 'sold']" in looked["output"]
     assert plotted["status"] == "succeeded"
     assert Path(plotted["files"][0]["path"]).suffix == ".png"
@@ -101,8 +101,8 @@ async def test_the_calls_of_a_skill_work_one_after_the_other(
     photo, rows = picture(tmp_path / "photo.png"), tmp_path / "rows.csv"
     rows.write_text("prompt\nlovely\nawful\n")
     async with walk(connect, name, photo=str(photo), file=str(rows), **GIVEN[name]) as on:
-        results = [(await on.call(number)).structured_content or {} for number in range(len(on.skill.calls))]
-        running = (await on.client.call_tool("list_tasks", {})).structured_content or {}
+        results = [fields_of(await on.call(number)) for number in range(len(on.skill.calls))]
+        running = fields_of(await on.client.call_tool("list_tasks", {}))
 
     told = [(tool, result.get("status")) for (tool, _), result in zip(on.skill.calls, results, strict=True)]
     for tool, status in told:
@@ -158,10 +158,8 @@ async def test_try_this_repositorys_tests_in_a_clean_machine(connect: Connect, w
         written = {"sandbox_id": id, "path": "test_adding.py", "text": TESTS}
         assert not (await on.client.call_tool("write_sandbox_file", written)).is_error
         seeded = await on.client.call_tool("run_command", {"sandbox_id": id, "command": seed})
-        assert (seeded.structured_content or {})["status"] == "succeeded", text_of(seeded)
-        cloned, installed, tested, deleted = [
-            (await on.call(number)).structured_content or {} for number in range(1, 5)
-        ]
+        assert fields_of(seeded)["status"] == "succeeded", text_of(seeded)
+        cloned, installed, tested, deleted = [fields_of(await on.call(number)) for number in range(1, 5)]
 
     assert (cloned["status"], cloned["output"]) == ("succeeded", "test_adding.py\n")
     assert installed["output"].startswith("Python 3")

@@ -124,8 +124,8 @@ def _parsed(schema: Json, value: Any) -> Any:
     kind, items = schema.get("type"), cast(Json, schema.get("items", {}))
     of_objects = items.get("type") == "object"
     if kind not in ("array", "object"):
-        several = cast("list[Any]", value) if isinstance(value, list) else []
-        return several[0] if len(several) == 1 and isinstance(several[0], str) else value
+        several = cast("list[Any]", value) if isinstance(value, list) else list[Any]()
+        return several[0] if len(several) == 1 and isinstance(several[0], str) else cast(Any, value)
     found = _json_in(value)
     if (
         found is None

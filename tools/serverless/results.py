@@ -77,7 +77,7 @@ class EndpointList(ToolResult):
     def headline(self) -> str:
         if self.offers is not None:
             return f"{counted(len(self.offers), 'GPU')} for endpoints."
-        return f"{counted(self.total, 'endpoint')}."
+        return f"{counted(self.total or 0, 'endpoint')}."
 
 
 class EndpointResult(ToolResult):

@@ -19,7 +19,7 @@ from novita_mcp.server.commands.spend import run_spend
 from novita_mcp.server.settings import SettingError, Settings
 from novita_mcp.simulator.core.world import World
 
-from ...conftest import Connect
+from ...conftest import Connect, fields_of
 
 Json = dict[str, Any]
 
@@ -156,7 +156,7 @@ async def test_what_cannot_be_looked_at_is_shown_as_it_was_last_seen(
 
 async def _sandbox(client: Client, label: str) -> str:
     made = await client.call_tool("create_sandbox", {"label": label})
-    return (made.structured_content or {})["sandbox_id"]
+    return fields_of(made)["sandbox_id"]
 
 
 @pytest.mark.parametrize(

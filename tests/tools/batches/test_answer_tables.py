@@ -12,7 +12,7 @@ from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.text.state import LlmState
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, fields_of, text_of
 
 Json = dict[str, Any]
 
@@ -31,8 +31,8 @@ async def test_a_labelled_table_comes_as_a_table(connect: Connect, world: World,
         asked = {"file": str(file), "system": "Label it.", "response_schema": SCHEMA, "thinking": False}
         made = await client.call_tool("create_batch", asked)
         assert not made.is_error, text_of(made)
-        batch = (made.structured_content or {})["batch_id"]
-        done = (await client.call_tool("get_batch", {"batch_id": batch})).structured_content or {}
+        batch = fields_of(made)["batch_id"]
+        done = fields_of(await client.call_tool("get_batch", {"batch_id": batch}))
     table = next(each for each in done["files"] if each["what"] == "table")
     assert table["path"].endswith(".csv")
     with Path(table["path"]).open(encoding="utf-8", newline="") as lines:
@@ -81,10 +81,8 @@ async def test_too_few_tokens_for_a_model_that_thinks_are_warned_of(
     world.area(LlmState).knobs.answer_tokens = 6
     rows = [{"prompt": "Label: good"}, {"prompt": "Label: bad"}]
     async with connect(build=quick) as client:
-        shown = (
-            await client.call_tool("create_batch", {"rows": rows, **wish, "dry_run": True})
-        ).structured_content or {}
-        made = (await client.call_tool("create_batch", {"rows": rows, **wish})).structured_content or {}
+        shown = fields_of(await client.call_tool("create_batch", {"rows": rows, **wish, "dry_run": True}))
+        made = fields_of(await client.call_tool("create_batch", {"rows": rows, **wish}))
     assert ("thinks before it answers" in shown.get("remark", "")) is warns
     assert ("50 max_tokens are little" in made.get("remark", "")) is warns
 

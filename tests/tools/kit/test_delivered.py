@@ -10,7 +10,7 @@ from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import World
 
-from ...conftest import Connect
+from ...conftest import Connect, fields_of
 from ...server.test_mcp_tasks import Tasks
 from ...server.test_mcp_tasks import ask as ask_task
 from ..gpu.test_mcp_tasks import begun
@@ -122,7 +122,7 @@ async def test_a_task_delivers_when_it_is_completed_and_its_handle_does_not(
             (await ask_task(each, "tasks/get", task)).result for each, task in ((client, first), (other, second))
         ]
         assert all(result is not None and not result.is_error for result in results)
-        assert len({(result.structured_content or {})["status"] for result in results if result}) == 1
+        assert len({fields_of(result)["status"] for result in results if result}) == 1
         await begun(other, tool, {**arguments, "again": tool == "create_gpu_instance"})
     assert world.count(operation) == 2
 

@@ -17,7 +17,7 @@ from novita_mcp.simulator.media.sound import SoundFormat, encode
 from novita_mcp.tools.media import combining
 from PIL import Image
 
-from ...conftest import Connect
+from ...conftest import Connect, fields_of
 from ..media_things import done, link_to, one, picture, refused
 
 Json = dict[str, Any]
@@ -189,7 +189,7 @@ async def test_what_was_made_is_a_result_like_any(
         both = {"do": "replace_sound", "files": [clip, f"task:{spoken['task_id']}/0"]}
         answer = await done(client.call_tool("combine_media", both))
         again = await done(client.call_tool("get_task", {"task_id": answer["task_id"]}))
-        listed = (await client.call_tool("list_tasks", {})).structured_content or {}
+        listed = fields_of(await client.call_tool("list_tasks", {}))
         short = {"do": "trim", "files": [f"task:{answer['task_id']}/0"], "end": 1}
         part = await done(client.call_tool("combine_media", short))
 

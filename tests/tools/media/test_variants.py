@@ -7,7 +7,7 @@ import pytest
 from novita_mcp.simulator.core.world import World
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, fields_of, text_of
 from ..media_things import body_of, done, picture, refused
 
 Json = dict[str, Any]
@@ -17,7 +17,7 @@ async def test_a_picture_takes_the_style_of_another(connect: Connect, world: Wor
     fox, style = picture(tmp_path / "fox.png"), picture(tmp_path / "style.png", (400, 400), colour="blue")
     async with connect(build=quick) as client:
         wish = {"image": fox, "style": style, "model": "seedream-4.0"}
-        shown = (await client.call_tool("edit_image", {**wish, "dry_run": True})).structured_content or {}
+        shown = fields_of(await client.call_tool("edit_image", {**wish, "dry_run": True}))
         await done(client.call_tool("edit_image", wish))
         await refused(client.call_tool("edit_image", {**wish, "edit": "outpaint"}), "style goes with")
     body = shown["request"]["body"]
@@ -45,7 +45,7 @@ async def test_a_picture_is_enlarged_to_a_size_in_pixels(
     fox = picture(tmp_path / "fox.png", (640, 480))
     async with connect(build=quick) as client:
         told = [
-            (await client.call_tool("upscale_image", {"image": fox, **wish, "dry_run": True})).structured_content or {}
+            fields_of(await client.call_tool("upscale_image", {"image": fox, **wish, "dry_run": True}))
             for wish in ({"size": size}, {"scale": times})
         ]
     assert told[0]["request"] == told[1]["request"]
@@ -72,7 +72,7 @@ async def test_a_lora_of_another_base_is_refused_and_one_of_the_same_is_not(conn
             cursor: Json = {}
             for _ in range(12):
                 page = await client.call_tool("search_checkpoints", {"type": kind, **cursor})
-                told: Json = page.structured_content or {}
+                told: Json = fields_of(page)
                 for row in told["checkpoints"]:
                     base = "xl" if "XL" in (row.get("base") or "") else "1" if "1.5" in (row.get("base") or "") else ""
                     if base and not row.get("inpainting"):

@@ -9,7 +9,7 @@ from novita_mcp.novita.media.lookup import media_model
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import World
 
-from ...conftest import Connect
+from ...conftest import Connect, fields_of
 from ..media_things import body_of, clip, done, film_of, link_to, one, picture, refused
 
 
@@ -131,7 +131,7 @@ async def test_a_result_of_ours_is_counted_as_long_as_it_was_made(
         made = await done(client.call_tool("generate_video", {"prompt": "a fox runs", "duration": 3}))
         wish = {"video": f"task:{made['task_id']}/0", "image": picture(tmp_path / "face.png"), "edit": "motion"}
         shown = await client.call_tool("edit_video", wish | {"dry_run": True})
-    assert Decimal((shown.structured_content or {})["estimated_cost_usd"]) == Decimal("0.378")
+    assert Decimal(fields_of(shown)["estimated_cost_usd"]) == Decimal("0.378")
 
 
 async def test_a_clip_that_cannot_be_measured_is_counted_as_the_longest(
@@ -145,7 +145,7 @@ async def test_a_clip_that_cannot_be_measured_is_counted_as_the_longest(
     wish = {"video": film, "image": picture(tmp_path / "face.png"), "edit": "motion", "dry_run": True}
     async with connect() as client:
         shown = await client.call_tool("edit_video", wish)
-    answer = shown.structured_content or {}
+    answer = fields_of(shown)
     assert Decimal(answer["estimated_cost_usd"]) == Decimal("3.78")
     assert answer["status"] == "dry_run"
 
@@ -160,10 +160,10 @@ async def test_native_input_is_priced_by_its_clip_too(
     async with connect() as client:
         shown = await client.call_tool("run_media_model", wish)
         assert not shown.is_error
-        assert Decimal((shown.structured_content or {})["estimated_cost_usd"]) == Decimal("0.504")
+        assert Decimal(fields_of(shown)["estimated_cost_usd"]) == Decimal("0.504")
         native["video"] = f"{settings.base_url}/not-there.mp4"  # Novita fetches it, or says that it cannot
         shown = await client.call_tool("run_media_model", wish)
-        assert Decimal((shown.structured_content or {})["estimated_cost_usd"]) == Decimal("5.04")
+        assert Decimal(fields_of(shown)["estimated_cost_usd"]) == Decimal("5.04")
 
 
 async def test_the_video_for_a_face_swap_is_sent_ahead_and_named_by_its_id(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from novita_mcp.simulator.core.world import World
 
-from ...conftest import Connect, text_of
+from ...conftest import Connect, fields_of, text_of
 from ..media_things import clip, picture
 
 
@@ -27,7 +27,7 @@ async def test_a_video_is_made_and_saved_and_its_missing_frame_explained(connect
     async with connect() as client:
         result = await client.call_tool("generate_video", {"prompt": "a fox", "confirm": True})
         assert not result.is_error, text_of(result)
-        answer = result.structured_content or {}
+        answer = fields_of(result)
         assert answer["status"] == "succeeded"
         assert Path(answer["artifacts"][0]["path"]).stat().st_size > 1000
         assert not [block for block in result.content if block.type == "image"]
@@ -48,7 +48,7 @@ async def test_other_tools_need_none(tool: str, wish: dict[str, str], connect: C
     async with connect() as client:
         result = await client.call_tool(tool, arguments | {"confirm": True})
         assert not result.is_error, text_of(result)
-        assert (result.structured_content or {})["artifacts"][0]["path"]
+        assert fields_of(result)["artifacts"][0]["path"]
 
 
 @pytest.mark.usefixtures("no_pyav")

@@ -14,7 +14,7 @@ from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.serving import Running
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, fields_of, text_of
 from ..gpu_stage import built_on
 from .test_ledger_matches_simulator import CENT, paid
 
@@ -77,7 +77,7 @@ async def test_an_unknown_price_is_said_and_counted_as_settled(connect: Connect,
         for _ in range(2):
             result = await client.call_tool("generate_image", asked)
             assert not result.is_error, text_of(result)
-            assert (result.structured_content or {})["estimated_cost_usd"] == "unknown"
+            assert fields_of(result)["estimated_cost_usd"] == "unknown"
         refused = await client.call_tool("generate_image", asked)
         assert refused.is_error
         assert "0.8" in text_of(refused)
@@ -98,7 +98,7 @@ async def test_an_hour_of_a_gpu_is_in_the_ledger_as_novita_charges_it(
         assert not made.is_error, text_of(made)
         begun = world.clock.now()
         world.advance(3_600 - (world.clock.now() - begun))
-        answer: Json = made.structured_content or {}
+        answer: Json = fields_of(made)
         gone = {"instance_id": answer["instance_id"], "confirm": True}
         stopped = await client.call_tool("stop_gpu_instance", gone)
         assert not stopped.is_error, text_of(stopped)
@@ -146,7 +146,7 @@ async def test_an_estimate_of_a_language_model_bounds_what_is_then_charged(conne
 async def test_an_estimate_of_a_machine_is_by_hour_day_and_month(connect: Connect) -> None:
     async with connect(build=quick) as client:
         listed = await client.call_tool("list_gpu_products", {"gpu": "RTX 4090"})
-        answer: Json = listed.structured_content or {}
+        answer: Json = fields_of(listed)
         product: Json = answer["products"][0]
         told = await estimate(client, product["product_id"], hours=10, count=2)
         hourly = Decimal(product["usd_per_hour"])
@@ -236,7 +236,7 @@ async def test_a_length_no_clip_has_is_told_and_not_cut_off(connect: Connect) ->
 async def test_a_million_tokens_are_a_million_whatever_one_answer_holds(connect: Connect) -> None:
     async with connect(build=quick) as client:
         result = await client.call_tool("list_models", {"kind": "chat", "limit": 5})
-        rows: list[Json] = (result.structured_content or {})["models"]
+        rows: list[Json] = fields_of(result)["models"]
         told = await compare(client, [row["id"] for row in rows], output_tokens=1_000_000, prompt_tokens=0)
         most = await estimate(client, rows[0]["id"], prompt_tokens=0, max_tokens=1_000_000)
     table = {line["model"]: line for line in told["table"]}
@@ -251,6 +251,6 @@ async def test_a_million_tokens_are_a_million_whatever_one_answer_holds(connect:
 async def test_what_no_prompt_holds_is_priced_as_several(connect: Connect) -> None:
     async with connect(build=quick) as client:
         result = await client.call_tool("get_model", {"model": MODEL})
-        card: Json = result.structured_content or {}
+        card: Json = fields_of(result)
         told = await estimate(client, MODEL, prompt_tokens=card["context"] * 3, output_tokens=0)
     assert f"A prompt holds {card['context']:,} tokens: 3 prompts" in told["note"]

@@ -11,7 +11,7 @@ import pytest
 from novita_mcp.simulator.sandbox.real import machine as outside
 from novita_mcp.simulator.sandbox.state import SimulatedSandboxes as State
 
-from ...conftest import Connect, text_of
+from ...conftest import Connect, fields_of, text_of
 from .asking import ask, made, refused, until
 
 MIB = 2**20
@@ -167,13 +167,13 @@ async def test_hostile_names_come_home_under_names_of_ours(connect: Connect, tmp
     out = (tmp_path / "out").resolve()
     for result in each:
         assert not result.is_error, result.content
-        path = Path((result.structured_content or {})["file"]["path"])
+        path = Path(fields_of(result)["file"]["path"])
         assert path.resolve().is_relative_to(out)
         assert path.is_file() and not path.is_symlink()
         assert all(letter.isalnum() or letter in "-_." for letter in path.name), path.name
         assert not path.name.startswith(("-", "."))
-    assert "root:x" not in Path((each[-1].structured_content or {})["file"]["path"]).read_text()
-    entries = (listed.structured_content or {})["entries"]
+    assert "root:x" not in Path(fields_of(each[-1])["file"]["path"]).read_text()
+    entries = fields_of(listed)["entries"]
     assert len(entries) == 9 - 1
     assert "/etc/cron.d" in elsewhere
     assert "\x1b" not in text_of(listed)

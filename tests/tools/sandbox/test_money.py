@@ -14,6 +14,7 @@ from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
 from novita_mcp.simulator.sandbox.service import area
 from novita_mcp.simulator.sandbox.state import OPERATION
 
+from ...conftest import fields_of
 from ..gpu_stage import Json, OpenStage, Stage, StageClock, stage
 
 MINUTE, DAY = 60, 86_400
@@ -140,7 +141,7 @@ async def test_the_books_agree_after_the_whole_journey(
         said = await spend(on)
 
     assert summed["result"] == "7"
-    (file,) = (plotted.structured_content or {})["files"]
+    (file,) = fields_of(plotted)["files"]
     assert Path(file["path"]).read_bytes().startswith(b"\x89PNG")
     assert "image" in [block.type for block in plotted.content]
     assert gone["deleted"] == [id] and "running" not in after

@@ -14,7 +14,7 @@ from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.sandbox.state import SimulatedSandboxes as State
 from novita_mcp.tools.sandbox import following
 
-from ...conftest import Connect, text_of
+from ...conftest import Connect, fields_of, text_of
 from ...server.test_mcp_tasks import TaskAnswer, TaskHandle, Tasks
 from ...server.test_mcp_tasks import ask as ask_task
 from ..kit.test_same_call import all_ask, servers
@@ -27,7 +27,7 @@ async def test_the_output_of_a_command_is_its_progress(connect: Connect) -> None
     told: list[str] = []
     scope = anyio.CancelScope()
 
-    async def hear(_: float, __: float | None, message: str | None) -> None:
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
         told.append(message or "")
         if message is not None and message.endswith(": building"):
             scope.cancel()
@@ -242,16 +242,16 @@ async def over(client: Client, handle: TaskHandle) -> TaskAnswer:
 async def test_a_run_is_handed_over_as_a_task_and_its_end_is_the_tools_answer(with_tasks: Any, state: State) -> None:
     async with with_tasks() as client:
         quick = await client.call_tool("create_sandbox", {})
-        id = (quick.structured_content or {})["sandbox_id"]
+        id = fields_of(quick)["sandbox_id"]
         handle = await begin(client, "run_command", sandbox_id=id, command="echo on; sleep 0.5; echo over; exit 3")
         command = await over(client, handle)
         alone = await over(client, await begin(client, "run_code", code="import time\ntime.sleep(0.5)\n6 * 7"))
 
     assert command.status == "completed" and command.result is not None
-    told: Json = command.result.structured_content or {}
+    told: Json = fields_of(command.result)
     assert (told["status"], told["exit_code"], told["output"]) == ("failed", 3, "on\nover\n")
     assert alone.result is not None
-    told = alone.result.structured_content or {}
+    told = fields_of(alone.result)
     assert told["result"] == "42"
     assert "is deleted; its files came home. It cost about $" in told["next_step"]
     assert Decimal(told["estimated_cost_usd"]) > 0
@@ -260,7 +260,7 @@ async def test_a_run_is_handed_over_as_a_task_and_its_end_is_the_tools_answer(wi
 
 async def test_cancelling_its_task_kills_the_run_in_the_sandbox(with_tasks: Any, state: State) -> None:
     async with with_tasks() as client:
-        id = ((await client.call_tool("create_sandbox", {})).structured_content or {})["sandbox_id"]
+        id = fields_of(await client.call_tool("create_sandbox", {}))["sandbox_id"]
         handle = await begin(client, "run_command", sandbox_id=id, command="echo on; sleep 1000")
 
         async def told() -> bool:
@@ -283,17 +283,17 @@ async def test_what_is_over_at_once_and_what_is_left_in_the_background_are_no_ta
 ) -> None:
     monkeypatch.setattr(following, "QUICK", LONG)
     async with with_tasks() as client:
-        id = ((await client.call_tool("create_sandbox", {})).structured_content or {})["sandbox_id"]
+        id = fields_of(await client.call_tool("create_sandbox", {}))["sandbox_id"]
         done = await client.call_tool("run_command", {"sandbox_id": id, "command": "echo hi"})
         left = await client.call_tool("run_command", {"sandbox_id": id, "command": "sleep 1000", "wait_seconds": 0})
 
     assert "hi\n" in text_of(done)
-    assert (left.structured_content or {})["status"] == "working"
+    assert fields_of(left)["status"] == "working"
 
 
 async def test_a_run_of_a_process_that_has_ended_says_so_and_names_the_sandbox(with_tasks: Any, state: State) -> None:
     async with with_tasks() as client:
-        id = ((await client.call_tool("create_sandbox", {})).structured_content or {})["sandbox_id"]
+        id = fields_of(await client.call_tool("create_sandbox", {}))["sandbox_id"]
         handle = await begin(client, "run_command", sandbox_id=id, command="sleep 1000")
     async with with_tasks() as client:
         seen = await ask_task(client, "tasks/get", handle.task_id)

@@ -53,7 +53,7 @@ class Host:
         self.seen: list[str] = []
 
     async def call(self, tool: str, **arguments: Any) -> Json:
-        async def hear(_: float, __: float | None, message: str | None) -> None:
+        async def hear(progress: float, total: float | None, message: str | None) -> None:
             self.seen.append(message or "")
 
         result = await self.client.call_tool(tool, arguments, progress_callback=hear)

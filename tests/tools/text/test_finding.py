@@ -68,7 +68,8 @@ async def test_an_index_made_once_is_used_again(connect: Connect, world: World, 
         assert "task:" in first["next_step"]
         name = first["next_step"].partition('file="')[2].partition('"')[0]
         assert embedded(world) == 5
-        for number, given in enumerate(({"file": index["path"]}, {"file": name}, {"texts": TEXTS}), 1):
+        ways: list[dict[str, Any]] = [{"file": index["path"]}, {"file": name}, {"texts": TEXTS}]
+        for number, given in enumerate(ways, 1):
             told = await find(client, **given, query=f"tax return for {number} people", top_n=2)
             assert {near["index"] for near in told["nearest"]} == {1, 3}
             assert "files" not in told
