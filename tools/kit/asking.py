@@ -92,6 +92,14 @@ def cost_fields(cost: Cost, counted: Decimal) -> dict[str, Any]:
     return told if cost.usd == counted else {**told, "counted_usd": show_usd(counted)}
 
 
+def dearer_than_agreed(model: str, now: Decimal, agreed: Decimal) -> SpendRefusedError:
+    """What to say where the price that was agreed to no longer holds."""
+    return SpendRefusedError(
+        f"{model} would take its place at ${show_usd(now)}, more than the ${show_usd(agreed)} that were agreed to",
+        next_step="Call again to hear the new price.",
+    )
+
+
 async def need_yes(caller: Caller, question: Question, *, confirm: bool) -> bool:
     """Return if the act is approved for this price; whether a person was asked meanwhile, which takes time.
 

@@ -11,6 +11,7 @@ same was asked for a moment ago and nobody was given what came of it, that job a
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -21,7 +22,7 @@ from ...novita.core.errors import NovitaError
 from ...novita.journal.facts import Facts
 from ...novita.journal.jobs import Paid, Tally
 from ...novita.journal.journal import Job, JobState, Joined
-from .asking import Question, need_yes
+from .asking import Question, dearer_than_agreed, need_yes
 from .context import Caller
 from .same_call import answer_joined, kept_answer, same_call
 from .toolset import ToolResult
@@ -77,6 +78,10 @@ class Purchase(Generic[R]):
     hint: str = ""
     tool: str = ""
     instead: Callable[[NovitaError], Awaitable["Purchase[R] | None"]] | None = None
+
+    async def shown(self) -> Mapping[str, Any]:
+        """What a dry run shows beside the price."""
+        return await self.dry_run() if self.dry_run is not None else {}
 
     def question(self, caller: Caller) -> Question:
         """What is to be agreed to."""
@@ -185,6 +190,18 @@ async def _agree_again(caller: Caller, agreed: Purchase[R], other: Purchase[R], 
     await need_yes(caller, question, confirm=confirm)
 
 
+def refuse_dearer(caller: Caller, purchase: Purchase[Any], agreed: Decimal, *, things: int) -> None:
+    """Refuse one of several things agreed to together, where it has become dearer and its share of what is not asked
+    about is passed.
+
+    Raises:
+        NovitaError: It has.
+    """
+    now = caller.app.jobs.caps.counted(purchase.cost)
+    if now > max(agreed, caller.app.settings.confirm_above_usd / things):
+        raise dearer_than_agreed(purchase.model, now, agreed)
+
+
 def _must_ask(caller: Caller, cost: Cost, *, always: bool) -> bool:
     """Whether this needs a yes. The one threshold check: what the caps count is what asks."""
     if always or (cost.asks and not cost.known):
@@ -195,7 +212,7 @@ def _must_ask(caller: Caller, cost: Cost, *, always: bool) -> bool:
 async def _dry_run(caller: Caller, purchase: Purchase[R]) -> R:
     """What would be sent, and its price; a price that was shown is remembered as one."""
     question = purchase.question(caller)
-    shown: Mapping[str, Any] = await purchase.dry_run() if purchase.dry_run is not None else {}
+    shown = await purchase.shown()
     caller.quote(question.about, question.counted)
     said = (question.text, purchase.dry_run_note, "Call again without dry_run to send it.")
     step = " ".join(part for part in said if part)

@@ -17,8 +17,8 @@ import anyio
 from anyio import to_thread
 
 from ...novita.core.costs import FREE, Cost
-from ...novita.core.errors import InputError, JournalError, NovitaError, SpendRefusedError
-from ...novita.core.money import show_price, show_usd
+from ...novita.core.errors import InputError, JournalError, NovitaError
+from ...novita.core.money import show_price
 from ...novita.files.artifacts import parse_reference
 from ...novita.files.folders import MOST_AT_ONCE, clean_name
 from ...novita.files.pasted import unquoted
@@ -27,7 +27,7 @@ from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job, JobState
 from ..kit.context import Caller
 from ..kit.mcp_tasks.handoff import Handoff
-from ..kit.purchase import Purchase, carry_out, join_earlier, make_agreed
+from ..kit.purchase import Purchase, carry_out, join_earlier, make_agreed, refuse_dearer
 from ..kit.same_call import same_call
 from .results import MediaResult, OneFile
 
@@ -218,8 +218,7 @@ class Many:
                 if await self._made_before(line):
                     continue
                 purchase = await self.plan(line.caller, line.file, line.place, None)
-                if not request and purchase.dry_run is not None:
-                    request = await purchase.dry_run()
+                request = request or await purchase.shown()
             except NovitaError as error:
                 line.status, line.told = "over", self._failed(line, error)
                 continue
@@ -340,12 +339,7 @@ class Many:
 
     async def _within(self, line: _Line, purchase: Purchase[MediaResult]) -> None:
         """Refuse what has become dearer than was agreed to for one file."""
-        now = self.caller.app.jobs.caps.counted(purchase.cost)
-        if now > max(line.usd, self.caller.app.settings.confirm_above_usd / len(self.lines)):
-            raise SpendRefusedError(
-                f"{purchase.model} would take its place at ${show_usd(now)}, more than ${show_usd(line.usd)}",
-                next_step="Ask again to hear the new price.",
-            )
+        refuse_dearer(self.caller, purchase, line.usd, things=len(self.lines))
 
     def _failed(self, line: _Line, error: NovitaError) -> OneFile:
         text = str(error)

@@ -1,5 +1,7 @@
 """What is told of a run, whoever asks: its own call, a later one, one that asks for the same, or an MCP task."""
 
+from functools import partial
+
 from ...novita.core.errors import InputError
 from ...novita.core.money import say_usd, show_usd
 from ...novita.core.redaction import without_secrets
@@ -9,6 +11,7 @@ from ...novita.sandbox.processes import list_processes
 from ...novita.sandbox.rows import KIND
 from ..kit.context import Caller
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from ..kit.purchase import followed
 from ..kit.same_call import answer_from
 from .books import enter
 from .results import RunResult
@@ -27,11 +30,19 @@ async def outcome(caller: Caller, ongoing: Ongoing, wait_seconds: float | None) 
         NovitaError: It could not be started, or what it made could not be brought home.
     """
     budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
-    await wait(caller, ongoing, min(QUICK, budget) if caller.handoff is not None else budget)
+    if caller.handoff is not None:
+        await wait(caller, ongoing, min(QUICK, budget))
+    id = None
     if budget and not ongoing.done.is_set():
         # By its row where it has one, so that its end is noted as given.
-        caller.hand_over(KIND, ongoing.inside.id if ongoing.job_key else f"{ongoing.inside.id}/{ongoing.id}")
-    return await told(caller, ongoing)
+        id = ongoing.inside.id if ongoing.job_key else f"{ongoing.inside.id}/{ongoing.id}"
+
+    async def follow(left: float) -> RunResult:
+        if caller.handoff is None:
+            await wait(caller, ongoing, left)
+        return await told(caller, ongoing)
+
+    return await followed(caller, KIND, id, working=partial(told, caller, ongoing), follow=follow, wait_seconds=budget)
 
 
 async def told(caller: Caller, ongoing: Ongoing) -> RunResult:
