@@ -94,10 +94,12 @@ def cost_fields(cost: Cost, counted: Decimal) -> dict[str, Any]:
 
 def dearer_than_agreed(model: str, now: Decimal, agreed: Decimal) -> SpendRefusedError:
     """What to say where the price that was agreed to no longer holds."""
-    return SpendRefusedError(
-        f"{model} would take its place at ${show_usd(now)}, more than the ${show_usd(agreed)} that were agreed to",
-        next_step="Call again to hear the new price.",
-    )
+    what = f"{model} would take its place at ${show_usd(now)}, more than the ${show_usd(agreed)} that were agreed to"
+    return _refused(what, "Call again to hear the new price.")
+
+
+def _refused(what: str, next_step: str) -> SpendRefusedError:
+    return SpendRefusedError(what, next_step=next_step)
 
 
 async def need_yes(caller: Caller, question: Question, *, confirm: bool) -> bool:
@@ -165,4 +167,4 @@ def _is_yes(answer: object) -> bool:
 
 def _refuse_no(answer: object) -> None:
     if not _is_yes(answer):
-        raise SpendRefusedError("The user declined", next_step="Do not try again unless the user asks for it.")
+        raise _refused("The user declined", "Do not try again unless the user asks for it.")

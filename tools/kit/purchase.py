@@ -198,7 +198,7 @@ def refuse_dearer(caller: Caller, purchase: Purchase[Any], agreed: Decimal, *, t
         NovitaError: It has.
     """
     now = caller.app.jobs.caps.counted(purchase.cost)
-    if now > max(agreed, caller.app.settings.confirm_above_usd / things):
+    if now > max(agreed, _free_hand(caller) / things):
         raise dearer_than_agreed(purchase.model, now, agreed)
 
 
@@ -206,7 +206,12 @@ def _must_ask(caller: Caller, cost: Cost, *, always: bool) -> bool:
     """Whether this needs a yes. The one threshold check: what the caps count is what asks."""
     if always or (cost.asks and not cost.known):
         return True
-    return caller.app.jobs.caps.counted(cost) > caller.app.settings.confirm_above_usd
+    return caller.app.jobs.caps.counted(cost) > _free_hand(caller)
+
+
+def _free_hand(caller: Caller) -> Decimal:
+    """USD up to which nobody is asked."""
+    return caller.app.settings.confirm_above_usd
 
 
 async def _dry_run(caller: Caller, purchase: Purchase[R]) -> R:
