@@ -17,6 +17,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InputError
+from . import pyav
 from .kinds import MediaType
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def read_reel(data: bytes, found: MediaType, name: str) -> Reel:
     Raises:
         InputError: It cannot be decoded, does not say how long it is, or has larger pictures than are worked on here.
     """
+    pyav.must_be_here(f"Working on {name}", "Use an editor of this machine")
     # Not at the top: few calls need it, and it takes long to import.
     import av
     from av.error import FFmpegError

@@ -146,18 +146,25 @@ class MediaJobs:
         )
 
     async def made_here(
-        self, paid_for: Paid, make: Callable[[], Awaitable[MediaOutcome]], facts: MediaFacts, on_progress: OnProgress
+        self,
+        paid_for: Paid,
+        make: Callable[[], Awaitable[MediaOutcome]],
+        facts: MediaFacts,
+        on_progress: OnProgress,
+        *,
+        budget: float,
     ) -> Job:
-        """Have what this machine makes for free noted, as a job with files like any; it outlives its caller."""
+        """Have what this machine makes for free noted, as a job with files like any; it outlives its caller, and what
+        takes longer than `budget` seconds goes on by itself, as in `start`.
+        """
 
         async def note(job: Job, outcome: MediaOutcome) -> Job:
             return await self._keep_outcome(job, f"here-{job.key[:16]}", outcome)
 
         send: Callable[[Job], Awaitable[MediaOutcome]] = lambda _: make()  # noqa: E731
-        job, _ = await self._jobs.submit(
-            paid_for, kind="media", send=send, note=note, facts=facts, on_progress=on_progress
+        return await self._jobs.submit_within(
+            budget + SHORT_WORK, paid_for, kind="media", send=send, note=note, facts=facts, on_progress=on_progress
         )
-        return job
 
     async def bring(
         self, client: NovitaClient, task_id: str, *, budget: float, on_progress: OnProgress | None = None

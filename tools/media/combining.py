@@ -90,6 +90,7 @@ async def combine_media(
         make,
         MediaFacts(save_to=save_to, mode="sync"),
         call.progress_of(f"{do} {_short(files[0])}"),
+        budget=call.app.settings.wait_seconds,
     )
     result = await answer(call, Delivery(job))
     result.remark = " ".join(remarks) or None

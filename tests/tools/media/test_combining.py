@@ -248,3 +248,16 @@ async def test_work_has_bounds(connect: Connect, tmp_path: Path, monkeypatch: py
             bounds.setattr(combining, "LONGEST_WORK", -1)
             await refused(client.call_tool("combine_media", trim), "takes longer")
         await done(client.call_tool("combine_media", trim))
+
+
+async def test_work_that_outlasts_the_call_goes_on_and_is_had_by_its_id(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("novita_mcp.novita.media.jobs.SHORT_WORK", 0)
+    async with connect(wait_seconds=0) as client:
+        wish = {"do": "trim", "files": [film(tmp_path / "clip.mp4")], "end": 1}
+        first = await done(client.call_tool("combine_media", wish))
+        assert first["status"] == "working"
+        later = await done(client.call_tool("get_task", {"task_id": first["task_id"], "wait_seconds": 60}))
+        assert later["status"] == "succeeded"
+        assert Path(saved(later)).is_file()

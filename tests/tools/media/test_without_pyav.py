@@ -61,3 +61,11 @@ async def test_a_recording_that_must_be_decoded_is_refused_before_money(
         assert "needs PyAV" in text_of(result)
         assert "mp3 or wav" in text_of(result)
         assert not world.charges
+
+
+@pytest.mark.usefixtures("no_pyav")
+async def test_what_is_put_together_here_cannot_be(connect: Connect, made: dict[str, str]) -> None:
+    async with connect() as client:
+        result = await client.call_tool("combine_media", {"do": "trim", "files": [made["video"]], "end": 1})
+        assert result.is_error
+        assert "needs PyAV" in text_of(result)
