@@ -118,6 +118,8 @@ class MediaResult(ToolResult):
                 return f"{self._made()}{f' from {self.model}' if self.model else ''}."
             case "working" if self._fetching:
                 return f"Made and paid for; the files of task {self.task_id} are still on their way to this machine."
+            case "working" if self.estimated_cost_usd == "0" and not self.model:
+                return f"Not finished yet: task {self.task_id} goes on on this machine, and costs nothing."
             case "working":
                 return f"Not finished yet: task {self.task_id} goes on at Novita and is already paid for."
             case "unconfirmed":

@@ -17,7 +17,7 @@ from novita_mcp.simulator.media.sound import SoundFormat, encode
 from novita_mcp.tools.media import combining
 from PIL import Image
 
-from ...conftest import Connect, fields_of
+from ...conftest import Connect, fields_of, text_of
 from ..media_things import done, link_to, one, picture, refused
 
 Json = dict[str, Any]
@@ -256,8 +256,10 @@ async def test_work_that_outlasts_the_call_goes_on_and_is_had_by_its_id(
     monkeypatch.setattr("novita_mcp.novita.media.jobs.SHORT_WORK", 0)
     async with connect(wait_seconds=0) as client:
         wish = {"do": "trim", "files": [film(tmp_path / "clip.mp4")], "end": 1}
-        first = await done(client.call_tool("combine_media", wish))
+        begun = await client.call_tool("combine_media", wish)
+        first = fields_of(begun)
         assert first["status"] == "working"
+        assert "costs nothing" in text_of(begun)
         later = await done(client.call_tool("get_task", {"task_id": first["task_id"], "wait_seconds": 60}))
         assert later["status"] == "succeeded"
         assert Path(saved(later)).is_file()
