@@ -124,7 +124,7 @@ class MediaJobs:
             return await self._keep_outcome(job, f"sync-{job.key[:16]}", answer)
 
         async def send(_: Job) -> Accepted | MediaOutcome:
-            return await calls.submit(client, plan, uploading=max(budget, SHORT_WORK))
+            return await calls.submit(client, plan, uploading=max(budget, SHORT_WORK / 2))
 
         facts = MediaFacts(
             operation=plan.model.operation,

@@ -96,6 +96,7 @@ async def test_every_tool_that_makes_pictures_shows_them_and_so_does_get_task(
         await seen("replace_background", image=photo, prompt="a beach")
         clip = await seen("generate_video", prompt="a fox runs")
         await seen("edit_video", video=f"task:{clip}/0", prompt="make it snow")
+        await seen("combine_media", do="frame", files=[f"task:{clip}/0"])
         size = {"steps": 4, "width": 512, "height": 512, "image_num": 1}
         await seen("run_media_model", model="flux-1-schnell", input={"prompt": "a fox", "seed": 3, **size})
     making = {spec.name for toolset in TOOLSETS if toolset.name in ("images", "videos") for spec in toolset.tools}

@@ -50,6 +50,10 @@ BROUGHT_WITHIN = frozenset({"wait_seconds", "limit", "offset"})
 """Arguments that are never refused for their bounds: the nearest that can be had is what is meant."""
 
 
+PLACES_COUNT = frozenset({"texts", "documents"})
+"""Lists whose answers are told by place: an empty text among them is an error, and never left out."""
+
+
 def _within(schema: Json, value: Any) -> Any:
     number = _number(schema, value)
     if isinstance(number, bool) or not isinstance(number, int | float):
@@ -109,7 +113,7 @@ _NO_TEXT = frozenset({"number", "integer", "boolean"})
 def _without_blanks(name: str, schema: Json, value: Any) -> Any:
     """A list of texts without those that say nothing, options without those that nobody set; all else as it came."""
     items = cast(Json, schema.get("items", {}))
-    if isinstance(value, list) and items.get("type") == "string":
+    if isinstance(value, list) and items.get("type") == "string" and name not in PLACES_COUNT:
         return [each for each in cast("list[Any]", value) if not says_nothing(items, each)]
     if name == "options" and isinstance(value, dict):
         return {key: each for key, each in cast(Json, value).items() if not says_nothing({}, each)}

@@ -213,7 +213,6 @@ def test_an_unknown_argument_is_answered_with_the_one_that_is_meant(tool: str, n
 @pytest.mark.parametrize(
     ("tool", "name"),
     [
-        ("upscale_image", "size"),  # not resize
         ("upscale_image", "checkpoint"),
         ("generate_video", "checkpoint"),
         ("generate_video", "count"),

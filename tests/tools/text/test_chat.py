@@ -446,7 +446,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "an embedding model asked": ("chat", {"prompt": "x", "model": "baai/bge-m3"}, "not served by chat"),
     "nothing to continue": ("complete_text", {"prompt": ""}, "prompt is empty"),
     "best of too few": ("complete_text", {"prompt": "x", "options": {"best_of": 2, "n": 2}}, "greater than"),
-    "no texts": ("create_embeddings", {"texts": []}, "no texts"),
+    "no texts": ("create_embeddings", {"texts": []}, "either texts or file"),
     "an empty text": ("create_embeddings", {"texts": ["a", " "]}, "texts[1] is empty"),
     "a chat model to embed": (
         "create_embeddings",
