@@ -50,6 +50,10 @@ class Earlier:
     file_id: str | None
 
 
+class RowsBeingSentError(InputError):
+    """Another call is sending the very same rows."""
+
+
 async def look_back(jobs: Jobs, client: NovitaClient, prepared: Prepared, file_id: str | None = None) -> Earlier:
     """What a start of these rows would find done. Only reads.
 
@@ -57,7 +61,7 @@ async def look_back(jobs: Jobs, client: NovitaClient, prepared: Prepared, file_i
         file_id: The input file, where the caller named one.
 
     Raises:
-        InputError: They are being sent at this very moment.
+        RowsBeingSentError: They are being sent at this very moment.
     """
     rows = await jobs.journal.recent(client.owner, limit=_REMEMBERED, kind="batch")
     same = (row for row in rows if row.facts_as(BatchFacts).content == prepared.sha and row.state not in FINAL_STATES)
@@ -65,7 +69,9 @@ async def look_back(jobs: Jobs, client: NovitaClient, prepared: Prepared, file_i
     if job is None or job.task_id is not None:
         return Earlier(job, job.task_id if job is not None else None, file_id)
     if job.state is JobState.SUBMITTING:
-        raise InputError("These very rows are being sent right now by another call", next_step="See list_batches soon.")
+        raise RowsBeingSentError(
+            "These very rows are being sent right now by another call", next_step="See list_batches soon."
+        )
     file_id = file_id or job.facts_as(BatchFacts).input_file_id or await _uploaded(client, prepared)
     made = await _made_from(client, file_id) if file_id else None
     return Earlier(job, made.id if made is not None else None, file_id)
@@ -114,9 +120,12 @@ async def start_batch(
     """
     again = paid_for.same is not None and paid_for.same.again
     async with jobs.one_at_a_time(f"batch/{client.owner}/{prepared.sha}"):
-        if paid_for.same is not None and (begun := await jobs.journal.earlier(client.owner, paid_for.same)) is not None:
-            raise Joined(begun)
-        earlier = Earlier(None, None, file_id) if again else await look_back(jobs, client, prepared, file_id)
+        await _join(jobs, client, paid_for)
+        try:
+            earlier = Earlier(None, None, file_id) if again else await look_back(jobs, client, prepared, file_id)
+        except RowsBeingSentError:
+            await _join(jobs, client, paid_for)  # another process began between the two looks
+            raise
         before, file_id = earlier.job, earlier.file_id
         if before is not None:
             if before.task_id is not None:
@@ -149,6 +158,11 @@ async def start_batch(
             on_progress=on_progress,
         )
         return job, False
+
+
+async def _join(jobs: Jobs, client: NovitaClient, paid_for: Paid) -> None:
+    if paid_for.same is not None and (begun := await jobs.journal.earlier(client.owner, paid_for.same)) is not None:
+        raise Joined(begun)
 
 
 async def _uploaded(client: NovitaClient, prepared: Prepared) -> str | None:
