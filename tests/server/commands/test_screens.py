@@ -177,6 +177,14 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
     "install-print": said("install", "vscode", "--print", "--command", "uvx novita-mcp"),
     "completion-help": said("completion", "--help"),
     "simulate-help": said("simulate", "--help"),
+    **{
+        f"{name}-help": said(name, "--help")
+        for name in ("serve", "demo", "doctor", "tools", "uninstall", "spend", "key")
+    },
+    "models-help": said("models", "--help"),
+    "tools": said("tools"),
+    "tools-show": said("tools", "show", "get_balance"),
+    "key-of-nobody": said("key", "forget"),
 }
 
 
