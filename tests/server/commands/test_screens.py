@@ -183,8 +183,6 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
     },
     "models-help": said("models", "--help"),
     "tools": said("tools"),
-    "tools-show": said("tools", "show", "get_balance"),
-    "key-of-nobody": said("key", "forget"),
 }
 
 
