@@ -202,9 +202,9 @@ class NovitaClient:
         sent = {"json": body} if content is None else {"content": content}
         named = {**({"Content-Type": mime} if content is not None else {}), **(headers or {})}
         extra: dict[str, Any] = {"params": params, "headers": named, **sent}
-        extra["timeout"] = httpx.Timeout(
-            connect=min(10, self.read_timeout / 2), read=self.read_timeout, write=60, pool=60
-        )
+        # What was sent ahead may take Novita a while to put away.
+        silence = self.read_timeout if content is None else max(self.read_timeout, 120)
+        extra["timeout"] = httpx.Timeout(connect=min(10, self.read_timeout / 2), read=silence, write=60, pool=60)
         started = self.clock.now()
         for attempt in range(self.retries.attempts):
             if last is not None:
