@@ -30,6 +30,7 @@ def context():
     made.tool_confirmation = None
     made.actions = SimpleNamespace()
     made.state = {}
+    made.function_call_id = "call-1"  # it names the page of a tool by it
     return made
 
 
