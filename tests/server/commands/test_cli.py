@@ -386,6 +386,8 @@ def test_a_bare_name_on_a_terminal_says_what_to_try(capsys: Capture, monkeypatch
 def test_ctrl_c_says_the_task_and_how_to_fetch_it(capsys: Capture, world: World) -> None:
     """Sent once Novita was asked about the job twice: by then its id was told."""
     world.settings = replace(world.settings, task_seconds=3600)
+    # Where tests are begun in the background, a shell has them ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt() -> None:
         for _ in range(3000):
@@ -396,8 +398,11 @@ def test_ctrl_c_says_the_task_and_how_to_fetch_it(capsys: Capture, world: World)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    code = main(["call", "generate_video", "--prompt", "a fox", "--confirm"])
-    thread.join()
+    try:
+        code = main(["call", "generate_video", "--prompt", "a fox", "--confirm"])
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
 
     told = capsys.readouterr().err
     assert code == 130
