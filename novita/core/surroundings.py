@@ -27,7 +27,7 @@ import httpx
 from .placeholders import unfilled
 from .redaction import shown_address
 
-_SCHEMES = ("http", "https", "socks5", "socks5h")
+_SCHEMES = ("http", "https", "socks5")
 _NO_NETWORK = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 
 _served_here: set[str] = set()
@@ -159,7 +159,7 @@ def check_proxy(proxy: Proxy) -> httpx.Proxy:
         raise SettingOfTheWayError(f"{proxy.setting} was not filled in: {left[:60]} stands in it", mend)
     scheme, _, rest = proxy.url.partition("://")
     scheme = scheme.lower()
-    if scheme == "socks":  # as GNOME writes it
+    if scheme in ("socks", "socks5h"):  # as GNOME writes it, and curl; older versions of httpx know the plain name only
         proxy, scheme = proxy._replace(url=f"socks5://{rest}"), "socks5"
     if scheme not in _SCHEMES:
         raise SettingOfTheWayError(f"{proxy.setting} names a kind of proxy that is not known here ({scheme})", mend)
@@ -167,7 +167,7 @@ def check_proxy(proxy: Proxy) -> httpx.Proxy:
         mend = "Have the package socksio installed beside this server, or name another proxy."
         raise SettingOfTheWayError(f"{proxy.setting} names a SOCKS proxy, which needs the package socksio", mend)
     try:
-        # The name is to be looked up by the proxy, as "socks5h" says: it may know hosts that we do not.
+        # The proxy looks up the name, as "socks5h" asks for and httpx always has it: it may know hosts that we do not.
         asked = httpx.Proxy(proxy.url, ssl_context=certificates() if scheme == "https" else None)
         host, port = asked.url.host, asked.url.port
     except (httpx.InvalidURL, ValueError) as error:
