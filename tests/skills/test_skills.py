@@ -1,7 +1,6 @@
 """The folder of agent skills: each is what a host can read, names tools that there are, and its calls work."""
 
 import shutil
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,12 +10,12 @@ import pytest
 from mcp import Client
 from mcp_types import CallToolResult
 from novita_mcp.simulator.core.world import World
-from novita_mcp.simulator.sandbox.real import machine as outside
 from novita_mcp.simulator.sandbox.service import area
 from novita_mcp.tools import TOOLS
 
 from ..conftest import Connect, fields_of, text_of
 from ..tools.media_things import picture
+from ..walls import why_no_walls
 from .blocks import FOLDER, ROOT, Json, Skill, filled, skills
 
 pytestmark = pytest.mark.skipif(not (ROOT / "server").is_dir(), reason="away from the source")
@@ -118,17 +117,7 @@ DONE = {"succeeded", "completed", "dry_run", "running", "deleted"}
 """How a call may end that did what the skill wants of it."""
 
 
-def _impossible() -> str:
-    if sys.platform != "linux" or shutil.which("git") is None:
-        return "needs Linux and git"
-    try:
-        outside.check_level("isolated")
-    except outside.Unavailable as error:
-        return str(error)
-    return ""
-
-
-WHY_NOT = _impossible()
+WHY_NOT = why_no_walls() if shutil.which("git") else "needs git"
 TESTS = """
 import unittest
 

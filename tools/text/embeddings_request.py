@@ -13,10 +13,11 @@ from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.text.costs import tokens_cost
 from ...novita.text.kept_list import listed_models_if_there
-from ...novita.text.language_models import choose_model, count_tokens, explain
+from ...novita.text.language_models import LlmModel, choose_model, count_tokens, explain
 from ...novita.text.vectors import (
     EMBEDDINGS_PATH,
     Embedded,
+    OnPart,
     as_json,
     as_npy,
     check_texts,
@@ -88,6 +89,33 @@ class EmbeddingResult(ToolResult):
         return f"{said}{self.shape[0]} vectors of {self.shape[1]} numbers."
 
 
+async def embed_and_tally(
+    caller: Caller,
+    way: Way[Purchase[EmbeddingResult]],
+    models: Sequence[LlmModel],
+    name: str,
+    row: LlmModel | None,
+    texts: Sequence[str],
+    tally: Tally,
+    on_part: OnPart | None = None,
+) -> Embedded:
+    """The vectors of texts; the tally says what they cost, also where it fails half way.
+
+    Raises:
+        NovitaError: Not one part of them worked.
+    """
+    made = Embedded([])
+    try:
+        await embed(caller.novita, name, texts, made, clock=caller.app.jobs.clock, on_part=on_part)
+    except NovitaError as error:
+        raise explain(error, models, name) from error
+    finally:
+        if made.tokens:
+            tally.usd = row.price(made.tokens, 0) if row is not None else None
+    await way.arrived(name)
+    return made
+
+
 async def embed_texts(
     caller: Caller,
     texts: Sequence[str],
@@ -127,15 +155,7 @@ async def embed_texts(
         await caller.progress(f"{name}: {done} of {parts} parts embedded", 99 * done / parts)
 
     async def work(job: Job, tally: Tally) -> EmbeddingResult:
-        made = Embedded([])
-        try:
-            await embed(caller.novita, name, texts, made, clock=caller.app.jobs.clock, on_part=on_part)
-        except NovitaError as error:
-            raise explain(error, models, name) from error
-        finally:
-            if made.tokens:
-                tally.usd = row.price(made.tokens, 0) if row is not None else None
-        await way.arrived(name)
+        made = await embed_and_tally(caller, way, models, name, row, texts, tally, on_part)
         saved = SavedFiles(caller, job, title=f"embeddings {name.rpartition('/')[2]}", save_to=save_to)
         tally.artifacts = saved.artifacts
         fits = inline and len(texts) * made.dimension <= MOST_INLINE

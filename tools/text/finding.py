@@ -6,22 +6,22 @@ from typing import Any
 
 from anyio import to_thread
 
-from ...novita.core.errors import ArtifactError, InputError, NovitaError
+from ...novita.core.errors import ArtifactError, InputError
 from ...novita.core.money import show_price
 from ...novita.journal.facts import CallFacts
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job, JobState
 from ...novita.text.costs import tokens_cost
 from ...novita.text.kept_list import listed_models_if_there
-from ...novita.text.language_models import choose_model, count_tokens, explain
+from ...novita.text.language_models import choose_model, count_tokens
 from ...novita.text.nearest import TextIndex, index_key, nearest_texts, read_index, write_index
-from ...novita.text.vectors import EMBEDDINGS_PATH, Embedded, check_texts, embed, embedding_body, parts_of
+from ...novita.text.vectors import EMBEDDINGS_PATH, check_texts, embedding_body, parts_of
 from ..kit.context import Caller
 from ..kit.dry_run import shortened, shown_request
 from ..kit.purchase import Awaited, Purchase
 from ..kit.saved_files import SavedFiles
 from ..kit.ways import Way, what_is_gone
-from .embeddings_request import EmbeddingResult, NearText
+from .embeddings_request import EmbeddingResult, NearText, embed_and_tally
 from .given_texts import GivenTexts
 
 MOST_NEAREST = 50
@@ -71,15 +71,7 @@ async def find_nearest(
     remark = way.remark(name, cost)
 
     async def work(job: Job, tally: Tally) -> EmbeddingResult:
-        made = Embedded([])
-        try:
-            await embed(caller.novita, name, texts, made, clock=caller.app.jobs.clock)
-        except NovitaError as error:
-            raise explain(error, models, name) from error
-        finally:
-            if made.tokens:
-                tally.usd = row.price(made.tokens, 0) if row is not None else None
-        await way.arrived(name)
+        made = await embed_and_tally(caller, way, models, name, row, texts, tally)
         saved = SavedFiles(caller, job, title=f"index {name.rpartition('/')[2]}", save_to=save_to)
         tally.artifacts = saved.artifacts
         whole = index or TextIndex(name, list(given.texts), made.vectors[:-1])

@@ -1,6 +1,5 @@
 """What is given up stops with all it started, in a machine that really runs it."""
 
-import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -8,23 +7,14 @@ import anyio
 import pytest
 from novita_mcp.novita.sandbox.inside import Inside
 from novita_mcp.novita.sandbox.processes import Run, run_command
-from novita_mcp.simulator.sandbox.real import machine as outside
 from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
+
+from ...walls import why_no_walls
 
 Open = Callable[..., AbstractAsyncContextManager[Inside]]
 
 
-def _impossible() -> str:
-    if sys.platform != "linux":
-        return "Linux only"
-    try:
-        outside.check_level("isolated")
-    except outside.Unavailable as error:
-        return str(error)
-    return ""
-
-
-WHY_NOT = _impossible()
+WHY_NOT = why_no_walls()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 RUNNING = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep 29[0-9]' | sort | uniq"
 

@@ -3,7 +3,6 @@ sandbox and ends with it, and what comes home is bounded and named by us.
 """
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,22 +11,13 @@ from novita_mcp.simulator.sandbox.real import machine as outside
 from novita_mcp.simulator.sandbox.state import SimulatedSandboxes as State
 
 from ...conftest import Connect, fields_of, text_of
+from ...walls import why_no_walls
 from .asking import ask, made, refused, until
 
 MIB = 2**20
 
 
-def _impossible() -> str:
-    if sys.platform != "linux":
-        return "Linux only"
-    try:
-        outside.check_level("isolated")
-    except outside.Unavailable as error:
-        return str(error)
-    return ""
-
-
-WHY_NOT = _impossible()
+WHY_NOT = why_no_walls()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
