@@ -17,9 +17,8 @@ _DROPPED = ("title", "additionalProperties", "$defs")
 UNLISTED: JsonDict = {"unlisted": True}
 """`json_schema_extra` of an argument that calls may give and no list shows: agents have no use for it unasked."""
 
-_SAID_IN_WORDS = ("minLength", "maxLength", "minItems", "maxItems", "unlisted")
-"""Bounds of texts and lists: descriptions say those that matter, and calls are checked against all of them."""
 _BOUNDS = ("minimum", "maximum")
+_LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 
 
 class _Flat(GenerateJsonSchema):
@@ -45,17 +44,20 @@ def flat_schema(model: type[BaseModel], mode: JsonSchemaMode = "validation") -> 
 
 
 def listed_arguments(schema: dict[str, Any]) -> dict[str, Any]:
-    """Of the arguments a tool takes, those that a host is shown, each with its description first."""
+    """Of the arguments a tool takes, those that a host is shown, each with its description first.
+
+    Every bound that a call is refused for is shown with it.
+    """
     shown: dict[str, Any] = {}
     for name, argument in schema.get("properties", {}).items():
         if not argument.get("unlisted"):
-            hidden = (*_SAID_IN_WORDS, *(_BOUNDS if name in BROUGHT_WITHIN else ()))
+            hidden = ("unlisted", *(_BOUNDS if name in BROUGHT_WITHIN else ()))
             kept = {key: value for key, value in argument.items() if key not in hidden}
             shown[name] = {key: kept[key] for key in sorted(kept, key=lambda key: key != "description")}
     return {**schema, "properties": shown}
 
 
-_SELF_EVIDENT = ("description", "default", "format", "required", *_SAID_IN_WORDS, *_BOUNDS)
+_SELF_EVIDENT = ("description", "default", "format", "required", "unlisted", *_LENGTHS, *_BOUNDS)
 
 
 def listed_answer(schema: dict[str, Any]) -> dict[str, Any]:

@@ -68,8 +68,9 @@ async def combine_media(
     format: Annotated[str | None, Field(description="Such as mp4, gif, mp3.")] = None,
     save_to: SaveTo = None,
 ) -> MediaResult:
-    """Lay a narration or music under a clip, join, cut or repeat clips and sounds, take a still, change the file
-    type. Free; the file is saved.
+    """Lay a narration or music under a clip; join or merge, cut or trim, repeat or loop clips and sounds; take a
+    still; change the file type or convert, such as MOV to MP4 or WAV to MP3. Done on this machine: free; the file
+    is saved.
     """
     if save_to is not None:
         await to_thread.run_sync(call.app.jobs.store.check_place, save_to)
