@@ -11,9 +11,10 @@ from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, InputRequiredResult
 
 from ..novita.core.client import owner_of
+from ..novita.journal.journal import Journal
 from ..tools.kit.toolset import error_result
 from .metrics import Metrics
-from .rate_limit import RateLimit
+from .rate_limit import SharedRateLimit
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -24,13 +25,20 @@ _FLOOD = 10
 Answer = CallToolResult | InputRequiredResult
 
 
+def nobody_shares() -> Journal | None:
+    """There is one copy, or copies that share a file at most."""
+    return None
+
+
 class Watch:
     """Stands around every tool call of a process."""
 
     def __init__(self, settings: Settings, *, now: Callable[[], float] = monotonic) -> None:
         self.metrics = Metrics()
-        self.calls = RateLimit(settings.rate_limit, now=now)
-        self.requests = RateLimit(settings.rate_limit * _FLOOD, now=now)
+        self.shared: Callable[[], Journal | None] = nobody_shares
+        """The journal that all copies share, where they do."""
+        self.calls = SharedRateLimit("calls", settings.rate_limit, lambda: self.shared(), now=now)
+        self.requests = SharedRateLimit("requests", settings.rate_limit * _FLOOD, lambda: self.shared(), now=now)
         self.running = 0
         self.draining = False
         """Set when the process was told to end: it is no longer ready, but still serves."""
@@ -41,7 +49,7 @@ class Watch:
     async def around(self, tool: str, context: Context[Any, Any] | None, go: Callable[[], Awaitable[Answer]]) -> Answer:
         """Let a call through, or say when it may come again."""
         owner = owner_of(token_of((context.headers or {}).get("authorization", ""))) if context else "anonymous"
-        wait = self.calls.take(owner)
+        wait = await self.calls.take(owner)
         if wait:
             self._end(tool, owner, "limited", 0)
             return _limited(wait, self.calls.per_minute)

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..novita.core.client import owner_of
 from ..novita.core.wellformed import well_formed_text_of_json
 from ..novita.files.s3 import Place
+from ..novita.journal.databases import is_database_url
 from ..tools.kit.context import App
 from ..tools.media.parts import webhooks
 from .app import NovitaServer, create_app
@@ -71,6 +72,8 @@ def web_server(settings: Settings) -> NovitaServer:
 def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
     """The ASGI app: MCP at /mcp for callers with a key, /webhooks for Novita, health and counts for operators."""
     server.watch = watch = server.watch or Watch(settings)
+    if is_database_url(settings.journal):
+        watch.shared = lambda: server.shared.app.journal if server.shared else None
 
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -203,7 +206,7 @@ class RequireKey:
         key = bearer(scope)
         if not key:
             answer = _no_key(sent=_tried(scope))
-        elif wait := self._watch.requests.take(owner_of(key)):
+        elif wait := await self._watch.requests.take(owner_of(key)):
             answer = JSONResponse({"error": "too_many_requests"}, 429, headers={"Retry-After": str(math.ceil(wait))})
         elif scope["method"] != "POST":
             # No stream of its own is kept, and no session to end: all there is to say comes with the answer to a call.

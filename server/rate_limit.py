@@ -1,9 +1,24 @@
-"""How much one caller may ask of one copy of the server. Memory stays bounded however many callers there are."""
+"""How much one caller may ask of the server, of all its copies together where they share a PostgreSQL.
 
+Memory stays bounded however many callers there are.
+"""
+
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+
+from ..novita.core.errors import JournalError
+from ..novita.journal.allowances import forget_full, take_allowance
+from ..novita.journal.journal import Journal
+
+logger = logging.getLogger(__name__)
+
+MOST_CALLERS = 10_000
+"""Callers kept in memory; beyond that the one heard of longest ago is forgotten."""
+_SWEEP_EVERY = 600.0
+"""Seconds between two looks for rows that say nothing any more."""
 
 
 @dataclass
@@ -13,14 +28,16 @@ class _Allowance:
 
 
 class RateLimit:
-    """A bucket a caller that holds a minute's worth and refills steadily.
+    """A bucket a caller, of this process, that holds a minute's worth and refills steadily.
 
     Args:
         per_minute: 0 lets everything pass.
-        most_callers: Buckets kept; beyond that the caller heard of longest ago is forgotten.
+        most_callers: Buckets kept.
     """
 
-    def __init__(self, per_minute: int, *, most_callers: int = 10_000, now: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, per_minute: int, *, most_callers: int = MOST_CALLERS, now: Callable[[], float] = monotonic
+    ) -> None:
         self.per_minute = per_minute
         self._most = most_callers
         self._now = now
@@ -44,3 +61,53 @@ class RateLimit:
 
     def __len__(self) -> int:
         return len(self._callers)
+
+
+class SharedRateLimit:
+    """The same bucket for all copies that share a journal in PostgreSQL; without one, this process's own.
+
+    Who was refused is refused here without another look until there can be one again: a flood costs the database
+    nothing. While the database does not answer, each copy counts for itself.
+
+    Args:
+        what: What is counted, which names the rows.
+        shared: The journal that copies share; None: there is none, or not yet.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        per_minute: int,
+        shared: Callable[[], Journal | None],
+        *,
+        most_callers: int = MOST_CALLERS,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
+        self.per_minute = per_minute
+        self._what, self._shared, self._most, self._now = what, shared, most_callers, now
+        self._alone = RateLimit(per_minute, most_callers=most_callers, now=now)
+        self._refused: OrderedDict[str, float] = OrderedDict()
+        self._swept = now()
+
+    async def take(self, owner: str) -> float:
+        """Take one; 0, or the seconds until there is one again."""
+        if self.per_minute <= 0:
+            return 0
+        if (journal := self._shared()) is None:
+            return self._alone.take(owner)
+        if (left := self._refused.get(owner, 0.0) - self._now()) > 0:
+            return left
+        self._refused.pop(owner, None)
+        try:
+            wait = await take_allowance(journal, f"{self._what} {owner}", self.per_minute)
+            if self._now() - self._swept > _SWEEP_EVERY:
+                self._swept = self._now()
+                await forget_full(journal)
+        except JournalError as error:
+            logger.warning("%s are counted by this copy alone: %s", self._what, error)
+            return self._alone.take(owner)
+        if wait:
+            self._refused[owner] = self._now() + wait
+            while len(self._refused) > self._most:
+                self._refused.popitem(last=False)
+        return wait

@@ -129,7 +129,9 @@ class Settings:
         flag="--public-url",
     )
     rate_limit: int = _setting(
-        "NOVITA_MCP_RATE_LIMIT", "HTTP: tool calls a caller may make in a minute on one copy; 0 means any number.", 0
+        "NOVITA_MCP_RATE_LIMIT",
+        "HTTP: tool calls a caller may make in a minute over all copies; 0 means any number.",
+        0,
     )
     metrics: bool = _setting("NOVITA_MCP_METRICS", "HTTP: counts for Prometheus at /metrics, without a key.", True)
     drain_seconds: float = _setting(

@@ -157,5 +157,11 @@ MIGRATIONS: tuple[Step, ...] = (
     );
     CREATE INDEX answers_by_age ON answers (at);
     """,
+    """
+    CREATE TABLE allowances (
+        name TEXT PRIMARY KEY,
+        due REAL NOT NULL
+    );
+    """,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""
