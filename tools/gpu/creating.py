@@ -37,7 +37,6 @@ from ...novita.gpu.products import (
 from ...novita.gpu.resources import list_volumes, login_id
 from ...novita.gpu.templates import Template, find_template
 from ...novita.journal.journal import Job, JobState
-from ..kit.arguments import check_length
 from ..kit.context import Caller
 from ..kit.created_things import (
     Creation,
@@ -171,9 +170,6 @@ async def plan(caller: Caller, wanted: Wanted) -> Planned:
         InputError: It would be refused, or nothing fits.
     """
     check_source(wanted.image, wanted.template_id)
-    check_length("name", wanted.name, 255)
-    check_length("image", wanted.image, 500)
-    check_length("command", wanted.command, 2047)
     wish = wanted.wish
     if wish.billing == "monthly" and wish.months is None:
         wish = replace(wish, months=1)

@@ -182,7 +182,7 @@ async def get_gpu_instance(
 @gpu.tool("Create a GPU instance", SPENDS)
 async def create_gpu_instance(
     call: Call,
-    image: Annotated[str | None, Field(description="Container image, or else template_id.")] = None,
+    image: Annotated[str | None, Field(max_length=500, description="Container image, or else template_id.")] = None,
     template_id: Annotated[str | None, Field(description="Id or name.")] = None,
     product_id: Annotated[str | None, Field(description="Default: the cheapest that fits.")] = None,
     gpu: Gpu = None,
@@ -191,8 +191,8 @@ async def create_gpu_instance(
     region: RegionName = None,
     count: Cards = None,
     billing: Mode = None,
-    name: Annotated[str | None, Field(description="To find it by.")] = None,
-    command: Annotated[str | None, Field(description="Start command.")] = None,
+    name: Annotated[str | None, Field(max_length=255, description="To find it by.")] = None,
+    command: Annotated[str | None, Field(max_length=2047, description="Start command.")] = None,
     env: Annotated[dict[str, str] | None, Field(description="Environment.")] = None,
     ports: Annotated[list[str] | None, Field(description="To open: 8888/http, 22/tcp.")] = None,
     disk_gb: Annotated[int | None, Field(description="Root disk; 60 are free.")] = None,

@@ -18,7 +18,7 @@ from ...novita.gpu.templates import (
     update_template,
 )
 from ..kit.answer_text import counted
-from ..kit.arguments import SELDOM, Agreed, Confirm, check_length
+from ..kit.arguments import SELDOM, Agreed, Confirm
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
@@ -132,9 +132,9 @@ async def get_gpu_template(call: Call, template_id: TemplateId) -> TemplateResul
 
 async def create_gpu_template(
     call: Call,
-    name: Annotated[str, Field(description="Its name.")],
-    image: Annotated[str, Field(description="Container image.")],
-    command: Annotated[str | None, Field(description="Start command.")] = None,
+    name: Annotated[str, Field(max_length=255, description="Its name.")],
+    image: Annotated[str, Field(max_length=500, description="Container image.")],
+    command: Annotated[str | None, Field(max_length=2047, description="Start command.")] = None,
     ports: Ports = None,
     env: Env = None,
     disk_gb: Annotated[int | None, Field(ge=10, le=6144, description="Default 60."), SELDOM] = None,
@@ -149,8 +149,6 @@ async def create_gpu_template(
             raise InputError(
                 f"Unknown option {key!r}", next_step="There are: entrypoint, readme, imageAuth, minCudaVersion."
             )
-    for what, text, most in (("name", name, 255), ("image", image, 500), ("command", command, 2047)):
-        check_length(what, text, most)
     check_env(env or {})
     body = template_body(
         name=name,

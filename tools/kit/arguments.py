@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from ...novita.core.errors import InputError
 from .schemas import UNLISTED
 
 SELDOM = Field(json_schema_extra=UNLISTED)
@@ -39,9 +38,3 @@ DryRun = Annotated[bool, Field(description="Only show the price.")]
 Wait = Annotated[float | None, Field(ge=0, le=3_600, description="Default 45.")]
 
 Offset = Annotated[int, Field(ge=0, description="Rows to skip: next_offset.")]
-
-
-def check_length(what: str, text: str | None, most: int) -> None:
-    """Raise InputError for a text longer than Novita takes."""
-    if text is not None and len(text) > most:
-        raise InputError(f"{what} has {len(text)} characters; at most {most} are taken")

@@ -66,8 +66,9 @@ async def transcribe_audio(
     confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Speech-to-text: turn a recording, voice memo, meeting, interview, podcast or video of up to half an hour into
-    text, a written transcript of what is said. Costs about a cent a minute or less; returns the transcript.
+    """Speech-to-text: turn a recording, voice note or voice memo (as WhatsApp, iPhone and Android make them), meeting,
+    lecture, phone call, interview, podcast or video of up to half an hour into text, a written transcript of what is
+    said. Costs about a cent a minute or less; returns the transcript.
     """
     return await make(
         call,

@@ -20,7 +20,7 @@ from ...novita.sandbox.processes import Run, list_processes, stop
 from ...novita.sandbox.rows import cost_so_far, note_gone
 from ...novita.sandbox.sandboxes import BOTH, SandboxGoneError
 from ...novita.sandbox.shapes import Sandbox
-from ..kit.arguments import SELDOM, Confirm, DryRun, SaveTo, WaitSeconds, check_length
+from ..kit.arguments import SELDOM, Confirm, DryRun, SaveTo, WaitSeconds
 from ..kit.context import Call, Caller
 from ..kit.purchase import Direct, Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
@@ -47,18 +47,12 @@ sandbox = Toolset("sandbox", "Cloud machines for running an agent's code.")
 
 SandboxId = Annotated[str, Field(description="From create_sandbox.")]
 Env = Annotated[dict[str, str] | None, Field(description="Variables that may be seen.")]
-SecretEnv = Annotated[dict[str, str] | None, Field(description="Variables hidden from every answer.")]
+SecretEnv = Annotated[dict[str, str] | None, Field(description="Variables hidden from all answers.")]
 Timeout = Annotated[float, Field(ge=1, le=10_800, description="Longest run.")]
-SaveFiles = Annotated[list[str] | None, Field(description="Its files to bring home: out/*.png.")]
+SaveFiles = Annotated[list[str] | None, Field(description="Files to bring home: out/*.png.")]
 MOST_LISTED = 30
 MOST_ENTRIES = 200
 TEXT = 8_000
-
-
-def check_label(label: str | None) -> str:
-    """Raise InputError for a name that is too long."""
-    check_length("label", label, 80)
-    return (label or "").strip()
 
 
 @sandbox.tool("Create a sandbox", SPENDS)
@@ -72,7 +66,7 @@ async def create_sandbox(
     public_ports: Annotated[bool, Field(description="The internet may reach its ports.")] = False,
     env: Env = None,
     secret_env: SecretEnv = None,
-    label: Annotated[str | None, Field(description="Name to find it by.")] = None,
+    label: Annotated[str | None, Field(max_length=80, description="Name to find it by.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> SandboxResult:
@@ -89,7 +83,7 @@ async def create_sandbox(
         public_ports,
         env or {},
         secret_env or {},
-        check_label(label),
+        (label or "").strip(),
     )
 
     async def plan() -> Purchase[SandboxResult]:
@@ -201,7 +195,7 @@ async def run_command(
     call: Call,
     sandbox_id: SandboxId,
     command: Annotated[str, Field(min_length=1, description="For bash.")],
-    cwd: Annotated[str | None, Field(description="Folder; default its home.")] = None,
+    cwd: Annotated[str | None, Field(description="Default: its home.")] = None,
     user: Annotated[Literal["user", "root"] | None, Field(description="Default user."), SELDOM] = None,
     env: Env = None,
     secret_env: SecretEnv = None,
@@ -229,7 +223,7 @@ async def list_sandboxes(
     what: Annotated[
         Literal["sandboxes", "templates", "snapshots"], Field(description="templates: to start from.")
     ] = "sandboxes",
-    label: Annotated[str | None, Field(description="Only of this name.")] = None,
+    label: Annotated[str | None, Field(description="Of this name.")] = None,
 ) -> SandboxList:
     """My sandboxes: which run or are paused, what each costs and when it ends; or what one can start from. Free."""
     plane = plane_of(call)
@@ -269,8 +263,8 @@ async def list_sandboxes(
 async def get_sandbox(
     call: Call,
     sandbox_id: SandboxId,
-    run_id: Annotated[str | None, Field(description="A run that was still working; waits for it.")] = None,
-    ports: Annotated[list[int] | None, Field(description="Whose public addresses you want.")] = None,
+    run_id: Annotated[str | None, Field(description="A run still working; waits for it.")] = None,
+    ports: Annotated[list[int] | None, Field(description="Whose public addresses.")] = None,
     wait_seconds: Annotated[WaitSeconds, SELDOM] = None,
 ) -> SandboxDetail:
     """One sandbox: its state, cost, load, commands and public addresses, or the rest of a run. Free."""
@@ -315,8 +309,8 @@ async def read_sandbox_file(
     call: Call,
     sandbox_id: SandboxId,
     path: Annotated[str, Field(description="File or folder.")] = ".",
-    offset: Annotated[int, Field(ge=0, le=2**40, description="From this byte.")] = 0,
-    bring: Annotated[bool, Field(description="Bring the whole file here.")] = False,
+    offset: Annotated[int, Field(ge=0, le=2**40, description="First byte.")] = 0,
+    bring: Annotated[bool, Field(description="Bring all of it here.")] = False,
     save_to: SaveTo = None,
 ) -> FileResult:
     """List a folder of a sandbox, read a file as text, or download it here. Free."""
@@ -382,8 +376,8 @@ async def change_sandbox(
         Field(description="set_time: it ends timeout_minutes from now."),
     ],
     timeout_minutes: Annotated[float, Field(ge=1, le=1_440, description="For resume and set_time.")] = 10,
-    label: Annotated[str | None, Field(description="Name of the snapshot.")] = None,
-    run_id: Annotated[str | None, Field(description="For stop_run: the command to kill.")] = None,
+    label: Annotated[str | None, Field(max_length=80, description="Name of the snapshot.")] = None,
+    run_id: Annotated[str | None, Field(description="For stop_run: what to kill.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> SandboxResult:
@@ -392,7 +386,7 @@ async def change_sandbox(
     """
     return await carry_out(
         call,
-        partial(_change, call, sandbox_id, action, timeout_minutes, check_label(label), run_id or ""),
+        partial(_change, call, sandbox_id, action, timeout_minutes, (label or "").strip(), run_id or ""),
         confirm=confirm,
         dry_run=dry_run,
     )
