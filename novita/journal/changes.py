@@ -12,8 +12,9 @@ from decimal import Decimal
 
 from ..core.errors import JournalError
 from ..core.money import micro
+from ..core.processes import this_host
 from ..files.artifacts import Artifact
-from .databases import Db, Store, this_host
+from .databases import Db, Store
 from .facts import Facts, written
 from .rows import FINAL_STATES, Job, JobState, put_artifacts, put_facts, utc
 

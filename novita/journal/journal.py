@@ -25,11 +25,12 @@ from ..core.clock import Clock, SystemClock
 from ..core.costs import Caps, Cost
 from ..core.errors import JournalError
 from ..core.money import MICRO, micro
+from ..core.processes import this_host
 from ..files.artifacts import Artifact
 from .carrying import carry_over
 from .changes import Change, Owed, put_back
 from .clock_jumps import ClockJumps
-from .databases import Db, open_store, this_host
+from .databases import Db
 from .facts import Facts, read_facts, written
 from .joining import Given, SameCall
 from .kept_answers import answer_of, forget_old, put_answer
@@ -39,6 +40,7 @@ from .rows import OPEN_STATES as OPEN_STATES
 from .rows import Job, JobState, Reader, put_artifacts, put_facts
 from .schema import MIGRATIONS
 from .segments import cost_at
+from .stores import open_store
 from .totals import refuse_over_cap
 from .whose import Whose
 

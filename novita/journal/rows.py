@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ..core.money import MICRO
+from ..core.processes import is_alive, this_host
 from ..files.artifacts import Artifact
-from .databases import Db, Rows, is_alive, this_host
+from .databases import Db, Rows
 from .facts import F, Facts, read_facts, written
 from .segments import RATE, Segment, cost_at, segments_of
 

@@ -21,16 +21,18 @@ from novita_mcp.novita.core.clock import SystemClock
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.core.periods import Period
+from novita_mcp.novita.core.processes import this_host
 from novita_mcp.novita.files.artifacts import Artifact
 from novita_mcp.novita.gpu.leases import INSTANCE
 from novita_mcp.novita.journal import journal as journal_module
-from novita_mcp.novita.journal.databases import open_store, this_host
+from novita_mcp.novita.journal import postgres as postgres_journal
 from novita_mcp.novita.journal.facts import Facts, MediaFacts
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Enforced, Leases, LeaseState
 from novita_mcp.novita.journal.ledger import read_ledger
 from novita_mcp.novita.journal.rows import Job, JobState
 from novita_mcp.novita.journal.schema import MIGRATIONS
+from novita_mcp.novita.journal.stores import open_store
 
 from ...postgres import PASSWORD, Postgres, binaries
 from ..conftest import FakeClock
@@ -341,6 +343,31 @@ async def test_a_server_that_was_started_again_is_found_again(postgres: Postgres
     await begin(journal)
     assert len(await journal.recent("me", limit=9)) == 7
     await journal.close()
+
+
+async def test_more_work_than_connections_waits_its_turn(url: str) -> None:
+    """All of it is done, by a few connections that are kept for the next."""
+    journal = Journal(None, url=url)
+    async with anyio.create_task_group() as group:
+        for _ in range(40):
+            group.start_soon(begin, journal)
+    assert len(await journal.recent("me", limit=99)) == 40
+    count = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database()"
+    assert 1 <= await journal.transact(lambda db: db.execute(count).fetchone()[0]) <= 8
+    await journal.close()
+
+
+async def test_work_that_finds_no_connection_in_time_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_journal, "_CONNECTIONS", 1)
+    monkeypatch.setattr(postgres_journal, "PATIENCE", 1.0)
+    store = open_store(None, url, MIGRATIONS)
+
+    def within(db: Any) -> None:
+        with pytest.raises(JournalError, match="all 1 connections are at work"):
+            store.run(lambda other: other.execute("SELECT 1"))
+
+    store.run(within)
+    store.close()
 
 
 async def test_a_connection_that_breaks_at_work_is_told_and_leaves_nothing(postgres: Postgres, url: str) -> None:

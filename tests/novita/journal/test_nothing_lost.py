@@ -12,7 +12,7 @@ import pytest
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.files.artifacts import Artifact
-from novita_mcp.novita.journal import databases
+from novita_mcp.novita.journal import sqlite
 from novita_mcp.novita.journal.facts import MediaFacts
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Leases
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def open_journal(path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Open]:
     """Opens the file once more, as another process does. Nobody waits long for a lock."""
-    monkeypatch.setattr(databases, "PATIENCE", 0.05)
+    monkeypatch.setattr(sqlite, "PATIENCE", 0.05)
     opened: list[Journal] = []
 
     def another() -> Journal:

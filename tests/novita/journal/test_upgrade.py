@@ -13,14 +13,14 @@ from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.gpu.instances import Instance
 from novita_mcp.novita.gpu.meters import follow_instance, open_meters
-from novita_mcp.novita.journal import databases
 from novita_mcp.novita.journal import journal as journal_module
-from novita_mcp.novita.journal.databases import open_store
+from novita_mcp.novita.journal import sqlite
 from novita_mcp.novita.journal.facts import BatchFacts, CallFacts, EndpointFacts, GatewayFacts, GpuFacts, MediaFacts
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Leases
 from novita_mcp.novita.journal.rows import JobState
 from novita_mcp.novita.journal.schema import MIGRATIONS
+from novita_mcp.novita.journal.stores import open_store
 
 from ...postgres import Postgres
 from ..conftest import FakeClock, needs_postgres
@@ -272,7 +272,7 @@ async def test_without_room_for_a_copy_nothing_is_changed(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(databases, "copy_before", full)
+    monkeypatch.setattr(sqlite, "copy_before", full)
     with pytest.raises(JournalError, match="No space left"):
         await Journal(path, clock=clock).recent(ME, limit=1)
     with closing(sqlite3.connect(path)) as db:

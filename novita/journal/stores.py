@@ -1,0 +1,18 @@
+"""Chooses where the journal lives: a SQLite file of one user, PostgreSQL for a team, or memory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .databases import Step, Store
+from .postgres import PostgresStore
+from .sqlite import SqliteStore
+from .whose import Whose
+
+
+def open_store(path: Path | None, url: str | None, migrations: Sequence[Step], *, whose: Whose | None = None) -> Store:
+    """The store for a file, for a URL where one is given, or in memory for neither. Nothing is opened yet.
+
+    Args:
+        whose: Whose jobs a file is for; a file that has the other's is refused. None: whoever's.
+    """
+    return PostgresStore(url, migrations) if url else SqliteStore(path, migrations, whose)
