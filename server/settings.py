@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from ..novita.core.hosts import API_HOST, address_problem, is_novita_itself
+from ..novita.core.hosts import API_HOST, address_problem, base_address, is_novita_itself
 from ..novita.core.placeholders import bare_key, expand, unfilled
 from ..novita.core.redaction import shown_address
 from .config.config_file import KEYRING, ConfigFile, ConfigFileError, as_text, config_path, is_profile_name, read_config
@@ -240,6 +240,10 @@ def read_with_origins(
         if address and (problem := address_problem(address)):
             shown = shown_address(address)[:40]
             raise SettingError(f"{name} must begin with http:// or https:// and name a host; {shown!r} {problem}")
+    if {"?", "#"} & {*settings.base_url}:
+        raise SettingError(
+            "NOVITA_BASE_URL ends where the paths of Novita's API begin: leave out '?', '#' and the rest"
+        )
     if settings.api_key == KEYRING:
         try:
             settings = replace(settings, api_key=read_key(settings.profile))
@@ -320,7 +324,8 @@ def _moved_at(layers: Sequence[_Layer]) -> int:
     """The depth of the layer that names another Novita; below it all is said of the real one. All, where none does."""
     for depth, layer in enumerate(layers):
         if raw := layer.values.get("base_url"):
-            moved = not str(raw).startswith("${") and not address_problem(str(raw)) and not is_novita_itself(str(raw))
+            named = base_address(str(raw))
+            moved = not named.startswith("${") and not address_problem(named) and not is_novita_itself(named)
             return depth if moved else len(layers)
     return len(layers)
 
@@ -334,6 +339,8 @@ def _ready(item: Any, raw: Any, name: str, environment: Mapping[str, str]) -> An
             raise SettingError(f"{name} was not filled in: {left} stands in it, which whoever starts this expands")
     if isinstance(raw, str) and item.name == "api_key":
         raw = bare_key(raw)
+    if isinstance(raw, str) and item.name == "base_url":
+        raw = base_address(raw)
     return _read(str(item.type), raw, name)
 
 

@@ -4,6 +4,8 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from .placeholders import bare
+
 API_HOST = "https://api.novita.ai"
 ASSET_HOST = "https://assets.novitai.com"
 """Takes the videos that some tasks work on."""
@@ -12,6 +14,27 @@ ASSET_HOST = "https://assets.novitai.com"
 def is_novita_itself(url: str) -> bool:
     """Whether an address is the API's own, however it is spelt; all others are simulators and stand-ins."""
     return (urlsplit(url).hostname or "").rstrip(".").lower() == urlsplit(API_HOST).hostname
+
+
+def base_address(text: str) -> str:
+    """Where Novita is, from an address as people paste it: without the path of a part of the API, which is added here.
+
+    OpenAI's clients are set to `https://api.novita.ai/openai/v1`, and examples name `/v3`. What is Novita's own host is
+    Novita's own address, also without a scheme, and never in the clear. Anything else stays, malformed or not.
+    """
+    pasted = bare(text)
+    whole = pasted if "://" in pasted else f"https://{pasted}"
+    try:
+        if is_novita_itself(whole) and urlsplit(whole).port in (None, 80, 443):
+            return API_HOST
+    except ValueError:  # no address; whoever asks for one says so
+        return pasted
+    return _PART_OF_THE_API.sub("", pasted)
+
+
+_PART_OF_THE_API = re.compile(
+    r"(?i)(?:/+v3(?:/+async)?|(?:/+v3)?/+openai(?:/+v1)?(?:/+chat/+completions|/+models)?)?/*$"
+)
 
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")

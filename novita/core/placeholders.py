@@ -25,13 +25,20 @@ def unfilled_key(text: str) -> str | None:
     return unfilled(text) or (found[0] if found else None)
 
 
-def bare_key(text: str) -> str:
-    """A key without what was pasted around it: blanks, marks that nobody sees, quotes, and what a header says before
-    it."""
+def bare(text: str) -> str:
+    """A key or an address without what was pasted around it: blanks, marks that nobody sees, quotes."""
     seen = "".join(one for one in text if unicodedata.category(one) not in ("Cf", "Zs") or one == " ").strip()
-    while len(seen) > 1 and seen[0] == seen[-1] and seen[0] in "\"'`":
+    while len(seen) > 1 and (seen[0], seen[-1]) in _QUOTES:
         seen = seen[1:-1].strip()
-    return re.sub(r"(?i)^(?:authorization:\s*)?bearer\s+", "", seen)
+    return seen
+
+
+_QUOTES = (('"', '"'), ("'", "'"), ("`", "`"), ("“", "”"), ("‘", "’"))
+
+
+def bare_key(text: str) -> str:
+    """A key without what was pasted around it, and without what a header says before it."""
+    return re.sub(r"(?i)^(?:authorization:\s*)?bearer\s+", "", bare(text))
 
 
 def expand(text: str, environment: Mapping[str, str]) -> str:

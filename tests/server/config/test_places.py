@@ -12,7 +12,7 @@ from novita_mcp.novita.core.hosts import API_HOST
 from novita_mcp.server.building import open_journal
 from novita_mcp.server.cli import main
 from novita_mcp.server.config.places import journal_file, other_novita, output_folder
-from novita_mcp.server.settings import Settings
+from novita_mcp.server.settings import SettingError, Settings, read_settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY
 from novita_mcp.simulator.serving import Running
 
@@ -53,6 +53,58 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_every_novita_but_the_real_one_has_a_name(address: str, name: str | None) -> None:
     assert other_novita(address) == name
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        *(f"{API_HOST}{path}" for path in ("/", "/v3", "/v3/", "/v3/openai", "/openai", "/openai/v1", "/openai/v1/")),
+        *(f"{API_HOST}{path}" for path in ("/v3/async", "/openai/v1/chat/completions", "//v3", "/openai/v1?key=none")),
+        *("http://api.novita.ai", "https://API.NOVITA.AI:443/v3", "api.novita.ai", "api.novita.ai/openai/v1"),
+        *(f'"{API_HOST}"', f"'{API_HOST}/v3'", f"“{API_HOST}”", f"  {API_HOST}/v3\n", f"\u200b{API_HOST}\u00a0", ""),
+    ],
+)
+def test_an_address_of_novita_as_people_paste_it_is_novitas(pasted: str, home: Path) -> None:
+    """OpenAI's clients are set to `/openai/v1`, and Novita's own examples name `/v3`: paths are added here."""
+    environment = {"HOME": str(home), "NOVITA_BASE_URL": pasted, "NOVITA_MCP_JOURNAL": str(home / "j.sqlite3")}
+
+    settings = read_settings(environment)
+
+    assert settings.base_url == API_HOST
+    assert settings.journal, "what is said of the real Novita holds"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "read"),
+    [
+        ("http://127.0.0.1:8765/v3/openai/", "http://127.0.0.1:8765"),
+        ("'http://localhost:8765'", "http://localhost:8765"),
+        ("https://gateway.example.com/novita/openai/v1", "https://gateway.example.com/novita"),
+        ("https://gateway.example.com/novita/", "https://gateway.example.com/novita"),
+        ("https://gateway.example.com/myopenai", "https://gateway.example.com/myopenai"),
+        ("https://api.novita.ai:8443", "https://api.novita.ai:8443"),
+    ],
+)
+def test_another_address_keeps_what_is_its_own(pasted: str, read: str, home: Path) -> None:
+    assert read_settings({"HOME": str(home), "NOVITA_BASE_URL": pasted}).base_url == read
+
+
+@pytest.mark.parametrize("pasted", ["gateway.example.com/v3", "localhost:8765", "http://h/?a=b", "http://h/openai#v1"])
+def test_an_address_that_is_none_is_refused_at_the_start(pasted: str, home: Path) -> None:
+    with pytest.raises(SettingError, match="NOVITA_BASE_URL"):
+        read_settings({"HOME": str(home), "NOVITA_BASE_URL": pasted})
+
+
+@pytest.mark.parametrize("path", ["/openai/v1", "/v3"])
+def test_calls_reach_novita_though_a_path_was_pasted(
+    path: str, simulator: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NOVITA_BASE_URL", f'"{simulator.url}{path}"')
+
+    assert main(["call", "chat", "--prompt", "hello"]) == 0
+    assert main(["doctor", "--json"]) == 0
+
+    assert "old host" not in capsys.readouterr().out
 
 
 def test_folders_and_journals_are_chosen_by_novita_and_profile(home: Path) -> None:
