@@ -24,11 +24,10 @@ from ..novita.files.inputs import Inputs
 from ..novita.files.parts import sweep
 from ..novita.files.s3 import Bucket, Place, SharedStore
 from ..novita.gpu.leases import INSTANCE
-from ..novita.journal.databases import is_database_url
+from ..novita.journal.databases import Whose, is_database_url
 from ..novita.journal.jobs import Jobs
 from ..novita.journal.journal import Journal
 from ..novita.journal.leases import Leases
-from ..novita.journal.whose import Whose
 from ..novita.serverless.leases import ENDPOINT
 from ..tools.kit.context import App, Caller, ToolSettings
 from ..tools.media.parts import media_jobs

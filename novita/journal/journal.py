@@ -30,7 +30,7 @@ from ..files.artifacts import Artifact
 from .carrying import carry_over
 from .changes import Change, Owed, put_back
 from .clock_jumps import ClockJumps
-from .databases import Db
+from .databases import Db, Whose, open_store
 from .facts import Facts, read_facts, written
 from .joining import Given, SameCall
 from .kept_answers import answer_of, forget_old, put_answer
@@ -40,9 +40,7 @@ from .rows import OPEN_STATES as OPEN_STATES
 from .rows import Job, JobState, Reader, put_artifacts, put_facts
 from .schema import MIGRATIONS
 from .segments import cost_at
-from .stores import open_store
 from .totals import refuse_over_cap
-from .whose import Whose
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

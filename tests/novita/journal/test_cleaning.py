@@ -11,10 +11,10 @@ from urllib.parse import quote
 import pytest
 from novita_mcp.novita.core.client import owner_of
 from novita_mcp.novita.core.redaction import MARK
+from novita_mcp.novita.journal.databases import open_store
 from novita_mcp.novita.journal.facts import MediaFacts
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.schema import MIGRATIONS
-from novita_mcp.novita.journal.stores import open_store
 
 from ...postgres import Postgres
 from ..conftest import needs_postgres

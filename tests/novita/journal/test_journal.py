@@ -17,11 +17,11 @@ import pytest
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.files.artifacts import Artifact
+from novita_mcp.novita.journal.databases import open_store
 from novita_mcp.novita.journal.facts import BatchFacts, Facts, MediaFacts
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.rows import Job, JobState
 from novita_mcp.novita.journal.schema import MIGRATIONS
-from novita_mcp.novita.journal.stores import open_store
 from pydantic import ValidationError
 
 from ..conftest import FakeClock

@@ -25,14 +25,14 @@ from novita_mcp.novita.core.processes import this_host
 from novita_mcp.novita.files.artifacts import Artifact
 from novita_mcp.novita.gpu.leases import INSTANCE
 from novita_mcp.novita.journal import journal as journal_module
-from novita_mcp.novita.journal import postgres as postgres_journal
+from novita_mcp.novita.journal.databases import open_store
+from novita_mcp.novita.journal.databases import postgres as postgres_journal
 from novita_mcp.novita.journal.facts import Facts, MediaFacts
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Enforced, Leases, LeaseState
 from novita_mcp.novita.journal.ledger import read_ledger
 from novita_mcp.novita.journal.rows import Job, JobState
 from novita_mcp.novita.journal.schema import MIGRATIONS
-from novita_mcp.novita.journal.stores import open_store
 
 from ...postgres import PASSWORD, Postgres, binaries
 from ..conftest import FakeClock

@@ -12,7 +12,7 @@ import pytest
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.files.artifacts import Artifact
-from novita_mcp.novita.journal import sqlite
+from novita_mcp.novita.journal.databases import sqlite
 from novita_mcp.novita.journal.facts import MediaFacts
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Leases

@@ -14,13 +14,12 @@ from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.gpu.instances import Instance
 from novita_mcp.novita.gpu.meters import follow_instance, open_meters
 from novita_mcp.novita.journal import journal as journal_module
-from novita_mcp.novita.journal import sqlite
+from novita_mcp.novita.journal.databases import open_store, sqlite
 from novita_mcp.novita.journal.facts import BatchFacts, CallFacts, EndpointFacts, GatewayFacts, GpuFacts, MediaFacts
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.leases import Leases
 from novita_mcp.novita.journal.rows import JobState
 from novita_mcp.novita.journal.schema import MIGRATIONS
-from novita_mcp.novita.journal.stores import open_store
 
 from ...postgres import Postgres
 from ..conftest import FakeClock, needs_postgres

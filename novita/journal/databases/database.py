@@ -1,4 +1,4 @@
-"""What the journal asks of a database: of SQLite (`sqlite.py`) and PostgreSQL (`postgres.py`), with one text of tables.
+"""What the journal asks of a database, and what both kinds share.
 
 Statements are written in SQLite's way: `?` for values, rows read by name or place. What SQL has no common words
 for is asked of the open database (`Db`): how to have a thing to oneself until the end, and a few expressions.
@@ -7,9 +7,9 @@ for is asked of the open database (`Db`): how to have a thing to oneself until t
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from ..core.errors import JournalError
-from ..core.redaction import without_secrets_json
-from ..core.wellformed import well_formed
+from ...core.errors import JournalError
+from ...core.redaction import without_secrets_json
+from ...core.wellformed import well_formed
 
 T = TypeVar("T")
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..core.errors import JournalError
-from ..core.private import FOLDER, make_private
+from ...core.errors import JournalError
+from ...core.private import FOLDER, make_private
 from .copying import copy_before
-from .databases import PATIENCE, Db, Step, fit_to_keep, known_version, nobody_is_told, statements_of
+from .database import PATIENCE, Db, Step, fit_to_keep, known_version, nobody_is_told, statements_of
 from .moved import (
     Identity,
     Rest,

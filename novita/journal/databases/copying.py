@@ -4,7 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from .cleaning import clean_journal
+from ..cleaning import clean_journal
 
 
 def copy_before(db: sqlite3.Connection, path: Path, version: int, kind: type[sqlite3.Connection]) -> Path:

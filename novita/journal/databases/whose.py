@@ -3,7 +3,7 @@
 import sqlite3
 from enum import IntEnum
 
-from ..core.errors import JournalError
+from ...core.errors import JournalError
 
 
 class Whose(IntEnum):

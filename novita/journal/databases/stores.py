@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from .databases import Step, Store
+from .database import Step, Store
 from .postgres import PostgresStore
 from .sqlite import SqliteStore
 from .whose import Whose

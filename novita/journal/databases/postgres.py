@@ -8,8 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from ..core.errors import JournalError
-from .databases import PATIENCE, Db, Rows, Step, fit_to_keep, known_version, nobody_is_told, statements_of
+from ...core.errors import JournalError
+from .database import PATIENCE, Db, Rows, Step, fit_to_keep, known_version, nobody_is_told, statements_of
 
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
