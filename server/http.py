@@ -34,7 +34,6 @@ from .building import build_app
 from .call_metrics import Watch, token_of
 from .connections import AcceptErrors, Guarded, connection_limit
 from .messages import read_message
-from .metrics import CONTENT_TYPE
 from .readiness import Heartbeat
 from .settings import SettingError, Settings, parts
 from .transports import exit_soon
@@ -92,8 +91,9 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
                 return JSONResponse({"status": "no journal", "tools": tools}, status_code=503)
         return JSONResponse({"status": "ready", "tools": tools})
 
-    async def metrics(_: Request) -> Response:
-        return Response(watch.metrics.text(), media_type=CONTENT_TYPE)
+    async def metrics(request: Request) -> Response:
+        text, kind = watch.metrics.written(request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": kind})
 
     server.custom_route("/healthz", methods=["GET"])(healthz)
     server.custom_route("/readyz", methods=["GET"])(readyz)

@@ -1,45 +1,46 @@
-"""Counts for Prometheus, in its text format. Labels take few values: nothing a caller writes becomes one."""
+"""Counts for Prometheus, kept and written by its own client. Labels take few values: nothing a caller writes is one."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
+from prometheus_client.exposition import choose_encoder
 
-NAMES: Mapping[str, tuple[str, str]] = {
-    "novita_mcp_calls_total": ("counter", "Tool calls by tool and outcome (ok, error, limited, cancelled)."),
-    "novita_mcp_call_seconds_total": ("counter", "Seconds spent in tool calls, by tool."),
-    "novita_mcp_calls_running": ("gauge", "Tool calls running or waiting now."),
-    "novita_mcp_requests_total": ("counter", "Requests at /mcp by status."),
-    "novita_mcp_bytes_total": ("counter", "Bytes at /mcp by direction (in, out)."),
-    "novita_mcp_upstream_requests_total": (
-        "counter",
-        "Requests to Novita and its file hosts by kind (look: is a task done; read; submit: may cost; file).",
+NAMES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "novita_mcp_calls_total": (
+        "Tool calls by tool and outcome (ok, error, limited, cancelled).",
+        ("tool", "outcome"),
     ),
-    "novita_mcp_upstream_responses_total": ("counter", "Answers to them by kind and class of status."),
+    "novita_mcp_call_seconds_total": ("Seconds spent in tool calls, by tool.", ("tool",)),
+    "novita_mcp_calls_running": ("Tool calls running or waiting now.", ()),
+    "novita_mcp_requests_total": ("Requests at /mcp by status.", ("status",)),
+    "novita_mcp_bytes_total": ("Bytes at /mcp by direction (in, out).", ("direction",)),
+    "novita_mcp_upstream_requests_total": (
+        "Requests to Novita and its file hosts by kind (look: is a task done; read; submit: may cost; file).",
+        ("kind",),
+    ),
+    "novita_mcp_upstream_responses_total": ("Answers to them by kind and class of status.", ("kind", "status")),
 }
-"""Every metric: its type, and what it counts."""
+"""Every metric: what it counts, and its labels. One that ends in `_total` only grows (a counter)."""
+
+disable_created_metrics()  # when each counter began would be a series more for every one
 
 
 class Metrics:
     """Counts of one process."""
 
     def __init__(self) -> None:
-        self._values: dict[str, dict[tuple[tuple[str, str], ...], float]] = defaultdict(lambda: defaultdict(float))
+        self._registry = CollectorRegistry()  # of its own: two servers of one process are counted apart
+        self._metrics = {
+            name: (Counter if name.endswith("_total") else Gauge)(name, what, labels, registry=self._registry)
+            for name, (what, labels) in NAMES.items()
+        }
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter, or to a gauge (there also a negative amount)."""
-        self._values[name][tuple(sorted(labels.items()))] += amount
+        metric = self._metrics[name]
+        (metric.labels(**labels) if labels else metric).inc(amount)
 
-    def text(self) -> str:
-        """All of them, as Prometheus reads them."""
-        lines: list[str] = []
-        for name, (kind, what) in NAMES.items():
-            lines += [f"# HELP {name} {what}", f"# TYPE {name} {kind}"]
-            for labels, value in sorted(self._values[name].items()):
-                shown = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels)
-                lines.append(f"{name}{{{shown}}} {value:g}" if shown else f"{name} {value:g}")
-        return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    def written(self, accept: str = "") -> tuple[bytes, str]:
+        """All of them in the form that an Accept header asks for, and the media type of that form."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self._registry), media_type

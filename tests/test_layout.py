@@ -367,7 +367,18 @@ def test_no_two_classes_have_one_name() -> None:
     assert not {name: files for name, files in homes.items() if len(files) > 1}
 
 
-HEAVY = ("httpx", "PIL", "av", "jsonschema", "platformdirs", "sqlite3", "psycopg", "boto3", "novita_mcp.simulator")
+HEAVY = (
+    "httpx",
+    "PIL",
+    "av",
+    "jsonschema",
+    "platformdirs",
+    "sqlite3",
+    "psycopg",
+    "boto3",
+    "prometheus_client",
+    "novita_mcp.simulator",
+)
 LIGHT = {
     "novita_mcp.novita",
     "novita_mcp.novita.core",

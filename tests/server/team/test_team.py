@@ -212,13 +212,13 @@ async def test_counts_tell_calls_looks_submits_and_bytes(served: Any, settings: 
 
     assert during.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     values = dict(line.rsplit(" ", 1) for line in during.text.splitlines() if not line.startswith("#"))
-    assert values['novita_mcp_calls_total{outcome="ok",tool="generate_image"}'] == "1"
-    assert values['novita_mcp_calls_total{outcome="error",tool="get_task"}'] == "1"
+    assert values['novita_mcp_calls_total{outcome="ok",tool="generate_image"}'] == "1.0"
+    assert values['novita_mcp_calls_total{outcome="error",tool="get_task"}'] == "1.0"
     assert "no_such_tool" not in during.text
-    assert values["novita_mcp_calls_running"] == "0"
-    assert values['novita_mcp_upstream_requests_total{kind="submit"}'] == "1"
-    assert values['novita_mcp_upstream_responses_total{kind="submit",status="2xx"}'] == "1"
-    assert int(values['novita_mcp_upstream_requests_total{kind="look"}']) >= 2
+    assert values["novita_mcp_calls_running"] == "0.0"
+    assert values['novita_mcp_upstream_requests_total{kind="submit"}'] == "1.0"
+    assert values['novita_mcp_upstream_responses_total{kind="submit",status="2xx"}'] == "1.0"
+    assert float(values['novita_mcp_upstream_requests_total{kind="look"}']) >= 2
     assert float(values['novita_mcp_bytes_total{direction="in"}']) > 100
     assert float(values['novita_mcp_bytes_total{direction="out"}']) > 100
     assert DEFAULT_KEY not in during.text
@@ -230,12 +230,47 @@ def test_counts_can_be_switched_off(served: Any, settings: Settings) -> None:
 
 def test_every_metric_is_explained_and_labels_are_escaped() -> None:
     metrics = Metrics()
-    metrics.add("novita_mcp_calls_total", tool='a "quoted"\n\\ name')
-    text = metrics.text()
+    metrics.add("novita_mcp_calls_total", tool='a "quoted"\n\\ name', outcome="ok")
+    text = metrics.written()[0].decode()
 
-    assert 'novita_mcp_calls_total{tool="a \\"quoted\\"\\n\\\\ name"} 1' in text
-    for name, (kind, what) in NAMES.items():
-        assert f"# HELP {name} {what}\n# TYPE {name} {kind}\n" in text
+    assert 'novita_mcp_calls_total{outcome="ok",tool="a \\"quoted\\"\\n\\\\ name"} 1.0' in text
+    for name, (what, _) in NAMES.items():
+        assert f"# HELP {name} {what}\n# TYPE {name} {'counter' if name.endswith('_total') else 'gauge'}\n" in text
+    assert "_created" not in text
+
+
+@pytest.mark.parametrize("already", [999_999, 1_234_567, 10**12 + 1, 2**53 - 4])
+def test_a_count_grows_by_what_is_added_however_large_it_is(already: int) -> None:
+    metrics = Metrics()
+
+    def counted() -> float:
+        lines = metrics.written()[0].decode().splitlines()
+        (line,) = (line for line in lines if line.startswith("novita_mcp_bytes_total{"))
+        return float(line.rsplit(" ", 1)[1])
+
+    metrics.add("novita_mcp_bytes_total", already, direction="out")
+    assert counted() == already
+    metrics.add("novita_mcp_bytes_total", 3, direction="out")
+    assert counted() == already + 3
+
+
+def test_two_servers_of_one_process_are_counted_apart() -> None:
+    one, other = Metrics(), Metrics()
+    one.add("novita_mcp_calls_running")
+    assert "novita_mcp_calls_running 1.0" in one.written()[0].decode()
+    assert "novita_mcp_calls_running 0.0" in other.written()[0].decode()
+
+
+async def test_counts_are_written_as_the_one_who_asks_reads_them(served: Any, settings: Settings) -> None:
+    url = served(settings)
+    for accept, kind, end in (
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8", "\n"),
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text", "# EOF\n"),
+    ):
+        answer = httpx.get(f"{url}/metrics", headers={"Accept": accept})
+        assert answer.headers["Content-Type"].startswith(kind)
+        assert answer.text.endswith(end)
+        assert ("# EOF" in answer.text) == (end != "\n")
 
 
 async def test_a_call_is_logged_by_owner_without_key_or_prompt(
