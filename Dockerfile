@@ -10,6 +10,7 @@ COPY server server
 COPY tools tools
 COPY novita novita
 COPY simulator simulator
+COPY skills skills
 # Compiled here, so that the first start does not have to.
 RUN python -m venv /app && /app/bin/pip install --no-cache-dir --compile '.[team]'
 

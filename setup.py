@@ -1,4 +1,4 @@
-"""Finds the packages of the four folders. Everything else about the project stands in pyproject.toml."""
+"""Finds the packages of the four folders, and the skills. All else about the project stands in pyproject.toml."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-FOLDERS = [name for name in ("server", "tools", "novita", "simulator") if Path(name).is_dir()]
+FOLDERS = [name for name in ("server", "tools", "novita", "simulator", "skills") if Path(name).is_dir()]
 """A lean bundle comes without the simulator."""
 
 

@@ -21,7 +21,18 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKER = ROOT / "tests" / "node" / "node_modules" / "@anthropic-ai" / "mcpb" / "dist" / "cli" / "cli.js"
-CARRIED = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "icon.png", "server", "tools", "novita", "simulator")
+CARRIED = (
+    "pyproject.toml",
+    "setup.py",
+    "README.md",
+    "LICENSE",
+    "icon.png",
+    "server",
+    "tools",
+    "novita",
+    "simulator",
+    "skills",
+)
 WITHOUT_MEDIA = "default,-images,-videos,-audio,-models"
 MEDIA_ONLY = ("av", "pi-heif")
 """Packages that only media need; half of what the whole server takes on a disk."""

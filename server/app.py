@@ -37,7 +37,9 @@ from .. import tools
 from ..tools.kit.mcp_tasks.extension import NovitaTasks
 from ..tools.overview.surface import OfferedTool, surface
 from . import later
-from .gallery.pages import Pages, declare_in_handshake
+from .extensions.handshake import declared_in_handshake
+from .extensions.skills import Skills
+from .gallery.pages import Pages
 from .icon import ICON, ICONS
 from .logs import hush_handlers, learn_settings
 from .messages import speak_well
@@ -112,9 +114,9 @@ class Parts:
 class NovitaServer(MCPServer[Parts]):
     """An MCPServer that lists what is stored, and imports its tools once a host has the list, or calls one."""
 
-    def __init__(self, settings: Settings, pages: Pages, **options: Any) -> None:
+    def __init__(self, settings: Settings, pages: Pages, skills: Skills, **options: Any) -> None:
         super().__init__(**options)
-        self._pages = pages
+        self._pages, self._skills = pages, skills
         self.closed = anyio.Event()
         """Set when the shared parts are closed: from then on the process may end at any instant."""
         self.shared: Parts | None = None
@@ -197,7 +199,8 @@ class NovitaServer(MCPServer[Parts]):
         return await (self.watch.around(name, context, go) if self.watch else go())
 
     async def list_resources(self) -> list[Resource]:
-        return [*(Resource.model_validate(found) for found in surface().resources), *self._pages.listed()]
+        stored = (Resource.model_validate(found) for found in surface().resources)
+        return [*stored, *self._pages.listed(), *self._skills.listed()]
 
     async def list_resource_templates(self) -> list[ResourceTemplate]:
         return [ResourceTemplate.model_validate(found) for found in surface().templates]
@@ -205,8 +208,8 @@ class NovitaServer(MCPServer[Parts]):
     async def read_resource(
         self, uri: AnyUrl | str, context: Context[Parts, Any] | None = None
     ) -> Iterable[ReadResourceContents]:
-        if (page := self._pages.read(str(uri))) is not None:
-            return [page]
+        if (found := self._pages.read(str(uri)) or self._skills.read(str(uri))) is not None:
+            return [found]
         await self._loaded()
         return await later.resources_and_prompts.read(str(uri), context or Context(mcp_server=self))
 
@@ -253,9 +256,11 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
                 background.cancel_scope.cancel()
 
     keys, pages = request_keys(settings), Pages(settings)
+    skills = Skills(lambda: server.offered)
     server = NovitaServer(
         settings,
         pages,
+        skills,
         name=NAME,
         title="Novita AI",
         version=version(),
@@ -263,8 +268,8 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
         website_url="https://novita.ai",
         icons=[ICON],
         lifespan=lifespan,
-        extensions=[NovitaTasks(keys, lambda: server.followers()), pages],
-        middleware=[speak_well, declare_in_handshake],
+        extensions=[NovitaTasks(keys, lambda: server.followers()), pages, skills],
+        middleware=[speak_well, declared_in_handshake(pages, skills)],
         subscriptions=False,  # nothing that is listed changes while a server runs
         cache_hints=dict.fromkeys(
             ("tools/list", "prompts/list", "resources/list", "resources/templates/list"), CacheHint(HOUR_MS, "public")

@@ -22,7 +22,6 @@ from mcp import Client
 from mcp_types import Prompt, PromptArgument, Resource, ResourceTemplate
 from mcp_types import Tool as MCPTool
 from novita_mcp.server.app import HOUR_MS, create_app
-from novita_mcp.server.gallery.pages import GALLERY
 from novita_mcp.server.settings import Settings
 from novita_mcp.server.version import version
 from novita_mcp.tools import TOOLSET_NAMES, TOOLSETS
@@ -154,7 +153,9 @@ async def test_what_goes_over_the_wire_is_what_is_stored(mode: str) -> None:
         templates, resources = await client.list_resource_templates(), await client.list_resources()
         prompts = await client.list_prompts()
     assert [wire(found) for found in templates.resource_templates] == stored["templates"]
-    assert [wire(found) for found in resources.resources if found.uri != GALLERY] == stored["resources"]
+    assert [wire(found) for found in resources.resources if not found.uri.startswith(("ui:", "skill:"))] == stored[
+        "resources"
+    ]
     assert [wire(found) for found in prompts.prompts] == stored["prompts"]
     if mode == "auto":  # what a modern host may keep, and share
         assert {(found.ttl_ms, found.cache_scope) for found in (templates, resources, prompts)} == {(HOUR_MS, "public")}

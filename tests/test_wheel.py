@@ -1,4 +1,4 @@
-"""A wheel holds what the four folders hold: all of it, and nothing that an earlier build left behind."""
+"""A wheel holds what the four folders and the skills hold: all of it, and nothing that an earlier build left behind."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("server", "tools", "novita", "simulator")
+FOLDERS = ("server", "tools", "novita", "simulator", "skills")
 BUILT_FROM = ("pyproject.toml", "setup.py", "README.md", "LICENSE", *FOLDERS)
 
 pytestmark = [

@@ -45,6 +45,11 @@ RUNS = (
     Run("0.1.16", ("--suite", "all", "--spec-version", "2025-11-25")),
     Run("0.2.0-alpha.12", ("--suite", "all", "--spec-version", "2025-11-25")),
     Run("0.2.0-alpha.12", ("--requirements", "2026-07-28")),
+    # No requirement of the revision, since an extension's: each by its name.
+    *(
+        Run("0.2.0-alpha.12", ("--scenario", f"sep-2640-skills-{part}", "--spec-version", "2026-07-28", "--force"))
+        for part in ("enumeration", "manifest", "directory")
+    ),
 )
 OF_THE_FIXTURE = "calls a tool, prompt or resource that only the suite's own fixture server has"
 REASONS = (

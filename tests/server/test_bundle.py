@@ -91,6 +91,7 @@ async def test_the_unpacked_bundle_makes_a_picture(
         assert not result.is_error, text_of(result)
         assert world.count("qwen_image_txt2img") == 1
         assert list(out.iterdir())
+        assert [each for each in (await client.list_resources()).resources if each.uri.startswith("skill://")]
 
 
 def test_the_bundle_lists_just_the_tools_it_offers(bundles: list[Path], modules: Path, tmp_path: Path) -> None:
