@@ -265,7 +265,7 @@ function list(result) {
     card.append(make("h2", line.title || line.task_id));
     const cost = line.estimated_cost_usd === undefined ? "" : costs(line.estimated_cost_usd);
     const when = line.created ? new Date(line.created).toLocaleString(locale) : "";
-    const known = [line.state ?? line.status, line.model, cost, when].filter(Boolean);
+    const known = [line.state, line.model, cost, when].filter(Boolean);
     card.append(make("p", known.join(" · "), { class: "facts" }));
     if (line.reason) card.append(make("p", line.reason));
     for (const file of line.files ?? []) card.append(make("p", file, { class: "facts" }));
