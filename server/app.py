@@ -196,7 +196,7 @@ class NovitaServer(MCPServer[Parts]):
             return later.error_result(_unknown_tool(name, list(self.offered)))
         await self._built(name)
         go = partial(super().call_tool, name, arguments, context)
-        return await (self.watch.around(name, context, go) if self.watch else go())
+        return await (self.watch.around(name, context, go, arguments) if self.watch else go())
 
     async def list_resources(self) -> list[Resource]:
         stored = (Resource.model_validate(found) for found in surface().resources)

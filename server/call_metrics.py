@@ -1,17 +1,21 @@
 """What a server for a team sees of its calls: it counts, logs and limits them, and knows when none is running."""
 
+import json
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any
 
+import anyio
 import httpx
 from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, InputRequiredResult
 
 from ..novita.core.client import owner_of
 from ..novita.journal.journal import Journal
+from ..novita.journal.team.audit import AuditLog
+from ..novita.journal.team.begun import watch_begun
 from ..tools.kit.toolset import error_result
 from .metrics import Metrics
 from .rate_limit import SharedRateLimit
@@ -21,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 _FLOOD = 10
 """Requests of any kind a caller may send for each tool call it may make: looks at tasks, lists, resources."""
+
+_MOST_KEPT = 10_000
+"""Characters of a call's arguments that the audit log keeps, where it keeps any."""
 
 Answer = CallToolResult | InputRequiredResult
 
@@ -39,6 +46,8 @@ class Watch:
         """The journal that all copies share, where they do."""
         self.calls = SharedRateLimit("calls", settings.rate_limit, lambda: self.shared(), now=now)
         self.requests = SharedRateLimit("requests", settings.rate_limit * _FLOOD, lambda: self.shared(), now=now)
+        self._audit = AuditLog(settings.audit_days)
+        self._keeps_arguments = settings.audit_arguments
         self.running = 0
         self.draining = False
         """Set when the process was told to end: it is no longer ready, but still serves."""
@@ -46,17 +55,24 @@ class Watch:
         """Whether anybody who asked has heard of that."""
         self._now = now
 
-    async def around(self, tool: str, context: Context[Any, Any] | None, go: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Let a call through, or say when it may come again."""
+    async def around(
+        self,
+        tool: str,
+        context: Context[Any, Any] | None,
+        go: Callable[[], Awaitable[Answer]],
+        arguments: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """Let a call through, or say when it may come again. What was let through stands in the audit log."""
         owner = owner_of(token_of((context.headers or {}).get("authorization", ""))) if context else "anonymous"
         wait = await self.calls.take(owner)
         if wait:
             self._end(tool, owner, "limited", 0)
             return _limited(wait, self.calls.per_minute)
-        began, outcome = self._now(), "cancelled"
+        began, outcome, begun = self._now(), "cancelled", list[str]()
         self._run(1)
         try:
-            answer = await go()
+            with watch_begun() as begun:
+                answer = await go()
             outcome = "error" if isinstance(answer, CallToolResult) and answer.is_error else "ok"
         except Exception:
             outcome = "error"
@@ -65,7 +81,21 @@ class Watch:
             return answer
         finally:
             self._run(-1)
-            self._end(tool, owner, outcome, self._now() - began)
+            seconds = self._now() - began
+            self._end(tool, owner, outcome, seconds)
+            if context is not None and self._audit.days:
+                asked = json.dumps(arguments)[:_MOST_KEPT] if self._keeps_arguments else None
+                journal: Journal = context.request_context.lifespan_context.app.journal
+                with anyio.CancelScope(shield=True):  # whoever left has called all the same
+                    await self._audit.write(
+                        journal,
+                        owner=owner,
+                        tool=tool,
+                        outcome=outcome,
+                        seconds=seconds,
+                        begun=begun,
+                        arguments=asked,
+                    )
 
     def _run(self, more: int) -> None:
         self.running += more

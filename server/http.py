@@ -26,6 +26,7 @@ from ..novita.core.client import owner_of
 from ..novita.core.wellformed import well_formed_text_of_json
 from ..novita.files.s3 import Place
 from ..novita.journal.databases import is_database_url
+from ..novita.journal.journal import Journal
 from ..tools.kit.context import App
 from ..tools.media.parts import webhooks
 from .app import NovitaServer, create_app
@@ -34,6 +35,7 @@ from .building import build_app
 from .call_metrics import Watch, token_of
 from .connections import AcceptErrors, Guarded, connection_limit
 from .messages import read_message
+from .operators.routes import operator_routes
 from .readiness import Heartbeat
 from .settings import SettingError, Settings, parts
 from .transports import exit_soon
@@ -71,8 +73,12 @@ def web_server(settings: Settings) -> NovitaServer:
 def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
     """The ASGI app: MCP at /mcp for callers with a key, /webhooks for Novita, health and counts for operators."""
     server.watch = watch = server.watch or Watch(settings)
+
+    def journal() -> Journal | None:
+        return server.shared.app.journal if server.shared else None
+
     if is_database_url(settings.journal):
-        watch.shared = lambda: server.shared.app.journal if server.shared else None
+        watch.shared = journal
 
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -99,6 +105,8 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
     server.custom_route("/readyz", methods=["GET"])(readyz)
     if settings.metrics:
         server.custom_route("/metrics", methods=["GET"])(metrics)
+    for path, route in operator_routes(settings, journal).items():
+        server.custom_route(path, methods=["GET"])(route)
     if settings.public_url:
         server.custom_route("/webhooks/{token}", methods=["POST"])(partial(_webhook, server))
     here = [f"{name}{port}" for name in _LOCAL for port in ("", ":*")]

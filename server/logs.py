@@ -140,7 +140,12 @@ def _tell_end_of_thread(ended: threading.ExceptHookArgs) -> None:
 
 def learn_settings(settings: Settings) -> list[Known]:
     """Make the process's own secrets known, for as long as the answer is held: key, passwords, sealing keys."""
-    words = [settings.api_key, *parts(settings.handle_keys), *_passwords(settings.base_url, settings.journal)]
+    words = [
+        settings.api_key,
+        settings.operator_token,
+        *parts(settings.handle_keys),
+        *_passwords(settings.base_url, settings.journal),
+    ]
     proxies = [value for name, value in os.environ.items() if name.lower().endswith("_proxy")]
     words += _passwords(settings.artifacts, *proxies)
     words += [os.environ.get(name) for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD")]

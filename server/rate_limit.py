@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 from ..novita.core.errors import JournalError
-from ..novita.journal.allowances import forget_full, take_allowance
 from ..novita.journal.journal import Journal
+from ..novita.journal.team.allowances import forget_full, take_allowance
 
 logger = logging.getLogger(__name__)
 

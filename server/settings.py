@@ -134,6 +134,20 @@ class Settings:
         0,
     )
     metrics: bool = _setting("NOVITA_MCP_METRICS", "HTTP: counts for Prometheus at /metrics, without a key.", True)
+    audit_days: int = _setting(
+        "NOVITA_MCP_AUDIT_DAYS",
+        "HTTP: for so many days the journal keeps who called which tool, what it cost and how it ended; 0: not at all.",
+        90,
+    )
+    audit_arguments: bool = _setting(
+        "NOVITA_MCP_AUDIT_ARGUMENTS", "HTTP: keep there what was asked for, too: prompts, and all else but keys.", False
+    )
+    operator_token: str = _setting(
+        "NOVITA_MCP_OPERATOR_TOKEN",
+        "HTTP: whoever has this secret (32+ characters) reads /operator: what runs, spending, errors, the audit log.",
+        "",
+        secret=True,
+    )
     drain_seconds: float = _setting(
         "NOVITA_MCP_DRAIN_SECONDS", "HTTP: how long running calls may go on after SIGTERM.", 0.0
     )
@@ -234,6 +248,8 @@ def read_with_origins(
             raise SettingError(f"{item.metadata['env']} must not be negative")
     if settings.artifacts and not settings.artifacts.startswith("s3://"):
         raise SettingError("NOVITA_MCP_ARTIFACTS must begin with s3://")
+    if settings.operator_token and len(settings.operator_token) < 32:
+        raise SettingError("NOVITA_MCP_OPERATOR_TOKEN needs at least 32 characters")
     if settings.log_format not in ("text", "json"):
         raise SettingError(f"NOVITA_MCP_LOG_FORMAT must be text or json, not {settings.log_format!r}")
     for name, address in (("NOVITA_BASE_URL", settings.base_url), ("NOVITA_MCP_PUBLIC_URL", settings.public_url)):

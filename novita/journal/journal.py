@@ -40,6 +40,7 @@ from .rows import OPEN_STATES as OPEN_STATES
 from .rows import Job, JobState, Reader, put_artifacts, put_facts
 from .schema import MIGRATIONS
 from .segments import cost_at
+from .team.begun import mark_begun
 from .totals import refuse_over_cap
 
 T = TypeVar("T")
@@ -153,6 +154,7 @@ class Journal:
             error.billed = "no"  # what cannot be noted is not sent
             raise
         self._owed.remember(job)
+        mark_begun(job.key)
         return job
 
     async def earlier(self, owner: str, same: SameCall) -> Job | None:

@@ -163,5 +163,18 @@ MIGRATIONS: tuple[Step, ...] = (
         due REAL NOT NULL
     );
     """,
+    """
+    CREATE TABLE audit (
+        at REAL NOT NULL,
+        owner TEXT NOT NULL,
+        tool TEXT NOT NULL,
+        model TEXT NOT NULL,
+        micro INTEGER NOT NULL,
+        outcome TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        arguments TEXT
+    );
+    CREATE INDEX audit_by_age ON audit (at);
+    """,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""

@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from novita_mcp.novita.journal.allowances import forget_full, take_allowance
 from novita_mcp.novita.journal.journal import Journal
+from novita_mcp.novita.journal.team.allowances import forget_full, take_allowance
 from novita_mcp.server.http import http_app, web_server
 from novita_mcp.server.rate_limit import SharedRateLimit
 from novita_mcp.server.settings import Settings

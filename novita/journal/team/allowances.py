@@ -4,8 +4,8 @@ One row a caller: the moment until which what it used is paid off (the generic c
 holds a minute's worth and refills steadily). One statement looks, takes and writes, by the clock of the database.
 """
 
-from .databases import Db
-from .journal import Journal
+from ..databases import Db
+from ..journal import Journal
 
 MINUTE = 60.0
 _ROUNDING = 0.001
