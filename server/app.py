@@ -275,7 +275,7 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
             ("tools/list", "prompts/list", "resources/list", "resources/templates/list"), CacheHint(HOUR_MS, "public")
         ),
         request_state_security=RequestStateSecurity(keys=keys),
-        log_level=_level(settings.log_level),
+        log_level=settings.log_level,
     )
     hush_handlers()
     return server
@@ -340,10 +340,3 @@ def _unknown_tool(name: str, known: list[str]) -> str:
         f"There is no tool {name[:60]!r} here.{hint} Nothing was sent or billed. "
         "The user can switch on more with --toolsets."
     )
-
-
-def _level(name: str) -> Any:
-    level = name.upper()
-    if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
-        raise SettingError(f"NOVITA_MCP_LOG_LEVEL cannot be {name!r}")
-    return level

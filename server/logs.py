@@ -112,7 +112,7 @@ def set_up_logs(settings: Settings) -> None:
     logging.getLogger("mcp").setLevel(logging.INFO)  # below that it writes whole messages, arguments included
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if settings.log_format == "json" else Lines())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     logging.captureWarnings(True)
     hush_handlers(learn_settings(settings))
     sys.excepthook = _tell_end

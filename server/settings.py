@@ -8,15 +8,22 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..novita.core.hosts import API_HOST, address_problem, base_address, is_novita_itself
 from ..novita.core.placeholders import bare_key, expand, unfilled
 from ..novita.core.redaction import shown_address
 from .config.config_file import KEYRING, ConfigFile, ConfigFileError, as_text, config_path, is_profile_name, read_config
 from .config.keyring_keys import read_key
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
 class SettingError(Exception):
@@ -151,8 +158,8 @@ class Settings:
     drain_seconds: float = _setting(
         "NOVITA_MCP_DRAIN_SECONDS", "HTTP: how long running calls may go on after SIGTERM.", 0.0
     )
-    log_level: str = _setting("NOVITA_MCP_LOG_LEVEL", "To stderr.", "WARNING", flag="--log-level")
-    log_format: str = _setting("NOVITA_MCP_LOG_FORMAT", "`text`, or `json` for one object a line.", "text")
+    log_level: LogLevel = _setting("NOVITA_MCP_LOG_LEVEL", "To stderr.", "WARNING", flag="--log-level")
+    log_format: LogFormat = _setting("NOVITA_MCP_LOG_FORMAT", "`text`, or `json` for one object a line.", "text")
 
     @property
     def sandboxes(self) -> bool:
@@ -242,16 +249,10 @@ def read_with_origins(
         values["profile"] = profile
         origins.insert(0, Origin("profile", where))
     settings = Settings(**values)
-    for item in fields(Settings):
-        value = getattr(settings, item.name)
-        if isinstance(value, int | float) and value < 0:
-            raise SettingError(f"{item.metadata['env']} must not be negative")
     if settings.artifacts and not settings.artifacts.startswith("s3://"):
         raise SettingError("NOVITA_MCP_ARTIFACTS must begin with s3://")
     if settings.operator_token and len(settings.operator_token) < 32:
         raise SettingError("NOVITA_MCP_OPERATOR_TOKEN needs at least 32 characters")
-    if settings.log_format not in ("text", "json"):
-        raise SettingError(f"NOVITA_MCP_LOG_FORMAT must be text or json, not {settings.log_format!r}")
     for name, address in (("NOVITA_BASE_URL", settings.base_url), ("NOVITA_MCP_PUBLIC_URL", settings.public_url)):
         if address and (problem := address_problem(address)):
             shown = shown_address(address)[:40]
@@ -357,7 +358,7 @@ def _ready(item: Any, raw: Any, name: str, environment: Mapping[str, str]) -> An
         raw = bare_key(raw)
     if isinstance(raw, str) and item.name == "base_url":
         raw = base_address(raw)
-    return _read(str(item.type), raw, name)
+    return _read(item.type, raw, name)
 
 
 _KEPT = ("output_dir", "journal")
@@ -367,33 +368,40 @@ _MAY_BE_UNFILLED = (*_PATHS, "base_url", "public_url", "toolsets", "tools", "hos
 """Not the key: with it missing the server starts, and the first call says what to do. Not what may hold a password."""
 
 
-def _read(kind: str, raw: Any, name: str) -> Any:
-    if not isinstance(raw, str):
-        return raw
-    kind = kind.removeprefix("<class '").removesuffix("'>").rsplit(".", 1)[-1].removesuffix(" | None")
+@cache
+def _reader(kind: Any) -> "TypeAdapter[Any]":
+    from pydantic import ConfigDict, TypeAdapter  # not for those who only ask for help
+
+    return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False, str_strip_whitespace=True))
+
+
+def _read(kind: Any, raw: Any, name: str) -> Any:
+    """A value as the type of its field, as pydantic reads texts: `8000` is a number, `off` is false."""
+    needed = next((words for each, words in _NEEDED.items() if kind == each or kind == each | None), "another value")
+    given = raw.strip() if isinstance(raw, str) else raw
+    if isinstance(given, str) and needed == _NEEDED[Decimal]:
+        given = given.lstrip("$")
+    if isinstance(given, str) and kind == LogLevel:
+        given = given.upper()
     try:
-        match kind:
-            case "bool":
-                return _BOOLEANS[raw.strip().lower()]
-            case "int":
-                return int(raw)
-            case "float":
-                return float(raw)
-            case "Decimal":
-                amount = Decimal(raw.strip().lstrip("$"))
-                if not amount.is_finite() or amount < 0:
-                    raise SettingError(f"{name} must be an amount of dollars, not {raw!r}")
-                return amount
-            case "Path":
-                return Path(raw).expanduser()
-            case _:
-                return raw.strip()
-    except (ValueError, KeyError, InvalidOperation) as error:
-        raise SettingError(f"{name} cannot be {raw!r}: {_KINDS[kind]} is needed") from error
+        value = _reader(kind).validate_python(given)
+        value = value.expanduser() if isinstance(value, Path) else value
+    except (ValueError, RuntimeError) as error:  # the second: `~somebody` who is not here
+        raise SettingError(f"{name} cannot be {raw!r}: {needed} is needed") from error
+    if isinstance(value, int | float | Decimal) and value < 0:
+        raise SettingError(f"{name} must not be negative")
+    return value
 
 
-_KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "Decimal": "an amount of dollars"}
-_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_NEEDED: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    Decimal: "an amount of dollars",
+    Path: "a folder",
+    LogFormat: "text or json",
+    LogLevel: "DEBUG, INFO, WARNING, ERROR or CRITICAL",
+}
 
 
 def parts(text: str) -> list[str]:

@@ -201,6 +201,10 @@ def test_a_flag_beats_the_environment_and_that_the_default() -> None:
         ("wait_seconds", "0.5", 0.5),
         ("spend_limit_usd", "$2.50", Decimal("2.50")),
         ("output_dir", "~/x", Path.home() / "x"),
+        ("port", " 8123 ", 8123),
+        ("journal", " /x/journal ", "/x/journal"),
+        ("log_format", "json", "json"),
+        ("log_level", "debug", "DEBUG"),
     ],
 )
 def test_settings_are_read_as_what_they_are(name: str, raw: str, value: object) -> None:
@@ -210,21 +214,28 @@ def test_settings_are_read_as_what_they_are(name: str, raw: str, value: object) 
 
 
 @pytest.mark.parametrize(
-    ("name", "raw"),
+    ("name", "raw", "said"),
     [
-        ("read_only", "perhaps"),
-        ("port", "eighty"),
-        ("wait_seconds", "-1"),
-        ("spend_limit_usd", "much"),
-        ("spend_limit_usd", "-5"),
-        ("spend_limit_usd", "NaN"),
-        ("base_url", "novita.ai"),
+        ("read_only", "perhaps", "cannot be 'perhaps': true or false is needed"),
+        ("port", "eighty", "cannot be 'eighty': a whole number is needed"),
+        ("port", "80.5", "cannot be '80.5': a whole number is needed"),
+        ("wait_seconds", "soon", "cannot be 'soon': a number is needed"),
+        ("wait_seconds", "inf", "cannot be 'inf': a number is needed"),
+        ("wait_seconds", "-1", "must not be negative"),
+        ("spend_limit_usd", "much", "cannot be 'much': an amount of dollars is needed"),
+        ("spend_limit_usd", "-5", "must not be negative"),
+        ("spend_limit_usd", "NaN", "cannot be 'NaN': an amount of dollars is needed"),
+        ("spend_limit_usd", "Infinity", "cannot be 'Infinity': an amount of dollars is needed"),
+        ("output_dir", "~nobody-of-that-name/x", "cannot be '~nobody-of-that-name/x': a folder is needed"),
+        ("log_level", "chatty", "cannot be 'chatty': DEBUG, INFO, WARNING, ERROR or CRITICAL is needed"),
+        ("log_format", "xml", "cannot be 'xml': text or json is needed"),
+        ("base_url", "novita.ai", "must begin with http"),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused_by_name(name: str, raw: str) -> None:
+def test_a_setting_that_cannot_be_is_refused_by_name(name: str, raw: str, said: str) -> None:
     item = next(item for item in fields(Settings) if item.name == name)
 
-    with pytest.raises(SettingError, match=item.metadata["env"]):
+    with pytest.raises(SettingError, match=re.escape(item.metadata["env"]) + " " + re.escape(said)):
         read_settings({item.metadata["env"]: raw})
 
 
