@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import math
 import re
 import signal
@@ -343,6 +344,7 @@ def run_http(server: NovitaServer, settings: Settings) -> int:
     """
     Guarded.limit = connection_limit()
     server.warm_up()
+    gc.freeze()  # the tools, too, stay as long as the process
     config = uvicorn.Config(
         http_app(server, settings),
         http=Guarded,

@@ -1,5 +1,7 @@
 """Importing ahead what calls need: in a thread once a host has the list of tools, or before a server listens."""
 
+import gc
+
 from .. import tools
 from ..tools.kit import mcp_tasks
 from . import later
@@ -15,6 +17,9 @@ def load() -> None:
         for name in names:
             getattr(door, name)
     later.media_models()
+    if not _loaded:
+        # All this stays as long as the process; the collector is not to walk it again and again between calls.
+        gc.freeze()
     _loaded = True
 
 

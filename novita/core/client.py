@@ -99,7 +99,7 @@ def new_http(*, timeouts: httpx.Timeout | None = None) -> httpx.AsyncClient:
         headers=AS_IT_IS,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=timeouts or httpx.Timeout(connect=10, read=120, write=60, pool=60),
-        transport=TheWay(httpx.Limits(max_connections=128, max_keepalive_connections=32, keepalive_expiry=4)),
+        transport=TheWay(),
         follow_redirects=False,
     )
 

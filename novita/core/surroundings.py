@@ -25,6 +25,7 @@ import httpcore
 import httpx
 
 from .placeholders import unfilled
+from .pools import SmallPools
 from .redaction import shown_address
 
 _SCHEMES = ("http", "https", "socks5")
@@ -267,10 +268,9 @@ class _Watch:
 class TheWay(httpx.AsyncBaseTransport):
     """A pool of connections for each way out that requests take: straight, or through a proxy."""
 
-    limits: httpx.Limits
     around: Surroundings = field(default_factory=Surroundings.read)
-    _pools: "dict[tuple[Proxy | None, bool], httpx.AsyncHTTPTransport]" = field(
-        default_factory=dict[tuple[Proxy | None, bool], httpx.AsyncHTTPTransport]
+    _pools: dict[tuple[Proxy | None, bool], SmallPools] = field(
+        default_factory=dict["tuple[Proxy | None, bool]", SmallPools]
     )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -292,20 +292,19 @@ class TheWay(httpx.AsyncBaseTransport):
         finally:
             await watch.give_up()
 
-    async def _watched(self, watch: _Watch, pool: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    async def _watched(self, watch: _Watch, pool: SmallPools, request: httpx.Request) -> httpx.Response:
         with watch.scope:
             return await pool.handle_async_request(request)
         raise watch.too_late(request)
 
-    def _pool(self, proxy: Proxy | None, sealed: bool) -> httpx.AsyncHTTPTransport:
+    def _pool(self, proxy: Proxy | None, sealed: bool) -> SmallPools:
         pool = self._pools.get((proxy, sealed))
         if pool is None:
-            pool = self._pools[proxy, sealed] = httpx.AsyncHTTPTransport(
-                # Plain http needs no certificates, so none that cannot be read stand in its way.
-                verify=certificates() if sealed else False,
-                trust_env=False,
-                limits=self.limits,
-                proxy=check_proxy(proxy) if proxy else None,
+            # Plain http needs no certificates, so none that cannot be read stand in its way.
+            verify = certificates() if sealed else False
+            asked = check_proxy(proxy) if proxy else None
+            pool = self._pools[proxy, sealed] = SmallPools(
+                lambda limits: httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=asked)
             )
         return pool
 
