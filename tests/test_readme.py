@@ -81,7 +81,21 @@ def test_readme_names_every_command_and_every_host() -> None:
 @every_page
 def test_the_programs_called_are_there_or_documented_elsewhere(page: Path) -> None:
     """Ours and Python's are looked for; of the others the name is all that can be checked here."""
-    others = {"bash", "claude", "curl", "docker", "export", "git", "kill", "mkdir", "nginx", "openssl", "sed", "wait"}
+    others = {
+        "bash",
+        "claude",
+        "curl",
+        "docker",
+        "export",
+        "git",
+        "kill",
+        "kubectl",
+        "mkdir",
+        "nginx",
+        "openssl",
+        "sed",
+        "wait",
+    }
     for words in commands(page):
         program = words[0].removeprefix(".venv/bin/")
         if program == "python3":
