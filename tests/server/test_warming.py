@@ -1,5 +1,7 @@
 """What calls need is imported off the loop: a host has its list at once, and others are answered meanwhile."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -103,3 +105,15 @@ def test_a_server_for_many_has_built_its_tools_before_it_listens(monkeypatch: py
         run_http(server, SETTINGS)
 
     assert built == [*server.offered]
+
+
+def test_what_is_imported_ahead_leaves_out_the_command_line_of_httpx() -> None:
+    said = """
+import gc, importlib, sys
+from novita_mcp.server import warming
+warming.load()
+print("httpx" in sys.modules, "rich" in sys.modules, gc.isenabled(), gc.get_freeze_count() > 10_000)
+print(hasattr(importlib.import_module("httpx._main"), "main"))
+"""
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.split() == ["True", "False", "True", "True", "True"], done.stderr
