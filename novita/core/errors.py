@@ -192,6 +192,10 @@ class NovitaServerError(NovitaAPIError):
     """A fault on Novita's side."""
 
 
+_NAMED = "Correct what Novita's message names"
+_UNNAMED = "Novita does not say what is wrong: check each argument"
+
+
 @dataclass(frozen=True)
 class ErrorRow:
     """One row of Novita's error tables. `user_action` says what to do, in our words."""
@@ -212,7 +216,7 @@ def error_rows() -> tuple[ErrorRow, ...]:
 
 def _row(row: Mapping[str, Any]) -> ErrorRow:
     """A row of the data, with what is said in many of them filled in."""
-    words = row["user_action"].format(key=MEND_KEY, top_up=TOP_UP, billing_page=BILLING_PAGE)
+    words = row["user_action"].format(key=MEND_KEY, top_up=TOP_UP, billing_page=BILLING_PAGE, named=_NAMED)
     filled: dict[str, Any] = {"group": "http", "name": None, **row, "user_action": words}
     return ErrorRow(**filled)
 
@@ -328,9 +332,11 @@ def api_error(
     parts.append(f"({status}{f' {name}' if name else ''})")
     cause = row.meaning.rstrip(".") if row else "unexpected status"
     what = f"{' '.join(parts)}: {cause}"
-    if message and message.casefold().rstrip(".") not in cause.casefold():
-        what += f'. Novita says: "{message}"'
     next_step = row.user_action if row else "Read what Novita says; if it says nothing, try again in a minute."
+    if message and message.casefold().rstrip(".") not in (f"{cause} {name}").casefold():
+        what += f'. Novita says: "{message}"'
+    else:
+        next_step = next_step.replace(_NAMED, _UNNAMED)
     kind = _kind(status, name)
     # A row speaks for its own status only: a 503 that carries some other name still passes.
     transient = row.retryable if row is not None and row.http_status == status else status in _TRANSIENT_STATUS

@@ -170,6 +170,26 @@ def test_every_status_says_what_to_do_and_nothing_about_where_it_was_documented(
         assert not re.search(r"pages|plain text|media and LLM|{", str(error))
 
 
+@pytest.mark.parametrize("group", ["media", "llm", "gpu", "llm_batch", "llm_file", "billing"])
+@pytest.mark.parametrize("said", ["", "INVALID_REQUEST_BODY"])
+def test_nobody_is_sent_to_a_message_that_is_not_there(said: str, group: Group) -> None:
+    body = json.dumps({"code": 400, "reason": "INVALID_REQUEST_BODY", "message": said}).encode()
+    for answer in (body, b""):
+        told = str(api_error(400, answer, group=group, doing="it", spends=False))
+        assert not re.search(r"Novita's message|[Ff]ollow the message|Novita says", told)
+        assert "check each argument" in told
+    loud = json.dumps({"code": 400, "reason": "INVALID_REQUEST_BODY", "message": "width is odd"}).encode()
+    told = str(api_error(400, loud, group=group, doing="it", spends=False))
+    assert 'Novita says: "width is odd"' in told
+    assert "Correct what Novita's message names" in told
+
+
+@pytest.mark.parametrize("group", ["gpu", "billing", "llm_batch", "llm_file", "sandbox"])
+def test_another_model_is_no_advice_where_no_model_was_asked(group: Group) -> None:
+    assert "model" not in str(api_error(500, b"", group=group, doing="it", spends=False))
+    assert "another model" in str(api_error(500, b"", group="media", doing="it", spends=False))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_named_error_says_what_happened_and_what_to_do(shape: str) -> None:
     for row in error_rows():

@@ -168,7 +168,7 @@ async def test_a_fault_of_the_submit_is_told_noted_and_never_repeated(
 
 
 REFUSED: dict[str, str] = {
-    "INVALID_REQUEST_BODY": "Correct what",
+    "INVALID_REQUEST_BODY": "check each argument",
     "ILLEGAL_PROMPT": "prompt",
     "BILLING_BALANCE_NOT_ENOUGH": "top up",
     "NEED_REAL_NAME_VERIFY": "verification",
