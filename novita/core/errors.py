@@ -108,11 +108,15 @@ class NovitaConnectionError(NovitaError):
 
     Args:
         lasting: Whether it is the same however often it is tried, until somebody mends something.
+        unread: What came all the same, as JSON or text: it may be paid for, so whoever notes the call keeps it.
     """
 
-    def __init__(self, what: str, *, next_step: str = "", billed: Billed | None = None, lasting: bool = False) -> None:
+    def __init__(
+        self, what: str, *, next_step: str = "", billed: Billed | None = None, lasting: bool = False, unread: Any = None
+    ) -> None:
         super().__init__(what, next_step=next_step, billed=billed)
         self.lasting = lasting
+        self.unread = unread
 
 
 class TaskFailedError(NovitaError):

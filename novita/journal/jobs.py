@@ -5,6 +5,7 @@ while the answer, and with it the task id, still reaches the journal. What is wa
 each kind's own: media/jobs.py, batches/batches.py, and the tools of instances and endpoints.
 """
 
+import json
 import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -16,12 +17,14 @@ from typing import TypeVar
 import anyio
 import anyio.abc
 import anyio.lowlevel
+import anyio.to_thread
 
 from ..core.client import LOOK_FIRST
 from ..core.clock import Clock, SystemClock
 from ..core.costs import Caps, Cost
-from ..core.errors import ArtifactError, InputError, JournalError, NovitaConnectionError, NovitaError
+from ..core.errors import ArtifactError, InputError, JournalError, NovitaConnectionError, NovitaError, redact
 from ..core.waiting import HEARTBEAT, OnProgress, Progress
+from ..core.wellformed import well_formed
 from ..files.artifacts import Artifact, ArtifactStore, NameHint
 from .facts import CallFacts, Facts
 from .joining import SameCall
@@ -269,6 +272,7 @@ class Jobs:
         except NovitaError as error:
             refused = error.billed == "no" and tally.usd is None
             state = JobState.REFUSED if refused else JobState.FAILED if tally.usd is not None else JobState.UNCONFIRMED
+            await self._keep_unread(job, tally, error)
             await self._end_call(job, tally, state, str(error))
             raise
         except Exception:
@@ -276,7 +280,8 @@ class Jobs:
             raise
         except BaseException:  # cancelled: a few milliseconds of our own disk, then out
             with anyio.CancelScope(shield=True):
-                await self._keep_text(job, tally)
+                if tally.text and not tally.artifacts:
+                    await self._keep(job, tally, tally.text, ".txt")
                 await self._end_call(job, tally, JobState.CANCELLED, tally.trouble or cut)
             raise
         state = JobState.FAILED if tally.trouble else JobState.SUCCEEDED
@@ -296,15 +301,28 @@ class Jobs:
             facts=facts,
         )
 
-    async def _keep_text(self, job: Job, tally: Tally) -> None:
-        """Save what was written before the caller went."""
-        if not tally.text or tally.artifacts:
+    async def _keep_unread(self, job: Job, tally: Tally, error: NovitaError) -> None:
+        """Save an answer that nobody can read: whoever paid for it may."""
+        unread = error.unread if isinstance(error, NovitaConnectionError) else None
+        if not unread or tally.artifacts:
             return
-        artifact = Artifact(task_id=call_id(job), index=0, kind="text")
+
+        def as_text() -> str:
+            return redact(unread if isinstance(unread, str) else json.dumps(unread, ensure_ascii=False))
+
+        text = await anyio.to_thread.run_sync(as_text)
+        await self._keep(job, tally, text, ".txt" if isinstance(unread, str) else ".json")
+        if tally.artifacts:
+            kept = f"What came is kept as it is: get_task with task_id {call_id(job)} shows the file."
+            error.next_step = f"{kept} {error.next_step}".strip()
+
+    async def _keep(self, job: Job, tally: Tally, text: str, suffix: str) -> None:
+        """Save what a call that ended badly has brought."""
+        artifact = Artifact(task_id=call_id(job), index=len(tally.artifacts), kind="text")
         try:
-            saved = await self.store.save_text(tally.text, artifact, suffix=".txt", name=name_of(job, 0))
+            saved = await self.store.save_text(well_formed(text), artifact, suffix=suffix, name=name_of(job, 0))
         except (ArtifactError, InputError) as error:
-            logger.warning("the text of a cancelled call was not kept: %s", error)
+            logger.warning("what a call brought was not kept: %s", error)
             return
         tally.artifacts.append(saved)
 

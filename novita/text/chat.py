@@ -78,7 +78,7 @@ async def generate(
         made.trouble = f"The stream fell silent for {silence:g} s and was given up"
     made.finish()
     if not made.pieces and (made.counted is None or made.ending != "empty"):
-        raise reading.refused or _nothing(made.trouble, doing)
+        raise reading.refused or _nothing(reading)
 
 
 async def generate_at_once(client: NovitaClient, path: str, body: Json, made: Generation, *, doing: str) -> None:
@@ -93,14 +93,15 @@ async def generate_at_once(client: NovitaClient, path: str, body: Json, made: Ge
     made.ending = made.ending or "done"
     made.finish()
     if not made.pieces and (made.counted is None or made.ending != "empty"):
-        raise reading.refused or _nothing(made.trouble, doing)
+        raise reading.refused or _nothing(reading)
 
 
-def _nothing(trouble: str, doing: str) -> NovitaConnectionError:
+def _nothing(reading: "_Reading") -> NovitaConnectionError:
     return NovitaConnectionError(
-        f"{trouble or 'The stream ended'} before a single token came, while {doing}",
+        f"{reading.made.trouble or 'The stream ended'} before a single token came, while {reading.doing}",
         billed="maybe",
         next_step="The prompt may have been billed. Try again, with another model if it happens twice.",
+        unread=redact(reading.unread, *reading.secrets),
     )
 
 
@@ -112,6 +113,7 @@ class _Reading:
         last: When the last byte came.
         heard: Whether any has.
         refused: The error that Novita sent in place of an answer, or in the middle of one.
+        unread: What came and is no part of an answer as we know them; a page is none of anybody's.
     """
 
     client: NovitaClient
@@ -123,10 +125,16 @@ class _Reading:
     last: float = 0.0
     heard: bool = False
     refused: NovitaAPIError | None = None
+    unread: str = ""
 
     @property
     def secrets(self) -> tuple[str, ...]:
         return (self.client.api_key,) if self.client.api_key else ()
+
+    def set_apart(self, data: str) -> None:
+        """Keep what cannot be read, within reason."""
+        if len(self.unread) + len(data) <= _LONGEST_LINE and not data.lstrip().startswith("<"):
+            self.unread += f"{data}\n"
 
     def hear(self) -> None:
         self.last, self.heard = anyio.current_time(), True
@@ -221,6 +229,7 @@ def _take(reading: _Reading, event: _Event) -> None:
         found = [{"error": event.data}]
     if found is None:
         made.spoilt += bool(event.data.strip())
+        reading.set_apart(event.data)
         if event.name == "body" and (words := read_envelope(event.data.encode("utf-8", "replace"))[1]):
             made.trouble = f'Novita answered with "{redact(words, *reading.secrets)[:200]}"'
     for data in found or ():
@@ -236,7 +245,9 @@ def _take(reading: _Reading, event: _Event) -> None:
             made.ending, made.trouble = "error", reading.refused.what
             return
         if not choices and not data.get("usage"):
-            made.spoilt += bool(data.keys() - _QUIET)
+            if data.keys() - _QUIET:
+                made.spoilt += 1
+                reading.set_apart(event.data)
         elif event.name == "body" and not any("delta" in choice for choice in choices):
             made.ending = "done"
 

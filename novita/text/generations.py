@@ -5,13 +5,13 @@ names, content as parts. Here all of them become text, reasoning and calls; noth
 """
 
 import json
-import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from ..core.tolerant import a_count, a_list, a_text, an_object, load_strict, objects
 from ..core.wellformed import well_formed, well_formed_json
 from .language_models import count_tokens
+from .thoughts import part_calls, part_thoughts, read_channels
 
 Json = dict[str, Any]
 Ending = Literal["done", "cut", "error", "silent", "too_long", "empty", "refused", "broken_call"]
@@ -223,9 +223,17 @@ class Choice:
         return self.calls[-1] if self.calls else None
 
     def part_inline_reasoning(self) -> None:
-        """Move reasoning that a model wrote into its answer to where it belongs."""
-        self.text, thought = part_thoughts(self.text, bool(self.reasoning))
-        if thought:
+        """Move reasoning and calls that a model wrote into its answer to where they belong."""
+        channels = read_channels(self.text)
+        if channels is not None:
+            self.text, thought, written = channels.text, channels.thoughts, channels.calls
+        else:
+            self.text, thought = part_thoughts(self.text, bool(self.reasoning))
+            written = list[tuple[str, str]]()
+        if not self.calls and not written:
+            self.text, written = part_calls(self.text)
+        self.calls = self.calls or [ToolCall("", name, arguments) for name, arguments in written]
+        if thought and thought != self.reasoning.strip():
             self.reasoning = f"{self.reasoning}\n{thought}" if self.reasoning else thought
 
     def tidy(self) -> None:
@@ -267,49 +275,6 @@ def _begins(here: ToolCall, call_id: str, name: str, begun: list[ToolCall]) -> b
 
 _ARGUMENTS = ("arguments", "input", "parameters", "args")
 """Where the arguments of a call are found, the first that holds any."""
-
-_OPEN = re.compile(r"<(?:\w+:)?think(?:ing)?>", re.IGNORECASE)
-_CLOSE = re.compile(r"</(?:\w+:)?think(?:ing)?>", re.IGNORECASE)
-
-
-def part_thoughts(text: str, known: bool = False) -> tuple[str, str]:
-    """An answer without the thoughts written at its head, and these thoughts.
-
-    Some templates open `<think>` in the prompt, so that only its end comes; a stream that was cut has only the
-    beginning.
-
-    Args:
-        known: Whether thoughts came apart from the text; then an end without a beginning ends nothing but itself.
-    """
-    thoughts: list[str] = []
-    rest = text
-    while (opened := _OPEN.match(rest, _indent(rest))) is not None:
-        closed = _CLOSE.search(rest, opened.end())
-        thoughts.append(rest[opened.end() : closed.start() if closed else None].strip())
-        rest = rest[closed.end() :].lstrip() if closed else ""
-    closed = _CLOSE.search(rest)
-    if closed is not None and not thoughts and _lone(rest, closed) and not (known and rest[: closed.start()].strip()):
-        thoughts.append(rest[: closed.start()].strip())
-        rest = rest[closed.end() :].lstrip()
-        return rest, "\n".join(filter(None, thoughts))
-    if not thoughts:
-        return text, ""
-    said, place = list[str](), 0
-    while (opened := _OPEN.search(rest, place)) and (closed := _CLOSE.search(rest, opened.end())):  # once more
-        said.append(rest[place : opened.start()])
-        thoughts.append(rest[opened.end() : closed.start()].strip())
-        place = closed.end()
-    return "".join(said) + rest[place:], "\n".join(filter(None, thoughts))
-
-
-def _indent(text: str) -> int:
-    return len(text) - len(text.lstrip())
-
-
-def _lone(text: str, closed: re.Match[str]) -> bool:
-    """Whether an end tag ends thoughts, and is not spoken about: in backticks, or after its own beginning."""
-    before, after = text[: closed.start()], text[closed.end() : closed.end() + 1]
-    return not _OPEN.search(before) and not before.endswith("`") and after != "`" and before.count("```") % 2 == 0
 
 
 def _listed(calls: Any) -> list[Json]:

@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.to_thread
@@ -72,12 +72,14 @@ class Embedded:
     Args:
         tokens: As Novita counted them, over all parts that worked.
         requests: How many were sent.
+        unread: Answers for parts that could not be read, as they came.
     """
 
     vectors: list[Vector | None]
     tokens: int = 0
     requests: int = 0
     missing: list[Missing] = field(default_factory=list[Missing])
+    unread: list[Any] = field(default_factory=list[Any])
 
     @property
     def dimension(self) -> int:
@@ -145,6 +147,8 @@ async def embed(
                 await _embed_part(client, model, part, made, clock)
             except NovitaError as error:
                 errors.append(error)
+                if isinstance(error, NovitaConnectionError) and error.unread:
+                    made.unread.append(error.unread)
                 made.missing.append(Missing(part.start, part.start + len(part.texts) - 1, str(error)))
         done += 1
         if on_part is not None:
@@ -193,13 +197,13 @@ def read_vectors(data: Any, count: int) -> tuple[list[Vector | None], list[Missi
     Raises:
         NovitaConnectionError: There is not one good vector in it.
     """
-    rows = a_list(an_object(data).get("data"))
+    rows = _rows(data)
     vectors: list[Vector | None] = [None] * count
     reasons: dict[int, str] = {}
     for index, row in zip(_places(rows, count), rows, strict=True):
         if index is None or reasons.get(index) == _SEVERAL:
             continue
-        vector, reason = _vector(an_object(row).get("embedding"))
+        vector, reason = _vector(_held(row, _VECTOR_NAMES) if isinstance(row, dict) else row)
         if vector is None:
             reasons.setdefault(index, reason)
         elif vectors[index] is None:
@@ -217,12 +221,43 @@ _NO_VECTOR = "Novita's answer has no vector for it"
 _SEVERAL = "Novita's answer has several vectors for it"
 
 
+_LIST_NAMES = ("data", "embeddings", "embedding", "vectors", "predictions", "results", "output", "outputs")
+_VECTOR_NAMES = ("embedding", "embeddings", "vector", "values", "float", "floats", "dense", "base64")
+"""Where servers of models put vectors, and the numbers of one, the first that holds any."""
+
+
+def _held(value: Any, names: Sequence[str]) -> Any:
+    held = an_object(value)
+    return next((held[name] for name in names if held.get(name) is not None), None)
+
+
+def _rows(data: Any) -> list[Any]:
+    """The rows of an answer: its list, also under another name, one level deeper, by their numbers, or one alone."""
+    found = data
+    for _ in range(3):
+        held = an_object(found)
+        if held and all(key.isdigit() for key in held):
+            return [{"index": int(key), "embedding": row} for key, row in held.items()]
+        inner = _held(found, (*_LIST_NAMES, *_VECTOR_NAMES))
+        if not isinstance(inner, dict | list) or _is_numbers(inner):
+            break
+        found = cast(Any, inner)
+    if isinstance(found, list) and not _is_numbers(cast(Any, found)):
+        return a_list(found)
+    return [found] if isinstance(found, list) or an_object(found).keys() & {*_VECTOR_NAMES} else []
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether it is one vector, and no list of them."""
+    return bool(value) and all(isinstance(number, int | float) for number in a_list(value)) and isinstance(value, list)
+
+
 def _unusable(data: Any, rows: Sequence[Any], what: str) -> NovitaConnectionError:
     """What to raise for an answer without anything of use: it may be an error that came with status 200."""
     _, _, said = error_words(an_object(data)) if not rows else (None, "", "")
     if said:
         return NovitaConnectionError(f"Novita answered with an error: {redact(said)[:400]}", billed="maybe")
-    return NovitaConnectionError(what, billed="yes", next_step="Try again.")
+    return NovitaConnectionError(what, billed="yes", next_step="Try again.", unread=data)
 
 
 def _places(rows: Sequence[Any], count: int) -> list[int | None]:
@@ -264,6 +299,8 @@ def _gaps(vectors: Sequence[Vector | None], reasons: Mapping[int, str]) -> list[
 
 def _vector(raw: Any) -> tuple[Vector | None, str]:
     """Numbers, or base64 of little-endian 32-bit ones; or None and what is wrong with them."""
+    for _ in range(2):  # {"values": [...]}, {"float": [...]}
+        raw = _held(raw, _VECTOR_NAMES) if isinstance(raw, dict) else raw
     if raw is None:
         return None, _NO_VECTOR
     numbers = a_list(raw)
@@ -359,15 +396,14 @@ def read_ranking(data: Any, documents: Sequence[str], top_n: int | None) -> Rank
     Raises:
         NovitaConnectionError: There is not one score in it.
     """
-    found = an_object(data)
     scores: dict[int, float | None] = {}
-    for row in objects(found.get("results")) or objects(found.get("data")):
+    for row in _ranked_rows(data):
         index = a_count(row.get("index"))
         if index is None:
             index = _place_of(row.get("document"), documents)
         if index is not None and index < len(documents):
-            score = a_number(row.get("relevance_score"))
-            scores.setdefault(index, a_number(row.get("score")) if score is None else score)
+            said = (a_number(row.get(name)) for name in ("relevance_score", "score", "similarity"))
+            scores.setdefault(index, next((score for score in said if score is not None), None))
     ranked = [Ranked(index, score) for index, score in scores.items() if score is not None]
     if not ranked:
         raise _unusable(data, list(scores), "Novita's answer has no ranking in it")
@@ -375,6 +411,17 @@ def read_ranking(data: Any, documents: Sequence[str], top_n: int | None) -> Rank
     expected = scores if top_n is not None else range(len(documents))
     unscored = tuple(index for index in sorted(expected) if scores.get(index) is None)
     return Ranking(tuple(ranked[:top_n]), read_tokens(data), unscored)
+
+
+def _ranked_rows(data: Any) -> list[Json]:
+    """The rows of a ranking, also bare or one level deeper; scores alone stand in the order of the documents."""
+    for held in (data, an_object(data).get("output"), an_object(data).get("data")):
+        found = objects(_held(held, ("results", "data", "rankings", "ranks"))) or objects(a_list(held))
+        if found:
+            return found
+        if scores := a_list(_held(held, ("scores",))):
+            return [{"index": index, "score": score} for index, score in enumerate(scores)]
+    return []
 
 
 def _place_of(document: Any, documents: Sequence[str]) -> int | None:

@@ -1,5 +1,6 @@
 """Embedding as a tool tells it: vectors in a file, a summary in the answer."""
 
+import json
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from ...novita.core.errors import NovitaError
 from ...novita.core.money import show_price
+from ...novita.core.wellformed import well_formed
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.text.costs import tokens_cost
@@ -167,6 +169,9 @@ async def embed_texts(
                 else await to_thread.run_sync(as_json, made, name)
             )
             await saved.put("the vectors", content, f".{form}", kind="file")
+        for answer in made.unread:  # paid for
+            text = await to_thread.run_sync(partial(json.dumps, answer, ensure_ascii=False))
+            await saved.put("an answer that cannot be read", well_formed(text), ".json", kind="file")
         if made.missing:
             tally.trouble = (
                 f"{sum(one.last - one.first + 1 for one in made.missing)} of {len(texts)} texts have no vector."

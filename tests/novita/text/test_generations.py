@@ -4,9 +4,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from novita_mcp.novita.text.generations import Choice, Generation, part_thoughts
+from novita_mcp.novita.text.generations import Choice, Generation
+from novita_mcp.novita.text.thoughts import part_calls, part_thoughts, read_channels
 
 Json = dict[str, Any]
 PIECES = st.sampled_from(["{", "}", '"', "\ud83d", "\ude00", "<think>", "</think>", "```", "x", " ", "\n", "1", "null"])
@@ -90,7 +92,47 @@ def test_thoughts_are_parted_only_where_they_are_written_as_thoughts() -> None:
         "a `</think>` b": ("a `</think>` b", ""),
         "Use <think>a</think> so": ("Use <think>a</think> so", ""),
         "```\n</think>\n```": ("```\n</think>\n```", ""),
+        "[THINK]a[/THINK]b": ("b", "a"),
+        "◁think▷a◁/think▷b": ("b", "a"),
+        "<seed:think>a</seed:think>b": ("b", "a"),
         "b": ("b", ""),
     }
     assert {text: part_thoughts(text) for text in cases} == cases
     assert part_thoughts("more </think> b", known=True) == ("more </think> b", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The mark <|channel|>final<|message|> begins it",
+        "<|channel|>final of the cup",
+        "<|channel|>analysis<|message|>a<|end|>and then plain words",
+        "<|channel|>ana",
+        "<|start|>once upon a time",
+        "`<|channel|>analysis<|message|>a<|end|>`",
+    ],
+)
+def test_what_only_looks_like_harmony_stays_as_it_is(text: str) -> None:
+    assert read_channels(text) is None
+
+
+MARKS = ["<|start|>assistant", "<|channel|>", "final", "analysis", "<|message|>", "<|end|>", "x", " ", "\n"]
+
+
+@given(st.lists(st.sampled_from(MARKS), max_size=12))
+def test_no_word_is_lost_with_the_marks(pieces: list[str]) -> None:
+    found = read_channels("".join(pieces))
+    assert found is None or (found.text + found.thoughts).count("x") == pieces.count("x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Write <tool_call>{"name": "f", "arguments": {}}</tool_call> to call it',
+        "<tool_call>{name: f}</tool_call>",
+        '<tool_call>{"arguments": {}}</tool_call>',
+        '<tool_call>{"name": "f", "arguments": {}}',
+    ],
+)
+def test_what_only_looks_like_a_call_stays_as_it_is(text: str) -> None:
+    assert part_calls(text) == (text, [])

@@ -232,6 +232,26 @@ SAID: dict[str, tuple[bytes | list[bytes], Json]] = {
         events(delta(content="Sun"), delta(content="ny."), message(content="Sunny.")),
         {"text": "Sunny."},
     ),
+    "Harmony": (
+        events(
+            delta(content="<|channel|>analysis<|message|>Hm, "),
+            delta(content="Paris.<|end|><|start|>assistant<|chan"),
+            delta(content="nel|>final<|message|>Sunny.<|return|>"),
+            end(),
+        ),
+        THOUGHT,
+    ),
+    "a whole answer in Harmony": (
+        whole(
+            message(
+                content="<|start|>assistant<|channel|>analysis<|message|>Hm, Paris.<|end|>\n"
+                "<|start|>assistant<|channel|>final <|constrain|>json<|message|>Sunny."
+            )
+        ),
+        THOUGHT,
+    ),
+    "as Magistral thinks": (whole(message(content="[THINK]Hm, Paris.[/THINK]Sunny.")), THOUGHT),
+    "as Kimi-VL thinks": (whole(message(content="◁think▷Hm, Paris.◁/think▷\n\nSunny.")), THOUGHT),
     "whole answers with parts": (
         whole(message(content=[{"type": "output_text", "text": "Sunny."}], reasoning="Hm, Paris.")),
         THOUGHT,
@@ -380,6 +400,28 @@ CALLED: dict[str, tuple[bytes, list[tuple[str, Any]]]] = {
     "a whole answer of old": (
         whole(message("function_call", content=None, function_call={"name": "get_weather", "arguments": PARIS})),
         ONE,
+    ),
+    "calls of Harmony": (
+        events(
+            delta(content="<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary to="),
+            delta(content='functions.get_weather <|constrain|>json<|message|>{"city": "Paris"}<|call|>'),
+            delta(content="<|start|>assistant to=functions.get_weather<|channel|>commentary json<|message|>"),
+            delta(content='{"city": "Rome"}'),
+            end(),
+        ),
+        BOTH,
+    ),
+    "calls as Hermes writes them": (
+        whole(
+            message(
+                content="Let me look.\n"
+                + "\n".join(
+                    f'<tool_call>\n{{"name": "get_weather", "arguments": {{"city": "{city}"}}}}\n</tool_call>'
+                    for city in ("Paris", "Rome")
+                )
+            )
+        ),
+        BOTH,
     ),
     "half an emoji in the arguments": (
         events(calls(call(index=0, id="a", arguments='{"city":"\\ud83d"}')), end()),

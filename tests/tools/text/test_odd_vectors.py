@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 import struct
 from collections.abc import Generator
 from pathlib import Path
@@ -95,6 +96,66 @@ async def test_vectors_belong_to_their_texts_however_they_come(connect: Connect,
             assert (told["status"], told["vectors"]) == ("succeeded", [A, B]), case
 
 
+WHOLE: dict[str, Any] = {
+    "rows of values": {"data": [row(0, {"values": A}), row(1, {"values": B})]},
+    "rows by kind": {"data": [row(0, {"float": A}), row(1, {"float": B})]},
+    "bare rows": {"data": [A, B]},
+    "bare rows as base64": {"data": [packed(*A), packed(*B)]},
+    "an object by number": {"data": {"1": bare(B), "0": bare(A)}},
+    "under another name": {"embeddings": [A, B]},
+    "under another name, by kind": {"embeddings": {"float": [A, B]}},
+    "a list alone": [A, B],
+    "a list of objects": [bare(A), bare(B)],
+    "predictions": {"predictions": [{"embeddings": {"values": A}}, {"embeddings": {"values": B}}]},
+    "one level deeper": {"output": {"embeddings": [{"text_index": 0, "embedding": A}, {"embedding": B}]}},
+}
+ALONE: dict[str, Any] = {
+    "an object for the list": {"data": bare(A)},
+    "an object of values": {"data": {"embedding": {"values": A}}},
+    "no list at all": {"embedding": A},
+    "base64 alone": {"embedding": packed(*A)},
+    "numbers alone": A,
+}
+
+
+async def test_vectors_are_found_wherever_an_answer_has_them(connect: Connect, odd: OddNovita) -> None:
+    """They are paid for, whatever server of models made them."""
+    for body in (*WHOLE.values(), *ALONE.values()):
+        odd.plan("POST", EMBED, Reply(json.dumps(body).encode()))
+    async with connect(base_url=odd.url) as client:
+        for case in WHOLE:
+            told = structured(await client.call_tool("create_embeddings", {"texts": ["a", "b"], "inline": True}))
+            assert (told["status"], told["vectors"]) == ("succeeded", [A, B]), case
+        for case in ALONE:
+            told = structured(await client.call_tool("create_embeddings", {"texts": ["a"], "inline": True}))
+            assert (told["status"], told["vectors"]) == ("succeeded", [A]), case
+
+
+@pytest.mark.parametrize(
+    ("tool", "path", "asked"),
+    [
+        ("create_embeddings", EMBED, {"texts": ["a"]}),
+        ("rerank", RERANK, {"query": "x", "documents": ["a", "b"]}),
+        ("chat", "/openai/v1/chat/completions", {"prompt": "hi"}),
+    ],
+)
+async def test_an_answer_that_nobody_can_read_is_kept_as_it_is(
+    tool: str, path: str, asked: Json, connect: Connect, odd: OddNovita, tmp_path: Path
+) -> None:
+    """It was paid for, and whoever reads the file may understand it."""
+    odd.plan("POST", path, Reply(b'{"tensor": {"shape": [1, 2], "words": "only it knows \\ud83d"}}'))
+    async with connect(base_url=odd.url) as client:
+        result = await client.call_tool(tool, asked)
+        assert result.is_error
+        told = text_of(result)
+        (task_id,) = re.findall(r"call-[0-9a-f]+", told)
+        assert "billed" in told
+        looked = text_of(await client.call_tool("get_task", {"task_id": task_id}))
+    (kept,) = [path for path in tmp_path.rglob("*") if path.suffix in (".json", ".txt")]
+    assert "only it knows" in kept.read_text(encoding="utf-8")
+    assert str(kept) in looked
+
+
 async def test_a_vector_that_is_none_costs_its_text_alone(connect: Connect, odd: OddNovita) -> None:
     odd.plan("POST", EMBED, *(answer(rows) for rows, _, _ in GAPS.values()))
     async with connect(base_url=odd.url) as client:
@@ -182,6 +243,20 @@ RANKED: dict[str, tuple[Any, list[int], list[int] | None]] = {
     "null among them": ([None, ranked(0, 0.1), ranked(1, 0.9), ranked(2, 0.2)], [1, 2, 0], None),
     "under another name": ([{"index": n, "score": n} for n in range(3)], [2, 1, 0], None),
 }
+RANKED_WHOLE: dict[str, Any] = {
+    "a list alone": [{"index": 1, "score": 0.9}, {"index": 0, "score": 0.1}],
+    "one level deeper": {"output": {"results": [ranked(1, 0.9), ranked(0, 0.1)]}},
+    "rankings": {"rankings": [{"index": 1, "similarity": 0.9}, {"index": 0, "similarity": 0.1}]},
+    "scores alone": {"scores": [0.1, 0.9]},
+}
+
+
+async def test_a_ranking_is_found_wherever_an_answer_has_it(connect: Connect, odd: OddNovita) -> None:
+    odd.plan("POST", RERANK, *(Reply(json.dumps(body).encode()) for body in RANKED_WHOLE.values()))
+    async with connect(base_url=odd.url) as client:
+        for case in RANKED_WHOLE:
+            told = structured(await client.call_tool("rerank", {"query": "x", "documents": ["a", "b"]}))
+            assert [(one["index"], one["score"]) for one in told["results"]] == [(1, 0.9), (0, 0.1)], case
 
 
 async def test_documents_are_ranked_by_the_scores_that_are_numbers(connect: Connect, odd: OddNovita) -> None:
