@@ -13,8 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..core.private import make_private
-from ..core.processes import is_alive, this_host
+from ..core.this_machine import is_alive, make_private, this_host
 from .beneath import STEPWISE, folder_beneath, is_inside
 
 _LINK: dict[str, Any] = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}

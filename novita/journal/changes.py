@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from ..core.errors import JournalError
 from ..core.money import micro
-from ..core.processes import this_host
+from ..core.this_machine import this_host
 from ..files.artifacts import Artifact
 from .databases import Db, Store
 from .facts import Facts, written

@@ -25,7 +25,7 @@ from ..core.clock import Clock, SystemClock
 from ..core.costs import Caps, Cost
 from ..core.errors import JournalError
 from ..core.money import MICRO, micro
-from ..core.processes import this_host
+from ..core.this_machine import this_host
 from ..files.artifacts import Artifact
 from .carrying import carry_over
 from .changes import Change, Owed, put_back

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from ..core.money import MICRO
-from ..core.processes import is_alive, this_host
+from ..core.this_machine import is_alive, this_host
 from ..files.artifacts import Artifact
 from .databases import Db, Rows
 from .facts import F, Facts, read_facts, written

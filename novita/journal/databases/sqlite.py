@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...core.errors import JournalError
-from ...core.private import FOLDER, make_private
+from ...core.this_machine import FOLDER, make_private
 from .copying import copy_before
 from .database import PATIENCE, Db, Step, fit_to_keep, known_version, nobody_is_told, statements_of
 from .moved import (

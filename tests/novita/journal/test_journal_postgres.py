@@ -21,7 +21,7 @@ from novita_mcp.novita.core.clock import SystemClock
 from novita_mcp.novita.core.costs import Caps, Cost
 from novita_mcp.novita.core.errors import JournalError, SpendRefusedError
 from novita_mcp.novita.core.periods import Period
-from novita_mcp.novita.core.processes import this_host
+from novita_mcp.novita.core.this_machine import this_host
 from novita_mcp.novita.files.artifacts import Artifact
 from novita_mcp.novita.gpu.leases import INSTANCE
 from novita_mcp.novita.journal import journal as journal_module
