@@ -17,7 +17,7 @@ from ..core.facts import check_body
 from ..core.prices import usd_each
 from .hearing import Hearing
 from .inputs import InputLimits, check_sound, take_sound
-from .msgpack import unpack
+from .packed import unpacked
 from .sound import SoundFormat, encode, play, spoken_length
 from .speech import (
     GLM_VOICES,
@@ -455,7 +455,7 @@ async def moss_tts_speech(call: Call) -> Response:
     return Response(sound, media_type=form.media_type)
 
 
-DECODERS: Final = {"application/msgpack": unpack}
+DECODERS: Final = {"application/msgpack": unpacked}
 _FLAT: Final = ("02_hd", "02_turbo", "2_5_hd_preview", "2_5_turbo_preview", "2_6_hd", "2_6_turbo")
 HANDLERS: Final[dict[str, Handler]] = {
     **{f"minimax_speech_{model}": minimax_speech for model in _FLAT},

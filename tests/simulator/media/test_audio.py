@@ -2,7 +2,7 @@
 
 import base64
 import json
-import struct
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +15,8 @@ from novita_mcp.simulator.media.audio import HANDLERS
 from novita_mcp.simulator.media.film import SOUND_RATE
 from novita_mcp.simulator.media.inputs import sniff
 from novita_mcp.simulator.media.sound import SoundFormat, decode, encode, listen, play, speak
+
+msgpack: Any = pytest.importorskip("msgpack")
 
 Json = dict[str, Any]
 TEXT = "The red fox runs over the snow at dawn. Nobody sees it."
@@ -214,14 +216,26 @@ def test_fish_answers_the_bytes_of_the_format(api: AudioApi, kind: str, start: b
 
 def test_fish_takes_references_in_messagepack_only(api: AudioApi) -> None:
     sample = recording(2)
-    packed = b"\x82\xa4text\xa5hello\xaareferences\x91\x82\xa5audio\xc6" + struct.pack(">I", len(sample)) + sample
-    packed += b"\xa4text\xa3abc"
+    packed: bytes = msgpack.packb({"text": "hello", "references": [{"audio": sample, "text": "abc"}]})
     as_json = api.refusal("fish_audio_text_to_speech", text="hello", references=[{"audio": "abc", "text": "abc"}])
 
     headers = {"Content-Type": "application/msgpack"}
     assert api.send("fish_audio_text_to_speech", content=packed, headers=headers).status_code == 200
-    assert api.send("fish_audio_text_to_speech", content=packed[:-1], headers=headers).status_code == 400
+    for wrong in (packed[:-1], packed + b"\xc0", msgpack.packb(msgpack.ExtType(5, b"x")), b"\x91" * 5_000, b"\xc1"):
+        answer = api.send("fish_audio_text_to_speech", content=wrong, headers=headers)
+        assert (answer.status_code, "MessagePack" in answer.text) == (400, True)
     assert "MessagePack" in as_json[2]
+
+
+def test_without_its_package_messagepack_is_a_type_that_is_not_taken(
+    api: AudioApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "msgpack", None)  # as if it were not installed
+    packed: bytes = msgpack.packb({"text": "hello"})
+    answer = api.send("fish_audio_text_to_speech", content=packed, headers={"Content-Type": "application/msgpack"})
+    assert answer.status_code == 415
+    assert "novita-mcp[simulator]" in answer.text
+    assert api.send("fish_audio_text_to_speech", {"text": "hello"}).status_code == 200
 
 
 def test_moss_speaks_wav_or_streams_pcm_and_takes_a_form_with_a_sample(api: AudioApi) -> None:

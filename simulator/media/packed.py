@@ -1,0 +1,29 @@
+"""Bodies in MessagePack, which only Fish Audio's references need: bytes within a structure."""
+
+from typing import Any
+
+from ..core.facts import Invalid
+from ..core.faults import Fault
+
+
+def unpacked(data: bytes) -> Any:
+    """The one value in the data.
+
+    Raises:
+        Invalid: It is none.
+        Fault: The package that reads it is not installed.
+    """
+    try:
+        from msgpack import unpackb  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
+    except ImportError as error:
+        how = "this simulator reads application/msgpack with the extra: pip install 'novita-mcp[simulator]'"
+        raise Fault(415, "UNSUPPORTED_MEDIA_TYPE", how) from error
+    try:
+        value: Any = unpackb(data, ext_hook=_no_extension)
+    except ValueError as error:
+        raise Invalid(f"body is not MessagePack: {error}") from error
+    return value
+
+
+def _no_extension(code: int, data: bytes) -> Any:
+    raise Invalid(f"body has a MessagePack extension type ({code}, {len(data)} bytes)")
