@@ -30,7 +30,7 @@ from ..novita.journal.journal import Journal
 from ..novita.journal.leases import Leases
 from ..novita.serverless.leases import ENDPOINT
 from ..tools.kit.context import App, Caller, ToolSettings
-from ..tools.media.parts import media_jobs
+from ..tools.media.parts import media_jobs, webhooks
 from .config.places import data_folder, journal_file, other_novita, output_folder
 from .settings import Settings
 
@@ -153,6 +153,8 @@ def build_app(
     )
     app.leases.remember(app.client)
     background.start_soon(app.leases.watch)
+    if http and journal.shared and (hooks := app.part(webhooks)) is not None:
+        background.start_soon(hooks.listen, settings.journal)
     background.start_soon(_sweep, () if http else (output_folder(settings),), spool, clock.wall())
     return app
 

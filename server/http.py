@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..novita.core.client import owner_of
+from ..novita.core.errors import JournalError
 from ..novita.core.wellformed import well_formed_text_of_json
 from ..novita.files.s3 import Place
 from ..novita.journal.databases import is_database_url
@@ -121,17 +122,18 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
 
 async def _webhook(server: NovitaServer, request: Request) -> Response:
     """Novita says that a task ended. Nothing it sends is believed or kept; the address alone says which task."""
-    app = server.shared.built if server.shared else None
-    token = request.path_params["token"]
-    hooks = app.part(webhooks) if app else None
-    if hooks is None or not hooks.knows(token):
-        return Response(status_code=404)
-    size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > LARGEST_EVENT:
-            return Response(status_code=413)
-    hooks.called(token)
+    hooks, token = server.shared.app.part(webhooks) if server.shared else None, request.path_params["token"]
+    try:
+        if hooks is None or not await hooks.knows(token):
+            return Response(status_code=404)
+        size = 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > LARGEST_EVENT:
+                return Response(status_code=413)
+        await hooks.called(token)
+    except JournalError:  # whose it is cannot be told now; Novita comes again
+        return Response(status_code=503)
     return Response(status_code=204)
 
 

@@ -80,6 +80,8 @@ class Journal:
     ) -> None:
         self.path = path
         self.lasting = bool(path or url)
+        self.shared = url is not None
+        """Whether processes on other machines may have it open, too."""
         self.run = uuid.uuid4().hex
         self._clock = clock or SystemClock()
         self._store = open_store(path, url, MIGRATIONS, whose=whose)

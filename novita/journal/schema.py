@@ -176,5 +176,16 @@ MIGRATIONS: tuple[Step, ...] = (
     );
     CREATE INDEX audit_by_age ON audit (at);
     """,
+    """
+    CREATE TABLE hooks (
+        token TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        task_id TEXT NOT NULL,
+        made REAL NOT NULL,
+        called INTEGER NOT NULL DEFAULT 0,
+        looked INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX hooks_by_owner ON hooks (owner, made);
+    """,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""

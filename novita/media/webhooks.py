@@ -1,22 +1,30 @@
-"""Our own addresses for Novita to call when a task ends: one per task, unguessable, kept in memory only.
+"""Our own addresses for Novita to call when a task ends: one per task, unguessable. They are kept in memory, and where
+processes share a PostgreSQL journal, there by their hash, so that any of them may be called.
 
 A call means "look now" and nothing else: whatever it carries is thrown away, and what is true is asked of Novita with
 the caller's own key. So a forged or repeated call costs a look at most, and few of those.
 """
 
 import logging
+import re
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..core.errors import NovitaError
+import anyio
+
+from ..core.errors import JournalError, NovitaError
 from ..core.redaction import Known, learn
+from ..journal.team.hooks import CalledTask, call_hook, hear_calls, knows_hook, share_hook, take_called
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from ..core.client import NovitaClient
+    from ..journal.journal import Journal
     from .jobs import MediaJobs
 
 logger = logging.getLogger(__name__)
@@ -25,6 +33,11 @@ MOST = 4_096
 """Addresses kept at a time; the oldest is forgotten first."""
 MOST_CALLS = 8
 """Calls that one address answers with a look; Novita itself sends an event six times at most."""
+_TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
+_FIRST = 1.0
+"""Seconds that a process with somebody waiting has before another looks."""
+_GLANCE = 15.0
+"""Seconds between two looks for what was called in while this process did not hear."""
 
 
 @dataclass
@@ -41,19 +54,26 @@ class Webhooks:
     Args:
         background: Where looks run that nobody waits for.
         public_url: Where the world reaches this server.
+        shared: The journal in PostgreSQL that other processes with these addresses use, too; None: there are none.
     """
 
-    def __init__(self, media: "MediaJobs", background: "TaskGroup", public_url: str) -> None:
-        self._media, self._background = media, background
+    def __init__(
+        self, media: "MediaJobs", background: "TaskGroup", public_url: str, shared: "Journal | None" = None
+    ) -> None:
+        self._media, self._background, self._shared = media, background, shared
+        self._clients: OrderedDict[str, NovitaClient] = OrderedDict()
         self._base = public_url.rstrip("/")
         self._known: OrderedDict[str, _HookAddress] = OrderedDict()
 
     def open(self, client: "NovitaClient") -> tuple[str, str]:
         """A new address for a task that `client` is about to submit: its token, and the whole URL."""
         token = secrets.token_urlsafe(32)
+        self._clients[client.owner] = client
         self._known[token] = _HookAddress(client, learn(token))
         while len(self._known) > MOST:
             self._known.popitem(last=False)
+        while len(self._clients) > MOST:
+            self._clients.popitem(last=False)
         return token, f"{self._base}/webhooks/{token}"
 
     def accepted(self, token: str, task_id: str) -> None:
@@ -64,21 +84,92 @@ class Webhooks:
         address.task_id = task_id
         if address.called:
             self._look(address.client, task_id)
+        if self._shared is not None:
+            self._background.start_soon(self._share, self._shared, token, address, task_id)
 
-    def knows(self, token: str) -> bool:
-        """Whether there is such an address."""
-        return token in self._known
+    async def knows(self, token: str) -> bool:
+        """Whether there is such an address.
 
-    def called(self, token: str) -> None:
-        """Somebody called an address: have its task looked at."""
+        Raises:
+            JournalError: It is none of this process, and the others' cannot be read now.
+        """
+        if token in self._known:
+            return True
+        if self._shared is None or not _TOKEN.fullmatch(token):
+            return False
+        return await knows_hook(self._shared, token, most=MOST_CALLS)
+
+    async def called(self, token: str) -> bool:
+        """Somebody called an address: have its task looked at. Whether there is such an address.
+
+        Raises:
+            JournalError: It is none of this process, and the others' cannot be read now.
+        """
         address = self._known.get(token)
         if address is None:
-            return
+            if self._shared is None or not _TOKEN.fullmatch(token):
+                return False
+            return await call_hook(self._shared, token, most=MOST_CALLS)
         address.called += 1
         if address.called >= MOST_CALLS:
             del self._known[token]
-        if address.task_id is not None:
-            self._look(address.client, address.task_id)
+        if address.task_id is None:
+            return True  # made up for once it is known
+        if self._shared is not None and not self._media.nudge(address.client.owner, address.task_id):
+            try:
+                await call_hook(self._shared, token, most=MOST_CALLS)  # somebody may wait at another process
+            except JournalError as error:
+                logger.warning("other copies were not told of a webhook's call: %s", error)
+            else:
+                return True
+        self._look(address.client, address.task_id)
+        return True
+
+    async def listen(self, url: str) -> None:
+        """Hear what is called in at other processes, for as long as this one lives.
+
+        Args:
+            url: The database of the journal that is shared.
+        """
+        import psycopg  # only a team's server needs it
+
+        if (shared := self._shared) is None:
+            return
+        while True:
+            try:
+                async with aclosing(hear_calls(url, pause=_GLANCE)) as calls:
+                    async for heard in calls:
+                        await self._hear(shared, heard)
+            except (psycopg.Error, JournalError) as error:
+                logger.warning("calls of webhooks at other copies cannot be heard: %s", type(error).__name__)
+            await anyio.sleep(_GLANCE)
+
+    async def _hear(self, shared: "Journal", heard: CalledTask | None) -> None:
+        if heard is None:
+            await self._take(shared, list(self._clients))
+        elif self._media.nudge(heard.owner, heard.task_id):
+            await take_called(shared, [heard.owner], heard)  # whoever waits looks
+        elif heard.owner in self._clients:
+            self._background.start_soon(self._take_later, shared, heard)
+
+    async def _take_later(self, shared: "Journal", heard: CalledTask) -> None:
+        await anyio.sleep(_FIRST)
+        try:
+            await self._take(shared, [heard.owner], heard)
+        except JournalError as error:
+            logger.warning("a task that a webhook told of could not be taken over: %s", error)
+
+    async def _take(self, shared: "Journal", owners: Sequence[str], task: CalledTask | None = None) -> None:
+        """Look at what was called in and nobody has looked at yet, of owners whose keys are at hand."""
+        for found in await take_called(shared, owners, task):
+            if client := self._clients.get(found.owner):
+                self._look(client, found.task_id)
+
+    async def _share(self, journal: "Journal", token: str, address: _HookAddress, task_id: str) -> None:
+        try:
+            await share_hook(journal, token, address.client.owner, task_id, called=address.called)
+        except JournalError as error:
+            logger.warning("an address for Novita to call is known to this copy alone: %s", error)
 
     def _look(self, client: "NovitaClient", task_id: str) -> None:
         if not self._media.nudge(client.owner, task_id):

@@ -13,4 +13,5 @@ def media_jobs(app: App) -> MediaJobs:
 def webhooks(app: App) -> Webhooks | None:
     """Addresses for Novita to call; None where the world cannot reach this server."""
     url = app.settings.public_url
-    return Webhooks(app.part(media_jobs), app.jobs.background, url) if url else None
+    shared = app.journal if app.journal.shared else None
+    return Webhooks(app.part(media_jobs), app.jobs.background, url, shared) if url else None

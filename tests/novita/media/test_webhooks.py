@@ -50,7 +50,7 @@ async def test_who_waits_is_woken_and_nothing_else_is_looked_at() -> None:
     webhooks, client = webhooks_on(stage)
     token, _ = webhooks.open(client)
     webhooks.accepted(token, "task-1")
-    webhooks.called(token)
+    await webhooks.called(token)
 
     assert stage.nudged == [(client.owner, "task-1")]
     assert stage.looked == []
@@ -61,7 +61,7 @@ async def test_a_call_that_comes_before_the_id_is_made_up_for() -> None:
     async with anyio.create_task_group() as stage.background:
         webhooks, client = webhooks_on(stage)
         token, _ = webhooks.open(client)
-        webhooks.called(token)
+        await webhooks.called(token)
         assert stage.nudged == []
 
         webhooks.accepted(token, "task-1")
@@ -74,7 +74,7 @@ async def test_a_look_that_fails_harms_nobody() -> None:
         webhooks, client = webhooks_on(stage)
         token, _ = webhooks.open(client)
         webhooks.accepted(token, "task-1")
-        webhooks.called(token)
+        await webhooks.called(token)
     assert stage.looked == ["task-1"]
 
 
@@ -83,10 +83,10 @@ async def test_the_register_is_bounded() -> None:
     first, _ = webhooks.open(client)
     tokens = [webhooks.open(client)[0] for _ in range(MOST)]
 
-    assert not webhooks.knows(first)
-    assert all(webhooks.knows(token) for token in tokens)
+    assert not await webhooks.knows(first)
+    assert not await webhooks.called(first)
+    assert all([await webhooks.knows(token) for token in tokens])
     webhooks.accepted(first, "task-1")  # forgotten: nothing happens
-    webhooks.called(first)
 
 
 class StuckClock:
