@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ..tools.kit.context import App
     from ..tools.kit.mcp_tasks.followers import Follower
     from .call_metrics import Watch
+    from .sign_in.gate import Gate
 
 HOUR_MS = 3_600_000
 """How long a client may take a list for the same; it changes with a newer version of this server only."""
@@ -123,6 +124,8 @@ class NovitaServer(MCPServer[Parts]):
         """What the calls share, while the server runs."""
         self.watch: Watch | None = None
         """Stands around every tool call, where a server for many counts and limits them."""
+        self.gate: Gate | None = None
+        """Lets in who signed in, where there is a sign-in."""
         self._chosen = settings
         self._secrets = learn_settings(settings)
         self._one_by_one = anyio.CapacityLimiter(1)
@@ -284,6 +287,8 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
 async def _closed(server: "NovitaServer", shared: Parts) -> None:
     with anyio.CancelScope(shield=True):
         await shared.close()
+        if server.gate is not None:
+            await server.gate.close()
     server.closed.set()
 
 
@@ -310,7 +315,13 @@ def toolsets_on(settings: Settings) -> list[str]:
         name
         for name, switch in tools.TOOLSET_NAMES.items()
         if f"-{name}" not in wanted
-        and (switch == "always" or name in wanted or "all" in wanted or ("default" in wanted and switch == "on"))
+        and (
+            switch == "always"
+            or name in wanted
+            or "all" in wanted
+            or ("default" in wanted and switch == "on")
+            or (name == "sign_in" and settings.oauth_issuer and not settings.team_key)
+        )
     ]
 
 

@@ -75,6 +75,8 @@ def caps_of(settings: Settings) -> Caps:
         per_call=settings.call_limit_usd,
         per_run=settings.spend_limit_usd,
         per_day=settings.spend_limit_usd,
+        team=owner_of(settings.team_key) if settings.team_key else "",
+        team_per_day=settings.team_limit_usd,
         unknown=settings.unknown_price_usd,
     )
 

@@ -12,10 +12,10 @@ import httpx
 from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, InputRequiredResult
 
-from ..novita.core.client import owner_of
 from ..novita.journal.journal import Journal
 from ..novita.journal.team.audit import AuditLog
 from ..novita.journal.team.begun import watch_begun
+from ..tools.kit.context import owner_in
 from ..tools.kit.toolset import error_result
 from .metrics import Metrics
 from .rate_limit import SharedRateLimit
@@ -63,7 +63,7 @@ class Watch:
         arguments: Mapping[str, Any] | None = None,
     ) -> Answer:
         """Let a call through, or say when it may come again. What was let through stands in the audit log."""
-        owner = owner_of(token_of((context.headers or {}).get("authorization", ""))) if context else "anonymous"
+        owner = owner_in(context) if context else "anonymous"
         wait = await self.calls.take(owner)
         if wait:
             self._end(tool, owner, "limited", 0)
@@ -122,12 +122,6 @@ class Watch:
             self.metrics.add("novita_mcp_upstream_responses_total", kind=kind, status=status)
 
         http.event_hooks = {"request": [asked], "response": [answered]}
-
-
-def token_of(authorization: str) -> str:
-    """The bearer token of a header, or an empty string."""
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _kind(request: httpx.Request, novita: str) -> str:

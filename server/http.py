@@ -13,6 +13,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
@@ -29,18 +30,22 @@ from ..novita.core.wellformed import well_formed_text_of_json
 from ..novita.files.s3 import Place
 from ..novita.journal.databases import is_database_url
 from ..novita.journal.journal import Journal
-from ..tools.kit.context import App
+from ..tools.kit.context import SIGNED_IN, App, token_of
 from ..tools.media.parts import webhooks
+from . import later
 from .app import NovitaServer, create_app
 from .browsers import DOOR, Browsers, as_browsers_write
 from .building import build_app
-from .call_metrics import Watch, token_of
+from .call_metrics import Watch
 from .connections import AcceptErrors, Guarded, connection_limit
 from .messages import read_message
 from .operators.routes import operator_routes
 from .readiness import Heartbeat
 from .settings import SettingError, Settings, parts
 from .transports import exit_soon
+
+if TYPE_CHECKING:
+    from .sign_in.gate import Gate
 
 LARGEST_EVENT = 4 * 2**20
 """Bytes of a webhook's body; an event carries links, or small pictures in base64."""
@@ -69,7 +74,17 @@ def web_server(settings: Settings) -> NovitaServer:
 
     server = create_app(replace(settings, api_key=None), build=build)
     server.watch = watch
+    if settings.oauth_issuer:
+        server.gate = later.gate_of(settings, lambda: _shared_app(server))
+    elif settings.team_key or settings.team_limit_usd is not None:
+        raise SettingError("NOVITA_MCP_TEAM_KEY and NOVITA_MCP_TEAM_LIMIT_USD need NOVITA_MCP_OAUTH_ISSUER")
     return server
+
+
+def _shared_app(server: NovitaServer) -> App:
+    """What the calls share; there once the server runs."""
+    assert server.shared is not None  # no request comes before
+    return server.shared.app
 
 
 def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
@@ -109,6 +124,9 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
         server.custom_route("/metrics", methods=["GET"])(metrics)
     for path, route in operator_routes(settings, journal).items():
         server.custom_route(path, methods=["GET"])(route)
+    if server.gate is not None:
+        for route in server.gate.routes():
+            server.custom_route(route.path, methods=sorted(route.methods or ()))(route.endpoint)
     if settings.public_url:
         server.custom_route("/webhooks/{token}", methods=["POST"])(partial(_webhook, server))
     here = [f"{name}{port}" for name in _LOCAL for port in ("", ":*")]
@@ -117,7 +135,7 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
     ]
     security = TransportSecuritySettings(allowed_hosts=here + parts(settings.allowed_hosts), allowed_origins=origins)
     inner = server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security)
-    return Patient(Browsers(RequireKey(inner, watch), origins))
+    return Patient(Browsers(RequireKey(inner, watch, server.gate), origins))
 
 
 async def _webhook(server: NovitaServer, request: Request) -> Response:
@@ -186,15 +204,19 @@ def declared(scope: Scope) -> int:
 
 
 class RequireKey:
-    """ASGI middleware: whoever speaks MCP brings a Novita key, and not too often. Health checks need none."""
+    """ASGI middleware: whoever speaks MCP brings a Novita key, or a token of the sign-in where there is one, and not
+    too often. Health checks need neither."""
 
-    def __init__(self, app: ASGIApp, watch: Watch) -> None:
+    def __init__(self, app: ASGIApp, watch: Watch, gate: "Gate | None" = None) -> None:
         self._app = app
         self._watch = watch
+        self._gate = gate
+        self._open = {route.path for route in gate.routes()} if gate is not None else set[str]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _SIGN_IN.search(scope["path"]):
-            await _no_sign_in()(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] not in self._open and _SIGN_IN.search(scope["path"]):
+            answer = _no_sign_in() if self._gate is None else self._gate.elsewhere()
+            await answer(scope, receive, send)
             return
         if scope["type"] != "http" or not DOOR.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
@@ -214,10 +236,10 @@ class RequireKey:
 
         answer: ASGIApp = self._app
         receive_next: Receive = counted_receive
-        key = bearer(scope)
-        if not key:
-            answer = _no_key(sent=_tried(scope))
-        elif wait := await self._watch.requests.take(owner_of(key)):
+        scope, turned_away = await self._let_in(scope)
+        if turned_away is not None:
+            answer = turned_away
+        elif wait := await self._watch.requests.take(_owner(scope)):
             answer = JSONResponse({"error": "too_many_requests"}, 429, headers={"Retry-After": str(math.ceil(wait))})
         elif scope["method"] != "POST":
             # No stream of its own is kept, and no session to end: all there is to say comes with the answer to a call.
@@ -226,6 +248,18 @@ class RequireKey:
             refusal, receive_next = await _read_body(counted_receive)
             answer = refusal or answer
         await answer(scope, receive_next, counted_send)
+
+    async def _let_in(self, scope: Scope) -> tuple[Scope, Response | None]:
+        """The request with who sends it, or the answer that turns it away."""
+        token = bearer(scope)
+        if self._gate is None:
+            return scope, None if token else _no_key(sent=_tried(scope))
+        if not token:
+            return scope, self._gate.turned_away(sent=_tried(scope))
+        if self._gate.is_key(token):
+            return scope, None
+        found = await self._gate.admit(token)
+        return (scope, found) if isinstance(found, Response) else ({**scope, SIGNED_IN: found}, None)
 
 
 async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
@@ -287,6 +321,11 @@ def bearer(scope: Scope) -> str:
         if name == b"authorization":
             return token_of(value.decode("latin-1"))
     return ""
+
+
+def _owner(scope: Scope) -> str:
+    """Whose request it is, as far as limits go."""
+    return scope[SIGNED_IN].owner if SIGNED_IN in scope else owner_of(bearer(scope))
 
 
 class _HttpServer(uvicorn.Server):

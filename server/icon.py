@@ -39,6 +39,7 @@ _LINES = {
     "serverless": "M7 18a4 4 0 0 1 0-8 6 6 0 0 1 11-1 4.5 4.5 0 0 1 0 9z",
     "account": _CARD,
     "account_admin": _CARD,
+    "sign_in": "M8 12a4 4 0 1 0 0 .1M12 12h9v4M17 12v3",
     "web": "M3 12a9 9 0 1 0 18 0 9 9 0 1 0-18 0zM3 12h18M12 3c5 5 5 13 0 18-5-5-5-13 0-18",
     "sandbox": "M3 4h18v16H3zM7 9l3 3-3 3M12 15h5",
 }

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from . import resources_and_prompts
     from .building import build_app, leases_wait
     from .config.places import played_folder
+    from .sign_in.gate import gate_of
 
 __all__ = [
     "build_app",
     "error_result",
+    "gate_of",
     "leases_wait",
     "media_models",
     "played_folder",
@@ -29,6 +31,7 @@ __getattr__ = lazily(
     {
         "build_app": ".building",
         "error_result": "..tools.kit.toolset",
+        "gate_of": ".sign_in.gate",
         "leases_wait": ".building",
         "media_models": "..novita.media.lookup",
         "played_folder": ".config.places",

@@ -146,6 +146,7 @@ def learn_settings(settings: Settings) -> list[Known]:
         *parts(settings.handle_keys),
         *_passwords(settings.base_url, settings.journal),
     ]
+    words += [settings.oauth_client_secret, *parts(settings.vault_keys), settings.team_key]
     proxies = [value for name, value in os.environ.items() if name.lower().endswith("_proxy")]
     words += _passwords(settings.artifacts, *proxies)
     words += [os.environ.get(name) for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD")]

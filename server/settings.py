@@ -135,6 +135,40 @@ class Settings:
         "",
         flag="--public-url",
     )
+    oauth_issuer: str = _setting(
+        "NOVITA_MCP_OAUTH_ISSUER",
+        "HTTP: the OAuth 2.1 authorization server that callers sign in at, by its issuer address; empty: keys only.",
+        "",
+    )
+    oauth_audience: str = _setting(
+        "NOVITA_MCP_OAUTH_AUDIENCE",
+        "HTTP: whom tokens must be for, with commas; default: the public URL with `/mcp`.",
+        "",
+    )
+    oauth_scopes: str = _setting("NOVITA_MCP_OAUTH_SCOPES", "HTTP: scopes a token must have, with commas.", "")
+    oauth_client_id: str = _setting(
+        "NOVITA_MCP_OAUTH_CLIENT_ID",
+        "HTTP: this server's own client there. With it tokens are asked about (RFC 7662), not read.",
+        "",
+    )
+    oauth_client_secret: str = _setting("NOVITA_MCP_OAUTH_CLIENT_SECRET", "HTTP: its secret.", "", secret=True)
+    vault_keys: str = _setting(
+        "NOVITA_MCP_VAULT_KEYS",
+        "HTTP: secrets (32+ characters, commas) that encrypt the Novita keys of who signs in: the first encrypts, all "
+        "decrypt.",
+        "",
+        secret=True,
+    )
+    team_key: str = _setting(
+        "NOVITA_MCP_TEAM_KEY",
+        "HTTP: the Novita key that pays for all who sign in, in place of a key of each.",
+        "",
+        secret=True,
+    )
+    team_limit_usd: Decimal | None = _setting(
+        "NOVITA_MCP_TEAM_LIMIT_USD",
+        "HTTP: refuse what would pass this per day (UTC) with the team's key, by estimates, all callers together.",
+    )
     rate_limit: int = _setting(
         "NOVITA_MCP_RATE_LIMIT",
         "HTTP: tool calls a caller may make in a minute over all copies; 0 means any number.",
@@ -253,7 +287,11 @@ def read_with_origins(
         raise SettingError("NOVITA_MCP_ARTIFACTS must begin with s3://")
     if settings.operator_token and len(settings.operator_token) < 32:
         raise SettingError("NOVITA_MCP_OPERATOR_TOKEN needs at least 32 characters")
-    for name, address in (("NOVITA_BASE_URL", settings.base_url), ("NOVITA_MCP_PUBLIC_URL", settings.public_url)):
+    for name, address in (
+        ("NOVITA_BASE_URL", settings.base_url),
+        ("NOVITA_MCP_PUBLIC_URL", settings.public_url),
+        ("NOVITA_MCP_OAUTH_ISSUER", settings.oauth_issuer),
+    ):
         if address and (problem := address_problem(address)):
             shown = shown_address(address)[:40]
             raise SettingError(f"{name} must begin with http:// or https:// and name a host; {shown!r} {problem}")
@@ -415,12 +453,21 @@ def request_keys(settings: Settings) -> list[bytes]:
     Raises:
         SettingError: A configured key is too short to be a secret.
     """
-    configured = [key.encode() for key in parts(settings.handle_keys)]
-    if any(len(key) < 32 for key in configured):
-        raise SettingError("NOVITA_MCP_HANDLE_KEYS: each key needs at least 32 characters")
-    if configured:
+    if configured := long_secrets(settings.handle_keys, "NOVITA_MCP_HANDLE_KEYS"):
         return configured
     secret = (settings.api_key or "").encode()
     if not secret:
         return [os.urandom(32)]
     return [hashlib.sha256(b"novita-mcp task handles\0" + secret).digest()]
+
+
+def long_secrets(text: str, name: str) -> list[bytes]:
+    """A comma separated setting of secrets that seal or encrypt: the first does, all open.
+
+    Raises:
+        SettingError: One of them is too short to be a secret.
+    """
+    found = [each.encode() for each in parts(text)]
+    if any(len(each) < 32 for each in found):
+        raise SettingError(f"{name}: each key needs at least 32 characters")
+    return found

@@ -137,6 +137,7 @@ class NovitaClient:
         read_timeout: Seconds of silence after which a read is tried again, or given up.
         outside: The way to hosts that callers name; None: through the shared pool.
         auth: The headers that a key goes in; it raises MissingKeyError where there is none and must be one.
+        subject: Whose calls these are, where somebody signed in; empty: whoever has the key.
     """
 
     http: httpx.AsyncClient
@@ -149,6 +150,7 @@ class NovitaClient:
     jitter: Callable[[float, float], float] = random.uniform
     outside: Outside | None = field(default=None, repr=False)
     auth: Callable[[str | None], Mapping[str, str]] = bearer
+    subject: str = ""
     _known: Known | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -161,12 +163,16 @@ class NovitaClient:
 
     def with_key(self, api_key: str | None) -> "NovitaClient":
         """The same client for another caller."""
-        return replace(self, api_key=api_key)
+        return replace(self, api_key=api_key, subject="")
+
+    def for_subject(self, subject: str, api_key: str | None) -> "NovitaClient":
+        """The same client for somebody who signed in: several may pay with one key, and stay apart."""
+        return replace(self, api_key=api_key, subject=subject)
 
     @property
     def owner(self) -> str:
-        """Who pays, as 16 hex digits of a hash of the key; stands for the caller wherever things are kept apart."""
-        return owner_of(self.api_key)
+        """Stands for the caller wherever things are kept apart: the subject that signed in, else a hash of the key."""
+        return self.subject or owner_of(self.api_key)
 
     def url(self, path: str, *, host: str = API_HOST) -> str:
         """The address of a route. `host` names another documented Novita host; a moved base URL replaces it too."""

@@ -13,6 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from .redaction import is_subject
+
 Basis = Literal["documented", "maker", "third_party", "live", "unknown"]
 """Whose price it is: Novita's own word, the model maker's list, anybody else's, Novita's list as it is now."""
 Family = Literal[
@@ -107,6 +109,8 @@ class Caps(BaseModel):
 
     Args:
         per_day: For this owner since midnight UTC, over all processes on this journal.
+        team: Stands for the key that pays for several owners, where one does; with `team_per_day`, the same for all
+            that it pays.
         unknown: What each thing without a known price counts as, where the user settled it; else its ceiling.
     """
 
@@ -115,6 +119,8 @@ class Caps(BaseModel):
     per_call: Decimal | None = None
     per_run: Decimal | None = None
     per_day: Decimal | None = None
+    team: str = ""
+    team_per_day: Decimal | None = None
     unknown: Decimal | None = None
 
     def counted(self, cost: Cost) -> Decimal:
@@ -122,3 +128,7 @@ class Caps(BaseModel):
         if cost.usd is not None:
             return cost.usd * _MARGIN if cost.basis in DIFFERS else cost.usd
         return cost.ceiling if self.unknown is None else self.unknown * cost.things
+
+    def team_of(self, owner: str) -> str:
+        """The team that an owner spends with: who signed in, and who brings the team's very key; empty: none."""
+        return f"team {self.team}" if self.team and (owner == self.team or is_subject(owner)) else ""

@@ -91,6 +91,20 @@ def owner_of(api_key: str | None) -> str:
     return hashlib.sha256(b"novita-mcp owner\0" + api_key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def owner_of_subject(issuer: str, subject: str) -> str:
+    """32 hex digits that stand for a subject of an issuer wherever things are kept apart.
+
+    Longer than what stands for a key, so that none is ever taken for the other.
+    """
+    named = f"novita-mcp subject\0{issuer.rstrip('/')}\0{subject}"
+    return hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def is_subject(owner: str) -> bool:
+    """Whether an owner is somebody who signed in, and not whoever has a key."""
+    return len(owner) == 32
+
+
 def learn(secret: str | None, kind: Literal["key", "word"] = "word") -> Known | None:
     """Keep `secret` out of whatever leaves this process, while the answer is held and for a while after.
 

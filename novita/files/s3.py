@@ -9,7 +9,7 @@ import hashlib
 import importlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -117,6 +117,19 @@ class Bucket:
         if data is None:
             raise ArtifactError(f"The file is larger than {most // 2**20} MiB", next_step="Download it by its link.")
         return data
+
+    def remove(self, beginning: str) -> int:
+        """Remove all whose keys begin so; how many there were."""
+
+        def sweep() -> int:
+            client, removed = self._client(), 0
+            for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.place.bucket, Prefix=beginning):
+                for each in page.get("Contents", []):
+                    client.delete_object(Bucket=self.place.bucket, Key=each["Key"])
+                    removed += 1
+            return removed
+
+        return self._do(sweep)
 
     def link(self, key: str) -> str:
         """A signed link that lives for `place.expires` seconds. Asks nobody."""
@@ -269,6 +282,14 @@ class SharedStore(ArtifactStore):
             return await super().read(artifact, max_bytes=max_bytes)
         return await anyio.to_thread.run_sync(self.bucket.get, key, max_bytes or self.max_bytes)
 
+    async def remove_all(self, owner: str) -> int:
+        """Remove all files of an owner; how many there were."""
+        return await anyio.to_thread.run_sync(self.bucket.remove, self._folder(owner))
+
+    def _folder(self, owner: str) -> str:
+        """What all keys of an owner's files begin with."""
+        return f"{self.bucket.place.prefix}{hashlib.sha256(f'files of {owner}'.encode()).hexdigest()[:24]}/"
+
     async def _save(
         self, data: bytes, artifact: Artifact, found: MediaType | None, name: NameHint, save_to: str | None
     ) -> Artifact:
@@ -281,10 +302,9 @@ class SharedStore(ArtifactStore):
 
     async def _put(self, staged: Artifact, name: NameHint) -> Artifact:
         path = Path(staged.path or "")
-        owner = hashlib.sha256(f"files of {name.owner}".encode()).hexdigest()[:24]
         file = f"{name.owner}/{staged.task_id}/{staged.index}/{staged.sha256}"
         place = self.bucket.place
-        key = f"{place.prefix}{owner}/{hashlib.sha256(file.encode()).hexdigest()}{path.suffix}"
+        key = f"{self._folder(name.owner)}{hashlib.sha256(file.encode()).hexdigest()}{path.suffix}"
         await anyio.to_thread.run_sync(self.bucket.put, path, key, staged.mime or "application/octet-stream")
         await anyio.to_thread.run_sync(partial(path.unlink, missing_ok=True))
         return staged.model_copy(update={"path": f"s3://{place.bucket}/{key}"})
@@ -293,3 +313,24 @@ class SharedStore(ArtifactStore):
         start = f"s3://{self.bucket.place.bucket}/"
         path = artifact.path or ""
         return path.removeprefix(start) if path.startswith(start) else None
+
+
+async def remove_files(store: ArtifactStore, owner: str, artifacts: Sequence[Artifact]) -> int:
+    """Remove an owner's files from the shared storage and the spool of this machine; how many there were.
+
+    Args:
+        artifacts: Of all his tasks. What lies in folders of a user is his own, and stays.
+
+    Raises:
+        ArtifactError: The storage cannot be used; what is left goes with another call.
+    """
+    removed = await anyio.to_thread.run_sync(_from_spool, store.spool, artifacts)
+    return removed + (await store.remove_all(owner) if isinstance(store, SharedStore) else 0)
+
+
+def _from_spool(spool: Path | None, artifacts: Sequence[Artifact]) -> int:
+    kept = [Path(each.path) for each in artifacts if each.path and Path(each.path).parent == spool]
+    there = [path for path in kept if path.is_file()]
+    for path in there:
+        path.unlink(missing_ok=True)
+    return len(there)

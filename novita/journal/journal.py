@@ -123,13 +123,17 @@ class Journal:
 
         def write(db: Db) -> Job:
             db.lock(f"spending of {owner}")
+            team = caps.team_of(owner)
+            if team and caps.team_per_day is not None:
+                db.lock(f"spending of {team}")
             now = self._clock.wall()
             if same is not None and (earlier := self._earlier(db, owner, same, now)) is not None:
                 raise Joined(earlier)
             refuse_over_cap(db, owner, self.run, cost, caps, now)
             db.execute(
                 "INSERT INTO jobs (key, owner, kind, tool, model, title, state, estimate_micro, counted_micro,"
-                " run, pid, host, created, facts, same) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " run, pid, host, created, facts, same, team)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     key,
                     owner,
@@ -146,6 +150,7 @@ class Journal:
                     now,
                     written(kind, facts or Facts()),
                     same.key if same is not None else None,
+                    team,
                 ),
             )
             return self._reader.one(db, "key = ?", (key,))

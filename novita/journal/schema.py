@@ -9,7 +9,7 @@ runs, and what it writes there is carried over (carrying.py).
 from .carrying import carry_leases, carry_rates
 from .cleaning import clean_journal
 from .databases import Step
-from .totals import begin_totals
+from .totals import begin_totals, begin_totals_of_teams
 
 MIGRATIONS: tuple[Step, ...] = (
     """
@@ -187,5 +187,19 @@ MIGRATIONS: tuple[Step, ...] = (
     );
     CREATE INDEX hooks_by_owner ON hooks (owner, made);
     """,
+    """
+    CREATE TABLE kept_keys (
+        owner TEXT PRIMARY KEY,
+        sealed TEXT NOT NULL,
+        since REAL NOT NULL
+    );
+    CREATE TABLE used_notes (
+        note TEXT PRIMARY KEY,
+        until REAL NOT NULL
+    );
+    ALTER TABLE jobs ADD COLUMN team TEXT NOT NULL DEFAULT '';
+    CREATE INDEX growing_of_a_team ON jobs (team, created) WHERE counts <> 'counted' AND team <> '';
+    """,
+    begin_totals_of_teams,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""

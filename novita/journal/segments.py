@@ -117,12 +117,13 @@ def cost_at(now: float) -> str:
     )
 
 
-def cost_of_older(start: float, now: float) -> str:
+def cost_of_older(start: float, now: float, column: str = "owner") -> str:
     """SQL for what an owner's rows begun before `start` cost from then until `now`, in micro dollars; it takes the
-    owner."""
+    owner, or what the column of `jobs` holds."""
+    whose = "segments.owner" if column == "owner" else f"jobs.{column}"
     return (
         f"SELECT COALESCE(SUM({_amount(start, now)}), 0) FROM segments JOIN jobs ON jobs.key = segments.job"  # noqa: S608
-        f" WHERE segments.owner = ? AND (until IS NULL OR until > {start!r}) AND jobs.created < {start!r}"
+        f" WHERE {whose} = ? AND (until IS NULL OR until > {start!r}) AND jobs.created < {start!r}"
         f" AND counts <> '{COUNTED}'"
     )
 

@@ -40,6 +40,22 @@ def begin_totals(db: "Db") -> None:
     )
 
 
+def begin_totals_of_teams(db: "Db") -> None:
+    """The same for the teams that owners spend with, each under a name that is no owner's. Not by runs: a team has no
+    cap of a run. It runs once, when no row has a team yet."""
+    after, before = db.day_number("NEW.created"), db.day_number("OLD.created")
+    into = "INSERT INTO totals (owner, run, day, micro)"
+    add = f"{into} VALUES (NEW.team, '', {after}, NEW.counted_micro)"
+    take = f"{into} VALUES (OLD.team, '', {before}, -OLD.counted_micro)"
+    had = f"OLD.counts = '{COUNTED}' AND OLD.team <> ''"
+    has = f"NEW.counts = '{COUNTED}' AND NEW.team <> ''"
+    changed = " OR ".join(f"NEW.{name} <> OLD.{name}" for name in ("counted_micro", "counts", "team", "created"))
+    db.on_change("team_of_new", "jobs", "INSERT", when=has, do=add)
+    db.on_change("team_before", "jobs", "UPDATE", when=f"{had} AND ({changed})", do=take)
+    db.on_change("team_after", "jobs", "UPDATE", when=f"{has} AND ({changed})", do=add)
+    db.on_change("team_of_gone", "jobs", "DELETE", when=had, do=take)
+
+
 def refuse_over_cap(db: "Db", owner: str, run: str, cost: Cost, caps: Caps, now: float) -> None:
     """Raises SpendRefusedError for a call that would pass a cap: its own, that of a server run, or the day's."""
     counted = caps.counted(cost)
@@ -49,9 +65,17 @@ def refuse_over_cap(db: "Db", owner: str, run: str, cost: Cost, caps: Caps, now:
             f"This call {said} ${counted} and the cap per call is ${caps.per_call}",
             next_step="Ask for less, or have the user raise the cap.",
         )
-    for cap, sum_up, name in (
-        (caps.per_run, lambda: spent_by_run(db, owner, run, now), "this server run"),
-        (caps.per_day, lambda: spent_today(db, owner, now), "today"),
+    team = caps.team_of(owner)
+    asks = "Ask the user to raise NOVITA_MCP_SPEND_LIMIT_USD, or wait until tomorrow."
+    for cap, sum_up, name, step in (
+        (caps.per_run, lambda: spent_by_run(db, owner, run, now), "this server run", asks),
+        (caps.per_day, lambda: spent_today(db, owner, now), "today", asks),
+        (
+            caps.team_per_day if team else None,
+            lambda: spent_today(db, team, now, column="team"),
+            "the whole team today",
+            "The team's key is at its limit: have the user ask whoever runs this server, or wait until tomorrow.",
+        ),
     ):
         if cap is None:
             continue
@@ -60,7 +84,7 @@ def refuse_over_cap(db: "Db", owner: str, run: str, cost: Cost, caps: Caps, now:
             raise SpendRefusedError(
                 f"The spending cap of ${cap} would be passed: ${spent:f} is estimated for {name} "
                 f"and this call adds ${counted:f}",
-                next_step="Ask the user to raise NOVITA_MCP_SPEND_LIMIT_USD, or wait until tomorrow.",
+                next_step=step,
             )
 
 
@@ -69,18 +93,22 @@ def spent_by_run(db: "Db", owner: str, run: str, now: float) -> int:
     return _folded(db, owner, "run", run) + _by_time(db, owner, "run = ?", (run,), now)
 
 
-def spent_today(db: "Db", owner: str, now: float) -> int:
-    """Micro dollars that this UTC day has cost until now: its own jobs, and what older things cost in it."""
+def spent_today(db: "Db", owner: str, now: float, *, column: str = "owner") -> int:
+    """Micro dollars that this UTC day has cost until now: its own jobs, and what older things cost in it.
+
+    Args:
+        column: Of the rows, which says whose they are: an owner's or a team's.
+    """
     # A clock that once ran ahead has left rows of days to come.
     midnight = now - now % DAY
     counted = _folded(db, owner, "day", int(now // DAY))
-    growing = _by_time(db, owner, "created >= ? AND created < ?", (midnight, midnight + DAY), now)
-    older: int = db.execute(cost_of_older(midnight, now), (owner,)).fetchone()[0]
+    growing = _by_time(db, owner, "created >= ? AND created < ?", (midnight, midnight + DAY), now, column=column)
+    older: int = db.execute(cost_of_older(midnight, now, column), (owner,)).fetchone()[0]
     return counted + growing + older
 
 
-def _by_time(db: "Db", owner: str, where: str, values: tuple[object, ...], now: float) -> int:
-    sums = f"SELECT COALESCE(SUM({cost_at(now)}), 0) FROM jobs WHERE owner = ? AND counts <> '{COUNTED}' AND {where}"  # noqa: S608  # all ours
+def _by_time(db: "Db", owner: str, where: str, values: tuple[object, ...], now: float, *, column: str = "owner") -> int:
+    sums = f"SELECT COALESCE(SUM({cost_at(now)}), 0) FROM jobs WHERE {column} = ? AND counts <> '{COUNTED}' AND {where}"  # noqa: S608  # all ours
     found: int = db.execute(sums, (owner, *values)).fetchone()[0]
     return found
 

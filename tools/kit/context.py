@@ -13,7 +13,7 @@ import httpx
 from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
-from ...novita.core.client import NovitaClient
+from ...novita.core.client import NovitaClient, owner_of
 from ...novita.core.outside import Patience
 from ...novita.core.redaction import without_secrets
 from ...novita.core.waiting import Progress
@@ -58,6 +58,25 @@ class ToolSettings:
     shipped_models_only: bool = False
     sandboxes: bool = False
     sandbox_domain: str = ""
+
+
+SIGNED_IN = "novita_mcp.signed_in"
+"""Where a request's ASGI scope says who was let in by a token of a sign-in. Clients cannot write there."""
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """Somebody who came with a token of a sign-in.
+
+    Args:
+        owner: Stands for the subject wherever things are kept apart.
+        api_key: The Novita key that pays; None: none is kept yet.
+        key_page: Makes a link to the page where the subject's key is entered; None where nobody enters one.
+    """
+
+    owner: str
+    api_key: str | None = field(repr=False)
+    key_page: Callable[[], str] | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -116,6 +135,7 @@ class Caller:
         told_of: Rows whose end the answer tells, whatever it says of others: of a call that is about several.
         answers: What the tool answers.
         outlived: What it has begun goes on when the request is over; nobody is told how it goes then.
+        signed_in: Who it is, where the caller came with a token of a sign-in and not with a key.
     """
 
     app: App
@@ -131,6 +151,7 @@ class Caller:
     told_of: list[str] = field(default_factory=list[str])
     answers: type[BaseModel] | None = None
     outlived: bool = False
+    signed_in: SignedIn | None = None
     _steps: float = 0.0
 
     def __post_init__(self) -> None:
@@ -201,7 +222,7 @@ class Caller:
 
 
 def open_call(context: Context[Any, Any], tool: str = "", arguments: Mapping[str, Any] | None = None) -> Caller:
-    """The caller of this request. Over HTTP the key is the request's own bearer token, never the process's.
+    """The caller of this request. Over HTTP the key is the request's own or its subject's, never the process's.
 
     Args:
         tool: The tool that is called, with its arguments; none for resources.
@@ -209,10 +230,30 @@ def open_call(context: Context[Any, Any], tool: str = "", arguments: Mapping[str
     app: App = context.request_context.lifespan_context.app
     if not app.settings.http:
         return Caller(app, app.client, context, tool, arguments or {})
-    headers = context.headers or {}
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    key = token.strip() if scheme.lower() == "bearer" else ""
+    if (who := signed_in(context)) is not None:
+        novita = app.client.for_subject(who.owner, who.api_key)
+        return Caller(app, novita, context, tool, arguments or {}, signed_in=who)
+    key = token_of((context.headers or {}).get("authorization", ""))
     return Caller(app, app.client.with_key(key or None), context, tool, arguments or {})
+
+
+def signed_in(context: Context[Any, Any]) -> SignedIn | None:
+    """Who the door let in by a token of a sign-in; None for callers with a key of their own."""
+    scope: Mapping[str, Any] = getattr(context.request_context.request, "scope", {})
+    return scope.get(SIGNED_IN)
+
+
+def token_of(authorization: str) -> str:
+    """The bearer token of a header, or an empty string."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def owner_in(context: Context[Any, Any]) -> str:
+    """Whose request it is, without building anything."""
+    if (who := signed_in(context)) is not None:
+        return who.owner
+    return owner_of(token_of((context.headers or {}).get("authorization", "")))
 
 
 Call = Caller

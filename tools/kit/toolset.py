@@ -33,6 +33,7 @@ from .argument_reading import AGAIN, ArgumentError, read_again, read_arguments
 from .asking import NeedsAnswer, NotConfirmed
 from .context import Caller, open_call
 from .delivery import note_delivery
+from .key_entry import where_to_enter_a_key
 from .schemas import flat_schema, listed_answer, listed_arguments
 
 logger = logging.getLogger(__name__)
@@ -222,7 +223,8 @@ class NovitaTool(Tool):
             if isinstance(cause, NotConfirmed):
                 return self._unconfirmed(cause)
             if isinstance(cause, NovitaError):
-                return error_result(str(cause))
+                told = where_to_enter_a_key(caller, cause) or str(cause)
+                return error_result(told) if isinstance(told, str) else told
             if isinstance(cause, ValidationError) and cause.title == self.fn_metadata.arg_model.__name__:
                 return error_result(_bad_arguments(self.name, cause, self._taken))
             logger.exception("tool %s crashed", self.name)

@@ -18,6 +18,7 @@ TOOLSET_NAMES: Mapping[str, Switch] = {
     "serverless": "on",
     "account": "on",
     "account_admin": "off",
+    "sign_in": "off",
     "web": "off",
     "sandbox": "off",
 }

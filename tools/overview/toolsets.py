@@ -2,6 +2,7 @@
 
 from ..account.admin import account_admin
 from ..account.balance_and_bills import account
+from ..account.key_page import sign_in
 from ..batches.batches import batches
 from ..gpu.admin import gpu_admin
 from ..gpu.instances import gpu
@@ -30,6 +31,7 @@ TOOLSETS: tuple[Toolset, ...] = (
     serverless,
     account,
     account_admin,
+    sign_in,
     web,
     sandbox,
 )

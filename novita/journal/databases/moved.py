@@ -27,6 +27,8 @@ _CARRIED = {
     "artifacts": f"(owner, task_id) IN (SELECT owner, task_id FROM jobs WHERE key IN ({_KEYS}))",  # noqa: S608
     "kept_leases": "state IN ('pending', 'active')",
     "gone": "1 = 1",
+    "kept_keys": "1 = 1",
+    "used_notes": "1 = 1",
 }
 """Which rows of each table are carried over."""
 

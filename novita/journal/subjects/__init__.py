@@ -1,0 +1,1 @@
+"""What is kept of those who sign in, besides their jobs."""

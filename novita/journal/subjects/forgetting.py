@@ -1,0 +1,72 @@
+"""An owner is forgotten: every row of every table. What was counted today still counts, or caps could be forgotten."""
+
+from dataclasses import dataclass
+
+from ...core.errors import InputError
+from ...files.artifacts import Artifact
+from ..databases import Db
+from ..journal import Journal
+from ..segments import DAY, cost_at
+from ..totals import spent_today
+
+_TABLES = ("artifacts", "segments", "kept_leases", "leases", "gone", "hooks", "jobs", "kept_keys")
+_RUNNING = (
+    "SELECT (SELECT COUNT(*) FROM jobs WHERE owner = ? AND state IN ('submitting', 'working') AND created > ?)"
+    " + (SELECT COUNT(*) FROM kept_leases WHERE owner = ? AND state IN ('pending', 'active'))"
+    " + (SELECT COUNT(*) FROM segments WHERE owner = ? AND until IS NULL)"
+)
+
+
+class StillRunningError(InputError):
+    """Something of the owner still runs or costs: without its rows nobody would know."""
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What there was."""
+
+    jobs: int
+    artifacts: tuple[Artifact, ...]
+
+
+async def forget_owner(journal: Journal, owner: str) -> Removed:
+    """Remove all rows of an owner.
+
+    Raises:
+        StillRunningError: Something of it still runs. Nothing was removed.
+    """
+
+    def remove(db: Db) -> Removed:
+        db.lock(f"spending of {owner}")
+        lately = journal.wall() - DAY  # what a process that died was sending stands so for ever
+        going: int = db.execute(_RUNNING, (owner, lately, owner, owner)).fetchone()[0]
+        if going:
+            raise StillRunningError(
+                f"{going} things that are paid for still run",
+                next_step="Wait for the tasks, stop what costs (stop_everything), and try again.",
+            )
+        data = db.execute("SELECT data FROM artifacts WHERE owner = ?", (owner,)).fetchall()
+        jobs: int = db.execute("SELECT COUNT(*) FROM jobs WHERE owner = ?", (owner,)).fetchone()[0]
+        now = journal.wall()
+        counted = {owner: spent_today(db, owner, now), **_of_teams(db, owner, now)}
+        db.execute("DELETE FROM answers WHERE job IN (SELECT key FROM jobs WHERE owner = ?)", (owner,)).close()
+        for table in _TABLES:
+            db.execute(f"DELETE FROM {table} WHERE owner = ?", (owner,)).close()  # noqa: S608  # all ours
+        # Who called which tool is the operator's to know, for as long as he keeps it; what was asked for is not.
+        db.execute("UPDATE audit SET arguments = NULL WHERE owner = ?", (owner,)).close()
+        db.execute("DELETE FROM totals WHERE owner = ?", (owner,)).close()
+        for whose, micro in counted.items():
+            if micro:
+                statement = "INSERT INTO totals (owner, run, day, micro) VALUES (?, '', ?, ?)"
+                db.execute(statement, (whose, int(now // DAY), micro)).close()
+        return Removed(jobs, tuple(Artifact.model_validate_json(row[0]) for row in data))
+
+    return await journal.transact(remove)
+
+
+def _of_teams(db: Db, owner: str, now: float) -> dict[str, int]:
+    """What an owner's rows of today count in the caps of teams."""
+    statement = (
+        f"SELECT team, SUM({cost_at(now)}) FROM jobs WHERE owner = ? AND team <> '' AND created >= ? GROUP BY team"  # noqa: S608  # all ours
+    )
+    return {team: int(micro) for team, micro in db.execute(statement, (owner, now - now % DAY)).fetchall()}

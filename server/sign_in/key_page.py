@@ -1,0 +1,205 @@
+"""The page where a subject's Novita key is entered, replaced and removed.
+
+Who opens it is known by the link alone, which the subject's own MCP session gave out: good once, for ten minutes. A
+link that is handed on must not bind another person's key unseen, so the page says whose it is before anything else
+and wants to be told that this is he. A form is bound to the browser it was shown in by a cookie, so that no other
+page can send it.
+"""
+
+import hashlib
+import html
+import secrets
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from string import Template
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from ...novita.account.balance import get_balance
+from ...novita.core.client import NovitaClient, sendable
+from ...novita.core.errors import KEYS_PAGE, AuthenticationError, JournalError, MissingKeyError, NovitaError
+from ...novita.core.placeholders import bare_key
+from ...novita.core.redaction import learn
+from ...novita.journal.journal import Journal
+from ...novita.journal.subjects.forgetting import StillRunningError
+from ...novita.journal.subjects.kept_keys import forget_key, keep_key, kept_key, use_once
+from ...tools.kit.context import App
+from .forgetting import forget
+from .key_links import LINK_LIVES, KeyLinks, Link, Subject
+from .terms import Terms
+from .vault import Vault
+
+_MOST = 16_384
+"""Bytes of a form."""
+_TOO_OLD = "This link was used already or is more than ten minutes old. Ask your assistant for a new one."
+_COOKIE = "novita-key-form"
+_HERE = Path(__file__)
+
+
+@dataclass(frozen=True)
+class KeyPage:
+    """Answers `GET /key` and `POST /key`."""
+
+    terms: Terms
+    vault: Vault
+    links: KeyLinks
+
+    async def show(self, app: App, request: Request) -> Response:
+        """The form, for who has a link."""
+        link = self.links.read(request.query_params.get("link", ""))
+        if link is None:
+            return _page("This link is not good", f"<p>{_TOO_OLD}</p>", status=410)
+        return await self._form(app, link)
+
+    async def take(self, app: App, request: Request) -> Response:
+        """What a form asks for, once."""
+        if (origin := request.headers.get("origin")) is not None and origin != _origin(self.terms.public_url):
+            return _page("This form is not from here", "<p>Nothing was changed.</p>", status=403)
+        fields = await _fields(request)
+        cookie = request.cookies.get(_COOKIE, "")
+        told = self.vault.read("form", fields.get("form", ""), LINK_LIVES) if cookie else None
+        if told is None or not secrets.compare_digest(told[2], _digest(cookie)):
+            return _page("This form is not good any more", f"<p>Nothing was changed. {_TOO_OLD}</p>", status=403)
+        link = Link(Subject(**told[0]), told[1])
+        if fields.get("mine") != "yes":
+            return await self._form(app, link, "Nothing was changed: say that it is you, by the box above the button.")
+        try:
+            return await self._do(app, link, fields)
+        except JournalError:
+            return _page("Nothing was changed", "<p>The database does not answer now. Try again soon.</p>", status=503)
+
+    async def _do(self, app: App, link: Link, fields: Mapping[str, str]) -> Response:
+        journal, owner = app.journal, link.to.owner
+        match fields.get("do"):
+            case "keep":
+                key = bare_key(fields.get("key", ""))
+                learn(key, "key")
+                if trouble := await _trouble(app.client.for_subject(owner, key)):
+                    return await self._form(app, link, trouble)
+                if not await self._first(journal, link):
+                    return _used()
+                await keep_key(journal, owner, self.vault.seal(owner, key))
+                told = f"Kept: {masked(key)}. You can close this page and go on where you came from."
+            case "remove":
+                if not await self._first(journal, link):
+                    return _used()
+                await forget_key(journal, owner)
+                told = "Your key was removed. Links to this page come from your assistant, where you want to enter one."
+            case "forget":
+                try:
+                    if not await self._first(journal, link):
+                        return _used()
+                    gone = await forget(app, owner)
+                except StillRunningError as error:
+                    return _page("Nothing was removed", f"<p>{html.escape(str(error))}</p>", status=409)
+                told = f"Your key, {gone.jobs} tasks and {gone.files} files were removed."
+            case _:
+                return _page("Nothing was changed", "<p>The form did not say what to do.</p>", status=400)
+        return _page("Done", f"<p>{html.escape(told)}</p>")
+
+    async def _first(self, journal: Journal, link: Link) -> bool:
+        return await use_once(journal, link.nonce, journal.wall() + 2 * LINK_LIVES)
+
+    async def _form(self, app: App, link: Link, trouble: str = "") -> Response:
+        try:
+            sealed = await kept_key(app.journal, link.to.owner)
+        except JournalError:
+            return _page("Not now", "<p>The database does not answer now. Try again soon.</p>", status=503)
+        key = self.vault.open(link.to.owner, sealed) if sealed else None
+        cookie = secrets.token_urlsafe(32)
+        shown = {
+            "trouble": trouble,
+            "name": link.to.name,
+            "subject": link.to.subject,
+            "issuer": self.terms.issuer,
+            "form": self.vault.note("form", [asdict(link.to), link.nonce, _digest(cookie)]),
+            "kept": f"Kept now: {masked(key)}" if key else "None is kept yet.",
+            "keys_page": KEYS_PAGE,
+        }
+        form = Template(_source("key_form.html")).substitute({name: html.escape(text) for name, text in shown.items()})
+        answer = _page("Your Novita key", form, status=400 if trouble else 200)
+        answer.set_cookie(
+            _COOKIE,
+            cookie,
+            max_age=LINK_LIVES,
+            path=f"{urlsplit(self.terms.public_url).path}/key",
+            secure=self.terms.public_url.startswith("https://"),
+            httponly=True,
+            samesite="strict",
+        )
+        return answer
+
+
+def masked(key: str) -> str:
+    """A key's end, which tells keys apart."""
+    return f"****{key[-4:]}" if len(key) >= 20 else "****"
+
+
+async def _trouble(client: NovitaClient) -> str:
+    """Why a key cannot be one; empty where Novita takes it, or cannot be asked now."""
+    try:
+        sendable(client.api_key)
+    except MissingKeyError as error:
+        return f"{error.what}. Nothing was changed."
+    try:
+        await get_balance(client.for_looking())
+    except AuthenticationError:
+        return "Novita does not know this key. Nothing was changed."
+    except NovitaError:
+        return ""
+    return ""
+
+
+async def _fields(request: Request) -> Mapping[str, str]:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MOST:
+            return {}
+    try:
+        given = parse_qs(body.decode(), max_num_fields=16)
+    except ValueError:
+        return {}
+    return {name: values[-1] for name, values in given.items()}
+
+
+def _used() -> Response:
+    return _page("This link was used already", f"<p>Nothing was changed. {_TOO_OLD}</p>", status=409)
+
+
+def _page(title: str, body: str, *, status: int = 200) -> HTMLResponse:
+    style = _source("key_page.css")
+    text = Template(_source("key_page.html")).substitute(title=html.escape(title), style=style, body=body)
+    allowed = b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    headers = {
+        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{allowed}'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'",
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",  # with none at all, browsers would not say where a form comes from
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+    return HTMLResponse(text, status, headers=headers)
+
+
+def _digest(cookie: str) -> str:
+    return hashlib.sha256(cookie.encode()).hexdigest()
+
+
+def _origin(url: str) -> str:
+    """As browsers write it."""
+    parts = urlsplit(url)
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
+
+
+@cache
+def _source(name: str) -> str:
+    return _HERE.with_name(name).read_text(encoding="utf-8")
