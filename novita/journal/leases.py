@@ -189,11 +189,10 @@ class Leases:
         found = await self.journal.transact(lambda db: _many(db, where, (owner, kind, thing_id)))
         return found[-1] if found else None
 
-    async def of(self, owner: str) -> list[Lease]:
-        """Open leases of one owner, soonest first."""
-        return await self.journal.transact(
-            lambda db: _many(db, "owner = ? AND state IN ('pending', 'active')", (owner,))
-        )
+    async def of(self, owner: str | None) -> list[Lease]:
+        """Open leases of one owner, or (None) of all on this machine, soonest first."""
+        where = "state IN ('pending', 'active') AND (CAST(? AS TEXT) IS NULL OR owner = ?)"
+        return await self.journal.transact(lambda db: _many(db, where, (owner, owner)))
 
     async def newest(self, owner: str, kind: str) -> dict[str, Lease]:
         """The newest lease of every thing of a kind that had one, whatever became of it."""

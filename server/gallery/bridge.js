@@ -56,7 +56,7 @@ const host = {
     this.on["ui/notifications/host-context-changed"] = dress;
     const answer = await this.ask("ui/initialize", {
       protocolVersion: PROTOCOL,
-      appInfo: { name: "novita-gallery", version: "1" },
+      appInfo: { name: document.title, version: "1" },
       appCapabilities: { availableDisplayModes: ["inline", "fullscreen"] },
     });
     this.capabilities = answer.hostCapabilities ?? {};

@@ -1,38 +1,8 @@
-// The gallery: what the tool made, or how far it is. Everything that comes from outside is put in as text.
+// The gallery: what the tool made, or how far it is.
 const POLL_FIRST = 1000, POLL_MOST = 5000;
 const MOST_FAILURES = 5;
-const $ = (id) => document.getElementById(id);
 
 const state = { asked: {}, polling: null, wait: POLL_FIRST, failures: 0, ended: false, told: new Set() };
-
-/** An element with text and attributes. Text is never read as HTML. */
-function make(tag, text = "", attributes = {}) {
-  const made = document.createElement(tag);
-  if (text) made.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
-
-function show(id, text) {
-  if ($(id).textContent !== text) $(id).textContent = text;
-  $(id).hidden = !text && id === "problem";
-}
-
-/** A button; who hears the page is told what it is about, after the words that others see. */
-function button(label, about, act) {
-  const made = make("button", label, { type: "button", "aria-label": `${label}: ${about}` });
-  made.addEventListener("click", async () => {
-    made.disabled = true;
-    try {
-      await act();
-    } catch (error) {
-      show("said", `That did not work: ${error.message}`);
-    } finally {
-      made.disabled = false;
-    }
-  });
-  return made;
-}
 
 function size(bytes) {
   if (bytes === undefined) return "";

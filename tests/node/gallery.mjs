@@ -1,44 +1,12 @@
 // The gallery in a real browser. Argument: {"chromium", "pages", "server", "key", "shots"?}. Prints what was seen, as JSON.
-import { build } from "esbuild";
-import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { faults, HOSTILE, hosted } from "./browser.mjs";
 
 const asked = JSON.parse(process.argv[2]);
-const PATIENCE = 90_000;
-const HOSTILE = '<img src=x onerror="window.pwned=1">&lt;b&gt;<script>window.pwned=1</script>';
 const FILE = `/home/me/${HOSTILE}\u202egnp.exe.png`;
-const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-const bundle = await build({ entryPoints: [here("host.mjs")], bundle: true, write: false, format: "esm", logLevel: "error" });
-await fetch(`${asked.pages}/bundle`, { method: "PUT", body: bundle.outputFiles[0].text });
-const axe = await readFile(here("node_modules/axe-core/axe.min.js"), "utf8");
-
-const flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"];
-const browser = await chromium.launch({ executablePath: asked.chromium, args: flags });
-const page = await browser.newPage({ viewport: { width: 1100, height: 900 } });
-page.setDefaultTimeout(PATIENCE);
-const errors = [];
-page.on("pageerror", (error) => errors.push(String(error)));
-
-await page.goto(`${asked.pages}/?server=${encodeURIComponent(`${asked.server}/mcp`)}&key=${asked.key}`);
-await page.waitForFunction(() => window.host);
-const host = (name, ...rest) => page.evaluate(([name, rest]) => window.host[name](...rest), [name, rest]);
-const seen = {};
-seen.page = await host("open", "generate_video", "light");
-const frame = page.frames().find((each) => each !== page.mainFrame());
-const app = page.frameLocator("iframe[title=app]");
-const until = (look, argument) => frame.waitForFunction(look, argument, { timeout: PATIENCE });
+const { browser, page, errors, shot, host, opened, frame, app, until } = await hosted(asked, "generate_video");
+const seen = { page: opened };
 const status = () => app.locator("#status").textContent();
-const shot = async (name) => {
-  if (asked.shots) await page.screenshot({ path: `${asked.shots}/${name}.png`, fullPage: true });
-};
-/** What axe finds that is serious; read in the page's own world, since its policy lets no other script in. */
-const faults = async () => {
-  await frame.evaluate(axe);
-  const { violations } = await frame.evaluate(() => window.axe.run(document));
-  return violations.filter((each) => ["serious", "critical"].includes(each.impact)).map((each) => `${each.id}: ${each.nodes[0].html}`);
-};
 
 // A video goes from progress to playing.
 const begun = await host("call", "generate_video", { prompt: HOSTILE, duration: 5, wait_seconds: 0 });
@@ -66,7 +34,7 @@ await page.waitForFunction(() => window.host.seen.context.length > 0);
 // Hostile words and names are text.
 seen.pwned = await frame.evaluate(() => window.pwned ?? null);
 seen.tags = await frame.evaluate(() => ({ images: document.images.length, scripts: document.scripts.length, heading: document.querySelector("h2").textContent }));
-seen.axe = { video: await faults() };
+seen.axe = { video: await faults(frame) };
 await shot("video-1100-light");
 
 // A button, by the keyboard.
@@ -108,11 +76,11 @@ for (const width of [360, 320]) {
   await until((most) => innerWidth <= most, width);
   seen[`overflow-${width}`] = await frame.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 }
-seen.axe.pictures = await faults();
+seen.axe.pictures = await faults(frame);
 await shot("pictures-320-dark");
 await host("call", "list_tasks", {});
 await until(() => document.querySelectorAll(".task").length >= 3);
-seen.axe.list = await faults();
+seen.axe.list = await faults(frame);
 await shot("list-320-dark");
 await page.setViewportSize({ width: 1100, height: 900 });
 await shot("list-1100-dark");

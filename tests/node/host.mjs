@@ -1,5 +1,5 @@
 // A host of MCP Apps in a browser, on the official bridge and the official client: one page in a sandboxed frame.
-// Bundled by gallery.mjs. `window.host` is what the test drives it by.
+// Bundled by browser.mjs. `window.host` is what the test drives it by.
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { AppBridge, PostMessageTransport } from "@modelcontextprotocol/ext-apps/app-bridge";
 
@@ -58,6 +58,11 @@ window.host = {
     const result = await client.callTool({ name, arguments: args });
     await bridge.sendToolResult(result);
     return result.structuredContent;
+  },
+
+  /** A call that the app hears nothing of. */
+  async quietly(name, args) {
+    return (await client.callTool({ name, arguments: args })).structuredContent;
   },
 
   /** An answer that no server of ours gave just now. */

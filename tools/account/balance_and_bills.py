@@ -32,7 +32,8 @@ from ..kit.toolset import READS, ToolResult, Toolset
 account = Toolset("account", "Balance and bills.")
 
 ROWS = 50
-"""Of a bill, in one answer."""
+"""Of a bill, in one answer to a model."""
+_MOST_ROWS = 1_000
 _LONGEST_CSV = 12_000
 """Characters of a table shown in the answer, where it cannot be a file."""
 
@@ -110,13 +111,14 @@ async def get_bill(
     ] = None,
     csv: Annotated[bool, Field(description="Save all lines.")] = False,
     offset: Annotated[Offset, SELDOM] = 0,
+    limit: Annotated[int, Field(ge=1, le=_MOST_ROWS, description="How many rows."), SELDOM] = ROWS,
 ) -> BillResult:
     """What did I spend, on what? Spending, charges, usage and invoices so far, by product, model or day, for a month or
     any period. Money left: get_balance; before buying: estimate_cost. Free; in USD.
     """
     span = read_period(period, today(call))
     if kind == "monthly":
-        return await _by_month(call, span, csv=csv, offset=offset)
+        return await _by_month(call, span, csv=csv, offset=offset, limit=limit)
 
     async def on_piece(what: str) -> None:
         await call.progress(what)
@@ -124,7 +126,7 @@ async def get_bill(
     lines = await usage_lines(call.novita, span, on_piece=on_piece) if kind != "fixed_term" else []
     if kind != "usage":
         lines += await fixed_term_lines(call.novita, span, on_piece=on_piece)
-    result = bill_page(span, totals(lines), [bill_row(one) for one in add_up(lines, by)], offset)
+    result = bill_page(span, totals(lines), [bill_row(one) for one in add_up(lines, by)], offset, limit)
     if kind != "fixed_term":
         result.note = await by_the_bill(call) or None
     return await with_csv(call, result, as_csv(lines)) if csv else result
@@ -141,7 +143,7 @@ async def by_the_bill(caller: Caller) -> str:
         return f"What has ended could not be corrected by Novita's bill just now: {error.what}."
 
 
-async def _by_month(caller: Caller, span: Period, *, csv: bool, offset: int) -> BillResult:
+async def _by_month(caller: Caller, span: Period, *, csv: bool, offset: int, limit: int) -> BillResult:
     bills = await monthly_bills(caller.novita, span)
     rows = [
         BillRow(
@@ -159,16 +161,16 @@ async def _by_month(caller: Caller, span: Period, *, csv: bool, offset: int) -> 
         sum((bill.voucher for bill in bills), nothing),
         sum((bill.cash for bill in bills), nothing),
     )
-    result = bill_page(Period(month_of(span.first).first, month_of(span.last).last), amounts, rows, offset)
+    result = bill_page(Period(month_of(span.first).first, month_of(span.last).last), amounts, rows, offset, limit)
     return await with_csv(caller, result, months_csv(bills)) if csv else result
 
 
 def bill_page(
-    span: Period, amounts: tuple[Decimal, Decimal, Decimal], rows: Sequence[BillRow], offset: int
+    span: Period, amounts: tuple[Decimal, Decimal, Decimal], rows: Sequence[BillRow], offset: int, limit: int = ROWS
 ) -> BillResult:
     """So many rows from `offset` on, with the totals (price, voucher, cash) of all."""
     price, voucher, cash = amounts
-    end = offset + ROWS
+    end = offset + limit
     return BillResult(
         first_day=span.first,
         last_day=span.last,

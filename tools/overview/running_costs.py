@@ -1,6 +1,6 @@
 """What costs now: machines, volumes, endpoints and sandboxes that this journal knows of, looked at before shown."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from ...novita.gpu.meters import DISKS, MACHINES, VOLUMES, OpenMeter, open_meter
 from ...novita.gpu.resources import list_volumes
 from ...novita.journal.facts import GpuFacts
 from ...novita.journal.journal import OPEN_STATES, Job, JobState, Journal
+from ...novita.journal.leases import Leases
 from ...novita.journal.rows import utc
 from ...novita.sandbox.prices import prices
 from ...novita.sandbox.rows import TOOLS as SANDBOXES
@@ -39,6 +40,7 @@ class RunningLine(BaseModel):
     usd_per_hour: str | None = Field(default=None, description="Estimated, as it stands; absent: nobody tells.")
     cost_so_far_usd: str | None = Field(default=None, description="Estimated, since then.")
     since: datetime | None = Field(default=None, description="UTC.")
+    ends_at: datetime | None = Field(default=None, description="Its lease: ended then (UTC).")
     note: str | None = Field(default=None, description="What it may cost besides, or when it ends by itself.")
 
 
@@ -103,7 +105,8 @@ async def known_costs(journal: Journal, owner: str | None) -> RunningCosts:
     """What costs now as the journal has it, without a look; of one owner, or (None) of all on this machine."""
     meters = await open_meters(journal, owner)
     sandboxes = {each.id: each for each in await known_sandboxes(journal, owner)}
-    lines = [_line(meter, sandboxes.get(meter.resource), journal.wall()) for meter in meters]
+    leases = {lease.thing_id: lease.stop_at for lease in await Leases(journal).of(owner)} if meters else {}
+    lines = [_line(meter, sandboxes.get(meter.resource), leases, journal.wall()) for meter in meters]
     lines += [_paused(each) for each in sandboxes.values() if each.paused_since is not None]
     total = sum((meter.usd_per_hour for meter in meters), Decimal(0))
     return RunningCosts(tuple(lines), show_usd(round(total, 5)))
@@ -139,11 +142,14 @@ async def _look_at_volumes(caller: Caller) -> None:
 _KINDS = {"save_gpu_volume": "volume", "edit_gpu_instance": "disk", **dict.fromkeys(SANDBOXES, "sandbox")}
 
 
-def _line(meter: OpenMeter, sandbox: KnownSandbox | None, now: float) -> RunningLine:
+def _line(
+    meter: OpenMeter, sandbox: KnownSandbox | None, leases: Mapping[str | None, datetime], now: float
+) -> RunningLine:
     kind = "instance" if meter.tool in MACHINES else _KINDS.get(meter.tool, "endpoint")
-    note: str | None = None
+    ends, note = leases.get(meter.resource), None
     if sandbox is not None and sandbox.ends_at is not None:
-        until = f"{utc(sandbox.ends_at):%Y-%m-%d %H:%M} UTC"
+        ends = utc(sandbox.ends_at)
+        until = f"{ends:%Y-%m-%d %H:%M} UTC"
         over = sandbox.ends_at <= now
         note = f"Its time was over at {until}; nobody has looked since." if over else f"It ends by itself at {until}."
     return RunningLine(
@@ -153,6 +159,7 @@ def _line(meter: OpenMeter, sandbox: KnownSandbox | None, now: float) -> Running
         usd_per_hour=show_usd(round(meter.usd_per_hour, 5)),
         cost_so_far_usd=show_usd(round(meter.usd, 4)),
         since=meter.since,
+        ends_at=ends,
         note=note,
     )
 

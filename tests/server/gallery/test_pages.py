@@ -1,4 +1,4 @@
-"""The gallery as hosts get it: declared in both eras, on every tool that makes media, one closed file."""
+"""The pages as hosts get them: declared in both eras, on the tools whose answers they show, each one closed file."""
 
 import re
 from base64 import b64encode
@@ -11,7 +11,7 @@ import pytest
 from mcp import Client
 from mcp_types import TextResourceContents
 from novita_mcp.server.app import create_app
-from novita_mcp.server.gallery.pages import GALLERY, MIME, SOURCES, TELL, gallery_page
+from novita_mcp.server.gallery.pages import GALLERY, MIME, PAGES, SOURCES, SPEND, SPENT, TELL, html_of
 from novita_mcp.server.settings import SettingError, Settings
 from novita_mcp.tools import TOOLS
 from novita_mcp.tools.media.results import MediaResult
@@ -48,18 +48,19 @@ class Parts(HTMLParser):
         return {name: values for name, *values in (rule.split() for rule in found.split(";"))}
 
 
-async def page_of(client: Client) -> TextResourceContents:
-    (content,) = (await client.read_resource(GALLERY)).contents
+async def page_of(client: Client, uri: str = GALLERY) -> TextResourceContents:
+    (content,) = (await client.read_resource(uri)).contents
     assert isinstance(content, TextResourceContents)
     return content
 
 
-async def test_the_gallery_is_declared_listed_and_read(connect: Connect) -> None:
+@pytest.mark.parametrize("uri", [GALLERY, SPEND])
+async def test_a_page_is_declared_listed_and_read(connect: Connect, uri: str) -> None:
     async with connect() as client:
         capabilities = client.server_capabilities
         assert capabilities is not None and UI in (capabilities.extensions or {})
-        (listed,) = [each for each in (await client.list_resources()).resources if each.uri == GALLERY]
-        page = await page_of(client)
+        (listed,) = [each for each in (await client.list_resources()).resources if each.uri == uri]
+        page = await page_of(client, uri)
 
     assert listed.mime_type == page.mime_type == MIME
     assert (listed.meta or {})["ui"] == (page.meta or {})["ui"]
@@ -84,10 +85,18 @@ async def test_every_tool_that_makes_media_has_it_and_no_other_has(connect: Conn
     assert {"generate_image", "generate_video", "generate_speech", "get_task", "run_media_model"} <= shown
 
 
-async def test_the_page_is_one_closed_file(connect: Connect) -> None:
+async def test_what_tells_of_money_and_of_machines_has_the_other_page(connect: Connect) -> None:
+    async with connect() as client:
+        listed = (await client.list_tools()).tools
+    shown = {tool.name for tool in listed if (tool.meta or {}).get("ui", {}).get("resourceUri") == SPEND}
+    assert shown == SPENT == {"get_balance", "get_bill", "list_gpu_instances", "stop_everything"}
+
+
+@pytest.mark.parametrize("uri", [GALLERY, SPEND])
+async def test_the_page_is_one_closed_file(connect: Connect, uri: str) -> None:
     """Nothing is fetched, no handler stands in an attribute, and the policy lets exactly this script and style in."""
     async with connect() as client:
-        page = await page_of(client)
+        page = await page_of(client, uri)
     parts = Parts(page.text)
     (script,) = [seen for tag, seen in parts.tags if tag == "script"]
 
@@ -118,7 +127,8 @@ async def test_files_are_shown_by_link_from_the_hosts_in_the_setting_alone(setti
 
 
 def test_where_novita_is_moved_its_own_links_are_shown_and_else_none(settings: Settings) -> None:
-    assert Parts(gallery_page(())).policy["media-src"] == ["data:"]
+    gallery, spend = (Parts(html_of(page, ())).policy for page in PAGES)
+    assert gallery["media-src"] == ["data:"] and spend["media-src"] == spend["img-src"] == ["'none'"]
     assert create_app(settings)._pages._origins == (settings.base_url,)  # pyright: ignore[reportPrivateUsage]
 
 

@@ -107,6 +107,17 @@ async def test_pages_join_to_the_whole_and_every_page_has_the_same_total(connect
         assert len({(row["day"], row["product"], row.get("kind"), row["category"]) for row in rows}) == len(rows)
 
 
+async def test_a_page_that_draws_it_takes_all_rows_at_once(connect: Connect) -> None:
+    """Ours: the argument stands in no list, and a model's answer is as long as before."""
+    async with connect() as client:
+        bill = await ask(client, period="2026-03 to 2026-05", by="both", limit=1000)
+
+        assert len(bill["rows"]) == bill["total_rows"] > ROWS and "next_offset" not in bill
+        assert added(bill["rows"]) == Decimal(bill["total_usd"])
+        (tool,) = [each for each in (await client.list_tools()).tools if each.name == "get_bill"]
+        assert "limit" not in tool.input_schema["properties"]
+
+
 async def test_a_page_of_the_longest_rows_is_no_long_answer(connect: Connect) -> None:
     async with connect() as client:
         result = await client.call_tool("get_bill", {"period": "2026", "by": "both"})

@@ -61,6 +61,19 @@ async def test_everything_that_costs_is_listed_with_its_price_whatever_the_page(
         assert "running" not in await on.call("list_tasks")
 
 
+async def test_a_line_says_when_its_lease_ends_it(opened: OpenStage, world: World) -> None:
+    async with opened(toolsets="all") as on:
+        await on.call("create_gpu_instance", **MACHINE, stop_after_hours=3)
+        await on.call("create_gpu_instance", **MACHINE | {"name": "open"})
+        await on.call("create_endpoint", **ENDPOINT, confirm=True, options={"stop_after_hours": 5})
+        lines = await running(on)
+        machine = (await on.call("list_gpu_instances", name="trainer"))["instances"][0]
+        (endpoint,) = (await on.call("list_endpoints"))["endpoints"]
+    assert lines["trainer"]["ends_at"] == machine["stops_at"]
+    assert lines["web"]["ends_at"] == endpoint["idles_at"]
+    assert "ends_at" not in lines["open"]
+
+
 async def test_it_shows_what_is_so_and_not_what_was(opened: OpenStage, world: World) -> None:
     state, account = world.area(GpuState), world.accounts[DEFAULT_KEY]
     async with opened(toolsets="all") as on:

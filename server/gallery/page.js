@@ -1,0 +1,31 @@
+// What every page is made of: elements, words, buttons. Everything that comes from outside is put in as text.
+const $ = (id) => document.getElementById(id);
+
+/** An element with text and attributes. Text is never read as HTML. */
+function make(tag, text = "", attributes = {}) {
+  const made = document.createElement(tag);
+  if (text) made.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+function show(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+  $(id).hidden = !text && id === "problem";
+}
+
+/** A button; who hears the page is told what it is about, after the words that others see. */
+function button(label, about, act) {
+  const made = make("button", label, { type: "button", "aria-label": `${label}: ${about}` });
+  made.addEventListener("click", async () => {
+    made.disabled = true;
+    try {
+      await act();
+    } catch (error) {
+      show("said", `That did not work: ${error.message}`);
+    } finally {
+      made.disabled = false;
+    }
+  });
+  return made;
+}
