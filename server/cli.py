@@ -172,6 +172,10 @@ def _spend(settings: Settings, given: argparse.Namespace) -> int:
     return commands.run_spend(settings, given.period, by=given.by, as_json=given.json)
 
 
+def _gallery(settings: Settings, given: argparse.Namespace) -> int:
+    return commands.run_gallery(settings, browser=not given.no_browser, idle_minutes=given.idle_minutes)
+
+
 def _models(settings: Settings, given: argparse.Namespace) -> int:
     words = " ".join(given.words)
     return commands.run_models(settings, words, everything=given.everything, as_json=given.json, probing=given.probe)
@@ -198,6 +202,7 @@ _COMMANDS = {
     "install": _install,
     "uninstall": _uninstall,
     "spend": _spend,
+    "gallery": _gallery,
     "models": _models,
     "version": _version,
 }

@@ -54,6 +54,7 @@ _TAKES: dict[str | None, tuple[str, ...]] = {
     "call": _ONE_HOST,
     "install": ("base_url", "profile", "journal"),
     "spend": ("base_url", "profile", "journal"),
+    "gallery": ("base_url", "profile", "read_only", "output_dir", "allowed_dirs", "journal"),
     "key": ("profile",),
     "models": ("base_url", "profile", "journal"),
 }
@@ -246,6 +247,13 @@ def parser(*, every_tool: bool = False) -> Parser:
     spend.add_argument("--by", default="day,tool,model", help="`day`, `tool`, `model`, with commas.")
     add_settings(spend, _TAKES["spend"])
     _json_flag(spend)
+
+    gallery = commands.add_parser("gallery", help="what was made, spent and runs, in your browser")
+    gallery.add_argument("--no-browser", action="store_true", default=False, help="Only print the link.")
+    gallery.add_argument(
+        "--idle-minutes", type=float, default=30.0, help="It ends after so long without a look; default 30."
+    )
+    add_settings(gallery, _TAKES["gallery"])
 
     models = commands.add_parser("models", help="media models: state, evidence, price")
     models.add_argument("words", nargs="*", default=[], help="In the name, or what it does; `refresh` reads news.")

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .completion import run_completion
     from .demo import run_demo
     from .doctor import run_doctor
+    from .gallery import run_gallery
     from .install import run_install, run_uninstall
     from .keys import run_key
     from .lease_timer import run_lease_timer
@@ -24,6 +25,7 @@ __all__ = [
     "run_completion",
     "run_demo",
     "run_doctor",
+    "run_gallery",
     "run_install",
     "run_key",
     "run_lease_timer",
@@ -43,6 +45,7 @@ __getattr__ = lazily(
         "run_completion": ".completion",
         "run_demo": ".demo",
         "run_doctor": ".doctor",
+        "run_gallery": ".gallery",
         "run_install": ".install",
         "run_key": ".keys",
         "run_lease_timer": ".lease_timer",

@@ -179,7 +179,7 @@ COMMANDS: dict[str, Callable[[Path], None]] = {
     "simulate-help": said("simulate", "--help"),
     **{
         f"{name}-help": said(name, "--help")
-        for name in ("serve", "demo", "doctor", "tools", "uninstall", "spend", "key")
+        for name in ("serve", "demo", "doctor", "tools", "uninstall", "spend", "gallery", "key")
     },
     "models-help": said("models", "--help"),
     "tools": said("tools"),
@@ -231,7 +231,7 @@ def too_wide(text: str, width: int) -> Iterator[str]:
 HELPS: list[list[str]] = [
     [],
     *([name] for name in ("serve", "demo", "doctor", "tools", "call", "simulate", "install", "uninstall", "spend")),
-    *([name] for name in ("models", "completion", "version", "key")),
+    *([name] for name in ("gallery", "models", "completion", "version", "key")),
     *(["call", name] for name in tool_names()),
 ]
 

@@ -1,0 +1,278 @@
+"""The pages for people without a host that shows them: a web server for one browser on this machine.
+
+Who opens it brings a token that holds once and not for long. It stands behind the # of a link, where no browser sends
+it and nobody logs it, and is exchanged for a cookie. Every request must name this very address as its host, so that no
+foreign name that leads here is listened to, and what is asked for must come from a page of this address. Files are
+those that an answer of this server named, under names that nobody can guess: frames have no cookie of ours.
+"""
+
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from mimetypes import guess_type
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import anyio
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .pages import PAGES, closed, html_of
+
+Json = dict[str, Any]
+
+TOKEN_LASTS = 300.0
+"""Seconds within which the link must be opened."""
+_LARGEST_BODY = 65_536
+_ARTIFACTS = "novita://artifacts/"
+_SHOWN = ("image/", "video/", "audio/")
+
+LOOKS: Mapping[str, frozenset[str]] = {
+    "get_task": frozenset({"task_id", "wait_seconds"}),
+    "list_tasks": frozenset({"limit", "offset"}),
+    "get_balance": frozenset(),
+    "get_bill": frozenset({"period", "by", "limit", "offset"}),
+    "list_gpu_instances": frozenset(),
+}
+"""Tools that pages may call, and with which arguments."""
+STOPS: Mapping[str, frozenset[str]] = {
+    "stop_everything": frozenset(),
+    "stop_gpu_instance": frozenset({"instance_id"}),
+    "update_endpoint": frozenset({"endpoint_id", "min_workers"}),
+    "delete_sandbox": frozenset({"sandbox_id"}),
+}
+"""The same of those that stop what costs. A yes is taken only to a question that was asked here."""
+
+
+class Mcp(Protocol):
+    """The server whose pages these are."""
+
+    async def call(self, name: str, arguments: Json) -> Json:
+        """A tool's answer, as it goes over the wire."""
+        ...
+
+    async def read(self, uri: str) -> Json:
+        """A resource, as it goes over the wire. Raises ValueError: there is none."""
+        ...
+
+
+@dataclass
+class Visit:
+    """The one browser that may look.
+
+    Args:
+        idle_ends: Seconds without a look after which nobody may look any more.
+        clock: Seconds that only grow.
+    """
+
+    idle_ends: float
+    clock: Callable[[], float] = time.monotonic
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    came: anyio.Event = field(default_factory=anyio.Event)
+    _cookie: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    _seen: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._seen = self.clock()
+
+    @property
+    def left(self) -> float:
+        """Seconds in which it goes on without a look; before the token is used, in which it can be."""
+        return self._seen + (self.idle_ends if self.came.is_set() else TOKEN_LASTS) - self.clock()
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody came with the token in time, or nobody looked for too long."""
+        return self.left <= 0
+
+    def enter(self, token: str) -> str | None:
+        """The cookie for the token, which is used up by that; None for any other."""
+        if self.came.is_set() or self.over or not hmac.compare_digest(token.encode(), self.token.encode()):
+            return None
+        self.came.set()
+        self._seen = self.clock()
+        return self._cookie
+
+    def holds(self, cookie: str) -> bool:
+        """Whether a browser with this cookie may look now; then it has just looked."""
+        if not self.came.is_set() or self.over or not hmac.compare_digest(cookie.encode(), self._cookie.encode()):
+            return False
+        self._seen = self.clock()
+        return True
+
+
+class Loopback:
+    """The ASGI app.
+
+    Args:
+        port: Where it listens on 127.0.0.1.
+    """
+
+    def __init__(self, mcp: Mcp, visit: Visit, port: int) -> None:
+        self._mcp, self._visit = mcp, visit
+        self._host, self._origin = f"127.0.0.1:{port}", f"http://127.0.0.1:{port}"
+        self._cookie = f"novita_gallery_{port}"  # browsers hold cookies of all ports together
+        self._files: dict[str, Path] = {}
+        self._names: dict[Path, str] = {}
+        self._asked: set[str] = set()
+        self._app = Starlette(
+            routes=[
+                Route("/", self._home),
+                Route("/pages/{name}", self._page),
+                Route("/files/{name}", self._file),
+                Route("/enter", self._enter, methods=["POST"]),
+                Route("/call", self._call, methods=["POST"]),
+                Route("/read", self._read, methods=["POST"]),
+            ]
+        )
+        self._app.router.redirect_slashes = False
+
+    @property
+    def link(self) -> str:
+        """What opens it, once."""
+        return f"{self._origin}/#{self._visit.token}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        if scope["type"] != "http":
+            raise ValueError(f"no {scope['type']} here")
+        app = self._refusal(Headers(scope=scope), str(scope["method"])) or self._app
+        await app(scope, receive, told)
+
+    def _refusal(self, headers: Headers, method: str) -> ASGIApp | None:
+        """What is answered to a request that no page of this address made; None for others."""
+        if headers.getlist("host") != [self._host]:
+            return PlainTextResponse("Another host was asked for.", 421)
+        if method not in ("GET", "HEAD"):
+            if headers.getlist("origin") != [self._origin]:
+                return PlainTextResponse("Another page asked.", 403)
+            if headers.get("content-type") != "application/json":
+                return PlainTextResponse("Send JSON.", 415)
+            size = headers.get("content-length", "")
+            if not size.isdecimal() or int(size) > _LARGEST_BODY:
+                return PlainTextResponse("That is too long.", 413)
+        return None
+
+    def _may(self, request: Request) -> bool:
+        return self._visit.holds(request.cookies.get(self._cookie, ""))
+
+    async def _home(self, _: Request) -> Response:
+        """The host's page, the same for everybody: it holds nothing."""
+        return _page(home_page(), "frame-ancestors 'none'")
+
+    async def _page(self, request: Request) -> Response:
+        if not self._may(request):
+            return _CLOSED
+        for page in PAGES:
+            if page.body == request.path_params["name"]:
+                return _page(html_of(page, (self._origin,)), "sandbox allow-scripts; frame-ancestors 'self'")
+        return PlainTextResponse("There is no such page.", 404)
+
+    async def _file(self, request: Request) -> Response:
+        """A file that an answer named, whole or the part that is asked for."""
+        path = self._files.get(request.path_params["name"])
+        if self._visit.over or path is None or not path.is_file():
+            return PlainTextResponse("There is no such file.", 404)
+        kind = guess_type(path.name)[0] or ""
+        shown = kind.startswith(_SHOWN)
+        headers = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+        return FileResponse(
+            path,
+            media_type=kind if shown else "application/octet-stream",
+            headers=headers if shown else {**headers, "Content-Disposition": "attachment"},
+        )
+
+    async def _enter(self, request: Request) -> Response:
+        cookie = self._visit.enter(str((await _body(request)).get("token", "")))
+        if cookie is None:
+            return PlainTextResponse("This link was used, or is too old.", 403)
+        answer = Response(status_code=204)
+        answer.set_cookie(self._cookie, cookie, httponly=True, samesite="strict", path="/")
+        return answer
+
+    async def _call(self, request: Request) -> Response:
+        if not self._may(request):
+            return _CLOSED
+        body = await _body(request)
+        name, given = body.get("name"), body.get("arguments")
+        if not isinstance(name, str) or not isinstance(given, dict):
+            return PlainTextResponse("This is no call.", 400)
+        arguments = cast(Json, given)
+        yes = arguments.get("confirm")
+        wanted = {key: value for key, value in arguments.items() if key != "confirm"}
+        question = json.dumps([name, wanted], sort_keys=True)
+        allowed = {**LOOKS, **STOPS}.get(name)
+        if allowed is None or not wanted.keys() <= allowed or wanted.get("min_workers", 0) != 0:
+            return PlainTextResponse("A page may only look, and stop what costs.", 403)
+        if yes is not None and (name not in STOPS or yes is not True or question not in self._asked):
+            return PlainTextResponse("Nobody was asked.", 403)
+        self._asked.discard(question)
+        answer = await self._mcp.call(name, arguments)
+        structured: Json = answer.get("structuredContent") or {}
+        if name in STOPS and structured.get("status") == "needs_confirmation":
+            self._asked.add(question)
+        for artifact in structured.get("artifacts") or ():
+            self._link(artifact)
+        return JSONResponse(answer)
+
+    def _link(self, artifact: Json) -> None:
+        """Give a file of this machine a link of this server's, in place of Novita's, and its size of now."""
+        path = Path(artifact.get("path") or "")
+        if not path.is_absolute() or not path.is_file():
+            return
+        name = self._names.setdefault(path, secrets.token_urlsafe(24))
+        self._files[name] = path
+        artifact["url"], artifact["bytes"] = f"{self._origin}/files/{name}", path.stat().st_size
+        artifact.pop("expires_at", None)
+
+    async def _read(self, request: Request) -> Response:
+        if not self._may(request):
+            return _CLOSED
+        uri = (await _body(request)).get("uri")
+        if not isinstance(uri, str) or not uri.startswith(_ARTIFACTS):
+            return PlainTextResponse("A page may only read what was made.", 403)
+        try:
+            return JSONResponse(await self._mcp.read(uri))
+        except ValueError as error:
+            return PlainTextResponse(str(error), 404)
+
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_CLOSED = PlainTextResponse("Open the link that novita-mcp gallery gave.", 401)
+
+
+def home_page() -> str:
+    """The page around the pages: a host of MCP Apps, as small as one can be."""
+    rules = ("connect-src 'self'", "frame-src 'self'")
+    return closed("host.html", ("page.css", "host.css"), ("page.js", "host.js"), rules, {})
+
+
+def _page(html: str, policy: str) -> Response:
+    return Response(html, media_type="text/html", headers={"Content-Security-Policy": policy})
+
+
+async def _body(request: Request) -> Json:
+    """What was sent; nothing where it is no JSON object."""
+    try:
+        sent = json.loads(await request.body())
+    except ValueError:
+        return {}
+    return cast(Json, sent) if isinstance(sent, dict) else {}
