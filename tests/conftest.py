@@ -1,5 +1,6 @@
 """What every test may ask for: a simulator with a world to hold, and a client on our server."""
 
+import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -34,6 +35,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--update-conformance", action="store_true", help="Rewrite what passes of the official conformance suite."
     )
     parser.addoption("--update-clients", action="store_true", help="Rewrite what was seen of other people's clients.")
+
+
+@pytest.hookimpl(optionalhook=True)  # by pytest-xdist, for `-n auto`
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker more than there are cores: a third of the time a test waits for sockets and processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)

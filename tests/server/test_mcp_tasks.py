@@ -84,7 +84,7 @@ class Open(Protocol):
     def __call__(self, *, declares: bool = ..., key: str = ...) -> AbstractAsyncContextManager[Client]: ...
 
 
-@pytest.fixture(params=["memory", "stdio", "http"])
+@pytest.fixture(params=["memory", pytest.param("stdio", marks=pytest.mark.slow), "http"])
 def open_client(request: pytest.FixtureRequest, settings: Settings, simulator: Running, tmp_path: Path) -> Open:
     """Each client over stdio or in memory is a server of its own; over HTTP they share one if opened together."""
     home = tmp_path / "home"

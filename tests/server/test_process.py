@@ -25,7 +25,11 @@ from novita_mcp.simulator.serving import Running
 
 from .children import OUT_WITHIN, PATIENCE, Child, child
 
-pytestmark = [pytest.mark.old_models, pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.old_models,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX"),
+]
 
 FOX = {"model": "qwen-image-txt2img", "prompt": "a fox that is never finished"}
 BEARER = {"Authorization": f"Bearer {DEFAULT_KEY}"}

@@ -183,6 +183,7 @@ async def test_a_task_of_the_protocol_tells_no_key(settings: Settings, world: Wo
     assert MARK in told[1]
 
 
+@pytest.mark.slow
 async def test_stderr_and_stdout_of_a_process_tell_no_key(
     settings: Settings, world: World, key: str, tmp_path: Path
 ) -> None:

@@ -145,6 +145,7 @@ def test_a_body_far_over_the_limit_is_not_even_read(url: str) -> None:
 # File descriptors
 
 
+@pytest.mark.slow
 def test_a_thousand_silent_connections_end_no_process(settings: Settings, tmp_path: Path) -> None:
     """With fewer file descriptors than they would take. One line about it at most, and calls go on."""
     allowed = 256

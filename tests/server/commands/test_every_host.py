@@ -185,6 +185,7 @@ def checks(capsys: Capture, *words: str) -> list[dict[str, str]]:
     return [check for check in json.loads(capsys.readouterr().out)["checks"] if check["name"] in ("start", "hosts")]
 
 
+@pytest.mark.slow
 def test_doctor_starts_what_hosts_are_set_up_to_start(
     home: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

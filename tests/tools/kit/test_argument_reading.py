@@ -53,6 +53,7 @@ def test_any_optional_argument_that_is_null_or_empty_is_as_if_it_were_not_there(
     assert read_arguments(TOOLS[tool], {**blanks, **least(tool)}) == least(tool)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blank", BLANKS, ids=json.dumps)
 async def test_every_tool_answers_as_if_blank_arguments_were_not_there(
     blank: Any, connect: Connect, world: World, simulator: Running, tmp_path: Path, era: str

@@ -81,6 +81,7 @@ async def test_an_odd_value_in_all_arguments_is_told_in_clear_words(
             await ask(client, tool, given, world)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ODD)
 async def test_an_odd_value_in_a_single_argument_is_told_in_clear_words(
     case: str, connect: Connect, world: World, era: str

@@ -117,6 +117,7 @@ def seconds_of(uri: str) -> float:
         return sound.getnframes() / sound.getframerate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wav", "opus", "m4a"])
 async def test_a_long_recording_is_cut_at_silences_and_its_text_joined(
     connect: Connect, world: World, tmp_path: Path, kind: str
