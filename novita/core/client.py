@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import httpx
 
+from .backoff import LONGEST_PATIENCE, Jitter, RetryPolicy, asked_to_wait
 from .bodies import AS_IT_IS, BodyError, read_body
 from .clock import Clock, SystemClock
 from .errors import (
@@ -35,13 +36,9 @@ from .outside import Outside
 from .placeholders import unfilled_key
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
-from .sent import mark_sent
+from .sent import calling, mark_sent
 from .surroundings import SENT_WITHIN, SentTooSlowlyError, TheWay, trouble
-from .tolerant import a_pause, load_json
-from .tracing import calling
-
-LONGEST_PATIENCE = 20.0
-"""Seconds. A Retry-After beyond this is told to the caller, not slept."""
+from .tolerant import load_json
 
 READ_TIMEOUT = 25.0
 """Seconds within which a read is answered: clients hang up after 60, and some tools read twice."""
@@ -61,23 +58,6 @@ _SENDABLE = re.compile(r"[!-~]+")
 
 FilePart = tuple[str, bytes, str]
 """A file in a form: its name, its content and its mime type."""
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """Full-jitter backoff: try n waits a random time up to `min(longest, first * 2**n)` seconds.
-
-    A read that keeps failing is given up before it becomes a riddle for whoever waits: no pause of our own choice
-    reaches past `within` seconds after the first try. A pause that Novita asks for is kept all the same.
-    """
-
-    attempts: int = 7
-    first: float = 0.4
-    longest: float = 8.0
-    within: float = 7.0
-
-    def ceiling(self, attempt: int) -> float:
-        return min(self.longest, self.first * 2**attempt)
 
 
 @dataclass(frozen=True)
@@ -144,10 +124,10 @@ class NovitaClient:
     api_key: str | None = field(repr=False)
     base_url: str = API_HOST
     clock: Clock = field(default_factory=SystemClock)
-    retries: RetryPolicy = RetryPolicy()
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
     largest_answer: int = 256 * 2**20
     read_timeout: float = READ_TIMEOUT
-    jitter: Callable[[float, float], float] = random.uniform
+    jitter: Jitter = random.uniform
     outside: Outside | None = field(default=None, repr=False)
     auth: Callable[[str | None], Mapping[str, str]] = bearer
     subject: str = ""
@@ -396,7 +376,7 @@ class NovitaClient:
             group=group,
             doing=doing,
             spends=spends,
-            retry_after=a_pause(response.headers.get("retry-after"), self.clock.wall()),
+            retry_after=asked_to_wait(response.headers, self.clock.wall()),
             secrets=(self.api_key,) if self.api_key else (),
         )
 
@@ -413,13 +393,11 @@ class NovitaClient:
         )
 
     def _pause(self, attempt: int, last: NovitaError) -> float:
-        jittered = self.jitter(0, self.retries.ceiling(attempt))
-        asked = _asked_to_wait(last)
-        return asked + jittered * 0.1 if asked is not None else jittered
+        return self.retries.pause(attempt, _asked_to_wait(last), self.jitter)
 
 
 def _asked_to_wait(error: NovitaError) -> float | None:
-    """Seconds of a Retry-After; None where Novita named none."""
+    """Seconds that Novita asked to wait; None where it named none."""
     return error.retry_after if isinstance(error, NovitaAPIError) else None
 
 

@@ -1,7 +1,17 @@
-"""Whether anything that may cost has left this process on behalf of one call."""
+"""What is noted of requests on their way out: whether one that may cost has left for a call, and spans for tracing.
 
+The spans are for whoever set up OpenTelemetry; without its SDK they are nothing and cost nothing.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
+
+_tracer = trace.get_tracer("novita_mcp")
 
 
 @dataclass
@@ -26,3 +36,19 @@ def mark_sent() -> None:
     watched = _sent.get()
     if watched is not None:
         watched.anything = True
+
+
+@contextmanager
+def calling(method: str, path: str, doing: str) -> Generator[Span]:
+    """A span for one request. It holds the route, never keys, queries or bodies."""
+    span = _tracer.start_span(
+        f"Novita: {doing}", kind=SpanKind.CLIENT, attributes={"http.request.method": method, "url.path": path}
+    )
+    try:
+        yield span
+    except BaseException as error:
+        span.set_attribute("error.type", type(error).__name__)  # its text may quote what was sent
+        span.set_status(StatusCode.ERROR)
+        raise
+    finally:
+        span.end()

@@ -150,20 +150,6 @@ def a_lifetime(value: Any) -> float | None:
     return seconds if seconds is not None and 0 < seconds <= 10 * YEAR else None
 
 
-def a_pause(header: str | None, wall: float) -> float | None:
-    """Seconds a Retry-After header asks for, be it a number or a date, a day at most; None where it says nothing.
-
-    Args:
-        wall: Unix seconds now.
-    """
-    if not header:
-        return None
-    if re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", header):
-        return min(DAY, float(header))
-    moment = a_header_date(header)
-    return min(DAY, max(0.0, moment - wall)) if moment is not None else None
-
-
 def a_header_date(header: str) -> float | None:
     """Unix seconds of a date as HTTP headers carry it, in UTC where no zone stands in it; None where it is none."""
     try:

@@ -13,19 +13,17 @@ import anyio
 import anyio.to_thread
 import httpx
 
+from ..core.backoff import LONGEST_PATIENCE, Backoff, Jitter, asked_to_wait
 from ..core.bodies import AS_IT_IS, BodyCutError, BodyError, BodyTooLargeError, body_pieces
 from ..core.clock import Clock
 from ..core.errors import ArtifactError, InputError
 from ..core.surroundings import SettingOfTheWayError
-from ..core.tolerant import a_count, a_pause
+from ..core.tolerant import a_count
 from .addresses import AddressError, Guard, Hop, UnknownHostError, route_to
 from .kinds import HEAD_BYTES, MediaType, media_type, sniff
 from .links import parse_link
 
 MIB = 2**20
-LONGEST_PATIENCE = 20.0
-"""Seconds. A Retry-After beyond this is told to the caller, not slept."""
-
 _STEP = 32 * MIB
 """Bytes admitted at a time of a file whose size nobody tells."""
 
@@ -127,9 +125,8 @@ class Downloader:
     turn: Callable[[], AbstractAsyncContextManager[None]] | None = None
     patience: Callable[[], float] | None = None
     tries: int = 6
-    first_pause: float = 0.4
-    longest_pause: float = 8.0
-    jitter: Callable[[float, float], float] = random.uniform
+    backoff: Backoff = field(default_factory=Backoff)
+    jitter: Jitter = random.uniform
 
     async def download(
         self,
@@ -183,14 +180,12 @@ class Downloader:
             except _PassingError as error:
                 fault = error
             fruitless = 1 if state.size > before else fruitless + 1
-            pause = self.jitter(0, min(self.longest_pause, self.first_pause * 2 ** (fruitless - 1)))
-            if fault.retry_after is not None:
-                pause = fault.retry_after + pause * 0.1
-                if fault.retry_after > LONGEST_PATIENCE:
-                    raise ArtifactError(
-                        f"The storage asks to wait {fault.retry_after:g} s before {what} can be fetched",
-                        next_step=f"Call get_task with its id after {fault.retry_after:g} s; nothing is lost.",
-                    ) from fault
+            pause = self.backoff.pause(fruitless - 1, fault.retry_after, self.jitter)
+            if fault.retry_after is not None and fault.retry_after > LONGEST_PATIENCE:
+                raise ArtifactError(
+                    f"The storage asks to wait {fault.retry_after:g} s before {what} can be fetched",
+                    next_step=f"Call get_task with its id after {fault.retry_after:g} s; nothing is lost.",
+                ) from fault
             if fruitless >= self.tries or self.clock.now() + pause > state.deadline:
                 raise ArtifactError(
                     f"Fetching {what} failed after several tries ({fault})",
@@ -335,7 +330,7 @@ class Downloader:
         if status in (200, 206):
             return
         if status in _PASSING or status == 416:
-            asked = a_pause(response.headers.get("retry-after"), self.clock.wall())
+            asked = asked_to_wait(response.headers, self.clock.wall())
             raise _PassingError(f"the storage answered {status}", asked)
         try:
             body = await _beginning(response, HEAD_BYTES)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import anyio
 from pydantic import BaseModel, ConfigDict
 
+from ..core.backoff import Backoff
 from ..core.client import NovitaClient
 from ..core.clock import Clock, SystemClock
 from ..core.errors import NovitaError
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 CLAIM = 60.0
 """Seconds a process has for one try, before another may take over."""
-LONGEST_PAUSE = 300.0
+_BACKOFF = Backoff(first=5.0, longest=300.0)
+"""Between tries that failed."""
 _UNSEEN_AFTER = 3_600.0
 """Seconds after which a thing whose creation was never confirmed, and which no list shows, does not exist."""
 
@@ -267,7 +269,7 @@ class Leases:
     async def _note(self, outcome: Enforced) -> None:
         """Write down how a try ended, and when the next may be."""
         failed = outcome.note.startswith("failed")
-        pause = min(LONGEST_PAUSE, 5.0 * 2 ** min(outcome.lease.attempts, 8)) if failed else 5.0
+        pause = _BACKOFF.ceiling(outcome.lease.attempts if failed else 0)
         await self._run(
             "UPDATE kept_leases SET note = ?, claimed_until = ?, state = CASE WHEN ? THEN 'done' ELSE state END"
             " WHERE key = ?",

@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 
+from ..core.backoff import RetryPolicy
 from ..core.bodies import BodyError, body_pieces
-from ..core.client import Answer, NovitaClient, RetryPolicy, sendable
+from ..core.client import Answer, NovitaClient, sendable
 from ..core.errors import NotFoundError, NovitaAPIError, NovitaConnectionError, RateLimitError
 from ..core.tolerant import Json, a_text, an_object
 from .frames import BrokenStreamError, FrameReader, frame

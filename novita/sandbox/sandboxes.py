@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeVar
 
 from ..core.answers import Shape as Answer
 from ..core.answers import read_rows, read_shape
-from ..core.client import API_HOST, NovitaClient, RetryPolicy, sendable
+from ..core.backoff import RetryPolicy
+from ..core.client import API_HOST, NovitaClient, sendable
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from .hosts import Hosts, check_id
 from .shapes import Events, Metric, Sandbox, SandboxEvent, SandboxQuota, SandboxTemplate, Snapshot, TemplatePage

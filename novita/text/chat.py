@@ -13,8 +13,9 @@ from typing import Any
 import anyio
 import httpx
 
+from ..core.backoff import LONGEST_PATIENCE
 from ..core.bodies import BodyError, BodyTooLargeError, body_pieces
-from ..core.client import LONGEST_PATIENCE, NovitaClient
+from ..core.client import NovitaClient
 from ..core.errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, read_envelope, redact
 from ..core.tolerant import an_error, error_words, load_piece, objects
 from ..core.waiting import HEARTBEAT
@@ -163,7 +164,7 @@ async def _read_patiently(reading: _Reading) -> None:
             asked = error.retry_after if isinstance(error, RateLimitError) else None
             if error.billed != "no" or attempt == _TRIES - 1 or (asked or 0) > LONGEST_PATIENCE:
                 raise
-            await client.clock.sleep(asked if asked is not None else client.jitter(0, client.retries.ceiling(attempt)))
+            await client.clock.sleep(client.retries.pause(attempt, asked, client.jitter))
 
 
 async def _read(reading: _Reading) -> None:

@@ -180,7 +180,7 @@ async def _embed_part(client: NovitaClient, model: str, part: Part, made: Embedd
         except (NovitaServerError, RateLimitError) as error:
             if attempt == _TRIES - 1 or (error.retry_after or 0) > client.retries.longest:
                 raise
-            await clock.sleep(error.retry_after or client.jitter(0, client.retries.ceiling(attempt)))
+            await clock.sleep(client.retries.pause(attempt, error.retry_after, client.jitter))
             continue
         made.tokens += read_tokens(answer.data)
         vectors, gaps = await anyio.to_thread.run_sync(read_vectors, answer.data, len(part.texts))

@@ -1,6 +1,6 @@
 """Bodies in MessagePack, which only Fish Audio's references need: bytes within a structure."""
 
-from typing import Any
+from typing import Any, cast
 
 from ..core.facts import Invalid
 from ..core.faults import Fault
@@ -19,10 +19,9 @@ def unpacked(data: bytes) -> Any:
         how = "this simulator reads application/msgpack with the extra: pip install 'novita-mcp[simulator]'"
         raise Fault(415, "UNSUPPORTED_MEDIA_TYPE", how) from error
     try:
-        value: Any = unpackb(data, ext_hook=_no_extension)
+        return cast(Any, unpackb)(data, ext_hook=_no_extension)
     except ValueError as error:
         raise Invalid(f"body is not MessagePack: {error}") from error
-    return value
 
 
 def _no_extension(code: int, data: bytes) -> Any:

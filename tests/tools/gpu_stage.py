@@ -10,7 +10,7 @@ import anyio.abc
 from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
-from novita_mcp.novita.core.client import RetryPolicy
+from novita_mcp.novita.core.backoff import RetryPolicy
 from novita_mcp.server.app import create_app
 from novita_mcp.server.building import build_app
 from novita_mcp.server.settings import Settings

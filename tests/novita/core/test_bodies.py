@@ -10,8 +10,9 @@ from io import BytesIO
 
 import httpx
 import pytest
+from novita_mcp.novita.core.backoff import RetryPolicy
 from novita_mcp.novita.core.bodies import BodyError, BodyTooLargeError, body_pieces, read_body
-from novita_mcp.novita.core.client import NovitaClient, RetryPolicy, new_http
+from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.core.errors import ArtifactError, NotFoundError, NovitaConnectionError
 from novita_mcp.novita.files.addresses import Guard
 from novita_mcp.novita.files.downloads import Downloader

@@ -12,7 +12,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from novita_mcp.novita.core.client import API_HOST, Answer, NovitaClient, RetryPolicy, new_http, owner_of
+from novita_mcp.novita.core.backoff import RetryPolicy
+from novita_mcp.novita.core.client import API_HOST, Answer, NovitaClient, new_http, owner_of
 from novita_mcp.novita.core.errors import (
     AuthenticationError,
     MissingKeyError,
@@ -379,7 +380,7 @@ async def test_an_answer_that_drips_is_no_answer(what: str, clock: FakeClock) ->
             await asyncio.sleep(0.02)
 
     async with raw_host(serve) as host, new_http() as http:
-        client = NovitaClient(http, DEFAULT_KEY, host.url, clock=clock, read_timeout=0.3, retries=RetryPolicy(2))
+        client = NovitaClient(http, DEFAULT_KEY, host.url, clock=clock, read_timeout=0.3, retries=RetryPolicy(attempts=2))
         with anyio.fail_after(30):
             with pytest.raises(NovitaConnectionError, match="too slowly"):
                 await read(client)

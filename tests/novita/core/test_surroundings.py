@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from novita_mcp.novita.core.client import NovitaClient, RetryPolicy, new_http
+from novita_mcp.novita.core.backoff import RetryPolicy
+from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.core.clock import SystemClock
 from novita_mcp.novita.core.errors import ArtifactError, NovitaConnectionError
 from novita_mcp.novita.core.hosts import API_HOST, address_problem

@@ -10,14 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from novita_mcp.novita.core.money import usd_from_billing
 from novita_mcp.novita.core.tolerant import (
-    DAY,
     MOST_COUNT,
     YEAR,
     a_count,
     a_lifetime,
     a_moment,
     a_number,
-    a_pause,
     a_whole,
     an_amount,
     load_json,
@@ -62,36 +60,6 @@ def test_no_number_is_a_fault(text: str) -> None:
 def test_whatever_comes_the_door_answers(value: Any) -> None:
     for read in (a_number, a_count, a_whole, a_moment, a_lifetime, an_amount):
         json.dumps(read(value), allow_nan=False, default=str)
-
-
-@given(st.text() | st.integers().map(str) | st.floats().map(str))
-def test_whatever_a_header_says_the_pause_is_none_or_within_a_day(header: str) -> None:
-    pause = a_pause(header, NOW)
-    assert pause is None or 0 <= pause <= DAY
-
-
-@pytest.mark.parametrize(
-    ("header", "pause"),
-    [
-        ("7", 7),
-        (" 0.5 ", 0.5),
-        ("Mon, 23 Nov 2026 12:01:00 GMT", 60),
-        ("Mon, 23 Nov 2020 12:01:00 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", DAY),
-        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
-        ("inf", None),
-        ("nan", None),
-        ("-5", None),
-        ("soon", None),
-        ("²", None),
-        ("", None),
-        (None, None),
-        ("1e9", None),
-        (HUGE, DAY),
-    ],
-)
-def test_a_pause_is_what_was_asked_for_and_never_more_than_a_day(header: str | None, pause: float | None) -> None:
-    assert a_pause(header, NOW) == pause
 
 
 def test_what_is_told_is_read() -> None:

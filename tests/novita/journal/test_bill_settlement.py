@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from novita_mcp.novita.account.bills import OwnBill
-from novita_mcp.novita.core.client import NovitaClient, RetryPolicy
+from novita_mcp.novita.core.backoff import RetryPolicy
+from novita_mcp.novita.core.client import NovitaClient
 from novita_mcp.novita.core.costs import Cost
 from novita_mcp.novita.core.errors import NovitaError
 from novita_mcp.novita.core.periods import Period

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import anyio
 import pytest
-from novita_mcp.novita.core.client import NovitaClient, RetryPolicy, new_http
+from novita_mcp.novita.core.backoff import RetryPolicy
+from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.gpu.instances import InstanceOrder, create_instance, get_instance
 from novita_mcp.novita.gpu.leases import INSTANCE
 from novita_mcp.novita.journal.journal import Journal

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from novita_mcp.novita.core.client import NovitaClient, RetryPolicy, new_http
+from novita_mcp.novita.core.backoff import RetryPolicy
+from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.sandbox.hosts import DOMAIN
 from novita_mcp.novita.sandbox.inside import Inside
 from novita_mcp.novita.sandbox.sandboxes import Sandboxes, Wish

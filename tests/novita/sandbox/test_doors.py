@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from novita_mcp.novita.core.client import NovitaClient, RetryPolicy, new_http
+from novita_mcp.novita.core.backoff import RetryPolicy
+from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.core.errors import InputError, NovitaConnectionError, NovitaError
 from novita_mcp.novita.sandbox import disk, processes
 from novita_mcp.novita.sandbox.frames import BrokenStreamError

@@ -305,7 +305,7 @@ async def test_calls_to_novita_leave_spans_without_secrets(
 ) -> None:
     spans, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    monkeypatch.setattr("novita_mcp.novita.core.tracing._tracer", provider.get_tracer("test"))
+    monkeypatch.setattr("novita_mcp.novita.core.sent._tracer", provider.get_tracer("test"))
     async with caller(served(settings)) as client:
         await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": "my secret fox"})
         await client.call_tool("get_task", {"task_id": "no-such-task"})

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from novita_mcp.novita.core.client import RetryPolicy
+from novita_mcp.novita.core.backoff import RetryPolicy
 from novita_mcp.server.building import build_app
 from novita_mcp.simulator.core.facts import error_rows
 from novita_mcp.simulator.core.world import World
