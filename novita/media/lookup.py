@@ -259,15 +259,19 @@ def choose(
         names = ", ".join(model.id for model in candidates[:3])
         raise NothingLivesError(f"No model for {what} is known to live; {names} did not answer when asked last")
     candidates = [model for model in candidates if model.id not in without]
-    asked = {m.id: settled(m, arguments, options or {}) for m in candidates}
-    reasons = [(m, complaints(m, asked[m.id][0], forms=forms)) for m in candidates]
-    honest = [m for m, found in reasons if not found]
-    honest = [m for m in honest if all(option_paths(m, key) for key in asked[m.id][1])] or honest
-    for model in honest:
-        if not _missing(model, *asked[model.id]):
-            return model
-    if honest:  # what is missing, the plan will say
-        return honest[0]
+    reasons: list[tuple[MediaModel, dict[str, str]]] = []
+    second: list[tuple[bool, bool, MediaModel]] = []  # has not all fields of the options; lacks something; the model
+    for model in candidates:
+        together, native = settled(model, arguments, options or {})
+        found = complaints(model, together, forms=forms)
+        reasons.append((model, found))
+        if not found:
+            knows, lacks = all(option_paths(model, key) for key in native), _missing(model, together, native)
+            if knows and not lacks:
+                return model
+            second.append((not knows, bool(lacks), model))
+    if second:  # what is missing, the plan will say
+        return min(second, key=lambda each: each[:2])[2]
     reasons = [pair for pair in reasons if pair[0].live] or reasons
     reasons.sort(key=lambda pair: len(pair[1]))
     nearest: dict[str, list[str]] = {}

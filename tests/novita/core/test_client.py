@@ -380,7 +380,9 @@ async def test_an_answer_that_drips_is_no_answer(what: str, clock: FakeClock) ->
             await asyncio.sleep(0.02)
 
     async with raw_host(serve) as host, new_http() as http:
-        client = NovitaClient(http, DEFAULT_KEY, host.url, clock=clock, read_timeout=0.3, retries=RetryPolicy(attempts=2))
+        client = NovitaClient(
+            http, DEFAULT_KEY, host.url, clock=clock, read_timeout=0.3, retries=RetryPolicy(attempts=2)
+        )
         with anyio.fail_after(30):
             with pytest.raises(NovitaConnectionError, match="too slowly"):
                 await read(client)

@@ -12,14 +12,17 @@ from novita_mcp.novita.core.errors import InputError, UnknownModelError
 from novita_mcp.novita.core.schema_errors import leaf_problem
 from novita_mcp.novita.files.kinds import MEDIA_TYPES
 from novita_mcp.novita.files.media_limits import MediaLimits
+from novita_mcp.novita.media import lookup
 from novita_mcp.novita.media.catalogue import Catalog, doubtful, shipped
 from novita_mcp.novita.media.lookup import (
     Capability,
     MediaModel,
     able,
+    able_to,
     alternatives,
     chain,
     choose,
+    complaints,
     media_model,
     media_models,
     not_models,
@@ -308,6 +311,19 @@ def test_a_model_that_would_miss_something_is_passed_over() -> None:
     order = ("txt2img", "qwen-image-txt2img")
     assert choose("text_to_image", {"prompt": "x"}, preferred=order).id == "qwen-image-txt2img"
     assert choose("text_to_image", {"prompt": "x", "checkpoint": "y"}, preferred=order).id == "txt2img"
+
+
+def test_the_first_that_can_is_taken_without_a_look_at_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def noted(model: MediaModel, *arguments: Any, **more: Any) -> dict[str, str]:
+        looked.append(model.id)
+        return complaints(model, *arguments, **more)
+
+    monkeypatch.setattr(lookup, "complaints", noted)
+    chosen = choose("text_to_image", {"prompt": "a fox"})
+    assert looked == [chosen.id]
+    assert len(able_to([Capability.TEXT_TO_IMAGE])) > 5
 
 
 def test_a_fixed_property_can_be_asked_for_but_not_changed() -> None:
