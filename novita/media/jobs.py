@@ -404,15 +404,22 @@ class MediaJobs:
         return artifact.model_copy(update={"note": output.text[:LONGEST_TEXT]})
 
     def _to_fetch(self, job: Job) -> list[Artifact]:
-        """Finished files that are not (or no longer) on disk."""
+        """Finished files that are not (or no longer) on disk; where none are saved, those with links to renew.
+
+        What came with a request's answer is no task at Novita, which could give a fresh link.
+        """
         if job.state is not JobState.SUCCEEDED:
             return []
-        store = self._jobs.store
-        return [
-            artifact
-            for artifact in job.artifacts
-            if store.in_memory(artifact) is not None or (store.saves and artifact.url and not store.holds(artifact))
-        ]
+        store, now, sync = self._jobs.store, self._jobs.clock.wall(), job.facts_as(MediaFacts).mode == "sync"
+
+        def missing(artifact: Artifact) -> bool:
+            if store.in_memory(artifact) is not None:
+                return True
+            if not artifact.url:
+                return False
+            return not store.holds(artifact) if store.saves else not sync and not artifact.alive(now)
+
+        return [artifact for artifact in job.artifacts if missing(artifact)]
 
     async def _fetch(self, job: Job) -> Delivery:
         """Bring the missing files; one that fails does not cost the others, and can be asked for again."""

@@ -5,7 +5,7 @@ import { AppBridge, PostMessageTransport } from "@modelcontextprotocol/ext-apps/
 
 const at = new URL(location.href).searchParams;
 const client = new Client({ name: "host", version: "1" });
-const seen = { messages: [], context: [], calls: [], heights: [] };
+const seen = { messages: [], context: [], calls: [], heights: [], downloads: [], opened: [] };
 let bridge;
 
 /** The policy that the specification wants of a host, for what the resource declares. */
@@ -36,6 +36,8 @@ window.host = {
     bridge = new AppBridge(client, { name: "host", version: "1" }, capabilities, { hostContext: { theme, locale: "en-GB" } });
     bridge.onmessage = async (message) => (seen.messages.push(message.content[0].text), {});
     bridge.onupdatemodelcontext = async (params) => (seen.context.push(params.content[0].text), {});
+    bridge.ondownloadfile = async ({ contents }) => (seen.downloads.push(contents[0].resource), {});
+    bridge.onopenlink = async ({ url }) => (seen.opened.push(url), {});
     bridge.onsizechange = ({ height }) => {
       seen.heights.push(height);
       frame.style.height = `${height}px`;

@@ -283,6 +283,8 @@ def _next_step(job: Job, delivery: Delivery) -> str:
             if any(artifact.path for artifact in job.artifacts):
                 return f"Show the user the files. As input for another tool use task:{job.task_id}/0."
             if any(artifact.url for artifact in job.artifacts):
+                if job.facts_as(MediaFacts).mode == "sync":
+                    return "Links expire, and these nobody can renew: download what should be kept."
                 return "Links expire: download what should be kept. get_task renews them while Novita keeps the task."
             return "Done."
         case _:

@@ -64,12 +64,17 @@ def pages(world: World) -> Generator[str]:
         world.advance(1_000)
         return Response(status_code=204)
 
+    async def change(request: Request) -> Response:
+        world.set(**json.loads(await request.body()))
+        return Response(status_code=204)
+
     routes = [
         Route("/", home),
         Route("/bundle", bundle, methods=["GET", "PUT"]),
         Route("/frame", keep, methods=["POST"]),
         Route("/frame/{name}", frame),
         Route("/advance", advance, methods=["POST"]),
+        Route("/set", change, methods=["POST"]),
     ]
     with serve_asgi(Starlette(routes=routes)) as base:
         yield base
