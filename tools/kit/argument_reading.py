@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from ...novita.core.wellformed import read_json
+from .written_values import as_list, as_object, written_boolean, written_json, written_number, written_text
 
 Json = dict[str, Any]
 
@@ -34,8 +34,10 @@ def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
     read: Json = {}
     for name, raw in given.items():
         if name not in known:
+            if _of_the_host(name, raw, given, list(known)):
+                continue
             raise ArgumentError(unknown_argument(name, list(known)))
-        value = _spelled(known[name], _parsed(known[name], raw))
+        value = _spelled(known[name], _parsed(known[name], _written(name, known[name], raw)))
         if name not in required:
             value = _without_blanks(name, known[name], value)
             if says_nothing(known[name], value):
@@ -44,6 +46,47 @@ def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
             raise ArgumentError(f"{where}: NaN, Infinity and numbers beyond 64 bits are not taken.")
         read[name] = _within(known[name], value) if name in BROUGHT_WITHIN else value
     return read
+
+
+def unwrapped(schema: Json, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments, also where a host put all of them into one more object."""
+    known: Mapping[str, Json] = schema.get("properties", {})
+    if len(given) != 1:
+        return given
+    ((name, raw),) = given.items()
+    inner = read_json_object(raw) if name not in known and name in _WRAPPINGS else None
+    return given if inner is None else inner
+
+
+_WRAPPINGS = frozenset({"arguments", "args", "kwargs", "input", "params", "parameters", "tool_input"})
+_HOSTS_OWN = frozenset({"_meta", "sessionId", "toolCallId", "task_progress", "random_string", "security_risk"})
+"""What hosts add to the arguments of a tool for themselves: n8n, Cline, Cursor where a tool takes none, OpenHands."""
+_WITH_A_CALL_ID = frozenset({"action", "chatInput", "tool"})
+"""What n8n adds beside them; alone it may be meant for the tool."""
+
+
+def _of_the_host(name: str, raw: Any, given: Mapping[str, Any], known: Sequence[str]) -> bool:
+    """Whether an argument that the tool does not have is none of its business, or says nothing at all."""
+    if name in _HOSTS_OWN or (name in _WITH_A_CALL_ID and given.keys() & {"toolCallId", "sessionId"}):
+        return True
+    return says_nothing({}, raw) and not meant_by(name, known)
+
+
+def _written(name: str, schema: Json, value: Any) -> Any:
+    """A value as people write it, as its schema means it."""
+    kind = schema.get("type")
+    if kind == "string":
+        return written_text(name, value)
+    if not isinstance(value, str) or not value.strip():
+        return value
+    if kind in ("number", "integer"):
+        return written_number(name, kind, value)
+    if kind == "boolean":
+        return written_boolean(value)
+    if name.endswith("_ids"):  # no id holds a comma or a blank
+        found = _json_in(value)
+        return re.split(r"[\s,;]+", found.strip()) if isinstance(found, str) else found
+    return value
 
 
 BROUGHT_WITHIN = frozenset({"wait_seconds", "limit", "offset"})
@@ -130,7 +173,7 @@ def _parsed(schema: Json, value: Any) -> Any:
     if kind not in ("array", "object"):
         several = cast("list[Any]", value) if isinstance(value, list) else list[Any]()
         return several[0] if len(several) == 1 and isinstance(several[0], str) else cast(Any, value)
-    found = _json_in(value)
+    found = as_object(_json_in(value)) if kind == "object" else _json_in(value)
     if (
         found is None
         or isinstance(found, list if kind == "array" else dict)
@@ -139,6 +182,8 @@ def _parsed(schema: Json, value: Any) -> Any:
         value = cast(Any, found)
     if kind == "object" or value is None:
         return value
+    if isinstance(value, dict) and not of_objects:
+        value = as_list(cast(Json, value))
     listed = cast("list[Any]", value) if isinstance(value, list) else _alone(items, value)
     if listed is None:
         return cast(Any, value)
@@ -152,7 +197,7 @@ def _json_in(value: Any) -> Any:
     if not value.strip():
         return None
     try:
-        found: Any = read_json(value)
+        found: Any = written_json(value)
     except ValueError:
         return value
     return found if found is None or isinstance(found, list | dict) else value  # pyright: ignore[reportUnknownVariableType]
@@ -174,7 +219,7 @@ def _alone(items: Json, value: Any) -> list[Any] | None:
     return [value]
 
 
-_OTHER_NAMES = {"jpg": "jpeg", "jpe": "jpeg", "wave": "wav", "ondemand": "onDemand"}
+_OTHER_NAMES = {"jpg": "jpeg", "jpe": "jpeg", "wave": "wav", "ondemand": "onDemand", "daily": "day", "llm": "chat"}
 
 
 def _spelled(schema: Json, value: Any) -> Any:
@@ -186,7 +231,7 @@ def _spelled(schema: Json, value: Any) -> Any:
         return cast(Any, value)
     plain = _bare(value.rpartition("/")[2])
     meant = _bare(_OTHER_NAMES.get(plain, plain))
-    found = [name for name in names if isinstance(name, str) and _bare(name) == meant]
+    found = [name for name in names if isinstance(name, str) and _bare(name) in (meant, meant.removesuffix("s"))]
     return found[0] if len(found) == 1 else value
 
 
@@ -274,17 +319,28 @@ _HOW = {
 }
 
 
+def meant_by(name: str, known: Sequence[str]) -> str:
+    """Which of the tool's arguments is meant by a name that is none; empty where that is not clear."""
+    plain = _plain(name)
+    others = [ours for ours, names in _MEANT.items() if ours in known and plain in names.split()]
+    near = difflib.get_close_matches(plain, known, n=1, cutoff=0.75)
+    return plain if plain in known else next(iter(others or near), "")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip()).casefold().replace("-", "_")
+
+
 def unknown_argument(name: str, known: Sequence[str]) -> str:
     """That there is no such argument, and which one is meant, if that is clear."""
-    plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).casefold().replace("-", "_")
+    plain = _plain(name)
     if plain not in known and plain in _SOME_MODELS.split() and "options" in known:
         # Of another tool: a near name of this one means something else.
         return f"Unknown argument {name[:60]!r}. Did you mean 'options', as in options={{{plain!r}: ...}}?"
-    others = [ours for ours, names in _MEANT.items() if ours in known and plain in names.split()]
-    near = difflib.get_close_matches(plain, known, n=1, cutoff=0.75)
-    meant = plain if plain in known else next(iter(others or near), "")
-    if meant:
+    if meant := meant_by(name, known):
         hint = f"Did you mean {meant!r}{_HOW.get(meant, '')}?"
+    elif not known:
+        hint = "This tool takes no arguments."
     else:
         hint = f"Known arguments: {', '.join(known)}."
         hint += " What only one model has goes in 'options'." if "options" in known else ""

@@ -29,7 +29,7 @@ from ...novita.core.errors import NovitaError
 from ...novita.core.redaction import redact, without_secrets
 from ...novita.core.sent import watch_sending
 from .answer_text import as_one, plain
-from .argument_reading import AGAIN, ArgumentError, read_again, read_arguments
+from .argument_reading import AGAIN, ArgumentError, read_again, read_arguments, unwrapped
 from .asking import NeedsAnswer, NotConfirmed
 from .context import Caller, open_call
 from .delivery import note_delivery
@@ -197,6 +197,7 @@ class NovitaTool(Tool):
         """Call the tool. With `convert_result` the answer, or the error, comes as a CallToolResult."""
         again = False
         try:
+            arguments = dict(unwrapped(self._taken, arguments))
             if self._effect.spends and AGAIN not in self._taken.get("properties", {}):
                 again, arguments = read_again(arguments)
             arguments = read_arguments(self._taken, arguments)

@@ -6,6 +6,7 @@ strict mode, Cursor and opencode send blanks; Claude Desktop sends lists as text
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +153,75 @@ async def test_a_text_that_is_json_reaches_the_model_letter_for_letter(
         ("create_gpu_instance", {"billing": "on-demand"}, {"billing": "onDemand"}),
         ("list_models", {"needs": ["Function_Calling", "IMAGE"]}, {"needs": ["function-calling", "image"]}),
         ("list_quotas", {"unit": "rpm"}, {"unit": "RPM"}),
+        # Numbers as people write them, in the unit that is meant
+        ("generate_video", {"duration": "5s", "prompt": "x"}, {"duration": "5", "prompt": "x"}),
+        ("generate_video", {"duration": "5 seconds"}, {"duration": "5"}),
+        ("generate_video", {"duration": "5 min"}, {"duration": "5 min"}),
+        ("get_task", {"task_id": "x", "wait_seconds": "45 s"}, {"task_id": "x", "wait_seconds": 45.0}),
+        ("create_gpu_instance", {"stop_after_hours": "2h"}, {"stop_after_hours": "2"}),
+        ("create_gpu_instance", {"disk_gb": "60 GB"}, {"disk_gb": 60}),
+        ("list_gpu_products", {"max_usd_per_hour": "0,5"}, {"max_usd_per_hour": "0.5"}),
+        ("chat", {"temperature": "0,7"}, {"temperature": "0.7"}),
+        ("chat", {"max_tokens": "1,000"}, {"max_tokens": 1000}),
+        ("chat", {"max_tokens": "1e3"}, {"max_tokens": 1000}),
+        ("chat", {"max_tokens": "1k"}, {"max_tokens": "1k"}),
+        ("chat", {"temperature": "1,000"}, {"temperature": "1,000"}),
+        ("generate_image", {"prompt": "x", "seed": "random"}, {"prompt": "x", "seed": "random"}),
+        ("generate_image", {"prompt": "x", "dry_run": "TRUE "}, {"prompt": "x", "dry_run": "TRUE"}),
+        ("chat", {"thinking": "disabled"}, {"thinking": False}),
+        # Sizes and ratios
+        ("generate_image", {"prompt": "x", "size": [1024, 768]}, {"prompt": "x", "size": "1024x768"}),
+        ("generate_image", {"prompt": "x", "size": {"width": 64, "height": 48}}, {"prompt": "x", "size": "64x48"}),
+        ("generate_image", {"prompt": "x", "size": "1024 by 768 px"}, {"prompt": "x", "size": "1024x768"}),
+        ("generate_image", {"prompt": "x", "size": "1024×768"}, {"prompt": "x", "size": "1024x768"}),
+        ("generate_image", {"prompt": "x", "size": "2K"}, {"prompt": "x", "size": "2K"}),
+        ("generate_image", {"prompt": "x", "aspect_ratio": "16：9 "}, {"prompt": "x", "aspect_ratio": "16:9"}),
+        # Lists and objects as other programs have them
+        ("get_task", {"task_ids": "abcd, efgh\nijkl"}, {"task_ids": ["abcd", "efgh", "ijkl"]}),
+        ("get_task", {"task_ids": "['abcd', 'efgh']"}, {"task_ids": ["abcd", "efgh"]}),
+        ("create_embeddings", {"texts": "['a', 'b']"}, {"texts": ["a", "b"]}),
+        ("create_embeddings", {"texts": {"0": "a", "1": "b"}}, {"texts": ["a", "b"]}),
+        ("create_embeddings", {"texts": "a, b"}, {"texts": ["a, b"]}),
+        ("chat", {"options": "{'top_p': 0.5, 'stop': None}"}, {"options": {"top_p": 0.5}}),
+        ("chat", {"options": '```json\n{"top_p": 0.5}\n```'}, {"options": {"top_p": 0.5}}),
+        ("chat", {"options": [{"name": "top_p", "value": 0.5}]}, {"options": {"top_p": 0.5}}),
+        ("chat", {"options": '[{"top_p": 0.5}]'}, {"options": {"top_p": 0.5}}),
+        ("chat", {"options": "{'a': print}"}, {"options": "{'a': print}"}),
+        ("list_models", {"kind": "embeddings"}, {"kind": "embedding"}),
+        ("get_bill", {"by": "daily"}, {"by": "day"}),
+        # What hosts add for themselves
+        ("get_balance", {"random_string": "dummy"}, {}),
+        ("list_models", {"kind": "chat", "task_progress": "- [x] look"}, {"kind": "chat"}),
+        ("get_balance", {"sessionId": "1", "action": "sendMessage", "toolCallId": "c", "tool": "x"}, {}),
+        ("get_balance", {"": {}, "dummy": None}, {}),
     ],
 )  # fmt: skip
 def test_arguments_are_read_as_their_schema_means_them(tool: str, arguments: Json, read: Json) -> None:
     assert read_arguments(TOOLS[tool], arguments) == read
+
+
+@pytest.mark.parametrize("name", ["arguments", "kwargs", "input", "params"])
+async def test_arguments_in_one_more_object_are_the_arguments(name: str, connect: Connect) -> None:
+    async with connect(build=quick) as client:
+        for inner in ({"prompt": "a fox", "dry_run": True}, '{"prompt": "a fox", "dry_run": true}'):
+            answer = await client.call_tool("chat", {name: inner})
+            assert not answer.is_error, text_of(answer)
+            assert (answer.structured_content or {})["request"]["body"]["messages"][-1]["content"] == "a fox"
+        refused = await client.call_tool("chat", {name: {"prompt": "a fox", "colour": "red"}})
+    assert "Unknown argument 'colour'" in text_of(refused)
+
+
+@pytest.mark.parametrize("alone", ["action", "tool", "chatInput"])
+def test_what_may_be_meant_for_the_tool_is_not_passed_over(alone: str) -> None:
+    with pytest.raises(ArgumentError, match="Unknown argument"):
+        read_arguments(TOOLS["edit_image"], {"image": "x", alone: "upscale"})
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[{\[]['\"a-c:, \\]{0,20}[}\]]"))
+def test_any_text_for_an_object_or_a_number_is_read_or_left(text: str) -> None:
+    for tool, name in (("chat", "options"), ("chat", "messages"), ("chat", "max_tokens"), ("get_task", "task_ids")):
+        with suppress(ArgumentError):
+            read_arguments(TOOLS[tool], {name: text})
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), 2**63, -(2**63) - 1])
