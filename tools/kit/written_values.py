@@ -113,9 +113,9 @@ def _plain(value: Any) -> Any:
 
 def as_object(value: Any) -> Any:
     """An object where a list of its fields came, as forms have it: `[{"name": ..., "value": ...}]` or `[{...}]`."""
-    if not isinstance(value, list) or not value:
-        return value
-    rows = cast("list[Any]", value)
+    rows = cast("list[Any]", value) if isinstance(value, list) else list[Any]()
+    if not rows:
+        return cast(Any, value)
     if not all(isinstance(row, dict) for row in rows):
         return rows
     for key in ("name", "key"):
@@ -142,11 +142,10 @@ def written_text(name: str, value: Any) -> Any:
         return value.strip().translate(_COLONS)
     if name != "size":
         return value
+    pair = cast("list[Any]", value) if isinstance(value, list) else list[Any]()
     if isinstance(value, dict):
         held = cast(Json, value)
-        value = [held["width"], held["height"]] if held.keys() == {"width", "height"} else value
-    if isinstance(value, list) and len(cast("list[Any]", value)) == 2:
-        value = "x".join(str(side) for side in cast("list[Any]", value))
-    if isinstance(value, str) and (sides := _SIDES.fullmatch(value.strip())):
-        return f"{sides[1]}x{sides[2]}"
-    return value
+        pair = [held["width"], held["height"]] if held.keys() == {"width", "height"} else []
+    written = "x".join(map(str, pair)) if len(pair) == 2 else value if isinstance(value, str) else ""
+    sides = _SIDES.fullmatch(written.strip())
+    return f"{sides[1]}x{sides[2]}" if sides else cast(Any, value)
