@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-conformance", action="store_true", help="Rewrite what passes of the official conformance suite."
     )
+    parser.addoption("--update-journeys", action="store_true", help="Rewrite the calls and tokens of docs/journeys.md.")
     parser.addoption("--update-clients", action="store_true", help="Rewrite what was seen of other people's clients.")
 
 

@@ -7,11 +7,8 @@ import json
 import re
 import subprocess
 import sys
-import warnings
 from collections.abc import Generator
 from dataclasses import fields
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
@@ -29,6 +26,8 @@ from novita_mcp.tools.overview.prompts import PROMPTS
 from novita_mcp.tools.overview.resources import RESOURCES
 from novita_mcp.tools.overview.surface import FILE, surface
 from pydantic import BaseModel
+
+from .tokens import counted
 
 ROOT = Path(__file__).parents[1]
 README, MANIFEST = ROOT / "README.md", ROOT / "manifest.json"
@@ -332,19 +331,6 @@ def tokens(tool: Tool) -> int:
     """What a model pays for, in o200k tokens."""
     shown = {"name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"]}
     return counted(json.dumps(shown, ensure_ascii=False, separators=(",", ":")))
-
-
-def counted(text: str) -> int:
-    """Its o200k tokens."""
-    return len(_encoder().encode(text))
-
-
-@cache
-def _encoder() -> Any:
-    """A tokenizer that carries its table along: tiktoken would fetch it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # how it opens its table
-        return import_module("bpe_openai").get_encoding("o200k_base")
 
 
 @needs_source

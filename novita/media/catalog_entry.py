@@ -94,8 +94,8 @@ class Sizes(_TableRow):
     pixels: tuple[int, int] | None = None
     max_ratio: float | None = None
     multiple: int = 1
-    from_image: Literal["same", "larger"] | None = None
-    """How a size that was not given follows the input picture: as large, or a canvas around it."""
+    from_image: Literal["same", "shape", "larger"] | None = None
+    """How a size that was not given follows the input picture: as large, of its shape, or a canvas around it."""
 
 
 As = Literal["value", "size", "width_height", "ratio", "resolution", "media", "list", "hole_mask", "language"]

@@ -223,7 +223,7 @@ class _Draft:
             if (
                 image_size
                 and how
-                and ((how == "same" and not asked) or (how == "larger" and set(asked) == {"aspect_ratio"}))
+                and ((how in ("same", "shape") and not asked) or (how == "larger" and set(asked) == {"aspect_ratio"}))
             ):
                 found: tuple[int, int] | str = fit_image(frame, image_size, how, asked.get("aspect_ratio"))
             elif how == "larger" and "size" not in asked:

@@ -285,6 +285,8 @@ def parse_ratio(text: object) -> tuple[int, int]:
 def fit_image(frame: Frame, image: tuple[int, int], how: str, ratio: object) -> tuple[int, int]:
     """A legal size after the input picture: the same shape, or with `larger` a canvas of that ratio around it."""
     width, height = image
+    if how == "shape":
+        return fit_in(frame, width, height)
     if how == "larger":
         wide, high = parse_ratio(ratio)
         step = frame.step
@@ -300,6 +302,20 @@ def fit_image(frame: Frame, image: tuple[int, int], how: str, ratio: object) -> 
     size = max(low, round(width * scale / step) * step), max(low, round(height * scale / step) * step)
     frame.check(*size)
     return size
+
+
+def fit_in(frame: Frame, width: float, height: float) -> tuple[int, int]:
+    """The nearest size of this shape that a model makes."""
+    least, most = frame.pixels
+    ratio = min(max(width / height, 1 / frame.max_ratio), frame.max_ratio)
+    pixels = width * height
+    if not least <= pixels <= most:
+        pixels = min(max(pixels, least * 1.01), most * 0.99)  # what rounding adds must not leave the bounds again
+    longest = frame.sides[1] / max(ratio, 1 / ratio) ** 0.5
+    pixels = min(pixels, longest**2)
+    step = frame.multiple
+    wide, high = math.sqrt(pixels * ratio), math.sqrt(pixels / ratio)
+    return max(step, round(wide / step) * step), max(step, round(high / step) * step)
 
 
 def _sizes(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:

@@ -129,7 +129,8 @@ def pick_voice(description: str, *, language: str = "", families: Iterable[str] 
     shown = "; ".join(voice.words for voice in spread([voice for voice, _ in ranked])[:6])
     raise InputError(
         f"No voice is known that is {description.strip()[:80]!r}",
-        next_step=f"The nearest are: {shown}. Give an id as voice; list_media_models with voice finds more.",
+        next_step=f"The nearest are: {shown}. Give an id as voice; list_media_models with voice finds more, and "
+        "design_voice invents one.",
     )
 
 

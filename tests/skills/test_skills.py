@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client
-from mcp_types import CallToolResult
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.sandbox.service import area
 from novita_mcp.tools import TOOLS
 
 from ..conftest import Connect, fields_of, text_of
+from ..tool_calls import Walk
 from ..tools.media_things import picture
 from ..walls import why_no_walls
-from .blocks import FOLDER, ROOT, Json, Skill, filled, skills
+from .skill_files import FOLDER, ROOT, Json, Skill, skills
 
 pytestmark = pytest.mark.skipif(not (ROOT / "server").is_dir(), reason="away from the source")
 
@@ -50,37 +49,22 @@ def test_a_skill_is_what_a_host_can_read(skill: Skill) -> None:
 
 @each
 def test_a_skill_names_tools_and_arguments_that_there_are(skill: Skill) -> None:
-    for tool, arguments in skill.calls:
+    for tool, arguments, _ in skill.calls:
         assert tool in TOOLS, tool
         assert arguments.keys() <= TOOLS[tool].build().parameters["properties"].keys(), tool
-
-
-class Walk:
-    """Makes a skill's calls one after the other."""
-
-    def __init__(self, client: Client, skill: Skill, **given: Any) -> None:
-        self.client, self.skill = client, skill
-        self.known: Json = given
-
-    async def call(self, number: int) -> CallToolResult:
-        tool, arguments = self.skill.calls[number]
-        result = await self.client.call_tool(tool, filled(arguments, self.known))
-        assert not result.is_error, f"{tool}: {text_of(result)}"
-        self.known |= fields_of(result)
-        return result
 
 
 @asynccontextmanager
 async def walk(connect: Connect, name: str, **given: Any) -> AsyncGenerator[Walk]:
     async with connect(toolsets="default,sandbox") as client:
-        yield Walk(client, SKILLS[name], **given)
+        yield Walk(client, SKILLS[name].calls, **given)
 
 
 async def test_analyse_this_csv_and_show_me_a_chart(connect: Connect, world: World, tmp_path: Path) -> None:
     table = tmp_path / "sales of may.csv"
     table.write_text("city,sold\nRome,3\nParis,4\n")
     async with walk(connect, "analyse-data", file=str(table), x="city", y="sold") as on:
-        results = [await on.call(number) for number in range(len(on.skill.calls))]
+        results = [await on.call(number) for number in range(len(on.calls))]
 
     looked, plotted, deleted = (fields_of(result) for result in results[2:])
     assert "(2, 2) ['city', 'sold']" in looked["output"]
@@ -100,16 +84,16 @@ async def test_the_calls_of_a_skill_work_one_after_the_other(
     photo, rows = picture(tmp_path / "photo.png"), tmp_path / "rows.csv"
     rows.write_text("prompt\nlovely\nawful\n")
     async with walk(connect, name, photo=str(photo), file=str(rows), **GIVEN[name]) as on:
-        results = [fields_of(await on.call(number)) for number in range(len(on.skill.calls))]
+        results = [fields_of(await on.call(number)) for number in range(len(on.calls))]
         running = fields_of(await on.client.call_tool("list_tasks", {}))
 
-    told = [(tool, result.get("status")) for (tool, _), result in zip(on.skill.calls, results, strict=True)]
+    told = [(tool, result.get("status")) for (tool, *_), result in zip(on.calls, results, strict=True)]
     for tool, status in told:
         # A batch goes on for hours; what began it is done when it says so, and get_batch waits.
         assert status is None or status in DONE or (tool, status) == ("create_batch", "working"), told
     assert "running" not in running, "what costs by the hour was given back"
-    paid = [tool for tool, arguments in on.skill.calls if not arguments.get("dry_run") and TOOLS[tool].effect.spends]
-    dry = {tool for tool, arguments in on.skill.calls if arguments.get("dry_run")}
+    paid = [tool for tool, arguments, _ in on.calls if not arguments.get("dry_run") and TOOLS[tool].effect.spends]
+    dry = {tool for tool, arguments, _ in on.calls if arguments.get("dry_run")}
     assert dry <= set(paid), "what is priced first is then made"
 
 

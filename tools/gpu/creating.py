@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, NovitaAPIError, NovitaError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd, show_usd
 from ...novita.gpu.instances import (
     NATIVE,
     Instance,
@@ -119,7 +119,8 @@ async def create(
         facts = price_facts(planned.usd_per_hour, order.disk_gb, order.billing, planned.term_usd)
         what = f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}."
         until = (
-            f"It will be stopped after {stop_after_hours:g} hours. {lease_doubt(caller)}"
+            f"It will be stopped after {stop_after_hours:g} hours{_in_all(planned, stop_after_hours)}. "
+            f"{lease_doubt(caller)}"
             if stop_after_hours
             else "It runs until stopped."
         )
@@ -161,6 +162,13 @@ async def create(
         )
 
     return await carry_out(caller, purchase, confirm=confirm, dry_run=dry_run)
+
+
+def _in_all(planned: Planned, hours: float) -> str:
+    """What a lease costs as a whole."""
+    if planned.usd_per_hour is None or planned.order.billing == "monthly":
+        return ""
+    return f", about {say_usd(planned.usd_per_hour * Decimal(str(hours)))} in all"
 
 
 async def plan(caller: Caller, wanted: Wanted) -> Planned:

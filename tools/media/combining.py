@@ -174,6 +174,8 @@ def _work(
     reels = [read_reel(*each) for each in files]
     first = reels[0]
     match do:
+        case "frame" if not first.films:
+            raise InputError(f"{first.name} is a sound: there is no picture in it")
         case "frame":
             made = picture_at(first, _second(first, start or 0.0, "start"))
             return (made if form in ("", "png") else repacked_picture(made, form, name)), "image"

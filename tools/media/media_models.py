@@ -1,5 +1,6 @@
 """Model tools: which media models there are, and what one of them takes."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, JsonValue
@@ -11,7 +12,7 @@ from ...novita.media.lookup import Capability, MediaModel, media_models
 from ...novita.media.mapping import plan_native
 from ...novita.media.native_files import measured, with_files
 from ...novita.media.price_rows import price_line, priced_on
-from ...novita.media.voices import like, spread
+from ...novita.media.voices import KnownVoice, like, speakers, spread
 from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Confirm, DryRun, Offset, SaveTo, WaitSeconds
 from ..kit.context import Call
@@ -56,6 +57,8 @@ class MediaModelList(ToolResult):
     next_step: str | None = Field(default=None, description="What would fit, where nothing does.")
 
     def headline(self) -> str:
+        if self.voices and not self.models:
+            return f"{counted(len(self.voices), 'voice')}, the nearest first."
         return f"{len(self.models)} of {counted(self.total, 'model')}."
 
 
@@ -83,7 +86,8 @@ async def list_media_models(
     found = [
         model
         for model in media_models()
-        if (capability is None or capability in model.does)
+        if (does or search or not voice)
+        and (capability is None or capability in model.does)
         and (retired or model.live)
         and all(word in f"{model.id} {model.title} {model.summary}".casefold() for word in words)
     ]
@@ -94,8 +98,14 @@ async def list_media_models(
         total=len(found),
         more=offset + len(page) < len(found),
         voices=tuple(one.words for one in near[:_VOICES]) or None,
-        next_step=None if found or near else what_would_fit(capability, search or ""),
+        next_step=_how_to_speak(near) if near else None if found else what_would_fit(capability, search or ""),
     )
+
+
+def _how_to_speak(near: Sequence[KnownVoice]) -> str:
+    """What is to be done with voices that were found."""
+    speak = {model.id for voice in near for model in speakers(voice.family)[:2]}
+    return f"Give an id to generate_speech as voice; it is spoken by {' or '.join(sorted(speak))}."
 
 
 def _capability(name: str) -> Capability:

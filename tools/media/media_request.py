@@ -45,8 +45,8 @@ from .library_bases import refuse_strange_loras
 from .many import Many, file_name, many_of
 from .parts import media_jobs, webhooks
 from .results import MediaResult, answer, deliver
-from .stand_ins import Chosen, ask_instead, otherwise, size_for, stand_ins
-from .upscaling import scale_to
+from .stand_ins import Chosen, ask_instead, falls_short, otherwise, reach, size_for, stand_ins
+from .upscaling import enlarged
 
 MediaWay = Way[Purchase[MediaResult]]
 """What a call does where its model is gone."""
@@ -132,8 +132,10 @@ async def planned_media(
     """
     gone = await up_to_date(caller)
     given = dict(given)
-    if does[0] == "upscale" and (size := given.pop("size", None)) is not None:
-        given["scale"] = await scale_to(caller, str(given["image"]), str(size), given.get("scale"))
+    larger: tuple[float, float] | None = None
+    if does[0] == "upscale":
+        scale, larger = await enlarged(caller, str(given["image"]), given.pop("size", None), given.get("scale"))
+        given |= {} if scale is None else {"scale": scale}
     await refuse_strange_loras(caller, given, how.options)
     forms = await forms_of(caller, given)
     way = MediaWay(caller, gone)
@@ -146,11 +148,13 @@ async def planned_media(
         native: dict[str, Any] = dict(how.options or {})
         if other is not None:
             native = {**(other.how.options or {}), **native}
-            ready |= {name: one for name, one in size_for(other, given, seen.picture).items() if name not in native}
+            ready |= {
+                name: one for name, one in size_for(other, given, seen.picture, larger).items() if name not in native
+            }
         planned = plan(chosen, ready, native, image_size=seen.picture, lengths=seen.lengths)
         planned = await with_files(planned, caller.inputs, done=files_of(ready))
         planned = in_pieces(await measured(planned, caller.inputs, seen), further)
-        differs = other.differs if other is not None else remark
+        differs = f"{other.differs} {falls_short(other, larger)}".strip() if other is not None else remark
         return _purchase(caller, planned, way, tool=tool, title=title, how=how, listen=True, differs=differs)
 
     async def buy_another(tried: Collection[str] = ()) -> Purchase[MediaResult]:
@@ -161,7 +165,8 @@ async def planned_media(
         if not any(model.live or not lacking(model, given, how.options or ()) for model in hoped):
             hopeful = [one for one in stand_ins(does, given, gone) if one.can(given, how.options or {}, forms)]
             if hopeful:
-                return await buy(hopeful[0].model, hopeful[0])
+                first = max(hopeful, key=lambda one: reach(one, larger))  # of several, the first
+                return await buy(first.model, first)
             if (asked := await ask(caller, does, given, title=title, options=how.options)) is not None:
                 return asked
         return await buy(choose(does, given, preferred=among, forms=forms, options=how.options, without=gone))

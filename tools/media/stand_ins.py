@@ -16,9 +16,9 @@ from ...novita.files.kinds import Form
 from ...novita.files.media_limits import MediaLimits
 from ...novita.files.sound import LONGEST
 from ...novita.journal.jobs import Paid
-from ...novita.media.catalog_entry import Capability, Sizes
+from ...novita.media.catalog_entry import Capability
 from ...novita.media.lookup import MediaModel, able, media_model, option_paths, settled
-from ...novita.media.values import parse_size
+from ...novita.media.values import Frame, fit_in, parse_size
 from ..kit.context import Caller
 from ..kit.purchase import Purchase, Sending
 from ..text.chat_request import ChatRequest, ask
@@ -187,41 +187,56 @@ def stand_ins(does: Collection[str], given: Mapping[str, object], without: Colle
     return [one for one in found if one.model.id not in without and one.model.state != "retired"]
 
 
-def size_for(chosen: Chosen, given: Mapping[str, object], picture: tuple[int, int] | None) -> dict[str, object]:
+def size_for(
+    chosen: Chosen, given: Mapping[str, object], picture: tuple[int, int] | None, larger: tuple[float, float] | None
+) -> dict[str, str]:
     """The size to ask a stand-in for, within what the model makes; empty leaves it to the model.
 
     Args:
         picture: Width and height of the picture, where they are known.
+        larger: What it is to become by enlarging it, where that is what was asked for and known.
     """
-    size, how = chosen.model.arguments.get("size"), chosen.how
+    how, frame = chosen.how, _frame_of(chosen)
     if not how.sized:
         return {}
-    if size is None or size.sizes is None:
+    if frame is None:
         return {"resolution": "4K"} if how.sized == "scaled" and "resolution" in chosen.model.arguments else {}
-    scale = float(str(given.get("scale") or 2))
-    wanted = (picture[0] * scale, picture[1] * scale) if picture else None
+    wanted = larger
+    if wanted is None and picture is not None:
+        wanted = (picture[0] * _USUAL_TIMES, picture[1] * _USUAL_TIMES)
     if how.sized == "asked":
         asked = parse_size(str(given.get("size") or ""))
         wanted = (float(asked[0]), float(asked[1])) if asked else None
     if wanted is None:
         return {}
-    width, height = fit_in(size.sizes, *wanted)
+    width, height = fit_in(frame, *wanted)
     return {"size": f"{width}x{height}"}
 
 
-def fit_in(sizes: Sizes, width: float, height: float) -> tuple[int, int]:
-    """The nearest size of this shape that a model makes."""
-    least, most = sizes.pixels or (1, 2**40)
-    ratio = width / height
-    if sizes.max_ratio:
-        ratio = min(max(ratio, 1 / sizes.max_ratio), sizes.max_ratio)
-    pixels = min(max(width * height, least * 1.01), most * 0.99)
-    if sizes.sides:
-        longest = sizes.sides[1] / max(ratio, 1 / ratio) ** 0.5
-        pixels = min(pixels, longest**2)
-    step = sizes.multiple
-    wide, high = math.sqrt(pixels * ratio), math.sqrt(pixels / ratio)
-    return max(step, round(wide / step) * step), max(step, round(high / step) * step)
+_USUAL_TIMES = 2
+
+
+def _frame_of(chosen: Chosen) -> Frame | None:
+    size = chosen.model.arguments.get("size")
+    return Frame.of(chosen.model) if size is not None and size.sizes is not None else None
+
+
+def falls_short(chosen: Chosen, larger: tuple[float, float] | None) -> str:
+    """What it makes of a picture that is to become so large, where that is smaller; empty where it is not."""
+    if larger is None or _frame_of(chosen) is None or chosen.how.sized != "scaled" or reach(chosen, larger) == 1:
+        return ""
+    width, height = size_for(chosen, {}, None, larger)["size"].split("x")
+    return f"It becomes {width}x{height} pixels, the most {chosen.model.id} makes, not {larger[0]:.0f}x{larger[1]:.0f}."
+
+
+def reach(chosen: Chosen, larger: tuple[float, float] | None) -> float:
+    """How much of the pixels that a picture is to have it makes; 1: as good as all, 0: nobody knows."""
+    frame = _frame_of(chosen)
+    if larger is None or frame is None:
+        return 0
+    width, height = fit_in(frame, *larger)
+    share = width * height / (larger[0] * larger[1])
+    return 1 if share >= 0.98 else share
 
 
 _ELSE: Mapping[Capability, str] = {

@@ -1,4 +1,4 @@
-"""How many times larger a picture becomes where its size in pixels is asked for."""
+"""How large a picture becomes that is enlarged: by a factor, or to a size in pixels."""
 
 import re
 
@@ -8,7 +8,24 @@ from ..kit.context import Caller
 MOST_TIMES = 8.0
 
 
-async def scale_to(caller: Caller, image: str, size: str, scale: object) -> float:
+async def enlarged(
+    caller: Caller, image: str, size: object, scale: object
+) -> tuple[object, tuple[float, float] | None]:
+    """The factor to ask an upscaler for, and what the picture becomes by it: width and height.
+
+    Raises:
+        InputError: A size was asked for that cannot be.
+    """
+    loaded, _ = await (await caller.inputs.load(image, "image")).loaded()
+    caller.hold.release()
+    width, height = loaded.width or 0, loaded.height or 0
+    if size is not None:
+        scale = _factor(loaded.name, width, height, str(size), scale)
+    times = float(str(scale)) if scale is not None else None
+    return scale, (round(width * times), round(height * times)) if times and width and height else None
+
+
+def _factor(name: str, width: int, height: int, size: str, scale: object) -> float:
     """The factor that brings a picture to a size: its longer side to that many pixels, or both sides to at least it.
 
     Raises:
@@ -19,19 +36,16 @@ async def scale_to(caller: Caller, image: str, size: str, scale: object) -> floa
     found = re.fullmatch(r"(\d{2,5})(?:\s*(?:px)?\s*[xX\u00d7*]\s*(\d{2,5}))?\s*(?:px)?", size.strip())
     if found is None:
         raise InputError(f"size {size[:20]!r} is no size", next_step="Such as 3840 or 3840x2160.")
-    loaded, _ = await (await caller.inputs.load(image, "image")).loaded()
-    caller.hold.release()
-    width, height = loaded.width or 0, loaded.height or 0
     if not width or not height:
-        raise InputError(f"How large {loaded.name} is cannot be read", next_step="Give scale instead.")
+        raise InputError(f"How large {name} is cannot be read", next_step="Give scale instead.")
     wanted = [int(side) for side in found.groups() if side]
     times = max(wanted[0] / width, wanted[1] / height) if len(wanted) == 2 else wanted[0] / max(width, height)
     if times <= 1:
-        raise InputError(f"{loaded.name} has {width}x{height} pixels already, and {size} is not more")
+        raise InputError(f"{name} has {width}x{height} pixels already, and {size} is not more")
     if times > MOST_TIMES:
         raise InputError(
-            f"{loaded.name} has {width}x{height} pixels: {size} is {times:.1f} times as large, and "
+            f"{name} has {width}x{height} pixels: {size} is {times:.1f} times as large, and "
             f"{MOST_TIMES:g} times is the most",
             next_step="Upscale it twice, or ask for less.",
         )
-    return round(times, 4)
+    return times

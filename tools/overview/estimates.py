@@ -11,7 +11,8 @@ from ...novita.core.costs import DIFFERS
 from ...novita.core.errors import InputError, UnknownModelError
 from ...novita.core.money import say_usd, show_price, show_usd
 from ...novita.gpu.products import PRICE_SOURCE, RAW, Billing, MachineOffer, MachineWish, find_offers, list_cpu_products
-from ...novita.media.lookup import MediaModel, media_model
+from ...novita.media.catalogue import advised, catalog, key_of
+from ...novita.media.lookup import MediaModel, media_model, media_models
 from ...novita.media.mapping import price_of, price_row_of
 from ...novita.serverless.endpoints import list_offers
 from ...novita.text.kept_list import listed_models
@@ -123,9 +124,10 @@ async def estimate_cost(
     )
     if not wanted:
         raise InputError("Give model, or models to compare", next_step="list_media_models and list_models show them.")
-    if models is None:
-        return times(await estimate_of(call, wanted[0], arguments or {}), count)
-    lines = [await _line_of(call, each, arguments or {}, count) for each in wanted]
+    members = [await _family(call, each) or (each,) for each in wanted]
+    if models is None and len(members[0]) == 1:
+        return times(await estimate_of(call, members[0][0], arguments or {}), count)
+    lines = [line for names in members for line in await _lines_of(call, names, arguments or {}, count)]
     lines.sort(key=lambda line: (line.estimated_cost_usd == "unknown", _number(line.estimated_cost_usd)))
     return CostEstimate(
         model=lines[0].model,
@@ -134,6 +136,36 @@ async def estimate_cost(
         note=f"{len(lines)} compared{f', {count} of each' if count > 1 else ''}; the cheapest first.",
         table=tuple(lines),
     )
+
+
+_MOST_OF_A_FAMILY = 8
+
+
+async def _family(caller: Caller, name: str) -> tuple[str, ...]:
+    """The living models that people mean by how their names begin: `kling`, `llama-3.3-70b`; none for a whole name."""
+    key = key_of(name)
+    if len(key) < 4 or key in catalog().by_key:
+        return ()
+    listed = await listed_models(caller.novita, caller.app.journal)
+    if any(key in (key_of(model.id), key_of(_own_name(model.id))) for model in listed):
+        return ()
+    media = [model for model in advised(media_models()) if key_of(model.id).startswith(key)]
+    sure = [model.id for model in media if model.state == "live"] or [model.id for model in media]
+    found = (*sure, *(model.id for model in listed if key_of(_own_name(model.id)).startswith(key)))
+    return found if len(found) <= _MOST_OF_A_FAMILY else ()
+
+
+def _own_name(id: str) -> str:
+    """Of an id with its maker, what stands after that."""
+    return id.rpartition("/")[2]
+
+
+async def _lines_of(
+    caller: Caller, names: tuple[str, ...], arguments: Mapping[str, Any], count: int
+) -> list[EstimateLine]:
+    """One model, or the members of a family: of these, those that take the arguments, where any does."""
+    lines = [await _line_of(caller, each, arguments, count) for each in names]
+    return [line for line in lines if line.basis != "unknown"] or lines
 
 
 async def _line_of(caller: Caller, model: str, arguments: Mapping[str, Any], count: int) -> EstimateLine:

@@ -18,7 +18,7 @@ from novita_mcp.tools.media import combining
 from PIL import Image
 
 from ...conftest import Connect, fields_of, text_of
-from ..media_things import done, link_to, one, picture, refused
+from ..media_things import done, link_to, one, picture, recording, refused
 
 Json = dict[str, Any]
 
@@ -223,6 +223,16 @@ async def test_what_cannot_be_done_is_said_before_any_work(connect: Connect, tmp
     async with connect() as client:
         for arguments, words in cases:
             await refused(client.call_tool("combine_media", arguments), words)
+
+
+@pytest.mark.parametrize("do", ["frame", "replace_sound"])
+async def test_a_sound_where_a_clip_is_needed_is_refused(
+    connect: Connect, tmp_path: Path, world: World, do: str
+) -> None:
+    sound = recording(tmp_path / "line.mp3", "The fox crossed the field.", world)
+    async with connect() as client:
+        wish = {"do": do, "files": [sound] if do == "frame" else [sound, sound]}
+        await refused(client.call_tool("combine_media", wish), "line.mp3", "picture", "Nothing was billed")
 
 
 async def test_a_damaged_clip_is_refused(connect: Connect, tmp_path: Path) -> None:

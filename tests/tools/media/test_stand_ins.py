@@ -67,10 +67,12 @@ async def test_an_enlarged_picture_keeps_its_shape_and_is_as_large_as_the_model_
         assert answer["model"] == "seedream-5.0-lite"
         asked = [int(side) for side in body_of(world, media_model(answer["model"]).operation)["size"].split("x")]
         assert asked == [3200, 1800]
-        await done(client.call_tool("upscale_image", {"image": wide, "scale": 8, "confirm": True}))
-        wide, high = (int(s) for s in body_of(world, media_model("seedream-5.0-lite").operation)["size"].split("x"))
+        answer = await done(client.call_tool("upscale_image", {"image": wide, "scale": 8, "confirm": True}))
+        assert answer["model"] == "seedream-4.5", "the first of those that make the largest"
+        wide, high = (int(s) for s in body_of(world, media_model(answer["model"]).operation)["size"].split("x"))
         assert wide / high == pytest.approx(16 / 9, rel=0.01)
-        assert 9_000_000 < wide * high <= 10_404_496
+        assert 16_000_000 < wide * high <= 16_777_216
+        assert f"It becomes {wide}x{high} pixels, the most seedream-4.5 makes, not 12800x7200." in answer["remark"]
 
 
 async def test_where_no_mask_is_taken_any_more_the_words_alone_say_where(

@@ -8,7 +8,7 @@ from novita_mcp.simulator.core.world import World
 
 from ...building import quick
 from ...conftest import Connect, fields_of, text_of
-from ..media_things import body_of, done, picture, refused
+from ..media_things import body_of, done, image_of, picture, refused
 
 Json = dict[str, Any]
 
@@ -88,3 +88,39 @@ async def test_a_lora_of_another_base_is_refused_and_one_of_the_same_is_not(conn
         assert not world.charges
         result = await client.call_tool("generate_image", {**wish, "options": fitting})
         assert not result.is_error, text_of(result)
+
+
+@pytest.mark.parametrize(
+    ("size", "made", "told"),
+    [
+        ("3840", (3840, 2880), ""),  # more than the first model makes, so another does it
+        ("3840x3840", (3840, 3840), ""),
+        ("6400", None, "not 6400x4800"),  # more than any makes: that is said, and the shape is kept
+    ],
+)
+async def test_what_is_enlarged_has_the_size_that_was_asked_for_or_the_answer_says_why_not(
+    connect: Connect, tmp_path: Path, size: str, made: tuple[int, int] | None, told: str
+) -> None:
+    fox = picture(tmp_path / "fox.png", (1600, 1600) if "x" in size else (1600, 1200))
+    async with connect() as client:
+        answer = await done(client.call_tool("upscale_image", {"image": fox, "size": size}))
+    width, height = image_of(answer).size
+    if made is not None:
+        assert (width, height) == made
+        assert "It becomes" not in answer["remark"]
+    else:
+        assert told in answer["remark"] and f"{width}x{height}" in answer["remark"]
+        assert abs(width / height - 4 / 3) < 0.01
+
+
+@pytest.mark.parametrize("model", ["seedream-5.0-lite", "seedream-4.5", "seedream-4.0"])
+async def test_an_edited_picture_keeps_its_shape(connect: Connect, tmp_path: Path, model: str) -> None:
+    """Where no size is asked for; the documented default is a square."""
+    fox = picture(tmp_path / "fox.png", (900, 1600))
+    async with connect() as client:
+        wish = {"image": fox, "prompt": "in snow", "model": model}
+        answer = await done(client.call_tool("edit_image", wish))
+        wide = await done(client.call_tool("edit_image", {**wish, "size": "2560x1440"}))
+    width, height = image_of(answer).size
+    assert abs(width / height - 9 / 16) < 0.01
+    assert image_of(wide).size == (2560, 1440)

@@ -254,3 +254,25 @@ async def test_what_no_prompt_holds_is_priced_as_several(connect: Connect) -> No
         card: Json = fields_of(result)
         told = await estimate(client, MODEL, prompt_tokens=card["context"] * 3, output_tokens=0)
     assert f"A prompt holds {card['context']:,} tokens: 3 prompts" in told["note"]
+
+
+@pytest.mark.parametrize(
+    ("name", "members"),
+    [
+        ("kling", {"kling-v3.0-std-t2v", "kling-v3.0-pro-i2v"}),
+        ("Seedance", {"seedance-v1-lite-t2v"}),
+        ("kimi-k2", {"moonshotai/kimi-k2.6"}),
+    ],
+)
+async def test_the_beginning_of_a_name_means_its_whole_family(connect: Connect, name: str, members: set[str]) -> None:
+    """Each member that takes what is asked, as a row; of one member alone, its estimate."""
+    wish = {"prompt_tokens": 1000} if "kimi" in name else {"duration": 10}
+    async with connect(build=quick) as client:
+        told = await client.call_tool("estimate_cost", {"model": name, "count": 20, "arguments": wish})
+        alone = await estimate(client, "llama-3.3-70b", prompt_tokens=1000)
+        strange = await client.call_tool("estimate_cost", {"model": "kl", "arguments": wish})
+    table = {line["model"]: line for line in fields_of(told)["table"]}
+    assert table.keys() >= members
+    assert all(line["estimated_cost_usd"] != "unknown" for line in table.values())
+    assert alone["model"] == "meta-llama/llama-3.3-70b-instruct"
+    assert strange.is_error
