@@ -28,6 +28,7 @@ from ..novita.journal.databases import Whose, is_database_url
 from ..novita.journal.jobs import Jobs
 from ..novita.journal.journal import Journal
 from ..novita.journal.leases import Leases
+from ..novita.journal.team.turns import FairTurns
 from ..novita.serverless.leases import ENDPOINT
 from ..tools.kit.context import App, Caller, ToolSettings
 from ..tools.media.parts import media_jobs, webhooks
@@ -138,7 +139,14 @@ def build_app(
         )
 
     app = App(
-        client=NovitaClient(pool, None if http else settings.api_key, settings.base_url, clock=clock, outside=outside),
+        client=NovitaClient(
+            pool,
+            None if http else settings.api_key,
+            settings.base_url,
+            clock=clock,
+            outside=outside,
+            turns=FairTurns(journal, clock, settings.novita_limit) if http else None,
+        ),
         pools=(files, links),
         jobs=jobs,
         inputs=inputs_of,

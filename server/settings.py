@@ -174,6 +174,12 @@ class Settings:
         "HTTP: tool calls a caller may make in a minute over all copies; 0 means any number.",
         0,
     )
+    novita_limit: int = _setting(
+        "NOVITA_MCP_NOVITA_LIMIT",
+        "HTTP: paid requests a minute that Novita takes of one key for one model; more wait their turn, callers by "
+        "turns. 0: they wait only once Novita turns one away.",
+        0,
+    )
     metrics: bool = _setting("NOVITA_MCP_METRICS", "HTTP: counts for Prometheus at /metrics, without a key.", True)
     audit_days: int = _setting(
         "NOVITA_MCP_AUDIT_DAYS",

@@ -39,6 +39,7 @@ from .redaction import owner_of as owner_of  # also found here, beside the clien
 from .sent import calling, mark_sent
 from .surroundings import SENT_WITHIN, SentTooSlowlyError, TheWay, trouble
 from .tolerant import load_json
+from .waiting import Turns
 
 READ_TIMEOUT = 25.0
 """Seconds within which a read is answered: clients hang up after 60, and some tools read twice."""
@@ -118,6 +119,7 @@ class NovitaClient:
         outside: The way to hosts that callers name; None: through the shared pool.
         auth: The headers that a key goes in; it raises MissingKeyError where there is none and must be one.
         subject: Whose calls these are, where somebody signed in; empty: whoever has the key.
+        turns: The queue for what costs, where many callers share what Novita takes in a minute.
     """
 
     http: httpx.AsyncClient
@@ -131,6 +133,7 @@ class NovitaClient:
     outside: Outside | None = field(default=None, repr=False)
     auth: Callable[[str | None], Mapping[str, str]] = bearer
     subject: str = ""
+    turns: Turns | None = field(default=None, repr=False)
     _known: Known | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -251,12 +254,13 @@ class NovitaClient:
         if read_timeout is not None:
             extra["timeout"] = httpx.Timeout(connect=10, read=read_timeout, write=60, pool=60)
         for attempt in range(4):
-            if last is not None:
+            if last is not None and (self.turns is None or not isinstance(last, NovitaAPIError)):
                 await self.clock.sleep(self._pause(attempt - 1, last))
+            await self._turn(path, body)
             try:
                 return await self._once(method, path, doing, group, True, host, as_json, **extra)
             except NovitaAPIError as error:
-                if error.status != 429 or (error.retry_after or 0) > LONGEST_PATIENCE:
+                if error.status != 429 or not await self._turned_away(path, body, error):
                     raise
                 last = error
             except NEVER_ARRIVED as error:
@@ -294,6 +298,7 @@ class NovitaClient:
             more: As httpx takes it: `content` in place of the JSON of `body`, `headers`, `params`, `timeout`.
         """
         request = self._request(method, path, host, **({"json": body} if "content" not in more else {}), **more)
+        await self._turn(path, body)
         mark_sent()
         with calling(method, path, doing) as span:
             try:
@@ -305,12 +310,32 @@ class NovitaClient:
             span.set_attribute("http.response.status_code", response.status_code)
         try:
             if response.status_code >= 300:
-                raise self._error(response, await self._body(response), doing, group, spends=True)
+                refusal = self._error(response, await self._body(response), doing, group, spends=True)
+                if refusal.status == 429:
+                    await self._turned_away(path, body, refusal)
+                raise refusal
             yield response
         except httpx.RequestError as error:  # while the answer was read, here or by the caller
             raise self._no_answer(error, doing, billed="maybe", next_step=LOOK_FIRST) from error
         finally:
             await response.aclose()
+
+    async def _turn(self, path: str, body: Any) -> None:
+        """Wait until a request that costs may be sent, where there is a queue for it."""
+        if self.turns is not None:
+            await self.turns.wait(self._lane(path, body), self.owner)
+
+    async def _turned_away(self, path: str, body: Any, error: NovitaAPIError) -> bool:
+        """Whether a request that Novita's limiter turned away is sent again, once it is its turn or after a pause."""
+        if self.turns is None:
+            return (error.retry_after or 0) <= LONGEST_PATIENCE
+        await self.turns.refused(self._lane(path, body), error.retry_after)
+        return True
+
+    def _lane(self, path: str, body: Any) -> str:
+        """What Novita limits by itself: one key's requests for one model, which the body names or the path."""
+        named = cast(dict[str, Any], body).get("model") if isinstance(body, dict) else None
+        return f"{owner_of(self.api_key)} {named if isinstance(named, str) else path}"[:200]
 
     def _request(self, method: str, path: str, host: str, **extra: Any) -> httpx.Request:
         if any(part in (".", "..") for part in unquote(path.partition("?")[0]).split("/")):

@@ -1,15 +1,18 @@
 """The waiting helper: one loop, one deadline, one progress report for everything that takes long.
 
 Media tasks, instances that boot, endpoints that deploy, batches, image saves, training, gateway jobs: each brings
-a `look` that asks once and says what it saw. Nothing else in this product waits.
+a `look` that asks once and says what it saw. Nothing else in this product waits, but for a turn to send something: who
+may be next is said at the end.
 """
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 
@@ -287,3 +290,49 @@ def _eta(seen: Look[T] | None, waited: float) -> float | None:
     if seen.progress is None or not 5 <= seen.progress < 100:
         return None
     return waited * (100 - seen.progress) / seen.progress
+
+
+# Before something is sent -------------------------------------------------------------------------------------------
+
+Tell = Callable[[str], Awaitable[None]]
+
+
+class Turns(Protocol):
+    """A queue before every lane: what Novita limits by itself, one key's requests for one model."""
+
+    async def wait(self, lane: str, owner: str) -> None:
+        """Return when a request of this caller may be sent.
+
+        Raises:
+            TurnTooFarError: It would take too long; nothing was sent.
+        """
+        ...
+
+    async def refused(self, lane: str, retry_after: float | None) -> None:
+        """Novita turned a request away: nothing goes on this lane for a while.
+
+        Args:
+            retry_after: Seconds that Novita asked to wait, where it did.
+        """
+        ...
+
+
+_tell: ContextVar[Tell | None] = ContextVar("tell_of_waiting", default=None)
+
+
+@contextmanager
+def telling_of_waiting(tell: Tell) -> Generator[None]:
+    """Within the block, and in what it begins, `tell` hears why nothing is sent yet."""
+    before = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(before)
+
+
+async def tell_of_waiting(seconds: float) -> None:
+    """Say that a request waits for Novita's limit, and for about how long."""
+    tell = _tell.get()
+    if tell is not None:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the caller has gone; the request has not
+            await tell(f"waiting for Novita's limit, about {max(1, round(seconds))} s")

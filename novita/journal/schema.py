@@ -201,5 +201,25 @@ MIGRATIONS: tuple[Step, ...] = (
     CREATE INDEX growing_of_a_team ON jobs (team, created) WHERE counts <> 'counted' AND team <> '';
     """,
     begin_totals_of_teams,
+    """
+    CREATE TABLE lanes (
+        lane TEXT PRIMARY KEY,
+        opens REAL NOT NULL
+    );
+    CREATE TABLE turns (
+        number TEXT PRIMARY KEY,
+        lane TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        turn INTEGER NOT NULL,
+        drawn REAL NOT NULL,
+        alive REAL NOT NULL
+    );
+    CREATE INDEX turns_by_lane ON turns (lane, turn, drawn);
+    CREATE TABLE sendings (
+        lane TEXT NOT NULL,
+        at REAL NOT NULL
+    );
+    CREATE INDEX sendings_by_lane ON sendings (lane, at);
+    """,
 )
 """One step per schema version, for both dialects. Never edit a step that was released."""

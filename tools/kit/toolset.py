@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from ...novita.core.errors import NovitaError
 from ...novita.core.redaction import redact, without_secrets
 from ...novita.core.sent import watch_sending
+from ...novita.core.waiting import telling_of_waiting
 from .answer_text import as_one, plain
 from .argument_reading import AGAIN, ArgumentError, read_again, read_arguments, unwrapped
 from .asking import NeedsAnswer, NotConfirmed
@@ -216,7 +217,8 @@ class NovitaTool(Tool):
     async def _answer(self, arguments: dict[str, Any], caller: Caller, convert_result: bool) -> Any:
         sent = watch_sending()
         try:
-            result: object = await super().run(arguments, cast(Any, caller), convert_result=False)
+            with telling_of_waiting(caller.progress):
+                result: object = await super().run(arguments, cast(Any, caller), convert_result=False)
         except ToolError as error:
             cause = error.__cause__
             if isinstance(cause, NeedsAnswer):

@@ -52,7 +52,7 @@ def test_kubernetes_takes_every_manifest(manifests: dict[str, dict[str, Any]], v
 
     for manifest in manifests.values():
         kubernetes_validate.validate(manifest, version, strict=True)  # pyright: ignore[reportUnknownMemberType]
-    broken = manifests["Service"] | {"spec": {"prots": []}}
+    broken: dict[str, Any] = {**manifests["Service"], "spec": {"prots": "http"}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(broken, version, strict=True)  # pyright: ignore[reportUnknownMemberType]
 
