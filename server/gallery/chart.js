@@ -33,13 +33,13 @@ function dayNamed(day, options = { day: "numeric", month: "short" }) {
   return new Date(`${day}T00:00:00Z`).toLocaleDateString(locale, { ...options, timeZone: "UTC" });
 }
 
-/** Every day from first to last, or every month where those are many. */
-function spans(first, last) {
+/** Every day from first to last, or every month where those are many or the rows are of months. */
+function spans(first, last, monthly) {
   const days = [];
   for (let at = Date.parse(first); at <= Date.parse(last) && days.length < 800; at += 864e5) {
     days.push(new Date(at).toISOString().slice(0, 10));
   }
-  if (days.length <= 62) return { unit: "day", names: days, nameOf: (day) => day };
+  if (days.length <= 62 && !monthly) return { unit: "day", names: days, nameOf: (day) => day };
   const nameOf = (day) => day.slice(0, 7);
   return { unit: "month", names: [...new Set(days.map(nameOf))], nameOf };
 }

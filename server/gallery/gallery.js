@@ -226,32 +226,47 @@ async function balance() {
   }
 }
 
-/** Several tasks, each to be opened. */
-function list(result) {
+/** Several tasks, each to be opened; `before` are cards of newer ones. */
+function list(result, before = []) {
   stop();
-  show("status", result.tasks.length ? `${result.tasks.length} tasks.` : "No tasks.");
-  const cards = result.tasks.map((line) => {
-    const card = make("section", "", { class: "task", "aria-label": `Task ${line.task_id}` });
-    card.append(make("h2", line.title || line.task_id));
-    const cost = line.estimated_cost_usd === undefined ? "" : costs(line.estimated_cost_usd);
-    const when = line.created ? new Date(line.created).toLocaleString(locale) : "";
-    const known = [line.state, line.model, cost, when].filter(Boolean);
-    card.append(make("p", known.join(" · "), { class: "facts" }));
-    if (line.reason) card.append(make("p", line.reason));
-    for (const file of line.files ?? []) card.append(make("p", file, { class: "facts" }));
-    if (line.tool === undefined || MAKES.test(line.tool)) {
-      const open = button("Open", line.title || line.task_id, async () => {
-        state.asked = line.title ? { prompt: line.title } : {};
-        await look(line.task_id);
-      });
-      card.append(open);
-    }
-    return card;
-  });
-  $("items").replaceChildren(...cards);
+  const cards = [...before, ...result.tasks.map(taskOf)];
+  show("status", cards.length ? `${cards.length} tasks.` : "No tasks.");
+  $("items").replaceChildren(...cards, ...(result.more ? [older(cards)] : []));
   const running = result.running_usd_per_hour;
   show("money", running ? `Running now: about $${running} per hour.` : "");
 }
+
+function taskOf(line) {
+  const card = make("section", "", { class: "task", "aria-label": `Task ${line.task_id}` });
+  card.append(make("h2", line.title || line.task_id));
+  const cost = line.estimated_cost_usd === undefined ? "" : costs(line.estimated_cost_usd);
+  const when = line.created ? new Date(line.created).toLocaleString(locale) : "";
+  const known = [line.state ?? line.status, line.model, cost, when].filter(Boolean);
+  card.append(make("p", known.join(" · "), { class: "facts" }));
+  if (line.reason) card.append(make("p", line.reason));
+  for (const file of line.files ?? []) card.append(make("p", file, { class: "facts" }));
+  if (line.tool === undefined || MAKES.test(line.tool)) {
+    const open = button("Open", line.title || line.task_id, async () => {
+      state.asked = line.title ? { prompt: line.title } : {};
+      await look(line.task_id);
+    });
+    card.append(open);
+  }
+  return card;
+}
+
+/** More of the same list, from where it ended. */
+function older(cards) {
+  const asked = { ...state.asked, limit: 50 };
+  const offset = (state.asked.offset ?? 0) + cards.length;
+  return button("Older", "tasks", async () => {
+    const { structuredContent, isError } = await host.call("list_tasks", { ...asked, offset });
+    if (isError || !structuredContent) throw new Error("they could not be read.");
+    list(structuredContent, cards);
+    cards.at(-1).nextElementSibling?.querySelector("button")?.focus();
+  });
+}
+
 /** Tools whose jobs get_task knows. */
 const MAKES = /image|video|speech|music|voice|background|audio|lyrics|media_model/;
 

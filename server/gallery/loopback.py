@@ -10,7 +10,8 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from mimetypes import guess_type
 from pathlib import Path
@@ -78,6 +79,7 @@ class Visit:
     came: anyio.Event = field(default_factory=anyio.Event)
     _cookie: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     _seen: float = 0.0
+    _answering: int = 0
 
     def __post_init__(self) -> None:
         self._seen = self.clock()
@@ -85,6 +87,8 @@ class Visit:
     @property
     def left(self) -> float:
         """Seconds in which it goes on without a look; before the token is used, in which it can be."""
+        if self._answering:
+            return self.idle_ends
         return self._seen + (self.idle_ends if self.came.is_set() else TOKEN_LASTS) - self.clock()
 
     @property
@@ -106,6 +110,16 @@ class Visit:
             return False
         self._seen = self.clock()
         return True
+
+    @contextmanager
+    def answering(self) -> Generator[None]:
+        """While somebody waits for an answer, it goes on, however long that takes."""
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            self._seen = self.clock()
 
 
 class Loopback:
@@ -220,7 +234,8 @@ class Loopback:
         if yes is not None and (name not in STOPS or yes is not True or question not in self._asked):
             return PlainTextResponse("Nobody was asked.", 403)
         self._asked.discard(question)
-        answer = await self._mcp.call(name, arguments)
+        with self._visit.answering():
+            answer = await self._mcp.call(name, arguments)
         structured: Json = answer.get("structuredContent") or {}
         if name in STOPS and structured.get("status") == "needs_confirmation":
             self._asked.add(question)
@@ -245,7 +260,8 @@ class Loopback:
         if not isinstance(uri, str) or not uri.startswith(_ARTIFACTS):
             return PlainTextResponse("A page may only read what was made.", 403)
         try:
-            return JSONResponse(await self._mcp.read(uri))
+            with self._visit.answering():
+                return JSONResponse(await self._mcp.read(uri))
         except ValueError as error:
             return PlainTextResponse(str(error), 404)
 

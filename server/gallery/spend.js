@@ -94,7 +94,7 @@ function redraw() {
   if (drawn === null) return undefined;
   const { bill, rows } = drawn;
   if (!rows.length) return $("chart").replaceChildren();
-  const all = spans(bill.first_day, bill.last_day);
+  const all = spans(bill.first_day, bill.last_day, bill.rows.some((row) => row.month));
   const names = sums(rows, "name").slice(0, PARTS).map(([name]) => name);
   const [most] = sums(rows, "day");
   const dearest = most ? ` Most on ${dayNamed(most[0])}: ${dollars(most[1])}.` : "";

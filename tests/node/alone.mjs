@@ -22,8 +22,11 @@ const inFrame = async (name) => {
 // The link opens it; nothing of it is left in the address.
 await page.goto(asked.link);
 let frame = await inFrame("gallery.html");
-await frame.waitForFunction(() => document.querySelectorAll(".task").length === 3, undefined, { timeout: PATIENCE });
+await frame.waitForFunction(() => document.querySelectorAll(".task").length === 50, undefined, { timeout: PATIENCE });
 seen.address = page.url();
+await app.getByRole("button", { name: "Older: tasks" }).click();
+await frame.waitForFunction(() => document.querySelectorAll(".task").length === 53, undefined, { timeout: PATIENCE });
+seen.older = await app.getByRole("button", { name: "Older: tasks" }).count();
 seen.headings = await app.locator("h2").allTextContents();
 seen.axe.host = await faults(page);
 seen.axe.list = await faults(frame);

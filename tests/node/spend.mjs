@@ -100,6 +100,33 @@ await named("Look again: what runs").click();
 await until(() => document.querySelector("#hourly").textContent === "Nothing that costs.");
 seen.names = [...new Set((await calls()).map((each) => each.name))].sort();
 
+// Of an endpoint no worker is kept, and a sandbox is deleted, after their own questions; what is left is asked for.
+await host("quietly", "create_endpoint", { image: "docker.io/a/b:1", port: 80, gpu: "4090", name: "web", min_workers: 1, confirm: true });
+await advance();
+await host("quietly", "create_sandbox", { label: "box", confirm: true });
+await host("call", "get_balance", {});
+await until(() => document.querySelectorAll("#running li").length === 2);
+seen.balance = await text("#money");
+await named("Keep no workers: web").click();
+await until(() => document.querySelector(".question"));
+seen.endpoint = await text(".question p");
+await named("Yes: keep no workers: web").click();
+await until(() => /^web/.test(document.querySelector("#said").textContent) && !document.querySelector(".question"));
+await named("Delete: box").click();
+await until(() => document.querySelector(".question"));
+seen.sandbox = await text(".question p");
+await named("Yes: delete: box").click();
+await until(() => /deleted/.test(document.querySelector("#said").textContent));
+await advance();
+await named("Look again: what runs").click();
+await until(() => document.querySelector("#hourly").textContent === "Nothing that costs.");
+seen.stops = (await confirmed()).map((each) => each.name);
+
+// A bill by month stands by month.
+await host("call", "get_bill", { period: "last 3 months", kind: "monthly" });
+await until(() => document.querySelectorAll("#chart rect[data-span]").length >= 3 && !document.querySelector("#chart rect[data-span$='-01']"));
+seen.monthly = { days: await drawn(), spent: await text("#spent") };
+
 // What others wrote is text; an error is told.
 const day = "2026-10-05";
 const row = { day, product: HOSTILE, kind: "usage", usd: "1.50" };

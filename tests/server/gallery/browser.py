@@ -98,6 +98,6 @@ def run_in_node(script: str, asked: dict[str, Any], scratch: Path) -> dict[str, 
 def in_a_browser(script: str, settings: Settings, world: World, scratch: Path) -> dict[str, Any]:
     """What a script saw of a page in the host."""
     with pages(world) as at:
-        allowed = replace(settings, allowed_origins=at, toolsets="default")
+        allowed = replace(settings, allowed_origins=at, toolsets="default,sandbox")
         with serve_asgi(http_app(web_server(allowed), allowed)) as server:
             return run_in_node(script, {"pages": at, "server": server, "key": DEFAULT_KEY}, scratch)

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from novita_mcp.server.gallery.loopback import LOOKS, STOPS
 from novita_mcp.server.gallery.pages import MIME, SPEND
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.account.ledger import lines, units
@@ -74,7 +75,15 @@ def test_the_chart_is_true_and_a_stop_asks_first(settings: Settings, world: Worl
     world.area(GpuState).settle()
     machines = world.area(GpuState).fleet.of(world.accounts[DEFAULT_KEY])
     assert [each.status for each in machines] == ["exited", "exited"]
-    assert seen["names"] == ["get_balance", "get_bill", "list_gpu_instances", "list_tasks", "stop_everything", "stop_gpu_instance"]  # fmt: skip  # noqa: E501
+    assert {*seen["names"]} <= {*LOOKS, *STOPS}
+    # So do other kinds of things that cost.
+    assert seen["balance"].startswith("Balance left: $")
+    assert "web" in seen["endpoint"] and "confirm=true" not in seen["endpoint"]
+    assert seen["sandbox"].startswith("Delete sandbox ") and seen["sandbox"].endswith("with all files in it.")
+    assert seen["stops"] == ["stop_gpu_instance", "stop_everything", "update_endpoint", "delete_sandbox"]
+    # By month where the bill is.
+    assert all(re.fullmatch(r"\d{4}-\d\d", month) for month in seen["monthly"]["days"])
+    assert sum(seen["monthly"]["days"].values()) == round(float(seen["monthly"]["spent"][1:]) * 1_000_000)
     # What others wrote is text; nothing is fetched; for everybody, at every width.
     assert seen["hostile"] == {"pwned": None, "images": 0, "scripts": 1}
     assert seen["problem"] == f"It failed: {hostile}"

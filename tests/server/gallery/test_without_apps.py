@@ -63,7 +63,7 @@ def fields_in(schema: Json) -> set[str]:
     [
         ("result", {"get_task", "list_tasks"}),
         ("artifact", {"get_task"}),
-        ("line", {"list_tasks"}),
+        ("line", {"list_tasks", "get_task"}),
     ],
 )
 def test_the_gallery_reads_nothing_of_an_answer_that_is_not_in_its_fields(word: str, tools: set[str]) -> None:
@@ -76,3 +76,26 @@ def test_the_gallery_reads_nothing_of_an_answer_that_is_not_in_its_fields(word: 
 
     assert len(read) > 4
     assert read <= known
+
+
+@pytest.mark.parametrize(
+    ("word", "tools"),
+    [
+        ("bill", {"get_bill"}),
+        ("row", {"get_bill"}),
+        ("result", {"stop_everything", "stop_gpu_instance", "update_endpoint", "delete_sandbox"}),
+        ("line", {"list_tasks", "list_gpu_instances", "stop_everything"}),
+        ("given", {"get_bill", "get_balance", "list_gpu_instances", "stop_everything"}),
+    ],
+)
+def test_the_page_of_money_reads_nothing_else_either(word: str, tools: set[str]) -> None:
+    sources = "\n".join((SOURCES / name).read_text(encoding="utf-8") for name in ("running.js", "spend.js"))
+    read = set(re.findall(rf"\b{word}\??\.([a-z_]+)", sources)) - JAVASCRIPT
+    known = set[str]().union(*(fields_in(TOOLS[tool].build().output_schema or {}) for tool in tools))
+
+    assert len(read) > 1
+    assert read <= known
+
+
+JAVASCRIPT = {"append", "amount", "name", "cells"}
+"""What the page itself hangs on rows of its own."""
