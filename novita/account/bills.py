@@ -38,6 +38,7 @@ class BillLine:
     Args:
         amount: The price; `voucher` and `cash` are what it was paid with.
         quantity: As sent: tokens read and made for language models, else cards or gigabytes times time.
+        trade: Of a term, tradeType as sent: bought, renewed or extended.
         key: Name of the API key, in bills by key.
     """
 
@@ -53,6 +54,7 @@ class BillLine:
     voucher: Decimal
     cash: Decimal
     key: str = ""
+    trade: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,13 @@ class MonthlyBill:
 
 @dataclass(frozen=True)
 class Sum:
-    """Lines added up; what differs between them is empty. Money is USD."""
+    """Lines added up; what differs between them is empty. Money is USD.
+
+    Args:
+        first: The day of the first line; `last`: of the last.
+        tokens: Of a language model, how many were read and made.
+        trades: Of terms, each tradeType there is.
+    """
 
     day: date | None
     kind: Term | None
@@ -81,7 +89,11 @@ class Sum:
     amount: Decimal
     voucher: Decimal
     cash: Decimal
+    first: date
+    last: date
     key: str = ""
+    tokens: tuple[int, int] | None = None
+    trades: tuple[str, ...] = ()
 
 
 async def usage_lines(client: NovitaClient, period: Period, *, on_piece: OnPiece | None = None) -> list[BillLine]:
@@ -175,10 +187,32 @@ def add_up(lines: Iterable[BillLine], by: Grouping) -> list[Sum]:
         mark = (day, line.kind, line.category, line.product, line.key) if by != "day" else (day, None, "", "", line.key)
         groups.setdefault(mark, []).append(line)
     sums = [
-        Sum(day, kind, category, product, *totals(members), key=key)
+        Sum(
+            day,
+            kind,
+            category,
+            product,
+            *totals(members),
+            first=min(line.day for line in members),
+            last=max(line.day for line in members),
+            key=key,
+            tokens=_tokens(members) if category == "llm" and kind == "usage" else None,
+            trades=tuple(dict.fromkeys(line.trade for line in members if kind == "fixed_term")),
+        )
         for (day, kind, category, product, key), members in groups.items()
     ]
     return sorted(sums, key=lambda one: (one.day or date.min, -one.amount, one.product, one.category, one.key))
+
+
+def _tokens(lines: Iterable[BillLine]) -> tuple[int, int] | None:
+    """Tokens read and made; None where a line does not say them."""
+    read = made = 0
+    for line in lines:
+        counts = [a_whole(each) for each in line.quantity]
+        if counts[0] is None or counts[1] is None:
+            return None
+        read, made = read + counts[0], made + counts[1]
+    return read, made
 
 
 def totals(lines: Iterable[BillLine]) -> tuple[Decimal, Decimal, Decimal]:
@@ -293,6 +327,7 @@ def _line(row: Json, kind: Term) -> BillLine:
         voucher=usd_of(row, "voucherAmount", "the bill"),
         cash=usd_of(row, "payAmount", "the bill"),
         key=str(row.get("apikeyName") or row.get("apikeyMask") or ""),
+        trade=str(row.get("tradeType") or ""),
     )
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from ...novita.account.balance import get_balance as read_balance
+from ...novita.account.bill_words import in_words, kind_of_product
 from ...novita.account.bills import (
     Grouping,
     OwnBill,
@@ -67,9 +68,13 @@ async def get_balance(call: Call) -> BalanceResult:
     )
 
 
+_IN_WORDS = ("day", "month", "product", "category", "api_key", "kind", "status")
+
+
 class BillRow(BaseModel):
     """Lines of the bill added up."""
 
+    what: str = Field(default="", description="What it is for, in words, with the days.")
     day: date | None = Field(default=None, description="UTC.")
     month: str | None = Field(default=None, description="YYYY-MM.")
     product: str | None = Field(default=None, description="Model or machine.")
@@ -96,6 +101,11 @@ class BillResult(ToolResult):
     file: str | None = Field(default=None, description="The CSV file.")
     csv: str | None = Field(default=None, description="The table, where this server keeps no files for you.")
     note: str | None = Field(default=None, description="What this server's own ledger (novita://spend) took from it.")
+
+    def for_reading(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """What the words say already, only programs read."""
+        rows = [{name: value for name, value in row.items() if name not in _IN_WORDS} for row in fields["rows"]]
+        return {**fields, "rows": rows}
 
     def headline(self) -> str:
         return f"${self.total_usd} from {self.first_day} to {self.last_day}."
@@ -132,6 +142,10 @@ async def get_bill(
     return await with_csv(call, result, as_csv(lines)) if csv else result
 
 
+_STANDS = {"outed": "payment due"}
+"""States of a monthly bill that are no plain words."""
+
+
 async def by_the_bill(caller: Caller) -> str:
     """Let the ledger's rows of what has ended count what the bill says; what came of it, in a sentence or none.
 
@@ -147,6 +161,7 @@ async def _by_month(caller: Caller, span: Period, *, csv: bool, offset: int, lim
     bills = await monthly_bills(caller.novita, span)
     rows = [
         BillRow(
+            what=f"All of {bill.month}, {_STANDS.get(bill.status, bill.status)}",
             month=bill.month,
             usd=show_usd(bill.total),
             status=bill.status,
@@ -208,8 +223,9 @@ def bill_row(one: Sum) -> BillRow:
     """A sum as a row."""
     return BillRow(
         day=one.day,
+        what=in_words(one),
         product=one.product or None,
-        category=one.category or None,
+        category=kind_of_product(one.category) or None,
         api_key=one.key or None,
         kind=one.kind,
         usd=show_usd(one.amount),

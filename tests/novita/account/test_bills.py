@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
+from novita_mcp.novita.account.bill_words import in_words
 from novita_mcp.novita.account.bills import (
+    BillLine,
     add_up,
     as_csv,
     fixed_term_lines,
@@ -205,3 +207,38 @@ async def test_pages_of_any_size_are_read_to_the_empty_one(clock: FakeClock) -> 
 async def test_a_route_that_repeats_its_page_for_ever_ends(clock: FakeClock) -> None:
     bills = await monthly_bills(answering(clock, lambda _: {"data": [month("2026-06", "1")]}), JUNE)
     assert len(bills) == 1
+
+
+@pytest.mark.parametrize(
+    ("category", "quantity", "says"),
+    [
+        ("llm", ("1200", "30"), "m (language model): 1,200 tokens read and 30 made, on 2026-06-03"),
+        ("llm", ("many", ""), "m (language model), on 2026-06-03"),  # counts that are none are not told
+        ("bare_metal", ("8", ""), "m (bare-metal server), on 2026-06-03"),
+        ("quantum_thing", ("8", ""), "m (quantum thing), on 2026-06-03"),  # the list of categories is open
+        ("", ("8", ""), "m, on 2026-06-03"),
+    ],
+)
+def test_whatever_is_billed_has_words(category: str, quantity: tuple[str, str], says: str) -> None:
+    nothing = Decimal(0)
+    start = 1_780_444_800
+    line = BillLine("usage", date(2026, 6, 3), start, start + 1, category, "m", "", quantity, nothing, nothing, nothing)
+    assert [in_words(one) for one in add_up([line], "product")] == [says]
+
+
+@pytest.mark.parametrize(
+    ("trade", "says"),
+    [
+        ("monthly_new_buy", "a term bought in advance"),
+        ("monthly_re_buy", "a term renewed in advance"),
+        ("monthly_re_config", "an extension of a term"),
+        ("something_new", "paid in advance"),
+    ],
+)
+def test_a_term_says_how_it_came_to_be(trade: str, says: str) -> None:
+    nothing = Decimal(0)
+    line = BillLine(
+        "fixed_term", date(2026, 6, 3), 1, 2, "gpu", "H100", "", ("1", ""), nothing, nothing, nothing, trade=trade
+    )
+    (one,) = add_up([line], "product")
+    assert in_words(one) == f"H100 (rented GPU machine): {says}, on 2026-06-03"

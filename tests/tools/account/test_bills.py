@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -50,7 +51,40 @@ async def test_a_month_adds_up_to_novitas_books(connect: Connect, world: World) 
 
         assert Decimal(bill["total_usd"]) == added(bill["rows"]) == booked(world, "2026-06-01", "2026-07-01") > 0
         assert (bill["first_day"], bill["last_day"]) == ("2026-06-01", "2026-06-30")
-        assert {row["category"] for row in bill["rows"]} >= {"llm", "gen_api", "gpu", "serverless", "cloud_storage"}
+        assert {row["category"] for row in bill["rows"]} >= {
+            "language model",
+            "picture, video or sound model",
+            "rented GPU machine",
+            "workers of a serverless endpoint",
+            "storage",
+        }
+
+
+async def test_a_line_says_in_words_what_it_is_for(connect: Connect) -> None:
+    """And what a model reads holds none of Novita's own names for kinds of products."""
+    async with connect() as client:
+        result = await client.call_tool("get_bill", {"period": "2026-06"})
+        by_day = await ask(client, period="2026-06-03", by="day")
+        both = await ask(client, period="2026-06-03", by="both")
+        months = await ask(client, period="2026-06", kind="monthly")
+    bill: Json = result.structured_content or {}
+    words = {row["product"]: row["what"] for row in bill["rows"] if row["kind"] == "usage"}
+    (term,) = [row["what"] for row in bill["rows"] if row["kind"] == "fixed_term"]
+
+    assert re.fullmatch(
+        r"deepseek/deepseek-v3\.2 \(language model\): [\d,]+ tokens read and [\d,]+ made, 2026-06-\d\d to 2026-06-\d\d",
+        words["deepseek/deepseek-v3.2"],
+    )
+    assert words["wan-2.5-i2v"].startswith("wan-2.5-i2v (picture, video or sound model), ")
+    assert re.fullmatch(
+        r"RTX 3090 24GB \(rented GPU machine\): a term (bought|renewed) in advance, on 2026-06-\d\d", term
+    )
+    assert [row["what"] for row in by_day["rows"]] == ["Everything, on 2026-06-03"]
+    assert all(row["what"].endswith("on 2026-06-03") for row in both["rows"])
+    assert [row["what"] for row in months["rows"]] == ["All of 2026-06, paid"]
+    told = text_of(result)
+    assert not [name for name in ("gen_api", "llm", "cloud_", "fixed_term", "usage") if name in told]
+    assert all(row["what"] in told and row["usd"] in told for row in bill["rows"])
 
 
 async def test_terms_in_advance_are_in_the_whole_bill_and_marked(connect: Connect) -> None:
