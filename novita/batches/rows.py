@@ -108,14 +108,17 @@ def numbered(rows: Sequence[Json]) -> list[tuple[int, Json]]:
     return list(enumerate(rows, 1))
 
 
-def _check_form(data: bytes, name: str) -> None:
+def _check_form(data: bytes, name: str, count: int) -> None:
     """Refuse a file at Novita that is read here and that Novita would not read.
 
     Raises:
         InputError: It is no JSONL in UTF-8.
     """
     try:
-        wrong = "is one list" if data.decode("utf-8-sig").lstrip().startswith("[") else ""
+        text = data.decode("utf-8-sig")
+        lines = [bare for line in text.split("\n") if (bare := line.strip())]
+        apart = len(lines) == count and all(line[0] + line[-1] == "{}" for line in lines)
+        wrong = "is one list" if text.lstrip().startswith("[") else "" if apart else "has not one row on each line"
     except UnicodeDecodeError:
         wrong = "is not UTF-8"
     if wrong:
@@ -165,14 +168,15 @@ def prepare(
     rows = list(rows)
     _refuse_count(len(rows), name)
     if as_they_are is not None:
-        _check_form(as_they_are, name)
+        _check_form(as_they_are, name, len(rows))
     if place := not_a_number(options or {}):
         raise InputError(f"options.{place} is NaN or Infinity, which JSON does not know")
     faults, ids, checked = Faults(name), dict[str, int](), dict[str, str | None]()
     lines: list[str] = []
     first_model: tuple[int, str] | None = None
     sums = _Sums()
-    for place, (line, row) in enumerate(rows, 1):
+    for place, (line, given) in enumerate(rows, 1):
+        row = given if as_they_are is not None else _with_its_id(given)
         bare = not_a_number(row)
         if bare is not None:
             faults.add(line, f"{bare} is NaN or Infinity, which JSON does not know")
@@ -265,6 +269,14 @@ class _Sums:
         ):
             if wanted:
                 self.features.setdefault(feature, line)
+
+
+def _with_its_id(row: Json) -> Json:
+    """The row with its `id` as custom_id, as people's tables have it; what is data for a `system` keeps all fields."""
+    if "id" not in row or row.get("custom_id") not in (None, "") or not row.keys() & {"prompt", "messages", "body"}:
+        return row
+    rest = {key: value for key, value in row.items() if key != "id"}
+    return {**rest, "custom_id": row["id"]} if row["id"] not in (None, "") else rest
 
 
 def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | None, str]:

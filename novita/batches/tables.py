@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, cast
@@ -32,6 +33,11 @@ class Faults:
         if len(self._lines) < _SHOWN_FAULTS:
             self._lines.append(f"line {line}: {what.rstrip('.')}")
 
+    @property
+    def any_found(self) -> bool:
+        """Whether there was any."""
+        return self._count > 0
+
     def refuse(self) -> None:
         """Raise InputError if there was any."""
         if self._count:
@@ -56,6 +62,8 @@ def read_table(data: bytes, name: str) -> list[tuple[int, Json]]:
         rows = _listed_rows(text, faults)
     else:
         rows = list(_json_rows(text, faults))
+    if faults.any_found and (others := _rows_in_a_row(text)):
+        return others
     faults.refuse()
     if not rows:
         raise InputError(f"{name} has no rows")
@@ -71,10 +79,47 @@ def _json_rows(text: str, faults: Faults) -> Iterator[tuple[int, Json]]:
         except ValueError:
             faults.add(number, "it is not valid JSON")
             continue
-        if isinstance(found, dict):
-            yield number, cast(Json, found)
+        if (row := _row(found)) is not None:
+            yield number, row
         else:
             faults.add(number, "it is no JSON object")
+
+
+def _row(value: Any) -> Json | None:
+    """A row; a text alone is a prompt."""
+    if isinstance(value, str) and value.strip():
+        return {"prompt": value}
+    return cast(Json, value) if isinstance(value, dict) else None
+
+
+_BETWEEN = re.compile(r"[\s,\ufeff]+")
+
+
+def _rows_in_a_row(text: str) -> list[tuple[int, Json]]:
+    """Objects that follow each other, over several lines, without line ends or with commas between, perhaps in
+    brackets; nothing where anything else stands there. With the lines they begin in.
+    """
+    bare = text.strip("\ufeff \t\r\n")
+    shift = text.count("\n", 0, text.find(bare))
+    if bare.startswith("[") and bare.endswith("]"):
+        bare = f" {bare[1:-1]}"
+    decoder, rows, line, place = json.JSONDecoder(), list[tuple[int, Json]](), 1 + shift, 0
+    while place < len(bare):
+        if between := _BETWEEN.match(bare, place):
+            line += bare.count("\n", place, between.end())
+            place = between.end()
+            continue
+        try:
+            _, end = decoder.raw_decode(bare, place)
+            row = _row(read_json(bare[place:end]))
+        except (ValueError, RecursionError):
+            return []
+        if row is None:
+            return []
+        rows.append((line, row))
+        line += bare.count("\n", place, end)
+        place = end
+    return rows
 
 
 def _listed_rows(text: str, faults: Faults) -> list[tuple[int, Json]]:
@@ -83,10 +128,11 @@ def _listed_rows(text: str, faults: Faults) -> list[tuple[int, Json]]:
         found = a_list(read_json(text))
     except ValueError:
         return list(_json_rows(text, faults))
-    for number, row in enumerate(found, 1):
-        if not isinstance(row, dict):
+    rows = [(number, _row(value)) for number, value in enumerate(found, 1)]
+    for number, row in rows:
+        if row is None:
             faults.add(number, "it is no JSON object")
-    return [(number, cast(Json, row)) for number, row in enumerate(found, 1) if isinstance(row, dict)]
+    return [(number, row) for number, row in rows if row is not None]
 
 
 def _csv_rows(text: str, name: str, faults: Faults) -> Iterator[tuple[int, Json]]:
@@ -109,12 +155,24 @@ def _csv_rows(text: str, name: str, faults: Faults) -> Iterator[tuple[int, Json]
         if not any(cell.strip() for cell in cells):
             continue
         if names is None:
-            names = [cell.strip() for cell in cells]
+            names = _columns(cells)
             _check_names(names, line, faults)
         elif len(cells) != len(names):
             faults.add(line, "it has not as many cells as the first line")
         else:
             yield line, {key: cell for key, cell in zip(names, cells, strict=True) if key}
+
+
+_OURS = frozenset({"custom_id", "id", "prompt"})
+
+
+def _columns(cells: list[str]) -> list[str]:
+    """The names of columns; beside prompts those that mean something here in any case, else as they are: it is data."""
+    names = [cell.strip() for cell in cells]
+    plain = [name.casefold().replace(" ", "_") for name in names]
+    if "prompt" not in plain:
+        return names
+    return [ours if ours in _OURS else name for name, ours in zip(names, plain, strict=True)]
 
 
 def _check_names(names: list[str], line: int, faults: Faults) -> None:

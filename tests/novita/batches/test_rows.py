@@ -50,3 +50,51 @@ def test_a_csv_with_a_broken_line_names_it() -> None:
 def test_a_completion_is_told_by_its_row() -> None:
     assert endpoint_of(numbered([{"body": {"prompt": "x"}}])) == "completion"
     assert endpoint_of(numbered([{"prompt": "x"}])) == "chat"
+
+
+REQUESTS = [{"custom_id": f"r{number}", "body": {"messages": [{"role": "user", "content": "hi"}]}} for number in (1, 2)]
+ONE, TWO = (json.dumps(request) for request in REQUESTS)
+FORMS: dict[str, tuple[str, str]] = {
+    "with commas": ("rows.jsonl", f"{ONE},\n{TWO},\n"),
+    "on one line": ("rows.jsonl", f"{ONE}{TWO}"),
+    "indented": ("rows.jsonl", "\n".join(json.dumps(request, indent=2) for request in REQUESTS)),
+    "a list with one comma too many": ("rows.json", f"[\n{ONE},\n{TWO},\n]"),
+    "a list that was begun in every line": ("rows.json", f"\ufeff[{ONE}\n,{TWO}]\r\n"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_are_read_however_they_follow_each_other(form: str) -> None:
+    name, text = FORMS[form]
+    assert [row for _, row in read_table(text.encode(), name)] == REQUESTS
+
+
+def test_texts_alone_are_prompts() -> None:
+    assert read_table(b'["a", "b"]', "rows.json") == [(1, {"prompt": "a"}), (2, {"prompt": "b"})]
+    assert read_table(b'"a"\n"b"\n', "rows.jsonl") == [(1, {"prompt": "a"}), (2, {"prompt": "b"})]
+    with pytest.raises(InputError, match="line 2: it is no JSON object"):
+        read_table(b'["a", 5]', "rows.json")
+
+
+@pytest.mark.parametrize(
+    "text", ["id;prompt\n7;a, b\n8;b\n", "ID\tPrompt\n7\ta, b\n8\tb\n", "custom ID|PROMPT\n7|a, b\n8|b\n"]
+)
+def test_a_tables_own_ids_name_its_rows(text: str) -> None:
+    made = prepare(read_table(text.encode("utf-16"), "rows.csv"), name="rows", endpoint="chat", model=MODEL)
+    written = [json.loads(line) for line in made.data.splitlines()]
+    assert [row["custom_id"] for row in written] == ["7", "8"]
+    assert [row["body"]["messages"][-1]["content"] for row in written] == ["a, b", "b"]
+
+
+def test_an_id_among_data_stays_data() -> None:
+    rows = read_table(b"ID,Body\n7,Paris\n", "rows.csv")
+    made = prepare(rows, name="rows", endpoint="chat", model=MODEL, system="Which country?")
+    assert json.loads(json.loads(made.data)["body"]["messages"][-1]["content"]) == {"ID": "7", "Body": "Paris"}
+
+
+@pytest.mark.parametrize("form", [*FORMS, "texts"])
+def test_what_novita_would_not_read_is_not_called_good(form: str) -> None:
+    """A file that is there already goes as it is."""
+    data = FORMS[form][1].encode() if form != "texts" else b'"a"\n"b"\n'
+    with pytest.raises(InputError, match="Novita takes JSON in UTF-8, one row on each line"):
+        prepare(read_table(data, "f.jsonl"), name="f", endpoint="chat", model="", as_they_are=data)
