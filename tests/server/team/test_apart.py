@@ -1,10 +1,11 @@
 """Callers of one server have nothing to do with each other, through whatever door they come, in both eras.
 
 The world is a permissive Novita: all keys belong to one account, so that it would tell anybody of any task. What
-keeps callers apart is this server alone.
+keeps callers apart is this server alone. So it is with people who sign in and spend with one key of their team.
 """
 
 import json
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -27,18 +28,28 @@ from ...conftest import text_of
 from ...serving import serve_asgi
 from ...storage import Storage, run_storage
 from ..callers import caller, facts
+from ..sign_in.authority import Authorities, authorization_server
+from ..sign_in.serving import signing_in
 from ..test_mcp_tasks import Tasks, ask, start
 
 UNKNOWN, HEADER_MISMATCH = -32602, -32020
 OTHER_KEY = "sk-somebody-else"
 SECRET = "my secret fox"
+A_DAY = int(time.time()) + 86_400
 
 
 @dataclass(frozen=True)
 class TeamScene:
-    """A running server, and what its first caller has there: ids of tasks with files and without, and a handle."""
+    """A running server, and what its first caller has there: ids of tasks with files and without, and a handle.
+
+    Args:
+        mine: What the first caller sends as bearer: a key, or a token.
+        others: What another sends.
+    """
 
     url: str
+    mine: str
+    others: str
     world: World
     tasks: tuple[str, ...]
     handle: str
@@ -51,9 +62,18 @@ def storage() -> Generator[Storage]:
         yield running
 
 
-@pytest.fixture(scope="module", params=["links", "storage"])
+@pytest.fixture(scope="module")
+def authority() -> Generator[Authorities]:
+    with authorization_server() as held:
+        yield held
+
+
+@pytest.fixture(scope="module", params=["links", "storage", "subjects"])
 def scene(
-    request: pytest.FixtureRequest, storage: Storage, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    storage: Storage,
+    authority: Authorities,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Generator[TeamScene]:
     world = World(WorldSettings(task_seconds=0, old_models=True))
     world.accounts[OTHER_KEY] = world.accounts[DEFAULT_KEY]
@@ -64,15 +84,21 @@ def scene(
         settings = Settings(
             base_url=simulator.url,
             journal=str(home / "journal.sqlite3"),
-            artifacts=storage.url() if request.param == "storage" else "",
+            artifacts="" if request.param == "links" else storage.url(),
         )
+        if request.param == "subjects":
+            with signing_in(settings, authority, team_key=DEFAULT_KEY, vault_keys="") as running:
+                mine, others = running.token("alice", exp=A_DAY), running.token("bob", exp=A_DAY)
+                tasks, handle = anyio.run(make_things, running.url, mine)
+                yield TeamScene(running.url, mine, others, world, tasks, handle, len(world.charges))
+            return
         with serve_asgi(http_app(web_server(settings), settings)) as url:
-            tasks, handle = anyio.run(make_things, url)
-            yield TeamScene(url, world, tasks, handle, len(world.charges))
+            tasks, handle = anyio.run(make_things, url, DEFAULT_KEY)
+            yield TeamScene(url, DEFAULT_KEY, OTHER_KEY, world, tasks, handle, len(world.charges))
 
 
-async def make_things(url: str) -> tuple[tuple[str, ...], str]:
-    async with caller(url, mode="auto") as client:
+async def make_things(url: str, key: str) -> tuple[tuple[str, ...], str]:
+    async with caller(url, key, mode="auto") as client:
         done = facts(await client.call_tool("generate_image", {"model": "qwen-image-txt2img", "prompt": SECRET}))
         started = facts(
             await client.call_tool(
@@ -80,7 +106,7 @@ async def make_things(url: str) -> tuple[tuple[str, ...], str]:
             )
         )
         spoken = facts(await client.call_tool("generate_speech", {"text": SECRET}))
-    async with caller(url, mode="auto", extensions=[Tasks()]) as client:
+    async with caller(url, key, mode="auto", extensions=[Tasks()]) as client:
         answer = await start(client, {"prompt": SECRET, "model": "qwen-image-txt2img", "again": True})
     return (done["task_id"], started["task_id"], spoken["task_id"]), answer.task_id
 
@@ -146,7 +172,7 @@ def test_anothers_task_is_not_found_through_any_door(scene: TeamScene, mode: str
     id = data.draw(st.sampled_from(scene.tasks).flatmap(words))
 
     async def attempt() -> str:
-        async with caller(scene.url, OTHER_KEY, mode=mode) as client:
+        async with caller(scene.url, scene.others, mode=mode) as client:
             return await door(client, id)
 
     told = anyio.run(attempt)
@@ -164,7 +190,7 @@ def test_anothers_handle_is_unknown(scene: TeamScene, method: str, data: st.Data
     handle = data.draw(words(scene.handle))
 
     async def attempt() -> MCPError:
-        async with caller(scene.url, OTHER_KEY, mode="auto", extensions=[Tasks()]) as client:
+        async with caller(scene.url, scene.others, mode="auto", extensions=[Tasks()]) as client:
             with pytest.raises(MCPError) as caught:
                 await ask(client, method, handle)
             return caught.value
@@ -177,7 +203,7 @@ def test_the_owner_finds_all_of_it(scene: TeamScene) -> None:
     """The doors do open: to the caller whose things they are."""
 
     async def look() -> None:
-        async with caller(scene.url, mode="auto", extensions=[Tasks()]) as client:
+        async with caller(scene.url, scene.mine, mode="auto", extensions=[Tasks()]) as client:
             listed = facts(await client.call_tool("list_tasks", {}))
             assert set(scene.tasks) <= {task["task_id"] for task in listed["tasks"]}
             for id in scene.tasks:
