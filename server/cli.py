@@ -172,6 +172,10 @@ def _spend(settings: Settings, given: argparse.Namespace) -> int:
     return commands.run_spend(settings, given.period, by=given.by, as_json=given.json)
 
 
+def _forget(settings: Settings, given: argparse.Namespace) -> int:
+    return commands.run_forget(settings, given.subject)
+
+
 def _gallery(settings: Settings, given: argparse.Namespace) -> int:
     return commands.run_gallery(settings, browser=not given.no_browser, idle_minutes=given.idle_minutes)
 
@@ -202,6 +206,7 @@ _COMMANDS = {
     "install": _install,
     "uninstall": _uninstall,
     "spend": _spend,
+    "forget": _forget,
     "gallery": _gallery,
     "models": _models,
     "version": _version,

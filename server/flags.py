@@ -54,6 +54,7 @@ _TAKES: dict[str | None, tuple[str, ...]] = {
     "call": _ONE_HOST,
     "install": ("base_url", "profile", "journal"),
     "spend": ("base_url", "profile", "journal"),
+    "forget": ("profile", "journal"),
     "gallery": ("base_url", "profile", "read_only", "output_dir", "allowed_dirs", "journal"),
     "key": ("profile",),
     "models": ("base_url", "profile", "journal"),
@@ -247,6 +248,10 @@ def parser(*, every_tool: bool = False) -> Parser:
     spend.add_argument("--by", default="day,tool,model", help="`day`, `tool`, `model`, with commas.")
     add_settings(spend, _TAKES["spend"])
     _json_flag(spend)
+
+    forget = commands.add_parser("forget", help="remove somebody who signed in: key, tasks and files")
+    forget.add_argument("subject", metavar="SUBJECT", help="As the authorization server names it: `sub`.")
+    add_settings(forget, _TAKES["forget"])
 
     gallery = commands.add_parser("gallery", help="what was made, spent and runs, in your browser")
     gallery.add_argument("--no-browser", action="store_true", default=False, help="Only print the link.")

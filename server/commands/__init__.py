@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .completion import run_completion
     from .demo import run_demo
     from .doctor import run_doctor
+    from .forget import run_forget
     from .gallery import run_gallery
     from .install import run_install, run_uninstall
     from .keys import run_key
@@ -25,6 +26,7 @@ __all__ = [
     "run_completion",
     "run_demo",
     "run_doctor",
+    "run_forget",
     "run_gallery",
     "run_install",
     "run_key",
@@ -45,6 +47,7 @@ __getattr__ = lazily(
         "run_completion": ".completion",
         "run_demo": ".demo",
         "run_doctor": ".doctor",
+        "run_forget": ".forget",
         "run_gallery": ".gallery",
         "run_install": ".install",
         "run_key": ".keys",

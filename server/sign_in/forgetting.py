@@ -11,6 +11,7 @@ from ...tools.kit.context import App
 class Forgotten:
     """How much went."""
 
+    key: bool
     jobs: int
     files: int
 
@@ -24,4 +25,4 @@ async def forget(app: App, owner: str) -> Forgotten:
     """
     removed = await forget_owner(app.journal, owner)
     files = await remove_files(app.jobs.store, owner, removed.artifacts)
-    return Forgotten(removed.jobs, files)
+    return Forgotten(removed.key, removed.jobs, files)

@@ -25,6 +25,7 @@ class StillRunningError(InputError):
 class Removed:
     """What there was."""
 
+    key: bool
     jobs: int
     artifacts: tuple[Artifact, ...]
 
@@ -47,6 +48,7 @@ async def forget_owner(journal: Journal, owner: str) -> Removed:
             )
         data = db.execute("SELECT data FROM artifacts WHERE owner = ?", (owner,)).fetchall()
         jobs: int = db.execute("SELECT COUNT(*) FROM jobs WHERE owner = ?", (owner,)).fetchone()[0]
+        key = db.execute("SELECT 1 FROM kept_keys WHERE owner = ?", (owner,)).fetchone() is not None
         now = journal.wall()
         counted = {owner: spent_today(db, owner, now), **_of_teams(db, owner, now)}
         db.execute("DELETE FROM answers WHERE job IN (SELECT key FROM jobs WHERE owner = ?)", (owner,)).close()
@@ -59,7 +61,7 @@ async def forget_owner(journal: Journal, owner: str) -> Removed:
             if micro:
                 statement = "INSERT INTO totals (owner, run, day, micro) VALUES (?, '', ?, ?)"
                 db.execute(statement, (whose, int(now // DAY), micro)).close()
-        return Removed(jobs, tuple(Artifact.model_validate_json(row[0]) for row in data))
+        return Removed(key, jobs, tuple(Artifact.model_validate_json(row[0]) for row in data))
 
     return await journal.transact(remove)
 

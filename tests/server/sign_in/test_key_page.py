@@ -238,3 +238,15 @@ def test_what_is_sealed_for_one_opens_for_no_other() -> None:
     assert vault.open("alice", vault.note("link", "x")) is None
     assert vault.read("link", vault.note("form", "x"), 60) is None
     assert Vault([b"y" * 32]).open("alice", sealed) is None
+
+
+async def test_a_link_of_one_copy_is_good_on_another_and_once_on_both(settings: Settings, signed: SignInServer) -> None:
+    """Copies share the database and the secrets, and nothing else."""
+    with signing_in(settings, signed.authority) as another:
+        link = await a_link(signed)
+        there = link.replace(signed.url, another.url)
+        assert enter(there, BOBS_KEY).status_code == 200
+        assert enter(link, BOBS_KEY).status_code == 409
+        for copy in (signed, another):
+            async with caller(copy.url, copy.token("alice")) as client:
+                assert not (await client.call_tool("get_balance", {})).is_error

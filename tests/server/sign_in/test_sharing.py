@@ -1,15 +1,21 @@
 """Several people on one company key: each has a cap, all together have one, and their things are apart."""
 
 from collections.abc import Generator
+from dataclasses import replace
 from decimal import Decimal
 
 import anyio
+import anyio.to_thread
 import pytest
+from novita_mcp.novita.core.redaction import owner_of_subject
+from novita_mcp.server.commands.forget import run_forget
 from novita_mcp.server.http import web_server
 from novita_mcp.server.settings import SettingError, Settings
+from novita_mcp.server.sign_in.forgetting import forget
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 
 from ...conftest import text_of
+from ...storage import run_storage
 from ..callers import caller, facts
 from .authority import Authorities, authorization_server
 from .serving import SignInServer, signing_in
@@ -80,9 +86,6 @@ async def test_the_cap_of_all_holds_for_calls_at_one_time_on_two_copies(
 
 async def test_what_was_removed_still_counts_today(settings: Settings, authority: Authorities, world: World) -> None:
     """Nobody gets a new day by having himself forgotten."""
-    from novita_mcp.novita.core.redaction import owner_of_subject
-    from novita_mcp.server.sign_in.forgetting import forget
-
     with signing_in(settings, authority, team_key=TEAM_KEY, vault_keys="") as running:
         price = await price_of_one(running)
     for limits in ({"spend_limit_usd": price * 2}, {"team_limit_usd": price * 4}):
@@ -94,6 +97,30 @@ async def test_what_was_removed_still_counts_today(settings: Settings, authority
             removed = await forget(shared.app, owner_of_subject(authority.issuer, who))
             assert removed.jobs == 2
             assert "would be passed" in await make(running, who, 2)
+
+
+async def test_whoever_runs_the_server_removes_somebody_who_left(
+    settings: Settings, authority: Authorities, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the server's own settings; from files in storage on, all of one person, and nothing of another."""
+    with run_storage() as storage, pytest.MonkeyPatch.context() as patch:
+        for name, value in storage.credentials.items():
+            patch.setenv(name, value)
+        chosen = replace(settings, artifacts=storage.url())
+        with signing_in(chosen, authority, team_key=TEAM_KEY, vault_keys="") as running:
+            assert [await make(running, who, 0) for who in ("alice", "bob")] == ["succeeded"] * 2
+            kept = storage.keys()
+            assert len(kept) == 2
+            leaving = replace(chosen, oauth_issuer=authority.issuer)
+            # In a thread: the command brings a loop of its own.
+            assert await anyio.to_thread.run_sync(run_forget, leaving, "alice") == 0
+            assert "1 tasks and 1 files" in capsys.readouterr().out
+            assert len(storage.keys()) == 1
+            for who, has in (("alice", 0), ("bob", 1)):
+                async with caller(running.url, running.token(who)) as client:
+                    assert len(facts(await client.call_tool("list_tasks", {}))["tasks"]) == has
+    with pytest.raises(SettingError, match="ISSUER"):
+        run_forget(settings, "alice")
 
 
 async def test_people_on_one_key_see_nothing_of_each_other(settings: Settings, authority: Authorities) -> None:
@@ -109,8 +136,6 @@ async def test_people_on_one_key_see_nothing_of_each_other(settings: Settings, a
 
 
 def test_a_limit_that_would_be_none_is_refused(settings: Settings) -> None:
-    from dataclasses import replace
-
     signed = {"oauth_issuer": "https://login.example.com", "public_url": "https://mcp.example.com"}
     for bad in (
         {"team_key": TEAM_KEY},

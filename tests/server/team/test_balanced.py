@@ -7,6 +7,7 @@ import json
 import re
 import signal
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +55,34 @@ async def ask(http: httpx.AsyncClient, key: str, tool: str, arguments: dict[str,
 
 
 class Callers:
-    """What each caller holds in the end: task id -> links of its files, and how many rows it is told are unclear."""
+    """What each caller holds in the end: task id -> links of its files, and how many rows it is told are unclear.
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    Args:
+        bearers: What callers send, by their names; left out, each sends its own key.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, bearers: Mapping[str, str] | None = None) -> None:
         self.http = http
-        self.files: dict[str, dict[str, list[str]]] = {key_of(number): {} for number in range(CALLERS)}
+        self.bearers = bearers or {key_of(number): key_of(number) for number in range(CALLERS)}
+        self.files: dict[str, dict[str, list[str]]] = {name: {} for name in self.bearers}
+        self.titles: dict[str, str] = {}
         self.unclear: Counter[str] = Counter()
+
+    async def ask(self, name: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        return await ask(self.http, self.bearers[name], tool, arguments)
 
     async def make(self, key: str) -> None:
         """Ask for a picture, then go on until every task is home; as a host does whose connection may break."""
         number = len(self.files[key])
         prompt = f"fox {number} for {key}"
         wish: dict[str, Any] = {"model": "qwen-image-txt2img", "prompt": prompt, "wait_seconds": 15}
-        self._keep(key, await ask(self.http, key, "generate_image", wish))
+        self._keep(key, await self.ask(key, "generate_image", wish))
         while True:
-            told = await ask(self.http, key, "list_tasks", {"limit": 50})
+            told = await self.ask(key, "list_tasks", {"limit": 50})
             if told is None:
                 await anyio.sleep(0.2)  # a real copy is coming back
                 continue
+            self.titles |= {task["task_id"]: task["title"] for task in told["tasks"]}
             missing = [task for task in told["tasks"] if task["task_id"] not in self.files[key]]
             waiting = [task for task in missing if task["state"] in ("working", "succeeded", "submitting")]
             if not waiting:
@@ -79,7 +90,7 @@ class Callers:
                 return
             for task in waiting:
                 wish = {"task_id": task["task_id"], "wait_seconds": 5}
-                self._keep(key, await ask(self.http, key, "get_task", wish))
+                self._keep(key, await self.ask(key, "get_task", wish))
 
     def _keep(self, key: str, made: dict[str, Any] | None) -> None:
         if made is not None and made["status"] == "succeeded":

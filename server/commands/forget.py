@@ -1,0 +1,43 @@
+"""`novita-mcp forget`: removes somebody who signed in to a server over HTTP, with key, rows and files."""
+
+import sys
+
+import anyio
+
+from ...novita.core.errors import NovitaError
+from ...novita.core.redaction import owner_of_subject
+from ..building import build_app
+from ..settings import SettingError, Settings
+from ..sign_in.forgetting import Forgotten, forget
+
+
+def run_forget(settings: Settings, subject: str) -> int:
+    """Remove a subject, in the journal and storage that the settings name; 1 if something of it still runs.
+
+    Args:
+        subject: As the authorization server names it (`sub` of its tokens).
+
+    Raises:
+        SettingError: No issuer is set.
+    """
+    if not settings.oauth_issuer:
+        raise SettingError("nobody signs in here: NOVITA_MCP_OAUTH_ISSUER is not set")
+    try:
+        gone = anyio.run(_forget, settings, owner_of_subject(settings.oauth_issuer, subject))
+    except NovitaError as error:
+        sys.stderr.write(f"novita-mcp: {error}\n")
+        return 1
+    key = "a key, " if gone.key else ""
+    sys.stdout.write(f"Removed of {subject}: {key}{gone.jobs} tasks and {gone.files} files.\n")
+    return 0
+
+
+async def _forget(settings: Settings, owner: str) -> Forgotten:
+    async with anyio.create_task_group() as background:
+        app = build_app(settings, background, http=True)
+        try:
+            return await forget(app, owner)
+        finally:
+            background.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await app.close()
