@@ -14,6 +14,7 @@ from novita_mcp.server.cli import main
 from novita_mcp.server.commands.hosts import HOSTS, KEY
 from novita_mcp.server.flags import read
 from novita_mcp.server.settings import Settings
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -179,11 +180,21 @@ def test_what_readme_says_one_sees_is_what_is_said() -> None:
 
 
 def test_the_first_screen_shows_a_real_session() -> None:
-    """scripts/session_picture.py draws it; tests/server/commands/test_demo.py holds it against the demo."""
-    first, _, _ = README.read_text(encoding="utf-8").partition("\n## ")
-    (picture,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", first)
+    """The terminal as scripts/session_picture.py draws it, the pages as scripts/screenshots.py takes them.
 
-    assert (ROOT / picture).stat().st_size < 60_000
+    tests/server/commands/test_demo.py holds the terminal against the demo.
+    """
+    first, _, _ = README.read_text(encoding="utf-8").partition("\n## ")
+    (terminal,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", first)
+    pages: list[str] = re.findall(r'(?:srcset|src)="([^"]+)"', first)
+
+    assert (ROOT / terminal).stat().st_size < 60_000
+    assert {*pages} == {f"docs/{page}-{theme}.webp" for page in ("gallery", "spend") for theme in ("light", "dark")}
+    for page in pages:
+        assert (ROOT / page).stat().st_size < 20_000, page
+        with Image.open(ROOT / page) as picture:
+            assert picture.width == 1100, page
+    assert len(re.findall(r'<img [^>]*alt="[^"]{40,}"', first)) == 2
     assert len(first.splitlines()) < 40
 
 
