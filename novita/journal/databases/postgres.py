@@ -85,6 +85,7 @@ class PostgresStore:
         self._pool: ConnectionPool[Connection[NamedRow]] | None = None
         self._guard = threading.Lock()
         self._first = threading.BoundedSemaphore(_CONNECTIONS)
+        self._ran = False
         self.reopened: Callable[[Db, str], None] = nobody_is_told
 
     def run(self, work: Callable[[Db], T]) -> T:
@@ -150,8 +151,11 @@ class PostgresStore:
             db.lock("schema")
             db.execute("CREATE TABLE IF NOT EXISTS journal_version (version BIGINT NOT NULL)")
             row = db.execute("SELECT version FROM journal_version").fetchone()
-            version = known_version(row[0] if row else 0, newest)
-            if version == newest:
+            version: int = row[0] if row else 0
+            if version > newest and self._ran:
+                return  # a newer copy brought them further while this one ran, which goes on until it is replaced
+            if known_version(version, newest) == newest:
+                self._ran = True
                 return
             for step in self._migrations[version:]:
                 if callable(step):
@@ -161,6 +165,7 @@ class PostgresStore:
                     db.execute(_in_postgres(statement))
             db.execute("DELETE FROM journal_version")
             db.execute("INSERT INTO journal_version VALUES (?)", (newest,))
+        self._ran = True
 
     def _trouble(self, what: str) -> JournalError:
         text = " ".join(what.split())
