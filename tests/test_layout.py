@@ -297,6 +297,32 @@ def test_only_the_journal_speaks_sql() -> None:
     assert found == set()
 
 
+def test_what_is_no_object_is_read_as_an_empty_one_in_one_place() -> None:
+    """`x if isinstance(x, dict) else {}`, and the same of lists."""
+    empty = (ast.Dict, ast.List, ast.Tuple)
+    found = {
+        file
+        for top in ("novita", "tools", "server")
+        for file in sources(top)
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.IfExp)
+        and isinstance(node.orelse, empty)
+        and not ast.unparse(node.orelse).strip("{}[](),")
+        if re.fullmatch(r"isinstance\(\w+, (dict|list)\)", ast.unparse(node.test))
+    }
+    assert found == {"novita/core/tolerant.py"}
+
+
+def test_a_pause_that_is_asked_for_is_read_in_one_place() -> None:
+    found = {
+        file
+        for file in sources("novita")
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.lower() == "retry-after"
+    }
+    assert found == {"novita/core/backoff.py"}
+
+
 @pytest.mark.parametrize("top", FOLDERS)
 def test_no_folder_holds_more_than_one_can_see(top: str) -> None:
     for folder in {PurePosixPath(file).parent for file in sources(top)}:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import quote
 
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
 from ..core.money import billing_from_usd, usd_from_billing
 from ..core.periods import Period
-from ..core.tolerant import a_moment, a_whole
+from ..core.tolerant import a_moment, a_whole, an_object, objects
 from .bills import rows_of, usd_of
 
 Json = dict[str, Any]
@@ -54,7 +54,7 @@ async def list_transactions(
     return [
         Transaction(
             serial=str(row.get("serialNumber") or ""),
-            at=_moment(row.get("transactionTime")),
+            at=a_moment(row.get("transactionTime")),
             kind=str(row.get("transactionType") or "unknown"),
             channel=str(row.get("transactionChannel") or ""),
             amount=usd_of(row, "transactionAmount", "transactions"),
@@ -63,7 +63,7 @@ async def list_transactions(
             note=str(row.get("note") or ""),
         )
         for row in rows
-    ], _whole(answer.get("total")) or 0
+    ], a_whole(answer.get("total")) or 0
 
 
 # Quotas
@@ -95,10 +95,10 @@ async def list_quotas(
             modality=str(row.get("modal") or ""),
             unit=str(row.get("quotaType") or ""),
             product=str(row.get("productType") or ""),
-            current=_whole(row.get("currentQuota")),
-            default=_whole(row.get("defaultQuota")),
+            current=a_whole(row.get("currentQuota")),
+            default=a_whole(row.get("defaultQuota")),
             adjustable=row.get("adjustable") if isinstance(row.get("adjustable"), bool) else None,
-            tiers={str(item.get("tier")): _whole(item.get("quota")) or 0 for item in _objects(row.get("quotaItems"))},
+            tiers={str(item.get("tier")): a_whole(item.get("quota")) or 0 for item in objects(row.get("quotaItems"))},
         )
         for row in rows_of(answer, "data", "quotas")
     ]
@@ -148,7 +148,7 @@ async def list_api_keys(client: NovitaClient) -> list[ApiKey]:
     answer = await _read(client, "/openapi/v2/user/key", "listing API keys", {"includePolicySummary": "true"})
     keys: list[ApiKey] = []
     for row in rows_of(answer, "keys", "API keys"):
-        policy = _object(row.get("modelAccessPolicy"))
+        policy = an_object(row.get("modelAccessPolicy"))
         keys.append(
             ApiKey(
                 id=str(row.get("id") or ""),
@@ -158,10 +158,10 @@ async def list_api_keys(client: NovitaClient) -> list[ApiKey]:
                 member_id=str(row.get("memberId") or ""),
                 created=str(row.get("createTime") or ""),
                 expires=str(row.get("expireTime") or ""),
-                last_used=_moment(row.get("lastUsedAt")),
+                last_used=a_moment(row.get("lastUsedAt")),
                 mode=policy.get("mode"),
-                allowed=_whole(policy.get("allowedModelCount")) or 0,
-                excluded=_whole(policy.get("excludedModelCount")) or 0,
+                allowed=a_whole(policy.get("allowedModelCount")) or 0,
+                excluded=a_whole(policy.get("excludedModelCount")) or 0,
             )
         )
     return keys
@@ -199,7 +199,7 @@ async def set_model_policy(
     answer = await client.read(
         "PUT", _policy_path(key_id), body=body, doing="setting the key's models", group="billing"
     )
-    return _policy(key_id, _object(answer.data))
+    return _policy(key_id, an_object(answer.data))
 
 
 def policy_body(only: Sequence[str] | None, excluded: Sequence[str] | None) -> Json:
@@ -223,21 +223,21 @@ def _policy_path(key_id: str) -> str:
 
 
 def _policy(key_id: str, answer: Json) -> ModelPolicy:
-    policy = _object(answer.get("policy"))
+    policy = an_object(answer.get("policy"))
     if "mode" not in policy:
         raise NovitaConnectionError("Novita's answer about the key's models holds no policy")
-    only = tuple(str(entry.get("id")) for entry in _objects(policy.get("allowedModels")))
-    excluded = tuple(str(entry.get("id")) for entry in _objects(policy.get("excludedModels")))
+    only = tuple(str(entry.get("id")) for entry in objects(policy.get("allowedModels")))
+    excluded = tuple(str(entry.get("id")) for entry in objects(policy.get("excludedModels")))
     return ModelPolicy(
         key_id=str(answer.get("stringId") or key_id),
         mode=str(policy["mode"]),
         only=only,
         excluded=excluded,
-        only_count=max(len(only), _whole(answer.get("allowedModelCount")) or 0),
-        excluded_count=max(len(excluded), _whole(answer.get("excludedModelCount")) or 0),
-        is_default=_object(policy.get("source")).get("type") == "default",
+        only_count=max(len(only), a_whole(answer.get("allowedModelCount")) or 0),
+        excluded_count=max(len(excluded), a_whole(answer.get("excludedModelCount")) or 0),
+        is_default=an_object(policy.get("source")).get("type") == "default",
         status=str(answer.get("policyStatus") or "unknown"),
-        updated=_moment(answer.get("updatedAt")),
+        updated=a_moment(answer.get("updatedAt")),
     )
 
 
@@ -313,7 +313,7 @@ async def budget_allows(client: NovitaClient, member_id: str, key_id: str | None
     answer = await client.read(
         "POST", f"/openapi/v1/user/team/{name}", body=body, doing="asking what the budget allows", group="billing"
     )
-    enough = _object(answer.data).get("enough")
+    enough = an_object(answer.data).get("enough")
     if not isinstance(enough, bool):
         raise NovitaConnectionError("Novita's answer about the budget does not say whether there is enough")
     return enough
@@ -359,21 +359,4 @@ def _units(amount: Decimal) -> int:
 
 async def _read(client: NovitaClient, path: str, doing: str, params: Json | None = None) -> Json:
     sent = {name: value for name, value in (params or {}).items() if value is not None}
-    return _object((await client.read("GET", path, params=sent or None, doing=doing, group="billing")).data)
-
-
-def _object(value: Any) -> Json:
-    return cast(Json, value) if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[Json]:
-    return [_object(one) for one in cast("list[Any]", value)] if isinstance(value, list) else []
-
-
-def _whole(value: Any) -> int | None:
-    return a_whole(value)
-
-
-def _moment(value: Any) -> datetime | None:
-    """A time given in Unix seconds, as a number or a text; 0 is none."""
-    return a_moment(value)
+    return an_object((await client.read("GET", path, params=sent or None, doing=doing, group="billing")).data)

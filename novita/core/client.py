@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -442,12 +442,3 @@ class _GarbledError(Exception):
 
 TRY_LATER = "Novita seems unwell; try again in a minute."
 LOOK_FIRST = "Look at list_tasks and the balance before asking again; this server does not repeat paid calls."
-
-
-def dig(data: Any, dotted: str) -> Any:
-    """The value at `a.b.c` in nested dictionaries, or None."""
-    for part in dotted.split("."):
-        if not isinstance(data, dict):
-            return None
-        data = cast(dict[str, Any], data).get(part)
-    return data

@@ -1,4 +1,7 @@
-"""Reading and writing a native request body by path: `a.b`, `a[0]`, `a[]` (a new item), `a[*]` (every item)."""
+"""Reading and writing JSON by path: `a.b`, `a[0]`, `a[]` (a new item), `a[*]` (every item).
+
+Of the usual languages of paths (JSONPath, JMESPath, JSON Pointer) none that has a library writes: bodies are made here.
+"""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +26,7 @@ def steps(path: str) -> list[str | int]:
     return found
 
 
-def get_path(body: Json, path: str) -> Any:
+def get_path(body: Any, path: str) -> Any:
     """The value at a path without new or every item; MISSING if there is none."""
     here: Any = body
     for step in steps(path):
@@ -36,6 +39,12 @@ def get_path(body: Json, path: str) -> Any:
                 return MISSING
             here = cast("list[Any]", here)[step]
     return here
+
+
+def dig(data: Any, path: str) -> Any:
+    """As `get_path`, of an answer: None also for what is not there."""
+    found = get_path(data, path)
+    return None if found is MISSING else found
 
 
 def put(body: Json, path: str, value: Any, *, each: Json | None = None) -> None:

@@ -4,8 +4,9 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from ..core.client import NovitaClient, dig
+from ..core.client import NovitaClient
 from ..core.errors import NovitaConnectionError
+from ..core.json_paths import dig
 from ..core.tolerant import a_text
 
 CheckpointType = Literal["checkpoint", "lora", "vae", "controlnet", "upscaler", "textualinversion"]

@@ -14,9 +14,9 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from ..core.client import NovitaClient, dig
+from ..core.client import NovitaClient
 from ..core.errors import NovitaError
-from ..core.json_paths import Json
+from ..core.json_paths import Json, dig
 from ..core.tolerant import a_count, a_list, load_json, objects
 from .catalog_entry import AnswerPart, Argument, Capability, Kind, Life, MediaModel, Tariff
 from .tariffs import may_be_evaluated

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
-from ...novita.core.client import NovitaClient, dig
+from ...novita.core.client import NovitaClient
 from ...novita.core.costs import Cost
 from ...novita.core.errors import Gone, InputError, JournalError, NotFoundError, NovitaError
+from ...novita.core.json_paths import dig
 from ...novita.core.money import show_usd
 from ...novita.journal.gone import EVERYBODY, GoneModel, gone_models, note_gone, note_living
 from .context import Caller
