@@ -1,13 +1,14 @@
 """The account: what is left."""
 
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.client import NovitaClient
 from ..core.errors import NovitaConnectionError
 from ..core.money import usd_from_billing
+from ..core.tolerant import an_object
 
 
 class Balance(BaseModel):
@@ -32,7 +33,7 @@ async def get_balance(client: NovitaClient) -> Balance:
         "GET", "/openapi/v1/billing/balance/detail", doing="reading the balance", group="billing"
     )
     found: Any = answer.data
-    data: dict[str, Any] = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    data: dict[str, Any] = an_object(found)
     raw: dict[str, str] = {name: str(data[name]) for name in _FIELDS if data.get(name) is not None}
     if "availableBalance" not in raw:
         raise NovitaConnectionError("Novita's answer about the balance has no balance in it")

@@ -15,7 +15,7 @@ from ..core.client import NovitaClient
 from ..core.errors import InputError, NovitaConnectionError
 from ..core.money import show_usd, usd_from_billing
 from ..core.periods import Period, utc_day
-from ..core.tolerant import a_moment, a_whole
+from ..core.tolerant import a_moment, a_whole, an_object
 
 Json = dict[str, Any]
 Term = Literal["usage", "fixed_term"]
@@ -257,7 +257,7 @@ def rows_of(data: Any, name: str, what: str) -> list[Json]:
     Raises:
         NovitaConnectionError: There is none.
     """
-    answer = cast(Json, data) if isinstance(data, dict) else {}
+    answer = an_object(data)
     rows: Any = answer.get(name, "missing")
     if rows is None:
         return []

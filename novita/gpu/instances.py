@@ -14,7 +14,7 @@ from ..core.answers import Moment, One, Rows, Secret, Shape, Text, Whether, Whol
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError
 from ..core.redaction import is_credential, learn
-from ..core.tolerant import a_count
+from ..core.tolerant import a_count, an_object
 from ..core.waiting import Look, Phase
 from .products import DISK_GB_DAY, FREE_DISK_GB, Billing
 from .routes import act, act_for_id, ask
@@ -121,10 +121,10 @@ class Instance(Shape):
     @classmethod
     def _state_of_v2(cls, data: Any) -> Any:
         """v2 nests the state: {status: {status, error, message}}."""
-        given = cast(dict[str, Any], data) if isinstance(data, dict) else {}
+        given = an_object(data)
         nested: Any = given.get("status")
         if not isinstance(nested, dict):
-            return cast(Any, data)
+            return data
         state = cast(dict[str, Any], nested)
         why = {"state": state.get("error"), "message": state.get("message")}
         return {**given, "status": state.get("status"), "statusError": why}

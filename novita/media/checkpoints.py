@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from ..core.client import NovitaClient
 from ..core.errors import NovitaConnectionError
 from ..core.json_paths import dig
-from ..core.tolerant import a_text
+from ..core.tolerant import a_text, an_object
 
 CheckpointType = Literal["checkpoint", "lora", "vae", "controlnet", "upscaler", "textualinversion"]
 
@@ -57,7 +57,7 @@ async def search_library(
     params = {name: value for name, value in wanted.items() if value is not None}
     answer = await client.read("GET", "/v3/model", params=params, doing="searching the model library")
     found: Any = answer.data
-    data: dict[str, Any] = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    data: dict[str, Any] = an_object(found)
     listed: Any = data.get("models")
     if listed is not None and not isinstance(listed, list):
         raise NovitaConnectionError("Novita's answer about its model library could not be read")

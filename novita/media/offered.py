@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from ..core.client import NovitaClient
 from ..core.errors import NovitaError
 from ..core.json_paths import Json, dig
-from ..core.tolerant import a_count, a_list, load_json, objects
+from ..core.tolerant import a_count, a_list, an_object, load_json, objects
 from .catalog_entry import AnswerPart, Argument, Capability, Kind, Life, MediaModel, Tariff
 from .tariffs import may_be_evaluated
 
@@ -222,7 +222,7 @@ def _route_of(text: Any) -> tuple[str, Json]:
     except ValueError:
         return "", {}
     paths: Any = dig(document, "paths")
-    for route, item in cast(Json, paths).items() if isinstance(paths, dict) else ():
+    for route, item in an_object(paths).items():
         contents: Any = dig(item, "post.requestBody.content")
         schema: Any = dig(contents.get("application/json"), "schema") if isinstance(contents, dict) else None  # pyright: ignore[reportUnknownMemberType]
         if _ROUTE.fullmatch(route) and isinstance(schema, dict) and _is_small(cast(Json, schema)):

@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, cast
+from typing import Any
 
 from ..core.costs import DIFFERS, Basis
 from ..core.json_paths import MISSING, Json, get_path
+from ..core.tolerant import a_list
 from .catalog_entry import MediaModel, Price, Tariff
 from .clips import Lengths, clips_of, told_nothing_of_files, whole_seconds
 from .rules import effective
@@ -199,7 +200,7 @@ def _factor(model: MediaModel, body: Json, path: str, picture: Size | None) -> D
     if not listed:
         return number(effective(model, body, path))
     items: Any = get_path(body, head)
-    rows = cast("list[Json]", items) if isinstance(items, list) else []
+    rows = a_list(items)
     default = (model.field(path) or {}).get("default")
     found = [number(row.get(leaf, default)) for row in rows]
     return sum((one for one in found if one is not None), Decimal(0)) if found and None not in found else None

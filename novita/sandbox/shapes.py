@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from ..core.answers import Amount, Rows, Secret, Text, Whether, Whole, Words
 from ..core.answers import Shape as Answer
+from ..core.tolerant import an_object
 from .prices import SandboxSize, prices
 
 
@@ -20,7 +21,7 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _text_map(value: Any) -> dict[str, str]:
-    return {str(key): str(one) for key, one in value.items()} if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+    return {str(key): str(one) for key, one in an_object(value).items()}
 
 
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]

@@ -17,7 +17,7 @@ from ..core.answers import Amount, One, Shape, Text, Whole, Words, read_rows, re
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.money import show_usd
-from ..core.tolerant import a_count
+from ..core.tolerant import a_count, an_object
 from ..core.waiting import Look, Phase
 from ..gpu.instances import secret_words
 from ..gpu.products import memory_in, named
@@ -251,7 +251,7 @@ async def _list_v2(client: NovitaClient) -> dict[str, Endpoint]:
 
 
 def _next_cursor(answer: Any) -> str | None:
-    page = cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
+    page = an_object(answer)
     cursor: Any = page.get("next_cursor")
     return cursor if isinstance(cursor, str) and cursor and page.get("has_more") is not False else None
 

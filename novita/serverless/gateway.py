@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import anyio
@@ -21,6 +21,7 @@ from ..core.errors import InputError, NotFoundError, NovitaConnectionError, reda
 from ..core.outside import Outside
 from ..core.redaction import holds, is_credential, learn, without_credentials
 from ..core.surroundings import trouble
+from ..core.tolerant import an_object
 from ..core.waiting import Look, Phase
 from ..core.wellformed import read_json
 from ..gpu.routes import act_for_id, ask
@@ -110,7 +111,7 @@ async def get_job(client: NovitaClient, name: str, job_id: str) -> GatewayJob:
         endpoint_name=quote(name, safe=""),
         job_id=quote(job_id, safe=""),
     )
-    held = cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
+    held = an_object(answer)
     status: Any = held.get("status")
     if not isinstance(status, str) or not status:
         raise NovitaConnectionError("The gateway's answer about the job has no status in it")
@@ -153,7 +154,7 @@ async def queue_of(client: NovitaClient, endpoint: Endpoint) -> dict[str, Any]:
             if name == names[-1]:
                 raise
             continue
-        return without_credentials(cast(dict[str, Any], answer)) if isinstance(answer, dict) else {}
+        return without_credentials(an_object(answer))
     return {}
 
 

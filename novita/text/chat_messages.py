@@ -206,7 +206,7 @@ def _part(part: Any, where: str) -> Json:
 
 def _parts(message: Mapping[str, Any]) -> list[Json]:
     content: Any = message.get("content")
-    return cast("list[Json]", content) if isinstance(content, list) else []
+    return a_list(content)
 
 
 def media_kinds(messages: Sequence[Mapping[str, Any]]) -> list[Media]:
