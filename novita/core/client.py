@@ -38,7 +38,7 @@ from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
 from .sent import calling, mark_sent
 from .surroundings import SENT_WITHIN, SentTooSlowlyError, TheWay, trouble
-from .tolerant import load_json
+from .tolerant import an_object, load_json
 from .waiting import Turns
 
 READ_TIMEOUT = 25.0
@@ -334,7 +334,7 @@ class NovitaClient:
 
     def _lane(self, path: str, body: Any) -> str:
         """What Novita limits by itself: one key's requests for one model, which the body names or the path."""
-        named = cast(dict[str, Any], body).get("model") if isinstance(body, dict) else None
+        named = an_object(body).get("model")
         return f"{owner_of(self.api_key)} {named if isinstance(named, str) else path}"[:200]
 
     def _request(self, method: str, path: str, host: str, **extra: Any) -> httpx.Request:
