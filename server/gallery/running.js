@@ -113,7 +113,12 @@ async function running(machines) {
   const unpriced = sorted.filter((line) => line.usd_per_hour === undefined).length;
   const hidden = (jobs.value?.running_total ?? shown) - shown;
   const sum = sorted.reduce((all, line) => all + micro(line.usd_per_hour ?? 0), 0);
-  const besides = [unpriced && `${unpriced} without a known price`, hidden > 0 && `${hidden} more that list_tasks counts`];
+  const unseen = (rented.value?.total ?? 0) - (rented.value?.instances.length ?? 0);
+  const besides = [
+    unpriced && `${unpriced} without a known price`,
+    hidden > 0 && `${hidden} more that list_tasks counts`,
+    unseen > 0 && `${unseen} more machines that are not shown`,
+  ];
   const more = besides.filter(Boolean).join(" and ");
   const failed = [jobs, rented].every((look) => look.status === "rejected");
   if (failed) show("hourly", "It cannot be looked at now.");

@@ -86,6 +86,7 @@ def test_the_chart_is_true_and_a_stop_asks_first(settings: Settings, world: Worl
     assert sum(seen["monthly"]["days"].values()) == round(float(seen["monthly"]["spent"][1:]) * 1_000_000)
     # What others wrote is text; nothing is fetched; for everybody, at every width.
     assert seen["hostile"] == {"pwned": None, "images": 0, "scripts": 1}
+    assert seen["besides"] == "About $2.50 per hour, besides 2 more machines that are not shown"
     assert seen["problem"] == f"It failed: {hostile}"
     assert seen["fetched"] == "refused"
     assert seen["axe"] == {"light": [], "question": [], "dark": []}
