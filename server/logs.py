@@ -2,6 +2,8 @@
 
 Everything a record needs to be written is imported here, with the module: what is logged because no file can be
 opened any more must not need another file.
+The JSON is written by hand: it is a few lines, of which a library (python-json-logger) knows neither traces nor
+halves of letters.
 """
 
 import json

@@ -1,6 +1,7 @@
 """How much one caller may ask of the server, of all its copies together where they share a PostgreSQL.
 
 Memory stays bounded however many callers there are.
+Written by hand: libraries (aiolimiter) let a caller wait, and here it is told when to come again.
 """
 
 import logging

@@ -1,4 +1,7 @@
-"""Money, exactly: Novita's integer units to USD and back, in one place. Never floats."""
+"""Money, exactly: Novita's integer units to USD and back, in one place. Never floats.
+
+Written by hand: libraries for money (py-moneyed) are about many currencies, and here is one.
+"""
 
 from decimal import ROUND_CEILING, Decimal
 

@@ -1,4 +1,7 @@
-"""Spans of time in plain words, as whole UTC days: "this month", "last week", "2026-10", "2026-10-01 to 2026-10-15"."""
+"""Spans of time in plain words, as whole UTC days: "this month", "last week", "2026-10", "2026-10-01 to 2026-10-15".
+
+Written by hand: libraries that read dates from words (dateparser) guess; here what is not certain is refused.
+"""
 
 import calendar
 import re

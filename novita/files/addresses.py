@@ -2,6 +2,7 @@
 
 A name is looked up once, every address it has is judged, and the connection goes to the judged address
 itself: looking it up again to connect would let a hostile name server answer differently the second time.
+Written by hand: no library keeps httpx to the address that was judged.
 """
 
 import ipaddress

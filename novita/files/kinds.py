@@ -1,4 +1,7 @@
-"""What a file really is, told from its first bytes, never from its name or from what a server claims."""
+"""What a file really is, told from its first bytes, never from its name or from what a server claims.
+
+Written by hand: libraries for it (filetype, puremagic) do not tell the brands of MP4 and HEIC apart.
+"""
 
 import re
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The journal's tables, step by step.
 
+The steps are kept by hand: a library for them (alembic) brings SQLAlchemy, and each is tested from the version before.
+
 Amounts are whole micro dollars. A row counts `counted_micro`: its estimate at first, later what is known. What goes on
 costing has segments too, and then counts these by the rule of `counts` (segments.py). The columns `metered_micro`,
 `rate_micro_day` and `rate_since`, and the table `leases`, are version 0.1.0's: they stay for a process of it that still

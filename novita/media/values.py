@@ -1,6 +1,7 @@
 """One value at a time: from the common spelling to a model's own, or a reason why not.
 
 A `ValueError` from here says what the model would take; the caller puts the names to it.
+Written by hand: no library knows the value nearest to a wish among those that a model takes.
 """
 
 import base64

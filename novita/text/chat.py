@@ -330,7 +330,10 @@ def _decoded(line: bytes) -> str:
 
 
 class _Lines:
-    """Lines on their way to events."""
+    """Lines on their way to events.
+
+    Written by hand: a library (httpx-sse) refuses what is not an event stream, and paid answers come that way too.
+    """
 
     def __init__(self) -> None:
         self._name = ""

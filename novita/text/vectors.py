@@ -335,7 +335,10 @@ def norms(vectors: Sequence[Vector | None]) -> tuple[float, float, float]:
 
 
 def as_npy(made: Embedded) -> bytes:
-    """NumPy's own format, float32, one row per text; a text without a vector is a row of NaN. No NumPy needed."""
+    """NumPy's own format, float32, one row per text; a text without a vector is a row of NaN.
+
+    Written by hand: NumPy would be installed for these lines alone.
+    """
     shape = (len(made.vectors), made.dimension)
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
     header += " " * (-(10 + len(header) + 1) % 64) + "\n"

@@ -1,4 +1,7 @@
-"""Values that satisfy a JSON Schema, chosen by a seeded generator: what a model held to a schema would write."""
+"""Values that satisfy a JSON Schema, chosen by a seeded generator: what a model held to a schema would write.
+
+Written by hand: libraries (jsf, hypothesis-jsonschema) do not take their words from a prompt.
+"""
 
 import random
 import re
