@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ WITHOUT = {
     "show_key_page": "It belongs to servers with sign-in (docs/http.md).",
 }
 """Tools that this session cannot call, and why."""
+UPDATE = "run: pytest -m '' tests/reference --update-surface"
 LONGEST = 30
 """Lines of an answer that are shown."""
 
@@ -140,5 +143,12 @@ def test_the_page_has_every_tool_with_its_arguments_of_today() -> None:
     assert sections.keys() == every
     assert every - {call.tool for call in CALLS} == WITHOUT.keys()
     for name, section in sections.items():
-        assert arguments(name) in section, f"{name}: run pytest -m '' tests/reference --update-surface"
+        described = next(each for each in surface().tools if each.name == name).listing["description"]
+        assert described in section and arguments(name) in section, f"{name}: {UPDATE}"
         assert name in WITHOUT or f"```text\n{name} " in section
+
+
+def test_the_page_about_the_journal_is_fresh() -> None:
+    script = PAGE.parents[1] / "scripts" / "journal_page.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
