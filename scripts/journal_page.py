@@ -29,15 +29,15 @@ A row is written *before* a paid request is sent, and says afterwards what came 
 `get_task` and the joining of equal calls read it. [Money](money.md) and [waiting](waiting.md) say how it is used;
 `novita/journal/schema.py` has the steps from one version to the next.
 
-Times are Unix seconds, amounts whole micro dollars (`..._micro`). `owner` stands for who pays: a hash of the API key, or
-of the person who signed in. No key is in it, unless people entered theirs; those are encrypted.
+Times are Unix seconds, amounts whole micro dollars (`..._micro`). `owner` stands for who pays: a hash of the API key,
+or of the person who signed in. No key is in it, unless people entered theirs; those are encrypted.
 """
 
 TABLES = {
     "jobs": "A paid job: a picture, a chat, a machine, a batch. `facts` holds what only its kind has (below).",
     "artifacts": "Files that a job made, as JSON: their link, the path they were saved to, kind, size.",
-    "segments": "Times in which something cost by the day: when, how much, and who said so. What a machine, an endpoint "
-    "or a sandbox costs is added up from these.",
+    "segments": "Times in which something cost by the day: when, how much, and who said so. What a machine, an "
+    "endpoint or a sandbox costs is added up from these.",
     "totals": "What was counted against limits in a run and on a day, so that no limit reads every row.",
     "kept_leases": "What is stopped at a set time, though nobody asks: `stop_after_hours`.",
     "leases": "The same as version 0.1.0 kept it; carried over at the first start.",
@@ -48,6 +48,9 @@ TABLES = {
     "audit": "A line for each call of a team's server: who, which tool, what it cost, how it ended.",
     "hooks": "Addresses that Novita was told to call when a task ends.",
     "kept_keys": "API keys that people entered on the key page, encrypted.",
+    "lanes": "When a limit of Novita's own has room again.",
+    "turns": "Who waits for such a limit, in the order in which all copies let them go.",
+    "sendings": "What was sent under such a limit within its minute.",
     "used_notes": "Links to the key page that were used, until they would have ended by themselves.",
 }
 """What each table is for. One without words here is refused."""
