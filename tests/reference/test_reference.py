@@ -133,7 +133,7 @@ def kind(schema: Json) -> str:
 HEAD = """# Every tool
 
 What each tool takes, a call of it, and its answer as a model reads it. Written by `pytest --update-surface` from the
-code and from one session on the [simulator](../simulator/README.md); ids, times and prices are those of that session."""
+code and from one session on the [simulator](../simulator/README.md); ids, times and prices are of that session."""
 
 
 def test_the_page_has_every_tool_with_its_arguments_of_today() -> None:
