@@ -12,6 +12,7 @@ import httpx
 from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, InputRequiredResult
 
+from ..novita.core.words import counted
 from ..novita.journal.journal import Journal
 from ..novita.journal.team.audit import AuditLog
 from ..novita.journal.team.begun import watch_begun
@@ -135,6 +136,6 @@ def _kind(request: httpx.Request, novita: str) -> str:
 def _limited(wait: float, per_minute: int) -> CallToolResult:
     text = (
         f"Too many calls: this server takes {per_minute} a minute from one caller. Nothing was sent or billed. "
-        f"Call again in {math.ceil(wait)} seconds."
+        f"Call again in {counted(math.ceil(wait), 'second')}."
     )
     return error_result(text)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
-from ..core.money import billing_from_usd, usd_from_billing
+from ..core.money import billing_from_usd, say_exactly, usd_from_billing
 from ..core.periods import Period
 from ..core.tolerant import a_moment, a_whole, an_object, objects
 from .bills import rows_of, usd_of
@@ -295,7 +295,9 @@ def budget_body(member_id: str, key_id: str | None, kind: BudgetKind, limit: Dec
             raise InputError("An unlimited budget has no limit", next_step="Leave limit_usd out, or change kind.")
         return {**body, "budget_type": "Unlimited"}
     if limit is None or limit < SMALLEST_BUDGET:
-        raise InputError(f"A budget needs a limit of at least ${SMALLEST_BUDGET}", next_step="Give limit_usd.")
+        raise InputError(
+            f"A budget needs a limit of at least {say_exactly(SMALLEST_BUDGET)}", next_step="Give limit_usd."
+        )
     body |= {"budget_type": "One-time" if kind == "one_time" else "Recurring", "budget_limit": _units(limit)}
     return {**body, "cycle": "Monthly"} if kind == "monthly" else body
 

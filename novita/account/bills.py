@@ -16,6 +16,7 @@ from ..core.errors import InputError, NovitaConnectionError
 from ..core.money import show_usd, usd_from_billing
 from ..core.periods import Period, utc_day
 from ..core.tolerant import a_moment, a_whole, an_object
+from ..core.words import counted
 
 Json = dict[str, Any]
 Term = Literal["usage", "fixed_term"]
@@ -277,7 +278,7 @@ def usd_of(row: Json, name: str, what: str) -> Decimal:
 def _refuse_too_long(period: Period) -> None:
     if period.days > LONGEST_DAYS:
         raise InputError(
-            f"{period.days} days are too many at once; {LONGEST_DAYS} are the most",
+            f"{counted(period.days, 'day')} are too many at once; {LONGEST_DAYS} are the most",
             next_step="Ask for a year at most, or for kind=monthly.",
         )
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ..core.errors import NovitaConnectionError
 from ..core.tolerant import a_count, a_text, an_error, an_object, error_words, load_json, objects
 from ..core.wellformed import well_formed_text_of_json
+from ..core.words import counted
 from ..text.generations import Generation, Usage, read_usage
 
 Json = dict[str, Any]
@@ -67,7 +68,9 @@ def read_rows(data: bytes, what: str, least: int = 0) -> list[Json]:
         raise _unreadable(f"{what} is no JSONL now" + (f" (it begins with {begin!r})" if begin else " (it is empty)"))
     cut = bool(spoilt) and lines[-1].lstrip().startswith("{") and not _objects_of(lines[-1])
     if len(rows) + spoilt < least or (cut and not text.endswith("\n")):
-        raise _unreadable(f"{what} ends too early now: {len(rows)} of {max(least, len(lines))} lines can be read")
+        raise _unreadable(
+            f"{what} ends too early now: {len(rows)} of {counted(max(least, len(lines)), 'line')} can be read"
+        )
     if spoilt:
         logger.warning("%d lines of a batch file are no JSON objects", spoilt)
     return rows

@@ -16,6 +16,7 @@ from ..core.errors import InputError, NotFoundError, NovitaConnectionError
 from ..core.redaction import without_credentials
 from ..core.tolerant import a_count, an_object, objects
 from ..core.waiting import Look, OnProgress, Pace, Phase, Unasked, wait_until_done
+from ..core.words import counted
 from ..files.artifacts import Artifact, NameHint
 from ..journal.facts import BatchFacts
 from ..journal.jobs import Jobs
@@ -144,7 +145,7 @@ async def cancel_batch(client: NovitaClient, batch_id: str) -> Batch:
 async def look(client: NovitaClient, batch_id: str) -> Look[Batch]:
     """One look at a batch, for the waiting helper."""
     batch = await get_batch(client, batch_id)
-    rows = f", {batch.completed + batch.failed} of {batch.total} rows" if batch.total else ""
+    rows = f", {batch.completed + batch.failed} of {counted(batch.total, 'row')}" if batch.total else ""
     note = f"{batch.status.replace('_', ' ')}{rows}"
     reason = batch.errors or f"it is {batch.status}"
     return Look(batch.phase, batch, batch.progress, None, note, reason)

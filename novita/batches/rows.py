@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 from ..core.errors import InputError
 from ..core.tolerant import a_list, an_object, load_strict, not_a_number
+from ..core.words import counted
 from ..text.chat_messages import letters_of, linked, media_kinds, openai_messages
 from ..text.language_models import LlmModel, count_prompt, count_tokens, refuse_overflow
 from ..text.request_checks import BEYOND, check_messages, native_tools, problem_with, schemas
@@ -56,7 +57,7 @@ class Extremes:
         most, line = self.answer
         if model.max_output is not None and most > model.max_output:
             raise InputError(
-                f"line {line}: max_tokens is {most} and {model.id} makes at most {model.max_output} tokens",
+                f"line {line}: max_tokens is {most} and {model.id} makes at most {counted(model.max_output, 'token')}",
                 next_step=f"Ask for {model.max_output} or fewer.",
             )
         letters, line = self.prompt
@@ -131,8 +132,8 @@ def _check_form(data: bytes, name: str, count: int) -> None:
 def _refuse_count(count: int, name: str) -> None:
     if count > MOST_ROWS:
         raise InputError(
-            f"{name} has {count:,} requests and a batch takes at most {MOST_ROWS:,}",
-            next_step=f"Split it into {-(-count // MOST_ROWS)} batches.",
+            f"{name} has {counted(count, 'request')} and a batch takes at most {MOST_ROWS:,}",
+            next_step=f"Split it into {counted(-(-count // MOST_ROWS), 'batch')}.",
         )
 
 

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..core.errors import InputError
+from ..core.words import counted
 from .beneath import read_beneath
 from .kinds import media_type
 from .pasted import check_length, nearest, readings, refuse_foreign
@@ -169,7 +170,9 @@ class Folders:
             raise InputError(f"{_short(ref)} holds no {kind} file", next_step="Give another folder or pattern.")
         if len(found) > MOST_AT_ONCE:
             step = "Give a narrower pattern, such as IMG_0*.jpg."
-            raise InputError(f"{_short(ref)} names {len(found)} files; {MOST_AT_ONCE} are the most", next_step=step)
+            raise InputError(
+                f"{_short(ref)} names {counted(len(found), 'file')}; {MOST_AT_ONCE} are the most", next_step=step
+            )
         return sorted(found, key=_as_counted)
 
     def _held(self, reading: str) -> list[Path]:

@@ -18,6 +18,7 @@ from itertools import chain
 from typing import Any
 
 from ..core.errors import InputError
+from ..core.words import counted
 from .decoding import UNREADABLE, open_header
 from .kinds import MediaType
 from .pictures import upright
@@ -99,7 +100,9 @@ def check_work(cuts: Sequence[Scene], form: str) -> None:
     """
     seconds = sum(cut.seconds for cut in cuts)
     if seconds > LONGEST:
-        raise InputError(f"It would be {seconds / 60:.0f} minutes long; {LONGEST / 60:.0f} are made here at most")
+        raise InputError(
+            f"It would be {counted(round(seconds / 60), 'minute')} long; {LONGEST / 60:.0f} are made here at most"
+        )
     if form != "gif" and not PACKINGS[form].pictures:
         return
     blind = next((cut.reel for cut in cuts if not cut.reel.films), None)

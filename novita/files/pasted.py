@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.placeholders import expand
+from ..core.words import counted
 
 LONGEST_NAME = 255
 """Bytes of one name that file systems take."""
@@ -115,11 +116,13 @@ def check_length(path: Path) -> None:
     for part in path.parts:
         if len(os.fsencode(part)) > LONGEST_NAME:
             raise InputError(
-                f"A name in the path is too long ({len(part)} letters; {LONGEST_NAME} bytes are the most)",
+                f"A name in the path is too long ({counted(len(part), 'letter')}; {LONGEST_NAME} bytes are the most)",
                 next_step="Give a shorter path.",
             )
     if len(os.fsencode(path)) > 4_000:
-        raise InputError(f"The path is too long ({len(str(path))} letters)", next_step="Give a shorter path.")
+        raise InputError(
+            f"The path is too long ({counted(len(str(path)), 'letter')})", next_step="Give a shorter path."
+        )
 
 
 def nearest(path: Path, allowed: Callable[[Path], bool]) -> tuple[Path | None, list[str]]:

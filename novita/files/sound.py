@@ -13,6 +13,7 @@ from io import BytesIO
 from itertools import chain
 
 from ..core.errors import InputError
+from ..core.words import counted
 from . import pyav
 from .containers import is_whole
 from .kinds import MEDIA_TYPES, MediaType
@@ -162,7 +163,9 @@ def sound_of(data: bytes, name: str) -> bytes:
                 raise InputError(f"{name} is a video without sound", next_step="Give a recording, or one with sound.")
             seconds = container.duration / av.time_base if container.duration else LONGEST
             if seconds > LONGEST:
-                raise InputError(f"{name} has {seconds / 60:.0f} minutes; sound is taken out of half an hour at most")
+                raise InputError(
+                    f"{name} has {counted(round(seconds / 60), 'minute')}; sound is taken out of half an hour at most"
+                )
             # Codecs pad the end; a video of exactly the longest length must not become too long by that.
             left = 2 * round(seconds * RATE)
             resampler = AudioResampler(format="s16", layout="mono", rate=RATE)

@@ -16,6 +16,7 @@ from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConne
 from ..core.redaction import is_credential, learn
 from ..core.tolerant import a_count, an_object
 from ..core.waiting import Look, Phase
+from ..core.words import counted
 from .products import DISK_GB_DAY, FREE_DISK_GB, Billing
 from .routes import act, act_for_id, ask
 
@@ -245,7 +246,7 @@ def read_ports(given: Sequence[str]) -> tuple[tuple[int, str], ...]:
             raise InputError(f"Port {port} is named twice")
         ports.append((port, found[2]))
     if len(ports) > MOST_PORTS:
-        raise InputError(f"{len(ports)} ports are too many", next_step=f"At most {MOST_PORTS} can be open.")
+        raise InputError(f"{counted(len(ports), 'port')} are too many", next_step=f"At most {MOST_PORTS} can be open.")
     return tuple(ports)
 
 

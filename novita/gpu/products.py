@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from ..core.answers import Amount, Rows, Shape, Text, Whether, Whole, Words, read_rows
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NovitaError
-from ..core.money import GPU_UNIT, show_usd
+from ..core.money import GPU_UNIT, say_usd
 from .routes import ask
 
 Billing = Literal["onDemand", "spot", "monthly"]
@@ -113,7 +113,7 @@ class MachineWish:
         if self.region:
             parts.append(f"in {self.region}")
         if self.max_usd_per_hour is not None:
-            parts.append(f"for at most ${show_usd(self.max_usd_per_hour)} per hour")
+            parts.append(f"for at most {say_usd(self.max_usd_per_hour)} per hour")
         if self.billing != "onDemand":
             parts.append(f"billed {self.billing}")
         return " ".join(parts)
@@ -155,7 +155,7 @@ class MachineOffer:
 
     def words(self) -> str:
         """`RTX 4090 24GB x2 at $0.70 per hour in us-ca-06`."""
-        price = f"${show_usd(round(self.usd_per_hour, 4))} per hour" if self.usd_per_hour else "no price"
+        price = f"{say_usd(self.usd_per_hour)} per hour" if self.usd_per_hour else "no price"
         where = f" in {self.region.id}" if self.region else ""
         stock = "" if self.in_stock else ", out of stock"
         return f"{self.product.name} x{self.count} at {price}{where} (product_id {self.product.id}{stock})"
@@ -311,7 +311,7 @@ def _no_such_product(product_id: str, wish: MachineWish, offers: Sequence[Machin
         price = offer.usd_per_hour
         if offer.in_stock and price is not None and wish.max_usd_per_hour is not None and price > wish.max_usd_per_hour:
             return InputError(
-                f"{offer.words()} is above the ceiling of ${show_usd(wish.max_usd_per_hour)} per hour",
+                f"{offer.words()} is above the ceiling of {say_usd(wish.max_usd_per_hour)} per hour",
                 next_step=f"Raise the ceiling, or take: {near}.",
             )
         return InputError(f"{offer.product.name} has no room for {wish.words()} now", next_step=f"In stock: {near}.")

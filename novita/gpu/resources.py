@@ -7,7 +7,7 @@ from ..core.answers import Amount, Moment, One, Rows, Shape, Text, Whole, Words,
 from ..core.by_name import the_one
 from ..core.client import NovitaClient
 from ..core.errors import NotFoundError, NovitaError
-from ..core.money import show_usd
+from ..core.money import say_exactly, say_usd
 from ..core.redaction import learn
 from ..core.tolerant import a_count
 from ..core.waiting import Look, Phase
@@ -202,7 +202,11 @@ async def volumes_that_stay(client: NovitaClient, mounted: Collection[str]) -> s
     for volume_id in mounted:
         volume = known.get(volume_id, Volume(storage_id=volume_id))
         size = volume.storage_size
-        daily = f"{size} GB, ${show_usd(size * VOLUME_GB_DAY)} a day" if size else f"${VOLUME_GB_DAY} per GB and day"
+        daily = (
+            f"{size} GB, {say_usd(size * VOLUME_GB_DAY)} a day"
+            if size
+            else f"{say_exactly(VOLUME_GB_DAY)} per GB and day"
+        )
         named.append(f"{volume.storage_name or volume_id} ({volume_id}, {daily}, estimated)")
     many = len(named) > 1
     return (

@@ -18,7 +18,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Protocol
 
-from ..core.money import show_usd
+from ..core.money import say_usd
 from ..core.periods import DAY, Period, month_of, utc_day
 from .facts import GpuFacts
 from .journal import Job, JobState, Journal
@@ -90,7 +90,7 @@ class Settled:
         if not self.things:
             return ""
         told = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(self.things.items()))
-        return f"Just corrected by Novita's bill: {told}, from ${show_usd(self.before)} to ${show_usd(self.after)}."
+        return f"Just corrected by Novita's bill: {told}, from {say_usd(self.before)} to {say_usd(self.after)}."
 
 
 def _is_known(row: Job) -> bool:

@@ -14,8 +14,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
-from ..core.money import MICRO, show_usd
+from ..core.money import MICRO, say_usd, show_usd
 from ..core.periods import Period
+from ..core.words import counted
 from .databases import Db
 from .journal import Journal
 from .segments import cost_at
@@ -170,12 +171,12 @@ def notes(rows: Iterable[Spent]) -> list[str]:
     said = ["Estimates, but for what is known: real usage, and 0 for what was refused."] if whole.calls else []
     if whole.doubtful_calls:
         said.append(
-            f"{whole.doubtful_calls} calls (${show_usd(whole.doubtful)}) may not have been billed: they failed, "
-            "or got no answer. They are counted."
+            "Counted, though perhaps not billed, as failed or without an answer: "
+            f"{counted(whole.doubtful_calls, 'call')} ({say_usd(whole.doubtful)})."
         )
     if whole.unpriced_calls:
         said.append(
-            f"{whole.unpriced_calls} calls have no known price and are counted as ${show_usd(whole.unpriced)} in all "
+            f"No price known: {counted(whole.unpriced_calls, 'call')}, counted as {say_usd(whole.unpriced)} in all "
             "(the dearest price of their kind; NOVITA_MCP_UNKNOWN_PRICE_USD for each thing they buy, where it is set)."
         )
     if any(row.tool in BY_TIME for row in rows):

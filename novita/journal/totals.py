@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..core.costs import Caps, Cost
 from ..core.errors import SpendRefusedError
-from ..core.money import MICRO
+from ..core.money import MICRO, say_usd
 from .segments import COUNTED, DAY, cost_at, cost_of_older
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def refuse_over_cap(db: "Db", owner: str, run: str, cost: Cost, caps: Caps, now:
     said = "is estimated at" if cost.known else "has no known price, is counted as at most"
     if caps.per_call is not None and counted > caps.per_call:
         raise SpendRefusedError(
-            f"This call {said} ${counted} and the cap per call is ${caps.per_call}",
+            f"This call {said} {say_usd(counted)} and the cap per call is {say_usd(caps.per_call)}",
             next_step="Ask for less, or have the user raise the cap.",
         )
     team = caps.team_of(owner)
@@ -82,8 +82,8 @@ def refuse_over_cap(db: "Db", owner: str, run: str, cost: Cost, caps: Caps, now:
         spent = Decimal(sum_up()) / MICRO
         if spent + counted > cap:
             raise SpendRefusedError(
-                f"The spending cap of ${cap} would be passed: ${spent:f} is estimated for {name} "
-                f"and this call adds ${counted:f}",
+                f"The spending cap of {say_usd(cap)} would be passed: {say_usd(spent)} is estimated for {name} "
+                f"and this call adds {say_usd(counted)}",
                 next_step=step,
             )
 

@@ -1,6 +1,7 @@
 """The types of one catalogue entry: what a media model takes, makes and costs, as data."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -8,6 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.json_paths import Json
+from ..core.money import say_exactly
 from ..files.kinds import Form
 
 State = Literal["live", "unlisted", "unknown", "retired"]
@@ -200,11 +202,11 @@ class Price(_TableRow):
         if self.example:
             return self.example
         where = " and ".join(f"{path.rpartition('.')[2]} {_told(values)}" for path, values in when.items())
-        more = f", ${self.next_megapixel} per further megapixel" if self.next_megapixel else ""
+        more = f", {say_exactly(Decimal(self.next_megapixel))} per further megapixel" if self.next_megapixel else ""
         unit = self.per.replace("1M_", "1M ").replace("_", " ")
         if self.per == "1M_bytes":  # what Novita calls characters
             unit = "1M characters, counted in bytes" if self.basis == "documented" else "1M bytes of text"
-        return f"${self.usd} per {unit}{f' with {where}' if where else ''}{more}"
+        return f"{say_exactly(Decimal(self.usd))} per {unit}{f' with {where}' if where else ''}{more}"
 
 
 def _told(values: list[Any] | bool) -> str:

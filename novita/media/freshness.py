@@ -7,6 +7,7 @@ from anyio import to_thread
 
 from ..core.client import NovitaClient
 from ..core.errors import NovitaError
+from ..core.words import counted
 from ..journal.journal import Journal
 from ..journal.news import A_DAY, claim_news, keep_news, kept_news
 from .catalogue import Catalog, shipped
@@ -35,7 +36,7 @@ class Freshness:
         if not self.at:
             return "as shipped, no news"
         hours = max(0, int((now - self.at) // 3_600))
-        return f"news {hours // 24} days old" if hours >= 48 else f"news {hours} hours old"
+        return f"news {counted(hours // 24, 'day')} old" if hours >= 48 else f"news {counted(hours, 'hour')} old"
 
     def stale(self, now: float) -> bool:
         """Whether it is time to read again."""

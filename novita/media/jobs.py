@@ -32,6 +32,7 @@ from ..core.waiting import (
     wait_until_done,
     was_watched,
 )
+from ..core.words import counted
 from ..files.artifacts import Artifact, UnsavedError, parse_reference
 from ..files.downloads import ExpiredLinkError
 from ..files.kinds import media_type
@@ -355,7 +356,9 @@ class MediaJobs:
         for artifact in job.artifacts:
             if artifact.index == index:
                 return artifact
-        raise InputError(f"Task {task_id} has {len(job.artifacts)} files, counted from 0; there is no {index}")
+        raise InputError(
+            f"Task {task_id} has {counted(len(job.artifacts), 'file')}, counted from 0; there is no {index}"
+        )
 
     async def _keep_outcome(
         self, job: Job, task_id: str, outcome: MediaOutcome, facts: MediaFacts | None = None

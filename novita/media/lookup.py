@@ -7,6 +7,7 @@ from typing import Any, cast
 from ..core.errors import InputError
 from ..core.json_paths import Json, put
 from ..core.schema_errors import echo, leaf_problem
+from ..core.words import counted
 from ..files.kinds import Form
 from .catalog_entry import Argument, Capability, MediaModel
 from .catalogue import (
@@ -169,7 +170,7 @@ def _file_complaint(
         ):
             least = 1  # another argument puts files into the same list
     if len(files) < least:
-        return f"must hold at least {least} files"
+        return f"must hold at least {counted(least, 'file')}"
     return f"may hold {most} at most (got {len(files)})" if most is not None and len(files) > most else None
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from ..core.costs import DIFFERS, Basis
 from ..core.json_paths import MISSING, Json, get_path
 from ..core.tolerant import a_list
+from ..core.money import say_exactly
+from ..core.words import counted
 from .catalog_entry import MediaModel, Price, Tariff
 from .clips import Lengths, clips_of, told_nothing_of_files, whole_seconds
 from .rules import effective
@@ -254,12 +256,12 @@ def number(value: object) -> Decimal | None:
 
 def _said(row: Price, count: Decimal, each: Decimal) -> str:
     if row.per in ("1M_characters", "1M_bytes"):
-        counted = "characters" if row.per == "1M_characters" else "UTF-8 bytes"
-        unit = "characters" if row.basis == "documented" else counted
-        return f"{int(count * 1_000_000)} {counted} at {plain(each)} USD per 1,000,000 {unit}"
+        kind = "character" if row.per == "1M_characters" else "UTF-8 byte"
+        unit = "characters" if row.basis == "documented" else f"{kind}s"
+        return f"{counted(int(count * 1_000_000), kind)} at {say_exactly(each)} per 1,000,000 {unit}"
     if row.times and not row.example:  # pictures of a series
         count, each = count * each / Decimal(row.usd), Decimal(row.usd)
-    return f"{plain(count)} x {plain(each)} USD per {row.per}"
+    return f"{plain(count)} x {say_exactly(each)} per {row.per}"
 
 
 def plain(amount: Decimal) -> str:
@@ -302,7 +304,7 @@ def priced_on(model: MediaModel) -> str:
 
 def _by_tariff(tariff: Tariff) -> str:
     amounts = sorted({units for _, units in tariff.skus})
-    shown = " to ".join(f"${plain(Decimal(units) / 10_000)}" for units in dict.fromkeys((amounts[0], amounts[-1])))
+    shown = " to ".join(say_exactly(Decimal(units) / 10_000) for units in dict.fromkeys((amounts[0], amounts[-1])))
     unit = f" per {tariff.unit.replace('1M_', '1M ').replace('_', ' ')}" if tariff.unit else ""
     more = ", by its settings" if len(amounts) > 1 else ""
     return f"{shown}{unit}{more} (Novita's list of {tariff.seen})"

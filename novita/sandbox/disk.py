@@ -14,6 +14,7 @@ import anyio.to_thread
 from ..core.bodies import BodyError, body_pieces, read_body
 from ..core.errors import ArtifactError, InputError, NotFoundError, NovitaConnectionError
 from ..core.tolerant import Json, a_count, a_text, an_object, objects
+from ..core.words import counted
 from .inside import Inside
 from .sandboxes import SandboxGoneError
 
@@ -106,7 +107,7 @@ async def find(inside: Inside, pattern: str, *, most: int) -> list[Entry]:
     if not found:
         raise InputError(f"No file in the sandbox matches {pattern[:100]}")
     if len(found) > most:
-        raise InputError(f"{len(found)} files match {pattern[:100]}; at most {most} are brought at a time")
+        raise InputError(f"{counted(len(found), 'file')} match {pattern[:100]}; at most {most} are brought at a time")
     return sorted(found, key=lambda one: one.path)
 
 

@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..core.money import show_price
+from ..core.money import say_exactly
+from ..core.words import counted
 
 HOUR = 3600
 
@@ -21,7 +22,7 @@ class SandboxSize:
     memory_mb: int
 
     def __str__(self) -> str:
-        return f"{self.cpu} cores, {self.memory_mb / 1024:g} GiB"
+        return f"{counted(self.cpu, 'core')}, {self.memory_mb / 1024:g} GiB"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class SandboxPrices:
         """What a paused sandbox or a snapshot may cost."""
         return (
             f"its disk counts as storage: free up to {self.storage_free_gb} GB per account, beyond that "
-            f"${show_price(self.storage_gb_hour)} per GB and hour (price of {self.checked})"
+            f"{say_exactly(self.storage_gb_hour)} per GB and hour (price of {self.checked})"
         )
 
 

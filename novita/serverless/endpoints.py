@@ -16,7 +16,7 @@ from urllib.parse import quote
 from ..core.answers import Amount, One, Shape, Text, Whole, Words, read_rows, read_shape
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
-from ..core.money import show_usd
+from ..core.money import show_usd, say_usd
 from ..core.tolerant import a_count, an_object
 from ..core.waiting import Look, Phase
 from ..gpu.instances import secret_words
@@ -153,7 +153,7 @@ class WorkerOffer:
 
     def words(self) -> str:
         """`RTX 4090 24GB at $0.50 per worker-hour (product_id ...)`."""
-        price = f"${show_usd(round(self.usd_per_hour, 4))} per worker-hour" if self.usd_per_hour else "no price"
+        price = f"{say_usd(self.usd_per_hour)} per worker-hour" if self.usd_per_hour else "no price"
         return f"{self.name} at {price} (product_id {self.id}{'' if self.in_stock else ', out of stock'})"
 
 

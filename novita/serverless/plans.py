@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
 from ..core.errors import InputError
+from ..core.words import counted
 from .shapes import Endpoint, EndpointLimits, EndpointMount
 
 RESERVED_PORTS = (2222, 2223, 2224)
@@ -124,7 +125,7 @@ class EndpointPlan:
         for name, most in (("name", 220), ("image", 511), ("command", 2047)):
             text = str(getattr(self, name))
             if name in new and len(text) > most:
-                raise InputError(f"{name} has {len(text)} characters; at most {most} are taken")
+                raise InputError(f"{name} has {counted(len(text), 'character')}; at most {most} are taken")
         if "app_name" in new and not re.fullmatch(r"[a-z0-9-]*", self.app_name):
             raise InputError("app_name takes lower-case letters, digits and hyphens only")
         if new & {"port", "kind"}:

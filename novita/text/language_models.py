@@ -20,6 +20,7 @@ from ..core.errors import (
 )
 from ..core.money import BILLING_UNIT
 from ..core.tolerant import a_count, a_list, an_amount, an_object, objects
+from ..core.words import counted
 
 Json = dict[str, Any]
 Kind = Literal["chat", "embedding", "rerank", "other"]
@@ -401,7 +402,8 @@ def refuse_overflow(model: LlmModel | None, letters: int, what: str) -> None:
     if model is None or model.context is None or letters <= model.context * _CERTAIN:
         return
     raise InputError(
-        f"{what} has {letters:,} characters, which cannot fit the {model.context:,} tokens of {model.id}",
+        f"{what} has {counted(letters, 'character')}, which cannot fit the "
+        f"{counted(model.context, 'token')} of {model.id}",
         next_step=OVERFLOW_STEP,
     )
 

@@ -17,6 +17,7 @@ from operator import mul
 
 from ..core.errors import InputError
 from ..core.tolerant import a_count, a_list, an_object, load_json
+from ..core.words import counted
 from .vectors import Vector
 
 
@@ -93,7 +94,7 @@ def nearest_texts(index: TextIndex, wanted: Vector, most: int) -> list[Near]:
     """
     if len(wanted) != index.dimension:
         raise InputError(
-            f"The question has {len(wanted)} numbers and the index {index.dimension}",
+            f"The question has {counted(len(wanted), 'number')} and the index {index.dimension}",
             next_step="Use the model that made the index, or make it anew.",
         )
     length = math.hypot(*wanted) or 1.0

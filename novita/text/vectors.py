@@ -27,6 +27,7 @@ from ..core.errors import (
     redact,
 )
 from ..core.tolerant import a_count, a_list, a_number, a_text, an_object, error_words, objects
+from ..core.words import counted
 from .language_models import LlmModel, count_tokens
 
 Json = dict[str, Any]
@@ -99,7 +100,8 @@ def check_texts(texts: Sequence[str], model: LlmModel | None) -> None:
             raise InputError(f"texts[{index}] is empty")
         if model is not None and model.context and len(one) > model.context * 12:
             raise InputError(
-                f"texts[{index}] has {len(one):,} characters and cannot fit the {model.context:,} tokens of {model.id}",
+                f"texts[{index}] has {counted(len(one), 'character')} and cannot fit the "
+                f"{counted(model.context, 'token')} of {model.id}",
                 next_step="Cut it into pieces.",
             )
 
@@ -213,7 +215,7 @@ def read_vectors(data: Any, count: int) -> tuple[list[Vector | None], list[Missi
     _refuse_other_lengths(vectors, reasons)
     if not any(vector is not None for vector in vectors):
         why = f" ({next(iter(reasons.values()))})" if reasons else ""
-        raise _unusable(data, rows, f"Novita's answer has no usable vector for {count} text(s){why}")
+        raise _unusable(data, rows, f"Novita's answer has no usable vector for {counted(count, 'text')}{why}")
     return vectors, _gaps(vectors, reasons)
 
 
@@ -280,7 +282,7 @@ def _refuse_other_lengths(vectors: list[Vector | None], reasons: dict[int, str])
     for index, vector in enumerate(vectors):
         if vector is not None and len(vector) != usual:
             vectors[index] = None
-            reasons[index] = f"Novita's vector for it has {len(vector)} numbers and the others have {usual}"
+            reasons[index] = f"Novita's vector for it has {counted(len(vector), 'number')} and the others have {usual}"
 
 
 def _gaps(vectors: Sequence[Vector | None], reasons: Mapping[int, str]) -> list[Missing]:

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 from ..core.client import LOOK_FIRST, NovitaClient
 from ..core.errors import InputError, NovitaConnectionError, redact
 from ..core.tolerant import a_list, a_number, a_text, an_object, error_words, objects
+from ..core.words import counted
 from ..files.links import parse_link
 from ..text.request_checks import check_body, with_options
 
@@ -111,7 +112,9 @@ def read_request(
     if not urls:
         raise InputError("urls is empty")
     if len(urls) > MOST_PAGES:
-        raise InputError(f"{len(urls)} addresses are too many for one call", next_step=f"Give at most {MOST_PAGES}.")
+        raise InputError(
+            f"{counted(len(urls), 'address')} are too many for one call", next_step=f"Give at most {MOST_PAGES}."
+        )
     for index, url in enumerate(urls):
         parse_link(url, f"urls[{index}]")
     once = list(dict.fromkeys(urls))

@@ -25,7 +25,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd
+from ...novita.core.words import counted
 from ...simulator.core.world import DEFAULT_KEY, World
 from ...simulator.core.world import WorldSettings as WorldSettings
 from ...simulator.serving import Running, serve
@@ -293,7 +294,7 @@ def ending(outcome: DemoOutcome, width: int | None) -> list[Text]:
     if not outcome.ok:
         return [*lines, *(Text(line, style="red") for line in wrapped(f"Stopped. {outcome.error}", width))]
     files = sum(len(made.files) for made in outcome.steps)
-    lines += [Text(f"{files} files, in"), Text(f"  {outcome.folder}", style="bold"), Text()]
+    lines += [Text(f"{counted(files, 'file')}, in"), Text(f"  {outcome.folder}", style="bold"), Text()]
     balance = f"Balance {_usd(outcome.balance_before_usd)} -> {_usd(outcome.balance_after_usd)}: "
     told = f"{balance}{_usd(outcome.spent_usd)} of play money, at Novita's prices. Nothing real was spent."
     lines += [Text(line) for line in wrapped(told, width)]
@@ -310,7 +311,7 @@ def opening(outcome: DemoOutcome, tools: int, width: int | None) -> list[Text]:
     """What is said before the first step."""
     told = (
         "A simulator in Novita's place, the server as a child process over stdio: "
-        f"{tools} tools, {_usd(outcome.balance_before_usd)} of play money."
+        f"{counted(tools, 'tool')}, {_usd(outcome.balance_before_usd)} of play money."
     )
     return [Text("novita-mcp demo", style="bold"), *(Text(line) for line in wrapped(told, width)), Text()]
 
@@ -409,7 +410,7 @@ class Bars(_PlainLines):
         self._money = made.balance_usd
         bar = self._tasks[step.name]
         count = len(made.files)
-        note = "failed" if not made.ok else "ready" if not count else "1 file" if count == 1 else f"{count} files"
+        note = "failed" if not made.ok else "ready" if not count else "1 file" if count == 1 else counted(count, "file")
         self.bars.update(bar, balance=made.balance_usd, note=note)
         self.bars.stop_task(bar)
         if made.ok:
@@ -449,4 +450,4 @@ class _Note(ProgressColumn):
 
 
 def _usd(amount: str) -> str:
-    return f"${show_usd(Decimal(amount))}"
+    return say_usd(amount)

@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -29,11 +29,12 @@ from ...novita.account.balance import get_balance
 from ...novita.core.client import NovitaClient, new_http, owner_of, sendable
 from ...novita.core.errors import BILLING_PAGE, KEYS_PAGE, MissingKeyError, NovitaError
 from ...novita.core.hosts import API_HOST
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd
 from ...novita.core.placeholders import unfilled_key
 from ...novita.core.redaction import learn, shown_address
 from ...novita.core.surroundings import Surroundings, trouble
 from ...novita.core.tolerant import a_header_date
+from ...novita.core.words import counted
 from ...novita.journal.journal import JobState
 from ...novita.journal.leases import enforce_leases
 from ..app import choose_tools
@@ -169,7 +170,7 @@ def _settings(settings: Settings) -> Check:
         return Check("settings", "wrong", str(error), "Correct that setting.")
     if not tools:
         return Check("settings", "wrong", "no tool is on", "Name other toolsets, or leave --read-only out.")
-    return Check("settings", "ok", f"{len(tools)} tools on{', read-only' if settings.read_only else ''}")
+    return Check("settings", "ok", f"{counted(len(tools), 'tool')} on{', read-only' if settings.read_only else ''}")
 
 
 def _origins(settings: Settings, origins: Sequence[Origin]) -> Iterator[Check]:
@@ -247,7 +248,7 @@ async def _started(hosts: Sequence[Installed]) -> list[Check]:
             detail = f"{name}: as it is set up, the server does not start: {start.problem}"
             checks.append(Check("start", "wrong", detail, f"Correct {start.found.path}, or install it there again."))
         else:
-            checks.append(Check("start", "ok", f"{name}: started as it is set up, {start.tools} tools"))
+            checks.append(Check("start", "ok", f"{name}: started as it is set up, {counted(start.tools, 'tool')}"))
     return checks
 
 
@@ -306,7 +307,7 @@ async def _journal(settings: Settings) -> Check:
     finally:
         await journal.close()
     if unclear:
-        detail = f"{journal.label}: {len(unclear)} jobs that may have been billed without an answer"
+        detail = f"{journal.label}: {counted(len(unclear), 'job')} that may have been billed without an answer"
         return Check("journal", "note", detail, "Ask your host for list_tasks, and compare with get_balance.")
     return Check("journal", "ok", journal.label)
 
@@ -396,7 +397,7 @@ async def _account(client: NovitaClient) -> Check:
         balance = await get_balance(client)
     except NovitaError as error:
         return Check("account", "wrong", error.what, error.next_step or f"See {KEYS_PAGE}.")
-    detail = f"the key is accepted; ${show_usd(balance.available)} can be spent"
+    detail = f"the key is accepted; {say_usd(balance.available, ROUND_FLOOR)} can be spent"
     if balance.available <= Decimal(0):
         return Check("account", "wrong", detail, f"Top up at {BILLING_PAGE}.")
     return Check("account", "ok", detail)

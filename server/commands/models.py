@@ -14,6 +14,7 @@ import httpx
 
 from ...novita.core.client import NovitaClient, new_http, owner_of
 from ...novita.core.errors import InputError, NovitaError
+from ...novita.core.words import counted
 from ...novita.journal.gone import GoneModel, gone_models, note_gone, note_living
 from ...novita.journal.journal import Journal
 from ...novita.journal.news import claim_news, keep_news
@@ -71,7 +72,7 @@ def run_models(settings: Settings, words: str, *, everything: bool, as_json: boo
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return 0
     sys.stdout.write("\n".join(model_lines(rows, columns())) + "\n")
-    sys.stdout.write(f"\n{len(rows)} models, {known.age}.\n")
+    sys.stdout.write(f"\n{counted(len(rows), 'model')}, {known.age}.\n")
     return 0
 
 

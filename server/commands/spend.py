@@ -13,8 +13,9 @@ import anyio
 from ...novita.account.bills import OwnBill
 from ...novita.core.client import NovitaClient, new_http
 from ...novita.core.errors import JournalError, NovitaError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd, show_usd
 from ...novita.core.periods import Period, read_period
+from ...novita.core.words import counted
 from ...novita.journal.bill_settlement import settle_by_bill
 from ...novita.journal.journal import Journal
 from ...novita.journal.ledger import LedgerGrouping, Spent, notes, read_ledger, regroup, report, total
@@ -109,8 +110,8 @@ def _show(
 ) -> None:
     width = columns()
     whole = total(rows)
-    calls = "1 call" if whole.calls == 1 else f"{whole.calls} calls"
-    lines = wrapped(f"${show_usd(whole.counted)} in {calls}, {span}", width)
+    calls = counted(whole.calls, "call")
+    lines = wrapped(f"{say_usd(whole.counted)} in {calls}, {span}", width)
     cells = [[*marks, *_COLUMNS], *([*(str(getattr(row, name)) for name in marks), *_cells(row)] for row in rows)]
     if len(rows) > 1 and marks:
         cells.append(["total", *[""] * (len(marks) - 1), *_cells(whole)])
@@ -119,7 +120,7 @@ def _show(
     for note in (*notes(rows), *([corrected] if corrected else [])):
         lines += wrapped(note, width)
     if running.lines:
-        lines += ["", f"Going on now, about ${running.usd_per_hour} per hour:", ""]
+        lines += ["", f"Going on now, about {say_usd(running.usd_per_hour)} per hour:", ""]
         head = ("kind", "id", "name", "usd/h", "usd so far")
         lines += table([[*head], *(_running_cells(line) for line in running.lines)], width, names=3)
         lines.append("")

@@ -28,9 +28,9 @@ from ...novita.account.admin import list_transactions as read_transactions
 from ...novita.account.bills import Grouping, add_up, as_csv, key_lines, totals
 from ...novita.core.by_name import the_one
 from ...novita.core.errors import InputError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_exactly, show_usd
 from ...novita.core.periods import read_period
-from ..kit.answer_text import counted
+from ...novita.core.words import counted
 from ..kit.arguments import Agreed
 from ..kit.context import Call
 from ..kit.purchase import Direct, Purchase, carry_out
@@ -257,7 +257,7 @@ class KeyModels(ToolResult):
     def headline(self) -> str:
         match self.access:
             case "only":
-                return f"{self.count} models allowed."
+                return f"{counted(self.count, 'model')} allowed."
             case "all_but":
                 return f"All models but {self.count}."
             case "all":
@@ -338,7 +338,7 @@ async def set_key_models(
 
 def _said(models: KeyModels) -> str:
     more = " and more" if len(models.models) > 8 else ""
-    named = ", ".join(models.models[:8]) + more if models.models else f"{models.count} models"
+    named = ", ".join(models.models[:8]) + more if models.models else counted(models.count, "model")
     return {"only": f"only {named}", "all_but": f"all but {named}"}.get(models.access or "", "all models")
 
 
@@ -469,12 +469,13 @@ async def update_budget(
         async def request() -> dict[str, Any]:
             return {"request": {"method": "PUT", "path": path, "body": body}}
 
-        now = before.kind if before.limit is None else f"{before.kind}, ${show_usd(before.limit)}"
-        wanted = kind if limit_usd is None else f"{kind}, ${show_usd(limit_usd)}"
+        now = before.kind if before.limit is None else f"{before.kind}, {say_exactly(before.limit)}"
+        wanted = kind if limit_usd is None else f"{kind}, {say_exactly(limit_usd)}"
+        used = say_exactly(before.used) if before.used is not None else "unknown"
         whose = f"{'API key' if key_id else 'member'} {before.name or before.id}"
         return Purchase(
             answer=BudgetChange,
-            effect=f"Set the budget of {whose} to {wanted}? Until now: {now}; used: ${_shown(before.used) or '?'}.",
+            effect=f"Set the budget of {whose} to {wanted}? Until now: {now}; used: {used}.",
             model="budget",
             sending=Direct(act=change),
             dry_run=request,

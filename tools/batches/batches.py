@@ -12,6 +12,7 @@ from ...novita.batches import batches as runs
 from ...novita.batches.rows import ENDPOINTS, Prepared, endpoint_of, numbered, prepare, read_table
 from ...novita.batches.start import forget_rows, look_back, start_batch
 from ...novita.core.errors import InputError, UnknownModelError
+from ...novita.core.words import counted
 from ...novita.journal.jobs import Paid
 from ...novita.journal.joining import JoinRule
 from ...novita.journal.journal import Job
@@ -26,7 +27,6 @@ from ...novita.text.language_models import (
     nearest,
 )
 from ...novita.text.request_checks import with_options
-from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Agreed, Confirm, DryRun, Offset, SaveTo, WaitSeconds
 from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened
@@ -130,7 +130,7 @@ def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id
     doubt = f" Novita's list does not show that model; the nearest are: {', '.join(near)}." if unlisted else ""
 
     async def start(paid_for: Paid) -> tuple[Job, bool]:
-        progress = call.progress_of(f"batch of {prepared.rows:,} rows: uploading")
+        progress = call.progress_of(f"batch of {counted(prepared.rows, 'row')}: uploading")
         return await start_batch(call.app.jobs, call.novita, prepared, paid_for, file_id=file_id, on_progress=progress)
 
     async def working(job: Job, found: bool) -> BatchResult:
@@ -145,9 +145,9 @@ def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id
 
     return Purchase(
         answer=BatchResult,
-        effect=f"Run {prepared.rows:,} rows on {prepared.model}.{doubt}{f' {warning}' if warning else ''}",
+        effect=f"Run {counted(prepared.rows, 'row')} on {prepared.model}.{doubt}{f' {warning}' if warning else ''}",
         model=prepared.model,
-        title=f"{prepared.rows} rows {prepared.model.rpartition('/')[2]}",
+        title=f"{counted(prepared.rows, 'row')} {prepared.model.rpartition('/')[2]}",
         cost=cost,
         sending=Submitted(start=start, working=working, follow=follow),
         dry_run=requests,
@@ -299,7 +299,7 @@ async def cancel_batch(call: Call, batch_id: BatchId, confirm: Agreed = False) -
         if batch.phase is not runs.Phase.WORKING:
             raise InputError(f"Batch {batch_id} is {batch.status} already", next_step="get_batch shows what it made.")
         done = batch.completed + batch.failed
-        question = f"Stop batch {batch_id} after {done} of {batch.total} rows?"
+        question = f"Stop batch {batch_id} after {done} of {counted(batch.total, 'row')}?"
         return destruction(BatchResult, question, model="batch", about=f"cancel {batch_id}", act=stop)
 
     return await carry_out(call, plan, confirm=confirm)
@@ -455,7 +455,7 @@ async def delete_file(call: Call, file_id: FileId, confirm: Agreed = False) -> D
 
     async def plan() -> Purchase[DeletedFile]:
         file = await batch_files.get_file(call.novita, file_id)
-        question = f"Delete {file.name} ({file.bytes:,} bytes, {file.purpose}) for good?"
+        question = f"Delete {file.name} ({counted(file.bytes, 'byte')}, {file.purpose}) for good?"
         return destruction(DeletedFile, question, model="file", about=f"delete {file_id}", act=delete)
 
     return await carry_out(call, plan, confirm=confirm)

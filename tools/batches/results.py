@@ -16,6 +16,7 @@ from ...novita.batches.rows import USUAL_TOKENS, Prepared
 from ...novita.batches.start import UNKNOWN_FILE, Earlier, create_body, upload_form
 from ...novita.core.errors import TaskFailedError
 from ...novita.core.money import show_price
+from ...novita.core.words import counted
 from ...novita.files.artifacts import Artifact
 from ...novita.journal.facts import BatchFacts
 from ...novita.journal.journal import Job, JobState
@@ -83,7 +84,7 @@ class BatchResult(ToolResult):
                 return f"Batch {self.batch_id} is running at Novita."
             case "succeeded" | "incomplete":
                 others = "".join(f", {count} {_WHY.get(why, why)}" for why, count in (self.why or {}).items())
-                return f"{self.completed} of {self.total} rows answered{others}."
+                return f"{self.completed} of {counted(self.total, 'row')} answered{others}."
             case "needs_confirmation" | "dry_run":
                 return "Nothing was sent yet."
             case _:
@@ -106,11 +107,11 @@ def planned_batch(prepared: Prepared, earlier: Earlier) -> dict[str, Any]:
 def tokens_of(prepared: Prepared) -> str:
     """What the price of a batch rests on."""
     unbounded = (
-        f" {prepared.open_rows} rows set no max_tokens and are counted as {USUAL_TOKENS} tokens each."
+        f" {counted(prepared.open_rows, 'row')} without max_tokens, counted as {USUAL_TOKENS} tokens each."
         if prepared.open_rows
         else ""
     )
-    return f"Reads about {prepared.prompt_tokens:,} tokens, makes at most {prepared.most_tokens:,}.{unbounded}"
+    return f"Reads about {counted(prepared.prompt_tokens, 'token')}, makes at most {prepared.most_tokens:,}.{unbounded}"
 
 
 def started_batch(

@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 from ...novita.core.errors import InputError, NovitaError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd
+from ...novita.core.words import counted
 from ...novita.gpu.instances import Instance, get_instance
 from ...novita.gpu.meters import follow_instance, price_facts
 from ...novita.gpu.products import MachineWish, find_offers
@@ -93,18 +94,18 @@ async def _plan(caller: Caller, instance: Instance, action: str, months: int) ->
     match action:
         case "renew" | "to_monthly":
             usd = await _term(caller, instance, months)
-            price = f"Estimated ${show_usd(usd)}, paid in advance." if usd is not None else ""
+            price = f"Estimated {say_usd(usd)}, paid in advance." if usd is not None else ""
             what = "renew its subscription" if monthly else "turn it into a subscription"
             operation = "renew_gpu_instance" if monthly else "change_gpu_instance_billing"
             body = {"instanceId": instance.id, "month": months}
-            return _Change(f"{what} for {months} month(s)", price, operation, body, usd)
+            return _Change(f"{what} for {counted(months, 'month')}", price, operation, body, usd)
         case "to_on_demand":
             does = "end its subscription now and pay by the hour; what is left of the term may be lost"
             return _Change(does, "", "gpus_v2_change_billing_mode", {"type": "postpaid"}, Decimal(0))
         case _:
             on = action == "auto_renew_on"
             body = {"instanceIds": [instance.id], "autoRenew": on, **({"autoRenewMonth": months} if on else {})}
-            does = f"renew itself by {months} month(s)" if on else "renew itself no more"
+            does = f"renew itself by {counted(months, 'month')}" if on else "renew itself no more"
             price = await _each_renewal(caller, instance, months) if on else ""
             return _Change(does, price, "set_gpu_instance_auto_renew", body, Decimal(0))
 
@@ -114,7 +115,7 @@ async def _each_renewal(caller: Caller, instance: Instance, months: int) -> str:
     usd = await _term(caller, instance, months)
     if usd is None:
         return "It costs nothing now; what each renewal costs is not known."
-    return f"It costs nothing now; each renewal is estimated at ${show_usd(usd)}, paid in advance."
+    return f"It costs nothing now; each renewal is estimated at {say_usd(usd)}, paid in advance."
 
 
 async def _term(caller: Caller, instance: Instance, months: int) -> Decimal | None:

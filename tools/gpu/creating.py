@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, NovitaAPIError, NovitaError
-from ...novita.core.money import say_usd, show_usd
+from ...novita.core.money import say_usd
+from ...novita.core.words import counted
 from ...novita.gpu.instances import (
     NATIVE,
     Instance,
@@ -119,7 +120,7 @@ async def create(
         facts = price_facts(planned.usd_per_hour, order.disk_gb, order.billing, planned.term_usd)
         what = f"Create GPU instance {order.name!r}: {planned.product}, image {order.image}."
         until = (
-            f"It will be stopped after {stop_after_hours:g} hours{_in_all(planned, stop_after_hours)}. "
+            f"It will be stopped after {counted(stop_after_hours, 'hour')}{_in_all(planned, stop_after_hours)}. "
             f"{lease_doubt(caller)}"
             if stop_after_hours
             else "It runs until stopped."
@@ -247,7 +248,9 @@ def _gpu_plan(order: InstanceOrder, offer: MachineOffer, disk_gb: int | None, te
     disk_words = f" with {disk} GB disk" if disk > FREE_DISK_GB else ""
     if offer.billing == "monthly":
         usd = (offer.term_usd or Decimal(0)) + disk_usd_per_hour(disk)
-        price = f"estimated ${show_usd(offer.term_usd or Decimal(0))} in advance for {offer.months} month(s)"
+        price = (
+            f"estimated {say_usd(offer.term_usd or Decimal(0))} in advance for {counted(offer.months or 1, 'month')}"
+        )
     else:
         usd, price = per_hour, f"estimated {per_hour_and_day(per_hour)}{disk_words}, billed {offer.billing}"
     where = f" in {offer.region.id}" if offer.region else ""

@@ -12,7 +12,7 @@ from typing import Any
 from ...novita.core.by_name import the_one
 from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, NotFoundError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd
 from ...novita.gpu.instances import Instance, disk_usd_per_hour, read_ports
 from ...novita.gpu.meters import follow_instance, follow_volume
 from ...novita.gpu.products import VOLUME_GB_DAY, find_regions
@@ -55,7 +55,7 @@ async def new_volume(caller: Caller, name: str, size_gb: int, region: str) -> Pu
 
     return _volume_purchase(
         f"Create a network volume {name!r} of {size_gb} GB in {place.id}.",
-        cost=machine_cost(monthly, f"Estimated ${show_usd(monthly)} a month."),
+        cost=machine_cost(monthly, f"Estimated {say_usd(monthly)} a month."),
         title=(title := f"volume {name}"),
         sending=paid_at_once(
             caller,
@@ -150,7 +150,7 @@ def _volume_purchase(
 def _more_a_month(usd_per_day: Decimal) -> Cost:
     """What a growth adds, by the month."""
     monthly = usd_per_day * DAYS_A_MONTH
-    return machine_cost(monthly, f"Estimated ${show_usd(round(monthly, 2))} a month more." if monthly else "")
+    return machine_cost(monthly, f"Estimated {say_usd(monthly)} a month more." if monthly else "")
 
 
 def growth_facts(thing: str, to_gb: int, adds_usd_per_day: Decimal) -> GpuFacts:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ...novita.core.errors import InputError, NovitaConnectionError
+from ...novita.core.words import counted
 from ...novita.gpu.instances import (
     InstanceGoal,
     delete_instance,
@@ -350,7 +351,7 @@ async def stop_gpu_instance(
             return await wait_for(call, instance, InstanceGoal.STOPPED, None)
 
         if after_hours is not None:
-            when = f"in {after_hours:g} hours"
+            when = f"in {counted(after_hours, 'hour')}"
             effect, about = f"Stop instance {instance.label()} {when}.", f"stop {instance.id} {when}"
             return destruction(
                 InstanceResult, effect, model=instance.product_id, about=about, act=partial(later, after_hours)

@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 
 from ...novita.core.answers import may_come_of
 from ...novita.core.errors import NovitaError
-from ...novita.core.money import MICRO, micro, show_price, show_usd
+from ...novita.core.money import MICRO, micro, say_usd, show_price, show_usd
 from ...novita.core.redaction import credentials_in
+from ...novita.core.words import counted
 from ...novita.gpu.instances import BILLED_STATES, Instance, InstanceGoal, disk_usd_per_hour
 from ...novita.gpu.leases import INSTANCE
 from ...novita.gpu.meters import MACHINES, noted_usd_per_hour
@@ -21,7 +22,6 @@ from ...novita.journal.facts import GpuFacts
 from ...novita.journal.journal import Job, JobState
 from ...novita.journal.leases import OPEN, Lease
 from ..kit import dry_run
-from ..kit.answer_text import counted
 from ..kit.context import Caller
 from ..kit.toolset import CountedUsd, ToolResult
 
@@ -58,9 +58,8 @@ class ProductList(ToolResult):
         if not self.products:
             return "Nothing fits."
         first = self.products[0]
-        return (
-            f"{counted(len(self.products), 'offer')}; the cheapest is {first.name} at ${first.usd_per_hour} per hour."
-        )
+        price = say_usd(first.usd_per_hour)
+        return f"{counted(len(self.products), 'offer')}; the cheapest is {first.name} at {price} per hour."
 
 
 def product_line(offer: MachineOffer) -> ProductLine:
@@ -138,7 +137,7 @@ class InstanceList(ToolResult):
 
     def headline(self) -> str:
         besides = f", besides {self.unpriced} whose price nobody tells" if self.unpriced else ""
-        return f"{counted(self.total, 'instance')}, about ${self.usd_per_hour} per hour in all{besides}."
+        return f"{counted(self.total, 'instance')}, about {say_usd(self.usd_per_hour)} per hour in all{besides}."
 
 
 class InstanceResult(ToolResult):
@@ -340,7 +339,7 @@ def per_hour_and_day(usd: Decimal | None) -> str:
     """`about $0.35 per hour ($8.40 per day)`."""
     if usd is None:
         return "at a price nobody tells"
-    return f"about ${show_usd(round(usd, 4))} per hour (${show_usd(round(usd * 24, 2))} per day)"
+    return f"about {say_usd(usd)} per hour ({say_usd(usd * 24)} per day)"
 
 
 def as_noted(usd: Decimal | None) -> str:

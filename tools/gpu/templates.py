@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from ...novita.core.errors import InputError
+from ...novita.core.words import counted
 from ...novita.gpu.instances import check_env, read_ports
 from ...novita.gpu.resources import login_id
 from ...novita.gpu.templates import (
@@ -17,7 +18,6 @@ from ...novita.gpu.templates import (
     template_body,
     update_template,
 )
-from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Agreed, Confirm
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction

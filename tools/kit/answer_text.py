@@ -39,13 +39,6 @@ def plain(data: Any, indent: int = 0) -> str:
     return "\n".join(lines)
 
 
-def counted(number: int, word: str) -> str:
-    """`1 offer`, `2 offers`, `3 batches`."""
-    if number == 1:
-        return f"1 {word}"
-    return f"{number:,} {word}{'es' if word.endswith(('ch', 'x', 's')) else 's'}"
-
-
 def as_one(text: str) -> str:
     """A sentence of ours with others' words in it: should they break the line, what follows stands indented."""
     return text if _is_one_line(text) else ("\n" + _INDENT).join(text.splitlines())

@@ -94,7 +94,7 @@ def cost_fields(cost: Cost, counted: Decimal) -> dict[str, Any]:
 
 def dearer_than_agreed(model: str, now: Decimal, agreed: Decimal) -> SpendRefusedError:
     """What to say where the price that was agreed to no longer holds."""
-    what = f"{model} would take its place at ${show_usd(now)}, more than the ${show_usd(agreed)} that were agreed to"
+    what = f"{model} would take its place at {say_usd(now)}, more than the {say_usd(agreed)} that were agreed to"
     return _refused(what, "Call again to hear the new price.")
 
 

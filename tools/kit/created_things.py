@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from ...novita.core.by_name import Named, the_one
 from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import InputError, NovitaError
+from ...novita.core.words import counted
 from ...novita.journal.facts import Facts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import MICRO, Job, micro
@@ -210,7 +211,7 @@ def lease_at_start(
         end: What its end does, and `without` what holds where there is none.
     """
     if hours:
-        return f"{end[0].upper()}{end[1:]} after {hours:g} hours. {lease_doubt(caller)}"
+        return f"{end[0].upper()}{end[1:]} after {counted(hours, 'hour')}. {lease_doubt(caller)}"
     if earlier is None or ran_out(caller, earlier):
         return f"No lease applies: {without}."
     return f"Its lease from before applies: {end} at {_utc(earlier)}. {lease_doubt(caller)}"

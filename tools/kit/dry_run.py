@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from ...novita.core.words import counted
+
 LONGEST_REQUEST = 10_000
 """Letters of a request in a dry run, as JSON; a longer one is shown with its texts and lists shortened."""
 
@@ -28,7 +30,7 @@ def shown_body(body: Any) -> Any:
 
 def shortened(text: str, most: int) -> str:
     """The first `most` characters, and how much more there is."""
-    return text if len(text) <= most else f"{text[:most]}... ({len(text) - most:,} more characters)"
+    return text if len(text) <= most else f"{text[:most]}... ({counted(len(text) - most, 'more character')})"
 
 
 def _cut(value: Any, letters: int, members: int) -> Any:

@@ -13,7 +13,7 @@ from ...novita.core.client import NovitaClient
 from ...novita.core.costs import Cost
 from ...novita.core.errors import Gone, InputError, JournalError, NotFoundError, NovitaError
 from ...novita.core.json_paths import dig
-from ...novita.core.money import show_usd
+from ...novita.core.money import show_usd, say_usd
 from ...novita.journal.gone import EVERYBODY, GoneModel, gone_models, note_gone, note_living
 from .context import Caller
 
@@ -67,9 +67,9 @@ class Way(Generic[P]):
         """What an answer says first; empty where the first choice made it."""
         if not self.missed:
             return ""
-        counted = show_usd(self.caller.app.jobs.caps.counted(cost))
+        counted = say_usd(self.caller.app.jobs.caps.counted(cost))
         about = "" if cost.basis == "documented" else "about "
-        price = f"{about}${show_usd(cost.usd)}" if cost.usd is not None else f"a price not known (${counted} at most)"
+        price = f"{about}{say_usd(cost.usd)}" if cost.usd is not None else f"a price not known ({counted} at most)"
         return f"{self._names()} not served by Novita any more; {model} took its place, for {price}."
 
     def _names(self) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ...novita.core.words import counted
 from ..kit.arguments import SELDOM, Confirm, DryRun, Model, OneOrMany, Options, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import SPENDS, Toolset
@@ -145,7 +146,7 @@ async def generate_music(
     model is known now. For words alone use generate_lyrics. Costs money, the price is not known; the sound file is
     saved.
     """
-    wished = prompt if duration is None else f"{prompt or 'A song'}, about {duration:g} seconds long"
+    wished = prompt if duration is None else f"{prompt or 'A song'}, about {counted(duration, 'second')} long"
     return await make(
         call,
         "generate_music",

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ...novita.core.costs import FREE
 from ...novita.core.errors import InputError
+from ...novita.core.words import counted
 from ...novita.files.kinds import MediaType, media_type
 from ...novita.files.montage import PACKINGS, PICTURES, add_sound, assemble, kept_format, repacked_picture
 from ...novita.files.reels import Reel, Scene, Tick, picture_at, read_reel
@@ -148,7 +149,7 @@ def _until(call: Caller) -> Tick:
     def tick() -> None:
         if clock.now() > over:
             step = "Take a shorter or smaller file."
-            raise InputError(f"It takes longer than {LONGEST_WORK / 60:.0f} minutes", next_step=step)
+            raise InputError(f"It takes longer than {counted(round(LONGEST_WORK / 60), 'minute')}", next_step=step)
 
     return tick
 

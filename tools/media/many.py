@@ -19,6 +19,7 @@ from anyio import to_thread
 from ...novita.core.costs import FREE, Cost
 from ...novita.core.errors import InputError, JournalError, NovitaError
 from ...novita.core.money import show_price
+from ...novita.core.words import counted
 from ...novita.files.artifacts import parse_reference
 from ...novita.files.folders import MOST_AT_ONCE, clean_name
 from ...novita.files.pasted import unquoted
@@ -61,7 +62,7 @@ async def many_of(caller: Caller, given: Mapping[str, object]) -> tuple[str, lis
         return None
     name, several = found[0]
     if len(several) > MOST_AT_ONCE:
-        raise InputError(f"{len(several)} files are too many for one call; {MOST_AT_ONCE} are taken")
+        raise InputError(f"{counted(len(several), 'file')} are too many for one call; {MOST_AT_ONCE} are taken")
     return name, several
 
 
@@ -213,7 +214,7 @@ class Many:
         request: Mapping[str, Any] = {}
         turn = [line for line in self.lines if line.status == "waiting"]
         for number, line in enumerate(turn, 1):
-            await self.caller.progress(f"{number} of {len(turn)} files checked: {line.name}")
+            await self.caller.progress(f"{number} of {counted(len(turn), 'file')} checked: {line.name}")
             try:
                 if await self._made_before(line):
                     continue
@@ -229,7 +230,11 @@ class Many:
         left = [line for line in self.lines if line.status == "waiting"]
         if not left:
             return self._answer()
-        many = f"{len(left)} of {len(self.lines)} files" if len(left) < len(self.lines) else f"{len(left)} files"
+        many = (
+            f"{len(left)} of {counted(len(self.lines), 'file')}"
+            if len(left) < len(self.lines)
+            else counted(len(left), "file")
+        )
         told = [line.told for line in self.lines if line.told is not None and line.told.reason]
         broken = f" {len(told)} cannot be used: {told[0].file}: {told[0].reason}" if told else ""
 
@@ -250,11 +255,11 @@ class Many:
     def _total(self, left: Sequence[_Line]) -> Cost:
         costs = [line.cost for line in left]
         known, bases = [cost.usd for cost in costs if cost.usd is not None], {cost.basis for cost in costs}
-        each = f"{len(left)} files. {costs[0].note}".strip()
+        each = f"{counted(len(left), 'file')}. {costs[0].note}".strip()
         if len(known) == len(costs) and len(bases) == 1:
             return replace(costs[0], usd=sum(known, Decimal(0)), note=each, words="", shown="")
-        counted = sum((line.usd for line in left), Decimal(0))
-        return Cost(None, each, "unknown", ceiling=counted, things=len(left), asks=any(cost.asks for cost in costs))
+        ceiling = sum((line.usd for line in left), Decimal(0))
+        return Cost(None, each, "unknown", ceiling=ceiling, things=len(left), asks=any(cost.asks for cost in costs))
 
     async def _made_before(self, line: _Line) -> bool:
         """Whether what is asked for was made of this very file by the same call, and is still here."""
@@ -304,7 +309,7 @@ class Many:
                     return  # it waits for the same call to be made again
                 await self._make_one(line, max(0.0, budget))
             over = sum(one.status == "over" for one in self.lines)
-            await caller.progress(f"{over} of {len(self.lines)} files done", 99 * over / len(self.lines))
+            await caller.progress(f"{over} of {counted(len(self.lines), 'file')} done", 99 * over / len(self.lines))
 
         async with anyio.create_task_group() as group:
             for line in left:
@@ -405,7 +410,7 @@ class Many:
                 kind="call",
                 tool=caller.tool,
                 model="",
-                title=f"{len(self.lines)} files, {self.word}",
+                title=f"{counted(len(self.lines), 'file')}, {self.word}",
                 cost=FREE,
             )
             await journal.finish(row.key, JobState.CANCELLED, reason=f"Cancelled. {said}. Ask again for the rest.")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, JsonValue
 
 from ...novita.core.errors import InputError
+from ...novita.core.words import counted
 from ...novita.journal.gone import GoneModel
 from ...novita.media.checkpoints import CheckpointType, search_library
 from ...novita.media.lookup import Capability, MediaModel, media_models
@@ -13,7 +14,6 @@ from ...novita.media.mapping import plan_native
 from ...novita.media.native_files import measured, with_files
 from ...novita.media.price_rows import price_line, priced_on
 from ...novita.media.voices import KnownVoice, like, speakers, spread
-from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Confirm, DryRun, Offset, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset

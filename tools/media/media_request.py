@@ -10,6 +10,7 @@ from anyio import to_thread
 
 from ...novita.core.errors import InputError, UnknownModelError
 from ...novita.core.json_paths import MISSING, get_path, put
+from ...novita.core.words import counted
 from ...novita.files.kinds import Form
 from ...novita.files.links import parse_link
 from ...novita.files.media_limits import MediaLimits
@@ -380,7 +381,7 @@ def in_pieces(planned: MediaPlan, further: Sequence[str]) -> MediaPlan:
         usd=cost.usd * many if cost.usd is not None else None,
         ceiling=cost.ceiling * many,
         things=cost.things * many,
-        note=f"{cost.note} In {many} pieces.".strip(),
+        note=f"{cost.note} In {counted(many, 'piece')}.".strip(),
     )
     return replace(planned, rest=tuple({**planned.body, path: piece} for piece in further), estimate=each)
 
@@ -414,7 +415,8 @@ def _purchase(
     """
     model = planned.model
     if planned.rest:
-        cut = f"The recording is longer than {model.id} takes at once: it is sent in {len(planned.rest) + 1} pieces."
+        pieces = counted(len(planned.rest) + 1, "piece")
+        cut = f"The recording is longer than {model.id} takes at once: it is sent in {pieces}."
         differs = f"{differs} {cut}".strip()
     doubt = _doubt(model, unnamed=way.further is not None and not differs)
     remark = " ".join(part for part in (way.remark(model.id, planned.estimate), differs) if part)

@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field, PrivateAttr, WithJsonSchema
 
 from ...novita.core.errors import ArtifactError
 from ...novita.core.money import show_price
+from ...novita.core.words import counted
 from ...novita.files import pyav
 from ...novita.files.artifacts import Artifact
 from ...novita.journal.facts import MediaFacts
 from ...novita.journal.journal import Job, JobState
 from ...novita.media.jobs import Delivery, refuse_failed
-from ..kit.answer_text import counted
 from ..kit.context import Caller
 from ..kit.pictures import seen_of
 from ..kit.toolset import CountedUsd, ToolResult, plain
@@ -111,7 +111,7 @@ class MediaResult(ToolResult):
             states = [one.status for one in self.each]
             made = states.count("done") + states.count("made before")
             others = ("made before", "incomplete", "working", "failed", "not begun")
-            said = [f"{made} of {len(states)} files are done"]
+            said = [f"{made} of {counted(len(states), 'file')} done"]
             return ", ".join([*said, *(f"{states.count(one)} {one}" for one in others if one in states)]) + "."
         match self.status:
             case "succeeded" | "incomplete":

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, NovitaError
-from ...novita.core.money import show_price
+from ...novita.core.money import say_usd, show_price
 from ...novita.files.kinds import Form
 from ...novita.files.media_limits import MediaLimits
 from ...novita.files.sound import LONGEST
@@ -383,8 +383,9 @@ class _AsMedia:
 
 
 def _done(cost_usd: str | None) -> str:
-    known = cost_usd not in (None, "unknown")
-    return f"Done. It cost ${cost_usd}, by the live price list." if known else "Done."
+    if cost_usd is None or cost_usd == "unknown":
+        return "Done."
+    return f"Done. It cost {say_usd(cost_usd)}, by the live price list."
 
 
 def _as_media(bought: Purchase[TextResult], remark: str, title: str) -> Purchase[MediaResult]:

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from ...novita.core.costs import DIFFERS
 from ...novita.core.errors import InputError, UnknownModelError
-from ...novita.core.money import say_usd, show_price, show_usd
+from ...novita.core.money import say_exactly, say_usd, show_price, show_usd
+from ...novita.core.words import counted
 from ...novita.gpu.products import PRICE_SOURCE, RAW, Billing, MachineOffer, MachineWish, find_offers, list_cpu_products
 from ...novita.media.catalogue import advised, catalog, key_of
 from ...novita.media.lookup import MediaModel, media_model, media_models
@@ -68,14 +69,14 @@ class CostEstimate(ToolResult):
             if not known:
                 return "Nobody says what any of these costs."
             first, last = known[0], known[-1]
-            dearest = f", the dearest {last.model} at ${last.estimated_cost_usd}" if len(known) > 1 else ""
-            return f"The cheapest is {first.model} at ${first.estimated_cost_usd}{dearest}."
+            dearest = f", the dearest {last.model} at {say_usd(last.estimated_cost_usd)}" if len(known) > 1 else ""
+            return f"The cheapest is {first.model} at {say_usd(first.estimated_cost_usd)}{dearest}."
         if self.basis == "unknown":
             return "Nobody says what it costs."
         if self.estimated_cost_usd == "unknown":
             return "What it costs depends on what is not known beforehand."
         whose = f" ({DIFFERS[self.basis]})" if self.basis in DIFFERS else ""
-        return f"About {say_usd(Decimal(self.estimated_cost_usd))}{whose}."
+        return f"About {say_usd(self.estimated_cost_usd)}{whose}."
 
 
 class _Closed(BaseModel):
@@ -197,7 +198,7 @@ def times(found: CostEstimate, count: int) -> CostEstimate:
     update = {
         "estimated_cost_usd": show_usd(Decimal(found.estimated_cost_usd) * count) if known else "unknown",
         "each_usd": found.estimated_cost_usd,
-        "note": f"{count} times: {found.note}",
+        "note": f"{counted(count, 'time')}: {found.note}",
     }
     return found.model_copy(update=update)
 
@@ -235,9 +236,9 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
 def _media(caller: Caller, model: MediaModel, arguments: Mapping[str, Any]) -> CostEstimate:
     found = price_of(model, arguments)
     note = found.note
-    counted = caller.app.jobs.caps.counted(found)
-    if found.usd != counted:
-        note += f" Spending limits count it as {say_usd(counted)}."
+    limited = caller.app.jobs.caps.counted(found)
+    if found.usd != limited:
+        note += f" Spending limits count it as {say_usd(limited)}."
     return CostEstimate(
         model=model.id,
         estimated_cost_usd=show_price(found.usd),
@@ -261,18 +262,19 @@ def _text(model: LlmModel, asked: _Text) -> CostEstimate:
     made = made if makes else 0
     known = band.input is not None and (not made or band.output is not None)
     usd = (prompt * (band.input or 0) + made * (band.output or 0)) / Decimal(1_000_000) if known else None
-    counted = "" if asked.prompt_tokens is not None else ", counted roughly"
-    rates = f"${show_price(band.input)}" + (f" read and ${show_price(band.output)} made" if makes else "")
+    roughly = "" if asked.prompt_tokens is not None else ", counted roughly"
+    rates = say_exactly(band.input) + (f" read and {say_exactly(band.output)} made" if makes else "")
     limit = "" if asked.output_tokens is not None else "at most "
-    note = f"{prompt} tokens read{counted}" + (f" and {limit}{made} made" if makes else "")
+    note = f"{counted(prompt, 'token')} read{roughly}" + (f" and {limit}{made} made" if makes else "")
     age = f"as of {model.seen}, since it cannot be read now" if model.seen else "now"
-    note += f"{f', {asked.rows} times' if asked.rows > 1 else ''}, by Novita's list {age}: {rates} per million tokens."
+    often = f", {counted(asked.rows, 'time')}" if asked.rows > 1 else ""
+    note += f"{often}, by Novita's list {age}: {rates} per million tokens."
     return CostEstimate(
         model=model.id,
         estimated_cost_usd=show_price(None if usd is None else usd * asked.rows),
         basis="unknown" if usd is None else "live",
         note=f"{note}{_limits(model, asked, parts, made)}",
-        price_row=f"prompts of {band.start:,} tokens or more" if len(model.bands) > 1 else None,
+        price_row=f"prompts of {counted(band.start, 'token')} or more" if len(model.bands) > 1 else None,
     )
 
 
@@ -280,10 +282,11 @@ def _limits(model: LlmModel, asked: _Text, parts: int, made: int) -> str:
     """What does not fit one call, told apart from what it costs."""
     said = ""
     if parts > 1:
-        said += f" A prompt holds {model.context:,} tokens: {parts} prompts."
+        said += f" A prompt holds {counted(model.context or 0, 'token')}: {counted(parts, 'prompt')}."
     answers = asked.n if asked.output_tokens is None else 1
     if model.max_output and made > model.max_output * answers:
-        said += f" One answer ends at {model.max_output:,} tokens: {math.ceil(made / model.max_output)} answers."
+        needed = counted(math.ceil(made / model.max_output), "answer")
+        said += f" One answer ends at {counted(model.max_output, 'token')}: {needed}."
     return said
 
 
@@ -296,7 +299,8 @@ async def _machine(caller: Caller, wanted: str, arguments: Mapping[str, Any]) ->
             if said in (worker.id.casefold(), worker.name.casefold()):
                 many = (asked.workers or 1) * asked.count
                 hourly = worker.usd_per_hour * many if worker.usd_per_hour is not None else None
-                return _hourly(f"{worker.name}, {asked.workers} workers of {asked.count} cards", hourly, asked, "")
+                size = f"{counted(asked.workers or 1, 'worker')} of {counted(asked.count, 'card')}"
+                return _hourly(f"{worker.name}, {size}", hourly, asked, "")
         return None
     plain = {name: value for name, value in arguments.items() if name in _Machine.model_fields}
     asked = _read(_Machine, plain, wanted)
@@ -326,7 +330,7 @@ def _offered(offer: MachineOffer, asked: _Machine) -> CostEstimate:
         model=name,
         estimated_cost_usd=show_price(offer.term_usd),
         basis="unknown" if offer.term_usd is None else "live",
-        note=f"{offer.months} months in advance, by {PRICE_SOURCE}.{stock}",
+        note=f"{counted(offer.months or 1, 'month')} in advance, by {PRICE_SOURCE}.{stock}",
         usd_per_hour=_shown(offer.usd_per_hour, 1),
         usd_per_day=_shown(offer.usd_per_hour, 24),
         usd_per_month=_shown(offer.usd_per_hour, HOURS_A_MONTH),
@@ -339,7 +343,7 @@ def _hourly(name: str, usd: Decimal | None, asked: _Machine, more: str) -> CostE
         model=name,
         estimated_cost_usd="unknown" if usd is None else show_usd(usd * hours),
         basis="unknown" if usd is None else "live",
-        note=f"{hours.normalize():f} hours while it runs, by {PRICE_SOURCE}; disk above the free part is extra.{more}",
+        note=f"{counted(hours, 'hour')} while it runs, by {PRICE_SOURCE}; disk above the free part is extra.{more}",
         usd_per_hour=_shown(usd, 1),
         usd_per_day=_shown(usd, 24),
         usd_per_month=_shown(usd, HOURS_A_MONTH),

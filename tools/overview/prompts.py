@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ...novita.core.words import counted
 from ..gpu.prompts import GPU_PROMPTS
 from ..kit.prompts import PromptSpec, one_of
 from ..media.resources import picture_references
@@ -10,9 +11,10 @@ from ..sandbox.prompts import SANDBOX_PROMPTS
 
 def _storyboard(given: Mapping[str, str]) -> str:
     shots = given.get("shots") or "3"
+    how_long = counted(int(shots), "shot") if shots.isdigit() else f"{shots} shots"
     return (
         f"Make a short film from this idea: {given['idea']}\n\n"
-        f"1. Write a storyboard of {shots} shots, one sentence each, with one look for all of them.\n"
+        f"1. Write a storyboard of {how_long}, one sentence each, with one look for all of them.\n"
         "2. For each shot call generate_image with aspect_ratio 16:9 and the same style words; show me the pictures.\n"
         "3. Tell me what the clips will cost (estimate_cost) and wait for my yes.\n"
         "4. For each picture call generate_video with image=task:<id>/0 and a prompt for its movement; use get_task "

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from ...novita.core.errors import JournalError, NovitaError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd
+from ...novita.core.words import counted
 from ...novita.gpu.instances import BILLED_STATES, Instance, list_instances
 from ...novita.serverless.endpoints import list_endpoints, update_endpoint
 from ...novita.serverless.leases import ENDPOINT
@@ -93,12 +94,12 @@ async def stop_everything(call: Call, confirm: Agreed = False) -> StopResult:
             )
         names = [f"{line.kind} {line.name!r} ({line.id})" for line, _ in acts]
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        about_usd = f" Instances cost about ${show_usd(round(saved, 4))} per hour now." if saved else ""
+        about_usd = f" Instances cost about {say_usd(saved)} per hour now." if saved else ""
         return destruction(
             StopResult,
             f"Stop {', '.join(names[:_MOST_NAMED])}{more}. What runs on them ends.{about_usd}"
             + (" Of some nobody tells the price." if unpriced else ""),
-            model=f"{len(acts)} things",
+            model=counted(len(acts), "thing"),
             about=f"stop {' '.join(sorted(line.id for line, _ in acts))}",
             act=partial(_stop, acts, left),
         )

@@ -7,10 +7,10 @@ import anyio
 from pydantic import BaseModel, Field
 
 from ...novita.core.errors import InputError, NovitaError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd, show_usd
 from ...novita.core.periods import read_period, utc_day
+from ...novita.core.words import counted
 from ...novita.journal.journal import FINAL_STATES, Job, JobState
-from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Offset, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import READS, ToolResult, Toolset
@@ -47,7 +47,7 @@ class TaskResult(MediaResult):
         if self.tasks is None:
             return super().headline()
         told = [each.status for each in self.tasks]
-        said = f"{told.count('succeeded')} of {len(told)} tasks are done"
+        said = f"{told.count('succeeded')} of {counted(len(told), 'task')} done"
         others = ("working", "failed", "incomplete", "unconfirmed")
         return ", ".join([said, *(f"{told.count(one)} {one}" for one in others if one in told)]) + "."
 
@@ -158,7 +158,8 @@ class TaskList(ToolResult):
     def headline(self) -> str:
         said = f"{counted(len(self.tasks), 'task')}." if self.tasks else "No tasks found."
         if self.running:
-            said += f" Running and costing now: {self.running_total}, about ${self.running_usd_per_hour} per hour."
+            rate = say_usd(self.running_usd_per_hour or "0")
+            said += f" Running and costing now: {self.running_total}, about {rate} per hour."
         return said
 
 

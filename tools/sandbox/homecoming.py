@@ -14,6 +14,7 @@ import anyio.to_thread
 from ...novita.core.errors import ArtifactError, InputError, NovitaAPIError, NovitaConnectionError
 from ...novita.core.redaction import MARK, bytes_hold_secret, without_secrets
 from ...novita.core.tolerant import a_list, an_object
+from ...novita.core.words import counted
 from ...novita.files.artifacts import Artifact, NameHint
 from ...novita.files.pictures import Thumb, fit_thumbnails, thumbnail
 from ...novita.journal.journal import Job, JobState
@@ -177,11 +178,11 @@ class HomeComing:
         if output.size <= SHOWN:
             return clean(output.whole()) or None
         await self._save(await anyio.to_thread.run_sync(output.whole), what, ".txt")
-        more = f" ({output.lost} letters beyond the limit were dropped)" if output.lost else ""
+        more = f" ({counted(output.lost, 'letter')} beyond the limit were dropped)" if output.lost else ""
         half = SHOWN // 2
         left = output.size - 2 * half
         end = output.end if output.cut else output.whole()
-        middle = f"[... {left} letters left out; all are in the file{more} ...]"
+        middle = f"[... {counted(left, 'letter')} left out; all are in the file{more} ...]"
         return f"{clean(output.beginning)[:half]}\n{middle}\n{clean(end)[-half:]}"
 
     async def results(self, result: RunResult, cell: Cell) -> None:
@@ -190,7 +191,7 @@ class HomeComing:
             await self._one(result, each, shown)
         result.result = await self._bounded(shown) or None
         if cell.dropped:
-            self.trouble.append(f"{cell.dropped} results were too many or too large and are left out.")
+            self.trouble.append(f"Left out, as too many or too large: {counted(cell.dropped, 'result')}.")
         if cell.error is not None:
             trace = clean(cell.error.traceback)
             trace = trace if len(trace) <= SHOWN else f"[...]\n{trace[-SHOWN:]}"
@@ -203,7 +204,8 @@ class HomeComing:
         if len(whole) <= SHOWN:
             return whole
         await self._save(whole, "results", ".txt")
-        return f"{whole[:SHOWN]}\n[... {len(shown)} results together have {len(whole)} letters; all are in the file]"
+        size = f"{counted(len(shown), 'result')} of {counted(len(whole), 'letter')}"
+        return f"{whole[:SHOWN]}\n[... {size} in all, which are in the file]"
 
     async def _one(self, result: RunResult, each: Result, shown: list[str]) -> None:
         kinds = each.kinds

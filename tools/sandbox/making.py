@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, JournalError, NovitaAPIError, NovitaError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd, show_usd
+from ...novita.core.words import counted
 from ...novita.journal.facts import SandboxFacts
 from ...novita.journal.jobs import Paid
 from ...novita.journal.joining import JoinRule
@@ -79,8 +80,8 @@ def cost_of(size: SandboxSize, seconds: float, guess: str = "") -> Cost:
     table = prices()
     hour, most = table.per_hour(size), table.cost(size, seconds)
     words = (
-        f"${show_usd(round(hour, 5))} per hour ({size}{guess}), at most ${show_usd(round(most, 5))} for "
-        f"{seconds / 60:g} minutes; price of {table.checked}."
+        f"{say_usd(hour)} per hour ({size}{guess}), at most {say_usd(most)} for "
+        f"{counted(seconds / 60, 'minute')}; price of {table.checked}."
     )
     return Cost(round(most, 6), basis="documented", words=words)
 
@@ -105,12 +106,12 @@ async def plan(caller: Caller, wanted: WantedSandbox) -> Plan:
     seconds = round(wanted.minutes * 60)
     if quota.limit.hours and seconds > quota.limit.hours * 3600:
         raise InputError(
-            f"This account's sandboxes live {quota.limit.hours} hours at most",
+            f"This account's sandboxes live {counted(quota.limit.hours, 'hour')} at most",
             next_step="Ask for fewer minutes; change_sandbox gives more time later.",
         )
     if quota.limit.sandboxes is not None and (quota.usage.sandboxes or 0) >= quota.limit.sandboxes:
         raise InputError(
-            f"This account may have {quota.limit.sandboxes} sandboxes at a time, and has as many",
+            f"This account may have {counted(quota.limit.sandboxes, 'sandbox')} at a time, and has as many",
             next_step="Delete or pause one: list_sandboxes shows them.",
         )
     wish = Wish(
@@ -156,7 +157,7 @@ def purchase(
             follow=follow,
             wait_seconds=wait_seconds,
             lost="It was not sent again. list_sandboxes and the same call find it by its mark if it was made; it "
-            f"ends by itself after {wish.timeout / 60:g} minutes.",
+            f"ends by itself after {counted(wish.timeout / 60, 'minute')}.",
         ),
         dry_run=planned.shown,
         about=f"{wish.template} {wish.timeout} {wish.public_ports}",

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd, show_usd
+from ...novita.core.words import counted
 from ...novita.sandbox.prices import prices
 from ...novita.sandbox.shapes import Sandbox
-from ..kit.answer_text import counted
 from ..kit.context import Caller
 from ..kit.saved_files import SavedFile
 from ..kit.toolset import CountedUsd, ToolResult
@@ -218,7 +218,7 @@ class SandboxList(ToolResult):
     def headline(self) -> str:
         if self.templates or not self.sandboxes:
             return f"{self.total} found."
-        return f"{counted(self.total, 'sandbox')}, ${self.usd_per_hour} per hour together."
+        return f"{counted(self.total, 'sandbox')}, {say_usd(self.usd_per_hour or '0')} per hour together."
 
 
 def sum_per_hour(sandboxes: list[Sandbox]) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field
 from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import say_usd, show_usd
 from ...novita.core.redaction import part_without_secrets
+from ...novita.core.words import counted
 from ...novita.journal.journal import Job
 from ...novita.sandbox import disk, interpreter
 from ...novita.sandbox.env import LONGEST, check_env
@@ -104,9 +105,8 @@ async def create_sandbox(
 
         ports = " Anybody on the internet can reach its ports." if public_ports else ""
         ending = "paused" if wanted.pause else "deleted"
-        effect = (
-            f"Start a sandbox of {template}; it is {ending} after {timeout_minutes:g} minutes at the latest.{ports}"
-        )
+        latest = counted(timeout_minutes, "minute")
+        effect = f"Start a sandbox of {template}; it is {ending} after {latest} at the latest.{ports}"
         asks = public_ports or timeout_minutes > making.LONG_LIFE
         return making.purchase(call, planned, SandboxResult, effect=effect, follow=made, always_asks=asks)
 
@@ -253,7 +253,8 @@ async def list_sandboxes(
         sandboxes=tuple(line_of(call, each) for each in wanted[:MOST_LISTED]),
         total=len(wanted),
         usd_per_hour=sum_per_hour(wanted),
-        quota=f"{usage.sandboxes or 0} of {limit.sandboxes} sandboxes, each up to {limit.hours} hours"
+        quota=f"{usage.sandboxes or 0} of {counted(limit.sandboxes, 'sandbox')}, "
+        f"each up to {counted(limit.hours or 0, 'hour')}"
         if limit.sandboxes
         else None,
     )
@@ -411,7 +412,7 @@ async def _change(
             call,
             found,
             seconds,
-            effect=f"{verb} {minutes:g} minutes from now.",
+            effect=f"{verb} {counted(minutes, 'minute')} from now.",
             always_asks=minutes > making.LONG_LIFE,
             act=partial(plane.connect if action == "resume" else plane.set_timeout, sandbox_id, seconds),
             dry_run=request,

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from ...novita.core.errors import InputError
+from ...novita.core.words import counted
 from ...novita.gpu.instances import check_env
 from ...novita.gpu.products import find_regions
 from ...novita.gpu.resources import list_volumes, login_id
@@ -171,7 +172,9 @@ async def create(
             hours=hours,
             lease_kind=ENDPOINT,
         )
-        lease = f" After {hours:g} hours no worker is kept alive any more. {lease_doubt(caller)}" if hours else ""
+        lease = (
+            f" After {counted(hours, 'hour')} no worker is kept alive any more. {lease_doubt(caller)}" if hours else ""
+        )
         facts = facts_of(price, plan.min_workers)
 
         async def working(_: Job, endpoint_id: str) -> EndpointResult:

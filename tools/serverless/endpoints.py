@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.waiting import Phase, Unasked
+from ...novita.core.words import counted
 from ...novita.gpu.resources import volumes_that_stay
 from ...novita.serverless.endpoints import delete_endpoint as send_delete
 from ...novita.serverless.endpoints import get_limits, list_offers
@@ -195,7 +196,7 @@ async def delete_endpoint(call: Call, endpoint_id: EndpointId, confirm: Agreed =
 
     async def plan() -> Purchase[EndpointResult]:
         endpoint = await find_endpoint(call, endpoint_id)
-        workers = f"{len(endpoint.workers)} workers" if endpoint.workers else "no workers"
+        workers = counted(len(endpoint.workers), "worker") if endpoint.workers else "no workers"
         mounted = [each.id for each in endpoint.volume_mounts if each.type == "network" and each.id]
         stay = await volumes_that_stay(call.novita, mounted)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...novita.core.costs import Cost, assumed
 from ...novita.core.errors import InputError, NotFoundError, NovitaAPIError, TaskFailedError
+from ...novita.core.money import say_usd
 from ...novita.core.waiting import SETTLING, Look, Pace, Phase, Unasked, wait_until_done, was_watched
 from ...novita.journal.facts import GatewayFacts
 from ...novita.journal.jobs import Paid
@@ -45,7 +46,7 @@ class PricedWorker:
         """What a call of so long may cost; without a price it is asked about."""
         most = self.most(seconds)
         if most is not None:
-            words = f"It costs a worker for {seconds:g} s at most, about ${shown_cost(most)}."
+            words = f"It costs a worker for {seconds:g} s at most, about {say_usd(most)}."
             return Cost(most, words=words, shown=shown_cost(most))
         return assumed("hour_of_a_card", Decimal(str(round(seconds, 3))) / 3600, asks=True)
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 
 from ...novita.core.answers import may_come_of
 from ...novita.core.errors import NovitaError
-from ...novita.core.money import show_usd
+from ...novita.core.money import say_usd, show_usd
 from ...novita.core.waiting import Phase
+from ...novita.core.words import counted
 from ...novita.journal.facts import Facts
 from ...novita.journal.journal import Job
 from ...novita.serverless.endpoints import WorkerOffer, list_offers
@@ -18,7 +19,6 @@ from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.plans import EndpointPlan
 from ...novita.serverless.rows import is_lost
 from ...novita.serverless.shapes import Endpoint, EndpointGoal, judge
-from ..kit.answer_text import counted
 from ..kit.context import Caller
 from ..kit.saved_files import SavedFile
 from ..kit.toolset import CountedUsd, ToolResult
@@ -196,14 +196,14 @@ def shown_cost(estimate: Decimal | None) -> str:
 
 
 def cost_words(price: Decimal | None, least: int, most: int) -> str:
-    """`about $0.50 per worker-hour: $0.00 to $1.50 per hour for 0 to 3 workers ($36.00 per day at most)`."""
-    workers = f"{least} to {most} workers" if least != most else f"{most} worker{'s' if most > 1 else ''}"
+    """`estimated $0.50 per worker-hour: $0.00 to $1.50 per hour for 0 to 3 workers ($36.00 per day at most)`."""
+    workers = f"{least} to {counted(most, 'worker')}" if least != most else counted(most, "worker")
     if price is None:
         return f"at a price nobody tells, for {workers}"
-    low, high = show_usd(round(price * least, 4)), show_usd(round(price * most, 4))
-    per_hour = f"${low} to ${high} per hour" if least != most else f"${high} per hour"
-    per_day = show_usd(round(price * most * 24, 2))
-    return f"estimated ${usd(price)} per worker-hour: {per_hour} for {workers} (${per_day} per day at most)"
+    low, high = say_usd(price * least), say_usd(price * most)
+    per_hour = f"{low} to {high} per hour" if least != most else f"{high} per hour"
+    per_day = say_usd(price * most * 24)
+    return f"estimated {say_usd(price)} per worker-hour: {per_hour} for {workers} ({per_day} per day at most)"
 
 
 async def endpoint_line(endpoint: Endpoint, prices: Prices) -> EndpointLine:

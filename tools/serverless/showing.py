@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 from ...novita.core.errors import ArtifactError, InputError
+from ...novita.core.words import counted
 from ...novita.files.artifacts import Artifact, NameHint
 from ...novita.files.kinds import HEAD_BYTES, media_type, sniff
 from ...novita.journal.journal import Job
@@ -45,7 +46,9 @@ async def show_answer(
         if fits and isinstance(value, dict):
             result.result = cast(dict[str, Any], value)
         else:
-            result.text = shown if fits else f"{shown[:FIRST_PART]}... ({len(shown) - FIRST_PART:,} more characters)"
+            result.text = (
+                shown if fits else f"{shown[:FIRST_PART]}... ({counted(len(shown) - FIRST_PART, 'more character')})"
+            )
         if fits and save_to is None:
             return kept or [Artifact(task_id=task_id, index=0, kind="text", note=shown)]
     if not kept:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from ...novita.core.errors import InputError, NovitaError
 from ...novita.core.money import show_price
+from ...novita.core.words import counted
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.text.chat import COMPLETION_PATH
@@ -26,7 +27,6 @@ from ...novita.text.language_models import nearest as nearest_names
 from ...novita.text.request_checks import check_body, with_options
 from ...novita.text.vectors import RERANK_PATH, Ranking, rerank_body
 from ...novita.text.vectors import rerank as rank_documents
-from ..kit.answer_text import counted
 from ..kit.arguments import SELDOM, Confirm, DryRun, Offset, SaveTo
 from ..kit.context import Call
 from ..kit.dry_run import shortened, shown_request
@@ -226,7 +226,7 @@ async def rerank(
         remark = way.remark(name, cost)
 
         async def work(_: Job, tally: Tally) -> RankResult:
-            await call.progress(f"{name}: ranking {len(documents)} documents")
+            await call.progress(f"{name}: ranking {counted(len(documents), 'document')}")
             try:
                 made = await rank_documents(call.novita, body)
             except NovitaError as error:
@@ -241,7 +241,7 @@ async def rerank(
 
         return Purchase(
             answer=RankResult,
-            effect=f"Rank {len(documents)} texts.",
+            effect=f"Rank {counted(len(documents), 'text')}.",
             model=name,
             title=query,
             cost=cost,

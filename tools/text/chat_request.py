@@ -11,6 +11,7 @@ from anyio import current_time, get_cancelled_exc_class, to_thread
 
 from ...novita.core.costs import Cost
 from ...novita.core.errors import InputError, NovitaError
+from ...novita.core.words import counted
 from ...novita.journal.facts import CallFacts
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
@@ -97,7 +98,7 @@ class ChatWish:
         """What it may cost at most."""
         answers = max(self.body.get("n") or 1, self.body.get("best_of") or 1)
         most = self.most_tokens if self.most_tokens is not None else USUAL_TOKENS
-        note = f"at most, for an answer of {most} tokens."
+        note = f"at most, for an answer of {counted(most, 'token')}."
         return tokens_cost(self.models, self.model, self.prompt_tokens, most * answers, note=note)
 
     def cost(self, made: Generation) -> Decimal | None:
@@ -168,7 +169,7 @@ async def ask(
     body = with_options("chat", {key: value for key, value in fields.items() if value is not None}, question.options)
     if row is not None and row.max_output is not None and question.needs > row.max_output:
         raise InputError(
-            f"{row.id} writes at most {row.max_output} tokens at once, and this may need {question.needs}",
+            f"{row.id} writes at most {counted(row.max_output, 'token')} at once, and this may need {question.needs}",
             next_step="Give a shorter piece of it, or name a model that writes more (list_models).",
         )
     body = bounded(body, row, sum(len(message["content"]) for message in said if isinstance(message["content"], str)))
@@ -204,7 +205,8 @@ def bounded(body: Json, model: LlmModel | None, letters: int) -> Json:
         asked: Any = body.get(name)
         if isinstance(asked, int) and most is not None and asked > most and model is not None:
             raise InputError(
-                f"{name} is {asked} and {model.id} makes at most {most} tokens", next_step=f"Ask for {most} or fewer."
+                f"{name} is {asked} and {model.id} makes at most {counted(most, 'token')}",
+                next_step=f"Ask for {most} or fewer.",
             )
         if isinstance(asked, int) and asked < 1:
             raise InputError(f"{name} must be at least 1")
@@ -269,7 +271,7 @@ async def _send(caller: Caller, wish: ChatWish, made: Generation) -> None:
     started = current_time()
 
     async def on_stream(now: Generation) -> None:
-        await caller.progress(f"{model}: {now.state}, {now.pieces} tokens, {current_time() - started:.0f} s")
+        await caller.progress(f"{model}: {now.state}, {counted(now.pieces, 'token')}, {current_time() - started:.0f} s")
 
     if not wish.streams:
         await generate_at_once(caller.novita, wish.path, wish.outgoing, made, doing=doing)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from ...novita.core.errors import NovitaError
 from ...novita.core.money import show_price
 from ...novita.core.wellformed import well_formed
+from ...novita.core.words import counted
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.text.costs import tokens_cost
@@ -28,7 +29,6 @@ from ...novita.text.vectors import (
     norms,
     parts_of,
 )
-from ..kit.answer_text import counted
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.purchase import Awaited, Purchase
@@ -85,10 +85,10 @@ class EmbeddingResult(ToolResult):
             return "Nothing was sent yet."
         said = f"{self.remark} " if self.remark else ""
         if self.nearest is not None:
-            return f"{said}The {len(self.nearest)} nearest of {self.shape[0]} texts."
+            return f"{said}The {len(self.nearest)} nearest of {counted(self.shape[0], 'text')}."
         if self.missing:
-            return f"{said}Not all of {self.shape[0]} texts have a vector: see missing."
-        return f"{said}{self.shape[0]} vectors of {self.shape[1]} numbers."
+            return f"{said}Not every one of {counted(self.shape[0], 'text')} has a vector: see missing."
+        return f"{said}{counted(self.shape[0], 'vector')} of {counted(self.shape[1], 'number')}."
 
 
 async def embed_and_tally(
@@ -137,7 +137,7 @@ async def embed_texts(
     Raises:
         NovitaError: These texts cannot be embedded so.
     """
-    await caller.progress(f"{model or 'embedding model'}: preparing {len(texts)} texts")
+    await caller.progress(f"{model or 'embedding model'}: preparing {counted(len(texts), 'text')}")
     models = await listed_models_if_there(caller.novita, caller.app.journal)
     way = way or Way(caller, await what_is_gone(caller))
     gone = {*way.passed_over, *tried}
@@ -154,7 +154,7 @@ async def embed_texts(
     remark = way.remark(name, cost)
 
     async def on_part(done: int, parts: int) -> None:
-        await caller.progress(f"{name}: {done} of {parts} parts embedded", 99 * done / parts)
+        await caller.progress(f"{name}: {done} of {counted(parts, 'part')} embedded", 99 * done / parts)
 
     async def work(job: Job, tally: Tally) -> EmbeddingResult:
         made = await embed_and_tally(caller, way, models, name, row, texts, tally, on_part)
@@ -173,9 +173,8 @@ async def embed_texts(
             text = await to_thread.run_sync(partial(json.dumps, answer, ensure_ascii=False))
             await saved.put("an answer that cannot be read", well_formed(text), ".json", kind="file")
         if made.missing:
-            tally.trouble = (
-                f"{sum(one.last - one.first + 1 for one in made.missing)} of {len(texts)} texts have no vector."
-            )
+            missing = sum(one.last - one.first + 1 for one in made.missing)
+            tally.trouble = f"{missing} of {counted(len(texts), 'text')} got no vector."
         told = _told(made, name, saved, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
         return told.model_copy(update={"remark": remark or None})
 
@@ -183,13 +182,14 @@ async def embed_texts(
         first = shown_request("POST", EMBEDDINGS_PATH, embedding_body(name, parts[0]))
         return {"requests": len(parts), "request": first}
 
-    whole = f"One request for all {len(texts):,} texts."
-    several = f"{len(parts)} requests like this one; this is the first, for the first {len(parts[0].texts):,} texts."
+    whole = f"One request for all {counted(len(texts), 'text')}."
+    first = counted(len(parts[0].texts), "text")
+    several = f"{counted(len(parts), 'request')} like this one; this is the first, for the first {first}."
     return Purchase(
         answer=EmbeddingResult,
         effect=f"Embed {counted(len(texts), 'text')}.",
         model=name,
-        title=f"{len(texts)} texts: {texts[0][:100]}",
+        title=f"{counted(len(texts), 'text')}: {texts[0][:100]}",
         cost=cost,
         sending=Awaited(work=work),
         dry_run=requests,

@@ -8,6 +8,7 @@ from anyio import to_thread
 
 from ...novita.core.errors import ArtifactError, InputError
 from ...novita.core.money import show_price
+from ...novita.core.words import counted
 from ...novita.journal.facts import CallFacts
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job, JobState
@@ -53,7 +54,7 @@ async def find_nearest(
         raise InputError(f"top_n must be 1 to {MOST_NEAREST}")
     if given.index is not None and model is not None and model != given.index.model:
         raise InputError(f"The index was made with {given.index.model}", next_step="Leave model out.")
-    await caller.progress(f"{model or 'embedding model'}: looking through {len(given.texts)} texts")
+    await caller.progress(f"{model or 'embedding model'}: looking through {counted(len(given.texts), 'text')}")
     models = await listed_models_if_there(caller.novita, caller.app.journal)
     way = way or Way(caller, await what_is_gone(caller))
     wanted = model or (given.index.model if given.index is not None else None)
@@ -99,7 +100,9 @@ async def find_nearest(
             tokens=made.tokens,
             requests=made.requests,
             cost_usd=show_price(tally.usd),
-            next_step=f"{without} texts have no vector and were not compared." if without else _used_again(saved),
+            next_step=f"Left out, as they have no vector: {counted(without, 'text')}."
+            if without
+            else _used_again(saved),
         )
 
     async def requests() -> dict[str, Any]:
@@ -108,13 +111,15 @@ async def find_nearest(
         return {"requests": len(parts), "request": first}
 
     what = (
-        "the question; the texts have an index" if index is not None else f"{len(given.texts)} texts and the question"
+        "the question; the texts have an index"
+        if index is not None
+        else f"{counted(len(given.texts), 'text')} and the question"
     )
     return Purchase(
         answer=EmbeddingResult,
         effect=f"Embed {what}.",
         model=name,
-        title=f"nearest of {len(given.texts)} texts: {query[:100]}",
+        title=f"nearest of {counted(len(given.texts), 'text')}: {query[:100]}",
         cost=cost,
         sending=Awaited(work=work),
         dry_run=requests,

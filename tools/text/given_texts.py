@@ -12,6 +12,7 @@ from anyio import to_thread
 from ...novita.core.errors import InputError
 from ...novita.core.plain_text import decoded
 from ...novita.core.wellformed import read_json
+from ...novita.core.words import counted
 from ...novita.text.nearest import TextIndex, is_index, read_index
 from ..kit.context import Caller
 
@@ -70,7 +71,7 @@ def read_texts(data: bytes, name: str) -> list[str]:
     if not kept:
         raise InputError(f"{name} holds no texts", next_step="Give lines, a CSV with a column text, or JSON lines.")
     if len(kept) > MOST_TEXTS:
-        raise InputError(f"{name} holds {len(kept):,} texts; {MOST_TEXTS:,} are taken at once")
+        raise InputError(f"{name} holds {counted(len(kept), 'text')}; {MOST_TEXTS:,} are taken at once")
     return kept
 
 

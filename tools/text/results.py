@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from ...novita.core.money import show_price
+from ...novita.core.words import counted
 from ...novita.text.generations import Choice, Generation, ToolCall
 from ...novita.text.request_checks import parse_answer
 from ..kit.dry_run import shortened
@@ -117,7 +118,9 @@ def told(made: Generation, *, cost: Any, files: Sequence[SavedFile], max_tokens:
     share = LONGEST_TEXT // (1 + len(made.others))
     trouble = [made.trouble] if made.trouble else []
     if made.spoilt:
-        trouble.append(f"{made.spoilt} unreadable piece(s) of the stream were left out; a few letters may be missing")
+        trouble.append(
+            f"{counted(made.spoilt, 'unreadable piece')} of the stream left out; a few letters may be missing"
+        )
     if first.left_out and first.says_something:
         trouble.append(f"What cannot be shown as text was left out: {', '.join(first.left_out)}")
     return TextResult(

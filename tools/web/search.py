@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from ...novita.core.costs import Cost, assumed
+from ...novita.core.words import counted
 from ...novita.journal.facts import CallFacts
 from ...novita.journal.jobs import Tally
 from ...novita.journal.journal import Job
 from ...novita.web.search import WebPage, pages_asked, read_pages, read_request, search, search_request
-from ..kit.answer_text import counted
 from ..kit.arguments import Confirm, DryRun
 from ..kit.asking import cost_fields
 from ..kit.context import Call, Caller
@@ -131,7 +131,8 @@ class PagesResult(Unpriced):
     def headline(self) -> str:
         if self.status != "succeeded":
             return "Nothing was sent yet."
-        return f"{sum(page.text is not None for page in self.pages)} of {len(self.pages)} pages read. {UNTRUSTED}"
+        read = sum(page.text is not None for page in self.pages)
+        return f"{read} of {counted(len(self.pages), 'page')} read. {UNTRUSTED}"
 
 
 _SHOWN = 20_000
@@ -168,7 +169,7 @@ async def read_web_pages(
     async def plan() -> Purchase[PagesResult]:
         return Purchase(
             answer=PagesResult,
-            effect=f"Read {count} pages.",
+            effect=f"Read {counted(count, 'page')}.",
             model=provider,
             title=urls[0],
             cost=_assumed(count),

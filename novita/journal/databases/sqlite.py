@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ...core.errors import JournalError
 from ...core.this_machine import FOLDER, make_private
+from ...core.words import counted
 from .copying import copy_before
 from .database import PATIENCE, Db, Step, fit_to_keep, known_version, nobody_is_told, statements_of
 from .moved import (
@@ -114,7 +115,7 @@ class SqliteStore:
         self._carry(
             rest,
             f"The journal {path} was {'replaced' if there else 'removed'} while the server was running. What was open "
-            f"or new in it ({rest.jobs} jobs) was carried into the file that is there now.",
+            f"or new in it ({counted(rest.jobs, 'job')}) was carried into the file that is there now.",
         )
 
     def _replace_damaged(self, path: Path) -> None:
@@ -129,7 +130,7 @@ class SqliteStore:
         self._carry(
             rest,
             f"The journal {path} was damaged. It was moved to {aside.name}, and a new one begun with the "
-            f"{rest.jobs} open or new jobs that could be read. What was running goes on at Novita; its console shows "
+            f"{counted(rest.jobs, 'open or new job')} that could be read. What was running goes on at Novita; its console shows "
             "machines and endpoints.",
         )
 

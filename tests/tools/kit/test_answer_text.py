@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from novita_mcp.simulator.core.world import World
-from novita_mcp.tools.kit.answer_text import as_one, counted, plain
+from novita_mcp.tools.kit.answer_text import as_one, plain
 from novita_mcp.tools.kit.toolset import ToolResult, error_result
 
 from ...building import quick
@@ -113,12 +113,3 @@ def test_a_cell_cannot_pass_for_two_and_several_lines_are_no_row() -> None:
     assert plain([{"id": "a", "does": []}] * 5).splitlines()[1] == "- a | -"
     assert "(id)" not in plain([{"id": "a\nb"}] * 5)
     assert "(id)" not in plain([{"id": {"deep": 1}}] * 5)
-
-
-def test_things_are_counted_as_people_say_it() -> None:
-    assert [counted(1, "task"), counted(0, "file"), counted(2, "batch"), counted(1200, "sandbox")] == [
-        "1 task",
-        "0 files",
-        "2 batches",
-        "1,200 sandboxes",
-    ]
