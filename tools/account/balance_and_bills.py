@@ -55,8 +55,8 @@ class BalanceResult(ToolResult):
 
 @account.tool("Get the balance", READS)
 async def get_balance(call: Call) -> BalanceResult:
-    """How much money, credit or funds are left in the account, and whether to top up; also whether an unclear call was
-    billed. What was spent: get_bill. Free; in USD.
+    """How much money, credit or funds are left in the account, am I running out, should I top up; also whether an
+    unclear call was billed. What was spent: get_bill. Free; in USD.
     """
     balance = await read_balance(call.novita)
     return BalanceResult(
@@ -123,8 +123,9 @@ async def get_bill(
     offset: Annotated[Offset, SELDOM] = 0,
     limit: Annotated[int, Field(ge=1, le=_MOST_ROWS, description="How many rows."), SELDOM] = ROWS,
 ) -> BillResult:
-    """What did I spend, on what? Spending, charges, usage and invoices so far, by product, model or day, for a month or
-    any period. Money left: get_balance; before buying: estimate_cost. Free; in USD.
+    """What did I spend, on what? Spending, charges, usage and invoices so far: how much was burned, broken down by
+    product, model or day, for a month or any period. Money left: get_balance; before buying: estimate_cost. Free;
+    in USD.
     """
     span = read_period(period, today(call))
     if kind == "monthly":

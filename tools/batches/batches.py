@@ -40,8 +40,8 @@ from .wishes import too_few, with_wishes
 
 batches = Toolset("batches", "Run thousands of prompts as one batch.")
 
-BatchId = Annotated[str, Field(description="From create_batch.")]
-FileId = Annotated[str, Field(description="From list_files.")]
+BatchId = Annotated[str, Field(description="Id that create_batch gave.")]
+FileId = Annotated[str, Field(description="Id that list_files shows.")]
 RowsFile = Annotated[str, Field(description="Path of .jsonl or .csv.")]
 
 
@@ -53,22 +53,23 @@ async def create_batch(
         Field(description="{prompt} or {messages}, custom_id; with system: any fields."),
     ] = None,
     file: Annotated[str | None, Field(description="Path of .jsonl or .csv, instead of rows.")] = None,
-    file_id: Annotated[str | None, Field(description="From upload_file, instead of rows.")] = None,
+    file_id: Annotated[str | None, Field(description="Id that upload_file gave, instead of rows.")] = None,
     model: Annotated[str | None, Field(description="See list_models.")] = None,
     system: Annotated[str | None, Field(description="Instruction for every row.")] = None,
     response_schema: Annotated[
         dict[str, Any] | None, Field(description="JSON schema of each answer; its fields become columns.")
     ] = None,
-    thinking: Annotated[bool | None, Field(description="Think first.")] = None,
+    thinking: Annotated[bool | None, Field(description="Think first."), SELDOM] = None,
     options: Annotated[
         dict[str, Any] | None, Field(description="Of every row: max_tokens (default 4096), temperature.")
     ] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> BatchResult:
-    """Start a bulk job (batch): one language model over thousands of rows, reviews or prompts, overnight at about half
-    price, to classify, label, translate or summarise a CSV, JSONL or list. At most 50,000 rows, done within 48 h. Not
-    for a few prompts (chat), never for pictures. Costs tokens; returns a batch_id for get_batch.
+    """Start a bulk job (batch): run one language model over every row of a CSV, JSONL or list, thousands of rows,
+    reviews or tickets, overnight at about half price, to classify, label, translate or summarise them. At most
+    50,000 rows, done within 48 h. Not for a few prompts (chat), never for pictures. Costs tokens; returns a
+    batch_id for get_batch.
     """
     if sum(given is not None for given in (rows, file, file_id)) != 1:
         raise InputError("Give one of rows, file and file_id")
@@ -212,8 +213,8 @@ async def follow_batch(call: Caller, batch_id: str, *, budget: float) -> runs.Ba
 
 @batches.tool("Get a batch", READS)
 async def get_batch(call: Call, batch_id: BatchId, wait_seconds: WaitSeconds = None) -> BatchResult:
-    """How far is a bulk job (batch), and what are its answers? Waits, then returns progress, counts, the first rows and
-    a file of all rows matched to their answers, failed ones apart. Repeat while working. Free.
+    """How far is a bulk job (batch), is it done, and what are its answers? Waits, then returns progress, counts,
+    the first rows and a file of all rows matched to their answers, failed ones apart. Repeat while working. Free.
     """
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     delivery = await follow_batch(call, batch_id, budget=budget)
@@ -252,8 +253,8 @@ async def list_batches(
     limit: Annotated[int, Field(le=100, description="At most 100."), SELDOM] = 20,
     offset: Offset = 0,
 ) -> BatchList:
-    """List all my bulk jobs (batches) so far: status of each, running, finished or failed, with ids, counts and dates,
-    newest first. The answers of one: get_batch. Free.
+    """List all my bulk jobs or bulk runs (batches) so far: status of each, still going, finished or failed, with
+    ids, counts and dates, newest first. The answers of one: get_batch. Free.
     """
     found, more = await runs.list_batches(call.novita)
     offset, limit = max(0, offset), max(1, limit)
@@ -279,7 +280,7 @@ async def list_batches(
 
 @batches.tool("Cancel a batch", DESTROYS)
 async def cancel_batch(call: Call, batch_id: BatchId, confirm: Agreed = False) -> BatchResult:
-    """Cancel, stop, abort or call off a bulk job (batch) that runs, as after a mistake; asks first. It cannot be
+    """Cancel, stop, abort or call off a bulk job or run (batch), as after a mistake; asks first. It cannot be
     resumed. Costs nothing more, but answers made so far may be lost and billed. Returns its counts.
     """
 
@@ -333,8 +334,8 @@ def _line(file: batch_files.BatchFile) -> FileLine:
 async def upload_file(
     call: Call, file: RowsFile, model: Annotated[str | None, Field(description="For rows without one."), SELDOM] = None
 ) -> FileLine:
-    """Upload or send a JSONL or CSV file of prompts to Novita, checked first, so that create_batch can use it. Not
-    needed where create_batch takes the rows. Free; returns a file_id.
+    """Upload, send or put up a JSONL or CSV file of prompts to Novita, checked first, so that create_batch can use
+    it. Not needed where create_batch takes the rows. Free; returns a file_id.
     """
     await call.progress("file: checking the rows")
     models = await listed_models_if_there(call.novita, call.app.journal)
@@ -363,8 +364,8 @@ async def list_files(
     limit: Annotated[int, Field(le=100, description="At most 100."), SELDOM] = 20,
     offset: Offset = 0,
 ) -> FileList:
-    """List all files stored at Novita: what I uploaded, inputs and outputs of batches, with name, size, date and
-    file_id. Pictures and clips made here: list_tasks. Free.
+    """List all files stored at Novita on my account: what have I uploaded, inputs and outputs of batches, with
+    name, size, date and file_id. Pictures and clips made here: list_tasks. Free.
     """
     found = await batch_files.list_files(call.novita)
     offset, limit = max(0, offset), max(1, limit)
@@ -445,8 +446,8 @@ class DeletedFile(ToolResult):
 
 @batches.tool("Delete a file", DESTROYS)
 async def delete_file(call: Call, file_id: FileId, confirm: Agreed = False) -> DeletedFile:
-    """Delete, remove or throw away one file stored at Novita, such as an old JSONL upload or a batch's output, for
-    good; asks first. Free; says whether it is gone.
+    """Delete, remove or get rid of one file or dataset stored at Novita, such as an old JSONL upload or a batch's
+    output, for good; asks first. Free; says whether it is gone.
     """
 
     async def delete() -> DeletedFile:

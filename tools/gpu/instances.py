@@ -50,16 +50,16 @@ gpu = Toolset("gpu", "Rent GPUs.")
 PRODUCTS_SHOWN = 40
 INSTANCES_SHOWN = 40
 
-Gpu = Annotated[str | None, Field(description="Such as RTX 4090.")]
-MinMemory = Annotated[int | None, Field(ge=1, description="GB of one card.")]
-Ceiling = Annotated[float | None, Field(description="USD, all cards together.")]
-Cards = Annotated[int | None, Field(ge=1, le=8, description="Cards; default 1.")]
-RegionName = Annotated[str | None, Field(description="Id or name: france.")]
+Gpu = Annotated[str | None, Field(description="Its name, such as RTX 4090.")]
+MinMemory = Annotated[int | None, Field(ge=1, description="Least GB of one card.")]
+Ceiling = Annotated[float | None, Field(description="Most it may cost, in USD.")]
+Cards = Annotated[int | None, Field(ge=1, le=8, description="How many cards; default 1.")]
+RegionName = Annotated[str | None, Field(description="Where: id or name, as france.")]
 Mode = Annotated[Billing | None, Field(description="spot may be cut off; monthly is prepaid.")]
-InstanceId = Annotated[str, Field(description="Id or name.")]
+InstanceId = Annotated[str, Field(description="Id or name of the machine.")]
 Lease = Annotated[
     float | None,
-    Field(ge=SHORTEST_LEASE, le=LONGEST_LEASE, description="Stops by itself then; always give one."),
+    Field(ge=SHORTEST_LEASE, le=LONGEST_LEASE, description="It stops by itself then; always give one."),
 ]
 
 
@@ -125,11 +125,11 @@ async def list_gpu_products(
 @gpu.tool("List GPU instances", READS)
 async def list_gpu_instances(
     call: Call,
-    name: Annotated[str | None, Field(description="Part of the name.")] = None,
+    name: Annotated[str | None, Field(description="Only with this in the name.")] = None,
     offset: Annotated[int | None, Field(ge=0, le=100_000, description="Rows to skip."), SELDOM] = None,
 ) -> InstanceList:
-    """My rented GPU machines, servers, pods or boxes: which are running right now or stopped, what each costs an hour
-    and until when; also rentals never confirmed. Free.
+    """My rented GPU machines, servers, pods or boxes: which are running right now or stopped, what am I paying for,
+    what each costs an hour and until when; also rentals never confirmed. Free.
     """
     noted = await KnownInstances.open(call)
     everything = await list_instances(call.novita)
@@ -158,8 +158,8 @@ async def list_gpu_instances(
 async def get_gpu_instance(
     call: Call,
     instance_id: InstanceId,
-    access: Annotated[bool, Field(description="Show ssh, ports, passwords.")] = False,
-    wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Wait until it runs.")] = None,
+    access: Annotated[bool, Field(description="true: show ssh, ports and passwords.")] = False,
+    wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Wait so long until it runs.")] = None,
 ) -> InstanceResult:
     """One rented GPU machine: is it up yet, what it costs, and how to connect: ssh command, IP address, ports, Jupyter,
     password (access=true). Can wait until it runs. Free.
@@ -183,26 +183,28 @@ async def get_gpu_instance(
 @gpu.tool("Create a GPU instance", SPENDS)
 async def create_gpu_instance(
     call: Call,
-    image: Annotated[str | None, Field(max_length=500, description="Container image, or else template_id.")] = None,
-    template_id: Annotated[str | None, Field(description="Id or name.")] = None,
-    product_id: Annotated[str | None, Field(description="Default: the cheapest that fits.")] = None,
+    image: Annotated[str | None, Field(max_length=500, description="Docker image, or else template_id.")] = None,
+    template_id: Annotated[str | None, Field(description="Id or name from list_gpu_templates.")] = None,
+    product_id: Annotated[
+        str | None, Field(description="From list_gpu_products; default the cheapest that fits.")
+    ] = None,
     gpu: Gpu = None,
     min_memory_gb: Annotated[MinMemory, SELDOM] = None,
     max_usd_per_hour: Annotated[Ceiling, SELDOM] = None,
     region: RegionName = None,
     count: Cards = None,
     billing: Mode = None,
-    name: Annotated[str | None, Field(max_length=255, description="To find it by.")] = None,
+    name: Annotated[str | None, Field(max_length=255, description="What to call it.")] = None,
     command: Annotated[str | None, Field(max_length=2047, description="Start command.")] = None,
-    env: Annotated[dict[str, str] | None, Field(description="Environment.")] = None,
-    ports: Annotated[list[str] | None, Field(description="To open: 8888/http, 22/tcp.")] = None,
-    disk_gb: Annotated[int | None, Field(description="Root disk; 60 are free.")] = None,
+    env: Annotated[dict[str, str] | None, Field(description="Environment variables.")] = None,
+    ports: Annotated[list[str] | None, Field(description="To open, such as 8888/http, 22/tcp.")] = None,
+    disk_gb: Annotated[int | None, Field(description="Disk; 60 GB are free.")] = None,
     volumes: Annotated[dict[str, str] | None, Field(description="Volume id or name: mount path."), SELDOM] = None,
     options: Annotated[
         dict[str, Any] | None, Field(description="Such as month (term), entrypoint, imageAuthId.")
     ] = None,
     stop_after_hours: Lease = None,
-    wait_seconds: Wait = None,
+    wait_seconds: Annotated[Wait, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> InstanceResult:
@@ -366,7 +368,7 @@ async def stop_gpu_instance(
 
 @gpu.tool("Restart a GPU instance", DESTROYS)
 async def restart_gpu_instance(
-    call: Call, instance_id: InstanceId, wait_seconds: Wait = None, confirm: Agreed = False
+    call: Call, instance_id: InstanceId, wait_seconds: Annotated[Wait, SELDOM] = None, confirm: Agreed = False
 ) -> InstanceResult:
     """Restart or reboot a GPU machine that hangs or is stuck: off and on again; programs on it end, files stay; asks
     first. Costs its hourly price as before. Returns its state.

@@ -18,10 +18,13 @@ def _gpu_job(given: Mapping[str, str]) -> str:
         f"ports, disk. Ask me only for what you cannot know.{budget}\n"
         "2. list_gpu_products with min_memory_gb for the cheapest that fits; tell me the price per hour.\n"
         f"3. create_gpu_instance with that product_id, a name, and stop_after_hours for {hours}, so that it cannot "
-        f"run on unseen. {LEASE_NEEDS} Tell me so. It asks me before it spends.\n"
-        "4. Wait until it runs (get_gpu_instance with wait_seconds), then access=true shows how to reach it.\n"
+        f"run on unseen. {LEASE_NEEDS} Tell me so. It asks before it spends: show me the price and wait for my yes.\n"
+        "4. Call it once. Its first minutes pull the image and are paid: wait with get_gpu_instance and wait_seconds, "
+        "never "
+        "by creating another. Then access=true shows how to reach it.\n"
         "5. Tell me how to follow the job, when the lease ends, and what it costs until then.\n"
-        "6. When it is done: stop_gpu_instance, and delete_gpu_instance only if I say that nothing on it is needed."
+        "6. When it is done: stop_gpu_instance, and delete_gpu_instance only if I say that nothing on it is needed. It "
+        "costs money until then, whether it works or not."
     )
 
 
@@ -29,11 +32,11 @@ GPU_PROMPTS = (
     PromptSpec(
         "gpu_job",
         "Launch a GPU job",
-        "A sentence becomes a rented GPU that does the job and stops by itself.",
+        "A sentence becomes a rented GPU machine that does the job and stops by itself; asks before it spends.",
         {
             "job": "What is to run, in a sentence.",
-            "hours": "How long it may run.",
-            "budget_usd": "Most it may cost, in USD.",
+            "hours": "How many hours it may run.",
+            "budget_usd": "Most it may cost in all, in USD.",
         },
         _gpu_job,
         frozenset({"hours", "budget_usd"}),

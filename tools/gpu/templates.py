@@ -95,7 +95,7 @@ def _shown(template: Template) -> TemplateResult:
     )
 
 
-TemplateId = Annotated[str, Field(description="Id or name.")]
+TemplateId = Annotated[str, Field(description="Id or name of the template.")]
 Env = Annotated[dict[str, str] | None, Field(description="Variables.")]
 Ports = Annotated[list[str] | None, Field(description="Such as 8888/http, 22/tcp.")]
 
@@ -132,8 +132,8 @@ async def get_gpu_template(call: Call, template_id: TemplateId) -> TemplateResul
 
 async def create_gpu_template(
     call: Call,
-    name: Annotated[str, Field(max_length=255, description="Its name.")],
-    image: Annotated[str, Field(max_length=500, description="Container image.")],
+    name: Annotated[str, Field(max_length=255, description="What to call it.")],
+    image: Annotated[str, Field(max_length=500, description="Docker image.")],
     command: Annotated[str | None, Field(max_length=2047, description="Start command.")] = None,
     ports: Ports = None,
     env: Env = None,
@@ -194,8 +194,8 @@ async def delete_gpu_template(call: Call, template_id: TemplateId, confirm: Agre
 async def update_gpu_template(
     call: Call,
     template_id: TemplateId,
-    name: Annotated[str | None, Field(min_length=1, max_length=255, description="Its name.")] = None,
-    image: Annotated[str | None, Field(min_length=1, max_length=500, description="Container image.")] = None,
+    name: Annotated[str | None, Field(min_length=1, max_length=255, description="What to call it.")] = None,
+    image: Annotated[str | None, Field(min_length=1, max_length=500, description="Docker image.")] = None,
     command: Annotated[str | None, Field(max_length=2047, description="Start command.")] = None,
     ports: Ports = None,
     env: Env = None,

@@ -13,8 +13,8 @@ SELDOM = Field(json_schema_extra=UNLISTED)
 """What an agent never sets unasked: `Annotated[Seed, SELDOM]` is taken as ever, and stands in no list."""
 
 Prompt = Annotated[str, Field(min_length=1, description="What the picture shows.")]
-Model = Annotated[str | None, Field(description="See list_media_models.")]
-Count = Annotated[int | None, Field(ge=1, le=15, description="How many pictures.")]
+Model = Annotated[str | None, Field(description="Id from list_media_models.")]
+Count = Annotated[int | None, Field(ge=1, le=15, description="How many pictures or variants.")]
 Seed = Annotated[int | None, Field(description="Same seed and prompt: same picture.")]
 Size = Annotated[str | None, Field(description="Such as 1024x768.")]
 AspectRatio = Annotated[str | None, Field(description="Such as 16:9.")]
@@ -24,17 +24,17 @@ ImageFormat = Annotated[Literal["png", "jpeg", "webp"] | None, Field(description
 OneOrMany = Annotated[str | list[str], WithJsonSchema({"type": "string"})]
 """A file, or many: a folder, a pattern, a list, or a line each. A union is no schema that every client reads; whoever
 sends a list all the same is understood."""
-Image = Annotated[OneOrMany, Field(description="Path, URL or task:<id>/<n>; folder, glob or lines for many.")]
-Checkpoint = Annotated[str | None, Field(description="See search_checkpoints.")]
+Image = Annotated[OneOrMany, Field(description="File path, URL or task:<id>/<n>; many: folder, *.jpg, or one a line.")]
+Checkpoint = Annotated[str | None, Field(description="Name from search_checkpoints.")]
 Resize = Annotated[bool, Field(description="Fit it to the model's limits."), SELDOM]
-Options = Annotated[dict[str, Any] | None, Field(description="See describe_media_model.")]
-SaveTo = Annotated[str | None, Field(description="Folder or file to save to.")]
+Options = Annotated[dict[str, Any] | None, Field(description="Fields that describe_media_model shows.")]
+SaveTo = Annotated[str | None, Field(description="Where to save: folder or file path.")]
 WebhookUrl = Annotated[str | None, Field(description="Novita POSTs here when done."), SELDOM]
-WaitSeconds = Annotated[float | None, Field(ge=0, description="Default 45.")]
+WaitSeconds = Annotated[float | None, Field(ge=0, description="Longest wait; default 45.")]
 Confirm = Annotated[bool, Field(description="true only after the user agreed to the price shown.")]
 Agreed = Annotated[bool, Field(description="true only after the user agreed.")]
 """For what costs nothing and asks for what it takes away."""
 DryRun = Annotated[bool, Field(description="Only show the price.")]
-Wait = Annotated[float | None, Field(ge=0, le=3_600, description="Default 45.")]
+Wait = Annotated[float | None, Field(ge=0, le=3_600, description="Longest wait; default 45.")]
 
-Offset = Annotated[int, Field(ge=0, description="Rows to skip: next_offset.")]
+Offset = Annotated[int, Field(ge=0, description="Rows to skip, for the next page.")]

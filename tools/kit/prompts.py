@@ -26,6 +26,15 @@ class PromptSpec:
     complete: Mapping[str, Complete] | None = None
 
 
+RULES = (
+    "\n\nKnow before you begin: status working means that the job goes on and is already paid for: call get_task (of a "
+    "batch get_batch) with its id until it is done, and never ask for the same thing again. Status needs_confirmation "
+    "means that nothing was sent: tell me the price and wait for my yes. An estimate may be unknown, which does not "
+    "mean free; tell me so."
+)
+"""Ends a prompt that spends: what a model must know first, as it may never have read the server's instructions."""
+
+
 def one_of(*words: str) -> Complete:
     """Completes to those of a few words that begin so."""
 

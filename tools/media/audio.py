@@ -23,20 +23,21 @@ Recording = Annotated[OneOrMany, Field(description="Path, URL or task:<id>/<n>."
 async def generate_speech(
     call: Call,
     text: Annotated[str, Field(min_length=1, description="The words to speak.")],
-    voice: Annotated[str | None, Field(description="voice_id, or words: calm female.")] = None,
-    speed: Annotated[float | None, Field(ge=0.25, le=4, description="1 is normal.")] = None,
+    voice: Annotated[str | None, Field(description="voice_id, or in words: calm female.")] = None,
+    speed: Annotated[float | None, Field(ge=0.5, le=3, description="1 is normal.")] = None,
     language: Annotated[str | None, Field(description="Such as English.")] = None,
     format: AudioFormat = None,
     sample_rate: SampleRate = None,
     model: Model = None,
-    options: Options = None,
+    options: Annotated[Options, SELDOM] = None,
     save_to: SaveTo = None,
     wait_seconds: Annotated[WaitSeconds, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Text-to-speech: read a text or script aloud as a voice-over, narration, audiobook or announcement, in many
-    languages, male or female voices, or a cloned one. Costs about $0.06 per 1,000 characters; the sound file is saved.
+    """Text-to-speech: say or read a text, chapter or script aloud as an audio file: a voiceover, narration,
+    audiobook or announcement, in many languages, male or female voices, or a cloned one. Costs about $0.06 per
+    1,000 characters; the sound file is saved.
     """
     spoken = await read_voice(call, voice, language=language, model=model)
     return await make(
@@ -67,9 +68,9 @@ async def transcribe_audio(
     confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Speech-to-text: turn a recording, voice note or voice memo (as WhatsApp, iPhone and Android make them), meeting,
-    lecture, phone call, interview, podcast or video of up to half an hour into text, a written transcript of what is
-    said. Costs about a cent a minute or less; returns the transcript.
+    """Speech-to-text: what is said in an mp3, recording, voice note or voice memo (as WhatsApp, iPhone and Android
+    make them), meeting, lecture, phone call, interview, podcast or video of up to half an hour, written down as a
+    text transcript. Costs about a cent a minute or less; returns the transcript.
     """
     return await make(
         call,
@@ -85,16 +86,17 @@ async def transcribe_audio(
 async def clone_voice(
     call: Call,
     audio: Recording,
-    name: Annotated[str | None, Field(description="A name for the voice.")] = None,
-    text: Annotated[str | None, Field(description="A sentence to try the voice on.")] = None,
-    transcript: Annotated[str | None, Field(description="The words spoken in the recording.")] = None,
-    model: Model = None,
+    name: Annotated[str | None, Field(description="What to call the voice.")] = None,
+    text: Annotated[str | None, Field(description="Sentence that the new voice speaks as a sample.")] = None,
+    transcript: Annotated[str | None, Field(description="What is said in the recording, word for word.")] = None,
+    model: Annotated[Model, SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Copy a real person's voice from a recording, with their consent, to speak any text with it. For an invented voice
-    use design_voice. Costs about $0.1 to $1.5; returns a voice_id for generate_speech.
+    """Clone or copy a real person's voice, such as my own, from a recording or sample, with their consent, so that
+    any text sounds like them. For an invented voice use design_voice. Costs about $0.1 to $1.5; returns a voice_id
+    for generate_speech.
     """
     return await make(
         call,
@@ -110,14 +112,15 @@ async def clone_voice(
 async def design_voice(
     call: Call,
     prompt: Annotated[str, Field(min_length=1, description="How the voice sounds.")],
-    text: Annotated[str, Field(min_length=1, description="A sentence to try the voice on.")],
-    name: Annotated[str | None, Field(description="A name for the voice.")] = None,
+    text: Annotated[str, Field(min_length=1, description="Sentence that the new voice speaks as a sample.")],
+    name: Annotated[str | None, Field(description="What to call the voice.")] = None,
     options: Annotated[Options, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Invent a new voice from words about age, accent, character or mood, as for a game, narrator or mascot. To copy a
-    real one use clone_voice. Costs about $3; returns a voice_id for generate_speech and a spoken sample.
+    """Invent a new voice from a description of its age, accent, character or mood, as for a game, narrator, trailer
+    or mascot. To copy a real one use clone_voice. Costs about $3; returns a voice_id for generate_speech and a
+    spoken sample.
     """
     return await make(
         call,
@@ -135,7 +138,7 @@ async def generate_music(
     prompt: Annotated[str | None, Field(description="Style, mood, instruments.")] = None,
     lyrics: Annotated[str | None, Field(description="Words to sing.")] = None,
     instrumental: Annotated[bool | None, Field(description="No singing."), SELDOM] = None,
-    duration: Annotated[float | None, Field(ge=5, le=600, description="Seconds, about.")] = None,
+    duration: Annotated[float | None, Field(ge=1, description="About how many seconds."), SELDOM] = None,
     model: Annotated[Model, SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
     save_to: Annotated[SaveTo, SELDOM] = None,

@@ -60,18 +60,18 @@ async def combine_media(
     call: Call,
     do: Annotated[
         Act,
-        Field(description="*_sound: files = clip, sound; loop: until end; frame: at start."),
+        Field(description="*_sound: files = clip, sound; loop: until end; frame: still at start."),
     ],
-    files: Annotated[list[str], Field(min_length=1, description="Paths, URLs or task:<id>/<n>.")],
-    start: Annotated[float | None, Field(description="Seconds; below 0: from the end.")] = None,
-    end: Annotated[float | None, Field(ge=0.01, description="Seconds.")] = None,
+    files: Annotated[list[str], Field(min_length=1, description="File paths, URLs or task:<id>/<n>, in order.")],
+    start: Annotated[float | None, Field(description="Second to begin at; below 0: from the end.")] = None,
+    end: Annotated[float | None, Field(ge=0.01, description="Second to end at.")] = None,
     volume: Annotated[float | None, Field(ge=0.01, le=10, description="Of the added sound."), SELDOM] = None,
     format: Annotated[str | None, Field(description="Such as mp4, gif, mp3.")] = None,
     save_to: SaveTo = None,
 ) -> MediaResult:
-    """Lay a narration or music under a clip; join or merge, cut or trim, repeat or loop clips and sounds; take a
-    still; change the file type or convert, such as MOV to MP4 or WAV to MP3. Done on this machine: free; the file
-    is saved.
+    """Put a narration, voice-over or music on a video as its audio track; join, stitch or merge, cut or trim,
+    repeat or loop clips and sounds; take a still; change the file type or convert, such as MOV to MP4 or WAV to
+    MP3. Done on this machine: free; the file is saved.
     """
     if save_to is not None:
         await to_thread.run_sync(call.app.jobs.store.check_place, save_to)

@@ -61,17 +61,18 @@ async def generate_image(
     aspect_ratio: AspectRatio = None,
     seed: Seed = None,
     format: ImageFormat = None,
-    checkpoint: Checkpoint = None,
+    checkpoint: Annotated[Checkpoint, SELDOM] = None,
     options: Options = None,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
-    wait_seconds: WaitSeconds = None,
+    wait_seconds: Annotated[WaitSeconds, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Draw, paint, design or create a new picture from words: photo, illustration, watercolour, poster, logo, icon,
-    cartoon, wallpaper, portrait, product shot; one or several variants. To change a picture that exists use edit_image.
-    Costs about $0.003 to $0.05 each; the files are saved and shown.
+    """Draw, paint, design or create a new picture from words: photo, illustration, drawing, poster, logo, icon,
+    banner, wallpaper, portrait, cartoon, product shot, concept art, in any style such as watercolour; one or
+    several variants. To change a picture that exists use edit_image. Costs about $0.003 to $0.05 each; the files
+    are saved and shown.
     """
     return await make(
         call,
@@ -101,19 +102,20 @@ async def edit_image(
         Edit,
         Field(
             description="instruct: do as prompt says; restyle: redraw it like prompt; reimagine: a variation; "
-            "outpaint: extend to size; remove_text: erase writing; swap_face: face of images[0]."
+            "outpaint: extend it to size; remove_text: erase writing; swap_face: put in the face of images[0]."
         ),
     ] = "instruct",
     images: Annotated[
-        list[str] | None, Field(max_length=14, description="Other pictures: to combine, or the face.")
+        list[str] | None,
+        Field(max_length=14, description="More pictures to combine, or for swap_face the face."),
     ] = None,
-    style: Annotated[str | None, Field(description="Picture whose style to take.")] = None,
+    style: Annotated[str | None, Field(description="Picture whose style image gets.")] = None,
     count: Count = None,
     strength: Annotated[Strength, SELDOM] = None,
     size: Size = None,
     checkpoint: Annotated[Checkpoint, SELDOM] = None,
     model: Model = None,
-    options: Options = None,
+    options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
@@ -121,9 +123,10 @@ async def edit_image(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Change an existing photo or picture as told in words: recolour, add or replace things, clothes, hair, sky,
-    weather, season; turn it into a cartoon, anime or painting, combine photos, retouch, extend the borders, remove
-    text, swap faces. Costs about $0.03 to $0.06; the edited picture is saved and shown.
+    """Change an existing photo or picture as told in words: recolour, change the colour of something, put on, add,
+    replace or take off things, clothes, hair, sky, weather, season; turn it into a cartoon, anime or painting,
+    combine photos, retouch, make it wider beyond its borders, remove text, swap faces. Costs about $0.03 to $0.06;
+    the edited picture is saved and shown.
     """
     if style is not None:
         if edit not in ("instruct", "restyle"):
@@ -153,8 +156,8 @@ async def edit_image(
 async def inpaint_image(
     call: Call,
     image: Image,
-    mask: Annotated[str | None, Field(description="Picture, white where it changes.")] = None,
-    prompt: Annotated[str | None, Field(description="What to put there; none: erase.")] = None,
+    mask: Annotated[str | None, Field(description="Picture, white where to change.")] = None,
+    prompt: Annotated[str | None, Field(description="What to put there; left out: erase.")] = None,
     checkpoint: Annotated[Checkpoint, SELDOM] = None,
     model: Annotated[Model, SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
@@ -165,7 +168,8 @@ async def inpaint_image(
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Erase or replace one spot of a photo and leave the rest: get rid of an unwanted object, person, tourist,
-    watermark or blemish, or paint something new inside a mask. Costs about $0.03; the picture is saved and shown.
+    watermark or blemish, or paint something new only inside a masked area. Costs about $0.03; the picture is saved
+    and shown.
     """
     return await make(
         call,
@@ -188,7 +192,7 @@ async def upscale_image(
     call: Call,
     image: Image,
     scale: Annotated[float | None, Field(ge=1, le=8, description="Times larger.")] = None,
-    size: Annotated[str | None, Field(description="Or pixels: 3840 (longer side), 3840x2160.")] = None,
+    size: Annotated[str | None, Field(description="Or pixels: 3840 (longer side) or 3840x2160.")] = None,
     model: Annotated[Model, SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
@@ -197,8 +201,9 @@ async def upscale_image(
     confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Enlarge a small, blurry or low-resolution picture: bigger, sharper, HD, 4K, ready to print. No upscaler lives
-    now, so it is redrawn larger and details may change. Costs about $0.03; the picture is saved and shown.
+    """Upscale or enlarge a small, blurry or low-resolution picture: make it bigger, sharper, HD, 4K, ready to
+    print. No upscaler lives now, so it is redrawn larger and details may change. Costs about $0.03; the picture is
+    saved and shown.
     """
     return await make(
         call,

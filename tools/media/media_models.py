@@ -66,16 +66,16 @@ class MediaModelList(ToolResult):
 async def list_media_models(
     call: Call,
     does: Annotated[
-        str | None, Field(description="What it must do.", json_schema_extra={"enum": _living_abilities()})
+        str | None, Field(description="Only models that can do this.", json_schema_extra={"enum": _living_abilities()})
     ] = None,
-    search: Annotated[str | None, Field(description="Words in the name or summary.")] = None,
-    voice: Annotated[str | None, Field(description="Show voices like this: calm female Korean.")] = None,
+    search: Annotated[str | None, Field(description="Words in its name or summary.")] = None,
+    voice: Annotated[str | None, Field(description="Also show voices like: calm female Korean.")] = None,
     retired: Annotated[bool, Field(description="Those switched off too."), SELDOM] = False,
     offset: Offset = 0,
 ) -> MediaModelList:
-    """Which models can make or edit images, videos, speech and music, what each can do and costs, such as
-    text-to-video; also which voices there are. Settings of one: describe_media_model; language models:
-    list_models. Free; returns ids, abilities and prices.
+    """Which models, generators or makers of pictures, images, videos, speech and music there are, what each can do
+    and costs, such as text-to-video; is there one for what I want; also which voices there are. Settings of one:
+    describe_media_model; language models: list_models. Free; returns ids, abilities and prices.
     """
     gone = await up_to_date(call)
     near = (
@@ -159,11 +159,11 @@ class ModelDetails(ToolResult):
 @models.tool("Describe a media model", READS)
 async def describe_media_model(
     call: Call,
-    model: Annotated[str, Field(max_length=100, description="See list_media_models.")],
+    model: Annotated[str, Field(max_length=100, description="Id from list_media_models.")],
 ) -> ModelDetails:
-    """Settings and limits of one image, video or audio model, such as Kling, Seedance or Flux: which parameters, sizes,
-    lengths, resolutions and formats it takes, and its price. Read it before using options. Free; returns its native
-    input schema.
+    """Settings and limits of one image, video or audio model, such as Kling, Wan, Seedance or Flux: which
+    parameters, sizes, durations, resolutions and formats it takes or accepts, and its price. Read it before using
+    options. Free; returns its native input schema.
     """
     found = await known_or_offered(call, model)
     gone = (await what_is_gone(call)).get(found.id)
@@ -218,8 +218,8 @@ class CheckpointList(ToolResult):
 async def search_checkpoints(
     call: Call,
     query: Annotated[str | None, Field(description="Words in name or tags.")] = None,
-    type: Annotated[CheckpointType | None, Field(description="Kind of file.")] = None,
-    cursor: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
+    type: Annotated[CheckpointType | None, Field(description="Kind of file."), SELDOM] = None,
+    cursor: Annotated[str | None, Field(description="For the next page: next_cursor.")] = None,
 ) -> CheckpointList:
     """Find Stable Diffusion checkpoints, LoRAs and VAEs by style or name, such as anime, realistic or SDXL, as on
     Civitai. Free; returns names for generate_image's checkpoint.
@@ -233,14 +233,14 @@ async def search_checkpoints(
 @models.tool("Run a media model", SPENDS)
 async def run_media_model(
     call: Call,
-    model: Annotated[str, Field(description="See list_media_models.")],
+    model: Annotated[str, Field(description="Id from list_media_models.")],
     input: Annotated[dict[str, Any], Field(description="Fields as describe_media_model shows them.")],
     save_to: SaveTo = None,
     wait_seconds: Annotated[WaitSeconds, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Run or call one named image, video or audio model with exactly the native parameters or JSON body given, for
+    """Run or call one named image, video or audio model with exactly my own raw JSON or native parameters, for
     settings that other tools lack. Otherwise use generate_image, generate_video and the like. Costs what the model
     costs; the files are saved.
     """

@@ -95,12 +95,18 @@ class MediaResult(ToolResult):
         return " ".join(part for part in (self.remark, self._how_it_stands()) if part)
 
     def for_reading(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Of a file that is saved, nobody reads link, expiry, checksum, size and type: programs find them beside."""
+        """Of a file that is saved, nobody reads link, expiry, checksum, size and type: programs find them beside.
+
+        One seed of several pictures is not told as if it were that of each.
+        """
         files = [
             {name: value for name, value in each.items() if name not in _FOR_PROGRAMS} if each.get("path") else each
             for each in fields.get("artifacts", [])
         ]
-        return {**fields, "artifacts": files} if files else fields
+        shown = {**fields, "artifacts": files} if files else fields
+        if self.seed is not None and len(self.artifacts) > 1:
+            shown = {**shown, "seed": f"{self.seed}, of all {len(self.artifacts)} together; it repeats no single one"}
+        return shown
 
     def take_pictures(self, other: "MediaResult") -> None:
         """Show what another answer shows, as far as there is room."""
@@ -249,7 +255,8 @@ def _refuse_lost(delivery: Delivery) -> None:
     """Raise where nothing of a finished job can be had any more."""
     job = delivery.job
     if delivery.lost and len(delivery.lost) == len(job.artifacts) and job.state is JobState.SUCCEEDED:
-        seed = job.facts_as(MediaFacts).seed
+        # One seed of several pictures belongs to none of them.
+        seed = job.facts_as(MediaFacts).seed if len(job.artifacts) == 1 else None
         raise ArtifactError(
             f"What task {job.task_id} made is gone: it is no longer on this machine, and Novita no longer gives it out",
             next_step="It cannot be had again. Make it anew only if the user agrees to pay again"

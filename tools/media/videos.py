@@ -42,20 +42,20 @@ _EDITS = {
 async def generate_video(
     call: Call,
     prompt: Annotated[str | None, Field(description="What happens in the clip.")] = None,
-    image: Annotated[OneOrMany | None, Field(description="First frame: path, URL or task:<id>/<n>.")] = None,
+    image: Annotated[OneOrMany | None, Field(description="First frame: file path, URL or task:<id>/<n>.")] = None,
     end_image: Annotated[str | None, Field(description="Picture it ends with.")] = None,
     images: Annotated[
         list[str] | None,
         Field(
             max_length=10,
-            description="Alone: people or things to show; with image: key frames after it.",
+            description="Without image: people or things that appear; with image: later key frames.",
         ),
     ] = None,
-    audio: Annotated[str | None, Field(description="A sound file, such as speech for lip-sync.")] = None,
-    duration: Annotated[float | None, Field(ge=1, le=60, description="Seconds, mostly 5 or 10.")] = None,
+    audio: Annotated[str | None, Field(description="Recording that the clip follows, as for lip-sync."), SELDOM] = None,
+    duration: Annotated[float | None, Field(ge=1, description="Seconds, mostly 5 or 10; at most 15 now.")] = None,
     resolution: Resolution = None,
     aspect_ratio: AspectRatio = None,
-    sound: Annotated[bool | None, Field(description="true: invent sound too.")] = None,
+    sound: Annotated[bool | None, Field(description="true: the model adds sound of its own.")] = None,
     seed: Annotated[Seed, SELDOM] = None,
     model: Model = None,
     options: Options = None,
@@ -66,10 +66,11 @@ async def generate_video(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Make a new video clip, film or animation from words or pictures: animate a photo so that things move, bring a
-    portrait to life, morph between two frames, film a scene or an advert, a talking avatar with lip-sync. For a video
-    that exists use edit_video. Costs about $0.1 to $3 and takes minutes; the file is saved, or a task_id comes for
-    get_task.
+    """Make a new video clip, movie or animation of some seconds from words or pictures: film a scene or an advert,
+    animate a still photo so that things or people move, bring a portrait to life, go from a first frame to a last.
+    No living model moves lips to a recording. Not for still pictures (generate_image), nor to change a video
+    (edit_video) or join clips (combine_media). Costs about $0.1 to $3 and takes minutes; the file is saved, or a
+    task_id comes for get_task.
     """
     return await make(
         call,
@@ -105,19 +106,19 @@ def _wanted(image: str | list[str] | None, end_image: str | None, images: list[s
 @videos.tool("Edit a video", SPENDS)
 async def edit_video(
     call: Call,
-    video: Annotated[OneOrMany, Field(description="Path, URL or task:<id>/<n>.")],
+    video: Annotated[OneOrMany, Field(description="File path, URL or task:<id>/<n>; one a line for many.")],
     prompt: Annotated[str | None, Field(description="What to change.")] = None,
     edit: Annotated[
         VideoEdit,
         Field(
-            description="edit: as prompt says; restyle: another look; extend: longer; motion: image moves like it; "
-            "translate: dub into language; swap_face: face of image."
+            description="edit: as prompt says; restyle: another look; extend: longer; motion: who is in image moves "
+            "like it; translate: dub into language; swap_face: put in the face of image."
         ),
     ] = "edit",
     image: Annotated[str | None, Field(description="Picture of the person or face.")] = None,
     images: Annotated[list[str] | None, Field(max_length=10, description="Pictures to draw on."), SELDOM] = None,
-    language: Annotated[str | None, Field(description="For translate, e.g. French.")] = None,
-    model: Model = None,
+    language: Annotated[str | None, Field(description="For translate: such as French.")] = None,
+    model: Annotated[Model, SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
     save_to: SaveTo = None,
@@ -125,9 +126,9 @@ async def edit_video(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
-    """Change a video, film or footage that exists, never a photo (generate_video animates photos): restyle it, such as
-    anime, lengthen it, swap a face, dub it into another language, make a person move like in it. Only motion and
-    swap_face have a living model now. Costs about $0.1 to $3, takes minutes; the new clip is saved.
+    """Change what is seen in a video, film or footage that exists, never a photo: swap a face, or make a person in
+    a picture dance and move like in the video. No living model is known that restyles, lengthens or dubs. To cut,
+    join or add sound use combine_media. Costs about $0.1 to $3, takes minutes; the new clip is saved.
     """
     return await make(
         call,

@@ -108,17 +108,18 @@ class _Machine(_Closed):
 @models.tool("Estimate a cost", READS)
 async def estimate_cost(
     call: Call,
-    model: Annotated[str | None, Field(description="Model id, or GPU product_id or name.")] = None,
-    models: Annotated[list[str] | None, Field(max_length=20, description="Several, to compare.")] = None,
-    count: Annotated[int, Field(ge=1, description="How often, such as 20 clips.")] = 1,
+    model: Annotated[str | None, Field(description="Id of a model, or product_id or name of a GPU.")] = None,
+    models: Annotated[list[str] | None, Field(max_length=20, description="Several ids, to compare.")] = None,
+    count: Annotated[int, Field(ge=1, description="How many, such as 20 clips.")] = 1,
     arguments: Annotated[
         dict[str, Any] | None,
-        Field(description="As its tool takes: duration, sound; prompt_tokens, output_tokens, rows; hours, workers."),
+        Field(description="What its tool takes: duration, sound; prompt_tokens, output_tokens, rows; hours, workers."),
     ] = None,
 ) -> CostEstimate:
-    """How much would it cost? Price or quote beforehand, in USD, before anything is started: pictures, clips, speech,
-    tokens of a language model, batches, hours of a GPU or endpoint; several models side by side. It may say unknown.
-    Money already spent: get_bill. Free; nothing is made or rented.
+    """How much would it cost, how expensive is it? Price, quote or estimate beforehand, in USD, before anything is
+    run or started: pictures, clips, speech, tokens of a language model, batches, hours or days of a GPU or
+    endpoint; several models side by side. It may say unknown, which is not free. Money already spent: get_bill.
+    Free; nothing is made or rented.
     """
     wanted = list(
         dict.fromkeys(each.strip() for each in (*([model] if model else []), *(models or ())) if each.strip())

@@ -62,8 +62,9 @@ Act = tuple[StopLine, Callable[[], Awaitable[None]]]
 
 @tasks.tool("Stop everything", DESTROYS)
 async def stop_everything(call: Call, confirm: Agreed = False) -> StopResult:
-    """Emergency stop of all that runs and costs money, at once: every rented GPU machine is turned off, every endpoint
-    keeps no worker alive. Asks once. Free; returns what was stopped and what was not.
+    """Emergency stop, a panic button: stop or turn off everything that still runs and costs money, at once. Every
+    rented GPU machine is turned off, every endpoint keeps no worker alive. Asks once. Free; returns what was
+    stopped and what was not.
     """
 
     async def plan() -> Purchase[StopResult] | StopResult:

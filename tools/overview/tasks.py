@@ -55,13 +55,15 @@ class TaskResult(MediaResult):
 @tasks.tool("Get a task", READS)
 async def get_task(
     call: Call,
-    task_id: Annotated[str | None, Field(min_length=4, description="Id that the starting tool gave.")] = None,
-    task_ids: Annotated[list[str] | None, Field(max_length=_MOST_TASKS, description="Several; waits for all.")] = None,
+    task_id: Annotated[str | None, Field(min_length=4, description="Id that the tool which started it gave.")] = None,
+    task_ids: Annotated[
+        list[str] | None, Field(max_length=_MOST_TASKS, description="Several ids; waits for all.")
+    ] = None,
     wait_seconds: WaitSeconds = None,
 ) -> TaskResult:
-    """Is it ready yet? Progress and result of one picture, video or sound job that was started earlier: waits for it,
-    fetches and saves its files, also after a restart. While it says working the job goes on and is paid: call again,
-    start nothing anew. Free; returns the files or how far it is.
+    """Is it ready yet? Check on a picture, video or sound job that was started earlier: did it finish, how far is
+    it; waits for it, fetches and saves its files, also after a restart. While it says working the job goes on and
+    is paid: call again, start nothing anew. Free; returns the files or how far it is.
     """
     budget = call.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     ids = list(dict.fromkeys(each.strip() for each in task_ids or () if each.strip()))
@@ -166,15 +168,15 @@ class TaskList(ToolResult):
 @tasks.tool("List tasks", READS)
 async def list_tasks(
     call: Call,
-    state: Annotated[JobState | None, Field(description="Only these; unconfirmed: may have been billed.")] = None,
+    state: Annotated[JobState | None, Field(description="Only those; unconfirmed: perhaps billed.")] = None,
     went_wrong: Annotated[bool, Field(description="Only what failed or is unclear."), SELDOM] = False,
-    period: Annotated[str | None, Field(description="Yesterday, last 7 days, 2026-10-03.")] = None,
-    limit: Annotated[int, Field(ge=1, le=50, description="How many.")] = 10,
+    period: Annotated[str | None, Field(description="When: yesterday, last 7 days, 2026-10-03.")] = None,
+    limit: Annotated[int, Field(ge=1, le=50, description="How many, at most 50."), SELDOM] = 10,
     offset: Offset = 0,
 ) -> TaskList:
-    """History of what was made, generated or started here: recent jobs, which still run, finished or failed, with ids,
-    prompts and saved files, and what goes on costing now. Look here for a lost id, or before paying twice. Not for bulk
-    jobs (list_batches), machines (list_gpu_instances) or bills (get_bill). Free.
+    """History of what I made, generated or started here today or earlier: recent jobs, which still run, finished or
+    failed, with ids, prompts and saved files, and what goes on costing now. Look here for a lost id, or before
+    paying twice. Not for bulk jobs (list_batches), machines (list_gpu_instances) or bills (get_bill). Free.
     """
     days = None if period is None else read_period(period, utc_day(call.app.journal.wall()))
     if went_wrong and state is not None and state not in WENT_WRONG:

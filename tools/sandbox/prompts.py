@@ -17,7 +17,7 @@ def _analyse(given: Mapping[str, str]) -> str:
         "Variables stay between calls, so read it once.\n"
         "4. run_code: answer the question, and draw one chart that shows the answer, with a title and named axes.\n"
         "5. Show me the chart and say in two sentences what it tells. Name what is missing or odd in the data.\n"
-        "6. delete_sandbox, and say what it cost."
+        "6. delete_sandbox, also where something failed: it costs until it ends. Say what it cost."
     )
 
 
@@ -29,10 +29,12 @@ def _test_repository(given: Mapping[str, str]) -> str:
         "1. create_sandbox with timeout_minutes=30 and a label; tell me what it costs.\n"
         "2. run_command: git clone --depth 1. A private repository needs a token: ask me, and give it in secret_env.\n"
         "3. run_command: install what it needs. Say what was missing.\n"
-        f"4. run_command with timeout_seconds=1200: {how}. While it is working, get_sandbox with its run_id.\n"
+        f"4. run_command with timeout_seconds=1200: {how}. While it is working, get_sandbox with its run_id; do not "
+        "start "
+        "it again.\n"
         "5. Tell me how many tests passed, failed and were skipped, and for each failure what broke, from the output "
         "and not from memory.\n"
-        "6. delete_sandbox, and say what it cost."
+        "6. delete_sandbox, also where something failed: it costs until it ends. Say what it cost."
     )
 
 
@@ -41,7 +43,7 @@ SANDBOX_PROMPTS: tuple[PromptSpec, ...] = (
         "analyse_data",
         "Analyse data",
         "Analyse a CSV or another file in a sandbox and show a chart (toolset sandbox).",
-        {"file": "URL, path or task:<id>/<n> of the file.", "question": "What you want to know."},
+        {"file": "The file: path, URL, or task:<id>/<n> of an earlier result.", "question": "What you want to know."},
         _analyse,
         frozenset({"question"}),
     ),

@@ -59,7 +59,7 @@ TEXT = 8_000
 @sandbox.tool("Create a sandbox", SPENDS)
 async def create_sandbox(
     call: Call,
-    template: Annotated[str, Field(description="Template or snapshot; see list_sandboxes.")] = making.CODE,
+    template: Annotated[str, Field(description="See list_sandboxes.")] = making.CODE,
     timeout_minutes: Annotated[float, Field(ge=1, le=1_440, description="It ends then.")] = 10,
     idle_minutes: Annotated[float | None, Field(ge=1, le=1_440, description="Or so long unused.")] = None,
     on_timeout: Annotated[Literal["delete", "pause"], Field(description="How it ends.")] = "delete",
@@ -67,7 +67,7 @@ async def create_sandbox(
     public_ports: Annotated[bool, Field(description="The internet may reach its ports.")] = False,
     env: Env = None,
     secret_env: SecretEnv = None,
-    label: Annotated[str | None, Field(max_length=80, description="Name to find it by.")] = None,
+    label: Annotated[str | None, Field(max_length=80, description="To find it by.")] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> SandboxResult:

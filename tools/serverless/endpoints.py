@@ -39,20 +39,20 @@ MOST_OTHERS = 100
 DELETED_WITHIN = 20.0
 """Seconds to see a deletion done."""
 
-EndpointId = Annotated[str, Field(description="Id or name.")]
-Image = Annotated[str | None, Field(description="Container image.")]
+EndpointId = Annotated[str, Field(description="Id or name of the endpoint.")]
+Image = Annotated[str | None, Field(description="Docker image.")]
 Port = Annotated[int | None, Field(description="The image's HTTP port.")]
-Env = Annotated[dict[str, str] | None, Field(description="Variables: name to value.")]
-MostWorkers = Annotated[int | None, Field(description="Most at once. Default 1.")]
+Env = Annotated[dict[str, str] | None, Field(description="Environment variables.")]
+MostWorkers = Annotated[int | None, Field(description="Most workers at once; default 1.")]
 
 
 @serverless.tool("List endpoints", READS)
 async def list_endpoints(
     call: Call,
-    offers: Annotated[bool, Field(description="GPUs and limits instead.")] = False,
+    offers: Annotated[bool, Field(description="true: GPUs to deploy on instead.")] = False,
 ) -> EndpointList:
-    """My deployed serverless endpoints: which of my models, APIs and services are hosted or deployed, with state, URL,
-    workers and cost. A new one: create_endpoint. With offers: the GPUs for a new one. Free.
+    """What have I deployed? My serverless endpoints: which of my models, APIs and services are hosted or deployed,
+    with state, URL, workers and cost. A new one: create_endpoint. With offers: the GPUs for a new one. Free.
     """
     if offers:
         rows = await list_offers(call.novita)
@@ -89,7 +89,7 @@ async def list_endpoints(
 async def get_endpoint(
     call: Call,
     endpoint_id: EndpointId,
-    wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Until it serves.")] = None,
+    wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Wait so long until it serves.")] = None,
 ) -> EndpointResult:
     """One deployed serverless endpoint: is it healthy, what is its URL, how many workers are up, its settings and cost.
     Can wait until it serves. Free.
@@ -115,13 +115,13 @@ async def get_endpoint(
 async def create_endpoint(
     call: Call,
     image: Image = None,
-    template_id: Annotated[str | None, Field(description="Instead of image.")] = None,
-    takes_jobs: Annotated[bool, Field(description="Async jobs, no HTTP.")] = False,
+    template_id: Annotated[str | None, Field(description="Id of a template, instead of image.")] = None,
+    takes_jobs: Annotated[bool, Field(description="It takes jobs from a queue, not HTTP.")] = False,
     port: Port = None,
-    gpu: Annotated[str | None, Field(description="Name or product_id; default cheapest.")] = None,
-    name: Annotated[str | None, Field(description="Its name.")] = None,
+    gpu: Annotated[str | None, Field(description="Name or product_id; default the cheapest.")] = None,
+    name: Annotated[str | None, Field(description="What to call it.")] = None,
     env: Env = None,
-    min_workers: Annotated[int | None, Field(description="Kept alive, always billed. Default 0.")] = None,
+    min_workers: Annotated[int | None, Field(description="Workers kept alive and billed; default 0.")] = None,
     max_workers: MostWorkers = None,
     options: Annotated[
         dict[str, Any] | None,
@@ -130,7 +130,7 @@ async def create_endpoint(
             "region; stop_after_hours: then min_workers 0."
         ),
     ] = None,
-    wait_seconds: Wait = None,
+    wait_seconds: Annotated[Wait, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> EndpointResult:
@@ -160,9 +160,9 @@ async def create_endpoint(
 async def update_endpoint(
     call: Call,
     endpoint_id: EndpointId,
-    env: Annotated[dict[str, str] | None, Field(description="Set these; '' removes.")] = None,
-    min_workers: Annotated[int | None, Field(description="Kept alive; 0: billed in use only.")] = None,
-    max_workers: Annotated[int | None, Field(description="Most at once.")] = None,
+    env: Annotated[dict[str, str] | None, Field(description="Variables to set; '' removes one.")] = None,
+    min_workers: Annotated[int | None, Field(description="Workers kept alive; 0: billed in use only.")] = None,
+    max_workers: Annotated[int | None, Field(description="Most workers at once.")] = None,
     options: Annotated[
         dict[str, Any] | None, Field(description="As in create_endpoint; also image, name, port.")
     ] = None,
@@ -170,9 +170,9 @@ async def update_endpoint(
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> EndpointResult:
-    """Change a deployed serverless endpoint: scale it up or down, how many workers are allowed, roll out a new image
-    version, set variables or idle time; the rest stays. Workers cost by the hour; shows the difference and asks first.
-    Returns its new state.
+    """Change a deployed serverless endpoint or service: scale it up, or down to zero, allow more or fewer workers,
+    roll out a new image version, set variables or idle time; the rest stays. Workers cost by the hour; shows the
+    difference and asks first. Returns its new state.
     """
     return await creating.update(
         call,
@@ -229,11 +229,11 @@ _GONE: dict[str, Any] = {"workers": (), "url": ""}
 @serverless.tool("Call an endpoint", SPENDS)
 async def call_endpoint(
     call: Call,
-    endpoint_id: Annotated[str | None, Field(description="Id or name.")] = None,
+    endpoint_id: Annotated[str | None, Field(description="Id or name of the endpoint.")] = None,
     body: Annotated[dict[str, Any] | None, Field(description="JSON body, or a job's input.")] = None,
     path: Annotated[str | None, Field(description="Method and path: GET /v1/models. Default POST with a body.")] = None,
     headers: Annotated[dict[str, str] | None, Field(description="HTTP headers."), SELDOM] = None,
-    job_id: Annotated[str | None, Field(description="Wait for this sent job.")] = None,
+    job_id: Annotated[str | None, Field(description="Fetch this job that was sent earlier.")] = None,
     cancel: Annotated[bool, Field(description="Stop that job.")] = False,
     save_to: Annotated[SaveTo, SELDOM] = None,
     wait_seconds: Annotated[float | None, Field(ge=0, le=3_600, description="Default 120, jobs 45 s."), SELDOM] = None,

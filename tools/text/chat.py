@@ -65,7 +65,7 @@ async def chat(
     ] = None,
     response_schema: Annotated[dict[str, Any] | None, Field(description="JSON schema the answer must fit.")] = None,
     thinking: Annotated[bool | None, Field(description="Think before answering.")] = None,
-    max_tokens: MaxTokens = None,
+    max_tokens: Annotated[MaxTokens, SELDOM] = None,
     temperature: Annotated[Temperature, SELDOM] = None,
     options: Annotated[NativeOptions, SELDOM] = None,
     save_to: Annotated[SaveTo, SELDOM] = None,
@@ -93,7 +93,7 @@ async def chat(
 async def complete_text(
     call: Call,
     prompt: Annotated[str, Field(description="Text to continue.")],
-    model: Llm = None,
+    model: Annotated[Llm, SELDOM] = None,
     max_tokens: Annotated[MaxTokens, SELDOM] = None,
     temperature: Annotated[Temperature, SELDOM] = None,
     options: Annotated[NativeOptions, SELDOM] = None,
@@ -133,7 +133,7 @@ async def create_embeddings(
     texts: Annotated[list[str] | None, Field(description="The texts, any number.")] = None,
     file: TextsFile = None,
     query: Annotated[str | None, Field(description="Give the texts nearest to this.")] = None,
-    top_n: Annotated[int | None, Field(description="How many of them; default 5.")] = None,
+    top_n: Annotated[int | None, Field(description="How many of the nearest; default 5.")] = None,
     model: Llm = None,
     inline: Annotated[bool, Field(description="Also show up to 2200 numbers.")] = False,
     save_to: Annotated[str | None, Field(description="Folder, or file.npy, file.json."), SELDOM] = None,
@@ -197,7 +197,7 @@ async def rerank(
     query: Annotated[str, Field(description="The question.")],
     documents: Annotated[list[str] | None, Field(description="Texts to sort.")] = None,
     file: TextsFile = None,
-    top_n: Annotated[int | None, Field(description="Return only this many.")] = None,
+    top_n: Annotated[int | None, Field(description="Only the best so many.")] = None,
     model: Annotated[Llm, SELDOM] = None,
     confirm: Annotated[Confirm, SELDOM] = False,
     dry_run: DryRun = False,
@@ -297,7 +297,7 @@ class LanguageModelList(ToolResult):
 @text.tool("List language models", READS)
 async def list_models(
     call: Call,
-    query: Annotated[str | None, Field(description="Words in the name.")] = None,
+    query: Annotated[str | None, Field(description="Words in its name.")] = None,
     kind: Annotated[Literal["chat", "embedding", "rerank"] | None, Field(description="What for.")] = None,
     needs: Annotated[list[Feature] | None, Field(description="What it must handle.")] = None,
     min_context: Annotated[int | None, Field(description="Tokens that must fit.")] = None,
@@ -305,9 +305,9 @@ async def list_models(
     limit: Annotated[int, Field(le=60, description="At most 60."), SELDOM] = 20,
     offset: Offset = 0,
 ) -> LanguageModelList:
-    """Which language models (LLMs), embedding and rerank models there are, to find or compare by price, context length
-    and abilities such as vision, reasoning or function calling. Not for image, video or audio models:
-    list_media_models. Free; one row a model, cheapest first.
+    """Which language models (LLMs), embedding and rerank models there are, to find or compare by price per token,
+    the cheapest, context length and abilities such as vision, reasoning or function calling. Not for image, video
+    or audio models: list_media_models. Free; one row a model, cheapest first.
     """
     found = [
         model
@@ -379,9 +379,9 @@ class ModelCard(LanguageModelLine, ToolResult):
 
 @text.tool("Get a language model", READS)
 async def get_model(call: Call, model: Annotated[str, Field(description="Name or id.")]) -> ModelCard:
-    """Facts about one language model (LLM) by name: context window and limits, how many tokens fit and come out at
-    most, capabilities such as vision or function calling, price per million tokens. To find or compare: list_models.
-    Free.
+    """Facts about one language model (LLM) by name: how long its context window is, how many tokens fit and come
+    out at most, does it support vision or function calling, price per million tokens. To find or compare:
+    list_models. Free.
     """
     found = await llm_model(call.novita, model)
     return ModelCard(

@@ -130,8 +130,8 @@ class SqliteStore:
         self._carry(
             rest,
             f"The journal {path} was damaged. It was moved to {aside.name}, and a new one begun with the "
-            f"{counted(rest.jobs, 'open or new job')} that could be read. What was running goes on at Novita; its console shows "
-            "machines and endpoints.",
+            f"{counted(rest.jobs, 'open or new job')} that could be read. What was running goes on at Novita; its "
+            "console shows machines and endpoints.",
         )
 
     def _carry(self, rest: Rest, told: str) -> None:
