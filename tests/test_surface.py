@@ -34,8 +34,8 @@ README, MANIFEST = ROOT / "README.md", ROOT / "manifest.json"
 
 WHOLE_LIST, ONE_TOOL, A_TOOL = 10_000, 600, 180
 """Tokens of name, description and input schema: of the default tools, of the longest, of one on average."""
-DESCRIPTIONS = 0.32
-"""What share of them the descriptions of tools are: about a third, so that schemas do not drown the words."""
+DESCRIPTIONS = 1 / 3
+"""What share of them the descriptions of tools are, so that schemas do not drown the words."""
 SANDBOX = 1_600
 """o200k tokens of the sandbox toolset."""
 SHAPES = 60_000

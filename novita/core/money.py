@@ -56,24 +56,23 @@ def show_usd(amount: Decimal) -> str:
 _PROSE = Decimal("0.0001")
 
 
-def say_usd(amount: Decimal | str, rounding: str = ROUND_CEILING) -> str:
+def say_usd(amount: Decimal | str) -> str:
     """An amount in a sentence: "$12.50", "$0.0034", "$0.0001 or less"; two to four decimals, rounded up.
 
     Only where a field beside it has the exact one: nobody reads the sixth decimal, and a price is never told lower.
 
     Args:
         amount: Or the text of the field that has it.
-        rounding: ROUND_FLOOR for what somebody has, as that is never told higher.
     """
     amount = Decimal(amount)
     if 0 < amount < _PROSE:
         return f"${show_usd(_PROSE)} or less"
-    return f"${show_usd(amount.quantize(_PROSE if abs(amount) < 1 else Decimal('0.01'), rounding))}"
+    return f"${show_usd(amount.quantize(_PROSE if abs(amount) < 1 else Decimal('0.01'), ROUND_CEILING))}"
 
 
 def say_exactly(amount: Decimal | None) -> str:
-    """An amount in a sentence, exact: "$0.10", "$0.0000125". For the price of one of many, which is multiplied, and
-    for limits that somebody sets."""
+    """An amount in a sentence, exact: "$0.10", "$0.0000125". For the price of one of many, which is multiplied, for
+    limits that somebody sets, and for what is left."""
     return "an unknown price" if amount is None else f"${show_usd(amount)}"
 
 

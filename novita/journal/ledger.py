@@ -176,8 +176,8 @@ def notes(rows: Iterable[Spent]) -> list[str]:
         )
     if whole.unpriced_calls:
         said.append(
-            f"No price known: {counted(whole.unpriced_calls, 'call')}, counted as {say_usd(whole.unpriced)} in all "
-            "(the dearest price of their kind; NOVITA_MCP_UNKNOWN_PRICE_USD for each thing they buy, where it is set)."
+            f"With no known price: {counted(whole.unpriced_calls, 'call')}, counted as {say_usd(whole.unpriced)} in all"
+            " (the dearest price of their kind; NOVITA_MCP_UNKNOWN_PRICE_USD for each thing they buy, where it is set)."
         )
     if any(row.tool in BY_TIME for row in rows):
         said.append(

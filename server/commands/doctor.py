@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ from ...novita.account.balance import get_balance
 from ...novita.core.client import NovitaClient, new_http, owner_of, sendable
 from ...novita.core.errors import BILLING_PAGE, KEYS_PAGE, MissingKeyError, NovitaError
 from ...novita.core.hosts import API_HOST
-from ...novita.core.money import say_usd
+from ...novita.core.money import say_exactly
 from ...novita.core.placeholders import unfilled_key
 from ...novita.core.redaction import learn, shown_address
 from ...novita.core.surroundings import Surroundings, trouble
@@ -397,7 +397,7 @@ async def _account(client: NovitaClient) -> Check:
         balance = await get_balance(client)
     except NovitaError as error:
         return Check("account", "wrong", error.what, error.next_step or f"See {KEYS_PAGE}.")
-    detail = f"the key is accepted; {say_usd(balance.available, ROUND_FLOOR)} can be spent"
+    detail = f"the key is accepted; {say_exactly(balance.available)} can be spent"
     if balance.available <= Decimal(0):
         return Check("account", "wrong", detail, f"Top up at {BILLING_PAGE}.")
     return Check("account", "ok", detail)

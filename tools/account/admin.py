@@ -257,7 +257,7 @@ class KeyModels(ToolResult):
     def headline(self) -> str:
         match self.access:
             case "only":
-                return f"{counted(self.count, 'model')} allowed."
+                return f"{counted(self.count or 0, 'model')} allowed."
             case "all_but":
                 return f"All models but {self.count}."
             case "all":
@@ -338,7 +338,7 @@ async def set_key_models(
 
 def _said(models: KeyModels) -> str:
     more = " and more" if len(models.models) > 8 else ""
-    named = ", ".join(models.models[:8]) + more if models.models else counted(models.count, "model")
+    named = ", ".join(models.models[:8]) + more if models.models else counted(models.count or 0, "model")
     return {"only": f"only {named}", "all_but": f"all but {named}"}.get(models.access or "", "all models")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -22,7 +22,7 @@ from ...novita.account.bills import (
     usage_lines,
 )
 from ...novita.core.errors import InputError, NovitaError
-from ...novita.core.money import say_usd, show_usd
+from ...novita.core.money import say_exactly, say_usd, show_usd
 from ...novita.core.periods import Period, month_of, read_period
 from ...novita.files.artifacts import Artifact, NameHint
 from ...novita.journal.bill_settlement import settle_by_bill
@@ -50,7 +50,7 @@ class BalanceResult(ToolResult):
     raw: dict[str, str] = Field(description="As Novita sent it, in units of 0.0001 USD.")
 
     def headline(self) -> str:
-        return f"{say_usd(self.available_usd, ROUND_FLOOR)} can be spent."
+        return f"{say_exactly(Decimal(self.available_usd))} can be spent."
 
 
 @account.tool("Get the balance", READS)

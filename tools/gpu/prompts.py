@@ -19,12 +19,11 @@ def _gpu_job(given: Mapping[str, str]) -> str:
         "2. list_gpu_products with min_memory_gb for the cheapest that fits; tell me the price per hour.\n"
         f"3. create_gpu_instance with that product_id, a name, and stop_after_hours for {hours}, so that it cannot "
         f"run on unseen. {LEASE_NEEDS} Tell me so. It asks before it spends: show me the price and wait for my yes.\n"
-        "4. Call it once. Its first minutes pull the image and are paid: wait with get_gpu_instance and wait_seconds, "
-        "never "
-        "by creating another. Then access=true shows how to reach it.\n"
+        "4. Call it once. Its first minutes go by with pulling the image: wait with get_gpu_instance and wait_seconds, "
+        "never by creating another. Then access=true shows how to reach it.\n"
         "5. Tell me how to follow the job, when the lease ends, and what it costs until then.\n"
-        "6. When it is done: stop_gpu_instance, and delete_gpu_instance only if I say that nothing on it is needed. It "
-        "costs money until then, whether it works or not."
+        "6. When it is done: stop_gpu_instance, as it costs until then, at work or not. delete_gpu_instance only "
+        "if I say that nothing on it is needed."
     )
 
 

@@ -65,7 +65,7 @@ async def generate_image(
     options: Options = None,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
-    wait_seconds: Annotated[WaitSeconds, SELDOM] = None,
+    wait_seconds: WaitSeconds = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:

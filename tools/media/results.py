@@ -117,7 +117,7 @@ class MediaResult(ToolResult):
             states = [one.status for one in self.each]
             made = states.count("done") + states.count("made before")
             others = ("made before", "incomplete", "working", "failed", "not begun")
-            said = [f"{made} of {counted(len(states), 'file')} done"]
+            said = [f"{made} of {counted(len(states), 'file')} {'is' if len(states) == 1 else 'are'} done"]
             return ", ".join([*said, *(f"{states.count(one)} {one}" for one in others if one in states)]) + "."
         match self.status:
             case "succeeded" | "incomplete":

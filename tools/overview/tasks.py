@@ -47,7 +47,7 @@ class TaskResult(MediaResult):
         if self.tasks is None:
             return super().headline()
         told = [each.status for each in self.tasks]
-        said = f"{told.count('succeeded')} of {counted(len(told), 'task')} done"
+        said = f"{told.count('succeeded')} of {counted(len(told), 'task')} {'is' if len(told) == 1 else 'are'} done"
         others = ("working", "failed", "incomplete", "unconfirmed")
         return ", ".join([said, *(f"{told.count(one)} {one}" for one in others if one in told)]) + "."
 

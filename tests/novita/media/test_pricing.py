@@ -95,7 +95,7 @@ def test_what_is_not_novitas_price_is_never_told_as_such() -> None:
 
 def test_pictures_of_a_series_are_told_one_by_one() -> None:
     found = price("seedream-5.0-lite", TEXT, {"sequential_image_generation": "auto"})
-    assert found.note.startswith("15 x 0.035 USD per image, ")
+    assert found.note.startswith("15 x $0.035 per image, ")
 
 
 def test_how_long_a_motion_becomes_is_counted_at_its_longest() -> None:

@@ -65,7 +65,7 @@ async def test_it_shows_what_was_spent_and_what_is_not_known(
     assert "$0.103 in 3 calls" in said
     assert "flux-1-schnell" in said
     assert f"{datetime.now(UTC).date()}" in said
-    assert "1 calls have no known price and are counted as $0.10 in all" in said
+    assert "With no known price: 1 call, counted as $0.10 in all" in said
 
 
 async def test_as_json_the_rows_add_up_to_the_total(chosen: Settings, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,7 +130,7 @@ async def test_sandboxes_that_run_and_that_are_paused_are_shown_with_what_they_c
     said = await told(chosen, capsys)
     plain: Json = json.loads(await told(chosen, capsys, as_json=True))
 
-    assert "Going on now, about $0.08208 per hour:" in said
+    assert "Going on now, about $0.0821 per hour:" in said
     assert f"{ids[0]}: It ends by itself at " in said
     assert f"{ids[1]}: It is paused: its disk counts as storage: free up to 60 GB" in said
     lines = {line["name"]: line for line in plain["running"]}

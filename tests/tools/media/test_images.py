@@ -30,6 +30,19 @@ async def test_a_prompt_becomes_a_saved_picture_that_opens(connect: Connect, wor
         assert world.count("seedream_5_0_lite") == 1
 
 
+async def test_of_a_saved_file_the_text_leaves_what_only_programs_read_to_the_structure(connect: Connect) -> None:
+    async with connect() as client:
+        result = await client.call_tool("generate_image", {"prompt": "a red fox in the snow"})
+
+        (artifact,) = (result.structured_content or {})["artifacts"]
+        told = text_of(result)
+        assert {"url", "sha256", "bytes", "mime"} <= artifact.keys()
+        for name in ("url", "expires_at", "sha256", "bytes", "mime"):
+            assert f"{name}:" not in told
+        assert "http" not in told
+        assert artifact["sha256"] not in told
+
+
 async def test_variants_pick_a_model_that_can_make_several(connect: Connect, world: World) -> None:
     async with connect() as client:
         result = await client.call_tool("generate_image", {"prompt": "a red fox", "count": 3, "seed": 7})
@@ -37,6 +50,7 @@ async def test_variants_pick_a_model_that_can_make_several(connect: Connect, wor
         answer: dict[str, Any] = result.structured_content or {}
         assert len(answer["artifacts"]) == 3
         assert answer["seed"] == 7
+        assert "seed: 7, of all 3 together; it repeats no single one" in text_of(result)
         assert answer["estimated_cost_usd"] == "0.009"
         assert world.count("flux_1_schnell") == 1
 

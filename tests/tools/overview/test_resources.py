@@ -155,6 +155,19 @@ async def test_every_prompt_can_be_had_and_names_only_tools_that_exist(connect: 
             assert {word for word in named if word.startswith(verbs)} <= tools
 
 
+def test_prompts_that_spend_say_what_a_model_must_know_first() -> None:
+    """It may never have read the server's instructions."""
+    for prompt in PROMPTS:
+        text = prompt.write(dict.fromkeys(prompt.arguments, "1"))
+        if any(tool in text for tool in ("generate_", "create_batch", "remove_background")):
+            assert "status working means that the job goes on and is already paid for" in text, prompt.name
+            assert "never ask for the same thing again" in text, prompt.name
+            assert "may be unknown, which does not mean free" in text, prompt.name
+        if "create_gpu_instance" in text:
+            assert "never by creating another" in text
+        assert "my yes" in text or "what it costs" in text, prompt.name
+
+
 async def test_a_prompt_without_what_it_needs_is_refused(connect: Connect) -> None:
     async with connect() as client:
         with pytest.raises(MCPError, match="needs idea"):

@@ -201,7 +201,7 @@ async def test_what_is_dear_or_open_is_asked_about_first(connect: Connect, state
         rehearsed = await ask(client, "create_sandbox", dry_run=True)
 
     assert [answer["status"] for answer in (long, ports, run)] == ["needs_confirmation"] * 3
-    assert "$0.08208 per hour (2 cores, 1 GiB)" in long["next_step"]
+    assert "$0.0821 per hour (2 cores, 1 GiB)" in long["next_step"]
     assert "Anybody on the internet" in ports["next_step"]
     assert rehearsed["request"]["body"]["timeout"] == 600
     assert state.count.get("create") is None
