@@ -25,7 +25,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
-from ...novita.core.money import say_usd
+from ...novita.core.money import say_exactly
 from ...novita.core.words import counted
 from ...simulator.core.world import DEFAULT_KEY, World
 from ...simulator.core.world import WorldSettings as WorldSettings
@@ -450,4 +450,4 @@ class _Note(ProgressColumn):
 
 
 def _usd(amount: str) -> str:
-    return say_usd(amount)
+    return say_exactly(Decimal(amount))

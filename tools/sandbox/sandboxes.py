@@ -117,7 +117,7 @@ async def create_sandbox(
 async def run_code(
     call: Call,
     code: Annotated[str, Field(min_length=1, description="Source; its last value is shown.")],
-    sandbox_id: Annotated[str | None, Field(description="Left out: one is made for this run, then deleted.")] = None,
+    sandbox_id: Annotated[str | None, Field(description="Left out: one is made, then deleted.")] = None,
     language: Annotated[str | None, Field(description="python, javascript, typescript, r, java or bash.")] = None,
     files: Annotated[list[str] | None, Field(description="To put into its home: URL, path, task:<id>/<n>.")] = None,
     save_files: SaveFiles = None,

@@ -383,7 +383,7 @@ async def test_subscriptions_name_the_price_of_the_term(opened: OpenStage, world
     async with opened() as on:
         wish: Json = {"image": IMAGE, "gpu": "4090", "billing": "monthly", "options": {"month": 3}}
         question = await on.call("create_gpu_instance", **wish)
-        assert "$642.60 in advance for 3 month(s)" in question["next_step"]
+        assert "$642.60 in advance for 3 months" in question["next_step"]
         assert (await on.call("create_gpu_instance", **wish, confirm=True))["status"] == "running"
         job = (await on.call("list_tasks"))["tasks"][0]
         assert job["estimated_cost_usd"].startswith("642.6")

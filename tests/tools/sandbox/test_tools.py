@@ -139,7 +139,7 @@ async def test_many_results_are_one_bounded_answer(connect: Connect, what: str) 
     assert len(text_of(result)) < 32_000
     assert answer["status"] == ("failed" if what == "errors" else "succeeded")
     if what == "results":
-        assert "50 results together" in answer["result"]
+        assert "50 results of" in answer["result"]
         assert Path(answer["files"][-1]["path"]).stat().st_size > 90_000
     if what == "charts":
         assert len(answer["files"]) == 12
