@@ -293,6 +293,15 @@ class LanguageModelList(ToolResult):
         age = f" As of {self._seen}: Novita's list cannot be read now." if self._seen else ""
         return f"{len(self.models)} of {counted(self.total, 'model')}.{age}"
 
+    def for_reading(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """One column says what each can do, in the words of `needs`; that it chats and reads text is usual."""
+        rows: list[dict[str, Any]] = []
+        for line in self.models:
+            shown = line.model_dump(mode="json", exclude={"kind", "features", "takes"}, exclude_none=True)
+            kinds = () if line.kind == "chat" else (line.kind,)
+            rows.append({**shown, "can": [*kinds, *line.features, *(one for one in line.takes if one != "text")]})
+        return {**fields, "models": rows}
+
 
 @text.tool("List language models", READS)
 async def list_models(
