@@ -25,6 +25,7 @@ from ...novita.core.client import NovitaClient, sendable
 from ...novita.core.errors import KEYS_PAGE, AuthenticationError, JournalError, MissingKeyError, NovitaError
 from ...novita.core.placeholders import bare_key
 from ...novita.core.redaction import learn
+from ...novita.core.words import counted
 from ...novita.journal.journal import Journal
 from ...novita.journal.subjects.forgetting import StillRunningError
 from ...novita.journal.subjects.kept_keys import forget_key, keep_key, kept_key, use_once
@@ -97,7 +98,7 @@ class KeyPage:
                     gone = await forget(app, owner)
                 except StillRunningError as error:
                     return _page("Nothing was removed", f"<p>{html.escape(str(error))}</p>", status=409)
-                told = f"Your key, {gone.jobs} tasks and {gone.files} files were removed."
+                told = f"Your key, {counted(gone.jobs, 'task')} and {counted(gone.files, 'file')} were removed."
             case _:
                 return _page("Nothing was changed", "<p>The form did not say what to do.</p>", status=400)
         return _page("Done", f"<p>{html.escape(told)}</p>")

@@ -113,7 +113,7 @@ async def design_voice(
     call: Call,
     prompt: Annotated[str, Field(min_length=1, description="How the voice sounds.")],
     text: Annotated[str, Field(min_length=1, description="Sentence that the new voice speaks as a sample.")],
-    name: Annotated[str | None, Field(description="What to call the voice.")] = None,
+    name: Annotated[str | None, Field(description="What to call the voice."), SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
     confirm: Confirm = False,
     dry_run: DryRun = False,

@@ -112,12 +112,12 @@ async def edit_video(
         VideoEdit,
         Field(
             description="edit: as prompt says; restyle: another look; extend: longer; motion: who is in image moves "
-            "like it; translate: dub into language; swap_face: put in the face of image."
+            "like it; translate: dub it; swap_face: put in the face of image."
         ),
     ] = "edit",
     image: Annotated[str | None, Field(description="Picture of the person or face.")] = None,
     images: Annotated[list[str] | None, Field(max_length=10, description="Pictures to draw on."), SELDOM] = None,
-    language: Annotated[str | None, Field(description="For translate: such as French.")] = None,
+    language: Annotated[str | None, Field(description="For translate: such as French."), SELDOM] = None,
     model: Annotated[Model, SELDOM] = None,
     options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,

@@ -171,7 +171,7 @@ async def list_tasks(
     state: Annotated[JobState | None, Field(description="Only those; unconfirmed: perhaps billed.")] = None,
     went_wrong: Annotated[bool, Field(description="Only what failed or is unclear."), SELDOM] = False,
     period: Annotated[str | None, Field(description="When: yesterday, last 7 days, 2026-10-03.")] = None,
-    limit: Annotated[int, Field(ge=1, le=50, description="How many, at most 50."), SELDOM] = 10,
+    limit: Annotated[int, Field(ge=1, le=50, description="How many, at most 50.")] = 10,
     offset: Offset = 0,
 ) -> TaskList:
     """History of what I made, generated or started here today or earlier: recent jobs, which still run, finished or

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ...core.errors import InputError
+from ...core.words import counted
 from ...files.artifacts import Artifact
 from ..databases import Db
 from ..journal import Journal
@@ -43,21 +44,21 @@ async def forget_owner(journal: Journal, owner: str) -> Removed:
         going: int = db.execute(_RUNNING, (owner, lately, owner, owner)).fetchone()[0]
         if going:
             raise StillRunningError(
-                f"{going} things that are paid for still run",
+                f"Paid for and still running: {counted(going, 'thing')}",
                 next_step="Wait for the tasks, stop what costs (stop_everything), and try again.",
             )
         data = db.execute("SELECT data FROM artifacts WHERE owner = ?", (owner,)).fetchall()
         jobs: int = db.execute("SELECT COUNT(*) FROM jobs WHERE owner = ?", (owner,)).fetchone()[0]
         key = db.execute("SELECT 1 FROM kept_keys WHERE owner = ?", (owner,)).fetchone() is not None
         now = journal.wall()
-        counted = {owner: spent_today(db, owner, now), **_of_teams(db, owner, now)}
+        sums = {owner: spent_today(db, owner, now), **_of_teams(db, owner, now)}
         db.execute("DELETE FROM answers WHERE job IN (SELECT key FROM jobs WHERE owner = ?)", (owner,)).close()
         for table in _TABLES:
             db.execute(f"DELETE FROM {table} WHERE owner = ?", (owner,)).close()  # noqa: S608  # all ours
         # Who called which tool is the operator's to know, for as long as he keeps it; what was asked for is not.
         db.execute("UPDATE audit SET arguments = NULL WHERE owner = ?", (owner,)).close()
         db.execute("DELETE FROM totals WHERE owner = ?", (owner,)).close()
-        for whose, micro in counted.items():
+        for whose, micro in sums.items():
             if micro:
                 statement = "INSERT INTO totals (owner, run, day, micro) VALUES (?, '', ?, ?)"
                 db.execute(statement, (whose, int(now // DAY), micro)).close()

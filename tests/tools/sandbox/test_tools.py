@@ -217,7 +217,7 @@ async def test_what_the_account_cannot_have_is_told_before_anything_is_made(conn
 
     assert "3 hours at most" in long
     assert "code-interpreter-v1" in unknown
-    assert "1 sandboxes at a time" in full
+    assert "1 sandbox at a time" in full
     assert state.count["create"] == 1
 
 
