@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ..core.words import counted
 from .bills import Sum
 
 PRODUCTS: Mapping[str, str] = {
@@ -42,6 +43,6 @@ def in_words(one: Sum) -> str:
         used = " and ".join(dict.fromkeys(_TRADES.get(trade, "paid in advance") for trade in one.trades))
     elif one.tokens is not None:
         read, made = one.tokens
-        used = f"{read:,} tokens read and {made:,} made"
+        used = f"{counted(read, 'token')} read and {made:,} made"
     by = f", by the key {one.key}" if one.key else ""
     return f"{what}: {used}, {when}{by}" if used else f"{what}, {when}{by}"

@@ -84,7 +84,7 @@ class BatchResult(ToolResult):
                 return f"Batch {self.batch_id} is running at Novita."
             case "succeeded" | "incomplete":
                 others = "".join(f", {count} {_WHY.get(why, why)}" for why, count in (self.why or {}).items())
-                return f"{self.completed} of {counted(self.total, 'row')} answered{others}."
+                return f"{self.completed} of {counted(self.total or 0, 'row')} answered{others}."
             case "needs_confirmation" | "dry_run":
                 return "Nothing was sent yet."
             case _:

@@ -14,6 +14,7 @@ import anyio
 from ...core.clock import Clock
 from ...core.errors import JournalError, NovitaError
 from ...core.waiting import tell_of_waiting
+from ...core.words import counted
 from ..databases import Db
 from ..journal import Journal
 
@@ -40,7 +41,7 @@ class TurnTooFarError(NovitaError):
         super().__init__(
             "Novita's limit of requests a minute is used up, and others wait for it, too",
             billed="no",
-            next_step=f"Call again in about {max(1, round(seconds))} seconds, or take another model.",
+            next_step=f"Call again in about {counted(max(1, round(seconds)), 'second')}, or take another model.",
         )
 
 
