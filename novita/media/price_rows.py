@@ -8,8 +8,8 @@ from typing import Any
 
 from ..core.costs import DIFFERS, Basis
 from ..core.json_paths import MISSING, Json, get_path
-from ..core.tolerant import a_list
 from ..core.money import say_exactly
+from ..core.tolerant import a_list
 from ..core.words import counted
 from .catalog_entry import MediaModel, Price, Tariff
 from .clips import Lengths, clips_of, told_nothing_of_files, whole_seconds

@@ -13,7 +13,7 @@ from ...novita.core.client import NovitaClient
 from ...novita.core.costs import Cost
 from ...novita.core.errors import Gone, InputError, JournalError, NotFoundError, NovitaError
 from ...novita.core.json_paths import dig
-from ...novita.core.money import show_usd, say_usd
+from ...novita.core.money import say_usd
 from ...novita.journal.gone import EVERYBODY, GoneModel, gone_models, note_gone, note_living
 from .context import Caller
 
