@@ -33,11 +33,14 @@ def run_forget(settings: Settings, subject: str) -> int:
 
 
 async def _forget(settings: Settings, owner: str) -> Forgotten:
+    gone: Forgotten | None = None
     async with anyio.create_task_group() as background:
         app = build_app(settings, background, http=True)
         try:
-            return await forget(app, owner)
+            gone = await forget(app, owner)
         finally:
             background.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
                 await app.close()
+    assert gone is not None  # else an error was raised
+    return gone

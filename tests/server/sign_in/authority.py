@@ -11,6 +11,7 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from mcp.server.auth.provider import (
     AccessToken,
     AuthorizationCode,
@@ -38,10 +39,8 @@ CLIENT, SECRET = "the resource server", "its own secret/:"
 
 def public(key: Any, kid: str, **more: Any) -> dict[str, Any]:
     """A key as a key set has it."""
-    algorithm = (
-        jwt.algorithms.ECAlgorithm if isinstance(key, ec.EllipticCurvePrivateKey) else jwt.algorithms.RSAAlgorithm
-    )
-    shown: dict[str, Any] = json.loads(algorithm.to_jwk(key.public_key()))
+    kind: Any = ECAlgorithm if isinstance(key, ec.EllipticCurvePrivateKey) else RSAAlgorithm
+    shown: dict[str, Any] = json.loads(kind.to_jwk(key.public_key()))
     return {**shown, "kid": kid, "use": "sig", **more}
 
 

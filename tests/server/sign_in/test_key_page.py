@@ -1,6 +1,7 @@
 """A subject's Novita key: entered once on a page of this server, kept encrypted, shown masked, removed."""
 
 import json
+import logging
 import re
 import time
 from collections.abc import Generator
@@ -56,8 +57,9 @@ def enter(link: str, key: str = "", do: str = "keep", mine: str = "yes", **heade
 
 
 async def test_whoever_has_no_key_yet_is_led_to_the_page_and_then_pays_with_it(
-    signed: SignInServer, world: World, era: str, tmp_path: Path
+    signed: SignInServer, world: World, era: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     async with caller(signed.url, signed.token("bob"), mode=era) as client:
         told = await client.call_tool("get_balance", {})
         assert told.is_error
@@ -85,6 +87,7 @@ async def test_whoever_has_no_key_yet_is_led_to_the_page_and_then_pays_with_it(
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert owner_of_subject(signed.authority.issuer, "bob").encode() in kept
     assert BOBS_KEY.encode() not in kept
+    assert BOBS_KEY not in "".join(record.getMessage() for record in caplog.records if "httpcore" not in record.name)
 
 
 async def test_a_host_that_can_opens_the_page_itself(signed: SignInServer) -> None:

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Generator
 from typing import Any
@@ -130,12 +132,14 @@ def test_whatever_is_wrong_with_a_token_it_lets_nobody_in(signed: SignInServer) 
 
 def test_a_token_without_the_scope_is_told_which_one(signed: SignInServer) -> None:
     """RFC 6750, 3.1: not an invalid token but too small a one."""
-    for scope in ({"scope": ""}, {"scope": "other novitas"}, {"scope": None}, {"scope": None, "scp": ["other"]}):
-        answer = ask(signed, signed.token(**scope))
+    small: list[dict[str, Any]] = [{"scope": ""}, {"scope": "other novitas"}, {"scope": None}]
+    for scope in (*small, {"scope": None, "scp": ["other"]}):
+        answer = ask(signed, signed.token("alice", **scope))
         assert answer.status_code == 403
         assert answer.headers["WWW-Authenticate"] == challenge(signed, "insufficient_scope")
-    for scope in ({"scope": "other novita"}, {"scope": ["novita"]}, {"scope": None, "scp": "novita"}):
-        assert ask(signed, signed.token(**scope)).status_code == 200
+    enough: list[dict[str, Any]] = [{"scope": "other novita"}, {"scope": ["novita"]}]
+    for scope in (*enough, {"scope": None, "scp": "novita"}):
+        assert ask(signed, signed.token("alice", **scope)).status_code == 200
 
 
 def test_what_several_servers_do_differently_is_all_taken(signed: SignInServer) -> None:
@@ -270,3 +274,14 @@ def test_settings_that_cannot_hold_are_refused_at_the_start(settings: Settings) 
     ):
         with pytest.raises(SettingError, match=named):
             terms_of(replace(settings, **{**good, **bad}))
+
+
+def test_without_an_issuer_nothing_of_it_is_imported() -> None:
+    code = (
+        "import sys\n"
+        "from novita_mcp.server.http import http_app, web_server\n"
+        "from novita_mcp.server.settings import Settings\n"
+        "http_app(web_server(Settings()), Settings())\n"
+        "assert not [name for name in sys.modules if 'sign_in' in name or name == 'jwt']\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

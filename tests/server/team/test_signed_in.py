@@ -6,6 +6,7 @@ Skipped only where Debian's postgresql or nginx is not installed.
 import time
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -50,7 +51,7 @@ async def test_every_paid_file_is_with_its_owner_and_the_limit_of_the_team_is_ex
         serve(world) as simulator,
         authorization_server() as held,
     ):
-        settings = {
+        settings: dict[str, Any] = {
             "NOVITA_MCP_JOURNAL": (journal := postgres.new()),
             "NOVITA_MCP_ARTIFACTS": storage.url(),
             "NOVITA_MCP_PUBLIC_URL": "http://127.0.0.1:9",  # nobody: webhooks go nowhere, and are asked after
