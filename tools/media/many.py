@@ -374,7 +374,9 @@ class Many:
         remarks = [made.remark for made in self.shown if made.remark]
         models = {made.model for made in self.shown if made.model}
         if waits:
-            step = "Call again with the same arguments: what is made is not made again."
+            step = self._how_to_go_on(told)
+        elif failed and self.caller.again:
+            step = "Mend what failed and call again for these files alone: with again=true all that are named are made."
         elif failed:
             step = "Mend what failed and call again with the same arguments: only the missing ones are made."
         else:
@@ -393,6 +395,16 @@ class Many:
         for made in self.shown:
             result.take_pictures(made)
         return result
+
+    def _how_to_go_on(self, told: Sequence[OneFile]) -> str:
+        """What to do where not all are over when the wait is."""
+        left = [one.file for one in told if one.status == "not begun"]
+        if not self.caller.again:
+            rest = f" begins the {len(left)} that are left and" if left else ""
+            return f"Call again with the same arguments: that{rest} waits on; what is made is not made or paid again."
+        waits = "get_task with their task_ids waits for those that are working."
+        # The same call would make all of them a third time.
+        return f"{waits} Call again, with again=true, for these files alone: {_names(left)}." if left else waits
 
     async def _note_left(self) -> None:
         """Write down what is done and what is not, for who asks later: the caller gets no answer."""

@@ -166,6 +166,35 @@ async def test_no_more_than_a_few_run_at_once(connect: Connect, world: World, tm
 
 
 @pytest.mark.old_models
+@pytest.mark.parametrize("again", [False, True])
+async def test_of_thirty_what_is_not_begun_is_begun_by_one_more_call_and_nothing_is_paid_twice(
+    connect: Connect, world: World, tmp_path: Path, again: bool
+) -> None:
+    """The step that the answer names leads on, also where all were to be made anew."""
+    folder = photos(tmp_path / "products", 30)
+    wish = {"image": str(folder), **SLOW, "wait_seconds": 5}
+    world.set(task_seconds=1_000)
+    async with connect(build=quick) as client:
+        first = await asked(client, "edit_image", {**wish, "again": again})
+        left = [name for name, state in states(first).items() if state == "not begun"]
+        working = [line["task_id"] for line in first["each"] if line["status"] == "working"]
+        assert (len(left), len(working)) == (26, 4)
+        world.set(task_seconds=0)
+        world.advance(1_000)
+        if again:
+            assert "for these files alone: " + left[0] in first["next_step"]
+            done = await asked(client, "get_task", {"task_ids": working})
+            assert {one["status"] for one in done["tasks"]} == {"succeeded"}
+            paths = [str(folder / name) for name in left]
+            second = await asked(client, "edit_image", {**wish, "image": paths, "again": True, "wait_seconds": 600})
+        else:
+            assert "begins the 26 that are left" in first["next_step"]
+            second = await asked(client, "edit_image", {**wish, "wait_seconds": 600})
+    assert second["status"] == "succeeded", second
+    assert len(world.charges) == 30
+
+
+@pytest.mark.old_models
 async def test_a_cancel_leaves_a_list_of_done_and_not_done(connect: Connect, world: World, tmp_path: Path) -> None:
     folder = photos(tmp_path / "products", 6)
     wish = {"image": str(folder), **SLOW}
