@@ -300,7 +300,10 @@ def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | 
     if "messages" in fields or "prompt" in fields:
         unknown = [key for key in fields if key not in known and key != "prompt"]
         if unknown:
-            return None, f"unknown field {unknown[0][:40]!r}"
+            return None, (
+                f"unknown field {unknown[0][:40]!r}: beside prompt stand settings of the request (rows of other fields "
+                "have no prompt, and need system)"
+            )
     elif system is None or not fields:
         return None, "it has neither body, messages nor prompt (rows of other fields need system)"
     else:

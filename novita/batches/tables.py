@@ -16,36 +16,42 @@ from .batch_files import MOST_BYTES
 Json = dict[str, Any]
 
 _SHOWN_FAULTS = 8
+_SHOWN_LINES = 3
 _DELIMITERS = ",;\t|"
 _ROWS_TRIED = 20
 
 
 class Faults:
-    """What is wrong, line by line; the first few are told."""
+    """What is wrong, line by line; the first few are told. What is wrong with many lines alike is told once."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._lines: list[str] = []
-        self._count = 0
+        self._lines: dict[str, list[int]] = {}
 
     def add(self, line: int, what: str) -> None:
-        self._count += 1
-        if len(self._lines) < _SHOWN_FAULTS:
-            self._lines.append(f"line {line}: {what.rstrip('.')}")
+        self._lines.setdefault(what.rstrip("."), []).append(line)
 
     @property
     def any_found(self) -> bool:
         """Whether there was any."""
-        return self._count > 0
+        return bool(self._lines)
 
     def refuse(self) -> None:
         """Raise InputError if there was any."""
-        if self._count:
-            more = f"; and {self._count - len(self._lines)} more" if self._count > len(self._lines) else ""
+        if self._lines:
+            shown = [_told(lines, what) for what, lines in list(self._lines.items())[:_SHOWN_FAULTS]]
+            left = sum(len(lines) for lines in list(self._lines.values())[_SHOWN_FAULTS:])
+            more = f"; and {left} more" if left else ""
             raise InputError(
-                f"{self._name} cannot be run as a batch: {'; '.join(self._lines)}{more}",
+                f"{self._name} cannot be run as a batch: {'; '.join(shown)}{more}",
                 next_step="Mend these lines and call again.",
             )
+
+
+def _told(lines: list[int], what: str) -> str:
+    if len(lines) <= _SHOWN_LINES:
+        return "; ".join(f"line {line}: {what}" for line in lines)
+    return f"line {lines[0]} and {len(lines) - 1:,} more lines: {what}"
 
 
 def read_table(data: bytes, name: str) -> list[tuple[int, Json]]:

@@ -98,3 +98,13 @@ def test_what_novita_would_not_read_is_not_called_good(form: str) -> None:
     data = FORMS[form][1].encode() if form != "texts" else b'"a"\n"b"\n'
     with pytest.raises(InputError, match="Novita takes JSON in UTF-8, one row on each line"):
         prepare(read_table(data, "f.jsonl"), name="f", endpoint="chat", model="", as_they_are=data)
+
+
+def test_what_is_wrong_with_every_line_is_told_once() -> None:
+    rows = [{"prompt": "a", "colour": "red"} for _ in range(2_000)]
+    rows[9] = {"colour": "red"}
+    with pytest.raises(InputError) as told:
+        prepare(numbered(rows), name="rows.csv", endpoint="chat", model=MODEL)
+    assert str(told.value).count("unknown field 'colour'") == 1
+    assert "line 1 and 1,998 more lines: unknown field 'colour'" in str(told.value)
+    assert "line 10: it has neither body, messages nor prompt" in str(told.value)
