@@ -427,6 +427,8 @@ def _read(kind: Any, raw: Any, name: str) -> Any:
         given = given.lstrip("$")
     if isinstance(given, str) and kind == LogLevel:
         given = given.upper()
+    if isinstance(given, str) and needed == _NEEDED[Path]:
+        given = Path(given)  # pydantic takes no text of which a part is no UTF-8, as names of folders may be
     try:
         value = _reader(kind).validate_python(given)
         value = value.expanduser() if isinstance(value, Path) else value
