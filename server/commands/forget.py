@@ -6,6 +6,7 @@ import anyio
 
 from ...novita.core.errors import NovitaError
 from ...novita.core.redaction import owner_of_subject
+from ...novita.core.words import counted
 from ..building import build_app
 from ..settings import SettingError, Settings
 from ..sign_in.forgetting import Forgotten, forget
@@ -28,7 +29,7 @@ def run_forget(settings: Settings, subject: str) -> int:
         sys.stderr.write(f"novita-mcp: {error}\n")
         return 1
     key = "a key, " if gone.key else ""
-    sys.stdout.write(f"Removed of {subject}: {key}{gone.jobs} tasks and {gone.files} files.\n")
+    sys.stdout.write(f"Removed of {subject}: {key}{counted(gone.jobs, 'task')} and {counted(gone.files, 'file')}.\n")
     return 0
 
 

@@ -26,7 +26,7 @@ def test_as_shipped_nothing_is_sent(world: World, capsys: pytest.CaptureFixture[
     assert main(["models", "kling-v3.0-std-t2v"]) == 0
     said = capsys.readouterr().out
     assert "kling-v3.0-std-t2v" in said
-    assert "1 models, as shipped, no news." in said
+    assert "1 model, as shipped, no news." in said
     assert not world.requests
     assert not (tmp_path / "journal.sqlite3").exists()
 

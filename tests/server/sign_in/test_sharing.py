@@ -114,7 +114,7 @@ async def test_whoever_runs_the_server_removes_somebody_who_left(
             leaving = replace(chosen, oauth_issuer=authority.issuer)
             # In a thread: the command brings a loop of its own.
             assert await anyio.to_thread.run_sync(run_forget, leaving, "alice") == 0
-            assert "1 tasks and 1 files" in capsys.readouterr().out
+            assert "1 task and 1 file" in capsys.readouterr().out
             assert len(storage.keys()) == 1
             for who, has in (("alice", 0), ("bob", 1)):
                 async with caller(running.url, running.token(who)) as client:
