@@ -1,13 +1,15 @@
-"""Two copies behind nginx on one PostgreSQL, 64 callers, and a copy that is killed: nobody loses what was paid for.
+"""Two copies behind nginx on one PostgreSQL and one storage, 64 callers, and a copy that is killed: nobody loses what
+was paid for, and limits hold over both.
 
 Skipped only where Debian's postgresql or nginx is not installed.
 """
 
 import json
-import re
+import math
 import signal
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.simulator.serving import serve
 
 from ...postgres import binaries, run_postgres
+from ...storage import Storage, run_storage
 from .team import Copy, balancer, copies, nginx_installed
 
 pytest.importorskip("psycopg")
@@ -33,6 +36,8 @@ pytestmark = [
 
 HEADERS = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
 CALLERS = 64
+LIMIT = 3
+"""Calls a caller may make in a minute."""
 LONGEST = 50.0
 """Seconds for all of it, once the servers run."""
 
@@ -123,14 +128,21 @@ async def kill_and_start_again(copy: Copy) -> None:
     await anyio.to_thread.run_sync(copy.wait_until_ready)
 
 
-async def test_nobody_loses_a_paid_picture_when_a_copy_is_killed(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def storage() -> Generator[Storage]:
+    with run_storage() as running:
+        yield running
+
+
+async def test_nobody_loses_a_paid_picture_when_a_copy_is_killed(tmp_path: Path, storage: Storage) -> None:
     world = World(WorldSettings(task_seconds=3600, old_models=True))
     for number in range(CALLERS):
         world.add_account(key_of(number))
     limits = httpx.Limits(max_connections=2 * CALLERS)
     with run_postgres() as postgres, serve(world) as simulator:
         journal = postgres.new()
-        with copies(tmp_path, simulator.url, NOVITA_MCP_JOURNAL=journal) as (one, two), balancer([one, two]) as url:
+        settings = {"NOVITA_MCP_JOURNAL": journal, "NOVITA_MCP_ARTIFACTS": storage.url(), **storage.credentials}
+        with copies(tmp_path, simulator.url, **settings) as (one, two), balancer([one, two]) as url:
             async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as http:
                 callers = Callers(http)
                 with anyio.fail_after(LONGEST):
@@ -153,11 +165,11 @@ async def test_nobody_loses_a_paid_picture_when_a_copy_is_killed(tmp_path: Path)
                         await until_charged(world, CALLERS + CALLERS // 3)
                         await kill_and_start_again(two)
                 for key in callers.files:
-                    check(world, callers, key)
+                    check(world, callers, storage, key)
         assert "Traceback" not in one.log + two.log
 
 
-def check(world: World, callers: Callers, key: str) -> None:
+def check(world: World, callers: Callers, storage: Storage, key: str) -> None:
     """All that this caller paid for is with it or said to be unclear, once, and nothing else."""
     mine = callers.files[key]
     paid = {task.id for task in world.area(TaskStore).tasks.values() if task.account.key == key}
@@ -168,7 +180,48 @@ def check(world: World, callers: Callers, key: str) -> None:
     assert len(paid) - len(mine) <= callers.unclear[key]
     for task_id, links in mine.items():
         (link,) = links
-        found = re.search(r"/files/([0-9a-f]+)/", link)
-        assert found is not None
-        assert found[1] in {output.file.id for output in world.area(TaskStore).tasks[task_id].outputs}
-        assert httpx.get(link).content == world.files.files[found[1]].data
+        assert link.startswith(storage.endpoint)
+        made = [world.files.files[output.file.id].data for output in world.area(TaskStore).tasks[task_id].outputs]
+        assert httpx.get(link).content in made
+
+
+async def test_a_callers_limit_is_exact_over_both_copies_though_one_is_killed(tmp_path: Path) -> None:
+    world = World(WorldSettings(old_models=True))
+    for number in range(CALLERS):
+        world.add_account(key_of(number))
+    let_in: Counter[str] = Counter()
+    turned_away: Counter[str] = Counter()
+    cut: Counter[str] = Counter()
+    with run_postgres() as postgres, serve(world) as simulator:
+        settings = {"NOVITA_MCP_JOURNAL": postgres.new(), "NOVITA_MCP_RATE_LIMIT": f"{LIMIT}"}
+        with copies(tmp_path, simulator.url, **settings) as (one, two), balancer([one, two]) as url:
+            async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+
+                async def call(key: str) -> None:
+                    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+                    wish = {**message, "params": {"name": "get_balance", "arguments": {}}}
+                    try:
+                        answer = await http.post(
+                            "/mcp", json=wish, headers={**HEADERS, "Authorization": f"Bearer {key}"}
+                        )
+                    except httpx.TransportError:
+                        cut[key] += 1
+                        return
+                    if answer.status_code == 200:
+                        (turned_away if "Too many calls" in answer.text else let_in)[key] += 1
+                    else:
+                        cut[key] += 1  # the balancer's own word for a copy that died
+
+                begun = time.monotonic()
+                async with anyio.create_task_group() as group:
+                    for _ in range(2 * LIMIT):
+                        for number in range(CALLERS):
+                            group.start_soon(call, key_of(number))
+                    while let_in.total() < CALLERS:
+                        await anyio.sleep(0.02)
+                    await kill_and_start_again(one)
+                refilled = math.ceil((time.monotonic() - begun) / (60 / LIMIT))
+    for key in map(key_of, range(CALLERS)):
+        assert let_in[key] + turned_away[key] + cut[key] == 2 * LIMIT
+        assert let_in[key] <= LIMIT + refilled, "let in by both copies"
+        assert let_in[key] + cut[key] >= LIMIT, "turned away too early"
