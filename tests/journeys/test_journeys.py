@@ -309,6 +309,7 @@ async def test_an_endpoint_that_scales_to_zero(way: Way) -> None:
     assert changed["endpoint"]["max_workers"] == 3
 
 
+@pytest.mark.slow
 async def test_two_thousand_rows_labelled(way: Way) -> None:
     with (way.here / "reviews.csv").open("w", newline="") as file:
         csv.writer(file).writerows(

@@ -16,7 +16,7 @@ from novita_mcp.server.extensions.skills import all_skills, read_skill
 from pydantic import TypeAdapter
 
 from ..conftest import Connect
-from .blocks import FOLDER, ROOT, Json, skills
+from .skill_files import FOLDER, ROOT, Json, skills
 
 SKILLS = "io.modelcontextprotocol/skills"
 WORKFLOWS = {
