@@ -195,7 +195,7 @@ def test_the_server_reads_each_skill_as_a_reader_of_yaml_does() -> None:
         skill.folder: skill.front for skill in skills()
     }
     assert {skill.front["name"]: skill.tools for skill in all_skills()} == {
-        skill.folder: {tool for tool, _ in skill.calls} for skill in skills()
+        skill.folder: {call.tool for call in skill.calls} for skill in skills()
     }
     others = [path for path in FOLDER.glob("*/**/*") if path.is_file() and path.suffix not in (".md", ".pyc")]
     assert others == [], "a skill's files are served and packed as Markdown"
