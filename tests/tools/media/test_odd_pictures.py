@@ -2,7 +2,11 @@
 
 import base64
 import io
+import json
+import os
+import re
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,8 @@ from typing import Any
 import pytest
 from novita_mcp.novita.files import decoding
 from novita_mcp.novita.files.decoding import BUDGET, readable_formats
-from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World
+from novita_mcp.simulator.serving import Running
 from PIL import Image
 
 from ... import odd_media
@@ -240,3 +245,31 @@ async def test_a_huge_jpeg_is_refused_by_the_models_limit_or_decoded_small(
         got = opened(sent(world, "remove_text", "image_file"))
         assert max(got.size) == 1024
     assert 0 < BUDGET.most_held < 40 * 2**20
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from novita_mcp.server.cli import main
+
+code = main(sys.argv[1:])
+print("peak", re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1], "code", code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="where the kernel tells the peak of one program")
+def test_a_huge_jpeg_never_fills_the_memory(simulator: Running, tmp_path: Path) -> None:
+    """95 megapixels, in a process of its own: what the system gave it at most."""
+    path = put(tmp_path, "huge.jpg", saved(Image.new("RGB", (11_000, 8_600), (90, 120, 60)), "JPEG", quality=30))
+    environment = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
+    environment |= {"HOME": str(tmp_path), "NOVITA_BASE_URL": simulator.url, "NOVITA_API_KEY": DEFAULT_KEY}
+    wish = {"image": path, "edit": "remove_text", "model": "remove-text", "resize": True}
+    call = ["call", "edit_image", "--args", json.dumps(wish)]
+    call += ["--output-dir", str(tmp_path / "out"), "--allowed-dirs", str(tmp_path)]
+
+    told = subprocess.run([sys.executable, "-c", PEAK, *call], env=environment, capture_output=True, text=True)
+
+    found = re.search(r"peak (\d+) code 0", told.stdout)
+    assert found is not None, told.stdout[-500:] + told.stderr[-500:]
+    assert int(found[1]) < 400 * 1024
