@@ -153,9 +153,9 @@ def test_what_several_servers_do_differently_is_all_taken(signed: SignInServer) 
         signed.token(algorithm="PS384"),
         signed.token(key=CURVE, kid="curve", algorithm="ES256"),
         signed.token(iss=f"{signed.authority.issuer}/"),
-        signed.token(exp=int(time.time()) - 5),
     ):
         assert ask(signed, token).status_code == 200
+    assert ask(signed, signed.token(exp=int(time.time()) - 1)).status_code == 200  # clocks differ
     assert ask(signed, signed.token(kid="secret")).status_code == 401
 
 
