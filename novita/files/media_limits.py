@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from ..core.errors import InputError
 from .decoding import UNREADABLE, open_header
 from .kinds import MEDIA_TYPES, MediaType, media_type
@@ -16,8 +18,7 @@ MIB = 2**20
 RESIZE_DOES_IT = "Call again with resize=true to have it brought within the limits."
 
 
-@dataclass(frozen=True)
-class MediaLimits:
+class MediaLimits(BaseModel):
     """Limits of one model on one file argument; None means no limit known.
 
     Args:
@@ -28,6 +29,8 @@ class MediaLimits:
         min_seconds: Length of video and audio, like `max_seconds`.
         alpha: Whether transparency is taken.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bytes: int | None = None
     formats: tuple[str, ...] = ()

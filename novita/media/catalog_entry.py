@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..core.json_paths import Json
 from ..core.money import say_exactly
 from ..files.kinds import Form
+from ..files.media_limits import MediaLimits
 
 State = Literal["live", "unlisted", "unknown", "retired"]
 Sure = Literal["high", "medium", "low"]
@@ -65,22 +66,6 @@ class _TableRow(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class FileLimits(_TableRow):
-    """What an input file must keep to. Bytes, pixels, seconds; ratios are width / height."""
-
-    max_bytes: int | None = None
-    formats: tuple[str, ...] = ()
-    min_side: int | None = None
-    max_side: int | None = None
-    max_pixels: int | None = None
-    min_ratio: float | None = None
-    max_ratio: float | None = None
-    min_seconds: float | None = None
-    max_seconds: float | None = None
-    alpha: bool = True
-    """Whether transparency is taken."""
-
-
 class Sizes(_TableRow):
     """The sizes a model takes, as far as its schema does not say it. Pixels."""
 
@@ -115,7 +100,7 @@ class Argument(_TableRow):
     """`ratio` and `resolution` work through the `size` argument; `hole_mask` is sent with what is white cut out."""
     send: tuple[Form, ...] = ()
     """For files: the forms the model takes, best first."""
-    limits: FileLimits | None = None
+    limits: MediaLimits | None = None
     sizes: Sizes | None = None
     values: dict[str, Any] = {}
     """Common value -> native value, where spelling alone does not do it."""

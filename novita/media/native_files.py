@@ -23,7 +23,7 @@ from ..files.inputs import Inputs
 from ..files.kinds import HEAD_BYTES, Form, sniff
 from ..files.media_limits import MediaLimits
 from ..files.source import Expects, expects_of
-from .catalog_entry import FileLimits, MediaModel
+from .catalog_entry import MediaModel
 from .clips import clips_of, goes_by_clips
 from .mapping import MediaPlan
 from .price_rows import NOTHING_KNOWN, FilesSeen
@@ -60,12 +60,8 @@ def file_fields(model: MediaModel) -> dict[str, FileField]:
             path = argument.to[cast(Form, form_or_path)] if isinstance(argument.to, dict) else form_or_path
             forms = (cast(Form, form_or_path),) if isinstance(argument.to, dict) else argument.send
             home = _any_item(path)
-            found[home] = FileField(expects_of(name), forms, _limits(argument.limits))
+            found[home] = FileField(expects_of(name), forms, argument.limits)
     return found
-
-
-def _limits(limits: FileLimits | None) -> MediaLimits | None:
-    return MediaLimits(**limits.model_dump()) if limits else None
 
 
 def _any_item(path: str) -> str:

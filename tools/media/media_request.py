@@ -332,7 +332,7 @@ async def with_inputs(
         if value is None:
             continue
         argument = model.arguments[name]
-        limits = MediaLimits(**argument.limits.model_dump()) if argument.limits else None
+        limits = argument.limits
         # What is to be sent ahead stands in the plan as a data URI.
         forms = ["data_uri" if form == "asset_id" else form for form in argument.send]
         converted: list[str] = []
@@ -361,7 +361,7 @@ async def pieces_of(caller: Caller, reference: str, limits: MediaLimits, forms: 
     Raises:
         InputError: It cannot be used, or is longer than half an hour.
     """
-    source = await caller.inputs.load(reference, "audio", limits=replace(limits, max_seconds=None))
+    source = await caller.inputs.load(reference, "audio", limits=limits.model_copy(update={"max_seconds": None}))
     loaded, data = await source.loaded()
     longest = limits.max_seconds
     if longest is None or loaded.duration is None or loaded.duration <= longest + 0.05:
