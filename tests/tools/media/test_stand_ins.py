@@ -210,7 +210,7 @@ async def test_a_model_that_hears_and_writes_too_little_is_not_asked_for_half_an
     async with connect() as client:
         wish = {"model": listed["id"], "dry_run": True}
         await refused(
-            client.call_tool("transcribe_audio", wish | {"audio": path}), "at most 4096 tokens", "Nothing was billed"
+            client.call_tool("transcribe_audio", wish | {"audio": path}), "at most 4,096 tokens", "Nothing was billed"
         )
         shown = await client.call_tool("transcribe_audio", wish | {"audio": note})
         assert (shown.structured_content or {})["status"] == "dry_run"
