@@ -15,7 +15,7 @@ from ..novita.core.clock import Clock, SystemClock
 from ..novita.core.costs import Caps
 from ..novita.core.errors import NovitaError
 from ..novita.core.hosts import API_HOST
-from ..novita.core.outside import Outside
+from ..novita.core.pools import Outside
 from ..novita.files.addresses import Guard
 from ..novita.files.artifacts import Artifact, ArtifactStore
 from ..novita.files.downloads import Downloader

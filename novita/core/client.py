@@ -32,8 +32,8 @@ from .errors import (
     redact,
 )
 from .hosts import API_HOST as API_HOST  # also found here, beside those who call it
-from .outside import Outside
 from .placeholders import unfilled_key
+from .pools import Outside
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
 from .sent import calling, mark_sent

@@ -18,7 +18,7 @@ import httpx
 from ..core.bodies import AS_IT_IS, BodyError, BodyTooLargeError, read_body
 from ..core.client import NEVER_ARRIVED, NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError, redact
-from ..core.outside import Outside
+from ..core.pools import Outside
 from ..core.redaction import holds, is_credential, learn, without_credentials
 from ..core.surroundings import trouble
 from ..core.tolerant import an_object
