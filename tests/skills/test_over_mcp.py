@@ -13,7 +13,7 @@ from mcp import Client, MCPError
 from mcp_types import Request, TextResourceContents
 from novita_mcp.server.app import HOUR_MS
 from novita_mcp.server.extensions.skills import all_skills, read_skill
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict
 
 from ..conftest import Connect
 from .skill_files import FOLDER, ROOT, Json, skills
@@ -36,11 +36,18 @@ class Asked(Request[Json, str]):
     params: Json
 
 
+class Answer(BaseModel):
+    """Whatever it answers."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 Method = Literal["skills/list", "skills/get", "resources/directory/read"]
 
 
 async def ask(client: Client, method: Method, **params: Any) -> Json:
-    return await client.session.send_request(Asked(method=method, params=params), TypeAdapter(Json))
+    answer = await client.session.send_request(Asked(method=method, params=params), Answer)
+    return answer.model_extra or {}
 
 
 async def entries(client: Client) -> dict[str, Json]:
