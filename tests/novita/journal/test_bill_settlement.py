@@ -1,9 +1,11 @@
 """What the bill says of what has ended: whose line is whose, when it is asked, and what it changes."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -354,3 +356,39 @@ async def test_what_starts_again_has_not_ended(journal: Journal, books: SettledB
     pass_time(clock, ENOUGH)
     assert not (await books.settle()).things
     assert await counted(journal, job) == [DAILY * int(ENOUGH) / DAY]
+
+
+async def test_the_worked_example_of_the_page_about_money(
+    journal: Journal, books: SettledBooks, clock: FakeClock
+) -> None:
+    """docs/money.md: a machine that ran, was stopped and ran again, and then its bill."""
+    page = (Path(__file__).parents[3] / "docs" / "money.md").read_text(encoding="utf-8")
+    example = page.partition("<!-- example -->")[2].partition("<!-- /example -->")[0]
+    hour = Cost(Decimal("0.36"))
+    clock.time += datetime(2026, 11, 3, 10, tzinfo=UTC).timestamp() - clock.wall()
+    created = await begin(journal, "i1", cost=hour)
+    shown = [await counted(journal, created)]
+    await set_rate(journal, created.key, DAILY, at=clock.wall(), running=True)
+    for hours in (Decimal(1) / 3, Decimal("2.5"), Decimal(3)):
+        clock.time += datetime(2026, 11, 3, 10, tzinfo=UTC).timestamp() + float(hours) * HOUR - clock.wall()
+        shown.append(await counted(journal, created))
+    await over(journal, created)
+    books.charge("i1", "1.05")
+    books.charge("i1", "0.02", category="cloud_storage")
+    pass_time(clock, 26 * HOUR)
+    started = await begin(journal, "i1", "start_gpu_instance", cost=hour)
+    await set_rate(journal, started.key, DAILY, at=clock.wall(), running=True)
+    shown.append(await counted(journal, created, started))
+    pass_time(clock, HOUR / 3)
+    await over(journal, started)
+    shown.append(await counted(journal, created, started))
+    books.charge("i1", "0.12")
+
+    rows = [line.split("|")[3:5] for line in example.splitlines() if "_gpu_instance`" in line or "it runs;" in line]
+    told = [[Decimal(usd) for usd in re.findall(r"\$(\d+\.\d\d)", "|".join(row))] for row in rows]
+    assert told == shown
+
+    pass_time(clock, 2 * DAY + 9 * HOUR)
+    settled = await books.settle()
+    assert await counted(journal, created, started) == [Decimal("1.07"), Decimal("0.12")]
+    assert settled.words() in " ".join(example.split())
