@@ -156,7 +156,7 @@ def parser(*, every_tool: bool = False) -> Parser:
     """
     top = Parser(
         prog="novita-mcp",
-        description="All of Novita AI for an agent, over MCP.\nWithout a command: serve one host over stdio.",
+        description="Gives an agent all of Novita AI, over MCP.\nWithout a command it serves one host over stdio.",
         epilog=_EPILOG,
     )
     top.add_argument("--version", action="store_true", help="Print the version.")
@@ -172,15 +172,17 @@ def parser(*, every_tool: bool = False) -> Parser:
     add_settings(serve, _TAKES["serve"])
     _simulate_flag(serve)
 
-    demo = commands.add_parser("demo", help="see it work, end to end, on the simulator")
+    demo = commands.add_parser("demo", help="show everything end to end on the simulator")
     add_settings(demo, _TAKES["demo"])
     _json_flag(demo)
 
-    doctor = commands.add_parser("doctor", help="what is wrong, and how to mend it")
-    doctor.add_argument("--offline", action="store_true", default=False, help="Leave the network alone.")
-    doctor.add_argument("--leases", action="store_true", default=False, help="End what has a lease that is over.")
-    doctor.add_argument("--models", action="store_true", default=False, help="Whether what is taken by itself lives.")
-    doctor.add_argument("--mend", action="store_true", default=False, help="Mend how hosts start the server.")
+    doctor = commands.add_parser("doctor", help="find what is wrong, and how to repair it")
+    doctor.add_argument("--offline", action="store_true", default=False, help="Do not use the network.")
+    doctor.add_argument("--leases", action="store_true", default=False, help="Stop everything whose lease is over.")
+    doctor.add_argument(
+        "--models", action="store_true", default=False, help="Check whether the default models still work."
+    )
+    doctor.add_argument("--mend", action="store_true", default=False, help="Repair how hosts start the server.")
     add_settings(doctor, _TAKES["doctor"])
     _json_flag(doctor)
 
@@ -192,14 +194,14 @@ def parser(*, every_tool: bool = False) -> Parser:
     listing = actions.add_parser("list", help="a line for each tool that is on")
     add_settings(listing, _TAKES["list"])
     _json_flag(listing, default=argparse.SUPPRESS)
-    schema = actions.add_parser("schema", help="all that a host is told of one tool")
+    schema = actions.add_parser("schema", help="show one tool as hosts see it")
     schema.add_argument("name", nargs="?", default=None, metavar="NAME")
     add_settings(schema, _TAKES["schema"])
     _json_flag(schema, default=argparse.SUPPRESS)
     _add_call(actions, every_tool=False)
     _add_call(commands, every_tool=every_tool)
 
-    simulate = commands.add_parser("simulate", help="Novita on this machine, until stopped")
+    simulate = commands.add_parser("simulate", help="run a simulated Novita on this machine")
     simulate.add_argument("--port", dest="simulator_port", type=int, default=8765)
     simulate.add_argument("--task-seconds", type=float, default=2.0)
     simulate.add_argument(
@@ -208,13 +210,13 @@ def parser(*, every_tool: bool = False) -> Parser:
         const="local",
         default=None,
         choices=("local", "isolated"),
-        help="Sandboxes really run code: local without walls (it can read your files), isolated in namespaces (Linux).",
+        help="Sandboxes really run code: `local` without isolation (it can read your files), `isolated` (Linux).",
     )
     simulate.add_argument(
         "--print-env",
         action="store_true",
         default=False,
-        help="Print the settings by which Novita's own client for sandboxes finds this simulator.",
+        help="Print the settings that point Novita's own sandbox client at this simulator.",
     )
     simulate.add_argument(
         "--old-models", action="store_true", default=False, help="Models that Novita has switched off still answer."
@@ -225,23 +227,28 @@ def parser(*, every_tool: bool = False) -> Parser:
     install = commands.add_parser("install", help="write the server into a host's configuration")
     install.add_argument("target", choices=HOSTS, nargs="?", default=None, metavar="HOST", help=", ".join(HOSTS))
     install.add_argument(
-        "--lease-timer", action="store_true", default=False, help="Keep leases when no server runs: a system timer."
+        "--lease-timer",
+        action="store_true",
+        default=False,
+        help="Set up a system timer that ends leases when no server runs.",
     )
-    install.add_argument("--project", type=Path, default=None, help="Into this project's folder, without the key.")
+    install.add_argument(
+        "--project", type=Path, default=None, help="Write into this project's folder, without the key."
+    )
     install.add_argument("--with-key", action="store_true", default=False, help="Store the key in the project too.")
-    install.add_argument("--print", action="store_true", default=False, help="Only show it.")
+    install.add_argument("--print", action="store_true", default=False, help="Only show the change.")
     install.add_argument("--command", dest="run", default=None, help="What to run, e.g. 'uvx novita-mcp'.")
     install.add_argument("--yes", "-y", action="store_true", default=False, help="Do not ask.")
     add_settings(install, _TAKES["install"])
     _json_flag(install)
 
-    uninstall = commands.add_parser("uninstall", help="take the server out of a host's configuration")
+    uninstall = commands.add_parser("uninstall", help="remove the server from a host's configuration")
     uninstall.add_argument("target", choices=HOSTS, metavar="HOST", help=", ".join(HOSTS))
-    uninstall.add_argument("--project", type=Path, default=None, help="Out of this project's folder.")
+    uninstall.add_argument("--project", type=Path, default=None, help="Remove it from this project's folder.")
     uninstall.add_argument("--yes", "-y", action="store_true", default=False, help="Do not ask.")
     _json_flag(uninstall)
 
-    spend = commands.add_parser("spend", help="what this machine asked for, in USD")
+    spend = commands.add_parser("spend", help="show what this machine spent, in USD")
     spend.add_argument(
         "period", nargs="?", default="this month", help='"last week", "2026-10", "since 2026-10-05", ...'
     )
@@ -250,28 +257,30 @@ def parser(*, every_tool: bool = False) -> Parser:
     _json_flag(spend)
 
     forget = commands.add_parser("forget", help="remove somebody who signed in: key, tasks and files")
-    forget.add_argument("subject", metavar="SUBJECT", help="As the authorization server names it: `sub`.")
+    forget.add_argument("subject", metavar="SUBJECT", help="The `sub` of the authorization server.")
     add_settings(forget, _TAKES["forget"])
 
-    gallery = commands.add_parser("gallery", help="what was made, spent and runs, in your browser")
+    gallery = commands.add_parser("gallery", help="show in your browser what was made, what it cost and what runs")
     gallery.add_argument("--no-browser", action="store_true", default=False, help="Only print the link.")
     gallery.add_argument(
-        "--idle-minutes", type=float, default=30.0, help="It ends after so long without a look; default 30."
+        "--idle-minutes", type=float, default=30.0, help="End after this time without a request; default 30."
     )
     add_settings(gallery, _TAKES["gallery"])
 
-    models = commands.add_parser("models", help="media models: state, evidence, price")
-    models.add_argument("words", nargs="*", default=[], help="In the name, or what it does; `refresh` reads news.")
-    models.add_argument("--all", dest="everything", action="store_true", default=False, help="Retired ones too.")
-    models.add_argument("--probe", action="store_true", default=False, help="With `refresh`: ask the routes too.")
+    models = commands.add_parser("models", help="list media models: state, evidence, price")
+    models.add_argument(
+        "words", nargs="*", default=[], help="Search in name and abilities; `refresh` reads Novita's lists."
+    )
+    models.add_argument("--all", dest="everything", action="store_true", default=False, help="Include retired models.")
+    models.add_argument("--probe", action="store_true", default=False, help="With `refresh`: also ask the routes.")
     add_settings(models, _TAKES["models"])
     _json_flag(models)
 
-    completion = commands.add_parser("completion", help="what makes a shell complete commands, tools and flags")
+    completion = commands.add_parser("completion", help="print shell completion of commands, tools and flags")
     completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
 
-    key = commands.add_parser("key", help="an API key in the system's keyring")
-    key.add_argument("action", choices=("set", "forget"), metavar="set|forget", help="Keep one, or take it out.")
+    key = commands.add_parser("key", help="store an API key in the system's keyring")
+    key.add_argument("action", choices=("set", "forget"), metavar="set|forget", help="Store a key, or remove it.")
     add_settings(key, _TAKES["key"])
 
     version = commands.add_parser("version", help="print the version")
@@ -355,7 +364,7 @@ def _json_flag(parser: argparse.ArgumentParser, default: Any = False) -> None:
 
 def _simulate_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--simulate", action="store_true", default=argparse.SUPPRESS, help="Against the simulator: no key, no cost."
+        "--simulate", action="store_true", default=argparse.SUPPRESS, help="Use the simulator: no key, no cost."
     )
 
 

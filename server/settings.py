@@ -42,11 +42,11 @@ class Settings:
         "NOVITA_API_KEY", "Key from novita.ai. stdio only: over HTTP each caller sends its own.", secret=True
     )
     base_url: str = _setting(
-        "NOVITA_BASE_URL", "Moves every Novita host, e.g. to the simulator.", API_HOST, flag="--base-url"
+        "NOVITA_BASE_URL", "Send all requests to this address, e.g. a simulator's.", API_HOST, flag="--base-url"
     )
     profile: str = _setting(
         "NOVITA_MCP_PROFILE",
-        "Which `[profiles.NAME]` of the user's file holds; has a journal of its own.",
+        "Use `[profiles.NAME]` of the user's file; it has its own journal.",
         "",
         flag="--profile",
     )
@@ -62,9 +62,9 @@ class Settings:
     )
     shipped_models_only: bool = _setting(
         "NOVITA_MCP_SHIPPED_MODELS_ONLY",
-        "Ask nobody for news of models. Else Novita's lists of models and prices and its notices are read once a day "
-        "in the background, and a media model this release does not know is looked for. Sent: the names of models and "
-        "prices; the key only to the API itself.",
+        "Use only the models of this release. Otherwise the server reads Novita's lists of models and prices and its "
+        "notices once a day in the background, and looks up media models it does not know. It sends the names of "
+        "models and prices; the key goes only to the API itself.",
         False,
     )
     output_dir: Path | None = _setting(
@@ -93,30 +93,30 @@ class Settings:
         "NOVITA_MCP_WAIT_SECONDS", "How long a slow tool waits when the call does not say.", 45.0
     )
     spend_limit_usd: Decimal | None = _setting(
-        "NOVITA_MCP_SPEND_LIMIT_USD", "Refuse what would pass this, per run and per day (UTC), by estimates."
+        "NOVITA_MCP_SPEND_LIMIT_USD", "Refuse calls whose estimates would exceed this, per run and per day (UTC)."
     )
     call_limit_usd: Decimal | None = _setting("NOVITA_MCP_CALL_LIMIT_USD", "Refuse a single call estimated above this.")
     unknown_price_usd: Decimal | None = _setting(
         "NOVITA_MCP_UNKNOWN_PRICE_USD",
-        "What each thing of unknown price counts as; default: the dearest price of its kind.",
+        "Counted for each thing of unknown price; default: the highest price of its kind.",
     )
     confirm_above_usd: Decimal = _setting(
-        "NOVITA_MCP_CONFIRM_ABOVE_USD", "Calls that count as more than this ask first.", Decimal("1.00")
+        "NOVITA_MCP_CONFIRM_ABOVE_USD", "Calls that count more than this ask the user first.", Decimal("1.00")
     )
     thumbnails: bool = _setting("NOVITA_MCP_THUMBNAILS", "Show finished pictures small beside the text.", True)
     media_hosts: str = _setting(
         "NOVITA_MCP_MEDIA_HOSTS",
-        "Hosts, with commas, from whose links the gallery may show files above 8 MB: your storage, `*.example.com`.",
+        "Hosts, with commas, whose links the gallery may show for files above 8 MB (your storage): `*.example.com`.",
         "",
     )
     handle_keys: str = _setting(
         "NOVITA_MCP_HANDLE_KEYS",
-        "Secrets (32+ characters, commas) that seal task handles: the first seals, all open. For several HTTP copies.",
+        "Secrets (32+ characters, commas) for task handles: the first encrypts, all decrypt. For several HTTP copies.",
         "",
         secret=True,
     )
     sandbox_domain: str = _setting(
-        "NOVITA_MCP_SANDBOX_DOMAIN", "Where agent sandboxes are; default `us-phx-1.sandbox.novita.ai`.", ""
+        "NOVITA_MCP_SANDBOX_DOMAIN", "Domain of agent sandboxes; default `us-phx-1.sandbox.novita.ai`.", ""
     )
     host: str = _setting("NOVITA_MCP_HOST", "HTTP: address to listen on.", "127.0.0.1", flag="--host")
     port: int = _setting("NOVITA_MCP_PORT", "HTTP: port.", 8000, flag="--port")
@@ -131,7 +131,7 @@ class Settings:
     )
     public_url: str = _setting(
         "NOVITA_MCP_PUBLIC_URL",
-        "HTTP: where the world reaches this server. Novita then tells it when tasks end, where a model can.",
+        "HTTP: this server's public address. Novita then calls it when a task ends, if the model supports that.",
         "",
         flag="--public-url",
     )
@@ -142,32 +142,34 @@ class Settings:
     )
     oauth_audience: str = _setting(
         "NOVITA_MCP_OAUTH_AUDIENCE",
-        "HTTP: whom tokens must be for, with commas; default: the public URL with `/mcp`.",
+        "HTTP: audiences a token may name, with commas; default: the public URL with `/mcp`.",
         "",
     )
     oauth_scopes: str = _setting("NOVITA_MCP_OAUTH_SCOPES", "HTTP: scopes a token must have, with commas.", "")
     oauth_client_id: str = _setting(
         "NOVITA_MCP_OAUTH_CLIENT_ID",
-        "HTTP: this server's own client there. With it tokens are asked about (RFC 7662), not read.",
+        "HTTP: this server's own client id at the issuer. With it the issuer is asked about each token (RFC 7662).",
         "",
     )
-    oauth_client_secret: str = _setting("NOVITA_MCP_OAUTH_CLIENT_SECRET", "HTTP: its secret.", "", secret=True)
+    oauth_client_secret: str = _setting(
+        "NOVITA_MCP_OAUTH_CLIENT_SECRET", "HTTP: the secret of that client.", "", secret=True
+    )
     vault_keys: str = _setting(
         "NOVITA_MCP_VAULT_KEYS",
-        "HTTP: secrets (32+ characters, commas) that encrypt the Novita keys of who signs in: the first encrypts, all "
-        "decrypt.",
+        "HTTP: secrets (32+ characters, commas) for the kept Novita keys of people who sign in: the first encrypts, "
+        "all decrypt.",
         "",
         secret=True,
     )
     team_key: str = _setting(
         "NOVITA_MCP_TEAM_KEY",
-        "HTTP: the Novita key that pays for all who sign in, in place of a key of each.",
+        "HTTP: one Novita key that pays for all who sign in, instead of a key for each person.",
         "",
         secret=True,
     )
     team_limit_usd: Decimal | None = _setting(
         "NOVITA_MCP_TEAM_LIMIT_USD",
-        "HTTP: refuse what would pass this per day (UTC) with the team's key, by estimates, all callers together.",
+        "HTTP: refuse calls whose estimates would exceed this per day (UTC) on the team's key, all callers together.",
     )
     rate_limit: int = _setting(
         "NOVITA_MCP_RATE_LIMIT",
@@ -176,22 +178,24 @@ class Settings:
     )
     novita_limit: int = _setting(
         "NOVITA_MCP_NOVITA_LIMIT",
-        "HTTP: paid requests a minute that Novita takes of one key for one model; more wait their turn, callers by "
-        "turns. 0: they wait only once Novita turns one away.",
+        "HTTP: paid requests a minute that Novita accepts for one key and model; further ones wait, callers in turn. "
+        "0: requests wait only after Novita has refused one.",
         0,
     )
-    metrics: bool = _setting("NOVITA_MCP_METRICS", "HTTP: counts for Prometheus at /metrics, without a key.", True)
+    metrics: bool = _setting("NOVITA_MCP_METRICS", "HTTP: serve Prometheus counters at /metrics, without a key.", True)
     audit_days: int = _setting(
         "NOVITA_MCP_AUDIT_DAYS",
-        "HTTP: for so many days the journal keeps who called which tool, what it cost and how it ended; 0: not at all.",
+        "HTTP: days for which the journal keeps who called which tool, what it cost and how it ended; 0 keeps none.",
         90,
     )
     audit_arguments: bool = _setting(
-        "NOVITA_MCP_AUDIT_ARGUMENTS", "HTTP: keep there what was asked for, too: prompts, and all else but keys.", False
+        "NOVITA_MCP_AUDIT_ARGUMENTS",
+        "HTTP: keep the arguments of calls there, too: prompts and everything except keys.",
+        False,
     )
     operator_token: str = _setting(
         "NOVITA_MCP_OPERATOR_TOKEN",
-        "HTTP: whoever has this secret (32+ characters) reads /operator: what runs, spending, errors, the audit log.",
+        "HTTP: a secret (32+ characters) that opens /operator: what runs, spending, errors, the audit log.",
         "",
         secret=True,
     )
