@@ -11,6 +11,7 @@ from ..core.errors import InputError
 from ..core.plain_text import decoded
 from ..core.tolerant import a_list
 from ..core.wellformed import read_json
+from ..core.words import counted
 from .batch_files import MOST_BYTES
 
 Json = dict[str, Any]
@@ -51,7 +52,7 @@ class Faults:
 def _told(lines: list[int], what: str) -> str:
     if len(lines) <= _SHOWN_LINES:
         return "; ".join(f"line {line}: {what}" for line in lines)
-    return f"line {lines[0]} and {len(lines) - 1:,} more lines: {what}"
+    return f"line {lines[0]} and {counted(len(lines) - 1, 'more line')}: {what}"
 
 
 def read_table(data: bytes, name: str) -> list[tuple[int, Json]]:

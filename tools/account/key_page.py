@@ -22,7 +22,7 @@ class KeyPageResult(ToolResult):
 @sign_in.tool("Show the page for the Novita key", READS)
 async def show_key_page(call: Call) -> KeyPageResult:
     """A link to the page where the user enters, replaces or removes the Novita key this server keeps for them, or all
-    it keeps of them. Never ask for the key itself.
+    it keeps of them. Never ask for the key itself. Free.
     """
     who = call.signed_in
     if who is None:
