@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from ..core.errors import InputError
-from ..core.plain_text import decoded
 from ..core.tolerant import a_list
 from ..core.wellformed import read_json
 from ..core.words import counted
+from ..text.plain_text import decoded
 from .batch_files import MOST_BYTES
 
 Json = dict[str, Any]

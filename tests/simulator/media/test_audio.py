@@ -31,7 +31,7 @@ class AudioApi:
     def __init__(self, running: serving.Running) -> None:
         self.world = running.world
         self.url = running.url
-        self.http = httpx.Client(base_url=running.url, headers={"Authorization": "Bearer sk-simulated"})
+        self.http = httpx.Client(base_url=running.url, headers={"Authorization": "Bearer sk-simulated"}, timeout=60)
 
     def send(self, operation: str, body: Json | None = None, **more: Any) -> httpx.Response:
         return self.http.post(

@@ -1,7 +1,7 @@
 """Text files as people have them: whatever encoding their programs wrote."""
 
-from .errors import InputError
-from .wellformed import well_formed
+from ..core.errors import InputError
+from ..core.wellformed import well_formed
 
 _FOREIGN = 1 / 3
 """Share of letters beyond ASCII up to which a text without an encoding is taken for Windows' Western European one."""
