@@ -165,7 +165,7 @@ def test_a_route_a_toolset_and_a_tool_are_added_as_the_page_says(tmp_path: Path)
     copy.run("-m", "pytest", "-q", "tests/test_surface.py", "--update-surface")
     copy.run("scripts/house.py")
     copy.run("-m", "pytest", "-q", "tests/test_layout.py", "tests/test_house.py")
-    said = copy.run("-m", "novita_mcp.server", "call", "read_greeting", "--simulate")
+    said = copy.run("-m", "novita_mcp.server", "--tools", "read_greeting", "call", "read_greeting", "--simulate")
     assert "Good morning, fox." in said
 
 
