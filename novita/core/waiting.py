@@ -1,8 +1,9 @@
 """The waiting helper: one loop, one deadline, one progress report for everything that takes long.
 
-Media tasks, instances that boot, endpoints that deploy, batches, image saves, training, gateway jobs: each brings
-a `look` that asks once and says what it saw. Nothing else in this product waits, but for a turn to send something: who
-may be next is said at the end.
+Media tasks, instances that boot, endpoints that deploy, batches, image saves, training and gateway jobs each bring
+a `look` that asks Novita once and says what it saw. The only other wait in this product is a request's turn under
+Novita's rate limit (`Turns`, at the end of this file). "Host" means the program with the agent in it, such as Claude
+Desktop; it cancels a tool call that takes too long.
 """
 
 import math
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 
 class Phase(StrEnum):
-    """Where something that takes long stands. Only `working` is not final."""
+    """The state of something that takes long. Only `working` is not final."""
 
     WORKING = "working"
     SUCCEEDED = "succeeded"
@@ -36,9 +37,9 @@ class Look(Generic[T]):
     """What one look saw.
 
     Args:
-        value: The thing itself, as far as it is known.
-        progress: Percent, 0 to 100, where Novita tells.
-        eta: Seconds left, where Novita tells.
+        value: The task, machine or other thing that was looked at, as far as it is known.
+        progress: Percent, 0 to 100, where Novita reports it.
+        eta: Seconds left, where Novita reports them.
         note: The state in a few words ("pulling the image").
         reason: Why it failed.
     """
@@ -53,7 +54,7 @@ class Look(Generic[T]):
 
 @dataclass(frozen=True)
 class Progress:
-    """A sign of life: seconds waited so far, and what the last look saw."""
+    """A progress report: seconds waited so far, and what the last look saw."""
 
     waited: float
     percent: float | None
@@ -68,21 +69,32 @@ SETTLING = 20.0
 """Seconds after the submit in which "no such task" means "not yet", not "never"."""
 
 _LOOK_AT_LEAST = 8.0
-"""Seconds one look may take even where the budget is nearly over: a look that never ends shows nothing."""
+"""Seconds that one look may take even when the budget is nearly over: a look that is cut off shows nothing."""
 
 
 @dataclass
 class Pace:
-    """When to look next: soon at first, later by how long such jobs have taken before.
+    """When to look next: often at first, later by how long such jobs have taken before.
 
-    A pause is a share of the time already waited, so that the delay after the end is a share of the job's length.
-    After the first ten seconds there are never more than `per_minute` looks in any minute, and the share grows in
-    time for them to last: nobody is left without looks because they were spent too fast. With history they are
-    saved before the earliest likely end and spent around it.
+    The problem: a job ends after an unknown time L. We want to notice that with a mean delay of at most 0.4 s or 5 %
+    of L, whichever is more, with at most 30 looks in any minute after the first ten seconds (bench/polling.py
+    measures both). Each pause is a share s of the time t already waited. The job's end falls anywhere within a pause,
+    so the mean delay is s/2 of L, and getting from a to b takes about ln(b/a)/s looks. From this the numbers follow:
+
+    - share 0.05: a mean delay of 2.5 % of L. The other half of the goal is left for the look itself.
+    - shortest 0.35 s: a mean delay of 0.18 s. It rules until 0.05 t exceeds it, at t = 7 s.
+    - longest 10 s: it rules from t = 200 s on, where its mean delay of 5 s is 2.5 % of L or less.
+    - per_minute 30: one look is held back for the deadline, which comes out of turn, so 29 must last a minute. From
+      10 s to 70 s they need s = ln(7)/29 = 0.067, a mean delay of 3.4 %. From 70 s to 130 s, s = 0.02 would do,
+      so 0.05 rules again. `_lasting` computes this share, so that no minute runs out of looks.
+    - history of three jobs or more: 80 % of them ended between their 10th and 90th percentile. Within that window,
+      made 5 % longer before and 10 % after, s is 0.05/2.5 = 0.02 (a mean delay of 1 %) as far as looks allow. They
+      are saved up before it, where s may be 0.2 (`_COARSE`), and enough are kept for s = 0.095 after it: a mean
+      delay of 4.75 %, just within the goal (`_BEARABLE`).
 
     Args:
         history: Seconds that earlier jobs of the kind took.
-        share: Of the time waited, where looks are plenty.
+        share: Of the time waited, while looks are plentiful.
         shortest, longest: Bounds of a pause in seconds.
     """
 
@@ -107,19 +119,19 @@ class Pace:
             self._counted.popleft()
         left = self.per_minute - 1 - len(self._counted)
         renewed = (self._counted[0] if self._counted else max(waited, _FREE)) + 60
-        # A hair more than a minute: rounding must not make the look come before its turn.
+        # Slightly more than a minute, so that rounding cannot put the next look into the same minute.
         spent = renewed + 0.01 - waited if left <= 0 else 0.0
         pause = max(spent, waited * max(self.share, _lasting(waited, renewed, max(1, left))))
         if self._window is not None and waited <= self._window[1]:
             low, high = self._window
             if waited < low:
-                # Not blindly: the history may be of longer jobs.
+                # The history may be of longer jobs than this one, so do not sleep through to the window.
                 pause = max(pause, min(low - waited, waited * _COARSE))
             else:
                 after = _lasting(high, renewed, 1) / _BEARABLE
                 pause = waited * max(self.share / 2.5, _lasting(waited, high, max(1.0, left - after)))
         elif self._window is None and eta is not None and eta > 0:
-            # An eta is a hint: half of it is trusted at a time, and no more than what was waited bears out.
+            # Novita's eta may be wrong, so sleep at most half of it, and at most a share of the time waited.
             pause = max(pause, min(eta / 2, waited * _COARSE)) if eta > 2 * pause else min(pause, eta)
         return max(spent, min(self.longest, max(self.shortest, pause)))
 
@@ -127,20 +139,20 @@ class Pace:
 _FREE = 10.0
 """Seconds into a job after which looks are counted."""
 _COARSE = 0.2
-"""The share that a pause may be while the end is not thought near."""
+"""The largest share of the time waited that a pause may take while the job is not expected to end soon."""
 _BEARABLE = 0.095
-"""The share that a pause may be where looks are few: half of it is the mean delay."""
+"""The largest share that still meets the goal of 5 % (the mean delay is half of it); used when looks are scarce."""
 
 
 def _lasting(start: float, end: float, looks: float) -> float:
-    """The share of the time waited by which so many looks reach from `start` to `end`."""
+    """The share s at which this many looks last from `start` to `end`: ln(end / start) / looks."""
     if start < _FREE:
         return 0.0
     return math.log(max(1.0, end / start)) / looks
 
 
 async def alongside(work: Callable[[], Awaitable[T]], sign: Callable[[], Awaitable[None]]) -> T:
-    """Await `work`, giving a sign of life every few seconds; for what waits on the network and not on the clock."""
+    """Await `work`, and call `sign` every few seconds meanwhile, so that the host sees that the call is alive."""
     outcome: list[T] = []
     trouble: list[Exception] = []
 
@@ -162,7 +174,7 @@ async def alongside(work: Callable[[], Awaitable[T]], sign: Callable[[], Awaitab
 
 
 class Nudge:
-    """A touch from outside: what is waited for may have come, so the next look is due at once."""
+    """Lets another task end a pause early, because the job may have ended (Novita called a webhook, for one)."""
 
     def __init__(self) -> None:
         self._given = anyio.Event()
@@ -172,7 +184,7 @@ class Nudge:
         self._given.set()
 
     async def pause(self, clock: Clock, seconds: float) -> bool:
-        """Sleep so long, or until a nudge; whether there was one. It counts once."""
+        """Sleep for `seconds` or until a nudge, and return whether there was one. Each nudge ends one pause."""
         async with anyio.create_task_group() as group:
 
             async def listen() -> None:
@@ -190,7 +202,7 @@ class Nudge:
 
 @dataclass
 class Unasked:
-    """Why the last look of a wait saw nothing: a thing that cannot be asked about is not said to go on well."""
+    """Why the last look of a wait failed. Callers say so, because "still working" would then be a guess."""
 
     error: NovitaError | None = None
 
@@ -211,18 +223,18 @@ async def wait_until_done(
     nudge: Nudge | None = None,
     unasked: Unasked | None = None,
 ) -> Look[T] | None:
-    """Look until the end or until `budget` seconds are over; the last look either way.
+    """Look until the job has ended or `budget` seconds are over, and return the last look.
 
-    Faults that pass never end the wait: a look that failed counts as "still working". None means that the budget
+    A temporary fault never ends the wait: a look that failed counts as "still working". None means that the budget
     ran out before a single look succeeded.
 
     Args:
-        age: Seconds since the job was submitted; None where that is not known, and it must be visible at once.
+        age: Seconds since the job was submitted. None where that is unknown; "not found" then ends the wait at once.
         nudge: Makes the next look come at once.
-        unasked: Told why the last look saw nothing.
+        unasked: Receives the reason why the last look failed.
 
     Raises:
-        NovitaError: A fault that will not pass (wrong key, unknown task).
+        NovitaError: A lasting fault (wrong key, unknown task).
     """
     started = clock.now()
     nudge = nudge or Nudge()
@@ -231,7 +243,7 @@ async def wait_until_done(
     note = ""
 
     async def look_in_time() -> Look[T] | None:
-        # A look that hangs must not outlive the budget: the host would give up on the call first.
+        # A look that hangs must not outlive the budget, because the host would cancel the call first.
         with anyio.move_on_after(max(_LOOK_AT_LEAST, budget - (clock.now() - started))):
             return await look()
         return None
@@ -275,16 +287,17 @@ async def wait_until_done(
 
 
 def was_watched(begun: float, working_at: float, now: float) -> bool:
-    """Whether an end seen now tells how long a job took; one looked at long after its end does not. Unix seconds.
+    """Whether a job that is seen to have ended now was watched closely enough for its duration to be known.
 
     Args:
-        working_at: When it was last seen at work.
+        begun, now: Unix seconds.
+        working_at: When it was last seen working, in Unix seconds.
     """
     return now - working_at <= max(2.0, 0.15 * (now - begun))
 
 
 def _eta(seen: Look[T] | None, waited: float) -> float | None:
-    """Seconds left as Novita tells them, or as its percent suggest."""
+    """Seconds left, as Novita reports them or as its percentage suggests."""
     if seen is None or seen.eta is not None:
         return seen.eta if seen else None
     if seen.progress is None or not 5 <= seen.progress < 100:
@@ -298,7 +311,7 @@ Tell = Callable[[str], Awaitable[None]]
 
 
 class Turns(Protocol):
-    """A queue before every lane: what Novita limits by itself, one key's requests for one model."""
+    """A queue for each lane. A lane is what Novita limits on its own: one key's requests for one model."""
 
     async def wait(self, lane: str, owner: str) -> None:
         """Return when a request of this caller may be sent.
@@ -309,10 +322,10 @@ class Turns(Protocol):
         ...
 
     async def refused(self, lane: str, retry_after: float | None) -> None:
-        """Novita turned a request away: nothing goes on this lane for a while.
+        """Hold this lane's requests back for a while, because Novita turned one away.
 
         Args:
-            retry_after: Seconds that Novita asked to wait, where it did.
+            retry_after: Seconds that Novita asked us to wait, if it named any.
         """
         ...
 
@@ -322,7 +335,7 @@ _tell: ContextVar[Tell | None] = ContextVar("tell_of_waiting", default=None)
 
 @contextmanager
 def telling_of_waiting(tell: Tell) -> Generator[None]:
-    """Within the block, and in what it begins, `tell` hears why nothing is sent yet."""
+    """Within the block, and in the tasks it starts, call `tell` with the reason whenever a request has to wait."""
     before = _tell.set(tell)
     try:
         yield
@@ -331,7 +344,7 @@ def telling_of_waiting(tell: Tell) -> Generator[None]:
 
 
 async def tell_of_waiting(seconds: float) -> None:
-    """Say that a request waits for Novita's limit, and for about how long."""
+    """Report that a request waits for Novita's limit, and for about how many seconds."""
     tell = _tell.get()
     if tell is not None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the caller has gone; the request has not

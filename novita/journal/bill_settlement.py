@@ -1,13 +1,29 @@
-"""What Novita's bill says of machines, volumes, endpoints and sandboxes that have ended: the last word on their cost.
+"""Settles the cost of machines, volumes, endpoints and sandboxes that have ended, by Novita's bill.
 
-Lines of the bill name the resource they are for, as rows of the journal do (`facts.resource`). Several rows may be
-about one resource, such as a machine's creation and its later starts: a line goes to the newest row begun before the
-line's day was over. What was asked of a resource that has a row of its own, such as calls of an endpoint, is in that
-row's lines and counts nothing besides. A term paid in advance counts in the row that bought it; what the bill of terms
-has besides, such as one that renewed itself, goes to the newest of those rows. A sandbox's rows may all begin on one
-day, which is one line: they are known together, once all of its time is over.
+The bill has a line for each resource and day, and names the resource by the id that rows of the journal keep in
+`facts.resource`. Several rows may be about one resource, such as a machine's creation and its later start. A line
+goes to the newest row that was begun before the line's day was over.
 
-No page says that the bill names sandboxes by their ids; where its lines name none of a kind, that kind stays as it is.
+An example. A machine at $0.50 an hour is created on 2 March at 10:00 and stopped on 4 March at 09:00: by its time (47
+hours) the creation's row counts $23.50. It is started again on 4 March at 15:00 and deleted on 6 March at 08:00: the
+start's row counts 41 hours, $20.50. Its lines of the bill are
+
+    2 March  14 h   $7.00   to the creation
+    3 March  24 h  $12.00   to the creation
+    4 March  18 h   $9.00   to the start, which was begun before this day was over
+    5 March  24 h  $12.00   to the start
+    6 March   8 h   $4.00   to the start
+
+Two days after its end (`LINES_COME_WITHIN`) each row is settled: the creation counts $19.00 and the start $25.00. The
+sum of $44.00 is unchanged; a line that differs from our reckoning would change it.
+
+- Calls of an endpoint are in the endpoint's lines, so their own rows count nothing once those are settled.
+- A term paid in advance counts in the row that bought it. If a machine's first term cost $300 and the bill lists two
+  such terms, because the first renewed itself, the newest row that bought a term counts the other $300.
+- All rows of a sandbox may begin on one day, which has one line. They are settled together, once all have ended.
+
+Novita does not document that the bill names sandboxes by their ids. While the bill names none of our resources of a
+kind, rows of that kind are left as they are.
 """
 
 from collections import Counter
@@ -25,7 +41,7 @@ from .journal import Job, JobState, Journal
 from .meters import Meters
 
 LINES_COME_WITHIN = timedelta(days=2)
-"""After the end of a thing all its lines are there. A guess: no page says how late they come."""
+"""So long after a thing's end we expect all its lines on the bill. A guess: Novita does not document the delay."""
 
 _WORDS = {
     "create_gpu_instance": "machine",
@@ -37,7 +53,7 @@ _WORDS = {
     "run_code": "sandbox",
     "change_sandbox": "sandbox",
 }
-"""Tools whose rows take the lines of what they made, and what that is called."""
+"""Tool -> the kind of thing it makes or starts. Rows of these tools take the bill's lines for that thing."""
 _CATEGORIES = {
     "machine": ("gpu", "cloud_storage"),  # whether disks are storage or part of the machine is not said
     "volume": ("cloud_storage",),
@@ -45,13 +61,13 @@ _CATEGORIES = {
     "sandbox": ("cloud_sandbox",),  # the disk of a paused one may be in cloud_storage; nobody tells under which name
 }
 _TOGETHER = "sandbox"
-"""The kind whose rows are known together or not at all."""
+"""The kind whose rows are settled all at once."""
 _IN_OTHER_ROWS = ("call_endpoint", "edit_gpu_instance")
-"""Tools whose cost is in the lines of the endpoint or machine they used."""
+"""Tools whose cost is part of the lines of the endpoint or machine that they used."""
 _BUYS_TERMS = "change_gpu_billing"
 _UNSURE = (JobState.SUBMITTING, JobState.UNCONFIRMED)
 _UNSEEN = timedelta(days=8)
-"""So much later than it was noted a thing may have ended: a stopped machine keeps its disk for a week."""
+"""How long after its noted end a thing may still have lines: a stopped machine keeps its disk for a week."""
 
 
 class Line(Protocol):
@@ -69,17 +85,17 @@ class Bill(Protocol):
     """Novita's bill, read for the owner of the rows."""
 
     async def resource_lines(self, period: Period, category: str) -> Sequence[Line]:
-        """What was used, by day and resource, of one category (gpu, serverless, cloud_storage, cloud_sandbox)."""
+        """Usage by day and resource, of one category (gpu, serverless, cloud_storage, cloud_sandbox)."""
         ...
 
     async def machine_terms(self, period: Period) -> Sequence[Line]:
-        """Terms of machines bought in advance."""
+        """Machine terms that were paid in advance."""
         ...
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What was corrected: how many things of each kind, and what their rows counted before and after, in USD."""
+    """What a settlement corrected: how many things of each kind, and their rows' cost before and after, in USD."""
 
     things: Counter[str] = field(default_factory=Counter[str])
     before: Decimal = Decimal(0)
@@ -98,7 +114,7 @@ def _is_known(row: Job) -> bool:
 
 
 def _takes_lines(row: Job) -> bool:
-    """Whether it may have made, or set going, what the lines are for."""
+    """Whether this row may have made or started a thing that has lines on the bill."""
     if row.tool not in _WORDS or row.state is JobState.REFUSED or row.facts_as(GpuFacts).to_gb is not None:
         return False  # what only made a volume larger is in the lines of its creation
     seen = row.usd_per_day is not None or row.facts.ended is not None or row.accepted is not None
@@ -112,7 +128,7 @@ def _buys_terms(row: Job) -> bool:
 
 
 def _paid(row: Job) -> Decimal:
-    """For a term, as far as is known without the bill: what it cost when it was bought."""
+    """What the row paid in advance for a term, in USD, as far as the journal knows."""
     if row.tool == _BUYS_TERMS:
         return Decimal(0) if row.state in _UNSURE else row.counted
     return row.facts_as(GpuFacts).term_usd or Decimal(0)
@@ -120,7 +136,11 @@ def _paid(row: Job) -> Decimal:
 
 @dataclass(frozen=True)
 class _Resource:
-    """All rows about one thing, oldest first. `ends`: until when each that takes lines does; None: it goes on."""
+    """All rows about one thing, oldest first.
+
+    Args:
+        ends: Key of each row that takes lines -> when its thing ended (Unix seconds), or None if it still runs.
+    """
 
     rows: Sequence[Job]
     ends: dict[str, float | None]
@@ -140,11 +160,11 @@ class _Resource:
 
     @property
     def kind(self) -> str:
-        """What it is called."""
+        """The kind of thing: machine, volume, endpoint or sandbox."""
         return _WORDS[self.takers[0].tool]
 
     def due(self, before: float) -> list[Job]:
-        """Rows whose lines are all there: what took them ended before that time."""
+        """Rows to settle now: their thing ended before this time (Unix seconds), so the bill has all their lines."""
         found = [
             row
             for row in self.takers
@@ -157,11 +177,14 @@ class _Resource:
         return [row for row in self.rows if _buys_terms(row)]
 
     def closes(self, due: Sequence[Job]) -> bool:
-        """Whether all that takes lines is known with these rows."""
+        """Whether every row that takes lines is settled once these are."""
         return all(_is_known(row) or row in due for row in self.takers)
 
     def amounts(self, due: Sequence[Job], used: Iterable[Line], terms: Sequence[Line]) -> dict[str, Decimal]:
-        """What the rows that are due cost, by key; the others about it too, once all that takes lines is known."""
+        """Key -> cost in USD of the rows that are due.
+
+        Once every row that takes lines is settled, the other rows about the thing are in it, too.
+        """
         closes = self.closes(due)
         rows = [*due, *(row for row in self.rows if closes and row.key not in self.ends and _is_elsewhere(row))]
         sums = {row.key: _paid(row) for row in rows}
@@ -169,14 +192,14 @@ class _Resource:
             if (row := self._taker(line)) is not None and row.key in sums:
                 sums[row.key] += line.amount
         newest = next((row for row in reversed(self.buyers) if row.key in sums), None)
-        # Fewer lines than purchases: some have not come, or the bill names them otherwise.
+        # Fewer lines than purchases: some are not on the bill yet, or it names the resource in another way.
         if closes and newest and len(terms) >= sum(_paid(row) > 0 for row in self.buyers):
             besides = sum((line.amount for line in terms), Decimal(0)) - sum(_paid(row) for row in self.buyers)
             sums[newest.key] = max(Decimal(0), sums[newest.key] + besides)
         return sums
 
     def _taker(self, line: Line) -> Job | None:
-        """The newest row begun before the line was over."""
+        """The row that a line goes to: the newest one begun before the line's day was over."""
         return next((row for row in reversed(self.takers) if row.begun < line.end), None)
 
 
@@ -189,17 +212,22 @@ def _end(row: Job) -> float | None:
 
 
 def _is_elsewhere(row: Job) -> bool:
-    """Whether a row that takes no lines still counts something that is in another row's, or bought a term."""
+    """Whether a row that takes no lines must be settled with the others.
+
+    It must if it bought a term, or if it counts a cost that is part of another row's lines.
+    """
     if row.tool == _BUYS_TERMS:
         return _buys_terms(row) and not _is_known(row)
     return bool(row.counted) and (row.tool in _IN_OTHER_ROWS or row.tool in _WORDS)
 
 
 async def settle_by_bill(novitas: Bill, journal: Journal, owner: str) -> Settled:
-    """Let rows that ended long enough ago count what the bill says. Asks Novita only where there are such rows.
+    """Correct the rows of things that ended long enough ago to what the bill says.
+
+    Novita is asked only if there are such rows.
 
     Raises:
-        NovitaError: The bill or the journal could not be read; rows are corrected whole or not at all.
+        NovitaError: The bill or the journal could not be read. No row was changed.
     """
     before = journal.wall() - LINES_COME_WITHIN.total_seconds()
     found = [_Resource.of(rows) for rows in await journal.meter(lambda meters: _unsettled(meters, owner))]
@@ -214,7 +242,7 @@ async def settle_by_bill(novitas: Bill, journal: Journal, owner: str) -> Settled
         for category in sorted({category for kind in kinds for category in _CATEGORIES[kind]}):
             for line in await novitas.resource_lines(span, category):
                 used.setdefault(line.resource, []).append(line)
-    # No line names anything of ours of a kind: that it was free is one reading, that ids differ another.
+    # If no line names any of our things of a kind, the bill may name them by other ids, so they are left alone.
     named = {resource.kind for resource in found if resource.takers and _thing(resource.rows[0]) in used}
     if not (due := [(resource, rows) for resource, rows in due if resource.kind in named]):
         return Settled()
@@ -242,10 +270,10 @@ async def settle_by_bill(novitas: Bill, journal: Journal, owner: str) -> Settled
 
 
 def _spans(times: Iterable[tuple[float, float | None]], today: date) -> list[Period]:
-    """Whole months, joined where they touch, that hold all lines between these beginnings and ends."""
+    """The whole months in which things with these beginnings and ends may have lines; adjacent months are joined."""
     months: set[date] = set()
     for begun, ended in times:
-        # A day of Novita's need not be a day of UTC.
+        # Novita's days may not be days of UTC, so one day more is read before the beginning.
         first, last = utc_day(begun) - DAY, min(utc_day(ended or begun) + _UNSEEN, today)
         while first <= last:
             months.add(first.replace(day=1))
@@ -260,7 +288,7 @@ def _spans(times: Iterable[tuple[float, float | None]], today: date) -> list[Per
 
 
 def _unsettled(meters: Meters, owner: str) -> list[list[Job]]:
-    """The rows about every resource of which some row takes lines and is not known yet, oldest first."""
+    """The rows about every resource that still has a row to settle, oldest first."""
     found: dict[str, list[Job]] = {}
     for row in meters.unbilled(owner, tuple(_WORDS)):
         found.setdefault(_thing(row), []).append(row)

@@ -1,8 +1,8 @@
-"""Jobs: everything paid for, noted before it is sent, sent once, noted again with what came back.
+"""Jobs: every paid request is noted in the journal before it is sent, sent once, and noted again with its outcome.
 
-A submit runs in the background of the process, not of the call: a caller that goes away stops waiting at once
-while the answer, and with it the task id, still reaches the journal. What is waited for and how it comes home is
-each kind's own: media/jobs.py, batches/batches.py, and the tools of instances and endpoints.
+A submit runs in the process's background, not in the tool call. A caller that is cancelled stops waiting at once, but
+the answer, and with it the task id, still reaches the journal. How a job is then waited for and its results saved is
+up to its kind: media/jobs.py, batches/batches.py, and the tools of instances and endpoints.
 """
 
 import json
@@ -32,7 +32,7 @@ from .journal import Job, JobState, Journal
 
 _AWAITED = "sent; waiting for the answer"
 _LOOKS_AT_ROW = 0.25
-"""Seconds between two looks at a row whose request is on its way."""
+"""Seconds between two reads of a row whose request another process is sending."""
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -40,20 +40,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Accepted:
-    """What a submit answers where the job goes on at Novita under this id."""
+    """The answer to a submit whose job runs on at Novita under this task id."""
 
     task_id: str
 
 
 @dataclass
 class Tally:
-    """What a call that is awaited directly has made so far; the call keeps it true, so that any end is noted rightly.
+    """What a directly awaited call has produced so far.
+
+    The call updates it as it goes, so that the journal is right however the call ends.
 
     Args:
-        usd: What it cost; None leaves the estimate.
-        sure: Whether `usd` is known; else it is a better estimate, which the bill may correct.
-        text: What it wrote; kept as a file where the caller does not live to see it.
-        trouble: Why it ended early, where it did without raising.
+        usd: What it cost; None keeps the estimate.
+        sure: True if `usd` is the known cost; False if it is a better estimate that the bill may correct.
+        text: What the model wrote. It is saved as a file if the caller is gone before the answer.
+        trouble: Why the call ended early, if it did so without raising.
     """
 
     usd: Decimal | None = None
@@ -72,7 +74,7 @@ class Paid:
         owner: Whose key pays.
         model: The model, product or thing it is for.
         cost: What the caps take for it.
-        same: What tells whether an earlier call was the same, which is joined then; None: none is.
+        same: Identifies the call, so that it joins an earlier one that asked for the same. None: it never joins.
     """
 
     owner: str
@@ -88,7 +90,7 @@ class Jobs:
     """Runs paid jobs.
 
     Args:
-        background: Where submits run on when their callers have gone; it ends with the process.
+        background: The task group in which submits run on after their callers have gone; it ends with the process.
     """
 
     journal: Journal
@@ -110,7 +112,7 @@ class Jobs:
         facts: Facts | None = None,
         on_progress: OnProgress | None = None,
     ) -> tuple[Job, T]:
-        """Note a paid job, send it once, note what came back.
+        """Note a paid job, send it once, and note the answer.
 
         Args:
             send: Makes the one paid call.
@@ -134,16 +136,18 @@ class Jobs:
         facts: Facts | None = None,
         on_progress: OnProgress | None = None,
     ) -> Job:
-        """As `submit`, for what Novita may be long in answering: after so many seconds the job is still `SUBMITTING`,
-        and the request goes on by itself. `answered` waits on for it.
+        """As `submit`, for requests that Novita may take long to answer.
+
+        After so many `seconds` the job is returned as `SUBMITTING` while the request runs on; `answered` waits for it.
         """
         job, paid = await self._noted_first(paid_for, kind, facts, send, note)
         done = await self.go_on(paid, on_progress, note=_AWAITED, within=seconds)
         return done[0] if done is not None else await self.journal.row(job.key) or job
 
     async def answered(self, job: Job, within: float, on_progress: OnProgress | None) -> Job:
-        """The job once it is known what became of its request, or as it stands when so many seconds are over; the
-        request may be another process's.
+        """Wait until the job's request was answered, at most `within` seconds, and return the job as it then is.
+
+        Another process may be sending the request.
         """
         started = told = self.clock.now()
         while job.state is JobState.SUBMITTING and self.clock.now() - started < within:
@@ -162,11 +166,11 @@ class Jobs:
         send: Callable[[Job], Awaitable[T]],
         note: Callable[[Job, T], Awaitable[Job]],
     ) -> tuple[Job, Callable[[], Awaitable[tuple[Job, T]]]]:
-        """A noted job, and what sends it."""
+        """Note a job, and return it with the function that sends it."""
         job = await self._begin(paid_for, kind, facts)
         try:
             await anyio.lowlevel.checkpoint()
-        except BaseException:  # cancelled while the row was written: nothing is sent for a caller that has gone
+        except BaseException:  # cancelled while the row was written: the caller is gone, so nothing is sent
             with anyio.CancelScope(shield=True):
                 reason = "Cancelled before it was sent; nothing was billed."
                 await self.journal.finish(job.key, JobState.CANCELLED, reason=reason, counted=Decimal(0))
@@ -176,7 +180,7 @@ class Jobs:
             try:
                 answer = await send(job)
             except NovitaError as error:
-                # An error that does not say counts as money possibly gone.
+                # Unless the error says that nothing was billed, the money may be spent.
                 state = JobState.REFUSED if error.billed == "no" else JobState.UNCONFIRMED
                 ended = await self._end(job, state, str(error))
                 if ended and state is JobState.UNCONFIRMED:
@@ -185,7 +189,7 @@ class Jobs:
             except Exception:
                 await self._end(job, JobState.UNCONFIRMED, "A fault in this server; see its log.")
                 raise
-            # Not even the end of the process may come between an answer and its row.
+            # The answer is paid for, so its row is written even while the process is shutting down.
             noted = job
             with anyio.CancelScope(shield=True):
                 noted = await self._noted(job, answer, note)
@@ -210,7 +214,10 @@ class Jobs:
         return job
 
     async def _noted(self, job: Job, answer: T, note: Callable[[Job, T], Awaitable[Job]]) -> Job:
-        """Note an answer. What cannot be noted is told instead: it is paid for."""
+        """Write an answer into the journal.
+
+        If that fails, the error names what Novita answered, because the caller has paid for it.
+        """
         try:
             return await note(job, answer)
         except NovitaError as error:
@@ -224,7 +231,7 @@ class Jobs:
             raise
 
     async def _end(self, job: Job, state: JobState, reason: str) -> bool:
-        """Note how a submit ended; what is to be told about it matters more than a journal that fails."""
+        """Note how a submit ended. A journal error is only logged, so that it does not hide the submit's own error."""
         try:
             await self.journal.finish(job.key, state, reason=reason)
         except JournalError as error:
@@ -240,12 +247,12 @@ class Jobs:
         facts: Facts | None = None,
         keep: Callable[[T], str] | None = None,
     ) -> tuple[Job, T]:
-        """Note a paid call and make it here and now. However it ends, the row says what it cost by `work`'s own tally.
+        """Note a paid call and await it. However it ends, the row gets the cost from the tally that `work` keeps.
 
         Args:
-            keep: Turns the answer into what is kept of it for the same call made again; such a call survives its
-                caller, as a submit does. Without it a cancelled caller takes it along, so that a broken-off stream
-                stops costing at once, as talk does.
+            keep: Turns the answer into the text that is stored for the same call made again. With it the call runs
+                on when its caller is cancelled, as a submit does. Without it the call is cancelled with its caller,
+                so that a stream nobody reads stops costing at once.
 
         Raises:
             NovitaError: Whatever `work` raised; SpendRefusedError: a cap.
@@ -278,7 +285,7 @@ class Jobs:
         except Exception:
             await self._end_call(job, tally, JobState.UNCONFIRMED, "A fault in this server; see its log.")
             raise
-        except BaseException:  # cancelled: a few milliseconds of our own disk, then out
+        except BaseException:  # cancelled: write the row first, which takes a few milliseconds, then leave
             with anyio.CancelScope(shield=True):
                 if tally.text and not tally.artifacts:
                     await self._keep(job, tally, tally.text, ".txt")
@@ -302,7 +309,7 @@ class Jobs:
         )
 
     async def _keep_unread(self, job: Job, tally: Tally, error: NovitaError) -> None:
-        """Save an answer that nobody can read: whoever paid for it may."""
+        """Save an answer that we could not parse, because the user has paid for it."""
         unread = error.unread if isinstance(error, NovitaConnectionError) else None
         if not unread or tally.artifacts:
             return
@@ -317,7 +324,7 @@ class Jobs:
             error.next_step = f"{kept} {error.next_step}".strip()
 
     async def _keep(self, job: Job, tally: Tally, text: str, suffix: str) -> None:
-        """Save what a call that ended badly has brought."""
+        """Save what a failed call had produced so far."""
         artifact = Artifact(task_id=call_id(job), index=len(tally.artifacts), kind="text")
         try:
             saved = await self.store.save_text(well_formed(text), artifact, suffix=suffix, name=name_of(job, 0))
@@ -327,7 +334,7 @@ class Jobs:
         tally.artifacts.append(saved)
 
     async def _in_background(self, work: Callable[[], Awaitable[T]], on_progress: OnProgress | None) -> T:
-        """Run `work` so that it survives the caller; the caller waits, with signs of life."""
+        """Run `work` so that it survives its caller, who waits for it and gets progress reports."""
         value = await self.go_on(work, on_progress, note=_AWAITED)
         if value is None:
             raise NovitaConnectionError("This server is stopping", billed="maybe", next_step=LOOK_FIRST)
@@ -341,12 +348,12 @@ class Jobs:
         note: str,
         within: float = math.inf,
     ) -> T | None:
-        """What `work` gives; None where it takes longer than `within` seconds and goes on by itself.
+        """Return what `work` returns, or None if it takes longer than `within` seconds; it then runs on.
 
         It goes on as well where the caller leaves; only the end of this process ends it.
 
         Args:
-            note: What is going on, for signs of life.
+            note: What is being done, for progress reports.
         """
         done = anyio.Event()
         value: list[T] = []
@@ -355,7 +362,7 @@ class Jobs:
         async def run() -> None:
             try:
                 value.append(await work())
-            except Exception as error:  # handed to the caller, or logged where nobody waits any more
+            except Exception as error:  # raised in the caller, or logged if nobody waits any more
                 trouble.append(error)
                 if alone:
                     logger.warning("%s: it ended when nobody waited any more: %s", note, error)
@@ -384,7 +391,7 @@ class Jobs:
 
     @asynccontextmanager
     async def one_at_a_time(self, name: str) -> AsyncGenerator[None]:
-        """One at a time per task: two calls for the same task must not save its files twice."""
+        """Hold a lock for one task, so that two calls for the same task do not save its files twice."""
         lock, users = self._locks.get(name, (anyio.Lock(), 0))
         self._locks[name] = (lock, users + 1)
         try:
@@ -397,11 +404,11 @@ class Jobs:
 
 
 def call_id(job: Job) -> str:
-    """The task id of a call's files: Novita knows none."""
+    """A made-up task id for the files of a direct call, to which Novita gives none."""
     return f"call-{job.key[:16]}"
 
 
 def name_of(job: Job, index: int) -> NameHint:
-    """What a file of a job is named after."""
+    """What the name of a job's file is made from."""
     since = job.created.timestamp()
     return NameHint(title=job.title, index=index, day=job.created.date(), owner=job.owner, since=since)

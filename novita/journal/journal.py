@@ -1,9 +1,9 @@
-"""The journal: every paid job, noted before it is sent, so that nothing paid for is ever lost.
+"""The journal: every paid job is noted before it is sent, so that nothing paid for is ever lost.
 
 One SQLite file per user, or one PostgreSQL for a team, shared by any number of server processes. A job's row is
-written before its submit, gets its task id as soon as that is known, and its outcome at the end. A row that a dead
-process left between the first two reads as `unconfirmed`: it may have been accepted. Secrets and request bodies are
-never written.
+written before its submit, and gets its task id as soon as that is known and its outcome at the end. If a process dies
+between the first two, the row reads as `unconfirmed`: Novita may have accepted the job. Secrets and request bodies
+are never written.
 """
 
 import itertools
@@ -47,14 +47,14 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _CARRY_EVERY = 5.0
-"""Seconds between two looks for what a process of 0.1.0 wrote."""
+"""Seconds between two checks for rows that a process of version 0.1.0 wrote."""
 
 _SAME_CALLS = 8
-"""Rows of the same call that are looked at, newest first."""
+"""How many rows of the same call are considered for joining, newest first."""
 
 
-class Joined(Exception):  # a detour, not an error
-    """Nothing was begun: the same call has begun this job already."""
+class Joined(Exception):  # no "Error" in its name: callers catch it and return the earlier job
+    """The same call has begun this job already, so nothing new was begun."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(f"joins {job.key[:12]}")
@@ -62,12 +62,13 @@ class Joined(Exception):  # a detour, not an error
 
 
 class Journal:
-    """Async door to the rows. Without a path or a URL they are kept in memory, for this process only.
+    """Async access to the rows. Without a path or a URL they are kept in memory, for this process only.
 
     Args:
         path: A SQLite file of this user.
         url: A PostgreSQL database for any number of servers, in place of the file.
-        whose: Whose jobs the file is for; one that has the other's is refused. None: whoever's.
+        whose: Whether the file is for jobs at Novita or at a simulator; a file of the other sort is refused. None:
+            either.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Journal:
         self.path = path
         self.lasting = bool(path or url)
         self.shared = url is not None
-        """Whether processes on other machines may have it open, too."""
+        """Whether processes on other machines may use the same journal."""
         self.run = uuid.uuid4().hex
         self._clock = clock or SystemClock()
         self._store = open_store(path, url, MIGRATIONS, whose=whose)
@@ -95,7 +96,7 @@ class Journal:
 
     @property
     def label(self) -> str:
-        """What to call it: its file, or its database without the password."""
+        """Its name in messages: the file, or the database URL without the password."""
         return self._store.label
 
     async def begin(
@@ -114,8 +115,8 @@ class Journal:
         """Note a job before it is sent. The row is on disk when this returns.
 
         Raises:
-            SpendRefusedError: It would pass a cap. JournalError: the file cannot be written.
-            Joined: The same call began a job before, which is joined; nothing was noted.
+            SpendRefusedError: It would pass a cap. JournalError: The journal cannot be written.
+            Joined: The same call began a job before; nothing was noted.
         """
         key = uuid.uuid4().hex
         caps = caps or Caps()
@@ -158,14 +159,14 @@ class Journal:
         try:
             job = await self._do(write)
         except JournalError as error:
-            error.billed = "no"  # what cannot be noted is not sent
+            error.billed = "no"  # a job that cannot be noted is not sent
             raise
         self._owed.remember(job)
         mark_begun(job.key)
         return job
 
     async def earlier(self, owner: str, same: SameCall) -> Job | None:
-        """The job that this call would join now.
+        """The job that this call would join now; None: it would begin a new one.
 
         Raises:
             JournalError: The journal cannot be read; nothing was sent.
@@ -185,7 +186,7 @@ class Journal:
         return next((job for job in found if job.key not in self.given and same.fits(job, now)), None)
 
     async def done_before(self, owner: str, same: SameCall, *, since: float) -> list[Job]:
-        """What the same call brought from a moment on (Unix seconds), whether it was given to somebody or not."""
+        """Jobs of the same call that were done after `since` (Unix seconds), delivered to a caller or not."""
         wanted = "owner = ? AND same = ? AND created >= ? AND state = 'succeeded'"
         return await self._do(lambda db: self._reader.many(db, wanted, (owner, same.key, since), _SAME_CALLS))
 
@@ -203,15 +204,15 @@ class Journal:
         return await self._do(lambda db: self._reader.is_orphan(db, key))
 
     async def keep_answer(self, key: str, text: str) -> None:
-        """Keep what a call answered, as JSON, for the same call made again."""
+        """Store the answer of a call, as JSON, for the same call made again."""
         await self.keep(lambda db: put_answer(db, key, text, self._clock.wall()))
 
     async def answer_of(self, key: str) -> str | None:
-        """What a call answered; None where that is not kept, or not any more."""
+        """The stored answer of a call; None if it was not stored, or is deleted by now."""
         return await self._do(lambda db: answer_of(db, key))
 
     async def note_given(self) -> None:
-        """Write down what was given; what cannot be written is kept for the next time.
+        """Record which results were delivered to their callers; what cannot be written is kept for the next time.
 
         Raises:
             JournalError: The journal cannot be written.
@@ -219,7 +220,9 @@ class Journal:
         self.given.written(await self._do(lambda db: self.given.write(db, self._clock.wall())))
 
     async def take_back(self, key: str) -> None:
-        """What came of a job is known only now: what was given is that nobody knew. The same call joins it again.
+        """Undo that a job's result counts as delivered, because the caller was told only that it was unknown.
+
+        The same call then joins the job again.
 
         Raises:
             JournalError: The journal cannot be written.
@@ -228,7 +231,7 @@ class Journal:
         await self._do(lambda db: db.execute("UPDATE jobs SET delivered = NULL WHERE key = ?", (key,)))
 
     async def note(self, key: str, facts: Facts) -> None:
-        """Add facts to a row whose state does not change; what is set to None is taken away."""
+        """Add facts to a row without changing its state; a fact set to None is removed."""
 
         def write(db: Db) -> None:
             db.lock(f"job {key}")
@@ -237,7 +240,7 @@ class Journal:
         await self.keep(write)
 
     async def adopt(self, owner: str, task_id: str, *, kind: str, tool: str) -> Job:
-        """The row of a task that was started elsewhere; made now, at no cost, where there is none yet."""
+        """The row of a task that was started outside this journal; it is made now, at no cost, if there is none."""
 
         def write(db: Db) -> Job:
             now = self._clock.wall()
@@ -263,7 +266,7 @@ class Journal:
         return await self._do(write)
 
     async def accepted(self, key: str, task_id: str, facts: Facts | None = None) -> Job:
-        """Novita took it: from now on the task id is known."""
+        """Note that Novita accepted a job, under this task id."""
         now = self._clock.wall()
         self._jumps.begin(key)
         return await self._change(Change(key=key, state=JobState.WORKING, task_id=task_id, accepted=now, facts=facts))
@@ -298,7 +301,7 @@ class Journal:
         )
 
     async def put_artifacts(self, owner: str, task_id: str, artifacts: Sequence[Artifact]) -> None:
-        """Replace what is known of a task's files."""
+        """Replace the noted files of a task."""
 
         def write(db: Db) -> None:
             db.lock(f"files of {owner} {task_id}")
@@ -307,12 +310,12 @@ class Journal:
         await self.keep(write)
 
     async def find(self, owner: str, task_id: str) -> Job | None:
-        """The job with this task id, or whose key begins so (a row that never learnt its task id)."""
+        """The job with this task id, or, for a row that never got one, the job whose key begins with it."""
 
         def read(db: Db) -> Job | None:
             found = self._reader.many(db, "owner = ? AND task_id = ?", (owner, task_id), 1)
             if not found and len(start := task_id[:12]) == 12:
-                # Within the primary key's index, whose order no digit or letter of a key leaves.
+                # The two comparisons let the database use the primary key's index; substr alone could not.
                 begins_so = "key >= ? AND key <= ? AND substr(key, 1, 12) = ? AND owner = ?"
                 found = self._reader.many(db, begins_so, (start, f"{start}z", start, owner), 1)
             return found[0] if found else None
@@ -326,7 +329,7 @@ class Journal:
         return self._owed.find(owner, task_id) or found
 
     async def is_strangers(self, owner: str, task_id: str) -> bool:
-        """Whether a task is somebody else's, and not this owner's too."""
+        """Whether only other owners have this task."""
         owners = "SELECT owner FROM jobs WHERE task_id = ?"
         found = await self._do(lambda db: [row[0] for row in db.execute(owners, (task_id,)).fetchall()])
         return bool(found) and owner not in found
@@ -341,10 +344,10 @@ class Journal:
         kind: str | None = None,
         begun: tuple[float, float] | None = None,
     ) -> list[Job]:
-        """Newest first. `states` filters by what a row reads as, unconfirmed ones included.
+        """Jobs, newest first. `states` filters by the state a row reads as, which may be `unconfirmed`.
 
         Args:
-            begun: Wall times between which it was asked for, the second excluded.
+            begun: The span of time in which the jobs were begun, its end excluded.
         """
 
         def read(db: Db) -> list[Job]:
@@ -356,7 +359,7 @@ class Journal:
                 where, values = where + " AND kind = ?", [*values, kind]
             if not states:
                 return self._reader.many(db, where, values, limit, offset)
-            # A row that was being submitted may read as unconfirmed: which it does, only its process can tell.
+            # A row stored as submitting reads as unconfirmed if its process is dead, which SQL cannot tell.
             stored = {*states, *((JobState.SUBMITTING,) if JobState.UNCONFIRMED in states else ())}
             where, values = f"{where} AND state IN ({', '.join('?' * len(stored))})", [*values, *stored]
             if JobState.SUBMITTING not in stored:
@@ -370,7 +373,7 @@ class Journal:
         return [self._owed.knows(job.key) or job for job in await self._do(read)]
 
     async def durations(self, model: str, *, limit: int = 20) -> list[float]:
-        """Seconds the last finished jobs of a model took, from accepted to done."""
+        """How many seconds the last finished jobs of a model took, from accepted to done."""
 
         def read(db: Db) -> list[float]:
             rows = db.execute(
@@ -384,7 +387,7 @@ class Journal:
         return await self._do(read)
 
     async def spent(self, owner: str, *, since: datetime | None = None) -> Decimal:
-        """USD counted under the caps so far."""
+        """USD that count under the caps so far."""
 
         def read(db: Db) -> Decimal:
             cost = cost_at(self._clock.wall())
@@ -401,7 +404,7 @@ class Journal:
         return self._clock.wall()
 
     async def transact(self, work: Callable[[Db], T]) -> T:
-        """Run `work` on the open database, for other tables of it. Begin with `db.lock` where it reads and writes.
+        """Run `work` on the open database, for tables of other modules. Call `db.lock` first if it reads and writes.
 
         Raises:
             JournalError: The database cannot be used.
@@ -409,7 +412,7 @@ class Journal:
         return await self._do(work)
 
     async def meter(self, work: Callable[[Meters], T]) -> T:
-        """Run `work` on the rows about things that cost by time, whole or not at all.
+        """Run `work` on the rows about things that are billed by time, in one transaction.
 
         Raises:
             JournalError: The database cannot be used.
@@ -417,36 +420,36 @@ class Journal:
         return await self._do(lambda db: work(Meters(db, self._reader)))
 
     def take_news(self) -> str:
-        """What happened to the journal that users should know, told once; empty: nothing."""
+        """What users should know has happened to the journal. Each text is returned once; empty if there is none."""
         news, self._news = self._news, []
         return " ".join(news)
 
     def _reopened(self, db: Db, told: str) -> None:
-        """The file was replaced, removed or damaged: jobs of this process that have not ended are put back."""
+        """Write this process's open jobs again, after the file was replaced, removed or damaged."""
         logger.warning("%s", told)
         self._news.append(told)
         for job in self._owed.open_jobs:
             put_back(db, job, self.run)
 
     async def close(self) -> None:
-        """Close the database, with what is still owed written if it can be. Safe to call twice."""
+        """Write the changes that are still owed, if possible, and close the database. Safe to call twice."""
         await self._pay()
         if self._owed:
             logger.error("%d changes could not be written to the journal (%s)", len(self._owed), self.label)
         await anyio.to_thread.run_sync(self._store.close)
 
     async def _change(self, change: Change) -> Job:
-        """Write a change down; where that cannot be done now, it is owed, and the job reads as if it had been.
+        """Write a change. If that fails now, keep it as owed, and return the job as if it had been written.
 
         Raises:
-            JournalError: It is owed, and the job is none of this process, so that nobody can say how it reads.
+            JournalError: The change is owed, and another process began the job, so its row is not known here.
         """
 
         def write(db: Db) -> Job | None:
             change.write(db)
             return next(iter(self._reader.many(db, "key = ?", (change.key,), 1)), None)
 
-        if self._owed.concerns(change.key):  # in the order in which it became known
+        if self._owed.concerns(change.key):  # changes of a row are written in the order in which they came
             self._owed.add(change.write, change, JournalError("earlier changes are not written yet"))
             await self._pay()
             if (job := self._owed.knows(change.key)) is not None:
@@ -465,15 +468,15 @@ class Journal:
         return job
 
     async def keep(self, work: Callable[[Db], object]) -> None:
-        """Do what must not be lost, such as what belongs to a paid answer: now, or else with the next good
-        transaction."""
+        """Run `work`, which must not be lost (it stores a paid answer, for one), now or with the next transaction
+        that succeeds."""
         try:
             await self._do(work)
         except JournalError as error:
             self._owed.add(work, None, error)
 
     async def _pay(self) -> None:
-        """Write what is owed, unless that is being tried."""
+        """Write the changes that are owed, unless another task is doing so."""
         if not self._owed or self._paying:
             return
         self._paying = True
@@ -484,11 +487,11 @@ class Journal:
 
     async def _do(self, work: Callable[[Db], T]) -> T:
         await self._pay()
-        # Not abandoned on cancel: a row half noted is worse than a millisecond's wait.
+        # Not abandoned on cancel: the caller must know whether the row was written, and that takes a millisecond.
         return await anyio.to_thread.run_sync(self._store.run, partial(self._with_all, work))
 
     def _with_all(self, work: Callable[[Db], T], db: Db) -> T:
-        """`work` on rows that are all where they belong, those of a process of 0.1.0 too, without what is too old."""
+        """Run `work` after carrying over rows of a process of version 0.1.0 and deleting what is too old."""
         if time.monotonic() - self._carried > _CARRY_EVERY:
             carry_over(db)
             forget_old(db, self._clock.wall())

@@ -1,5 +1,7 @@
-"""Rows about things that cost by time, read and written in one transaction: what their families bring up to what was
-seen of machines, volumes and endpoints. How a thing is judged is theirs; what its time comes to is kept here.
+"""Rows about things that are billed by time, read and written in one transaction.
+
+The families (gpu, serverless, sandbox) look at machines, volumes, endpoints and sandboxes, decide what each one costs
+now, and record that here. This module keeps the times and amounts.
 """
 
 from collections.abc import Sequence
@@ -14,12 +16,12 @@ from .rows import Job, JobState, Reader, put_facts, utc
 from .segments import COUNTED, DAY, LEAST, PAID, TIME, Segment, append, close, cost_at, set_rate
 
 _WHOSE = "(CAST(? AS TEXT) IS NULL OR owner = ?)"
-"""Of one owner, or of all."""
+"""SQL: rows of one owner, or of all owners where the parameter is NULL. It takes the owner twice."""
 
 
 @dataclass(frozen=True)
 class Meters:
-    """The rows, in an open transaction. Every change gives the row as it is then."""
+    """The rows, in an open transaction. Every method that changes a row returns it as it then is."""
 
     db: Db
     reader: Reader
@@ -30,9 +32,9 @@ class Meters:
         return self.reader.now
 
     def about(self, owner: str, thing: str, tools: Sequence[str]) -> list[Job]:
-        """Rows of these tools about a thing that may cost, oldest first, kept from others until the end.
+        """Rows of these tools about a thing that may cost money, oldest first.
 
-        A growth names what it grows as `of`.
+        They stay locked until the transaction ends. A row that makes a volume larger names the volume in `facts.of`.
         """
         self.db.lock(f"meters of {owner} {thing}")
         fact = self.db.fact
@@ -44,12 +46,15 @@ class Meters:
         return self.reader.metered(self.db, where, (owner, *tools, thing, thing))
 
     def accepted(self, owner: str | None, kind: str) -> list[Job]:
-        """Rows of a kind that Novita took, oldest first; of one owner, or (None) of all on this machine."""
+        """Rows of a kind that Novita accepted, oldest first; of one owner, or (None) of all owners."""
         where = f"{_WHOSE} AND kind = ? AND accepted IS NOT NULL"
         return self.reader.metered(self.db, where, (owner, owner, kind))
 
     def unbilled(self, owner: str, tools: Sequence[str]) -> list[Job]:
-        """All rows about things of which a row of these tools goes on no more and is not known yet, oldest first."""
+        """All rows about things whose cost Novita's bill still has to settle, oldest first.
+
+        Such a thing has at least one row of these tools without an open segment and without a known cost.
+        """
         thing, usd = self.db.fact("facts", "resource"), self.db.fact("facts", "usd")
         going = "SELECT 1 FROM segments WHERE job = key AND until IS NULL"
         open_ones = (
@@ -69,24 +74,25 @@ class Meters:
         over: bool | None = None,
         paid: Decimal | None = None,
     ) -> Job:
-        """From `at` (Unix seconds) on a row's thing costs so much; what came up until then is kept.
+        """Set what a row's thing costs from `at` (Unix seconds) on. The cost until then is kept.
 
-        Said again, it changes nothing; what the bill said stays.
+        Calling it again with the same values changes nothing. A row that the bill has settled is left as it is.
 
         Args:
-            usd_per_day: 0: nothing any more.
-            running: Its estimate stays taken as the least it costs; once it runs no more only its time counts. What
-                was never metered keeps its estimate even then.
-            over: It has ended, so that the bill will have all its lines: the row notes when (`facts.ended`). By
-                default so where it costs nothing and runs no more; not so where it may be used again all the same.
-            paid: What was paid for it in advance, said at its beginning.
+            usd_per_day: 0 if it no longer costs anything.
+            running: While the thing runs, the row counts at least its estimate; once it has stopped, only its
+                metered time. A row that was never metered keeps its estimate.
+            over: Whether the thing has ended for good. The row then notes when (`facts.ended`), and the bill can
+                settle it. By default a thing is over when it neither runs nor costs anything; pass False for one
+                that may be started again.
+            paid: What was paid for it in advance, in USD; pass it only at its beginning.
         """
         self.db.lock(f"job {job.key}")
         job = self._again(job)
         if job.facts.usd is not None:
             return job
         if now := job.going_on:
-            at = max(at, now.since)  # it was seen to cost then
+            at = max(at, now.since)  # an earlier look already saw it costing at `now.since`
         over = not (usd_per_day or running) if over is None else over
         if over and job.facts.ended is None:
             job = self.note(job, Facts(ended=round(at)))
@@ -99,16 +105,16 @@ class Meters:
         return self._again(job)
 
     def note(self, job: Job, facts: Facts) -> Job:
-        """Note facts; None takes one away."""
+        """Add facts to a row; a fact set to None is removed."""
         self.db.lock(f"job {job.key}")
         put_facts(self.db, job.key, facts)
         return self._again(job)
 
     def end(self, job: Job, state: JobState, *, reason: str = "", free: bool = False) -> Job:
-        """Note how it ended, now.
+        """Record that a job ended now, and in which state.
 
         Args:
-            free: It costs nothing.
+            free: Novita did not bill it, so it counts 0.
         """
         self.db.execute(
             "UPDATE jobs SET state = ?, reason = ?, finished = ? WHERE key = ?", (state, reason, self.now, job.key)
@@ -116,12 +122,12 @@ class Meters:
         return self.take(job, Decimal(0)) if free else self._again(job)
 
     def take(self, job: Job, usd: Decimal) -> Job:
-        """Count this in place of an estimate, whatever its time comes to besides."""
+        """Store this amount (USD) in place of the estimate. Segments are not changed."""
         self.db.execute("UPDATE jobs SET counted_micro = ? WHERE key = ?", (micro(usd), job.key))
         return self._again(job)
 
     def take_more(self, job: Job, usd: Decimal) -> Job:
-        """A running thing counts so much more at least."""
+        """Raise the least that a running thing counts by this amount (USD)."""
         job = self._again(job)
         resting = self.db.execute("SELECT 1 FROM jobs WHERE key = ? AND counts = ?", (job.key, TIME)).fetchone()
         least = micro((job.counted if resting else job.taken) + usd)
@@ -130,7 +136,7 @@ class Meters:
         return self._again(job)
 
     def bill(self, job: Job, usd: Decimal) -> Job:
-        """It has cost so much, says Novita's bill; it costs nothing any more."""
+        """Record the final cost (USD) by Novita's bill, and close the open segment."""
         self.db.lock(f"job {job.key}")
         job = self.note(job, Facts(usd=usd))
         close(self.db, job.key, self.now)
@@ -138,11 +144,11 @@ class Meters:
         return self._again(job)
 
     def job(self, key: str) -> Job:
-        """A row, by its key."""
+        """The row with this key, with its segments."""
         return self.reader.metered(self.db, "key = ?", (key,))[0]
 
     def open(self, owner: str | None) -> "list[OpenMeter]":
-        """Everything that goes on costing, dearest first; of one owner, or (None) of all on this machine."""
+        """Everything that still costs money, most expensive first; of one owner, or (None) of all owners."""
         going = f"{_WHOSE} AND key IN (SELECT job FROM segments WHERE until IS NULL)"  # noqa: S608  # all ours
         found = [self._open(job) for job in self.reader.metered(self.db, going, (owner, owner))]
         return sorted(found, key=lambda each: (-each.usd_per_hour, each.since))
@@ -168,7 +174,7 @@ class Meters:
 
 @dataclass(frozen=True)
 class OpenMeter:
-    """Something that costs as time goes on, by the journal. `usd` is what came up since `since`, USD."""
+    """Something that is still billed by time, as the journal knows it. `usd` is its cost from `since` until now."""
 
     resource: str
     tool: str

@@ -1,12 +1,24 @@
-"""What runs up cost as time goes on, whatever it is: machines, volumes, endpoints. Kept as a list of segments.
+"""The cost of things that are billed by time (machines, volumes, endpoints), kept as a list of segments.
 
-A segment says that from `since` to `until` the thing of a row cost so much a day; one without `until` goes on. They are
-appended, and closed once; nothing else of them ever changes. What a row costs is folded from them on read (`cost_at`),
-by the row's rule:
+A segment says that a row's thing cost so much a day from `since` to `until`; one without `until` is still open.
+Segments are appended and later closed, and never changed otherwise. `cost_at` adds them up when a row is read, by the
+row's rule:
 
-counted  what is counted: its estimate, or what is known by now (what the bill says, for one)
-least    what its segments come to, but what is counted at least: the estimate stays taken while a thing runs
-time     what its segments come to
+counted  the stored amount: the estimate, or the known cost, such as what Novita's bill says
+least    the sum of the segments, or the stored amount where that is more: a running thing counts its whole estimate
+time     the sum of the segments
+
+An example. A machine costs $0.50 an hour ($12 a day), and its row begins with an estimate of $1.00.
+
+10:00  It starts. A segment of $12 a day is opened, and the rule becomes `least`.
+11:00  The segment comes to $0.50. The row counts $1.00, its estimate.
+13:00  The segment comes to $1.50, and so does the row. The machine is now stopped, but its disk costs $0.24 a day:
+       the segment is closed, one of $0.24 a day is opened, and the rule becomes `time`.
+A day later the row counts $1.50 + $0.24 = $1.74. The machine is deleted, and Novita's bill says $1.70: no segment is
+open any more, $1.70 is stored, and the rule becomes `counted`.
+
+Had the machine been stopped at 11:00, the row would count $0.50 from then on, because only a running thing holds on
+to its estimate.
 """
 
 from dataclasses import dataclass
@@ -20,17 +32,17 @@ DAY = 86_400
 COUNTED, LEAST, TIME = "counted", "least", "time"
 """Rules of `jobs.counts`."""
 SEEN, PAID, EARLIER = "seen", "paid", "0.1.0"
-"""Sources of segments: looked at; paid in advance; carried over from version 0.1.0, which kept sums only."""
+"""Where a segment comes from: a look at Novita, a payment in advance, or version 0.1.0, which kept only sums."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A time in which a thing costs. Times are Unix seconds.
+    """A span of time in which a thing costs money. Times are Unix seconds.
 
     Args:
         thing: Its id at Novita.
-        until: None: it goes on.
-        at_once: What it cost at its beginning, in USD, whatever its length.
+        until: None while the segment is open.
+        at_once: What was paid at its beginning, in USD, whatever its length.
     """
 
     thing: str
@@ -75,7 +87,7 @@ def append(db: Db, key: str, segment: Segment) -> None:
 
 
 def close(db: Db, key: str, at: float) -> None:
-    """End what goes on; not before it began."""
+    """Close the open segment of a row at this time, or at its own beginning if that is later."""
     db.execute(
         "UPDATE segments SET until = CASE WHEN since > ? THEN since ELSE ? END WHERE job = ? AND until IS NULL",
         (at, at, key),
@@ -83,14 +95,14 @@ def close(db: Db, key: str, at: float) -> None:
 
 
 def set_rate(db: Db, key: str, thing: str, usd_per_day: Decimal, *, at: float, running: bool) -> None:
-    """From `at` (Unix seconds) on the thing of a row costs so much; what came up until then is kept.
+    """Set what a row's thing costs from `at` (Unix seconds) on. The cost until then is kept.
 
-    Said again, it changes nothing.
+    Calling it again with the same values changes nothing.
 
     Args:
-        usd_per_day: 0: nothing any more.
-        running: What is counted stays taken as the least it costs; once it runs no more only its time counts. What
-            never cost by time keeps what is counted even then.
+        usd_per_day: 0 if it no longer costs anything.
+        running: While the thing runs, the row counts at least its stored amount; afterwards only the sum of its
+            segments. A row that never had a segment keeps its stored amount even then.
     """
     db.lock(f"job {key}")
     rule: str = db.execute("SELECT counts FROM jobs WHERE key = ?", (key,)).fetchone()[0]
@@ -109,7 +121,7 @@ def set_rate(db: Db, key: str, thing: str, usd_per_day: Decimal, *, at: float, r
 
 
 def cost_at(now: float) -> str:
-    """SQL for what a row of `jobs` costs until `now` (Unix seconds), in micro dollars."""
+    """SQL for what a row of `jobs` has cost by `now` (Unix seconds), in micro dollars."""
     come = come_up(0, now)
     return (
         f"CASE WHEN counts = '{COUNTED}' THEN counted_micro"
@@ -118,8 +130,10 @@ def cost_at(now: float) -> str:
 
 
 def cost_of_older(start: float, now: float, column: str = "owner") -> str:
-    """SQL for what an owner's rows begun before `start` cost from then until `now`, in micro dollars; it takes the
-    owner, or what the column of `jobs` holds."""
+    """SQL for what rows begun before `start` cost from then until `now`, in micro dollars.
+
+    Its one parameter is the owner, or the value of another `column` of `jobs`.
+    """
     whose = "segments.owner" if column == "owner" else f"jobs.{column}"
     return (
         f"SELECT COALESCE(SUM({_amount(start, now)}), 0) FROM segments JOIN jobs ON jobs.key = segments.job"  # noqa: S608
@@ -129,16 +143,16 @@ def cost_of_older(start: float, now: float, column: str = "owner") -> str:
 
 
 def come_up(start: float, now: float) -> str:
-    """SQL for what the segments of a row of `jobs` come to in that time, in micro dollars."""
+    """SQL for the sum of the segments of a row of `jobs` between two times, in micro dollars."""
     return f"(SELECT COALESCE(SUM({_amount(start, now)}), 0) FROM segments WHERE segments.job = jobs.key)"  # noqa: S608
 
 
 RATE = "(SELECT SUM(micro_day) FROM segments WHERE segments.job = jobs.key AND until IS NULL)"
-"""SQL for what a row of `jobs` goes on costing, in micro dollars a day; NULL: nothing."""
+"""SQL for the current rate of a row of `jobs`, in micro dollars a day; NULL if it has no open segment."""
 
 
 def _amount(start: float, now: float) -> str:
-    """SQL for what a segment comes to between two times."""
+    """SQL for the cost of one segment between two times, in micro dollars."""
     end = f"CASE WHEN until IS NULL OR until > {now!r} THEN {now!r} ELSE until END"
     begin = f"CASE WHEN since < {start!r} THEN {start!r} ELSE since END"
     passed = f"(({end}) - ({begin}))"

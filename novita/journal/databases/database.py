@@ -1,7 +1,7 @@
-"""What the journal asks of a database, and what both kinds share.
+"""What the journal needs of a database, and what SQLite and PostgreSQL share.
 
-Statements are written in SQLite's way: `?` for values, rows read by name or place. What SQL has no common words
-for is asked of the open database (`Db`): how to have a thing to oneself until the end, and a few expressions.
+Statements are written as for SQLite: `?` stands for a value, and rows are read by name or index. Where the two
+dialects differ (locks, dates, JSON members, triggers), the open database (`Db`) supplies the SQL.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +14,11 @@ from ...core.wellformed import well_formed
 T = TypeVar("T")
 
 PATIENCE = 10.0
-"""Seconds to wait for another process to let go, or for a database server to take a connection."""
+"""Seconds to wait for another process's lock, or for a database server to accept a connection."""
 
 
 class Rows(Protocol):
-    """What a statement gave."""
+    """The result of a statement."""
 
     @property
     def rowcount(self) -> int: ...
@@ -33,15 +33,18 @@ class Rows(Protocol):
 
 
 class Db(Protocol):
-    """An open database in a unit of work, which is kept whole or not at all once `lock` was called."""
+    """An open database in a unit of work. Once `lock` was called, the work is committed as a whole or not at all."""
 
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
         """Run one statement; `?` stands for a value."""
         ...
 
     def lock(self, what: str) -> None:
-        """Until the end of the work no other process gets past the same words. Call it before reading; more than
-        once where there is more than one thing to keep, always in the same order."""
+        """Hold a lock of this name until the unit of work ends; other processes wait at the same name.
+
+        Call it before reading. A unit of work that needs several locks must take them in the same order everywhere,
+        or two processes could wait for each other.
+        """
         ...
 
     def day_of(self, seconds: str) -> str:
@@ -57,33 +60,34 @@ class Db(Protocol):
         ...
 
     def on_change(self, name: str, table: str, event: str, *, when: str, do: str) -> None:
-        """Have the database do something itself after each change of a row, whoever makes it.
+        """Create a trigger, which runs after each change of a row, whichever process makes the change.
 
         Args:
             event: INSERT, UPDATE or DELETE.
-            when: A condition about the row, as it is NEW and as it was OLD.
+            when: A condition on the row: NEW is the row after the change, OLD before it.
             do: One statement.
         """
         ...
 
 
 Step = str | Callable[[Db], None]
-"""One step from a version of the tables to the next: statements, or what has to be done row by row."""
+"""One migration to the next version of the tables: SQL statements, or a function that goes row by row."""
 
 
 class Store(Protocol):
     """Runs units of work, from any thread.
 
     Args:
-        label: What to call it, without secrets.
-        reopened: Told in the new place, within a unit of work, where its rows had to be carried to another one.
+        label: Its name in messages, without secrets.
+        reopened: Called in a unit of work on the new file, after a file that was replaced or damaged had its open
+            rows carried over there. Its text says what happened.
     """
 
     label: str
     reopened: Callable[[Db, str], None]
 
     def run(self, work: Callable[[Db], T]) -> T:
-        """Do `work` and keep what it wrote.
+        """Run `work` and commit what it wrote.
 
         Raises:
             JournalError: The database cannot be used.
@@ -94,16 +98,16 @@ class Store(Protocol):
 
 
 def is_database_url(text: str) -> bool:
-    """Whether a journal setting names a database server."""
+    """Whether a journal setting is the URL of a database server rather than the path of a file."""
     return text.startswith(("postgresql://", "postgres://"))
 
 
 def nobody_is_told(db: Db, told: str) -> None:
-    """Stands for who is told of a journal's new place."""
+    """The default for `Store.reopened`: does nothing."""
 
 
 def fit_to_keep(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Values of a statement without secrets and half emojis: the one way into either database."""
+    """Values of a statement without secrets and unpaired surrogates. Every value that is written passes here."""
     return tuple(well_formed(without_secrets_json(value)) if isinstance(value, str) else value for value in values)
 
 
@@ -113,7 +117,11 @@ def statements_of(step: str) -> list[str]:
 
 
 def known_version(version: int, newest: int) -> int:
-    """The version of a database's tables; those of a newer novita-mcp are refused."""
+    """Return the version of a database's tables.
+
+    Raises:
+        JournalError: A newer novita-mcp made the tables.
+    """
     if version > newest:
         raise JournalError(
             "The journal was written by a newer novita-mcp",
