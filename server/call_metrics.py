@@ -1,4 +1,4 @@
-"""What a server for a team sees of its calls: it counts, logs and limits them, and knows when none is running."""
+"""Counts, logs and limits the tool calls of a server that several people share, and knows when none is running."""
 
 import json
 import logging
@@ -34,26 +34,26 @@ Answer = CallToolResult | InputRequiredResult
 
 
 def nobody_shares() -> Journal | None:
-    """There is one copy, or copies that share a file at most."""
+    """The default for `Watch.shared`: there is no PostgreSQL journal that several copies of the server share."""
     return None
 
 
 class Watch:
-    """Stands around every tool call of a process."""
+    """Wraps every tool call of this process."""
 
     def __init__(self, settings: Settings, *, now: Callable[[], float] = monotonic) -> None:
         self.metrics = Metrics()
         self.shared: Callable[[], Journal | None] = nobody_shares
-        """The journal that all copies share, where they do."""
+        """Returns the journal that all copies of the server share; None if there is none."""
         self.calls = SharedRateLimit("calls", settings.rate_limit, lambda: self.shared(), now=now)
         self.requests = SharedRateLimit("requests", settings.rate_limit * _FLOOD, lambda: self.shared(), now=now)
         self._audit = AuditLog(settings.audit_days)
         self._keeps_arguments = settings.audit_arguments
         self.running = 0
         self.draining = False
-        """Set when the process was told to end: it is no longer ready, but still serves."""
+        """True once the process was told to end. The readiness check then fails, but calls are still served."""
         self.told = False
-        """Whether anybody who asked has heard of that."""
+        """Whether a readiness check has answered "not ready" since, so that the load balancer can know."""
         self._now = now
 
     async def around(
@@ -63,7 +63,7 @@ class Watch:
         go: Callable[[], Awaitable[Answer]],
         arguments: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """Let a call through, or say when it may come again. What was let through stands in the audit log."""
+        """Run a call, or refuse it and say when it may be repeated. Every call that runs is in the audit log."""
         owner = owner_in(context) if context else "anonymous"
         wait = await self.calls.take(owner)
         if wait:
@@ -87,7 +87,7 @@ class Watch:
             if context is not None and self._audit.days:
                 asked = json.dumps(arguments)[:_MOST_KEPT] if self._keeps_arguments else None
                 journal: Journal = context.request_context.lifespan_context.app.journal
-                with anyio.CancelScope(shield=True):  # whoever left has called all the same
+                with anyio.CancelScope(shield=True):  # a call whose client has left is logged as well
                     await self._audit.write(
                         journal,
                         owner=owner,
@@ -113,7 +113,7 @@ class Watch:
         )
 
     def watch_upstream(self, http: httpx.AsyncClient, novita: str) -> None:
-        """Count what goes to Novita (`novita` is its host) and to the hosts of its files."""
+        """Count the requests to Novita (`novita` is its hostname) and to the hosts of its files."""
 
         async def asked(request: httpx.Request) -> None:
             self.metrics.add("novita_mcp_upstream_requests_total", kind=_kind(request, novita))

@@ -1,9 +1,10 @@
-"""What machines and volumes cost as time goes on: their rows of the journal follow what is seen of them.
+"""Updates the journal's rows about machines and volumes to what each look at Novita shows.
 
-A row about a machine or volume names it in `facts.resource` and notes its price. Of several rows (a machine's
-creation, each later start) the newest one counts, from when it was seen to cost; the others ended when it began.
-Growing a disk or volume raises the rate of that row, and the growth's own row then counts nothing; where the thing has
-no row here, because it was made elsewhere, the growth's row counts what it adds. Looking again changes nothing.
+A row about a machine or volume names it in `facts.resource` and notes its price. If a thing has several rows (a
+machine's creation and each later start), the newest one counts its time, from when the thing was seen to cost money;
+the older rows end where that begins. Growing a disk or volume raises the rate of the newest row, and the growth's own
+row then counts nothing. If the thing was made outside this journal and has no row, the growth's row counts what the
+growth adds. Repeating a look changes nothing.
 """
 
 from collections.abc import Sequence
@@ -28,23 +29,23 @@ DISKS = ("edit_gpu_instance",)
 _TOOLS = (*MACHINES, *VOLUMES, *DISKS)
 
 WAITING = ("toCreate", "creating")
-"""States of an instance before it costs."""
+"""States in which an instance is not billed yet."""
 SHOWS_THE_STATE_BEFORE = 20.0
-"""Seconds after a start in which an instance may still be shown as it was."""
+"""Seconds after a start in which Novita may still show an instance's earlier state."""
 GONE_AFTER = 120.0
-"""Seconds after which a thing that no list shows is gone."""
+"""Seconds after its creation from which on a thing that no list shows counts as gone."""
 _KEPT = 7 * 86_400.0
 """Seconds for which a stopped instance keeps its disk (x-billing of the facts)."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What was seen of a thing. Times are Unix seconds, money USD a day.
+    """What a look saw of a thing. Times are Unix seconds, money is USD a day.
 
     Args:
-        running: What it costs, or would cost while it runs; None: as its row notes.
-        resting: What it goes on costing while it rests.
-        since: When it began to run last, and `until` when it stopped last, as far as Novita says.
+        running: Its rate while it runs; None: the rate that its row notes.
+        resting: Its rate while it is stopped.
+        since: When it last began to run, if Novita says so. `until`: when it last stopped.
     """
 
     resource: str
@@ -62,7 +63,7 @@ def _grows(row: Job) -> bool:
 
 
 def _begun(row: Job) -> bool:
-    """Whether its time has counted."""
+    """Whether any of its time has been metered."""
     return _facts(row).metered_from is not None
 
 
@@ -71,10 +72,10 @@ def _facts(row: Job) -> GpuFacts:
 
 
 def price_facts(usd_per_hour: Decimal | None, disk_gb: int, billing: str, term_usd: Decimal | None = None) -> GpuFacts:
-    """Facts of a machine's row about its price, root disk included.
+    """The facts that note a machine's price, root disk included, in its row.
 
     Args:
-        term_usd: What was paid in advance.
+        term_usd: What was paid in advance, in USD.
     """
     made = GpuFacts(disk_gb=disk_gb, billing=billing)
     if usd_per_hour is not None and billing != "monthly":  # then only the disk goes on costing
@@ -83,7 +84,7 @@ def price_facts(usd_per_hour: Decimal | None, disk_gb: int, billing: str, term_u
 
 
 def noted_usd_per_hour(facts: GpuFacts, instance: Instance) -> Decimal | None:
-    """What an instance costs while it runs, by the price its row notes and its disk of now. None: no such price."""
+    """USD an hour of a running instance, by its row's price and its present disk. None if the row has no price."""
     disk = _disk(instance)
     if instance.billing_mode == "monthly":
         return disk
@@ -95,17 +96,17 @@ def noted_usd_per_hour(facts: GpuFacts, instance: Instance) -> Decimal | None:
 
 
 def _disk(instance: Instance) -> Decimal:
-    """USD an hour of the root disk."""
+    """USD an hour for the root disk."""
     return disk_usd_per_hour(instance.rootfs_size or 0) if instance.kind != "cpu" else Decimal(0)
 
 
 async def follow_instance(
     journal: Journal, owner: str, instance: Instance, *, usd_per_hour: Decimal | None = None
 ) -> None:
-    """Bring an instance's rows up to what was just seen of it.
+    """Update an instance's rows to what was just seen of it.
 
     Args:
-        usd_per_hour: While it runs, for where its rows note no price.
+        usd_per_hour: Its price while it runs, used if its rows note none.
     """
     if instance.gone:
         await follow_gone(journal, owner, instance.id, sure=True)
@@ -143,7 +144,7 @@ def _state_of(instance: Instance) -> Literal["waits", "runs", "rests"] | None:
 
 
 async def follow_volume(journal: Journal, owner: str, volume: Volume) -> None:
-    """Bring a volume's rows up to what was just seen of it."""
+    """Update a volume's rows to what was just seen of it."""
     if volume.storage_size is None:
         return
     rate = volume.storage_size * VOLUME_GB_DAY
@@ -152,10 +153,10 @@ async def follow_volume(journal: Journal, owner: str, volume: Volume) -> None:
 
 
 async def follow_gone(journal: Journal, owner: str, resource: str, *, sure: bool = False) -> None:
-    """Bring the rows of a machine or volume to their end: it is gone.
+    """End the rows of a machine or volume, because it is gone.
 
     Args:
-        sure: Otherwise it is only not to be seen, as what was just made may be.
+        sure: Whether it is known to be gone. If not, it is merely missing from a list, as a new thing may be.
     """
     sight = Sight(resource, journal.wall(), "gone")
 
@@ -190,12 +191,12 @@ def _follow(meters: Meters, rows: Sequence[Job], sight: Sight) -> None:
 
 
 def _is_fresh_growth(row: Job) -> bool:
-    """Whether its effect was not seen yet."""
+    """Whether this row grows something and no look has shown the larger size yet."""
     return _grows(row) and not _begun(row) and _facts(row).moved_to is None
 
 
 def _grown_at(rows: Sequence[Job], sight: Sight) -> float:
-    """When what it costs may have changed: as it was grown, where the answer to that was lost; else now."""
+    """When its rate may have changed: at the growth, if the answer to that was lost; otherwise now."""
     fresh = [row for row in rows if _is_fresh_growth(row)]
     grown = [row.begun for row in fresh if (sight.size_gb or 0) >= (_facts(row).to_gb or 0)]
     return max(grown, default=sight.at)
@@ -245,14 +246,17 @@ def _costs_other(row: Job, usd_per_day: Decimal) -> bool:
 
 
 def _began(row: Job, sight: Sight) -> float:
-    """When a row's time begins: a created thing costs from pulling on, soon after; a started one once it runs."""
+    """When a row's time begins, in Unix seconds.
+
+    A created thing is billed from the pulling of its image on, soon after its creation; a started one once it runs.
+    """
     if row.tool == START and sight.since is not None and sight.since >= row.begun:
         return sight.since
     return row.begun if (waited := _facts(row).waited_until) is None else waited
 
 
 def _unseen_end(row: Job, sight: Sight, running: Decimal) -> float | None:
-    """When something stopped that was never seen running; None: it may only not show yet.
+    """When something stopped that was never seen running; None if it may not have come up yet.
 
     Where Novita does not tell, it ran at most until now, and counts no more than its estimate.
     """
@@ -267,7 +271,7 @@ def _unseen_end(row: Job, sight: Sight, running: Decimal) -> float | None:
 
 
 def _begin(meters: Meters, row: Job, at: float, usd_per_day: Decimal) -> Job:
-    """A row's time begins to count; what was paid in advance stays counted besides."""
+    """Begin to meter a row's time. A payment in advance is counted as well."""
     facts = GpuFacts(metered_from=at, rests_since=None)
     return _set(meters, row, usd_per_day, at, running=True, paid=_facts(row).term_usd, facts=facts)
 
@@ -282,7 +286,10 @@ def _set(
     paid: Decimal | None = None,
     facts: GpuFacts | None = None,
 ) -> Job:
-    """Set a row's rate and note facts. What costs nothing now counts its time alone, unless none has counted yet."""
+    """Set a row's rate, and note facts.
+
+    A thing that costs nothing now counts only its metered time; if none was metered yet, its estimate stays.
+    """
     if facts is not None:
         row = meters.note(row, facts)
     holds = running and (usd_per_day > 0 or not row.usd_per_day)
@@ -290,7 +297,8 @@ def _set(
 
 
 def _settle_growth(meters: Meters, row: Job, newest: Job | None, sight: Sight) -> None:
-    """A growth whose effect was seen: what it took is taken by the row of what grew, or its own time counts."""
+    """Settle a growth whose effect was seen: the row of the thing that grew counts it, or, if that thing has no row,
+    the growth's own row is metered."""
     if row.state is JobState.UNCONFIRMED:
         if sight.size_gb is None or sight.size_gb < (_facts(row).to_gb or 0):
             if sight.at - row.begun > GONE_AFTER:
@@ -308,5 +316,5 @@ def _settle_growth(meters: Meters, row: Job, newest: Job | None, sight: Sight) -
 
 
 async def open_meters(journal: Journal, owner: str | None) -> list[OpenMeter]:
-    """Everything that goes on costing, dearest first; of one owner, or (None) of all on this machine."""
+    """Everything that still costs money, most expensive first; of one owner, or (None) of all owners."""
     return await journal.meter(lambda meters: meters.open(owner))

@@ -1,7 +1,7 @@
-"""What version 0.1.0 wrote, carried into the tables of today: once as a journal is brought up to date, and again while
-a process of that version still writes to the same journal.
+"""Carries what version 0.1.0 wrote into today's tables: once when a journal is upgraded, and again while a process of
+that version still writes to the same journal.
 
-Such a process knows nothing of new tables, and goes on using the old ones, which therefore stay.
+Such a process does not know the new tables and keeps using the old ones, which therefore stay.
 """
 
 import json
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from .databases import Db
 
 _BEING_CREATED = 300.0
-"""Seconds in which a process of 0.1.0 may still bring the id of what it creates under a lease."""
+"""Seconds after which a process of 0.1.0 will no longer add the id of a thing that it created under a lease."""
 _ENDPOINT = "endpoint:"
-"""Before the ids and names of endpoints, where it kept all leases as if of instances."""
+"""Version 0.1.0 kept all leases as leases of instances, and put this before the ids and names of endpoints."""
 
 
 def carry_leases(db: "Db") -> None:
-    """Take leases over, each with the kind of its thing. Once they are here, 0.1.0 ends none of them."""
+    """Move leases to the new table, each with the kind of its thing. A process of 0.1.0 then ends none of them."""
     young = time.time() - _BEING_CREATED
     ready = "NOT (state = 'pending' AND created > ?)"
     if not db.execute(f"SELECT 1 FROM leases WHERE {ready} LIMIT 1", (young,)).fetchone():  # noqa: S608  # all ours
@@ -53,7 +53,7 @@ def carry_leases(db: "Db") -> None:
 
 
 def carry_rates(db: "Db") -> None:
-    """Make segments of the sums and rates of rows that cost by time."""
+    """Turn the sums and rates of rows that are billed by time into segments."""
     kept_sums = "rate_since IS NOT NULL OR metered_micro <> 0"
     if not db.execute(f"SELECT 1 FROM jobs WHERE {kept_sums} LIMIT 1").fetchone():  # noqa: S608  # all ours
         return
@@ -90,6 +90,6 @@ def _carry_rate(db: "Db", row: Any) -> None:
 
 
 def carry_over(db: "Db") -> None:
-    """Everything a process of 0.1.0 may have written since."""
+    """Carry over everything that a process of 0.1.0 may have written since the last time."""
     carry_leases(db)
     carry_rates(db)

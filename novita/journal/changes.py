@@ -1,7 +1,7 @@
-"""Changes of a row that must not be lost: what could not be written is kept in memory until it can be.
+"""Changes of rows that must not be lost: a change that cannot be written now is kept in memory until it can.
 
-A paid job's answer comes once. Where the database is locked or the disk is full at that moment, the change is owed: it
-is written with the next good transaction, and until then the row reads as if it had been.
+A paid job's answer comes only once. If the database is locked or the disk is full at that moment, the change is
+"owed": it is written with the next transaction that succeeds, and until then the row reads as if it were written.
 """
 
 import logging
@@ -25,7 +25,7 @@ Work = Callable[[Db], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What became known of a job. Times are Unix seconds; what is None stays as it is, but for `finished`."""
+    """New values of a job's row. Times are Unix seconds. None leaves a value as it is, except for `finished`."""
 
     key: str
     state: JobState
@@ -38,7 +38,7 @@ class Change:
     facts: Facts | None = None
 
     def write(self, db: Db) -> None:
-        """Bring the row up to it; where it is gone, there is nothing to bring up."""
+        """Update the row. If the row no longer exists, do nothing."""
         db.lock(f"job {self.key}")
         row = db.execute("SELECT owner, task_id FROM jobs WHERE key = ?", (self.key,)).fetchone()
         if row is None:
@@ -66,7 +66,7 @@ class Change:
             put_artifacts(db, owner, self.task_id or known, self.artifacts)
 
     def applied(self, job: Job) -> Job:
-        """The job as it reads with it."""
+        """The job with this change."""
         told: dict[str, object] = {"state": self.state, "reason": self.reason}
         if self.task_id is not None:
             told["task_id"] = self.task_id
@@ -83,8 +83,11 @@ class Change:
 
 
 def _take_id(db: Db, owner: str, key: str, task_id: str) -> None:
-    """Let no other row of the owner have this id. One that was only looked up by it, at no cost, was this job all the
-    time; of two paid ones the newer keeps the id, by which it is asked for, and the older is found by its key."""
+    """Take this task id away from any other row of the owner.
+
+    A row that was only made to look the task up, at no cost, was about this same job. Of two paid rows the newer one
+    keeps the task id; the older one can still be found by its key.
+    """
     other = db.execute(
         "SELECT key, model, estimate_micro, counted_micro, title FROM jobs"
         " WHERE owner = ? AND task_id = ? AND key <> ?",
@@ -103,7 +106,7 @@ def _take_id(db: Db, owner: str, key: str, task_id: str) -> None:
 
 
 def put_back(db: Db, job: Job, run: str) -> None:
-    """Write a job of this process down again, where its row is gone."""
+    """Write the row of one of this process's jobs again if it no longer exists."""
     db.execute(
         "INSERT INTO jobs (key, owner, task_id, kind, tool, model, title, state, reason, estimate_micro, counted_micro,"
         " run, pid, host, created, accepted, facts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -131,7 +134,7 @@ def put_back(db: Db, job: Job, run: str) -> None:
 
 
 class Owed:
-    """What is still to be written, in order, and the jobs of this process that it may be about."""
+    """The changes that are still to be written, in order, and this process's open jobs."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -145,7 +148,7 @@ class Owed:
         return len(self._works)
 
     def remember(self, job: Job) -> None:
-        """Keep a job of this process in mind while it is open: it must be known when it cannot be read."""
+        """Keep a copy of an open job of this process, for when its row cannot be read."""
         if job.state in FINAL_STATES and not self.concerns(job.key):
             self._open.pop(job.key, None)
         elif job.key in self._open or job.state is JobState.SUBMITTING:
@@ -157,29 +160,29 @@ class Owed:
         return list(self._open.values())
 
     def concerns(self, key: str) -> bool:
-        """Whether something of a job is still to be written."""
+        """Whether a change of this job is still to be written."""
         return any(change is not None and change.key == key for _, change in self._works)
 
     def add(self, work: Work, change: Change | None, why: JournalError) -> None:
-        """Keep what could not be written."""
+        """Keep a change that could not be written."""
         logger.warning("kept in memory until the journal can be written: %s", why)
         self._works.append((work, change))
         if change is not None and (job := self._open.get(change.key)) is not None:
             self._open[change.key] = change.applied(job)
 
     def knows(self, key: str) -> Job | None:
-        """A job as it reads with what is still to be written; None: nothing of it is."""
+        """The job with its unwritten changes; None if it has none."""
         return self._open.get(key) if self.concerns(key) else None
 
     def find(self, owner: str, task_id: str) -> Job | None:
-        """The same by its task id, or by how its key begins."""
+        """As `knows`, by the task id or the beginning of the key."""
         for key, job in self._open.items():
             if job.owner == owner and (job.task_id == task_id or key[:12] == task_id[:12]) and self.concerns(key):
                 return job
         return None
 
     def pay(self) -> bool:
-        """Write all of it, whole or not at all; whether nothing is left. From any thread, one at a time."""
+        """Write all owed changes in one transaction, and return whether none is left. One thread at a time."""
         works = list(self._works)
 
         def write(db: Db) -> None:

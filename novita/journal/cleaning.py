@@ -1,7 +1,7 @@
-"""A journal's texts without the keys that version 0.1.0 let into them.
+"""Removes the API keys that version 0.1.0 let into a journal's texts.
 
-A row names its owner by a hash of the key, so that a key is known again where it stands in a text, whosever it is and
-although nobody has told it to this process.
+Each row names its owner by a hash of the key. So any word of a text whose hash is an owner's is a key, and this
+process need not know the keys themselves.
 """
 
 import base64
@@ -16,7 +16,7 @@ from ..core.redaction import decoded, owner_of, without_secrets_json
 
 
 class Executes(Protocol):
-    """What runs statements: either database, or a file's copy."""
+    """Something that runs statements: either kind of database, or the copy of a file."""
 
     def execute(self, statement: str, values: Any = (), /) -> Any: ...
 
@@ -29,7 +29,7 @@ _TEXTS = {
 
 
 def clean_journal(db: Executes) -> None:
-    """Take keys out of every text of every row. Part of bringing the tables up to date: it runs once."""
+    """Remove keys from every text of every row. This is one step of upgrading the tables, and runs once."""
     tables = {table: columns for table, columns in _TEXTS.items() if _is_there(db, table)}
     owners = {row[0] for table in tables for row in db.execute(f"SELECT DISTINCT owner FROM {table}").fetchall()}  # noqa: S608  # all ours
     for table, columns in tables.items():
@@ -44,7 +44,8 @@ def clean_journal(db: Executes) -> None:
 
 
 def _is_there(db: Executes, table: str) -> bool:
-    """Whether the journal has the table: the first ones had no leases, and only a file's copy is cleaned as it is."""
+    """Whether the journal has this table. The copy of an old file is cleaned before it is upgraded, and the oldest
+    files have no leases."""
     return (
         table != "leases"
         or not isinstance(db, sqlite3.Connection)
@@ -76,7 +77,7 @@ _SPLITS = (
     r"[^A-Za-z0-9_\-]+",
     r"[^A-Za-z0-9_\-.~+/=]+",
 )
-"""What may stand between a key and the words beside it, from what no key holds to what few do."""
+"""Characters that may separate a key from the words beside it, from those no key holds to those few keys hold."""
 
 
 def _pieces(text: str) -> Iterator[str]:

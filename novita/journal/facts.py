@@ -1,7 +1,7 @@
-"""What a row of the journal says besides its columns: a frozen type for each kind of job, checked on write and on read.
+"""The facts of a journal row, besides its columns: a frozen type for each kind of job, checked on write and on read.
 
-Facts are added as a job goes on: of a type given to the journal only what was set is written down, and a fact that was
-set to None is taken away. In the database they stand as a JSON object.
+Facts are added as a job goes on. Only the fields that were set are written, and a fact that was set to None is
+removed. The database keeps them as a JSON object.
 """
 
 import json
@@ -15,13 +15,13 @@ logger = logging.getLogger(__name__)
 
 
 class Facts(BaseModel):
-    """What any row may say.
+    """Facts that any row may have.
 
     Args:
-        usd: What it cost, where that is no estimate any more.
-        took: Seconds from accepted to done, where it was watched.
+        usd: Its known cost, which is no estimate any more.
+        took: Seconds from accepted to done, if it was watched closely enough to know.
         resource: Id of the thing at Novita it is about, as the bill names it.
-        ended: When that thing ended, in Unix seconds: the bill will have all its lines.
+        ended: When that thing ended for good, in Unix seconds, so that the bill can settle the row.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -32,11 +32,11 @@ class Facts(BaseModel):
     ended: float | None = None
 
     def told(self) -> dict[str, Any]:
-        """What was set, as JSON holds it."""
+        """The fields that were set, as JSON values."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     def with_(self, other: "Facts") -> Self:
-        """These with what was set in others of the same kind; what was set to None goes.
+        """These facts, updated with the fields that were set in others; fields set to None are removed.
 
         Raises:
             TypeError: The others are of another kind.
@@ -51,13 +51,13 @@ class MediaFacts(Facts):
     """A picture, a film or a sound.
 
     Args:
-        operation: The route that was asked, by its name in the API facts.
-        save_to: Where the caller wished its files.
+        operation: The route that was called, by its name in the API facts.
+        save_to: The folder or file that the caller named for its files.
         mode: How it answers: "sync" has its files at once.
-        remark: What differs from what was asked for.
-        asked: Files it was asked for.
-        look: How its task is looked at, where not in the usual way.
-        values: What it made that is no file.
+        remark: How the result differs from what was asked for.
+        asked: The number of files that was asked for.
+        look: How its task is looked up, if not in the usual way.
+        values: Results that are not files.
         empty_since: When it was first seen to have succeeded without files, in Unix seconds.
     """
 
@@ -73,13 +73,13 @@ class MediaFacts(Facts):
 
 
 class CallFacts(Facts):
-    """A call that is awaited: chat, embeddings, search, an endpoint's answer.
+    """A call that is awaited directly: chat, embeddings, search, an endpoint's answer.
 
     Args:
-        tokens: Written by the model.
+        tokens: Tokens that the model wrote.
         answer_id: The answer's id at Novita.
-        provider: Of a search.
-        index: Of which texts and model an index was made, as a hash.
+        provider: The provider of a search.
+        index: A hash of the texts and the model that an index was made of.
     """
 
     tokens: int | None = None
@@ -93,9 +93,9 @@ class BatchFacts(Facts):
 
     Args:
         content: A hash of its rows.
-        rows: How many there are.
-        endpoint: What they ask.
-        answered: Rows with an answer; `unanswered` those without, and `why` by reason.
+        rows: The number of rows.
+        endpoint: The API route that the rows call.
+        answered: Rows with an answer; `unanswered` counts those without, and `why` counts these by reason.
     """
 
     content: str | None = None
@@ -111,15 +111,15 @@ class GpuFacts(Facts):
     """A machine or a volume, or what was done to one. Times are Unix seconds, money USD.
 
     Args:
-        usd_per_hour: While it runs, root disk included.
+        usd_per_hour: Its price while it runs, root disk included.
         billing: How it is billed: onDemand, spot, monthly.
-        term_usd: Paid in advance.
-        metered_from: Since when its time counts.
+        term_usd: The term that was paid in advance.
+        metered_from: Since when its time is billed.
         rests_since: Since when it is stopped.
-        waited_until: When it was last seen on its way.
-        kept_until: When it was last seen to be kept beyond the usual time.
+        waited_until: When it was last seen starting.
+        kept_until: When it was last seen to be kept longer than a stopped machine usually is.
         volume: Name and region of a volume that is being made.
-        of: The thing that grows; to so many GB, which adds so much a day.
+        of: The thing that is made larger: to `to_gb` GB, which adds `adds_usd_per_day`.
         moved_to: The row that counts the growth.
     """
 
@@ -142,9 +142,9 @@ class EndpointFacts(Facts):
     """A creation or a change of an endpoint.
 
     Args:
-        min_workers: Kept alive by its wish.
-        usd_per_worker_hour: What one costs.
-        waiting_at: When it was last seen not to serve yet, in Unix seconds.
+        min_workers: The number of workers that it asks to keep alive.
+        usd_per_worker_hour: The price of one worker.
+        waiting_at: When it was last seen not serving yet, in Unix seconds.
     """
 
     min_workers: int | None = None
@@ -156,10 +156,10 @@ class GatewayFacts(Facts):
     """A job of an async endpoint.
 
     Args:
-        gateway_name: What the gateway calls the endpoint.
-        usd_per_worker_hour: What a worker costs.
-        counted_by_endpoint: All its workers are kept alive, and counted by the endpoint's own row.
-        worker_usd: What a worker cost for as long as it took.
+        gateway_name: The endpoint's name at the gateway.
+        usd_per_worker_hour: The price of one worker.
+        counted_by_endpoint: All its workers are kept alive, so the endpoint's own row counts them.
+        worker_usd: The price of one worker for the time that the job took.
     """
 
     endpoint_id: str | None = None
@@ -174,10 +174,10 @@ class SandboxFacts(Facts):
     """A sandbox, or what was done to one. Times are Unix seconds.
 
     Args:
-        usd_per_hour: While it runs.
-        ends_at: When its time is over, as it was last seen.
+        usd_per_hour: Its price while it runs.
+        ends_at: When its time is over, by the last look.
         paused_since: When it was first seen paused.
-        whole: What the rest of its life costs at most, where this row gave it time; in USD.
+        whole: The most that the rest of its life can cost, in USD, if this row gave it time.
     """
 
     usd_per_hour: Decimal | None = None
@@ -196,13 +196,13 @@ FACTS: dict[str, type[Facts]] = {
     "gateway_job": GatewayFacts,
     "sandbox": SandboxFacts,
 }
-"""Kind of job -> what its rows may say. Of a kind that is not here they say what any row may."""
+"""Kind of job -> the type of its facts. Rows of other kinds have plain `Facts`."""
 
 F = TypeVar("F", bound=Facts)
 
 
 def written(kind: str, facts: Facts) -> str:
-    """Facts of a row of that kind, as they are kept.
+    """Facts of a row of that kind, as the text that the database keeps.
 
     Raises:
         TypeError: They are facts of another kind of job.
@@ -214,7 +214,8 @@ def written(kind: str, facts: Facts) -> str:
 
 
 def read_facts(kind: str, text: str) -> Facts:
-    """Facts as a row has them. What does not fit, as another hand may have left it, is left out and logged."""
+    """Read a row's facts. Fields that do not fit the type (another program may have written them) are dropped and
+    logged."""
     wanted = FACTS.get(kind, Facts)
     try:
         return wanted.model_validate_json(text)

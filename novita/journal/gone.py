@@ -1,7 +1,7 @@
-"""Models that Novita said are not there: since when, and when that was seen last.
+"""Models that Novita said do not exist: since when, and when that was last seen.
 
-A route that is gone is gone for everybody; a model behind a living route may be closed to one key only. Both are tried
-again some days later: Novita may have thought better of it.
+A route that is gone is gone for everybody; a model behind a route that still works may be closed to one key only.
+Both are tried again some days later, because Novita may have brought them back.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from .databases import Db
 from .journal import Journal
 
 TRIED_AGAIN_AFTER = 3 * 86_400.0
-"""Seconds for which a model that was seen to be gone is passed over."""
+"""Seconds for which a model is not tried again after it was seen to be gone."""
 
 EVERYBODY = ""
-"""The owner of what is gone for all."""
+"""The owner that stands for everybody."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class GoneModel:
     """One model that did not answer. Times are Unix seconds.
 
     Args:
-        seen: When Novita said so last.
-        passed_over: Whether that is so short ago that it is not asked again.
+        seen: When Novita last said so.
+        passed_over: Whether that was so recently that the model is not tried again yet.
     """
 
     model: str
@@ -39,7 +39,7 @@ class GoneModel:
 
 
 async def gone_models(journal: Journal, *, base: str, owner: str) -> Mapping[str, GoneModel]:
-    """What is gone for this caller at this address of Novita, by model.
+    """Model -> what is known of its absence, for this caller at this address of Novita.
 
     Raises:
         JournalError: The journal cannot be used.
@@ -59,7 +59,7 @@ async def gone_models(journal: Journal, *, base: str, owner: str) -> Mapping[str
 
 
 async def note_gone(journal: Journal, model: str, *, base: str, owner: str = EVERYBODY) -> None:
-    """Novita said just now that a model is not there; by default for everybody.
+    """Note that Novita has just said that a model does not exist; by default for everybody.
 
     Raises:
         JournalError: The journal cannot be used.
@@ -76,7 +76,7 @@ async def note_gone(journal: Journal, model: str, *, base: str, owner: str = EVE
 
 
 async def note_living(journal: Journal, model: str, *, base: str, owner: str) -> None:
-    """A model that was gone has answered.
+    """Note that a model that was gone has answered.
 
     Raises:
         JournalError: The journal cannot be used.

@@ -1,8 +1,9 @@
-"""Asking twice is not paying twice: which earlier job a call joins instead of being sent.
+"""Decides which earlier job a repeated call joins, so that a call that is made twice is paid for once.
 
-Hosts cut calls off, at 5 seconds or at 60, and tell their model to try again. The same call then joins the job that it
-started before, as long as that runs, or has ended within the last ten minutes and nobody was given what came of it.
-Whether it does is decided in the transaction that would note the new job, so that processes that race decide alike.
+A host (the program with the agent in it, such as Claude Desktop) cancels calls after 5 to 60 seconds, and its model
+tries again. The same call then joins the job that it began before, if that job still runs, or if it ended within the
+last ten minutes and its result reached nobody. The decision is made in the transaction that would note the new job,
+so that two processes cannot both begin one.
 """
 
 from collections.abc import Mapping
@@ -15,11 +16,11 @@ from .databases import Db
 DELIVERED_WITHIN = 50.0
 """Seconds from a call to its answer after which the host may have given up without a word."""
 ENDED_WITHIN = 600.0
-"""Seconds for which a job that ended, and was given to nobody, is joined."""
+"""Seconds for which a job that has ended can be joined, if its result reached nobody."""
 
 
 class BegunJob(Protocol):
-    """What is looked at of a job."""
+    """The part of a job that this module reads."""
 
     @property
     def kind(self) -> str: ...
@@ -36,15 +37,16 @@ class JoinRule:
     """How long jobs of a kind are joined.
 
     Args:
-        runs_for: Seconds from its begin after which such a job has ended, even if nobody has looked.
-        lost: Joined also where nobody knows whether it was accepted; else the kind has its own way to find out.
+        runs_for: Seconds after its begin at which such a job counts as ended, even if nobody has looked.
+        lost: Whether to join a job of which it is unknown if Novita accepted it. Pass False for kinds that have
+            their own way to find out.
     """
 
     runs_for: float = 3_600.0
     lost: bool = True
 
     def fits(self, job: BegunJob, now: float) -> bool:
-        """Whether a job that was given to nobody is joined now (Unix seconds)."""
+        """Whether a job whose result reached nobody is joined at `now` (Unix seconds)."""
         begun = job.created.timestamp()
         ended = job.finished.timestamp() if job.finished is not None else begun
         match job.state:
@@ -62,12 +64,12 @@ class JoinRule:
 
 @dataclass
 class SameCall:
-    """A call, as far as another may be the same.
+    """What identifies a call, to recognise another one that asks for the same.
 
     Args:
         key: Equal for calls of one owner that ask for the same.
         rules: By kind of job; a kind without a rule is never joined.
-        again: The caller wants another one: nothing is joined.
+        again: The caller wants a new job, so nothing is joined.
         job_key: The row that this call began, or that it joined.
     """
 
@@ -83,25 +85,25 @@ class SameCall:
 
 
 class Given:
-    """Jobs whose end was given to who asked for it: noted at once, written down when the journal can be written."""
+    """Jobs whose result was delivered to its caller. That is noted at once, and written when the journal allows it."""
 
     def __init__(self) -> None:
         self._unwritten: set[str] = set()
 
     def add(self, key: str) -> None:
-        """From this moment on the job is joined no more."""
+        """Note that a job's result was delivered; from now on no call joins it."""
         self._unwritten.add(key)
 
     def take_back(self, key: str) -> None:
-        """What was given was not what came of it."""
+        """Undo `add`, because what was delivered was not the job's final result."""
         self._unwritten.discard(key)
 
     def __contains__(self, key: str) -> bool:
-        """Whether it is given, and the row does not say so yet."""
+        """Whether the job's result was delivered and its row does not say so yet."""
         return key in self._unwritten
 
     def write(self, db: Db, now: float) -> frozenset[str]:
-        """Write down what is not written yet; those that are in the transaction, for `written` once it is kept."""
+        """Write the deliveries that are not written yet. Pass the result to `written` once the transaction commits."""
         keys = frozenset(self._unwritten)
         for key in keys:
             db.execute("UPDATE jobs SET delivered = ? WHERE key = ?", (now, key))

@@ -1,5 +1,6 @@
-"""Answers of calls that are made here and now, kept for a while for the same call made again: Novita cannot be asked
-for them a second time. They are kept for as long as such a call joins, and then deleted.
+"""Answers of directly awaited calls, kept for the same call made again, because Novita gives such an answer only once.
+
+They are deleted once they are too old for a repeated call to join.
 """
 
 from .databases import Db
@@ -16,13 +17,13 @@ def put_answer(db: Db, key: str, text: str, now: float) -> None:
 
 
 def answer_of(db: Db, key: str) -> str | None:
-    """The answer of a call; None: none was kept, or not any more."""
+    """The answer of a call; None if it was not kept, or is deleted by now."""
     row = db.execute("SELECT data FROM answers WHERE job = ?", (key,)).fetchone()
     return None if row is None else row[0]
 
 
 def forget_old(db: Db, now: float) -> None:
-    """Delete what nobody joins any more."""
+    """Delete answers that are too old to be joined."""
     old = (now - ENDED_WITHIN,)
     if db.execute("SELECT 1 FROM answers WHERE at < ? LIMIT 1", old).fetchone() is not None:
         db.lock("answers")

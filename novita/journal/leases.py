@@ -1,11 +1,11 @@
-"""Leases: a thing with a lease is ended when its time is over, whoever is still there to see it.
+"""Leases: a thing with a lease is ended when its time is over, even if whoever asked for it is gone.
 
-How things of a kind are ended its family says: `ENDERS`, filled by gpu/leases.py (an instance is stopped) and
-serverless/leases.py (of an endpoint no worker is kept alive any more).
+Each family says how its things are ended: gpu/leases.py stops an instance, and serverless/leases.py sets the number
+of workers that an endpoint keeps alive to 0. Both register in `ENDERS`.
 
-Kept in the journal, so that any server process on it, now or after a restart, and `novita-mcp doctor --leases` can
-do it. A due lease is claimed in one step, so that two processes do not both act; it counts as done only when the
-thing was seen ended or gone, and is tried again until then.
+Leases are in the journal, so that any server process that uses it, now or after a restart, and `novita-mcp doctor
+--leases` can act on them. A process claims a due lease in one statement, so that two processes never both act. A lease
+counts as done only once the thing was seen ended or gone; until then it is tried again.
 """
 
 import logging
@@ -30,15 +30,15 @@ from .journal import Journal
 logger = logging.getLogger(__name__)
 
 CLAIM = 60.0
-"""Seconds a process has for one try, before another may take over."""
+"""Seconds that a process has for one try before another process may take over."""
 _BACKOFF = Backoff(first=5.0, longest=300.0)
-"""Between tries that failed."""
+"""The pauses between failed tries."""
 _UNSEEN_AFTER = 3_600.0
-"""Seconds after which a thing whose creation was never confirmed, and which no list shows, does not exist."""
+"""Seconds after which a thing that no list shows, and whose creation was never confirmed, counts as not created."""
 
 
 class LeaseState(StrEnum):
-    """Where a lease stands."""
+    """The state of a lease."""
 
     PENDING = "pending"  # the create that it belongs to has no answer yet
     ACTIVE = "active"
@@ -47,9 +47,9 @@ class LeaseState(StrEnum):
 
 
 SHORTEST_LEASE = 0.01
-"""Hours: below that a machine would be paid for and stopped before it had come up."""
+"""Hours. A shorter lease would stop a machine that is paid for before it has even started."""
 LONGEST_LEASE = 8_760
-"""Hours: a year."""
+"""Hours: one year."""
 OPEN = (LeaseState.PENDING, LeaseState.ACTIVE)
 
 
@@ -57,9 +57,9 @@ class Lease(BaseModel):
     """One lease. Times are UTC.
 
     Args:
-        kind: What it is a lease of: a key of `ENDERS`.
-        thing_id: Its id at Novita; None: its creation has no answer yet.
-        job_key: The row of its creation.
+        kind: The kind of thing, a key of `ENDERS`.
+        thing_id: The thing's id at Novita; None while its creation has no answer.
+        job_key: The journal's row of its creation.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,7 +79,7 @@ class Lease(BaseModel):
 
 @dataclass(frozen=True)
 class Enforced:
-    """What one try did: `done` once the thing was seen ended or gone."""
+    """The outcome of one try. `done` is true once the thing was seen ended or gone."""
 
     lease: Lease
     done: bool
@@ -87,14 +87,14 @@ class Enforced:
 
 
 class Ender(Protocol):
-    """How things of one kind are ended. Both calls look at Novita and may be made again."""
+    """Ends things of one kind. Both methods ask Novita and may be repeated."""
 
     async def end(self, client: NovitaClient, thing_id: str, *, again: bool, journal: Journal) -> tuple[bool, str]:
-        """End it, or see that it has ended; whether it has, and what was done in words.
+        """End the thing, or see that it has ended. Returns whether it has ended, and what was done in words.
 
         Args:
-            again: It was asked for before.
-            journal: Its rows about the thing are brought up to what is seen.
+            again: An earlier try has already asked Novita to end it.
+            journal: Its rows about the thing are updated to what is seen.
 
         Raises:
             NovitaError: It will be tried again.
@@ -102,19 +102,19 @@ class Ender(Protocol):
         ...
 
     async def created_since(self, client: NovitaClient, name: str, since: datetime) -> str | None:
-        """The id of the thing of this name that was created since; None: there is none."""
+        """The id of the thing of this name that was created after `since`; None if there is none."""
         ...
 
 
 ENDERS: dict[str, Ender] = {}
-"""Kind of thing -> how it is ended. Families register their own."""
+"""Kind of thing -> what ends it. Each family registers its own."""
 
 
 class Leases:
-    """The leases of a journal, and the watch that keeps them.
+    """The leases of a journal, and the loop that enforces them.
 
     Args:
-        tick: Real seconds between two glances at the journal.
+        tick: Real seconds between two reads of the journal.
     """
 
     def __init__(self, journal: Journal, *, clock: Clock | None = None, tick: float = 15.0) -> None:
@@ -124,7 +124,7 @@ class Leases:
         self._clients: dict[str, NovitaClient] = {}
 
     def remember(self, client: NovitaClient) -> None:
-        """Keep a caller's client, in memory only: without a key nothing can be stopped."""
+        """Keep a caller's client, in memory only, because stopping a thing needs the caller's key."""
         if client.api_key:
             self._clients[client.owner] = client
 
@@ -138,7 +138,7 @@ class Leases:
         thing_id: str | None = None,
         job_key: str | None = None,
     ) -> Lease:
-        """End the thing in so many hours from now, in place of any earlier lease of it.
+        """Make a lease that ends the thing so many hours from now. It replaces any earlier lease of the thing.
 
         Args:
             kind: A key of `ENDERS`.
@@ -166,19 +166,19 @@ class Leases:
         return await self.journal.transact(write)
 
     async def attach(self, job_key: str, thing_id: str) -> None:
-        """The create of a pending lease was answered."""
+        """Add the thing's id to a pending lease, because its creation was answered."""
         statement = "UPDATE kept_leases SET thing_id = ?, state = 'active' WHERE job_key = ? AND state = 'pending'"
         await self.journal.keep(lambda db: db.execute(statement, (thing_id, job_key)).close())
 
     async def drop(self, job_key: str, note: str) -> None:
-        """The create or start that a lease was written down for was refused."""
+        """Drop a lease, because Novita refused the create or start that it was made for."""
         statement = (
             "UPDATE kept_leases SET state = 'dropped', note = ? WHERE job_key = ? AND state IN ('pending', 'active')"
         )
         await self.journal.keep(lambda db: db.execute(statement, (note, job_key)).close())
 
     async def end(self, owner: str, *, kind: str, thing_id: str, note: str) -> None:
-        """The thing was stopped or deleted, so that nothing is left to end: a later start has no lease of before."""
+        """End a thing's lease, because it was stopped or deleted; a later start must not inherit the lease."""
         statement = (
             "UPDATE kept_leases SET state = 'dropped', note = ?"
             " WHERE owner = ? AND kind = ? AND thing_id = ? AND state IN ('pending', 'active')"
@@ -186,32 +186,32 @@ class Leases:
         await self.journal.keep(lambda db: db.execute(statement, (note, owner, kind, thing_id)).close())
 
     async def open_of(self, owner: str, kind: str, thing_id: str) -> Lease | None:
-        """The lease of a thing that is not over, though its time may be."""
+        """The open lease of a thing, even one that is overdue; None if there is none."""
         where = "owner = ? AND kind = ? AND thing_id = ? AND state IN ('pending', 'active')"
         found = await self.journal.transact(lambda db: _many(db, where, (owner, kind, thing_id)))
         return found[-1] if found else None
 
     async def of(self, owner: str | None) -> list[Lease]:
-        """Open leases of one owner, or (None) of all on this machine, soonest first."""
+        """Open leases of one owner, or (None) of all owners, soonest first."""
         where = "state IN ('pending', 'active') AND (CAST(? AS TEXT) IS NULL OR owner = ?)"
         return await self.journal.transact(lambda db: _many(db, where, (owner, owner)))
 
     async def newest(self, owner: str, kind: str) -> dict[str, Lease]:
-        """The newest lease of every thing of a kind that had one, whatever became of it."""
+        """Thing id -> its newest lease, open or not, for every thing of a kind that ever had one."""
         where = "owner = ? AND kind = ? AND thing_id IS NOT NULL"
         found = await self.journal.transact(lambda db: _many(db, where, (owner, kind), order="created"))
         return {lease.thing_id: lease for lease in found if lease.thing_id}
 
     async def enforce(self, clients: Mapping[str, NovitaClient] | None = None) -> list[Enforced]:
-        """Act on every due lease whose owner's client is at hand; what each try did.
+        """Act on every due lease whose owner's client is known, and return what each try did.
 
-        Faults are noted and tried again later, never raised.
+        Errors are noted and tried again later, never raised.
         """
         clients = self._clients if clients is None else clients
         outcomes: list[Enforced] = []
         for lease in await self._due(list(clients)):
             if lease.kind not in ENDERS:
-                continue  # a newer version's: it is left to who knows how
+                continue  # a kind of a newer version; a process of that version ends it
             if not await self._claim(lease):
                 continue
             client = clients[lease.owner].for_looking()  # within the claim; what fails is tried again anyway
@@ -235,7 +235,7 @@ class Leases:
         return Enforced(lease, done, note)
 
     async def _find(self, ender: Ender, client: NovitaClient, lease: Lease) -> str | None:
-        """The thing of a create whose answer was lost: of that name, and not older than the lease."""
+        """Find what a create made whose answer was lost: the thing of that name that is not older than the lease."""
         thing_id = await ender.created_since(client, lease.name, lease.created)
         if thing_id is not None and lease.job_key:
             await self.attach(lease.job_key, thing_id)
@@ -243,7 +243,7 @@ class Leases:
         return thing_id
 
     async def _answer(self, lease: Lease, job_key: str, thing_id: str) -> None:
-        """The row of a create whose answer was lost learns its thing, so that its time counts."""
+        """Note the thing's id in the row of a create whose answer was lost, so that its time is counted."""
         job = await self.journal.find(lease.owner, job_key)
         if job is not None and job.task_id is None and await self.journal.find(lease.owner, thing_id) is None:
             await self.journal.accepted(job.key, thing_id, Facts(resource=thing_id))
@@ -257,7 +257,7 @@ class Leases:
         return await self.journal.transact(lambda db: _many(db, where, (now, now, *owners)))
 
     async def _claim(self, lease: Lease) -> bool:
-        """Take the lease for one try; False where another process was quicker."""
+        """Claim the lease for one try; False if another process has claimed it."""
         now = self._clock.wall()
         taken = await self._run(
             "UPDATE kept_leases SET claimed_until = ?, attempts = attempts + 1"
@@ -267,7 +267,7 @@ class Leases:
         return taken == 1
 
     async def _note(self, outcome: Enforced) -> None:
-        """Write down how a try ended, and when the next may be."""
+        """Note how a try ended, and when the next one is due."""
         failed = outcome.note.startswith("failed")
         pause = _BACKOFF.ceiling(outcome.lease.attempts if failed else 0)
         await self._run(
@@ -277,11 +277,11 @@ class Leases:
         )
 
     async def watch(self) -> None:
-        """Enforce for as long as the process lives. Real time between glances: `clock` only says what is due."""
+        """Enforce leases while the process runs. It pauses in real time; `clock` only decides what is due."""
         while True:
             try:
                 await self.enforce()
-            except NovitaError as error:  # the journal itself; it may be back at the next glance
+            except NovitaError as error:  # the journal could not be read; it may work again at the next try
                 logger.warning("leases cannot be looked at: %s", error)
             await anyio.sleep(self.tick)
 
@@ -292,7 +292,7 @@ class Leases:
 async def enforce_leases(
     journal: Journal, client: NovitaClient, *, clock: Clock | None = None
 ) -> tuple[list[Enforced], list[Lease]]:
-    """For the command line: act on what is due, once; what was done, and the leases still open."""
+    """Act once on all due leases, for the command line. Returns what was done, and the leases still open."""
     leases = Leases(journal, clock=clock)
     done = await leases.enforce({client.owner: client})
     return done, await leases.of(client.owner)

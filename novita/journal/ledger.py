@@ -1,11 +1,15 @@
-"""The ledger: what was asked for through this journal, by day, tool and model, corrected by what became known.
+"""The ledger: what was spent through this journal, by day, tool and model.
 
-A row counts what its call really cost where that is known (language models), nothing where Novita refused it or it
-was never sent, else its estimate; a call without a known price counts what the user settled for such calls. Where
-nobody knows whether Novita billed it (no answer came, or the job failed, of which Novita does not say whether it is
-billed), it counts in full and is shown as doubtful. Machines, volumes, endpoints and sandboxes stand under the day
-they were asked for, with the time they ran as far as it was seen, at the price of then, until Novita's bill says what
-it was.
+What a row counts:
+
+- its real cost, if that is known (language models report it);
+- nothing, if Novita refused it or it was never sent;
+- otherwise its estimate, or, without a known price, the amount that the user set for such calls.
+
+If it is unknown whether Novita billed a call (no answer came, or the job failed and Novita does not say whether failed
+jobs are billed), it counts in full and is shown as doubtful. Machines, volumes, endpoints and sandboxes are listed
+under the day they were asked for. They count the time for which they were seen running, at that time's price, until
+Novita's bill settles them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,12 +33,12 @@ class Spent:
     """Calls of one group. Money is USD.
 
     Args:
-        counted: What they cost as far as is known; this is what the caps count.
-        estimated: What was estimated before they were sent, where there was an estimate.
-        known: The part of `counted` that is no estimate any more.
-        doubtful: The part of `counted` that may not have been billed; `doubtful_calls` of them.
-        unpriced: The part of `counted` that stands for calls without a known price; `unpriced_calls` of them.
-        free_calls: Refused, or never sent: nothing was billed.
+        counted: Their cost as far as it is known; this is what the caps count.
+        estimated: The sum of the estimates made before they were sent.
+        known: The part of `counted` that is not an estimate.
+        doubtful: The part of `counted` that may not have been billed, for `doubtful_calls` calls.
+        unpriced: The part of `counted` that was assumed for `unpriced_calls` calls without a known price.
+        free_calls: Calls that were refused or never sent, so that nothing was billed.
     """
 
     day: date | None
@@ -82,7 +86,7 @@ _GROUPS = """
 
 
 async def read_ledger(journal: Journal, period: Period, *, owner: str | None = None) -> list[Spent]:
-    """One row a day, tool and model, oldest first; of one owner, or (None) of all on this machine.
+    """One row for each day, tool and model, oldest first; of one owner, or (None) of all owners.
 
     Raises:
         JournalError: The journal cannot be read.
@@ -126,7 +130,7 @@ async def read_ledger(journal: Journal, period: Period, *, owner: str | None = N
 
 
 def regroup(rows: Iterable[Spent], by: Sequence[LedgerGrouping]) -> list[Spent]:
-    """The same money by fewer marks; what is not asked for is empty. No mark at all gives the total."""
+    """Group the rows by fewer fields; fields not in `by` are empty. An empty `by` gives the total."""
     groups: dict[tuple[date | None, str, str], list[Spent]] = {}
     for row in rows:
         mark = (
@@ -140,16 +144,16 @@ def regroup(rows: Iterable[Spent], by: Sequence[LedgerGrouping]) -> list[Spent]:
 
 
 def total(rows: Iterable[Spent]) -> Spent:
-    """All of it."""
+    """The sum of all rows."""
     return _sum((None, "", ""), list(rows))
 
 
 def report(period: Period, rows: Sequence[Spent], *, most: int | None = None, note: str = "") -> dict[str, Any]:
-    """Rows as plain data, amounts as text; what is nothing is left out.
+    """Rows as plain data, with amounts as text; fields that are zero are left out.
 
     Args:
-        most: Rows shown, the newest; the total is of all.
-        note: One more thing to know.
+        most: The number of rows shown, newest first to be kept; the total includes all rows.
+        note: One more remark for the reader.
     """
     shown = rows if most is None else rows[-most:]
     made: dict[str, Any] = {
@@ -200,7 +204,7 @@ BY_TIME = frozenset(
         "change_sandbox",
     }
 )
-"""Tools whose jobs go on costing."""
+"""Tools whose jobs are billed by time."""
 
 
 def _plain(row: Spent) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Voices that were cloned or designed: which model made one, so that speech goes where it is known."""
+"""Which model cloned or designed a voice, so that speech with it is sent to a model that knows the voice."""
 
 import json
 from typing import Any
@@ -7,11 +7,11 @@ from .databases import Db
 from .journal import Journal
 
 _MOST = 2_000
-"""Jobs that made a voice, the newest first, among which one is sought."""
+"""How many jobs that made a voice are searched, newest first."""
 
 
 async def maker_of_voice(journal: Journal, owner: str, voice_id: str) -> str | None:
-    """The model that made a voice of this caller; None where the journal knows no such voice.
+    """The model that made a voice of this caller; None if the journal has no such voice.
 
     Raises:
         JournalError: The journal cannot be used.

@@ -1,6 +1,6 @@
-"""What was last read of Novita's offer, kept for every process on this journal, with its age.
+"""The last reading of Novita's lists of models and prices, shared by every process that uses this journal.
 
-One process at a time reads it, at most once in a day; one that came to nothing is tried again after an hour.
+One process at a time reads them, at most once a day; a reading that failed is repeated after an hour.
 """
 
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from .journal import Journal
 
 A_DAY = 86_400.0
 AGAIN_AFTER = 3_600.0
-"""Seconds after a reading that was begun and never finished before another begins."""
+"""Seconds after which another reading may begin if one was begun and never finished."""
 _KEPT = 30 * A_DAY
-"""Seconds for which news of another address are kept."""
+"""Seconds for which the reading of another address is kept."""
 
 
 @dataclass(frozen=True)
 class KeptNews:
-    """What was read, and when (Unix seconds)."""
+    """The text of a reading, and when it was made (Unix seconds)."""
 
     text: str
     at: float
 
 
 async def kept_news(journal: Journal, *, base: str) -> KeptNews | None:
-    """The newest reading for an address of Novita; None where there is none.
+    """The newest reading for an address of Novita; None if there is none.
 
     Raises:
         JournalError: The journal cannot be used.
@@ -38,7 +38,7 @@ async def kept_news(journal: Journal, *, base: str) -> KeptNews | None:
 
 
 async def claim_news(journal: Journal, *, base: str) -> bool:
-    """Whether this process is the one to read now; until that comes to nothing, no other is.
+    """Claim the next reading. True if this process is to read now; no other process does until that has failed.
 
     Raises:
         JournalError: The journal cannot be used.
@@ -51,7 +51,7 @@ async def claim_news(journal: Journal, *, base: str) -> bool:
         if row is None:
             db.execute("INSERT INTO news (base, text, at, begun) VALUES (?, ?, ?, ?)", (base, "", 0.0, now))
             return True
-        # A time that lies ahead was written under another clock.
+        # A time in the future was written by a clock that was wrong.
         if 0 <= now - row["at"] < A_DAY or 0 <= now - row["begun"] < AGAIN_AFTER:
             return False
         db.execute("UPDATE news SET begun = ? WHERE base = ?", (now, base))
@@ -61,7 +61,7 @@ async def claim_news(journal: Journal, *, base: str) -> bool:
 
 
 async def keep_news(journal: Journal, text: str, *, base: str) -> None:
-    """Keep what was read just now.
+    """Keep the text that was just read.
 
     Raises:
         JournalError: The journal cannot be used.

@@ -1,4 +1,4 @@
-"""One row of the journal, a paid job: how it is read, whatever it is about."""
+"""The type of a journal row, a paid job, and how rows are read."""
 
 import json
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from .facts import F, Facts, read_facts, written
 from .segments import RATE, Segment, cost_at, segments_of
 
 _ABANDONED_AFTER = 300.0
-"""Seconds after which a submit of an unknown process is taken for dead; longer than any submit may take."""
+"""Seconds after which a submit of an unreachable process counts as dead; no submit takes this long."""
 _EVERYTHING = 2**62
 
 
 class JobState(StrEnum):
-    """Where a paid job stands."""
+    """The state of a paid job."""
 
     SUBMITTING = "submitting"
     UNCONFIRMED = "unconfirmed"  # sent, but nobody knows whether Novita took it
@@ -42,10 +42,10 @@ class Job(BaseModel):
     """One paid job as the journal knows it. Times are UTC; money is USD.
 
     Args:
-        counted: What it costs as far as is known, until it was read; this is what the caps count.
-        taken: The part of it that no segment says: its estimate, or what is known.
-        usd_per_day: What it goes on costing; None: nothing.
-        segments: The times in which it cost, oldest first, where it costs by time and they were asked for.
+        counted: Its cost at the time it was read, as far as it is known; this is what the caps count.
+        taken: The stored amount, which is not from segments: its estimate, or its known cost.
+        usd_per_day: Its current rate; None if it no longer costs anything.
+        segments: The spans of time for which it was billed, oldest first, if they were read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,12 +76,12 @@ class Job(BaseModel):
         return self.created.timestamp()
 
     def facts_as(self, kind: type[F]) -> F:
-        """What it says, where it is of that kind; of another nothing."""
+        """Its facts if they are of that kind; otherwise empty facts."""
         return self.facts if isinstance(self.facts, kind) else kind()
 
     @property
     def going_on(self) -> Segment | None:
-        """What it goes on costing, where segments were asked for."""
+        """The open segment; None if there is none or segments were not read."""
         return next((segment for segment in reversed(self.segments) if segment.until is None), None)
 
 
@@ -90,7 +90,7 @@ class Reader:
     """Reads rows for one process, at one moment.
 
     Args:
-        run: Of this server: what it submits is under way.
+        run: The id of this server run. A submit of this run is still under way.
         now: Unix seconds.
     """
 
@@ -105,7 +105,7 @@ class Reader:
         return [self.job(db, row) for row in self.select(db, where, values, limit, offset).fetchall()]
 
     def select(self, db: Db, where: str, values: Sequence[Any], limit: int = _EVERYTHING, offset: int = 0) -> Rows:
-        """Rows of jobs, newest first, each with what it costs until now."""
+        """Rows of jobs, newest first, each with its cost until now."""
         return db.execute(
             f"SELECT *, {cost_at(self.now)} AS cost_micro, {RATE} AS rate_micro FROM jobs WHERE {where}"  # noqa: S608  # all ours
             " ORDER BY created DESC, rowid DESC LIMIT ? OFFSET ?",
@@ -118,7 +118,7 @@ class Reader:
         return [self.job(db, row, metered=True) for row in reversed(rows)]
 
     def state(self, row: Any) -> tuple[JobState, str]:
-        """What a row reads as, and why."""
+        """The state a row reads as, and the reason."""
         state = JobState(row["state"])
         if state is JobState.SUBMITTING and not self._in_flight(row):
             reason = "The server stopped while this was being sent; Novita may have accepted and billed it."
@@ -126,7 +126,7 @@ class Reader:
         return state, row["reason"]
 
     def job(self, db: Db, row: Any, *, metered: bool = False) -> Job:
-        """A row as a job. With its segments, or with its files."""
+        """A row as a job, with its segments if `metered`, otherwise with its files."""
         state, reason = self.state(row)
         return Job(
             key=row["key"],
@@ -158,17 +158,17 @@ class Reader:
         return not is_alive(row["pid"])
 
     def _in_flight(self, row: Any) -> bool:
-        """Whether the process that began this submit may still be at it."""
+        """Whether the process that began this submit may still be sending it."""
         if row["run"] == self.run:
             return True
         if self.now - row["created"] > _ABANDONED_AFTER:
             return False
-        # What runs elsewhere cannot be looked at, so that its age alone decides. No host: written before they were.
+        # A process on another machine cannot be checked, so only the row's age decides. Old rows name no machine.
         return row["host"] not in ("", this_host()) or is_alive(row["pid"])
 
 
 def artifacts_of(db: Db, owner: str, task_id: str | None) -> tuple[Artifact, ...]:
-    """What is known of a task's files."""
+    """The noted files of a task."""
     found = db.execute(
         "SELECT data FROM artifacts WHERE owner = ? AND task_id = ? ORDER BY idx", (owner, task_id)
     ).fetchall()
@@ -176,19 +176,19 @@ def artifacts_of(db: Db, owner: str, task_id: str | None) -> tuple[Artifact, ...
 
 
 def put_artifacts(db: Db, owner: str, task_id: str, artifacts: Sequence[Artifact]) -> None:
-    """Replace what is known of a task's files."""
+    """Replace the noted files of a task."""
     db.execute("DELETE FROM artifacts WHERE owner = ? AND task_id = ?", (owner, task_id))
     for artifact in artifacts:
         db.execute(
             "INSERT INTO artifacts (owner, task_id, idx, data) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (owner, task_id, idx) DO UPDATE SET data = excluded.data",
-            # A path may hold bytes that are no text; escaped they come back as they were.
+            # A path may hold bytes that are not UTF-8; JSON's escapes keep them unchanged.
             (owner, task_id, artifact.index, json.dumps(artifact.model_dump(mode="json", exclude_none=True))),
         )
 
 
 def put_facts(db: Db, key: str, facts: Facts) -> None:
-    """Add facts to a row; what is set to None is taken away."""
+    """Add facts to a row; a fact set to None is removed."""
     row = db.execute("SELECT kind, facts FROM jobs WHERE key = ?", (key,)).fetchone()
     if row is None:
         return

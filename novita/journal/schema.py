@@ -2,10 +2,10 @@
 
 The steps are kept by hand: a library for them (alembic) brings SQLAlchemy, and each is tested from the version before.
 
-Amounts are whole micro dollars. A row counts `counted_micro`: its estimate at first, later what is known. What goes on
-costing has segments too, and then counts these by the rule of `counts` (segments.py). The columns `metered_micro`,
-`rate_micro_day` and `rate_since`, and the table `leases`, are version 0.1.0's: they stay for a process of it that still
-runs, and what it writes there is carried over (carrying.py).
+Amounts are whole micro dollars. A row counts `counted_micro`: first its estimate, later its known cost. A row that is
+billed by time also has segments, and counts these by the rule in `counts` (segments.py). The columns `metered_micro`,
+`rate_micro_day` and `rate_since` and the table `leases` are of version 0.1.0. They stay for processes of that version
+that still run; carrying.py carries over what these write.
 """
 
 from .carrying import carry_leases, carry_rates

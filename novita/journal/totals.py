@@ -1,9 +1,8 @@
-"""Caps, and what rows count that count the same whatever the time is: added up as they are written, so that no cap
-needs a long sum.
+"""Checks the caps. Costs that do not change with time are added up as rows are written, so that no check is slow.
 
-Triggers of the database itself append each difference to `totals`, by owner, server run and UTC day, whoever writes the
-row: any server on the journal, one of version 0.1.0 too. What has been appended is folded now and then into one row
-for each run and day. Rows whose cost grows with time (`counts` of "time" or "least") are not in it; there are few.
+Triggers of the database append each difference to `totals`, by owner, server run and UTC day, whichever process writes
+the row, even one of version 0.1.0. Now and then the differences are folded into one row for each run and day. Rows
+whose cost grows with time (`counts` of "time" or "least") are not included; they are few, and are added when asked.
 """
 
 from decimal import Decimal
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
     from .databases import Db
 
 _LOOSE = 64
-"""Differences that may lie about, unfolded, before a sum of them is folded."""
+"""How many differences may accumulate before they are folded into one."""
 
 
 def begin_totals(db: "Db") -> None:
-    """Make the table and what keeps it true. Part of bringing the tables up to date: it runs once."""
+    """Make the table and its triggers. This is one step of upgrading the tables, and runs once."""
     after, before = db.day_number("NEW.created"), db.day_number("OLD.created")
     into = "INSERT INTO totals (owner, run, day, micro)"
     add = f"{into} VALUES (NEW.owner, NEW.run, {after}, NEW.counted_micro)"
@@ -41,8 +40,10 @@ def begin_totals(db: "Db") -> None:
 
 
 def begin_totals_of_teams(db: "Db") -> None:
-    """The same for the teams that owners spend with, each under a name that is no owner's. Not by runs: a team has no
-    cap of a run. It runs once, when no row has a team yet."""
+    """The same for teams of owners who share a cap, each under a name that no owner has.
+
+    They are not added up by server run, because a team has no cap for one. It runs once, when no row has a team yet.
+    """
     after, before = db.day_number("NEW.created"), db.day_number("OLD.created")
     into = "INSERT INTO totals (owner, run, day, micro)"
     add = f"{into} VALUES (NEW.team, '', {after}, NEW.counted_micro)"
@@ -57,7 +58,7 @@ def begin_totals_of_teams(db: "Db") -> None:
 
 
 def refuse_over_cap(db: "Db", owner: str, run: str, cost: Cost, caps: Caps, now: float) -> None:
-    """Raises SpendRefusedError for a call that would pass a cap: its own, that of a server run, or the day's."""
+    """Raise SpendRefusedError for a call that would pass a cap: the cap of a call, of a server run, or of a day."""
     counted = caps.counted(cost)
     said = "is estimated at" if cost.known else "has no known price, is counted as at most"
     if caps.per_call is not None and counted > caps.per_call:
@@ -89,17 +90,17 @@ def refuse_over_cap(db: "Db", owner: str, run: str, cost: Cost, caps: Caps, now:
 
 
 def spent_by_run(db: "Db", owner: str, run: str, now: float) -> int:
-    """Micro dollars that the jobs of a server run cost until now (Unix seconds)."""
+    """Micro dollars that the jobs of a server run have cost by `now` (Unix seconds)."""
     return _folded(db, owner, "run", run) + _by_time(db, owner, "run = ?", (run,), now)
 
 
 def spent_today(db: "Db", owner: str, now: float, *, column: str = "owner") -> int:
-    """Micro dollars that this UTC day has cost until now: its own jobs, and what older things cost in it.
+    """Micro dollars spent this UTC day by `now` (Unix seconds): by the day's jobs, and by older things that still run.
 
     Args:
-        column: Of the rows, which says whose they are: an owner's or a team's.
+        column: The column of `jobs` that is compared with `owner`: "owner", or "team" for a whole team.
     """
-    # A clock that once ran ahead has left rows of days to come.
+    # Rows may carry a date in the future if the clock once ran ahead.
     midnight = now - now % DAY
     counted = _folded(db, owner, "day", int(now // DAY))
     growing = _by_time(db, owner, "created >= ? AND created < ?", (midnight, midnight + DAY), now, column=column)
@@ -114,8 +115,10 @@ def _by_time(db: "Db", owner: str, where: str, values: tuple[object, ...], now: 
 
 
 def _folded(db: "Db", owner: str, column: str, value: object) -> int:
-    """The sum of an owner's differences of one run or day; of many that lie about, one is made for each run and day.
-    Nobody else folds an owner's at this moment: who asks keeps his spending to himself."""
+    """The sum of an owner's differences of one run or day. If there are many, they are folded into one for each.
+
+    No other process folds them at the same time, because the caller holds the lock on the owner's spending.
+    """
     where = f"owner = ? AND {column} = ?"
     sums = f"SELECT COUNT(*), COALESCE(SUM(micro), 0) FROM totals WHERE {where}"  # noqa: S608  # all ours
     count, micro = db.execute(sums, (owner, value)).fetchone()

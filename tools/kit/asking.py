@@ -1,6 +1,7 @@
-"""Asking before dear or destructive acts: a dialog where the client has one, else a second call with confirm=true.
+"""Asks the user before expensive or destructive acts.
 
-A modern client answers by calling the whole tool again, so nothing may be sent before the yes.
+If the client can show a dialog, it asks; otherwise the tool's answer says to call again with confirm=true. A client
+of the modern protocol answers a dialog by calling the whole tool again, so nothing may be sent before the yes.
 """
 
 from collections.abc import Mapping
@@ -23,10 +24,10 @@ FORM: dict[str, Any] = {
     "properties": {"yes": {"type": "boolean", "title": "Go ahead"}},
     "required": ["yes"],
 }
-"""The question's form. Nothing is ticked beforehand: a yes is said, not left standing."""
+"""The question's form. Its box is not ticked beforehand, so that nobody agrees by accident."""
 
 
-class NeedsAnswer(Exception):  # a detour, not an error
+class NeedsAnswer(Exception):  # no "Error" in its name: the wrapper turns it into a question
     """The client must put a question to the user, and call again with the answer."""
 
     def __init__(self, request: InputRequiredResult) -> None:
@@ -35,7 +36,7 @@ class NeedsAnswer(Exception):  # a detour, not an error
 
 
 class NotConfirmed(Exception):
-    """Nobody can be asked: the first answer shows price and effect."""
+    """The client cannot ask the user, so the tool's first answer shows price and effect instead."""
 
     def __init__(self, question: "Question") -> None:
         super().__init__(question.text)
@@ -44,15 +45,15 @@ class NotConfirmed(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be agreed to.
+    """What the user is asked to agree to.
 
     Args:
         effect: What will happen, in one or two sentences.
         model: The model, product or thing it is about.
-        counted: What it counts as: the most that a yes to this question pays for.
-        about: What the yes is for, where that may change between question and answer (a product): an answer to a
-            question about something else does not count.
-        hint: How to agree by a second call, for the model; people need not read it.
+        counted: What it counts as under the caps, in USD; a yes pays for no more than this.
+        about: Identifies what the yes is for, if that may change between question and answer (a product, for one).
+            An answer to a question about something else does not count.
+        hint: Tells the model how to agree by a second call; people are not shown it.
     """
 
     effect: str
@@ -74,7 +75,7 @@ class Question:
 
 
 def price_words(cost: Cost, counted: Decimal) -> str:
-    """The sentence that tells a price; empty for what costs nothing."""
+    """The sentence that states a price; empty if the act is free."""
     if not cost.known:
         return f"The price is not known; counted as at most {say_usd(counted)}."
     if cost.words or counted == 0:
@@ -93,7 +94,7 @@ def cost_fields(cost: Cost, counted: Decimal) -> dict[str, Any]:
 
 
 def dearer_than_agreed(model: str, now: Decimal, agreed: Decimal) -> SpendRefusedError:
-    """What to say where the price that was agreed to no longer holds."""
+    """The error for a price that has risen above the one the user agreed to."""
     what = f"{model} would take its place at {say_usd(now)}, more than the {say_usd(agreed)} that were agreed to"
     return _refused(what, "Call again to hear the new price.")
 
@@ -103,10 +104,10 @@ def _refused(what: str, next_step: str) -> SpendRefusedError:
 
 
 async def need_yes(caller: Caller, question: Question, *, confirm: bool) -> bool:
-    """Return if the act is approved for this price; whether a person was asked meanwhile, which takes time.
+    """Return once the act is approved at this price. The result is whether a person was asked, which takes time.
 
     Args:
-        confirm: The user agreed beforehand. It does not hold for more than the price they were shown last.
+        confirm: The user agreed beforehand. That does not cover more than the price they were shown last.
 
     Raises:
         SpendRefusedError: The user said no; that is final for this call.
@@ -130,14 +131,14 @@ async def need_yes(caller: Caller, question: Question, *, confirm: bool) -> bool
         raise NeedsAnswer(InputRequiredResult(input_requests={_key(question): ElicitRequest(params=form)}))
     try:
         said = await context.session.elicit_form(question.text, FORM, context.request_id)
-    except (MCPError, ValueError) as error:  # it said it could ask, and could not
+    except (MCPError, ValueError) as error:  # the client declared dialogs but failed to show one
         raise NotConfirmed(question) from error
     _refuse_no(said)
     return True
 
 
 def _key(question: Question) -> str:
-    """Names the question in a modern client's answer, with the price that it agrees to."""
+    """The key of the question in a modern client's answer. It includes the price that a yes agrees to."""
     return f"{_stem(question)}{question.counted.normalize():f}"
 
 
@@ -146,7 +147,10 @@ def _stem(question: Question) -> str:
 
 
 def _answer_to(question: Question, answers: Mapping[str, Any]) -> Any:
-    """The answer to this question at this price or a higher one. A yes to a lower price is none; a no always is."""
+    """The answer to this question at this price or a higher one.
+
+    A yes to a lower price does not count; a no to any price does.
+    """
     stem = _stem(question)
     for key, answer in answers.items():
         if not key.startswith(stem):
@@ -161,7 +165,7 @@ def _answer_to(question: Question, answers: Mapping[str, Any]) -> Any:
 
 
 def _is_yes(answer: object) -> bool:
-    """Only a true is a yes: words and numbers that look like one are not."""
+    """Whether an answer is the boolean true; words and numbers that look like a yes do not count."""
     return isinstance(answer, ElicitResult) and answer.action == "accept" and (answer.content or {}).get("yes") is True
 
 

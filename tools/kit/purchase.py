@@ -1,9 +1,10 @@
-"""The one road of everything that spends, and of everything that destroys.
+"""Carries out every act that spends money, and every act that destroys something.
 
-A tool brings what is its own as a `Purchase`: what will happen, what it costs, the exact requests, how to send it, how
-to note the answer, how to wait for it. `carry_out` does the rest for all: it makes the dry run, asks where it must,
-has it noted and held to the caps, sends it once, follows it within the wait, or hands it over to an MCP task. Where the
-same was asked for a moment ago and nobody was given what came of it, that job answers instead: see same_call.py.
+A tool describes its act as a `Purchase`: what will happen, what it costs, the exact requests, how to send it, how
+to note the answer, how to wait for it. `carry_out` does the rest for all tools: it makes the dry run, asks the user if
+it must, has the act noted and checked against the caps, sends it once, and follows it within the wait or hands it over
+to an MCP task. If the same call was made a moment ago and its result reached nobody, it gets that job's result
+instead: see same_call.py.
 
     async def plan() -> Purchase[MyResult]: ...          # reads only; may be run again
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
@@ -33,17 +34,17 @@ R_co = TypeVar("R_co", bound=BaseModel, covariant=True)
 
 
 class Sending(Protocol[R_co]):
-    """How a purchase is made once there is a yes: `Awaited`, `Submitted`, `Direct`, `Begun`, or one of
-    them `OnceReady`."""
+    """How a purchase is made once it is approved: `Awaited`, `Submitted`, `Direct`, `Begun`, or one of these inside
+    `OnceReady`."""
 
     async def carry(self, caller: Caller, paid_for: Paid) -> R_co:
-        """Make it, once, and answer."""
+        """Make the purchase once, and return the tool's answer."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Purchase(Generic[R]):
-    """One act, planned to the last field, and not begun.
+    """One act that is fully planned but not begun.
 
     Args:
         answer: The tool's result class. It has the fields status, model, estimated_cost_usd, counted_usd, next_step,
@@ -51,18 +52,18 @@ class Purchase(Generic[R]):
         effect: What will happen, in one or two sentences, without the price. It is the question, and what a
             dry run says.
         model: The model, product or thing it is about, for answers and the journal.
-        title: What the journal calls it.
-        cost: What it costs, or what that is taken to be.
+        title: Its title in the journal.
+        cost: What it costs, or what is assumed if nobody knows.
         sending: How it is made.
-        dry_run: The fields that show the exact requests: `request` or `requests`. None: there is no dry run.
-            Where nothing would be sent, its own `estimated_cost_usd` and `next_step` say so.
-        dry_run_note: What else is to be said of a dry run.
-        about: What a yes is for, where that may change between question and answer; without the price.
-        always_asks: Asked about whatever it costs: what destroys, and what goes on costing.
-        hint: For the model, how to agree by a second call.
-        tool: Whose call the journal notes; by default the tool that was called.
-        instead: What is made in its place where Novita refuses it without billing it; None: nothing is. It may add to
-            the error what to do about it.
+        dry_run: The fields that show the exact requests: `request` or `requests`. None: there is no dry run. If
+            nothing would be sent, it brings its own `estimated_cost_usd` and `next_step` that say so.
+        dry_run_note: What a dry run's answer says besides.
+        about: Identifies what a yes is for, without the price, if that may change between question and answer.
+        always_asks: Ask whatever it costs, because it destroys something or is billed by time.
+        hint: Tells the model how to agree by a second call.
+        tool: The tool that the journal notes; by default the one that was called.
+        instead: Plans what to make in its place if Novita refuses it without billing it; None: nothing. It may add
+            to the error what to do next.
     """
 
     answer: type[R]
@@ -80,11 +81,11 @@ class Purchase(Generic[R]):
     instead: Callable[[NovitaError], Awaitable["Purchase[R] | None"]] | None = None
 
     async def shown(self) -> Mapping[str, Any]:
-        """What a dry run shows beside the price."""
+        """The fields that a dry run shows beside the price."""
         return await self.dry_run() if self.dry_run is not None else {}
 
     def question(self, caller: Caller) -> Question:
-        """What is to be agreed to."""
+        """The question that the user is asked."""
         counted = caller.app.jobs.caps.counted(self.cost)
         return Question(self.effect, self.model, self.cost, counted, about=self.about, hint=self.hint)
 
@@ -92,22 +93,22 @@ class Purchase(Generic[R]):
 def destruction(
     answer: type[R], effect: str, *, model: str, about: str, act: Callable[[], Awaitable[R]]
 ) -> Purchase[R]:
-    """An act that costs nothing and takes something away: always asked about."""
+    """A purchase that is free but destroys something, so the user is always asked."""
     return Purchase(answer=answer, effect=effect, model=model, sending=Direct(act=act), about=about, always_asks=True)
 
 
 Planner = Callable[[], Awaitable[Purchase[R] | R]]
-"""Plans a purchase from prices as they are now; or answers at once, where nothing is to be done. It only reads, and
-may be run again after somebody was asked."""
+"""Plans a purchase at present prices, or returns the answer at once if there is nothing to do. It only reads, and may
+be run again after the user was asked."""
 
 
 async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run: bool = False) -> R:
-    """Show a purchase in a dry run, or make it once; a call that asks for the same as an earlier one joins its job.
+    """Show a purchase in a dry run, or make it once. A call that asks for the same as an earlier one may join its job.
 
     Raises:
-        NovitaError: It cannot be, the user said no, a cap would be passed, or Novita refused it.
+        NovitaError: It is not possible, the user said no, a cap would be passed, or Novita refused it.
     """
-    # Before anything is planned: what the same call took before may be the last there was.
+    # Look for an earlier call before planning: it may have taken the last machine, and planning would then fail.
     if caller.joins and not dry_run and (joined := await join_earlier(caller)) is not None:
         return cast(R, joined)
     purchase = await plan()
@@ -122,7 +123,7 @@ async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run:
             break
         took_time = await need_yes(caller, question, confirm=confirm)
         agreed = question
-        if took_time:  # somebody was asked in the middle of this call: what was cheap may be dear by now
+        if took_time:  # the price may have risen while the user was asked
             purchase = await plan()
             if not isinstance(purchase, Purchase):
                 return purchase
@@ -130,10 +131,10 @@ async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run:
 
 
 async def join_earlier(caller: Caller) -> ToolResult | None:
-    """What is answered where the same call began something before that this one joins; None where it did not.
+    """The result of an earlier job that this call joins; None if there is no such job.
 
     Raises:
-        NovitaError: How that ended.
+        NovitaError: The earlier job failed with this error.
     """
     caller.same = same = await same_call(caller)
     while (earlier := await caller.app.journal.earlier(caller.owner, same)) is not None:
@@ -145,10 +146,10 @@ async def join_earlier(caller: Caller) -> ToolResult | None:
 async def make_agreed(
     caller: Caller, purchase: Purchase[R], agree: Callable[[Purchase[R], Purchase[R]], Awaitable[None]]
 ) -> R:
-    """Make a purchase that was agreed to, or what takes its place.
+    """Make a purchase that was agreed to, or the one that replaces it if Novita refuses it.
 
     Args:
-        agree: Asks about what takes its place; raises where that may not be.
+        agree: Asks the user about the replacement; raises if it may not be made.
 
     Raises:
         NovitaError: A cap would be passed, or Novita refused it.
@@ -178,7 +179,7 @@ async def make_agreed(
 
 
 async def _agree_again(caller: Caller, agreed: Purchase[R], other: Purchase[R], *, confirm: bool) -> None:
-    """Ask about what takes the place of something agreed to, where it is dearer; a yes was for that price."""
+    """Ask about a replacement that is more expensive, because the user agreed to the first price only."""
     if not _must_ask(caller, other.cost, always=other.always_asks):
         return
     before, question = agreed.question(caller), other.question(caller)
@@ -191,11 +192,12 @@ async def _agree_again(caller: Caller, agreed: Purchase[R], other: Purchase[R], 
 
 
 def refuse_dearer(caller: Caller, purchase: Purchase[Any], agreed: Decimal, *, things: int) -> None:
-    """Refuse one of several things agreed to together, where it has become dearer and its share of what is not asked
-    about is passed.
+    """Refuse one of several things that were agreed to together, if its price has risen.
+
+    A rise is tolerated up to the thing's share of the sum below which the user is not asked at all.
 
     Raises:
-        NovitaError: It has.
+        NovitaError: Its price has risen beyond that.
     """
     now = caller.app.jobs.caps.counted(purchase.cost)
     if now > max(agreed, _free_hand(caller) / things):
@@ -203,19 +205,19 @@ def refuse_dearer(caller: Caller, purchase: Purchase[Any], agreed: Decimal, *, t
 
 
 def _must_ask(caller: Caller, cost: Cost, *, always: bool) -> bool:
-    """Whether this needs a yes. The one threshold check: what the caps count is what asks."""
+    """Whether the user must be asked. The threshold is compared with the amount that the caps count, only here."""
     if always or (cost.asks and not cost.known):
         return True
     return caller.app.jobs.caps.counted(cost) > _free_hand(caller)
 
 
 def _free_hand(caller: Caller) -> Decimal:
-    """USD up to which nobody is asked."""
+    """USD up to which the user is not asked."""
     return caller.app.settings.confirm_above_usd
 
 
 async def _dry_run(caller: Caller, purchase: Purchase[R]) -> R:
-    """What would be sent, and its price; a price that was shown is remembered as one."""
+    """The answer of a dry run: what would be sent, and its price. The price is remembered as one the user was shown."""
     question = purchase.question(caller)
     shown = await purchase.shown()
     caller.quote(question.about, question.counted)
@@ -226,7 +228,7 @@ async def _dry_run(caller: Caller, purchase: Purchase[R]) -> R:
 
 @dataclass(frozen=True, kw_only=True)
 class Direct(Generic[R]):
-    """An act that costs nothing and is over when it is answered, such as deleting. Nothing is noted."""
+    """A free act that is over once Novita answers, such as deleting. The journal does not note it."""
 
     act: Callable[[], Awaitable[R]]
 
@@ -236,13 +238,13 @@ class Direct(Generic[R]):
 
 @dataclass(frozen=True, kw_only=True)
 class Begun(Generic[R]):
-    """An act that costs nothing and goes on after it is answered, such as saving an image. Nothing is noted.
+    """A free act that runs on after Novita answers, such as saving an image. The journal does not note it.
 
     Args:
-        begin: Begins it, and answers with its id.
-        kind: Whose follower looks at it for an MCP task.
-        working: The answer while it goes on.
-        follow: Waits up to so many seconds for it, and answers with what there is.
+        begin: Begins it, and returns its id.
+        kind: The kind of follower that looks at it for an MCP task.
+        working: The answer while it runs.
+        follow: Waits up to so many seconds for it, and returns the answer as it then is.
         wait_seconds: How long the caller wishes to wait; None leaves it to the settings.
     """
 
@@ -266,13 +268,13 @@ class Begun(Generic[R]):
 
 @dataclass(frozen=True, kw_only=True)
 class Awaited(Generic[R]):
-    """A paid call that is made here and now.
+    """A paid call whose answer is awaited directly.
 
-    Talk, which is made anew each time, ends with its caller, so that it stops costing. What the same call joins goes on
-    without him, and its answer is kept for a while.
+    A chat is made anew each time and is cancelled with its caller, so that it stops costing. A call that the same
+    call may join later runs on without its caller, and its answer is kept for a while.
 
     Args:
-        work: Makes the call, keeps its tally true, and answers.
+        work: Makes the call, updates its tally as it goes, and returns the answer.
     """
 
     work: Callable[[Job, Tally], Awaitable[R]]
@@ -290,11 +292,11 @@ class Submitted(Generic[R, T]):
     """A paid call that outlives its caller: noted, sent once in the background, and then waited for.
 
     Args:
-        start: Has it noted and sent: `Jobs.submit`, or what finds an earlier one that did the same.
-        working: The answer while it goes on, for a caller that takes an MCP task.
-        follow: Waits up to so many seconds for it, and answers with what there is.
+        start: Notes and sends it: `Jobs.submit`, or a function that finds an earlier job that did the same.
+        working: The answer while it runs, for a caller that takes an MCP task.
+        follow: Waits up to so many seconds for it, and returns the answer as it then is.
         wait_seconds: How long the caller wishes to wait; None leaves it to the settings.
-        lost: What to look at where no answer came, so that nobody knows whether it was accepted and billed.
+        lost: Tells the user where to look if no answer came and it is unknown whether the call was billed.
         explain: Adds to an error what to do about it.
     """
 
@@ -328,7 +330,7 @@ class Submitted(Generic[R, T]):
 
 
 def _goes_on_as(job: Job) -> str | None:
-    """The id of what goes on; None where it is over."""
+    """The id of the job that runs on; None if it is over."""
     if job.state is JobState.SUBMITTING:
         return job.key[:12]
     return job.task_id if job.state is JobState.WORKING else None
@@ -336,14 +338,15 @@ def _goes_on_as(job: Job) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class OnceReady(Generic[R]):
-    """A call of something that may have to come up first. It is waited for after the yes, before anything is noted or
-    sent; what is left of the wait is for the call.
+    """A call of something, such as an endpoint, that may have to start first.
+
+    The start is awaited after the user's yes and before anything is noted or sent; the call gets the rest of the wait.
 
     Args:
-        ready: Waits up to so many seconds until it can be called; the answer where it cannot be by then.
+        ready: Waits up to so many seconds until the thing can be called; returns the tool's answer if it cannot yet.
         sending: Makes the call, in so many seconds.
         wait_seconds: How long the caller wishes to wait for both; None leaves it to the settings.
-        queues: What is sent too early waits at Novita, so that an MCP task can begin at once.
+        queues: Whether Novita queues a call that comes too early, so that an MCP task can begin at once.
     """
 
     ready: Callable[[float], Awaitable[R | None]]
@@ -368,11 +371,11 @@ async def followed(
     follow: Callable[[float], Awaitable[R]],
     wait_seconds: float | None,
 ) -> R:
-    """What goes on at Novita: left to an MCP task where the caller takes one, else followed within the wait.
+    """Leave a running job to an MCP task if the caller takes one; otherwise follow it within the wait.
 
     Args:
-        kind: Whose follower looks at it for the task.
-        id: Of what goes on; None: it is over.
+        kind: The kind of follower that looks at it for the task.
+        id: The job's id; None if it is over.
     """
     if id and caller.hand_over(kind, id):
         return await working()

@@ -1,5 +1,5 @@
-"""A journal's file that was replaced, removed or damaged under a running server: what is open is carried into the new
-one, so that caps go on counting and nothing paid is forgotten.
+"""Handles a journal file that was replaced, removed or damaged while a server runs: its open rows are carried into the
+new file, so that the caps still count them and no paid job is forgotten.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 _OPEN = "('submitting', 'unconfirmed', 'working')"
 _LATELY = 2 * 86_400
-"""Seconds before the newest row: what was spent in this time counts under a cap of a day, whatever its hours are."""
+"""Rows of so many seconds before the newest one are carried over, because a cap of a day may count them."""
 _KEYS = (
     f"SELECT key FROM jobs WHERE state IN {_OPEN}"  # noqa: S608  # all ours
     f" OR created >= (SELECT MAX(created) FROM jobs) - {_LATELY}"
@@ -30,7 +30,7 @@ _CARRIED = {
     "kept_keys": "1 = 1",
     "used_notes": "1 = 1",
 }
-"""Which rows of each table are carried over."""
+"""Table -> the condition on the rows that are carried over."""
 
 _CORRUPT, _NO_DATABASE = 11, 26
 """SQLite's codes for a damaged file and for one that is no database."""
@@ -40,7 +40,7 @@ Identity = tuple[int, int]
 
 
 def identity(path: Path) -> Identity | None:
-    """What a file is, whatever its name; None: there is none."""
+    """The identity of the file at this path; None if there is none."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -49,7 +49,7 @@ def identity(path: Path) -> Identity | None:
 
 
 def log_of(path: Path) -> Path:
-    """Where SQLite keeps what is not yet in the file itself."""
+    """The path of SQLite's write-ahead log, which holds what is not in the file itself yet."""
     return path.with_name(f"{path.name}-wal")
 
 
@@ -60,7 +60,7 @@ def beside(path: Path) -> tuple[Path, Path]:
 
 @dataclass
 class Rest:
-    """What was still open in a file. `whole`: all of it could be read."""
+    """The rows that were still open in a file. `whole`: all of them could be read."""
 
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
     whole: bool = True
@@ -71,7 +71,7 @@ class Rest:
 
 
 def read_rest(db: sqlite3.Connection) -> Rest:
-    """What is open in a database, as far as it can be read."""
+    """The open rows of a database, as far as they can be read."""
     rest = Rest()
     for table, where in _CARRIED.items():
         rows = rest.tables.setdefault(table, [])
@@ -85,7 +85,7 @@ def read_rest(db: sqlite3.Connection) -> Rest:
 
 
 def put_rest(db: sqlite3.Connection, rest: Rest) -> None:
-    """Write down what is not there."""
+    """Write the rows that the new file does not have yet."""
     known = {row[0] for row in db.execute("SELECT key FROM jobs")} if rest.tables.get("segments") else set[str]()
     for table, rows in rest.tables.items():
         there = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
@@ -101,7 +101,7 @@ def put_rest(db: sqlite3.Connection, rest: Rest) -> None:
 
 
 def is_damage(error: sqlite3.Error, path: Path) -> bool:
-    """Whether a journal was damaged, and not another kind of file named as one: that is the user's, and stays."""
+    """Whether the file is a damaged journal. Any other kind of file is the user's own, and must not be replaced."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None or code & 0xFF not in (_CORRUPT, _NO_DATABASE):
         return False
@@ -114,7 +114,7 @@ def is_damage(error: sqlite3.Error, path: Path) -> bool:
 
 
 def read_damaged(path: Path) -> Rest:
-    """What can still be read of a damaged file."""
+    """The open rows that can still be read from a damaged file."""
     with suppress(sqlite3.Error):
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
@@ -126,7 +126,7 @@ def read_damaged(path: Path) -> Rest:
 
 
 def move_aside(path: Path) -> Path:
-    """Give a file and those beside it another name; the new one."""
+    """Rename a file and the files that SQLite keeps beside it; returns the new path."""
     aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
     number = 1
     while aside.exists():
@@ -140,7 +140,8 @@ def move_aside(path: Path) -> Path:
 
 
 def clear_logs(path: Path, ours: Identity | None) -> None:
-    """Remove what SQLite left beside a file that is gone: the next file of this name would take it for its own."""
+    """Remove the files that SQLite left beside a file that is gone; a new file of this name would read them as its
+    own."""
     if ours is not None and identity(log_of(path)) == ours:
         for file in beside(path):
             with suppress(OSError):

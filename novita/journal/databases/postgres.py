@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CONNECTIONS = 8
-"""Connections one process keeps to a database server at most."""
+"""The largest number of connections that one process keeps to a database server."""
 
 
 class NamedRow(tuple[Any, ...]):
-    """A row read by name or place, as SQLite's are; psycopg's own kinds of rows are read by one of them."""
+    """A row that is read by name or index, as SQLite's rows are; psycopg's own row types offer only one of the two."""
 
     names: tuple[str, ...] = ()
 
@@ -45,7 +45,7 @@ class _PostgresDb:
         self._connection = connection
 
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
-        # A zero byte is a character to SQLite and to nobody else.
+        # PostgreSQL refuses text with a zero byte; SQLite takes it.
         given = [value.replace("\0", "") if isinstance(value, str) else value for value in fit_to_keep(values)]
         return self._connection.execute(statement.replace("%", "%%").replace("?", "%s").encode(), given)
 
@@ -72,8 +72,8 @@ class _PostgresDb:
 class PostgresStore:
     """A pool of connections to a PostgreSQL server.
 
-    The pool connects in threads of its own and does not say why it cannot. So it is opened only after one connection
-    made here, which also brings the tables up to date: a server that is not there is told at once, with the reason.
+    The pool connects in its own threads and does not report why a connection fails. So one connection is made here
+    first, which also upgrades the tables; if the server cannot be reached, the caller gets the reason at once.
     """
 
     def __init__(self, url: str, migrations: Sequence[Step]) -> None:
@@ -104,7 +104,7 @@ class PostgresStore:
             except psycopg.Error as error:
                 if begun or is_new or pool is None:
                     raise self._trouble(str(error)) from error
-                # The server was started again since. Nothing was begun, so nothing is done twice.
+                # The database server was restarted. The work had not begun, so running it again repeats nothing.
                 self._close(pool)
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class PostgresStore:
             self._close(self._pool)
 
     def _close(self, pool: "ConnectionPool[Connection[NamedRow]]") -> None:
-        """Let go of a pool; its connections that are at work are closed when they are done."""
+        """Close a pool; connections that are in use are closed once their work is done."""
         with self._guard:
             if self._pool is pool:
                 self._pool = None
@@ -129,7 +129,7 @@ class PostgresStore:
         with self._first, psycopg.connect(self._url, **how) as connection:
             self._migrate(connection)
         with self._guard:
-            if self._pool is not None:  # of a call that was quicker
+            if self._pool is not None:  # another thread has opened it meanwhile
                 return self._pool
             pool: ConnectionPool[Connection[NamedRow]] = psycopg_pool.ConnectionPool(
                 self._url,
@@ -153,7 +153,7 @@ class PostgresStore:
             row = db.execute("SELECT version FROM journal_version").fetchone()
             version: int = row[0] if row else 0
             if version > newest and self._ran:
-                return  # a newer copy brought them further while this one ran, which goes on until it is replaced
+                return  # a newer server upgraded the tables while this one ran; this one may go on using them
             if known_version(version, newest) == newest:
                 self._ran = True
                 return
@@ -178,7 +178,7 @@ class PostgresStore:
 
 
 def _driver() -> tuple[Any, Any]:
-    """psycopg and psycopg_pool, which only a team's server needs."""
+    """Import psycopg and psycopg_pool, which only a server for a team needs."""
     try:
         import psycopg
         import psycopg_pool
@@ -194,7 +194,7 @@ _TYPES = {"REAL": "DOUBLE PRECISION", "INTEGER": "BIGINT"}
 
 
 def _in_postgres(statement: str) -> str:
-    """A statement of the schema in PostgreSQL's words: its types, and the row number that SQLite keeps by itself.
+    """Translate a statement of the schema for PostgreSQL: the types, and the rowid column that SQLite adds by itself.
 
     By hand: the tables have two types, and a library for both dialects would be loaded at every start.
     """

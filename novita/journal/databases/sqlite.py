@@ -90,7 +90,7 @@ class SqliteStore:
             if self._path is not None and self._db is not None and identity(self._path) != self._file:
                 self._follow(self._path, self._db)
             db = self._open()
-            if self._path is not None and self._log is None:  # SQLite makes it when it is first needed
+            if self._path is not None and self._log is None:  # SQLite makes the log at the first write
                 self._log = identity(log_of(self._path))
             with db:  # commits, or rolls back on any error
                 return work(db)
@@ -103,7 +103,7 @@ class SqliteStore:
             return work(db)
 
     def _follow(self, path: Path, old: "_SqliteDb") -> None:
-        """Go on in the file that has the journal's name now, with what is open in the one that had it."""
+        """Switch to the file that now has the journal's name, and carry the old file's open rows into it."""
         there = identity(path) is not None
         rest = read_rest(old)
         if identity(log_of(path)) in (None, self._log):
@@ -119,12 +119,12 @@ class SqliteStore:
         )
 
     def _replace_damaged(self, path: Path) -> None:
-        """Begin a new file in place of a damaged one, with what can be read of it."""
+        """Make a new file in place of a damaged one, with the open rows that can still be read."""
         if self._db is not None:
             self._db.close()
             self._db = None
         if self._file is not None and identity(path) != self._file:
-            return  # another process was quicker
+            return  # another process has replaced it already
         rest = read_damaged(path)
         aside = move_aside(path)
         self._carry(
@@ -157,7 +157,7 @@ class SqliteStore:
         if self._path is not None:
             self._file = identity(self._path)
             make_private(self._path.parent, ours=self._path.parent.name == FOLDER)
-            # Made before SQLite does, so that nobody else can read it for even a moment.
+            # Make the file with private permissions before SQLite makes it with the default ones.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
             with suppress(OSError):  # another user's file, which we may write all the same
                 self._path.chmod(0o600)
@@ -169,7 +169,7 @@ class SqliteStore:
             if self._path is not None:
                 db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA secure_delete = ON")  # what is taken out is not to be found in the file's free places
+            db.execute("PRAGMA secure_delete = ON")  # overwrite deleted rows, which may hold secrets
             if self._whose is not None and self._path is not None:
                 keep_apart(db, self.label, self._whose)
             self._migrate(db)
@@ -201,9 +201,9 @@ class SqliteStore:
             self._forget(db)
 
     def _forget(self, db: _SqliteDb) -> None:
-        """Write the file anew: what earlier versions had deleted is still in its free places."""
+        """Rewrite the file (VACUUM), because rows that earlier versions deleted are still in its free pages."""
         try:
             db.execute("VACUUM")
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.OperationalError as error:  # another process is at it, or there is no room for a second copy
+        except sqlite3.OperationalError as error:  # another process uses the file, or the disk is too full for a copy
             logger.warning("free places of the journal were not cleared: %s", error)

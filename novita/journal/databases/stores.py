@@ -13,6 +13,7 @@ def open_store(path: Path | None, url: str | None, migrations: Sequence[Step], *
     """The store for a file, for a URL where one is given, or in memory for neither. Nothing is opened yet.
 
     Args:
-        whose: Whose jobs a file is for; a file that has the other's is refused. None: whoever's.
+        whose: Whether a file is for jobs at Novita or at a simulator; a file of the other sort is refused. None:
+            either.
     """
     return PostgresStore(url, migrations) if url else SqliteStore(path, migrations, whose)

@@ -1,4 +1,4 @@
-"""Whose jobs a journal's file keeps: what a simulator plays must never stand among what was paid for."""
+"""Marks whether a journal's file keeps jobs of Novita or of a simulator, so that the two are never mixed."""
 
 import sqlite3
 from enum import IntEnum
@@ -7,20 +7,20 @@ from ...core.errors import JournalError
 
 
 class Whose(IntEnum):
-    """As SQLite's `application_id` has it; 0, as older versions left it, is not known."""
+    """The value of SQLite's `application_id`. Older versions left it 0, which means unknown."""
 
     NOVITA = 0x4E6F7661
     ANOTHER = 0x4E6F7662
-    """A simulator, or whoever else stands in Novita's place."""
+    """A simulator, or any other server that is used in Novita's place."""
 
 
 def keep_apart(db: sqlite3.Connection, label: str, whose: Whose) -> None:
-    """Note in a file whose jobs it keeps, before it has tables, or refuse it.
+    """Mark a file before its tables are made, or refuse it.
 
-    What is not known becomes Novita's own when that is asked, never another's: it may hold what was paid for.
+    An unmarked file with tables may hold paid jobs, so it can become Novita's but never a simulator's.
 
     Raises:
-        JournalError: It keeps the other's.
+        JournalError: The file keeps jobs of the other sort.
     """
     kept: int = db.execute("PRAGMA application_id").fetchone()[0]
     if kept == whose:

@@ -1,1 +1,1 @@
-"""What is kept of those who sign in, besides their jobs."""
+"""What the journal keeps about people who sign in, besides their jobs."""

@@ -1,4 +1,4 @@
-"""An owner is forgotten: every row of every table. What was counted today still counts, or caps could be forgotten."""
+"""Removes all rows of an owner. Only the sum spent today is kept, or an owner could escape a cap by being forgotten."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,12 @@ _RUNNING = (
 
 
 class StillRunningError(InputError):
-    """Something of the owner still runs or costs: without its rows nobody would know."""
+    """Something of the owner still runs or costs money, and without its rows nobody would know of it."""
 
 
 @dataclass(frozen=True)
 class Removed:
-    """What there was."""
+    """How much was removed."""
 
     key: bool
     jobs: int
@@ -35,12 +35,12 @@ async def forget_owner(journal: Journal, owner: str) -> Removed:
     """Remove all rows of an owner.
 
     Raises:
-        StillRunningError: Something of it still runs. Nothing was removed.
+        StillRunningError: Something of the owner still runs. Nothing was removed.
     """
 
     def remove(db: Db) -> Removed:
         db.lock(f"spending of {owner}")
-        lately = journal.wall() - DAY  # what a process that died was sending stands so for ever
+        lately = journal.wall() - DAY  # a row whose process died while sending stays `submitting` for ever
         going: int = db.execute(_RUNNING, (owner, lately, owner, owner)).fetchone()[0]
         if going:
             raise StillRunningError(
@@ -55,7 +55,7 @@ async def forget_owner(journal: Journal, owner: str) -> Removed:
         db.execute("DELETE FROM answers WHERE job IN (SELECT key FROM jobs WHERE owner = ?)", (owner,)).close()
         for table in _TABLES:
             db.execute(f"DELETE FROM {table} WHERE owner = ?", (owner,)).close()  # noqa: S608  # all ours
-        # Who called which tool is the operator's to know, for as long as he keeps it; what was asked for is not.
+        # The operator keeps the record of who called which tool; what was asked for is removed.
         db.execute("UPDATE audit SET arguments = NULL WHERE owner = ?", (owner,)).close()
         db.execute("DELETE FROM totals WHERE owner = ?", (owner,)).close()
         for whose, micro in sums.items():
@@ -68,7 +68,7 @@ async def forget_owner(journal: Journal, owner: str) -> Removed:
 
 
 def _of_teams(db: Db, owner: str, now: float) -> dict[str, int]:
-    """What an owner's rows of today count in the caps of teams."""
+    """Team -> micro dollars that the owner's rows of today count under its cap."""
     statement = (
         f"SELECT team, SUM({cost_at(now)}) FROM jobs WHERE owner = ? AND team <> '' AND created >= ? GROUP BY team"  # noqa: S608  # all ours
     )

@@ -1,4 +1,4 @@
-"""The keys of who signs in, as they were encrypted: this module, and the database, cannot read them."""
+"""The encrypted Novita keys of people who sign in. Neither this module nor the database can decrypt them."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,14 @@ from ..journal import Journal
 
 
 async def kept_key(journal: Journal, owner: str) -> str | None:
-    """What was kept for an owner."""
+    """The encrypted key of an owner; None if none is kept."""
     statement = "SELECT sealed FROM kept_keys WHERE owner = ?"
     found = await journal.transact(lambda db: db.execute(statement, (owner,)).fetchone())
     return found[0] if found else None
 
 
 async def keep_key(journal: Journal, owner: str, sealed: str) -> None:
-    """Keep it, in place of an earlier one."""
+    """Keep an owner's encrypted key, in place of an earlier one."""
     statement = (
         "INSERT INTO kept_keys (owner, sealed, since) VALUES (?, ?, ?)"
         " ON CONFLICT (owner) DO UPDATE SET sealed = excluded.sealed, since = excluded.since"
@@ -27,13 +27,13 @@ async def forget_key(journal: Journal, owner: str) -> None:
 
 
 async def reseal(journal: Journal, resealed: Callable[[str], str | None]) -> None:
-    """Encrypt all anew for which `resealed` gives something, so that a secret that opened them can be dropped."""
+    """Replace each key by what `resealed` returns for it (None keeps it), so that an old secret can be retired."""
 
     def anew(db: Db) -> None:
         db.lock("kept keys")
         for owner, sealed in db.execute("SELECT owner, sealed FROM kept_keys").fetchall():
             if (again := resealed(sealed)) is not None:
-                # Only what is still as it was read: its owner may have entered another one meanwhile.
+                # Only if the row is unchanged, because its owner may have entered another key meanwhile.
                 statement = "UPDATE kept_keys SET sealed = ? WHERE owner = ? AND sealed = ?"
                 db.execute(statement, (again, owner, sealed)).close()
 
@@ -41,7 +41,11 @@ async def reseal(journal: Journal, resealed: Callable[[str], str | None]) -> Non
 
 
 async def use_once(journal: Journal, note: str, until: float) -> bool:
-    """Whether this is the first use of a note that is good for one, on whichever copy; `until` it has to be known."""
+    """Use up a one-time note; True at its first use on any copy of the server.
+
+    Args:
+        until: Unix seconds until which the use must be remembered.
+    """
 
     def use(db: Db) -> bool:
         db.lock("used notes")

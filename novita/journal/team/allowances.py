@@ -1,7 +1,8 @@
-"""How often a caller may come, counted once for all server processes on a PostgreSQL journal.
+"""Limits how often a caller may call, for all server processes on a PostgreSQL journal together.
 
-One row a caller: the moment until which what it used is paid off (the generic cell rate algorithm: a bucket that
-holds a minute's worth and refills steadily). One statement looks, takes and writes, by the clock of the database.
+This is the generic cell rate algorithm: each caller has a bucket that holds a minute's worth of calls and refills
+steadily. Its row keeps the time at which the bucket will be full again. One statement reads, takes and writes, by the
+database's clock.
 """
 
 from ..databases import Db
@@ -9,7 +10,7 @@ from ..journal import Journal
 
 MINUTE = 60.0
 _ROUNDING = 0.001
-"""Seconds that sums of floating point may be off; no whole allowance refills in them."""
+"""Seconds of rounding error that are tolerated; too short for a whole call to refill."""
 
 _NOW = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
 # ruff: noqa: S608  # nothing stands in these statements but this
@@ -22,12 +23,12 @@ _FORGET = f"DELETE FROM allowances WHERE due < {_NOW}"
 
 
 async def take_allowance(journal: Journal, name: str, per_minute: int) -> float:
-    """Take one of what a caller may have in a minute; 0, or the seconds until there is one again.
+    """Take one call from a caller's allowance. Returns 0, or the seconds until the next call is allowed.
 
     Args:
-        journal: One in PostgreSQL.
-        name: What is counted, and whose.
-        per_minute: At least 1; the same at every process.
+        journal: A journal in PostgreSQL.
+        name: Names the limit and the caller.
+        per_minute: At least 1; the same in every process.
 
     Raises:
         JournalError: The database cannot be used.
@@ -46,7 +47,7 @@ async def take_allowance(journal: Journal, name: str, per_minute: int) -> float:
 
 
 async def forget_full(journal: Journal) -> None:
-    """Delete the rows of callers who have everything again: no row means just that.
+    """Delete the rows of callers whose bucket is full; a missing row means a full bucket.
 
     Raises:
         JournalError: The database cannot be used.

@@ -1,6 +1,6 @@
 """The audit log: who called which tool for which model, what it cost, and how it ended. One row a call.
 
-What was asked for is not in it, unless whoever runs the server wants that. Rows are deleted when they are too old.
+It does not hold what was asked for, unless the operator turns that on. Rows are deleted when they are too old.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from ..segments import cost_at
 
 DAY = 86_400
 _FORGET_EVERY = 3_600.0
-"""Seconds between two looks for what is too old."""
+"""Seconds between two deletions of old rows."""
 _MOST_MODELS = 200
-"""Characters in which the models of a call are named."""
+"""The most characters that a row keeps of the names of a call's models."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class AuditEntry:
     """One call.
 
     Args:
-        number: Grows from call to call; a page of the log ends before one.
-        owner: Who called: the subject that signed in, else a hash of the key.
-        model: What was paid for, with commas; empty: nothing was begun.
-        usd: What its jobs counted when it ended; machines and endpoints go on costing.
+        number: Grows from call to call; pages of the log are cut by it.
+        owner: Who called: the subject that signed in, or else a hash of the key.
+        model: The models that were paid for, separated by commas; empty if nothing was begun.
+        usd: The cost of its jobs when the call ended; machines and endpoints cost more as they run.
         outcome: ok, error or cancelled.
-        arguments: What was asked for, as JSON; None: not kept.
+        arguments: The call's arguments as JSON; None if they are not kept.
     """
 
     number: int
@@ -46,10 +46,10 @@ class AuditEntry:
 
 
 class AuditLog:
-    """Writes the log, as the only one.
+    """Writes the log; nothing else does.
 
     Args:
-        days: For so many days a row is kept; 0: none is written.
+        days: How many days a row is kept; 0: none is written.
     """
 
     def __init__(self, days: int) -> None:
@@ -67,10 +67,10 @@ class AuditLog:
         begun: Sequence[str],
         arguments: str | None = None,
     ) -> None:
-        """Note a call that has ended; where the database does not answer, as soon as it does.
+        """Note a call that has ended. If the database does not answer, it is noted as soon as it does.
 
         Args:
-            begun: Keys of the jobs that it began.
+            begun: Keys of the jobs that the call began.
         """
         if not self.days:
             return
@@ -91,11 +91,11 @@ class AuditLog:
 
 
 def _paid_for(db: Db, begun: Sequence[str], now: float) -> tuple[str, int]:
-    """The models of jobs, and the micro dollars that they count."""
+    """The models of these jobs, and what the jobs cost in micro dollars."""
     models: dict[str, None] = {}
     micro = 0
     for key in begun:
-        # Nothing stands in the statement but what segments.py says.
+        # The statement is built from segments.py only, so nothing from outside can get into it.
         row = db.execute(f"SELECT model, {cost_at(now)} AS micro FROM jobs WHERE key = ?", (key,)).fetchone()  # noqa: S608
         if row is not None:
             models[row["model"]] = None
@@ -109,7 +109,7 @@ async def read_audit(
     """The log, newest first.
 
     Args:
-        before: Only what stands before the entry of this number.
+        before: Return only entries with a smaller number.
 
     Raises:
         JournalError: The journal cannot be used.

@@ -1,4 +1,4 @@
-"""Which jobs a call has begun, for whoever accounts for the call as a whole."""
+"""Collects the jobs that a call begins, for the audit log's row about the call."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ _begun: ContextVar[list[str] | None] = ContextVar("begun", default=None)
 
 @contextmanager
 def watch_begun() -> Generator[list[str]]:
-    """The keys of the jobs that are begun within the block, by other tasks of it too, as they come."""
+    """A list that fills with the keys of the jobs begun within the block, also by tasks that it starts."""
     keys: list[str] = []
     before = _begun.set(keys)
     try:
@@ -19,7 +19,7 @@ def watch_begun() -> Generator[list[str]]:
 
 
 def mark_begun(key: str) -> None:
-    """A job was noted now."""
+    """Report that a job was begun."""
     keys = _begun.get()
     if keys is not None:
         keys.append(key)

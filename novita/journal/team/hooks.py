@@ -1,8 +1,8 @@
-"""Addresses that Novita calls when a task ends, known to every process on a PostgreSQL journal.
+"""Webhook addresses that Novita calls when a task ends, shared by every process on a PostgreSQL journal.
 
-A row says which task an address is for; the address itself is not kept, only a hash. A call is told to all processes at
-once (LISTEN, NOTIFY): whoever has somebody waiting looks now. Where nobody waits one of them looks, and a row that one
-looks after is passed over by the others (SKIP LOCKED).
+A row says which task an address is for; of the address itself only a hash is kept. A call reaches all processes at once
+(LISTEN, NOTIFY), and a process in which a caller waits for the task looks at it now. If nobody waits, one process looks
+at the task, and the others skip the row that it has locked (SKIP LOCKED).
 """
 
 import hashlib
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _CHANNEL = "novita_mcp_hooks"
 _KEPT = 86_400.0
-"""Seconds for which an address is known; no task takes so long."""
+"""Seconds for which an address is kept; no task takes this long."""
 _AT_A_TIME = 16
 
 
 @dataclass(frozen=True)
 class CalledTask:
-    """A task that ended, as somebody said at its address."""
+    """A task whose webhook address was called, which says that the task has ended."""
 
     owner: str
     task_id: str
@@ -36,7 +36,7 @@ async def share_hook(journal: Journal, token: str, owner: str, task_id: str, *, 
     """Let every process know whose task an address is for.
 
     Args:
-        called: How often it was called before that was known.
+        called: How often the address was called before its task was known.
 
     Raises:
         JournalError: The database cannot be used.
@@ -55,7 +55,7 @@ async def share_hook(journal: Journal, token: str, owner: str, task_id: str, *, 
 
 
 async def knows_hook(journal: Journal, token: str, *, most: int) -> bool:
-    """Whether there is such an address, which was not called `most` times yet.
+    """Whether this address exists and was called fewer than `most` times.
 
     Raises:
         JournalError: The database cannot be used.
@@ -65,10 +65,10 @@ async def knows_hook(journal: Journal, token: str, *, most: int) -> bool:
 
 
 async def call_hook(journal: Journal, token: str, *, most: int) -> bool:
-    """Somebody called an address: tell all processes. Whether there is such an address, as `knows_hook`.
+    """Note that an address was called, and tell all processes. Returns whether it exists, as `knows_hook`.
 
     Args:
-        most: Calls that one address takes.
+        most: How many calls one address accepts.
 
     Raises:
         JournalError: The database cannot be used.
@@ -87,10 +87,10 @@ async def call_hook(journal: Journal, token: str, *, most: int) -> bool:
 
 
 async def take_called(journal: Journal, owners: Sequence[str], task: CalledTask | None = None) -> list[CalledTask]:
-    """Tasks of these owners that were called in and that no process has looked at since: they are this one's now.
+    """Claim the tasks of these owners whose address was called and that no process has looked at since.
 
     Args:
-        task: Only this one.
+        task: Claim only this one.
 
     Raises:
         JournalError: The database cannot be used.
@@ -113,7 +113,7 @@ async def take_called(journal: Journal, owners: Sequence[str], task: CalledTask 
 
 
 async def hear_calls(url: str, *, pause: float) -> AsyncGenerator[CalledTask | None]:
-    """What is called in at any process, as it comes; None every `pause` seconds in which nothing was.
+    """The calls that any process receives, as they come; None after every `pause` seconds without one.
 
     Raises:
         psycopg.Error: The connection is broken; listen again.
@@ -123,7 +123,7 @@ async def hear_calls(url: str, *, pause: float) -> AsyncGenerator[CalledTask | N
     connection: AsyncConnection = await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=10)
     try:
         await connection.execute(f"LISTEN {_CHANNEL}".encode())
-        yield None  # what was called in before anybody listened
+        yield None  # so that the reader looks for calls that came before it listened
         while True:
             async for heard in connection.notifies(timeout=pause, stop_after=1):
                 owner, _, task_id = heard.payload.partition(" ")

@@ -1,6 +1,6 @@
-"""What whoever runs a server for many sees of all its callers: what runs, what was spent, what went wrong.
+"""The operator's overview of all callers of a server: what runs, what was spent, what went wrong.
 
-Read only. Titles, reasons and arguments are not in it: they hold what people asked for.
+It only reads. Titles, reasons and arguments are left out, because they hold what people asked for.
 """
 
 from collections import Counter
@@ -18,12 +18,12 @@ from ..segments import RATE, cost_at
 
 DAY = 86_400
 MOST_RUNNING = 200
-"""Rows that are listed of what runs."""
+"""How many running things are listed."""
 
 
 @dataclass(frozen=True)
 class RunningJob:
-    """A job that has not ended, or a thing that goes on costing."""
+    """A job that has not ended, or a thing that still costs money."""
 
     owner: str
     tool: str
@@ -36,7 +36,7 @@ class RunningJob:
 
 @dataclass(frozen=True)
 class Spending:
-    """What one caller's jobs count: of today (UTC), and of the last 7 and 30 days."""
+    """What one caller's jobs cost today (UTC), and in the last 7 and 30 days."""
 
     owner: str
     today: Decimal
@@ -47,7 +47,7 @@ class Spending:
 
 @dataclass(frozen=True)
 class ToolCalls:
-    """Calls of one tool within a day, by the audit log."""
+    """Calls of one tool within the last day, by the audit log."""
 
     tool: str
     calls: int
@@ -56,11 +56,11 @@ class ToolCalls:
 
 @dataclass(frozen=True)
 class TeamOverview:
-    """All of it, at one moment.
+    """The whole overview, at one moment.
 
     Args:
-        more_running: There are more than are listed.
-        failed: How jobs of the last day ended that did not succeed: state -> how many.
+        more_running: More things run than are listed.
+        failed: State -> how many jobs of the last day ended in it without success.
     """
 
     at: datetime
@@ -98,7 +98,7 @@ def _read(meters: Meters) -> TeamOverview:
             usd_per_day=_usd(row["rate_micro"] or 0),
         )
         for row in rows[:MOST_RUNNING]
-        # Whether a row that was being sent still is, only its process can tell.
+        # Whether a row is still being sent is known only from its process, so SQL cannot filter by it.
         if (state := reader.state(row)[0]) is not JobState.UNCONFIRMED or row["rate_micro"]
     )
     spending, tools = _spending(db, now), _tools(db, now)
@@ -131,7 +131,8 @@ def _tools(db: Db, now: float) -> tuple[ToolCalls, ...]:
 
 
 def _ended(meters: Meters) -> dict[str, int]:
-    """How jobs of a day ended that brought nothing; those among them that a dead process was sending."""
+    """State -> how many jobs of the last day ended in it without success, including those whose process died while
+    sending them."""
     bad = "created >= ? AND state IN ('submitting', 'failed', 'refused', 'unconfirmed', 'cancelled')"
     with closing(meters.reader.select(meters.db, bad, (meters.now - DAY,))) as rows:
         counts = Counter(meters.reader.state(row)[0] for row in rows)
@@ -140,5 +141,5 @@ def _ended(meters: Meters) -> dict[str, int]:
 
 
 def _usd(micro: float) -> Decimal:
-    """Whole micro dollars: a database may add them up in another type."""
+    """USD from micro dollars, which a database may have added up in another number type."""
     return Decimal(int(micro)) / MICRO

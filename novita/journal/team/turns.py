@@ -1,8 +1,9 @@
-"""A fair queue before what Novita takes of one key for one model in a minute, over all processes on a journal.
+"""A fair queue for Novita's limit on requests a minute (of one key, for one model), over all processes on a journal.
 
-Who has to wait draws a number in the journal. Numbers are called up in rounds: each caller's first, then each caller's
-second, so that somebody with a hundred requests delays another with one by one request. Nobody is delayed, and the
-journal is not asked, while there is no limit to keep: none was settled, and Novita has turned nothing away of late.
+A request that must wait draws a number in the journal. Numbers are served in rounds: first each caller's first
+request, then each caller's second. So a caller with a hundred requests delays one with a single request by one
+request only. While no limit is known (none is set, and Novita has refused nothing lately), nobody waits and the
+journal is not asked.
 """
 
 import logging
@@ -22,20 +23,20 @@ logger = logging.getLogger(__name__)
 
 MINUTE = 60.0
 LONGEST_WAIT = 120.0
-"""Seconds after which who waits is told to come again."""
+"""Seconds after which a waiting request is refused and its caller asked to come again."""
 ALIVE = 10.0
-"""Seconds after which the number of a process that has not asked again is passed over."""
+"""Seconds after which a number is skipped if its process has not asked about it again."""
 UNNAMED_PAUSE = 10.0
-"""Seconds that nothing is sent after a refusal that names none."""
+"""Seconds for which nothing is sent after a refusal without a Retry-After."""
 _LOOK = 1.0
-"""Seconds between two looks whether it is one's turn, at most."""
+"""The most seconds between two checks whether it is a request's turn."""
 _APART = 0.25
-"""Seconds between two requests once Novita has turned something away, so that few are turned away again."""
+"""Seconds between two requests after Novita has refused one, so that few are refused again."""
 _TELL_EVERY = 5.0
 
 
 class TurnTooFarError(NovitaError):
-    """Too many are before this one."""
+    """Too many requests are before this one."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
@@ -47,7 +48,7 @@ class TurnTooFarError(NovitaError):
 
 @dataclass(frozen=True)
 class _Place:
-    """How long it will be; 0: it is one's turn, and the number is given back."""
+    """A request's place in the queue: the seconds until its turn. At 0 it is its turn, and its number is removed."""
 
     seconds: float
 
@@ -56,16 +57,16 @@ class FairTurns:
     """The queue, as `core.waiting.Turns`.
 
     Args:
-        per_minute: What Novita takes of one key for one model in a minute; 0: nobody said.
+        per_minute: How many requests Novita takes in a minute of one key for one model; 0 if that is unknown.
     """
 
     def __init__(self, journal: Journal, clock: Clock, per_minute: int = 0) -> None:
         self._journal, self._clock, self._per_minute = journal, clock, per_minute
         self._narrow: dict[str, float] = {}
-        """Lane -> until when (by the clock) requests on it are queued, because Novita has turned one away."""
+        """Lane -> until when (by the clock) its requests are queued, because Novita has refused one."""
 
     async def wait(self, lane: str, owner: str) -> None:
-        """Return when a request of this caller may be sent; at once where there is no limit to keep.
+        """Return when a request of this caller may be sent; at once if no limit is known.
 
         Raises:
             TurnTooFarError: It would take too long; nothing was sent. JournalError: the journal cannot be used.
@@ -92,14 +93,14 @@ class FairTurns:
             error.billed = "no"
             raise
         finally:
-            if not going:  # what cannot be given back is passed over soon
+            if not going:  # if the number cannot be removed here, the others skip it after `ALIVE` seconds
                 with anyio.CancelScope(shield=True):
                     await self._journal.keep(
                         lambda db: db.execute("DELETE FROM turns WHERE number = ?", (number,)).close()
                     )
 
     async def refused(self, lane: str, retry_after: float | None) -> None:
-        """Novita turned a request away: nothing goes on this lane for a while, from any process that queues on it."""
+        """Hold this lane's requests back for a while, in every process, because Novita has refused one."""
         pause = UNNAMED_PAUSE if retry_after is None else retry_after
         self._narrow[lane] = self._clock.now() + pause + MINUTE
 
@@ -114,11 +115,11 @@ class FairTurns:
 
         try:
             await self._journal.transact(close)
-        except JournalError as error:  # what Novita said matters more
+        except JournalError as error:  # not raised: the caller needs Novita's refusal, not this error
             logger.warning("other copies were not told of Novita's limit: %s", error)
 
     def _ask(self, db: Db, lane: str, owner: str, number: str) -> _Place:
-        """Draw a number, or show that one still waits, and hear whether it is called up."""
+        """Draw a number, or renew it, and return its place in the queue."""
         db.lock(f"lane {lane}")
         now = self._journal.wall()
         db.execute("DELETE FROM turns WHERE lane = ? AND alive < ?", (lane, now - ALIVE))
@@ -139,7 +140,7 @@ class FairTurns:
         return _Place(0)
 
     def _draw(self, db: Db, lane: str, owner: str, number: str, now: float) -> None:
-        """A number in the round after this caller's last one, or in the one that is called up now."""
+        """Draw a number in the round after this caller's last one, or in the round that is being served."""
         first, last = db.execute(
             "SELECT MIN(turn), MAX(CASE WHEN owner = ? THEN turn END) FROM turns WHERE lane = ?", (owner, lane)
         ).fetchone()
@@ -154,7 +155,7 @@ class FairTurns:
         return row[0] if row else now
 
     def _free_in(self, db: Db, lane: str, place: int, now: float) -> float:
-        """Seconds until the request at this place is within the limit of a minute, whenever Novita's minute begins."""
+        """Seconds until the request at this place fits the limit, whenever Novita's minute begins."""
         if not self._per_minute:
             return 0.0
         db.execute("DELETE FROM sendings WHERE lane = ? AND at <= ?", (lane, now - MINUTE))
@@ -168,5 +169,5 @@ class FairTurns:
     def _note_sent(self, db: Db, lane: str, now: float) -> None:
         if self._per_minute:
             db.execute("INSERT INTO sendings (lane, at) VALUES (?, ?)", (lane, now))
-        # What waits behind a refusal goes one by one.
+        # After a refusal, requests are sent one by one.
         db.execute("UPDATE lanes SET opens = ? WHERE lane = ? AND opens > ?", (now + _APART, lane, now - MINUTE))

@@ -1,5 +1,7 @@
 """MCP tasks: how a slow tool hands its job over, the sealed handle a host gets for it, and how the job is followed.
 
+"Host" means the program with the agent in it, such as Claude Desktop.
+
 The extension is loaded at start-up; what looks at jobs comes with the first call that needs it.
 """
 

@@ -48,7 +48,8 @@ class NovitaTasks(Extension):
 
     Args:
         keys: Seal the handles; the first makes new ones.
-        followers: Says who follows which kind of job. Asked when a host asks: after a restart that may be first.
+        followers: Returns the follower for each kind of job. It is called only when a host asks about a task, which
+            after a restart may happen before any tool call.
     """
 
     identifier = IDENTIFIER
@@ -90,7 +91,7 @@ class NovitaTasks(Extension):
         return {"resultType": "complete", **wire}
 
     async def _cancel(self, ctx: ServerRequestContext[Any, Any], params: TaskParams) -> HandlerResult:
-        """Acknowledge. What upstream cannot cancel goes on, and a later tasks/get says so honestly."""
+        """Acknowledge the request. A job that Novita cannot cancel runs on, and a later tasks/get shows it running."""
         caller, handle, follower = await self._open(ctx, params.task_id)
         await mcp_tasks.cancel(follower, caller, handle)
         return {"resultType": "complete"}
@@ -133,7 +134,7 @@ class NovitaTasks(Extension):
 
 
 def declares_tasks(ctx: ServerRequestContext[Any, Any]) -> bool:
-    """Whether this very request says that its client takes tasks. Earlier revisions meant something else by it."""
+    """Whether this request itself declares the extension. In earlier protocol revisions "tasks" meant another thing."""
     if ctx.protocol_version not in MODERN:
         return False
     capabilities = ctx.session.client_capabilities

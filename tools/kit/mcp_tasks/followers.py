@@ -36,7 +36,7 @@ class Follower(Protocol):
     """Looks at one kind of job."""
 
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
-        """One look; finishes the job (fetches its files) if it is done. Errors of the job are raised."""
+        """Look at the job once; if it is done, fetch its files. A failed job raises its error."""
         ...
 
     async def cancel(self, caller: Caller, job_id: str) -> None:
@@ -69,7 +69,7 @@ async def _looked(follower: Follower, caller: Caller, handle: Handle) -> Followe
     except NovitaConnectionError:
         return Followed("working", note="Novita could not be reached; still trying")
     except NovitaError as error:
-        # The journal that knows how young the job is may be another copy's; the handle knows too.
+        # This copy's journal may not know the job, so its age is taken from the handle.
         if isinstance(error, NotFoundError) and caller.app.client.clock.wall() - handle.created < SETTLING:
             return Followed("working", note="not visible yet")
         if isinstance(error, NovitaAPIError) and error.transient:
@@ -78,7 +78,7 @@ async def _looked(follower: Follower, caller: Caller, handle: Handle) -> Followe
 
 
 async def cancel(follower: Follower, caller: Caller, handle: Handle) -> None:
-    """Cancel what can be cancelled. What goes on upstream is told by a later look."""
+    """Cancel the job if its kind allows that. A later look shows whether it still runs."""
     try:
         await follower.cancel(caller, handle.job_id)
     except NovitaError as error:

@@ -1,4 +1,4 @@
-"""Sealed handles: an MCP task id that carries its own meaning, so that any copy of the server can answer for it."""
+"""Sealed handles: MCP task ids that hold the job's id, sealed, so that any copy of the server can answer for them."""
 
 import json
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from mcp.server.request_state import AESGCMRequestStateCodec, InvalidRequestStat
 
 
 class BadHandleError(Exception):
-    """Not one of ours, tampered with, or made for another caller. Which of these is nobody's business."""
+    """The text is no handle of ours, was altered, or belongs to another caller. The error never says which."""
 
 
 @dataclass(frozen=True)
 class Handle:
-    """What a task id stands for: a job (`kind`, `job_id`) of one caller, made by `tool` at `created` (Unix time)."""
+    """The content of a task id: a job (`kind`, `job_id`) of one caller, made by `tool` at `created` (Unix seconds)."""
 
     kind: str
     job_id: str
@@ -33,10 +33,10 @@ class Sealer:
         return self._codec.seal(json.dumps(fields, separators=(",", ":")).encode())
 
     def open(self, text: str, *, owner: str) -> Handle:
-        """The handle, if it is whole and belongs to `owner`.
+        """The handle in `text`.
 
         Raises:
-            BadHandleError: It is not.
+            BadHandleError: The text is not a valid handle that belongs to `owner`.
         """
         try:
             kind, job_id, tool, sealed_for, created = json.loads(self._codec.unseal(text))

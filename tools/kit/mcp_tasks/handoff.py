@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Handoff:
-    """What an MCP task stands for. `job` is (kind, id) once the tool has submitted something that goes on."""
+    """The job behind an MCP task. `job` is (kind, id) once the tool has submitted something that runs on at Novita."""
 
     job: tuple[str, str] | None = None
 
