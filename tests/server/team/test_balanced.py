@@ -143,7 +143,7 @@ async def test_nobody_loses_a_paid_picture_when_a_copy_is_killed(tmp_path: Path,
         journal = postgres.new()
         settings = {"NOVITA_MCP_JOURNAL": journal, "NOVITA_MCP_ARTIFACTS": storage.url(), **storage.credentials}
         with copies(tmp_path, simulator.url, **settings) as (one, two), balancer([one, two]) as url:
-            async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as http:
+            async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as http:
                 callers = Callers(http)
                 with anyio.fail_after(LONGEST):
                     # One copy dies while all wait. Nothing is on its way to Novita: all that was paid must come home.

@@ -21,7 +21,7 @@ SENTENCES = Path(__file__).with_name("sentences.tsv")
 """A line each: the tool that is meant, then what somebody says."""
 
 FIRST, AMONG_THREE = 0.60, 0.75
-"""Shares of the sentences whose tool must stand first, and among the first three. Measured: 0.82 and 0.91."""
+"""Shares of the sentences whose tool must stand first, and among the first three. Measured: 0.78 and 0.93."""
 
 
 @cache
