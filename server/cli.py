@@ -61,12 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-_GREETING = "novita-mcp: all of Novita AI for an agent, over MCP. A host starts it and speaks to it; people try:"
+_GREETING = "novita-mcp gives an agent all of Novita AI, over MCP. A host starts it for its agent. On a terminal try:"
 _TRY = (
     ("novita-mcp demo", "see it work: no key, no cost"),
-    ("novita-mcp install HOST", "put it into Claude, Cursor, VS Code, ..."),
+    ("novita-mcp install HOST", "add it to Claude, Cursor, VS Code, ..."),
     ("novita-mcp call TOOL", "call a tool from here; --simulate costs nothing"),
-    ("novita-mcp doctor", "what is wrong, and how to mend it"),
+    ("novita-mcp doctor", "find what is wrong, and how to repair it"),
     ("novita-mcp --help", "all commands"),
 )
 
@@ -75,7 +75,7 @@ def greeting() -> str:
     """What a person sees who types nothing but the name."""
     width = columns()
     lines = [*wrapped(_GREETING, width), "", *explained(_TRY, width, indent="  "), ""]
-    return "\n".join([*lines, *wrapped("To speak MCP on this terminal all the same: novita-mcp serve", width)]) + "\n"
+    return "\n".join([*lines, *wrapped("To serve MCP on this terminal: novita-mcp serve", width)]) + "\n"
 
 
 def _bare(arguments: Sequence[str] | None) -> bool:

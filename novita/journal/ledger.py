@@ -172,21 +172,25 @@ def notes(rows: Iterable[Spent]) -> list[str]:
     """What a reader of the sums should know about them."""
     rows = list(rows)
     whole = total(rows)
-    said = ["Estimates, but for what is known: real usage, and 0 for what was refused."] if whole.calls else []
+    said = (
+        ["Estimates, except where the cost is known: real usage of text, 0 for refused calls, the bill."]
+        if whole.calls
+        else []
+    )
     if whole.doubtful_calls:
         said.append(
-            "Counted, though perhaps not billed, as failed or without an answer: "
+            "Counted, but may not have been billed, because they failed or got no answer: "
             f"{counted(whole.doubtful_calls, 'call')} ({say_usd(whole.doubtful)})."
         )
     if whole.unpriced_calls:
         said.append(
             f"With no known price: {counted(whole.unpriced_calls, 'call')}, counted as {say_usd(whole.unpriced)} in all"
-            " (the dearest price of their kind; NOVITA_MCP_UNKNOWN_PRICE_USD for each thing they buy, where it is set)."
+            " (the highest price of their kind, or NOVITA_MCP_UNKNOWN_PRICE_USD for each thing they buy)."
         )
     if any(row.tool in BY_TIME for row in rows):
         said.append(
-            "Machines, volumes, endpoints and sandboxes stand under the day they were asked for: with an hour (their "
-            "term, their whole life) at least, then the time they ran as far as it was seen here, in the end what the "
+            "Machines, volumes, endpoints and sandboxes appear under the day of the call: first with an hour (their "
+            "term, their longest life) at least, then with the time they were seen to run, in the end with what the "
             "bill says."
         )
     return said

@@ -100,7 +100,7 @@ def run_install(
     told: dict[str, object] = {"host": host, "path": str(path), "changed": before != after}
     told |= {"command": [ours["command"], *ours["args"]], "backup": None, "made_private": False}
     if before == after:
-        _told(told, [f"{chosen.title} has it already: {whole(path)}"], as_json=as_json)
+        _told(told, [f"{chosen.title} already has this server: {whole(path)}"], as_json=as_json)
         return 0
     _agree(path, before, after, (settings.api_key or "", had), yes=yes, aside=as_json)
     key = _key_of(ours)
@@ -110,11 +110,11 @@ def run_install(
     lines: list[str] = []
     if backup:
         told["backup"] = str(backup)
-        lines.append(f"As it was before novita: {whole(backup)}")
+        lines.append(f"The file as it was before is kept: {whole(backup)}")
     if wide:
         told["made_private"] = True
         lines.append(f"{whole(path)} holds a key: from now on only you may read it (0600).")
-    lines += [f"{chosen.title} now knows novita: {whole(path)}", chosen.after]
+    lines += [f"Added novita to {chosen.title}: {whole(path)}", chosen.after]
     if project is not None and command is None:
         lines.append("It runs novita-mcp from the PATH of whoever opens the project.")
     lines.append("The key stays where your settings have it." if filed and not key else _where_key(key, path))
@@ -150,10 +150,10 @@ def run_uninstall(settings: Settings, host: str, *, project: Path | None, yes: b
     if emptied and not path.is_symlink():
         path.unlink()
         told["removed"] = True
-        lines.append(f"{chosen.title} no longer knows novita; {whole(path)}, made for it, is gone.")
+        lines.append(f"Removed novita from {chosen.title}, and {whole(path)}, which was made for it.")
     else:
         rewrite(path, after, private=False, keep=False)
-        lines.append(f"{chosen.title} no longer knows novita: {whole(path)}")
+        lines.append(f"Removed novita from {chosen.title}: {whole(path)}")
     stays: dict[str, str] = {"files": str(output_folder(settings))}
     if earlier and earlier == after:
         backup.unlink()
@@ -164,7 +164,7 @@ def run_uninstall(settings: Settings, host: str, *, project: Path | None, yes: b
     lines.append(f"Your files stay: {whole(output_folder(settings))}")
     if journal is not None:
         stays["journal"] = str(journal)
-        lines.append(f"The journal of what was made and spent stays: {whole(journal)}")
+        lines.append(f"The journal stays: {whole(journal)}")
     _told({**told, "stays": stays}, lines, as_json=as_json)
     return 0
 
