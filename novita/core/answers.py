@@ -1,7 +1,8 @@
 """Reading GPU answers: keys in any spelling, lists that may be null, numbers and times that may be text.
 
-Both generations and the clients on record disagree about all of these (`networkStorages[].Id`, `gpuNum: "1"`,
-`template: null`), so a shape takes every form. What cannot be read at all is a NovitaConnectionError.
+The two generations of the API and the known clients disagree about all of these (`networkStorages[].Id`,
+`gpuNum: "1"`, `template: null`), so a shape accepts every form. An answer that cannot be read at all raises
+NovitaConnectionError.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from .errors import NovitaConnectionError
 from .tolerant import a_moment, an_amount
 
 _CLOCKS_APART = 120.0
-"""Seconds that Novita's clock may be behind ours."""
+"""Seconds by which Novita's clock may be behind ours."""
 
 
 def _folded(key: str) -> str:
@@ -28,7 +29,7 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     other_names: ClassVar[Mapping[str, str]] = {}
-    """Names of the other generation, or of older answers, by the field they mean."""
+    """Name in the other generation or in older answers -> our field."""
 
     @model_validator(mode="before")
     @classmethod
@@ -55,7 +56,7 @@ def _text(value: Any) -> str:
 
 
 def _rows(value: Any) -> list[Any]:
-    """The objects of a list; a single object stands for a list of one."""
+    """The objects of a list; a single object is read as a list of one."""
     items = cast(list[Any], value) if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, dict | BaseModel)]
 
@@ -93,7 +94,7 @@ def read_shape(kind: type[T], data: Any, doing: str) -> T:
     """One object of an answer.
 
     Raises:
-        NovitaConnectionError: It is no such object. What it holds is not repeated: it may be a secret.
+        NovitaConnectionError: It is not such an object. The error does not quote it, because it may hold a secret.
     """
     try:
         return kind.model_validate(data)
@@ -122,7 +123,7 @@ def _unreadable(doing: str, error: ValidationError) -> NovitaConnectionError:
 
 
 def id_in(data: Any, *names: str) -> str:
-    """The id of what was made: under one of `names`, in any spelling, or the bare answer. Empty where there is none."""
+    """The id of the thing that was made: under one of `names`, in any spelling, or the bare answer. Empty if absent."""
     if isinstance(data, str):
         return data
     if not isinstance(data, dict):
@@ -136,5 +137,5 @@ def id_in(data: Any, *names: str) -> str:
 
 
 def may_come_of(created_at: datetime | None, asked: datetime) -> bool:
-    """Whether a thing may have come of what was asked then: it is not older, clocks allowed for."""
+    """Whether a thing may be the result of a request sent at `asked`: it is not older, give or take the clocks."""
     return created_at is None or created_at.timestamp() >= asked.timestamp() - _CLOCKS_APART

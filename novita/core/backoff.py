@@ -1,7 +1,8 @@
-"""How long to wait before the same thing is asked again: one backoff, and one reading of what the other side asks for.
+"""How long to wait before a request is repeated: the backoff, and the reader of Retry-After.
 
-Written by hand, because the rule is ours: a read is repeated for a few seconds, a call that spends almost never, and a
-pause that is asked for is kept or told. Libraries for retries (tenacity, stamina) know attempts, not money.
+Written by hand, because the rules are ours: a read is repeated for a few seconds, a call that spends almost never, and
+a pause that the server asks for is either kept or reported to the caller. Libraries for retries (tenacity, stamina)
+count attempts and know nothing of money.
 """
 
 import random
@@ -14,7 +15,7 @@ import httpx
 from .tolerant import DAY, a_header_date
 
 LONGEST_PATIENCE = 20.0
-"""Seconds. A Retry-After beyond this is told to the caller, not slept."""
+"""Seconds. A longer Retry-After is reported to the caller instead of waited for."""
 
 Jitter = Callable[[float, float], float]
 """Draws a number between its two arguments."""
@@ -29,14 +30,14 @@ class Backoff:
 
     def ceiling(self, attempt: int) -> float:
         """The longest pause of our own choice after a try."""
-        return min(self.longest, self.first * 2 ** min(attempt, 64))  # beyond that floats end
+        return min(self.longest, self.first * 2 ** min(attempt, 64))  # a larger power could overflow a float
 
     def pause(self, attempt: int, asked: float | None = None, jitter: Jitter = random.uniform) -> float:
         """Seconds to wait after a try.
 
         Args:
-            asked: Seconds the other side asks for: they are waited, and a little more, so that not all of those who
-                were told the same come back at the same moment.
+            asked: Seconds that the server asks for. The pause is slightly longer, so that callers who were told the
+                same do not all return at the same moment.
         """
         drawn = jitter(0, self.ceiling(attempt))
         return drawn if asked is None else asked + drawn * 0.1
@@ -46,8 +47,8 @@ class Backoff:
 class RetryPolicy(Backoff):
     """How often a read is repeated.
 
-    A read that keeps failing is given up while its caller still waits: no pause of our own choice reaches past
-    `within` seconds after the first try. A pause that Novita asks for is kept all the same.
+    A read that keeps failing is given up while its caller still waits: none of our own pauses ends later than
+    `within` seconds after the first try. A pause that Novita asks for is kept even if it ends later.
     """
 
     attempts: int = 7
@@ -55,10 +56,10 @@ class RetryPolicy(Backoff):
 
 
 def asked_to_wait(headers: httpx.Headers, wall: float) -> float | None:
-    """Seconds that an answer asks to wait by Retry-After, a day at most; None where it says nothing.
+    """Seconds that an answer asks to wait by Retry-After, a day at most; None if it has no such header.
 
-    Of several, as a proxy adds one to the server's own, the longest holds. Headers like `x-ratelimit-reset` are not
-    read: Novita documents none, and others mean seconds, times or words by them.
+    If a proxy has added a second header, the longer pause holds. Headers like `x-ratelimit-reset` are not read:
+    Novita documents none, and other services put seconds, times or words in them.
 
     Args:
         wall: Unix seconds now.

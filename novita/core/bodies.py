@@ -1,7 +1,7 @@
-"""Bodies as they come from outside: every reader of one reads it here.
+"""Reads the bodies of all answers from outside.
 
-We ask for them as they are. What comes packed all the same is unpacked one layer deep and no further than a bound on
-what comes out, in a thread where it is much: two kilobytes of gzip in gzip are gigabytes of zeros.
+We ask servers not to compress them. A body that is compressed all the same is unpacked one layer deep, up to a bound
+on its size, and in a thread if it is large: two kilobytes of gzip within gzip can unpack to gigabytes of zeros.
 """
 
 import math
@@ -14,16 +14,16 @@ import anyio.to_thread
 import httpx
 
 AS_IT_IS = {"Accept-Encoding": "identity"}
-"""The header that asks for a body that is not packed."""
+"""The header that asks for an uncompressed body."""
 
 _PIECE = 64 * 1024
-"""Bytes unpacked in one go on the event loop, about half a millisecond of work."""
+"""Bytes that are unpacked at once on the event loop, about half a millisecond of work."""
 _LARGE_PIECE = 1024 * 1024
 _WINDOWS = {"gzip": (zlib.MAX_WBITS | 16,), "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS)}
 
 
 class BodyError(Exception):
-    """The body is not one that can be read; the text says why."""
+    """The body cannot be read; the text says why."""
 
 
 class BodyTooLargeError(BodyError):
@@ -35,18 +35,18 @@ class BodyCutError(BodyError):
 
 
 SLOWEST = 8 * 1024
-"""Bytes a second that a body comes with at least, on the whole; slower than this is no line, it is a drip."""
+"""The lowest average rate, in bytes a second, at which a body may arrive before it is given up."""
 
 
 async def read_body(response: httpx.Response, *, most: int, patience: float = math.inf) -> bytes:
     """The whole body.
 
     Args:
-        patience: Seconds until its end, and one more for each `SLOWEST` bytes that came.
+        patience: Seconds within which it must end, plus one for each `SLOWEST` bytes received.
 
     Raises:
-        BodyError: It has more than `most` bytes, or is packed in a way that was not asked for.
-        httpx.ReadTimeout: It came too slowly. The timeouts of a request bound only the silence between two bytes.
+        BodyError: It has more than `most` bytes, or is compressed in an unknown way.
+        httpx.ReadTimeout: It came too slowly. (httpx's own timeouts bound only the silence between two bytes.)
     """
     whole = bytearray()
     started = anyio.current_time()
@@ -63,7 +63,7 @@ async def body_pieces(response: httpx.Response, *, most: int) -> AsyncGenerator[
     """The body piece by piece, as it comes.
 
     Raises:
-        BodyError: As `read_body`; what came before was given out.
+        BodyError: As `read_body`, after the pieces before the fault.
     """
     if response.is_stream_consumed:  # made in memory, as transports without sockets do
         if len(response.content) > most:
@@ -98,7 +98,7 @@ async def _unpacked(unpack: "_Unpacker", raw: bytes) -> AsyncGenerator[bytes]:
 
 
 _NOT_PACKED = frozenset(["", "identity", "none", "binary", "utf-8", "utf8", "aws-chunked"])
-"""What hosts write there about a body that is as it is: S3 of its uploads, frameworks of the charset."""
+"""Values of Content-Encoding that servers send with uncompressed bodies: S3 with uploads, frameworks with a charset."""
 
 
 def _unpacker(headers: httpx.Headers) -> "_Unpacker | None":
@@ -112,7 +112,7 @@ def _unpacker(headers: httpx.Headers) -> "_Unpacker | None":
 
 
 class _Unpacker:
-    """Undoes one layer of gzip or deflate, never more at a time than asked for."""
+    """Undoes one layer of gzip or deflate, and never gives more bytes at a time than asked for."""
 
     def __init__(self, kind: str) -> None:
         self._windows = list(_WINDOWS[kind])
@@ -124,11 +124,11 @@ class _Unpacker:
 
     @property
     def waiting(self) -> bool:
-        """Whether more would come without more going in."""
+        """Whether it can give more bytes without further input."""
         return bool(self._rest)
 
     def feed(self, raw: bytes, most: int) -> bytes:
-        """Up to `most` bytes of what `raw` and what was left over unpack to."""
+        """Unpack what was left over and `raw`, up to `most` bytes."""
         left: bytes = self._rest + raw
         self._rest = made = b""
         while left and not made:

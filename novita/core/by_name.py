@@ -1,4 +1,4 @@
-"""What people call by its name where an id is asked for: machines, volumes, templates and the rest, in one way."""
+"""Finds machines, volumes, templates and other things by their name, if people give that in place of an id."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
@@ -7,7 +7,7 @@ from .errors import InputError
 
 
 class Named(Protocol):
-    """Something with an id and a name, as a list has it."""
+    """An item of a list that has an id and a name."""
 
     @property
     def id(self) -> str: ...
@@ -19,7 +19,7 @@ T = TypeVar("T", bound=Named)
 
 
 def the_one(wanted: str, things: Sequence[T], what: str, label: Callable[[T], str]) -> T | None:
-    """The thing of that id, or the only one of that name: in the same spelling, else in another case.
+    """The thing with that id, or the only one with that name: spelt exactly so, or else differing only in case.
 
     Args:
         things: All there are, of one account.
@@ -30,7 +30,7 @@ def the_one(wanted: str, things: Sequence[T], what: str, label: Callable[[T], st
     """
     wanted = wanted.strip()
     if not wanted:
-        return None  # it is nobody's name, also where things have none
+        return None  # an empty text must not match things without a name
     for same in (
         [each for each in things if each.id == wanted],
         [each for each in things if each.name == wanted],

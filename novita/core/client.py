@@ -1,8 +1,8 @@
-"""NovitaClient: the one door to Novita's HTTP API.
+"""NovitaClient: all calls to Novita's HTTP API go through it.
 
-Two kinds of call and no third: `read` is repeated with full-jitter backoff until it works or the reader should
-know better; `spend` is sent once, and repeated only where it certainly never arrived or was turned away by the
-rate limiter. Every answer is checked here, in one place.
+There are two kinds of call. `read` is repeated with full-jitter backoff until it works, or until a retry makes no
+sense. `spend` is sent once, and repeated only if it certainly never arrived or the rate limiter refused it. Every
+answer is checked here.
 """
 
 import math
@@ -42,7 +42,7 @@ from .tolerant import an_object, load_json
 from .waiting import Turns
 
 READ_TIMEOUT = 25.0
-"""Seconds within which a read is answered: clients hang up after 60, and some tools read twice."""
+"""Seconds within which a read must be answered: MCP clients hang up after 60, and some tools read twice."""
 
 NEVER_ARRIVED = (
     httpx.ConnectError,
@@ -51,7 +51,7 @@ NEVER_ARRIVED = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-"""Raised before a single byte of the request can have been processed."""
+"""Errors that httpx raises before the server can have processed any byte of the request."""
 
 
 _SENDABLE = re.compile(r"[!-~]+")
@@ -63,7 +63,7 @@ FilePart = tuple[str, bytes, str]
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful answer, whole. `data` is the parsed JSON, or None where the body is not JSON."""
+    """A complete successful answer. `data` is the parsed JSON, or None if the body is not JSON."""
 
     status: int
     headers: httpx.Headers
@@ -72,9 +72,9 @@ class Answer:
 
 
 def new_http(*, timeouts: httpx.Timeout | None = None) -> httpx.AsyncClient:
-    """The connection pool all clients of a process share. It carries no key: each request brings its own.
+    """The connection pool that all clients of a process share. It holds no key: each request brings its own.
 
-    It keeps no cookies either: what one caller's endpoint sets must not travel with another's request.
+    It keeps no cookies either, so that a cookie from one caller's endpoint is never sent with another's request.
     """
     return httpx.AsyncClient(
         headers=AS_IT_IS,
@@ -86,23 +86,23 @@ def new_http(*, timeouts: httpx.Timeout | None = None) -> httpx.AsyncClient:
 
 
 def sendable(api_key: str | None) -> str:
-    """The key, where it can be one.
+    """Return the key if it can be sent.
 
     Raises:
-        MissingKeyError: There is none, or it cannot stand in a header.
+        MissingKeyError: There is none, or it cannot be part of a header.
     """
     if not api_key:
         raise MissingKeyError
-    if unfilled_key(api_key):  # not shown: what stands for the key is hidden like one
+    if unfilled_key(api_key):  # the error does not quote the placeholder, which is hidden like a key
         raise MissingKeyError("The Novita API key was not filled in: a placeholder stands in its place")
     if not _SENDABLE.fullmatch(api_key):
-        # Pasted with an ellipsis or a line break; the header's own error would show the key.
+        # It was pasted with an ellipsis or a line break. httpx's own error would show the key.
         raise MissingKeyError("The Novita API key holds characters that no key has")
     return api_key
 
 
 def bearer(api_key: str | None) -> Mapping[str, str]:
-    """How Novita's API takes a key."""
+    """The header in which Novita's API takes a key."""
     return {"Authorization": f"Bearer {sendable(api_key)}"}
 
 
@@ -113,13 +113,13 @@ class NovitaClient:
     Args:
         http: The shared pool.
         api_key: None makes every call fail with MissingKeyError, before anything is sent.
-        base_url: Where Novita is. Anything but the default moves every Novita host there.
-        largest_answer: Bytes after which an answer is refused.
-        read_timeout: Seconds of silence after which a read is tried again, or given up.
-        outside: The way to hosts that callers name; None: through the shared pool.
-        auth: The headers that a key goes in; it raises MissingKeyError where there is none and must be one.
-        subject: Whose calls these are, where somebody signed in; empty: whoever has the key.
-        turns: The queue for what costs, where many callers share what Novita takes in a minute.
+        base_url: The address of Novita's API. Any other than the default replaces every Novita host.
+        largest_answer: Bytes above which an answer is refused.
+        read_timeout: Seconds of silence after which a read is tried again or given up.
+        outside: Connections to hosts that callers name; None: the shared pool.
+        auth: Makes the headers that hold the key; raises MissingKeyError if a key is needed and missing.
+        subject: The person whose calls these are, if somebody signed in; empty: whoever has the key.
+        turns: The queue for paid requests, if several callers share one rate limit of Novita's.
     """
 
     http: httpx.AsyncClient
@@ -137,11 +137,11 @@ class NovitaClient:
     _known: Known | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        # As long as anybody can call with this key, it leaves the process in no text.
+        # The key is hidden in every text that leaves the process as long as this client exists.
         object.__setattr__(self, "_known", learn(self.api_key, "key"))
 
     def for_looking(self) -> "NovitaClient":
-        """The same client for the waiting helper, which tries again by itself: fewer tries, less patience."""
+        """The same client with fewer retries, for the waiting helper, which tries again by itself."""
         return replace(self, retries=RetryPolicy(attempts=2), read_timeout=9)
 
     def with_key(self, api_key: str | None) -> "NovitaClient":
@@ -149,16 +149,19 @@ class NovitaClient:
         return replace(self, api_key=api_key, subject="")
 
     def for_subject(self, subject: str, api_key: str | None) -> "NovitaClient":
-        """The same client for somebody who signed in: several may pay with one key, and stay apart."""
+        """The same client for a person who signed in. Several may pay with one key and still be kept apart."""
         return replace(self, api_key=api_key, subject=subject)
 
     @property
     def owner(self) -> str:
-        """Stands for the caller wherever things are kept apart: the subject that signed in, else a hash of the key."""
+        """Identifies the caller in the journal, the caps and the logs, without revealing the key.
+
+        It is a hash of the subject that signed in, or else of the key.
+        """
         return self.subject or owner_of(self.api_key)
 
     def url(self, path: str, *, host: str = API_HOST) -> str:
-        """The address of a route. `host` names another documented Novita host; a moved base URL replaces it too."""
+        """The address of a route. `host` is another documented Novita host, which a changed base URL replaces, too."""
         moved = self.base_url.rstrip("/") != API_HOST
         return (self.base_url.rstrip("/") if moved else host) + path
 
@@ -177,21 +180,22 @@ class NovitaClient:
         host: str = API_HOST,
         as_json: bool = True,
     ) -> Answer:
-        """A call that may be repeated. Retries faults that pass: 429, 5xx, resets, cut bodies, garbage.
+        """Make a call that may be repeated. Temporary faults are retried: 429, 5xx, resets, cut or garbled bodies.
 
         Args:
             doing: The call in a few words, for error texts ("reading the balance").
-            content: A body of bytes, in place of the JSON of `body`; `mime` is what they are.
-            as_json: False for bodies that are files.
+            content: A body of bytes in place of the JSON of `body`; `mime` is its type.
+            as_json: False if the answer is a file.
 
         Raises:
-            NovitaAPIError: An answer that is an error; NovitaConnectionError: no usable answer after all tries.
+            NovitaAPIError: Novita answered with an error.
+            NovitaConnectionError: No usable answer came after all tries.
         """
         last: NovitaError | None = None
         sent = {"json": body} if content is None else {"content": content}
         named = {**({"Content-Type": mime} if content is not None else {}), **(headers or {})}
         extra: dict[str, Any] = {"params": params, "headers": named, **sent}
-        # What was sent ahead may take Novita a while to put away.
+        # Novita may need a while to store an uploaded body before it answers.
         silence = self.read_timeout if content is None else max(self.read_timeout, 120)
         extra["timeout"] = httpx.Timeout(connect=min(10, self.read_timeout / 2), read=silence, write=60, pool=60)
         started = self.clock.now()
@@ -236,13 +240,14 @@ class NovitaClient:
         sent_within: float = math.inf,
         files: Mapping[str, FilePart] | Sequence[tuple[str, FilePart]] | None = None,
     ) -> Answer:
-        """A call that costs money or changes something: never sent again once it may have arrived.
+        """Make a call that costs money or changes something. It is never repeated once it may have arrived.
 
-        With `files` (field and part, a field once or often) the body goes as multipart form fields.
-        It is repeated only after a failed connect (nothing was sent) or a 429 (the limiter turned it away).
+        It is repeated only after a failed connect (nothing was sent) or a 429 (the rate limiter refused it). With
+        `files` (pairs of field and part; a field may occur more than once) the body is sent as multipart form fields.
 
         Args:
-            sent_within: Seconds in which it must be sent; what is not is ended, and Novita has no whole request.
+            sent_within: Seconds within which it must be sent completely. Otherwise it is cut off, so that Novita
+                never has a whole request.
 
         Raises:
             NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
@@ -292,10 +297,10 @@ class NovitaClient:
         host: str = API_HOST,
         **more: Any,
     ) -> AsyncGenerator[httpx.Response]:
-        """A spending call whose answer is read as it comes. The caller reads and closes; errors are raised here.
+        """Make a spending call whose answer is read as it comes. The caller reads and closes the stream.
 
         Args:
-            more: As httpx takes it: `content` in place of the JSON of `body`, `headers`, `params`, `timeout`.
+            more: Arguments for httpx: `content` in place of the JSON of `body`, `headers`, `params`, `timeout`.
         """
         request = self._request(method, path, host, **({"json": body} if "content" not in more else {}), **more)
         await self._turn(path, body)
@@ -321,25 +326,25 @@ class NovitaClient:
             await response.aclose()
 
     async def _turn(self, path: str, body: Any) -> None:
-        """Wait until a request that costs may be sent, where there is a queue for it."""
+        """Wait until a paid request may be sent, if there is a queue."""
         if self.turns is not None:
             await self.turns.wait(self._lane(path, body), self.owner)
 
     async def _turned_away(self, path: str, body: Any, error: NovitaAPIError) -> bool:
-        """Whether a request that Novita's limiter turned away is sent again, once it is its turn or after a pause."""
+        """Wait after Novita's rate limiter has refused a request. Returns whether to send it again."""
         if self.turns is None:
             return (error.retry_after or 0) <= LONGEST_PATIENCE
         await self.turns.refused(self._lane(path, body), error.retry_after)
         return True
 
     def _lane(self, path: str, body: Any) -> str:
-        """What Novita limits by itself: one key's requests for one model, which the body names or the path."""
+        """The lane of a request: this key and the model, which the body or the path names."""
         named = an_object(body).get("model")
         return f"{owner_of(self.api_key)} {named if isinstance(named, str) else path}"[:200]
 
     def _request(self, method: str, path: str, host: str, **extra: Any) -> httpx.Request:
         if any(part in (".", "..") for part in unquote(path.partition("?")[0]).split("/")):
-            # It would leave the route that it stands in: the id of an endpoint, of a task, of a key.
+            # As part of a path, "." or ".." as an id would lead to another route.
             raise InputError("'.' and '..' are no ids", next_step="Take an id from the tool that lists them.")
         more: Mapping[str, str] | None = extra.pop("headers", None)
         headers = {**self.auth(self.api_key), **(more or {})}
@@ -389,7 +394,7 @@ class NovitaClient:
             return await read_body(response, most=self.largest_answer, patience=silence or math.inf)
         except BodyError as error:
             if response.status_code >= 300:
-                return b""  # the status says enough
+                return b""  # an error's status is enough without its body
             raise _GarbledError(str(error)) from error
 
     def _error(
@@ -422,12 +427,12 @@ class NovitaClient:
 
 
 def _asked_to_wait(error: NovitaError) -> float | None:
-    """Seconds that Novita asked to wait; None where it named none."""
+    """Seconds that Novita asked us to wait; None if it named none."""
     return error.retry_after if isinstance(error, NovitaAPIError) else None
 
 
 def uploaded_too_slowly(seconds: float, doing: str) -> NovitaConnectionError:
-    """An upload that took longer than the caller waits: it was ended, and a longer wait is named."""
+    """The error for an upload that was cut off because it took longer than the caller waits."""
     wish = min(3600, math.ceil(max(120, 3 * seconds) / 60) * 60)
     return NovitaConnectionError(
         f"The upload took longer than {seconds:.0f} s and was ended while {doing}: nothing was submitted",
@@ -437,7 +442,7 @@ def uploaded_too_slowly(seconds: float, doing: str) -> NovitaConnectionError:
 
 
 class _GarbledError(Exception):
-    """A 2xx answer that is not what it should be."""
+    """A 2xx answer whose body is not what it should be."""
 
 
 TRY_LATER = "Novita seems unwell; try again in a minute."

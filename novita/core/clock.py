@@ -1,4 +1,4 @@
-"""The clock handed to everything that waits, so that tests move time instead of spending it."""
+"""The clock that is handed to everything that waits, so that tests can move time instead of sleeping."""
 
 import time
 from typing import Protocol

@@ -1,7 +1,7 @@
-"""What a call costs before the fact, and the limits it is held to. Exact decimals, never floats.
+"""The cost of a call before it is made, and the limits that it is checked against. Exact decimals, never floats.
 
-One number counts: `Caps.counted`. It is what the caps take, what is held against the threshold above which the user is
-asked, and what the question says.
+`Caps.counted` is the one number that matters: it counts under the caps, it is compared with the threshold above which
+the user is asked, and it is shown in the question.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from .redaction import is_subject
 
 Basis = Literal["documented", "maker", "third_party", "live", "unknown"]
-"""Whose price it is: Novita's own word, the model maker's list, anybody else's, Novita's list as it is now."""
+"""Where a price comes from: Novita's documentation, the model maker's list, a third party, or Novita's live list."""
 Family = Literal[
     "picture",
     "second_of_video",
@@ -34,9 +34,9 @@ DIFFERS: Mapping[str, str] = {
     "maker": "the maker's price; Novita's may differ",
     "third_party": "a third party's figure; Novita's may differ",
 }
-"""What is said of a figure that is not Novita's."""
+"""The remark that goes with a price that is not Novita's."""
 _MARGIN = Decimal("1.5")
-"""What such a figure is multiplied with where it is held against a limit: Novita may take more."""
+"""The factor on such a price when it is checked against a limit, because Novita may charge more."""
 
 
 class _Ceiling(BaseModel):
@@ -62,23 +62,23 @@ def _table() -> _Ceilings:
 
 
 def ceiling(family: Family) -> Decimal:
-    """USD that one of a kind counts as where nobody says what it costs: the dearest price seen."""
+    """USD that a thing without a known price counts as: the highest price seen in its family."""
     return _table().ceilings[family].usd
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A price before the fact: an estimate, or where nobody says, a stated assumption.
+    """A price before the call: an estimate, or an assumption if the price is unknown.
 
     Args:
-        usd: The estimate in US dollars; None where the price is not known.
-        note: How it was reckoned, one sentence.
-        basis: Whose price it is, or of nobody.
-        words: The whole sentence that tells the price, where a sum alone would not do (by the hour).
-        shown: The estimate as answers have it, where they do not leave out zeros at the end.
-        ceiling: What all of it counts as where the price is not known.
-        things: How many things it buys: each counts what the user settled for unknown prices, if anything.
-        asks: Without a price the user is asked, whatever it counts as: machines, endpoints, videos.
+        usd: The estimate in US dollars; None if the price is unknown.
+        note: How it was calculated, in one sentence.
+        basis: Where the price comes from.
+        words: The whole sentence that states the price, if a sum alone would mislead (a price by the hour).
+        shown: The estimate as answers show it, if they keep its trailing zeros.
+        ceiling: What all of it counts as if the price is unknown.
+        things: How many things it buys; each counts the amount that the user set for unknown prices, if any.
+        asks: Whether the user is always asked if the price is unknown: for machines, endpoints, videos.
     """
 
     usd: Decimal | None
@@ -96,22 +96,21 @@ class Cost:
 
 
 FREE = Cost(Decimal(0))
-"""Of what costs nothing, such as deleting."""
+"""The cost of free acts, such as deleting."""
 
 
 def assumed(family: Family, amount: Decimal | int, *, note: str = "", things: int = 1, asks: bool = False) -> Cost:
-    """A cost that nobody knows: so much of a kind, at its ceiling."""
+    """An unknown cost: this amount of things of one family, each at the family's ceiling."""
     return Cost(None, note, "unknown", ceiling=ceiling(family) * amount, things=things, asks=asks)
 
 
 class Caps(BaseModel):
-    """Spending limits in USD, checked and taken in one step with the row that spends.
+    """Spending limits in USD. They are checked in the same transaction that writes the paid job's row.
 
     Args:
         per_day: For this owner since midnight UTC, over all processes on this journal.
-        team: Stands for the key that pays for several owners, where one does; with `team_per_day`, the same for all
-            that it pays.
-        unknown: What each thing without a known price counts as, where the user settled it; else its ceiling.
+        team: Identifies the key that pays for several owners, if one does; `team_per_day` limits all of them together.
+        unknown: What each thing without a known price counts as, if the user set that; otherwise its ceiling.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -124,11 +123,11 @@ class Caps(BaseModel):
     unknown: Decimal | None = None
 
     def counted(self, cost: Cost) -> Decimal:
-        """What a cost counts as: the one number for caps, threshold and question."""
+        """The amount in USD that a cost counts as, for the caps, the threshold and the question."""
         if cost.usd is not None:
             return cost.usd * _MARGIN if cost.basis in DIFFERS else cost.usd
         return cost.ceiling if self.unknown is None else self.unknown * cost.things
 
     def team_of(self, owner: str) -> str:
-        """The team that an owner spends with: who signed in, and who brings the team's very key; empty: none."""
+        """The team under whose cap an owner spends (whoever signed in or has the team's key); empty if none."""
         return f"team {self.team}" if self.team and (owner == self.team or is_subject(owner)) else ""

@@ -107,8 +107,8 @@ class NovitaConnectionError(NovitaError):
     """No usable answer arrived.
 
     Args:
-        lasting: Whether it is the same however often it is tried, until somebody mends something.
-        unread: What came all the same, as JSON or text: it may be paid for, so whoever notes the call keeps it.
+        lasting: Whether retries are useless until somebody fixes something.
+        unread: The body that came, as JSON or text. It may be paid for, so the job's owner gets it as a file.
     """
 
     def __init__(
@@ -172,16 +172,16 @@ class BalanceError(NovitaAPIError):
 
 
 Gone = Literal["route", "model"]
-"""What is not there: a route, for everybody; a model, for this key."""
+"""What does not exist: a route, for everybody; or a model, for this key."""
 
 
 class NotFoundError(NovitaAPIError):
     """No such route, model, task or resource."""
 
     gone: Gone | None = None
-    """What Novita itself, in its own envelope, says is not there; None: something else, such as a task."""
+    """What Novita itself, in its own envelope, says does not exist; None: something else, such as a task."""
     envelope: bool = True
-    """Whether it came in an envelope of Novita's at all; else a proxy or another host may have spoken."""
+    """Whether the answer had Novita's envelope; without it, a proxy or another host may have sent it."""
 
 
 class ContentRefusedError(NovitaAPIError):
@@ -219,7 +219,7 @@ def error_rows() -> tuple[ErrorRow, ...]:
 
 
 def _row(row: Mapping[str, Any]) -> ErrorRow:
-    """A row of the data, with what is said in many of them filled in."""
+    """A row of the data, with the texts that many rows share filled in."""
     words = row["user_action"].format(key=MEND_KEY, top_up=TOP_UP, billing_page=BILLING_PAGE, named=_NAMED)
     filled: dict[str, Any] = {"group": "http", "name": None, **row, "user_action": words}
     return ErrorRow(**filled)
@@ -232,7 +232,7 @@ def _data() -> dict[str, Any]:
 
 @cache
 def _nameless() -> dict[tuple[str, int], ErrorRow]:
-    """Errors without a name, by group and status; the group `http` is for all."""
+    """(Group, status) -> the row of an error without a name; the group `http` applies to all groups."""
     data = _data()
     rows = [_row(row) for row in (*data["http_defaults"], *data["by_group"])]
     named = [row for row in error_rows() if row.name is None]
@@ -271,7 +271,7 @@ def read_envelope(body: bytes) -> tuple[str | None, str]:
     except ValueError:
         parsed = None
     if not isinstance(parsed, dict):
-        # A broken piece of JSON, or bytes that are no text, says nothing to anybody.
+        # Broken JSON, or bytes that are not text, would tell the reader nothing.
         message = "" if text[:1] in ("{", "[") or "\ufffd" in text[:_LONGEST_MESSAGE] else _readable(text)
         return _known_name(message), message
     data = cast(dict[str, Any], parsed)
@@ -289,14 +289,14 @@ def read_envelope(body: bytes) -> tuple[str | None, str]:
 
 
 def _readable(text: str) -> str:
-    """Text on one line; nothing where it is a page or no text."""
+    """The text on one line; empty if it is an HTML page or not text."""
     if _HTML.search(text[:200]) or "\0" in text[:_LONGEST_MESSAGE]:
         return ""
     return " ".join(text.split())
 
 
 def _known_name(text: str) -> str | None:
-    """A documented error name that stands in a text."""
+    """A documented error name that occurs in a text."""
     known = {row.name for row in error_rows()}
     return next((name for name in _NAME.findall(text[:_LONGEST_MESSAGE]) if name in known), None)
 
@@ -327,7 +327,7 @@ def api_error(
     billed; a 5xx on a spending call may be, but for those of language models of which Novita says otherwise.
     """
     reason, message = read_envelope(body)
-    # Redacted before it is cut: half a key is still a secret.
+    # Redact before cutting, because a cut key would no longer be recognised as a secret.
     message = redact(message, *secrets)[:_LONGEST_MESSAGE]
     reason = redact(reason, *secrets)[:_LONGEST_NAME] if reason else None
     row = find_row(group, reason, status)
@@ -342,11 +342,11 @@ def api_error(
     else:
         next_step = next_step.replace(_NAMED, _UNNAMED)
     kind = _kind(status, name)
-    # A row speaks for its own status only: a 503 that carries some other name still passes.
+    # A row applies only to its own status: a 503 with another error's name is still temporary.
     transient = row.retryable if row is not None and row.http_status == status else status in _TRANSIENT_STATUS
     billed: Billed | None = None
     if spends:
-        # What Novita charges goes by the status it answers with: of a code within a success it says nothing.
+        # Novita documents charges by HTTP status, not for an error code within a success.
         billed = _billed("media" if within_success else group, status)
         if billed != "no":
             next_step = "Check list_tasks and the balance before trying again; this server does not repeat paid calls."
@@ -370,12 +370,12 @@ def api_error(
 
 
 _FAULTS_NOT_CHARGED = frozenset({500, 503, 504})
-"""Faults of the language API that cost nothing, as no refusal does (guides/llm-billing of Novita's docs)."""
+"""Server faults for which the language API does not charge (guides/llm-billing of Novita's docs)."""
 
 
 def _billed(group: Group, status: int) -> Billed:
     """What is known about the money of a spending call that was answered with an error."""
-    if status == 499:  # the client went away, says Novita: what was made is charged
+    if status == 499:  # the client closed the connection; Novita charges for what was made until then
         return "yes" if group == "llm" else "maybe"
     if group == "llm":
         return "no" if status < 500 or status in _FAULTS_NOT_CHARGED else "maybe"
@@ -383,7 +383,7 @@ def _billed(group: Group, status: int) -> Billed:
 
 
 def _what_is_gone(status: int, reason: str | None, message: str) -> Gone | None:
-    """Whether Novita says that a route, or a model, is not there."""
+    """Whether Novita says that a route, or a model, does not exist."""
     said = message.casefold().strip().rstrip(".")
     name = (reason or "").upper()
     if status == 404 and (name in _NO_ROUTE or said in ("route not found", "api not found")):

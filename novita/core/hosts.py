@@ -1,4 +1,4 @@
-"""Where Novita is, and which hosts can be. Apart from the client, which is heavy: settings are read before any call."""
+"""Novita's hosts, and checks of addresses. Kept apart from the client, which is slow to import, for the settings."""
 
 import ipaddress
 import re
@@ -12,22 +12,22 @@ ASSET_HOST = "https://assets.novitai.com"
 
 
 def is_novita_itself(url: str) -> bool:
-    """Whether an address is the API's own, however it is spelt; all others are simulators and stand-ins."""
+    """Whether an address is Novita's API, however it is spelt; any other is a simulator or stand-in."""
     return (urlsplit(url).hostname or "").rstrip(".").lower() == urlsplit(API_HOST).hostname
 
 
 def base_address(text: str) -> str:
-    """Where Novita is, from an address as people paste it: without the path of a part of the API, which is added here.
+    """The base address of Novita's API from an address that people paste, without the path of a part of the API.
 
-    OpenAI's clients are set to `https://api.novita.ai/openai/v1`, and examples name `/v3`. What is Novita's own host is
-    Novita's own address, also without a scheme, and never in the clear. Anything else stays, malformed or not.
+    OpenAI's clients use `https://api.novita.ai/openai/v1`, and examples name `/v3`; our routes add those parts.
+    Novita's own host is always called by https, even if the scheme is missing. Any other address is kept as it is.
     """
     pasted = bare(text)
     whole = pasted if "://" in pasted else f"https://{pasted}"
     try:
         if is_novita_itself(whole) and urlsplit(whole).port in (None, 80, 443):
             return API_HOST
-    except ValueError:  # no address; whoever asks for one says so
+    except ValueError:  # not an address; `address_problem` reports it
         return pasted
     return _PART_OF_THE_API.sub("", pasted)
 
@@ -53,7 +53,7 @@ def host_can_be(host: str) -> bool:
 
 
 def address_problem(url: str) -> str | None:
-    """What is wrong with an http(s) address that somebody set; None where it is one. The address is not repeated."""
+    """What is wrong with an http(s) address in a setting; None if it is valid. The text does not quote the address."""
     try:
         parsed = urlsplit(url)
         host, port = parsed.hostname or "", parsed.port

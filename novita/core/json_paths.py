@@ -1,6 +1,6 @@
 """Reading and writing JSON by path: `a.b`, `a[0]`, `a[]` (a new item), `a[*]` (every item).
 
-Of the usual languages of paths (JSONPath, JMESPath, JSON Pointer) none that has a library writes: bodies are made here.
+Written by hand, because the libraries for the usual path languages (JSONPath, JMESPath) read but do not build bodies.
 """
 
 import re
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 """An object as JSON has it."""
 
 MISSING: Final = object()
-"""Stands for a field that is not there; None is a value."""
+"""The value of an absent field. None would not do, because JSON's null is a value."""
 
 _STEP = re.compile(r"([^.\[\]]+)((?:\[(?:\d+|\*)?\])*)")
 
@@ -42,16 +42,16 @@ def get_path(body: Any, path: str) -> Any:
 
 
 def dig(data: Any, path: str) -> Any:
-    """As `get_path`, of an answer: None also for what is not there."""
+    """As `get_path`, but None for an absent field; for reading answers."""
     found = get_path(data, path)
     return None if found is MISSING else found
 
 
 def put(body: Json, path: str, value: Any, *, each: Json | None = None) -> None:
-    """Write a value, making what lies between.
+    """Write a value at a path, and create the objects and lists on the way.
 
     Args:
-        each: Further fields of every item that `[]` adds; `{n}` in them counts.
+        each: Further fields of every item that `[]` adds; `{n}` in them becomes the item's number.
     """
     _put(body, steps(path), value, each or {})
 

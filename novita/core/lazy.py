@@ -1,13 +1,13 @@
-"""Names that are imported when they are first read: start-up passes by here and needs none of what is behind them.
+"""Imports names when they are first read, so that start-up does not load the modules behind them.
 
-This is the only place that imports later. A module that offers such names (a door) writes them twice:
+This is the only place that delays imports. A module that offers such names (a "door") lists them twice:
 
     if TYPE_CHECKING:
         from .core.client import NovitaClient
 
     __getattr__ = lazily(__name__, {"NovitaClient": ".core.client"})
 
-The first tells type checkers, and the layout test, what the second will do; a test holds one against the other.
+The first is for type checkers and the layout test; the second imports at run time. A test compares the two.
 """
 
 import importlib

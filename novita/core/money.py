@@ -1,6 +1,6 @@
-"""Money, exactly: Novita's integer units to USD and back, in one place. Never floats.
+"""Converts Novita's integer units to USD and back, exactly, without floats.
 
-Written by hand: libraries for money (py-moneyed) are about many currencies, and here is one.
+Written by hand: libraries for money (py-moneyed) are for several currencies, and we have one.
 """
 
 from decimal import ROUND_CEILING, Decimal
@@ -8,17 +8,17 @@ from decimal import ROUND_CEILING, Decimal
 from .tolerant import an_amount
 
 _MOST_UNITS = Decimal(10) ** 16
-"""A million millions of dollars: what is counted in millionths of one still fits 64 bits."""
+"""A million millions of dollars; counted in micro dollars, this still fits 64 bits."""
 MICRO = Decimal(1_000_000)
-"""Micro dollars in one: the journal counts in whole ones."""
+"""Micro dollars in one dollar. The journal counts in whole micro dollars."""
 BILLING_UNIT = Decimal("0.0001")
 """USD in one unit of the billing and budget routes, and of the flat prices of language models."""
 GPU_UNIT = Decimal("0.00001")
-"""USD in one raw unit of v1's GPU prices, as two independent clients read them; no page says so."""
+"""USD in one raw unit of v1's GPU prices. Undocumented; two independent clients read them so."""
 
 
 def micro(usd: Decimal) -> int:
-    """Whole micro dollars, rounded up: a cap must not be passed by what was rounded away."""
+    """Whole micro dollars, rounded up, so that rounding never lets a call pass a cap."""
     return int((usd * MICRO).to_integral_value(ROUND_CEILING))
 
 
@@ -38,7 +38,7 @@ def billing_from_usd(amount: Decimal) -> int:
     """The count of 0.0001 USD in an amount.
 
     Raises:
-        ValueError: It is no whole count: rounding money is nobody's business here.
+        ValueError: It is not a whole count; amounts are never rounded silently.
     """
     units = amount / BILLING_UNIT
     if not units.is_finite() or units != units.to_integral_value():
@@ -59,10 +59,10 @@ _PROSE = Decimal("0.0001")
 def say_usd(amount: Decimal | str) -> str:
     """An amount in a sentence: "$12.50", "$0.0034", "$0.0001 or less"; two to four decimals, rounded up.
 
-    Only where a field beside it has the exact one: nobody reads the sixth decimal, and a price is never told lower.
+    Use it only if a field beside the sentence has the exact amount. It rounds up, so that no price looks too low.
 
     Args:
-        amount: Or the text of the field that has it.
+        amount: The amount, or the text of the field that holds it.
     """
     amount = Decimal(amount)
     if 0 < amount < _PROSE:
@@ -71,8 +71,8 @@ def say_usd(amount: Decimal | str) -> str:
 
 
 def say_exactly(amount: Decimal | None) -> str:
-    """An amount in a sentence, exact: "$0.10", "$0.0000125". For the price of one of many, which is multiplied, for
-    limits that somebody sets, and for what is left."""
+    """An exact amount in a sentence: "$0.10", "$0.0000125". For unit prices, which readers multiply, for limits that
+    somebody sets, and for balances."""
     return "an unknown price" if amount is None else f"${show_usd(amount)}"
 
 

@@ -1,6 +1,6 @@
 """Spans of time in plain words, as whole UTC days: "this month", "last week", "2026-10", "2026-10-01 to 2026-10-15".
 
-Written by hand: libraries that read dates from words (dateparser) guess; here what is not certain is refused.
+Written by hand: libraries that read dates from words (dateparser) guess, and we refuse what is ambiguous.
 """
 
 import calendar
@@ -53,10 +53,10 @@ def month_of(day: date) -> Period:
 
 
 def read_period(text: str, today: date) -> Period:
-    """The days a text stands for; what lies after `today` is left out.
+    """The days that a text means, without those after `today`.
 
     Raises:
-        InputError: It is no period, or has not begun yet.
+        InputError: The text names no period, or one that has not begun yet.
     """
     words = re.sub(r"[\s_]+", " ", text.strip().casefold())
     words = re.sub(r"(?<=[a-z])-(?=[a-z0-9])", " ", words)  # "last-month"

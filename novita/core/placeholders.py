@@ -1,6 +1,6 @@
-"""Settings that nobody filled in: `${NOVITA_API_KEY}` as a host passes it on that expands nothing.
+"""Recognises settings that nobody filled in, such as `${NOVITA_API_KEY}` from a host that expands no variables.
 
-Light on purpose: settings are read before anything else is imported.
+It imports little, because settings are read before anything else.
 """
 
 import re
@@ -10,23 +10,23 @@ from collections.abc import Mapping
 _VARIABLE = re.compile(r"\$\{(?P<braced>[^{}]*)\}|\$(?P<plain>[A-Z_][A-Z0-9_]*)|%(?P<windows>[A-Z_][A-Z0-9_]*)%")
 _BLANK = re.compile(r"\$?\{\{[^{}]*\}\}|<[^<>]*>|(?i:your[-_ ]?(?:novita)?[-_ ]?(?:api)?[-_ ]?key.*)")
 _NO_KEY = re.compile(r"(?i)none|null|undefined|todo|change_?me|op://.*|(?:sk[-_])?(?:x{3,}|\*{3,}|\.{3,}).*")
-"""What stands in configurations where a key should: nothing set, a vault's address, an example's dots."""
+"""Placeholders found in configurations in place of a key: a word for "nothing", a vault's address, dots."""
 
 
 def unfilled(text: str) -> str | None:
-    """What stands in a key's place, if it is no key but what should have become one."""
+    """The placeholder in a text, if it is one that should have been replaced by a value; otherwise None."""
     found = _VARIABLE.search(text) or _BLANK.fullmatch(text.strip())
     return found[0] if found else None
 
 
 def unfilled_key(text: str) -> str | None:
-    """The same of a key, where still more is known to be none."""
+    """The same for a key, for which more placeholders are known."""
     found = _NO_KEY.fullmatch(text.strip())
     return unfilled(text) or (found[0] if found else None)
 
 
 def bare(text: str) -> str:
-    """A key or an address without what was pasted around it: blanks, marks that nobody sees, quotes."""
+    """A key or an address without the spaces, invisible characters and quotes that were pasted around it."""
     seen = "".join(one for one in text if unicodedata.category(one) not in ("Cf", "Zs") or one == " ").strip()
     while len(seen) > 1 and (seen[0], seen[-1]) in _QUOTES:
         seen = seen[1:-1].strip()
@@ -37,12 +37,12 @@ _QUOTES = (('"', '"'), ("'", "'"), ("`", "`"), ("“", "”"), ("‘", "’"))
 
 
 def bare_key(text: str) -> str:
-    """A key without what was pasted around it, and without what a header says before it."""
+    """As `bare`, and without a header's "Bearer" before the key."""
     return re.sub(r"(?i)^(?:authorization:\s*)?bearer\s+", "", bare(text))
 
 
 def expand(text: str, environment: Mapping[str, str]) -> str:
-    """A path with the variables of the environment in it written out, as a shell does; unknown ones stay."""
+    """A path with its environment variables expanded, as a shell does; unknown ones are kept."""
 
     def value(found: re.Match[str]) -> str:
         name = found["braced"] or found["plain"] or found["windows"] or ""

@@ -1,12 +1,12 @@
-"""Connections that stay cheap when there are many, and those to hosts that callers name.
+"""Connection pools: one that stays fast with many connections, and one for hosts that callers name.
 
-At each request httpcore looks at every connection of its pool, and asks the system about those that rest: with 64 calls
-at once that was a fifth of what a call costs us (docs/performance.md). So the connections are held in several small
-pools, and a request goes to the one with the least to do.
+At each request httpcore checks every connection of its pool, and asks the system about the idle ones. With 64 calls at
+once that took a fifth of our time for a call (docs/performance.md). So the connections are spread over several small
+pools, and a request goes to the least busy one.
 
-Links that callers hand in, and containers of their own endpoints, are somebody else's: whoever is there may answer a
-byte a second, or never. So those have a pool of their own, of which each caller has a share, and nobody waits for
-Novita because somebody waits for them.
+Links that callers give, and their own endpoints' containers, are not Novita's: such a host may answer one byte a
+second, or never. They have a pool of their own, of which each caller gets a share, so that a slow host never holds up
+calls to Novita.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -17,15 +17,15 @@ import anyio
 import httpx
 
 MOST = 128
-"""Requests under way together."""
+"""How many requests may be under way at once."""
 POOLS = 8
 RESTS = 4.0
-"""Seconds that a connection without work is kept; servers close theirs soon after."""
+"""Seconds for which an idle connection is kept; servers close theirs soon after."""
 
 
 @dataclass(eq=False)
 class _Pool:
-    """One of the pools, how many requests it has under way, and since when it has none."""
+    """One of the pools, the number of its requests under way, and since when it has been idle."""
 
     transport: httpx.AsyncHTTPTransport
     under_way: int = 0
@@ -55,7 +55,7 @@ class SmallPools(httpx.AsyncBaseTransport):
     """A transport over up to `POOLS` pools, made as they are needed.
 
     Args:
-        make: A pool that keeps connections as its limits say; `MOST` holds for all together.
+        make: Makes a pool with its own limits on connections; `MOST` limits all pools together.
     """
 
     make: Callable[[httpx.Limits], httpx.AsyncHTTPTransport]
@@ -93,7 +93,7 @@ class SmallPools(httpx.AsyncBaseTransport):
         return pool
 
     async def _close_rested(self) -> None:
-        """Close what a busy minute left behind: httpcore looks at old connections only when their pool has work."""
+        """Close idle connections of idle pools, because httpcore checks them only when their pool gets a request."""
         until = anyio.current_time() - RESTS
         rested = [pool for pool in self._pools if not pool.under_way and pool.since < until]
         for pool in rested:
@@ -107,16 +107,16 @@ class SmallPools(httpx.AsyncBaseTransport):
 
 
 SHARE = 16
-"""Connections to such hosts one caller has at a time."""
+"""How many connections to such hosts one caller may have at a time."""
 
 
 @dataclass(frozen=True)
 class Outside:
-    """The way to hosts that callers name.
+    """Connections to hosts that callers name.
 
     Args:
         http: A pool that nothing else uses.
-        share: How many of its connections one caller may have at a time; who wants more waits.
+        share: How many of its connections one caller may have at a time; further requests wait.
     """
 
     http: httpx.AsyncClient
@@ -125,7 +125,7 @@ class Outside:
 
     @asynccontextmanager
     async def turn(self, owner: str) -> AsyncGenerator[None]:
-        """One of the connections of `owner`, as long as the block lasts."""
+        """Hold one of the connections of `owner` within the block."""
         turns, users = self._turns.get(owner, (anyio.Semaphore(self.share), 0))
         self._turns[owner] = (turns, users + 1)
         try:
@@ -139,13 +139,13 @@ class Outside:
 
 @dataclass
 class Patience:
-    """Seconds that all links of one call may take together; they run from the first look."""
+    """Seconds that all links of one call may take together, counted from the first use of `left`."""
 
     seconds: float
     _until: float | None = None
 
     def left(self) -> float:
-        """What is left of them."""
+        """The seconds that are left."""
         now = anyio.current_time()
         if self._until is None:
             self._until = now + self.seconds

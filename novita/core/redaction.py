@@ -1,8 +1,9 @@
-"""Secrets in play, and texts without them: the one rule that every exit of the process calls.
+"""Removes secrets from texts. Everything that leaves the process passes through here.
 
-A secret is known as long as somebody holds what `learn` gave for it (a client holds its key's), and a while longer.
-Known secrets are found as they are, escaped (URL, JSON, HTML), in hex, and in base64 at any of its three offsets.
-Those under six letters would be found in every other word: they are hidden in fields of their own only.
+A secret is known as long as the object that `learn` returned for it exists (a client keeps its key's), and a while
+longer. Known secrets are found in plain form, escaped (URL, JSON, HTML), in hex, and in base64 at any of its three
+offsets. A secret of fewer than six letters would be found within ordinary words, so it is hidden only in fields of its
+own.
 """
 
 import base64
@@ -22,12 +23,12 @@ T = TypeVar("T")
 
 MARK = "[secret]"
 SHORTEST = 6
-"""Letters below which a secret is not searched for in texts."""
+"""The length below which a secret is not searched for in texts."""
 
 _REMEMBERED = 256
-"""Secrets known although nobody holds them any more: an answer may come late."""
+"""How many secrets stay known after their holders are gone, because an answer with one may still come."""
 _CUT = 12
-"""Letters of a secret from which on a half of it, where a text was cut, is hidden too."""
+"""The length from which on a part of a secret is hidden, too, at the place where a text was cut."""
 
 
 class Known:
@@ -44,7 +45,7 @@ class Known:
         self._patterns: dict[tuple[str, bool], re.Pattern[str]] = {}
 
     def spans(self, text: str, decoded: tuple[str, ...], folded: str) -> Iterator[tuple[int, int]]:
-        """Where the secret stands in `text`; `decoded` is what its escapes stand for, `folded` see there."""
+        """The spans of `text` that hold the secret. `decoded` is the text without escapes, `folded` as in `_folded`."""
         for form in self.forms:
             plain = form in text
             if plain or any(form in each for each in decoded):
@@ -57,7 +58,7 @@ class Known:
             yield from self._cut(text)
 
     def _cut(self, text: str) -> Iterator[tuple[int, int]]:
-        """A half of it, where a text ends or was shortened."""
+        """The span of a part of the secret at a place where the text ends or was shortened."""
         half = self.word[: max(SHORTEST, len(self.word) // 2)]
         start = text.find(half)
         while start >= 0:
@@ -85,31 +86,31 @@ _lock = threading.Lock()
 
 
 def owner_of(api_key: str | None) -> str:
-    """16 hex digits that stand for a key without giving it away; "anonymous" where there is none."""
+    """16 hex digits that identify a key without revealing it; "anonymous" if there is none."""
     if not api_key:
         return "anonymous"
     return hashlib.sha256(b"novita-mcp owner\0" + api_key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def owner_of_subject(issuer: str, subject: str) -> str:
-    """32 hex digits that stand for a subject of an issuer wherever things are kept apart.
+    """32 hex digits that identify a subject (a person who signed in) of an issuer.
 
-    Longer than what stands for a key, so that none is ever taken for the other.
+    A key's digits are fewer, so that the two are never confused.
     """
     named = f"novita-mcp subject\0{issuer.rstrip('/')}\0{subject}"
     return hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def is_subject(owner: str) -> bool:
-    """Whether an owner is somebody who signed in, and not whoever has a key."""
+    """Whether an owner is a person who signed in, rather than the holder of a key."""
     return len(owner) == 32
 
 
 def learn(secret: str | None, kind: Literal["key", "word"] = "word") -> Known | None:
-    """Keep `secret` out of whatever leaves this process, while the answer is held and for a while after.
+    """Hide `secret` in everything that leaves this process, while the returned object exists and for a while after.
 
     Args:
-        kind: Callers' keys are many, and anybody may send some: they do not make others forgotten.
+        kind: "key" for callers' keys. Anybody may send many of these, so they must not push other secrets out.
     """
     word = (secret or "").strip()
     if len(word) < SHORTEST:
@@ -131,7 +132,7 @@ def without_secrets(value: T, *secrets: str, but: Iterable[str] = ()) -> T:
 
     Args:
         secrets: More of them.
-        but: Those that this very value is there to show.
+        but: Secrets that this value is meant to show.
     """
     spared = frozenset(but)
     with _lock:
@@ -139,7 +140,7 @@ def without_secrets(value: T, *secrets: str, but: Iterable[str] = ()) -> T:
     known += [each for each in map(_temporary, secrets) if each is not None]
     texts: list[str] = []
     _each_text(value, lambda text: texts.append(text) or text)
-    # One look over all of it: nearly always there is nothing to hide.
+    # Search all texts at once first, because there is nearly always nothing to hide.
     whole = "\n".join(texts)
     unescaped, folded = decoded(whole), _folded(whole)
     met = [each for each in known if any(each.spans(whole, unescaped, folded))]
@@ -149,10 +150,10 @@ def without_secrets(value: T, *secrets: str, but: Iterable[str] = ()) -> T:
 
 
 def part_without_secrets(before: str, part: str, after: str) -> str:
-    """A part of a longer text without any known secret, also one that is in it only by half.
+    """A part of a longer text without any known secret, even one that is only partly in it.
 
     Args:
-        before: What stands before the part, and `after` what follows: as much as a secret may reach into.
+        before: The text before the part; `after`: the text behind it. Each as long as a secret can be.
     """
     whole = before + part + after
     with _lock:
@@ -169,7 +170,7 @@ def part_without_secrets(before: str, part: str, after: str) -> str:
 
 
 def bytes_hold_secret(data: bytes) -> bool:
-    """Whether a known secret stands in `data` as it is."""
+    """Whether `data` holds a known secret in plain form."""
     with _lock:
         known = [each.word for each in _live.values()]
     return any(word.encode("utf-8", "surrogatepass") in data for word in known)
@@ -204,7 +205,7 @@ def redact(text: str, *secrets: str) -> str:
 
 
 def without_secrets_json(text: str, *secrets: str) -> str:
-    """A text that may be JSON, and stays it. What stands in a field for credentials is hidden, however short."""
+    """A text without secrets; if it is JSON, it stays valid. Values of credential fields are hidden, however short."""
     if text[:1] in ("{", "["):
         try:
             data: object = json.loads(text)
@@ -228,7 +229,7 @@ def without_credentials(data: Any) -> Any:
 
 
 def credentials_in(data: Any) -> Iterator[str]:
-    """What stands in `data` in fields whose names say that they hold a password, a key or a token.
+    """The values in `data` of fields whose names say that they hold a password, a key or a token.
 
     A pair `{key: name, value: text}` (an environment variable) is such a field, and so is a parameter of a link.
     """
@@ -250,9 +251,9 @@ def credentials_in(data: Any) -> Iterator[str]:
 
 
 def learn_credentials(answer: T) -> T:
-    """The same answer of Novita; what it says in fields for credentials leaves by no other field from now on.
+    """Return Novita's answer unchanged, and from now on hide its credentials in all other fields.
 
-    What is kept nowhere could not be told apart after a restart, so it is learnt with every answer that shows it.
+    They are stored nowhere, so they are learnt anew from every answer that shows them.
     """
     for word in credentials_in(answer):
         learn(word)
@@ -324,13 +325,14 @@ def _hide(text: str, known: Iterable[Known]) -> str:
 
 
 def _folded(text: str) -> str:
-    """`text` without capitals, and with spaces for what a shown status loses; letter for letter, or nothing."""
+    """`text` in lower case, with spaces for characters that a status line drops. It has the length of `text`, or is
+    empty."""
     folded = text.lower().replace("_", " ").replace("-", " ")
     return folded if len(folded) == len(text) else ""
 
 
 def decoded(text: str) -> tuple[str, ...]:
-    """What the escapes and line breaks in `text` stand for; empty where there are none."""
+    """`text` with its escapes and line breaks decoded; empty if it has none."""
     found: list[str] = []
     if "%" in text:
         once = unquote(text, errors="replace")
@@ -357,7 +359,7 @@ def _unescape(found: re.Match[str]) -> str:
 
 @cache
 def _any_spelling(letter: str) -> str:
-    """A pattern for one letter, however it is escaped."""
+    """A pattern that matches one letter in any escaped form."""
     ways = [re.escape(letter)]
     percent = "".join(f"%(?:25)?{byte:02x}" for byte in letter.encode("utf-8", "surrogatepass"))
     ways.append(f"(?i:{percent})")
@@ -378,7 +380,7 @@ def _any_spelling(letter: str) -> str:
 
 
 def _base64_cores(raw: bytes, encode: Callable[[bytes], bytes]) -> Iterator[str]:
-    """The letters that `raw` becomes inside of a longer text in base64: one spelling for each place modulo three."""
+    """The base64 letters of `raw` within a longer encoded text: one form for each offset modulo three."""
     for before, first in ((0, 0), (1, 2), (2, 3)):
         whole = encode(bytes(before) + raw).decode()
         core = whole[first : (before + len(raw)) * 8 // 6]

@@ -1,6 +1,6 @@
-"""What is noted of requests on their way out: whether one that may cost has left for a call, and spans for tracing.
+"""Notes whether a call has sent a request that may cost money, and makes spans for tracing.
 
-The spans are for whoever set up OpenTelemetry; without its SDK they are nothing and cost nothing.
+Without OpenTelemetry's SDK the spans do nothing and take no time.
 """
 
 from collections.abc import Generator
@@ -16,7 +16,7 @@ _tracer = trace.get_tracer("novita_mcp")
 
 @dataclass
 class Sent:
-    """Marked as soon as a request that may cost is handed to the network."""
+    """Marked as soon as a request that may cost money is handed to the network."""
 
     anything: bool = False
 
@@ -25,14 +25,14 @@ _sent: ContextVar[Sent | None] = ContextVar("sent", default=None)
 
 
 def watch_sending() -> Sent:
-    """Begin to watch: what is done from here on, in other tasks too, marks what comes back."""
+    """Begin to watch. A request that is sent from now on, also by tasks started here, marks the returned object."""
     watched = Sent()
     _sent.set(watched)
     return watched
 
 
 def mark_sent() -> None:
-    """Something that may cost goes out now."""
+    """Note that a request that may cost money is sent now."""
     watched = _sent.get()
     if watched is not None:
         watched.anything = True

@@ -1,7 +1,7 @@
-"""The way out of this machine, as its environment describes it: proxies, hosts that need none, certificates.
+"""Proxies, hosts that need none, and certificates, as this machine's environment sets them.
 
-httpx reads the same variables, but as soon as one of them cannot be used it fails for every host, in words of its own.
-Here each is read when a request needs it, and what is wrong with it is said with the name of the setting.
+httpx reads the same variables, but a single unusable one makes it fail for every host, with an error that does not
+name the variable. Here each variable is read when a request needs it, and an error names it.
 """
 
 import errno
@@ -36,7 +36,7 @@ _served_here: set[str] = set()
 
 @contextmanager
 def served_here(url: str) -> Generator[None]:
-    """While the block lasts, this address is this very process: no proxy is asked for it."""
+    """Within the block, call this address without a proxy, because this process itself serves it."""
     place = httpx.URL(url).netloc.decode("ascii")
     _served_here.add(place)
     try:
@@ -46,11 +46,11 @@ def served_here(url: str) -> Generator[None]:
 
 
 class SettingOfTheWayError(httpx.ConnectError):
-    """A variable of the environment that cannot be used stands in the way. Nothing was sent.
+    """An environment variable that cannot be used has stopped a request. Nothing was sent.
 
     Args:
-        what: Which, and what is wrong with it.
-        mend: What to do.
+        what: The variable, and what is wrong with it.
+        mend: How to fix it.
     """
 
     def __init__(self, what: str, mend: str) -> None:
@@ -66,18 +66,18 @@ class Proxy(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """Where it is, without its password."""
+        """Its address without the password."""
         return shown_address(self.url).rpartition("@")[2].removeprefix(f"{self.url.partition('://')[0]}://").rstrip("/")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the environment says, read once.
+    """The settings of the environment, read once.
 
     Args:
-        proxies: By the scheme of what is asked for: `http`, `https`, or `all`.
+        proxies: Scheme of the requested address (`http`, `https`, or `all`) -> its proxy.
         exceptions: Hosts, domains and networks that need no proxy.
-        system: Whether the proxies are the system's (Windows, macOS), which has exceptions of its own.
+        system: Whether the proxies come from the operating system (Windows, macOS), which has its own exceptions.
     """
 
     proxies: Mapping[str, Proxy]
@@ -86,7 +86,7 @@ class Surroundings:
 
     @staticmethod
     def read() -> "Surroundings":
-        """As the environment is now."""
+        """Read the environment as it is now."""
         found = urllib.request.getproxies()
         proxies = {
             scheme: Proxy(_setting(scheme), url if "://" in url else f"http://{url}")
@@ -106,7 +106,7 @@ class Surroundings:
         return None if self.system and urllib.request.proxy_bypass(url.host) else proxy
 
     def problems(self) -> Iterator[SettingOfTheWayError]:
-        """Everything here that cannot be used, whoever is asked for."""
+        """All settings that cannot be used, for any host."""
         for proxy in dict.fromkeys(self.proxies.values()):
             try:
                 check_proxy(proxy)
@@ -153,14 +153,14 @@ def check_proxy(proxy: Proxy) -> httpx.Proxy:
     """The proxy as httpx takes it.
 
     Raises:
-        SettingOfTheWayError: It is no proxy we can ask.
+        SettingOfTheWayError: We cannot use this proxy.
     """
     mend = f"Correct or unset {proxy.setting}: it should look like http://host:port or socks5://host:port."
     if left := unfilled(proxy.url):
         raise SettingOfTheWayError(f"{proxy.setting} was not filled in: {left[:60]} stands in it", mend)
     scheme, _, rest = proxy.url.partition("://")
     scheme = scheme.lower()
-    if scheme in ("socks", "socks5h"):  # as GNOME writes it, and curl; older versions of httpx know the plain name only
+    if scheme in ("socks", "socks5h"):  # GNOME's and curl's names; older versions of httpx know only "socks5"
         proxy, scheme = proxy._replace(url=f"socks5://{rest}"), "socks5"
     if scheme not in _SCHEMES:
         raise SettingOfTheWayError(f"{proxy.setting} names a kind of proxy that is not known here ({scheme})", mend)
@@ -168,7 +168,7 @@ def check_proxy(proxy: Proxy) -> httpx.Proxy:
         mend = "Have the package socksio installed beside this server, or name another proxy."
         raise SettingOfTheWayError(f"{proxy.setting} names a SOCKS proxy, which needs the package socksio", mend)
     try:
-        # The proxy looks up the name, as "socks5h" asks for and httpx always has it: it may know hosts that we do not.
+        # httpx always lets the proxy resolve names, as "socks5h" asks for.
         asked = httpx.Proxy(proxy.url, ssl_context=certificates() if scheme == "https" else None)
         host, port = asked.url.host, asked.url.port
     except (httpx.InvalidURL, ValueError) as error:
@@ -208,11 +208,11 @@ def _no_certificates(setting: str, place: str, why: str) -> SettingOfTheWayError
 
 
 SENT_WITHIN = "novita_sent_within"
-"""The extension of a request that says in how many seconds it must be sent, to its last byte."""
+"""The request extension that says within how many seconds the whole request must be sent."""
 
 
 class SentTooSlowlyError(httpx.WriteTimeout):
-    """It was not sent in the time it had; nobody has the whole of it, so nothing came of it."""
+    """The request was not sent in time. The server has only a part of it, so it had no effect."""
 
 
 @dataclass
@@ -319,11 +319,11 @@ class Trouble(NamedTuple):
     what: str
     mend: str = ""
     lasting: bool = False
-    """Whether trying again at once is in vain."""
+    """Whether trying again at once is useless."""
 
 
 def trouble(error: httpx.RequestError, url: httpx.URL, around: Surroundings | None = None) -> Trouble:
-    """What a failed request says about the surroundings. `what` is not redacted."""
+    """What a failed request reveals about this machine's network settings. `what` is not redacted."""
     if isinstance(error, SettingOfTheWayError):
         return Trouble(str(error), error.mend, lasting=True)
     said = str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""This machine: which of its processes still run, since who left a row or a file may be gone; a user's own folders."""
+"""This machine: which of its processes still run (the one that wrote a row may be dead), and the user's own folders."""
 
 import os
 import platform
@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = "novita-mcp"
-"""Name of the folder of ours in which the system keeps a program's data."""
+"""The name of our folder among the programs' data folders of the system."""
 
 
 @cache
 def this_host() -> str:
-    """Where process ids mean something: this machine, or this container of it."""
+    """The name of this machine or container. Process ids can be compared only within one."""
     with suppress(OSError):
         return f"{platform.node()} {Path('/proc/self/ns/pid').readlink()}"
     return platform.node()
@@ -20,7 +20,7 @@ def this_host() -> str:
 
 def is_alive(pid: int) -> bool:
     """Whether a process of this host still runs."""
-    if os.name == "nt":  # signal 0 kills there; the age rule has to do
+    if os.name == "nt":  # on Windows, signal 0 would kill the process; there only a row's age counts
         return True
     try:
         os.kill(pid, 0)
@@ -35,7 +35,7 @@ def make_private(folder: Path, *, ours: bool) -> None:
     """Make a folder, and those above it that are missing, for this user only.
 
     Args:
-        ours: Whether it holds nothing but ours; then one that was there already is closed to others, too.
+        ours: Whether the folder holds only our files; an existing one is then made private, too.
 
     Raises:
         OSError: It cannot be made.
@@ -43,7 +43,7 @@ def make_private(folder: Path, *, ours: bool) -> None:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(exist_ok=True)  # says so where a file is in the way
+    folder.mkdir(exist_ok=True)  # raises if a file has this name
     if ours:
-        with suppress(OSError):  # of another user, who may share it with us
+        with suppress(OSError):  # the folder may belong to another user who shares it with us
             folder.chmod(0o700)

@@ -1,4 +1,4 @@
-"""Answers of others, read without trust: any field may be missing, null, of another type, or no number."""
+"""Readers for JSON from outside, in which any field may be missing, null, of another type, or not a number."""
 
 import email.utils
 import json
@@ -15,15 +15,15 @@ Json = dict[str, Any]
 
 _MOST_DIGITS = 400
 MOST_COUNT = 2**53
-"""The largest whole number that every reader of JSON reads as it is."""
+"""The largest whole number that every JSON reader reads exactly."""
 MOST_AMOUNT = Decimal(10) ** 12
 DAY, YEAR = 86_400.0, 366 * 86_400.0
 _LAST_MOMENT = 32_503_680_000.0
-"""Unix seconds of the year 3000: what lies beyond is no time but a mistake."""
+"""Unix seconds of the year 3000; a larger number is not a time but a mistake."""
 
 
 def load_piece(text: str) -> Any:
-    """Parse a piece of a stream: as `load_json`, but halves of letters stay, since the next piece may bring the other.
+    """Parse a piece of a stream: as `load_json`, but lone surrogates stay, because the next piece may bring the rest.
 
     Raises:
         ValueError: It is no JSON, or nested beyond reason.
@@ -32,7 +32,7 @@ def load_piece(text: str) -> Any:
 
 
 def load_json(data: str | bytes) -> Any:
-    """Parse JSON as others write it: with a byte order mark, half an emoji, and NaN or Infinity, which become None.
+    """Parse JSON that may have a byte order mark, lone surrogates, and NaN or Infinity, which become None.
 
     Raises:
         ValueError: It is no JSON, or nested beyond reason.
@@ -41,10 +41,10 @@ def load_json(data: str | bytes) -> Any:
 
 
 def load_strict(data: str | bytes) -> Any:
-    """Parse JSON that goes on to others: NaN and Infinity are no JSON.
+    """Parse JSON that will be sent on, so NaN and Infinity are refused.
 
     Raises:
-        ValueError: It is no JSON, or one of its numbers is none; the message names it.
+        ValueError: It is not JSON, or holds NaN or Infinity; the message says where.
     """
     return _loads(well_formed_text_of_json(data), _no_number, _strictly_finite)
 
@@ -63,7 +63,7 @@ def _finite(digits: str) -> float | None:
 
 
 def _whole(digits: str) -> int | None:
-    """A whole number; None where it has more digits than any that means something (and than Python will read)."""
+    """A whole number; None if it has more digits than Python reads."""
     return int(digits) if len(digits) <= _MOST_DIGITS else None
 
 
@@ -110,7 +110,7 @@ def a_number(value: Any) -> float | None:
 
 
 def a_count(value: Any) -> int | None:
-    """A whole number of 0 or more, also where it is written as text or with a decimal point; no endless one."""
+    """A whole number from 0 to `MOST_COUNT`, also written as text or with a decimal point; otherwise None."""
     if type(value) is int:  # nearly always
         return value if 0 <= value <= MOST_COUNT else None
     found = a_number(value)
@@ -128,7 +128,7 @@ def a_whole(value: Any) -> int | None:
 
 
 def an_amount(value: Any, most: Decimal = MOST_AMOUNT) -> Decimal | None:
-    """An amount, exactly as it is written; None where it is none, or beyond all money."""
+    """An exact amount; None if it is not one, or larger than `most`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:
@@ -139,13 +139,13 @@ def an_amount(value: Any, most: Decimal = MOST_AMOUNT) -> Decimal | None:
 
 
 def a_moment(value: Any) -> datetime | None:
-    """A time in Unix seconds, as number or text; 0 and less stand for "never", and so does what is no time."""
+    """A time from Unix seconds, as number or text; None for 0 and less (Novita's "never") and for anything else."""
     seconds = a_number(value)
     return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 < seconds < _LAST_MOMENT else None
 
 
 def a_lifetime(value: Any) -> float | None:
-    """Seconds something lives; None where that is not told, as 0 and nonsense do not tell it."""
+    """Seconds for which something lives; None if the value is 0, missing or not a number."""
     seconds = a_number(value)
     return seconds if seconds is not None and 0 < seconds <= 10 * YEAR else None
 
@@ -156,11 +156,11 @@ def a_header_date(header: str) -> float | None:
         found = email.utils.parsedate_to_datetime(header)
         return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
     except (ValueError, OverflowError, OSError, IndexError, TypeError):
-        return None  # what a date parser has raised over the years
+        return None  # the errors that Python's date parsers have raised in various versions
 
 
 def not_a_number(value: Any) -> str | None:
-    """Where a JSON value holds NaN or Infinity ("body.temperature"), which JSON does not know; None if nowhere."""
+    """The path at which a value holds NaN or Infinity ("body.temperature"), which JSON lacks; None if there is none."""
     if isinstance(value, float):
         return None if math.isfinite(value) else ""
     inner = an_object(value).items() if isinstance(value, dict) else enumerate(a_list(value))
@@ -172,14 +172,14 @@ def not_a_number(value: Any) -> str | None:
 
 
 def an_error(value: Any) -> Any:
-    """What a field `error` holds; None where it says nothing: null, or an object of nulls."""
+    """The content of a field `error`; None if it is null or an object of nulls."""
     if isinstance(value, dict) and not any(an_object(value).values()):
         return None
     return value or None  # pyright: ignore[reportUnknownVariableType]
 
 
 def error_words(data: Json, depth: int = 4) -> tuple[int | None, str, str]:
-    """Code, name and words of an error, however deep they lie: under `error`, `errors`, `detail` or `message`."""
+    """Code, name and message of an error, at any depth under `error`, `errors`, `detail` or `message`."""
     code = next((found for name in ("code", "status", "status_code") if (found := a_count(data.get(name)))), None)
     names = (a_text(data.get(name)) for name in ("reason", "code", "type"))
     reason = next((name for name in names if _NAME.fullmatch(name)), "")

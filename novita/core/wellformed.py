@@ -1,8 +1,8 @@
-"""Text that every reader can read: half an emoji (a lone surrogate) never gets in and never goes out.
+"""Keeps half emojis (lone surrogates) out of all texts that come in or go out.
 
-JavaScript hosts cut texts in the middle of an emoji, and streams bring its halves in two pieces. Python keeps such
-halves in a `str`, but UTF-8 has no bytes for them: whoever writes one later fails. So halves that follow each other
-are joined, and what stays alone becomes U+FFFD, as JavaScript's `toWellFormed` does it.
+JavaScript hosts cut texts in the middle of an emoji, and streams deliver its halves in two pieces. Python keeps such
+halves in a `str`, but UTF-8 cannot encode them, so a later write fails. Adjacent halves are therefore joined, and a
+lone one becomes U+FFFD, as in JavaScript's `toWellFormed`.
 """
 
 import json
@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 _RAW_HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
-"""A half as three bytes, which UTF-8 forbids: Java and old databases write them so (CESU-8)."""
+"""A half encoded as three bytes, which UTF-8 forbids; Java and old databases do so (CESU-8)."""
 
 _ESCAPED = re.compile(
     r"""(?xs)
@@ -31,9 +31,9 @@ def well_formed(text: str) -> str:
 
 
 def well_formed_text_of_json(data: bytes | str) -> str:
-    """A JSON text without halves, written out or escaped, and without a byte order mark.
+    """A JSON text without halves, whether plain or escaped, and without a byte order mark.
 
-    Bytes that are no UTF-8 become U+FFFD. What is no JSON stays no JSON.
+    Bytes that are not UTF-8 become U+FFFD. Invalid JSON stays invalid.
     """
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogatepass")
@@ -48,7 +48,7 @@ def well_formed_text_of_json(data: bytes | str) -> str:
 
 
 MOST_PARTS = 1_000_000
-"""Lists and objects in one JSON text. Three letters make one, and it takes a hundred bytes of memory."""
+"""The most lists and objects in one JSON text. Each takes three letters of text but a hundred bytes of memory."""
 
 
 def refuse_crowd(text: str) -> None:
@@ -62,9 +62,9 @@ def refuse_crowd(text: str) -> None:
 
 
 def read_json(data: bytes | str) -> Any:
-    """What a JSON text from outside says, without halves in any string or key.
+    """Parse a JSON text from outside, without halves in any string or key.
 
-    NaN and Infinity are read, since servers send them; who passes a number on looks at it.
+    NaN and Infinity are accepted, because servers send them; a caller who passes a number on must check it.
 
     Raises:
         ValueError: It is no JSON, or nested too deeply to be read.

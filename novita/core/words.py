@@ -1,4 +1,4 @@
-"""Numbers in sentences, in one place: one of a thing is not called "1 things"."""
+"""Numbers in sentences, with the noun in the singular or plural."""
 
 from decimal import Decimal
 

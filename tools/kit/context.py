@@ -1,6 +1,6 @@
-"""What a tool is handed besides its arguments: the caller's client and the shared parts of the process.
+"""What a tool gets besides its arguments: the caller's client and the shared parts of the process.
 
-The server fills `App` once, at start; `Caller` is made for every call, with the caller's own key.
+The server makes the `App` once, at start, and a `Caller` for every call, with the caller's own key.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,23 +30,24 @@ from .quotes import Quotes, digest
 P = TypeVar("P")
 
 SHORTEST_LOOKS, LONGEST_LOOKS = 10.0, 120.0
-"""Seconds that the links of one call may take together, at least and at most; between, what the call may wait."""
+"""Bounds, in seconds, on the time that the links of one call may take together; within them, it is the call's wait."""
 
 
 @dataclass(frozen=True)
 class ToolSettings:
-    """What the user settled for tools.
+    """The user's settings for tools.
 
     Args:
-        wait_seconds: How long a slow tool waits when the call does not say.
-        confirm_above_usd: What counts as more than this needs a yes.
-        inline_thumbnails: Whether pictures are shown small beside the text.
+        wait_seconds: How long a slow tool waits if the call does not say.
+        confirm_above_usd: The user is asked about anything that counts as more than this.
+        inline_thumbnails: Whether small pictures are shown beside the text.
         longest_silence: Seconds without a byte after which a stream of text is given up.
-        http: Whether callers are remote: no paths in or out.
-        public_url: Where the world reaches this server.
-        shipped_models_only: Novita's list is not asked for media models that came since.
-        sandboxes: The sandbox tools are on: what runs is looked for even where the journal knows of nothing.
-        sandbox_domain: Where sandboxes are; empty: where they are by default.
+        http: Whether callers are remote, so that no paths of this machine are accepted or shown.
+        public_url: The address at which this server is reached from outside.
+        shipped_models_only: Use only the media models that we ship, without asking Novita for newer ones.
+        sandboxes: Whether the sandbox tools are on; running sandboxes are then looked for even if the journal knows
+            of none.
+        sandbox_domain: The domain of sandboxes; empty for the default one.
     """
 
     wait_seconds: float = 45
@@ -61,17 +62,17 @@ class ToolSettings:
 
 
 SIGNED_IN = "novita_mcp.signed_in"
-"""Where a request's ASGI scope says who was let in by a token of a sign-in. Clients cannot write there."""
+"""The key of a request's ASGI scope that says who came with a sign-in token. Clients cannot write it."""
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """Somebody who came with a token of a sign-in.
+    """A person who came with a sign-in token.
 
     Args:
-        owner: Stands for the subject wherever things are kept apart.
-        api_key: The Novita key that pays; None: none is kept yet.
-        key_page: Makes a link to the page where the subject's key is entered; None where nobody enters one.
+        owner: Identifies the person in the journal, the caps and the logs.
+        api_key: The Novita key that pays; None if none is kept yet.
+        key_page: Makes a link to the page where the person enters a key; None if people do not enter keys.
     """
 
     owner: str
@@ -84,7 +85,7 @@ class App:
     """The shared parts of one server process.
 
     Args:
-        pools: Connections besides those to Novita: to its files, and to hosts that callers name.
+        pools: Connections other than those to Novita's API: to its files, and to hosts that callers name.
     """
 
     client: NovitaClient
@@ -106,9 +107,9 @@ class App:
         return self.jobs.journal
 
     def part(self, make: Callable[["App"], P]) -> P:
-        """What a family's own tools share in this process: `make` is called once, by the first who asks.
+        """An object that a family's tools share in this process. The first call makes it by `make`.
 
-        So a family brings its parts along, and this module knows none of them.
+        In this way families add their own parts without this module knowing them.
         """
         if make not in self._parts:
             self._parts[make] = make(self)
@@ -123,19 +124,19 @@ class App:
 
 @dataclass
 class Caller:
-    """One call: who makes it, and how to tell them how it goes.
+    """One call: who makes it, and how to report its progress.
 
     Args:
-        arguments: As they were read.
-        meant: What they mean: as the tool gets them, without those that say what holds anyway.
-        again: Another one is wanted, though the same was asked for a moment ago.
-        joins: Whether the tool's work is joined by a call that asks for the same.
-        same: What tells that; set once something is to be paid.
-        asks_after: The journal's row that the call is to tell the end of, for tools that bring home what was begun.
-        told_of: Rows whose end the answer tells, whatever it says of others: of a call that is about several.
-        answers: What the tool answers.
-        outlived: What it has begun goes on when the request is over; nobody is told how it goes then.
-        signed_in: Who it is, where the caller came with a token of a sign-in and not with a key.
+        arguments: The arguments as they were read.
+        meant: The arguments as the tool gets them, without those that equal the default.
+        again: The caller wants a new result, although the same was asked for a moment ago.
+        joins: Whether a call that asks for the same joins this tool's work.
+        same: Identifies the call for joining; set once it is going to pay.
+        asks_after: The journal's row whose result the call is to deliver, for tools that fetch a begun job.
+        told_of: Rows whose results the answer delivers, for a call that is about several jobs.
+        answers: The tool's result class.
+        outlived: True once the request is over while a job that it began runs on; progress is no longer reported.
+        signed_in: The person, if the caller came with a sign-in token rather than a key.
     """
 
     app: App
@@ -156,9 +157,9 @@ class Caller:
 
     def __post_init__(self) -> None:
         self.patience = Patience(min(LONGEST_LOOKS, max(SHORTEST_LOOKS, self.app.settings.wait_seconds)))
-        """With the links of this call."""
+        """The time that the links of this call may take."""
         self.hold = self.app.in_work.hold(self.owner, self.patience.left)
-        """What this call holds of the files that are in work."""
+        """The share of this call in the files that are being processed."""
 
     @property
     def owner(self) -> str:
@@ -170,14 +171,14 @@ class Caller:
 
     @property
     def handoff(self) -> Handoff | None:
-        """Set where the caller takes an MCP task for an answer: submit, note the job, return at once."""
+        """Set if the caller accepts an MCP task: the tool then submits, notes the job and returns at once."""
         return current_handoff()
 
     def hand_over(self, kind: str, id: str) -> bool:
-        """Leave what goes on at Novita under this id to an MCP task; False where the caller takes none.
+        """Leave the job with this id to an MCP task; False if the caller accepts none.
 
         Args:
-            kind: Whose follower looks at it for the task.
+            kind: The kind of follower that looks at it for the task.
         """
         if self.handoff is None:
             return False
@@ -185,11 +186,11 @@ class Caller:
         return True
 
     def quoted(self, about: str) -> Decimal | None:
-        """The price last shown for this call, or for the same thing by this tool; None where none was."""
+        """The price last shown for this call, or for the same thing by this tool; None if none was."""
         return self.app.quotes.latest(self.owner, self._quote_keys(about))
 
     def quote(self, about: str, usd: Decimal) -> None:
-        """Remember that a price is shown now."""
+        """Note that a price is shown now."""
         self.app.quotes.show(self.owner, self._quote_keys(about), usd)
 
     def _quote_keys(self, about: str) -> list[str]:
@@ -197,7 +198,7 @@ class Caller:
         return [*keys, f"{self.tool} about {about}"] if about else keys
 
     async def progress(self, message: str, percent: float | None = None) -> None:
-        """Tell the host how it goes. MCP wants a number that only grows, so percent is kept monotonic."""
+        """Report progress to the host. MCP wants a number that only grows, so the percentage never falls."""
         if percent is not None and percent > self._steps:
             self._steps = percent
         else:
@@ -238,7 +239,7 @@ def open_call(context: Context[Any, Any], tool: str = "", arguments: Mapping[str
 
 
 def signed_in(context: Context[Any, Any]) -> SignedIn | None:
-    """Who the door let in by a token of a sign-in; None for callers with a key of their own."""
+    """The person who came with a sign-in token; None for callers with a key of their own."""
     scope: Mapping[str, Any] = getattr(context.request_context.request, "scope", {})
     return scope.get(SIGNED_IN)
 
@@ -250,11 +251,11 @@ def token_of(authorization: str) -> str:
 
 
 def owner_in(context: Context[Any, Any]) -> str:
-    """Whose request it is, without building anything."""
+    """The owner of a request, without making a client."""
     if (who := signed_in(context)) is not None:
         return who.owner
     return owner_of(token_of((context.headers or {}).get("authorization", "")))
 
 
 Call = Caller
-"""How a tool names its first parameter `call`: filled for it, absent from its schema."""
+"""The type of a tool's first parameter, `call`. The server fills it, and it is absent from the tool's schema."""

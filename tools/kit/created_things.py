@@ -1,5 +1,8 @@
-"""Creating what goes on costing, a machine or an endpoint: the name that may be taken, the volumes that bind it to a
-region, the lease that holds from the first moment, and the answer that may be lost."""
+"""Creates machines and endpoints, which cost money until they are stopped.
+
+It checks whether the name is taken, and which region the volumes require; it makes a lease before the request is sent;
+and it handles a lost answer.
+"""
 
 import difflib
 import re
@@ -21,14 +24,14 @@ from .context import Caller
 T = TypeVar("T")
 _TWICE = 'again=true (or options {"allow_duplicate": true})'
 _TWIN_WINDOW = 3_600.0
-"""Seconds in which a create without an answer may still turn out to have worked."""
+"""Seconds for which a create without an answer may still turn out to have worked."""
 
 
 def machine_cost(usd: Decimal | None, words: str = "", *, card_hours: int = 1, shown: str = "") -> Cost:
-    """What a machine costs, as the journal notes it.
+    """The cost of a machine, as the journal notes it.
 
     Args:
-        usd: The first hour, or the term; None where nobody tells.
+        usd: The price of the first hour, or of the term; None if unknown.
         words: The price as a sentence.
         card_hours: Cards times hours, where there is no price.
     """
@@ -39,16 +42,16 @@ def machine_cost(usd: Decimal | None, words: str = "", *, card_hours: int = 1, s
 
 @dataclass(frozen=True, kw_only=True)
 class Creation:
-    """One thing about to be created.
+    """One thing that is about to be created.
 
     Args:
         what: "instance" or "endpoint".
         kind: The kind of its row in the journal.
         listed_by: The tool that lists such things.
-        twin: Why it may be one too many, from `twin_of`; empty where nothing speaks against it.
-        twice: The user wants it all the same.
-        hours: Its lease; None: it has none.
-        lease_kind: What its lease is one of.
+        twin: Why it may be a duplicate, from `twin_of`; empty if nothing suggests that.
+        twice: The user wants it even if it is a duplicate.
+        hours: The length of its lease; None if it has none.
+        lease_kind: The kind of its lease.
     """
 
     what: str
@@ -62,22 +65,22 @@ class Creation:
 
     @property
     def careful(self) -> str:
-        """For the question, after what will be created."""
+        """The warning about a duplicate, for the question."""
         return f" Careful: {self.twin}" if self.twin else ""
 
     @property
     def hint(self) -> str:
-        """For a model that agrees by a second call."""
+        """Tells a model how to agree by a second call."""
         return f"With confirm=true give {_TWICE} too." if self.twin else ""
 
     @property
     def about(self) -> str:
-        """What tells a yes to this from a yes to the same without a twin."""
+        """Identifies the question, so that a yes to a create without a known duplicate does not count for one with."""
         return f"{self.name} again" if self.twin else self.name
 
     @property
     def lost(self) -> str:
-        """What to do where its answer was lost."""
+        """What to do if its answer was lost."""
         return (
             f"It was not sent again. Call {self.listed_by} in a minute: if {self.name!r} is there, it was created and "
             "may cost; only if it is not, create it again."
@@ -86,13 +89,13 @@ class Creation:
     def start(
         self, caller: Caller, create: Callable[[], Awaitable[str]], facts: Facts, *, confirm: bool
     ) -> Callable[[Paid], Awaitable[tuple[Job, str]]]:
-        """For `Submitted`: has it noted, creates it once, and answers with its row and its id.
+        """Note the thing and create it once, for `Submitted`; returns its row and its id.
 
-        Its lease is written down first: it may exist although the answer is lost.
+        Its lease is written first, because the thing may exist even if the answer is lost.
 
         Args:
-            create: The one paid call; answers with the id.
-            confirm: The yes came with the call, so nobody was shown that there is a twin.
+            create: Makes the paid call, and returns the id.
+            confirm: The yes came with the call, so the user was not shown that there is a duplicate.
         """
         app = caller.app
 
@@ -133,12 +136,13 @@ async def under_lease(
     name: str,
     thing_id: str | None = None,
 ) -> T:
-    """Begin what goes on costing. Its lease is written down first, for it may begin although the answer is lost; it is
-    dropped where the act was refused.
+    """Start something that is billed by time, under a lease.
+
+    The lease is written first, because the thing may start even if the answer is lost. It is dropped if Novita refuses.
 
     Args:
-        hours: None: there is no lease.
-        thing_id: Of a thing that exists already.
+        hours: The length of the lease; None for no lease.
+        thing_id: The id of a thing that exists already.
     """
     leases = caller.app.leases
     if hours:
@@ -153,12 +157,12 @@ async def under_lease(
 
 
 def twin_of(caller: Caller, what: str, name: str, there: Iterable[str], lost: Sequence[Job], listed_by: str) -> str:
-    """Why a create of this name may be one too many; empty where nothing speaks against it.
+    """Why a create of this name may make a duplicate; empty if nothing suggests that.
 
     Args:
         what: "an instance" or "an endpoint".
-        there: Label and state of those that have this name.
-        lost: Rows of creates whose answer was lost and that nothing there fits.
+        there: Label and state of the existing things of this name.
+        lost: Rows of creates whose answer was lost and that match no existing thing.
     """
     for one in there:
         return f"{what} of this name exists already: {one}."
@@ -173,7 +177,7 @@ def twin_of(caller: Caller, what: str, name: str, there: Iterable[str], lost: Se
 
 
 def with_lease_doubt(caller: Caller, next_step: str | None, hours: float | None) -> str | None:
-    """The next step, with what a lease needs, where there is one."""
+    """The next step, followed by what a lease needs, if there is one."""
     doubt = lease_doubt(caller) if hours else ""
     return f"{next_step or ''} {doubt}".strip() if doubt else next_step
 
@@ -185,7 +189,7 @@ LEASE_NEEDS = (
 
 
 def lease_doubt(caller: Caller) -> str:
-    """What a lease needs, so that it ends anything; for every question and answer that promises one."""
+    """What must hold so that a lease can end the thing; for every question and answer that promises a lease."""
     if caller.app.settings.http:
         return (
             "This server keeps no keys: the lease holds while it runs, and again from your next call after a restart."
@@ -203,12 +207,12 @@ def lease_at_start(
     end: str = "it will be stopped",
     without: str = "it runs until stopped",
 ) -> str:
-    """Which lease applies to what is started, as a sentence.
+    """A sentence about the lease that applies to a thing that is started.
 
     Args:
-        hours: A new lease; it takes the place of an earlier one.
+        hours: The length of a new lease, which replaces an earlier one.
         earlier: The lease that is still open.
-        end: What its end does, and `without` what holds where there is none.
+        end: What its end does; `without`: the sentence if there is no lease.
     """
     if hours:
         return f"{end[0].upper()}{end[1:]} after {counted(hours, 'hour')}. {lease_doubt(caller)}"
@@ -220,11 +224,11 @@ def lease_at_start(
 async def lease_by_now(
     caller: Caller, kind: str, thing_id: str, *, end: str = "it will be stopped", started: bool = False
 ) -> str:
-    """Which lease a thing has, as a sentence, for what is answered by others than the call that began it.
+    """A sentence about the lease that a thing has now, for answers of later calls.
 
     Args:
         end: What its end does.
-        started: Said too where there is none; else that is empty.
+        started: Whether to say so, too, if there is no lease; otherwise the sentence is then empty.
     """
     lease = await caller.app.leases.open_of(caller.owner, kind, thing_id)
     if lease is None or ran_out(caller, lease):
@@ -253,13 +257,13 @@ def check_source(image: str | None, template_id: str | None) -> None:
 
 
 def default_name(image: str, machine: str) -> str:
-    """A name from image and machine: the same for the same wish, so that a repeat is noticed."""
+    """A name made from image and machine. Equal requests get equal names, so that a repetition is noticed."""
     base = image.rsplit("/", 1)[-1].split("@")[0].split(":")[0]
     return re.sub(r"[^a-z0-9]+", "-", f"{base} {machine}".lower()).strip("-")[:60] or "instance"
 
 
 class NetworkVolume(Named, Protocol):
-    """A network volume as a list has it."""
+    """A network volume in a list."""
 
     @property
     def cluster_id(self) -> str: ...
@@ -269,11 +273,11 @@ class NetworkVolume(Named, Protocol):
 def mounts_and_region(
     there: Sequence[NetworkVolume], wanted: Mapping[str, str], region: str | None = None
 ) -> tuple[dict[str, str], str | None]:
-    """Network volumes by id, each with its path, and the region they bind to; without any, the one asked for.
+    """Volume id -> path, and the region that the volumes require (without volumes, the one that was asked for).
 
     Args:
         there: All volumes of the account.
-        wanted: The path of each that is to be mounted, by its id or name.
+        wanted: Id or name of each volume to mount -> its path.
 
     Raises:
         InputError: One does not exist, is given twice, shares its name, or they are not all in the region.
@@ -299,7 +303,7 @@ def mounts_and_region(
 
 
 def unknown_option(name: str, known: Collection[str]) -> InputError:
-    """The error for an option that is none: the one that was meant, or all there are."""
+    """The error for an unknown option. It names the option that was probably meant, or all that exist."""
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
     return InputError(f"Unknown option {name[:40]!r}", next_step=hint)

@@ -1,4 +1,4 @@
-"""Whether what came of a job reached who asked for it: only then does the same call make another one."""
+"""Notes whether a job's result reached its caller. Only then does the same call begin a new job."""
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -15,15 +15,15 @@ from .context import Caller
 logger = logging.getLogger(__name__)
 
 _NO_DELIVERY = frozenset({"working", "needs_confirmation", "dry_run"})
-"""What an answer says that does not give what was asked for."""
+"""Statuses of answers that do not deliver a result."""
 _OVER = (JobState.UNCONFIRMED, JobState.SUCCEEDED, JobState.FAILED)
 
 
 async def note_delivery(caller: Caller, answer: Callable[[], Awaitable[Any]]) -> Any:
-    """Answer a call, and note what it gave of the job that it began, joined or asked after.
+    """Answer a call, and note that it delivered the result of the job that it began, joined or fetched.
 
-    A call that is cancelled, or whose line has dropped, does not get as far as the note. One that began or joined a
-    job, and took longer than hosts wait, may have been given up without a word.
+    A call that is cancelled or disconnected never reaches the note. A call that took longer than hosts wait is not
+    noted either, because its host may have given it up silently.
     """
     clock = caller.app.jobs.clock
     began = clock.now()
@@ -39,9 +39,9 @@ async def note_delivery(caller: Caller, answer: Callable[[], Awaitable[Any]]) ->
 
 
 async def note_given(caller: Caller, key: str, answered: CallToolResult) -> None:
-    """Note that an answer gives what came of a job, if it does."""
+    """Note that an answer delivers a job's result, if it does."""
     if answered.is_error:
-        # The error is what came of it only where it is over; else it may be of this look alone.
+        # An error is the job's result only if the job has ended; otherwise it may concern this look alone.
         job = await caller.app.journal.row(key)
         over = job is not None and job.state in _OVER
     else:
@@ -58,7 +58,7 @@ def _note(caller: Caller, keys: Collection[str]) -> None:
 
 
 async def _written_down(journal: Journal) -> None:
-    # The caller need not wait for it; a process that is told to end does.
+    # The caller does not wait for the note, but a process that is shutting down does.
     with anyio.CancelScope(shield=True):
         try:
             await journal.note_given()

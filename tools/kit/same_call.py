@@ -1,8 +1,8 @@
-"""When two calls are the same, and what a call answers that joins the job of an earlier one.
+"""When two calls are the same, and how a call that joins an earlier one's job is answered.
 
-The same: one owner, one tool, and the same arguments once blanks and defaults are left out; those that say how to call
-rather than what is bought do not count, and files count by their content. Whether the job is joined, the journal
-decides (novita/journal/joining.py); how a job of a kind is answered for, each family says here:
+Two calls are the same if they have one owner, one tool, and equal arguments, not counting blanks, defaults, and
+arguments that say how to call rather than what to buy. Files are compared by content. The journal decides whether a
+job is joined (novita/journal/joining.py). Each family registers how its kind of job is answered:
 
     JOINERS["batch"] = Joiner(answer_for_batch)
 """
@@ -43,11 +43,11 @@ class Joiner:
     """How a call joins a job of one kind.
 
     Args:
-        answer: What the tool answers for the job, after waiting up to so many seconds; None where there is nothing
-            to join any more, so that the call goes its own way.
-        answers: What is answered while the job is still being sent, as far as that goes without its id.
-        rule: How long such a job is joined.
-        variants: How to ask for another one that differs; empty where there is no way but `again`.
+        answer: Waits up to so many seconds and returns the tool's answer for the job; None if the job can no longer
+            be joined, so that the call begins its own.
+        answers: The answer while the job is still being sent and has no id yet.
+        rule: How long such a job can be joined.
+        variants: How to ask for a different result; empty if `again` is the only way.
     """
 
     answer: Callable[[Caller, Job, float], Awaitable[ToolResult | None]]
@@ -57,11 +57,11 @@ class Joiner:
 
 
 JOINERS: dict[str, Joiner] = {}
-"""By kind of job. Each family adds its own; a kind without one is never joined."""
+"""Kind of job -> its joiner. Each family adds its own; jobs of other kinds are never joined."""
 
 
 async def same_call(caller: Caller) -> SameCall:
-    """This call, as far as another may be the same. Reads its files, outside of the event loop."""
+    """What identifies this call. It reads the call's files, in a thread."""
     wanted = {name: value for name, value in caller.meant().items() if name not in HOW_TO_CALL}
     folders = caller.inputs.folders
     if _names_files(wanted):
@@ -74,7 +74,7 @@ async def same_call(caller: Caller) -> SameCall:
 
 
 def _names_files(value: Any) -> bool:
-    """Whether anything in the arguments may stand for a file of this machine, or holds one."""
+    """Whether any argument may name a file of this machine, or holds a file."""
     if isinstance(value, str):
         return bool(_LIKE_A_PATH.match(value) or _DATA.match(value))
     if isinstance(value, dict):
@@ -83,7 +83,7 @@ def _names_files(value: Any) -> bool:
 
 
 def _told(value: Any, folders: Folders | None, *, file: bool = False) -> Any:
-    """Arguments in the one form that equal wishes have: without blanks, whole numbers as such, files by content."""
+    """Arguments in a normal form: without blanks, whole numbers as integers, files by content."""
     if isinstance(value, dict):
         members = cast(dict[str, Any], value).items()
         told = {str(name): _told(each, folders, file=bool(_FILES.search(str(name)))) for name, each in members}
@@ -98,7 +98,7 @@ def _told(value: Any, folders: Folders | None, *, file: bool = False) -> Any:
 
 
 def _content(text: str, folders: Folders | None, *, file: bool) -> str | None:
-    """What names a file's content, where the text names one that may be read or holds it."""
+    """A hash of a file's content, if the text names a file that may be read, or holds one."""
     if found := _DATA.match(text):
         try:
             return _named(hashlib.sha256(base64.b64decode(text[found.end() :])).hexdigest())
@@ -111,7 +111,7 @@ def _content(text: str, folders: Folders | None, *, file: bool) -> str | None:
     try:
         with folders.locate(text).open("rb") as content:
             return _named(hashlib.file_digest(content, "sha256").hexdigest())
-    except (InputError, OSError):  # the plan says what is wrong with it
+    except (InputError, OSError):  # planning the call reports this error
         return None
 
 
@@ -120,10 +120,10 @@ def _named(digest: str) -> str:
 
 
 async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult | None:
-    """What a call answers that joins `job`, and that it did so; None where there is nothing to join any more.
+    """The answer of a call that joins `job`, which says that it did; None if the job can no longer be joined.
 
     Raises:
-        NovitaError: How the job ended.
+        NovitaError: The job failed with this error.
     """
     joiner, clock = JOINERS[job.kind], caller.app.jobs.clock
     place = await check_own_place(caller)
@@ -131,7 +131,7 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
     started, budget = clock.now(), _patience(caller)
     words = _words(caller, job, joiner)
     job = await caller.app.jobs.answered(job, budget, caller.progress_of(words))
-    # Of what is over without a purchase another may have taken the place, or this call finds out as that one did.
+    # A job that ended without a purchase is not joined: this call plans anew, and may find another way.
     if job.state in _NOTHING_BEGUN or (job.state is JobState.UNCONFIRMED and not joiner.rule.lost):
         return _not_joined(caller, same)
     if job.state is JobState.SUBMITTING and joiner.answers is not None:
@@ -155,7 +155,7 @@ async def answer_joined(caller: Caller, same: SameCall, job: Job) -> ToolResult 
 
 
 def _not_joined(caller: Caller, same: SameCall) -> None:
-    """There is nothing to join in what was found: it is not found again."""
+    """Exclude the job that was found, because it cannot be joined."""
     caller.app.journal.given.add(same.job_key)
     same.job_key = ""
 
@@ -166,7 +166,7 @@ def _patience(caller: Caller) -> float:
 
 
 class _KeptAnswer(BaseModel):
-    """An answer as the journal keeps it for a while."""
+    """An answer in the form that the journal keeps for a while."""
 
     fields: dict[str, Any]
     pictures: list[tuple[str, str]] = []
@@ -174,7 +174,7 @@ class _KeptAnswer(BaseModel):
 
 
 def kept_answer(result: BaseModel) -> str:
-    """What is kept of the answer of a call that is made here and now: what was told of it, and no secret."""
+    """The text that is kept of a directly awaited call's answer, without secrets."""
     pictures = result.pictures() if isinstance(result, ToolResult) else ()
     told = [(base64.b64encode(each.data).decode(), each.mime) for each in pictures]
     return _KeptAnswer(fields=without_secrets(result.model_dump(mode="json")), pictures=told).model_dump_json()
@@ -189,13 +189,13 @@ def answer_from(kept: str, answers: type[R]) -> R:
 
 
 async def _join_call(caller: Caller, job: Job, budget: float) -> ToolResult | None:
-    """The answer of a call that was made here and now, by whichever process; None where none is kept."""
+    """The kept answer of a directly awaited call that any process made; None if none is kept."""
     if job.state is JobState.SUBMITTING:
         raise InputError("The same call is still being answered", next_step="Call again in a minute to join it.")
     text = await caller.app.journal.answer_of(job.key)
     if text is None:
         if job.state in (JobState.FAILED, JobState.UNCONFIRMED):
-            raise TaskFailedError(job.reason or "The call failed")  # which says whether it was billed
+            raise TaskFailedError(job.reason or "The call failed")  # the reason says whether it was billed
         return None
     return answer_from(text, cast("type[ToolResult]", caller.answers))
 
