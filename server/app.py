@@ -1,6 +1,7 @@
 """create_app(): the chosen toolsets on an MCPServer, and the parts of the process they share.
 
-Start-up and lists import nothing of tools/ and novita/ but what is stored: `later` brings the rest, in a thread.
+Start-up and lists use stored data and import hardly anything of tools/ and novita/; `later` imports the rest, in a
+thread. "Host" means the program with the agent in it, such as Claude Desktop, which starts this server.
 """
 
 import difflib
@@ -54,17 +55,17 @@ if TYPE_CHECKING:
     from .sign_in.gate import Gate
 
 HOUR_MS = 3_600_000
-"""How long a client may take a list for the same; it changes with a newer version of this server only."""
+"""How long a client may reuse a list. Lists change only with a newer version of this server."""
 NAME = "novita"
 
 LIST_GOES_FIRST = 0.05
-"""Seconds between the list and the imports that calls need: the host is to have its answer first."""
+"""Seconds between the first list and the imports that calls need, so that the host gets its list first."""
 
 BuildApp = Callable[[Settings, anyio.abc.TaskGroup], "App"]
 
 
 def instructions(toolsets: Iterable[str], read_only: bool) -> str:
-    """What a model should know before its first call."""
+    """The text that tells a model what to know before its first call."""
     lines = [
         "Novita AI: make pictures, video and sound, run language models, rent GPU machines, deploy APIs. Tools that "
         "spend say so. estimate_cost, or dry_run=true, shows the price beforehand; an estimate may be unknown, which "
@@ -85,7 +86,8 @@ def instructions(toolsets: Iterable[str], read_only: bool) -> str:
 
 
 class Parts:
-    """What the calls of one process share. Built when the first call needs it: start-up stays light and offline."""
+    """The parts that the calls of one process share. They are made at the first call, so that start-up is fast and
+    needs no network."""
 
     def __init__(self, settings: Settings, background: anyio.abc.TaskGroup, build: BuildApp | None) -> None:
         self._settings = settings
@@ -99,38 +101,38 @@ class Parts:
 
     @property
     def built(self) -> "App | None":
-        """The app, if any call has needed it yet."""
+        """The app, if a call has needed it already."""
         return self.__dict__.get("app")
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Run `work` for as long as the process serves, though nobody waits for it."""
+        """Run `work` in the background; it is cancelled when the process stops serving."""
         self._background.start_soon(work)
 
     async def close(self) -> None:
-        """Close what was opened. Short: the process may have a second left."""
+        """Close what was opened. This must be quick, because the process may be killed within a second."""
         if self.built is not None:
             await self.built.close()
 
 
 class NovitaServer(MCPServer[Parts]):
-    """An MCPServer that lists what is stored, and imports its tools once a host has the list, or calls one."""
+    """An MCPServer that lists tools from stored data, and imports them once the host has the list or calls one."""
 
     def __init__(self, settings: Settings, pages: Pages, skills: Skills, **options: Any) -> None:
         super().__init__(**options)
         self._pages, self._skills = pages, skills
         self.closed = anyio.Event()
-        """Set when the shared parts are closed: from then on the process may end at any instant."""
+        """Set once the shared parts are closed; from then on the process may end at any moment."""
         self.shared: Parts | None = None
-        """What the calls share, while the server runs."""
+        """The parts that calls share; None unless the server runs."""
         self.watch: Watch | None = None
-        """Stands around every tool call, where a server for many counts and limits them."""
+        """Counts and limits tool calls, on a server that several people share."""
         self.gate: Gate | None = None
-        """Lets in who signed in, where there is a sign-in."""
+        """Checks sign-in tokens, if the server has a sign-in."""
         self._chosen = settings
         self._secrets = learn_settings(settings)
         self._one_by_one = anyio.CapacityLimiter(1)
         self._warming = False
-        # The SDK's decorator for this hands over no context, and ids are completed for one caller.
+        # The SDK's decorator for this passes no context, but completing ids needs to know the caller.
         self._lowlevel_server.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
 
     @cached_property
@@ -144,18 +146,18 @@ class NovitaServer(MCPServer[Parts]):
         }
 
     def build_tool(self, name: str) -> None:
-        """Make the models of an offered tool; importing all tools comes before the first one."""
+        """Make the pydantic types of an offered tool. The first call imports all tools."""
         if self._tool_manager.get_tool(name) is None:
             self._tool_manager._tools[name] = tools.TOOLS[name].build()  # pyright: ignore[reportPrivateUsage]  # add_tool takes no Tool
 
     def warm_up(self) -> None:
-        """Import what calls need and build every tool, before anybody is listened to."""
+        """Import what calls need and build every tool, before the server listens."""
         load()
         for name in self.offered:
             self.build_tool(name)
 
     async def _loaded(self) -> None:
-        """Wait until what calls need is imported; meanwhile the loop goes on answering."""
+        """Wait until what calls need is imported. The event loop goes on answering other requests meanwhile."""
         if not is_loaded():
             await anyio.to_thread.run_sync(load, limiter=self._one_by_one, abandon_on_cancel=True)
 
@@ -173,7 +175,7 @@ class NovitaServer(MCPServer[Parts]):
         return None if found is None else found.input_schema
 
     async def followers(self) -> "Mapping[str, Follower]":
-        """Who follows which kind of job, for MCP tasks."""
+        """Kind of job -> its follower, for MCP tasks."""
         await self._loaded()
         return tools.FOLLOWERS
 
@@ -182,7 +184,7 @@ class NovitaServer(MCPServer[Parts]):
         read: MemoryObjectReceiveStream[SessionMessage | Exception],
         write: MemoryObjectSendStream[SessionMessage],
     ) -> None:
-        """Answer one client's messages until there are no more."""
+        """Answer one client's messages until it sends no more."""
         await self._lowlevel_server.run(read, write, self._lowlevel_server.create_initialization_options())
 
     async def list_tools(self) -> list[ListedTool]:
@@ -235,21 +237,21 @@ def create_app(settings: Settings, *, build: BuildApp | None = None, lease_delay
 
     Args:
         build: Makes the shared parts; `building.build_app` if not given.
-        lease_delay: Seconds after the start when leases are looked for, if no call came before.
+        lease_delay: Seconds after the start at which leases are looked for, unless a call came first.
 
     Raises:
         SettingError: A toolset or tool is not known, or another setting cannot be used.
     """
     on = toolsets_on(settings)
     if settings.tools:
-        choose_tools(settings)  # a name that is not known is told at the start
+        choose_tools(settings)  # so that an unknown name is an error at the start
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Parts]) -> AsyncGenerator[Parts]:
         async with AsyncExitStack() as last, anyio.create_task_group() as background:
             server.shared = shared = Parts(settings, background, build)
-            # Closed once the background has ended: what is cancelled in the middle of a journal write still goes
-            # on to its next request.
+            # The parts are closed after the background tasks have ended, because a cancelled task may still finish
+            # a journal write.
             last.push_async_callback(_closed, server, shared)
             if settings.api_key:
                 background.start_soon(_keep_leases, settings, shared, lease_delay)
@@ -293,8 +295,9 @@ async def _closed(server: "NovitaServer", shared: Parts) -> None:
 
 
 async def _keep_leases(settings: Settings, shared: Parts, delay: float) -> None:
-    """Begin to work without a call where an instance has a lease: it must end although nobody asks for anything."""
-    # Not at once: hosts start short-lived twins to probe, and start-up is to stay light.
+    """Make the shared parts without a call if a thing has a lease, because the lease must end it even if no call
+    comes."""
+    # Not at once: hosts start short-lived copies to probe the server, and start-up must stay fast.
     await anyio.sleep(delay)
     leases_wait = await anyio.to_thread.run_sync(lambda: later.leases_wait, abandon_on_cancel=True)
     if await leases_wait(settings):

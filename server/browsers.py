@@ -1,7 +1,7 @@
-"""Pages in browsers: which of them may speak to this server, told to the browser before it asks for a key.
+"""Tells browsers which web pages may call this server (CORS).
 
-A preflight carries no key, so this stands outside of the door. A foreign page gets nothing: no answer of ours carries
-the header that would let it read one.
+A browser's preflight request carries no key, so this middleware runs before the key is checked. Answers to any other
+page lack the header that would let it read them.
 """
 
 import re
@@ -14,14 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _METHODS = "POST, GET, DELETE, OPTIONS"
 _EXPOSED = "WWW-Authenticate, Retry-After, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name"
 _REMEMBERED = "600"
-"""Seconds a browser may remember the answer to a preflight."""
+"""Seconds for which a browser may cache the answer to a preflight."""
 DOOR = re.compile(r"/mcp(?:/.*)?")
-"""Paths behind which MCP is spoken; what only begins like them is something else."""
+"""The paths of MCP. A path such as /mcpx is not one of them."""
 _NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~,\- ]{0,2000}")
 
 
 def as_browsers_write(origin: str) -> str:
-    """An origin as a person may have copied it: browsers send names in small letters, and nothing after the port."""
+    """An origin in the form that browsers send, in lower case and without a path, from one that a person copied."""
     return origin.rstrip("/").lower()
 
 
@@ -78,7 +78,7 @@ def _preflight(origin: str, asked: Headers) -> Response:
     headers = {
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Allow-Methods": _METHODS,
-        # What a page of an allowed origin wishes to send is for the door to judge, not for the browser.
+        # Any header is allowed here; the request itself is checked when it comes.
         "Access-Control-Allow-Headers": names if _NAMES.fullmatch(names) else "",
         "Access-Control-Max-Age": _REMEMBERED,
         "Vary": "Origin, Access-Control-Request-Headers",

@@ -38,7 +38,7 @@ from .settings import Settings
 logger = logging.getLogger(__name__)
 
 LEASED = (INSTANCE, ENDPOINT)
-"""What may have a lease. How such things end say the modules that name them, loaded here for all of the server."""
+"""Kinds of things that may have a lease. Importing their modules, here for the whole server, registers how they end."""
 
 
 def open_journal(settings: Settings, clock: Clock | None = None) -> Journal:
@@ -49,7 +49,7 @@ def open_journal(settings: Settings, clock: Clock | None = None) -> Journal:
 
 
 async def leases_wait(settings: Settings) -> bool:
-    """Whether an instance of this user has a lease. Makes no journal where there is none."""
+    """Whether a thing of this user has a lease. It does not create a journal if there is none."""
     path = journal_file(settings)
     if not settings.api_key or (not path.exists() if path else not is_database_url(settings.journal)):
         return False
@@ -122,8 +122,8 @@ def build_app(
             # Novita's own link is the shortest way back to it; what is in storage is no path of this machine.
             return (await store.present(found)).model_copy(update={"url": found.url, "expires_at": found.expires_at})
 
-        # What callers name is not trusted because Novita or the storage happens to be there: they are not this
-        # server's user. At home they are, and nothing of their own network is closed to them.
+        # Remote callers must not reach this server's network, not even the hosts of Novita or the storage there. A
+        # local user may reach their own network.
         guard = Guard(() if http else trusted, allow_private=not http)
         by = partial(Downloader, links, clock, budget=120, turn=partial(outside.turn, caller.owner))
         return Inputs(
@@ -170,13 +170,13 @@ def build_app(
 
 
 async def _sweep(folders: Sequence[Path], spool: Path, wall: float) -> None:
-    """Remove what killed processes had begun to write."""
+    """Remove partial files that killed processes left behind."""
     for folder in (*folders, spool):
         await anyio.to_thread.run_sync(sweep, folder, wall, abandon_on_cancel=True)
 
 
 def _trusted_hosts(settings: Settings) -> frozenset[str]:
-    """A moved Novita may be on this very machine; its own host is then no stranger."""
+    """The host of a changed Novita address, which may be on this machine and must be reachable then."""
     if settings.base_url.rstrip("/") == API_HOST:
         return frozenset()
     return _hosts(settings.base_url)

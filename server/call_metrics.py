@@ -25,10 +25,10 @@ from .settings import Settings
 logger = logging.getLogger(__name__)
 
 _FLOOD = 10
-"""Requests of any kind a caller may send for each tool call it may make: looks at tasks, lists, resources."""
+"""How many requests of any kind (tasks, lists, resources) a caller may send for each tool call that it may make."""
 
 _MOST_KEPT = 10_000
-"""Characters of a call's arguments that the audit log keeps, where it keeps any."""
+"""The most characters of a call's arguments that the audit log keeps, if it keeps them."""
 
 Answer = CallToolResult | InputRequiredResult
 

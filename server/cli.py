@@ -5,7 +5,7 @@ Without a command the server speaks MCP over stdio. Only what the command needs 
 
 import os
 
-# Before pydantic is imported: links into its documentation are noise in an argument error.
+# Set before pydantic is imported, to keep links to its documentation out of our error messages.
 os.environ.setdefault("PYDANTIC_ERRORS_INCLUDE_URL", "0")
 
 import argparse
@@ -26,9 +26,9 @@ from .version import version
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the process's exit code."""
+    """Run a command, and return the process's exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a console of few letters, or a name that is no text, ends no command
+        if isinstance(stream, TextIOWrapper):  # a letter that the console cannot show must not end a command
             stream.reconfigure(errors="backslashreplace")
     try:
         given = read(arguments)
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.command is None and _bare(arguments):
             sys.stdout.write(greeting())
             return 0
-        if given.command == "key":  # before settings: they may name the key that is not there yet
+        if given.command == "key":  # before the settings are read, which may name a key that is not stored yet
             profile = getattr(given, "profile", None) or os.environ.get("NOVITA_MCP_PROFILE", "")
             return commands.run_key(given.action, the_config_file(os.environ), profile)
         played = given.simulate or given.command == "demo"
@@ -72,27 +72,28 @@ _TRY = (
 
 
 def greeting() -> str:
-    """What a person sees who types nothing but the name."""
+    """The text for a person who types the command without arguments."""
     width = columns()
     lines = [*wrapped(_GREETING, width), "", *explained(_TRY, width, indent="  "), ""]
     return "\n".join([*lines, *wrapped("To serve MCP on this terminal: novita-mcp serve", width)]) + "\n"
 
 
 def _bare(arguments: Sequence[str] | None) -> bool:
-    """Whether a person typed nothing but the name: a host's pipe is no terminal."""
+    """Whether a person typed the command without arguments. A host does so, too, but through a pipe."""
     words = sys.argv[1:] if arguments is None else arguments
     return not words and sys.stdin.isatty()
 
 
 def _closed_pipe() -> int:
-    """Whoever read us has seen enough, as `head` has: nothing to say, and nothing more to write at the end."""
-    with contextlib.suppress(OSError):  # stdout is no file: there is nothing left to flush into it
+    """End quietly because the reader of our output, such as `head`, has closed it; returns the exit code."""
+    with contextlib.suppress(OSError):  # stdout may have no file descriptor, and then needs no redirection
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + 13  # SIGPIPE, as a shell counts it
 
 
 def _stdio(settings: Settings, given: argparse.Namespace) -> int:
-    # A host waits for the first answer. What imports make is there to stay: run_stdio collects again from then on.
+    # A host waits for the first answer, and imported objects stay anyway, so do not collect garbage while importing;
+    # run_stdio turns the collector on again.
     gc.disable()
     return commands.serve_stdio(settings, simulate=given.simulate)
 

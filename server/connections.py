@@ -1,7 +1,7 @@
-"""Connections of callers: what they may hold open, and for how long without a whole request.
+"""Limits on callers' connections: how many may be open, and for how long without a complete request.
 
-uvicorn waits for ever for the headers of a request, and for its body. A proxy in front may do better, but is no defence
-of ours: whoever reaches the port could hold every file descriptor of the process with a thousand silent connections.
+uvicorn waits for ever for a request's headers and body. A proxy in front may limit that, but we must not rely on one:
+anybody who reaches the port could use up all file descriptors of the process with a thousand silent connections.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ except ImportError:  # Windows has no such limit
 logger = logging.getLogger(__name__)
 
 HEADERS_WITHIN = 10.0
-"""Seconds from the first moment of a connection, or the first byte of a later request, to the end of its headers."""
+"""Seconds from the start of a connection, or the first byte of a later request, to the end of the headers."""
 BODY_WITHIN = 60.0
-"""Seconds from there to the end of its body."""
+"""Seconds from the end of the headers to the end of the body."""
 TAKEN_WITHIN = 60.0
-"""Seconds in which a caller that reads slowly must make room for more of its answer."""
+"""Seconds within which a slow reader must take more of its answer."""
 RESERVE = 448
-"""File descriptors kept for the rest: connections to Novita and its files, to hosts of links, the journal, files."""
+"""File descriptors reserved for other uses: connections to Novita and its files, hosts of links, the journal, files."""
 MOST = 8_192
 
 Phase = Literal["headers", "body"]
@@ -37,7 +37,7 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: c
 
 
 def connection_limit() -> int:
-    """How many connections callers may hold open together, by what this process may open at all."""
+    """How many connections all callers together may hold open, by the process's limit on file descriptors."""
     if resource is None:
         return 512
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -51,15 +51,15 @@ def connection_limit() -> int:
 
 
 class Guarded(H11Protocol):
-    """uvicorn's protocol with an end to every wait for the other side."""
+    """uvicorn's protocol with a time limit on every wait for the client."""
 
     limit = 512
-    """Of connections; set by whoever serves."""
+    """The most open connections; the server sets it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.phase: Phase | None = None
-        """What is waited for; None between two requests, which uvicorn itself ends, and while a call runs."""
+        """What the client must do next. None while a call runs, and between two requests, where uvicorn has a limit."""
         self.since = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -103,13 +103,13 @@ class Guarded(H11Protocol):
         return self.conn.their_state is h11.IDLE
 
     def _look(self) -> None:
-        """Wait for what is missing now. A wait that goes on keeps its end, whatever drips in."""
+        """Start the time limit for what is missing now. Single bytes that drip in do not extend a running limit."""
         if self.conn.their_state is h11.SEND_BODY:
             self._wait_for("body")
         elif not self._between_requests():
             self._wait_for(None)  # the call runs
         elif self._served and not self.conn.trailing_data[0]:
-            self._wait_for(None)  # nothing of the next request has come
+            self._wait_for(None)  # no byte of the next request has come
         else:
             self._wait_for("headers")
 
@@ -134,11 +134,12 @@ class Guarded(H11Protocol):
         if last and not self.transport.is_closing():
             self.transport.write(last)
         self.transport.close()
-        # What cannot be delivered to somebody who does not read ends all the same.
+        # Abort the connection even if the client does not read the rest of its answer.
         self.loop.call_later(1, self.transport.abort)
 
     def _make_room(self) -> bool:
-        """End the connection that has kept us waiting longest: before its headers, else within its body."""
+        """Close the connection that has been waited for longest: one without complete headers, or else one within its
+        body."""
         waiting = [each for each in _guarded(self.connections) if each is not self]
         idle = [each for each in waiting if each.phase == "headers" or (each.phase is None and each.resting)]
         late = [each for each in waiting if each.phase == "body"]
@@ -152,12 +153,12 @@ class Guarded(H11Protocol):
 
     @property
     def resting(self) -> bool:
-        """Whether it is kept open between two requests."""
+        """Whether the connection is idle between two requests."""
         return not self._served or self.cycle.response_complete
 
     @property
     def _served(self) -> bool:
-        """Whether it brought a request yet."""
+        """Whether a request has come on this connection already."""
         return bool(self.scope)
 
 
@@ -166,7 +167,7 @@ def _guarded(connections: Iterable[object]) -> list[Guarded]:
 
 
 class AcceptErrors:
-    """A loop's handler of errors nobody caught: that no connection can be accepted is said once in a while.
+    """Handles the event loop's uncaught errors. It logs only now and then that no connection can be accepted.
 
     asyncio tries again every second for each listener, and would log a traceback each time.
     """

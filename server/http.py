@@ -1,4 +1,4 @@
-"""Streamable HTTP: many callers, each with its own key, in as many copies as wanted. Imported to serve it only."""
+"""Streamable HTTP: a server for many callers, each with its own key. Any number of copies may run side by side."""
 
 import asyncio
 import contextlib
@@ -48,15 +48,15 @@ if TYPE_CHECKING:
     from .sign_in.gate import Gate
 
 LARGEST_EVENT = 4 * 2**20
-"""Bytes of a webhook's body; an event carries links, or small pictures in base64."""
+"""The most bytes of a webhook's body; an event carries links, or small pictures in base64."""
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
 
 def web_server(settings: Settings) -> NovitaServer:
-    """The server for many callers. The process's own key is put aside: each caller pays with the key it sends.
+    """The server for many callers. The process's own key is not used: each caller pays with the key it sends.
 
     Raises:
-        SettingError: As `create_app`; and where finished files cannot go where they should.
+        SettingError: As `create_app`, or the storage for finished files cannot be used.
     """
 
     if settings.artifacts:
@@ -82,7 +82,7 @@ def web_server(settings: Settings) -> NovitaServer:
 
 
 def _shared_app(server: NovitaServer) -> App:
-    """What the calls share; there once the server runs."""
+    """The parts that calls share. They exist once the server runs."""
     assert server.shared is not None  # no request comes before
     return server.shared.app
 
@@ -139,7 +139,7 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
 
 
 async def _webhook(server: NovitaServer, request: Request) -> Response:
-    """Novita says that a task ended. Nothing it sends is believed or kept; the address alone says which task."""
+    """Answer Novita's call that a task ended. The body is neither trusted nor kept; the address identifies the task."""
     hooks, token = server.shared.app.part(webhooks) if server.shared else None, request.path_params["token"]
     try:
         if hooks is None or not await hooks.knows(token):
@@ -150,20 +150,20 @@ async def _webhook(server: NovitaServer, request: Request) -> Response:
             if size > LARGEST_EVENT:
                 return Response(status_code=413)
         await hooks.called(token)
-    except JournalError:  # whose it is cannot be told now; Novita comes again
+    except JournalError:  # the task cannot be looked up now; Novita will call again
         return Response(status_code=503)
     return Response(status_code=204)
 
 
 MOST_DRAINED = 32 * 2**20
 DRAINED_WITHIN = 10.0
-"""Bytes, and seconds, of a body that is read although its request was already refused."""
+"""The most bytes, and seconds, of a body that is read after its request was already refused."""
 
 
 class Patient:
-    """ASGI middleware: the body of a request is read to its end before the answer goes out, within bounds.
+    """ASGI middleware that reads a request's body to its end, within bounds, before the answer is sent.
 
-    A connection closed with something unread in it is reset, and the refusal that was on the way (413, 401) is lost.
+    A connection that is closed with unread bytes is reset, and the client never sees the refusal (413, 401).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -196,7 +196,7 @@ class Patient:
 
 
 def declared(scope: Scope) -> int:
-    """The size of a request's body as its headers tell it; 0 where they do not."""
+    """The size of a request's body by its headers; 0 if they do not say."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
             return int(value[:18])
@@ -204,8 +204,10 @@ def declared(scope: Scope) -> int:
 
 
 class RequireKey:
-    """ASGI middleware: whoever speaks MCP brings a Novita key, or a token of the sign-in where there is one, and not
-    too often. Health checks need neither."""
+    """ASGI middleware that requires a Novita key or a sign-in token for MCP, and limits how often a caller may come.
+
+    Health checks need neither.
+    """
 
     def __init__(self, app: ASGIApp, watch: Watch, gate: "Gate | None" = None) -> None:
         self._app = app
@@ -242,7 +244,7 @@ class RequireKey:
         elif wait := await self._watch.requests.take(_owner(scope)):
             answer = JSONResponse({"error": "too_many_requests"}, 429, headers={"Retry-After": str(math.ceil(wait))})
         elif scope["method"] != "POST":
-            # No stream of its own is kept, and no session to end: all there is to say comes with the answer to a call.
+            # The server has no sessions and no separate event stream: all events come with the answer to a call.
             answer = Response(status_code=405, headers={"Allow": "POST"})
         elif declared(scope) <= DEFAULT_MAX_REQUEST_BODY_SIZE:  # else the SDK refuses it
             refusal, receive_next = await _read_body(counted_receive)
@@ -250,7 +252,7 @@ class RequireKey:
         await answer(scope, receive_next, counted_send)
 
     async def _let_in(self, scope: Scope) -> tuple[Scope, Response | None]:
-        """The request with who sends it, or the answer that turns it away."""
+        """The request's scope with its caller, and the answer that refuses it, if it is refused."""
         token = bearer(scope)
         if self._gate is None:
             return scope, None if token else _no_key(sent=_tried(scope))
@@ -263,9 +265,9 @@ class RequireKey:
 
 
 async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
-    """The answer to a body that is no message, or a body that every reader can read, to be received as it came.
+    """Read a body. Returns the answer if it is not a message, and a `receive` that gives the repaired body again.
 
-    A body beyond what the SDK takes is not read to its end: the SDK says so.
+    A body that is larger than the SDK accepts is not read to its end; the SDK refuses it.
     """
     body, last = bytearray(), await receive()
     while last["type"] == "http.request":
@@ -290,7 +292,7 @@ async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
 _SIGN_IN = re.compile(
     r"/\.well-known/|/(?:register|authorize|token|revoke|introspect|device_authorization|par|jwks(?:\.json)?|userinfo)/?$"
 )
-"""Where clients look for a way to sign in (RFC 8414, 9728, OpenID), and go when they have found none, at any depth."""
+"""Paths at which clients look for a sign-in (RFC 8414, 9728, OpenID), or which they call if they find none."""
 _TOKEN = re.compile(rb"bearer[\s:]+\S", re.IGNORECASE)
 _HOW = (
     "Send your Novita API key as 'Authorization: Bearer <key>'. "
@@ -306,7 +308,7 @@ def _no_key(*, sent: bool) -> JSONResponse:
 
 
 def _no_sign_in() -> JSONResponse:
-    """There is no sign-in. Said as OAuth says it, so that a client shows the sentence and not its parser's trouble."""
+    """The answer that there is no sign-in, in OAuth's form, so that a client shows its sentence, not a parser error."""
     said = f"This server has no sign-in. {_HOW}"
     return JSONResponse({"error": "access_denied", "error_description": said}, status_code=404)
 
@@ -324,16 +326,16 @@ def bearer(scope: Scope) -> str:
 
 
 def _owner(scope: Scope) -> str:
-    """Whose request it is, as far as limits go."""
+    """The owner that a request counts for under the rate limit."""
     return scope[SIGNED_IN].owner if SIGNED_IN in scope else owner_of(bearer(scope))
 
 
 class _HttpServer(uvicorn.Server):
-    """A uvicorn server that notes the signal instead of raising it again, and is gone within a second.
+    """A uvicorn server that notes a signal instead of raising it again, and then ends within a second.
 
     Args:
-        drain: Seconds that running calls get before that. It leaves sooner once none runs and a balancer that asked
-            knows that it leaves; at once with a second signal.
+        drain: Seconds that running calls get first. The server ends sooner once no call runs and a readiness check
+            was answered "not ready", and at once after a second signal.
     """
 
     def __init__(self, config: uvicorn.Config, watch: Watch | None, drain: float) -> None:
@@ -378,10 +380,10 @@ class _HttpServer(uvicorn.Server):
 
 
 def run_http(server: NovitaServer, settings: Settings) -> int:
-    """Serve until told to stop; the exit code. Port 0 lets the system pick one.
+    """Serve until told to stop, and return the exit code. Port 0 lets the system choose one.
 
     Raises:
-        SettingError: Nobody may listen there.
+        SettingError: The address cannot be listened on.
     """
     Guarded.limit = connection_limit()
     server.warm_up()
@@ -396,7 +398,7 @@ def run_http(server: NovitaServer, settings: Settings) -> int:
     runner = _HttpServer(config, server.watch, settings.drain_seconds)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        # Listens before the address is said: whoever reads it may connect at once.
+        # Listen before the address is printed, because a reader may connect at once.
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
         # asyncio turns Nagle off only where the protocol is explicit; with it every answer waits 40 ms for an ACK.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())

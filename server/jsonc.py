@@ -1,6 +1,6 @@
-"""JSON with comments, changed where it has to change and nowhere else.
+"""Edits JSON with comments and changes only what must change.
 
-What a person wrote stays byte for byte: comments, order, indentation, commas at the end, line ends.
+Everything else stays byte for byte: comments, order, indentation, trailing commas, line ends.
 """
 
 import json
@@ -15,17 +15,17 @@ _SPACE = re.compile(r"\s*")
 
 
 def read_jsonc(text: str) -> object:
-    """What it says; an empty text says `{}`.
+    """Parse JSON with comments; an empty text is `{}`.
 
     Raises:
-        ValueError: It is no JSON even without comments and last commas.
+        ValueError: It is not JSON even without comments and trailing commas.
     """
     plain = _plain(text)
     return json.loads(plain) if plain.strip() else {}
 
 
 def changed(text: str, new: Mapping[str, Any]) -> str:
-    """The text that says `new` and differs from `text` no more than it must.
+    """The text that holds `new` and differs from `text` as little as possible.
 
     Raises:
         ValueError: The text is no JSON object.
@@ -39,7 +39,7 @@ def changed(text: str, new: Mapping[str, Any]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Comments and last commas as spaces: every place in it is the same place in the text."""
+    """The text with comments and trailing commas replaced by spaces, so that positions in it stay the same."""
     return _LAST_COMMA.sub(_blank, _uncommented(text))
 
 
@@ -77,7 +77,7 @@ def _value(text: str, path: tuple[Key, ...], old: object, new: object) -> str:
 
 
 class _Member(NamedTuple):
-    """Where a member of an object, or an item of a list, stands: its start, and that and the end of its value."""
+    """The position of an object's member or a list's item: its start, and the start and end of its value."""
 
     key: Key
     start: int
@@ -86,7 +86,7 @@ class _Member(NamedTuple):
 
 
 def _members(plain: str, start: int) -> Iterator[_Member]:
-    """Those of the object or list that opens at `start`."""
+    """The members or items of the object or list that opens at `start`."""
     listed = plain[start] == "["
     at, number = _skip(plain, start + 1), 0
     while plain[at] not in "}]":
@@ -138,7 +138,7 @@ def _with(text: str, path: tuple[Key, ...], key: str | None, value: object) -> s
 
 
 def _without(text: str, path: tuple[Key, ...]) -> str:
-    """The text without a member, its line, and the comma that is too many then."""
+    """The text without a member, its line, and the comma that is no longer needed."""
     member, holder = _find(text, path), _find(text, path[:-1])
     members = list(_members(_plain(text), holder.value))
     number = members.index(member)
@@ -165,14 +165,14 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _past_remark(text: str, at: int) -> int:
-    """The end of the line, where nothing but a remark stands between; it belongs to what is before it."""
+    """The end of the line if only a comment follows on it, because that comment belongs to what is before it."""
     end = re.compile(r"\r?\n|$").search(text, at)
     place = end.start() if end else at
     return place if not _uncommented(text)[at:place].strip() else at
 
 
 def _skip_comments(text: str, at: int) -> int:
-    """The first place from `at` on that is neither white nor in a comment."""
+    """The first position from `at` on that is neither white space nor in a comment."""
     return _skip(_uncommented(text), at)
 
 

@@ -1,4 +1,4 @@
-"""What start-up does without: each name here is imported when it is first read, which is when a call needs it."""
+"""Names that start-up does not need. Each is imported when it is first read, which is when a call needs it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,9 +1,10 @@
 """Logs on stderr: lines for people, or one JSON object a line for machines. No keys, no prompts, no signed links.
 
-Everything a record needs to be written is imported here, with the module: what is logged because no file can be
-opened any more must not need another file.
-The JSON is written by hand: it is a few lines, of which a library (python-json-logger) knows neither traces nor
-halves of letters.
+Everything that writing a record needs is imported with this module, because a record may say that no file can be
+opened any more, and then no import works.
+
+The JSON is written by hand: it takes a few lines, and a library (python-json-logger) handles neither traces nor lone
+surrogates.
 """
 
 import json
@@ -26,10 +27,10 @@ from ..novita.core.wellformed import well_formed
 from .settings import Settings, parts
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""What every record has; the rest was given as `extra`."""
+"""The attributes that every record has; any others were given as `extra`."""
 
 _CHATTY = ("httpx", "httpx2", "httpcore", "httpcore2", "h11", "hpack", "botocore", "boto3", "s3transfer", "urllib3")
-"""Libraries that write whole addresses, headers and signatures, of one's own calls and of others'."""
+"""Libraries that log whole addresses, headers and signatures."""
 
 _SIGNED = re.compile(r"(?i)(\bhttps?://[^\s\"'<>?#\\]+)[?#][^\s\"'<>\\]+")
 _SIGNATURE = re.compile(
@@ -43,7 +44,7 @@ _HEADER = re.compile(
 
 
 def for_logs(text: str) -> str:
-    """`text` as it may stand in a log: no secrets, links without what signs them, addresses without a login."""
+    """`text` made safe for a log: no secrets, links without signatures, addresses without a login."""
     text = _LOGIN.sub(rf"\1{MARK}@", text)
     text = _SIGNED.sub(r"\1?[query]", text)
     text = _SIGNATURE.sub(rf"\1{MARK}", text)
@@ -51,10 +52,10 @@ def for_logs(text: str) -> str:
 
 
 class Hush(logging.Filter):
-    """Takes secrets out of a record, whatever its formatter makes of it: message, what was given as extra, traceback.
+    """Removes secrets from a record: from its message, its extra attributes and its traceback.
 
     Args:
-        known: Held so that they stay known.
+        known: Secrets that stay known as long as this filter exists.
     """
 
     def __init__(self, known: Sequence[Known] = ()) -> None:
@@ -64,7 +65,7 @@ class Hush(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         try:
             message = record.getMessage()
-        except (TypeError, ValueError, KeyError):  # a message and values that do not fit: what a handler would print
+        except (TypeError, ValueError, KeyError):  # the values do not fit the message's format
             message = f"{record.msg} {record.args}"
         record.msg, record.args = for_logs(message), None
         if record.exc_info:
@@ -108,7 +109,7 @@ class JsonLines(logging.Formatter):
 
 
 def set_up_logs(settings: Settings) -> None:
-    """Before the server is made: it leaves alone what is set up."""
+    """Set up logging. Call it before the server is made, which keeps existing handlers."""
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mcp").setLevel(logging.INFO)  # below that it writes whole messages, arguments included
@@ -122,14 +123,14 @@ def set_up_logs(settings: Settings) -> None:
 
 
 def hush_handlers(known: Sequence[Known] = ()) -> None:
-    """Put the filter in front of every handler there is."""
+    """Add the filter to every existing handler."""
     for handler in logging.getLogger().handlers:
         if not any(isinstance(each, Hush) for each in handler.filters):
             handler.addFilter(Hush(known))
 
 
 def _tell_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What the interpreter does with an error that nobody caught, without secrets."""
+    """Report an uncaught error as the interpreter does, without secrets."""
     if issubclass(kind, KeyboardInterrupt):
         return
     sys.stderr.write(for_logs("".join(traceback.format_exception(kind, error, trace))))
@@ -141,7 +142,7 @@ def _tell_end_of_thread(ended: threading.ExceptHookArgs) -> None:
 
 
 def learn_settings(settings: Settings) -> list[Known]:
-    """Make the process's own secrets known, for as long as the answer is held: key, passwords, sealing keys."""
+    """Hide the process's own secrets (key, passwords, sealing keys) as long as the returned list exists."""
     words = [
         settings.api_key,
         settings.operator_token,

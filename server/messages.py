@@ -1,7 +1,7 @@
-"""Messages as text: what a host's says, what it is told where it says nothing, and how ours are written.
+"""Reads messages from hosts, answers malformed ones, and writes ours.
 
-What comes in is read whatever it holds: half an emoji, bytes that are no UTF-8, a byte order mark. What is no JSON,
-or no request, is answered as JSON-RPC 2.0 says. What goes out is always JSON in UTF-8, whatever was to be said.
+Messages are read even with lone surrogates, invalid UTF-8 or a byte order mark. Text that is not JSON or not a
+request is answered as JSON-RPC 2.0 says. Our messages are always valid JSON in UTF-8.
 """
 
 import json
@@ -33,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 
 def read_message(data: bytes) -> JSONRPCMessage | bytes | None:
-    """The message in a line or a body; where there is none, what to answer; None where nothing is to be said.
+    """The message in a line or a body; or the bytes to answer, if it is malformed; or None, if it needs no answer.
 
-    Nothing is said to blank lines, and to notifications and responses whatever is wrong with them.
+    Blank lines need no answer, nor do malformed notifications and responses.
     """
     text = well_formed_text_of_json(data).strip()
     if not text:
@@ -67,12 +67,12 @@ def _message(value: dict[str, Any]) -> JSONRPCMessage | bytes | None:
 
 
 def _is_notification(value: dict[str, Any]) -> bool:
-    """Whether it is one to which nobody waits for an answer, though its parameters may be wrong."""
+    """Whether it is a notification, which gets no answer even if its parameters are wrong."""
     return "id" not in value and isinstance(value["method"], str) and value.get("jsonrpc") == "2.0"
 
 
 def _refusal(asked: object, code: int, message: str) -> bytes:
-    """The answer to what is no request; `asked` is what stands for its id, if that can be one."""
+    """The answer to a malformed request. `asked` is its id, which is echoed if it is a valid one."""
     number = isinstance(asked, int | float) and not isinstance(asked, bool) and math.isfinite(asked)
     named = asked if number or isinstance(asked, str) else None
     answer = {"jsonrpc": "2.0", "id": named, "error": {"code": code, "message": message}}
@@ -80,14 +80,14 @@ def _refusal(asked: object, code: int, message: str) -> bytes:
 
 
 def written(message: JSONRPCMessage) -> bytes | None:
-    """A message as JSON in UTF-8. What is no JSON becomes an error for whoever waits; None if nobody does."""
+    """A message as JSON in UTF-8. If it cannot be written, an error for its receiver; None if no answer is awaited."""
     try:
         try:
             line = message.model_dump_json(by_alias=True, exclude_unset=True)
         except PydanticSerializationError:
             plain = well_formed_json(message.model_dump(by_alias=True, exclude_unset=True))
             line = type(message).model_validate(plain).model_dump_json(by_alias=True, exclude_unset=True)
-    except (ValueError, TypeError, RecursionError):  # the three ways in which a value is no JSON
+    except (ValueError, TypeError, RecursionError):  # the errors of a value that JSON cannot hold
         logger.exception("a message to the host cannot be written")
         if not isinstance(message, JSONRPCResponse | JSONRPCError):
             return None
@@ -96,7 +96,7 @@ def written(message: JSONRPCMessage) -> bytes | None:
 
 
 async def speak_well(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Middleware: no answer holds half an emoji, whatever the transport; nor does a request that came as no JSON."""
+    """Middleware that repairs lone surrogates in answers, and in requests of transports that do not parse JSON."""
     try:
         return _mended(await call_next(replace(ctx, params=_mended(ctx.params))))
     except MCPError as error:

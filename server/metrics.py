@@ -1,4 +1,4 @@
-"""Counts for Prometheus, kept and written by its own client. Labels take few values: nothing a caller writes is one."""
+"""Prometheus metrics, by its own client library. Labels have few values, and never text from a caller."""
 
 from collections.abc import Mapping
 
@@ -20,16 +20,16 @@ NAMES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "novita_mcp_upstream_responses_total": ("Answers to them by kind and class of status.", ("kind", "status")),
 }
-"""Every metric: what it counts, and its labels. One that ends in `_total` only grows (a counter)."""
+"""Metric -> what it counts, and its labels. A name that ends in `_total` is a counter, which only grows."""
 
-disable_created_metrics()  # when each counter began would be a series more for every one
+disable_created_metrics()  # they would double the number of series
 
 
 class Metrics:
     """Counts of one process."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()  # of its own: two servers of one process are counted apart
+        self._registry = CollectorRegistry()  # not the global one, so that two servers in a process count separately
         self._metrics = {
             name: (Counter if name.endswith("_total") else Gauge)(name, what, labels, registry=self._registry)
             for name, (what, labels) in NAMES.items()
@@ -41,6 +41,6 @@ class Metrics:
         (metric.labels(**labels) if labels else metric).inc(amount)
 
     def written(self, accept: str = "") -> tuple[bytes, str]:
-        """All of them in the form that an Accept header asks for, and the media type of that form."""
+        """All metrics in the format that an Accept header asks for, and its media type."""
         encode, media_type = choose_encoder(accept)
         return encode(self._registry), media_type

@@ -1,7 +1,7 @@
-"""How much one caller may ask of the server, of all its copies together where they share a PostgreSQL.
+"""Limits how often one caller may call the server, or all its copies together if they share a PostgreSQL journal.
 
 Memory stays bounded however many callers there are.
-Written by hand: libraries (aiolimiter) let a caller wait, and here it is told when to come again.
+Written by hand: libraries (aiolimiter) make a caller wait, and we tell it when to come again.
 """
 
 import logging
@@ -17,9 +17,9 @@ from ..novita.journal.team.allowances import forget_full, take_allowance
 logger = logging.getLogger(__name__)
 
 MOST_CALLERS = 10_000
-"""Callers kept in memory; beyond that the one heard of longest ago is forgotten."""
+"""How many callers are kept in memory; beyond that, the one that called longest ago is forgotten."""
 _SWEEP_EVERY = 600.0
-"""Seconds between two looks for rows that say nothing any more."""
+"""Seconds between two deletions of rows that are no longer needed."""
 
 
 @dataclass

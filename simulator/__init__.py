@@ -1,4 +1,4 @@
-"""Novita AI on 127.0.0.1: a real HTTP server with a world one can hold. Written from the documentation alone."""
+"""A simulator of Novita AI: an HTTP server whose state tests can read and set, written from the documentation alone."""
 
 from .app import create_app
 from .core.world import DEFAULT_KEY, World

@@ -1,4 +1,4 @@
-"""The simulator behind a real socket: in a thread for tests and demos, in the foreground for a hand."""
+"""Serves the simulator on a real socket: in a thread for tests and demos, or in the foreground for a person."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from .app import create_app
 from .core.trouble import connections
 from .core.world import World
 
-# uvicorn reports every client that is cut off as an error; here that is ordered. Failures of ours are logged by app.py.
+# uvicorn logs every cut connection as an error, but here tests order the cuts. app.py logs the simulator's failures.
 _silent = logging.Logger("novita_mcp.simulator.http", logging.CRITICAL + 1)
 
 

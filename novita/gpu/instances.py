@@ -1,4 +1,4 @@
-"""Instances: what one is, ordering one, what its states mean for somebody who waits."""
+"""Instances: their types, how one is ordered, and what its states mean for a caller who waits."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class EnvVar(Shape):
 
 
 class PortMapping(Shape):
-    """An open port and where it is reached."""
+    """An open port and the address at which it is reached."""
 
     port: Whole = None
     endpoint: Text = ""
@@ -57,7 +57,7 @@ class StatusError(Shape):
 
 
 class Component(Shape):
-    """One way in: ssh, browser terminal, Jupyter or the logs."""
+    """One way to access an instance: ssh, browser terminal, Jupyter or the logs."""
 
     ssh_command: Text = ""
     address: Text = ""
@@ -75,7 +75,8 @@ class Component(Shape):
 
 
 class Instance(Shape):
-    """One rented machine as Novita shows it. Passwords and values of variables are kept unreadable by accident."""
+    """One rented machine as Novita shows it. Passwords and values of variables are wrapped, so that printing the object
+    does not show them."""
 
     id: Text
     name: Text = ""
@@ -140,17 +141,17 @@ class Instance(Shape):
 
     @property
     def since(self) -> datetime | None:
-        """When it last began to run, as far as Novita says; the fields are not documented."""
+        """When it last began to run, if Novita says so; the fields are undocumented."""
         return self.last_started_at or self.started_at or self.created_at
 
     @property
     def until(self) -> datetime | None:
-        """When it last stopped, as far as Novita says."""
+        """When it last stopped, if Novita says so."""
         return self.last_stopped_at or self.stopped_at
 
     @property
     def why(self) -> str:
-        """Name and text of its trouble."""
+        """Name and text of its error."""
         error = self.status_error
         return ": ".join(part for part in (error.state, error.message) if part)
 
@@ -163,7 +164,7 @@ class Instance(Shape):
 BILLED_STATES = frozenset(
     ("pulling", "running", "toStop", "stopping", "toRestart", "restarting", "toReset", "resetting", "migrating")
 )
-"""States that cost: "from state pulling until stopped" (x-billing of the facts)."""
+"""States that are billed: "from state pulling until stopped" (x-billing of the facts)."""
 
 
 # Ordering
@@ -222,7 +223,7 @@ NATIVE = (
     "autoRenewMonth",
     "localStorageMountPoint",
 )
-"""Fields of the create route that have no argument of their own; they come through `options`."""
+"""Fields of the create route that have no argument of their own and are given in `options`."""
 
 RESERVED_PORTS = (2222, 2223, 2224)
 MOST_PORTS = 15
@@ -251,7 +252,7 @@ def read_ports(given: Sequence[str]) -> tuple[tuple[int, str], ...]:
 
 
 def check_env(env: Mapping[str, str]) -> None:
-    """Raise InputError for variables Novita does not take. Values are never repeated."""
+    """Raise InputError for variables that Novita does not accept. The error quotes no values."""
     if len(env) > 100:
         raise InputError(f"{len(env)} environment variables are too many", next_step="At most 100.")
     for key, value in env.items():
@@ -263,7 +264,7 @@ def check_env(env: Mapping[str, str]) -> None:
 
 
 def disk_usd_per_hour(disk_gb: int) -> Decimal:
-    """What the root disk above the free share costs."""
+    """USD an hour for the part of the root disk that is not free."""
     return max(0, disk_gb - FREE_DISK_GB) * DISK_GB_DAY / 24
 
 
@@ -271,7 +272,7 @@ async def create_instance(client: NovitaClient, order: InstanceOrder) -> str:
     """Send the order, once; the new instance's id.
 
     Raises:
-        NovitaConnectionError: No answer, or one without an id: it may exist.
+        NovitaConnectionError: No answer came, or one without an id; the instance may exist.
     """
     doing = "creating the instance"
     secrets = secret_words(order.env)
@@ -281,7 +282,7 @@ async def create_instance(client: NovitaClient, order: InstanceOrder) -> str:
 
 
 def secret_words(env: Mapping[str, str]) -> list[str]:
-    """Values that may be secrets, longest first, to keep out of errors."""
+    """Values that may be secrets, longest first, to be kept out of errors."""
     for name, value in env.items():
         if is_credential(name):
             learn(value)
@@ -292,7 +293,7 @@ def secret_words(env: Mapping[str, str]) -> list[str]:
 
 
 async def list_instances(client: NovitaClient, *, name: str | None = None, status: str | None = None) -> list[Instance]:
-    """All instances, page by page. Whether the first page is 0 or 1 is not settled, so ids are taken once."""
+    """All instances, page by page. Undocumented: whether pages count from 0 or 1. So repeated ids are dropped."""
     doing = "listing instances"
     found: dict[str, Instance] = {}
     for page in range(MOST_PAGES):
@@ -318,7 +319,7 @@ async def get_instance(client: NovitaClient, instance_id: str) -> Instance:
     """One instance with its access data.
 
     Raises:
-        NotFoundError: It is gone, or never was.
+        NotFoundError: It is gone, or never existed.
     """
     doing = "reading the instance"
     return read_shape(Instance, await ask(client, "get_gpu_instance", params={"instanceId": instance_id}), doing)
@@ -333,22 +334,23 @@ async def start_instance(client: NovitaClient, instance_id: str) -> None:
 
 
 async def restart_instance(client: NovitaClient, instance_id: str) -> None:
-    """Restart a running one; sent once, for a second restart would end what the first began."""
+    """Restart a running one. It is sent once, because a second restart would interrupt the first."""
     await act(client, "restart_gpu_instance", {"instanceId": instance_id})
 
 
 async def stop_instance(client: NovitaClient, instance_id: str) -> None:
-    """Stop a running one. Repeated until it is answered: stopping twice does no harm."""
+    """Stop a running one. It is repeated until Novita answers, because stopping twice does no harm."""
     await _settled(client, "stop_gpu_instance", instance_id, ("toStop", "stopping", "exited"))
 
 
 async def delete_instance(client: NovitaClient, instance_id: str) -> None:
-    """Delete one with its disk. Repeated until it is answered."""
+    """Delete one with its disk. It is repeated until Novita answers."""
     await _settled(client, "delete_gpu_instance", instance_id, ("toRemove", "removing", "removed"))
 
 
 async def _settled(client: NovitaClient, operation: str, instance_id: str, states: tuple[str, ...]) -> None:
-    """A repeat of a call whose answer was lost is refused (CONFLICT, not found); then the instance itself tells."""
+    """Send a call that may be repeated. If the first answer was lost, Novita refuses the repetition (CONFLICT, not
+    found), and the instance's state shows whether the call has worked."""
     try:
         await ask(client, operation, body={"instanceId": instance_id})
     except NovitaAPIError as error:
@@ -368,7 +370,7 @@ async def _settled(client: NovitaClient, operation: str, instance_id: str, state
 
 
 class InstanceGoal(StrEnum):
-    """What somebody waits for."""
+    """What a caller waits for."""
 
     RUNNING = "running"
     STOPPED = "exited"
@@ -393,14 +395,14 @@ _NOTES: Mapping[str, str] = {
     "freezing": "freezing",
     "pending": "pending",
 }
-"""What the states that pass mean, in words. A state that is not here is shown as it is, and counts as passing."""
+"""Transitional state -> its meaning in words. Any unknown state is shown as it is and counts as transitional."""
 
 
 def judge(instance: Instance, goal: InstanceGoal, *, just_begun: bool = False) -> Look[Instance]:
-    """What an instance's state means for one who waits for `goal`.
+    """What an instance's state means for a caller who waits for `goal`.
 
     Args:
-        just_begun: The call that leads there was just made: the state of before may still show.
+        just_begun: The call that leads to the goal was just made, so Novita may still show the earlier state.
     """
     status, why = instance.status, instance.why
     note = _NOTES.get(status, status)
@@ -419,7 +421,7 @@ def judge(instance: Instance, goal: InstanceGoal, *, just_begun: bool = False) -
 async def look_at(
     client: NovitaClient, instance_id: str, goal: InstanceGoal, *, last: Instance, just_begun: bool = False
 ) -> Look[Instance]:
-    """One look. When deletion is waited for, "not found" is the end, and `last` is what is known."""
+    """Look once. If deletion is waited for, "not found" means that it is done, and `last` is returned as the value."""
     try:
         instance = await get_instance(client, instance_id)
     except NotFoundError:

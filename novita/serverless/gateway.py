@@ -1,7 +1,7 @@
-"""Calling what is deployed: jobs of async endpoints through the gateway, and a sync endpoint's own HTTP service.
+"""Calls deployed endpoints: async ones by jobs at Novita's gateway, sync ones at their own HTTP service.
 
-The API key goes to the gateway, which is Novita's, and never to an endpoint's own host: what answers there is
-somebody's container. Such a host is only called where the account's own list of endpoints names it.
+The API key is sent to the gateway, which is Novita's, and never to an endpoint's own host, where anybody's container
+may answer. Such a host is called only if the account's list of endpoints names it.
 """
 
 import json
@@ -79,7 +79,8 @@ def job_request(client: NovitaClient, body: Any) -> dict[str, Any]:
 async def run_job(client: NovitaClient, endpoint: Endpoint, request: Mapping[str, Any]) -> tuple[str, str]:
     """Queue a job, once; the name the gateway knows the endpoint by, and the job's id.
 
-    What the gateway's path holds is told in three ways; a name that is not found has queued nothing.
+    Novita's texts disagree in three ways about the endpoint's name in the path, so up to three are tried; a call that
+    answers "not found" has queued nothing.
 
     Raises:
         NovitaError: `billed` says what is known.
@@ -140,12 +141,12 @@ async def look_at_job(client: NovitaClient, name: str, job_id: str) -> Look[Gate
 
 
 async def cancel_job(client: NovitaClient, name: str, job_id: str) -> None:
-    """Stop a job, wherever it is. Repeated until it is answered: cancelling twice does no harm."""
+    """Cancel a job, queued or running. It is repeated until Novita answers, because cancelling twice does no harm."""
     await ask(client, route("cancel_async_job"), endpoint_name=quote(name, safe=""), job_id=quote(job_id, safe=""))
 
 
 async def queue_of(client: NovitaClient, endpoint: Endpoint) -> dict[str, Any]:
-    """Counters of workers and jobs; their names are not documented, so they come as they are."""
+    """Counters of workers and jobs, under Novita's undocumented names."""
     names = endpoint.gateway_names()
     for name in names:
         try:
@@ -259,7 +260,7 @@ def service_call(
 
 
 def _refuse_key(client: NovitaClient, where: str, what: Any) -> None:
-    """Refuse what holds the caller's Novita key, in any spelling: the code behind an endpoint is anybody's."""
+    """Refuse a request that holds the caller's Novita key in any form, because anybody's code may run there."""
     if client.api_key and holds(what, client.api_key):
         raise InputError(
             f"{where} holds the Novita API key, which goes to no endpoint",
@@ -291,7 +292,7 @@ class _ServiceAddress:
 
 
 def _address(url: str) -> _ServiceAddress | None:
-    """The parts of an address; None where it is none that may be called."""
+    """The parts of an address; None if it may not be called."""
     if not url:
         return None
     text = url if "://" in url else f"https:{url}" if url.startswith("//") else f"https://{url}"
@@ -325,7 +326,7 @@ async def call_service(client: NovitaClient, call: ServiceCall, *, within: float
     """
     url = client.url(call.path, host=call.origin)
     limits = httpx.Timeout(connect=10, read=within, write=60, pool=10)
-    # Not built by the pool: whatever that sends with every request has no place here.
+    # Not built by the shared client, whose default headers must not be sent to somebody's container.
     request = httpx.Request(
         call.method, url, headers=dict(call.headers), content=call.content, extensions={"timeout": limits.as_dict()}
     )

@@ -1,7 +1,7 @@
-"""What the end of a lease does to an endpoint: no worker is kept alive any more.
+"""Ends an endpoint's lease: it sets the number of workers that are kept alive to 0.
 
-An endpoint cannot be stopped as an instance can. With nobody kept alive it costs nothing until it is called; only
-deleting it would end calls as well, and that is for people to decide.
+An endpoint cannot be stopped as an instance can. Without workers kept alive it costs nothing until it is called. Only
+deleting it would prevent calls as well, and people should decide that.
 """
 
 from datetime import datetime

@@ -1,8 +1,9 @@
-"""The journal's rows about endpoints, brought up to what is seen of them: how they stand, and what they go on costing.
+"""Updates the journal's rows about endpoints to what each look at Novita shows: their state and their cost.
 
-Workers that are kept alive cost all the time: the newest accepted create or update of an endpoint counts them, at
-`min_workers` times what one costs, from when they were seen running. Workers that calls start besides are counted by
-the calls. With nobody kept alive nothing goes on costing, and the estimates stand until the bill.
+Workers that are kept alive cost money all the time. The newest accepted create or update of an endpoint counts them,
+at `min_workers` times the price of one, from when they were seen running. Further workers, which calls start, are
+counted by the calls. If no worker is kept alive, nothing is billed by time, and the estimates stay until the bill
+settles them.
 """
 
 from collections.abc import Iterable
@@ -15,19 +16,19 @@ from ..journal.meters import Meters
 from .shapes import Endpoint, judge
 
 KIND = "endpoint"
-"""Kind of the rows of creates and updates. Each has the endpoint's id as `facts.resource`."""
+"""The kind of rows of creates and updates. Each has the endpoint's id in `facts.resource`."""
 
 
 def facts_of(price: Decimal | None, min_workers: int) -> EndpointFacts:
-    """What a row must say for its workers to be counted: what one costs an hour, and how many are kept alive."""
+    """The facts that let a row count its workers: the price of one an hour, and how many are kept alive."""
     return EndpointFacts(min_workers=min_workers, usd_per_worker_hour=price)
 
 
 async def open_endpoints(journal: Journal, owner: str, *, standing: bool = False) -> dict[str, float]:
-    """Endpoints with a row that is not done or that goes on costing: by id, when the newest was begun.
+    """Endpoint id -> when its newest row was begun, for endpoints with a row that is not done or still costs money.
 
     Args:
-        standing: Those too that were not seen gone: nobody may be kept alive, and calls cost all the same.
+        standing: Include endpoints that were not seen gone, because calls cost money even if no worker is kept alive.
     """
     found = await journal.meter(lambda meters: _rows(meters, owner))
     return {
@@ -39,8 +40,10 @@ async def open_endpoints(journal: Journal, owner: str, *, standing: bool = False
 
 
 async def counts_workers(journal: Journal, owner: str, endpoint: Endpoint) -> bool:
-    """Whether all workers that calls of the endpoint can run on are counted by its own row: it keeps as many alive as
-    there may be, so that a call costs nothing more."""
+    """Whether the endpoint's own row counts all workers that its calls can use, so that a call costs nothing more.
+
+    That is so if it keeps as many workers alive as it may have.
+    """
     config = endpoint.worker_config
     if not config.min_num or (config.max_num or 0) > config.min_num:
         return False
@@ -49,7 +52,7 @@ async def counts_workers(journal: Journal, owner: str, endpoint: Endpoint) -> bo
 
 
 async def note_seen(journal: Journal, owner: str, endpoints: Iterable[Endpoint]) -> None:
-    """Bring the rows of endpoints up to how these stand now. Said again, it changes nothing.
+    """Update the rows of endpoints to their present state. Repeating it changes nothing.
 
     Raises:
         JournalError: The journal cannot be used.
@@ -69,7 +72,7 @@ async def note_seen(journal: Journal, owner: str, endpoints: Iterable[Endpoint])
 
 
 async def note_gone(journal: Journal, owner: str, endpoint_id: str) -> None:
-    """The endpoint was seen not to be there any more: nothing of it goes on costing."""
+    """Note that the endpoint no longer exists, so that its rows stop costing."""
 
     def write(meters: Meters) -> None:
         meters.db.lock(f"endpoints of {owner}")
@@ -109,7 +112,7 @@ def _follow(meters: Meters, endpoint: Endpoint, rows: list[Job], phase: Phase) -
     newest, *older = priced
     running = any(row.usd_per_day for row in priced)
     if phase is Phase.WORKING and not running:
-        return  # nobody works yet
+        return  # no worker runs yet
     workers = endpoint.worker_config.min_num or 0
     if phase is Phase.FAILED and not endpoint.running:
         workers = 0
@@ -118,13 +121,13 @@ def _follow(meters: Meters, endpoint: Endpoint, rows: list[Job], phase: Phase) -
         since = newest.begun
     elif _is_untouched(newest):
         since = max(newest.begun, _facts(newest).waiting_at or 0.0)
-    # Where nobody is kept alive calls may still start workers: it is not over before it is gone.
+    # Calls may still start workers, even if none is kept alive, so its row is not over until the endpoint is gone.
     newest = meters.set_rate(newest, _per_day(newest, workers), at=since, running=workers > 0, over=False)
     _end_older(meters, newest, older)
 
 
 def _end_older(meters: Meters, newest: Job, older: list[Job]) -> None:
-    """From the newest row on the older ones cost nothing; one whose workers were never seen never did."""
+    """End the older rows where the newest one begins. An older row whose workers were never seen counts nothing."""
     for row in older:
         untouched = _is_untouched(row)
         if untouched:
@@ -134,7 +137,7 @@ def _end_older(meters: Meters, newest: Job, older: list[Job]) -> None:
 
 
 def _rows(meters: Meters, owner: str) -> dict[str, list[Job]]:
-    """What was accepted, newest first, by endpoint."""
+    """Endpoint id -> its accepted rows, newest first."""
     found: dict[str, list[Job]] = {}
     for job in reversed(meters.accepted(owner, KIND)):
         found.setdefault(str(job.facts.resource), []).append(job)
@@ -150,17 +153,17 @@ def _is_open(row: Job) -> bool:
 
 
 def _is_untouched(row: Job) -> bool:
-    """It would have kept workers alive, and none was ever seen."""
+    """Whether the row asked to keep workers alive and none was ever seen."""
     return _least(row) > 0 and not row.segments and row.taken > 0
 
 
 def _least(row: Job) -> int:
-    """Workers it wished to keep alive."""
+    """The number of workers that the row asked to keep alive."""
     return _facts(row).min_workers or 0
 
 
 def _price(row: Job) -> Decimal | None:
-    """Of a worker, in USD an hour."""
+    """The price of one worker, in USD an hour."""
     return _facts(row).usd_per_worker_hour
 
 
@@ -171,5 +174,5 @@ def _per_day(row: Job, workers: int) -> Decimal:
 
 
 def is_lost(job: Job) -> bool:
-    """Whether a create was sent and nobody knows what became of it."""
+    """Whether a create was sent and its outcome is unknown."""
     return job.state is JobState.UNCONFIRMED and job.task_id is None and job.tool == "create_endpoint"

@@ -1,4 +1,4 @@
-"""How much a world remembers: what is oldest goes when there is more, so that a long run stays flat."""
+"""How much a world remembers. The oldest entries are dropped first, so that a long run does not fill the memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Bounds:
 
     requests: int = 1000
     request_bytes: int = 64 * MB
-    """Of bodies as they arrived."""
+    """Of request bodies as they arrived."""
     charges: int = 20_000
-    """Older ones are summed up by hour, operation and account: no cent of the books goes."""
+    """Older ones are summed up by hour, operation and account, so that the totals stay exact."""
     tasks: int = 2000
     files: int = 2000
     file_bytes: int = 256 * MB
@@ -31,7 +31,7 @@ class Bounds:
 class Kept(dict[K, V]):
     """A dict that forgets its oldest entries above `most`, or above `most_bytes` of what `size` counts.
 
-    Only entries that `over` allows are forgotten, and never the newest; `forgotten` hears of each.
+    Only entries for which `over` is true are forgotten, and never the newest. `forgotten` is called with each.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Kept(dict[K, V]):
         self.trim()
 
     def trim(self) -> None:
-        """Forget what is too much; to be called by whoever makes an entry grow."""
+        """Forget the oldest entries above the limits. Call it after an entry has grown."""
         entries = len(self) - self._most
         excess = self.bytes - self._most_bytes if self._most_bytes is not None else 0
         if entries <= 0 and excess <= 0:

@@ -1,4 +1,4 @@
-"""/_simulator: the file host, and the routes by which a hand (or a test in another process) turns the world's knobs."""
+"""/_simulator: the file host, and the routes by which a person, or a test in another process, controls the world."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ def is_control(path: str) -> bool:
 
 
 async def storage(world: World, request: Request, body: bytes) -> Response:
-    """GET and HEAD of signed links, PUT to upload links. No key wanted; one that comes is counted as leaked."""
+    """GET and HEAD of signed links, PUT to upload links. They need no key; one that is sent is counted as leaked."""
     if "authorization" in request.headers or "x-api-key" in request.headers:
         world.leaked_keys += 1
     kind, file_id = request.scope["path"].split("/")[2:4]

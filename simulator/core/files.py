@@ -30,11 +30,11 @@ class HostedFile:
 
     @property
     def size(self) -> int:
-        """Bytes that are held; none until it was made."""
+        """The number of bytes held in memory; 0 until the file is made."""
         return len(self.made) if isinstance(self.made, bytes) else 0
 
     def empty(self) -> None:
-        """Hold nothing any more, whoever still knows the file."""
+        """Free the file's bytes."""
         self.made = b""
 
 

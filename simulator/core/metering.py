@@ -1,4 +1,5 @@
-"""What time costs: whole seconds and whole micro dollars, so that no rounding is ever lost."""
+"""The cost of things that are billed by time, in whole seconds and whole micro dollars, so that rounding loses
+nothing."""
 
 from .world import Account, Charge, World
 
@@ -8,7 +9,7 @@ MONTH = 30 * DAY
 
 
 class Meter:
-    """What something has cost so far: whole seconds times micro dollars a day, divided only when read."""
+    """The cost of a thing so far, kept as whole seconds times micro dollars a day and divided only when it is read."""
 
     def __init__(self) -> None:
         self._rate = 0
@@ -18,7 +19,7 @@ class Meter:
         self._line: Charge | None = None
 
     def run_at(self, rate: int, at: float) -> None:
-        """From `at` on it costs `rate` micro dollars a day."""
+        """Set the rate from `at` on, in micro dollars a day."""
         self._count(at)
         self._rate = rate
 
@@ -32,7 +33,7 @@ class Meter:
         return self._sum // DAY
 
     def collect(self, world: World, account: Account, operation: str, note: str, ref: str) -> bool:
-        """Charge what has come up since the last time; one line of the bill per hour.
+        """Charge the cost since the last call, with one line of the bill for each hour.
 
         False when the account could not pay it all: what it had is taken and the rest forgiven.
         """

@@ -1,7 +1,7 @@
-"""What Novita takes for a picture, a clip, a voice or a text that is read: the rows of documentation/prices.json.
+"""Prices of a picture, a clip, a voice or a text that is read aloud: the rows of documentation/prices.json.
 
-The first row that fits a request counts, those called extra come on top; of an operation without a row nobody knows
-the price. Where a row asks for a field that the request leaves out and that has no default, the dearest row counts.
+The first row that fits a request gives the price, and rows called "extra" are added. Without a row the price is
+unknown. If a row depends on a field that the request omits and that has no default, the most expensive row counts.
 """
 
 import json

@@ -7,7 +7,7 @@ from .world import World
 
 
 class Timeline:
-    """The states of a thing, present and to come.
+    """The present and future states of a thing.
 
     By the clock; in a manual world one state per look, the first look showing the present one.
     """
@@ -24,14 +24,14 @@ class Timeline:
         return bool(self._coming)
 
     def then(self, *steps: tuple[str, float]) -> None:
-        """Forget what was to come: from now on, each state is entered so many task-times after the one before."""
+        """Replace the future states: each is entered so many task-times after the one before."""
         pace = self._world.settings.task_seconds
         self._coming = deque((state, share * pace) for state, share in steps)
         self.since = self._world.clock.now()
         self._seen = False
 
     def set(self, state: str, *steps: tuple[str, float]) -> None:
-        """Now this state; afterwards those."""
+        """Enter this state now, and set the future ones."""
         self.state = state
         self.then(*steps)
 

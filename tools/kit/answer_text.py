@@ -1,7 +1,7 @@
-"""Answers as text for a model to read: our fields begin a line, and nothing that is not ours can begin one like them.
+"""Writes answers as text for a model. Only our own fields begin a line, so that no other text can pass for one.
 
-Prompts, lyrics, web pages and names of machines come from others. With line breaks in them they could write
-`status: succeeded` or `next_step: ...` where our fields stand; so whatever has several lines stands indented.
+Prompts, lyrics, web pages and names of machines come from others. A line break in one could forge a field such as
+`status: succeeded` or `next_step: ...`, so every text of several lines is indented.
 """
 
 import json
@@ -40,16 +40,16 @@ def plain(data: Any, indent: int = 0) -> str:
 
 
 def as_one(text: str) -> str:
-    """A sentence of ours with others' words in it: should they break the line, what follows stands indented."""
+    """A sentence of ours that quotes others. If the quoted text breaks the line, the following lines are indented."""
     return text if _is_one_line(text) else ("\n" + _INDENT).join(text.splitlines())
 
 
 _TABLE_FROM = 5
-"""Rows from which naming the fields once is shorter and no harder to read."""
+"""The number of rows from which on a table is shorter than naming the fields in every row."""
 
 
 def _table(rows: list[Any]) -> list[str] | None:
-    """One line a row below a line with the names of the fields; None for what is no list of many short flat rows."""
+    """A header line and one line for each row; None if the list is not one of many short flat rows."""
     if len(rows) < _TABLE_FROM or not all(isinstance(row, dict) for row in rows):
         return None
     names = list(dict.fromkeys(name for row in cast(list[dict[str, Any]], rows) for name in row))
@@ -60,7 +60,7 @@ def _table(rows: list[Any]) -> list[str] | None:
 
 
 def _cell(value: Any) -> str | None:
-    """A value as one cell of a row; None for one that has no place there."""
+    """A value as one cell of a row; None if it does not fit in one."""
     if value is None or value == []:
         return "-"
     if isinstance(value, list):
@@ -85,5 +85,5 @@ def _scalar(value: Any, indent: int) -> str:
 
 
 def _is_one_line(text: str) -> bool:
-    """Whether no reader sees a line break in it: Python knows them all, U+2028 and vertical tabs too."""
+    """Whether the text has no line break of any kind, including U+2028 and vertical tabs."""
     return not text or text.splitlines() == [text]

@@ -1,7 +1,7 @@
-"""What hosts and people put into a call, read as the tool's schema means it: one place for all tools.
+"""Reads the arguments that hosts and people send, as the tool's schema means them, for all tools.
 
-Hosts fill what nobody set with null, "", [] or {}, and some send lists and objects as JSON text. People spell names of
-formats as they know them, and arguments as other services call them.
+Hosts send null, "", [] or {} for arguments that nobody set, and some send lists and objects as JSON text. People spell
+format names as they know them, and use argument names of other services.
 """
 
 import difflib
@@ -16,18 +16,18 @@ Json = dict[str, Any]
 
 
 class ArgumentError(Exception):
-    """An argument that cannot be read. The text is for the model, and repeats no value: it may be a secret."""
+    """An argument that cannot be read. The text is for the model. It quotes no value, because that may be a secret."""
 
 
 def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
-    """The arguments as the tool gets them; those that say nothing are left out.
+    """The arguments as the tool gets them, without those that nobody set.
 
     Left out is an argument that is not required and is null, or an empty string, list or object; also a 0 where the
     lower bound is above 0. Of its list or its options, what is null or empty is left out likewise. JSON text is parsed
     only where the schema says array or object; what stands alone where a list is wanted is a list of one.
 
     Raises:
-        ArgumentError: One is unknown, or a number no tool can take.
+        ArgumentError: An argument is unknown, or is a number that no tool can take.
     """
     known: Mapping[str, Json] = schema.get("properties", {})
     required: Sequence[str] = schema.get("required", ())
@@ -49,7 +49,7 @@ def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
 
 
 def unwrapped(schema: Json, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments, also where a host put all of them into one more object."""
+    """The arguments, taken out of the extra object into which some hosts put them all."""
     known: Mapping[str, Json] = schema.get("properties", {})
     if len(given) != 1:
         return given
@@ -60,20 +60,20 @@ def unwrapped(schema: Json, given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 _WRAPPINGS = frozenset({"arguments", "args", "kwargs", "input", "params", "parameters", "tool_input"})
 _HOSTS_OWN = frozenset({"_meta", "sessionId", "toolCallId", "task_progress", "random_string", "security_risk"})
-"""What hosts add to the arguments of a tool for themselves: n8n, Cline, Cursor where a tool takes none, OpenHands."""
+"""Arguments that hosts add for their own use: n8n, Cline, Cursor (for tools without arguments), OpenHands."""
 _WITH_A_CALL_ID = frozenset({"action", "chatInput", "tool"})
-"""What n8n adds beside them; alone it may be meant for the tool."""
+"""Arguments that n8n adds besides. Without n8n's others, such an argument may be meant for the tool."""
 
 
 def _of_the_host(name: str, raw: Any, given: Mapping[str, Any], known: Sequence[str]) -> bool:
-    """Whether an argument that the tool does not have is none of its business, or says nothing at all."""
+    """Whether an argument that the tool does not have can be ignored: a host added it, or it is empty."""
     if name in _HOSTS_OWN or (name in _WITH_A_CALL_ID and given.keys() & {"toolCallId", "sessionId"}):
         return True
     return says_nothing({}, raw) and not meant_by(name, known)
 
 
 def _written(name: str, schema: Json, value: Any) -> Any:
-    """A value as people write it, as its schema means it."""
+    """A value that a person wrote, converted to what its schema means."""
     kind = schema.get("type")
     if kind == "string":
         return written_text(name, value)
@@ -90,11 +90,11 @@ def _written(name: str, schema: Json, value: Any) -> Any:
 
 
 BROUGHT_WITHIN = frozenset({"wait_seconds", "limit", "offset"})
-"""Arguments that are never refused for their bounds: the nearest that can be had is what is meant."""
+"""Arguments that are never refused for being out of bounds; the nearest allowed value is used."""
 
 
 PLACES_COUNT = frozenset({"texts", "documents"})
-"""Lists whose answers are told by place: an empty text among them is an error, and never left out."""
+"""Lists whose results refer to positions. An empty text in one is an error, because dropping it would shift them."""
 
 
 def _within(schema: Json, value: Any) -> Any:
@@ -106,13 +106,13 @@ def _within(schema: Json, value: Any) -> Any:
 
 
 AGAIN = "again"
-"""An argument that every tool that spends takes and none lists: another one is wanted, though it is the same."""
+"""An argument of every tool that spends, which no schema lists. It asks for a new result of an equal call."""
 _AGAIN_OF_OLD = "allow_duplicate"
-"""How that was said before, among the options."""
+"""The earlier name of this argument, among the options."""
 
 
 def read_again(given: Mapping[str, Any]) -> tuple[bool, Json]:
-    """Whether another one is wanted, and the arguments without what says so.
+    """Whether a new result is wanted, and the arguments without the one that says so.
 
     Raises:
         ArgumentError: It is neither true nor false.
@@ -139,10 +139,10 @@ def read_json_object(value: Any) -> Json | None:
 
 
 def says_nothing(schema: Json, value: Any) -> bool:
-    """Whether a host that sends this means that nobody set it."""
+    """Whether a host sends this value for an argument that nobody set."""
     if value is None or (isinstance(value, str | list | dict) and not value):
         return True
-    if isinstance(value, str):  # blanks may be a text: a stop sign, a suffix
+    if isinstance(value, str):  # spaces may be meant as a text, such as a stop sequence or a suffix
         return value.strip().casefold() in _NOTHING and ("enum" in schema or schema.get("type") in _NO_TEXT)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and value == 0 and schema.get("minimum", 0) > 0
@@ -150,11 +150,11 @@ def says_nothing(schema: Json, value: Any) -> bool:
 
 _NOTHING = frozenset({"", "null", "none", "undefined"})
 _NO_TEXT = frozenset({"number", "integer", "boolean"})
-"""How hosts write that nothing is set, where no text is wanted."""
+"""Types for which a text such as "null" means that nothing is set."""
 
 
 def _without_blanks(name: str, schema: Json, value: Any) -> Any:
-    """A list of texts without those that say nothing, options without those that nobody set; all else as it came."""
+    """A list without empty texts, or options without unset ones; any other value unchanged."""
     items = cast(Json, schema.get("items", {}))
     if isinstance(value, list) and items.get("type") == "string" and name not in PLACES_COUNT:
         return [each for each in cast("list[Any]", value) if not says_nothing(items, each)]
@@ -164,9 +164,9 @@ def _without_blanks(name: str, schema: Json, value: Any) -> Any:
 
 
 def _parsed(schema: Json, value: Any) -> Any:
-    """A list or an object, also where it came as JSON text or as the list's only part; a text out of a list of one.
+    """A list or an object, also from JSON text or from a list of one; a text from a list of one.
 
-    All else comes back as it came.
+    Any other value is returned unchanged.
     """
     kind, items = schema.get("type"), cast(Json, schema.get("items", {}))
     of_objects = items.get("type") == "object"
@@ -191,7 +191,7 @@ def _parsed(schema: Json, value: Any) -> Any:
 
 
 def _json_in(value: Any) -> Any:
-    """The list, object or null that a JSON text holds, a blank one being null; anything else as it stands."""
+    """The list, object or null that a JSON text holds (a blank text is null); any other value unchanged."""
     if not isinstance(value, str):
         return value
     if not value.strip():
@@ -207,13 +207,13 @@ _CUT_LIST = re.compile(r"\s*\[\s*[\"{\[]")
 
 
 def _alone(items: Json, value: Any) -> list[Any] | None:
-    """What stands where a list is wanted, as a list; None where it cannot be one."""
+    """A single value as a list, if the schema wants a list; None if it cannot be one."""
     if isinstance(value, dict):
         return [cast(Any, value)] if value and items.get("type") == "object" else None
     if isinstance(value, bool) or items.get("type") == "object":
         return None
     if isinstance(value, str):
-        if _CUT_LIST.match(value):  # JSON that did not come whole
+        if _CUT_LIST.match(value):  # JSON that was cut off
             return None
         return [part.strip() for part in value.split(",")] if "enum" in items else [value]
     return [value]
@@ -223,7 +223,7 @@ _OTHER_NAMES = {"jpg": "jpeg", "jpe": "jpeg", "wave": "wav", "ondemand": "onDema
 
 
 def _spelled(schema: Json, value: Any) -> Any:
-    """A value of a list of names as the list spells it: in any case, with a dot or a type before it."""
+    """A value in the spelling of the schema's enum, from any case, or with a dot or a media type before it."""
     if isinstance(value, list) and isinstance(items := schema.get("items"), dict):
         return [_spelled(cast(Json, items), each) for each in cast("list[Any]", value)]
     names = cast("list[Any]", schema.get("enum", []))
@@ -240,7 +240,7 @@ def _bare(name: str) -> str:
 
 
 def _number(schema: Json, value: Any) -> Any:
-    """A number that came as text, for a look at it; anything else as it came."""
+    """The number in a text, for checks; any other value unchanged."""
     if isinstance(value, str) and schema.get("type") in ("number", "integer"):
         try:
             return float(value)
@@ -250,7 +250,7 @@ def _number(schema: Json, value: Any) -> Any:
 
 
 def _odd_number(value: Any, where: str) -> str | None:
-    """Where in a value stands a number that JSON or a database cannot hold."""
+    """The path in a value of a number that JSON or a database cannot hold; None if there is none."""
     if isinstance(value, float) and not math.isfinite(value):
         return where
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -304,13 +304,13 @@ _MEANT: Mapping[str, str] = {
     "options": "negative_prompt steps num_inference_steps guidance_scale cfg cfg_scale scheduler sampler sampler_name "
     "lora loras top_p top_k stop fps",
 }
-"""What other services, and people, call an argument of ours. A hint is given only where the tool has that argument."""
+"""Another service's name -> our argument. The hint is given only if the tool has that argument."""
 
 _SOME_MODELS = (
     "aspect_ratio camera_fixed checkpoint count duration emotion format fps language negative_prompt pitch resolution "
     "sample_rate seed size sound speed strength voice volume webhook_url"
 )
-"""What media tools that do not carry it themselves take among their options, where the model knows it."""
+"""Fields that media tools without such an argument accept among their options, if the model has them."""
 
 _HOW = {
     "size": ", as in size='1024x768'",
@@ -320,7 +320,7 @@ _HOW = {
 
 
 def meant_by(name: str, known: Sequence[str]) -> str:
-    """Which of the tool's arguments is meant by a name that is none; empty where that is not clear."""
+    """The tool's argument that an unknown name probably means; empty if that is unclear."""
     plain = _plain(name)
     others = [ours for ours, names in _MEANT.items() if ours in known and plain in names.split()]
     near = difflib.get_close_matches(plain, known, n=1, cutoff=0.75)
@@ -332,7 +332,7 @@ def _plain(name: str) -> str:
 
 
 def unknown_argument(name: str, known: Sequence[str]) -> str:
-    """That there is no such argument, and which one is meant, if that is clear."""
+    """The sentence that there is no such argument, with the one that is probably meant."""
     plain = _plain(name)
     if plain not in known and plain in _SOME_MODELS.split() and "options" in known:
         # Of another tool: a near name of this one means something else.

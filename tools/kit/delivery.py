@@ -22,8 +22,8 @@ _OVER = (JobState.UNCONFIRMED, JobState.SUCCEEDED, JobState.FAILED)
 async def note_delivery(caller: Caller, answer: Callable[[], Awaitable[Any]]) -> Any:
     """Answer a call, and note that it delivered the result of the job that it began, joined or fetched.
 
-    A call that is cancelled or disconnected never reaches the note. A call that took longer than hosts wait is not
-    noted either, because its host may have given it up silently.
+    A call that is cancelled or disconnected never reaches the note. If a call began or joined a job and took longer
+    than hosts wait, nothing is noted either, because its host may have given it up silently.
     """
     clock = caller.app.jobs.clock
     began = clock.now()

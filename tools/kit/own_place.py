@@ -1,4 +1,4 @@
-"""A call that joins has a wish of its own where the files go: what the first call saved elsewhere is copied there."""
+"""Copies the files of an earlier call to the place that a joining call names."""
 
 import json
 import re
@@ -17,14 +17,14 @@ from .context import Caller
 from .toolset import ToolResult
 
 _NUMBER = re.compile(r"_\d{1,4}\Z")
-"""What a name has after it where that was taken."""
+"""The number that is added to a file name that was taken."""
 
 
 async def check_own_place(caller: Caller) -> str | None:
-    """Where this call wishes its files; None: it says nothing about it.
+    """The place that this call names for its files; None if it names none.
 
     Raises:
-        InputError: They cannot be saved there.
+        InputError: Files cannot be saved there.
     """
     place = caller.meant().get("save_to")
     if place is not None:

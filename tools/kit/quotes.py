@@ -1,4 +1,4 @@
-"""Prices that callers were shown and have not answered yet: a yes is for the price shown, not for a higher one."""
+"""Remembers prices that callers were shown and have not answered yet, because a yes does not cover a higher price."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import Any
 from ...novita.core.clock import Clock
 
 KEPT_SECONDS = 900.0
-"""How long a quote is remembered. A yes after that is taken for what the call costs now."""
+"""Seconds for which a quote is remembered. A later yes counts for the price at that time."""
 _MOST = 4_096
 HOW_TO_CALL = frozenset({"wait_seconds", "save_to", "confirm", "dry_run", "again"})
 """Arguments that say how to call rather than what is bought."""
@@ -47,6 +47,6 @@ class Quotes:
 
 
 def digest(arguments: Mapping[str, Any]) -> str:
-    """What was asked for in a few letters; arguments may hold secrets, and are not kept."""
+    """A hash of what was asked for. The arguments themselves are not kept, because they may hold secrets."""
     wanted = {name: value for name, value in arguments.items() if name not in HOW_TO_CALL}
     return hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""Toolsets, what a tool says it does to the world, and the one place where results and errors become MCP answers.
+"""Toolsets, the declared effects of tools, and the conversion of results and errors into MCP answers.
 
 The `tool` decorator only remembers; the function comes back untouched. `NovitaTool` does what the SDK's Tool does,
 with closed flat schemas, answers whose text and structure are each complete, and errors written for the model.
@@ -69,16 +69,16 @@ class Effect:
 READS = Effect(read_only=True, destructive=False, idempotent=True)
 SPENDS = Effect(read_only=False, destructive=False, idempotent=False, spends=True, joins=True)
 SPENDS_ANEW = replace(SPENDS, joins=False)
-"""Costs money, and is made anew each time it is asked for: talk."""
+"""For chats: costs money, and each call is made anew."""
 WRITES = Effect(read_only=False, destructive=False, idempotent=False)
-"""Changes something, costs nothing and takes nothing away."""
+"""Changes something, is free and destroys nothing."""
 DESTROYS = Effect(read_only=False, destructive=True, idempotent=True)
 
 
 FOR_BOTH = Annotations(audience=["assistant", "user"], priority=1.0)
-"""The text of an answer or an error: who asked reads what the model reads."""
+"""For the text of answers and errors, which both the user and the model should read."""
 _TO_LOOK_AT = Annotations(audience=["user", "assistant"], priority=0.7)
-"""Small pictures: people first; a host that is short of room may leave them out."""
+"""For small pictures, which are mainly for people; a host with little room may omit them."""
 
 
 class Picture(BaseModel):
@@ -107,7 +107,7 @@ class ToolResult(BaseModel):
         self._pictures.extend(pictures)
 
     def take_over(self, other: "ToolResult") -> None:
-        """Tell what another answer tells beside its fields: its pictures, and what its headline is made of."""
+        """Take over another answer's pictures, and the data that its headline is made of."""
         mine = self.__pydantic_private__ or {}
         self.__pydantic_private__ = {**mine, **(other.__pydantic_private__ or {})}
 
@@ -116,11 +116,11 @@ class ToolResult(BaseModel):
         return tuple(self._pictures)
 
     def for_reading(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """What of the structured answer its text repeats: all, but where a kind of answer says otherwise."""
+        """The fields that the text repeats: all of them, unless a subclass overrides this."""
         return fields
 
     def reveals(self) -> Iterable[str]:
-        """Secrets that this very answer is there to show."""
+        """Secrets that this answer is meant to show."""
         return ()
 
     def to_mcp(self) -> CallToolResult:
@@ -184,14 +184,14 @@ class Toolset:
 
 
 class NovitaTool(Tool):
-    """The SDK's Tool with our answers: errors as results the model can act on, nothing hidden, nothing leaked."""
+    """The SDK's Tool with our answers: errors are results that the model can act on, and no secret leaks."""
 
     _effect: Effect = PrivateAttr(default=READS)
     _taken: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
 
     @property
     def taken(self) -> dict[str, Any]:
-        """The schema of all that a call may give; `parameters` is what is listed of it."""
+        """The schema of all arguments that a call may give; `parameters` is the part that is listed."""
         return self._taken
 
     async def run(self, arguments: dict[str, Any], context: Any, convert_result: bool = False) -> Any:
@@ -245,7 +245,7 @@ class NovitaTool(Tool):
         return cast(ToolResult, result).to_mcp()
 
     def _unconfirmed(self, asked: NotConfirmed) -> CallToolResult:
-        """The first of two steps: price and effect, and how to say yes."""
+        """The answer that shows price and effect, and says how to agree by a second call."""
         question = asked.question
         again = f"If the user agrees, call {self.name} again with confirm=true."
         step = " ".join(part for part in ("Nothing was sent or billed.", question.text, question.hint, again) if part)
@@ -254,14 +254,15 @@ class NovitaTool(Tool):
 
 
 class _AsRead(FuncMetadata):
-    """The SDK's metadata, for arguments that read_arguments has read: the SDK would parse any text that is JSON."""
+    """The SDK's metadata, without its parsing of JSON texts, which read_arguments has done already."""
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
         return data
 
 
 def _with_news(answer: CallToolResult, caller: Caller) -> CallToolResult:
-    """The answer, and what happened to the journal since the last one; users of a team's server know no files of it."""
+    """The answer with the journal's news since the last one. On a team's server it is omitted, because its users have
+    no access to the journal."""
     if caller.app.settings.http or not (news := caller.app.journal.take_news()):
         return answer
     told = TextContent(type="text", text=f"Tell the user: {news}", annotations=FOR_BOTH)
