@@ -39,14 +39,14 @@ from .outcomes import (
 logger = logging.getLogger(__name__)
 
 SYNC_PATIENCE = 240.0
-"""Seconds a model that answers at once may stay silent while it works."""
+"""Seconds for which a model that answers directly may stay silent while it works."""
 
 
 async def submit(client: NovitaClient, plan: MediaPlan, *, uploading: float = math.inf) -> Accepted | MediaOutcome:
-    """Send a planned request once; where it has further pieces, each of them once, until one fails.
+    """Send a planned request once, and each of its further pieces once, until one fails.
 
     Args:
-        uploading: Seconds in which files that are sent ahead, and the request, must be sent to their last byte.
+        uploading: Seconds within which the files that are uploaded first, and the request, must be sent completely.
 
     Raises:
         NovitaAPIError, NovitaConnectionError: `billed` says what is known about the money.
@@ -61,11 +61,11 @@ async def submit(client: NovitaClient, plan: MediaPlan, *, uploading: float = ma
 
 
 _CONTEXT = 1_000
-"""Characters of what was said before that a model is told with the next piece."""
+"""How many characters of the text so far a model gets with the next piece."""
 
 
 async def _continued(client: NovitaClient, plan: MediaPlan, outcome: MediaOutcome) -> MediaOutcome:
-    """A text with those of the further pieces after it. What is paid for is kept, whatever becomes of a later piece."""
+    """The text with the texts of the further pieces appended. If a later piece fails, the paid ones are kept."""
     texts, values = [output.text or "" for output in outcome.outputs], dict(outcome.values)
     context = plan.model.arguments.get("prompt")
     for number, body in enumerate(plan.rest, 2):
@@ -96,7 +96,7 @@ async def _submit_one(client: NovitaClient, plan: MediaPlan, uploading: float = 
             read_timeout=SYNC_PATIENCE if plan.model.mode == "sync" else 60,
             sent_within=uploading,
         )
-    except NovitaAPIError as error:  # one that names a task has taken the job all the same
+    except NovitaAPIError as error:  # if the error names a task, Novita has accepted the job
         if plan.model.mode == "async" and (task_id := task_id_of(plan.model, error.answer, bare=False)):
             return Accepted(task_id)
         raise
@@ -104,7 +104,7 @@ async def _submit_one(client: NovitaClient, plan: MediaPlan, uploading: float = 
 
 
 async def _uploaded(client: NovitaClient, plan: MediaPlan) -> MediaPlan:
-    """The plan with every file that must be sent ahead replaced by the id Novita gave it. Uploads cost nothing."""
+    """Upload every file that must be sent first, and return the plan with the files' ids. Uploads are free."""
     body = copy.deepcopy(plan.body)
     for path, file in plan.uploads.items():
         mime, data = _content(file, path)
@@ -162,13 +162,13 @@ Looking = Callable[[NovitaClient, str], Awaitable[Look[MediaOutcome]]]
 
 
 def looking_at(model: MediaModel) -> str | None:
-    """How tasks of a model are looked at, for `looker`; None for the usual way."""
+    """How tasks of a model are looked up, for `looker`; None for the usual way."""
     part = model.answer[0]
     return "v2" if part.form == "task_v2" else part.at or None
 
 
 def looker(how: str | None) -> Looking:
-    """What asks once how a task stands: the usual route, that of V2, or one of the model's own."""
+    """The function that asks once for a task's state: on the usual route, that of V2, or one of the model's own."""
     if how is None:
         return look
     return look_v2 if how == "v2" else partial(look_at_own, how)
@@ -200,7 +200,7 @@ async def look_at_own(route: str, client: NovitaClient, task_id: str) -> Look[Me
 
 
 async def look(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
-    """Ask once how a task stands (`GET /v3/async/task-result`)."""
+    """Ask once for a task's state (`GET /v3/async/task-result`)."""
     try:
         answer = await client.read(
             "GET", "/v3/async/task-result", params={"task_id": task_id}, doing=f"looking at task {task_id}"

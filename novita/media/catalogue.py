@@ -1,8 +1,9 @@
-"""The catalogue of media models: which there are, which live, who is asked first, and who is meant by a name.
+"""The catalogue of media models: which exist, which still work, which is preferred, and which one a name means.
 
-The entries are data: catalog/image.json, video.json, audio.json and newer.json; which of them live, and which is taken
-first for what, is catalog/states.json, what they cost catalog/prices.json, both carried by scripts/carry_facts.py. They
-are read on first use. What Novita said since (news.py) makes another catalogue, which a call takes by `use_catalog`.
+The entries are data: catalog/image.json, video.json, audio.json and newer.json. catalog/states.json says which of them
+still work and which is preferred for what, and catalog/prices.json what they cost; scripts/carry_facts.py writes both.
+They are read on first use. Newer facts from Novita (news.py) make another catalogue, which a call uses by
+`use_catalog`.
 """
 
 import difflib
@@ -30,7 +31,7 @@ class OldName:
 
     Args:
         now: Leaf names of its V3 fields; empty where it is gone.
-        say: What replaced it, or why it is gone.
+        say: The sentence that says what replaced it, or why it is gone.
     """
 
     now: tuple[str, ...]
@@ -39,10 +40,10 @@ class OldName:
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """All models as they are known at one moment.
+    """All models, as they are known at one moment.
 
     Args:
-        chains: Capability -> ids to take first.
+        chains: Capability -> ids of the preferred models.
     """
 
     models: tuple[MediaModel, ...]
@@ -50,7 +51,7 @@ class Catalog:
 
     @cached_property
     def by_key(self) -> Mapping[str, MediaModel]:
-        """Every name of a model, as `key_of` makes it. Ids win: an operationId may read like the id of another."""
+        """Normal form (`key_of`) of each name -> its model. Ids win, as an operationId may look like another's id."""
         found = {key_of(model.id): model for model in self.models}
         for model in self.models:
             for name in (model.operation, *model.aliases):
@@ -59,7 +60,7 @@ class Catalog:
 
     @cached_property
     def living(self) -> Mapping[Capability, tuple[MediaModel, ...]]:
-        """Capability -> living models, the first to take first: by evidence of life, then by price. May be empty."""
+        """Capability -> models that still work, preferred first: by evidence of life, then by price. May be empty."""
         ids = {model.id: model for model in self.models}
         found: dict[Capability, tuple[MediaModel, ...]] = {}
         for one in Capability:
@@ -100,22 +101,22 @@ _gone: ContextVar[frozenset[str]] = ContextVar("gone", default=frozenset())
 
 
 def catalog() -> Catalog:
-    """The catalogue of this call: what was shipped, or what `use_catalog` said."""
+    """The catalogue of this call: the shipped one, or the one given to `use_catalog`."""
     return _used.get() or shipped()
 
 
 def use_catalog(found: Catalog, *, gone: Iterable[str] = ()) -> None:
-    """Take this catalogue for the rest of the call (of its context).
+    """Use this catalogue for the rest of the call (of its context).
 
     Args:
-        gone: Ids of models that Novita turned this caller away from: they are named in no advice.
+        gone: Ids of models that Novita refused to this caller; no advice names them.
     """
     _used.set(found)
     _gone.set(frozenset(gone))
 
 
 def advised(models: Iterable[MediaModel]) -> list[MediaModel]:
-    """Of these, the models that a user may be sent to: they live, and were not seen to be gone. None twice."""
+    """The models among these that may be recommended: they work, and were not seen to be gone. Without duplicates."""
     return [model for model in once(models) if model.live and model.id not in _gone.get()]
 
 
@@ -125,12 +126,12 @@ def media_models() -> tuple[MediaModel, ...]:
 
 
 def chain(capability: Capability) -> tuple[MediaModel, ...]:
-    """Living models with a capability, the first to take first."""
+    """Working models with a capability, preferred first."""
     return catalog().living[capability]
 
 
 def doubtful(capability: Capability) -> tuple[MediaModel, ...]:
-    """Models with a capability that may be gone, the least doubtful first: for what nothing alive can do."""
+    """Models with a capability that may be gone, the least doubtful first. They are tried if no working model fits."""
     return catalog().doubtful[capability]
 
 
@@ -174,7 +175,7 @@ def media_model(model: str) -> MediaModel:
     near = once(known[name] for name in difflib.get_close_matches(key, known, n=6, cutoff=0.5))
     ids = [found.id for found in advised(near)][:4]
     if near and not advised(near[:1]):
-        # What was meant is gone: whoever mends the spelling would only meet the next error.
+        # The model that was probably meant is gone, so correcting the spelling would only lead to the next error.
         kin = advised(model for one in near[0].does for model in chain(one))
         ids = [found.id for found in kin[:4]] or [near[0].id]
         hint = f"Models of its kind: {', '.join(ids)}. "
@@ -187,5 +188,5 @@ _SEE_LIST = "list_media_models shows every model."
 
 
 def once(models: Iterable[MediaModel]) -> list[MediaModel]:
-    """The models without those that came before."""
+    """The models without duplicates."""
     return list({model.id: model for model in models}.values())

@@ -1,4 +1,4 @@
-"""The catalogue of today: what was shipped, with the news that are kept in the journal for all processes."""
+"""Today's catalogue: the shipped one, updated by the news that the journal keeps for all processes."""
 
 import logging
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ _FIELDS: dict[Source, str] = {"language": "language", "media": "offers", "prices
 
 @dataclass(frozen=True)
 class Freshness:
-    """The catalogue, and how old the news in it are.
+    """The catalogue, and the age of its news.
 
     Args:
-        at: When the news were read, in Unix seconds; 0: there are none, or they cannot be read.
+        at: When the news were read, in Unix seconds; 0 if there are none, or they cannot be read.
     """
 
     catalog: Catalog
@@ -44,7 +44,7 @@ class Freshness:
 
 
 async def freshness_of(journal: Journal, *, base: str) -> Freshness:
-    """The catalogue for an address of Novita. Nothing is sent; damaged news count as none.
+    """The catalogue for an address of Novita. Nothing is sent; damaged news are ignored.
 
     Raises:
         JournalError: The journal cannot be used.
@@ -64,12 +64,12 @@ def _built(news: News, at: float) -> Catalog:
 
 
 async def refresh(journal: Journal, client: NovitaClient, *, now: bool = False) -> News | None:
-    """Read the news and keep them for all processes; None where another process does, or has within a day.
+    """Read the news and keep them for all processes; None if another process is doing so or has within a day.
 
-    A source that cannot be read keeps what it said before.
+    If a source cannot be read, its earlier news are kept.
 
     Args:
-        now: The user asks for it: it is done however fresh they are.
+        now: Read them however fresh the kept ones are, because the user asked for it.
 
     Raises:
         JournalError: The journal cannot be used.
@@ -80,7 +80,7 @@ async def refresh(journal: Journal, client: NovitaClient, *, now: bool = False) 
     before = (await freshness_of(journal, base=base)).news
     news = await read_news(client)
     if len(news.failed) == (4 if client.api_key else 3):
-        return news  # nothing was heard; what is kept stays, and it is tried again later
+        return news  # no source could be read: the kept news stay, and it is tried again later
     old = {field: getattr(before, field) for source, field in _FIELDS.items() if source in news.failed}
     if "prices" in news.failed and "media" not in news.failed:
         del old["offers"]
@@ -92,11 +92,11 @@ async def refresh(journal: Journal, client: NovitaClient, *, now: bool = False) 
 
 
 async def refresh_quietly(journal: Journal, client: NovitaClient) -> bool:
-    """The same where nobody waits for it; whether there are other news now."""
+    """The same in the background; returns whether the news have changed."""
     try:
         return await refresh(journal, client) is not None
     except NovitaError as error:
         logger.warning("the news of Novita's models were not kept: %s", error)
-    except Exception:  # what foreign lists hold must not end the server, whose task this is
+    except Exception:  # malformed lists from outside must not end the server, in whose task this runs
         logger.exception("the news of Novita's models could not be read")
     return False

@@ -1,4 +1,4 @@
-"""Media jobs: submitted, waited for, and brought home as files on disk, however often they are asked for."""
+"""Media jobs: submits them, waits for them, and saves their files, however often they are asked for."""
 
 import logging
 import math
@@ -46,32 +46,32 @@ from .outcomes import MediaOutcome, MediaOutput
 logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 8_000
-"""Characters of a made text kept in the journal and shown; a longer one is saved as a file too."""
+"""How many characters of a text result are kept in the journal and shown; a longer one is saved as a file, too."""
 
 
 EMPTY_FOR = 600.0
-"""Seconds for which a task that succeeded without files is looked at again: files have come a little later."""
+"""Seconds for which a task that succeeded without files is looked at again, because files have come later before."""
 
 
 SHORT_WORK = 2.0
-"""Seconds beyond a caller's wait in which a finished job's files are brought home; then that goes on by itself."""
+"""Seconds beyond its wait for which a call still fetches a finished job's files; after that, fetching runs on alone."""
 
 
 EXPIRED_AFTER = 3_600.0
-"""Seconds after which a file that the storage refuses is not merely late."""
+"""Seconds after which a file that the storage refuses counts as expired rather than late."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A job as far as it has come.
+    """The present state of a job and its files.
 
     Args:
-        progress: Of the last look, like `eta`.
-        trouble: What kept files away.
-        lost: Files that are gone for good: neither on this machine nor given out by Novita.
-        empty: Novita says that it succeeded, and lists no files yet.
-        unasked: Why the last look at a job that is not done saw nothing.
-        fetching: It is done, and its files are still on their way to this machine.
+        progress: Percent, by the last look; `eta` likewise, in seconds.
+        trouble: Why files could not be fetched.
+        lost: Files that are gone for good: they are not on this machine, and Novita no longer serves them.
+        empty: Novita says that the job succeeded, but lists no files yet.
+        unasked: Why the last look at an unfinished job failed.
+        fetching: The job is done, and its files are still being fetched.
     """
 
     job: Job
@@ -88,8 +88,8 @@ class MediaJobs:
     """Runs media jobs.
 
     Args:
-        strangers: Callers have nothing to do with each other: nobody gets at a task that the journal knows as
-            another's, whatever Novita would say. Alone, a user may have changed keys.
+        strangers: Callers are different people, so a task that the journal knows as another owner's is refused. On a
+            user's own machine another owner may be the same user with an earlier key.
     """
 
     def __init__(self, jobs: Jobs, *, strangers: bool = False) -> None:
@@ -108,13 +108,13 @@ class MediaJobs:
         on_accepted: Callable[[str], None] | None = None,
         remark: str = "",
     ) -> Job:
-        """Submit a planned media request; ends when its task id is known, or its files where they come at once.
+        """Submit a planned media request. Returns once its task id is known, or its files if they come at once.
 
         Args:
-            budget: Seconds that the caller waits. A request that Novita answers no sooner goes on by itself: the job is
-                still `SUBMITTING` then, and `bring` with its key waits on.
-            on_accepted: Told the task id, even if the caller has gone by then.
-            remark: What differs from what was asked for; every answer about the job says it first.
+            budget: Seconds that the caller waits. A request that takes longer runs on: the job is then still
+                `SUBMITTING`, and `bring` with its key waits for it.
+            on_accepted: Called with the task id, even if the caller has gone by then.
+            remark: How the result differs from what was asked for; every answer about the job begins with it.
         """
 
         async def note(job: Job, answer: Accepted | MediaOutcome) -> Job:
@@ -155,8 +155,9 @@ class MediaJobs:
         *,
         budget: float,
     ) -> Job:
-        """Have what this machine makes for free noted, as a job with files like any; it outlives its caller, and what
-        takes longer than `budget` seconds goes on by itself, as in `start`.
+        """Note something that this machine makes for free, as a job with files like any other.
+
+        It survives its caller, and if it takes longer than `budget` seconds, it runs on as in `start`.
         """
 
         async def note(job: Job, outcome: MediaOutcome) -> Job:
@@ -170,14 +171,14 @@ class MediaJobs:
     async def bring(
         self, client: NovitaClient, task_id: str, *, budget: float, on_progress: OnProgress | None = None
     ) -> Delivery:
-        """Wait up to `budget` seconds for a media task and fetch its files; the same call continues after any break.
+        """Wait up to `budget` seconds for a media task, and fetch its files. It can be repeated after any interruption.
 
-        Files that are not here within `SHORT_WORK` more seconds go on coming when the call has been answered.
+        Files that are not here within `SHORT_WORK` more seconds are fetched on after the call has been answered.
 
         Ids that this journal never saw work too, for as long as Novita knows them.
 
         Raises:
-            NotFoundError: Novita does not know the task. NovitaError: a fault that will not pass.
+            NotFoundError: Novita does not know the task. NovitaError: A lasting fault.
         """
         task_id = bare_id(task_id)
         now = self._jobs.clock.now
@@ -232,7 +233,7 @@ class MediaJobs:
             return Delivery(job, lost=tuple(artifact.index for artifact in self._to_fetch(job)))
 
         async def end() -> Delivery:
-            # Two callers of one task must neither save its files nor note its end twice.
+            # Two calls for one task must not save its files or note its end twice.
             async with self._jobs.one_at_a_time(f"{client.owner}/{real_id}"):
                 job = await self._jobs.journal.find(client.owner, real_id)
                 if job is None and seen is None:
@@ -268,7 +269,7 @@ class MediaJobs:
         until: float,
         on_progress: OnProgress | None,
     ) -> Delivery:
-        """What `bring` gives, or how far it is at `until` on the clock, while it goes on."""
+        """The result of `bring`, or the state at `until` (by the clock) while it runs on."""
         left = until - self._jobs.clock.now()
         delivery = await self._jobs.go_on(bring, on_progress, note="done; fetching its files", within=left)
         if delivery is not None:
@@ -281,7 +282,8 @@ class MediaJobs:
         return Delivery(now, fetching=True)
 
     def _as_it_is(self, job: Job) -> Delivery:
-        """A finished job with nothing to fetch; files that were deleted here and have no link are lost."""
+        """The delivery of a finished job that needs no fetching. Files that were deleted here and have no link are
+        lost."""
         lost = [
             artifact.index
             for artifact in job.artifacts
@@ -293,7 +295,7 @@ class MediaJobs:
         return self._jobs.store.holds(artifact) or self._jobs.store.in_memory(artifact) is not None
 
     async def _still_empty(self, job: Job) -> Delivery:
-        """A task that succeeded without files: it is asked again for a while, then it has failed."""
+        """The delivery of a task that succeeded without files. It stays open for a while, and then counts as failed."""
         now = self._jobs.clock.wall()
         since = job.facts_as(MediaFacts).empty_since
         if since is None:
@@ -303,9 +305,10 @@ class MediaJobs:
         return Delivery(job, empty=True)
 
     def _given_up(self, delivery: Delivery) -> Delivery:
-        """A delivery whose links were fresh: what is refused although it was here before, or is old, is gone for good.
+        """Mark files as lost that the storage refuses although their links are fresh, if they were here before or are
+        old.
 
-        Nothing is noted: a storage that errs may think better of it.
+        This is not written to the journal, because the storage's refusal may be temporary.
         """
         job = delivery.job
         old = self._jobs.clock.wall() - job.created.timestamp() > EXPIRED_AFTER
@@ -313,7 +316,7 @@ class MediaJobs:
         return replace(delivery, lost=tuple(one.index for one in refused if old or one.path is not None))
 
     def nudge(self, owner: str, task_id: str) -> bool:
-        """Have everybody who waits for a task look at once; whether anybody does."""
+        """Let every caller that waits for a task look now. Returns whether any caller waits."""
         waiting = self._nudges.get((owner, task_id), [])
         for one in waiting:
             one.give()
@@ -331,7 +334,7 @@ class MediaJobs:
                 del self._nudges[owner, task_id]
 
     async def _fetch_again(self, job: Job) -> Delivery:
-        """Bring files that are missing although the job is done, by the links already known."""
+        """Fetch missing files of a finished job by the links that are already known."""
         async with self._jobs.one_at_a_time(f"{job.owner}/{job.task_id}"):
             job = await self._jobs.journal.find(job.owner, job.task_id or job.key) or job
             away = [one for one in self._to_fetch(job) if self._jobs.store.in_memory(one) is None]
@@ -363,7 +366,7 @@ class MediaJobs:
     async def _keep_outcome(
         self, job: Job, task_id: str, outcome: MediaOutcome, facts: MediaFacts | None = None
     ) -> Job:
-        """Write down what a finished job made, before any file is fetched; bytes that came along are saved now."""
+        """Note the results of a finished job before any file is fetched. Bytes that came with the answer are saved."""
         now = datetime.fromtimestamp(self._jobs.clock.wall(), UTC)
         seed = outcome.seed if outcome.seed is not None else job.facts_as(MediaFacts).seed
         facts = facts or MediaFacts()
@@ -392,7 +395,7 @@ class MediaJobs:
         kept = await self._jobs.journal.finish(
             job.key, JobState.SUCCEEDED, task_id=task_id, artifacts=artifacts, facts=facts
         )
-        # The links as they came: what the journal keeps of them holds no secret, and may lead nowhere.
+        # Use the links as they came, because the journal removes secrets from its copies, which may then not work.
         return kept.model_copy(update={"artifacts": tuple(artifacts)})
 
     async def _save_inline(self, job: Job, artifact: Artifact, output: MediaOutput) -> Artifact:
@@ -425,7 +428,7 @@ class MediaJobs:
         return [artifact for artifact in job.artifacts if missing(artifact)]
 
     async def _fetch(self, job: Job) -> Delivery:
-        """Bring the missing files; one that fails does not cost the others, and can be asked for again."""
+        """Fetch the missing files. One that fails does not stop the others, and can be fetched later."""
         missing = {artifact.index for artifact in self._to_fetch(job)}
         artifacts: dict[int, Artifact] = {artifact.index: artifact for artifact in job.artifacts}
         trouble: list[str] = []
@@ -456,7 +459,7 @@ class MediaJobs:
         except (InputError, UnsavedError) as error:
             if save_to is None:
                 raise
-            # It was allowed when the job was sent; what is paid for comes home all the same.
+            # The place was allowed when the job was sent. The files are paid for, so they are saved elsewhere.
             logger.warning("%s is saved in the usual folder: %s", artifact.name, error)
             return await self._jobs.store.fetch(artifact, name=name)
 
@@ -468,26 +471,26 @@ NOTHING_MADE = (
 
 
 def _asked(plan: MediaPlan) -> int | None:
-    """How many files a request asks for, where that is more than one."""
+    """How many files a request asks for, if more than one; otherwise None."""
     count = plan.model.arguments.get("count")
     value = get_path(plan.body, count.paths[0]) if count is not None and count.paths else None
     return value if type(value) is int and value > 1 else None
 
 
 def bare_id(task_id: str) -> str:
-    """The id alone, also where it is given in the way that names one of the task's files."""
+    """The task's id from a text that may also name one of the task's files."""
     named = parse_reference(task_id)
     return named[0] if named else task_id.strip()
 
 
 def no_such_task(task_id: str) -> NovitaError:
-    """What Novita says of an id it does not know."""
+    """The error for an id that Novita does not know."""
     body = b'{"code": 404, "reason": "TASK_NOT_FOUND", "message": "task not found"}'
     return api_error(404, body, group="media", doing=f"looking at task {task_id}", spends=False)
 
 
 def _no_media(job: Job, task_id: str) -> InputError:
-    """What to do with the id of something that is no media task."""
+    """The error for the id of a job that is not a media task, which says what to do with it."""
     if job.kind == "gateway_job":
         step = f"Call call_endpoint with job_id={job.task_id or task_id}."
         return InputError(f"{task_id} is no media task but a job of an endpoint", next_step=step)

@@ -1,4 +1,4 @@
-"""Which model to take, what it can honour, and what else could do it."""
+"""Chooses a model, checks which arguments it can honour, and finds alternatives."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
@@ -75,7 +75,7 @@ def complaints(
         rules: Whether arguments that do not go together count; options may mend that.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
-    if given.get("seed") in (-1, "-1"):  # everybody's word for "any", so no wish at all
+    if given.get("seed") in (-1, "-1"):  # commonly means "any seed", so it needs no support by the model
         del given["seed"]
     found: dict[str, str] = {}
     shape: dict[str, object] = {}
@@ -271,7 +271,7 @@ def choose(
             if knows and not lacks:
                 return model
             second.append((not knows, bool(lacks), model))
-    if second:  # what is missing, the plan will say
+    if second:  # making the plan reports what is missing
         return min(second, key=lambda each: each[:2])[2]
     reasons = [pair for pair in reasons if pair[0].live] or reasons
     reasons.sort(key=lambda pair: len(pair[1]))
@@ -279,7 +279,7 @@ def choose(
     for model, found in reasons[:3]:
         nearest.setdefault(phrase(found), []).append(model.id)
     shown = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in nearest.items())
-    # "No model" is said only where that is so of every model there is, those that are gone too.
+    # The error may say "no model" only if no model can do it, including those that may be gone.
     others = [model for model in able_to(wanted) if model not in candidates]
     dead = [m for m in others if not complaints(m, settled(m, arguments, options or {})[0], forms=forms)]
     which = "that is known to live " if dead and preferred is None else "that knows the voice " if dead else ""

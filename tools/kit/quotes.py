@@ -33,10 +33,10 @@ class Quotes:
             del self._shown[next(iter(self._shown))]
 
     def latest(self, owner: str, keys: Iterable[str]) -> Decimal | None:
-        """The price shown last under the first of the keys that has one; None where none was shown, or long ago.
+        """The price last shown under the first of the keys that has one; None if none was shown recently.
 
         Args:
-            keys: The most exact first: what was shown for this very call counts before what was shown for the like.
+            keys: The most exact first, so that a price for this very call comes before one for a similar call.
         """
         oldest = self.clock.now() - KEPT_SECONDS
         for key in keys:
