@@ -2,8 +2,7 @@
 
 One SQLite file per user, or one PostgreSQL for a team, shared by any number of server processes. A job's row is
 written before its submit, and gets its task id as soon as that is known and its outcome at the end. If a process dies
-between the first two, the row reads as `unconfirmed`: Novita may have accepted the job. Secrets and request bodies
-are never written.
+between the first two, the row reads as `unconfirmed`. Secrets and request bodies are never written.
 """
 
 import itertools
@@ -67,8 +66,7 @@ class Journal:
     Args:
         path: A SQLite file of this user.
         url: A PostgreSQL database for any number of servers, in place of the file.
-        whose: Whether the file is for jobs at Novita or at a simulator; a file of the other sort is refused. None:
-            either.
+        whose: Whether the file is for jobs at Novita or at a simulator; one of the other sort is refused.
     """
 
     def __init__(
@@ -220,9 +218,7 @@ class Journal:
         self.given.written(await self._do(lambda db: self.given.write(db, self._clock.wall())))
 
     async def take_back(self, key: str) -> None:
-        """Undo that a job's result counts as delivered, because the caller was told only that it was unknown.
-
-        The same call then joins the job again.
+        """Let the same call join a job again whose caller was told only that the result was unknown.
 
         Raises:
             JournalError: The journal cannot be written.
@@ -468,8 +464,7 @@ class Journal:
         return job
 
     async def keep(self, work: Callable[[Db], object]) -> None:
-        """Run `work`, which must not be lost (it stores a paid answer, for one), now or with the next transaction
-        that succeeds."""
+        """Run `work`, which must not be lost, now or with the next transaction that succeeds."""
         try:
             await self._do(work)
         except JournalError as error:
