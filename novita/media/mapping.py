@@ -236,7 +236,8 @@ class _Draft:
                 return
         except ValueError as error:
             raise InputError(f"{model.id} cannot do this size: {error}") from error
-        label = " and ".join(asked) or "image"
+        # The picture's own shape is our choice: options may say otherwise.
+        label = " and ".join(asked) or ("" if how == "shape" else "image")
         if isinstance(found, str):
             self._put(size.paths[0], found, label)
         elif size.as_ == "width_height":

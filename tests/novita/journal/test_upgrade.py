@@ -164,7 +164,7 @@ async def test_the_cap_of_a_day_holds_over_the_upgrade(upgraded: Upgrade) -> Non
     given: dict[str, Any] = {"owner": ME, "kind": "media", "tool": "t", "model": "m", "title": "x"}
     journal = upgraded()
     await journal.begin(**given, cost=Cost(Decimal("0.2")), caps=Caps(per_day=Decimal(210)))
-    with pytest.raises(SpendRefusedError, match=r"209\.96"):
+    with pytest.raises(SpendRefusedError, match=r"209\.97"):
         await journal.begin(**given, cost=Cost(Decimal("0.2")), caps=Caps(per_day=Decimal(210)))
 
 

@@ -218,7 +218,7 @@ async def test_question_answer_and_prompt_say_what_a_lease_needs(opened: OpenSta
             got.messages[0].content.model_dump()["text"],
         ):
             assert all(need in said for need in NEEDS), said
-        assert "It will be stopped after 3 hours." in asked["next_step"]
+        assert "It will be stopped after 3 hours, " in asked["next_step"]
 
 
 async def test_a_lease_ends_with_its_instance_and_a_start_says_which_applies(opened: OpenStage, world: World) -> None:

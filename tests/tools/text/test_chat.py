@@ -428,7 +428,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "an option that is ours": ("chat", {"prompt": "x", "options": {"stream": False}}, "always streamed"),
     "a hot temperature": ("chat", {"prompt": "x", "temperature": 3}, "temperature must be 0 to 2"),
     "no tokens": ("chat", {"prompt": "x", "max_tokens": 0}, "at least 1"),
-    "too long an answer": ("chat", {"prompt": "x", "max_tokens": 900_000}, "at most 131072"),
+    "too long an answer": ("chat", {"prompt": "x", "max_tokens": 900_000}, "at most 131,072"),
     "a schema of nothing": ("chat", {"prompt": "x", "response_schema": {"type": "objekt"}}, "no JSON schema"),
     "a schema of a list": ("chat", {"prompt": "x", "response_schema": {"type": "array"}}, "must describe an object"),
     "a tool without a name": ("chat", {"prompt": "x", "tools": [{"parameters": SCHEMA}]}, "tools[0]"),
