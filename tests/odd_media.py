@@ -149,6 +149,7 @@ SOUND_KINDS = {
     "wma": ("asf", "wmav2", 44_100),
     "au": ("au", "pcm_s16be", 16_000),
     "wv": ("wv", "wavpack", 44_100),
+    "webm": ("webm", "libopus", 48_000),
 }
 """Suffix, and what ffmpeg needs to know to write it."""
 

@@ -310,6 +310,11 @@ _NO_ROUTE = frozenset({"API_NOT_FOUND", "ROUTE_NOT_FOUND"})
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
+_REDIRECTED = (
+    "Check NOVITA_BASE_URL, and whether a proxy or a network that wants a login stands between here and Novita."
+)
+
+
 def api_error(
     status: int,
     body: bytes,
@@ -334,9 +339,12 @@ def api_error(
     name = reason or (row.name if row else None)
     parts = [f"Novita refused {doing}" if status < 500 else f"Novita failed while {doing}"]
     parts.append(f"({status}{f' {name}' if name else ''})")
-    cause = row.meaning.rstrip(".") if row else "unexpected status"
+    redirected = row is None and 300 <= status < 400
+    unknown = "a redirect, which Novita's calls never answer with" if redirected else "unexpected status"
+    cause = row.meaning.rstrip(".") if row else unknown
     what = f"{' '.join(parts)}: {cause}"
-    next_step = row.user_action if row else "Read what Novita says; if it says nothing, try again in a minute."
+    otherwise = _REDIRECTED if redirected else "Read what Novita says; if it says nothing, try again in a minute."
+    next_step = row.user_action if row else otherwise
     if message and message.casefold().rstrip(".") not in (f"{cause} {name}").casefold():
         what += f'. Novita says: "{message}"'
     else:

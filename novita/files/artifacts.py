@@ -27,16 +27,17 @@ from .folders import Folders, clean_name, slug, try_folder
 from .kinds import HEAD_BYTES, Kind, MediaType, fits, media_type, sniff
 from .ours import copy_ours, is_twin, read_ours
 from .parts import PartFile, sweep
+from .pasted import unquoted
 from .pictures import probe, thumbnail, thumbnail_cost
 
 MIB = 2**20
 
-_REFERENCE = re.compile(r"(?:task:|novita://artifacts/)(?P<id>[^/\s]+?)(?:/(?P<index>\d{1,4}))?/?")
+_REFERENCE = re.compile(r"(?i:task:(?://)?|novita://artifacts/)(?P<id>[^/\s]+?)(?:/(?P<index>\d{1,4}))?/?")
 
 
 def parse_reference(text: str) -> tuple[str, int] | None:
-    """Task id and index that `task:<id>/<n>` or `novita://artifacts/<id>/<n>` names; None for anything else."""
-    found = _REFERENCE.fullmatch(text.strip())
+    """Task id and index that `task:<id>/<n>` or `novita://artifacts/<id>/<n>` names, in quotes too; None for others."""
+    found = _REFERENCE.fullmatch(unquoted(text))
     return (found["id"], int(found["index"] or 0)) if found else None
 
 

@@ -164,4 +164,5 @@ def _key(name: str) -> str:
     """A name without what the eye does not see."""
     plain = unicodedata.normalize("NFKC", name.translate(_LOOKALIKES)).casefold()
     spaced = "".join(" " if unicodedata.category(one) in ("Zs", "Cc") else one for one in plain)
-    return " ".join("".join(one for one in spaced if unicodedata.category(one) != "Cf").split())
+    unseen = (one for one in spaced if unicodedata.category(one) == "Cf" or "\ufe00" <= one <= "\ufe0f")
+    return " ".join(spaced.translate(dict.fromkeys(map(ord, unseen))).split())

@@ -36,6 +36,7 @@ from ..core.words import counted
 from ..files.artifacts import Artifact, UnsavedError, parse_reference
 from ..files.downloads import ExpiredLinkError
 from ..files.kinds import media_type
+from ..files.pasted import unquoted
 from ..journal.facts import MediaFacts
 from ..journal.jobs import Accepted, Jobs, Paid, name_of
 from ..journal.journal import FINAL_STATES, OPEN_STATES, Job, JobState
@@ -480,7 +481,7 @@ def _asked(plan: MediaPlan) -> int | None:
 def bare_id(task_id: str) -> str:
     """The task's id from a text that may also name one of the task's files."""
     named = parse_reference(task_id)
-    return named[0] if named else task_id.strip()
+    return named[0] if named else unquoted(task_id)
 
 
 def no_such_task(task_id: str) -> NovitaError:

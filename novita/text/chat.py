@@ -355,9 +355,11 @@ class _Lines:
             self._data.append(text[5:].removeprefix(" "))
         elif text.startswith("event:"):
             self._streamed, self._name = True, text[6:].strip().casefold()
+        elif text.startswith((":", "id:", "retry:")):
+            pass  # a comment that keeps the line open may stand in the middle of an event, too
         elif self._data:  # a server that breaks its JSON into lines and marks only the first
             self._data.append(text)
-        elif not text.startswith((":", "id:", "retry:")):
+        else:
             self._stray.append(text)
         return []
 

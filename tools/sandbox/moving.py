@@ -64,8 +64,10 @@ async def _from_link(caller: Caller, ref: str) -> bytes:
 
 def name_of(ref: str) -> str:
     """What a file handed in is called in the sandbox's home."""
-    if parse_reference(ref) is not None or ref[:5].lower() == "data:":
-        return "input" if parse_reference(ref) is None else ref.removeprefix("task:").replace("/", "_")
+    if (task := parse_reference(ref)) is not None:
+        return f"{task[0]}_{task[1]}"
+    if ref[:5].lower() == "data:":
+        return "input"
     _, linked, rest = ref.partition("://")  # not urlsplit, which raises where a link is none; who reads it says so
     path = re.split(r"[?#]", rest.partition("/")[2])[0] if linked else ref
     last = re.split(r"[\\/]", path)[-1]

@@ -259,6 +259,12 @@ def test_a_status_nobody_documented_is_an_error_all_the_same(status: int) -> Non
     assert isinstance(error, NovitaServerError) == (status >= 500)
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 304, 307, 308])
+def test_a_redirect_is_told_to_come_from_something_in_between(status: int) -> None:
+    told = str(api_error(status, b"<html>Log in</html>", group="llm", doing="asking it", spends=True))
+    assert "redirect" in told and "NOVITA_BASE_URL" in told and "Nothing was billed" in told
+
+
 def test_what_happened_comes_before_the_bill_and_the_next_step() -> None:
     assert str(InputError("The size is odd.", next_step="Use an even one.")) == (
         "The size is odd. Nothing was billed. Use an even one."

@@ -98,13 +98,18 @@ def test_what_is_no_web_address_is_said_so_without_repeating_it(link: str) -> No
     assert "ada" not in str(caught.value)
 
 
-@pytest.mark.parametrize("form", ["task:{0}/0", "task:{0}", "novita://artifacts/{0}/0", " {0} ", "task:{0}/"])
-async def test_get_task_understands_the_form_that_answers_teach(connect: Connect, world: World, form: str) -> None:
+FORMS = [
+    *("task:{0}/0", "task:{0}", "novita://artifacts/{0}/0", " {0} ", "task:{0}/"),
+    *("'task:{0}/0'", "`{0}`", '"{0}"', "“task:{0}”", "TASK:{0}/0", "task://{0}/0", "[the fox](task:{0}/0)"),
+]
+
+
+async def test_get_task_understands_the_form_that_answers_teach(connect: Connect) -> None:
     async with connect() as client:
         made = await done(client.call_tool("generate_image", {"prompt": "fox"}))
-        answer = await done(client.call_tool("get_task", {"task_id": form.format(made["task_id"])}))
-        assert answer["task_id"] == made["task_id"]
-        assert one(answer)["path"] == one(made)["path"]
+        for form in FORMS:
+            answer = await done(client.call_tool("get_task", {"task_id": form.format(made["task_id"])}))
+            assert (answer["task_id"], one(answer)["path"]) == (made["task_id"], one(made)["path"]), form
 
 
 async def test_a_link_that_redirects_to_something_malformed_is_a_clear_error(

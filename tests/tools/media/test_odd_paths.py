@@ -47,6 +47,7 @@ def readable(ref: str, home: Path) -> bool:
         (unicodedata.normalize("NFC", "Müllerstraße é.png"), unicodedata.normalize("NFD", "Müllerstraße é.png")),
         ("Fox.PNG", "fox.png"),
         ("fo\u200bx.png", "fox.png"),
+        ("I ❤\ufe0f foxes.png", "I ❤ foxes.png"),
         ("fox’s – “den”.png", 'fox\'s - "den".png'),
         ("fox's.png", "fox’s.png"),
     ],
@@ -114,6 +115,15 @@ def test_a_name_that_is_nearly_there_is_offered(home: Path) -> None:
     with pytest.raises(InputError, match=r"no file .*red_fox_in_snow.*Did you mean .*red-fox-in-snow\.png\?") as caught:
         readable(f"{home}/Pictures/red_fox_in_snow.png", home)
     assert "balance" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["![[my fox.png]]", "#file:my fox.png", "my fox.png#L1", "my%20fox.png"])
+def test_a_name_is_offered_once_though_two_folders_have_it(home: Path, given: str) -> None:
+    """The folder for results is where the server stands, too."""
+    put(home / "Pictures", "my fox.png", FOX)
+    with pytest.raises(InputError, match=r"Did you mean [^?]*my fox\.png\?") as caught:
+        readable(given, home)
+    assert str(caught.value).count(str(home / "Pictures" / "my fox.png")) == 1
 
 
 def test_two_names_that_look_alike_are_offered_and_none_is_chosen(home: Path) -> None:

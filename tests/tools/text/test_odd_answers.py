@@ -191,6 +191,15 @@ SAID: dict[str, tuple[bytes | list[bytes], Json]] = {
         events(delta(content="Sun"), delta(content="ny."), end()).replace(b"\n", b"\r"),
         {"text": "Sunny."},
     ),
+    "comments in the middle of an event": (
+        b": PROCESSING\n\n:\n\n"
+        + events(delta(content="Sun"), delta(content="ny."), end()).replace(b"\n\n", b"\n: keep-alive\nid: 7\n\n"),
+        {"text": "Sunny."},
+    ),
+    "letters of several bytes, byte by byte": (
+        [bytes([one]) for one in events(delta(content="Grüße 😀"), end()).replace(b"\\ud83d\\ude00", "😀".encode())],
+        {"text": "Grüße 😀"},
+    ),
     "a CR and its LF in two pieces": (
         [
             part + b"\r" if n % 2 == 0 else b"\n" + part
@@ -555,6 +564,37 @@ async def test_an_error_with_200_is_an_error(connect: Connect, odd: OddNovita) -
             assert result.is_error, case
             assert says in text_of(result), case
             assert billed in text_of(result), case
+            assert sum(path == CHAT for path, _ in odd.received) == number, case
+
+
+NO_STREAM: dict[str, tuple[Reply, str, str]] = {
+    "nothing with 204": (Reply(b"", STREAM, 204), "before a single token", "may have been billed"),
+    "a login page": (Reply(b"<!DOCTYPE html>Log in", "text/html"), "no answer of a model", "may have been billed"),
+    "a redirect": (
+        Reply(b"", "text/html", 302, [("Location", "https://hotel.example/login")]),
+        "NOVITA_BASE_URL",
+        "Nothing was billed",
+    ),
+    "packed, it says": (
+        Reply(events(delta(content="Sunny."), end()), STREAM, headers=[("Content-Encoding", "gzip")]),
+        "packed in a way that cannot be read",
+        "may have been billed",
+    ),
+    "packed as nobody asked": (
+        Reply(events(delta(content="Sunny."), end()), STREAM, headers=[("Content-Encoding", "br")]),
+        "which nobody asked for",
+        "may have been billed",
+    ),
+}
+
+
+async def test_what_stands_between_answers_and_is_no_stream(connect: Connect, odd: OddNovita) -> None:
+    odd.plan("POST", CHAT, *(reply for reply, _, _ in NO_STREAM.values()))
+    async with connect(base_url=odd.url) as client:
+        for number, (case, (_, says, billed)) in enumerate(NO_STREAM.items(), 1):
+            result = await client.call_tool("chat", {"prompt": "weather?"})
+            assert result.is_error, case
+            assert says in text_of(result) and billed in text_of(result), (case, text_of(result))
             assert sum(path == CHAT for path, _ in odd.received) == number, case
 
 
