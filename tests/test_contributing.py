@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ async def get_greeting(call: Call) -> Response:
 HANDLERS: dict[str, Handler] = {"get_greeting": get_greeting}
 '''
 
-FACTS = {
+FACTS: dict[str, Any] = {
     "method": "GET",
     "path": "/v3/greeting",
     "area": "account",

@@ -56,8 +56,8 @@ async def test_every_tool_answers_in_one_session(
     mask(here / "mask.png")
     recording(here / "words.mp3", "the fox sleeps in the snow and dreams of summer", world)
     (here / "rows.csv").write_text("custom_id,prompt\n1,I love it\n2,It broke\n", encoding="utf-8")
-    row = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": []}}
-    row["body"] = {"model": "deepseek/deepseek-v3.2", "messages": [{"role": "user", "content": "Hello"}]}
+    body: Json = {"model": "deepseek/deepseek-v3.2", "messages": [{"role": "user", "content": "Hello"}]}
+    row: Json = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
     (here / "rows.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     given = {
         "here": str(here),
@@ -126,8 +126,9 @@ def kind(schema: Json) -> str:
     """The type of an argument in a few words."""
     if "enum" in schema:
         return ", ".join(f"`{each}`" for each in schema["enum"] if each is not None)
-    found = schema.get("type") or [each.get("type", "any") for each in schema.get("anyOf", [])]
-    return " or ".join(sorted({str(each) for each in found} - {"null"})) if isinstance(found, list) else str(found)
+    if "type" in schema:
+        return str(schema["type"])
+    return " or ".join(sorted({str(each.get("type", "any")) for each in schema.get("anyOf", [])} - {"null"}))
 
 
 HEAD = """# Every tool

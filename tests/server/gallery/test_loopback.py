@@ -218,13 +218,14 @@ def test_a_yes_is_for_the_question_that_was_asked_and_for_it_once(inside: Place)
 
 
 def test_what_is_no_call_is_refused(inside: Place) -> None:
-    for body in (
+    bodies: tuple[Any, ...] = (
         [],
         "text",
         {"name": 1, "arguments": {}},
         {"name": "list_tasks"},
         {"name": "list_tasks", "arguments": []},
-    ):
+    )
+    for body in bodies:
         assert inside.ask("POST", "/call", body).status == 400
     assert inside.server.calls == []
 

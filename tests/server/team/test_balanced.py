@@ -142,7 +142,7 @@ async def test_nobody_loses_a_paid_picture_when_a_copy_is_killed(tmp_path: Path,
     with run_postgres() as postgres, serve(world) as simulator:
         journal = postgres.new()
         settings = {"NOVITA_MCP_JOURNAL": journal, "NOVITA_MCP_ARTIFACTS": storage.url(), **storage.credentials}
-        with copies(tmp_path, simulator.url, **settings) as (one, two), balancer([one, two]) as url:
+        with copies(tmp_path, simulator.url, 2, **settings) as (one, two), balancer([one, two]) as url:
             async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as http:
                 callers = Callers(http)
                 with anyio.fail_after(LONGEST):
@@ -194,12 +194,12 @@ async def test_a_callers_limit_is_exact_over_both_copies_though_one_is_killed(tm
     cut: Counter[str] = Counter()
     with run_postgres() as postgres, serve(world) as simulator:
         settings = {"NOVITA_MCP_JOURNAL": postgres.new(), "NOVITA_MCP_RATE_LIMIT": f"{LIMIT}"}
-        with copies(tmp_path, simulator.url, **settings) as (one, two), balancer([one, two]) as url:
+        with copies(tmp_path, simulator.url, 2, **settings) as (one, two), balancer([one, two]) as url:
             async with httpx.AsyncClient(base_url=url, timeout=60) as http:
 
                 async def call(key: str) -> None:
                     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
-                    wish = {**message, "params": {"name": "get_balance", "arguments": {}}}
+                    wish: dict[str, Any] = {**message, "params": {"name": "get_balance", "arguments": {}}}
                     try:
                         answer = await http.post(
                             "/mcp", json=wish, headers={**HEADERS, "Authorization": f"Bearer {key}"}

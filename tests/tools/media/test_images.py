@@ -10,7 +10,7 @@ from mcp import Client
 from novita_mcp.simulator.core.world import World
 from PIL import Image
 
-from ...conftest import Connect, text_of
+from ...conftest import Connect, fields_of, text_of
 
 
 async def test_a_prompt_becomes_a_saved_picture_that_opens(connect: Connect, world: World) -> None:
@@ -34,7 +34,7 @@ async def test_of_a_saved_file_the_text_leaves_what_only_programs_read_to_the_st
     async with connect() as client:
         result = await client.call_tool("generate_image", {"prompt": "a red fox in the snow"})
 
-        (artifact,) = (result.structured_content or {})["artifacts"]
+        (artifact,) = fields_of(result)["artifacts"]
         told = text_of(result)
         assert {"url", "sha256", "bytes", "mime"} <= artifact.keys()
         for name in ("url", "expires_at", "sha256", "bytes", "mime"):
