@@ -57,6 +57,8 @@ class Verifier:
             raise jwt.InvalidAlgorithmError("not among those that are taken")
         if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in ("jwt", "at+jwt"):
             raise jwt.InvalidTokenError("a token for something else")
+        if "crit" in header:  # PyJWT refuses such tokens by itself since 2.12 only
+            raise jwt.InvalidTokenError("a token that demands what is not known here")
         last: jwt.PyJWTError = jwt.InvalidSignatureError("no key of the authorization server has that name")
         for key in await self._authority.keys_for(kid, algorithm):
             try:
