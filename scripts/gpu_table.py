@@ -4,7 +4,6 @@ python scripts/gpu_table.py            write
 python scripts/gpu_table.py --check    exit 1 if the page is stale
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 from novita_mcp.novita.gpu.routes import LEFT_OUT, ROUTES
 from novita_mcp.novita.serverless.endpoints import OPERATIONS
+from written_page import write_or_check
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "gpu.md"
 BEGIN, END = "<!-- operations: made by scripts/gpu_table.py -->", "<!-- end of operations -->"
@@ -53,16 +53,5 @@ def page() -> str:
     return f"{head}{BEGIN}\n\n{table()}\n{END}{rest.partition(END)[2]}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true")
-    if parser.parse_args().check:
-        fresh = PAGE.read_text(encoding="utf-8") == page()
-        print("fresh" if fresh else f"{PAGE.name} is stale: run python scripts/gpu_table.py")
-        return 0 if fresh else 1
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page, __doc__))

@@ -6,13 +6,14 @@ python scripts/house.py --check    exit 1 if the page is stale
 The imports are read by tests/test_layout.py, which holds the floors; what is drawn is what it found.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+
+from written_page import write_or_check
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "how-it-works.md"
@@ -116,16 +117,5 @@ def page() -> str:
     return f"{head}{BEGIN}\n\n{drawn}\n\n{END}{rest.partition(END)[2]}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true")
-    if parser.parse_args().check:
-        fresh = PAGE.read_text(encoding="utf-8") == page()
-        print("fresh" if fresh else f"{PAGE.name} is stale: run python scripts/house.py")
-        return 0 if fresh else 1
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page, __doc__))

@@ -4,7 +4,6 @@ python scripts/journal_page.py            write
 python scripts/journal_page.py --check    exit 1 if the page is stale
 """
 
-import argparse
 import asyncio
 import inspect
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from novita_mcp.novita.journal.facts import FACTS, Facts
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.novita.journal.rows import JobState
+from written_page import write_or_check
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "journal.md"
 
@@ -125,16 +125,5 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true")
-    if parser.parse_args().check:
-        fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()
-        print("fresh" if fresh else f"{PAGE.name} is stale: run python scripts/journal_page.py")
-        return 0 if fresh else 1
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page, __doc__))

@@ -4,7 +4,6 @@ python scripts/media_table.py            write
 python scripts/media_table.py --check    exit 1 if the page is stale
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 from novita_mcp.novita.media.lookup import MediaModel, media_models, not_models
 from novita_mcp.novita.media.price_rows import price_line
 from novita_mcp.tools.media.taken import TOOLS
+from written_page import write_or_check
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "media-models.md"
 AREAS = ("image", "video", "audio", "newer")
@@ -90,16 +90,5 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--check", action="store_true")
-    if parser.parse_args().check:
-        fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == page()
-        print("fresh" if fresh else f"{PAGE.name} is stale: run python scripts/media_table.py")
-        return 0 if fresh else 1
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page, __doc__))

@@ -12,9 +12,8 @@ from ...core.money import MICRO
 from ..databases import Db
 from ..journal import Journal
 from ..rows import utc
-from ..segments import cost_at
+from ..segments import DAY, cost_at
 
-DAY = 86_400
 _FORGET_EVERY = 3_600.0
 """Seconds between two deletions of old rows."""
 _MOST_MODELS = 200

@@ -14,9 +14,8 @@ from ..databases import Db
 from ..journal import Journal
 from ..meters import Meters
 from ..rows import JobState, utc
-from ..segments import RATE, cost_at
+from ..segments import DAY, RATE, cost_at
 
-DAY = 86_400
 MOST_RUNNING = 200
 """How many running things are listed."""
 
