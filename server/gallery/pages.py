@@ -4,11 +4,9 @@ A page speaks to its host alone; its policy lets it show what is handed to it, a
 """
 
 import re
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +17,7 @@ from mcp_types import Resource
 
 from ...novita.core.hosts import API_HOST
 from ...tools.overview.surface import OfferedTool
+from ..browsers import allowed
 from ..settings import SettingError, Settings, parts
 
 SOURCES = Path(__file__).parent
@@ -161,8 +160,8 @@ def closed(
     policy = "; ".join(
         (
             "default-src 'none'",
-            f"script-src '{_hash(script)}'",
-            f"style-src '{_hash(style)}'",
+            f"script-src {allowed(script)}",
+            f"style-src {allowed(style)}",
             *rules,
             "base-uri 'none'",
             "form-action 'none'",
@@ -176,7 +175,3 @@ def closed(
 
 def _source(name: str) -> str:
     return (SOURCES / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"

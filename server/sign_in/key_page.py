@@ -9,7 +9,6 @@ page can send it.
 import hashlib
 import html
 import secrets
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -30,6 +29,7 @@ from ...novita.journal.journal import Journal
 from ...novita.journal.subjects.forgetting import StillRunningError
 from ...novita.journal.subjects.kept_keys import forget_key, keep_key, kept_key, use_once
 from ...tools.kit.context import App
+from ..browsers import allowed
 from .forgetting import forget
 from .key_links import LINK_LIVES, KeyLinks, Link, Subject
 from .terms import Terms
@@ -176,9 +176,8 @@ def _used() -> Response:
 def _page(title: str, body: str, *, status: int = 200) -> HTMLResponse:
     style = _source("key_page.css")
     text = Template(_source("key_page.html")).substitute(title=html.escape(title), style=style, body=body)
-    allowed = b64encode(hashlib.sha256(style.encode()).digest()).decode()
     headers = {
-        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{allowed}'; form-action 'self'; "
+        "Content-Security-Policy": f"default-src 'none'; style-src {allowed(style)}; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'",
         "X-Frame-Options": "DENY",
         "X-Content-Type-Options": "nosniff",
