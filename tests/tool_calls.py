@@ -7,16 +7,39 @@ latest answer that has it, `$clip.task_id` that of the answer called so, `$offer
 
 import json
 import re
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from mcp import Client
 from mcp_types import CallToolResult
+from novita_mcp.server.settings import Settings
+from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
 
 from .conftest import fields_of, text_of
 
 Json = dict[str, Any]
 
 _PLACE = re.compile(r"\$([a-z_]+(?:\.[a-z_]+|\.[0-9]+)*)")
+
+
+def rich_world() -> World:
+    """Novita, on a clock that only moves when somebody waits, and with enough credit for long walks."""
+    world = World(WorldSettings(task_seconds=10, speed=0))
+    world.add_account(DEFAULT_KEY, 5_000)
+    return world
+
+
+def settings_at(here: Path, novita: str, **more: Any) -> Settings:
+    """The server of a user whose folder this is; its journal lies beside the folder."""
+    return Settings(
+        api_key=DEFAULT_KEY,
+        base_url=novita,
+        output_dir=here / "novita",
+        journal=str(here.parent / "journal.sqlite3"),
+        allowed_dirs=str(here),
+        shipped_models_only=True,
+        **more,
+    )
 
 
 class ToolCall(NamedTuple):

@@ -17,7 +17,7 @@ from mcp import Client
 from mcp_types import CallToolResult
 from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
-from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
+from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.media.film import look_at
 from novita_mcp.simulator.media.hearing import Hearing
 from novita_mcp.simulator.media.sound import SoundFormat, encode, listen, speak
@@ -28,7 +28,7 @@ from PIL import Image
 from ..conftest import fields_of, text_of
 from ..odd_media import photo
 from ..tokens import counted
-from ..tool_calls import Walk, filled
+from ..tool_calls import Walk, filled, rich_world, settings_at
 from ..tools.gpu_stage import built_on
 from ..tools.media_things import body_of, clip, mask, picture, recording
 from .page import PAGE, Journey, journeys, together, write
@@ -86,10 +86,7 @@ class _Counting(Walk):
 
 @pytest.fixture
 def world() -> World:
-    """Novita, on a clock that only moves when somebody waits."""
-    world = World(WorldSettings(task_seconds=10, speed=0))
-    world.add_account(DEFAULT_KEY, 5_000)
-    return world
+    return rich_world()
 
 
 @pytest.fixture
@@ -98,15 +95,7 @@ def way(request: pytest.FixtureRequest, world: World, simulator: Running, tmp_pa
     journey = JOURNEYS[request.node.originalname.removeprefix("test_")]
     here = tmp_path / "Pictures"
     here.mkdir()
-    settings = Settings(
-        api_key=DEFAULT_KEY,
-        base_url=simulator.url,
-        output_dir=here / "novita",
-        journal=str(tmp_path / "journal.sqlite3"),
-        allowed_dirs=str(here),
-        shipped_models_only=True,
-    )
-    way = Way(journey, here, world, settings)
+    way = Way(journey, here, world, settings_at(here, simulator.url))
     yield way
     assert way.walked == [*range(len(journey.calls))], "each call of the page is made once, in its order"
     if request.config.getoption("--update-journeys"):

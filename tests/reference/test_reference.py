@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from mcp import Client
 from novita_mcp.server.app import create_app
-from novita_mcp.server.settings import Settings
-from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
+from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.serving import Running
 from novita_mcp.tools import TOOLSETS
 from novita_mcp.tools.overview.surface import surface
 
 from ..conftest import text_of
-from ..tool_calls import ToolCall, Walk, calls_in, filled
+from ..tool_calls import ToolCall, Walk, calls_in, filled, rich_world, settings_at
 from ..tools.account.test_admin import member
 from ..tools.gpu_stage import built_on
 from ..tools.media_things import clip, link_to, mask, picture, recording
@@ -41,9 +40,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 def world() -> World:
-    world = World(WorldSettings(task_seconds=10, speed=0))
-    world.add_account(DEFAULT_KEY, 5_000)
-    return world
+    return rich_world()
 
 
 @pytest.mark.slow
@@ -64,15 +61,7 @@ async def test_every_tool_answers_in_one_session(
         "film": link_to(clip(tmp_path / "clip.mp4", world=world), world, simulator.url),
         "member": member(world),
     }
-    settings = Settings(
-        api_key=DEFAULT_KEY,
-        base_url=simulator.url,
-        output_dir=here / "novita",
-        journal=str(tmp_path / "journal.sqlite3"),
-        allowed_dirs=str(here),
-        toolsets="all",
-        shipped_models_only=True,
-    )
+    settings = settings_at(here, simulator.url, toolsets="all")
     shown: dict[str, str] = {}
     async with Client(create_app(settings, build=built_on(world)), mode="auto") as client:
         walk = Walk(client, CALLS, **given)
