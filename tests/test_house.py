@@ -1,5 +1,6 @@
 """The drawing of the house in docs/how-it-works.md is of the house as it stands."""
 
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.skipif(not PLACE.exists(), reason="away from the source
 
 def test_the_drawing_is_fresh_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stale: run python scripts/house.py."""
-    monkeypatch.syspath_prepend(str(PLACE.parent))  # scripts share a module beside them
+    monkeypatch.setattr(sys, "path", [str(PLACE.parent), *sys.path])  # scripts share a module beside them
     spec = spec_from_file_location("house", PLACE)
     assert spec is not None
     assert spec.loader is not None
