@@ -16,9 +16,15 @@ LANE = "0123456789abcdef some-model"
 
 @dataclass
 class SharedTime:
-    """A clock for many who wait: each nap moves the time, and the others go on meanwhile."""
+    """A clock for many who wait: each nap moves the time, and the others go on meanwhile.
+
+    Args:
+        begun: No nap ends before it is set. A test that wants everybody in the queue first needs it, since naps take
+            no real time: a minute of this clock may pass before the next caller has drawn a number.
+    """
 
     under: FakeClock
+    begun: anyio.Event | None = None
 
     def now(self) -> float:
         return self.under.now()
@@ -27,6 +33,8 @@ class SharedTime:
         return self.under.wall()
 
     async def sleep(self, seconds: float) -> None:
+        if self.begun:
+            await self.begun.wait()
         await self.under.sleep(min(seconds, 1.0))
         await anyio.lowlevel.checkpoint()
 
@@ -66,7 +74,8 @@ async def test_callers_go_by_turns_however_many_one_of_them_has(
 ) -> None:
     monkeypatch.setattr(turns_module, "LONGEST_WAIT", 1e9)
     monkeypatch.setattr(turns_module, "ALIVE", 1e9)  # by a clock that each of them moves
-    turns = FairTurns(journal, SharedTime(clock), 1)
+    everybody_waits = anyio.Event()
+    turns = FairTurns(journal, SharedTime(clock, everybody_waits), 1)
     await turns.wait(LANE, "earlier")
     order: list[str] = []
 
@@ -78,6 +87,7 @@ async def test_callers_go_by_turns_however_many_one_of_them_has(
         asked = "SELECT COUNT(*) FROM turns"
         while await journal.transact(lambda db: db.execute(asked).fetchone()[0]) < count:
             await anyio.sleep(0.01)
+        clock.time += 1  # who comes later has a later time, too
 
     with anyio.fail_after(120):
         async with anyio.create_task_group() as group:
@@ -87,6 +97,8 @@ async def test_callers_go_by_turns_however_many_one_of_them_has(
             group.start_soon(send, "one")
             await drawn(5)
             group.start_soon(send, "another")
+            await drawn(6)
+            everybody_waits.set()
     assert order[:3] == ["greedy", "one", "another"]
     assert order[3:] == ["greedy"] * 3
 
