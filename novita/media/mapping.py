@@ -23,7 +23,17 @@ from .request_errors import find_option, refuse_old_prompt, refuse_unknown, sche
 from .rules import breaks
 from .values import SHAPE, Frame, coerce, fit_image, form_of, mime_of, parse_size, types_of
 
-__all__ = ["FILES", "MediaPlan", "plan", "plan_native", "price_of", "refuse_what_it_cannot"]
+__all__ = [
+    "FILES",
+    "MediaPlan",
+    "Wish",
+    "accept",
+    "plan",
+    "plan_native",
+    "plan_wish",
+    "price_of",
+    "refuse_what_it_cannot",
+]
 
 FILES = ("image", "images", "end_image", "mask", "video", "audio")
 """Arguments that take files. They are placed first, in this order: some models want them in one list, and some fields
@@ -74,6 +84,45 @@ def any_seed() -> int:
     return random.randrange(1, 2**31 - 1)
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a model, after `accept` has found that the model can do it.
+
+    Args:
+        arguments: By common name, including those that were given as options; none is None.
+        options: Native fields by leaf name (`steps`) or dotted path (`request.steps`).
+    """
+
+    model: MediaModel
+    arguments: Mapping[str, object]
+    options: Mapping[str, object]
+
+
+def accept(
+    model: MediaModel,
+    arguments: Mapping[str, object],
+    options: Mapping[str, object] | None = None,
+    *,
+    forms: Mapping[str, Collection[Form]] | None = None,
+) -> Wish:
+    """Check arguments and options before any file is loaded, and sort them.
+
+    Args:
+        arguments: By common name; None counts as not given.
+        options: Native fields, and common arguments that a tool does not carry.
+        forms: See `choose`.
+
+    Raises:
+        InputError: The model cannot honour one of them.
+    """
+    together, native = settled(model, arguments, options or {})
+    given = {name: value for name, value in together.items() if value is not None}
+    if given.get("seed") in (-1, "-1"):  # this commonly means "any seed"
+        del given["seed"]
+    refuse_what_it_cannot(model, given, forms)
+    return Wish(model, given, native)
+
+
 def plan(
     model: MediaModel,
     arguments: Mapping[str, object],
@@ -83,11 +132,25 @@ def plan(
     image_size: tuple[int, int] | None = None,
     lengths: Lengths | None = None,
 ) -> MediaPlan:
-    """The native request for common arguments and native options.
+    """`accept` and `plan_wish` in one step, for files that are already in a form the model takes.
+
+    Raises:
+        InputError: What stands in the way, in terms of the common arguments.
+    """
+    wish = accept(model, arguments, options)
+    return plan_wish(wish, random_seed=random_seed, image_size=image_size, lengths=lengths)
+
+
+def plan_wish(
+    wish: Wish,
+    *,
+    random_seed: Callable[[], int] = any_seed,
+    image_size: tuple[int, int] | None = None,
+    lengths: Lengths | None = None,
+) -> MediaPlan:
+    """The native request for a wish whose files are already in a form the model takes.
 
     Args:
-        arguments: By common name; None counts as not given. Files are already in a form the model takes.
-        options: Native fields by leaf name (`steps`) or dotted path (`request.steps`), and common arguments.
         random_seed: Asked only if the model wants a seed and none was given.
         image_size: Width and height of `image`, for models whose output follows it.
         lengths: Seconds of the clips, by the text that stands for each, for models whose price follows them.
@@ -95,18 +158,14 @@ def plan(
     Raises:
         InputError: What stands in the way, in terms of the common arguments.
     """
-    together, native = settled(model, arguments, options or {})
-    given = {name: value for name, value in together.items() if value is not None}
-    if given.get("seed") in (-1, "-1"):  # everybody's word for "any"
-        del given["seed"]
-    refuse_what_it_cannot(model, given)
-    draft = _Draft(model, given)
+    given = wish.arguments
+    draft = _Draft(wish.model, given)
     for name in sorted(given, key=lambda n: FILES.index(n) if n in FILES else len(FILES)):
-        if name in model.arguments:
-            draft.argument(name, model.arguments[name], given[name])
+        if name in wish.model.arguments:
+            draft.argument(name, wish.model.arguments[name], given[name])
     draft.picture, draft.lengths = image_size, lengths or {}
     draft.shape(given, image_size)
-    draft.options(native)
+    draft.options(wish.options)
     draft.constants()
     draft.seed(random_seed)
     draft.required_defaults()

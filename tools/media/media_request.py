@@ -30,7 +30,7 @@ from ...novita.media.lookup import (
     lacking,
     media_model,
 )
-from ...novita.media.mapping import FILES, MediaPlan, plan, refuse_what_it_cannot
+from ...novita.media.mapping import FILES, MediaPlan, accept, plan_wish
 from ...novita.media.native_files import measured, with_files
 from ...novita.media.offered import offered_model
 from ...novita.media.price_rows import FilesSeen
@@ -143,16 +143,16 @@ async def planned_media(
     ask = partial(ask_instead, save_to=how.save_to)
 
     async def buy(chosen: MediaModel, other: Chosen | None = None) -> Purchase[MediaResult]:
-        wish = given if other is None else other.how.arguments(given)
         further: list[str] = []
-        ready, seen = await with_inputs(caller, chosen, wish, resize=how.resize, further=further)
-        native: dict[str, Any] = dict(how.options or {})
+        options: dict[str, Any] = dict(how.options or {})
         if other is not None:
-            native = {**(other.how.options or {}), **native}
-            ready |= {
-                name: one for name, one in size_for(other, given, seen.picture, larger).items() if name not in native
-            }
-        planned = plan(chosen, ready, native, image_size=seen.picture, lengths=seen.lengths)
+            options = {**(other.how.options or {}), **options}
+        wish = accept(chosen, given if other is None else other.how.arguments(given), options, forms=forms)
+        ready, seen = await with_inputs(caller, chosen, wish.arguments, resize=how.resize, further=further)
+        if other is not None:
+            sizes = size_for(other, given, seen.picture, larger)
+            ready |= {name: one for name, one in sizes.items() if name not in options}
+        planned = plan_wish(replace(wish, arguments=ready), image_size=seen.picture, lengths=seen.lengths)
         planned = await with_files(planned, caller.inputs, done=files_of(ready))
         planned = in_pieces(await measured(planned, caller.inputs, seen), further)
         differs = f"{other.differs} {falls_short(other, larger)}".strip() if other is not None else remark
@@ -188,7 +188,6 @@ async def planned_media(
     else:
         chosen = named_model(await known_or_offered(caller, how.model), does)
         way.living = lambda: [other.id for other in alternatives(chosen, without=way.passed_over)]
-        refuse_what_it_cannot(chosen, given, forms)
         purchase = await buy(chosen)
     return purchase
 

@@ -3,11 +3,13 @@
 import re
 from contextvars import copy_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 from novita_mcp.novita.core.errors import InputError, UnknownModelError
+from novita_mcp.novita.media import mapping
 from novita_mcp.novita.media.catalogue import advised, shipped, use_catalog
-from novita_mcp.novita.media.lookup import Capability, alternatives, choose, media_model
+from novita_mcp.novita.media.lookup import Capability, MediaModel, alternatives, choose, complaints, media_model
 from novita_mcp.novita.media.mapping import refuse_what_it_cannot
 from novita_mcp.simulator.core.world import World
 from novita_mcp.tools import TOOLSETS
@@ -99,6 +101,35 @@ async def test_what_is_tried_though_nothing_is_known_to_live_is_said_before_a_ye
         named = text_of(await client.call_tool("generate_music", wish | {"model": "minimax-music"}))
         assert "known to live" not in named
         assert "said to be switched off since 2026-09-30" in named
+    nothing_paid(world)
+
+
+@pytest.mark.parametrize("model", ["seedream-4.5", None])
+async def test_what_is_asked_is_held_against_the_model_once(
+    connect: Connect, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str | None
+) -> None:
+    looked: list[str] = []
+
+    def noted(model: MediaModel, *arguments: Any, **more: Any) -> dict[str, str]:
+        looked.append(model.id)
+        return complaints(model, *arguments, **more)
+
+    monkeypatch.setattr(mapping, "complaints", noted)
+    wish: Json = {"image": picture(tmp_path / "a.png"), "prompt": "snow", "dry_run": True}
+    async with connect() as client:
+        told = await client.call_tool("edit_image", wish | ({"model": model} if model else {}))
+    assert looked == [(told.structured_content or {})["model"]]
+    nothing_paid(world)
+
+
+async def test_an_option_that_a_named_model_cannot_honour_is_refused_before_its_picture_is_read(
+    connect: Connect, world: World
+) -> None:
+    wish: Json = {"image": "data:image/png;base64,AAAA", "prompt": "snow", "model": "seedream-4.5"}
+    async with connect() as client:
+        said = await refused(client.call_tool("edit_image", wish | {"options": {"duration": 5}}))
+        assert "`duration` is not one of its arguments" in said
+        assert "cannot be read" not in said
     nothing_paid(world)
 
 
