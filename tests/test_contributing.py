@@ -22,7 +22,7 @@ NOVITAS_SIDE = '''"""What Novita says in the morning."""
 from pydantic import BaseModel, ConfigDict
 
 from ..core.client import NovitaClient
-from ..core.tolerant import an_object
+from ..core.answers import an_object
 
 
 class Greeting(BaseModel):

@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import Any, Literal
 from urllib.parse import quote
 
+from ..core.answers import a_moment, a_whole, an_object, objects
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
 from ..core.money import billing_from_usd, say_exactly, usd_from_billing
 from ..core.periods import Period
-from ..core.tolerant import a_moment, a_whole, an_object, objects
 from .bills import rows_of, usd_of
 
 Json = dict[str, Any]

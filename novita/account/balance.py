@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..core.answers import an_object
 from ..core.client import NovitaClient
 from ..core.errors import NovitaConnectionError
 from ..core.money import usd_from_billing
-from ..core.tolerant import an_object
 
 
 class Balance(BaseModel):

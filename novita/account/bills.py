@@ -11,11 +11,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, cast
 
+from ..core.answers import a_moment, a_whole, an_object
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NovitaConnectionError
 from ..core.money import show_usd, usd_from_billing
 from ..core.periods import Period, utc_day
-from ..core.tolerant import a_moment, a_whole, an_object
 from ..core.words import counted
 
 Json = dict[str, Any]

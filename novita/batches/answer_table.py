@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..core.tolerant import an_object, load_json
+from ..core.answers import an_object
+from ..core.json_text import load_json
 
 Json = dict[str, Any]
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..core.answers import a_count, a_text, an_error, an_object, error_words, objects
 from ..core.errors import NovitaConnectionError
-from ..core.tolerant import a_count, a_text, an_error, an_object, error_words, load_json, objects
+from ..core.json_text import load_json
 from ..core.wellformed import well_formed_text_of_json
 from ..core.words import counted
 from ..text.generations import Generation, Usage, read_usage

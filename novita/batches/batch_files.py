@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from ..core.answers import a_count, a_number, a_text, an_object, objects
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NovitaConnectionError, NovitaError
-from ..core.tolerant import a_count, a_number, a_text, an_object, objects
 
 Json = dict[str, Any]
 

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import anyio.to_thread
 
+from ..core.answers import a_count, an_object, objects
 from ..core.client import NovitaClient
 from ..core.costs import FREE
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
 from ..core.redaction import without_credentials
-from ..core.tolerant import a_count, an_object, objects
 from ..core.waiting import Look, OnProgress, Pace, Phase, Unasked, wait_until_done
 from ..core.words import counted
 from ..files.artifacts import Artifact, NameHint

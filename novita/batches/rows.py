@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, cast
 
+from ..core.answers import a_list, an_object
 from ..core.errors import InputError
-from ..core.tolerant import a_list, an_object, load_strict, not_a_number
+from ..core.json_text import load_strict, not_a_number
 from ..core.words import counted
 from ..text.chat_messages import letters_of, linked, media_kinds, openai_messages
 from ..text.language_models import LlmModel, count_prompt, count_tokens, refuse_overflow

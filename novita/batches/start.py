@@ -13,9 +13,9 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from ..core.answers import an_object
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NovitaAPIError, NovitaError
-from ..core.tolerant import an_object
 from ..core.waiting import OnProgress, Phase
 from ..journal.facts import BatchFacts
 from ..journal.jobs import Jobs, Paid

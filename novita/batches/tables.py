@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, cast
 
+from ..core.answers import a_list
 from ..core.errors import InputError
-from ..core.tolerant import a_list
-from ..core.wellformed import read_json
+from ..core.json_text import read_json
 from ..core.words import counted
 from ..text.plain_text import decoded
 from .batch_files import MOST_BYTES

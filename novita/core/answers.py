@@ -1,19 +1,144 @@
-"""Reading GPU answers: keys in any spelling, lists that may be null, numbers and times that may be text.
+"""The one reader of Novita's answers: any spelling of a key, any type for a value, fields that are missing or null.
 
-The two generations of the API and the known clients disagree about all of these (`networkStorages[].Id`,
-`gpuNum: "1"`, `template: null`), so a shape accepts every form. An answer that cannot be read at all raises
-NovitaConnectionError.
+Novita's pages, its generations of routes and the known clients disagree about all of these (`networkStorages[].Id`,
+`gpuNum: "1"`, `template: null`). An answer is declared as a `Shape`, whose fields are read by the functions here; where
+an answer has no fixed fields, the functions serve alone. A value that cannot be read is "not told", and never a fault.
+An answer that cannot be read at all raises NovitaConnectionError.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
-from decimal import Decimal
-from typing import Annotated, Any, ClassVar, TypeVar, cast
+import email.utils
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, model_validator
 
 from .errors import NovitaConnectionError
-from .tolerant import a_moment, an_amount
+from .json_text import Json, is_list, is_object, is_row
+
+MOST_COUNT = 2**53
+"""The largest whole number that every JSON reader reads exactly."""
+MOST_AMOUNT = Decimal(10) ** 12
+DAY, YEAR = 86_400.0, 366 * 86_400.0
+_LAST_MOMENT = 32_503_680_000.0
+"""Unix seconds of the year 3000; a larger number is not a time but a mistake."""
+
+# Values
+
+
+def an_object(value: Any) -> Json:
+    """The value where it is an object, else an empty one."""
+    return value if is_object(value) else {}
+
+
+def a_list(value: Any) -> list[Any]:
+    """The value where it is a list, else an empty one."""
+    return value if is_list(value) else []
+
+
+def objects(value: Any) -> list[Json]:
+    """The objects of a list; an object alone is a list of one, anything else is none."""
+    return [one for one in (value if is_list(value) else [value]) if is_object(one)]
+
+
+def a_text(value: Any) -> str:
+    """The value where it is a text, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def a_number(value: Any) -> float | None:
+    """A finite number, also where it is written as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def a_count(value: Any) -> int | None:
+    """A whole number from 0 to `MOST_COUNT`, also written as text or with a decimal point; otherwise None."""
+    if type(value) is int:  # nearly always
+        return value if 0 <= value <= MOST_COUNT else None
+    found = a_number(value)
+    return int(found) if found is not None and 0 <= found <= MOST_COUNT else None
+
+
+def a_whole(value: Any) -> int | None:
+    """A whole number that a database keeps (64 bits), also as text, or below 0; None for a broken one."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,19}\s*", value):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if -(2**63) <= value < 2**63 else None
+    found = a_number(value)
+    return int(found) if found is not None and found.is_integer() and abs(found) <= MOST_COUNT else None
+
+
+def an_amount(value: Any, most: Decimal = MOST_AMOUNT) -> Decimal | None:
+    """An exact amount; None if it is not one, or larger than `most`."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        found = Decimal(str(value).strip())
+    except (InvalidOperation, ValueError):  # ValueError: more digits than Python writes
+        return None
+    return found if found.is_finite() and -most <= found <= most else None
+
+
+def a_moment(value: Any) -> datetime | None:
+    """A time from Unix seconds, as number or text; None for 0 and less (Novita's "never") and for anything else."""
+    seconds = a_number(value)
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 < seconds < _LAST_MOMENT else None
+
+
+def a_lifetime(value: Any) -> float | None:
+    """Seconds for which something lives; None if the value is 0, missing or not a number."""
+    seconds = a_number(value)
+    return seconds if seconds is not None and 0 < seconds <= 10 * YEAR else None
+
+
+def a_header_date(header: str) -> float | None:
+    """Unix seconds of a date as HTTP headers carry it, in UTC where no zone stands in it; None where it is none."""
+    try:
+        found = email.utils.parsedate_to_datetime(header)
+        return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError, OSError, IndexError, TypeError):
+        return None  # the errors that Python's date parsers have raised in various versions
+
+
+def an_error(value: Any) -> Any:
+    """The content of a field `error`; None if it is null or an object of nulls."""
+    return None if is_object(value) and not any(value.values()) else value or None
+
+
+def error_words(data: Json, depth: int = 4) -> tuple[int | None, str, str]:
+    """Code, name and message of an error, at any depth under `error`, `errors`, `detail` or `message`."""
+    code = next((found for name in ("code", "status", "status_code") if (found := a_count(data.get(name)))), None)
+    names = (a_text(data.get(name)) for name in ("reason", "code", "type"))
+    reason = next((name for name in names if _NAME.fullmatch(name)), "")
+    said = ""
+    for name in ("error", "errors", "message", "detail", "msg"):
+        held: Any = data.get(name)
+        if isinstance(held, str) and held.strip():
+            said = said or held
+            continue
+        for one in objects(held)[: 1 if depth else 0]:
+            inner = error_words(one, depth - 1)
+            code, reason, said = inner[0] or code, inner[1] or reason, said or inner[2]
+        if isinstance(held, list) and not objects(held):
+            said = said or " ".join(str(one) for one in a_list(held) if one)
+    return code, reason, said
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*_[A-Za-z0-9_]+")
+
+
+# Shapes
 
 _CLOCKS_APART = 120.0
 """Seconds by which Novita's clock may be behind ours."""
@@ -29,19 +154,31 @@ class Shape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     other_names: ClassVar[Mapping[str, str]] = {}
-    """Name in the other generation or in older answers -> our field."""
+    """Name in the other generation or in older answers -> our field. Where an answer has several, the first that says
+    something is read, and the field's own name before all."""
 
     @model_validator(mode="before")
     @classmethod
     def _spelled(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
+        if not is_object(data):
             return data
-        fields = {_folded(name): name for name in cls.model_fields}
-        others = {_folded(other): field for other, field in cls.other_names.items()}
-        given = cast(dict[str, Any], data)
-        read = {others[_folded(key)]: value for key, value in given.items() if _folded(key) in others}
-        read |= {fields[_folded(key)]: value for key, value in given.items() if _folded(key) in fields}
-        return {name: value for name, value in read.items() if value is not None}
+        told = {_folded(key): value for key, value in data.items() if value is not None}
+        read: Json = {}
+        for field, names in _spellings(cls):
+            found = [told[name] for name in names if name in told]
+            if found:
+                read[field] = next((value for value in found if value != ""), "")
+        return read
+
+
+@cache
+def _spellings(kind: type[Shape]) -> Sequence[tuple[str, Sequence[str]]]:
+    """Every field, and what it may be called: by its own name first, then by the others in their order."""
+    others = kind.other_names.items()
+    return [
+        (field, [_folded(field), *(_folded(other) for other, ours in others if ours == field)])
+        for field in kind.model_fields
+    ]
 
 
 def _whole(value: Any) -> int | None:
@@ -57,13 +194,12 @@ def _text(value: Any) -> str:
 
 def _rows(value: Any) -> list[Any]:
     """The objects of a list; a single object is read as a list of one."""
-    items = cast(list[Any], value) if isinstance(value, list) else [value]
+    items = value if is_list(value) else [value]
     return [item for item in items if isinstance(item, dict | BaseModel)]
 
 
 def _words(value: Any) -> list[str]:
-    items = cast(list[Any], value) if isinstance(value, list | tuple) else []
-    return [item for item in items if isinstance(item, str)]
+    return [item for item in value if isinstance(item, str)] if is_row(value) else []
 
 
 def _whether(value: Any) -> bool:
@@ -72,9 +208,9 @@ def _whether(value: Any) -> bool:
 
 def _object(value: Any) -> Any:
     """An object where some answers have a list of one, or nothing."""
-    if isinstance(value, list):
-        value = next(iter(cast(list[Any], value)), None)
-    return cast(Any, value) if isinstance(value, dict | BaseModel) else {}
+    if is_list(value):
+        value = next(iter(value), None)
+    return value if is_object(value) or isinstance(value, BaseModel) else {}
 
 
 T = TypeVar("T", bound=Shape)
@@ -104,11 +240,9 @@ def read_shape(kind: type[T], data: Any, doing: str) -> T:
 
 def read_rows(kind: type[T], data: Any, doing: str, *names: str) -> list[T]:
     """The list under the first of `names` that is there; null and absent are empty."""
-    if not isinstance(data, dict):
+    if not is_object(data):
         raise NovitaConnectionError(f"Novita's answer while {doing} could not be read (no object)")
-    found: Any = None
-    for name in names:
-        found = found or cast(dict[str, Any], data).get(name)
+    found = next((data[name] for name in names if data.get(name)), None)
     if found is None:
         return []
     try:
@@ -126,9 +260,7 @@ def id_in(data: Any, *names: str) -> str:
     """The id of the thing that was made: under one of `names`, in any spelling, or the bare answer. Empty if absent."""
     if isinstance(data, str):
         return data
-    if not isinstance(data, dict):
-        return ""
-    folded = {_folded(key): value for key, value in cast(dict[str, Any], data).items()}
+    folded = {_folded(key): value for key, value in an_object(data).items()}
     for name in names:
         value = folded.get(_folded(name))
         if isinstance(value, str | int) and value:

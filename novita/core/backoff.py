@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from .tolerant import DAY, a_header_date
+from .answers import DAY, a_header_date
 
 LONGEST_PATIENCE = 20.0
 """Seconds. A longer Retry-After is reported to the caller instead of waited for."""

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import httpx
 
+from .answers import an_object
 from .backoff import LONGEST_PATIENCE, Jitter, RetryPolicy, asked_to_wait
 from .bodies import AS_IT_IS, BodyError, read_body
 from .clock import Clock, SystemClock
@@ -32,13 +33,13 @@ from .errors import (
     redact,
 )
 from .hosts import API_HOST as API_HOST  # also found here, beside those who call it
+from .json_text import load_json
 from .placeholders import unfilled_key
 from .pools import Outside
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
 from .sent import calling, mark_sent
 from .surroundings import SENT_WITHIN, SentTooSlowlyError, TheWay, trouble
-from .tolerant import an_object, load_json
 from .waiting import Turns
 
 READ_TIMEOUT = 25.0

@@ -28,11 +28,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+from .json_text import is_object, read_json
 from .redaction import redact as redact  # also found here, beside the errors it is for
 from .redaction import without_secrets
-from .wellformed import read_json
 
 Billed = Literal["no", "yes", "maybe"]
 Group = Literal["media", "llm", "gpu", "billing", "llm_batch", "llm_file", "sandbox", "web"]
@@ -270,14 +270,13 @@ def read_envelope(body: bytes) -> tuple[str | None, str]:
         parsed: object = read_json(text) if text.startswith("{") else None
     except ValueError:
         parsed = None
-    if not isinstance(parsed, dict):
+    if not is_object(parsed):
         # Broken JSON, or bytes that are not text, would tell the reader nothing.
         message = "" if text[:1] in ("{", "[") or "\ufffd" in text[:_LONGEST_MESSAGE] else _readable(text)
         return _known_name(message), message
-    data = cast(dict[str, Any], parsed)
-    inner: Any = data.get("error")
-    if isinstance(inner, dict):
-        data = {**data, **cast(dict[str, Any], inner)}
+    data, inner = parsed, parsed.get("error")
+    if is_object(inner):
+        data = {**data, **inner}
     elif isinstance(inner, str):
         data = {**data, "message": data.get("message") or inner}
     message = _readable(next((str(data[key]) for key in ("message", "msg", "detail") if data.get(key)), ""))

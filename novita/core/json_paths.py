@@ -5,10 +5,10 @@ Written by hand, because the libraries for the usual path languages (JSONPath, J
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
-Json = dict[str, Any]
-"""An object as JSON has it."""
+from .json_text import Json as Json  # also found here, beside the paths into it
+from .json_text import is_list, is_object
 
 MISSING: Final = object()
 """The value of an absent field. None would not do, because JSON's null is a value."""
@@ -31,13 +31,9 @@ def get_path(body: Any, path: str) -> Any:
     here: Any = body
     for step in steps(path):
         if isinstance(step, str):
-            if not isinstance(here, dict) or step not in here:
-                return MISSING
-            here = cast(Json, here)[step]
+            here = here.get(step, MISSING) if is_object(here) else MISSING
         else:
-            if not isinstance(here, list) or not 0 <= step < len(cast("list[Any]", here)):
-                return MISSING
-            here = cast("list[Any]", here)[step]
+            here = here[step] if is_list(here) and 0 <= step < len(here) else MISSING
     return here
 
 
@@ -66,7 +62,7 @@ def _put(here: Any, way: list[str | int], value: Any, each: Json) -> None:
             here[step] = {} if isinstance(rest[0], str) else []
         _put(here[step], rest, value, each)
         return
-    items = cast("list[Any]", here)
+    items: list[Any] = here
     if step == -2:
         for number in range(len(items)):
             _put(items, [number, *rest], value, each)
@@ -105,7 +101,7 @@ def drop(body: Json, path: str) -> None:
 def leaves(body: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every field of a body by path, objects opened, lists not."""
     for name, value in body.items():
-        if isinstance(value, dict) and value:
-            yield from leaves(cast(Json, value), f"{prefix}{name}.")
+        if is_object(value) and value:
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

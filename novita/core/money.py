@@ -5,7 +5,7 @@ Written by hand: libraries for money (py-moneyed) are for several currencies, an
 
 from decimal import ROUND_CEILING, Decimal
 
-from .tolerant import an_amount
+from .answers import an_amount
 
 _MOST_UNITS = Decimal(10) ** 16
 """A million millions of dollars; counted in micro dollars, this still fits 64 bits."""

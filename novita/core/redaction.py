@@ -15,9 +15,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeGuard, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
 from weakref import WeakValueDictionary
+
+from .json_text import is_object, is_row
 
 T = TypeVar("T")
 
@@ -218,13 +220,13 @@ def without_secrets_json(text: str, *secrets: str) -> str:
 
 def without_credentials(data: Any) -> Any:
     """`data` with the values of fields hidden whose names say that they hold a password, a key or a token."""
-    if isinstance(data, dict):
+    if is_object(data):
         return {
             name: MARK if isinstance(held, str) and held and is_credential(name) else without_credentials(held)
-            for name, held in cast(dict[Any, Any], data).items()
+            for name, held in data.items()
         }
-    if isinstance(data, list | tuple):
-        return [without_credentials(each) for each in cast(list[Any], data)]
+    if is_row(data):
+        return [without_credentials(each) for each in data]
     return data
 
 
@@ -236,8 +238,8 @@ def credentials_in(data: Any) -> Iterator[str]:
     if isinstance(data, str):
         if "?" in data and "://" in data:
             yield from (value for name, value in parse_qsl(data.partition("?")[2]) if is_credential(name))
-    elif isinstance(data, Mapping):
-        fields = dict(cast(Mapping[Any, Any], data))
+    elif _is_mapping(data):
+        fields = dict(data)
         if set(fields) >= {"key", "value"}:
             fields[fields["key"] if isinstance(fields["key"], str) else ""] = fields["value"]
         for name, held in fields.items():
@@ -245,8 +247,8 @@ def credentials_in(data: Any) -> Iterator[str]:
                 yield held
             else:
                 yield from credentials_in(held)
-    elif isinstance(data, list | tuple):
-        for each in cast(Iterable[Any], data):
+    elif is_row(data):
+        for each in data:
             yield from credentials_in(each)
 
 
@@ -296,14 +298,16 @@ def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     """`value` with each of its texts changed, names of fields too; the same object where nothing is."""
     if isinstance(value, str):
         return change(value)
-    if isinstance(value, Mapping):
-        pairs = cast(Mapping[Any, Any], value).items()
-        return {_each_text(name, change): _each_text(held, change) for name, held in pairs}
-    if isinstance(value, list):
-        return [_each_text(each, change) for each in cast(list[Any], value)]
-    if isinstance(value, tuple):
-        return tuple(_each_text(each, change) for each in cast(tuple[Any, ...], value))
+    if _is_mapping(value):
+        return {_each_text(name, change): _each_text(held, change) for name, held in value.items()}
+    if is_row(value):
+        changed = [_each_text(each, change) for each in value]
+        return changed if isinstance(value, list) else tuple(changed)
     return value
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
 
 
 def _hide(text: str, known: Iterable[Known]) -> str:

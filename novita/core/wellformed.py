@@ -5,9 +5,7 @@ halves in a `str`, but UTF-8 cannot encode them, so a later write fails. Adjacen
 lone one becomes U+FFFD, as in JavaScript's `toWellFormed`.
 """
 
-import json
 import re
-from typing import Any
 
 _RAW_HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 """A half encoded as three bytes, which UTF-8 forbids; Java and old databases do so (CESU-8)."""
@@ -45,38 +43,3 @@ def well_formed_text_of_json(data: bytes | str) -> str:
     if "\\ud" in text or "\\uD" in text:
         text = _ESCAPED.sub(lambda found: "\\ufffd" if found["alone"] else found[0], text)
     return text
-
-
-MOST_PARTS = 1_000_000
-"""The most lists and objects in one JSON text. Each takes three letters of text but a hundred bytes of memory."""
-
-
-def refuse_crowd(text: str) -> None:
-    """Refuse JSON that would take far more memory than it has letters.
-
-    Raises:
-        ValueError: It has more lists and objects than any answer.
-    """
-    if len(text) > MOST_PARTS and text.count("[") + text.count("{") > MOST_PARTS:
-        raise ValueError(f"it holds more than {MOST_PARTS:,} lists and objects")
-
-
-def read_json(data: bytes | str) -> Any:
-    """Parse a JSON text from outside, without halves in any string or key.
-
-    NaN and Infinity are accepted, because servers send them; a caller who passes a number on must check it.
-
-    Raises:
-        ValueError: It is no JSON, or nested too deeply to be read.
-    """
-    text = well_formed_text_of_json(data)
-    refuse_crowd(text)
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def well_formed_json(value: Any) -> Any:
-    """A JSON value (as `json.dumps` takes it) without halves in any string or key."""
-    return read_json(json.dumps(value))

@@ -10,11 +10,23 @@ from typing import Any, ClassVar, cast
 
 from pydantic import SecretStr, model_validator
 
-from ..core.answers import Moment, One, Rows, Secret, Shape, Text, Whether, Whole, read_rows, read_shape
+from ..core.answers import (
+    Moment,
+    One,
+    Rows,
+    Secret,
+    Shape,
+    Text,
+    Whether,
+    Whole,
+    a_count,
+    an_object,
+    read_rows,
+    read_shape,
+)
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError
 from ..core.redaction import is_credential, learn
-from ..core.tolerant import a_count, an_object
 from ..core.waiting import Look, Phase
 from ..core.words import counted
 from .products import DISK_GB_DAY, FREE_DISK_GB, Billing

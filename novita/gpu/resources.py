@@ -3,13 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
-from ..core.answers import Amount, Moment, One, Rows, Shape, Text, Whole, Words, id_in, read_rows, read_shape
+from ..core.answers import Amount, Moment, One, Rows, Shape, Text, Whole, Words, a_count, id_in, read_rows, read_shape
 from ..core.by_name import the_one
 from ..core.client import NovitaClient
 from ..core.errors import NotFoundError, NovitaError
 from ..core.money import say_exactly, say_usd
 from ..core.redaction import learn
-from ..core.tolerant import a_count
 from ..core.waiting import Look, Phase
 from .products import VOLUME_GB_DAY
 from .routes import act, ask

@@ -14,11 +14,11 @@ from urllib.parse import quote
 import anyio
 import anyio.to_thread
 
+from ..core.answers import a_lifetime, a_number
 from ..core.client import FilePart, NovitaClient, uploaded_too_slowly
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.hosts import ASSET_HOST
 from ..core.json_paths import dig, put
-from ..core.tolerant import a_lifetime, a_number
 from ..core.waiting import Look, Phase
 from ..files.masks import hole_mask
 from ..journal.jobs import Accepted

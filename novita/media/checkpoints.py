@@ -4,10 +4,10 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from ..core.answers import a_text, an_object
 from ..core.client import NovitaClient
 from ..core.errors import NovitaConnectionError
 from ..core.json_paths import dig
-from ..core.tolerant import a_text, an_object
 
 CheckpointType = Literal["checkpoint", "lora", "vae", "controlnet", "upscaler", "textualinversion"]
 

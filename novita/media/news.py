@@ -14,9 +14,9 @@ import anyio
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..core.answers import an_object, objects
 from ..core.client import NovitaClient
 from ..core.errors import NovitaError
-from ..core.tolerant import an_object, objects
 from .catalog_entry import Life, MediaModel
 from .catalogue import Catalog, key_of, shipped
 from .notices import Ending, endings_of, is_over, read_notices

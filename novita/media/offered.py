@@ -14,10 +14,11 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from ..core.answers import a_count, a_list, an_object, objects
 from ..core.client import NovitaClient
 from ..core.errors import NovitaError
 from ..core.json_paths import Json, dig
-from ..core.tolerant import a_count, a_list, an_object, load_json, objects
+from ..core.json_text import load_json
 from .catalog_entry import AnswerPart, Argument, Capability, Kind, Life, MediaModel, Tariff
 from .tariffs import may_be_evaluated
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
+from ..core.answers import a_lifetime, a_number, a_whole
 from ..core.client import LOOK_FIRST, Answer
 from ..core.errors import NovitaAPIError, NovitaConnectionError
 from ..core.json_paths import dig
-from ..core.tolerant import a_lifetime, a_number, a_whole, load_json
+from ..core.json_text import load_json
 from ..core.waiting import Look, Phase
 from ..journal.jobs import Accepted
 from .lookup import MediaModel

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from ..core.answers import a_list
 from ..core.costs import DIFFERS, Basis
 from ..core.json_paths import MISSING, Json, get_path
 from ..core.money import say_exactly
-from ..core.tolerant import a_list
 from ..core.words import counted
 from .catalog_entry import MediaModel, Price, Tariff
 from .clips import Lengths, clips_of, told_nothing_of_files, whole_seconds

@@ -11,9 +11,10 @@ from typing import BinaryIO
 
 import anyio.to_thread
 
+from ..core.answers import a_count, a_text, an_object, objects
 from ..core.bodies import BodyError, body_pieces, read_body
 from ..core.errors import ArtifactError, InputError, NotFoundError, NovitaConnectionError
-from ..core.tolerant import Json, a_count, a_text, an_object, objects
+from ..core.json_text import Json
 from ..core.words import counted
 from .inside import Inside
 from .sandboxes import SandboxGoneError

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, cast
 
-from ..core.tolerant import Json, load_json
+from ..core.json_text import Json, load_json
 
 HEADER = 5
 COMPRESSED, LAST = 1, 2

@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 
+from ..core.answers import a_text, an_object
 from ..core.backoff import RetryPolicy
 from ..core.bodies import BodyError, body_pieces
 from ..core.client import Answer, NovitaClient, sendable
 from ..core.errors import NotFoundError, NovitaAPIError, NovitaConnectionError, RateLimitError
-from ..core.tolerant import Json, a_text, an_object
+from ..core.json_text import Json
 from .frames import BrokenStreamError, FrameReader, frame
 from .hosts import DAEMON, INTERPRETER, Hosts
 from .sandboxes import Sandboxes, SandboxGoneError

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import anyio
 
+from ..core.answers import a_count, a_text, an_object, objects
 from ..core.bodies import BodyError, body_pieces
 from ..core.errors import NovitaConnectionError
-from ..core.tolerant import Json, a_count, a_text, an_object, objects
+from ..core.json_text import Json
 from .frames import BrokenStreamError, LineReader
 from .hosts import INTERPRETER
 from .inside import WITHOUT_END, Inside, broken_words

@@ -14,8 +14,9 @@ from typing import Literal
 
 import anyio
 
+from ..core.answers import a_count, a_list, a_number, a_text, an_object, objects
 from ..core.errors import InputError, NotFoundError, NovitaError
-from ..core.tolerant import Json, a_count, a_list, a_number, a_text, an_object, objects
+from ..core.json_text import Json
 from .frames import BrokenStreamError
 from .inside import DeadlineError, Inside
 from .output import Output

@@ -6,9 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from ..core.answers import Amount, Rows, Secret, Text, Whether, Whole, Words
+from ..core.answers import Amount, Rows, Secret, Text, Whether, Whole, Words, an_object
 from ..core.answers import Shape as Answer
-from ..core.tolerant import an_object
 from .prices import SandboxSize, prices
 
 

@@ -13,11 +13,10 @@ from decimal import Decimal
 from typing import Any, ClassVar, cast
 from urllib.parse import quote
 
-from ..core.answers import Amount, One, Shape, Text, Whole, Words, read_rows, read_shape
+from ..core.answers import Amount, One, Shape, Text, Whole, Words, a_count, an_object, read_rows, read_shape
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.money import say_usd
-from ..core.tolerant import a_count, an_object
 from ..core.waiting import Look, Phase
 from ..gpu.instances import secret_words
 from ..gpu.products import memory_in, named

@@ -15,15 +15,15 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 import anyio
 import httpx
 
+from ..core.answers import an_object
 from ..core.bodies import AS_IT_IS, BodyError, BodyTooLargeError, read_body
 from ..core.client import NEVER_ARRIVED, NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError, redact
+from ..core.json_text import read_json
 from ..core.pools import Outside
 from ..core.redaction import holds, is_credential, learn, without_credentials
 from ..core.surroundings import trouble
-from ..core.tolerant import an_object
 from ..core.waiting import Look, Phase
-from ..core.wellformed import read_json
 from ..gpu.routes import act_for_id, ask
 from .endpoints import route
 from .shapes import Endpoint

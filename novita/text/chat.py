@@ -13,11 +13,12 @@ from typing import Any
 import anyio
 import httpx
 
+from ..core.answers import an_error, error_words, objects
 from ..core.backoff import LONGEST_PATIENCE
 from ..core.bodies import BodyError, BodyTooLargeError, body_pieces
 from ..core.client import NovitaClient
 from ..core.errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, read_envelope, redact
-from ..core.tolerant import an_error, error_words, load_piece, objects
+from ..core.json_text import load_piece
 from ..core.waiting import HEARTBEAT
 from ..core.wellformed import well_formed_text_of_json
 from .generations import Generation

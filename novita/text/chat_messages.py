@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
+from ..core.answers import a_list, a_text, an_object
 from ..core.errors import InputError
-from ..core.tolerant import a_list, a_text, an_object
 from ..files.inputs import Inputs
 from ..files.kinds import media_type
 from ..files.source import Source

@@ -8,8 +8,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from ..core.tolerant import a_count, a_list, a_text, an_object, load_strict, objects
-from ..core.wellformed import well_formed, well_formed_json
+from ..core.answers import a_count, a_list, a_text, an_object, objects
+from ..core.json_text import load_strict, well_formed_json
+from ..core.wellformed import well_formed
 from .language_models import count_tokens
 from .thoughts import part_calls, part_thoughts, read_channels
 

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
+from ..core.answers import a_count, a_list, an_amount, an_object, objects
 from ..core.client import NovitaClient
 from ..core.errors import (
     InputError,
@@ -19,7 +20,6 @@ from ..core.errors import (
     UnknownModelError,
 )
 from ..core.money import BILLING_UNIT
-from ..core.tolerant import a_count, a_list, an_amount, an_object, objects
 from ..core.words import counted
 
 Json = dict[str, Any]

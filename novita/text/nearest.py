@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import mul
 
+from ..core.answers import a_count, a_list, an_object
 from ..core.errors import InputError
-from ..core.tolerant import a_count, a_list, an_object, load_json
+from ..core.json_text import load_json
 from ..core.words import counted
 from .vectors import Vector
 

@@ -11,9 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from ..core.answers import an_object
 from ..core.errors import InputError
+from ..core.json_text import load_strict, not_a_number
 from ..core.schema_errors import describe, first_error
-from ..core.tolerant import an_object, load_strict, not_a_number
 
 Json = dict[str, Any]
 Route = Literal["chat", "completion", "exa_search", "exa_contents", "tavily_search", "tavily_extract"]

@@ -4,7 +4,8 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from ..core.tolerant import a_text, an_object, load_strict
+from ..core.answers import a_text, an_object
+from ..core.json_text import load_strict
 
 
 @dataclass

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import anyio.to_thread
 
+from ..core.answers import a_count, a_list, a_number, a_text, an_object, error_words, objects
 from ..core.client import NovitaClient
 from ..core.clock import Clock
 from ..core.errors import (
@@ -26,7 +27,6 @@ from ..core.errors import (
     RateLimitError,
     redact,
 )
-from ..core.tolerant import a_count, a_list, a_number, a_text, an_object, error_words, objects
 from ..core.words import counted
 from .language_models import LlmModel, count_tokens
 

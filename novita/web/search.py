@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from ..core.answers import a_list, a_number, a_text, an_object, error_words, objects
 from ..core.client import LOOK_FIRST, NovitaClient
 from ..core.errors import InputError, NovitaConnectionError, redact
-from ..core.tolerant import a_list, a_number, a_text, an_object, error_words, objects
 from ..core.words import counted
 from ..files.links import parse_link
 from ..text.request_checks import check_body, with_options

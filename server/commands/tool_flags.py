@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from ...novita.core.wellformed import read_json
+from ...novita.core.json_text import read_json
 from ...tools.overview.surface import Listing, surface
 from ..settings import SettingError
 

@@ -19,7 +19,7 @@ from mcp.client.auth.utils import build_oauth_authorization_server_metadata_disc
 from pydantic import BaseModel, ValidationError
 
 from ...novita.core.bodies import BodyError, read_body
-from ...novita.core.tolerant import load_json
+from ...novita.core.json_text import load_json
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

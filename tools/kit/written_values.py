@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ...novita.core.wellformed import read_json
+from ...novita.core.json_text import read_json
 
 Json = dict[str, Any]
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+from ...novita.core.answers import objects
 from ...novita.core.errors import InputError, NovitaError
-from ...novita.core.tolerant import objects
 from ...novita.media.checkpoints import LibraryFile, search_library
 from ..kit.context import Caller
 

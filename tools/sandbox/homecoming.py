@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import anyio.to_thread
 
+from ...novita.core.answers import a_list, an_object
 from ...novita.core.errors import ArtifactError, InputError, NovitaAPIError, NovitaConnectionError
 from ...novita.core.redaction import MARK, bytes_hold_secret, without_secrets
-from ...novita.core.tolerant import a_list, an_object
 from ...novita.core.words import counted
 from ...novita.files.artifacts import Artifact, NameHint
 from ...novita.files.pictures import Thumb, fit_thumbnails, thumbnail

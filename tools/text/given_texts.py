@@ -10,7 +10,7 @@ from typing import Any, cast
 from anyio import to_thread
 
 from ...novita.core.errors import InputError
-from ...novita.core.wellformed import read_json
+from ...novita.core.json_text import read_json
 from ...novita.core.words import counted
 from ...novita.text.nearest import TextIndex, is_index, read_index
 from ...novita.text.plain_text import decoded

@@ -4,8 +4,8 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from novita_mcp.novita.core.answers import DAY
 from novita_mcp.novita.core.backoff import Backoff, RetryPolicy, asked_to_wait
-from novita_mcp.novita.core.tolerant import DAY
 
 NOW = 1_795_435_200.0  # Mon, 23 Nov 2026 12:00:00 GMT
 HUGE = "9" * 5_000

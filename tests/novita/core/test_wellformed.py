@@ -6,7 +6,8 @@ from typing import cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from novita_mcp.novita.core.wellformed import read_json, well_formed, well_formed_json, well_formed_text_of_json
+from novita_mcp.novita.core.json_text import read_json, well_formed_json
+from novita_mcp.novita.core.wellformed import well_formed, well_formed_text_of_json
 
 ANY_TEXT = st.text(
     st.one_of(st.characters(codec=None), st.sampled_from('\ud83d\ude00\udcff\\u"d8\x00\ufeff\u2028')), max_size=40

@@ -8,19 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from novita_mcp.novita.core.answers import MOST_COUNT, YEAR, a_count, a_lifetime, a_moment, a_number, a_whole, an_amount
+from novita_mcp.novita.core.json_text import MOST_PARTS, load_json, read_json
 from novita_mcp.novita.core.money import usd_from_billing
-from novita_mcp.novita.core.tolerant import (
-    MOST_COUNT,
-    YEAR,
-    a_count,
-    a_lifetime,
-    a_moment,
-    a_number,
-    a_whole,
-    an_amount,
-    load_json,
-)
-from novita_mcp.novita.core.wellformed import MOST_PARTS, read_json
 
 NOW = 1_795_435_200.0
 HUGE = "9" * 5_000
