@@ -1,7 +1,7 @@
-"""Which addresses may be fetched: nothing inside our own network, unless it was named as trusted.
+"""Decides which addresses may be fetched: none inside our own network, unless it was named as trusted.
 
-A name is looked up once, every address it has is judged, and the connection goes to the judged address
-itself: looking it up again to connect would let a hostile name server answer differently the second time.
+A host name is looked up once, all its IP addresses are judged, and the connection goes to a judged address itself.
+Looking the name up again to connect would let a hostile name server give another answer the second time.
 Written by hand: no library keeps httpx to the address that was judged.
 """
 
@@ -19,7 +19,8 @@ from ..core.surroundings import Surroundings
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 Reach = Literal["public", "private", "forbidden"]
 Route = Literal["direct", "proxy", "bypass"]
-"""How a host is reached here: no proxy is set up; through one; or past the one that is set up."""
+"""How a host is reached: "direct" if no proxy is set up, "proxy" through it, "bypass" if it does not apply to the host.
+"""
 
 # Azure's host agent answers on a public address; every other metadata service is link-local or private.
 _METADATA = frozenset({"168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254"})
@@ -27,15 +28,15 @@ _LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
 
 class AddressError(ValueError):
-    """The address may not be fetched; the text says why and names no more than the host."""
+    """The address may not be fetched. The text says why, and of the address it names only the host."""
 
 
 class UnknownHostError(AddressError):
-    """The name has no address."""
+    """The host name has no IP address."""
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """The addresses of a name, from the system's resolver."""
+    """The IP addresses of a host name, from the system's resolver."""
     found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
 
@@ -53,7 +54,7 @@ def reach(address: str) -> Reach:
 
 
 def _inner(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address an IPv6 one stands for: mapped, 6to4, NAT64, or the old compatible form."""
+    """The IPv4 address that an IPv6 address stands for: mapped, 6to4, NAT64, or the old compatible form."""
     if ip.ipv4_mapped or ip.sixtofour:
         return ip.ipv4_mapped or ip.sixtofour
     packed = ip.packed
@@ -65,7 +66,7 @@ def _inner(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def literal(host: str) -> str | None:
-    """The IP address a host is written as, old spellings (`127.1`, `0x7f000001`, `2130706433`) included."""
+    """The IP address if the host is written as one, also in old spellings (`127.1`, `0x7f000001`, `2130706433`)."""
     bare = host.strip("[]").partition("%")[0]
     try:
         return str(ipaddress.ip_address(bare))
@@ -82,8 +83,8 @@ class Hop:
     """An address that was judged.
 
     Args:
-        connect: The IP addresses to connect to, the first that answers; empty lets the HTTP client look up the name.
-        private: Whether it is inside our own network.
+        connect: The IP addresses to try until one answers. If there are none, the HTTP client looks up the name.
+        private: Whether the address lies inside our own network.
     """
 
     url: httpx.URL
@@ -91,15 +92,15 @@ class Hop:
     private: bool
 
     def requests(self, headers: Mapping[str, str], timeout: httpx.Timeout) -> list[httpx.Request]:
-        """GETs to try in order until one connects.
+        """GET requests to try in order until one connects.
 
-        They carry these headers and no others: no key, no cookies, whatever the client has by default.
+        They carry only these headers, so that no key, no cookie and no default header of the client is sent along.
         """
         extensions: dict[str, object] = {"timeout": timeout.as_dict()}
         if not self.connect:
             return [httpx.Request("GET", self.url, headers=headers, extensions=extensions)]
         extensions["sni_hostname"] = self.url.raw_host.decode("ascii")
-        # The connection is to a number, so it must not be kept and used for another name on the same number.
+        # The connection is made to an IP address. It must not be kept and reused for another host name there.
         headers = {"Host": self.url.netloc.decode("ascii"), "Connection": "close", **headers}
         urls = [self.url.copy_with(host=address) for address in self.connect]
         return [httpx.Request("GET", url, headers=headers, extensions=extensions) for url in urls]
@@ -110,9 +111,10 @@ class Guard:
     """Judges addresses before they are fetched.
 
     Args:
-        trusted_hosts: `host` or `host:port`, fetched wherever they are (the simulator's `127.0.0.1:8123`).
-        allow_private: Whether a link the user gave may lead into the user's own network. What a public server
-            redirects to never may, and link-local and metadata addresses are refused always.
+        trusted_hosts: Each a `host` or `host:port` that may be fetched wherever it lies (the simulator's
+            `127.0.0.1:8123`).
+        allow_private: Whether a link from the user may lead into the user's own network. A redirect from a public
+            server never may, and link-local and metadata addresses are always refused.
     """
 
     trusted_hosts: Collection[str] = ()
@@ -124,7 +126,7 @@ class Guard:
         return url.host in self.trusted_hosts or f"{url.host}:{port}" in self.trusted_hosts
 
     def glance(self, url: httpx.URL) -> Reach | None:
-        """What is known without asking the resolver; None for an ordinary name."""
+        """What a host shows without asking the resolver; None for an ordinary name."""
         ip = literal(url.host)
         if ip is not None:
             return reach(ip)
@@ -134,15 +136,15 @@ class Guard:
         return None
 
     async def judge(self, url: httpx.URL, *, before: Hop | None = None, route: Route = "direct") -> Hop:
-        """The hop to take for `url`.
+        """The judged hop to take for `url`.
 
         Args:
             before: The hop that redirected here.
-            route: Through a proxy only what the address itself shows is judged: the proxy's resolver is the one
-                that counts, and often the only one there is.
+            route: Through a proxy only the written address is judged and no name is looked up: the proxy looks names
+                up itself, and often no other resolver can be reached.
 
         Raises:
-            AddressError: It may not be fetched.
+            AddressError: The address may not be fetched.
         """
         if url.scheme not in ("http", "https") or not url.host:
             raise AddressError("it is not an http or https link")
@@ -181,7 +183,7 @@ class Guard:
 
 
 def route_to(http: httpx.AsyncClient, url: httpx.URL) -> Route:
-    """How `url` is reached here."""
+    """How `url` is reached from here: directly, through the proxy, or past it."""
     around = Surroundings.read() if http.trust_env else Surroundings({})
     if not (around.proxies.get(url.scheme) or around.proxies.get("all")):
         return "direct"

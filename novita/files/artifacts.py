@@ -1,4 +1,4 @@
-"""Finished files: what is known about one, and how it comes home."""
+"""Finished files: what is known about each, and how it is saved."""
 
 import hashlib
 import re
@@ -36,23 +36,23 @@ _REFERENCE = re.compile(r"(?i:task:(?://)?|novita://artifacts/)(?P<id>[^/\s]+?)(
 
 
 def parse_reference(text: str) -> tuple[str, int] | None:
-    """Task id and index that `task:<id>/<n>` or `novita://artifacts/<id>/<n>` names, in quotes too; None for others."""
+    """The task id and index in `task:<id>/<n>` or `novita://artifacts/<id>/<n>`, also in quotes. None for others."""
     found = _REFERENCE.fullmatch(unquoted(text))
     return (found["id"], int(found["index"] or 0)) if found else None
 
 
 MOST_IN_MEMORY = 64 * MIB
-"""Bytes that could be saved nowhere and are kept until the process ends, all together."""
+"""How many bytes in all are kept in memory until the process ends, of files that could be saved nowhere."""
 _MOST_REMEMBERED = 10_000
-"""Files of this process of which is known what they are."""
+"""For how many files this process remembers that it saved them."""
 
 
 class UnsavedError(ArtifactError):
-    """A file could not be written where it was to be."""
+    """A file could not be written to the wanted place."""
 
 
 class Artifact(BaseModel):
-    """A finished file of a task. The same in the journal, in results and as an input."""
+    """A finished file of a task. The journal, results and inputs all use this type."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -76,27 +76,27 @@ class Artifact(BaseModel):
 
     @property
     def name(self) -> str:
-        """How people and models refer to it."""
+        """The name by which people and models refer to the file."""
         return f"{self.kind} {self.index} of task {self.task_id}" if self.task_id else f"{self.kind} {self.index}"
 
     def alive(self, wall: float, *, margin: float = 120.0) -> bool:
-        """Whether the link is there and lives for `margin` more seconds after `wall` (Unix time)."""
+        """Whether there is a link that stays valid for `margin` more seconds after `wall` (Unix time)."""
         return self.url is not None and (self.expires_at is None or self.expires_at.timestamp() > wall + margin)
 
 
 @dataclass(frozen=True)
 class NameHint:
-    """What a file is named after: `<date>_<slug of the title>_<index + 1><suffix>`.
+    """The parts of a file's name: `<date>_<slug of the title>_<index + 1><suffix>`.
 
-    Where a file has that name already, one of an earlier run, `_run2` stands after it. Of files that were given one
-    name the first has it as it is, and the others `_2`, `_3`.
+    If a file of an earlier run has that name already, the new one ends in `_run2`. If several files are saved under
+    one name that the caller chose, the first has exactly that name and the others end in `_2`, `_3`.
 
     Args:
         title: The prompt, or what the file is ("embeddings").
-        index: From 0; None leaves the number out.
+        index: Counts from 0; None leaves the number out.
         day: None means today.
-        owner: Whose file it is: what shared storage keeps apart.
-        since: Unix time before which no file of this name can be the same one; None: none is.
+        owner: The owner of the file; shared storage keeps the files of owners apart.
+        since: A file of this name may be this very file only if it was written after this Unix time. None: it never is.
     """
 
     title: str = ""
@@ -107,14 +107,14 @@ class NameHint:
 
 
 class ArtifactStore:
-    """Brings finished files home.
+    """Saves finished files on this machine.
 
     Args:
-        folder: Where files are saved by default; None saves nothing (HTTP mode: links only).
-        allowed: Where `save_to` may lead.
-        max_bytes: Size cap of one file.
-        spool: Private folder for bytes that have no link, when `folder` is None or cannot be written to.
-        trusted_hosts: `host` or `host:port` that may be inside our own network (the simulator).
+        folder: Where files are saved by default; None saves nothing (HTTP mode gives links only).
+        allowed: The folders that `save_to` may name.
+        max_bytes: The largest file that is saved.
+        spool: A private folder for bytes that have no link, used if `folder` is None or cannot be written to.
+        trusted_hosts: Each a `host` or `host:port` that may lie inside our own network (the simulator).
         downloader: Built from `http`, `clock` and `trusted_hosts` if not given.
     """
 
@@ -142,31 +142,31 @@ class ArtifactStore:
 
     @property
     def downloader(self) -> Downloader:
-        """What fetches finished files."""
+        """The downloader that fetches finished files."""
         return self._downloader
 
     @property
     def saves(self) -> bool:
-        """Whether finished files are brought home."""
+        """Whether finished files are saved on this machine."""
         return self.folder is not None
 
     def holds(self, artifact: Artifact) -> bool:
-        """Whether a file is where it was saved."""
+        """Whether a file still lies where it was saved."""
         return artifact.path is not None and Path(artifact.path).is_file()
 
     async def present(self, artifact: Artifact) -> Artifact:
-        """An artifact as a caller may use it: here as it is, from shared storage with a link."""
+        """The artifact in the form that a caller can use. Here it stays as it is; shared storage adds a link."""
         return artifact
 
     async def fetch(self, artifact: Artifact, *, name: NameHint = NameHint(), save_to: str | None = None) -> Artifact:
-        """Save what the artifact's link holds; the artifact with path, size, hash and measures.
+        """Save the file behind the artifact's link. Returns the artifact with path, size, hash and measures.
 
-        Already saved and still there: returned as it is, or copied where `save_to` asks for another place.
+        An artifact that is saved already is returned as it is, or copied if `save_to` names another place.
         Without a folder (HTTP mode) nothing is fetched.
 
         Raises:
             InputError: `save_to` leads out of the allowed folders.
-            ExpiredLinkError, ArtifactError: No whole file of the right kind could be had; nothing was left behind.
+            ExpiredLinkError, ArtifactError: No whole file of the right kind arrived; nothing was left behind.
         """
         kept = self._memory.get((artifact.task_id, artifact.index))
         if kept is not None:
@@ -181,7 +181,7 @@ class ArtifactStore:
         return await self._bring(artifact, name, save_to, here=here)
 
     async def _bring(self, artifact: Artifact, name: NameHint, save_to: str | None, *, here: bool = False) -> Artifact:
-        """Save what the link holds; or, where it is here already, another copy of it."""
+        """Save the file behind the link, or make another copy if the file is saved here already."""
         if artifact.url is None and not here:
             raise ArtifactError(
                 f"There is no link to {artifact.name}", next_step="Call get_task with the task's id for a fresh one."
@@ -216,9 +216,9 @@ class ArtifactStore:
     async def save_bytes(
         self, data: bytes, artifact: Artifact, *, name: NameHint = NameHint(), save_to: str | None = None
     ) -> Artifact:
-        """Save what came in an answer itself (base64, hex or raw, already decoded) under the rules of `fetch`.
+        """Save bytes that came within an answer (base64 or hex, decoded already, or raw) under the rules of `fetch`.
 
-        Without a folder it goes to the spool, if there is one.
+        Without a folder they go to the spool, if there is one.
 
         Raises:
             InputError, ArtifactError: As for `fetch`.
@@ -238,7 +238,7 @@ class ArtifactStore:
         name: NameHint = NameHint(),
         save_to: str | None = None,
     ) -> Artifact:
-        """Save a text or a table this server wrote (`.txt`, `.jsonl`, `.npy`, `.csv`) with the suffix given.
+        """Save a text or a table that this server wrote (`.txt`, `.jsonl`, `.npy`, `.csv`) with the given suffix.
 
         Raises:
             InputError, ArtifactError: As for `fetch`.
@@ -251,10 +251,10 @@ class ArtifactStore:
         return await self._save(raw, artifact, written, name, save_to)
 
     async def read(self, artifact: Artifact, *, max_bytes: int | None = None) -> bytes:
-        """The bytes of an artifact: from disk where it was saved, else from its link.
+        """The bytes of an artifact, from disk if it was saved there, else from its link.
 
         Raises:
-            ArtifactError: Neither is there, or it is larger than `max_bytes`.
+            ArtifactError: Neither the file nor its link is there, or the file is larger than `max_bytes`.
         """
         limit = max_bytes or self.max_bytes
         kept = self.in_memory(artifact)
@@ -286,7 +286,7 @@ class ArtifactStore:
     async def _save(
         self, data: bytes, artifact: Artifact, found: MediaType | None, name: NameHint, save_to: str | None
     ) -> Artifact:
-        """Save bytes that come once: in the asked place, else the usual folder, else the spool, else in memory."""
+        """Save bytes that cannot be fetched again: in the place asked for, the usual folder, the spool or memory."""
         if len(data) > self.max_bytes:
             raise ArtifactError(f"{artifact.name} is larger than the limit of {self.max_bytes // MIB} MiB")
 
@@ -317,10 +317,10 @@ class ArtifactStore:
         return self._remember(data, artifact, found, refused[0])
 
     def _remember(self, data: bytes, artifact: Artifact, found: MediaType | None, why: NovitaError) -> Artifact:
-        """Keep bytes that could be saved nowhere in memory.
+        """Keep bytes in memory that could be saved nowhere.
 
         Raises:
-            ArtifactError: There is no room for them, or no id by which they could be asked for again.
+            ArtifactError: There is no room for them, or they have no id by which they could be asked for again.
         """
         key = (artifact.task_id, artifact.index)
         held = sum(len(one.data) for other, one in self._memory.items() if other != key)
@@ -335,15 +335,15 @@ class ArtifactStore:
         return artifact.model_copy(update={"path": None, "note": note, "bytes": len(data), "mime": mime})
 
     def in_memory(self, artifact: Artifact) -> bytes | None:
-        """The bytes of an artifact that could not be saved anywhere, as long as this process lives."""
+        """The bytes of an artifact that could be saved nowhere. They are kept until this process ends."""
         kept = self._memory.get((artifact.task_id, artifact.index))
         return None if kept is None else kept.data
 
     def check_place(self, save_to: str) -> None:
-        """Refuse a `save_to` that cannot be used, before anything is paid for. Tries the disk: call it in a thread.
+        """Refuse a `save_to` that cannot be used, before anything is paid for. It writes a test file: use a thread.
 
         Raises:
-            InputError: It leads out of the allowed folders, cannot be written to, or nothing is saved here.
+            InputError: The place lies outside the allowed folders, cannot be written to, or this server saves nothing.
         """
         if self.folder is None:
             raise _no_saving()
@@ -379,10 +379,10 @@ class ArtifactStore:
     async def _keep(
         self, artifact: Artifact, target: "_Target", fill: Callable[[PartFile], Awaitable["_Content"]]
     ) -> Artifact:
-        """Fill a part and publish it; whatever goes wrong, no part stays."""
+        """Write a partial file, then give it its name. Whatever goes wrong, no partial file is left behind."""
         part = PartFile(target.folder, private=target.private, root=target.root)
         try:
-            if target.private:  # nobody else ever tidies the spool
+            if target.private:  # nothing else ever cleans the spool
                 await anyio.to_thread.run_sync(partial(sweep, target.folder, self._clock.wall(), pattern="*"))
             elif target.folder not in self._swept:
                 self._swept.add(target.folder)
@@ -391,7 +391,7 @@ class ArtifactStore:
             content = await fill(part)
             part.handle.flush()
             kind = content.type.kind if content.type else artifact.kind
-            # Measured before it has its name: publishing is the last thing that happens.
+            # Measure the file before it gets its name: publishing must be the last step.
             measures = await anyio.to_thread.run_sync(probe, part.path, kind)
             suffix = content.type.suffix if content.type else ".bin"
             if target.suffix is not None and (content.type is None or media_type(target.suffix) == content.type):
@@ -423,7 +423,7 @@ class ArtifactStore:
         )
 
     def _is_twin(self, artifact: Artifact, content: "_Content", since: float | None, path: Path) -> bool:
-        """Whether this artifact is saved there already, and not another one that happens to be the same."""
+        """Whether the file at `path` is this artifact, saved earlier, and not another one with the same content."""
         mine = (artifact.task_id, artifact.index)
         if since is None or self._saved.get(path, mine) != mine:
             return False
@@ -432,7 +432,7 @@ class ArtifactStore:
 
 @dataclass(frozen=True)
 class _Target:
-    """Where a file is to go. `suffix` is the one asked for; the real kind has the last word. `root`: see PartFile."""
+    """Where a file is to go. `suffix` was asked for, but the file's real kind decides. For `root` see PartFile."""
 
     folder: Path
     stem: str
@@ -448,7 +448,7 @@ _LATER_RUN = "_run{}"
 
 @dataclass(frozen=True)
 class _Kept:
-    """Bytes that could be saved nowhere."""
+    """Bytes that could be saved nowhere and are kept in memory."""
 
     data: bytes
     type: MediaType | None
@@ -466,17 +466,17 @@ def _no_saving() -> InputError:
 
 
 def _refusal(kind: Kind, head: bytes, declared: MediaType | None) -> str | None:
-    """Why these first bytes cannot be the artifact, or None."""
+    """Why a file with these first bytes cannot be the artifact, or None if it can."""
     found = sniff(head)
     if fits(kind, found):
         return None
     if found is None and kind == "audio" and declared is not None and declared.name == "pcm":
-        return None  # bare samples look like nothing
+        return None  # raw samples have no header to know them by
     return f"it is {found.mime if found else 'of no known format'}, not {kind}"
 
 
 def _whole(path: Path, found: MediaType | None) -> bool:
-    """Whether a file of undeclared length is complete, as far as its format tells."""
+    """Whether a file is complete, as far as its format tells, if the server did not say how long it is."""
     if not is_whole(path, found):
         return False
     picture = found is not None and found.kind == "image" and thumbnail_cost(path) <= BUDGET.total
@@ -484,7 +484,7 @@ def _whole(path: Path, found: MediaType | None) -> bool:
 
 
 def _settle(done: Downloaded, found: MediaType | None, declared: MediaType | None) -> MediaType | None:
-    """The type a file gets: what it is, else what Novita said, else what the storage said."""
+    """The type of a file: what its bytes show, else what Novita said, else what the storage said."""
     return found or declared or done.declared
 
 

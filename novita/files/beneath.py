@@ -1,8 +1,8 @@
-"""Opening what lies in a folder so that no link leads out of it, whatever another process does meanwhile.
+"""Opening files inside a folder so that no link leads out of it, whatever another process does meanwhile.
 
-A path that was resolved and judged may be another one by the time it is opened: a folder in it replaced by a link. So
-it is opened anew from its root, one step at a time, and at each step a link is refused. Where the system cannot do
-that (Windows), the file is opened first, and judged by where it then is.
+A path that was resolved and checked may lead elsewhere by the time it is opened: a folder in it may have been replaced
+by a link. So the path is opened again from its root, one step at a time, and a link at any step is refused. On systems
+that cannot do that (Windows), the file is opened first, and then checked by where it really lies.
 """
 
 import errno
@@ -18,18 +18,18 @@ from ..core.errors import InputError
 STEPWISE = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""Not blocking: what was a file may have become a pipe."""
+"""Without blocking, since a pipe may have taken the file's place."""
 
 
 @contextmanager
 def folder_beneath(root: Path, folder: Path, *, make: bool = False) -> Generator[int]:
-    """A descriptor of a folder inside `root` (or `root` itself), reached without following a link.
+    """A descriptor of a folder inside `root` (or of `root` itself), reached without following a link.
 
     Args:
-        make: Whether what is missing is made.
+        make: Whether missing folders are made.
 
     Raises:
-        OSError: It is not there, or a link is on the way.
+        OSError: The folder is not there, or there is a link on the way to it.
     """
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -46,10 +46,11 @@ def folder_beneath(root: Path, folder: Path, *, make: bool = False) -> Generator
 
 
 def read_beneath(root: Path, path: Path, max_bytes: int) -> bytes:
-    """The content of a regular file inside `root`; both are resolved.
+    """The content of a regular file inside `root`. Both paths must be resolved.
 
     Raises:
-        OSError: It is not there or unreadable, or a link is on the way. InputError: no regular file, or too large.
+        OSError: The file is missing or unreadable, or there is a link on the way to it.
+        InputError: It is no regular file, or is larger than `max_bytes`.
     """
     if not STEPWISE:
         return read_regular(path, max_bytes, inside=root)
@@ -61,22 +62,23 @@ def read_regular(path: Path, max_bytes: int, *, inside: Path | None = None) -> b
     """The content of a regular file that is no link.
 
     Args:
-        inside: The folder in which it must really be once it is open.
+        inside: The folder in which the file must really lie once it is open.
 
     Raises:
-        OSError: Missing or unreadable. InputError: not a regular file, elsewhere, or larger than `max_bytes`.
+        OSError: The file is missing or unreadable.
+        InputError: It is no regular file, does not lie in `inside`, or is larger than `max_bytes`.
     """
     return _read(os.open(path, _READ | _NO_LINK), path, max_bytes, inside)
 
 
 def is_inside(descriptor: int, folder: Path) -> bool:
-    """Whether an open file lies in a folder, by what the system says of the open file itself: for Windows."""
+    """Whether an open file lies in a folder, judged by the path that Windows gives for the open file itself."""
     return _final_path(descriptor).is_relative_to(folder.resolve())
 
 
 def _final_path(descriptor: int) -> Path:
     if sys.platform != "win32":
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))  # all others open step by step
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))  # other systems open the path step by step
     import ctypes
     import msvcrt
     from ctypes import wintypes

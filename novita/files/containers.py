@@ -1,7 +1,7 @@
-"""Pictures, clips and sounds read without decoding: whether a file is whole, and what in it is private.
+"""Pictures, clips and sounds read without decoding: whether a file is whole, and which parts of it are private.
 
-Cameras write where and with what a picture was taken, programs write who edited it and from what prompt. None of that
-is what the user meant to hand in, so it is cut out; what says how colours are meant stays. Pixels are not touched.
+Cameras write where and with what a picture was taken; programs write who edited it and from what prompt. The user did
+not mean to hand that over, so it is cut out. Colour profiles stay, since pictures need them; pixels are not touched.
 """
 
 import re
@@ -19,12 +19,12 @@ class CutError(ValueError):
 
 
 def without_private_parts(data: bytes, found: MediaType) -> bytes:
-    """A JPEG, PNG, WebP or GIF without place, camera, comments and prompts; the same object where it holds none.
+    """A JPEG, PNG, WebP or GIF without place, camera, comments and prompts.
 
-    Other formats come back as they are.
+    A file that holds none of these, or has another format, is returned as it is (the same object).
 
     Raises:
-        CutError: It ends too early.
+        CutError: The file ends too early.
     """
     walk = {"jpeg": _jpeg, "png": _png, "webp": _webp, "gif": _gif}.get(found.name)
     if walk is None:
@@ -37,11 +37,11 @@ def without_private_parts(data: bytes, found: MediaType) -> bytes:
 
 
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # inside a scan: stuffed bytes and restarts are no markers
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # inside a scan stuffed bytes and restarts are no markers
 
 
 def _jpeg(data: bytes) -> bytes:
-    """Keeps JFIF, the colour profile and Adobe's colour transform of the first picture; what follows it is cut off."""
+    """A JPEG with only its JFIF, colour profile and Adobe colour transform. All after the first picture is cut off."""
     kept, at = [data[:2]], 2
     while True:
         while data[at] == 0xFF and data[at + 1] == 0xFF:  # fill bytes
@@ -118,7 +118,7 @@ def _webp(data: bytes) -> bytes:
         return data
     if chunks and chunks[0].startswith(b"VP8X"):
         head = bytearray(chunks[0])
-        head[8] &= ~0x0C  # the flags that announce the two parts
+        head[8] &= ~0x0C  # clear the flags that announce EXIF and XMP, which were cut out
         chunks[0] = bytes(head)
     body = b"WEBP" + b"".join(chunks)
     return b"RIFF" + struct.pack("<I", len(body)) + body
@@ -152,7 +152,7 @@ def _gif(data: bytes) -> bytes:
 
 
 def is_whole(source: bytes | Path, found: MediaType | None) -> bool:
-    """Whether a clip, a sound or a WebP ends where its container says; true for formats that do not say."""
+    """Whether a clip, a sound or a WebP ends where its container says. True for formats that do not say."""
     if found is None:
         return True
     with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as handle:
@@ -160,7 +160,7 @@ def is_whole(source: bytes | Path, found: MediaType | None) -> bool:
         handle.seek(0)
         if found.name in ("webp", "wav", "avi"):
             claimed = int.from_bytes(handle.read(8)[4:], "little")
-            # Streamed WAV files claim the largest length, or none.
+            # WAV files that were streamed claim the largest length, or none.
             return claimed + 8 <= size or claimed >= 0x7FFFFF00
         if found.name in ("mp4", "mov", "m4a", "avif", "heic"):
             return _boxes_end(handle, size)
@@ -168,7 +168,7 @@ def is_whole(source: bytes | Path, found: MediaType | None) -> bool:
 
 
 def _boxes_end(handle: BinaryIO, size: int) -> bool:
-    """Whether the top boxes of an MP4 end exactly where the file does."""
+    """Whether the outermost boxes of an MP4 end exactly at the end of the file."""
     at = 0
     while at < size:
         handle.seek(at)

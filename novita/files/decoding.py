@@ -1,7 +1,7 @@
 """Opening pictures that strangers hand in: by their header first, and decoded only within a budget.
 
-A few kilobytes can unpack to gigabytes. So nothing is decoded before its header told how large it becomes, no picture
-beyond the budget is decoded at all, and what all threads of the process hold decoded at one time is bounded.
+A few kilobytes can unpack to gigabytes. So the header is read first and says how large the picture will be, a picture
+beyond the budget is never decoded, and the memory for pictures being decoded in all threads together is bounded.
 """
 
 import importlib
@@ -27,25 +27,25 @@ T = TypeVar("T")
 MIB = 2**20
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
-"""What is decoded at all; Pillow knows many more, some by running other programs."""
+"""The only formats that are decoded. Pillow knows many more, and runs other programs for some of them."""
 
 UNREADABLE = (
     *(OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, TypeError, RuntimeError, struct.error),
     *(MemoryError, Warning),
 )
-"""What Pillow raises on damaged files, depending on the format; it also warns, which may be set to raise."""
+"""What Pillow raises on damaged files, depending on the format. It also warns, and a filter may raise its warnings."""
 
 _HELD_BYTES = {"WEBP": 16, "HEIF": 9, "AVIF": 9}
-"""Bytes a pixel takes while it is decoded, where that is not four: these decoders keep planes and copies."""
+"""Bytes of memory per pixel while decoding, for the formats that need more than four: they keep planes and copies."""
 
 
 class TooManyPixelsError(ValueError):
-    """The picture is larger than anything that is decoded here. The text says how large."""
+    """The picture is too large to be decoded here. The text says how large it is."""
 
 
 @cache
 def readable_formats() -> tuple[str, ...]:
-    """Those of FORMATS that are read here: HEIC only with pi-heif, AVIF only with a newer Pillow."""
+    """Those of FORMATS that this installation can read: HEIC needs pi-heif, AVIF needs a newer Pillow."""
     from PIL import Image
 
     try:
@@ -62,7 +62,8 @@ def open_header(source: bytes | Path) -> "Image":
     """The picture with only its header read.
 
     Raises:
-        TooManyPixelsError: It would need more than all that may be decoded here. Others of UNREADABLE: no picture.
+        TooManyPixelsError: Decoding it would need more memory than the whole budget.
+        Others of UNREADABLE: The data is no picture.
     """
     from PIL import Image
 
@@ -74,7 +75,7 @@ def open_header(source: bytes | Path) -> "Image":
 
 
 def open_picture(source: bytes | Path) -> "Image | None":
-    """The picture with only its header read, or None if it is none that can be opened (or absurdly large)."""
+    """The picture with only its header read. None if the data is no readable picture, or is absurdly large."""
     try:
         return open_header(source)
     except UNREADABLE:
@@ -82,10 +83,10 @@ def open_picture(source: bytes | Path) -> "Image | None":
 
 
 def decoded_bytes(picture: "Image", scale: int = 1) -> int:
-    """How much memory decoding takes at most, from the header.
+    """The most memory that decoding a picture takes, reckoned from its header.
 
     Args:
-        scale: What a JPEG is drafted down by.
+        scale: By how much a JPEG is decoded smaller, as `drafted` tells.
     """
     width, height = picture.size
     pixels = width * height
@@ -96,17 +97,17 @@ def decoded_bytes(picture: "Image", scale: int = 1) -> int:
 
 
 class DecodingBudget:
-    """How much may be decoded at one time, by all and by each.
+    """How much memory may be in use for decoding at one time, by all callers together and by each.
 
-    A caller that holds nothing may take all there is; one that holds something goes on to half of it, so that nobody
-    keeps the others waiting with many pictures at once. Safe to use from threads: what is decoded in one whose caller
-    has gone still counts until it ends.
+    A caller that decodes nothing yet may take the whole budget. A caller that already decodes something may hold at
+    most half of it, so that nobody keeps the others waiting with many pictures at once. Threads may share this object.
+    A thread keeps its share until its work ends, even when its caller has been cancelled.
     """
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.most_held = 0
-        """The most that was ever held, for tests."""
+        """The most memory that was ever in use at one time; tests read it."""
         self._held: Counter[str] = Counter()
         self._queue: list[_DecodingTicket] = []
         self._lock = threading.Lock()
@@ -116,10 +117,10 @@ class DecodingBudget:
         return sum(self._held.values())
 
     def check(self, size: int, name: str) -> None:
-        """Refuse what never fits.
+        """Refuse work that can never fit.
 
         Raises:
-            InputError: It is larger than the whole budget.
+            InputError: `size` is larger than the whole budget.
         """
         if size > self.total:
             raise InputError(
@@ -156,7 +157,7 @@ class DecodingBudget:
     async def _wait(self, ticket: "_DecodingTicket") -> None:
         self._queue.append(ticket)
         try:
-            # By looking again: who gives back may be a thread that no longer belongs to any event loop.
+            # Waits by looking again, since a thread that returns its share may belong to no event loop any more.
             while not self._take(ticket):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         finally:
@@ -169,7 +170,7 @@ class DecodingBudget:
                 return False
             ahead = self._queue[: self._queue.index(ticket)]
             if any(other.caller == ticket.caller or not self._held[other.caller] for other in ahead):
-                return False  # those ahead come first, unless they only wait for what they hold themselves
+                return False  # tickets ahead come first, unless their callers wait only for their own work to end
             self._held[ticket.caller] += size
             self.most_held = max(self.most_held, self.held)
             return True
@@ -196,4 +197,4 @@ class _DecodingTicket:
 
 
 BUDGET = DecodingBudget(400 * MIB)
-"""Of this process."""
+"""The one budget that everything in this process shares."""

@@ -1,4 +1,4 @@
-"""One download, whole or not at all: resumed after a cut, checked for length and size, never led astray."""
+"""Downloads one file, whole or not at all: resumes after a cut, checks the length and follows no forbidden redirect."""
 
 import hashlib
 import random
@@ -25,7 +25,7 @@ from .links import parse_link
 
 MIB = 2**20
 _STEP = 32 * MIB
-"""Bytes admitted at a time of a file whose size nobody tells."""
+"""If a file's size is not known, `admit` is asked for so many bytes at a time."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -34,16 +34,16 @@ _TIMEOUT = httpx.Timeout(connect=10, read=30, write=10, pool=60)
 
 
 class ExpiredLinkError(ArtifactError):
-    """The storage no longer gives the file out."""
+    """The link has expired: the storage no longer serves the file."""
 
 
 @dataclass(frozen=True)
 class Downloaded:
-    """What was written.
+    """What a download has written.
 
     Args:
-        declared: The type the server named.
-        measured: Whether the server said how long the file is, so that a cut could not go unnoticed.
+        declared: The type that the server named.
+        measured: Whether the server named the file's length. Without it a file cut short can go unnoticed.
     """
 
     size: int
@@ -55,14 +55,14 @@ class Downloaded:
 
 @dataclass(frozen=True)
 class Peek:
-    """A part of a file behind a link. `size` is of the whole, None where the server does not say."""
+    """A part of a file behind a link. `size` is that of the whole file, or None if the server does not tell."""
 
     head: bytes
     size: int | None
 
 
 class _PassingError(Exception):
-    """A fault that may be gone in a moment."""
+    """A fault that may pass, so that another try is worth making."""
 
     def __init__(self, what: str, retry_after: float | None = None) -> None:
         super().__init__(what)
@@ -71,7 +71,7 @@ class _PassingError(Exception):
 
 @dataclass
 class _State:
-    """How far a download has come, over all its tries."""
+    """How far a download has come, counted over all its tries."""
 
     sink: BinaryIO
     max_bytes: int
@@ -85,7 +85,7 @@ class _State:
     declared: MediaType | None = None
 
     async def admitted(self, total: int | None, coming: int = 0) -> None:
-        """Have what is to come admitted before it is read."""
+        """Ask `admit` for the bytes that come next, before they are read."""
         if self.admit is not None:
             steps = (self.size + coming) // _STEP + 1
             await self.admit(total if total is not None else min(self.max_bytes, steps * _STEP))
@@ -106,15 +106,15 @@ class _State:
 
 @dataclass(frozen=True)
 class Downloader:
-    """Fetches links.
+    """Fetches files behind links.
 
     Args:
         budget: Seconds for one file, all tries and pauses together.
-        glance: Seconds for a look at the beginning of one.
-        turn: Holds one connection of the caller's share; None where nobody else is to be kept from theirs.
-        patience: Seconds left for this and all other links of the same call.
-        tries: Failed tries in a row, without a byte of progress, before giving up.
-        jitter: Draws a pause between its two arguments.
+        glance: Seconds for reading the beginning of a file.
+        turn: Takes one of the connections that the caller may use at a time; None sets no such bound.
+        patience: Tells how many seconds are left for all links of the same call.
+        tries: How many tries in a row may fail without receiving a byte before the download is given up.
+        jitter: Draws a random pause between its two arguments.
     """
 
     http: httpx.AsyncClient
@@ -138,19 +138,20 @@ class Downloader:
         admit: Callable[[int], Awaitable[None]] | None = None,
         what: str = "the file",
     ) -> Downloaded:
-        """Write what `url` holds to `sink` (empty, seekable).
+        """Write the file behind `url` to `sink`, which must be empty and seekable.
 
         Args:
-            accept: Shown the first bytes before the rest is fetched; answers why they are refused, or None.
-            admit: Told how many bytes are to come in all, before they are read; where nobody knows, a step at a time.
+            accept: Sees the first bytes before the rest is fetched. It returns why they are refused, or None.
+            admit: Is told the number of bytes in all before they are read. If the size is unknown, it is told of one
+                step at a time.
             what: The file in a few words, for error texts.
 
         Raises:
-            ExpiredLinkError: The storage no longer gives it out.
-            ArtifactError: Refused, too large, or no whole file after all tries.
+            ExpiredLinkError: The storage no longer serves the file.
+            ArtifactError: The file was refused, is too large, or did not arrive whole in any try.
         """
         state = _State(sink, max_bytes, self.clock.now() + self.budget, admit)
-        # However slowly bytes drip in: a timeout of the socket begins anew with each.
+        # A timeout of the socket begins anew with each byte, so a server that drips would never end without this one.
         within = self._within(self.budget)
         try:
             with anyio.fail_after(within):
@@ -162,7 +163,7 @@ class Downloader:
             ) from error
 
     def _within(self, budget: float) -> float:
-        """Seconds for one operation."""
+        """Seconds that one operation may take: its budget, or what is left for the whole call if that is less."""
         return budget if self.patience is None else round(min(budget, self.patience()), 1)
 
     async def _all_tries(self, url: str, state: _State, accept: Callable[[bytes], str | None], what: str) -> Downloaded:
@@ -194,10 +195,10 @@ class Downloader:
             await self.clock.sleep(pause)
 
     async def peek(self, url: str, *, length: int = 64 * 1024, start: int = 0) -> Peek:
-        """`length` bytes behind a link, from its beginning or from `start` on, and its size.
+        """Read `length` bytes of the file behind a link, from `start` on, and the file's size.
 
         Raises:
-            ArtifactError: The address may not be fetched, cannot be reached, or does not give the file out.
+            ArtifactError: The address may not be fetched, cannot be reached, or does not serve the file.
         """
         headers = {"Range": f"bytes={start}-{start + length - 1}"}
         within = self._within(self.glance)
@@ -225,7 +226,7 @@ class Downloader:
 
     async def _attempt(self, url: str, state: _State, accept: Callable[[bytes], str | None], what: str) -> Downloaded:
         headers: dict[str, str] = {}
-        # Only with something to prove that the second answer continues the first; else it comes whole again.
+        # Resume only with a validator, which proves that the second answer continues the first. Else begin again.
         if state.size and state.validator:
             headers = {"Range": f"bytes={state.size}-", "If-Range": state.validator}
         async with self._open(_parsed(url), headers) as response:
@@ -246,7 +247,7 @@ class Downloader:
                 raise _too_large(what, total, state.max_bytes)
             await state.admitted(total)
             looked = state.size >= HEAD_BYTES
-            # As it comes: gathering chunks of a set size would lose what was gathered when the line is cut.
+            # Write the bytes as they arrive: gathering chunks of a set size would lose some when the line is cut.
             async for chunk in self._pieces(response, state, what):
                 await state.admitted(total, len(chunk))
                 await anyio.to_thread.run_sync(partial(state.write, chunk))
@@ -290,8 +291,8 @@ class Downloader:
 
     @asynccontextmanager
     async def _open(self, url: httpx.URL, headers: dict[str, str]) -> AsyncGenerator[httpx.Response]:
-        """The answer at the end of at most five redirects, each judged before it is followed."""
-        # Identity: a packed body has no length to check and no place to resume at.
+        """The answer after at most five redirects. Each address is judged before it is fetched."""
+        # Ask for no compression: a compressed body has no length to check and cannot be resumed.
         headers = {"Accept": "*/*", **AS_IT_IS, "User-Agent": "novita-mcp", **headers}
         hop: Hop | None = None
         async with self.turn() if self.turn is not None else nullcontext():
@@ -322,7 +323,7 @@ class Downloader:
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 if not requests:
                     raise
-            except UnicodeError as error:  # httpx looks at where it redirects to, although it is not to follow
+            except UnicodeError as error:  # httpx reads the redirect's target although it does not follow it
                 raise AddressError("it redirects to something that is no link") from error
 
     async def _check_status(self, response: httpx.Response, what: str) -> None:
@@ -335,7 +336,7 @@ class Downloader:
         try:
             body = await _beginning(response, HEAD_BYTES)
         except BodyError:
-            body = b""  # the status says enough
+            body = b""  # the body cannot be read; the status says enough
         if status in _EXPIRED or (status == 400 and b"expire" in body.lower()):
             raise ExpiredLinkError(
                 f"The storage no longer gives {what} out ({status}): the link has expired or was removed",
@@ -345,7 +346,7 @@ class Downloader:
 
 
 async def _beginning(response: httpx.Response, length: int) -> bytes:
-    """At least so many bytes of a body, or all of it."""
+    """At least `length` bytes of a body, or all of it."""
     head = b""
     async with aclosing(body_pieces(response, most=2**63)) as pieces:
         async for piece in pieces:
@@ -363,7 +364,7 @@ def _parsed(url: str) -> httpx.URL:
 
 
 def _validator(response: httpx.Response) -> str | None:
-    """What proves that a later part belongs to the same file: a strong ETag, else the date."""
+    """The header that proves that a later part belongs to the same file: a strong ETag, else the date."""
     etag = response.headers.get("etag", "")
     return etag if etag.startswith('"') else response.headers.get("last-modified")
 
@@ -373,7 +374,7 @@ def _length(response: httpx.Response) -> int | None:
 
 
 def _range(response: httpx.Response) -> tuple[int | None, int | None]:
-    """First byte and total of `Content-Range: bytes 5-9/10`."""
+    """The first byte and the total from a header such as `Content-Range: bytes 5-9/10`: here 5 and 10."""
     match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", response.headers.get("content-range", ""))
     if match is None:
         return None, None

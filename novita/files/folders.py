@@ -1,4 +1,4 @@
-"""Where files may be read and written on the user's machine, what they are called, and how they appear whole.
+"""Which folders of the user's machine may be read and written, and how files in them are found and named.
 
 Everything here blocks: call it in a thread.
 """
@@ -20,9 +20,9 @@ from .pasted import check_length, nearest, readings, refuse_foreign
 
 LONGEST_SLUG = 48
 _ROOM = 1 << 16
-"""Bytes that are written to try a folder."""
+"""How many bytes are written to test whether a folder can be written to."""
 MOST_AT_ONCE = 100
-"""Files that a folder or a pattern may stand for."""
+"""The most files that a folder or a pattern may stand for."""
 _MOST_LOOKED_AT = 20_000
 _TABLES = frozenset({".csv", ".jsonl", ".npy", ".npz", ".zip", ".md", ".log"})
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
@@ -32,14 +32,14 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
 def _home() -> Path | None:
     try:
         return Path.home()
-    except RuntimeError:  # an account without a home
+    except RuntimeError:  # this account has no home folder
         return None
 
 
 def _cwd() -> Path | None:
     try:
         return Path.cwd()
-    except OSError:  # it was deleted under us
+    except OSError:  # the current folder has been deleted
         return None
 
 
@@ -51,10 +51,10 @@ class Folders:
     is the root, the home or a system folder, and what the settings add. Links are resolved on both sides.
 
     Args:
-        output: Where files are saved by default; relative names are meant from here.
+        output: Where files are saved by default. Relative names start from here.
         extra: More folders, from the settings.
-        home: For tests.
-        cwd: For tests.
+        home: The user's home folder; tests pass another one.
+        cwd: The current folder; tests pass another one.
     """
 
     output: Path | None
@@ -64,7 +64,7 @@ class Folders:
 
     def roots(self) -> tuple[Path, ...]:
         """The allowed folders, resolved, the output folder first."""
-        # What the user set on purpose is taken as it is; what we guess must not turn out to be everything.
+        # Folders that the user has set are allowed as they are. A folder that we guess must not open up everything.
         chosen = [self.output, *self.extra]
         guessed = [path for path in (*self._personal(), self.cwd) if path is not None and not self._too_wide(path)]
         return tuple(dict.fromkeys(path.expanduser().resolve() for path in (*chosen, *guessed) if path is not None))
@@ -83,7 +83,9 @@ class Folders:
             yield self.home / name
 
     def _too_wide(self, path: Path) -> bool:
-        """The root, the home or what holds it (an unset XDG folder is the home itself), or a system folder."""
+        """Whether a folder is too wide to allow by guess: the root, a system folder, or one that holds the home.
+        An unset XDG folder is the home itself.
+        """
         path = path.resolve()
         if path == path.parent or any(part.casefold() == "system32" for part in path.parts):
             return True
@@ -112,10 +114,11 @@ class Folders:
     def locate(self, ref: str) -> Path:
         """The resolved path of an existing regular file, however it was pasted.
 
-        Relative names are sought here, then in the output folder.
+        Relative names are looked up in the current folder, then in the output folder.
 
         Raises:
-            InputError: Outside the allowed folders, missing (with what is near it), or not a regular file.
+            InputError: The file lies outside the allowed folders, is missing (the text then offers similar names), or
+                is not a regular file.
         """
         held: list[Path] = []
         outside = True
@@ -127,7 +130,7 @@ class Folders:
                 return _regular(path, ref)
             held += here
         refuse_foreign(ref)
-        if outside:  # as it is read in the end: a path in quotes is no relative name
+        if outside:  # judged by its last reading, since a path in quotes is no relative name
             raise self.refused(ref)
         offered: list[str] = []
         for path in held:
@@ -135,15 +138,17 @@ class Folders:
             resolved = _resolve(found) if found is not None else None
             if resolved is not None and self.holds(resolved):
                 return _regular(resolved, ref)
-            offered += [one for one in near if one not in offered]  # one folder may be held under two names
+            offered += [one for one in near if one not in offered]  # one folder may be known under two names
         step = f"Did you mean {' or '.join(offered[:3])}?" if offered else "Check the path; an absolute one is safest."
         raise InputError(f"There is no file {_short(ref)}", next_step=step)
 
     def several(self, ref: str, kind: str) -> list[Path] | None:
-        """The files of a kind that a folder holds or a pattern with `*`, `?` or `[...]` names; None: it is neither.
+        """The files of one kind in a folder, or those that a pattern with `*`, `?` or `[...]` matches.
+
+        None if `ref` is neither a folder nor a pattern.
 
         Raises:
-            InputError: Outside the allowed folders, or none is there, or more than are taken at once.
+            InputError: The place lies outside the allowed folders, holds no such file, or holds too many.
         """
         for reading in readings(ref):
             here = self._held(reading)
@@ -164,7 +169,7 @@ class Folders:
     def _files(self, ref: str, folder: Path, pattern: str, kind: str) -> list[Path]:
         seen = islice(folder.glob(pattern), _MOST_LOOKED_AT)
         fits = (path for path in seen if (found := media_type(path.suffix)) is not None and found.kind == kind)
-        # Each for itself: a link among them may lead out.
+        # Every file is checked by itself, since a link among them may lead out of the allowed folders.
         found = [path for path in fits if path.is_file() and self.holds(_resolve(path)) and path.name[0] != "."]
         if not found:
             raise InputError(f"{_short(ref)} holds no {kind} file", next_step="Give another folder or pattern.")
@@ -176,24 +181,24 @@ class Folders:
         return sorted(found, key=_as_counted)
 
     def _held(self, reading: str) -> list[Path]:
-        """Where a path may lead, inside the allowed folders."""
+        """The places inside the allowed folders that a path may mean."""
         given = self._expand(reading)
         bases = [base for base in (self.cwd, self.output) if base is not None]
         candidates = [given] if given.is_absolute() else [base / given for base in bases]
         return [path for path in (_resolve(candidate) for candidate in candidates) if self.holds(path)]
 
     def size(self, ref: str) -> int:
-        """Bytes of an allowed file. Raises as `locate`."""
+        """The size of an allowed file in bytes. Raises what `locate` raises."""
         try:
             return self.locate(ref).stat().st_size
         except OSError as error:
             raise InputError(f"{_short(ref)} cannot be read ({error.strerror})") from error
 
     def read(self, ref: str, max_bytes: int) -> tuple[Path, bytes]:
-        """Resolved path and content of an allowed file.
+        """The resolved path and the content of an allowed file.
 
         Raises:
-            InputError: As for `locate`, or larger than `max_bytes`, or unreadable.
+            InputError: As for `locate`; also if the file is larger than `max_bytes` or cannot be read.
         """
         path = self.locate(ref)
         try:
@@ -202,10 +207,10 @@ class Folders:
             raise InputError(f"{_short(ref)} cannot be read ({error.strerror})") from error
 
     def root_of(self, path: Path) -> Path:
-        """The outermost allowed folder that holds a resolved path: from there on no link is followed any more.
+        """The outermost allowed folder that holds a resolved path. Below that folder no link is followed.
 
         Raises:
-            InputError: None does.
+            InputError: No allowed folder holds the path.
         """
         roots = sorted(self.roots(), key=lambda root: len(root.parts))
         known = {_identity(root) for root in roots} - {None}
@@ -215,10 +220,12 @@ class Folders:
         raise self.refused(path)
 
     def place(self, save_to: str) -> tuple[Path, str | None]:
-        """Folder and file name (None: choose one) that `save_to` means. A folder need not exist yet.
+        """The folder and the file name that `save_to` means; without a name (None) the caller chooses one.
+
+        The folder need not exist yet.
 
         Raises:
-            InputError: Outside the allowed folders.
+            InputError: The place lies outside the allowed folders.
         """
         save_to = _plain(save_to)
         given = self._expand(save_to)
@@ -231,7 +238,8 @@ class Folders:
         )
         folder = _resolve(given)
         if names_file and not folder.is_dir():
-            # The folder is resolved, not the file: a link in the file's place is never followed, only stepped around.
+            # Only the folder is resolved, not the file: if a link has the file's name, the file gets another name and
+            # the link is not followed.
             folder, name = _resolve(given.parent), given.name
         else:
             name = None
@@ -243,7 +251,7 @@ class Folders:
         if not ref.strip() or "\0" in ref:
             raise InputError("The path is empty or not a path")
         if os.name == "nt" and ref.startswith(("\\\\", "//")):
-            refuse_foreign(ref)  # even looking at a share would hand the user's credentials to its server
+            refuse_foreign(ref)  # merely looking at a network share sends the user's credentials to its server
         if ref == "~" or ref.startswith(("~/", "~\\")):
             if self.home is None:
                 raise self.refused(ref)
@@ -254,7 +262,7 @@ class Folders:
 
 
 def pattern_of(path: str) -> tuple[str, str]:
-    """A path before the first part that is a pattern, and the pattern from there on; empty: there is none."""
+    """A path split before its first part with a pattern: the plain path, and the pattern ("" if there is none)."""
     parts = Path(path).parts
     first = next((place for place, part in enumerate(parts) if set(part) & set("*?[")), None)
     if first is None or ".." in parts[first:]:
@@ -263,16 +271,16 @@ def pattern_of(path: str) -> tuple[str, str]:
 
 
 def _as_counted(path: Path) -> tuple[str, list[int | str]]:
-    """The order people give their files: IMG_2 before IMG_10."""
+    """A sort key that orders numbered files as people count: IMG_2 before IMG_10."""
     parts = re.split(r"(\d+)", path.name.casefold())
     return str(path.parent), [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def _plain(save_to: str) -> str:
-    """A pasted place to save to: nothing need be there, so that it is read in one way only.
+    """A pasted place to save to. It need not exist, so nothing tells which reading is right: it is read in one way.
 
     Raises:
-        InputError: It is a link, or a path of another system.
+        InputError: The place is a web address, or a path of another system.
     """
     refuse_foreign(save_to)
     plain = save_to
@@ -321,13 +329,13 @@ def _short(path: str | Path) -> str:
 def slug(text: str, longest: int = LONGEST_SLUG) -> str:
     """`text` as part of a file name: letters and digits of any script, joined by hyphens, cut between words.
 
-    Where there are none, symbols are called by their names: a fox is `fox-face`.
+    If there are none, symbols are written as their names: a picture of a fox becomes `fox-face`.
     """
     plain = _DRESS.sub("", unicodedata.normalize("NFKC", text).lower())
     kept = "".join(
         letter if unicodedata.category(letter)[0] in "LMN" else "" if letter in "'’" else "-" for letter in plain
     )
-    # Marks alone, such as what makes a sign colourful or puts a key around it, are no word.
+    # A word needs a letter or digit. Combining marks alone, such as those that colour a symbol, are no word.
     words = [word for word in kept.split("-") if any(unicodedata.category(letter)[0] in "LN" for letter in word)]
     words = words or list(_names_of_symbols(plain))
     made = ""
@@ -340,7 +348,7 @@ def slug(text: str, longest: int = LONGEST_SLUG) -> str:
 
 
 _DRESS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff]")
-"""How a sign is to be drawn, or in which colour of skin: not what it is."""
+"""Characters that say how a symbol is drawn, or in which colour of skin, but not what it shows."""
 
 _FLAG_A = 0x1F1E6
 """The first of the 26 letters that flags are spelt with."""
@@ -355,7 +363,7 @@ def _names_of_symbols(text: str) -> Iterable[str]:
 
 
 def clean_name(name: str) -> str:
-    """A file name a person gave, made legal on every system."""
+    """A file name given by a person, changed so that every system allows it."""
     cleaned = _FORBIDDEN.sub("-", unicodedata.normalize("NFC", name)).rstrip(" .").lstrip(" ") or "file"
     if _RESERVED.match(cleaned):
         cleaned = f"_{cleaned}"
@@ -365,10 +373,10 @@ def clean_name(name: str) -> str:
 
 
 def try_folder(folder: Path) -> None:
-    """Write into a folder, or where it would be made, and leave nothing behind.
+    """Test that a folder can be written to, or made; nothing is left behind.
 
     Raises:
-        InputError: It cannot be written to.
+        InputError: The folder cannot be written to.
     """
     here = folder
     try:

@@ -1,7 +1,7 @@
-"""A look at a finished file that stays where it is: what it measures, and a small picture of it.
+"""Reads the measures and a small picture of a finished file without saving the file.
 
-Over HTTP nothing is saved, and yet a model should see what it made. So a picture is fetched into the spool, and of a
-video its beginning; once it was looked at, the bytes are dropped.
+Over HTTP nothing is saved, and yet a model should see what it made. So a picture, or the beginning of a video, is
+fetched into the spool; the bytes are deleted as soon as the small picture is made.
 """
 
 import logging
@@ -23,18 +23,18 @@ logger = logging.getLogger(__name__)
 
 MIB = 2**20
 MOST_FETCHED = 20 * MIB
-"""Bytes of a file that is fetched whole to be looked at."""
+"""A file of up to so many bytes is fetched whole."""
 BEGINNING = 3 * MIB
-"""Bytes of a video in which its first frames are, as a rule."""
+"""So many bytes from the beginning of a video usually contain its first frames."""
 END = 2 * MIB
-"""Bytes of a video in which its index is, where that stands last."""
+"""So many bytes from the end of a video contain its index, if the index is written last."""
 WITHIN = 8.0
-"""Seconds for one file."""
+"""How many seconds one file may take."""
 
 
 @dataclass(frozen=True)
 class _Fetched:
-    """What is in the part now. `size` is the file's; `sha256` is known where all of it is here."""
+    """What the partial file holds. `size` is the whole file's; `sha256` is known only if all of it was fetched."""
 
     head: bytes
     size: int | None
@@ -42,10 +42,10 @@ class _Fetched:
 
 
 async def look_at(store: ArtifactStore, artifact: Artifact, *, owner: str) -> tuple[Artifact, Thumb | None]:
-    """The artifact with what was learnt of it, and a small picture; as it was, and None, where it cannot be had.
+    """The artifact with its measures, and a small picture. If it cannot be fetched: the artifact unchanged, and None.
 
     Args:
-        owner: Whose it is, for the share of memory each may take.
+        owner: The owner of the file, since each may use only a share of the memory.
     """
     if store.spool is None or artifact.kind not in ("image", "video"):
         return artifact, None
@@ -59,7 +59,7 @@ async def look_at(store: ArtifactStore, artifact: Artifact, *, owner: str) -> tu
         seen, thumb = await _seen(artifact, part, found, owner)
         if thumb is not None or found.size is None or found.size <= BEGINNING:
             return seen, thumb
-        # Its index stands at its end.
+        # The beginning gave no picture, so the video's index is at its end.
         if found.size <= MOST_FETCHED:
             part.handle.seek(0)
             part.handle.truncate()
@@ -68,7 +68,7 @@ async def look_at(store: ArtifactStore, artifact: Artifact, *, owner: str) -> tu
             return seen, None
         try:
             await _end(store.downloader, artifact, part, found.size)
-        except ArtifactError as error:  # what was learnt of its beginning stands
+        except ArtifactError as error:  # what the beginning showed is still good
             logger.info("the end of %s is not read: %s", artifact.name, error)
             return seen, None
         return await _seen(artifact, part, found, owner)
@@ -84,7 +84,7 @@ async def _whole(store: ArtifactStore, artifact: Artifact, part: PartFile, owner
 
 
 async def _fetch(store: ArtifactStore, artifact: Artifact, part: PartFile) -> _Fetched:
-    if artifact.path is not None or artifact.url is None:  # in storage of ours
+    if artifact.path is not None or artifact.url is None:  # the file is in our own storage
         data = await store.read(artifact, max_bytes=MOST_FETCHED)
         await anyio.to_thread.run_sync(part.handle.write, data)
         return _Fetched(data[:HEAD_BYTES], len(data), artifact.sha256)
@@ -100,7 +100,7 @@ async def _begin(by: Downloader, artifact: Artifact, part: PartFile) -> _Fetched
 
 
 async def _end(by: Downloader, artifact: Artifact, part: PartFile, size: int) -> None:
-    """Put the end of a file where it belongs; what is between it and the beginning stays a hole."""
+    """Fetch the end of a file into its place. The bytes between the beginning and the end stay zeros."""
     start = size - END
     seen = await replace(by, glance=WITHIN).peek(artifact.url or "", length=END, start=start)
     part.handle.seek(start)
@@ -126,7 +126,7 @@ async def _seen(artifact: Artifact, part: PartFile, found: _Fetched, owner: str)
 
 
 async def small_picture(source: bytes | Path, kind: str, owner: str) -> Thumb | None:
-    """A picture made small, or a frame of a video; None of what would take more memory than may be decoded at all."""
+    """A small picture of a picture, or of a video's frame. None if decoding would take more than the whole budget."""
     if kind == "video":
         return (
             await anyio.to_thread.run_sync(poster, source, abandon_on_cancel=True) if isinstance(source, Path) else None

@@ -1,7 +1,7 @@
-"""Content that callers hand in, while it is in work: how much of it the process holds, and how much one caller may.
+"""Bounds the memory for files that callers hand in: for the whole process, and for each caller.
 
-A byte that is handed in is held until its request is sent, and there are up to four of it by then: as it came, in
-base64, in the request, on its way out. Twelve links of 100 MB took 1.3 GB when each was simply fetched.
+The content of a file stays in memory until its request is sent, by then in up to four copies: as it came, as base64,
+within the request, and in the buffer being sent. Without a bound, twelve links of 100 MB each took 1.3 GB.
 """
 
 from collections import Counter
@@ -16,18 +16,18 @@ MIB = 2**20
 
 
 class InWork:
-    """What all calls of a process hold. One event loop's.
+    """How many bytes of content all calls of a process hold together. Only one event loop may use it.
 
     Args:
-        total: Bytes for all callers together.
-        share: Bytes for one caller, so also for one call and for one file.
+        total: The most bytes for all callers together.
+        share: The most bytes for one caller, and so also for one call or one file.
     """
 
     def __init__(self, total: int = 256 * MIB, share: int = 128 * MIB) -> None:
         self.total = total
         self.share = share
         self.most_held = 0
-        """The most that was ever held, for tests."""
+        """The most bytes that were ever held at one time; tests read it."""
         self._held: Counter[str] = Counter()
         self._waiting: list[_HeldTicket] = []
 
@@ -36,21 +36,23 @@ class InWork:
         return sum(self._held.values())
 
     def hold(self, owner: str, patience: Callable[[], float]) -> "Hold":
-        """What one call will hold.
+        """The holding of one call, empty at first.
 
         Args:
-            patience: Seconds it may wait for others to end.
+            patience: Tells how many seconds the call may wait for other calls to end.
         """
         return Hold(self, owner, patience)
 
     async def take(self, owner: str, size: int, *, own: int, within: float) -> None:
-        """Wait for so many bytes more, in the order asked; who holds some already comes first, so that he can end.
+        """Wait until `size` more bytes may be held. Calls are served in the order in which they ask.
+
+        A call that holds something already goes first: it can end, and free its memory, only if it gets the rest.
 
         Args:
-            own: What the same call holds already.
+            own: How many bytes the same call holds already.
 
         Raises:
-            InputError: The call wants more than one caller may have, or nothing became free in time.
+            InputError: The call wants more than one caller may have, or not enough memory became free in time.
         """
         if own + size > self.share:
             raise InputError(
@@ -94,12 +96,12 @@ class _HeldTicket:
     owner: str
     size: int
     begun: bool
-    """Whether its call holds something already."""
+    """Whether the waiting call holds something already."""
 
 
 @dataclass
 class Hold:
-    """What one call holds."""
+    """The bytes that one call holds."""
 
     budget: InWork
     owner: str
@@ -107,37 +109,37 @@ class Hold:
     size: int = 0
 
     async def take(self, size: int) -> None:
-        """Hold so many bytes more. Raises as `InWork.take`."""
+        """Hold `size` more bytes. Raises what `InWork.take` raises."""
         if size > 0:
             await self.budget.take(self.owner, size, own=self.size, within=self.patience())
             self.size += size
 
     def give_back(self, size: int) -> None:
-        """Hold so many bytes less."""
+        """Free `size` bytes."""
         size = min(size, self.size)
         self.size -= size
         self.budget.give_back(self.owner, size)
 
     def release(self) -> None:
-        """Hold nothing any more: the request is sent, or the call has ended. Safe to call any number of times."""
+        """Free everything: the request is sent, or the call has ended. Safe to call any number of times."""
         self.give_back(self.size)
 
 
 @dataclass
 class Claim:
-    """What one file of a call takes of its hold. Without a hold it takes nothing."""
+    """The part of a call's hold that one file takes up. Without a hold nothing is counted."""
 
     hold: Hold | None
     size: int = field(default=0, init=False)
 
     async def reach(self, size: int) -> None:
-        """Make sure that so many bytes are held. Raises as `InWork.take`."""
+        """Make sure that at least `size` bytes are held for the file. Raises what `InWork.take` raises."""
         if self.hold is not None and size > self.size:
             await self.hold.take(size - self.size)
             self.size = size
 
     def settle(self, size: int) -> None:
-        """What the file came to in the end."""
+        """Hold exactly the file's final size from now on."""
         if self.hold is not None and size < self.size:
             self.hold.give_back(self.size - size)
             self.size = size

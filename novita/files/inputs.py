@@ -1,7 +1,7 @@
-"""What the user hands in: a link, a file, a data URI or an earlier result, made into what a model takes.
+"""Inputs from the user: a link, a file, a data URI or an earlier result, brought into a form that a model accepts.
 
-Everything is checked before anything is sent: that it is there, that it may be read, that it is what it is said
-to be, and that it keeps to the model's limits. No content is ever echoed.
+Every input is checked before anything is sent: it must exist, must be allowed to be read, must really be the kind of
+file it claims to be, and must keep to the model's limits. Error texts never repeat the content.
 """
 
 import base64
@@ -45,7 +45,7 @@ MIB = 2**20
 ResolveTask = Callable[[str, int], Awaitable[Artifact]]
 
 _DATA = re.compile(r"data:(?P<mime>[^;,]*)(?P<parameters>(?:;[^;,]*)*?)(?P<packed>;base64)?,", re.IGNORECASE)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")  # two letters at least: C:\ is a drive
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")  # at least two letters, since C:\ is a drive
 _SOUND_OF = ("video", "audio")
 _MEDIA = ("image", "video", "audio")
 _MASKED = "was made into a mask of its picture's size here"
@@ -58,15 +58,15 @@ class Inputs:
     """Loads inputs for one caller.
 
     Args:
-        folders: Where paths may lead; None refuses paths and private addresses (HTTP mode).
-        resolve_task: Finds an earlier result of this caller; raises NotFoundError or InputError for none.
-        trusted_hosts: `host` or `host:port` that may be inside our own network (the simulator).
-        max_bytes: Size cap where a model has none, and of what is fetched.
-        check_links: Look at the first bytes behind a link even where the model fetches it itself.
-        caller: Who hands in, for the share of memory each may take.
-        downloader: Fetches the links handed in.
-        results: Fetches earlier results, whose hosts Novita or this server's settings named; None: as the links.
-        hold: What this call holds of the content that is in work at one time; None: nobody counts.
+        folders: The folders that paths may lead to; None refuses paths and private addresses (HTTP mode).
+        resolve_task: Finds an earlier result of this caller; raises NotFoundError or InputError if there is none.
+        trusted_hosts: Each a `host` or `host:port` that may lie inside our own network (the simulator).
+        max_bytes: The largest file that is fetched, and the largest input for a model without a limit of its own.
+        check_links: Whether to read the first bytes behind a link even if Novita will fetch the link itself.
+        caller: Names the caller, since each may use only a share of the memory.
+        downloader: Fetches the links that the caller hands in.
+        results: Fetches earlier results, whose hosts Novita or this server's settings named; None uses `downloader`.
+        hold: Counts the memory that this call's content takes; None counts nothing.
     """
 
     folders: Folders | None
@@ -89,10 +89,10 @@ class Inputs:
         return Downloader(self.http, self.clock, guard, budget=120)
 
     async def forms(self, ref: str, expects: Expects) -> frozenset[Form]:
-        """In which forms an input can be had, told from the reference alone: nothing is fetched, nothing is judged.
+        """The forms an input is available in, told from the reference alone: nothing is fetched or checked.
 
         Raises:
-            InputError: It names an earlier result that is not there.
+            InputError: The reference names an earlier result that does not exist.
         """
         ref = _bare(ref)
         here: frozenset[Form] = frozenset(("data_uri", "base64", "asset_id"))
@@ -108,7 +108,7 @@ class Inputs:
         return linked if guard.trusts(url) or guard.glance(url) is None else here
 
     def is_path(self, text: str) -> bool:
-        """Whether a text is the absolute path of something on this machine. Touches the disk: call it in a thread."""
+        """Whether a text is an absolute path that exists on this machine. It reads the disk: call it in a thread."""
         if self.folders is None or not 1 < len(text) < 1024 or "\0" in text:
             return False
         path = Path(text).expanduser() if text.startswith("~") else Path(text)
@@ -120,15 +120,15 @@ class Inputs:
     async def load(
         self, ref: str, expects: Expects, *, limits: MediaLimits | None = None, resize: bool = False
     ) -> Source:
-        """Find out what `ref` is and check all that can be checked without paying.
+        """Find out what `ref` is and check everything that can be checked without paying.
 
-        A link is neither fetched nor looked at until its content is needed, unless `check_links` or `resize` asks.
+        Nothing behind a link is read until its content is needed, unless `check_links` or `resize` is set.
 
         Args:
-            resize: Bring a picture within `limits` instead of refusing it.
+            resize: Whether to bring a picture within `limits` instead of refusing it.
 
         Raises:
-            InputError: What is wrong, which limit, what to do.
+            InputError: The text says what is wrong, which limit is broken and what to do.
         """
         ref = _bare(ref)
         limits = limits or MediaLimits()
@@ -154,13 +154,13 @@ class Inputs:
         return await self._from_path(ref, expects, limits, resize)
 
     async def fit_mask(self, mask: Source, picture: Source | None, *, resize: bool = False) -> Source:
-        """A loaded mask made white on black and as large as the picture it belongs to; the same if it is that already.
+        """A loaded mask as white on black, as large as the picture it belongs to. Unchanged if it is that already.
 
         Args:
-            resize: Stretch a mask of another shape instead of refusing it.
+            resize: Whether to stretch a mask of another shape instead of refusing it.
 
         Raises:
-            InputError: It marks nothing, or is of another shape than the picture.
+            InputError: The mask marks nothing, or has another shape than the picture.
         """
         loaded, data = await mask.loaded()
         size = (picture.width, picture.height) if picture is not None and picture.width and picture.height else None
@@ -193,7 +193,7 @@ class Inputs:
         return await self._checked(base, data, limits, resize, claim)
 
     async def _from_data_uri(self, ref: str, expects: Expects, limits: MediaLimits, resize: bool) -> Source:
-        # Not with fullmatch: the content may have 100 MB.
+        # Match only the beginning: the content may have 100 MB.
         found = _DATA.match(ref[:512])
         if found is None:
             raise InputError(f"The data: URI for {expects} is malformed", next_step="data:<mime>;base64,<content>")
@@ -226,7 +226,7 @@ class Inputs:
         return await self._linked(source, ref, limits, resize)
 
     async def _judge(self, url: httpx.URL) -> None:
-        """Refuse names of private addresses. A name unknown here may be known to Novita, who fetches it."""
+        """Refuse links to private addresses. A host name unknown here passes: Novita, which fetches it, may know it."""
         try:
             await self._fetcher.guard.judge(url, route=route_to(self.http, url))
         except UnknownHostError:
@@ -253,7 +253,7 @@ class Inputs:
 
         async def load() -> Source:
             if artifact.path is not None:
-                # From the journal, so not sought in the allowed folders: those may have changed since it was saved.
+                # The path comes from the journal. The allowed folders may have changed since, so they do not matter.
                 path, most = Path(artifact.path), self._most(expects, limits)
                 claim = Claim(self.hold)
                 await claim.reach(min(most, artifact.bytes or 0))
@@ -269,7 +269,7 @@ class Inputs:
                 )
             return await self._fetched(source, artifact.url, limits, resize, self.results)
 
-        # What is known of our own results spares reading them when a link is all that is wanted.
+        # If only a link is wanted, the journal's facts about our own result spare reading the file.
         broken = find_trouble(limits, known, artifact.bytes, measures) if known and link else []
         foreign = known is not None and _to_convert(known, expects, limits)
         if link is None or (broken and resize) or known is None or not limits.alpha or foreign:
@@ -280,7 +280,7 @@ class Inputs:
         return replace(source, _vouch=partial(self._dead, link)) if self.check_links else source
 
     async def _dead(self, link: str) -> str:
-        """Why a link that should live does not, in words that follow its name; empty if it lives."""
+        """Why a link that should still be valid is not, in words that follow its name; empty if it is valid."""
         try:
             await (self.results or self._fetcher).peek(link, length=1)
         except ArtifactError:
@@ -288,7 +288,7 @@ class Inputs:
         return ""
 
     async def _earlier(self, ref: str, task_id: str, index: int, expects: Expects) -> Artifact:
-        """The earlier result, if it is of the right kind; a video stands for its sound."""
+        """The earlier result, refused if its kind is wrong. A video is accepted where its sound is wanted."""
         if self.resolve_task is None:
             raise InputError(f"{ref} cannot be looked up on this server", next_step="Give its link instead.")
         try:
@@ -301,17 +301,17 @@ class Inputs:
         return artifact
 
     def _link_of(self, artifact: Artifact, expects: Expects) -> str | None:
-        """The link under which Novita itself can fetch an earlier result now. A video has none for its sound."""
+        """A link with which Novita itself can fetch an earlier result now. The sound of a video has no such link."""
         if artifact.url is None or not artifact.alive(self.clock.wall()) or (artifact.kind, expects) == _SOUND_OF:
             return None
         try:
             url, guard = parse_link(artifact.url), (self.results or self._fetcher).guard
-        except InputError:  # it is Novita's, and of no use
+        except InputError:  # Novita gave a malformed link
             return None
         return artifact.url if guard.trusts(url) or guard.glance(url) is None else None
 
     async def _linked(self, source: Source, url: str, limits: MediaLimits, resize: bool) -> Source:
-        """A source behind a link: fetched when its content is needed, which may be now."""
+        """A source behind a link. Its content is fetched when needed, which may be at once."""
         if resize and source.kind == "image":
             return await self._fetched(source, url, limits, resize)
         source = replace(source, _load=partial(self._fetched, source, url, limits, resize))
@@ -335,7 +335,7 @@ class Inputs:
         return await self._checked(source, sink.getvalue(), limits, resize, claim)
 
     async def _glimpse(self, source: Source, url: str, limits: MediaLimits) -> Source:
-        """Check what the first bytes behind a link tell."""
+        """Check what the first bytes behind a link show: the kind of file, and perhaps its measures."""
         try:
             peek = await self._fetcher.peek(url)
         except ArtifactError as error:
@@ -363,14 +363,14 @@ class Inputs:
         )
 
     async def _measure(self, url: str, size: int | None) -> Probe:
-        """What a video measures whose first bytes did not tell, as far as that is soon known."""
+        """The measures of a video whose first bytes do not show them, if the video can be fetched quickly."""
         sink, claim = BytesIO(), Claim(self.hold)
         try:
             peek = await self._fetcher.peek(url, length=BEGINNING)
             found = await anyio.to_thread.run_sync(probe, peek.head, "video")
             if found.duration is not None or size is None or not len(peek.head) < size <= MOST_FETCHED:
                 return found
-            soon = replace(self._fetcher, budget=WITHIN, tries=2)  # its index stands at its end
+            soon = replace(self._fetcher, budget=WITHIN, tries=2)  # the index is at the end of the file
             await soon.download(url, sink, max_bytes=MOST_FETCHED, admit=claim.reach, what="the video")
             return await anyio.to_thread.run_sync(probe, sink.getvalue(), "video")
         except (ArtifactError, InputError) as error:
@@ -380,7 +380,7 @@ class Inputs:
             claim.settle(0)
 
     async def _checked(self, base: Source, data: bytes, limits: MediaLimits, resize: bool, claim: Claim) -> Source:
-        """The source with its content: whole, of the right kind, within the limits, and ready to be sent."""
+        """The source with its content, checked: whole, of the right kind, within the limits, and ready to be sent."""
         made = await self._prepared(base, data, limits, resize)
         claim.settle(len(made.data or b""))
         return made
@@ -396,12 +396,12 @@ class Inputs:
         return replace(_filled(base, ready.data, ready.found, ready.measures, ready.changed), turned=ready.turned)
 
     def _most(self, kind: Expects, limits: MediaLimits) -> int:
-        """Bytes worth reading. A picture may be brought under the model's limit, a video may hold little sound."""
+        """The most bytes to read. Pictures can be shrunk and videos hold little sound, so both may exceed the limit."""
         return self.max_bytes if kind in ("image", "audio", "media") or limits.max_bytes is None else limits.max_bytes
 
 
 def _check(base: Source, data: bytes, limits: MediaLimits) -> Source:
-    """A sound, a video or a text with its content, checked; a sound also converted where that is needed."""
+    """A sound, a video or a text with its content, checked. A sound is converted if the model needs that."""
     found = _demand(data[:HEAD_BYTES], base.kind, base.name)
     if base.kind == "audio":
         sound = prepare_sound(data, found, limits, base.name)
@@ -416,7 +416,7 @@ def _check(base: Source, data: bytes, limits: MediaLimits) -> Source:
 
 
 def _to_convert(found: MediaType, expects: Expects, limits: MediaLimits) -> bool:
-    """Whether a file is of a kind that is never sent as it is, so that its content is needed here."""
+    """Whether a file must be converted here before it is sent, so that its content is needed."""
     if expects == "image":
         return found.name == "heic" and "heic" not in limits.formats
     return expects == "audio" and is_foreign(found, limits)
@@ -465,7 +465,7 @@ _AS_WHAT: Mapping[Expects, str] = {
 
 
 def _unpack(ref: str, start: int, packed: bool) -> bytes | None:
-    """The content of a data URI from `start` on; None where it is not valid base64."""
+    """The content of a data URI from `start` on. None if it is not valid base64."""
     body = urllib.parse.unquote_to_bytes(ref[start:])
     if not packed:
         return body
@@ -477,7 +477,7 @@ def _unpack(ref: str, start: int, packed: bool) -> bytes | None:
 
 
 def _bare(ref: str) -> str:
-    """A reference without what was pasted around it. What else may be a path is read by who knows paths."""
+    """A link or reference without the quotes or brackets pasted around it. Other texts stay: `Folders` reads paths."""
     bare = unquoted(ref)
     return bare if re.match("(?i)(?:https?|data|task|novita):", bare) else ref.strip()
 

@@ -1,4 +1,4 @@
-"""What a file really is, told from its first bytes, never from its name or from what a server claims.
+"""The real format of a file, told from its first bytes, never from its name or from what a server claims.
 
 Written by hand: libraries for it (filetype, puremagic) do not tell the brands of MP4 and HEIC apart.
 """
@@ -9,10 +9,10 @@ from typing import Literal
 
 Kind = Literal["image", "video", "audio", "text", "file"]
 Form = Literal["url", "data_uri", "base64", "asset_id"]
-"""How a file goes into a request: as a link, in the text itself, or by the id of an upload."""
+"""How a file is put into a request: as a link, as its content in text form, or as the id of an upload."""
 
 HEAD_BYTES = 4096
-"""How many first bytes `sniff` wants to see."""
+"""How many of a file's first bytes `sniff` needs."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class MediaType:
     """A file format.
 
     Args:
-        name: The name model limits use ("jpeg", "mp4").
-        suffix: With its dot.
+        name: The name that limits of models use ("jpeg", "mp4").
+        suffix: The suffix of such files, with its dot.
     """
 
     name: str
@@ -56,13 +56,13 @@ _ROWS: tuple[tuple[str, str, str, Kind], ...] = (
     ("caf", "audio/x-caf", ".caf", "audio"),
     ("wma", "audio/x-ms-wma", ".wma", "audio"),
     ("au", "audio/basic", ".au", "audio"),
-    ("rf64", "audio/x-rf64", ".wav", "audio"),  # WAV of recorders that run for hours
+    ("rf64", "audio/x-rf64", ".wav", "audio"),  # WAV from recorders that run for hours
     ("wavpack", "audio/x-wavpack", ".wv", "audio"),
-    ("pcm", "audio/pcm", ".pcm", "audio"),  # has no magic bytes: only ever declared
+    ("pcm", "audio/pcm", ".pcm", "audio"),  # has no magic bytes, so it is known only when declared
     ("pdf", "application/pdf", ".pdf", "file"),
     ("zip", "application/zip", ".zip", "file"),
     ("npy", "application/x-npy", ".npy", "file"),
-    ("svg", "image/svg+xml", ".svg", "text"),  # text to everyone here: no model takes drawings
+    ("svg", "image/svg+xml", ".svg", "text"),  # treated as text, since no model accepts drawings
     ("html", "text/html", ".html", "text"),
     ("xml", "application/xml", ".xml", "text"),
     ("json", "application/json", ".json", "text"),
@@ -132,7 +132,7 @@ _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
 
 
 def sniff(head: bytes) -> MediaType | None:
-    """The format whose magic bytes `head` (the first HEAD_BYTES of a file, or all of it) shows; None if unknown."""
+    """The format that a file's first HEAD_BYTES bytes show, or all its bytes if it is shorter. None if unknown."""
     name = _by_start(head) or _container(head) or _frame(head) or _written(head)
     return MEDIA_TYPES[name] if name else None
 
@@ -141,7 +141,7 @@ def _by_start(head: bytes) -> str | None:
     for start, name in _STARTS:
         if head.startswith(start):
             return name
-    # "BM" alone is too common a beginning: the header size that follows must be one of the known ones.
+    # "BM" alone is too common a beginning, so the header size that follows must be one of the known sizes.
     if head.startswith(b"BM") and len(head) >= 18 and head[14] in (12, 40, 52, 56, 64, 108, 124) and head[15] == 0:
         return "bmp"
     return None
@@ -158,7 +158,7 @@ def _container(head: bytes) -> str | None:
             return "avif"
         return _BRANDS.get(brand, "mp4")
     if head[4:8] in (b"moov", b"mdat", b"wide", b"free") and int.from_bytes(head[:4], "big") >= 8:
-        return "mov"  # QuickTime files from before there was an ftyp
+        return "mov"  # old QuickTime files have no ftyp box
     if head[:4] == b"\x1aE\xdf\xa3":
         return "webm" if b"webm" in head[:64] else "mkv"
     if head[:4] == b"OggS":
@@ -171,8 +171,8 @@ _MP3_RATES_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
 
 def _frame(head: bytes) -> str | None:
-    """MP3 and AAC without a container begin with a frame; a second one must follow where the first ends."""
-    head = head.lstrip(b"\0")  # some encoders leave room for their notes
+    """MP3 or AAC without a container: it begins with a frame, and a second frame must follow where the first ends."""
+    head = head.lstrip(b"\0")  # some encoders begin with an empty area
     if head.startswith(b"ID3"):
         return "mp3"
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
@@ -194,7 +194,7 @@ def _follows(head: bytes, at: int) -> bool:
 
 
 def _eight_bit_text(head: bytes) -> bool:
-    """Whether this may be text with a byte for each letter (Latin-1), as Excel saves CSV: with enough ASCII in it."""
+    """Whether this may be text with one byte a letter (Latin-1), as Excel saves CSV: enough of it must be ASCII."""
     return sum(byte < 128 for byte in head) >= 0.3 * len(head)
 
 
@@ -206,14 +206,14 @@ def _written(head: bytes) -> str | None:
     if len(head) > 3 and any(
         one.count(0) > len(head) // 4 and not other.count(0) for one, other in (halves, halves[::-1])
     ):
-        return "text"  # UTF-16 without its mark
+        return "text"  # UTF-16 without a byte order mark
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start or any(byte < 9 or (13 < byte < 32 and byte != 27) for byte in head):
         return None
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A letter cut by the end of the head is no fault.
+        # The head may end in the middle of a letter; that is no fault.
         if error.reason != "unexpected end of data" and not _eight_bit_text(head):
             return None
     if start.startswith(b"<"):
@@ -229,7 +229,9 @@ def _written(head: bytes) -> str | None:
 
 
 def fits(expected: Kind, found: MediaType | None) -> bool:
-    """Whether a finished file of a task may be what was found. Containers serve sound and picture alike."""
+    """Whether a finished file of the `expected` kind may have the format `found`.
+    Some containers hold sound as well as pictures.
+    """
     if expected == "file":
         return found is None or found.name not in ("html",)
     if found is None:

@@ -1,4 +1,4 @@
-"""Links that callers and storages give, parsed in one place: whole http(s) addresses of hosts that can be."""
+"""Parses links from callers and storages in one place: complete http(s) addresses with a possible host name."""
 
 import httpx
 
@@ -12,15 +12,15 @@ def parse_link(text: str, what: str = "The link") -> httpx.URL:
     """The parsed link.
 
     Args:
-        what: How errors call it. The link itself is never repeated: it may carry a signature.
+        what: What error texts call the link. They never repeat the link itself, since it may carry a signature.
 
     Raises:
-        InputError: It is malformed, no http(s) link, has no host that can be, or carries a password.
+        InputError: The link is malformed, is no http(s) link, has an impossible host name, or carries a password.
     """
     try:
         url = httpx.URL(text)
-        host, _ = url.raw_host.decode("ascii"), url.host  # read here: it is decoded with every look
-    except (httpx.InvalidURL, ValueError) as error:  # hosts that cannot be coded are ValueErrors of several kinds
+        host, _ = url.raw_host.decode("ascii"), url.host  # read here, since each reading decodes the name and may fail
+    except (httpx.InvalidURL, ValueError) as error:  # impossible host names raise several kinds of ValueError
         raise InputError(f"{what} is malformed", next_step=_WHOLE) from error
     if url.scheme not in ("http", "https"):
         raise InputError(f"{what} is no http or https link", next_step=_WHOLE)

@@ -1,4 +1,5 @@
-"""Masks: whatever people draw them with, Novita wants white where a picture changes, black elsewhere, in its size.
+"""Masks: people draw them in many ways, but Novita wants white where the picture changes, black elsewhere, and the
+picture's size.
 
 Everything here works and blocks: call it in a thread.
 """
@@ -15,21 +16,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SAME_SHAPE = 0.02
-"""How far the logarithms of two ratios may lie apart for one to be a copy of the other, rounded to whole pixels."""
+"""Two shapes count as equal if the logarithms of their ratios differ by at most this: sizes are whole pixels."""
 _WHITE_MARKS = "White marks what is to change, black what stays."
 
 
 def fit_mask(data: bytes, name: str, size: tuple[int, int] | None, *, turned: int, stretch: bool) -> bytes | None:
-    """The mask white on black and as large as its picture, as PNG; None if it is that already.
+    """The mask as PNG, white on black and as large as its picture. None if the given mask is all of that already.
 
     Args:
-        data: A whole picture.
-        size: Of the picture it belongs to, upright; None where that is not known.
-        turned: The orientation that picture had: a mask drawn on its lying pixels is turned with it.
-        stretch: Whether a mask of another shape is stretched.
+        data: The mask as given: the bytes of a whole picture.
+        size: The size of the picture the mask belongs to, upright; None if that is not known.
+        turned: That picture's EXIF orientation. A mask drawn on the pixels before they were turned is turned likewise.
+        stretch: Whether a mask of another shape is stretched to the picture's shape.
 
     Raises:
-        InputError: It marks nothing, or is of another shape than the picture.
+        InputError: The mask marks nothing, or has another shape than the picture.
     """
     try:
         with open_header(data) as picture:
@@ -39,7 +40,7 @@ def fit_mask(data: bytes, name: str, size: tuple[int, int] | None, *, turned: in
     drawn = _from_alpha(whole, name) if whole.mode == "RGBA" else None
     grey = drawn or whole.convert("L")
     darkest, brightest = _extrema(grey)
-    if (darkest, brightest) == (0, 1):  # as programs that count write it: 0 and 1 in place of 0 and 255
+    if (darkest, brightest) == (0, 1):  # programs for labelled data write 0 and 1 in place of 0 and 255
         drawn = grey = grey.point([0] + [255] * 255)
     elif brightest < 32:
         raise InputError(f"{name} is all black, so it marks nothing", next_step=_WHITE_MARKS)
@@ -54,7 +55,7 @@ def fit_mask(data: bytes, name: str, size: tuple[int, int] | None, *, turned: in
 
 
 def hole_mask(data: bytes) -> bytes:
-    """A mask that is white where a picture changes, as PNG that is see-through there."""
+    """Turn a mask that is white where the picture changes into a PNG that is transparent there."""
     from PIL import Image, ImageOps
 
     with open_header(data) as picture:
@@ -67,7 +68,7 @@ def hole_mask(data: bytes) -> bytes:
 
 
 def _from_alpha(picture: "Image", name: str) -> "Image | None":
-    """The mask that transparency draws: a hole where to paint, or white on nothing. None where all of it is seen."""
+    """The mask drawn by transparency: a hole where to paint, or white on a transparent ground. None if it is opaque."""
     from PIL import Image, ImageChops
 
     alpha = picture.getchannel("A")
@@ -79,12 +80,12 @@ def _from_alpha(picture: "Image", name: str) -> "Image | None":
     if not total:
         raise InputError(f"{name} is wholly transparent, so it marks nothing", next_step=_WHITE_MARKS)
     if not sum(shown[:128]):
-        return alpha  # white drawn on nothing
+        return alpha  # white drawn on a transparent ground
     if dark + light > 0.98 * total and min(dark, light) > 0.001 * total:
-        ground = Image.new("L", picture.size, 0)  # white on black already, with nothing around it
+        ground = Image.new("L", picture.size, 0)  # white on black already, with a transparent margin
         ground.paste(picture.convert("L"), mask=alpha)
         return ground
-    return ImageChops.invert(alpha)  # a hole, as OpenAI's tools want it
+    return ImageChops.invert(alpha)  # a hole where to paint, as OpenAI's tools want it
 
 
 def _sized(mask: "Image", name: str, size: tuple[int, int], *, turned: int, stretch: bool) -> "Image":

@@ -1,4 +1,4 @@
-"""What a model takes as a file: checking a picture, a clip or a sound against it, and bringing a picture under it."""
+"""The limits a model sets on a file it is given: checking a picture, clip or sound, and making a picture fit them."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,15 +19,15 @@ RESIZE_DOES_IT = "Call again with resize=true to have it brought within the limi
 
 
 class MediaLimits(BaseModel):
-    """Limits of one model on one file argument; None means no limit known.
+    """The limits of one model on one file argument. None means that no limit is known.
 
     Args:
         formats: Names as in `media_types` ("png", "jpeg", "mp4").
-        min_side: Pixels, of the shorter side; `max_side` of the longer.
+        min_side: The shorter side must have at least so many pixels; `max_side` bounds the longer side.
         max_pixels: Width times height.
         min_ratio: Width divided by height, like `max_ratio`.
         min_seconds: Length of video and audio, like `max_seconds`.
-        alpha: Whether transparency is taken.
+        alpha: Whether the model accepts transparent pictures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +47,7 @@ class MediaLimits(BaseModel):
         return not self.formats or found in [media_type(name) for name in self.formats]
 
     def scaled(self, width: int, height: int) -> tuple[int, int]:
-        """The nearest size of the same ratio within the limits on sides and pixels."""
+        """The nearest size with the same ratio that keeps to the limits on sides and pixels."""
         factor = 1.0
         if self.max_side is not None:
             factor = min(factor, self.max_side / max(width, height))
@@ -63,7 +63,7 @@ class MediaLimits(BaseModel):
 
 @dataclass(frozen=True)
 class BrokenLimit:
-    """A limit that is broken. `mendable` by resizing."""
+    """A limit that a file breaks. `mendable` says whether resizing the picture would mend that."""
 
     what: str
     mendable: bool
@@ -71,7 +71,7 @@ class BrokenLimit:
 
 
 def find_trouble(limits: MediaLimits, found: MediaType, size: int | None, measures: Probe) -> list[BrokenLimit]:
-    """Every limit that what is known of a file breaks; what is not known breaks none."""
+    """Every limit that a file is known to break. A measure that could not be read counts as within its limit."""
     picture = found.kind == "image"
     broken: list[BrokenLimit] = []
     if not limits.takes(found):
@@ -117,7 +117,7 @@ def _sides(limits: MediaLimits, width: int, height: int, *, mendable: bool) -> l
 
 
 def refuse(name: str, broken: list[BrokenLimit]) -> InputError:
-    """One sentence with every broken limit, and what to do."""
+    """The error for these limits: one sentence that names all of them and says what to do."""
     hopeless = [trouble for trouble in broken if not trouble.mendable]
     if not hopeless:
         step = RESIZE_DOES_IT
@@ -131,15 +131,15 @@ def refuse(name: str, broken: list[BrokenLimit]) -> InputError:
 def bring_within(
     data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resize: bool = True
 ) -> tuple[bytes, MediaType, Probe]:
-    """The picture upright, scaled, flattened and converted so that it keeps to `limits`, without anything private.
+    """The picture turned upright, scaled, flattened and converted so that it keeps to `limits`, without its metadata.
 
     Blocks: call it in a thread.
 
     Args:
-        resize: Whether it may become smaller or larger; else only its format and its orientation change.
+        resize: Whether the picture may become smaller or larger. If not, only its format and orientation change.
 
     Raises:
-        InputError: It cannot be decoded, or cannot be brought within them.
+        InputError: The picture cannot be decoded, or cannot be brought within the limits.
     """
     try:
         with open_header(data) as picture:
@@ -148,9 +148,9 @@ def bring_within(
             whole = upright(picture, about=size)
     except UNREADABLE as error:
         raise InputError(f"{name} is damaged: it cannot be decoded") from error
-    whole.info = {}  # what Pillow knows of the original, it would write again: comments, prompts
+    whole.info = {}  # Pillow would write the original's metadata again: comments, prompts
     if profile is not None and profile[16:20] != b"RGB ":
-        profile = None  # it described what was converted
+        profile = None  # the profile describes colours that are converted by now
     if whole.mode == "RGBA" and not limits.alpha:
         whole = _flat(whole)
     for _ in range(12):
@@ -182,7 +182,7 @@ def _scale(picture: "Image", size: tuple[int, int]) -> "Image":
 
 
 def _flat(picture: "Image") -> "Image":
-    """On white, as a viewer shows it."""
+    """The picture on a white ground, as a viewer shows it."""
     from PIL import Image
 
     ground = Image.new("RGB", picture.size, "white")
@@ -193,7 +193,7 @@ def _flat(picture: "Image") -> "Image":
 def _encodings(
     picture: "Image", found: MediaType, limits: MediaLimits, profile: bytes | None
 ) -> list[tuple[bytes, MediaType]]:
-    """The picture in its own format if that is taken, then in smaller ones that are, best first."""
+    """The picture in its own format, if the model accepts it, then in smaller accepted formats, best quality first."""
     png, jpeg, webp = (MEDIA_TYPES[name] for name in ("png", "jpeg", "webp"))
     photo = found.name in ("heic", "avif") and picture.mode == "RGB"
     order = [found] if found in (png, jpeg, webp) else [jpeg] if photo else [png]

@@ -1,7 +1,7 @@
 """Clips, sounds and pictures put together on this machine: joined, cut, looped, given a sound, changed in format.
 
-Everything here works and blocks: call it in a thread. Pictures are packed anew, but where only the sound changes;
-sound keeps its loudness: what is mixed is added, and only peaks that would be clipped are held down.
+Everything here works and blocks: call it in a thread. Pictures are encoded anew unless only the sound changes. Sound
+keeps its loudness: mixed sounds are added up, and only peaks that would be clipped are held down.
 """
 
 # The types that come with av leave these unknown.
@@ -26,11 +26,11 @@ from .reels import HERTZ, SAMPLE, Reel, Scene, Tick, even, in_chunks, pictures, 
 
 MIB = 2**20
 LONGEST = 1_800.0
-"""Seconds of what is made."""
+"""The longest result, in seconds."""
 MOST_WORK = 2e10
-"""Pixels of all pictures that are packed, together: 1080p for about five minutes."""
+"""The most pixels in all pictures of a result together: 1080p for about five minutes."""
 MOST_BYTES = 512 * MIB
-"""Of what is made."""
+"""The largest result."""
 _GIF_SIDE, _GIF_RATE, _GIF_SECONDS = 480, 12, 30
 _SLOW_PICTURES = {"libx264": {"preset": "veryfast", "crf": "20"}, "libvpx": {"deadline": "realtime", "cpu-used": "8"}}
 
@@ -58,24 +58,24 @@ PACKINGS = {
     "ogg": Packing("ogg", "", "libopus", 128_000),
     "opus": Packing("ogg", "", "libopus", 128_000),
 }
-"""By the name of the format."""
+"""How each format is written, by its name."""
 PICTURES = ("png", "jpeg", "webp")
-"""Formats that pictures are written in."""
+"""The formats for single pictures."""
 
 
 def kept_format(found: MediaType) -> str:
-    """The format a file is written in where none is asked for: its own, or the usual one of its kind."""
+    """The format of the result when the caller names none: the file's own, or the usual one of its kind."""
     usual = "mp3" if found.kind == "audio" else "mp4"
     return found.name if found.name in PACKINGS else usual
 
 
 def assemble(cuts: Sequence[Scene], form: str, tick: Tick) -> bytes:
-    """Parts one after the other as one clip, or as one sound where `form` is one of sounds.
+    """Join parts one after the other into one clip, or into one sound if `form` is a format of sounds.
 
-    The first part says how large the pictures are and how many come a second.
+    The first part decides the size of the pictures and how many there are a second.
 
     Raises:
-        InputError: A part has no pictures where a clip is made, or it is more than is worked on here.
+        InputError: A part of a clip has no pictures, or the result passes a bound of `check_work`.
     """
     check_work(cuts, form)
     heard = in_chunks(chain.from_iterable(sound(cut, tick) for cut in cuts))
@@ -93,10 +93,10 @@ def assemble(cuts: Sequence[Scene], form: str, tick: Tick) -> bytes:
 
 
 def check_work(cuts: Sequence[Scene], form: str) -> None:
-    """Refuse what is more than is worked on here.
+    """Refuse work whose result would pass LONGEST or MOST_WORK.
 
     Raises:
-        InputError: Which bound is passed.
+        InputError: It names the bound that is passed.
     """
     seconds = sum(cut.seconds for cut in cuts)
     if seconds > LONGEST:
@@ -118,14 +118,14 @@ def check_work(cuts: Sequence[Scene], form: str) -> None:
 
 
 def add_sound(clip: Reel, added: Reel, tick: Tick, *, mix: bool, volume: float, form: str) -> bytes:
-    """A clip with a narration or music from its begin on, as long as the clip.
+    """A clip with a narration or music added from its beginning. The result is as long as the clip.
 
     Args:
-        mix: Its own sound stays below the added one; else it goes.
-        volume: Of the added sound; 1 leaves it as it is.
+        mix: Whether the clip's own sound stays beneath the added one. If not, it is dropped.
+        volume: The loudness of the added sound; 1 leaves it as it is.
 
     Raises:
-        InputError: The one has no pictures, or the other no sound.
+        InputError: The clip has no pictures, or the added file has no sound.
     """
     if not clip.films:
         raise InputError(f"{clip.name} has no pictures: a sound is added to a clip")
@@ -144,7 +144,7 @@ def add_sound(clip: Reel, added: Reel, tick: Tick, *, mix: bool, volume: float, 
 
 
 def _mixed(sounds: Sequence[Iterator[bytes]], volume: float) -> Iterator[bytes]:
-    """Sounds of one length, added up; the first at a volume. Peaks that would be clipped are held down."""
+    """Sounds of the same length, added up, the first at `volume`. Peaks that would be clipped are held down."""
     from av.audio.layout import AudioLayout
     from av.filter import Graph
 
@@ -164,7 +164,7 @@ def _mixed(sounds: Sequence[Iterator[bytes]], volume: float) -> Iterator[bytes]:
         louder.link_to(last, 0, 0)
         for place, door in enumerate(doors[1:], 1):
             door.link_to(last, 0, place)
-    # Without its own level: it would make all louder until the peaks are at the limit.
+    # level=false: the limiter would otherwise make everything louder until the peaks reach its limit.
     steps = (("alimiter", "limit=0.97:level=false:latency=true"), ("aformat", "sample_fmts=flt:channel_layouts=stereo"))
     for name, settings in (*steps, ("abuffersink", "")):
         step = graph.add(name, settings) if settings else graph.add(name)
@@ -212,7 +212,7 @@ def _write(
     size: tuple[int, int] | None = None,
     rate: Fraction = Fraction(25),
 ) -> bytes:
-    """A file of pictures and sound, the one never far ahead of the other."""
+    """Write a file of pictures and sound, keeping both about equally far."""
     import av
 
     file = BytesIO()
@@ -248,7 +248,7 @@ def _voice(out: Any, packing: Packing) -> Any:
 
 
 def _say(out: Any, voice: Any, heard: Iterator[bytes], written: int, *, until: float | Fraction | None) -> int:
-    """Write sound until a moment, or all there is; how much of it is written then."""
+    """Write sound until the moment `until`, or all of it. Returns how much is written by then."""
     while until is None or written < until * HERTZ:
         chunk = next(heard, None)
         if chunk is None:
@@ -259,7 +259,7 @@ def _say(out: Any, voice: Any, heard: Iterator[bytes], written: int, *, until: f
 
 
 def _with_pictures_as_they_are(clip: Reel, packing: Packing, heard: Iterator[bytes], tick: Tick) -> bytes:
-    """The pictures of a clip, untouched, with another sound."""
+    """The clip with another sound; its pictures are copied without encoding them again."""
     import av
 
     file = BytesIO()
@@ -288,7 +288,7 @@ def _bounded(file: BytesIO) -> None:
 
 
 def _gif(cuts: Sequence[Scene], tick: Tick) -> bytes:
-    """Small pictures that play for ever."""
+    """An animation of small pictures that repeats for ever."""
     from PIL import Image
 
     rate = min(cuts[0].reel.rate, Fraction(_GIF_RATE))
@@ -303,10 +303,10 @@ def _gif(cuts: Sequence[Scene], tick: Tick) -> bytes:
 
 
 def repacked_picture(data: bytes, form: str, name: str) -> bytes:
-    """A picture in another format; what is see-through becomes white where the format knows no such thing.
+    """A picture in another format. Transparent parts become white if the format has no transparency.
 
     Raises:
-        InputError: It cannot be decoded.
+        InputError: The picture cannot be decoded.
     """
     from PIL import Image
 

@@ -1,7 +1,7 @@
-"""Files this server saved: whether they are still there, and still what was saved.
+"""Files that this server saved: whether they are still there, and still have the content that was saved.
 
-A path in the journal is no proof: another process may have put a file or a link of its own in its place. So what is
-read is compared with the hash that was noted. Everything here blocks: call it in a thread.
+A path in the journal is no proof: another process may have put a file or a link of its own in its place. So the
+content is compared with the hash in the journal. Everything here blocks: call it in a thread.
 """
 
 import hashlib
@@ -14,17 +14,17 @@ from .kinds import HEAD_BYTES
 
 CHUNK = 2**20
 _CLOCK_STEP = 2.0
-"""Seconds: how coarsely FAT notes times."""
+"""FAT stores times in steps of so many seconds."""
 
 
 def read_ours(path: Path, sha256: str | None, limit: int) -> bytes | None:
-    """The content of a file that was saved; None where it is gone or another one.
+    """The content of a file that was saved. None if the file is gone or has other content now.
 
     Args:
-        sha256: Of what was saved, hex; None where that was never noted.
+        sha256: The hash of the saved content, in hex; None if it was never noted.
 
     Raises:
-        InputError: It is larger than `limit`, or no regular file.
+        InputError: The file is larger than `limit`, or no regular file.
     """
     try:
         data = read_regular(path, limit)
@@ -34,7 +34,9 @@ def read_ours(path: Path, sha256: str | None, limit: int) -> bytes | None:
 
 
 def copy_ours(path: Path, sha256: str | None, to: BinaryIO) -> tuple[int, str, bytes] | None:
-    """Copy a file that was saved; size, hash and first bytes of the copy, or None (and `to` empty) as `read_ours`."""
+    """Copy a file that was saved. Returns size, hash and first bytes of the copy.
+    None, with `to` left empty, if the file is gone or has other content now.
+    """
     digest, size, head = hashlib.sha256(), 0, b""
     with path.open("rb") as source:
         while chunk := source.read(CHUNK):
@@ -50,7 +52,9 @@ def copy_ours(path: Path, sha256: str | None, to: BinaryIO) -> tuple[int, str, b
 
 
 def is_twin(path: Path, size: int, sha256: str, since: float) -> bool:
-    """Whether a file is this content, saved since: by a process that was killed before it could note that."""
+    """Whether the file at `path` has this content and was written after `since`.
+    Then it was saved by a process that was killed before it could note that in the journal.
+    """
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size != size or found.st_mtime < since - _CLOCK_STEP:

@@ -1,4 +1,4 @@
-"""Files on their way: hidden under a temporary name until they are whole, and swept up where a process was killed.
+"""Files being written: hidden under a temporary name until they are whole, and removed later if the process died.
 
 Everything here blocks: call it in a thread.
 """
@@ -20,11 +20,11 @@ _LINK: dict[str, Any] = {"follow_symlinks": False} if os.link in os.supports_fol
 
 
 class PartFile:
-    """A file on its way: hidden under a temporary name until `publish`, gone after `discard`.
+    """A file being written: hidden under a temporary name until `publish`, removed by `discard`.
 
     Args:
-        private: Whether only this user may read it (the spool).
-        root: The allowed folder that holds `folder`: below it no link is followed. None: `folder` is taken as it is.
+        private: Whether only this user may read the file (as in the spool).
+        root: The allowed folder that holds `folder`: below it no link is followed. None: links are followed.
     """
 
     def __init__(self, folder: Path, *, private: bool = False, root: Path | None = None) -> None:
@@ -47,7 +47,8 @@ class PartFile:
         else:
             (self._root or self.folder).mkdir(parents=True, exist_ok=True)
         if STEPWISE:
-            # Held until the end: what is written lands in this very folder, wherever its name leads by then.
+            # The folder stays open until the end, so that the file lands in this very folder even if its name is
+            # meanwhile given to another one.
             self._at = self._held.enter_context(folder_beneath(self._root or self.folder, self.folder, make=True))
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -60,17 +61,17 @@ class PartFile:
     def publish(
         self, stem: str, suffix: str, *, again: str = "_{}", is_twin: Callable[[Path], bool] | None = None
     ) -> Path:
-        """Give the file its name, or that name with `_2`, `_3`... where it is taken; nothing is overwritten.
+        """Give the file its name, or that name with `_2`, `_3`... if the name is taken. Nothing is overwritten.
 
         Args:
-            again: What such a name has after it, with its number: `_run{}` where `_2` would read like a variant.
-            is_twin: Whether the file that has the name is this very one, saved before a process was killed; then
-                that stays, and no second is made.
+            again: The ending for a taken name, with its number: `_run{}` where `_2` would read like a variant.
+            is_twin: Tells whether the file that has the name already is the same one, saved before a process was
+                killed. Then that file stays, and no second copy is made.
         """
         self.handle.flush()
         os.fsync(self.handle.fileno())
         if not STEPWISE:
-            self.handle.close()  # Windows links no open file
+            self.handle.close()  # Windows cannot link a file that is open
         for number in range(1, 10_000):
             final = self.folder / f"{stem}{'' if number == 1 else again.format(number)}{suffix}"
             if self._take(final):
@@ -87,7 +88,7 @@ class PartFile:
         except FileExistsError:
             return False
         except OSError:
-            # No hard links here (FAT, some shares): hold the name with an empty file, then replace that.
+            # This disk has no hard links (FAT, some shares): reserve the name with an empty file, then replace that.
             try:
                 os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, dir_fd=self._at))
             except FileExistsError:
@@ -104,15 +105,15 @@ class PartFile:
         return str(path) if self._at is None else path.name
 
     def _sync(self) -> None:
-        """Make the new name survive a power cut, where a folder can be synced at all."""
+        """Make the new name survive a power cut, on systems that can sync a folder."""
         with suppress(OSError):
             if self._at is not None:
                 os.fsync(self._at)
 
     def discard(self) -> None:
-        """Remove what was not published. Safe to call at any time, any number of times."""
+        """Remove the file unless it was published. Safe to call at any time, any number of times."""
         if self._handle is not None:
-            with suppress(OSError):  # closing writes what was buffered, and the disk may be full
+            with suppress(OSError):  # closing writes the buffer, and the disk may be full
                 self._handle.close()
             with suppress(OSError):
                 os.unlink(self._named(self.path), dir_fd=self._at)
@@ -124,12 +125,12 @@ _PART = re.compile(r"\.novita-(?P<here>[0-9a-f]{8})-(?P<pid>[0-9]{1,10})-[0-9a-f
 
 
 def _here() -> str:
-    """This machine, or this container of it, in eight letters: only here does a process id mean anything."""
+    """Eight letters that name this machine or container; the process ids in file names count only within it."""
     return hashlib.sha256(this_host().encode("utf-8", "replace")).hexdigest()[:8]
 
 
 def sweep(folder: Path, wall: float, *, pattern: str = ".novita-*.part", age: float = 86_400.0) -> None:
-    """Remove parts whose process is gone, and files older than `age` seconds, as a spool held them too long."""
+    """Remove partial files whose process is gone, and files older than `age` seconds."""
     with suppress(OSError):
         for path in folder.glob(pattern):
             with suppress(OSError):

@@ -1,7 +1,8 @@
 """Paths as people and models paste them: quoted, escaped, as addresses, with another system's habits.
 
-A path is first taken as it is. Only where nothing is there is it read in the other ways, and last its nearest
-neighbour sought: macOS writes a narrow space into the names of screenshots, and decomposes letters.
+A path is first tried exactly as given. Only if there is no such file are the other ways of reading it tried, and last
+of all the file with the most similar name: macOS writes a narrow space into the names of screenshots, and decomposes
+letters.
 """
 
 import difflib
@@ -18,18 +19,18 @@ from ..core.placeholders import expand
 from ..core.words import counted
 
 LONGEST_NAME = 255
-"""Bytes of one name that file systems take."""
+"""The most bytes that file systems allow in one name."""
 _MOST_LISTED = 20_000
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "<": ">"}
 _HOMES = ("HOME", "USERPROFILE")
 _DRIVE = re.compile(r"/?([A-Za-z]):[/\\]")
 _MARKDOWN = re.compile(r"!?\[[^\[\]]*\]\((.+)\)", re.DOTALL)
 _LOOKALIKES = str.maketrans("‘’ʼ“”‐‑‒–—", "'''\"\"-----")
-"""What word processors and models write for marks of the keyboard."""
+"""Typographic marks that word processors and models write in place of plain ones."""
 
 
 def readings(text: str) -> Iterator[str]:
-    """The ways to read a pasted path, the plainest first; each once."""
+    """The ways to read a pasted path, the plainest first, each once."""
     seen: set[str] = set()
     for reading in _readings(text):
         if reading not in seen and reading.strip():
@@ -45,16 +46,16 @@ def _readings(text: str) -> Iterator[str]:
         yield text.strip()
     bare = from_address(bare) if address else bare
     yield bare
-    if bare.startswith("@"):  # as Claude Code and others mark a file
+    if bare.startswith("@"):  # Claude Code and others write @ before a file
         bare = unquoted(bare[1:])
         yield bare
     bare = expand(bare, {name: os.environ[name] for name in _HOMES if name in os.environ})
     yield bare
     if os.name != "nt":
-        plain = re.sub(r"\\(.)", r"\1", bare) if not _DRIVE.match(bare) else bare  # as a shell escapes spaces
+        plain = re.sub(r"\\(.)", r"\1", bare) if not _DRIVE.match(bare) else bare  # a shell escapes spaces with \
         yield plain
         drive = _DRIVE.match(bare)
-        if drive and Path("/mnt/c").is_dir():  # Windows' own disks, seen from its Linux
+        if drive and Path("/mnt/c").is_dir():  # the disks of Windows, as its Linux subsystem sees them
             yield f"/mnt/{drive[1].lower()}/{bare[drive.end() :]}".replace("\\", "/")
 
 
@@ -69,7 +70,7 @@ def unquoted(text: str) -> str:
 
 
 def _trimmed(text: str) -> str:
-    """Without blanks at its ends, and the marks of direction and order that Windows puts before a copied path."""
+    """The text without spaces at its ends and without the direction marks that Windows puts before a copied path."""
     ends = "".join({one for one in text[:8] + text[-8:] if unicodedata.category(one) == "Cf"})
     return text.strip().strip(ends).strip() if ends else text.strip()
 
@@ -78,10 +79,10 @@ def from_address(text: str) -> str:
     """The path of a `file:` address.
 
     Raises:
-        InputError: It is malformed, or names a file on another machine.
+        InputError: The address is malformed, or names a file on another machine.
     """
     rest = text[5:].lstrip("/")
-    if "\\" in rest and _DRIVE.match(rest):  # file:// before a Windows path as it stands
+    if "\\" in rest and _DRIVE.match(rest):  # file:// was simply put before a Windows path
         return urllib.parse.unquote(rest)
     try:
         parts = urllib.parse.urlsplit(text)
@@ -89,14 +90,14 @@ def from_address(text: str) -> str:
         raise InputError("The file:// address is malformed", next_step="Give the path itself.") from error
     if parts.netloc not in ("", "localhost", "~"):
         raise InputError("A file:// address must name a file on this machine (file:///path)")
-    # A question mark or a hash in a name is rarely escaped by who pastes it.
+    # People who paste an address rarely escape a question mark or a hash in a file's name.
     rest = parts.path + (f"?{parts.query}" if parts.query else "") + (f"#{parts.fragment}" if parts.fragment else "")
     path = urllib.request.url2pathname(rest)
     return f"~{path}" if parts.netloc == "~" else path
 
 
 def refuse_foreign(text: str) -> None:
-    """Raise InputError for paths that cannot be on this machine, in words that say why."""
+    """Raise InputError, with the reason, for paths that cannot be on this machine."""
     bare = unquoted(text)
     bare = from_address(bare) if bare.casefold().startswith("file:") else bare
     if bare.startswith(("\\\\", "//")):
@@ -112,7 +113,7 @@ def refuse_foreign(text: str) -> None:
 
 
 def check_length(path: Path) -> None:
-    """Raise InputError for names longer than file systems take."""
+    """Raise InputError for names longer than file systems allow."""
     for part in path.parts:
         if len(os.fsencode(part)) > LONGEST_NAME:
             raise InputError(
@@ -126,8 +127,8 @@ def check_length(path: Path) -> None:
 
 
 def nearest(path: Path, allowed: Callable[[Path], bool]) -> tuple[Path | None, list[str]]:
-    """What a path that is not there may have meant: the one file whose name differs only in spaces, composition or
-    case; and names like its own beside it.
+    """What a path to a missing file may have meant: the one file whose name differs only in spaces, composition or
+    case, and the similar names in the same folder.
 
     Args:
         allowed: Whether a folder may be looked into.
@@ -161,7 +162,7 @@ def _listed(folder: Path) -> list[str]:
 
 
 def _key(name: str) -> str:
-    """A name without what the eye does not see."""
+    """A name reduced to what the eye tells apart: without case, composition and kinds of spaces."""
     plain = unicodedata.normalize("NFKC", name.translate(_LOOKALIKES)).casefold()
     spaced = "".join(" " if unicodedata.category(one) in ("Zs", "Cc") else one for one in plain)
     unseen = (one for one in spaced if unicodedata.category(one) == "Cf" or "\ufe00" <= one <= "\ufe0f")

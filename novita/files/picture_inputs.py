@@ -1,7 +1,7 @@
-"""A picture as people have it, made into one that may be sent: whole, upright, without what is private.
+"""Prepares a user's picture for sending: checks that it is whole, turns it upright, removes private parts.
 
-Everything here works and blocks: call it in a thread. Two steps, so that nothing is decoded before it is known to be
-worth it: `look` reads the header and says what there is to do and how much memory it takes; `prepare` does it.
+Everything here works and blocks: call it in a thread. It takes two steps, so that a picture is decoded only if needed:
+`look` reads the header and says what there is to do and how much memory that takes; `prepare` does the work.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _EXIF_PLACES = (0x8769, 0x8825, 0x02BC, 0x83BB, 0x010E, 0x013B, 0x010F, 0x0110)
-"""EXIF, GPS, XMP, IPTC, description, artist, maker and model of the camera: where a TIFF keeps what is private."""
+"""The private fields of a TIFF: EXIF, GPS, XMP, IPTC, description, artist, and maker and model of the camera."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class PictureLook:
     """What a picture's header shows.
 
     Args:
-        cost: Bytes that preparing it takes at most.
+        cost: The most bytes of memory that preparing the picture takes.
         turned: Its EXIF orientation; 1 is upright.
-        rewrite: Why it is written anew, in words that follow its name; empty if it is not.
+        rewrite: Why the picture must be encoded anew, in words that follow its name; empty if it need not be.
     """
 
     found: MediaType
@@ -41,7 +41,7 @@ class PictureLook:
 
 @dataclass(frozen=True)
 class PreparedPicture:
-    """A picture that may be sent. `changed` says what was done to its pixels, in words that follow its name."""
+    """A picture that is ready to be sent. `changed` says what was done to its pixels, in words that follow its name."""
 
     data: bytes
     found: MediaType
@@ -51,10 +51,10 @@ class PreparedPicture:
 
 
 def look(data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resize: bool) -> PictureLook:
-    """Read the header of a picture, and refuse what cannot become what the model takes.
+    """Read the header of a picture, and refuse a picture that cannot be made acceptable to the model.
 
     Raises:
-        InputError: It is damaged, too large, or outside the limits and may not or cannot be resized.
+        InputError: The picture is damaged or too large, or breaks a limit and may not or cannot be resized.
     """
     try:
         picture = open_header(data)
@@ -68,7 +68,7 @@ def look(data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resiz
         broken = find_trouble(limits, found, len(data), measures)
         if not limits.alpha and has_alpha(picture):
             broken.append(BrokenLimit("it is transparent and the model takes no transparency", True))
-        if foreign:  # its size in bytes is that of another format, and converting it mends the format
+        if foreign:  # converting changes the format and the number of bytes, so these limits cannot be judged yet
             broken = [one for one in broken if one.about not in ("format", "bytes")]
         if broken and not (resize and all(one.mendable for one in broken)):
             raise refuse(name, broken)
@@ -94,10 +94,10 @@ def look(data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resiz
 
 
 def prepare(data: bytes, seen: PictureLook, limits: MediaLimits, name: str) -> PreparedPicture:
-    """Decode a picture that was looked at, so that a damaged one is found before it is paid for, and tidy it.
+    """Decode and tidy a picture that `look` has read. A damaged picture is thus found before anything is paid for.
 
     Raises:
-        InputError: It is damaged or cut off, or cannot be brought within the limits.
+        InputError: The picture is damaged or cut off, or cannot be brought within the limits.
     """
     try:
         if not is_whole(data, seen.found):
@@ -112,7 +112,7 @@ def prepare(data: bytes, seen: PictureLook, limits: MediaLimits, name: str) -> P
         return PreparedPicture(made, found, measures, seen.turned, seen.rewrite)
     try:
         with open_header(data) as picture:
-            picture.draft(picture.mode, (1, 1))  # a JPEG need not be whole in memory to be known to be whole
+            picture.draft(picture.mode, (1, 1))  # the smallest size shows damage just as well
             picture.load()
     except UNREADABLE as error:
         raise InputError(

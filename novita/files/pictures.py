@@ -1,7 +1,7 @@
-"""Small pictures of finished files for the chat, and what a file measures.
+"""Small pictures of finished files for the chat, and the measures of files: sides and length.
 
-Everything here works and blocks: call it in a thread. What cannot be decoded has no picture and no measures;
-that is never an error here.
+Everything here works and blocks: call it in a thread. A file that cannot be decoded has no small picture and no
+measures; that is never an error here.
 """
 
 import base64
@@ -36,7 +36,7 @@ class Thumb:
 
 @dataclass(frozen=True)
 class Probe:
-    """Measures, as far as they could be read. Sides in pixels as displayed, duration in seconds."""
+    """The measures of a file, as far as they could be read: sides in pixels as displayed, duration in seconds."""
 
     width: int | None = None
     height: int | None = None
@@ -47,13 +47,13 @@ def displayed_size(picture: "Image") -> tuple[int, int]:
     """Width and height as shown, with the camera's orientation applied."""
     width, height = picture.size
     tags: Any = getattr(picture, "tag_v2", None)
-    if tags is not None:  # of a TIFF, newer versions of Pillow tell the size as it is displayed
+    if tags is not None:  # newer versions of Pillow give a TIFF's size as it is displayed; the tags hold the raw size
         width, height = tags.get(256, width), tags.get(257, height)
     return (height, width) if orientation(picture) in (5, 6, 7, 8) else (width, height)
 
 
 def orientation(picture: "Image") -> int:
-    """How the camera was held, as EXIF counts: 1 is upright."""
+    """The EXIF orientation: how the camera was held. 1 is upright."""
     try:
         found: Any = picture.getexif().get(0x0112, 1)
     except UNREADABLE:
@@ -65,11 +65,11 @@ def upright(picture: "Image", *, about: tuple[int, int] | None = None) -> "Image
     """The first frame, decoded, turned as displayed, as RGB or RGBA.
 
     Args:
-        about: The size it is wanted in, as displayed: it is decoded smaller where the format can, but never smaller
-            than that, and brought near it before anything else is done with it.
+        about: The wanted size, as displayed. If the format allows, the picture is decoded smaller, but never smaller
+            than that, and is shrunk to about that size before anything else is done with it.
 
     Raises:
-        OSError and others of damaged files.
+        Any of UNREADABLE, such as OSError, if the file is damaged.
     """
     from PIL import ImageOps
 
@@ -79,7 +79,7 @@ def upright(picture: "Image", *, about: tuple[int, int] | None = None) -> "Image
     ImageOps.exif_transpose(picture, in_place=True)
     clear = picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info
     if picture.mode.startswith("I") or picture.mode == "F":
-        # 16 bits a channel: convert() would clip, not scale.
+        # With 16 bits per channel convert() would cut bright values off instead of scaling them.
         picture = picture.convert("F").point(lambda value: value / 256).convert("L")
     wanted = "RGBA" if clear else "RGB"
     return picture if picture.mode == wanted else picture.convert(wanted)
@@ -102,7 +102,7 @@ def has_alpha(picture: "Image") -> bool:
 
 
 def thumbnail(source: bytes | Path, *, longest: int = LONGEST_SIDE, max_bytes: int = 90_000) -> Thumb | None:
-    """A picture of at most `longest` pixels a side and `max_bytes` bytes; None where it cannot be decoded."""
+    """A picture of at most `longest` pixels a side and `max_bytes` bytes. None if the source cannot be decoded."""
     picture = open_picture(source)
     if picture is None:
         return None
@@ -121,7 +121,7 @@ def _around(picture: "Image", side: int) -> tuple[int, int]:
 
 
 def thumbnail_cost(source: bytes | Path) -> int:
-    """How much memory making a thumbnail takes at most, told from the header; 0 for what is no picture."""
+    """The most memory that making a thumbnail takes, reckoned from the header. 0 if the source is no picture."""
     picture = open_picture(source)
     if picture is None:
         return 0
@@ -140,10 +140,10 @@ def drafted(picture: "Image", about: tuple[int, int]) -> int:
 
 
 def _small(picture: "Image", longest: int, max_bytes: int) -> Thumb:
-    """The best that fits: quality falls first, then size."""
+    """The best small picture that fits into `max_bytes`: first the quality is lowered, then the size."""
     from PIL import Image
 
-    # JPEG is what every host shows; only what is really see-through needs WebP.
+    # Every host shows JPEG; only pictures with transparent parts need WebP.
     clear = picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255)
     kind, mime = ("WEBP", "image/webp") if clear else ("JPEG", "image/jpeg")
     if not clear:
@@ -161,7 +161,7 @@ def _small(picture: "Image", longest: int, max_bytes: int) -> Thumb:
 
 
 def fit_thumbnails(thumbs: Sequence[Thumb | None], total_base64: int = 600_000) -> list[Thumb | None]:
-    """The same thumbs, made smaller where needed so that together they stay below `total_base64` characters."""
+    """The same thumbs, made smaller if needed, so that all together stay below `total_base64` characters."""
     present = [thumb for thumb in thumbs if thumb is not None]
     if sum(_encoded(thumb) for thumb in present) <= total_base64:
         return list(thumbs)
@@ -177,7 +177,7 @@ def _encoded(thumb: Thumb) -> int:
 
 
 def poster(path: Path, *, longest: int = LONGEST_SIDE, max_bytes: int = 90_000) -> Thumb | None:
-    """A frame of a video that shows something, where PyAV is installed and can read it."""
+    """A frame of a video that shows something. None if PyAV is not installed or cannot read the video."""
     if not pyav.is_here():
         return None
     import av
@@ -203,7 +203,7 @@ def _busy(picture: "Image") -> bool:
 
 
 def probe(source: bytes | Path, kind: Kind) -> Probe:
-    """What a file measures. Length and sides of video and of packed audio need PyAV."""
+    """The measures of a file. Those of video and of compressed audio need PyAV."""
     if kind == "image":
         picture = open_picture(source)
         if picture is None:
@@ -220,7 +220,7 @@ def _probe_wave(source: bytes | Path) -> Probe | None:
     try:
         with wave.open(BytesIO(source) if isinstance(source, bytes) else str(source), "rb") as sound:
             size = len(source) if isinstance(source, bytes) else source.stat().st_size
-            # A streamed file does not know its length and claims the largest: what is there counts.
+            # A file that was streamed does not know its length and claims the largest: count the frames that are there.
             frames = min(sound.getnframes(), size // max(1, sound.getnchannels() * sound.getsampwidth()))
             return Probe(duration=round(frames / sound.getframerate(), 3))
     except (wave.Error, ZeroDivisionError, *UNREADABLE):

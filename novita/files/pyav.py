@@ -1,7 +1,7 @@
 """PyAV, which reads films and sounds.
 
-It is installed with this package; a lean bundle, or a system that it has no wheel for, goes without: then files are
-saved all the same, and what needs it says so.
+It is installed with this package, except in the lean bundle and on systems for which PyAV has no wheel. There files
+are saved as usual, and calls that need PyAV are refused with a text that says so.
 """
 
 from importlib.util import find_spec
@@ -12,22 +12,22 @@ NOT_HERE = "PyAV is not installed here (pip install av)"
 
 
 def is_here() -> bool:
-    """Whether films and sounds can be read; it is not imported for that."""
+    """Whether films and sounds can be read here. Asking does not import PyAV."""
     try:
         return find_spec("av") is not None
-    except ValueError:  # it stands among the loaded modules as one that is not to be had
+    except ValueError:  # sys.modules has an entry for it that marks it as missing
         return False
 
 
 def must_be_here(doing: str, otherwise: str) -> None:
-    """Refuse what cannot be done without it.
+    """Refuse a call that needs PyAV if PyAV is missing.
 
     Args:
-        doing: What needs it, as the subject of a sentence.
-        otherwise: What can be done instead.
+        doing: The work that needs PyAV, as the subject of a sentence.
+        otherwise: What the caller can do instead.
 
     Raises:
-        InputError: It is not here.
+        InputError: PyAV is not installed.
     """
     if not is_here():
         raise InputError(

@@ -1,6 +1,6 @@
-"""Clips and sounds read piece by piece: pictures of one size at a steady rate, and sound of one kind as long as they.
+"""Reads clips and sounds piece by piece: pictures of one size at a steady rate, and sound as long as the pictures.
 
-Everything here works and blocks: call it in a thread. What is read is what montage.py puts together.
+Everything here works and blocks: call it in a thread. montage.py puts together what is read here.
 """
 
 # The types that come with av leave these unknown.
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 HERTZ = 48_000
-"""Of all sound that is worked on: stereo, 32-bit floats, so that nothing is clipped before the end."""
+"""Samples a second of all sound in work. It is stereo in 32-bit floats, so that nothing is clipped before the end."""
 SAMPLE = 8
-"""Bytes of one moment of it."""
+"""Bytes of one stereo sample: two channels of four bytes."""
 CHUNK = 4_096
-"""Moments that are handed on at once."""
+"""Stereo samples in one chunk."""
 FASTEST = 60
-"""Pictures a second at most."""
+"""The most pictures a second."""
 MOST_PIXELS = 4_096 * 2_304
-"""Of one picture of a clip."""
+"""The most pixels in one picture of a clip."""
 
 Tick = Callable[[], None]
-"""Called for every picture and every bit of sound; raises where the work is to end."""
+"""Called for every picture and every chunk of sound. It raises to stop the work."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Reel:
     """A clip or a sound.
 
     Args:
-        name: What messages call it.
-        seconds: How long it is.
-        width: Of its pictures as they are shown, in pixels; 0 where it has none.
-        rate: Pictures a second.
-        codec: How its pictures are packed.
+        name: What messages call the clip or sound.
+        seconds: Its length.
+        width: The width of its pictures as displayed, in pixels; 0 if it has none.
+        rate: Its pictures a second.
+        codec: The codec of its pictures.
     """
 
     data: bytes
@@ -62,13 +62,13 @@ class Reel:
 
     @property
     def films(self) -> bool:
-        """Whether it has pictures."""
+        """Whether the reel has pictures."""
         return self.width > 0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Part of a reel, in seconds from its begin."""
+    """A part of a reel, in seconds from the reel's beginning."""
 
     reel: Reel
     start: float
@@ -80,13 +80,13 @@ class Scene:
 
 
 def read_reel(data: bytes, found: MediaType, name: str) -> Reel:
-    """What a clip or a sound is.
+    """Read the measures of a clip or a sound.
 
     Raises:
-        InputError: It cannot be decoded, does not say how long it is, or has larger pictures than are worked on here.
+        InputError: The file cannot be decoded, has no known length, or has pictures larger than MOST_PIXELS.
     """
     pyav.must_be_here(f"Working on {name}", "Use an editor of this machine")
-    # Not at the top: few calls need it, and it takes long to import.
+    # Imported here and not at the top, since few calls need PyAV and importing it takes long.
     import av
     from av.error import FFmpegError
 
@@ -117,7 +117,7 @@ def read_reel(data: bytes, found: MediaType, name: str) -> Reel:
 
 
 def _counted(source: Any) -> float:
-    """Seconds of a sound whose header does not tell."""
+    """The seconds of a sound whose header does not tell them, found by decoding it all."""
     return sum(frame.samples / frame.sample_rate for frame in source.decode(audio=0)) if source.streams.audio else 0.0
 
 
@@ -128,7 +128,7 @@ def _long_enough(reel: Reel) -> Reel:
 
 
 def _turned(frame: VideoFrame) -> int:
-    """By how many degrees clockwise a picture is turned to be shown, as a phone notes it."""
+    """By how many degrees clockwise a picture must be turned for display, from the note that phones write."""
     return -int(getattr(frame, "rotation", 0) or 0) % 360
 
 
@@ -136,7 +136,7 @@ _TURNS = {90: (("transpose", "clock"),), 180: (("hflip", ""), ("vflip", "")), 27
 
 
 def pictures(cut: Scene, size: tuple[int, int], rate: Fraction, tick: Tick) -> Iterator[VideoFrame]:
-    """The pictures of a part, each `size` large with bars where its shape differs, at a steady rate."""
+    """The pictures of a part at a steady rate, all of one `size`, with bars if their shape differs."""
     import av
 
     count = max(1, round(cut.seconds * rate))
@@ -153,7 +153,7 @@ def pictures(cut: Scene, size: tuple[int, int], rate: Fraction, tick: Tick) -> I
         for frame in source.decode(stream):
             tick()
             at = (frame.time or 0.0) - begins - cut.start
-            # What is held is shown until this one begins.
+            # The picture before is shown until this one begins.
             while held is not None and made < count and made / rate < at - 1e-4:
                 fit = fit or _fitting(stream, held, size)
                 shown = shown or fit(held)
@@ -170,7 +170,7 @@ def pictures(cut: Scene, size: tuple[int, int], rate: Fraction, tick: Tick) -> I
 
 
 def _fitting(stream: Any, frame: VideoFrame, size: tuple[int, int]) -> Callable[[VideoFrame], VideoFrame]:
-    """Turns, scales and pads pictures of one stream."""
+    """A function that turns, scales and pads the pictures of one stream."""
     from av.filter import Graph
 
     width, height = size
@@ -199,7 +199,7 @@ def _fitting(stream: Any, frame: VideoFrame, size: tuple[int, int]) -> Callable[
 
 
 def picture_at(reel: Reel, second: float) -> bytes:
-    """One picture of a clip as PNG, the last one where `second` is its end."""
+    """One picture of a clip as PNG. The last one if `second` is the clip's end."""
     wanted = Scene(reel, max(0.0, min(second, reel.seconds - 1 / reel.rate)), reel.seconds)
     frame = next(pictures(wanted, even(reel), reel.rate, lambda: None))
     sink = BytesIO()
@@ -209,12 +209,12 @@ def picture_at(reel: Reel, second: float) -> bytes:
 
 
 def even(reel: Reel) -> tuple[int, int]:
-    """The size of a clip's pictures as encoders take it."""
+    """The size of a clip's pictures in even numbers, as encoders need it."""
     return max(2, reel.width // 2 * 2), max(2, reel.height // 2 * 2)
 
 
 def sound(cut: Scene, tick: Tick) -> Iterator[bytes]:
-    """The sound of a part in chunks, exactly as long as the part: silence where it has none."""
+    """The sound of a part in chunks, exactly as long as the part, filled up with silence."""
     left = round(cut.seconds * HERTZ)
     for chunk in _heard(cut, tick):
         part = chunk[: left * SAMPLE]
@@ -230,7 +230,7 @@ def sound(cut: Scene, tick: Tick) -> Iterator[bytes]:
 
 
 def _heard(cut: Scene, tick: Tick) -> Iterator[bytes]:
-    """The sound from the begin of a part on, to the end of its file."""
+    """The sound from the beginning of a part to the end of its file."""
     if not cut.reel.sounds:
         return
     import av
@@ -239,7 +239,7 @@ def _heard(cut: Scene, tick: Tick) -> Iterator[bytes]:
     with av.open(BytesIO(cut.reel.data), "r") as source:
         stream = source.streams.audio[0]
         begins = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
-        if cut.start > 1:  # a little early: some kinds are decoded rightly only a moment after
+        if cut.start > 1:  # start a second early, since some codecs need a moment before they decode correctly
             source.seek(int((begins + cut.start - 1) * av.time_base))
         alone = stream.codec_context.layout.nb_channels == 1
         resampler = AudioResampler(format="flt", layout="mono" if alone else "stereo", rate=HERTZ)
@@ -248,7 +248,7 @@ def _heard(cut: Scene, tick: Tick) -> Iterator[bytes]:
             tick()
             if skip is None:
                 skip = round((cut.start + begins - (frame.time or begins)) * HERTZ)
-                if skip < 0:  # it begins after the part does
+                if skip < 0:  # the sound begins later than the part
                     yield bytes(-skip * SAMPLE)
                     skip = 0
             for made in resampler.resample(frame):
@@ -262,7 +262,7 @@ def _heard(cut: Scene, tick: Tick) -> Iterator[bytes]:
 
 
 def _both(frame: Any) -> bytes:
-    """One channel on both sides as loud as it is; a resampler would take 3 dB off."""
+    """A single channel put on both sides at its full loudness; a resampler would make it 3 dB quieter."""
     one = array("f", bytes(frame.planes[0])[: frame.samples * SAMPLE // 2])
     both = array("f", bytes(len(one) * SAMPLE))
     both[::2] = both[1::2] = one
@@ -270,7 +270,7 @@ def _both(frame: Any) -> bytes:
 
 
 def in_chunks(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same sound in chunks of one length; the last may be shorter."""
+    """The same sound in chunks of CHUNK samples; the last one may be shorter."""
     held = bytearray()
     for part in parts:
         held += part

@@ -1,8 +1,8 @@
-"""Finished files in S3-compatible storage: any copy of the server finds them, callers get links that expire.
+"""Finished files in S3-compatible storage: every copy of the server finds them, and callers get links that expire.
 
-A file is fetched and checked as everywhere, then put under a key that nobody can guess who does not have it already:
-it is made of its owner, its task and its own content. The same file brought home twice is therefore kept once.
-In the journal its path is `s3://bucket/key`; callers never see that.
+A file is fetched and checked as usual, then stored under a key made of its owner, its task and its own content. Nobody
+can guess the key without having the file, and the same file saved twice is stored once. In the journal its path is
+`s3://bucket/key`; callers never see that path.
 """
 
 import hashlib
@@ -33,19 +33,19 @@ logger = logging.getLogger(__name__)
 
 DAY = 86_400
 _UNNAMED = NameHint()
-_LONGEST_LINK = 7 * DAY  # what the signature allows
+_LONGEST_LINK = 7 * DAY  # signatures of S3 allow no longer time
 _KNOWN = {"endpoint_url", "public_endpoint_url", "region", "expires"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where files go.
+    """The place in the storage where files go.
 
     Args:
-        prefix: What keys begin with; empty, or ending in a slash.
-        endpoint_url: The storage, where it is not Amazon's.
-        public_endpoint_url: How callers reach it, where that differs.
-        expires: Seconds a link lives.
+        prefix: The beginning of all keys: empty, or ending in a slash.
+        endpoint_url: The address of the storage, if it is not Amazon's.
+        public_endpoint_url: The address by which callers reach the storage, if it differs.
+        expires: How many seconds a link stays valid.
     """
 
     bucket: str
@@ -59,10 +59,10 @@ class Place:
     def parse(cls, url: str) -> "Place":
         """Read `s3://bucket/prefix?endpoint_url=...&public_endpoint_url=...&region=...&expires=...`.
 
-        Keys of the storage are not in it: they come the way Amazon's own tools take them.
+        The URL holds no access keys: those are read from where Amazon's own tools read them.
 
         Raises:
-            ValueError: It is not of that form.
+            ValueError: The URL does not have that form.
         """
         parts = urlsplit(url)
         given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -102,10 +102,10 @@ class Bucket:
         self._do(send)
 
     def get(self, key: str, most: int) -> bytes:
-        """The bytes under a key.
+        """The bytes stored under a key.
 
         Raises:
-            ArtifactError: There are more than `most`, or none.
+            ArtifactError: There are more than `most` bytes, or the key does not exist.
         """
 
         def fetch() -> bytes | None:
@@ -119,7 +119,7 @@ class Bucket:
         return data
 
     def remove(self, beginning: str) -> int:
-        """Remove all whose keys begin so; how many there were."""
+        """Remove all files whose keys begin so. Returns how many there were."""
 
         def sweep() -> int:
             client, removed = self._client(), 0
@@ -132,19 +132,19 @@ class Bucket:
         return self._do(sweep)
 
     def link(self, key: str) -> str:
-        """A signed link that lives for `place.expires` seconds. Asks nobody."""
+        """A signed link that stays valid for `place.expires` seconds. Signing it needs no request."""
         wanted = {"Bucket": self.place.bucket, "Key": key}
         client = self._client(self.place.public_endpoint_url, asks=False)
         return self._do(lambda: client.generate_presigned_url("get_object", wanted, ExpiresIn=self.place.expires))
 
     def _client(self, endpoint: str | None = None, *, asks: bool = True) -> Any:
-        """The driver's client, made with the first use: its import takes half a second.
+        """The driver's client. It is made at the first use, since importing the driver takes half a second.
 
         Args:
-            asks: Whether the storage is to be asked, so that the way to it matters.
+            asks: Whether the client will send requests, so that it needs the right proxy.
 
         Raises:
-            ArtifactError: The driver is missing, or a proxy that cannot be used stands in the way.
+            ArtifactError: The driver is missing, or the proxy that is set up cannot be used.
         """
         endpoint = endpoint or self.place.endpoint_url
         with self._lock:
@@ -169,7 +169,7 @@ class Bucket:
                         connect_timeout=10,
                         read_timeout=60,
                         retries={"max_attempts": 4, "mode": "standard"},
-                        # Names as host names need a domain, and newer checksums Amazon's own storage.
+                        # Buckets as host names need a domain of their own, and only Amazon knows the newer checksums.
                         s3={"addressing_style": "path" if endpoint else "auto"},
                         request_checksum_calculation="when_required",
                         response_checksum_validation="when_required",
@@ -182,7 +182,7 @@ class Bucket:
         try:
             return work()
         except exceptions.ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", "no code"))  # the text may name keys
+            code = str(error.response.get("Error", {}).get("Code", "no code"))  # the error's own text may contain keys
             raise self._trouble(code) from error
         except exceptions.ProxyConnectionError as error:
             raise ArtifactError(
@@ -201,10 +201,12 @@ class Bucket:
 
 
 def _proxies(url: str) -> dict[str, str]:
-    """The proxy for the storage, as the driver takes it; empty for none. Its own reading of the environment differs.
+    """The proxy for the storage, in the driver's form; empty for none.
+
+    We read the environment ourselves, since the driver reads it in another way than the rest of this server.
 
     Raises:
-        ArtifactError: It is none that can be asked.
+        ArtifactError: The proxy that is set up cannot be used.
     """
     place = httpx.URL(url)
     try:
@@ -224,10 +226,10 @@ def _proxies(url: str) -> dict[str, str]:
 
 
 class SharedStore(ArtifactStore):
-    """Brings finished files into a bucket.
+    """Saves finished files in a bucket.
 
     Args:
-        staging: Private folder a file passes through; it stays there where the bucket cannot take it.
+        staging: A private folder that each file passes through. The file stays there if the bucket cannot store it.
     """
 
     def __init__(
@@ -264,7 +266,7 @@ class SharedStore(ArtifactStore):
         if self.holds(artifact):
             return artifact
         if await anyio.to_thread.run_sync(super().holds, artifact):
-            return await self._put(artifact, name)  # the bucket could not take it last time
+            return await self._put(artifact, name)  # the bucket could not store the file last time
         staged = await self._bring(artifact.model_copy(update={"path": None}), name, save_to)
         return await self._put(staged, name)
 
@@ -283,11 +285,11 @@ class SharedStore(ArtifactStore):
         return await anyio.to_thread.run_sync(self.bucket.get, key, max_bytes or self.max_bytes)
 
     async def remove_all(self, owner: str) -> int:
-        """Remove all files of an owner; how many there were."""
+        """Remove all files of an owner. Returns how many there were."""
         return await anyio.to_thread.run_sync(self.bucket.remove, self._folder(owner))
 
     def _folder(self, owner: str) -> str:
-        """What all keys of an owner's files begin with."""
+        """The beginning of the keys of all files of an owner."""
         return f"{self.bucket.place.prefix}{hashlib.sha256(f'files of {owner}'.encode()).hexdigest()[:24]}/"
 
     async def _save(
@@ -296,7 +298,7 @@ class SharedStore(ArtifactStore):
         staged = await super()._save(data, artifact, found, name, save_to)
         try:
             return await self._put(staged, name)
-        except ArtifactError as error:  # these bytes come once: better here than nowhere
+        except ArtifactError as error:  # these bytes cannot be fetched again, so they stay on this machine
             logger.warning("%s stays on this machine: %s", artifact.name, error)
             return staged
 
@@ -316,13 +318,13 @@ class SharedStore(ArtifactStore):
 
 
 async def remove_files(store: ArtifactStore, owner: str, artifacts: Sequence[Artifact]) -> int:
-    """Remove an owner's files from the shared storage and the spool of this machine; how many there were.
+    """Remove an owner's files from the shared storage and from the spool of this machine. Returns how many there were.
 
     Args:
-        artifacts: Of all his tasks. What lies in folders of a user is his own, and stays.
+        artifacts: The files of all tasks of the owner. Files in a user's own folders stay there.
 
     Raises:
-        ArtifactError: The storage cannot be used; what is left goes with another call.
+        ArtifactError: The storage cannot be used. Another call removes the files that are left.
     """
     removed = await anyio.to_thread.run_sync(_from_spool, store.spool, artifacts)
     return removed + (await store.remove_all(owner) if isinstance(store, SharedStore) else 0)

@@ -1,4 +1,4 @@
-"""Sounds as people have them, made into what a model takes: taken out of videos, converted, cut at silences.
+"""Prepares users' recordings for a model: takes the sound out of a video, converts it, cuts it at silences.
 
 Everything here works and blocks: call it in a thread.
 """
@@ -21,20 +21,20 @@ from .media_limits import MediaLimits, find_trouble, refuse
 from .pictures import Probe, probe
 
 RATE = 24_000
-"""Hz, mono: all that a recognizer or a voice cloner hears, at 48 kB a second."""
+"""Hz, mono. Speech recognition and voice cloning use no more than that; it takes 48 kB a second."""
 LONGEST = 1_800
-"""Seconds of sound taken out at most."""
+"""The longest sound that is converted, in seconds."""
 _SHORTEST = 0.05
-"""Seconds below which nobody has said anything."""
+"""Seconds. A shorter sound cannot contain speech."""
 _COMMON = ("wav", "mp3", "m4a", "flac", "ogg", "opus", "aac")
-"""Sent as they are where the model does not say what it takes."""
+"""Formats that are sent unchanged if the model does not say which ones it accepts."""
 _LARGE = ("wav", "aiff", "flac")
-"""Kinds that become much smaller when they are written anew."""
+"""Formats without strong compression: converting them makes the file much smaller."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound that may be sent. `changed` says what was done to it, in words that follow its name."""
+    """A sound that is ready to be sent. `changed` says what was done to it, in words that follow its name."""
 
     data: bytes
     found: MediaType
@@ -50,13 +50,13 @@ def is_foreign(found: MediaType, limits: MediaLimits) -> bool:
 
 
 def prepare_sound(data: bytes, found: MediaType, limits: MediaLimits, name: str) -> Sound:
-    """A sound checked, and converted to WAV where the model would not take it.
+    """A sound that was checked, and converted to WAV if the model does not accept its format.
 
     Args:
-        found: What it is: a sound, or a video whose sound is wanted.
+        found: The format: that of a sound, or of a video whose sound is wanted.
 
     Raises:
-        InputError: It holds no sound, is damaged or cut off, or outside the limits.
+        InputError: The file holds no sound, is damaged or cut off, or breaks a limit.
     """
     if not is_whole(data, found):
         raise InputError(
@@ -69,14 +69,14 @@ def prepare_sound(data: bytes, found: MediaType, limits: MediaLimits, name: str)
     heavy = found.name in _LARGE and [one.about for one in broken] == ["bytes"]
     if is_foreign(found, limits) or heavy:
         hopeless = [one for one in broken if one.about == "seconds"]
-        if hopeless:  # known before anything is decoded
+        if hopeless:  # this is known before anything is decoded
             raise refuse(name, hopeless)
         changed = "is a video, and only its sound is wanted" if found.kind == "video" else "was converted here"
         data, found = sound_of(data, name), MEDIA_TYPES["wav"]
         measures = probe(data, "audio")
         broken = find_trouble(limits, found, len(data), measures)
     elif found.name == "wav" and not measures.duration:
-        # The program that recorded it was killed before it could write the length.
+        # The header has no length: the recording program was killed before it could write that.
         data, changed = sound_of(data, name), "was given its length here"
         measures = probe(data, "audio")
         broken = find_trouble(limits, found, len(data), measures)
@@ -88,10 +88,10 @@ def prepare_sound(data: bytes, found: MediaType, limits: MediaLimits, name: str)
 
 
 def cut_at_silences(data: bytes, name: str, longest: float) -> list[bytes]:
-    """A recording in pieces of at most so many seconds, as WAV: each ends where it is most silent, not within a word.
+    """A recording cut into WAV pieces of at most `longest` seconds. Each cut is at a silence, not within a word.
 
     Raises:
-        InputError: It cannot be decoded, or is longer than half an hour.
+        InputError: The recording cannot be decoded, or is longer than half an hour.
     """
     with wave.open(BytesIO(sound_of(data, name)), "rb") as whole:
         samples = array("h", whole.readframes(whole.getnframes()))
@@ -112,12 +112,12 @@ def cut_at_silences(data: bytes, name: str, longest: float) -> list[bytes]:
 
 _STEP = RATE // 20
 _WINDOW = 6
-"""Steps, of a twentieth of a second each, that a silence is looked for in: a pause between words is as long."""
+"""A silence must last so many steps of a twentieth of a second: 0.3 s, as long as a pause between sentences."""
 
 
 def _most_silent(samples: "array[int]", first: int, last: int) -> int:
-    """The middle of the quietest window between two places, the last of several: pieces are as long as may be."""
-    # Every 16th sample tells how loud it is, and is quickly read.
+    """The middle of the quietest window between two places: the last if several are equal, to make long pieces."""
+    # Every 16th sample is enough to tell the loudness, and reading so few is quick.
     loud = [sum(map(abs, samples[at : at + _STEP : 16])) for at in range(first, last - _STEP + 1, _STEP)]
     windows = [sum(loud[at : at + _WINDOW]) for at in range(max(1, len(loud) - _WINDOW + 1))]
     quietest = min(range(len(windows)), key=lambda at: (windows[at], -at))
@@ -125,7 +125,7 @@ def _most_silent(samples: "array[int]", first: int, last: int) -> int:
 
 
 def _has_sound(data: bytes) -> bool:
-    """Whether a sound file has a single sample that can be decoded; without PyAV nobody can tell, and Novita judges."""
+    """Whether at least one sample of a sound file can be decoded. Without PyAV: True, and Novita judges the file."""
     if not pyav.is_here():
         return True
     import av
@@ -142,13 +142,13 @@ def sound_of(data: bytes, name: str) -> bytes:
     """The first sound track of a video or a sound file as WAV, mono, 16 bit, as long as the track.
 
     Args:
-        name: What errors call it.
+        name: What error texts call the file.
 
     Raises:
-        InputError: It has no sound, cannot be decoded, or is longer than half an hour.
+        InputError: The file has no sound, cannot be decoded, or is longer than half an hour.
     """
     pyav.must_be_here(f"Decoding {name}", "Give it as a short mp3 or wav, as the model takes it")
-    # Not at the top: few calls need it, and it takes long to import.
+    # Imported here and not at the top, since few calls need PyAV and importing it takes long.
     import av
     from av.audio.resampler import AudioResampler
     from av.error import FFmpegError
@@ -166,7 +166,7 @@ def sound_of(data: bytes, name: str) -> bytes:
                 raise InputError(
                     f"{name} has {counted(round(seconds / 60), 'minute')}; sound is taken out of half an hour at most"
                 )
-            # Codecs pad the end; a video of exactly the longest length must not become too long by that.
+            # Codecs pad the end. A video of exactly the longest allowed length must not become too long by the padding.
             left = 2 * round(seconds * RATE)
             resampler = AudioResampler(format="s16", layout="mono", rate=RATE)
             for frame in chain(container.decode(audio=0), (None,)):

@@ -1,4 +1,4 @@
-"""A checked input: content that is here, or a link, and what a model can be given of it."""
+"""A checked input: its content or a link, and the forms in which it can be given to a model."""
 
 import base64
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,11 +10,11 @@ import anyio.to_thread
 from ..core.errors import InputError
 
 Expects = Literal["image", "video", "audio", "text", "media"]
-"""What kind of file is wanted; media: a picture, a clip or a sound, whichever it is."""
+"""The kind of file that is wanted. "media" is any of a picture, a clip or a sound."""
 
 
 def expects_of(argument: str) -> Expects:
-    """What kind of file a common argument takes."""
+    """The kind of file that a common argument accepts."""
     if argument.endswith("video"):
         return "video"
     return "audio" if argument.endswith("audio") else "image"
@@ -25,13 +25,13 @@ class Source:
     """A checked input.
 
     Args:
-        name: What to call it in messages.
-        mime: None for a link that was not looked at; so with the measures.
-        link: A link Novita can fetch now, or None.
-        data: The content, where it is here.
+        name: What messages call the input.
+        mime: Its type. None, like the measures, if nothing behind the link was read yet.
+        link: A link that Novita can fetch now, or None.
+        data: The content, or None if it is not fetched yet.
         no_link: Why there is no link, for messages.
-        changed: Whether it was resized, converted or turned, or is the sound of a video; then it has no link.
-        turned: The EXIF orientation its picture had before it was turned upright.
+        changed: Whether it was resized, converted or turned, or is the sound of a video. Then it has no link.
+        turned: The EXIF orientation that the picture had before it was turned upright.
     """
 
     name: str
@@ -50,18 +50,18 @@ class Source:
     _vouch: Callable[[], Awaitable[str]] | None = field(default=None, repr=False)
 
     async def read(self) -> bytes:
-        """The content, fetched (and then checked) if it is not here yet.
+        """The content. It is fetched and checked if it is not here yet.
 
         Raises:
-            InputError: It cannot be fetched, or is not what it should be.
+            InputError: The content cannot be fetched, or is not what it should be.
         """
         return (await self.loaded())[1]
 
     async def as_form(self, forms: Sequence[str]) -> str:
-        """The input as "url", "data_uri" or "base64", the first of `forms` that can be had.
+        """The input as "url", "data_uri" or "base64": the first of `forms` that is possible.
 
         Raises:
-            InputError: None can: a local file for a model that only takes links.
+            InputError: None is possible, as with a local file for a model that accepts only links.
         """
         dead = ""
         for form in forms:
@@ -83,7 +83,7 @@ class Source:
         raise InputError(f"This model takes its {self.kind} as {', '.join(forms)}, which {self.name} cannot become")
 
     async def loaded(self) -> "tuple[Source, bytes]":
-        """The source with its content, fetched and checked if it is not here yet. Raises as `read`."""
+        """The source with its content, fetched and checked if it is not here yet. Raises what `read` raises."""
         source = self if self.data is not None or self._load is None else await self._load()
         assert source.data is not None  # a source has content, or a way to load it
         return source, source.data

@@ -1,1 +1,1 @@
-"""GPU instances and what surrounds them: products, templates, volumes, networks."""
+"""GPU instances, and the products, templates, volumes and networks that belong to them."""

@@ -37,7 +37,7 @@ MOST_PAGES = 20
 
 
 class EnvVar(Shape):
-    """One environment variable; its value may be a secret."""
+    """One environment variable. Its value may be a secret."""
 
     key: Text = ""
     value: Secret = SecretStr("")
@@ -163,12 +163,12 @@ class Instance(Shape):
 
     @property
     def why(self) -> str:
-        """Name and text of its error."""
+        """The name and the text of the instance's error."""
         error = self.status_error
         return ": ".join(part for part in (error.state, error.message) if part)
 
     def label(self) -> str:
-        """`'trainer' (i-123, RTX 4090 24GB x1)`, for questions and messages."""
+        """The instance in questions and messages: `'trainer' (i-123, RTX 4090 24GB x1)`."""
         cards = f" x{self.gpu_num}" if self.gpu_num else ""
         return f"{self.name!r} ({self.id}, {self.product_name or self.product_id}{cards})"
 
@@ -184,7 +184,7 @@ BILLED_STATES = frozenset(
 
 @dataclass(frozen=True)
 class InstanceOrder:
-    """An instance to create, checked. `product_id` and prices come from an offer; a CPU product has no cards."""
+    """A checked order for an instance. `product_id` and prices come from an offer; a CPU product has no cards."""
 
     name: str
     product_id: str
@@ -204,7 +204,7 @@ class InstanceOrder:
     native: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     def body(self) -> dict[str, Any]:
-        """The v1 request."""
+        """The body of the v1 request."""
         body: dict[str, Any] = {
             "name": self.name,
             "productId": self.product_id,
@@ -281,10 +281,10 @@ def disk_usd_per_hour(disk_gb: int) -> Decimal:
 
 
 async def create_instance(client: NovitaClient, order: InstanceOrder) -> str:
-    """Send the order, once; the new instance's id.
+    """Send the order once, and return the new instance's id.
 
     Raises:
-        NovitaConnectionError: No answer came, or one without an id; the instance may exist.
+        NovitaConnectionError: No answer came, or an answer without an id. The instance may exist.
     """
     doing = "creating the instance"
     secrets = secret_words(order.env)
@@ -294,7 +294,7 @@ async def create_instance(client: NovitaClient, order: InstanceOrder) -> str:
 
 
 def secret_words(env: Mapping[str, str]) -> list[str]:
-    """Values that may be secrets, longest first, to be kept out of errors."""
+    """Values that may be secrets and must not appear in errors, the longest first."""
     for name, value in env.items():
         if is_credential(name):
             learn(value)
@@ -305,7 +305,7 @@ def secret_words(env: Mapping[str, str]) -> list[str]:
 
 
 async def list_instances(client: NovitaClient, *, name: str | None = None, status: str | None = None) -> list[Instance]:
-    """All instances, page by page. Undocumented: whether pages count from 0 or 1. So repeated ids are dropped."""
+    """All instances, page by page. It is not known whether pages count from 0 or 1, so repeated ids are dropped."""
     doing = "listing instances"
     found: dict[str, Instance] = {}
     for page in range(MOST_PAGES):
@@ -331,7 +331,7 @@ async def get_instance(client: NovitaClient, instance_id: str) -> Instance:
     """One instance with its access data.
 
     Raises:
-        NotFoundError: It is gone, or never existed.
+        NotFoundError: The instance is gone, or never existed.
     """
     doing = "reading the instance"
     return read_shape(Instance, await ask(client, "get_gpu_instance", params={"instanceId": instance_id}), doing)
@@ -341,22 +341,22 @@ async def get_instance(client: NovitaClient, instance_id: str) -> Instance:
 
 
 async def start_instance(client: NovitaClient, instance_id: str) -> None:
-    """Start a stopped one. Costs from now on; sent once."""
+    """Start a stopped instance. It costs from now on, so the request is sent only once."""
     await act(client, "start_gpu_instance", {"instanceId": instance_id})
 
 
 async def restart_instance(client: NovitaClient, instance_id: str) -> None:
-    """Restart a running one. It is sent once, because a second restart would interrupt the first."""
+    """Restart a running instance. The request is sent once, because a second restart would interrupt the first."""
     await act(client, "restart_gpu_instance", {"instanceId": instance_id})
 
 
 async def stop_instance(client: NovitaClient, instance_id: str) -> None:
-    """Stop a running one. It is repeated until Novita answers, because stopping twice does no harm."""
+    """Stop a running instance. The request is repeated until Novita answers, since stopping twice does no harm."""
     await _settled(client, "stop_gpu_instance", instance_id, ("toStop", "stopping", "exited"))
 
 
 async def delete_instance(client: NovitaClient, instance_id: str) -> None:
-    """Delete one with its disk. It is repeated until Novita answers."""
+    """Delete an instance with its disk. The request is repeated until Novita answers."""
     await _settled(client, "delete_gpu_instance", instance_id, ("toRemove", "removing", "removed"))
 
 
@@ -433,7 +433,7 @@ def judge(instance: Instance, goal: InstanceGoal, *, just_begun: bool = False) -
 async def look_at(
     client: NovitaClient, instance_id: str, goal: InstanceGoal, *, last: Instance, just_begun: bool = False
 ) -> Look[Instance]:
-    """Look once. If deletion is waited for, "not found" means that it is done, and `last` is returned as the value."""
+    """Look once. While waiting for a deletion, "not found" means that it is done, and the look's value is `last`."""
     try:
         instance = await get_instance(client, instance_id)
     except NotFoundError:

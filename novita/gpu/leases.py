@@ -11,7 +11,7 @@ from .instances import get_instance, list_instances, stop_instance
 from .meters import follow_gone, follow_instance
 
 INSTANCE = "instance"
-"""Kind of the leases of instances."""
+"""The kind that marks a lease as that of an instance."""
 
 
 class InstanceEnder:

@@ -33,19 +33,20 @@ WAITING = ("toCreate", "creating")
 SHOWS_THE_STATE_BEFORE = 20.0
 """Seconds after a start in which Novita may still show an instance's earlier state."""
 GONE_AFTER = 120.0
-"""Seconds after its creation from which on a thing that no list shows counts as gone."""
+"""A thing that no list shows counts as gone only if it was created more than so many seconds ago."""
 _KEPT = 7 * 86_400.0
 """Seconds for which a stopped instance keeps its disk (x-billing of the facts)."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What a look saw of a thing. Times are Unix seconds, money is USD a day.
+    """What a look at Novita showed of a machine or volume. Times are Unix seconds, money is USD a day.
 
     Args:
-        running: Its rate while it runs; None: the rate that its row notes.
+        running: Its rate while it runs; None takes the rate that its row notes.
         resting: Its rate while it is stopped.
-        since: When it last began to run, if Novita says so. `until`: when it last stopped.
+        since: When it last began to run, if Novita says so.
+        until: When it last stopped, if Novita says so.
     """
 
     resource: str
@@ -63,7 +64,7 @@ def _grows(row: Job) -> bool:
 
 
 def _begun(row: Job) -> bool:
-    """Whether any of its time has been metered."""
+    """Whether any time of this row has been metered."""
     return _facts(row).metered_from is not None
 
 
@@ -78,7 +79,7 @@ def price_facts(usd_per_hour: Decimal | None, disk_gb: int, billing: str, term_u
         term_usd: What was paid in advance, in USD.
     """
     made = GpuFacts(disk_gb=disk_gb, billing=billing)
-    if usd_per_hour is not None and billing != "monthly":  # then only the disk goes on costing
+    if usd_per_hour is not None and billing != "monthly":  # of a subscription only the disk costs by the hour
         made = made.with_(GpuFacts(usd_per_hour=usd_per_hour))
     return made if term_usd is None else made.with_(GpuFacts(term_usd=term_usd))
 
@@ -113,7 +114,7 @@ async def follow_instance(
         return
     state = _state_of(instance)
     if state is None:
-        return  # on its way: it tells when it has arrived
+        return  # it is on its way; the look that finds it running or stopped updates its rows
 
     def write(meters: Meters) -> None:
         rows = meters.about(owner, instance.id, _TOOLS)
@@ -196,7 +197,7 @@ def _is_fresh_growth(row: Job) -> bool:
 
 
 def _grown_at(rows: Sequence[Job], sight: Sight) -> float:
-    """When its rate may have changed: at the growth, if the answer to that was lost; otherwise now."""
+    """When the rate may have changed: at the growth, if Novita's answer to it was lost; otherwise now."""
     fresh = [row for row in rows if _is_fresh_growth(row)]
     grown = [row.begun for row in fresh if (sight.size_gb or 0) >= (_facts(row).to_gb or 0)]
     return max(grown, default=sight.at)
@@ -204,13 +205,13 @@ def _grown_at(rows: Sequence[Job], sight: Sight) -> float:
 
 def _follow_newest(meters: Meters, row: Job, sight: Sight, *, since: float) -> Job:
     if row.facts.usd is not None:
-        return row  # the bill had the last word
+        return row  # Novita's bill has settled this row already
     if sight.state == "waits":
         return row if _begun(row) else meters.note(row, GpuFacts(waited_until=sight.at))
     now, running = sight.at, sight.running
     if running is None and (noted := _facts(row).usd_per_hour) is not None:
         running = noted * 24
-    if running is None and not _begun(row):  # nobody tells its price: it keeps what stands for that
+    if running is None and not _begun(row):  # its price is unknown: the row keeps the estimate used for that
         rests = None if sight.state == "runs" else _facts(row).rests_since or now
         return meters.note(row, GpuFacts(rests_since=rests))
     if sight.state == "runs":
@@ -236,7 +237,7 @@ def _follow_newest(meters: Meters, row: Job, sight: Sight, *, since: float) -> J
         forgotten = sight.state == "gone" and sight.until is None and row.tool in MACHINES
         kept = max(rested + _KEPT, _facts(row).kept_until or 0.0)
         return _set(meters, row, sight.resting, min(now, kept) if forgotten else since, running=False)
-    if row.usd_per_day and now > rested + _KEPT:  # its term is paid: it is kept for longer
+    if row.usd_per_day and now > rested + _KEPT:  # it is still there, so a paid term keeps it for longer
         return meters.note(row, GpuFacts(kept_until=now))
     return row
 
@@ -248,7 +249,8 @@ def _costs_other(row: Job, usd_per_day: Decimal) -> bool:
 def _began(row: Job, sight: Sight) -> float:
     """When a row's time begins, in Unix seconds.
 
-    A created thing is billed from the pulling of its image on, soon after its creation; a started one once it runs.
+    A created thing is billed from the pulling of its image, soon after its creation. A started thing is billed once it
+    runs.
     """
     if row.tool == START and sight.since is not None and sight.since >= row.begun:
         return sight.since
@@ -256,9 +258,9 @@ def _began(row: Job, sight: Sight) -> float:
 
 
 def _unseen_end(row: Job, sight: Sight, running: Decimal) -> float | None:
-    """When something stopped that was never seen running; None if it may not have come up yet.
+    """When something stopped that was never seen running. None if it may not have come up yet.
 
-    Where Novita does not tell, it ran at most until now, and counts no more than its estimate.
+    If Novita does not tell, it ran at most until now, and counts no more than its estimate.
     """
     if sight.until is not None and row.begun <= sight.until <= sight.at:
         return sight.until
@@ -316,5 +318,5 @@ def _settle_growth(meters: Meters, row: Job, newest: Job | None, sight: Sight) -
 
 
 async def open_meters(journal: Journal, owner: str | None) -> list[OpenMeter]:
-    """Everything that still costs money, most expensive first; of one owner, or (None) of all owners."""
+    """Everything that still costs money, the most expensive first. An `owner` of None means all owners."""
     return await journal.meter(lambda meters: meters.open(owner))

@@ -1,7 +1,7 @@
-"""What can be rented, where, for how much: products, regions, and the cheapest that fits a wish.
+"""Products, regions and prices of machines, and the choice of the cheapest offer that fits a wish.
 
-Prices are estimates: no page names the unit of v1's raw numbers; two independent clients divide by 100,000 to get
-USD (per card and hour; a subscription's for the whole term).
+Prices are estimates: no page of Novita's names the unit of v1's raw numbers. Two independent clients divide them by
+100,000 to get USD per card and hour; a subscription's price is for the whole term.
 """
 
 import difflib
@@ -23,7 +23,9 @@ RAW = GPU_UNIT
 """USD in one raw unit of v1's prices."""
 HOURS_A_MONTH = 720
 DISK_GB_DAY = Decimal("0.005")
-"""USD per GB and day of root disk above what is free. Source: gpu-instance-pricing guide, February 2026."""
+"""USD per GB and day for the part of the root disk that is not free.
+Source: gpu-instance-pricing guide, February 2026.
+"""
 VOLUME_GB_DAY = Decimal("0.002")
 """USD per GB and day of a network volume. Same source."""
 FREE_DISK_GB = 60
@@ -95,7 +97,7 @@ class _ProductV2(Shape):
 
 @dataclass(frozen=True)
 class MachineWish:
-    """What to look for. None means "any"; memory is of one card, the price is for all cards together."""
+    """The wishes for a machine. None means "any". Memory is that of one card, the price is for all cards together."""
 
     gpu: str | None = None
     min_memory_gb: int | None = None
@@ -121,7 +123,7 @@ class MachineWish:
 
 @dataclass(frozen=True)
 class MachineOffer:
-    """A product for so many cards, billed one way, in one region or (None) wherever Novita has room."""
+    """A product with a number of cards and one way of billing, in one region or (None) wherever Novita has room."""
 
     product: MachineProduct
     memory_gb: int | None
@@ -132,7 +134,7 @@ class MachineOffer:
 
     @property
     def term_usd(self) -> Decimal | None:
-        """What the whole term of a subscription costs; None for other billing or a term that is not offered."""
+        """The price of a subscription's whole term. None for other billing, or if that term is not offered."""
         if self.billing != "monthly":
             return None
         terms = {term.month: term.price for term in self.product.monthly_price if term.month and term.price}
@@ -143,7 +145,7 @@ class MachineOffer:
 
     @property
     def usd_per_hour(self) -> Decimal | None:
-        """For all cards; a subscription's price spread over its hours. None where there is no such offer."""
+        """USD per hour for all cards; a subscription's price spread over its hours. None if there is no such offer."""
         if self.billing == "monthly":
             return self.term_usd / (self.months * HOURS_A_MONTH) if self.term_usd is not None else None
         raw = self.product.spot_price if self.billing == "spot" else self.product.price
@@ -154,7 +156,7 @@ class MachineOffer:
         return self.product.available_deploy and self.product.inventory_state != "none"
 
     def words(self) -> str:
-        """`RTX 4090 24GB x2 at $0.70 per hour in us-ca-06`."""
+        """The offer in words: `RTX 4090 24GB x2 at $0.70 per hour in us-ca-06`."""
         price = f"{say_usd(self.usd_per_hour)} per hour" if self.usd_per_hour else "no price"
         where = f" in {self.region.id}" if self.region else ""
         stock = "" if self.in_stock else ", out of stock"
@@ -167,15 +169,15 @@ async def list_regions(client: NovitaClient) -> list[Region]:
 
 
 async def find_regions(client: NovitaClient, wanted: str) -> list[Region]:
-    """The regions of that id, or whose id or name has it in it ("us", "france").
+    """The region with the id `wanted`, or all whose id or name has a word that begins so ("us", "france").
 
     Raises:
-        InputError: There is none; names those there are.
+        InputError: There is no such region. The text names the regions there are.
     """
     known = await list_regions(client)
     said = wanted.strip().casefold()
     exact = [region for region in known if said in (region.id.casefold(), region.name.casefold())]
-    begins = re.compile(rf"\b{re.escape(said)}")  # "as" is Asia, not part of Texas
+    begins = re.compile(rf"\b{re.escape(said)}")  # at the beginning of a word: "as" means Asia, not Texas
     found = exact or [region for region in known if begins.search(f"{region.id} {region.name}".casefold())]
     if not said or not found:
         names = ", ".join(f"{region.id} ({region.name})" for region in known)
@@ -234,19 +236,19 @@ def _cheapest(offer: MachineOffer) -> tuple[Decimal, str, str]:
 
 
 def named(wanted: str, name: str) -> bool:
-    """Whether every word of `wanted` is in `name`, spaces and case aside: "rtx4090" is in "RTX 4090 24GB"."""
+    """Whether `name` holds every word of `wanted`. Spaces and case do not matter: "RTX 4090 24GB" holds "rtx4090"."""
     hay = re.sub(r"[^a-z0-9]", "", name.lower())
     return all(re.sub(r"[^a-z0-9]", "", word) in hay for word in wanted.lower().split())
 
 
 def memory_in(name: str) -> int | None:
-    """GB of memory on a card, where the product's name says it: "H100 SXM 80GB"."""
+    """GB of memory on a card, if the product's name tells it, as "H100 SXM 80GB" does."""
     found = re.findall(r"(\d{1,3})\s?GB?\b", name, re.IGNORECASE)
     return int(found[-1]) if found else None
 
 
 async def _with_memory(client: NovitaClient, offers: Sequence[MachineOffer]) -> list[MachineOffer]:
-    """Offers whose name does not say their memory learn it from v2, whose names and ids are the same."""
+    """The offers, with the memory that their names do not tell added from v2, which uses the same names and ids."""
     if all(offer.memory_gb for offer in offers):
         return list(offers)
     try:
@@ -255,7 +257,7 @@ async def _with_memory(client: NovitaClient, offers: Sequence[MachineOffer]) -> 
         )
         listed = read_rows(_ProductV2, answer, "reading the memory of GPUs", "data")
     except NovitaError:
-        # An extra: without it those cards count as of unknown memory.
+        # The offers are good without v2's answer: those cards just count as having unknown memory.
         return list(offers)
     sizes = {key: row.resource_spec.gpu.memory_gb for row in listed for key in (row.id, row.name)}
     return [
@@ -267,17 +269,17 @@ async def _with_memory(client: NovitaClient, offers: Sequence[MachineOffer]) -> 
 
 
 async def choose_offer(client: NovitaClient, wish: MachineWish, product_id: str | None = None) -> MachineOffer:
-    """The product asked for, or the cheapest that fits and is in stock.
+    """The offer of the product asked for, or the cheapest offer that fits the wish and is in stock.
 
     Raises:
-        InputError: Nothing fits; shows the nearest offers.
+        InputError: Nothing fits. The text shows the nearest offers.
     """
     fitting = await find_offers(client, wish)
     if product_id is not None:
         fitting = [offer for offer in fitting if offer.product.id == product_id]
     if fitting:
         return fitting[0]
-    # Only now is it worth asking what there would be.
+    # Nothing fits, so ask for all offers, to show the nearest ones.
     everything = await find_offers(
         client, replace(wish, max_usd_per_hour=None, gpu=None, min_memory_gb=None), in_stock=False
     )
@@ -292,7 +294,7 @@ async def choose_offer(client: NovitaClient, wish: MachineWish, product_id: str 
 
 
 def nearest(offers: Sequence[MachineOffer], wish: MachineWish, *, most: int = 3) -> list[MachineOffer]:
-    """Those that miss the wish by least: in stock and the right kind first, then by price."""
+    """The offers that miss the wish least: those in stock and of the right kind first, then by price."""
 
     def missed(offer: MachineOffer) -> tuple[int, tuple[Decimal, str, str]]:
         right_kind = _fits(offer, replace(wish, max_usd_per_hour=None))

@@ -1,4 +1,6 @@
-"""What surrounds instances: volumes, private networks, registry logins, prewarmed and saved images, jobs, metrics."""
+"""Things that belong to instances: volumes, private networks, registry logins, prewarmed and saved images, background
+jobs and metrics.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -39,14 +41,14 @@ class Volume(Shape):
 
 
 class NetworkState(Shape):
-    """Where a network stands."""
+    """The state of a network."""
 
     state: Text = ""
     error: Text = ""
 
 
 class Address(Shape):
-    """An instance in a network."""
+    """The address of an instance in a network."""
 
     id: Text = ""
     ip: Text = ""
@@ -64,7 +66,7 @@ class Network(Shape):
 
 
 class RegistryLogin(Shape):
-    """A saved login. Its password is not even read."""
+    """A saved login to a registry of images. Its password is not even read."""
 
     id: Text
     name: Text = ""
@@ -97,7 +99,7 @@ class PrewarmQuota(Shape):
 
 
 class SavedImage(Shape):
-    """An image saved at Novita. Fields are from a client of the sibling platform."""
+    """An image saved at Novita. The field names come from a client of PPIO, Novita's sibling platform."""
 
     id: Text = ""
     name: Text = ""
@@ -105,7 +107,7 @@ class SavedImage(Shape):
 
 
 class JobStatus(Shape):
-    """Where a background job stands."""
+    """The state of a background job."""
 
     state: Text = ""
     error: Text = ""
@@ -137,7 +139,7 @@ class Point(Shape):
 
 
 class CardMetrics(Shape):
-    """A metric of the cards; only the mean over them is read."""
+    """A metric of the cards. Only its mean over all cards is read."""
 
     avg: Rows[Point] = ()
 
@@ -155,7 +157,7 @@ class InstanceMetrics(Shape):
 async def _paged(
     client: NovitaClient, operation: str, doing: str, names: Sequence[str], *, page: str = "pageNum", **params: Any
 ) -> list[dict[str, Any]]:
-    """Every row of a v1 list. Whether pages count from 0 or 1 is not settled, so rows are taken once."""
+    """All rows of a v1 list. It is not known whether pages count from 0 or 1, so repeated rows are dropped."""
     found: list[dict[str, Any]] = []
     for number in range(PAGES):
         answer = await ask(client, operation, params={"pageSize": SIZE, page: number, **params})
@@ -170,7 +172,7 @@ async def _paged(
 
 
 def _raw(answer: Any, names: Sequence[str], doing: str) -> list[dict[str, Any]]:
-    read_rows(Shape, answer, doing, *names)  # for its errors
+    read_rows(Shape, answer, doing, *names)  # raises if the answer has another shape
     for name in names:
         value: Any = cast(dict[str, Any], answer).get(name)
         if value:
@@ -186,17 +188,19 @@ async def list_volumes(client: NovitaClient) -> list[Volume]:
 
 
 async def volumes_that_stay(client: NovitaClient, mounted: Collection[str]) -> str:
-    """In a sentence or two, which network volumes outlive what mounts them, and what they go on costing; or nothing.
+    """A sentence or two about the volumes that stay when the thing that mounts them is gone, and what they still cost.
+
+    Empty if nothing is mounted.
 
     Args:
-        mounted: Their ids.
+        mounted: The ids of the volumes.
     """
     if not mounted:
         return ""
     try:
         known = {volume.storage_id: volume for volume in await list_volumes(client)}
     except NovitaError:
-        known = {}  # named all the same, without name and size
+        known = {}  # the volumes are mentioned anyway, by id alone
     named: list[str] = []
     for volume_id in mounted:
         volume = known.get(volume_id, Volume(storage_id=volume_id))
@@ -220,22 +224,22 @@ def volume_creation(*, name: str, region_id: str, size_gb: int) -> dict[str, Any
 
 
 async def create_volume(client: NovitaClient, body: Mapping[str, Any]) -> str:
-    """Its id: two shapes of the answer are on record, an object and a bare string. Empty where it does not say."""
+    """Create a volume and return its id. Novita answers with an object or a bare string. Empty if it names no id."""
     return id_in(await act(client, "create_network_storage", body), "storageId", "id")
 
 
 def volume_update(volume_id: str, *, name: str, size_gb: int) -> dict[str, Any]:
-    """The body that renames or grows a volume; both are always sent."""
+    """The body that renames or grows a volume. Name and size are always sent."""
     return {"storageId": volume_id, "storageName": name, "storageSize": size_gb}
 
 
 async def update_volume(client: NovitaClient, body: Mapping[str, Any]) -> None:
-    """Rename or grow."""
+    """Rename or grow a volume."""
     await act(client, "update_network_storage", body)
 
 
 async def list_networks(client: NovitaClient) -> list[Network]:
-    """All private networks. The page says `network`, a client reads `networks`."""
+    """All private networks. Novita's page calls the field `network`, but a known client reads `networks`."""
     doing = "listing private networks"
     return [
         read_shape(Network, row, doing)
@@ -247,7 +251,7 @@ async def get_network(client: NovitaClient, network_id: str) -> Network:
     """One private network.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: There is no network of this id.
     """
     answer = await ask(client, "get_vpc_network", params={"networkId": network_id})
     found = read_rows(Network, answer, "reading the private network", "network", "networks")
@@ -257,7 +261,7 @@ async def get_network(client: NovitaClient, network_id: str) -> Network:
 
 
 async def create_network(client: NovitaClient, *, name: str, region_id: str) -> str:
-    """Its id; a client got none back, so the list is asked by name then."""
+    """Create a network and return its id. If the answer names none, as one client saw, the list is searched by name."""
     before = {network.id for network in await list_networks(client)}
     answer = await act(client, "create_vpc_network", {"clusterId": region_id, "name": name})
     inner: Any = cast(dict[str, Any], answer).get("network") if isinstance(answer, dict) else None
@@ -280,10 +284,10 @@ async def list_logins(client: NovitaClient) -> list[RegistryLogin]:
 
 
 async def login_id(client: NovitaClient, wanted: str) -> str:
-    """The id of a saved login, given by its id or by its registry; what is neither is given back as it is.
+    """The id of a saved login that `wanted` names by id or by registry. If there is none, `wanted` itself.
 
     Raises:
-        InputError: Several are of that registry.
+        InputError: Several logins are for that registry.
     """
     if not wanted:
         return ""
@@ -292,7 +296,7 @@ async def login_id(client: NovitaClient, wanted: str) -> str:
 
 
 async def create_login(client: NovitaClient, *, name: str, username: str, password: str) -> str:
-    """Its id; the page answers with nothing, so the list is asked then. The password is in no error."""
+    """Save a login and return its id. Novita's answer has none, so the list is read. No error holds the password."""
     learn(password)
     body = {"name": name, "username": username, "password": password}
     answer = await act(client, "create_registry_auth", body, secrets=(password,))
@@ -323,7 +327,7 @@ async def create_prewarm(
     product_ids: Sequence[str],
     note: str | None,
 ) -> str:
-    """Its id."""
+    """Cache an image in a region and return the id."""
     body: dict[str, Any] = {"imageUrl": image, "clusterId": region_id}
     extra = {"repositoryAuth": registry_auth_id, "productIds": list(product_ids), "note": note}
     body |= {key: value for key, value in extra.items() if value}
@@ -360,7 +364,7 @@ async def look_at_job(client: NovitaClient, job_id: str) -> Look[GpuJob]:
     """One look at a background job.
 
     Raises:
-        NotFoundError: No list shows it.
+        NotFoundError: No list shows the job.
     """
     found = [job for job in await list_jobs(client, job_id=job_id) if job.id == job_id]
     if not found:
@@ -378,7 +382,7 @@ async def look_at_job(client: NovitaClient, job_id: str) -> Look[GpuJob]:
 
 
 async def save_image(client: NovitaClient, *, instance_id: str, image: str, registry_auth_id: str | None) -> str:
-    """Begin to save an instance as an image; the job's id."""
+    """Begin to save an instance as an image. Returns the job's id."""
     body = {"instanceId": instance_id, "image": image}
     if registry_auth_id:
         body["registryAuthId"] = registry_auth_id
@@ -388,7 +392,7 @@ async def save_image(client: NovitaClient, *, instance_id: str, image: str, regi
 async def get_metrics(
     client: NovitaClient, instance_id: str, *, start: int, end: int, interval: int
 ) -> InstanceMetrics:
-    """Utilisation between two Unix times; Novita's data lags by about a minute."""
+    """An instance's utilisation between two Unix times. Novita's data lags by about a minute."""
     params = {"instanceId": instance_id, "startTime": start, "endTime": end, "interval": interval}
     return read_shape(InstanceMetrics, await ask(client, "get_gpu_instance_metrics", params=params), "reading metrics")
 
@@ -399,14 +403,14 @@ DELETES: Mapping[str, tuple[str, str]] = {
     "registry_login": ("delete_registry_auth", "id"),
     "job": ("break_gpu_job", "jobId"),
 }
-"""How one thing of a kind is deleted (a job: stopped): the operation, and the field that names it."""
+"""For each kind: the operation that deletes it (for a job: stops it), and the request's field that names it."""
 
 
 async def delete_resource(client: NovitaClient, kind: str, resource_id: str) -> None:
     """Delete a volume, network, registry login, prewarmed image or saved image, or stop a job.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: There is nothing of that kind and id.
     """
     if kind == "saved_image":
         await act(client, "gpus_v2_delete_image", image_id=resource_id)

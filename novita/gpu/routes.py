@@ -3,7 +3,7 @@
 Two generations live side by side: v1 (`/gpu-instance/openapi/v1`, documented in full) and v2 (`/gpus/v2`, of which
 mostly the request half is known). The choice: v1 wherever it has a route, because its answers are known; v2 where v1
 has none (saved images, browser terminal, back to paying by the hour, a product's GPU memory) or leaves open what v2
-settles (`ports` replaces the whole set). What a v2 twin would do is under `LEFT_OUT`.
+settles (`ports` replaces the whole set). The v2 routes that stand beside a v1 route we call are under `LEFT_OUT`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ class GpuRoute:
 
     Args:
         doing: The call in a few words, for error texts.
-        tools: The tools that make this call; docs/gpu.md is made from it.
+        tools: The tools that make this call; a table in docs/gpu.md is made from them.
         host: Another documented host of Novita's.
     """
 
@@ -216,13 +216,14 @@ async def ask(
     body: Any = None,
     **path: str,
 ) -> Any:
-    """Make a call that may be repeated, and return its JSON (None where the body is empty).
+    """Make a call that may be repeated, and return its JSON. None if the answer has no body.
 
     Args:
         operation: A name in `ROUTES`, or a route of another table.
 
     Raises:
-        NotFoundError: 404, and the 400 answers that mean it. NovitaError: as the client raises it.
+        NotFoundError: Novita answered 404, or with a 400 that means the same.
+        NovitaError: Whatever else the client raises.
     """
     route = ROUTES[operation] if isinstance(operation, str) else operation
     sent = {name: value for name, value in (params or {}).items() if value is not None}
@@ -247,7 +248,7 @@ async def act(
     """Make a call that must not be repeated (it costs, or does something twice), and return its JSON.
 
     Args:
-        secrets: Words of the body that no error may repeat, even where Novita does.
+        secrets: Words of the body that no error may repeat, even if Novita's answer repeats them.
 
     Raises:
         NovitaError: `billed` says what is known.
@@ -272,9 +273,10 @@ async def act_for_id(
     secrets: Iterable[str] = (),
     **path: str,
 ) -> str:
-    """Make a call as `act` does; the id of what it made, under one of `names`; empty: the answer names none.
+    """Make a call as `act` does, and return the id of the thing it made, found under one of `names`.
 
-    An error that names an id has made it all the same: what is seen of it later tells how it stands.
+    Empty if the answer names none. An error that names an id counts as success too: the thing was made, and later looks
+    at it show its state.
 
     Raises:
         NovitaError: `billed` says what is known.
@@ -289,12 +291,12 @@ async def act_for_id(
 
 
 def _heard(route: GpuRoute, data: Any) -> Any:
-    """What Novita says; what a container says at its gateway is content, whatever its fields are called."""
+    """Novita's answer, with the credentials in it noted as secrets. A container's own answer is mere content."""
     return learn_credentials(data) if route.host == API_HOST else data
 
 
 def _told_apart(error: NovitaAPIError) -> NovitaAPIError:
-    """GPU routes answer 400 with no more than a text for what is missing; one text says "not fount"."""
+    """The right kind of error. GPU routes answer 400 and a text for missing things; one such text says "not fount"."""
     said = error.what.casefold()
     if isinstance(error, NotFoundError) or error.status != 400 or ("not found" not in said and "not fount" not in said):
         return error

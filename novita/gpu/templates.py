@@ -1,4 +1,4 @@
-"""Templates: a saved image with its command, ports and variables."""
+"""Templates: saved settings for instances, of an image with its command, ports and variables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, cast
@@ -60,7 +60,7 @@ class Template(Shape):
         return f"{self.id} ({self.name}, {self.image})"
 
     def port_list(self) -> list[str]:
-        """`["8888/http"]`, as create takes them."""
+        """The ports in the form in which orders give them: `["8888/http"]`."""
         return [f"{port}/{group.type}" for group in self.ports for port in group.ports]
 
 
@@ -72,7 +72,7 @@ async def list_templates(
         "pageSize": size,
         "pageNum": 0,
         "channel": channel,
-        # Required on the page: true for private, false for the others.
+        # Novita's page requires this field: true for private templates, false for the others.
         "isMyCommunity": "true" if channel == "private" else "false",
         "name": name or None,
     }
@@ -84,7 +84,7 @@ async def get_template(client: NovitaClient, template_id: str) -> Template:
     """One template in full.
 
     Raises:
-        NotFoundError: There is none of that id, or it is somebody else's.
+        NotFoundError: There is no template of that id, or it belongs to somebody else.
     """
     answer = await ask(client, "get_gpu_template", params={"templateId": template_id})
     inner: Any = cast(dict[str, Any], answer).get("template") if isinstance(answer, dict) else None
@@ -95,12 +95,13 @@ async def get_template(client: NovitaClient, template_id: str) -> Template:
 
 
 async def find_template(client: NovitaClient, wanted: str) -> Template:
-    """A template by its id, or by its name where one private or else one official template has it.
+    """A template by its id or its name. By name private templates are searched first, then official ones.
 
-    What strangers named (channel=community) is found by its id only.
+    Templates of strangers (channel=community) are found only by id.
 
     Raises:
-        NotFoundError: There is none. InputError: Several have that name.
+        NotFoundError: There is no such template.
+        InputError: Several templates have that name.
     """
     try:
         return await get_template(client, wanted)
@@ -127,10 +128,10 @@ def template_body(
     registry_auth_id: str,
     min_cuda: str = "",
 ) -> dict[str, Any]:
-    """The v1 request: a private template for instances.
+    """The body of the v1 request that saves a private template for instances.
 
     Raises:
-        InputError: More than ten ports of one type.
+        InputError: There are more than ten ports of one type.
     """
     groups: list[dict[str, Any]] = []
     for kind in ("http", "tcp"):
@@ -157,7 +158,7 @@ def template_body(
 
 
 async def create_template(client: NovitaClient, body: Mapping[str, Any], env: Mapping[str, str]) -> str:
-    """Its id; empty where the answer did not say."""
+    """Create a template and return its id. Empty if the answer names none."""
     answer = await act(client, "create_gpu_template", {"template": body}, secrets=secret_words(env))
     return id_in(answer, "templateId", "id")
 
@@ -165,7 +166,7 @@ async def create_template(client: NovitaClient, body: Mapping[str, Any], env: Ma
 async def update_template(
     client: NovitaClient, template_id: str, body: Mapping[str, Any], env: Mapping[str, str]
 ) -> None:
-    """Whether what is left out is kept is unknown, so `body` must be the whole template."""
+    """Replace a template. `body` must be all of it, since nobody knows whether Novita keeps what is left out."""
     whole = {"template": {**body, "Id": template_id}}
     await act(client, "update_gpu_template", whole, secrets=secret_words(env))
 

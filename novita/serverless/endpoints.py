@@ -27,12 +27,12 @@ from .shapes import Endpoint, EndpointGoal, EndpointLimits, judge
 logger = logging.getLogger(__name__)
 
 GATEWAY = "https://async-public.serverless.novita.ai"
-"""Of the SDK and the newer guide; the guide of February 2026 had https://async.novita.ai."""
+"""The host named by the SDK and the newer guide. The guide of February 2026 named https://async.novita.ai."""
 
 PAGE_SIZE = 100
 MOST_PAGES = 20
 ASYNC_GPUS = ("RTX 4090 24GB", "H100 SXM 80GB")
-"""x-async-gpu-models of the facts."""
+"""The cards that async endpoints can use, by x-async-gpu-models of the facts."""
 
 _TWIN = "twin of {}, whose answer is documented in full"
 
@@ -104,7 +104,7 @@ def route(operation: str) -> GpuRoute:
     return found
 
 
-# What workers run on
+# Products that workers run on
 
 
 class _Price(Shape):
@@ -137,7 +137,7 @@ class _Product(Shape):
 
 @dataclass(frozen=True)
 class WorkerOffer:
-    """A serverless product: prices are for one card, while a worker runs; `free` is how many more could start."""
+    """A serverless product. Its price is for one card while a worker runs; `free` workers more could start."""
 
     id: str
     name: str
@@ -151,7 +151,7 @@ class WorkerOffer:
         return self.free is None or self.free > 0
 
     def words(self) -> str:
-        """`RTX 4090 24GB at $0.50 per worker-hour (product_id ...)`."""
+        """The offer in words: `RTX 4090 24GB at $0.50 per worker-hour (product_id ...)`."""
         price = f"{say_usd(self.usd_per_hour)} per worker-hour" if self.usd_per_hour else "no price"
         return f"{self.name} at {price} (product_id {self.id}{'' if self.in_stock else ', out of stock'})"
 
@@ -177,10 +177,10 @@ async def list_offers(client: NovitaClient) -> list[WorkerOffer]:
 def choose_offer(
     offers: list[WorkerOffer], *, kind: str, gpu: str | None, region: str | None, gpus: int
 ) -> WorkerOffer:
-    """The cheapest that fits and is in stock; `gpu` is a product id or words of a name.
+    """The cheapest offer that fits and is in stock. `gpu` is a product id or words of a product's name.
 
     Raises:
-        InputError: None fits; shows what there is.
+        InputError: No offer fits. The text shows the offers there are.
     """
     suited = [each for each in offers if kind == "sync" or each.name in ASYNC_GPUS]
     here = [each for each in suited if not region or not each.regions or region in each.regions]
@@ -202,7 +202,7 @@ def _called(offer: WorkerOffer, gpu: str) -> bool:
 
 
 async def get_limits(client: NovitaClient) -> EndpointLimits:
-    """Ranges in force for the account."""
+    """The ranges of settings that the account may use."""
     doing = "reading the limits of endpoints"
     return read_shape(EndpointLimits, await ask(client, route("get_serverless_endpoint_limits")), doing)
 
@@ -211,12 +211,12 @@ async def get_limits(client: NovitaClient) -> EndpointLimits:
 
 
 async def list_endpoints(client: NovitaClient) -> list[Endpoint]:
-    """All endpoints of the account: v1's records, with the type that only v2 tells, and those that only v2 shows."""
+    """All endpoints of the account: v1's records with the type, which only v2 tells, and those that only v2 shows."""
     found = await _list_v1(client)
     try:
         newer = await _list_v2(client)
     except NovitaError as error:
-        # An extra: without it types are unknown, but what runs and costs is seen.
+        # v1's list is good without v2's: types are then unknown, but what runs and costs is seen.
         logger.warning("v2's list of endpoints is missing: %s", error)
         newer = {}
     made = [_joined(endpoint, newer.get(endpoint.id)) for endpoint in found.values()]
@@ -224,7 +224,7 @@ async def list_endpoints(client: NovitaClient) -> list[Endpoint]:
 
 
 async def _list_v1(client: NovitaClient) -> dict[str, Endpoint]:
-    """Page by page. Whether the first page is 0 or 1 is not settled, so ids are taken once."""
+    """v1's endpoints, page by page. It is not known whether pages count from 0 or 1, so repeated ids are dropped."""
     found: dict[str, Endpoint] = {}
     for page in range(MOST_PAGES):
         answer = await ask(client, route("list_serverless_endpoints"), params={"pageSize": PAGE_SIZE, "pageNum": page})
@@ -256,7 +256,7 @@ def _next_cursor(answer: Any) -> str | None:
 
 
 def _joined(older: Endpoint, newer: Endpoint | None) -> Endpoint:
-    """v1's record with what only v2 knows. v1's own pages know sync endpoints only."""
+    """v1's record with the fields that only v2 knows. v1's own documentation knows only sync endpoints."""
     if newer is None:
         return older.model_copy(update={"type": older.type or "sync"})
     return older.model_copy(
@@ -277,10 +277,11 @@ async def get_endpoint(client: NovitaClient, endpoint_id: str, *, known: Endpoin
     """One endpoint.
 
     Args:
-        known: An earlier record of it: what does not change (its type, who knows it) is taken from there.
+        known: An earlier record of the endpoint. Its type and whether only v2 knows it never change, so they are taken
+            from there.
 
     Raises:
-        NotFoundError: It is gone, or never was.
+        NotFoundError: The endpoint is gone, or never existed.
     """
     if known is not None and known.by_v2:
         return _alone(await _get_v2(client, endpoint_id))
@@ -292,7 +293,7 @@ async def get_endpoint(client: NovitaClient, endpoint_id: str, *, known: Endpoin
         try:
             return _alone(await _get_v2(client, endpoint_id))
         except NovitaAPIError as newer_error:
-            if newer_error.transient:  # one that only v2 knows may be there all the same
+            if newer_error.transient:  # the endpoint may exist although v1 does not know it
                 raise
             raise error from None
     held: Any = cast(dict[str, Any], answer).get("endpoint", answer) if isinstance(answer, dict) else answer
@@ -300,7 +301,7 @@ async def get_endpoint(client: NovitaClient, endpoint_id: str, *, known: Endpoin
     if known is not None:
         return _joined(older, known)
     newer: Endpoint | None = None
-    with contextlib.suppress(NovitaError):  # only its type is wanted
+    with contextlib.suppress(NovitaError):  # only the type is read from v2, so an error there does not matter
         newer = await _get_v2(client, endpoint_id)
     return _joined(older, newer)
 
@@ -314,17 +315,17 @@ async def _get_v2(client: NovitaClient, endpoint_id: str) -> Endpoint:
 
 
 def creation(plan: EndpointPlan) -> tuple[GpuRoute, dict[str, Any]]:
-    """Where a plan is sent to be deployed, and its body."""
+    """The route and the body that deploy a plan."""
     if plan.kind == "async":
         return route("gpus_v2_create_endpoint"), plan.body_v2()
     return route("create_serverless_endpoint"), {"endpoint": plan.body_v1()}
 
 
 async def create_endpoint(client: NovitaClient, plan: EndpointPlan) -> str:
-    """Deploy, once; the new endpoint's id.
+    """Deploy an endpoint once, and return its id.
 
     Raises:
-        NovitaConnectionError: No answer, or one without an id: it may exist.
+        NovitaConnectionError: No answer came, or an answer without an id. The endpoint may exist.
     """
     where, body = creation(plan)
     if found := await act_for_id(client, where, body, "id", "endpointId", secrets=secret_words(plan.env)):
@@ -333,10 +334,11 @@ async def create_endpoint(client: NovitaClient, plan: EndpointPlan) -> str:
 
 
 def change(endpoint: Endpoint, plan: EndpointPlan) -> tuple[GpuRoute, dict[str, Any]]:
-    """Where a plan that was made from an endpoint is sent, and its body: everything, for v1 empties what is left out.
+    """The route and the body that change an endpoint to a plan made from it.
 
-    v1's page has neither products, root disk nor app name; a client that is in use sends the present ones, and so do
-    we. v2 is told neither type nor app name, which cannot be changed.
+    The body holds every setting, since v1 empties those that are left out. v1's page lists neither products, root disk
+    nor app name; a client that is in use sends the present ones, and so do we. v2's body has no type and no app name,
+    since these cannot be changed.
     """
     if plan.kind == "async" or endpoint.by_v2:
         body = {name: value for name, value in plan.body_v2().items() if name not in ("type", "app_name")}
@@ -345,18 +347,18 @@ def change(endpoint: Endpoint, plan: EndpointPlan) -> tuple[GpuRoute, dict[str, 
 
 
 async def update_endpoint(client: NovitaClient, endpoint: Endpoint, plan: EndpointPlan) -> None:
-    """Bring an endpoint to a plan that was made from it; sent once."""
+    """Change an endpoint to a plan that was made from it. The request is sent only once."""
     where, body = change(endpoint, plan)
     await act(client, where, body, secrets=secret_words(plan.env), endpoint_id=quote(endpoint.id, safe=""))
 
 
 async def delete_endpoint(client: NovitaClient, endpoint: Endpoint) -> None:
-    """Delete one with its workers. Repeated until it is answered; "not found" is then the answer hoped for."""
+    """Delete an endpoint with its workers. The request is repeated until Novita answers; "not found" means success."""
     try:
         if endpoint.by_v2 or endpoint.is_async:
             await ask(client, route("gpus_v2_delete_endpoint"), endpoint_id=quote(endpoint.id, safe=""))
         else:
-            # `name` holds the id: so the documentation's page.
+            # By the documentation the field `name` holds the id.
             await ask(client, route("delete_serverless_endpoint"), body={"name": endpoint.id})
     except NotFoundError:
         return
@@ -366,7 +368,7 @@ async def delete_endpoint(client: NovitaClient, endpoint: Endpoint) -> None:
 
 
 async def look_at(client: NovitaClient, endpoint: Endpoint, goal: EndpointGoal) -> Look[Endpoint]:
-    """One look. When deletion is waited for, "not found" is the end."""
+    """One look at an endpoint. While waiting for a deletion, "not found" means that it is done."""
     try:
         seen = await get_endpoint(client, endpoint.id, known=endpoint)
     except NotFoundError:

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 MIB = 2**20
 MOST_REQUEST = 4 * MIB
-"""Bytes of a job's request, by x-async-limits."""
+"""The most bytes in a job's request, by x-async-limits of the facts."""
 LARGEST_REPLY = 64 * MIB
 RESULT_KEPT_HOURS = 6
 
@@ -42,7 +42,7 @@ RESULT_KEPT_HOURS = 6
 
 @dataclass(frozen=True)
 class GatewayJob:
-    """A job as the gateway shows it. `output` is partial until it is completed; `error` is text."""
+    """A job as the gateway shows it. `output` is partial until the job is completed; `error` is text."""
 
     status: str
     output: Any = None
@@ -63,7 +63,7 @@ def job_request(client: NovitaClient, body: Any) -> dict[str, Any]:
     """The request that queues a job.
 
     Raises:
-        InputError: It is larger than the gateway takes, or holds the key.
+        InputError: The request is larger than the gateway allows, or holds the caller's Novita key.
     """
     _refuse_key(client, "The body", body)
     request = {"input": body}
@@ -77,7 +77,7 @@ def job_request(client: NovitaClient, body: Any) -> dict[str, Any]:
 
 
 async def run_job(client: NovitaClient, endpoint: Endpoint, request: Mapping[str, Any]) -> tuple[str, str]:
-    """Queue a job, once; the name the gateway knows the endpoint by, and the job's id.
+    """Queue a job once. Returns the name by which the gateway knows the endpoint, and the job's id.
 
     Novita's texts disagree in three ways about the endpoint's name in the path, so up to three are tried; a call that
     answers "not found" has queued nothing.
@@ -104,7 +104,7 @@ async def get_job(client: NovitaClient, name: str, job_id: str) -> GatewayJob:
     """A job's state and output.
 
     Raises:
-        NotFoundError: No such job, or its result is no longer kept.
+        NotFoundError: There is no such job, or its result is no longer kept.
     """
     answer = await ask(
         client,
@@ -124,7 +124,7 @@ async def get_job(client: NovitaClient, name: str, job_id: str) -> GatewayJob:
 
 
 async def look_at_job(client: NovitaClient, name: str, job_id: str) -> Look[GatewayJob]:
-    """One look."""
+    """One look at a job."""
     job = await get_job(client, name, job_id)
     phase = _PHASES.get(job.status)
     if phase is None:
@@ -141,7 +141,7 @@ async def look_at_job(client: NovitaClient, name: str, job_id: str) -> Look[Gate
 
 
 async def cancel_job(client: NovitaClient, name: str, job_id: str) -> None:
-    """Cancel a job, queued or running. It is repeated until Novita answers, because cancelling twice does no harm."""
+    """Cancel a queued or running job. The request is repeated until Novita answers: cancelling twice does no harm."""
     await ask(client, route("cancel_async_job"), endpoint_name=quote(name, safe=""), job_id=quote(job_id, safe=""))
 
 
@@ -164,7 +164,7 @@ async def queue_of(client: NovitaClient, endpoint: Endpoint) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ServiceReply:
-    """What a service answered, whatever its status."""
+    """A service's answer, whatever its status."""
 
     status: int
     content_type: str
@@ -173,7 +173,7 @@ class ServiceReply:
     location: str = ""
 
     def text(self) -> str | None:
-        """The body as text, or None where it is none."""
+        """The body as text, or None if it is not text."""
         kind = self.content_type.split(";")[0].strip().lower()
         if kind.startswith(("image/", "audio/", "video/")) and kind != "image/svg+xml":
             return None
@@ -184,7 +184,7 @@ class ServiceReply:
         return None if "\0" in text else text
 
     def json(self) -> Any:
-        """The body as JSON, or None where it is none."""
+        """The body as JSON, or None if it is not JSON."""
         text = self.text()
         if text is None or not text.lstrip()[:1] or text.lstrip()[0] not in "{[":
             return None
@@ -202,7 +202,9 @@ _OURS = frozenset(
 
 @dataclass(frozen=True)
 class ServiceCall:
-    """A checked request to an endpoint's own service: `origin` is the account's, `path` begins with a slash."""
+    """A checked request to an endpoint's own service. `origin` comes from the account's list of endpoints; `path`
+    begins with a slash.
+    """
 
     origin: str
     path: str
@@ -223,7 +225,7 @@ def service_call(
     """Check a request to the service of an endpoint of the account.
 
     Raises:
-        InputError: It would go elsewhere than to the endpoint, or cannot be sent.
+        InputError: The request would leave the endpoint's host, or cannot be sent.
     """
     base = _address(endpoint.url)
     if base is None:
@@ -316,13 +318,13 @@ def _origin(address: _ServiceAddress) -> str:
 
 
 async def call_service(client: NovitaClient, call: ServiceCall, *, within: float) -> ServiceReply:
-    """Send a request to an endpoint's service, once, without the key; redirects are not followed.
+    """Send a request to an endpoint's service, once and without the Novita key. Redirects are not followed.
 
     Args:
-        within: Seconds until the whole answer must be here.
+        within: Seconds within which the whole answer must arrive.
 
     Raises:
-        NovitaConnectionError: No whole answer in time, or one that is too large.
+        NovitaConnectionError: No whole answer came in time, or it is too large.
     """
     url = client.url(call.path, host=call.origin)
     limits = httpx.Timeout(connect=10, read=within, write=60, pool=10)

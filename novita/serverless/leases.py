@@ -16,11 +16,11 @@ from .plans import EndpointPlan
 from .rows import note_gone, note_seen
 
 ENDPOINT = "endpoint"
-"""Kind of the leases of endpoints."""
+"""The kind that marks a lease as that of an endpoint."""
 
 
 class EndpointEnder:
-    """Sees that no worker of an endpoint is kept alive."""
+    """Makes sure that no worker of an endpoint is kept alive."""
 
     async def end(self, client: NovitaClient, thing_id: str, *, again: bool, journal: Journal) -> tuple[bool, str]:
         try:

@@ -1,4 +1,6 @@
-"""What an endpoint should be, in our words: checked, compared with what it is, and written for either generation."""
+"""The settings that an endpoint should have: checked, compared with its present ones, and written as a request of v1
+or v2.
+"""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +13,7 @@ from .shapes import Endpoint, EndpointLimits, EndpointMount
 
 RESERVED_PORTS = (2222, 2223, 2224)
 DISK_GB = 100
-"""The documentation's page fixes the root disk at this."""
+"""GB of root disk. Novita's documentation allows no other size."""
 
 POLICIES = ("queue", "concurrency")
 
@@ -22,9 +24,10 @@ class EndpointPlan:
 
     Args:
         kind: "sync" or "async".
-        region: Where; needed with a network volume.
-        scale_by: "queue" (requests waited so long) or "concurrency" (so many wait).
-        native: v1's mounts.
+        region: The region of its workers; a network volume needs it.
+        scale_by: "queue" adds workers when a request has waited `scale_at` seconds; "concurrency" adds workers when
+            `scale_at` requests run at once.
+        volumes: The volumes that workers mount.
     """
 
     image: str
@@ -53,7 +56,7 @@ class EndpointPlan:
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> "EndpointPlan":
-        """The endpoint as it is."""
+        """The plan that describes an endpoint as it is."""
         workers, policy = endpoint.worker_config, endpoint.policy
         known: dict[str, Any] = {
             "min_workers": workers.min_num,
@@ -85,11 +88,11 @@ class EndpointPlan:
         )
 
     def changed(self, **changes: Any) -> "EndpointPlan":
-        """With these settings; None leaves a setting as it is."""
+        """The plan with these settings changed. None leaves a setting as it is."""
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
     def differences(self, other: "EndpointPlan") -> list[str]:
-        """What changes from this to `other`, a line each; values of variables are not told."""
+        """What changes from this plan to `other`, one line each. The values of variables are left out."""
         made: list[str] = []
         for each in fields(self):
             before, after = getattr(self, each.name), getattr(other, each.name)
@@ -100,20 +103,20 @@ class EndpointPlan:
         return [line for line in made if not line.endswith(": same")]
 
     def restarts(self, other: "EndpointPlan") -> bool:
-        """Whether going to `other` replaces the workers: anything but their number and how they are called."""
+        """Whether a change to `other` replaces the workers. Only changes of their number and name do not."""
         kept = ("name", "min_workers", "max_workers", "idle_seconds", "concurrency", "scale_by", "scale_at")
         return any(
             getattr(self, each.name) != getattr(other, each.name) for each in fields(self) if each.name not in kept
         )
 
     def check(self, limits: EndpointLimits, *, before: "EndpointPlan | None" = None) -> None:
-        """Refuse what Novita would refuse.
+        """Refuse settings that Novita would refuse.
 
         Args:
-            before: The endpoint as it is: only what changes from it is checked. What Novita serves, it has taken.
+            before: The endpoint as it is. Only settings that change are checked: Novita has accepted the others.
 
         Raises:
-            InputError: Names the setting and its range.
+            InputError: The text names the setting and its range.
         """
         new = {
             each.name
@@ -156,10 +159,10 @@ class EndpointPlan:
                 bounds = f"{low} to {high}" if low is not None and high is not None else "0 or more"
                 raise InputError(f"{name} {value} is out of range", next_step=f"Allowed: {bounds}.")
 
-    # What goes over the wire
+    # The bodies of requests
 
     def body_v1(self) -> dict[str, Any]:
-        """The inner object of v1's create, and but for the id the whole of v1's update."""
+        """The inner object of v1's create request. v1's update request is the same with the id added."""
         workers: dict[str, Any] = {
             "minNum": self.min_workers,
             "maxNum": self.max_workers,
@@ -192,7 +195,7 @@ class EndpointPlan:
         return {name: value for name, value in body.items() if value != ""}
 
     def body_v2(self) -> dict[str, Any]:
-        """v2's create; its update is the same without what cannot be changed."""
+        """The body of v2's create request. v2's update request is the same without the settings that cannot change."""
         workers = _given(
             max_replicas=self.max_workers,
             min_replicas=self.min_workers,
@@ -230,7 +233,7 @@ class EndpointPlan:
 
 
 def check_port(port: int | None, *, needed: bool) -> None:
-    """Raise InputError for a port that cannot be served."""
+    """Raise InputError for a port at which workers cannot serve."""
     if port is None:
         if needed:
             raise InputError(
@@ -243,7 +246,7 @@ def check_port(port: int | None, *, needed: bool) -> None:
 
 
 def merged_env(before: Mapping[str, str], given: Mapping[str, str] | None) -> dict[str, str] | None:
-    """The variables after a change: named ones are set, an empty value removes one, the others stay."""
+    """The variables after a change. Those in `given` are set, or removed if their value is empty; the others stay."""
     if given is None:
         return None
     return {key: value for key, value in {**before, **given}.items() if value or key not in given}

@@ -28,7 +28,8 @@ async def open_endpoints(journal: Journal, owner: str, *, standing: bool = False
     """Endpoint id -> when its newest row was begun, for endpoints with a row that is not done or still costs money.
 
     Args:
-        standing: Include endpoints that were not seen gone, because calls cost money even if no worker is kept alive.
+        standing: Whether to include all endpoints not known to be gone: calls cost money even if no worker is kept
+            alive.
     """
     found = await journal.meter(lambda meters: _rows(meters, owner))
     return {
@@ -85,7 +86,7 @@ async def note_gone(journal: Journal, owner: str, endpoint_id: str) -> None:
                 meters.set_rate(row, Decimal(0), at=meters.now, running=False)
             return
         newest, *older = priced
-        if any(row.usd_per_day for row in older) and _least(newest):  # the change itself was never seen
+        if any(row.usd_per_day for row in older) and _least(newest):  # no look came between the change and the end
             newest = meters.set_rate(newest, _per_day(newest, _least(newest)), at=newest.begun, running=True)
         newest = meters.set_rate(newest, Decimal(0), at=meters.now, running=False)
         _end_older(meters, newest, older)

@@ -1,7 +1,7 @@
-"""Serverless endpoints as Novita shows them, in either generation's words, and what their states mean.
+"""Serverless endpoints as v1 or v2 of Novita's API shows them, and what their states mean.
 
-v1 answers are documented in full; of v2's only the first fields are, so its other keys are read by analogy with
-what v2 takes in requests.
+v1's answers are documented in full. Of v2's answers only the first fields are documented; the other fields are read
+under the names that v2's requests use.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from ..gpu.instances import EnvVar
 
 
 class State(Shape):
-    """Where an endpoint or a worker stands."""
+    """The state of an endpoint or a worker."""
 
     state: Text = ""
     error: Text = ""
@@ -31,7 +31,7 @@ def _state(value: Any) -> Any:
 
 
 AnyState = Annotated[State, BeforeValidator(_state)]
-"""Nested, or a bare word."""
+"""A state given as an object or as a bare word."""
 
 
 class EndpointWorker(Shape):
@@ -39,7 +39,7 @@ class EndpointWorker(Shape):
 
     id: Text = ""
     state: AnyState = State()
-    healthy: Whether = True  # where nobody says, running is enough
+    healthy: Whether = True  # if Novita does not say, a running worker counts as healthy
     other_names: ClassVar[Mapping[str, str]] = {"status": "state"}
 
     @property
@@ -48,7 +48,7 @@ class EndpointWorker(Shape):
 
 
 class WorkerConfig(Shape):
-    """How the pool scales. Some of v1's numbers come as text."""
+    """How many workers there may be, and for how long. Some of v1's numbers come as text."""
 
     min_num: Whole = None
     max_num: Whole = None
@@ -70,14 +70,14 @@ class WorkerConfig(Shape):
 
 
 class Policy(Shape):
-    """When the pool grows."""
+    """When further workers are started."""
 
     type: Text = ""
     value: Whole = None
 
 
 class EndpointImage(Shape):
-    """What the workers run."""
+    """The image that the workers run."""
 
     image: Text = ""
     auth_id: Text = ""
@@ -85,19 +85,19 @@ class EndpointImage(Shape):
 
 
 class EndpointPort(Shape):
-    """The port requests go to."""
+    """The port to which requests go."""
 
     port: Whole = None
 
 
 class EndpointProduct(Shape):
-    """What the workers run on."""
+    """The type of machine that the workers run on."""
 
     id: Text = ""
 
 
 class EndpointMount(Shape):
-    """A volume of the workers."""
+    """A volume that the workers mount."""
 
     type: Text = ""
     size: Whole = None
@@ -107,13 +107,13 @@ class EndpointMount(Shape):
 
 
 class Health(Shape):
-    """How a worker is found healthy."""
+    """How Novita checks whether a worker is healthy."""
 
     path: Text = ""
 
 
 class Endpoint(Shape):
-    """One deployed endpoint. Values of its variables are kept unreadable by accident."""
+    """One deployed endpoint. The values of its variables are wrapped, so that printing it does not show them."""
 
     id: Text
     type: Text = ""
@@ -135,7 +135,7 @@ class Endpoint(Shape):
     cluster_id: Text = ""
     created_at: Moment = None
     by_v2: Whether = False
-    """Only the second generation knows it."""
+    """Whether only v2 of the API knows this endpoint."""
 
     other_names: ClassVar[Mapping[str, str]] = {
         "status": "state",
@@ -147,7 +147,7 @@ class Endpoint(Shape):
     @model_validator(mode="before")
     @classmethod
     def _flat_of_v2(cls, data: Any) -> Any:
-        """v2 has the image as text, ports as bare numbers and one product."""
+        """Bring v2's answer into v1's form. v2 has the image as text, ports as plain numbers and a single product."""
         if not isinstance(data, dict):
             return data
         given = dict(cast(dict[str, Any], data))
@@ -167,26 +167,28 @@ class Endpoint(Shape):
 
     @property
     def running(self) -> int:
-        """Workers that take requests now."""
+        """How many workers take requests now."""
         return sum(worker.ready for worker in self.workers)
 
     @property
     def why(self) -> str:
-        """Name and text of its trouble."""
+        """The name and the text of the endpoint's error."""
         return ": ".join(part for part in (self.state.error, self.state.message) if part)
 
     def label(self) -> str:
-        """`'chat' (ep-123)`, for questions and messages."""
+        """The endpoint in questions and messages: `'chat' (ep-123)`."""
         return f"{self.name!r} ({self.id})" if self.name and self.name != self.id else self.id
 
     def gateway_names(self) -> tuple[str, ...]:
-        """What the async gateway may know it by: the SDK's guide, without an app name, the older guide."""
+        """The names by which the async gateway may know the endpoint. Novita's texts differ, so there are up to three:
+        as in the SDK's guide, without an app name, and as in the older guide.
+        """
         first = f"{self.id}-{self.app_name}" if self.app_name and self.app_name != self.id else self.id
         return tuple(dict.fromkeys(name for name in (first, self.id, self.name) if name))
 
 
 class EndpointLimits(Shape):
-    """Ranges in force for the account; None where Novita does not say."""
+    """The ranges of settings that the account may use. None if Novita does not say."""
 
     min_rootfs_size: Whole = None
     max_rootfs_size: Whole = None
@@ -205,12 +207,12 @@ class EndpointLimits(Shape):
     cuda_version_list: Words = ()
 
     def of(self, setting: str) -> tuple[int | None, int | None]:
-        """Lowest and highest of a setting, by our name for it."""
+        """The lowest and the highest value of a setting, which is given by our name for it."""
         low, high = _RANGES[setting]
         return getattr(self, low), getattr(self, high)
 
     def words(self) -> dict[str, str]:
-        """`{"max_workers": "0 to 10"}`, for people."""
+        """The ranges in words: `{"max_workers": "0 to 10"}`."""
         found = {name: self.of(name) for name in _RANGES}
         made = {name: f"{low} to {high}" for name, (low, high) in found.items() if low is not None and high is not None}
         if self.cuda_version_list:
@@ -231,7 +233,7 @@ _RANGES: Mapping[str, tuple[str, str]] = {
 
 
 class EndpointGoal(StrEnum):
-    """What somebody waits for."""
+    """The state that a caller waits for."""
 
     SERVING = "serving"
     GONE = "deleted"

@@ -1,1 +1,1 @@
-"""Tools about the account: balance, bills, keys and budgets."""
+"""Tools for the account: balance, bills, keys and budgets."""

@@ -49,7 +49,7 @@ ShowOnly = Annotated[bool, Field(description="Send nothing, show the request.")]
 
 
 class TransactionLine(BaseModel):
-    """Money in or out."""
+    """One movement of money, in or out."""
 
     at: datetime | None = Field(default=None, description="UTC.")
     type: str = Field(description="recharge, refund, consume, ...")
@@ -190,7 +190,7 @@ async def list_quotas(
 
 
 class KeyLine(BaseModel):
-    """An API key, masked."""
+    """An API key, shown masked."""
 
     key_id: str = Field(description="Give it to other tools.")
     name: str = Field(description="Its name.")
@@ -302,7 +302,7 @@ async def set_key_models(
     """Set which language models one API key may call: only some, all but some, or every one; it replaces what was set
     and counts at once. Asks first. Free; returns what is allowed now.
     """
-    # An empty list is what hosts send where nobody set one: it must not open a key to all models.
+    # Some hosts send an empty list for an argument that nobody set. It must not open a key to all models.
     if [bool(only), bool(all_but), every].count(True) != 1:
         raise InputError(
             "Which models the key may call was not said", next_step="Give one of only, all_but and every=true."
@@ -453,7 +453,7 @@ async def update_budget(
     """Set or replace the spending budget of a team member or of one API key: a limit once or each month, or none. It
     counts at once: who has spent it is suspended. Asks first. Free; returns the budget.
     """
-    budget_body(member_id, key_id, kind, limit_usd)  # what makes no sense is refused before anything is asked
+    budget_body(member_id, key_id, kind, limit_usd)  # refuses impossible values before Novita or the user is asked
     path = f"/openapi/v1/user/team/{'key' if key_id else 'member'}-budget"
 
     async def plan() -> Purchase[BudgetChange]:
@@ -487,10 +487,10 @@ async def update_budget(
 
 
 async def _whose(call: Call, member: str, key: str | None) -> tuple[Budget, Budget | None]:
-    """The budgets of a member and of one of the member's keys, each by id or name.
+    """The budgets of a member and of one of the member's keys, each given by id or name.
 
     Raises:
-        InputError: There is none, or several; names those there are.
+        InputError: There is no such budget, or there are several. The text names those there are.
     """
     whose = _of_name(await member_budgets(call.novita), member, "member")
     return whose, _of_name(await key_budgets(call.novita, whose.id), key, "key") if key else None

@@ -1,4 +1,4 @@
-"""Account tools: what is left, and what was billed."""
+"""Account tools: the balance that is left, and what was billed."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -33,10 +33,10 @@ from ..kit.toolset import READS, ToolResult, Toolset
 account = Toolset("account", "Balance and bills.")
 
 ROWS = 50
-"""Of a bill, in one answer to a model."""
+"""The most rows of a bill in one answer to a model."""
 _MOST_ROWS = 1_000
 _LONGEST_CSV = 12_000
-"""Characters of a table shown in the answer, where it cannot be a file."""
+"""The most characters of a table that is shown in the answer because it cannot be saved as a file."""
 
 
 class BalanceResult(ToolResult):
@@ -103,7 +103,7 @@ class BillResult(ToolResult):
     note: str | None = Field(default=None, description="What this server's own ledger (novita://spend) took from it.")
 
     def for_reading(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """What the words say already, only programs read."""
+        """The fields for the model, without those that the text of the answer says already; programs get all."""
         rows = [{name: value for name, value in row.items() if name not in _IN_WORDS} for row in fields["rows"]]
         return {**fields, "rows": rows}
 
@@ -144,13 +144,13 @@ async def get_bill(
 
 
 _STANDS = {"outed": "payment due"}
-"""States of a monthly bill that are no plain words."""
+"""Plain words for states of a monthly bill that Novita abbreviates."""
 
 
 async def by_the_bill(caller: Caller) -> str:
-    """Let the ledger's rows of what has ended count what the bill says; what came of it, in a sentence or none.
+    """Correct the cost of ended jobs in the ledger by Novita's bill. Returns a sentence about the result, or "".
 
-    Best effort: what cannot be corrected now stays as it was seen, and is tried again the next time.
+    If the bill cannot be read, the ledger keeps its own figures, and the next call tries again.
     """
     try:
         return (await settle_by_bill(OwnBill(caller.novita.for_looking()), caller.app.journal, caller.owner)).words()
@@ -184,7 +184,7 @@ async def _by_month(caller: Caller, span: Period, *, csv: bool, offset: int, lim
 def bill_page(
     span: Period, amounts: tuple[Decimal, Decimal, Decimal], rows: Sequence[BillRow], offset: int, limit: int = ROWS
 ) -> BillResult:
-    """So many rows from `offset` on, with the totals (price, voucher, cash) of all."""
+    """One page of a bill: ROWS rows from `offset` on, with the totals (price, voucher, cash) of all rows."""
     price, voucher, cash = amounts
     end = offset + limit
     return BillResult(
@@ -200,10 +200,11 @@ def bill_page(
 
 
 async def with_csv(caller: Caller, result: BillResult, table: str) -> BillResult:
-    """The result with its table as a file; where callers are remote, with the table itself.
+    """The result with its table as a file. Where no file can be saved for the caller, the table itself is added.
 
     Raises:
-        InputError: It is too long to be shown, and there is no place for a file. ArtifactError: It cannot be saved.
+        InputError: There is no place for a file, and the table is too long to be shown.
+        ArtifactError: The file cannot be saved.
     """
     store = caller.app.jobs.store
     if caller.app.settings.http:
@@ -216,12 +217,12 @@ async def with_csv(caller: Caller, result: BillResult, table: str) -> BillResult
 
 
 def today(caller: Caller) -> date:
-    """The UTC day."""
+    """Today's date in UTC."""
     return datetime.fromtimestamp(caller.app.jobs.clock.wall(), UTC).date()
 
 
 def bill_row(one: Sum) -> BillRow:
-    """A sum as a row."""
+    """A sum as a row of the result."""
     return BillRow(
         day=one.day,
         what=in_words(one),

@@ -1,4 +1,4 @@
-"""The tool of a server where people sign in: the page for the Novita key that is kept for them."""
+"""For servers where people sign in: the tool that opens the page where they enter their Novita key."""
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ sign_in = Toolset("sign_in", "The Novita key that a server over HTTP keeps for w
 
 
 class KeyPageResult(ToolResult):
-    """Where a key is entered."""
+    """The page where a key is entered."""
 
     link: str = Field(description="For the user's browser; good once, for ten minutes.")
     key: str = Field(description="The end of the key that is kept, or none.")

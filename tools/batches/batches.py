@@ -1,4 +1,4 @@
-"""Batch tools: many rows at once, cheaply and slowly, from rows to matched results."""
+"""Batch tools: many text requests sent at once, cheap but slow, and their answers matched to the requests."""
 
 from datetime import datetime
 from functools import partial
@@ -93,7 +93,7 @@ async def create_batch(
 
 
 async def _uploaded(call: Caller, file_id: str) -> Prepared:
-    """The rows of a file at Novita, as they are."""
+    """The rows of a file that was uploaded to Novita before, unchanged."""
     content = await batch_files.get_content(call.novita, file_id)
     table = await to_thread.run_sync(read_table, content, file_id)
     return await to_thread.run_sync(
@@ -110,7 +110,7 @@ async def _prepared(
     system: str | None,
     options: dict[str, Any] | None,
 ) -> Prepared:
-    """Rows of the caller as the file that would be uploaded."""
+    """The caller's rows as the file that would be uploaded."""
     table = numbered(rows) if rows is not None else await _table(call, file or "")
     label, kind = "rows" if file is None else _short(file), endpoint_of(table)
     if options:
@@ -138,7 +138,7 @@ def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id
         return started_batch(job, prepared, cost.usd, found=found, remark=warning)
 
     async def follow(job: Job, found: bool, _: float) -> BatchResult:
-        return await working(job, found)  # get_batch waits: a batch takes hours
+        return await working(job, found)  # a batch takes hours, so waiting is left to get_batch
 
     async def requests() -> dict[str, Any]:
         shown = planned_batch(prepared, await look_back(call.app.jobs, call.novita, prepared, file_id))
@@ -171,12 +171,12 @@ def _model_of(models: tuple[LlmModel, ...], prepared: Prepared) -> LlmModel | No
     """The row of the price list for a batch's model.
 
     Raises:
-        UnknownModelError, InputError: It is spelled otherwise, or cannot do what the rows ask.
+        UnknownModelError, InputError: The model's id is misspelt, or the model cannot do what the rows ask.
     """
     try:
         model = find_model(models, prepared.model)
     except UnknownModelError:
-        return None  # whether there is one, only Novita knows
+        return None  # without a list only Novita can tell whether the model exists
     if model.id != prepared.model:
         raise UnknownModelError(f"{prepared.model!r} is spelled {model.id!r}; ids are case-sensitive in a batch")
     route = ENDPOINTS[prepared.endpoint].removeprefix("/v1/")
@@ -190,13 +190,13 @@ def _model_of(models: tuple[LlmModel, ...], prepared: Prepared) -> LlmModel | No
 
 
 async def price_row(call: Caller, model_id: str) -> LlmModel | None:
-    """The price list's row for a model, or None."""
+    """The price list's row for a model, or None if there is no such row."""
     models = await listed_models_if_there(call.novita, call.app.journal)
     return next((model for model in models if model.id == model_id), None)
 
 
 async def follow_batch(call: Caller, batch_id: str, *, budget: float) -> runs.BatchDelivery:
-    """Wait for a batch and fetch what it made."""
+    """Wait for a batch and fetch its results."""
 
     async def price_of(model_id: str) -> LlmModel | None:
         return await price_row(call, model_id)
@@ -385,7 +385,7 @@ async def get_file(call: Call, file_id: FileId) -> FileLine:
 
 
 class FileContent(ToolResult):
-    """What is in a file."""
+    """The content of a file."""
 
     file_id: str = Field(description="Which.")
     bytes: int = Field(description="Size.")
@@ -432,7 +432,7 @@ async def get_file_content(
 
 
 class DeletedFile(ToolResult):
-    """Whether it is gone."""
+    """Whether the file is deleted."""
 
     status: Literal["deleted", "needs_confirmation"] = Field(description="needs_confirmation: nothing was done yet.")
     file_id: str | None = Field(default=None, description="Which.")
@@ -481,9 +481,9 @@ FOLLOWERS["batch"] = BatchFollower()
 
 
 async def _join(caller: Caller, job: Job, _: float) -> BatchResult | None:
-    """The answer of a batch that was asked for before: how it stands now; None where it was told to stop since.
+    """The answer to a repeated create_batch: the present state of the batch that the first call made.
 
-    A batch takes hours: get_batch waits.
+    None if that batch was told to stop since. A batch takes hours, so waiting is left to get_batch.
     """
     result = await answer_batch(caller, await follow_batch(caller, job.task_id or job.key, budget=0))
     return None if result.status in ("cancelling", "cancelled") else result

@@ -1,4 +1,4 @@
-"""What batch tools answer with, and how a batch handed over as an MCP task is followed."""
+"""The results of the batch tools, and how a batch becomes a result."""
 
 import json
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _WORTH_FETCHING = 8 * 2**20
 
 
 _WHY = {"cut": "cut by their length", "empty": "without an answer in it"}
-"""What became of rows, for the headline; the other words stand for themselves."""
+"""Words for the headline about what became of rows. Reasons that are not listed need no other words."""
 
 
 class RowResult(BaseModel):
@@ -50,7 +50,7 @@ class RowResult(BaseModel):
 
 
 class BatchResult(ToolResult):
-    """A batch, as far as it has come."""
+    """A batch and its progress."""
 
     status: Status = Field(description="working: goes on at Novita. incomplete: it ended without all answers.")
     batch_id: str | None = Field(default=None, description="For get_batch.")
@@ -92,7 +92,7 @@ class BatchResult(ToolResult):
 
 
 def planned_batch(prepared: Prepared, earlier: Earlier) -> dict[str, Any]:
-    """What would be sent from where things stand, as fields of an answer."""
+    """What would be sent now, as fields of a dry run's answer."""
     shown: dict[str, Any] = {"total": prepared.rows}
     if earlier.batch_id is not None:
         step = f"These very rows are batch {earlier.batch_id} already: the call would send nothing and answer with it."
@@ -105,7 +105,7 @@ def planned_batch(prepared: Prepared, earlier: Earlier) -> dict[str, Any]:
 
 
 def tokens_of(prepared: Prepared) -> str:
-    """What the price of a batch rests on."""
+    """The numbers of tokens from which a batch's price is reckoned, in words."""
     unbounded = (
         f" {counted(prepared.open_rows, 'row')} without max_tokens, counted as {USUAL_TOKENS} tokens each."
         if prepared.open_rows
@@ -117,7 +117,7 @@ def tokens_of(prepared: Prepared) -> str:
 def started_batch(
     job: Job, prepared: Prepared, estimate: Decimal | None, *, found: bool, remark: str = ""
 ) -> BatchResult:
-    """A batch that runs, just started or found running."""
+    """The result for a batch that runs: it was just started, or found running already."""
     again = "These very rows are running already; no second batch was made. " if found else ""
     return BatchResult(
         status="working",
@@ -131,10 +131,10 @@ def started_batch(
 
 
 async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
-    """A batch as a tool tells it.
+    """The result for a batch in any state.
 
     Raises:
-        TaskFailedError: It ended without any answer.
+        TaskFailedError: The batch ended without any answer.
     """
     job, batch = delivery.job, delivery.batch
     told = job.facts_as(BatchFacts)
@@ -191,7 +191,7 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
 
 
 async def _first_rows(caller: Caller, results: Artifact) -> tuple[RowResult, ...] | None:
-    """The beginning of the results file; None where it is elsewhere and too large to be fetched for that."""
+    """The first rows of the results file. None if the file is not on this machine and too large to fetch for that."""
     if results.path:
         lines = await to_thread.run_sync(_first_lines, Path(results.path))
     elif (results.bytes or 0) <= _WORTH_FETCHING:

@@ -1,4 +1,4 @@
-"""What a caller wishes of every row of a batch, and what is to be known before it runs."""
+"""Options that a caller gives for every row of a batch, and warnings to give before the batch runs."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from ...novita.text.request_checks import check_schema, response_format
 def with_wishes(
     options: dict[str, Any] | None, schema: dict[str, Any] | None, thinking: bool | None
 ) -> dict[str, Any] | None:
-    """The options of every row with a schema and thinking, as chat sends them.
+    """The options for every row, with `schema` and `thinking` added in the form in which chat sends them.
 
     Raises:
-        InputError: The same is said twice.
+        InputError: The options already set what an argument sets.
     """
     made: dict[str, Any] = dict(options or {})
     if schema is not None:
@@ -30,11 +30,11 @@ def with_wishes(
 
 
 LEAST_TO_THINK = 2_048
-"""max_tokens below which a model that thinks first may have nothing left for its answer."""
+"""A model that thinks first needs at least so many max_tokens, or nothing may be left for its answer."""
 
 
 def too_few(prepared: Prepared, model: LlmModel | None) -> str:
-    """A warning where a model that reasons may use up all tokens before it answers; empty where there is none."""
+    """A warning if the model reasons and may use up all tokens before it answers. Otherwise empty."""
     fewest = prepared.extremes.fewest
     if model is None or not model.has("reasoning") or fewest is None or fewest >= LEAST_TO_THINK:
         return ""

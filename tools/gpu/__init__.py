@@ -1,1 +1,1 @@
-"""Tools that rent GPU instances and care for what surrounds them."""
+"""Tools that rent GPU instances and manage their volumes, networks, templates and images."""

@@ -1,4 +1,4 @@
-"""GPU administration: what surrounds instances. Off unless the user switches it on."""
+"""GPU administration tools: volumes, networks, registry logins, images, billing. They are off unless switched on."""
 
 from functools import partial
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""What the GPU administration tools answer with, and how its lists become answers."""
+"""The results of the GPU administration tools, and how Novita's lists become results."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ JOB_KIND = "gpu_job"
 
 
 class AdminResult(ToolResult):
-    """What became of it, or the question before anything is sent."""
+    """What was done, or the question that must be answered before anything is sent."""
 
     status: Literal["done", "working", "needs_confirmation", "dry_run"] = Field(description="working: a job goes on.")
     id: str | None = Field(default=None, description="Of what was made or changed.")
@@ -155,13 +155,10 @@ class Resources(ToolResult):
 
 
 async def read_resources(caller: Caller, kind: str, id: str | None, wait_seconds: float | None) -> Resources:
-    """The list of one kind, or the one of that id or name.
-
-    Raises:
-        NotFoundError: There is no such one; names those there are. InputError: Several have that name.
-    """
+    """The resources of one kind: all of them, or the one with this id or name. Raises what `choose_one` raises."""
     if id and wait_seconds:
-        await wait_for_job(caller, id, wait_seconds, Unasked())  # the list below says why, if it still cannot be asked
+        # If Novita cannot be asked for the job, reading the list below raises the error that says why.
+        await wait_for_job(caller, id, wait_seconds, Unasked())
     rows = await _rows(caller, kind, job_id=id)
     if id is not None:
         one = _the_one(kind, id, rows)
@@ -177,7 +174,7 @@ async def read_resources(caller: Caller, kind: str, id: str | None, wait_seconds
 
 
 async def _rows(caller: Caller, kind: str, *, job_id: str | None = None) -> list[BaseModel]:
-    """All there are of one kind."""
+    """All resources of one kind."""
     client = caller.novita
     rows: list[BaseModel] = []
     if kind == "regions":
@@ -238,7 +235,7 @@ async def _rows(caller: Caller, kind: str, *, job_id: str | None = None) -> list
 
 @dataclass(frozen=True)
 class ListedRow:
-    """A row of a list, as it is told apart from the others; jobs have no name."""
+    """A row of a list with the id and the name by which it can be chosen. Jobs have no name."""
 
     row: BaseModel
 
@@ -258,11 +255,7 @@ class ListedRow:
 
 
 def _the_one(kind: str, wanted: str, rows: Sequence[BaseModel]) -> ListedRow:
-    """The row of that id or name.
-
-    Raises:
-        NotFoundError: There is none; names those there are. InputError: Several have that name.
-    """
+    """The row with this id or name. Raises what `choose_one` raises."""
     things, what = [ListedRow(row) for row in rows], kind.replace("_", " ")
     found = the_one(wanted, things, what, ListedRow.label)
     if found is None:
@@ -318,17 +311,18 @@ _LISTS = {
 
 @dataclass(frozen=True)
 class ChosenThing:
-    """The id of a thing, and the thing in words."""
+    """The id of a chosen thing, and its description in words."""
 
     id: str
     words: str
 
 
 async def choose_one(caller: Caller, kind: str, wanted: str) -> ChosenThing:
-    """The thing of that id or name.
+    """The thing with this id or name.
 
     Raises:
-        NotFoundError: There is none; names those there are. InputError: Several have that name.
+        NotFoundError: There is no such thing. The text names those there are.
+        InputError: Several things have that name.
     """
     one = _the_one(_LISTS[kind], wanted, await _rows(caller, _LISTS[kind]))
     return ChosenThing(one.id, f"{kind.replace('_', ' ')} {one.name or getattr(one.row, 'type', '')!s} ({one.id})")
@@ -346,10 +340,11 @@ def paid_at_once(
     facts: GpuFacts | None = None,
     learnt: Callable[[T], GpuFacts] | None = None,
 ) -> Submitted[AdminResult, T]:
-    """A paid call that is over when it is answered: noted, counted under the caps, never repeated.
+    """A paid call that ends with Novita's answer. It is noted, counted under the limits on spending, never repeated.
 
     Args:
-        learnt: What the answer tells for the row, noted with its end, whether its caller is still there or not.
+        learnt: Reads from the answer what its row should note. It is noted with the call's end, even if the caller has
+            gone by then.
     """
 
     async def start(paid_for: Paid) -> tuple[Job, T]:
@@ -372,7 +367,7 @@ def paid_at_once(
 
 
 async def _join(caller: Caller, job: Job, _: float) -> AdminResult:
-    """The answer of a paid act that was done before."""
+    """The answer to a repeated call: the result that the first call noted."""
     made = job.facts.resource or job.facts_as(GpuFacts).of
     return AdminResult(
         status="done", id=made, what=job.title, model=job.model or None, estimated_cost_usd=show_price(job.estimate)
@@ -388,10 +383,10 @@ async def wait_for_job(caller: Caller, job_id: str, budget: float, unasked: Unas
     """Wait for a background job.
 
     Args:
-        unasked: Told why the last look at it saw nothing.
+        unasked: Notes why the last look at the job failed, if it did.
 
     Raises:
-        TaskFailedError: It failed or was stopped; says why.
+        TaskFailedError: The job failed or was stopped. The text says why.
     """
     looking = caller.novita.for_looking()
     seen = await wait_until_done(
@@ -410,7 +405,7 @@ async def wait_for_job(caller: Caller, job_id: str, budget: float, unasked: Unas
 def background_job(
     caller: Caller, begin: Callable[[], Awaitable[str]], what: str, wait_seconds: float | None
 ) -> Begun[AdminResult]:
-    """A background job that is to begin: it is waited for, or left to an MCP task."""
+    """The start of a background job, which is then waited for or left to an MCP task."""
 
     unasked = Unasked()
 
@@ -458,7 +453,7 @@ class MetricSeries(BaseModel):
 
 
 class MetricsResult(ToolResult):
-    """Utilisation over the time asked for, in percent; absent: no data."""
+    """The utilisation over the time asked for, in percent. A metric without data is absent."""
 
     instance_id: str = Field(description="Which instance.")
     points: int = Field(description="Measurements it is made from.")
@@ -475,7 +470,7 @@ class MetricsResult(ToolResult):
 
 
 def read_metrics(instance_id: str, found: novita.InstanceMetrics) -> MetricsResult:
-    """Long series as four numbers each."""
+    """The metrics as a result. Each series is summed up in four numbers."""
     times = [point.timestamp for point in found.cpu_utilization if point.timestamp]
     return MetricsResult(
         instance_id=instance_id,

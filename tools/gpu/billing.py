@@ -1,4 +1,4 @@
-"""Subscriptions of instances: what each change costs, and the calls behind it."""
+"""Changes to an instance's billing: subscribing, renewing, going back to hours. What each costs, and its request."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,7 +25,7 @@ HOURS_A_MONTH = 720
 
 @dataclass(frozen=True)
 class _Change:
-    """One change: what it does, what it costs, and the call."""
+    """One change of billing: what it does in words, what it costs, and the request."""
 
     does: str
     price: str
@@ -38,7 +38,7 @@ async def changed_billing(caller: Caller, instance_id: str, action: str, months:
     """The plan of one change.
 
     Raises:
-        InputError: The instance is not billed so that this could be done.
+        InputError: The change is not possible with the instance's present billing.
     """
     instance = await find_instance(caller, instance_id)
     change = await _plan(caller, instance, action, months)
@@ -74,11 +74,11 @@ async def changed_billing(caller: Caller, instance_id: str, action: str, months:
 
 
 async def _follow(caller: Caller, instance_id: str) -> None:
-    """Let the instance's own row count as it is billed now: a term is paid, so only its disk goes on costing."""
+    """Update the instance's row to its new billing: a subscription's term is paid, so only the disk costs from now."""
     try:
         instance = await get_instance(caller.novita, instance_id)
     except NovitaError:
-        return  # the change is made; the next look sees it
+        return  # the change is made, and the next look will see it
     noted = await KnownInstances.open(caller)
     price = await noted.usd_per_hour(instance)
     if (row := noted.rows.get(instance_id)) is not None and instance.billing_mode != "monthly":
@@ -111,7 +111,7 @@ async def _plan(caller: Caller, instance: Instance, action: str, months: int) ->
 
 
 async def _each_renewal(caller: Caller, instance: Instance, months: int) -> str:
-    """The price of what is to come, in words: to let it come costs nothing now."""
+    """The price of each coming renewal, in words. Switching renewals on costs nothing by itself."""
     usd = await _term(caller, instance, months)
     if usd is None:
         return "It costs nothing now; what each renewal costs is not known."
@@ -119,7 +119,7 @@ async def _each_renewal(caller: Caller, instance: Instance, months: int) -> str:
 
 
 async def _term(caller: Caller, instance: Instance, months: int) -> Decimal | None:
-    """Estimated price of a term, or None."""
+    """The estimated price of a term, or None if it is unknown."""
     wish = MachineWish(count=instance.gpu_num or 1, billing="monthly", months=months)
     for offer in await find_offers(caller.novita, wish, in_stock=False):
         if offer.product.id == instance.product_id:

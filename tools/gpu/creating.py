@@ -1,4 +1,4 @@
-"""Creating an instance: from a wish to a question, from a yes to a machine that runs."""
+"""Creates an instance: chooses the machine, asks the user, sends the order, and waits until the instance runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -74,7 +74,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Planned:
-    """An order with its price. `usd` is what is noted before it is sent: an hour, or the whole term."""
+    """An order with its price. `usd` is noted before the order is sent: the price of an hour, or of the whole term."""
 
     order: InstanceOrder
     product: str
@@ -98,10 +98,10 @@ async def create(
     allow_duplicate: bool,
     dry_run: bool,
 ) -> InstanceResult:
-    """Plan, ask, send once, wait until it runs.
+    """Plan the instance, ask the user, send the order once, and wait until the instance runs.
 
     Raises:
-        NovitaError: Nothing fits, the user said no, Novita refused, or it did not come up.
+        NovitaError: No product fits, the user said no, Novita refused, or the instance did not start.
     """
 
     async def purchase() -> Purchase[InstanceResult]:
@@ -166,17 +166,17 @@ async def create(
 
 
 def _in_all(planned: Planned, hours: float) -> str:
-    """What a lease costs as a whole."""
+    """The cost of the whole lease, in words."""
     if planned.usd_per_hour is None or planned.order.billing == "monthly":
         return ""
     return f", about {say_usd(planned.usd_per_hour * Decimal(str(hours)))} in all"
 
 
 async def plan(caller: Caller, wanted: Wanted) -> Planned:
-    """Check everything that can be checked for free, choose the machine, and name the price.
+    """Check everything that can be checked for free, choose the machine, and find its price.
 
     Raises:
-        InputError: It would be refused, or nothing fits.
+        InputError: Novita would refuse the order, or no product fits.
     """
     check_source(wanted.image, wanted.template_id)
     wish = wanted.wish
@@ -204,7 +204,7 @@ async def plan(caller: Caller, wanted: Wanted) -> Planned:
 
 
 def _order(wanted: Wanted, template: Template | None, native: Mapping[str, Any]) -> InstanceOrder:
-    """What is to run; the machine comes later. What is given beats what the template says."""
+    """The order without its machine, which is chosen later. Arguments win over the template's settings."""
     env, ports, image, command, login = dict(wanted.env), wanted.ports, wanted.image or "", wanted.command, ""
     fixed = dict(native)
     if template is not None:
@@ -224,7 +224,8 @@ def _order(wanted: Wanted, template: Template | None, native: Mapping[str, Any])
         raise InputError("The template names no image", next_step="Use another template, or give an image.")
     switched_on = cast(list[dict[str, Any]], fixed.get("tools") or [])
     taken = {str(tool.get("port")) for tool in switched_on}
-    opened = [port for port in read_ports(ports or ()) if str(port[0]) not in taken]  # a tool opens its own port
+    # A tool of the template opens its own port.
+    opened = [port for port in read_ports(ports or ()) if str(port[0]) not in taken]
     return InstanceOrder(
         name=wanted.name or "",
         product_id="",
@@ -274,7 +275,7 @@ def _gpu_plan(order: InstanceOrder, offer: MachineOffer, disk_gb: int | None, te
 
 
 async def _cpu_product(caller: Caller, product_id: str | None) -> CpuProduct | None:
-    """Machines without cards have a list of their own."""
+    """The machine without cards that has this product id, if any. Such machines have a list of their own."""
     if product_id is None:
         return None
     return next((each for each in await list_cpu_products(caller.novita) if each.id == product_id), None)
@@ -316,7 +317,7 @@ def _native(options: Mapping[str, Any]) -> Mapping[str, Any]:
 async def mounted_volumes(
     caller: Caller, volumes: Mapping[str, str], region: str | None = None
 ) -> tuple[dict[str, str], str | None]:
-    """As `mounts_and_region`; what is seen of all volumes is noted."""
+    """What `mounts_and_region` finds. The journal's rows are updated to the volumes that were read for that."""
     if not volumes:
         return {}, region
     there = await list_volumes(caller.novita)
@@ -325,7 +326,7 @@ async def mounted_volumes(
 
 
 async def _twin(caller: Caller, name: str) -> str:
-    """Why a create of this name may be one too many; empty where nothing speaks against it."""
+    """A warning if an instance of this name exists already, so that this create may be a mistake. Otherwise empty."""
     named = [each for each in await list_instances(caller.novita, name=name) if each.name == name and not each.gone]
     there = [f"{each.label()}, {each.status}" for each in named]
     lost = await caller.app.journal.recent(caller.owner, limit=20, kind=KIND, states=[JobState.UNCONFIRMED])
@@ -333,7 +334,7 @@ async def _twin(caller: Caller, name: str) -> str:
 
 
 async def _explain(caller: Caller, order: InstanceOrder, error: NovitaError) -> None:
-    """What to take instead, where no machine of a product is free, or none that has what was asked for."""
+    """Say in Novita's error what to rent instead, if no machine of the product is free or none fits the order."""
     if isinstance(error, NovitaAPIError) and error.reason == "INSUFFICIENT_RESOURCE" and order.kind == "gpu":
         wish = MachineWish(count=order.count, billing=order.billing)
         offers = [each for each in await find_offers(caller.novita, wish) if each.product.id != order.product_id]

@@ -1,7 +1,7 @@
-"""Volumes and root disks: what they cost by the month, and how they grow. Paid by the day, so a month is the estimate.
+"""Volumes and root disks: what they cost, and how they grow.
 
-What was asked for is noted with its month, so that a limit on spending sees a figure that means something; from then
-on it counts what comes up, day by day.
+They are paid by the day, and a day of a disk costs next to nothing. So the estimate is that of a month: it is what the
+limits on spending count at first. From then on the row in the journal counts the real cost, day by day.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ async def new_volume(caller: Caller, name: str, size_gb: int, region: str) -> Pu
     """The plan of a new network volume.
 
     Raises:
-        InputError: The region has none.
+        InputError: The region has no network volumes.
     """
     place = (await find_regions(caller.novita, region))[0]
     if not place.support_network_storage:
@@ -76,7 +76,8 @@ async def grown_volume(
     """The plan of a volume's growth or new name.
 
     Raises:
-        InputError: It cannot shrink or move. NotFoundError: There is none.
+        InputError: The volume would shrink or move, which Novita cannot do.
+        NotFoundError: There is no such volume.
     """
     if region is not None:
         raise InputError("A volume cannot change its region", next_step="Create another one there.")
@@ -125,10 +126,10 @@ def _volume_purchase(
     request: tuple[str, dict[str, Any]],
     about: str,
 ) -> Purchase[AdminResult]:
-    """A volume's creation or growth, which costs from then on.
+    """The creation or growth of a volume, which costs money from then on.
 
     Args:
-        request: Operation and body.
+        request: The operation and the body.
     """
 
     async def shown() -> dict[str, Any]:
@@ -148,19 +149,19 @@ def _volume_purchase(
 
 
 def _more_a_month(usd_per_day: Decimal) -> Cost:
-    """What a growth adds, by the month."""
+    """The cost that a growth adds in a month."""
     monthly = usd_per_day * DAYS_A_MONTH
     return machine_cost(monthly, f"Estimated {say_usd(monthly)} a month more." if monthly else "")
 
 
 def growth_facts(thing: str, to_gb: int, adds_usd_per_day: Decimal) -> GpuFacts:
-    """Facts of a row that grows something: the row of what grew counts it, so it is not named as a resource here."""
+    """Facts of a row about a growth. They name no `resource`, since the row of the thing that grew counts the cost."""
     return GpuFacts(of=thing, to_gb=to_gb, adds_usd_per_day=adds_usd_per_day)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One call of an edit."""
+    """One request of an edit."""
 
     words: str
     operation: str
@@ -177,10 +178,10 @@ async def edited_instance(
     web_terminal: bool | None,
     auto_migrate: bool | None,
 ) -> Purchase[AdminResult]:
-    """The plan of an edit: each change is made once; the disk, which costs, last.
+    """The plan of an edit. Each change is sent once; the disk, which costs money, comes last.
 
     Raises:
-        InputError: Nothing to change, or a port that cannot be.
+        InputError: There is nothing to change, or a port is impossible.
     """
     instance = await find_instance(caller, instance_id)
     free = _free_steps(instance, ports, web_terminal, auto_migrate)
@@ -235,10 +236,10 @@ async def edited_instance(
 def _free_steps(
     instance: Instance, ports: Sequence[str] | None, web_terminal: bool | None, auto_migrate: bool | None
 ) -> list[_Step]:
-    """The calls of an edit that cost nothing.
+    """The requests of an edit that cost nothing.
 
     Raises:
-        InputError: A port cannot be.
+        InputError: A port is impossible.
     """
     v2 = {"instance_id": instance.id}
     steps: list[_Step] = []

@@ -1,4 +1,4 @@
-"""GPU instances: find one, rent it, reach it, and be sure that it stops."""
+"""Tools for GPU instances: finding a product, renting it, reaching the instance, and making sure that it stops."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -77,10 +77,10 @@ def _wish(
 
 
 def _whole_months(value: Any) -> int | None:
-    """The option `month`: 1 to 12, or not given.
+    """The value of the option `month`: 1 to 12, or None if it is not given.
 
     Raises:
-        InputError: It is something else.
+        InputError: The value is something else.
     """
     if value is None:
         return None
@@ -267,7 +267,7 @@ async def start_gpu_instance(
         async def start(paid_for: Paid) -> tuple[Job, float]:
             async def send(job: Job) -> float:
                 begun = app.jobs.clock.wall()
-                if over:  # it ran out while the instance was stopped: it must not end what is started now
+                if over:  # a lease that ran out while the instance was stopped must not stop it again now
                     note = "it ran out before the instance was started again"
                     await app.leases.end(call.owner, kind=INSTANCE, thing_id=instance.id, note=note)
                 act = partial(start_instance, call.novita, instance.id)

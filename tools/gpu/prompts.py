@@ -1,4 +1,4 @@
-"""The GPU prompt: from a sentence to a machine that does the job and stops.
+"""The GPU prompt: it leads from a sentence to a machine that does the job and then stops.
 
 `overview/prompts.py` joins its table with the others.
 """

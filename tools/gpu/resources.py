@@ -1,4 +1,4 @@
-"""GPU resources: what can be rented, what runs. `overview/resources.py` joins this table with the others."""
+"""MCP resources about GPUs: products and running instances. `overview/resources.py` joins all such tables."""
 
 from ..kit.context import Caller
 from ..kit.resources import ResourceSpec, as_json
@@ -19,12 +19,12 @@ async def _instances(caller: Caller) -> str:
 
 
 async def _instance(caller: Caller, id: str) -> str:
-    # Never with access: a resource is read without being asked for.
+    # Without the access data, which holds passwords: hosts read resources without being asked to.
     return _text(await get_gpu_instance(caller, id))
 
 
 async def instance_ids(caller: Caller, start: str) -> list[str]:
-    """For completion: ids that begin so."""
+    """Ids of instances that begin with `start`, to complete what a user types."""
     listed = await list_gpu_instances(caller)
     return [line.instance_id for line in listed.instances if line.instance_id.startswith(start)]
 

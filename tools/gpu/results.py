@@ -1,4 +1,4 @@
-"""What the GPU tools answer with, and how an instance becomes an answer."""
+"""The results of the GPU tools, and how an instance becomes a result."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -63,7 +63,7 @@ class ProductList(ToolResult):
 
 
 def product_line(offer: MachineOffer) -> ProductLine:
-    """An offer as a line."""
+    """An offer as a line of the list."""
     product = offer.product
     term = offer.term_usd
     return ProductLine(
@@ -84,13 +84,13 @@ def product_line(offer: MachineOffer) -> ProductLine:
 
 
 def _beside(offer: MachineOffer, billing: Billing) -> str | None:
-    """What the same costs billed in another way, by the hour; None where that is how it is billed, or not offered."""
+    """The hourly price of the same machine under another billing. None if it is billed so, or not offered so."""
     usd = None if offer.billing == billing else replace(offer, billing=billing).usd_per_hour
     return None if usd is None else show_usd(round(usd, 5))
 
 
 class Access(BaseModel):
-    """How to reach an instance. Holds passwords."""
+    """How to reach an instance. It holds passwords."""
 
     ssh_command: str | None = Field(default=None, description="To log in.")
     ssh_password: str | None = Field(default=None, description="Secret.")
@@ -141,7 +141,7 @@ class InstanceList(ToolResult):
 
 
 class InstanceResult(ToolResult):
-    """One instance, or the question before anything happens to it."""
+    """One instance, or the question that must be answered before anything happens to it."""
 
     status: Status = Field(description="working: on its way. scheduled: will be stopped by its lease.")
     instance_id: str | None = Field(default=None, description="For the other tools.")
@@ -183,11 +183,11 @@ class InstanceResult(ToolResult):
 
 @dataclass
 class KnownInstances:
-    """What the instances of one caller cost and when they stop; read once per call.
+    """What the instances of one caller cost and when their leases stop them; read once per call.
 
     Args:
-        jobs: By task id.
-        rows: The newest of each instance, by its id.
+        jobs: The journal's rows by task id.
+        rows: The newest row of each instance, by the instance's id.
     """
 
     caller: Caller
@@ -210,7 +210,9 @@ class KnownInstances:
         return cls(caller, {job.task_id: job for job in jobs if job.task_id}, rows, leases)
 
     async def usd_per_hour(self, instance: Instance) -> Decimal | None:
-        """While it runs: as noted when it was created or started, else from today's product list. None: unknown."""
+        """The price while the instance runs: as noted at its creation or start, else by today's product list.
+        None if it is unknown.
+        """
         row = self.rows.get(instance.id)
         if (noted := noted_usd_per_hour(row.facts_as(GpuFacts) if row else GpuFacts(), instance)) is not None:
             return noted
@@ -220,7 +222,7 @@ class KnownInstances:
             try:
                 offers = await find_offers(self.caller.novita, MachineWish(billing=mode), in_stock=False)
             except NovitaError:
-                offers = []  # a price is an extra here: the list matters more
+                offers = []  # the list of instances is worth showing without prices
             for offer in offers:
                 if offer.usd_per_hour is not None:
                     self._prices[offer.product.id, mode] = offer.usd_per_hour
@@ -230,7 +232,7 @@ class KnownInstances:
         return price * (instance.gpu_num or 1) + disk_usd_per_hour(instance.rootfs_size or 0)
 
     async def line(self, instance: Instance) -> InstanceLine:
-        """The instance with its money and its lease."""
+        """The instance as a line of the list, with its price and its lease."""
         now = self.caller.app.jobs.clock.wall()
         full = await self.usd_per_hour(instance)
         billed = instance.status in BILLED_STATES
@@ -259,7 +261,7 @@ class KnownInstances:
 
 
 async def adopt_lost(noted: KnownInstances, instances: Sequence[Instance], jobs: Sequence[Job]) -> list[Job]:
-    """Creates whose answer was lost find their instance by name and time; those that find none come back."""
+    """For creates whose answer was lost, find the instance by name and time. Returns the jobs without an instance."""
     caller = noted.caller
     taken = set(noted.jobs)
     lost: list[Job] = []
@@ -280,7 +282,7 @@ async def adopt_lost(noted: KnownInstances, instances: Sequence[Instance], jobs:
 
 
 def status_of(instance: Instance, goal: InstanceGoal | None = None) -> Status:
-    """Our word for a state."""
+    """The tool's word for an instance's state."""
     if instance.status == "exited":
         return "stopped" if goal is not InstanceGoal.GONE else "working"
     if instance.status == "removed" or (instance.gone and goal is InstanceGoal.GONE):
@@ -291,7 +293,7 @@ def status_of(instance: Instance, goal: InstanceGoal | None = None) -> Status:
 
 
 def access_of(instance: Instance) -> Access:
-    """How to reach it: what Novita shows now."""
+    """How to reach the instance, as Novita shows it now."""
     ssh, terminal = instance.connect_component_ssh, instance.connect_component_web_terminal
     jupyter, logs = instance.connect_component_jupyter, instance.connect_component_log
     return Access(
@@ -317,7 +319,7 @@ async def instance_result(
     details: bool = False,
     noted: KnownInstances | None = None,
 ) -> InstanceResult:
-    """An instance as an answer; passwords only with `access`."""
+    """An instance as a tool's result. It holds passwords only with `access`."""
     noted = noted or await KnownInstances.open(caller)
     result = InstanceResult(
         status=status or status_of(instance),
@@ -336,23 +338,23 @@ async def instance_result(
 
 
 def per_hour_and_day(usd: Decimal | None) -> str:
-    """`about $0.35 per hour ($8.40 per day)`."""
+    """A price in words: `about $0.35 per hour ($8.40 per day)`."""
     if usd is None:
         return "at a price nobody tells"
     return f"about {say_usd(usd)} per hour ({say_usd(usd * 24)} per day)"
 
 
 def as_noted(usd: Decimal | None) -> str:
-    """An estimate as the journal notes it, or "unknown"."""
+    """An estimate in the journal's form, or "unknown"."""
     return show_price(Decimal(micro(usd)) / MICRO if usd is not None else None)
 
 
 def shown_request(operation: str, body: dict[str, Any], **path: str) -> dict[str, Any]:
-    """What would be sent."""
+    """The request that a dry run shows: method, path and body."""
     route = ROUTES[operation]
     return dry_run.shown_request(route.method, route.path.format(**path), body)
 
 
 def known_names(instances: Mapping[str, str]) -> str:
-    """Names with ids, for errors."""
+    """Names with their ids in words, for error texts."""
     return ", ".join(f"{name} ({id})" for id, name in list(instances.items())[:10]) or "none"

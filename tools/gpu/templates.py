@@ -1,4 +1,4 @@
-"""Template tools, for the gpu toolset and its admin part."""
+"""Tools for templates: reading them is part of the gpu toolset, changing them of its administration."""
 
 from typing import Annotated, Any, Literal
 
@@ -48,7 +48,7 @@ class TemplateList(ToolResult):
 
 
 class TemplateResult(ToolResult):
-    """One template, or the question before it is deleted."""
+    """One template, or the question that must be answered before it is changed or deleted."""
 
     status: Literal["ready", "deleted", "needs_confirmation"] = Field(description="What became of it.")
     template_id: str | None = Field(default=None, description="For create_gpu_instance.")
@@ -246,7 +246,7 @@ async def update_gpu_template(
 
 
 def add_template_tools(toolset: Toolset) -> None:
-    """Those that are on with the gpu toolset."""
+    """Add the template tools that belong to the gpu toolset."""
     toolset.tool("List GPU templates", READS)(list_gpu_templates)
     toolset.tool("Get a GPU template", READS)(get_gpu_template)
     toolset.tool("Create a GPU template", WRITES)(create_gpu_template)

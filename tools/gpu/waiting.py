@@ -1,4 +1,4 @@
-"""Waiting for instances: the one way all GPU tools do it, and how MCP tasks follow them."""
+"""Waits for instances, for all GPU tools and for MCP tasks."""
 
 from collections.abc import Sequence
 
@@ -44,15 +44,16 @@ ADMIN_KIND = "gpu_admin"
 
 
 def plain_id(instance_id: str) -> str:
-    """The id of the instance in the id of a job: each start is a job of its own, `<instance>#<start>`."""
+    """The id of the instance within the id of a job. Each start is a job of its own: `<instance>#<start>`."""
     return instance_id.strip().partition("#")[0]
 
 
 async def find_instance(caller: Caller, instance_id: str) -> Instance:
-    """The instance of this id, or the only one of this name; its rows in the journal learn what was seen of it.
+    """The instance with this id, or the only one with this name. Its rows in the journal are updated to its state.
 
     Raises:
-        NotFoundError: There is none; names those there are. InputError: Several have that name.
+        NotFoundError: There is no such instance. The text names those there are.
+        InputError: Several instances have that name.
     """
     journal, wanted = caller.app.journal, plain_id(instance_id)
     try:
@@ -76,7 +77,7 @@ async def find_instance(caller: Caller, instance_id: str) -> Instance:
 
 
 async def stop_now(caller: Caller, instance: Instance) -> None:
-    """Ask Novita to stop it, and end its lease, which has nothing left to do."""
+    """Stop the instance, and end its lease, which has nothing left to do."""
     await stop_instance(caller.novita, instance.id)
     await caller.app.leases.end(caller.owner, kind=INSTANCE, thing_id=instance.id, note="it was stopped before")
 
@@ -90,14 +91,14 @@ async def wait_for(
     begun: float | None = None,
     job_id: str | None = None,
 ) -> InstanceResult:
-    """Wait until the instance is where it should be, and answer with what there is.
+    """Wait until the instance reaches `goal` or the time is over. Returns the instance as it is then.
 
     Args:
-        begun: Wall time of the call that leads there; None if it was made earlier.
-        job_id: The journal's row for that call; the instance's own creation if not given.
+        begun: The wall time of the call that leads to the goal; None if another call made it earlier.
+        job_id: The journal's row for that call; without it the row of the instance's creation.
 
     Raises:
-        TaskFailedError: It ended elsewhere; says why.
+        TaskFailedError: The instance ended in another state. The text says why.
     """
     app = caller.app
     budget = app.settings.wait_seconds if wait_seconds is None else wait_seconds
@@ -140,7 +141,7 @@ _NOT_YET = "Call get_gpu_instance with wait_seconds to wait on; do not create or
 
 
 def next_step(seen: Look[Instance], goal: InstanceGoal) -> str | None:
-    """What to do now."""
+    """The next step for the caller, in words."""
     if seen.phase is Phase.WORKING:
         return _NOT_YET if goal is InstanceGoal.RUNNING else "Call get_gpu_instance later to see it done."
     if goal is InstanceGoal.RUNNING:
@@ -151,7 +152,7 @@ def next_step(seen: Look[Instance], goal: InstanceGoal) -> str | None:
 
 
 def refuse_failed(seen: Look[Instance]) -> None:
-    """Raise for an instance that did not get where it should."""
+    """Raise TaskFailedError if the instance can no longer reach the goal."""
     if seen.phase is not Phase.FAILED:
         return
     raise TaskFailedError(
@@ -163,10 +164,10 @@ def refuse_failed(seen: Look[Instance]) -> None:
 
 
 async def note_end(caller: Caller, job: Job | None, seen: Look[Instance], *, watched: bool = True) -> None:
-    """Note in the journal how a creation or a start ended, once.
+    """Note in the journal, once, how a creation or a start ended.
 
     Args:
-        watched: Somebody waited for it, so the time it took is known.
+        watched: Whether somebody waited for it, so that the time it took is known.
     """
     if job is None or job.state is not JobState.WORKING or seen.phase is Phase.WORKING or not job.task_id:
         return
@@ -179,10 +180,10 @@ async def note_end(caller: Caller, job: Job | None, seen: Look[Instance], *, wat
 
 
 async def settle_jobs(noted: KnownInstances, instances: Sequence[Instance], *, all_of_them: bool = False) -> None:
-    """Bring rows of the journal, and what they count, up to what was just seen of their instances.
+    """Update the journal's rows, and the costs they count, to the instances' present state.
 
     Args:
-        all_of_them: `instances` are all there are: a row whose instance is not among them is over.
+        all_of_them: Whether `instances` are all that exist, so that a row whose instance is missing is over.
     """
     caller, known = noted.caller, {instance.id: instance for instance in instances}
     journal, now = caller.app.journal, caller.app.jobs.clock.wall()
@@ -193,7 +194,7 @@ async def settle_jobs(noted: KnownInstances, instances: Sequence[Instance], *, a
         if (row := noted.rows.get(instance.id)) is not None:
             await _accept_start(caller, row, instance)
         elif instance.id not in metered:
-            continue  # nothing of it is ours
+            continue  # the journal has no row about this instance
         price = await noted.usd_per_hour(instance) if instance.status in BILLED_STATES else None
         await follow_instance(journal, caller.owner, instance, usd_per_hour=price)
     for resource in metered - known.keys() if all_of_them else ():
@@ -212,7 +213,7 @@ async def settle_jobs(noted: KnownInstances, instances: Sequence[Instance], *, a
 
 
 async def _accept_start(caller: Caller, row: Job, instance: Instance) -> None:
-    """A start whose answer was lost: the instance shows whether it took effect."""
+    """Settle a start whose answer was lost: the instance's state shows whether Novita has carried it out."""
     if row.state is not JobState.UNCONFIRMED or row.tool != START:
         return
     if instance.status in BILLED_STATES or instance.status in ("toStart", "starting"):
@@ -220,12 +221,12 @@ async def _accept_start(caller: Caller, row: Job, instance: Instance) -> None:
 
 
 def start_id(row: Job, instance: Instance) -> str:
-    """An instance can be started many times: each is a job of its own."""
+    """The id of a start's job. An instance can be started many times, and each start is a job of its own."""
     return f"{instance.id}#{row.key[:8]}"
 
 
 async def settle_volumes(caller: Caller, volumes: Sequence[Volume]) -> None:
-    """Bring rows about network volumes up to what was just seen of all of them."""
+    """Update the rows about network volumes to the present state of all volumes."""
     journal, known = caller.app.journal, {volume.storage_id: volume for volume in volumes}
     meters = await open_meters(journal, caller.owner)
     taken = {meter.resource for meter in meters}
@@ -247,7 +248,8 @@ async def settle_volumes(caller: Caller, volumes: Sequence[Volume]) -> None:
 
 
 class InstanceFollower:
-    """Instances that come up. Nothing is cancelled: what boots is paid for, and stopping it is a tool's work."""
+    """Follows instances that are starting, for MCP tasks. Cancelling the task leaves the instance running: it is paid
+    for by then, and there is a tool to stop it."""
 
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
         job = await caller.app.journal.find(caller.owner, job_id)
@@ -278,7 +280,7 @@ FOLLOWERS[KIND] = InstanceFollower()
 
 
 async def _join(caller: Caller, job: Job, budget: float) -> InstanceResult | None:
-    """The answer of a create or a start that was asked for before; None where its instance was ended since."""
+    """The answer to a repeated create or start: the instance of the first call. None if it was ended since."""
     begun = (job.accepted or job.created).timestamp()
     fresh = caller.app.jobs.clock.wall() - begun < SHOWS_THE_STATE_BEFORE
     instance = Instance(id=plain_id(job.task_id or ""), name=job.title, status="toCreate", product_id=job.model)

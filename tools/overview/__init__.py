@@ -1,1 +1,1 @@
-"""What spans all families: tasks, running costs, estimates, prompts and resources."""
+"""Tools that concern all families: tasks, running costs, estimates, prompts and resources."""

@@ -1,4 +1,4 @@
-"""What a call would cost: media by the catalogue, language models and machines by Novita's live price lists."""
+"""Estimates what a call would cost: media by the catalogue, language models and machines by Novita's live prices."""
 
 import math
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ A = TypeVar("A", bound=BaseModel)
 
 
 class EstimateLine(BaseModel):
-    """What one of several models would cost."""
+    """What the call would cost with one of several models."""
 
     model: str = Field(description="What it was reckoned for.")
     estimated_cost_usd: str = Field(description="Of all together, USD, or unknown.")
@@ -84,8 +84,8 @@ class _Closed(BaseModel):
 
 
 class _Text(_Closed):
-    """What a language model is asked: `max_tokens` is for each of `rows` (a batch) times `n` answers, and
-    `output_tokens` for all answers of a row together."""
+    """The size of a request to a language model. `max_tokens` bounds each answer: there are `n` answers to each of
+    `rows` requests (more than one in a batch). `output_tokens` counts all answers to one request together."""
 
     prompt: str | None = None
     prompt_tokens: int | None = Field(default=None, ge=0)
@@ -96,7 +96,7 @@ class _Text(_Closed):
 
 
 class _Machine(_Closed):
-    """How much of a machine: `count` cards of an instance, or `workers` of an endpoint with `count` cards each."""
+    """The size of a machine: `count` cards of an instance, or `workers` of an endpoint with `count` cards each."""
 
     hours: Decimal | None = Field(default=None, gt=0)
     count: int = Field(default=1, ge=1)
@@ -144,7 +144,7 @@ _MOST_OF_A_FAMILY = 8
 
 
 async def _family(caller: Caller, name: str) -> tuple[str, ...]:
-    """The living models that people mean by how their names begin: `kling`, `llama-3.3-70b`; none for a whole name."""
+    """The available models whose names begin with `name`, such as `kling` or `llama-3.3-70b`. None for a full name."""
     key = key_of(name)
     if len(key) < 4 or key in catalog().by_key:
         return ()
@@ -158,20 +158,22 @@ async def _family(caller: Caller, name: str) -> tuple[str, ...]:
 
 
 def _own_name(id: str) -> str:
-    """Of an id with its maker, what stands after that."""
+    """The part of an id after the maker: `llama-3.3-70b` of `meta-llama/llama-3.3-70b`."""
     return id.rpartition("/")[2]
 
 
 async def _lines_of(
     caller: Caller, names: tuple[str, ...], arguments: Mapping[str, Any], count: int
 ) -> list[EstimateLine]:
-    """One model, or the members of a family: of these, those that take the arguments, where any does."""
+    """An estimate for one model, or for each model of a family. If some models of the family accept the arguments, the
+    others are left out.
+    """
     lines = [await _line_of(caller, each, arguments, count) for each in names]
     return [line for line in lines if line.basis != "unknown"] or lines
 
 
 async def _line_of(caller: Caller, model: str, arguments: Mapping[str, Any], count: int) -> EstimateLine:
-    """One of several; why it cannot be reckoned stands in its line and costs the others nothing."""
+    """The estimate for one of several models. If it fails, its line says why, and the other lines are not affected."""
     try:
         found = times(await estimate_of(caller, model, arguments), count)
     except (InputError, UnknownModelError) as error:
@@ -192,7 +194,7 @@ def _number(shown: str) -> Decimal:
 
 
 def times(found: CostEstimate, count: int) -> CostEstimate:
-    """The estimate for so many of the same."""
+    """The estimate for `count` equal calls."""
     if count == 1:
         return found
     known = found.estimated_cost_usd != "unknown"
@@ -208,7 +210,8 @@ async def estimate_of(caller: Caller, model: str, arguments: Mapping[str, Any]) 
     """The estimate for a media model, a language model, or a machine's product_id or name.
 
     Raises:
-        UnknownModelError: It is none of these; names the nearest. InputError: an argument is not for it.
+        UnknownModelError: The name is none of these. The text offers the nearest names.
+        InputError: An argument does not belong to the model or machine.
     """
     unknown: list[UnknownModelError] = []
     await up_to_date(caller)
@@ -250,9 +253,11 @@ def _media(caller: Caller, model: MediaModel, arguments: Mapping[str, Any]) -> C
 
 
 def _text(model: LlmModel, asked: _Text) -> CostEstimate:
-    """What tokens cost, all that were named: what a model cannot do at once is said, and never cut off in silence."""
+    """The cost of all tokens that were named. If they do not fit into one call, the estimate says so and still counts
+    all of them.
+    """
     prompt = count_tokens(asked.prompt or "") if asked.prompt_tokens is None else asked.prompt_tokens
-    # Where more is to be read than fits, it goes in several prompts: the price may depend on how long each is.
+    # A text longer than the context goes in several prompts, and the price may depend on the length of each.
     parts = max(1, math.ceil(prompt / model.context)) if model.context else 1
     band = model.band(math.ceil(prompt / parts))
     makes = model.kind == "chat"
@@ -280,7 +285,7 @@ def _text(model: LlmModel, asked: _Text) -> CostEstimate:
 
 
 def _limits(model: LlmModel, asked: _Text, parts: int, made: int) -> str:
-    """What does not fit one call, told apart from what it costs."""
+    """A remark on what does not fit into one call. It does not change the cost."""
     said = ""
     if parts > 1:
         said += f" A prompt holds {counted(model.context or 0, 'token')}: {counted(parts, 'prompt')}."
@@ -292,7 +297,7 @@ def _limits(model: LlmModel, asked: _Text, parts: int, made: int) -> str:
 
 
 async def _machine(caller: Caller, wanted: str, arguments: Mapping[str, Any]) -> CostEstimate | None:
-    """A worker of an endpoint where `workers` are named, else an instance; None where there is no such product."""
+    """The estimate for an endpoint's workers if `workers` is given, else for an instance. None if no product fits."""
     said = wanted.strip().casefold()
     if "workers" in arguments:
         asked = _read(_Machine, arguments, wanted)
@@ -310,7 +315,7 @@ async def _machine(caller: Caller, wanted: str, arguments: Mapping[str, Any]) ->
     offers = await find_offers(caller.novita, wish, in_stock=False)
     for offer in offers:  # the cheapest first
         if said in (offer.product.id.casefold(), offer.product.name.casefold()):
-            _read(_Machine, arguments, wanted)  # now that it is known to be a machine, refuse what is not for one
+            _read(_Machine, arguments, wanted)  # it is a machine, so refuse arguments that are not for machines
             return _offered(offer, asked)
     for cpu in await list_cpu_products(caller.novita):
         if said in (cpu.id.casefold(), cpu.name.casefold()):

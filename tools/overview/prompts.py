@@ -1,4 +1,4 @@
-"""Workflows worth having as prompts: what to ask for, with which tools, in which order."""
+"""MCP prompts for whole workflows: they say which tools to call, in which order, and what to ask the user."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
-"""Read-only addresses: what there is, what was made, what it costs. Everything here can be had through tools too.
+"""All MCP resources: models, tasks, costs and more. Tools give access to everything here, too.
 
-A resource is a row of a table: its address (a template where it has parameters), what it is, and the function that
-reads it. Each family brings its own table; they are joined here.
+A resource is a row of a table: its address (a template if it has parameters), its description, and the function that
+reads it. Each family has its own table; they are joined here.
 """
 
 from datetime import timedelta
@@ -31,7 +31,7 @@ async def _tasks(caller: Caller) -> str:
 async def _spend(caller: Caller) -> str:
     last = today(caller)
     span = Period(last - timedelta(days=_DAYS - 1), last)
-    running = await what_runs(caller)  # first: a thing seen to have ended counts its time and no more
+    running = await what_runs(caller)  # first, since a thing that is seen to have ended stops counting its time
     corrected = await by_the_bill(caller)
     rows = await read_ledger(caller.app.journal, span, owner=caller.owner)
     return as_json(report(span, rows, most=_ROWS, note=corrected) | running.told())
@@ -53,4 +53,4 @@ RESOURCES = (
     *TEXT_RESOURCES,
     *BATCH_RESOURCES,
 )
-"""All of them, in the order a host lists them."""
+"""All resources in the order in which a host lists them."""

@@ -1,4 +1,6 @@
-"""What costs now: machines, volumes, endpoints and sandboxes that this journal knows of, looked at before shown."""
+"""What costs money now: the machines, volumes, endpoints and sandboxes in this journal. Each is looked at before it is
+shown.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -28,11 +30,11 @@ from ..serverless.waiting import settle_endpoints
 
 MOST_SHOWN = 10
 _DOUBT_LASTS = 86_400.0
-"""Seconds for which something whose answer was lost is looked for."""
+"""For so many seconds after a create whose answer was lost, each call looks for what it may have made."""
 
 
 class RunningLine(BaseModel):
-    """One thing that costs now."""
+    """One thing that costs money now."""
 
     kind: str = Field(description="instance, volume, disk, endpoint or sandbox.")
     id: str = Field(description="Its id.")
@@ -46,14 +48,14 @@ class RunningLine(BaseModel):
 
 @dataclass(frozen=True)
 class RunningCosts:
-    """Everything that costs now, dearest first. `trouble`: why it is not what Novita shows."""
+    """Everything that costs money now, the most expensive first. `trouble` says why Novita could not be asked."""
 
     lines: tuple[RunningLine, ...]
     usd_per_hour: str
     trouble: str = ""
 
     def told(self) -> dict[str, Any]:
-        """As plain data; nothing where nothing costs."""
+        """The costs as plain data. Empty if nothing costs money."""
         told: dict[str, Any] = {}
         if self.lines:
             told["running"] = [line.model_dump(mode="json", exclude_none=True) for line in self.lines]
@@ -64,10 +66,13 @@ class RunningCosts:
 
 
 async def what_runs(caller: Caller) -> RunningCosts:
-    """Look at what the journal says may cost, and say what does. Asks Novita only for kinds that may."""
+    """Look at everything that may cost money by the journal, and return what does.
+    Novita is asked only for kinds of things that the journal has.
+    """
     journal, owner = caller.app.journal, caller.owner
     before = await open_meters(journal, owner)
-    looks: list[Callable[[Caller], Awaitable[None]]] = [settle_endpoints, settle_sandboxes]  # ask only if there are any
+    # These two ask Novita only if the journal has any endpoints or sandboxes.
+    looks: list[Callable[[Caller], Awaitable[None]]] = [settle_endpoints, settle_sandboxes]
     billed: list[Instance] = []
 
     async def look_at_instances(caller: Caller) -> None:
@@ -90,19 +95,20 @@ async def what_runs(caller: Caller) -> RunningCosts:
         except NovitaError as error:
             trouble = f"Novita could not be asked ({error.what}): this is what the journal knows."
             if isinstance(error, NovitaConnectionError):
-                break  # the others would only wait as long
+                break  # Novita does not answer; the other looks would wait just as long
     known = await known_costs(journal, owner)
     metered = {line.id for line in known.lines}
+    # A subscription is paid in advance and costs nothing more.
     unpriced = [
-        RunningLine(kind="instance", id=each.id, name=each.name, since=each.since)
-        for each in billed
-        if each.id not in metered and each.billing_mode != "monthly"  # paid in advance: costs nothing more
+        RunningLine(kind="instance", id=instance.id, name=instance.name, since=instance.since)
+        for instance in billed
+        if instance.id not in metered and instance.billing_mode != "monthly"
     ]
     return RunningCosts((*known.lines, *unpriced), known.usd_per_hour, trouble)
 
 
 async def known_costs(journal: Journal, owner: str | None) -> RunningCosts:
-    """What costs now as the journal has it, without a look; of one owner, or (None) of all on this machine."""
+    """What costs money now by the journal alone, without asking Novita. An `owner` of None means all owners."""
     meters = await open_meters(journal, owner)
     sandboxes = {each.id: each for each in await known_sandboxes(journal, owner)}
     leases = {lease.thing_id: lease.stop_at for lease in await Leases(journal).of(owner)} if meters else {}
@@ -165,7 +171,7 @@ def _line(
 
 
 def _paused(sandbox: KnownSandbox) -> RunningLine:
-    """What it goes on costing nobody tells; what it has cost is known."""
+    """The line of a paused sandbox. Its past cost is known, but Novita names no price for the time it is paused."""
     return RunningLine(
         kind="sandbox",
         id=sandbox.id,

@@ -1,4 +1,4 @@
-"""Stop what goes on costing, all of it by one yes: machines are stopped, endpoints keep no worker alive."""
+"""Stops everything that costs money, after one question: machines are stopped, endpoints keep no worker alive."""
 
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -37,7 +37,7 @@ class StopLine(BaseModel):
 
 
 class StopResult(ToolResult):
-    """What was stopped, and what was not."""
+    """What was stopped, and what could not be stopped."""
 
     status: Literal["succeeded", "incomplete", "needs_confirmation"] = Field(
         description="incomplete: some could not be stopped."
@@ -109,13 +109,13 @@ async def stop_everything(call: Call, confirm: Agreed = False) -> StopResult:
 
 
 async def _stop(acts: list[Act], left: list[StopLine]) -> StopResult:
-    """One after the other; what cannot be stopped stops no other."""
+    """Stop one thing after the other. If one cannot be stopped, the others are stopped all the same."""
     stopped: list[StopLine] = []
     failed: list[StopLine] = []
     for line, act in acts:
         try:
             await act()
-        except JournalError as error:  # it was sent: what is not noted is seen by the next look
+        except JournalError as error:  # the request was sent; the next look will note its effect
             stopped.append(line.model_copy(update={"what": f"{line.what}, but not noted: {error.what}"}))
         except NovitaError as error:
             failed.append(line.model_copy(update={"what": str(error)[:200]}))
@@ -134,7 +134,7 @@ async def _stop(acts: list[Act], left: list[StopLine]) -> StopResult:
 
 
 async def _idle(caller: Caller, endpoint: Endpoint) -> None:
-    """Keep no worker alive: an endpoint cannot be stopped as a machine can, and answers calls still."""
+    """Keep no worker of an endpoint alive. An endpoint cannot be stopped as a machine can: it still answers calls."""
     await update_endpoint(caller.novita, endpoint, EndpointPlan.of(endpoint).changed(min_workers=0))
     await caller.app.leases.end(caller.owner, kind=ENDPOINT, thing_id=endpoint.id, note="it was idled before")
     idle = endpoint.worker_config.model_copy(update={"min_num": 0})

@@ -1,6 +1,7 @@
-"""What a host sees, from surface.json: listing it imports no tool. `pytest --update-surface` writes the file.
+"""The list of tools, resources and prompts for hosts, read from surface.json, so that listing them imports no tool.
 
-A test makes the same of the code and compares, so a changed promise is a diff that somebody reads.
+`pytest --update-surface` writes the file. A test compares it with the code, so whoever changes what hosts see must
+commit a change of this file, which reviewers read.
 """
 
 import json
@@ -13,12 +14,12 @@ from typing import Any
 FILE = Path(__file__).with_name("surface.json")
 
 Listing = Mapping[str, Any]
-"""A tool, resource, template or prompt as it goes over the wire."""
+"""A tool, resource, template or prompt in the form in which MCP lists it."""
 
 
 @dataclass(frozen=True)
 class OfferedTool:
-    """A tool as it is listed, and the toolset it is of."""
+    """A tool in its listed form, and its toolset."""
 
     toolset: str
     listing: Listing
@@ -34,7 +35,7 @@ class OfferedTool:
 
 @dataclass(frozen=True)
 class Surface:
-    """All there is to list, each in the order of the list."""
+    """Everything that can be listed, each kind in the order of its list."""
 
     tools: tuple[OfferedTool, ...]
     resources: tuple[Listing, ...]
@@ -44,7 +45,7 @@ class Surface:
 
 @cache
 def surface() -> Surface:
-    """The stored surface."""
+    """The surface stored in surface.json."""
     stored = json.loads(FILE.read_text(encoding="utf-8"))
     return Surface(
         tools=tuple(OfferedTool(toolset, tool) for toolset, tools in stored["tools"].items() for tool in tools),

@@ -1,4 +1,4 @@
-"""Task tools: bring home what was started, in this conversation or any other."""
+"""Task tools: they find jobs that were started in this conversation or another one, and save their results."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -22,7 +22,7 @@ tasks = Toolset("tasks", "Wait for what was started and fetch its files.")
 
 
 _AT_ONCE = 8
-"""Tasks that one call looks at side by side."""
+"""How many tasks one call looks at in parallel."""
 _MOST_TASKS = 40
 
 
@@ -82,7 +82,7 @@ async def get_task(
 
 
 async def _several(call: Call, ids: list[str], budget: float) -> TaskResult:
-    """Wait for all of them side by side: until the last is done, or the wait is over. One that fails stops no other."""
+    """Wait for all tasks in parallel, until the last is done or the wait is over. A failed task stops no other one."""
     lines: dict[str, EachTask] = {}
     turns = anyio.Semaphore(_AT_ONCE)
     clock = call.app.jobs.clock
@@ -146,7 +146,7 @@ class TaskLine(BaseModel):
 
 
 class TaskList(ToolResult):
-    """Jobs, newest first, and what costs now."""
+    """Jobs, the newest first, and what costs money now."""
 
     tasks: tuple[TaskLine, ...] = Field(description="Newest first.")
     more: bool = Field(description="Whether older ones exist; ask with a larger offset.")
@@ -201,10 +201,10 @@ async def list_tasks(
 
 
 WENT_WRONG = (JobState.FAILED, JobState.REFUSED, JobState.UNCONFIRMED)
-"""What is over and did not bring what was asked for, and what nobody knows the end of."""
+"""States of jobs that ended without the wanted result, and of jobs whose end is unknown."""
 
 _MOST_FILES = 4
-"""Files of one job that a list of many names."""
+"""The most files of one job that a list of jobs names."""
 
 
 def _files(job: Job, *, remote: bool) -> tuple[str, ...]:

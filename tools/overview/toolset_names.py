@@ -1,4 +1,6 @@
-"""The names of all toolsets, in the order a host lists them, and whether each is on. Start-up reads only this."""
+"""The names of all toolsets in the order in which a host lists them, and whether each is on by default.
+Start-up reads only this module, so that it need not import the tools.
+"""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -22,4 +24,4 @@ TOOLSET_NAMES: Mapping[str, Switch] = {
     "web": "off",
     "sandbox": "off",
 }
-"""`on` and `off` are what `default` means."""
+"""Toolset -> whether the setting `default` switches it on or off."""

@@ -1,4 +1,4 @@
-"""All toolsets, in the order a host lists them. Importing this imports every tool."""
+"""All toolsets in the order in which a host lists them. Importing this module imports every tool."""
 
 from ..account.admin import account_admin
 from ..account.balance_and_bills import account
@@ -6,7 +6,7 @@ from ..account.key_page import sign_in
 from ..batches.batches import batches
 from ..gpu.admin import gpu_admin
 from ..gpu.instances import gpu
-from ..kit.mcp_tasks.followers import FOLLOWERS as FOLLOWERS  # whole from here on: each family has added its own
+from ..kit.mcp_tasks.followers import FOLLOWERS as FOLLOWERS  # complete by now: each imported family has added its own
 from ..kit.toolset import Toolset, ToolSpec
 from ..media.audio import audio
 from ..media.combining import videos  # videos.py begins this toolset; combining.py adds what needs no model

@@ -1,3 +1,3 @@
-"""Agent sandboxes as tools: machines for an agent's code, and what comes home from them."""
+"""Tools for agent sandboxes: machines that run an agent's code, and the files saved from them."""
 
 __all__: list[str] = []

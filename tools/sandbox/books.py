@@ -1,4 +1,4 @@
-"""Looking at sandboxes: each look brings the journal's rows up to what was seen, and finds ours by their marks."""
+"""Looks at sandboxes. Each look updates the journal's rows to what it showed; marks tell which sandboxes are ours."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from ...novita.sandbox.shapes import Sandbox
 from ..kit.context import Caller
 
 _DOUBT_LASTS = 86_400.0
-"""Seconds for which a create without an answer is looked for before another one."""
+"""For so many seconds after a create whose answer was lost, each new create first looks for that sandbox."""
 
 
 def plane_of(caller: Caller) -> Sandboxes:
@@ -23,10 +23,10 @@ def plane_of(caller: Caller) -> Sandboxes:
 
 
 async def find_sandbox(caller: Caller, sandbox_id: str) -> Sandbox:
-    """A sandbox of the account as it stands.
+    """A sandbox of the account in its present state.
 
     Raises:
-        SandboxGoneError: There is none of this id; names those there are.
+        SandboxGoneError: There is no sandbox of this id. The text names those there are.
     """
     plane = plane_of(caller)
     try:
@@ -43,36 +43,36 @@ async def enter(caller: Caller, sandbox_id: str) -> Inside:
     """The way into a running sandbox.
 
     Raises:
-        SandboxGoneError: It does not run.
+        SandboxGoneError: The sandbox is not running.
     """
     found = await find_sandbox(caller, sandbox_id)
     return await Inside.enter(plane_of(caller), sandbox_id, known=found)
 
 
 async def settle(caller: Caller, there: Sequence[Sandbox]) -> None:
-    """Note how the account's sandboxes stand, and which of ours are gone.
+    """Note the states of the account's sandboxes, and which of ours are gone.
 
     Args:
-        there: All of them, running and paused.
+        there: All sandboxes of the account, running and paused.
     """
     await note_all(plane_of(caller), caller.app.journal, caller.owner, there)
 
 
 async def settle_sandboxes(caller: Caller) -> None:
-    """Look at all sandboxes, once, where the journal has any that may be there or the sandbox tools are on.
+    """Look at all sandboxes once, if the journal has any that may still exist, or if the sandbox tools are on.
 
     Raises:
-        NovitaError: They cannot be listed, or the journal cannot be used.
+        NovitaError: The sandboxes cannot be listed, or the journal cannot be used.
     """
     always = caller.app.settings.sandboxes
     await look_at_all(plane_of(caller), caller.app.journal, caller.owner, always=always)
 
 
 async def find_lost(caller: Caller) -> None:
-    """Creates whose answer was lost take the sandbox that carries their mark, so that none is made beside it.
+    """For creates whose answer was lost, find the sandbox that carries their mark, so that no second one is made.
 
     Raises:
-        NovitaError: They cannot be looked for.
+        NovitaError: The sandboxes cannot be listed.
     """
     journal, owner = caller.app.journal, caller.owner
     newest = await journal.recent(owner, limit=1, states=(JobState.UNCONFIRMED,), kind=KIND)
@@ -81,7 +81,7 @@ async def find_lost(caller: Caller) -> None:
 
 
 async def _known_ids(plane: Sandboxes) -> str:
-    """The ids the account has, for errors about one that it does not have."""
+    """The ids of the account's sandboxes in words, for errors about an unknown id."""
     try:
         found = [each.id for each in await plane.for_looking().list_all()]
     except NovitaError:
@@ -90,5 +90,5 @@ async def _known_ids(plane: Sandboxes) -> str:
 
 
 def ends_words(ends_at: datetime | None) -> str:
-    """When it ends by itself, as a sentence."""
+    """A sentence that says when the sandbox ends by itself."""
     return f"It ends at {ends_at:%H:%M} UTC." if ends_at else ""

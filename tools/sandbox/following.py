@@ -1,4 +1,4 @@
-"""What is told of a run, whoever asks: its own call, a later one, one that asks for the same, or an MCP task."""
+"""The answer about a run, for its own call, a later call, a repeated call or an MCP task."""
 
 from functools import partial
 
@@ -18,23 +18,23 @@ from .results import RunResult
 from .running import LOOKS, Ongoing, answer, end, runs_of, wait
 
 QUICK = 1.0
-"""Seconds in which a run that is over is answered at once, also to a caller that takes an MCP task."""
+"""A run that ends within so many seconds is answered at once, even if the caller asked for an MCP task."""
 
 
 async def outcome(caller: Caller, ongoing: Ongoing, wait_seconds: float | None) -> RunResult:
-    """Wait for a run, or leave it to an MCP task where the caller takes one; the answer as far as it has come.
+    """Wait for a run, or leave it to an MCP task if the caller accepts one. Returns the answer so far.
 
-    `wait_seconds=0` asks for no task: what is left in the background, such as a server, may never end.
+    With `wait_seconds=0` no MCP task is made: a command in the background, such as a server, may never end.
 
     Raises:
-        NovitaError: It could not be started, or what it made could not be brought home.
+        NovitaError: The run could not be started, or its files could not be saved.
     """
     budget = caller.app.settings.wait_seconds if wait_seconds is None else wait_seconds
     if caller.handoff is not None:
         await wait(caller, ongoing, min(QUICK, budget))
     id = None
     if budget and not ongoing.done.is_set():
-        # By its row where it has one, so that its end is noted as given.
+        # Name the run by its row if it has one, so that the row notes that its end was delivered.
         id = ongoing.inside.id if ongoing.job_key else f"{ongoing.inside.id}/{ongoing.id}"
 
     async def follow(left: float) -> RunResult:
@@ -46,7 +46,7 @@ async def outcome(caller: Caller, ongoing: Ongoing, wait_seconds: float | None) 
 
 
 async def told(caller: Caller, ongoing: Ongoing) -> RunResult:
-    """What there is of a run; with what it cost, where a sandbox was made for it alone."""
+    """The answer about a run so far, with the cost if a sandbox was made for this run alone."""
     return await _with_its_cost(caller, answer(ongoing), ongoing.job_key)
 
 
@@ -62,10 +62,10 @@ async def _with_its_cost(caller: Caller, result: RunResult, job_key: str) -> Run
 
 
 async def elsewhere(caller: Caller, job: Job) -> RunResult | None:
-    """What there is of a run that another process of this server made a sandbox for; None where nothing comes of it
-    any more."""
+    """The answer about a run in a sandbox made by another process of this server; None if no result can come of it."""
     journal = caller.app.journal
-    row = await journal.row(job.key) or job  # before the answer, which is there when the sandbox goes
+    # The row is read before the answer, because the other process keeps the answer first and then ends the row.
+    row = await journal.row(job.key) or job
     if (kept := await journal.answer_of(job.key)) is not None:
         return await _with_its_cost(caller, answer_from(kept, RunResult), job.key)
     if row.facts.ended is not None or await journal.is_orphan(job.key):
@@ -75,7 +75,7 @@ async def elsewhere(caller: Caller, job: Job) -> RunResult | None:
 
 
 async def until_over(caller: Caller, job: Job, budget: float) -> RunResult | None:
-    """As `elsewhere`, after a wait of up to so many seconds for its end."""
+    """What `elsewhere` returns, after waiting up to `budget` seconds for the run's end."""
     clock = caller.app.jobs.clock
     started = told = clock.now()
     while (found := await elsewhere(caller, job)) is not None and found.status == "working":
@@ -89,7 +89,7 @@ async def until_over(caller: Caller, job: Job, budget: float) -> RunResult | Non
 
 
 class RunFollower:
-    """Runs of this process. Its id is that of the sandbox where one was made for the run, else `<sandbox>/<run>`."""
+    """Follows runs for MCP tasks. The job's id is the sandbox's if it was made for the run, else `<sandbox>/<run>`."""
 
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
         ongoing = await _find(caller, job_id)
@@ -111,7 +111,7 @@ class RunFollower:
             await end(ongoing)
 
     async def _of_another_process(self, caller: Caller, job_id: str) -> Followed:
-        """Another copy of this server may still hear it; a command that runs is seen in the sandbox."""
+        """A run of another copy of this server. That copy may still wait for it; a command can be seen running."""
         sandbox_id, _, run_id = job_id.partition("/")
         row = None if run_id else await caller.app.journal.find(caller.owner, sandbox_id)
         if row is not None and (found := await elsewhere(caller, row)) is not None:

@@ -1,4 +1,4 @@
-"""What a run made comes home: to files named for people, and into the answer as far as there is room."""
+"""Saves what a run made: its files under readable names, and its output in the answer as far as there is room."""
 
 import base64
 import binascii
@@ -30,42 +30,42 @@ from .moving import fetched
 from .results import RunResult
 
 SHOWN = 6_000
-"""Letters of output that an answer has; the rest is in a file."""
+"""The most characters of output in an answer. All of a longer output is saved as a file."""
 SHOWN_RESULT = 2_000
 SHOWN_CHART = 1_500
 MOST_FILES = 20
 FOREIGN = "sandbox_files"
-"""Kind of the row that keeps the files of a sandbox which was not made here: it counts nothing."""
+"""The kind of row that keeps the files of a sandbox made elsewhere. Such a row counts no cost."""
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # colours, cursor
     r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links, the clipboard: to their end
     r"|[ -/]*[0-~])?"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 )
-"""What a terminal would obey and nobody reads."""
+"""Control sequences, which a terminal obeys and nobody can read."""
 
 
 def tail(output: Output) -> str | None:
-    """The last part of what goes on."""
+    """The last part of the output of a run that is still going on."""
     text = output.beginning + output.end if not output.cut else output.end
     return clean(text)[-SHOWN:] or None
 
 
 def clean(text: str) -> str:
-    """Without what a terminal would obey, and without secrets: before anything is cut, as half of one is not known."""
+    """The text without control sequences and secrets. Call it before cutting text: half a secret is not recognized."""
     return without_secrets(_ESCAPES.sub("", text))
 
 
 def name_shown(name: str) -> str:
-    """A file's name in one line, as `ls` shows it: `?` is each letter that a terminal would obey."""
+    """A file's name on one line, as `ls` shows it, with `?` for each control character."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", name)
 
 
 def _harmless(data: bytes, what: str) -> tuple[bytes | str, str]:
-    """A file as it may come home, and what was changed in it, as a sentence or none.
+    """The file in a form that may be saved, and a sentence about what was changed in it ("" if nothing was).
 
     Raises:
-        ArtifactError: It holds a secret, and is no text in which that could be hidden.
+        ArtifactError: The file holds a secret and is not text, so the secret cannot be removed.
     """
     if b"\0" not in data and len(data) <= LARGEST_FILE:
         with contextlib.suppress(UnicodeDecodeError):
@@ -79,7 +79,7 @@ def _harmless(data: bytes, what: str) -> tuple[bytes | str, str]:
 
 
 class HomeComing:
-    """Brings home what one run made. The files are kept with the sandbox's row: `task:<sandbox_id>/<n>`."""
+    """Saves what one run made. The files belong to the sandbox's row: `task:<sandbox_id>/<n>` names them."""
 
     def __init__(self, caller: Caller, inside: Inside, save_to: str | None) -> None:
         self._caller, self._inside, self._save_to = caller, inside, save_to
@@ -89,7 +89,7 @@ class HomeComing:
         self._artifacts: list[Artifact] = []
 
     async def __aenter__(self) -> "HomeComing":
-        """Number the files on from those that the sandbox has already: one run after another."""
+        """Read which files the sandbox has, to number new ones after them. Other runs wait until this one is done."""
         self._turn = self._caller.app.jobs.one_at_a_time(f"files of sandbox {self._inside.id}")
         await self._turn.__aenter__()
         try:
@@ -108,7 +108,7 @@ class HomeComing:
             await self._turn.__aexit__(None, None, None)
 
     async def _row(self) -> Job:
-        """The row that keeps the sandbox's files; one that was not made here gets one, which counts nothing."""
+        """The row that keeps the sandbox's files. For a sandbox made elsewhere a row is added that counts no cost."""
         journal, owner, id = self._caller.app.journal, self._caller.owner, self._inside.id
         row = await journal.find(owner, id)
         if row is None:
@@ -121,14 +121,14 @@ class HomeComing:
 
     @property
     def reference(self) -> str:
-        """What the last file is called as input of another tool."""
+        """The reference by which other tools accept the last file as input."""
         return f"task:{self._inside.id}/{self._artifacts[-1].index}"
 
     async def put(self, data: bytes, name: str) -> None:
-        """Keep one file.
+        """Save one file.
 
         Raises:
-            ArtifactError, InputError: It cannot be saved there, or holds a secret.
+            ArtifactError, InputError: The file cannot be saved there, or holds a secret.
         """
         name = clean(name)
         harmless, remark = await anyio.to_thread.run_sync(_harmless, data, name[-60:])
@@ -174,7 +174,7 @@ class HomeComing:
         self._add(what, saved)
 
     async def text(self, output: Output, what: str) -> str | None:
-        """What fits, with the middle left out of what is long; all of it in a file then."""
+        """The output for the answer. A long one is shown without its middle, and all of it is saved as a file."""
         if output.size <= SHOWN:
             return clean(output.whole()) or None
         await self._save(await anyio.to_thread.run_sync(output.whole), what, ".txt")
@@ -199,7 +199,7 @@ class HomeComing:
             result.error = f"{said}\n{trace}".strip() if trace else said
 
     async def _bounded(self, shown: list[str]) -> str:
-        """What many results show together: what fits, and all of it in a file."""
+        """The text of many results together, as far as it fits. If it does not fit, all of it is saved as a file."""
         whole = "\n".join(shown)
         if len(whole) <= SHOWN:
             return whole
@@ -259,7 +259,7 @@ class HomeComing:
         self._thumbs.append(await anyio.to_thread.run_sync(thumbnail, data))
 
     async def bring(self, pattern: str) -> None:
-        """Files of the sandbox that match, into files here. What cannot be had is told, beside what the run did."""
+        """Save the sandbox's files that match `pattern`. The run's answer names files that cannot be saved."""
         try:
             found = await fetched(self._inside, pattern, most=MOST_FILES - len(self.files))
         except (ArtifactError, InputError, NovitaAPIError, NovitaConnectionError, SandboxGoneError) as error:
@@ -282,7 +282,7 @@ def _unpacked(packed: str) -> bytes | None:
 
 
 def _as_csv(data: Any) -> str:
-    """A table told as columns."""
+    """A table, given as columns, in CSV."""
     columns = {str(name): a_list(values) for name, values in an_object(data).items()}
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

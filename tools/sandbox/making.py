@@ -1,4 +1,4 @@
-"""Making sandboxes and giving them time: the price of the life asked for, the one request, and its row."""
+"""Makes sandboxes and prolongs their life: the price of the time asked for, the request, and its row in the journal."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -34,9 +34,9 @@ from .running import runs_of, wait
 R = TypeVar("R", bound=BaseModel)
 CODE = "code-interpreter-v1"
 LONG_LIFE = 60.0
-"""Minutes above which a life is asked about whatever it costs."""
+"""For a life of more minutes the user is always asked first, whatever it costs."""
 ENDING = 15.0
-"""Seconds that deleting a sandbox may take when its one run is over."""
+"""How many seconds the deletion of a sandbox may take when its only run is over."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class Plan:
         return cost_of(self.size, self.wish.timeout, guess)
 
     async def shown(self) -> dict[str, Any]:
-        """The request of a dry run, with secrets named and not shown."""
+        """The request that a dry run shows. It names secrets but does not show them."""
         body = self.wish.body()
         body["envVars"] = {**self.env.plain, **dict.fromkeys(self.env.secret, "[secret]")}
         return {"request": shown_request("POST", "/sandboxes", body)}
 
 
 def cost_of(size: SandboxSize, seconds: float, guess: str = "") -> Cost:
-    """Of so many seconds of running, at most."""
+    """The most that a sandbox of this size costs in so many seconds."""
     table = prices()
     hour, most = table.per_hour(size), table.cost(size, seconds)
     words = (
@@ -87,12 +87,12 @@ def cost_of(size: SandboxSize, seconds: float, guess: str = "") -> Cost:
 
 
 async def plan(caller: Caller, wanted: WantedSandbox) -> Plan:
-    """Check what can be checked for free: template, quota, variables. Only reads.
+    """Check everything that can be checked for free: template, quota, variables. Nothing is changed at Novita.
 
-    What an earlier create may have made is looked for first: the same call then joins that one.
+    First it looks for the sandbox of an earlier create whose answer was lost: a repeated call then uses that one.
 
     Raises:
-        InputError: It would be refused.
+        InputError: Novita would refuse the request.
     """
     check_template(wanted.template)
     await find_lost(caller)
@@ -137,7 +137,7 @@ def purchase(
     wait_seconds: float | None = None,
     always_asks: bool = False,
 ) -> Purchase[R]:
-    """A sandbox to be made, and what is done with it then."""
+    """The purchase of a sandbox, with what is done in it afterwards."""
     wish = planned.wish
 
     async def send(job: Job) -> Sandbox:
@@ -166,7 +166,7 @@ def purchase(
 
 
 def follow_none(follow: Callable[[Job, Sandbox, float], Awaitable[R]], job: Job, made: Sandbox) -> Awaitable[R]:
-    """The answer without any wait."""
+    """The answer at once, without waiting for anything."""
     return follow(job, made, 0)
 
 
@@ -200,7 +200,7 @@ def more_time(
     act: Callable[[], Awaitable[object]],
     dry_run: Callable[[], Awaitable[Mapping[str, Any]]],
 ) -> Purchase[SandboxResult]:
-    """Giving a sandbox time: a resume, or a new time-out. What it has already is not paid for again."""
+    """The purchase of more time for a sandbox, by a resume or a new time-out. Only the added time is counted."""
     running = found.state != "paused" and found.ends_at is not None
     left = found.ends_at.timestamp() - caller.app.jobs.clock.wall() if running and found.ends_at else 0.0
     cost = cost_of(found.shape, max(0.0, seconds - max(0.0, left)))
@@ -236,10 +236,10 @@ def more_time(
 
 
 async def shown(caller: Caller, sandbox_id: str, cost: Cost | None = None, step: str = "") -> SandboxResult:
-    """A sandbox after something was done with it.
+    """The sandbox as it is after a tool has done something with it.
 
     Raises:
-        SandboxGoneError: It has ended meanwhile.
+        SandboxGoneError: The sandbox has ended meanwhile.
     """
     there = await plane_of(caller).get(sandbox_id)
     return SandboxResult(
@@ -253,19 +253,19 @@ async def shown(caller: Caller, sandbox_id: str, cost: Cost | None = None, step:
 
 
 async def delete_after_run(caller: Caller, sandbox_id: str) -> None:
-    """End a sandbox that was made for one run, even when this server ends; where that fails it ends by itself."""
+    """End a sandbox made for one run, even while this server shuts down. If that fails, its time-out ends it."""
     with anyio.CancelScope(shield=True), anyio.move_on_after(ENDING):
         try:
             await plane_of(caller).for_looking().delete(sandbox_id)
         except JournalError:
             raise
         except NovitaError:
-            return  # its row goes on, so that list_tasks shows it until its time is over
+            return  # its row stays open, so that list_tasks shows the sandbox until its time-out
         await note_gone(caller.app.journal, caller.owner, sandbox_id)
 
 
 async def _join(caller: Caller, job: Job, budget: float) -> ToolResult | None:
-    """What a call answers that asks for the same sandbox, or the same run in one of its own; None where it is gone."""
+    """The answer to a repeated call: the sandbox of the first call, or the run in it. None if the sandbox is gone."""
     sandbox_id = str(job.facts.resource or "")
     if job.tool == "run_code":
         ongoing = runs_of(caller).of_job(job.key)

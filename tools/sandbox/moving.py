@@ -1,4 +1,4 @@
-"""Files between a sandbox and here: from a path, a link or an earlier result in, and home as artifacts."""
+"""Moves files into a sandbox (from a path, a link or an earlier result), and out of it as artifacts."""
 
 import base64
 import binascii
@@ -24,10 +24,10 @@ _WAYS = "Give an http(s) link, a file path, a data: URI, or task:<id>/<n> for an
 
 
 async def load(caller: Caller, ref: str) -> bytes:
-    """What the user hands in, whatever kind of file it is.
+    """The content of a file that the user hands in, whatever kind of file it is.
 
     Raises:
-        InputError: It cannot be had, may not be read, or is too large.
+        InputError: The file cannot be found, may not be read, or is too large.
     """
     inputs = caller.inputs
     if (task := parse_reference(ref)) is not None:
@@ -63,12 +63,13 @@ async def _from_link(caller: Caller, ref: str) -> bytes:
 
 
 def name_of(ref: str) -> str:
-    """What a file handed in is called in the sandbox's home."""
+    """The name that a file from the user gets in the sandbox's home folder."""
     if (task := parse_reference(ref)) is not None:
         return f"{task[0]}_{task[1]}"
     if ref[:5].lower() == "data:":
         return "input"
-    _, linked, rest = ref.partition("://")  # not urlsplit, which raises where a link is none; who reads it says so
+    # Not urlsplit, which raises for malformed links: reading the file reports those.
+    _, linked, rest = ref.partition("://")
     path = re.split(r"[?#]", rest.partition("/")[2])[0] if linked else ref
     last = re.split(r"[\\/]", path)[-1]
     name = urllib.parse.unquote(last) if linked else last
@@ -80,12 +81,12 @@ def _binary(sink: "tempfile.SpooledTemporaryFile[bytes]") -> BinaryIO:
 
 
 async def send(inside: Inside, path: str, data: bytes) -> disk.Entry:
-    """Write a file of the sandbox."""
+    """Write a file into the sandbox."""
     return await disk.upload(inside, path, len(data), lambda: disk.pieces_of(data))
 
 
 async def bring(inside: Inside, path: str, most: int = LARGEST_HOME) -> bytes:
-    """A whole file of the sandbox."""
+    """The whole content of a file in the sandbox."""
     with tempfile.SpooledTemporaryFile(8 * MIB) as sink:
         await disk.download(inside, path, _binary(sink), most=most)
         sink.seek(0)
@@ -93,6 +94,6 @@ async def bring(inside: Inside, path: str, most: int = LARGEST_HOME) -> bytes:
 
 
 async def fetched(inside: Inside, pattern: str, *, most: int) -> list[tuple[str, bytes]]:
-    """Name and content of each file that matches."""
+    """The name and the content of each file that matches `pattern`."""
     found = await disk.find(inside, pattern, most=max(1, most))
     return [(entry.name, await bring(inside, entry.path)) for entry in found]

@@ -1,4 +1,4 @@
-"""Workflows in a sandbox worth having as prompts."""
+"""MCP prompts for workflows in a sandbox."""
 
 from collections.abc import Mapping
 

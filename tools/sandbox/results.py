@@ -1,4 +1,4 @@
-"""What the sandbox tools answer."""
+"""The results of the sandbox tools."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -35,7 +35,7 @@ class SandboxLine(BaseModel):
 
 
 def line_of(caller: Caller, sandbox: Sandbox) -> SandboxLine:
-    """A sandbox as it stands now, with what it costs."""
+    """A sandbox in its present state, with its cost."""
     table, running = prices(), sandbox.state != "paused"
     lived = caller.app.jobs.clock.wall() - sandbox.started_at.timestamp() if sandbox.started_at else None
     so_far = table.cost(sandbox.shape, lived) if lived is not None and running else None
@@ -55,7 +55,7 @@ def line_of(caller: Caller, sandbox: Sandbox) -> SandboxLine:
 
 
 class SandboxResult(ToolResult):
-    """A sandbox that was made, changed or ended, or the question before that."""
+    """A sandbox that was made, changed or ended, or the question that must be answered before that."""
 
     status: Literal["running", "paused", "saved", "deleted", "needs_confirmation", "dry_run"] = Field(
         description="How it stands now; saved: a snapshot was made."
@@ -83,7 +83,7 @@ class SandboxResult(ToolResult):
 
 
 class RunResult(ToolResult):
-    """What code or a command did, as far as it has come."""
+    """The output and outcome of code or a command, or what there is so far."""
 
     status: Literal[
         "succeeded", "failed", "working", "broken", "time_limit", "stopped", "needs_confirmation", "dry_run"
@@ -111,7 +111,7 @@ class RunResult(ToolResult):
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
     def as_part(self) -> "RunPart":
-        """For the look at its sandbox."""
+        """The run as a part of what get_sandbox shows."""
         return RunPart(**{name: getattr(self, name) for name in RunPart.model_fields})
 
     def headline(self) -> str:
@@ -152,7 +152,7 @@ class FileResult(ToolResult):
 
 
 class ProcessLine(BaseModel):
-    """A command that runs."""
+    """A running command."""
 
     pid: int = Field(description="Its number in the sandbox.")
     command: str = Field(description="What was started, shortened.")
@@ -160,14 +160,14 @@ class ProcessLine(BaseModel):
 
 
 class PortLine(BaseModel):
-    """Where a port of a sandbox is reached."""
+    """The address of a port of a sandbox."""
 
     port: int = Field(description="As the program listens.")
     url: str = Field(description="Its address.")
 
 
 class RunPart(BaseModel):
-    """How a run stands, as far as it has come."""
+    """The state of a run and its output so far."""
 
     status: str = Field(description="As run_code and run_command tell it.")
     exit_code: int | None = Field(default=None, description="Of a command.")
@@ -181,7 +181,7 @@ class RunPart(BaseModel):
 
 
 class SandboxDetail(ToolResult):
-    """One sandbox, looked at."""
+    """One sandbox with what it contains and runs."""
 
     sandbox: SandboxLine = Field(description="How it stands.")
     run: RunPart | None = Field(default=None, description="The run asked for.")
@@ -197,7 +197,7 @@ class SandboxDetail(ToolResult):
 
 
 class SandboxTemplateLine(BaseModel):
-    """What a sandbox can start from."""
+    """A template from which sandboxes can start."""
 
     template: str = Field(description="Name or id for create_sandbox.")
     name: str | None = Field(default=None, description="What a snapshot was called.")

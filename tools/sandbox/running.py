@@ -1,4 +1,4 @@
-"""Runs: code and commands that go on beside the call that started them, until what they made is home."""
+"""Runs: code and commands that go on in the background after their call has returned, until their files are saved."""
 
 import uuid
 from collections import OrderedDict
@@ -23,16 +23,16 @@ from .results import RunResult, Status
 
 MOST_RUNS = 256
 LOOKS = 1.0
-"""Seconds between two looks at what a run has written, for progress."""
+"""Seconds between two looks at a run's output, which is reported as progress."""
 
 
 @dataclass
 class Ongoing:
-    """One run. `done` is set when it has ended and what it made is home, one way or another.
+    """One run. `done` is set when the run has ended and its files are saved, or that has failed.
 
     Args:
-        job_key: The journal's row of a sandbox that was made for this run alone.
-        lives_on: A command that was sent to the background: it is not killed when this server ends.
+        job_key: The journal's row of the sandbox, if the sandbox was made for this run alone.
+        lives_on: Whether the run is a command in the background, which is not killed when this server ends.
     """
 
     inside: Inside
@@ -51,14 +51,14 @@ class Ongoing:
 
 
 class Runs:
-    """Of this process."""
+    """The runs of this process."""
 
     def __init__(self, app: App) -> None:
         self._runs: OrderedDict[tuple[str, str], Ongoing] = OrderedDict()
         self._envs: OrderedDict[str, list[Env]] = OrderedDict()
 
     def remember_env(self, sandbox_id: str, env: Env) -> None:
-        """As long as variables given to a sandbox are here, their secrets leave the process in no text."""
+        """Keep the variables given to a sandbox. While they are kept, their secrets are removed from every text."""
         if env.secret:
             self._envs.setdefault(sandbox_id, []).append(env)
             while len(self._envs) > MOST_RUNS:
@@ -74,7 +74,7 @@ class Runs:
         """A run of this owner.
 
         Raises:
-            InputError: This process knows of none.
+            InputError: This process knows no such run.
         """
         found = self.look_for(owner, run_id)
         if found is None:
@@ -85,11 +85,11 @@ class Runs:
         return found
 
     def look_for(self, owner: str, run_id: str) -> Ongoing | None:
-        """As `find`, where there may be none."""
+        """A run of this owner, or None if this process knows no such run."""
         return self._runs.get((owner, run_id))
 
     def of_job(self, job_key: str) -> Ongoing | None:
-        """The run that a sandbox was made for."""
+        """The run for which a sandbox was made, by the key of the sandbox's row."""
         return next((each for each in self._runs.values() if each.job_key == job_key), None)
 
 
@@ -99,7 +99,7 @@ def runs_of(caller: Caller) -> Runs:
 
 @dataclass(frozen=True, kw_only=True)
 class RunWish:
-    """How code or a command is run, and what comes home from it. `limit` in seconds."""
+    """How code or a command is run, and which of its files are saved. `limit` is in seconds."""
 
     limit: float
     cwd: str = ""
@@ -109,7 +109,7 @@ class RunWish:
 
 
 async def _nothing() -> None:
-    """Where nothing is to be done."""
+    """Does nothing, as the default of `before` and `after`."""
 
 
 def begin(
@@ -120,11 +120,11 @@ def begin(
     before: Callable[[], Awaitable[None]] = _nothing,
     after: Callable[[], Awaitable[None]] = _nothing,
 ) -> Ongoing:
-    """Start it beside the call.
+    """Start a run in the background.
 
     Args:
-        before: Done first, such as sending files.
-        after: Done at last, whatever happened, even when this server ends.
+        before: Done first, such as sending files to the sandbox.
+        after: Done last, whatever has happened, even while this server shuts down.
     """
 
     async def work() -> None:
@@ -133,7 +133,7 @@ def begin(
                 await before()
                 await _run(ongoing, wish)
                 await _bring_home(caller, ongoing, wish)
-                if ongoing.job_key:  # another process that was asked for the same waits for it
+                if ongoing.job_key:  # another process with a repeated call may wait for this answer
                     await caller.app.journal.keep_answer(ongoing.job_key, kept_answer(answer(ongoing)))
         except NovitaError as error:
             ongoing.trouble = error
@@ -168,10 +168,11 @@ async def _run(ongoing: Ongoing, wish: RunWish) -> None:
 
 
 async def wait(caller: Caller, ongoing: Ongoing, budget: float) -> None:
-    """Up to so many seconds, with its output as progress. A caller that is cancelled ends the run.
+    """Wait up to `budget` seconds for a run, and report its output as progress. If the caller is cancelled, the run is
+    ended.
 
     Raises:
-        NovitaError: It could not be started, or what it made could not be brought home.
+        NovitaError: The run could not be started, or its files could not be saved.
     """
     what, clock = ongoing.what, caller.app.jobs.clock
     label = f"{'command' if isinstance(what, Run) else 'code'} in {ongoing.inside.id}"
@@ -194,7 +195,7 @@ async def wait(caller: Caller, ongoing: Ongoing, budget: float) -> None:
 
 
 async def end(ongoing: Ongoing) -> None:
-    """Kill a run with all it started; what it had written until then stays unread."""
+    """Kill a run and all processes it started. The output that was not read by then is lost."""
     ongoing.lives_on = False
     ongoing.scope.cancel()
     with anyio.CancelScope(shield=True):
@@ -202,7 +203,7 @@ async def end(ongoing: Ongoing) -> None:
 
 
 def answer(ongoing: Ongoing) -> RunResult:
-    """What there is of a run; the same each time, once it has ended."""
+    """The answer about a run so far. Once the run has ended, the answer no longer changes."""
     what, ends_at = ongoing.what, ongoing.inside.shape.ends_at
     result = ongoing.answered
     if result is None:

@@ -1,4 +1,4 @@
-"""The sandbox tools: a machine that starts in a second, for running an agent's code."""
+"""The sandbox tools. A sandbox is a machine that starts within a second and runs an agent's code."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -96,7 +96,7 @@ async def create_sandbox(
                 return await making.shown(call, there.id, planned.cost, step)
             except SandboxGoneError:
                 raise
-            except NovitaError as error:  # it was made, whatever became of the look at it
+            except NovitaError as error:  # the sandbox was made, although looking at it failed
                 cost = show_usd(planned.cost.usd) if planned.cost.usd is not None else None
                 step = f"{step} It could not be looked at yet: {error.what}."
                 return SandboxResult(
@@ -146,11 +146,11 @@ async def run_code(
     async def plan() -> Purchase[RunResult]:
         if save_to is not None:
             await to_thread.run_sync(call.app.jobs.store.check_place, save_to)
-        for ref in (files or ())[len(loaded) :]:  # what cannot be had is refused before a sandbox is paid for
+        for ref in (files or ())[len(loaded) :]:  # a file that cannot be read is refused before a sandbox is paid for
             loaded.append((moving.name_of(ref), await moving.load(call, ref)))
         if sandbox_id is not None:
             return _in_there(sandbox_id)
-        minutes = timeout_seconds / 60 + 2  # to come up, and to bring home what it made
+        minutes = timeout_seconds / 60 + 2  # two minutes more for starting and for saving its files
         planned = await making.plan(call, making.WantedSandbox(minutes=minutes, label="one run"))
 
         async def made(job: Job, there: Sandbox, patience: float) -> RunResult:
@@ -337,7 +337,7 @@ async def read_sandbox_file(
         result.file = home.files[-1]
         result.next_step = " ".join([f"As input of another tool: {home.reference}.", *home.trouble])
         return result
-    # With what stands around it: of a secret only its end may be asked for.
+    # Read some text before and after it too: the part asked for may begin within a secret, which must be recognized.
     start = max(0, offset - LONGEST)
     around = await disk.read_part(inside, path, start, TEXT + 2 * LONGEST) if entry.size > offset else b""
     before, part = around[: offset - start], around[offset - start :][:TEXT]
@@ -445,10 +445,11 @@ async def _change(
 
 
 async def _stop_unheard(call: Caller, found: Sandbox, run_id: str) -> None:
-    """A command of another process of this server, which may have ended: its mark is on it.
+    """Stop a command that another process of this server started, which may have ended since. The command carries a
+    mark by which it is found.
 
     Raises:
-        InputError: None that runs in the sandbox has it.
+        InputError: No command that runs in the sandbox has the mark.
     """
     inside = await Inside.enter(plane_of(call), found.id, known=found)
     marked = [each for each in await list_processes(inside) if each.tag and each.tag == run_id]

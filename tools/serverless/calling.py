@@ -1,4 +1,4 @@
-"""Calling endpoints: one request to a sync endpoint's service, or a job of an async one, waited for."""
+"""Calls endpoints: sends a request to the service of a sync endpoint, or a job to an async one, and waits for it."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -25,7 +25,7 @@ from .showing import show_answer
 from .waiting import own_endpoint, refuse_failed, watch
 
 SYNC_SECONDS = 120.0
-"""A worker may have to start first."""
+"""Seconds to wait for an answer from a sync endpoint. It is long because a worker may have to start first."""
 
 
 async def call(
@@ -40,13 +40,13 @@ async def call(
     confirm: bool,
     dry_run: bool,
 ) -> CallResult:
-    """Ask if it may become dear, and send a request or a job, once the endpoint serves.
+    """Ask the user if the call may be expensive, then send a request or a job as soon as the endpoint serves.
 
     Args:
-        path: Of a sync endpoint's service, with the method before it where that is not clear: `DELETE /v1/files/x`.
+        path: The path of a sync endpoint's service, with a method before it if needed: `DELETE /v1/files/x`.
 
     Raises:
-        NovitaError: It would go elsewhere, the endpoint failed, or its answer is an error.
+        NovitaError: The request would leave the endpoint's host, the endpoint failed, or its answer is an error.
     """
 
     async def plan() -> Purchase[CallResult]:
@@ -74,7 +74,7 @@ async def call(
 def _job(
     caller: Caller, worker: PricedWorker, request: dict[str, Any], save_to: str | None, wait_seconds: float | None
 ) -> Purchase[CallResult]:
-    """A job of an async endpoint. It costs a worker for as long as a job may take."""
+    """Plan a job of an async endpoint. Its estimate is a worker for the longest time that a job may take."""
     endpoint = worker.endpoint
     where = f"{route('run_async_job').host}/v1/{endpoint.gateway_names()[0]}/run"
     longest = longest_job(endpoint)
@@ -100,7 +100,7 @@ def _request(
     save_to: str | None,
     budget: float,
 ) -> Purchase[CallResult]:
-    """A request to a sync endpoint's service. It costs a worker for as long as the answer may take."""
+    """Plan a request to a sync endpoint's service. Its estimate is a worker for the longest time an answer may take."""
     sent: dict[str, Any] = {"method": ask.method, "url": ask.origin + ask.path}
     return _call_of(
         worker,
@@ -136,10 +136,10 @@ def _call_of(
 
 
 async def _not_ready(caller: Caller, worker: PricedWorker, seconds: float, budget: float) -> CallResult | None:
-    """Wait up to `budget` seconds for the deployment; what to answer where it does not serve by then.
+    """Wait up to `budget` seconds until the endpoint serves. None if it does; otherwise the result to return instead.
 
     Args:
-        seconds: How long the call may take, once it is made.
+        seconds: How long the call itself may take once it is sent.
     """
     endpoint = worker.endpoint
     if judge(endpoint).phase is Phase.SUCCEEDED or not endpoint.state.state:
@@ -191,7 +191,7 @@ def _asked(
 
 
 def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: ServiceReply) -> None:
-    """Raise for a reply that is a redirect or an error of the service."""
+    """Raise an error if the service replied with a redirect or an error."""
     if reply.status < 300:
         return
     said = " ".join((reply.text() or "").split())[:1_000]

@@ -1,4 +1,4 @@
-"""Deploying and changing endpoints: from a wish to a question, from a yes to an endpoint that serves."""
+"""Deploys and changes endpoints: plans them, asks the user, sends the request, and waits until the endpoint serves."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,16 +75,16 @@ OPTIONS: Mapping[str, type] = {
     "allow_duplicate": bool,
     "stop_after_hours": float,
 }
-"""Settings that have no argument of their own."""
+"""The settings that have no argument of their own, with their types."""
 _AT_CREATION = ("app_name", "allow_duplicate", "entrypoint", "stop_after_hours")
 _ARGUMENTS_OF_CREATE = ("image", "name", "port")
 
 
 async def read_options(caller: Caller, given: Mapping[str, Any] | None, *, creating: bool) -> dict[str, Any]:
-    """Options as changes to a plan; network volumes bring their region.
+    """The options as changes to a plan. Network volumes also set the region, since workers must run where they are.
 
     Raises:
-        InputError: One is unknown or of the wrong kind.
+        InputError: An option is unknown or has the wrong type.
     """
     elsewhere = _ARGUMENTS_OF_CREATE if creating else _AT_CREATION
     known = [name for name in OPTIONS if name not in elsewhere]
@@ -119,7 +119,7 @@ _KINDS: Mapping[type, str] = {
 
 
 async def _mounts(caller: Caller, volumes: Mapping[str, Any], region: str | None) -> dict[str, Any]:
-    """Network volumes bind the endpoint to their region."""
+    """The plan's `volumes` and `region` for these network volumes, which bind the endpoint to their region."""
     if not volumes:
         return {"volumes": ()}
     for volume_id, path in volumes.items():
@@ -141,14 +141,14 @@ async def create(
     dry_run: bool,
     **wanted: Any,
 ) -> EndpointResult:
-    """Plan, ask, send once, wait until it serves.
+    """Plan the endpoint, ask the user, send the request once, and wait until the endpoint serves.
 
     Args:
         gpu: Part of a GPU's name, or a product id.
-        wanted: Settings of a plan; None leaves the default.
+        wanted: Settings of a plan. None leaves the default.
 
     Raises:
-        NovitaError: Nothing fits, the user said no, Novita refused, or it does not come up.
+        NovitaError: No product fits, the user said no, Novita refused, or the endpoint does not start.
     """
 
     async def purchase() -> Purchase[EndpointResult]:
@@ -213,7 +213,7 @@ async def create(
 async def _planned(
     caller: Caller, template_id: str | None, gpu: str | None, wanted: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> tuple[EndpointPlan, WorkerOffer]:
-    """What is to be deployed, checked as far as it can be for free, and what its workers run on."""
+    """The plan to deploy, checked as far as is possible for free, and the product that its workers run on."""
     settings = dict(wanted)
     base = await _base(caller, settings.pop("image"), template_id, settings)
     plan = base.changed(**settings, **extra)
@@ -231,16 +231,16 @@ async def _planned(
 
 
 async def _shown(sent: tuple[GpuRoute, dict[str, Any]], **path: str) -> dict[str, Any]:
-    """The request of a dry run."""
+    """The request that a dry run shows."""
     where, body = sent
     return {"request": shown_request(where.method, where.path.format(**path), body)}
 
 
 async def _base(caller: Caller, image: str | None, template_id: str | None, wanted: dict[str, Any]) -> EndpointPlan:
-    """What the image or the template says."""
+    """The plan that the image or the template describes, before other arguments are applied."""
     check_source(image, template_id)
     kind = wanted["kind"]
-    many = 10 if kind == "sync" else 1  # a service takes requests side by side, a handler job after job
+    many = 10 if kind == "sync" else 1  # a service answers requests in parallel, a handler does one job after another
     health = DEFAULT_HEALTH if kind == "sync" else ""
     check_port(wanted["port"], needed=False)
     if image:
@@ -275,7 +275,7 @@ def _effect(plan: EndpointPlan, offer: WorkerOffer) -> str:
 
 
 async def _twin(caller: Caller, name: str) -> str:
-    """Why a create of this name may be one too many; empty where nothing speaks against it."""
+    """A warning if an endpoint of this name exists already, so that this create may be a mistake. Otherwise empty."""
     endpoints = await list_endpoints(caller.novita)
     lost = await note_all(caller, endpoints)
     there = [f"{endpoint.label()}, {endpoint.state.state}" for endpoint in endpoints if endpoint.name == name]
@@ -293,10 +293,12 @@ async def update(
     env: Mapping[str, str] | None,
     **wanted: Any,
 ) -> EndpointResult:
-    """Read, compare, ask, send once, wait until it serves again. What is not named stays as it is.
+    """Read the endpoint, compare, ask the user, send the change once, and wait until the endpoint serves again.
+
+    Settings that are not named stay as they are.
 
     Raises:
-        NovitaError: A setting cannot be, the user said no, or Novita refused.
+        NovitaError: A setting is impossible, the user said no, or Novita refused.
     """
 
     async def plan() -> Purchase[EndpointResult] | EndpointResult:
@@ -351,11 +353,11 @@ async def update(
 
 @dataclass(frozen=True)
 class _LeaseAtChange:
-    """How the lease of an endpoint stands to a change of its workers.
+    """What a change of an endpoint's workers means for its lease.
 
     Args:
-        words: Which lease applies, as a sentence; empty where nobody is kept alive.
-        ended: Why it is over with this change; empty: it is not.
+        words: The lease that applies after the change, as a sentence; empty if no worker is kept alive.
+        ended: Why the change ends the present lease; empty if it does not.
     """
 
     words: str = ""
@@ -363,10 +365,11 @@ class _LeaseAtChange:
 
 
 async def _lease_at_change(caller: Caller, endpoint: Endpoint, before: int, after: int) -> _LeaseAtChange:
-    """What is to be said and done about the lease where other workers are kept alive.
+    """What to say and do about the lease when the number of workers kept alive changes from `before` to `after`.
 
-    With nobody kept alive a lease has nothing left to end. One that ran out meanwhile must not end what is brought up
-    later; where workers still run although it is over, it is about to end them, and does.
+    If no worker is kept alive after the change, the lease has nothing left to do and ends. A lease that has run out
+    already must not remove workers that this change adds, so it ends too. But if workers still run under a lease that
+    has run out, the lease is just about to remove them, and it stays.
     """
     earlier = await caller.app.leases.open_of(caller.owner, ENDPOINT, endpoint.id)
     if after == before:
@@ -383,10 +386,10 @@ async def _lease_at_change(caller: Caller, endpoint: Endpoint, before: int, afte
 async def _start_change(
     caller: Caller, endpoint: Endpoint, plan: EndpointPlan, price: Decimal | None, lease_ended: str, paid_for: Paid
 ) -> tuple[Job, None]:
-    """Sent once; noted as an hour of the workers that are kept alive in addition.
+    """Send the change once. Its estimate is an hour of the workers that are kept alive in addition.
 
     Args:
-        lease_ended: Why its lease is over with that; empty: it is not.
+        lease_ended: Why the change ends the endpoint's lease; empty if it does not.
     """
     app = caller.app
 

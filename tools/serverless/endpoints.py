@@ -1,4 +1,4 @@
-"""Serverless endpoints: deploy an image as a pool of workers, call it, scale it, remove it."""
+"""Tools for serverless endpoints: deploying an image as a pool of workers, calling it, scaling it, deleting it."""
 
 from typing import Annotated, Any
 
@@ -37,7 +37,7 @@ serverless = Toolset("serverless", "Deploy and call serverless endpoints.")
 SHOWN = 40
 MOST_OTHERS = 100
 DELETED_WITHIN = 20.0
-"""Seconds to see a deletion done."""
+"""How many seconds to wait until a deletion is seen to be done."""
 
 EndpointId = Annotated[str, Field(description="Id or name of the endpoint.")]
 Image = Annotated[str | None, Field(description="Docker image.")]

@@ -1,4 +1,4 @@
-"""Jobs of async endpoints: sent once, waited for, cancelled, and what a worker costs them."""
+"""Jobs of async endpoints: each is sent once, waited for or cancelled, and costs the time of a worker."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,23 +27,23 @@ from .waiting import own_endpoint
 
 KIND = "gateway_job"
 LONGEST_JOB = 120.0
-"""Seconds that a job is taken to need at most where its endpoint has no limit."""
+"""Seconds that a job is assumed to need at most, if its endpoint sets no limit."""
 
 
 @dataclass(frozen=True)
 class PricedWorker:
-    """What calls of an endpoint run on, and what it costs an hour."""
+    """The product on which an endpoint's calls run, and its price an hour."""
 
     endpoint: Endpoint
     product: str
     price: Decimal | None
 
     def most(self, seconds: float) -> Decimal | None:
-        """A worker for so long."""
+        """The price of a worker for so many seconds. None if it is unknown."""
         return worker_time(self.price, seconds)
 
     def cost(self, seconds: float) -> Cost:
-        """What a call of so long may cost; without a price it is asked about."""
+        """The most that a call of so many seconds may cost. If the price is unknown, the user is asked first."""
         most = self.most(seconds)
         if most is not None:
             words = f"It costs a worker for {seconds:g} s at most, about {say_usd(most)}."
@@ -61,14 +61,14 @@ def worker_time(price: Decimal | None, seconds: float) -> Decimal | None:
 
 
 def longest_job(endpoint: Endpoint) -> float:
-    """Seconds that a job may take."""
+    """How many seconds a job of this endpoint may take."""
     return endpoint.worker_config.request_timeout or LONGEST_JOB
 
 
 def sent_job(
     caller: Caller, worker: PricedWorker, request: dict[str, Any], save_to: str | None, wait_seconds: float
 ) -> Submitted[CallResult, tuple[str, str]]:
-    """How a job is queued, once, and waited for."""
+    """How a job is queued once and then waited for."""
     app, endpoint = caller.app, worker.endpoint
 
     async def send(_: Job) -> tuple[str, str]:
@@ -116,10 +116,10 @@ def sent_job(
 
 
 async def resume(caller: Caller, job_id: str, endpoint_id: str | None, wait_seconds: float | None) -> CallResult:
-    """Wait on for a job sent earlier.
+    """Go on waiting for a job that was sent earlier.
 
     Raises:
-        NovitaError: Nobody knows it, or it failed.
+        NovitaError: The job is unknown, or it failed.
     """
     job = await known_job(caller, job_id, endpoint_id)
     caller.asks_after = job.key
@@ -138,10 +138,10 @@ async def resume(caller: Caller, job_id: str, endpoint_id: str | None, wait_seco
 
 
 async def known_job(caller: Caller, job_id: str, endpoint_id: str | None) -> Job:
-    """The journal's row of a job; made now where the job was sent from elsewhere.
+    """The journal's row of a job. It is made now if another program sent the job.
 
     Raises:
-        InputError: It is no job of an endpoint, or not known here and no endpoint was given.
+        InputError: The id is not that of an endpoint's job, or it is unknown here and no endpoint was given.
     """
     journal = caller.app.journal
     job = await journal.find(caller.owner, job_id)
@@ -177,7 +177,8 @@ async def bring_job(caller: Caller, job: Job, budget: float) -> CallResult:
     """Wait up to `budget` seconds for a job and show its result.
 
     Raises:
-        TaskFailedError: It failed. NotFoundError: its result is no longer kept.
+        TaskFailedError: The job failed.
+        NotFoundError: Its result is no longer kept.
     """
     assert job.task_id is not None
     name, job_id = str(job.facts_as(GatewayFacts).gateway_name), job.task_id
@@ -218,7 +219,7 @@ async def _ended(caller: Caller, job: Job, seen: Look[GatewayJob], took: float |
     """Note how a job ended, and show its result.
 
     Args:
-        took: Its length in seconds, where somebody was there to see it.
+        took: How many seconds the job took; None if nobody saw its end.
     """
     first = job.state is JobState.WORKING
     if seen.phase is Phase.FAILED:
@@ -245,7 +246,7 @@ async def _ended(caller: Caller, job: Job, seen: Look[GatewayJob], took: float |
 
 
 async def _finish(caller: Caller, job: Job, state: JobState, took: float | None, **more: Any) -> Job:
-    """Note how a job ended, with a worker for as long as it took; no longer than it may take."""
+    """Note how a job ended. It costs a worker for the time it took, but for no longer than a job may take."""
     told = job.facts_as(GatewayFacts)
     passed = max(0.0, caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp())
     spent = worker_time(told.usd_per_worker_hour, passed if took is None else took)
@@ -267,7 +268,9 @@ def _result(job: Job) -> CallResult:
 
 
 def _cost(job: Job) -> str:
-    """Its worker time once it has ended, before that the most it may take. Of one sent elsewhere nothing is known."""
+    """The job's cost: of the worker time it took if it has ended, else of the most it may take. Unknown if another
+    program sent it.
+    """
     told = job.facts_as(GatewayFacts)
     if told.usd_per_worker_hour is None:
         return "unknown"
@@ -290,7 +293,7 @@ def working(job: Job, note: str = "") -> CallResult:
 
 
 def _from_journal(caller: Caller, job: Job, error: NotFoundError) -> CallResult:
-    """What is left of a job that the gateway no longer knows."""
+    """What the journal has kept of a job that the gateway no longer knows."""
     if job.state is not JobState.SUCCEEDED or not job.artifacts:
         error.next_step = f"Results are kept {RESULT_KEPT_HOURS} hours after the end; this one was never fetched."
         raise error
@@ -303,7 +306,7 @@ def _from_journal(caller: Caller, job: Job, error: NotFoundError) -> CallResult:
 
 
 async def cancel(caller: Caller, job_id: str, endpoint_id: str | None) -> CallResult:
-    """Stop a job at Novita; one that has ended shows its result instead."""
+    """Stop a job at Novita. If it has ended already, its result is returned instead."""
     job = await known_job(caller, job_id, endpoint_id)
     assert job.task_id is not None
     name = str(job.facts_as(GatewayFacts).gateway_name)
@@ -312,7 +315,7 @@ async def cancel(caller: Caller, job_id: str, endpoint_id: str | None) -> CallRe
     except NovitaAPIError as error:
         if error.status >= 500 or error.status == 429 or isinstance(error, NotFoundError):
             raise
-        # It may have ended meanwhile: then it is shown, not the refusal.
+        # The job may have ended meanwhile. Then its result is shown, not Novita's refusal to cancel it.
         seen = await look_at_job(caller.novita, name, job.task_id)
         if seen.phase is Phase.WORKING:
             raise
@@ -323,7 +326,7 @@ async def cancel(caller: Caller, job_id: str, endpoint_id: str | None) -> CallRe
 
 
 class GatewayFollower:
-    """Jobs of async endpoints. Cancelling the task cancels the job: call_endpoint says so."""
+    """Follows jobs of async endpoints for MCP tasks. Cancelling the task cancels the job, as call_endpoint says."""
 
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
         job = await known_job(caller, job_id, None)
@@ -348,7 +351,7 @@ FOLLOWERS[KIND] = GatewayFollower()
 
 
 async def _join(caller: Caller, job: Job, budget: float) -> CallResult:
-    """The answer of a job that was asked for before."""
+    """The answer to a repeated call: the job that the first call has sent."""
     if job.task_id is None:
         raise TaskFailedError(f"This job was never confirmed: {job.reason}", billed="maybe")
     return await bring_job(caller, job, budget)

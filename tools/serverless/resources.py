@@ -1,4 +1,4 @@
-"""Serverless resources: what one endpoint is and does. `overview/resources.py` joins this table with the others."""
+"""MCP resources about endpoints: the settings and state of one. `overview/resources.py` joins all such tables."""
 
 from ..kit.context import Caller
 from ..kit.resources import ResourceSpec, as_json
@@ -11,7 +11,7 @@ async def _endpoint(caller: Caller, id: str) -> str:
 
 
 async def endpoint_ids(caller: Caller, start: str) -> list[str]:
-    """For completion: ids that begin so."""
+    """Ids of endpoints that begin with `start`, to complete what a user types."""
     listed = await list_endpoints(caller)
     return [line.endpoint_id for line in listed.endpoints or () if line.endpoint_id.startswith(start)]
 

@@ -1,4 +1,4 @@
-"""What the serverless tools answer with, and how an endpoint becomes an answer."""
+"""The results of the serverless tools, and how an endpoint becomes a result."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -29,7 +29,7 @@ Status = Literal["serving", "working", "failed", "deleted", "needs_confirmation"
 
 
 class OfferLine(BaseModel):
-    """What workers can run on."""
+    """A product that workers can run on."""
 
     product_id: str = Field(description="For create_endpoint.")
     name: str = Field(description="GPU.")
@@ -60,7 +60,7 @@ class EndpointLine(BaseModel):
 
 
 class EndpointList(ToolResult):
-    """Endpoints, or what new ones could be."""
+    """Endpoints, or the products and ranges for new ones."""
 
     endpoints: tuple[EndpointLine, ...] | None = Field(default=None, description="Newest first.")
     others: tuple[str, ...] | None = Field(default=None, description="Further ones: id, name, state.")
@@ -81,7 +81,7 @@ class EndpointList(ToolResult):
 
 
 class EndpointResult(ToolResult):
-    """One endpoint, or the question before anything happens to it."""
+    """One endpoint, or the question that must be answered before anything happens to it."""
 
     status: Status = Field(description="serving: takes calls, perhaps after a worker started. working: on its way.")
     endpoint_id: str | None = Field(default=None, description="For the other tools.")
@@ -115,7 +115,7 @@ class EndpointResult(ToolResult):
 
 
 class CallResult(ToolResult):
-    """What an endpoint answered, or where its job stands."""
+    """An endpoint's answer, or the state of its job."""
 
     status: Literal["succeeded", "working", "not_ready", "cancelled", "needs_confirmation", "dry_run"] = Field(
         description="working: the job goes on. not_ready: nothing was sent, the endpoint does not serve yet."
@@ -150,7 +150,7 @@ class CallResult(ToolResult):
 
 
 class Prices:
-    """What workers cost, and until when they are kept alive; read once per call, when first needed."""
+    """The prices of workers, and when leases end. Both are read once per call, when they are first needed."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -158,7 +158,7 @@ class Prices:
         self._leases: dict[str, datetime] | None = None
 
     async def idles_at(self, endpoint: Endpoint) -> datetime | None:
-        """When its lease ends, where it has one."""
+        """When the endpoint's lease ends, if it has one."""
         if self._leases is None:
             leases = await self._caller.app.leases.of(self._caller.owner)
             if leases:
@@ -172,11 +172,11 @@ class Prices:
             try:
                 self._offers = await list_offers(self._caller.novita)
             except NovitaError:
-                self._offers = []  # a price is an extra here: the endpoint matters more
+                self._offers = []  # the endpoint is worth showing without a price
         return self._offers
 
     async def of(self, endpoint: Endpoint) -> tuple[str, Decimal | None]:
-        """What its workers run on, and what one costs per hour; of several products the dearest."""
+        """The product that the workers run on, and a worker's price per hour. Of several products the dearest."""
         ids = [product.id for product in endpoint.products]
         mine = [offer for offer in await self.offers() if offer.id in ids]
         cards = endpoint.worker_config.gpu_num or 1
@@ -186,17 +186,19 @@ class Prices:
 
 
 def usd(amount: Decimal | None, places: int = 4) -> str | None:
-    """An amount for people; None stays None."""
+    """An amount as text. None stays None."""
     return show_usd(round(amount, places)) if amount is not None else None
 
 
 def shown_cost(estimate: Decimal | None) -> str:
-    """An estimate as answers have it."""
+    """An estimate in the form that results use."""
     return usd(estimate, 6) or "unknown"
 
 
 def cost_words(price: Decimal | None, least: int, most: int) -> str:
-    """`estimated $0.50 per worker-hour: $0.00 to $1.50 per hour for 0 to 3 workers ($36.00 per day at most)`."""
+    """A price in words:
+    `estimated $0.50 per worker-hour: $0.00 to $1.50 per hour for 0 to 3 workers ($36.00 per day at most)`.
+    """
     workers = f"{least} to {counted(most, 'worker')}" if least != most else counted(most, "worker")
     if price is None:
         return f"at a price nobody tells, for {workers}"
@@ -207,7 +209,7 @@ def cost_words(price: Decimal | None, least: int, most: int) -> str:
 
 
 async def endpoint_line(endpoint: Endpoint, prices: Prices) -> EndpointLine:
-    """An endpoint as a line."""
+    """An endpoint as a line of the list."""
     product, price = await prices.of(endpoint)
     config = endpoint.worker_config
     billed = sum(worker.state.state == "running" for worker in endpoint.workers)
@@ -231,7 +233,7 @@ async def endpoint_line(endpoint: Endpoint, prices: Prices) -> EndpointLine:
 
 
 def status_of(endpoint: Endpoint) -> Status:
-    """Our word for a state."""
+    """The tool's word for an endpoint's state."""
     phase = judge(endpoint, EndpointGoal.SERVING).phase
     if phase is Phase.FAILED:
         return "failed"
@@ -248,10 +250,10 @@ async def endpoint_result(
     cost: str | None = None,
     next_step: str | None = None,
 ) -> EndpointResult:
-    """An endpoint as an answer. Values of its variables are not told.
+    """An endpoint as a tool's result. The values of its variables are left out.
 
     Args:
-        cost: What was estimated for that which leads there.
+        cost: The estimate for the call that made or changed the endpoint.
     """
     result = EndpointResult(
         status=status or status_of(endpoint),
@@ -286,13 +288,13 @@ _SETTINGS = (
 
 
 def settings_of(plan: EndpointPlan) -> dict[str, str]:
-    """Settings that a line does not show, by the names that update_endpoint takes."""
+    """The settings that a line of the list does not show, under the names that update_endpoint uses."""
     made = {name: getattr(plan, name) for name in _SETTINGS}
     return {name: str(value) for name, value in made.items() if value not in (None, "")}
 
 
 async def adopt_lost(caller: Caller, endpoints: Sequence[Endpoint], jobs: Sequence[Job]) -> list[Job]:
-    """Creates whose answer was lost find their endpoint by name and time; those that find none come back."""
+    """For creates whose answer was lost, find the endpoint by name and time. Returns the jobs without an endpoint."""
     taken = {job.task_id for job in jobs if job.task_id}
     lost: list[Job] = []
     for job in jobs:

@@ -1,4 +1,4 @@
-"""Showing what an endpoint answered: small answers as they are, long and binary ones as a file."""
+"""Puts an endpoint's answer into a result: a small answer as it is, a long or binary one as a file."""
 
 import json
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ async def show_answer(
     *,
     kept: list[Artifact] | None = None,
 ) -> list[Artifact]:
-    """Put an answer into the result: small ones as they are, long and binary ones as a file with the first part.
+    """Put an answer into the result: a small one as it is, a long or binary one as a file, with its first part shown.
 
     Args:
-        kept: What was saved of the same answer before; nothing is saved again.
+        kept: The files that were saved of the same answer before. If there are any, nothing is saved again.
     """
     shown = (
         json.dumps(value, ensure_ascii=False, indent=1) if value is not None and not isinstance(value, str) else text
@@ -55,7 +55,7 @@ async def show_answer(
         try:
             kept = [await _keep(caller, job, task_id, shown, is_json, reply, save_to)]
         except (ArtifactError, InputError) as error:
-            # It is paid for: what there is of it is shown all the same.
+            # The answer is paid for, so it is shown as far as possible even if it cannot be saved.
             result.next_step = f"The answer could not be saved: {error}"
             return []
     result.files = tuple(shown_file(caller, "the answer", each) for each in kept_of(caller, kept)) or None
@@ -65,7 +65,7 @@ async def show_answer(
 
 
 def kept_of(caller: Caller, artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Those that are files: on disk, or in memory where they could be saved nowhere."""
+    """The artifacts whose content is still here: on disk, or in memory if they could be saved nowhere."""
     return [each for each in artifacts if each.path or caller.app.jobs.store.in_memory(each) is not None]
 
 

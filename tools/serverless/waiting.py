@@ -1,6 +1,6 @@
-"""Looking at endpoints, once or until they serve: the one way all serverless tools do it, and how MCP tasks follow.
+"""Looks at endpoints, once or until they serve, for all serverless tools and for MCP tasks.
 
-Every look brings the journal up to what was seen.
+Every look updates the journal's rows to what it showed.
 """
 
 import logging
@@ -24,20 +24,21 @@ from .results import EndpointResult, adopt_lost, endpoint_result, shown_cost
 logger = logging.getLogger(__name__)
 
 LEASE_END = "its workers are let go"
-"""What the end of a lease does."""
+"""What happens at the end of a lease, in words."""
 NOT_YET = "Call get_endpoint with wait_seconds to wait on; do not create it again."
 
 
 def plain_id(endpoint_id: str) -> str:
-    """The id of the endpoint in the id of a job: each update is a job of its own, `<endpoint>#<update>`."""
+    """The id of the endpoint within the id of a job. Each update is a job of its own: `<endpoint>#<update>`."""
     return endpoint_id.strip().partition("#")[0]
 
 
 async def find_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
-    """An endpoint of the account, by id, or by its name where only one has it.
+    """The endpoint with this id, or the only one with this name.
 
     Raises:
-        NotFoundError: There is none; names those there are. InputError: Several have that name.
+        NotFoundError: There is no such endpoint. The text names those there are.
+        InputError: Several endpoints have that name.
     """
     wanted = plain_id(endpoint_id)
     try:
@@ -54,10 +55,11 @@ async def find_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
 
 
 async def own_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
-    """An endpoint from the account's own list, by id or name: no other host is ever called.
+    """The endpoint with this id or name from the account's own list, so that no other host is ever called.
 
     Raises:
-        NotFoundError: It is not in the list. InputError: Several have that name.
+        NotFoundError: The list has no such endpoint.
+        InputError: Several endpoints have that name.
     """
     mine = await list_endpoints(caller.novita)
     await note_seen(caller.app.journal, caller.owner, mine)
@@ -68,10 +70,10 @@ async def own_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
 
 
 async def settle_endpoints(caller: Caller) -> None:
-    """Look at all endpoints, once, where the journal has any that deploy or go on costing, and note what is seen.
+    """Look at all endpoints once, if the journal has any that is deploying or costs money, and update its rows.
 
     Raises:
-        NovitaError: They cannot be listed, or the journal cannot be used.
+        NovitaError: The endpoints cannot be listed, or the journal cannot be used.
     """
     journal, owner = caller.app.journal, caller.owner
     lost = await journal.recent(owner, limit=1, states=(JobState.UNCONFIRMED,), kind=KIND)
@@ -80,10 +82,12 @@ async def settle_endpoints(caller: Caller) -> None:
 
 
 async def note_all(caller: Caller, endpoints: Sequence[Endpoint]) -> list[Job]:
-    """Note how the account's endpoints stand, and which are gone; creates whose answer was lost and that none fits.
+    """Note the states of the account's endpoints, and which are gone.
+
+    Returns the creates whose answer was lost and that match no endpoint.
 
     Args:
-        endpoints: All there are, as far as the list tells.
+        endpoints: All endpoints that the list shows.
     """
     journal, owner = caller.app.journal, caller.owner
     lost = await adopt_lost(caller, endpoints, await journal.recent(owner, limit=200, kind=KIND))
@@ -92,19 +96,19 @@ async def note_all(caller: Caller, endpoints: Sequence[Endpoint]) -> list[Job]:
     for id, begun in (await open_endpoints(journal, owner, standing=True)).items():
         if id in there or journal.wall() - begun <= SETTLING:
             continue
-        try:  # a list may lack what only one generation knows
+        try:  # the list may lack an endpoint that only v1 or v2 knows
             await note_seen(journal, owner, [await get_endpoint(caller.novita, id)])
         except NotFoundError:
             await note_gone(journal, owner, id)
         except JournalError:
             raise
-        except NovitaError as error:  # what is not known stays as it is
+        except NovitaError as error:  # its row stays as it is, since nothing new is known
             logger.warning("endpoint %s is not in the list and could not be asked for: %s", id, error)
     return lost
 
 
 def unknown(endpoint_id: str, known: list[Endpoint], error: NotFoundError | None = None) -> NotFoundError:
-    """There is no such endpoint: those there are."""
+    """The error for an unknown endpoint. Its text names the endpoints there are."""
     names = ", ".join(each.label() for each in known[:10]) or "none"
     return NotFoundError(
         f"There is no endpoint {endpoint_id[:80]!r}",
@@ -124,11 +128,12 @@ async def watch(
     since: float | None = None,
     job: Job | None = None,
 ) -> Look[Endpoint] | None:
-    """Look until the endpoint is where it should be, or the budget is over.
+    """Look at the endpoint until it reaches `goal` or the budget of seconds is used up.
 
     Args:
-        unasked: Told why the last look at it saw nothing.
-        since: Wall time of the call that leads there; None where it must be visible at once.
+        unasked: Notes why the last look failed, if it did.
+        since: The wall time of the call that made or changed the endpoint, since lists show that only after a while.
+            None if the endpoint must be visible at once.
     """
     clock = caller.app.jobs.clock
     looking = caller.novita.for_looking()
@@ -161,13 +166,13 @@ async def wait_until_serving(
     job_id: str | None = None,
     changes: tuple[str, ...] = (),
 ) -> EndpointResult:
-    """Wait until it serves, and answer with what there is.
+    """Wait until the endpoint serves or the time is over. Returns the endpoint as it is then.
 
     Args:
-        job_id: The journal's row for what leads there; the endpoint's creation if not given.
+        job_id: The journal's row for the call that leads there; without it the row of the endpoint's creation.
 
     Raises:
-        TaskFailedError: It cannot serve; says why.
+        TaskFailedError: The endpoint cannot serve. The text says why.
     """
     app = caller.app
     budget = app.settings.wait_seconds if wait_seconds is None else wait_seconds
@@ -184,7 +189,7 @@ async def wait_until_serving(
 
 
 def next_step(seen: Look[Endpoint]) -> str:
-    """What to do now."""
+    """The next step for the caller, in words."""
     endpoint = seen.value
     if seen.phase is Phase.WORKING:
         return f"{seen.note}. {NOT_YET}"
@@ -194,7 +199,7 @@ def next_step(seen: Look[Endpoint]) -> str:
 
 
 def refuse_failed(seen: Look[Endpoint]) -> None:
-    """Raise for an endpoint that will not serve."""
+    """Raise TaskFailedError if the endpoint will not serve."""
     if seen.phase is Phase.FAILED:
         raise TaskFailedError(
             f"Endpoint {seen.value.label()} does not serve: {seen.reason}",
@@ -205,7 +210,7 @@ def refuse_failed(seen: Look[Endpoint]) -> None:
 
 
 class EndpointFollower:
-    """Endpoints that deploy. Nothing is cancelled: deleting one is a tool's work."""
+    """Follows endpoints that are deploying, for MCP tasks. Cancelling the task does not delete the endpoint."""
 
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
         job = await caller.app.journal.find(caller.owner, job_id)
@@ -233,7 +238,7 @@ FOLLOWERS[KIND] = EndpointFollower()
 
 
 async def _join(caller: Caller, job: Job, budget: float) -> EndpointResult | None:
-    """The answer of a create or a change that was asked for before; None where its endpoint was deleted since."""
+    """The answer to a repeated create or change: the endpoint of the first call. None if it was deleted since."""
     endpoint_id = plain_id(job.task_id or "")
     try:
         endpoint = await get_endpoint(caller.novita, endpoint_id)

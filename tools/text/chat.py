@@ -1,4 +1,4 @@
-"""Text tools: ask a language model, embed, rank, and find out what models there are."""
+"""Text tools: asking a language model, embedding and ranking texts, and listing the models."""
 
 from collections.abc import Collection, Sequence
 from decimal import Decimal
@@ -157,7 +157,7 @@ async def create_embeddings(
 
 
 class RankedDocument(BaseModel):
-    """A document and how well it answers."""
+    """A document and how well it answers the question."""
 
     index: int = Field(description="Its place in documents, from 0.")
     score: float = Field(description="Higher is better; comparable within one call.")
@@ -294,7 +294,9 @@ class LanguageModelList(ToolResult):
         return f"{len(self.models)} of {counted(self.total, 'model')}.{age}"
 
     def for_reading(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """One column says what each can do, in the words of `needs`; that it chats and reads text is usual."""
+        """The fields for the model. One column says what each language model can do, in the words of the argument
+        `needs`. Chatting and reading text are left out, since nearly all can do that.
+        """
         rows: list[dict[str, Any]] = []
         for line in self.models:
             shown = line.model_dump(mode="json", exclude={"kind", "features", "takes"}, exclude_none=True)
@@ -365,7 +367,7 @@ def line_of(model: LlmModel) -> LanguageModelLine:
 
 
 class PriceBand(BaseModel):
-    """Prices from a prompt length on, in USD per million tokens."""
+    """The prices for prompts of a certain length or more, in USD per million tokens."""
 
     from_prompt_tokens: int = Field(description="Prompts of so many tokens or more.")
     input_usd: str = Field(description="Read.")

@@ -1,4 +1,4 @@
-"""From a text request to a purchase: check it, stream the answer, tell how it goes, keep what came."""
+"""Turns a text request into a purchase: checks it, streams the answer, reports progress, and keeps what arrived."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -46,26 +46,26 @@ from .results import TextResult, keep_long, told, with_object
 Json = dict[str, Any]
 
 TextWay = Way[Purchase[TextResult]]
-"""What a question does where its model is gone."""
+"""What to do with a question whose model Novita no longer offers."""
 
 USUAL_TOKENS = 16_384
-"""max_tokens where nobody says: Novita's page marks the field as required, and a bound makes the price a promise."""
+"""max_tokens if the caller sets none. Novita's page requires the field, and only with a bound is the price certain."""
 
 
 _LEFT = "Cancelled by the caller; Novita may go on, and charges what it makes: counted as estimated."
 
 _TEXT_SUFFIXES = (".md", ".txt", ".json", ".csv")
-"""What an answer may be saved as, if the caller names it so."""
+"""The suffixes under which an answer may be saved, if the caller names one of them."""
 
 
 @dataclass(frozen=True)
 class ChatWish:
-    """One text request, checked, and how its answer is wanted.
+    """A checked text request, and the form in which its answer is wanted.
 
     Args:
-        body: As it goes to Novita, but for the fields about streaming: see `outgoing`.
-        prompt_tokens: Counted by us, for the estimate.
-        schema: What the answer is parsed into.
+        body: The request's body without the fields about streaming, which `outgoing` adds.
+        prompt_tokens: The tokens of the prompt, counted by us for the estimate.
+        schema: The JSON schema that the answer is parsed by.
     """
 
     path: str
@@ -79,30 +79,30 @@ class ChatWish:
 
     @property
     def streams(self) -> bool:
-        """Every answer does, but for the one kind where Novita forbids it."""
+        """Whether the answer is streamed. All are, except the one kind for which Novita forbids it."""
         return self.body.get("best_of", 1) <= 1
 
     @property
     def outgoing(self) -> Json:
-        """The body as it is sent."""
+        """The body in the form in which it is sent."""
         return {**self.body, "stream": True, "stream_options": {"include_usage": True}} if self.streams else self.body
 
     @property
     def most_tokens(self) -> int | None:
-        """The longest answer, in tokens."""
+        """The most tokens that the answer may have."""
         found: Any = self.body.get("max_tokens") or self.body.get("max_completion_tokens")
         return found if isinstance(found, int) else None
 
     @property
     def estimate(self) -> Cost:
-        """What it may cost at most."""
+        """The most that the request may cost."""
         answers = max(self.body.get("n") or 1, self.body.get("best_of") or 1)
         most = self.most_tokens if self.most_tokens is not None else USUAL_TOKENS
         note = f"at most, for an answer of {counted(most, 'token')}."
         return tokens_cost(self.models, self.model, self.prompt_tokens, most * answers, note=note)
 
     def cost(self, made: Generation) -> Decimal | None:
-        """USD for what was made."""
+        """The cost of a finished answer in USD."""
         if self.model is None:
             return None
         return self.model.price(made.usage.prompt, made.usage.completion, made.usage.cached)
@@ -110,13 +110,13 @@ class ChatWish:
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What chat was asked, in its own words; None is not given.
+    """The arguments of chat. None means that an argument was not given.
 
     Args:
-        messages: Read by `conversation`; media are still references.
-        sampling: Native fields by name.
-        needs: Tokens that the answer will have at most, where that is known: a model that makes fewer would be paid
-            for half an answer, so it is not asked.
+        messages: The messages as `conversation` reads them. Files in them are still references.
+        sampling: Novita's own fields by name.
+        needs: The most tokens that the answer will need, if that is known. A model that cannot make so many would
+            have to be paid for half an answer, so it is refused.
     """
 
     messages: list[Json]
@@ -136,11 +136,11 @@ async def ask(
     """Check a question against the model and the documented schema, and plan to have it answered.
 
     Args:
-        way: What to do where the model is gone; it is made here at first.
-        tried: Models that are gone.
+        way: What to do if Novita no longer offers the model. It is made here in the first round.
+        tried: Models that turned out to be gone.
 
     Raises:
-        NovitaError: It cannot be asked so.
+        NovitaError: The question cannot be asked so.
     """
     said, schema = question.messages, question.schema
     check_messages(said)
@@ -173,7 +173,8 @@ async def ask(
             next_step="Give a shorter piece of it, or name a model that writes more (list_models).",
         )
     body = bounded(body, row, sum(len(message["content"]) for message in said if isinstance(message["content"], str)))
-    check_body("chat", body)  # once before files are read, which takes time, and once as it will be sent
+    # Checked first without the files, since reading them takes time, and again as the body will be sent.
+    check_body("chat", body)
     body["messages"] = await with_media(caller.inputs, said)
     check_body("chat", body)
     tokens = count_prompt(body["messages"]) + (count_tokens(str([tools, schema])) if tools or schema else 0)
@@ -182,7 +183,7 @@ async def ask(
 
 
 def _title(messages: Sequence[Json]) -> str:
-    """What the user said last, for the journal and file names."""
+    """The user's last words, as a title in the journal and in file names."""
     for message in reversed(messages):
         content: Any = message.get("content")
         if message.get("role") == "user" and isinstance(content, str):
@@ -194,10 +195,10 @@ def _title(messages: Sequence[Json]) -> str:
 
 
 def bounded(body: Json, model: LlmModel | None, letters: int) -> Json:
-    """The body with a longest answer, where it has none.
+    """The body, with a bound on the answer's tokens added if it has none.
 
     Raises:
-        InputError: The prompt of so many letters, or the answer asked for, cannot fit the model.
+        InputError: The prompt of so many letters, or the wanted answer, does not fit the model.
     """
     refuse_overflow(model, letters, "The prompt")
     most = model.max_output if model is not None else None
@@ -216,10 +217,10 @@ def bounded(body: Json, model: LlmModel | None, letters: int) -> Json:
 
 
 async def speak(caller: Caller, wish: ChatWish, way: TextWay) -> Purchase[TextResult]:
-    """Plan to have it answered. What comes before a stream breaks off is a result.
+    """Plan to have a question answered. If the stream breaks off, the text that arrived before counts as the result.
 
     Raises:
-        InputError: The answer cannot be saved where it is wanted.
+        InputError: The answer cannot be saved in the wanted place.
     """
     if wish.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, wish.save_to)
@@ -237,7 +238,7 @@ async def speak(caller: Caller, wish: ChatWish, way: TextWay) -> Purchase[TextRe
             raise
         finally:
             tally.text = made.text
-            # Novita charges a caller who left for what it makes all the same: the estimate stays taken.
+            # Novita goes on generating, and charges for it, after a caller has left. Then the estimate stays counted.
             if (made.pieces or made.whole) and (made.usage.exact or not left):
                 tally.usd = wish.cost(made)
             tally.facts = CallFacts(tokens=made.usage.completion, answer_id=made.id)

@@ -1,4 +1,4 @@
-"""Embedding as a tool tells it: vectors in a file, a summary in the answer."""
+"""Embedding texts for a tool: the vectors go into a file, a summary into the answer."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -38,11 +38,11 @@ from ..kit.ways import Way, what_is_gone
 from .results import TextStatus
 
 MOST_INLINE = 2_200
-"""Numbers that fit an answer: two vectors of bge-m3."""
+"""The most numbers shown in an answer: enough for two vectors of bge-m3."""
 
 
 class MissingTexts(BaseModel):
-    """Texts without vectors; NaN in .npy, null in JSON."""
+    """Texts that have no vectors: NaN stands for them in .npy files, null in JSON."""
 
     first: int = Field(description="Index of the first, from 0.")
     last: int = Field(description="Index of the last.")
@@ -58,7 +58,7 @@ class NearText(BaseModel):
 
 
 class EmbeddingResult(ToolResult):
-    """Vectors, one per text, in order."""
+    """Vectors in the order of the texts, one for each."""
 
     status: TextStatus = Field(description="incomplete: some texts have no vector, see missing.")
     model: str | None = Field(default=None, description="Model that embedded.")
@@ -101,10 +101,10 @@ async def embed_and_tally(
     tally: Tally,
     on_part: OnPart | None = None,
 ) -> Embedded:
-    """The vectors of texts; the tally says what they cost, also where it fails half way.
+    """The vectors of texts. The tally counts their cost, also if the work fails half way.
 
     Raises:
-        NovitaError: Not one part of them worked.
+        NovitaError: None of the requests worked.
     """
     made = Embedded([])
     try:
@@ -128,11 +128,11 @@ async def embed_texts(
     way: Way[Purchase["EmbeddingResult"]] | None = None,
     tried: Collection[str] = (),
 ) -> Purchase[EmbeddingResult]:
-    """Plan to embed, save and sum up.
+    """Plan to embed texts, save the vectors and sum them up.
 
     Args:
-        way: What to do where the model is gone; it is made here at first.
-        tried: Models that are gone.
+        way: What to do if Novita no longer offers the model. It is made here in the first round.
+        tried: Models that turned out to be gone.
 
     Raises:
         NovitaError: These texts cannot be embedded so.
@@ -169,7 +169,7 @@ async def embed_texts(
                 else await to_thread.run_sync(as_json, made, name)
             )
             await saved.put("the vectors", content, f".{form}", kind="file")
-        for answer in made.unread:  # paid for
+        for answer in made.unread:  # unreadable answers are paid for, so they are saved as they came
             text = await to_thread.run_sync(partial(json.dumps, answer, ensure_ascii=False))
             await saved.put("an answer that cannot be read", well_formed(text), ".json", kind="file")
         if made.missing:

@@ -1,4 +1,6 @@
-"""Which of many texts say what is sought: their vectors are made once, kept as an index, and compared here."""
+"""Finds which of many texts come nearest to a question. Their vectors are made once, kept as an index, and compared
+on this machine.
+"""
 
 from collections.abc import Collection
 from functools import partial
@@ -28,7 +30,7 @@ from .given_texts import GivenTexts
 MOST_NEAREST = 50
 USUAL_NEAREST = 5
 _LOOKED_THROUGH = 200
-"""Rows of the journal in which an index of the same texts is sought."""
+"""How many rows of the journal are searched for an index of the same texts."""
 
 
 async def find_nearest(
@@ -42,10 +44,10 @@ async def find_nearest(
     way: Way[Purchase[EmbeddingResult]] | None = None,
     tried: Collection[str] = (),
 ) -> Purchase[EmbeddingResult]:
-    """Plan to embed the question, and the texts where no index of them is there.
+    """Plan to embed the question, and also the texts if there is no index of them yet.
 
     Raises:
-        NovitaError: It cannot be done so.
+        NovitaError: These texts cannot be embedded so.
     """
     if not query.strip():
         raise InputError("query is empty")
@@ -77,7 +79,7 @@ async def find_nearest(
         tally.artifacts = saved.artifacts
         whole = index or TextIndex(name, list(given.texts), made.vectors[:-1])
         if index is None:
-            # Before anything else: it is paid for.
+            # Saved before anything else can fail, since the vectors are paid for.
             await saved.put("the index", await to_thread.run_sync(write_index, whole), ".json", kind="file")
             tally.facts = CallFacts(index=index_key(name, given.texts))
         sought = made.vectors[-1]
@@ -128,7 +130,7 @@ async def find_nearest(
 
 
 def _used_again(saved: SavedFiles) -> str | None:
-    """How the next question costs less."""
+    """A sentence that says how the next question costs less: by the saved index."""
     if not saved.artifacts:
         return None
     made = saved.artifacts[0]
@@ -136,7 +138,7 @@ def _used_again(saved: SavedFiles) -> str | None:
 
 
 async def _kept_index(caller: Caller, model: str, given: GivenTexts) -> TextIndex | None:
-    """An index of the very same texts that an earlier call made and that is still here."""
+    """The index that an earlier call made of exactly these texts, if its file is still here."""
     key = await to_thread.run_sync(index_key, model, given.texts)
     rows = await caller.app.journal.recent(
         caller.owner, limit=_LOOKED_THROUGH, kind="call", states=(JobState.SUCCEEDED, JobState.FAILED)
@@ -147,6 +149,6 @@ async def _kept_index(caller: Caller, model: str, given: GivenTexts) -> TextInde
             try:
                 data = await store.read(row.artifacts[0])
                 return await to_thread.run_sync(read_index, data, "The index")
-            except (ArtifactError, InputError):  # it is gone, or was changed: made anew
+            except (ArtifactError, InputError):  # the file is gone or was changed, so the index is made again
                 continue
     return None

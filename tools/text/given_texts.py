@@ -1,4 +1,4 @@
-"""Texts that a caller hands in: a list, or a file of this machine, behind a link or of an earlier task."""
+"""Texts that a caller hands in: as a list, or in a file on this machine, behind a link or from an earlier task."""
 
 import csv
 import io
@@ -17,13 +17,13 @@ from ...novita.text.plain_text import decoded
 from ..kit.context import Caller
 
 _TEXT_FIELDS = ("text", "document", "content", "body", "passage", "description", "question", "title", "name")
-"""How the column that holds the text is called, the likeliest first."""
+"""Usual names of the column that holds the text, the likeliest first."""
 MOST_TEXTS = 50_000
 
 
 @dataclass(frozen=True)
 class GivenTexts:
-    """Texts, and their vectors where an index was handed in."""
+    """Texts, and their vectors if an index was handed in."""
 
     texts: Sequence[str]
     index: TextIndex | None = None
@@ -35,7 +35,7 @@ async def given_texts(
     """The texts of a call.
 
     Raises:
-        InputError: Both or neither are given, or the file holds no texts.
+        InputError: Both a list and a file are given, or neither, or the file holds no texts.
     """
     if bool(texts) == bool(file):
         raise InputError(f"Give either {called} or file")
@@ -51,10 +51,10 @@ async def given_texts(
 
 
 def read_texts(data: bytes, name: str) -> list[str]:
-    """The texts of a file: a list or lines of JSON, a table, or a text a line. Blocks.
+    """The texts in a file: a JSON list, JSON lines, a table, or one text per line. It blocks: call it in a thread.
 
     Raises:
-        InputError: There are none, or too many.
+        InputError: The file holds no texts, or too many.
     """
     text = decoded(data, name)
     plain = name.casefold()
@@ -91,7 +91,7 @@ def _of_line(line: str) -> object:
 
 
 def _text_of(row: object) -> str:
-    """The text of a row: itself, or the member that is one."""
+    """The text of a row: the row itself, or its member that holds the text."""
     if not isinstance(row, dict):
         return "" if row is None else str(row)
     held = {str(key): value for key, value in cast("dict[Any, Any]", row).items() if isinstance(value, str)}
@@ -100,7 +100,7 @@ def _text_of(row: object) -> str:
 
 
 def _column(text: str, delimiter: str) -> list[str]:
-    """The column of a table that holds the texts: by its name, else the one with the most letters."""
+    """The texts of a table: the column with a usual name for texts, else the column with the most letters."""
     first = text.partition("\n")[0]
     mark = delimiter or max(",;\t", key=first.count)
     rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=mark) if any(row)]

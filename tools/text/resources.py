@@ -1,4 +1,4 @@
-"""Text resources: the language models with their prices, and one of them."""
+"""MCP resources about language models: the list with prices, and one model in full."""
 
 from ...novita.text.kept_list import listed_models
 from ..kit.context import Caller
@@ -26,7 +26,7 @@ async def _model_ids(caller: Caller, start: str) -> list[str]:
 TEXT_RESOURCES = (
     ResourceSpec("novita://models/llm", "Language models", "Language models with live prices.", _models),
     ResourceSpec(
-        "novita://models/llm/{+id}",  # ids hold a slash
+        "novita://models/llm/{+id}",  # {+id}, since ids contain a slash
         "Language model",
         "One language model in full.",
         _model,

@@ -1,4 +1,4 @@
-"""What text tools answer with, and how long texts become files with their first part shown."""
+"""The results of the text tools, and how long texts become files of which the first part is shown."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from ..kit.saved_files import SavedFile, SavedFiles
 from ..kit.toolset import CountedUsd, ToolResult
 
 LONGEST_TEXT = 16_000
-"""Characters of an answer shown; a longer one is a file, too."""
+"""The most characters of an answer that are shown. A longer answer is saved as a file, too."""
 
 LONGEST_REASONING = 2_000
 LONGEST_EXTRA = 4_000
@@ -23,7 +23,7 @@ TextStatus = Literal["succeeded", "incomplete", "needs_confirmation", "dry_run"]
 
 
 class FunctionCall(BaseModel):
-    """A function the model wants called. Answer with a message of role tool that names its id."""
+    """A function that the model wants called. The caller answers with a message of role `tool` that names its id."""
 
     id: str = Field(description="Give it back as tool_call_id.")
     name: str = Field(description="Which function.")
@@ -32,7 +32,7 @@ class FunctionCall(BaseModel):
 
 
 class TokenUsage(BaseModel):
-    """Tokens of a call."""
+    """The tokens that a call used."""
 
     prompt: int = Field(description="Read.")
     completion: int = Field(description="Made, reasoning included.")
@@ -49,7 +49,7 @@ class OtherAnswer(BaseModel):
 
 
 class TextResult(ToolResult):
-    """What a language model said."""
+    """A language model's answer."""
 
     status: TextStatus = Field(description="incomplete: it broke off or does not fit the schema; trouble says why.")
     text: str | None = Field(default=None, description="The answer; a long one is cut here and whole in files.")
@@ -81,7 +81,7 @@ class TextResult(ToolResult):
 
 
 def function_calls(calls: Sequence[ToolCall]) -> tuple[FunctionCall, ...] | None:
-    """Tool calls with their arguments parsed."""
+    """The model's tool calls with their arguments parsed. None if there are none."""
     made: list[FunctionCall] = []
     for call in calls:
         arguments = call.parsed()
@@ -91,7 +91,7 @@ def function_calls(calls: Sequence[ToolCall]) -> tuple[FunctionCall, ...] | None
 
 
 async def keep_long(saved: SavedFiles, made: Generation, *, always: bool, suffix: str) -> None:
-    """Save what is too long to show, or all of it where the caller asked for a file."""
+    """Save an answer that is too long to show, or any answer if the caller asked for a file."""
     first = made.first
     if first.text and (always or len(first.text) > LONGEST_TEXT):
         await saved.put("the answer", first.text, suffix)
@@ -106,14 +106,14 @@ async def keep_long(saved: SavedFiles, made: Generation, *, always: bool, suffix
 
 
 def _logprobs(choice: Choice) -> list[dict[str, Any]] | None:
-    """Log probabilities where they are few enough to show."""
+    """The log probabilities if they are few enough to show."""
     if not choice.logprobs or len(json.dumps(choice.logprobs)) > LONGEST_EXTRA:
         return None
     return choice.logprobs
 
 
 def told(made: Generation, *, cost: Any, files: Sequence[SavedFile], max_tokens: int | None) -> TextResult:
-    """A generation as an answer."""
+    """A model's generation as a tool's result."""
     first, usage = made.first, made.usage
     share = LONGEST_TEXT // (1 + len(made.others))
     trouble = [made.trouble] if made.trouble else []
@@ -167,7 +167,7 @@ def _next_step(made: Generation, max_tokens: int | None) -> str | None:
 
 
 def with_object(result: TextResult, made: Generation, schema: Mapping[str, Any] | None) -> TextResult:
-    """The answer with the object in it, where one was asked for and the answer is whole."""
+    """The result with the parsed object in it, if one was asked for and the answer is complete."""
     if schema is None or not made.whole or made.first.calls:
         return result
     cut = made.first.finish_reason == "length"
@@ -177,6 +177,6 @@ def with_object(result: TextResult, made: Generation, schema: Mapping[str, Any] 
     if problem:
         step = "Ask again, or with another model; the answer was paid for."
         return result.model_copy(update={"status": "incomplete", "trouble": problem, "next_step": step})
-    # The object says all that the text says.
+    # The object holds all that the text says, so the text need not be repeated.
     fits = found is not None and len(made.first.text) <= len(result.text or "")
     return result.model_copy(update={"parsed": found, "text": None} if fits else {})
