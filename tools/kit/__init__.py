@@ -1,1 +1,1 @@
-"""What every tool is made of: toolsets, context, schemas, questions, MCP tasks."""
+"""The parts that all tools share: toolsets, context, schemas, questions, MCP tasks."""

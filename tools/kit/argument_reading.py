@@ -22,12 +22,12 @@ class ArgumentError(Exception):
 def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
     """The arguments as the tool gets them, without those that nobody set.
 
-    Left out is an argument that is not required and is null, or an empty string, list or object; also a 0 where the
-    lower bound is above 0. Of its list or its options, what is null or empty is left out likewise. JSON text is parsed
-    only where the schema says array or object; what stands alone where a list is wanted is a list of one.
+    An optional argument is dropped if it is null, an empty string, list or object, or a 0 below its lower bound. Null
+    and empty members of lists and options are dropped likewise. JSON text is parsed only if the schema wants an array
+    or object. A single value becomes a list of one if the schema wants a list.
 
     Raises:
-        ArgumentError: An argument is unknown, or is a number that no tool can take.
+        ArgumentError: An argument is unknown, or is a number that no tool can use.
     """
     known: Mapping[str, Json] = schema.get("properties", {})
     required: Sequence[str] = schema.get("required", ())
@@ -83,7 +83,7 @@ def _written(name: str, schema: Json, value: Any) -> Any:
         return written_number(name, kind, value)
     if kind == "boolean":
         return written_boolean(value)
-    if name.endswith("_ids"):  # no id holds a comma or a blank
+    if name.endswith("_ids"):  # ids hold no commas and no spaces
         found = _json_in(value)
         return re.split(r"[\s,;]+", found.strip()) if isinstance(found, str) else found
     return value
@@ -115,7 +115,7 @@ def read_again(given: Mapping[str, Any]) -> tuple[bool, Json]:
     """Whether a new result is wanted, and the arguments without the one that says so.
 
     Raises:
-        ArgumentError: It is neither true nor false.
+        ArgumentError: The argument is neither true nor false.
     """
     rest = {name: value for name, value in given.items() if name != AGAIN}
     said = given.get(AGAIN)
@@ -335,7 +335,7 @@ def unknown_argument(name: str, known: Sequence[str]) -> str:
     """The sentence that there is no such argument, with the one that is probably meant."""
     plain = _plain(name)
     if plain not in known and plain in _SOME_MODELS.split() and "options" in known:
-        # Of another tool: a near name of this one means something else.
+        # The name is a field of other tools, so a similar name of this tool means something else.
         return f"Unknown argument {name[:60]!r}. Did you mean 'options', as in options={{{plain!r}: ...}}?"
     if meant := meant_by(name, known):
         hint = f"Did you mean {meant!r}{_HOW.get(meant, '')}?"

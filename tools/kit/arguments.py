@@ -1,6 +1,7 @@
-"""Arguments that several tools share, worded once and briefly: every word is paid for in every conversation.
+"""Arguments that several tools share. Descriptions are brief, since every conversation pays for their tokens.
 
-Bounds that the chosen model sets (sizes, ratios) are checked with its entry, whose errors say more than a pattern.
+Limits that depend on the chosen model (sizes, ratios) are checked by its catalogue entry, not by the schema: the entry
+can say in an error what is allowed.
 """
 
 from typing import Annotated, Any, Literal
@@ -10,7 +11,7 @@ from pydantic import Field, WithJsonSchema
 from .schemas import UNLISTED
 
 SELDOM = Field(json_schema_extra=UNLISTED)
-"""What an agent never sets unasked: `Annotated[Seed, SELDOM]` is taken as ever, and stands in no list."""
+"""For arguments that an agent sets only when asked to: `Annotated[Seed, SELDOM]` is accepted but not listed."""
 
 Prompt = Annotated[str, Field(min_length=1, description="What the picture shows.")]
 Model = Annotated[str | None, Field(description="Id from list_media_models.")]
@@ -22,8 +23,8 @@ Resolution = Annotated[str | None, Field(description="Such as 1080p.")]
 Strength = Annotated[float | None, Field(ge=0, le=1, description="How much changes.")]
 ImageFormat = Annotated[Literal["png", "jpeg", "webp"] | None, Field(description="File type.")]
 OneOrMany = Annotated[str | list[str], WithJsonSchema({"type": "string"})]
-"""A file, or many: a folder, a pattern, a list, or a line each. A union is no schema that every client reads; whoever
-sends a list all the same is understood."""
+"""A file, or many: a folder, a pattern, a list, or one per line. The schema shows only text, since not every client can
+read a union of types; a list is accepted all the same."""
 Image = Annotated[OneOrMany, Field(description="File path, URL or task:<id>/<n>; many: folder, *.jpg, or one a line.")]
 Checkpoint = Annotated[str | None, Field(description="Name from search_checkpoints.")]
 Resize = Annotated[bool, Field(description="Fit it to the model's limits."), SELDOM]
@@ -33,7 +34,7 @@ WebhookUrl = Annotated[str | None, Field(description="Novita POSTs here when don
 WaitSeconds = Annotated[float | None, Field(ge=0, description="Longest wait; default 45.")]
 Confirm = Annotated[bool, Field(description="true only after the user agreed to the price shown.")]
 Agreed = Annotated[bool, Field(description="true only after the user agreed.")]
-"""For what costs nothing and asks for what it takes away."""
+"""The user's agreement to an act that is free but destroys something."""
 DryRun = Annotated[bool, Field(description="Only show the price.")]
 Wait = Annotated[float | None, Field(ge=0, le=3_600, description="Longest wait; default 45.")]
 

@@ -49,8 +49,8 @@ class Creation:
         kind: The kind of its row in the journal.
         listed_by: The tool that lists such things.
         twin: Why it may be a duplicate, from `twin_of`; empty if nothing suggests that.
-        twice: The user wants it even if it is a duplicate.
-        hours: The length of its lease; None if it has none.
+        twice: Whether the user wants it even if it is a duplicate.
+        hours: The length of its lease in hours; None if it has no lease.
         lease_kind: The kind of its lease.
     """
 
@@ -95,7 +95,7 @@ class Creation:
 
         Args:
             create: Makes the paid call, and returns the id.
-            confirm: The yes came with the call, so the user was not shown that there is a duplicate.
+            confirm: Whether the yes came with the call, so that the user has not seen the warning about a duplicate.
         """
         app = caller.app
 
@@ -212,7 +212,8 @@ def lease_at_start(
     Args:
         hours: The length of a new lease, which replaces an earlier one.
         earlier: The lease that is still open.
-        end: What its end does; `without`: the sentence if there is no lease.
+        end: What the end of the lease does, in words.
+        without: The sentence if there is no lease.
     """
     if hours:
         return f"{end[0].upper()}{end[1:]} after {counted(hours, 'hour')}. {lease_doubt(caller)}"
@@ -280,7 +281,7 @@ def mounts_and_region(
         wanted: Id or name of each volume to mount -> its path.
 
     Raises:
-        InputError: One does not exist, is given twice, shares its name, or they are not all in the region.
+        InputError: A volume does not exist, is given twice or shares its name, or they are not all in the region.
     """
     mounts: dict[str, str] = {}
     places: set[str] = set()

@@ -1,4 +1,4 @@
-"""Requests as a dry run shows them: the exact ones, with what is secret hidden and what is long cut."""
+"""Requests as a dry run shows them: the exact ones, except that secrets are hidden and long texts are cut."""
 
 import json
 import re
@@ -8,14 +8,14 @@ from typing import Any, cast
 from ...novita.core.words import counted
 
 LONGEST_REQUEST = 10_000
-"""Letters of a request in a dry run, as JSON; a longer one is shown with its texts and lists shortened."""
+"""The most characters of a request's JSON in a dry run. In a longer request texts and lists are shortened."""
 
 _CUTS = ((2_000, 200), (200, 20), (60, 5))
-"""Letters of a text and members of a list, tried in turn until a request fits."""
+"""How many characters of a text and members of a list are kept. The pairs are tried in turn until the request fits."""
 
 
 def shown_request(method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """A request as dry_run shows it: whole where it fits an answer, else with what was cut marked in its place."""
+    """A request as dry_run shows it: whole if it fits into an answer, else with a mark in each place that was cut."""
     return {"method": method, "path": path, "body": shown_body(_hidden(body))}
 
 
@@ -50,12 +50,12 @@ _PACKED = re.compile(r"[A-Za-z0-9+/_-]{200,}={0,2}")
 
 
 def _is_a_file(value: str) -> bool:
-    """Whether a text is a file's bytes, as data URI or bare base64 or hexadecimal: nobody reads them."""
+    """Whether a text is a file's content (a data URI, base64 or hexadecimal), which nobody wants to read."""
     return value[:5].casefold() == "data:" or _PACKED.fullmatch(re.sub(r"[\r\n]", "", value)) is not None
 
 
 def _hidden(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Values of variables are hidden: some come from templates, or old settings."""
+    """The body with the values of variables hidden, since some come from templates or old settings and are secret."""
     if isinstance(body.get("endpoint"), Mapping):
         return {**body, "endpoint": _hidden(body["endpoint"])}
     if not isinstance(body.get("envs"), list):

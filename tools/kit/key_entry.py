@@ -1,6 +1,6 @@
-"""Callers who signed in and whose Novita key is not kept yet, or is refused, are led to the page where it is entered.
+"""Leads callers who signed in, and whose Novita key is missing or refused, to the page where they enter it.
 
-A host that can opens the page itself (URL-mode elicitation); others get its link as text.
+Some hosts can open the page themselves (URL-mode elicitation). In other hosts the answer shows the link.
 """
 
 from mcp_types import (
@@ -19,8 +19,9 @@ _REFUSED_KEY = 401
 
 
 def where_to_enter_a_key(caller: Caller, error: NovitaError) -> str | InputRequiredResult | None:
-    """What to say, or to have opened, where a call failed for its subject's key; None where it failed otherwise, or the
-    key is the caller's own affair."""
+    """The text to answer with, or the page to open, if a call failed because of the key kept for a signed-in person.
+    None if it failed for another reason, or if the caller sends a key of its own.
+    """
     who = caller.signed_in
     refused = isinstance(error, AuthenticationError) and error.status == _REFUSED_KEY
     if who is None or not (refused or isinstance(error, MissingKeyError)):

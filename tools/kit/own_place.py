@@ -33,10 +33,8 @@ async def check_own_place(caller: Caller) -> str | None:
 
 
 async def in_own_place(caller: Caller, key: str, result: ToolResult, place: str) -> ToolResult:
-    """The answer about a job of the journal that has ended, with its files copied to `place`, and named as they are
-    there.
-
-    What cannot be copied stays where it is, and why is told.
+    """The answer about an ended job, with its files copied to `place` and named by their new paths.
+    A file that cannot be copied stays where it is, and the answer says why.
     """
     job = await caller.app.journal.row(key)
     if job is None:
@@ -62,7 +60,7 @@ async def in_own_place(caller: Caller, key: str, result: ToolResult, place: str)
 
 
 def _is_there(path: Path, folder: Path, name: str | None) -> bool:
-    """Whether the first call had saved it there already; of several files of one name the later ones are numbered."""
+    """Whether the first call saved the file there already. Of files with the same name the later ones are numbered."""
     return path.parent == folder and (name is None or _NUMBER.sub("", path.stem) == _NUMBER.sub("", Path(name).stem))
 
 
@@ -72,7 +70,7 @@ async def _copied(caller: Caller, job: Job, artifact: Artifact, place: str) -> A
         suffix = ".json" if _is_json(artifact.note) else ".txt"
         return await store.save_text(artifact.note, artifact, suffix=suffix, name=name, save_to=place)
     if not store.holds(artifact) and store.in_memory(artifact) is None:
-        return None  # the answer says already that it is not here
+        return None  # the answer already says that the file is missing
     return await store.fetch(artifact, name=name, save_to=place)
 
 
@@ -84,7 +82,7 @@ def _is_json(text: str) -> bool:
 
 
 def _renamed(result: ToolResult, moved: Mapping[str, str]) -> ToolResult:
-    """The answer with the files in it where they are by now."""
+    """The answer with the paths of files replaced by the new ones."""
 
     def renamed(value: Any) -> Any:
         if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Pictures as a model sees them beside an answer: small ones of what was made, wherever it is."""
+"""The small pictures beside an answer, which show the model what was made, wherever the files are."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,28 +14,28 @@ from .context import Caller
 from .toolset import Picture
 
 _SHOWN_WHOLE = 400_000
-"""Bytes up to which a picture that could be saved nowhere is shown as it is: so it is had at least there."""
+"""A picture that could be saved nowhere is shown unchanged if it has at most so many bytes, so that it is not lost."""
 _FOR_HOSTS = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _AT_ONCE = 2
-"""Files of one call that are fetched at a time only to be shown."""
+"""How many files of one call are fetched in parallel if they are only shown."""
 _WITHIN = 12.0
-"""Seconds that all of them may take; what is not there by then is not shown."""
+"""Seconds that fetching them all may take. Files that have not arrived by then are not shown."""
 
 
 async def pictures_of(artifacts: Sequence[Artifact], caller: Caller) -> list[Picture]:
-    """Thumbnails of pictures and poster frames of videos, all together small enough for any host."""
+    """Small pictures of the files: thumbnails of pictures and frames of videos, together small enough for any host."""
     return (await seen_of(artifacts, caller))[1]
 
 
 async def seen_of(
     artifacts: Sequence[Artifact], caller: Caller, *, coming: bool = False
 ) -> tuple[list[Artifact], list[Picture]]:
-    """The artifacts with what was learnt by looking at them, and the pictures to show.
+    """The artifacts with the measures that looking at them showed, and the pictures to show.
 
-    What is on this machine is decoded one after the other; what is not is fetched for that, and not kept.
+    Files on this machine are decoded one after the other. Other files are fetched for that and not kept.
 
     Args:
-        coming: Whether what is not here yet is on its way; then it is shown once it is.
+        coming: Whether files that are not here yet are being saved. Then they are shown once they are saved.
     """
     seen = dict(enumerate(artifacts))
     thumbs: dict[int, Thumb | None] = {}

@@ -1,4 +1,4 @@
-"""What a prompt is: a row of a table. Families have their own tables; tools/overview joins them."""
+"""The type of an MCP prompt: a row of a table. Families have their own tables; tools/overview joins them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ class PromptSpec:
     """One prompt.
 
     Args:
-        arguments: Name -> description; all are text, those in `optional` may be left out.
-        write: Makes the text from the arguments.
-        complete: Argument -> what it may be, given its beginning.
+        arguments: Name -> description. All are text; those in `optional` may be left out.
+        write: Makes the prompt's text from the arguments.
+        complete: Argument -> function that returns its possible values, given their beginning.
     """
 
     name: str
@@ -32,11 +32,13 @@ RULES = (
     "means that nothing was sent: tell me the price and wait for my yes. An estimate may be unknown, which does not "
     "mean free; tell me so."
 )
-"""Ends a prompt that spends: what a model must know first, as it may never have read the server's instructions."""
+"""The end of every prompt that spends money. It repeats the rules that matter most, since a model may never have read
+the server's instructions.
+"""
 
 
 def one_of(*words: str) -> Complete:
-    """Completes to those of a few words that begin so."""
+    """A completer for an argument with a few possible words: it offers those that begin with the typed text."""
 
     async def complete(_: Caller, start: str) -> list[str]:
         return [word for word in words if word.casefold().startswith(start.casefold())]

@@ -106,7 +106,7 @@ async def carry_out(caller: Caller, plan: Planner[R], *, confirm: bool, dry_run:
     """Show a purchase in a dry run, or make it once. A call that asks for the same as an earlier one may join its job.
 
     Raises:
-        NovitaError: It is not possible, the user said no, a cap would be passed, or Novita refused it.
+        NovitaError: The purchase is impossible, the user said no, a cap would be passed, or Novita refused it.
     """
     # Look for an earlier call before planning: it may have taken the last machine, and planning would then fail.
     if caller.joins and not dry_run and (joined := await join_earlier(caller)) is not None:
@@ -165,7 +165,7 @@ async def make_agreed(
         )
         try:
             return await purchase.sending.carry(caller, paid_for)
-        except Joined as detour:  # another call began it while this one was being planned
+        except Joined as detour:  # another call began the same purchase while this one was being planned
             assert caller.same is not None
             if (joined := await answer_joined(caller, caller.same, detour.job)) is not None:
                 return cast(R, joined)
@@ -212,7 +212,7 @@ def _must_ask(caller: Caller, cost: Cost, *, always: bool) -> bool:
 
 
 def _free_hand(caller: Caller) -> Decimal:
-    """USD up to which the user is not asked."""
+    """The amount in USD up to which the user is not asked."""
     return caller.app.settings.confirm_above_usd
 
 

@@ -1,4 +1,4 @@
-"""What a read-only address is: a row of a table. Each family has its own table; tools/overview joins them."""
+"""The type of an MCP resource: a row of a table. Each family has its own table; tools/overview joins them."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,14 +13,14 @@ Complete = Callable[[Caller, str], Awaitable[list[str]]]
 
 @dataclass(frozen=True)
 class ResourceSpec:
-    """One row.
+    """One resource, or a template for many.
 
     Args:
-        uri: Address, or RFC 6570 template.
-        read: Called with the caller and the template's parameters; bytes for what is not text.
-        mime: Of the content; None where `read` gives it back in a pair.
-        complete: Parameter -> what it may be, given its beginning.
-        size: Bytes of the content, where they are known before it is read.
+        uri: The address, or an RFC 6570 template.
+        read: Gets the caller and the template's parameters, and returns text, or bytes if the content is not text.
+        mime: The content's type; None if `read` returns it together with the content.
+        complete: Parameter -> function that returns its possible values, given their beginning.
+        size: The content's size in bytes, if it is known before reading.
     """
 
     uri: str

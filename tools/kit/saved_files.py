@@ -1,4 +1,4 @@
-"""Texts and tables that a call made, kept as files: on disk, or in the spool where callers are remote."""
+"""Saves texts and tables that a call made as files: on disk, or in the spool if callers are remote."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ from .context import Caller
 
 
 class SavedFile(BaseModel):
-    """A file this call made."""
+    """A file that this call made."""
 
     what: str = Field(description="What is in it.")
     path: str | None = Field(default=None, description="Where it is on this machine.")
@@ -32,7 +32,7 @@ class SavedFiles:
         self.files: list[SavedFile] = []
 
     async def put(self, what: str, data: str | bytes, suffix: str, *, kind: Literal["text", "file"] = "text") -> None:
-        """Keep a text or table: on disk, or in the spool where callers are remote.
+        """Save a text or table on disk, or in the spool if callers are remote.
 
         Raises:
             InputError, ArtifactError: It cannot be saved there.
@@ -48,7 +48,7 @@ class SavedFiles:
 
 
 def shown_file(caller: Caller, what: str, saved: Artifact) -> SavedFile:
-    """A saved file as callers see it: a path of this machine means nothing to a remote one."""
+    """A saved file as the caller sees it. A remote caller gets no path, since it cannot reach this machine's files."""
     return SavedFile(
         what=what,
         path=None if caller.app.settings.http else saved.path,
@@ -59,7 +59,7 @@ def shown_file(caller: Caller, what: str, saved: Artifact) -> SavedFile:
 
 
 async def keep_content(caller: Caller, title: str, data: bytes, save_to: str | None) -> SavedFile | None:
-    """Save what was fetched for free, such as a batch file; None where callers are remote."""
+    """Save content that was fetched for free, such as a batch file. None if callers are remote."""
     store = caller.app.jobs.store
     if caller.app.settings.http and save_to is None:
         return None

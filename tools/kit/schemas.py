@@ -1,6 +1,6 @@
-"""JSON schemas as every client can read them: flat, closed, without titles, anyOf, null or $ref.
+"""Makes JSON schemas that every client can read: flat, closed, without titles, anyOf, null or $ref.
 
-Clients and the model APIs behind them reject unions and references; titles only cost tokens.
+Clients and the model APIs behind them reject unions and references, and titles only cost tokens.
 """
 
 from typing import Any, Literal, cast
@@ -15,7 +15,7 @@ from .argument_reading import BROUGHT_WITHIN
 _DROPPED = ("title", "additionalProperties", "$defs")
 
 UNLISTED: JsonDict = {"unlisted": True}
-"""`json_schema_extra` of an argument that calls may give and no list shows: agents have no use for it unasked."""
+"""`json_schema_extra` of an argument that calls may give but that is not listed: agents rarely have a use for it."""
 
 _BOUNDS = ("minimum", "maximum")
 _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
@@ -23,30 +23,30 @@ _LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 
 class _Flat(GenerateJsonSchema):
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        # An absent value says the same as null, and every client can read it.
+        # Show only the inner type: leaving the value out means the same as null, and every client can read that.
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         made = super().default_schema(schema)
-        if made.get("default") in (None, False):  # what leaving it out means anyway
+        if made.get("default") in (None, False):  # leaving the argument out means the same
             made.pop("default", None)
         return made
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        # Pydantic writes decimals as strings (exact) and accepts numbers too: a union we do not show.
+        # Pydantic writes decimals as exact strings and accepts numbers too. Show one type in place of that union.
         return {"type": "string"} if self.mode == "serialization" else {"type": "number"}
 
 
 def flat_schema(model: type[BaseModel], mode: JsonSchemaMode = "validation") -> dict[str, Any]:
-    """The schema of `model`, self-contained. Objects with declared fields are closed on input."""
+    """The schema of `model` without references. Objects with declared fields accept no others on input."""
     made = model.model_json_schema(by_alias=True, mode=mode, schema_generator=_Flat)
     return cast(dict[str, Any], _inline(made, made.get("$defs", {}), mode))
 
 
 def listed_arguments(schema: dict[str, Any]) -> dict[str, Any]:
-    """Of the arguments a tool takes, those that a host is shown, each with its description first.
+    """The part of a tool's arguments that hosts are shown, with the description of each first.
 
-    Every bound that a call is refused for is shown with it.
+    The listing shows every bound for which a call can be refused.
     """
     shown: dict[str, Any] = {}
     for name, argument in schema.get("properties", {}).items():
@@ -61,9 +61,9 @@ _SELF_EVIDENT = ("description", "default", "format", "required", "unlisted", *_L
 
 
 def listed_answer(schema: dict[str, Any]) -> dict[str, Any]:
-    """The shape of a tool's answers as a host is shown it: fields are named so that they need no words.
+    """The schema of a tool's answers for hosts. It has no descriptions, since the names of fields say enough.
 
-    Words are kept where a field has one of a few values, whose meaning the names alone do not tell.
+    Only fields with a few possible values keep their description, since it says what the values mean.
     """
     shown = cast(dict[str, Any], _without_words(schema))
     if "required" in schema:
@@ -100,7 +100,7 @@ def _inline(node: Any, defs: dict[str, Any], mode: Literal["validation", "serial
     made: dict[str, Any] = {}
     for key, value in found.items():
         if key == "properties":
-            # Names of fields are not keywords: a field called "title" stays.
+            # These keys are names of fields, not keywords of the schema: a field called "title" stays.
             made[key] = {name: _inline(inner, defs, mode) for name, inner in value.items()}
         elif key not in _DROPPED or _is_shown(key, value, mode):
             made[key] = _inline(value, defs, mode)
@@ -110,7 +110,7 @@ def _inline(node: Any, defs: dict[str, Any], mode: Literal["validation", "serial
 
 
 def _is_shown(key: str, value: Any, mode: JsonSchemaMode) -> bool:
-    """What the values of a free-form object are: answers say it, arguments need not."""
+    """Whether a keyword is shown. Types for the values of a free-form object are shown in answers, not in arguments."""
     return (
         key == "additionalProperties" and mode == "serialization" and isinstance(value, dict) and bool(value)  # pyright: ignore[reportUnknownArgumentType]
     )

@@ -1,6 +1,6 @@
 """Toolsets, the declared effects of tools, and the conversion of results and errors into MCP answers.
 
-The `tool` decorator only remembers; the function comes back untouched. `NovitaTool` does what the SDK's Tool does,
+The `tool` decorator only registers a function and returns it unchanged. `NovitaTool` does what the SDK's Tool does, but
 with closed flat schemas, answers whose text and structure are each complete, and errors written for the model.
 """
 
@@ -40,7 +40,7 @@ from .schemas import flat_schema, listed_answer, listed_arguments
 logger = logging.getLogger(__name__)
 
 LONGEST_ANSWER = 28_000
-"""Characters of an answer's text, about 8,000 tokens."""
+"""The most characters in an answer's text: about 8,000 tokens."""
 
 F = TypeVar("F", bound=Callable[..., Awaitable["ToolResult"]])
 
@@ -112,7 +112,7 @@ class ToolResult(BaseModel):
         self.__pydantic_private__ = {**mine, **(other.__pydantic_private__ or {})}
 
     def pictures(self) -> Sequence[Picture]:
-        """Those beside the text."""
+        """The pictures beside the text."""
         return tuple(self._pictures)
 
     def for_reading(self, fields: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class ToolResult(BaseModel):
 CountedUsd = Annotated[
     str | None, Field(description="Where the price is not known: what spending limits count for it, in USD.")
 ]
-"""A field of every answer about money."""
+"""A field of every answer about something that costs money."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class ToolSpec:
         return self.fn.__name__
 
     def build(self) -> "NovitaTool":
-        """The SDK's tool, with its schemas made from the function's signature; made once, and the same ever after."""
+        """The SDK's tool, with schemas made from the function's signature. It is made once and then kept."""
         return _built(self)
 
 
@@ -174,7 +174,7 @@ class Toolset:
     tools: list[ToolSpec] = field(default_factory=list[ToolSpec])
 
     def tool(self, title: str, effect: Effect) -> Callable[[F], F]:
-        """Register the function below; it comes back untouched."""
+        """A decorator that registers a function and returns it unchanged."""
 
         def remember(fn: F) -> F:
             self.tools.append(ToolSpec(fn, title, effect))
@@ -277,7 +277,7 @@ def _built(spec: ToolSpec) -> NovitaTool:
     tool = NovitaTool(**{name: getattr(built, name) for name in type(built).model_fields})
     tool.description = " ".join(tool.description.split())
     loose = tool.fn_metadata.arg_model
-    # Hosts that parse what looks like a number send one where a text is wanted: a year to search for, a port.
+    # Some hosts turn every text that looks like a number into a number: a year to search for, a port.
     config = cast(ConfigDict, {**loose.model_config, "extra": "forbid", "coerce_numbers_to_str": True})
     closed = type(loose.__name__, (loose,), {"model_config": config, "__module__": loose.__module__})
     read = {name: getattr(tool.fn_metadata, name) for name in type(tool.fn_metadata).model_fields}
@@ -294,13 +294,13 @@ def _built(spec: ToolSpec) -> NovitaTool:
 
 
 def error_result(text: str) -> CallToolResult:
-    """An error the model reads whole. No structuredContent: strict clients check it even on errors."""
+    """An error as text. It has no structuredContent, which strict clients check against the schema even for errors."""
     told = TextContent(type="text", text=as_one(redact(text)), annotations=FOR_BOTH)
     return CallToolResult(content=[told], is_error=True)
 
 
 def _bad_arguments(tool: str, error: ValidationError, taken: dict[str, Any]) -> str:
-    """Which argument is wrong and why. The value is not repeated: it may be a secret."""
+    """Which argument is wrong and why. The value is not repeated, since it may be a secret."""
     lines: list[str] = []
     for problem in error.errors(include_url=False, include_input=False)[:8]:
         where = ".".join(str(part) for part in problem["loc"]) or "arguments"

@@ -1,7 +1,8 @@
-"""What a call does where the model it took is gone: the next of the chain, or an error that says what lives.
+"""What a call does if Novita no longer offers its model: it takes the next model of a chain, or raises an error that
+names models on offer.
 
-Novita turns such a request away without billing it. Only what Novita itself says counts, and only where something at
-the same address proves that Novita is there: a wrong address must not make the catalogue look dead.
+Novita refuses such a request without billing it. A model counts as gone only if Novita itself says so, and only if
+another route at the same address answers as Novita does: with a wrong address every model would look gone.
 """
 
 import logging
@@ -21,7 +22,7 @@ P = TypeVar("P")
 logger = logging.getLogger(__name__)
 
 MOST_TRIED = 4
-"""Models of a chain that one call asks for. When so many are gone at once, it is the address that is wrong."""
+"""The most models of a chain that one call tries. If so many seem to be gone at once, the address is wrong."""
 
 
 def _nothing() -> Sequence[str]:
@@ -30,17 +31,17 @@ def _nothing() -> Sequence[str]:
 
 @dataclass
 class Way(Generic[P]):
-    """One call's way down a chain of models, whatever they are for. `P` is a planned call.
+    """One call's way down a chain of models for any purpose. `P` is a planned call.
 
     Args:
-        gone: Models that were gone before this call, by id.
-        further: Plans the call with the next model, without those tried; None: the model was named, and is never
-            swapped.
-        living: Ids of models of the same kind, the best evidence of life first.
-        known: Whether the model is one that is known to have been there; a name that somebody made up is not gone.
-        expected: Whether nothing of the kind was known to live, so that it is no wonder where all are gone.
-        otherwise: What else there is, where nothing of the kind lives.
-        missed: The models that are gone, in the order they were tried.
+        gone: Models that were known to be gone before this call, by id.
+        further: Plans the call with the next model that was not tried yet. None if the caller named the model: then it
+            is never replaced.
+        living: Ids of models of the same kind, those with the best evidence of being on offer first.
+        known: Whether the model is known to have existed. A made-up name does not count as gone.
+        expected: Whether no model of this kind was known to be on offer, so that it is no surprise if all are gone.
+        otherwise: What the caller can do instead if no model of this kind is on offer.
+        missed: The models found to be gone in this call, in the order in which they were tried.
     """
 
     caller: Caller
@@ -54,17 +55,17 @@ class Way(Generic[P]):
 
     @property
     def passed_over(self) -> frozenset[str]:
-        """Ids that are not asked for, unless by name."""
+        """Ids of models that are used only if the caller names them."""
         return frozenset(name for name, one in self.gone.items() if one.passed_over)
 
     def effect(self, model: str, act: str = "Run") -> str:
-        """What a yes is for."""
+        """What the user's yes is for, in words."""
         return " ".join(
             [*([f"{self._names()} not served by Novita any more."] if self.missed else []), f"{act} {model}."]
         )
 
     def remark(self, model: str, cost: Cost) -> str:
-        """What an answer says first; empty where the first choice made it."""
+        """The first sentence of an answer, which says that another model was used. Empty for the first choice."""
         if not self.missed:
             return ""
         counted = say_usd(self.caller.app.jobs.caps.counted(cost))
@@ -77,7 +78,7 @@ class Way(Generic[P]):
         return f"{', '.join(ids)} {'is' if len(ids) == 1 else 'are'}"
 
     async def on(self, model: str, error: NovitaError) -> P | None:
-        """The next plan where the model is gone; else None, and the error says what there is to do."""
+        """The plan with the next model, if this one is gone. Otherwise None, and the error says what to do."""
         if not isinstance(error, NotFoundError):
             return None
         if not error.envelope:
@@ -91,12 +92,12 @@ class Way(Generic[P]):
             try:
                 return await self.further([one for one, _ in self.missed])
             except InputError:
-                pass  # nothing else can do this: the caller is told why the last one did not
+                pass  # no other model can do this; the caller gets the last model's error
         await self._give_up(error)
         return None
 
     async def arrived(self, model: str) -> None:
-        """A model took the request: what was missed before it is gone, and it is not."""
+        """Note that this model accepted the request, so it is on offer, and that those tried before it are gone."""
         await self._note(self.missed)
         if model in self.gone:
             await self._kept(note_living(self.caller.app.journal, model, base=self._base, owner=self.caller.owner))
@@ -104,7 +105,7 @@ class Way(Generic[P]):
     async def _give_up(self, error: NotFoundError) -> None:
         (model, what), *more = self.missed
         there = await is_novita(self.caller.novita)
-        if more:  # nothing is noted: no answer here proves which of them is really gone
+        if more:  # nothing is noted, since no answer proves which of them is really gone
             known = "No model for this is known to live: " if self.expected and there else ""
             error.what = f"{known}{self._names()} not there, says {self._base}: {error.what}"
             error.next_step = f"{_NAME_ONE} {self.otherwise}".strip() if there else _CHECK_ADDRESS
@@ -128,7 +129,7 @@ class Way(Generic[P]):
             await self._kept(note_gone(self.caller.app.journal, model, base=self._base, owner=owner))
 
     async def _kept(self, note: Awaitable[None]) -> None:
-        """Write something down that matters less than what it is about."""
+        """Write a note to the journal. If that fails, the call goes on, since it matters more than the note."""
         try:
             await note
         except JournalError as error:
@@ -140,12 +141,12 @@ class Way(Generic[P]):
 
 
 async def what_is_gone(caller: Caller) -> Mapping[str, GoneModel]:
-    """What the journal knows to be gone for this caller, by model."""
+    """The models that the journal knows to be gone for this caller, by id."""
     return await gone_models(caller.app.journal, base=caller.novita.base_url, owner=caller.owner)
 
 
 async def is_novita(client: NovitaClient) -> bool:
-    """Whether Novita is at the address of the client: its list of language models is there. Free."""
+    """Whether Novita answers at the client's address, tested by its list of language models, which is free."""
     try:
         answer = await client.for_looking().read(
             "GET", "/openai/v1/models", doing="looking whether Novita is there", group="llm"

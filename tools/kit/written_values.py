@@ -1,6 +1,7 @@
-"""Values as people and hosts write them: "5s", "1,000", "0,7", "2 GB", Python's dicts, sizes in a pair.
+"""Reads values as people and hosts write them: "5s", "1,000", "0,7", "2 GB", Python dicts, sizes as pairs.
 
-Only what can mean one thing is read; all else comes back as it came, and is refused with the schema's own words.
+A value is read only if it can mean just one thing. Every other value is returned unchanged, and the schema refuses it
+in its own words.
 """
 
 import ast
@@ -28,7 +29,7 @@ _MEASURED: Mapping[str, str] = {
     **dict.fromkeys(("scale", "speed", "volume"), "times"),
     "min_context": "tokens",
 }
-"""What some arguments are measured in whose names do not end with it."""
+"""The units of arguments whose names do not end with the unit."""
 
 _WHOLE = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f',]\d{3})+|[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?")
@@ -36,12 +37,12 @@ _COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
 
 
 def written_number(name: str, kind: str, text: str) -> int | str:
-    """A number as people write it, in the unit the argument has; the text where it is none, or may be two.
+    """A number as people write it, converted to the argument's unit. The text itself if it is not clearly one number.
 
-    What may have a fraction stays text, with nothing in it but the number.
+    A number that may have a fraction stays text, reduced to the plain number.
 
     Args:
-        name: The argument's, which tells its unit.
+        name: The argument's name, which tells its unit.
         kind: "integer" or "number".
     """
     bare = text.strip()
@@ -57,13 +58,13 @@ def written_number(name: str, kind: str, text: str) -> int | str:
     if not _NUMBER.fullmatch(bare):
         return text
     if kind == "number":
-        return bare  # as text: an amount of money is read from it to the last digit
+        return bare  # stays text, so that an amount of money keeps all its digits
     number = float(bare)
     return int(number) if number.is_integer() else text
 
 
 def written_boolean(text: str) -> bool | str:
-    """Yes or no as switches have it; other spellings are read by the schema."""
+    """A boolean written like a switch (on, off, yes, no). Other texts are returned unchanged for the schema to read."""
     bare = text.strip()
     return {"enabled": True, "enable": True, "disabled": False, "disable": False}.get(bare.casefold(), bare)
 
@@ -73,10 +74,10 @@ _LONGEST_LITERAL = 100_000
 
 
 def written_json(text: str) -> Any:
-    """What a JSON text holds, also in a fence, or as Python writes lists and dicts.
+    """The value of a JSON text, also inside a Markdown fence, or of a Python list or dict.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The text is neither.
     """
     fenced = _FENCE.fullmatch(text)
     inside = fenced["inside"] if fenced else text
@@ -87,7 +88,7 @@ def written_json(text: str) -> Any:
             raise
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a backslash that means nothing
+            warnings.simplefilter("ignore")  # Python warns about a backslash without a meaning
             found: Any = ast.literal_eval(inside.strip())
     except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError("neither JSON nor what Python writes") from error
@@ -95,10 +96,10 @@ def written_json(text: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The same with nothing in it but what JSON has.
+    """The value in JSON's types only, such as lists in place of tuples.
 
     Raises:
-        ValueError: Something else is in it.
+        ValueError: It holds something that JSON does not have.
     """
     if isinstance(value, dict):
         held = cast("dict[Any, Any]", value)
@@ -112,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 
 def as_object(value: Any) -> Any:
-    """An object where a list of its fields came, as forms have it: `[{"name": ..., "value": ...}]` or `[{...}]`."""
+    """An object made from a list of its fields, as forms send it: `[{"name": ..., "value": ...}]` or `[{...}]`."""
     rows = cast("list[Any]", value) if isinstance(value, list) else list[Any]()
     if not rows:
         return cast(Any, value)
@@ -125,7 +126,7 @@ def as_object(value: Any) -> Any:
 
 
 def as_list(value: Json) -> list[Any] | Json:
-    """A list where an object of its items by their numbers came: `{"0": ..., "1": ...}`."""
+    """A list made from an object of numbered items: `{"0": ..., "1": ...}`."""
     numbers = [int(key) for key in value if key.isascii() and key.isdigit() and len(key) < 6]
     if not value or sorted(numbers) != list(range(len(value))):
         return value
@@ -137,7 +138,7 @@ _COLONS = str.maketrans({"∶": ":", "：": ":", "꞉": ":", "／": "/"})
 
 
 def written_text(name: str, value: Any) -> Any:
-    """A size or a ratio as people write them: `1024 by 768`, `[1024, 768]`, `{"width": ...}`, with other colons."""
+    """A size or a ratio as people write them: `1024 by 768`, `[1024, 768]`, `{"width": ...}`, or with other colons."""
     if name == "aspect_ratio" and isinstance(value, str):
         return value.strip().translate(_COLONS)
     if name != "size":

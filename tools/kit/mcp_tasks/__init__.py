@@ -2,7 +2,7 @@
 
 "Host" means the program with the agent in it, such as Claude Desktop.
 
-The extension is loaded at start-up; what looks at jobs comes with the first call that needs it.
+The extension is loaded at start-up; the modules that look at jobs are loaded by the first call that needs them.
 """
 
 from typing import TYPE_CHECKING

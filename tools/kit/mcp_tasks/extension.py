@@ -68,7 +68,7 @@ class NovitaTasks(Extension):
     async def intercept_tool_call(
         self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
-        """Let a slow tool submit and return; if it left a job behind, answer with a task."""
+        """Let a slow tool submit its job and return. If a job runs on, answer with an MCP task."""
         if not declares_tasks(ctx):
             return await call_next(ctx)
         with open_handoff() as handoff:

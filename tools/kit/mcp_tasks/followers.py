@@ -25,7 +25,7 @@ Status = Literal["working", "completed", "cancelled"]
 
 @dataclass(frozen=True)
 class Followed:
-    """How a job stands. `result` is the tool's own answer, once completed."""
+    """The state of a job. `result` is the tool's own answer, once the job is completed."""
 
     status: Status
     result: CallToolResult | None = None
@@ -45,7 +45,7 @@ class Follower(Protocol):
 
 
 FOLLOWERS: dict[str, Follower] = {}
-"""By kind of job. Each family adds its own."""
+"""Kind of job -> its follower. Each family adds its own."""
 
 
 def caller_of(ctx: ServerRequestContext[Any, Any]) -> Caller:
@@ -54,7 +54,7 @@ def caller_of(ctx: ServerRequestContext[Any, Any]) -> Caller:
 
 
 async def follow(follower: Follower, caller: Caller, handle: Handle) -> Followed:
-    """How the job stands. A tool's error is a completed task whose result is an error."""
+    """The state of the job. If the tool fails, MCP wants a completed task whose result is an error."""
     followed = await _looked(follower, caller, handle)
     if followed.status == "completed" and followed.result is not None:
         job = await caller.app.journal.find(caller.owner, handle.job_id)

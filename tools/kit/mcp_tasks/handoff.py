@@ -17,13 +17,13 @@ _current: ContextVar[Handoff | None] = ContextVar("handoff", default=None)
 
 
 def current_handoff() -> Handoff | None:
-    """The handoff of this call, or None where the caller waits for the answer itself."""
+    """The handoff of this call, or None if the caller waits for the answer itself."""
     return _current.get()
 
 
 @contextmanager
 def open_handoff() -> Generator[Handoff]:
-    """Within the block, tools submit and return instead of waiting."""
+    """Within the `with` block, tools submit their job and return instead of waiting."""
     handoff = Handoff()
     token = _current.set(handoff)
     try:
