@@ -1,6 +1,6 @@
-"""What can be typed after `novita-mcp`: commands, and for each only the flags that do something there.
+"""The parser of the command line: commands, and for each command only the flags that have an effect there.
 
-A mistake is one line that names the nearest right word. The flags of settings come from the settings themselves.
+An error is one line that suggests the nearest right word. The flags of settings are made from the table of settings.
 """
 
 import argparse
@@ -78,13 +78,13 @@ Call one tool.
 """
 
 _NO_CHOICE = re.compile(r"argument (?P<what>\S+): invalid choice: '(?P<given>.*?)' \(choose from (?P<all>.*)\)")
-"""As argparse says it."""
+"""Matches argparse's own message about a value that is not among the choices."""
 
 _OLD_JSON = "--json now asks for JSON output and takes nothing; give the arguments with --args {}"
 
 
 class _Help(argparse.HelpFormatter):
-    """Help as wide as the screen: lines break between words only, and where the text has them."""
+    """Help text as wide as the screen. Lines break only between words and where the text itself has a line break."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return wrapped(" ".join(text.split()), width)
@@ -101,19 +101,19 @@ def _lead(line: str) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with errors of one line that suggest the nearest word, and no flag that may be cut short."""
+    """argparse with one-line errors that suggest the nearest word. Flags cannot be abbreviated."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, formatter_class=_Help, **options)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override]
         found, left = super().parse_known_args(args, namespace)
-        if left:  # said here, by the parser of the command, not by the one above it, which knows other flags
+        if left:  # refuse here: this parser knows the command's flags, and the top parser knows only its own
             self.unknown(left)
         return found, left
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """End after help: what was written goes out first, where a closed pipe is still told to the command line."""
+        """End after help. Flush stdout first, while `main` can still handle the error of a closed pipe."""
         sys.stdout.flush()
         super().exit(status, message)
 
@@ -132,7 +132,7 @@ class Parser(argparse.ArgumentParser):
         self.error(f"{first} does nothing here")
 
     def error(self, message: str) -> NoReturn:
-        """Raise it as one line.
+        """Raise argparse's message as one line.
 
         Raises:
             SettingError: Always.
@@ -148,11 +148,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser(*, every_tool: bool = False) -> Parser:
-    """Commands and flags.
+    """Make the parser of all commands and flags.
 
     Args:
-        every_tool: With the flags of every tool under `call`, for the completion of shells. Otherwise what stands
-            after the tool's name is kept for `tool_parser`, which knows that tool.
+        every_tool: Add the flags of every tool to `call`, for the completion of shells. Otherwise the parser keeps
+            the words after the tool's name, and `tool_parser` reads them by that tool's schema.
     """
     top = Parser(
         prog="novita-mcp",
@@ -161,7 +161,7 @@ def parser(*, every_tool: bool = False) -> Parser:
     )
     top.add_argument("--version", action="store_true", help="Print the version.")
     add_settings(top, _TAKES[None])
-    # Known here too, unseen, so that one before its command is told apart from a word that is no command.
+    # Hidden copies of the flags of `serve`, so that one typed before its command gets a fitting error.
     add_settings(top, _TAKES["serve"], hidden=True)
     _simulate_flag(top)
     top.set_defaults(command=None, simulate=False)
@@ -289,10 +289,10 @@ def parser(*, every_tool: bool = False) -> Parser:
 
 
 def read(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What was typed; for a call with the tool's own flags read too.
+    """Parse the words that were typed, including the flags of the called tool.
 
     Raises:
-        SettingError: Something is not known, or does nothing where it stands.
+        SettingError: A word is not known, or has no effect at its place.
     """
     given = parser().parse_args(arguments)
     calling = given.command == "call" or (given.command == "tools" and given.action == "call")
@@ -307,10 +307,10 @@ def read(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def tool_parser(name: str) -> Parser:
-    """The flags of one tool, with those of `call` beside them; the tool's own win where both have one.
+    """The parser of one tool's flags and those of `call`. If both have a flag of one name, it is the tool's.
 
     Raises:
-        SettingError: No tool is called so.
+        SettingError: There is no tool of this name.
     """
     prog = f"novita-mcp call {name}"
     made = Parser(prog=prog, usage=f"{prog} [FLAGS]")
@@ -319,7 +319,7 @@ def tool_parser(name: str) -> Parser:
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Iterable[str], *, hidden: bool = False) -> None:
-    """Flags of settings; the environment and the defaults hold where they are not given."""
+    """Add the flags of settings. A flag that is not given leaves the environment or the default in force."""
     group = parser.add_argument_group("settings")
     for item in fields(Settings):
         flag = item.metadata["flag"]
@@ -369,10 +369,10 @@ def _simulate_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def _refuse_idle(given: argparse.Namespace) -> None:
-    """Flags given before a command, or beside another flag, that this command would not look at.
+    """Refuse flags that the chosen command would ignore: a limit that is ignored must not look as if it applied.
 
     Raises:
-        SettingError: There is one; a limit that is not kept must not look like one that is.
+        SettingError: There is such a flag.
     """
     name = given.action if given.command == "tools" else given.command
     takes = _TAKES.get(name, ())
@@ -398,10 +398,10 @@ def _refuse_idle(given: argparse.Namespace) -> None:
 
 
 def old_json(words: Sequence[str]) -> None:
-    """Refuse how 0.1.0 took a call's arguments.
+    """Refuse `--json '{...}'`, the form in which version 0.1.0 took a call's arguments.
 
     Raises:
-        SettingError: It stands there; the message has the new spelling.
+        SettingError: The words have that form; the message shows the new one.
     """
     for place, word in enumerate(words):
         name, _, value = word.partition("=")
@@ -411,6 +411,6 @@ def old_json(words: Sequence[str]) -> None:
 
 
 def add_tool(parser: argparse.ArgumentParser, name: str) -> None:
-    """All that may stand after `call NAME`."""
+    """Add every flag that may follow `call NAME`."""
     add_arguments(parser, name)
     _call_flags(parser)

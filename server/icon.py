@@ -1,7 +1,7 @@
-"""Icons, drawn in a few lines each, so that they can stand in answers: the server's, as icon.png shows it, and tools'.
+"""Icons of the server and of its tools, as SVG of a few lines each.
 
-They go over the wire as data: a host draws them without asking anybody. No model is shown them. Tools of one toolset
-share one of about 300 bytes, since each tool of a list brings its own copy.
+Lists contain them as data URIs, so a host needs no request to draw them; models do not see them. Each tool in a list
+carries its own copy, so an icon has only about 300 bytes, and all tools of a toolset have the same one.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from urllib.parse import quote
 from mcp_types import Icon
 
 _KEPT = "/:=,'"
-"""What may stand in a URI as it is."""
+"""Characters that need no escape in a data URI; hosts accept them."""
 
 
 def _icon(drawn: str) -> Icon:
@@ -46,9 +46,9 @@ _LINES = {
 ICONS: Mapping[str, Icon] = {
     toolset: _icon(
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'>"
-        # A blue that can be seen on white and on black.
+        # This blue is visible on white and on black.
         f"<path fill='none' stroke='#2f81f7' stroke-width='2' d='{lines}'/></svg>"
     )
     for toolset, lines in _LINES.items()
 }
-"""By toolset."""
+"""The icon of each toolset, by its name."""

@@ -1,7 +1,7 @@
 """Limits how often one caller may call the server, or all its copies together if they share a PostgreSQL journal.
 
-Memory stays bounded however many callers there are.
-Written by hand: libraries (aiolimiter) make a caller wait, and we tell it when to come again.
+Memory stays bounded however many callers there are. This is written by hand because libraries (aiolimiter) make a
+caller wait, while we refuse a call and tell the caller when to try again.
 """
 
 import logging
@@ -29,11 +29,11 @@ class _Allowance:
 
 
 class RateLimit:
-    """A bucket a caller, of this process, that holds a minute's worth and refills steadily.
+    """A token bucket for each caller, in this process. It holds the calls of one minute and refills steadily.
 
     Args:
-        per_minute: 0 lets everything pass.
-        most_callers: Buckets kept.
+        per_minute: Calls a minute; 0 means any number.
+        most_callers: The most buckets to keep.
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class RateLimit:
 
 
 class SharedRateLimit:
-    """The same bucket for all copies that share a journal in PostgreSQL; without one, this process's own.
+    """The same buckets, shared by all copies on one PostgreSQL journal. Without PostgreSQL this process has its own.
 
-    Who was refused is refused here without another look until there can be one again: a flood costs the database
-    nothing. While the database does not answer, each copy counts for itself.
+    After a refusal the process refuses the caller by itself until a call is possible again, so a flood of calls costs
+    the database nothing. While the database does not answer, each copy counts for itself.
 
     Args:
-        what: What is counted, which names the rows.
-        shared: The journal that copies share; None: there is none, or not yet.
+        what: The name of what is counted; the rows in the database begin with it.
+        shared: Returns the journal that the copies share; None if there is none, or not yet.
     """
 
     def __init__(

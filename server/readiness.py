@@ -1,4 +1,4 @@
-"""Whether the journal answers: without it nothing paid may be sent, so a copy without it is not ready."""
+"""Checks whether the journal answers. Without the journal no paid request may be sent, so the copy is not ready."""
 
 import time
 from collections.abc import Callable, Coroutine
@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from ..novita.journal.journal import Journal
 
 PATIENCE = 2.0
-"""Seconds within which a database that is well has answered."""
+"""Seconds within which a healthy database answers."""
 FRESH = 1.0
-"""Seconds for which an answer holds: anybody may ask, and the database has other work."""
+"""Seconds for which a result is reused. Anybody may ask for it, and the database has other work."""
 
 
 class Heartbeat:
-    """Asks the journal, one question at a time, whoever wants to know.
+    """Asks the journal, one query at a time; all who ask meanwhile share its result.
 
     Args:
-        start_soon: Runs a question on, though nobody waits any longer: one to a dead database takes a while.
+        start_soon: Runs a query in the background. It goes on after its caller has given up, because a database that
+            is down may take long to fail.
     """
 
     def __init__(self, start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]) -> None:
@@ -31,7 +32,7 @@ class Heartbeat:
         self._at = -FRESH
 
     async def journal_answers(self, journal: "Journal") -> bool:
-        """Whether it did within a moment."""
+        """Whether the journal answered within `PATIENCE` seconds."""
         if time.monotonic() - self._at < FRESH:
             return self._well
         if self._asking is None:

@@ -1,6 +1,7 @@
-"""The server's resources and prompts: the tables of tools/ as MCP reads and completions. Their lists are stored.
+"""Answers MCP requests about resources, prompts and completions from the tables in tools/. Their lists are stored data.
 
-The SDK's own resource manager wants a function per address at start-up; ours are looked up when they are asked for.
+The SDK's own resource manager needs a function for each address at start-up. We look a resource up when it is asked
+for, so that start-up imports nothing for it.
 """
 
 import logging
@@ -37,7 +38,8 @@ logger = logging.getLogger(__name__)
 
 
 def find(uri: str) -> tuple[ResourceSpec, dict[str, str]] | None:
-    """The row for an address and the parameters in it. Values that try to leave their place match nothing."""
+    """The row for an address, and the parameters in the address. A value such as `../x`, which would lead to another
+    place, matches no row."""
     for spec in RESOURCES:
         if "{" not in spec.uri:
             if spec.uri == uri:
@@ -50,10 +52,10 @@ def find(uri: str) -> tuple[ResourceSpec, dict[str, str]] | None:
 
 
 async def read(uri: str, context: Context[Any, Any]) -> Iterable[ReadResourceContents]:
-    """The content behind an address.
+    """The content of the resource at an address.
 
     Raises:
-        MCPError: There is none, or it does not exist for this caller. ResourceError: it cannot be read now.
+        MCPError: There is no such resource, or not for this caller. ResourceError: it cannot be read now.
     """
     found = find(uri)
     if found is None:
@@ -70,7 +72,7 @@ async def read(uri: str, context: Context[Any, Any]) -> Iterable[ReadResourceCon
 
 
 async def complete(params: CompleteRequestParams, context: Context[Any, Any]) -> CompleteResult:
-    """What a parameter of an address, or an argument of a prompt, may be, given its beginning."""
+    """Possible values for a parameter of an address or an argument of a prompt, given the beginning of the value."""
     values: list[str] = []
     ways = (
         [spec.complete for spec in RESOURCES if spec.uri == params.ref.uri]
@@ -82,7 +84,7 @@ async def complete(params: CompleteRequestParams, context: Context[Any, Any]) ->
         if way is not None:
             try:
                 values = await way(open_call(context), params.argument.value)
-            except NovitaError as error:  # whoever types has no use for it; the call itself will say it
+            except NovitaError as error:  # a person who is typing cannot act on it; the call itself reports it
                 logger.info("%s cannot be completed: %s", params.argument.name, error)
     shown = without_secrets(values[:100])
     return CompleteResult(completion=Completion(values=shown, total=len(values), has_more=len(values) > 100))

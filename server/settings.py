@@ -1,7 +1,7 @@
 """Every setting in one typed place: name, environment variable, flag, default, and what it is for.
 
-README's table is made from this list. A flag beats the environment, that a profile of the user's file, that the rest of
-the file, and that the default.
+README's table is made from this list. The order of precedence is: flag, environment, profile in the user's file, the
+rest of the file, default.
 """
 
 import hashlib
@@ -219,11 +219,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a setting has its value from.
+    """Where the value of a setting comes from.
 
     Args:
         name: The setting, by the name of its field.
-        where: For people: "flag --port", "environment, NOVITA_MCP_PORT", "profile work of ~/.config/...".
+        where: The place in words: "flag --port", "environment, NOVITA_MCP_PORT", "profile work of ~/.config/...".
     """
 
     name: str
@@ -232,7 +232,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class _Layer:
-    """One place that gives settings. `label` makes from a field what an error or a person calls it there."""
+    """One place that can give values to settings. `label` names a field of it in errors, `called` in reports."""
 
     values: Mapping[str, Any]
     label: Callable[[Any], str]
@@ -242,17 +242,17 @@ class _Layer:
 def read_settings(
     environment: Mapping[str, str], flags: Mapping[str, Any] | None = None, *, played: bool = False
 ) -> Settings:
-    """Settings from the user's file and the environment, with flags (by field name; None means not given) on top.
+    """Read the settings from the user's file, the environment, and flags (by field name; None means not given).
 
-    Where real files and jobs are kept is not taken from a weaker place than the one that names another Novita.
+    If one place gives an address other than Novita's own, the journal and the output folder are read only from that
+    place and stronger ones. A weaker place names those of real work.
 
     Args:
-        played: It is for a simulator of the command's own: where real files and jobs are kept is not looked at, but
-            for flags.
+        played: The command runs a simulator of its own, so the journal and the output folder are read only from flags.
 
     Raises:
-        SettingError: A value cannot be read as what it should be, or a name is none of ours: a misspelt limit must
-            not be no limit.
+        SettingError: A value has the wrong type or form, or a name is not a setting. A misspelt limit must be an
+            error, because it would otherwise be no limit.
     """
     return read_with_origins(environment, flags, played=played)[0]
 
@@ -260,7 +260,7 @@ def read_settings(
 def read_with_origins(
     environment: Mapping[str, str], flags: Mapping[str, Any] | None = None, *, played: bool = False
 ) -> tuple[Settings, list[Origin]]:
-    """The same, and for each setting that is not left at its default, where it comes from.
+    """Read the settings as `read_settings` does, and say where each value comes from that is not a default.
 
     Raises:
         SettingError: As `read_settings`.
@@ -268,7 +268,7 @@ def read_with_origins(
     known = [item.metadata["env"] for item in fields(Settings)]
     for name in environment:
         if name.startswith("NOVITA_MCP_") and name not in known:
-            import difflib  # for those who misspell
+            import difflib  # needed only after a typing mistake
 
             near = difflib.get_close_matches(name, known, n=1)
             raise SettingError(f"{name} is no setting" + (f". Did you mean {near[0]}?" if near else ""))
@@ -278,13 +278,13 @@ def read_with_origins(
     moved = _moved_at(layers)
     for item in fields(Settings):
         if item.name == "profile":
-            continue  # the layers were chosen by it
+            continue  # the profile has already chosen the layers
         for depth, layer in enumerate(layers):
             raw = layer.values.get(item.name)
-            if raw is None or raw == "" or str(raw).startswith("${user_config."):  # a desktop host's blank
+            if raw is None or raw == "" or str(raw).startswith("${user_config."):  # left blank in a desktop host
                 continue
             if item.name in _KEPT and depth > (0 if played else moved):
-                continue  # said of the real Novita
+                continue  # this value is meant for Novita itself
             values[item.name] = _ready(item, raw, layer.label(item), environment)
             origins.append(Origin(item.name, layer.called(item)))
             break
@@ -318,7 +318,8 @@ def read_with_origins(
 
 
 def shown_value(settings: Settings, name: str) -> str:
-    """A setting's value for people: of a key its end, which tells keys apart, and of other secrets nothing."""
+    """The value of a setting as a person may see it: of a key only its end, by which keys can be told apart, and
+    nothing of other secrets."""
     (item,) = (item for item in fields(Settings) if item.name == name)
     value = getattr(settings, name)
     if not item.metadata["secret"]:
@@ -329,10 +330,10 @@ def shown_value(settings: Settings, name: str) -> str:
 
 
 def the_config_file(environment: Mapping[str, str]) -> ConfigFile:
-    """The user's file of settings.
+    """The user's settings file.
 
     Raises:
-        SettingError: It cannot be used.
+        SettingError: The file cannot be used.
     """
     try:
         return read_config(config_path(environment), [item.name for item in fields(Settings)])
@@ -341,10 +342,10 @@ def the_config_file(environment: Mapping[str, str]) -> ConfigFile:
 
 
 def _layers(environment: Mapping[str, str], flags: Mapping[str, Any]) -> list[_Layer]:
-    """What gives settings, the strongest first.
+    """The places that give settings, the strongest first.
 
     Raises:
-        SettingError: The file cannot be used, or has no such profile.
+        SettingError: The user's file cannot be used, or does not have the chosen profile.
     """
     by_name = {item.name: environment.get(item.metadata["env"]) for item in fields(Settings)}
     config = the_config_file(environment)
@@ -361,7 +362,7 @@ def _layers(environment: Mapping[str, str], flags: Mapping[str, Any]) -> list[_L
     if not profile:
         return layers
     if profile not in config.profiles:
-        import difflib  # for those who misspell
+        import difflib  # needed only after a typing mistake
 
         near = difflib.get_close_matches(profile, config.profiles, n=1)
         hint = f"Did you mean {near[0]}?" if near else "A table with that name makes one."
@@ -377,7 +378,7 @@ def _file_layer(values: Mapping[str, Any], where: str) -> _Layer:
 
 
 def _chosen_profile(layers: Sequence[_Layer]) -> tuple[str, str]:
-    """The profile, and who names it; twice nothing where nobody does."""
+    """The chosen profile, and the place that chose it; two empty texts if no profile is chosen."""
     (item,) = (item for item in fields(Settings) if item.name == "profile")
     for layer in layers:
         if (raw := layer.values.get("profile")) and not str(raw).startswith("${user_config."):
@@ -386,7 +387,8 @@ def _chosen_profile(layers: Sequence[_Layer]) -> tuple[str, str]:
 
 
 def _moved_at(layers: Sequence[_Layer]) -> int:
-    """The depth of the layer that names another Novita; below it all is said of the real one. All, where none does."""
+    """The depth of the layer that gives an address other than Novita's own. Layers below it speak of Novita itself.
+    The number of layers if none gives such an address."""
     for depth, layer in enumerate(layers):
         if raw := layer.values.get("base_url"):
             named = base_address(str(raw))
@@ -396,8 +398,8 @@ def _moved_at(layers: Sequence[_Layer]) -> int:
 
 
 def _ready(item: Any, raw: Any, name: str, environment: Mapping[str, str]) -> Any:
-    """One value, as what it should be."""
-    database = item.name == "journal" and "://" in str(raw)  # its password may hold anything
+    """One value, converted to the type of its setting."""
+    database = item.name == "journal" and "://" in str(raw)  # a password in it may look like a placeholder
     if isinstance(raw, str) and item.name in _MAY_BE_UNFILLED and not database:
         raw = expand(raw, environment) if item.name in _PATHS else raw
         if left := unfilled(raw):
@@ -410,21 +412,22 @@ def _ready(item: Any, raw: Any, name: str, environment: Mapping[str, str]) -> An
 
 
 _KEPT = ("output_dir", "journal")
-"""Where real files and jobs are kept."""
+"""The settings that name the places of files and jobs."""
 _PATHS = ("output_dir", "allowed_dirs", "journal")
 _MAY_BE_UNFILLED = (*_PATHS, "base_url", "public_url", "toolsets", "tools", "host")
-"""Not the key: with it missing the server starts, and the first call says what to do. Not what may hold a password."""
+"""Settings whose placeholders, such as `${HOME}`, must be expanded before the start. The key is not among them: without
+a key the server starts, and the first call says what to do. Nor are settings that may contain a password."""
 
 
 @cache
 def _reader(kind: Any) -> "TypeAdapter[Any]":
-    from pydantic import ConfigDict, TypeAdapter  # not for those who only ask for help
+    from pydantic import ConfigDict, TypeAdapter  # imported here, so that `--help` is fast
 
     return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False, str_strip_whitespace=True))
 
 
 def _read(kind: Any, raw: Any, name: str) -> Any:
-    """A value as the type of its field, as pydantic reads texts: `8000` is a number, `off` is false."""
+    """Convert a value to the type of its field, as pydantic reads texts: `8000` is a number, `off` is false."""
     needed = next((words for each, words in _NEEDED.items() if kind == each or kind == each | None), "another value")
     given = raw.strip() if isinstance(raw, str) else raw
     if isinstance(given, str) and needed == _NEEDED[Decimal]:
@@ -432,11 +435,11 @@ def _read(kind: Any, raw: Any, name: str) -> Any:
     if isinstance(given, str) and kind == LogLevel:
         given = given.upper()
     if isinstance(given, str) and needed == _NEEDED[Path]:
-        given = Path(given)  # pydantic takes no text of which a part is no UTF-8, as names of folders may be
+        given = Path(given)  # a folder's name need not be valid UTF-8, and pydantic refuses such a text
     try:
         value = _reader(kind).validate_python(given)
         value = value.expanduser() if isinstance(value, Path) else value
-    except (ValueError, RuntimeError) as error:  # the second: `~somebody` who is not here
+    except (ValueError, RuntimeError) as error:  # RuntimeError: there is no such user as in `~somebody`
         raise SettingError(f"{name} cannot be {raw!r}: {needed} is needed") from error
     if isinstance(value, int | float | Decimal) and value < 0:
         raise SettingError(f"{name} must not be negative")
@@ -455,12 +458,13 @@ _NEEDED: Mapping[Any, str] = {
 
 
 def parts(text: str) -> list[str]:
-    """A comma separated setting as its parts."""
+    """The parts of a comma-separated setting."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def request_keys(settings: Settings) -> list[bytes]:
-    """Keys that seal handles: the configured ones, else one made from the API key, so that handles outlive the process.
+    """The keys that encrypt handles: the configured ones, or else one derived from the API key, so that a handle still
+    works after a restart.
 
     Raises:
         SettingError: A configured key is too short to be a secret.
@@ -474,10 +478,10 @@ def request_keys(settings: Settings) -> list[bytes]:
 
 
 def long_secrets(text: str, name: str) -> list[bytes]:
-    """A comma separated setting of secrets that seal or encrypt: the first does, all open.
+    """The secrets in a comma-separated setting. The first one encrypts, and all of them decrypt.
 
     Raises:
-        SettingError: One of them is too short to be a secret.
+        SettingError: A secret is shorter than 32 characters.
     """
     found = [each.encode() for each in parts(text)]
     if any(len(each) < 32 for each in found):

@@ -1,4 +1,4 @@
-"""`--simulate`: the same server, with the simulator in Novita's place for as long as it runs."""
+"""`--simulate`: runs the same server against a simulator of its own, which ends with it."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from .settings import Settings
 
 @contextmanager
 def novita_for(settings: Settings, *, simulate: bool) -> Generator[Settings]:
-    """The settings to run with: as they are, or moved to a simulator that ends with the block.
+    """The settings to run with: unchanged, or changed to use a simulator that ends with the block.
 
-    What is played leaves no trace in the user's journal, which counts what was spent, and no file in the user's
-    downloads, unless a flag names them.
+    Simulated work is not written into the user's journal, which counts real spending, and its files do not go into the
+    user's downloads, unless a flag names those places.
     """
     if not simulate:
         yield settings

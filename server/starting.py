@@ -1,8 +1,8 @@
-"""How this program is started by others: never so that a file lying around is taken for one of its libraries.
+"""How other programs start this one, so that Python cannot import a file of the current folder as one of our libraries.
 
-`python -m` puts the folder it is started in first on the import path. A host that starts its servers in the project
-it has open would import that project's `anyio.py` or `mcp/`, with the API key in the environment. `-P` keeps the
-folder off the path, and a console script never puts it there.
+`python -m` puts the current folder first on the import path. A host that starts its servers in the opened project
+would import that project's `anyio.py` or `mcp/`, with the API key in the environment. `-P` keeps the current folder
+off the path; a console script never puts it there.
 """
 
 import importlib.metadata
@@ -27,7 +27,7 @@ _BY_MODULE = re.compile(rf"(?P<before>(?<!\S)(?:-[A-Za-z]+\s+)*)(?P<start>-[A-Za
 
 
 def this_program() -> list[str]:
-    """How to run what runs now: through uvx if that started it, else by its full path."""
+    """The command that starts this program: through uvx if uvx started it, or else its full path."""
     executable = Path(sys.executable)
     if any(part in ("uv", "uvx") for part in executable.parts) and "archive-v0" in executable.parts:
         uvx, origin = shutil.which("uvx") or "uvx", origin_of(_noted())
@@ -37,7 +37,7 @@ def this_program() -> list[str]:
 
 
 def short_command() -> str:
-    """What a person types on this very terminal to run what runs now: its bare name where that finds it."""
+    """What a person types in this terminal to run this program: the bare name if the shell finds it by that name."""
     script = shutil.which("novita-mcp", path=sysconfig.get_path("scripts"))
     if script is None:
         return shlex.join(this_program())
@@ -56,7 +56,7 @@ def _noted() -> str | None:
 
 
 def origin_of(text: str | None) -> str | None:
-    """The file, folder or repository that direct_url.json (PEP 610) names; None where an index had it by its name."""
+    """The file, folder or repository that direct_url.json (PEP 610) names; None if the package came from an index."""
     if not text:
         return None
     noted = json.loads(text)
@@ -67,23 +67,23 @@ def origin_of(text: str | None) -> str | None:
 
 
 def this_interpreter() -> list[str]:
-    """How to run another of what runs now, from this very installation."""
+    """The command that starts another process of this installation."""
     return [sys.executable, "-P", "-m", MODULE]
 
 
 def safely(words: Sequence[str]) -> list[str]:
-    """A command's words, changed only where it would start us with the folder it is started in on the import path."""
+    """A command's words, with `-P` added if the command would put the current folder on our import path."""
     made: list[str] = []
     for number, word in enumerate(words):
         following = words[number + 1] if number + 1 < len(words) else ""
         if _SWITCHES.fullmatch(word) and word.endswith("m") and following == MODULE and not _guarded([*made, word]):
             made.append("-P")
-        made.append(_BY_MODULE.sub(_with_guard, word))  # a word may be a whole line, for a shell
+        made.append(_BY_MODULE.sub(_with_guard, word))  # a word may contain a whole line for a shell
     return made
 
 
 def _guarded(words: Sequence[str]) -> bool:
-    """Whether one of the switches that these words end with keeps the folder off the path: -P or -I."""
+    """Whether the words end with switches among which is -P or -I; either keeps the current folder off the path."""
     for word in reversed(words):
         if not _SWITCHES.fullmatch(word):
             return False
@@ -99,7 +99,7 @@ def _with_guard(found: re.Match[str]) -> str:
 
 
 def unsafe_starts(config: object) -> Iterator[tuple[str, MutableMapping[str, Any]]]:
-    """The entries in a host's parsed file that start us unsafely, wherever they stand in it, with their names."""
+    """The entries anywhere in a host's parsed file that start us unsafely, each with its name."""
     if not isinstance(config, MutableMapping):
         return
     for name, inner in cast("MutableMapping[str, Any]", config).items():
@@ -117,10 +117,10 @@ def unsafe_starts(config: object) -> Iterator[tuple[str, MutableMapping[str, Any
 
 
 def names_of_unsafe_starts(path: Path) -> list[str]:
-    """Those in a file; empty where it is not there.
+    """The names of such entries in a file; empty if there is no file.
 
     Raises:
-        OSError, ValueError: It cannot be read, or is not what it should be.
+        OSError, ValueError: The file cannot be read or parsed.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -131,7 +131,7 @@ def names_of_unsafe_starts(path: Path) -> list[str]:
 
 
 def with_safe_starts(path: Path, text: str) -> str:
-    """The text of a host's file, with every start of ours made safe and all else as it was."""
+    """The text of a host's file with every start of ours made safe, and everything else unchanged."""
     if path.suffix == ".toml":
         import tomlkit
 

@@ -1,6 +1,6 @@
-"""stdio: how messages come in and go out, and how the process ends.
+"""The stdio transport: reads and writes messages, and ends the process.
 
-stdout belongs to the protocol; logs go to stderr. The process is gone within a second of EOF, SIGTERM or SIGINT.
+stdout carries only the protocol; logs go to stderr. The process ends within a second of EOF, SIGTERM or SIGINT.
 """
 
 import gc
@@ -25,18 +25,18 @@ from .messages import read_message, written
 logger = logging.getLogger(__name__)
 
 _GRACE = 0.8
-"""Seconds for an orderly end; after them the process ends as it stands. The journal is whole at any instant."""
+"""Seconds for an orderly end. After them the process exits at once, which is safe: the journal is always consistent."""
 
 
 def exit_soon(code: int) -> None:
-    """End the process with `code` even if a thread or a reader will not let go."""
+    """End the process with `code` after `_GRACE` seconds, even if a thread or a blocked read would keep it alive."""
     timer = threading.Timer(_GRACE, os._exit, (code,))
     timer.daemon = True
     timer.start()
 
 
 def run_stdio(server: NovitaServer) -> int:
-    """Serve one host over stdin and stdout until it hangs up; the exit code."""
+    """Serve one host over stdin and stdout until it closes them. Returns the exit code."""
     code = 0
 
     async def until_signal(scope: anyio.CancelScope) -> None:
@@ -48,7 +48,7 @@ def run_stdio(server: NovitaServer) -> int:
                 scope.cancel()
                 with anyio.CancelScope(shield=True):
                     await server.closed.wait()
-                # The thread that reads stdin would hold the process until the host hangs up.
+                # The thread that reads stdin would keep the process alive until the host closes it.
                 sys.stderr.flush()
                 os._exit(code)
 
@@ -61,7 +61,7 @@ def run_stdio(server: NovitaServer) -> int:
             exit_soon(0)
             group.cancel_scope.cancel()
 
-    # What start-up made lives as long as the process: the collector need not look at it again.
+    # Objects from start-up live as long as the process, so the garbage collector need not look at them again.
     gc.freeze()
     gc.enable()
     try:
@@ -75,7 +75,7 @@ def run_stdio(server: NovitaServer) -> int:
 async def host_lines() -> AsyncGenerator[
     tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
 ]:
-    """The host's messages, and where ours to it go. Once the host has hung up both end."""
+    """A stream of the host's messages, and one for ours to the host. Both end when the host closes its side."""
     read_send, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     write, write_receive = anyio.create_memory_object_stream[SessionMessage](0)
     one_at_a_time = anyio.Lock()
@@ -92,7 +92,7 @@ async def host_lines() -> AsyncGenerator[
             async with one_at_a_time:
                 try:
                     await anyio.to_thread.run_sync(put, line)
-                except (OSError, ValueError) as error:  # ValueError: closed on our side
+                except (OSError, ValueError) as error:  # ValueError: we have closed the pipe ourselves
                     logger.debug("the host reads no more: %s", error)
                     group.cancel_scope.cancel()
 
@@ -121,7 +121,8 @@ async def host_lines() -> AsyncGenerator[
 
 @contextmanager
 def _kept_pipes() -> Generator[tuple[BinaryIO, BinaryIO]]:
-    """stdin and stdout, kept to ourselves: what any library prints goes to stderr, and what reads finds nothing."""
+    """Private copies of stdin and stdout. For all other code stdout leads to stderr and stdin is empty, so no library
+    can print into the protocol or read from it."""
     try:
         ours = (sys.stdin.fileno(), sys.stdout.fileno())
     except io.UnsupportedOperation:
@@ -134,7 +135,7 @@ def _kept_pipes() -> Generator[tuple[BinaryIO, BinaryIO]]:
     os.dup2(sys.stderr.fileno(), ours[1])
     os.close(nothing)
     try:
-        # Not closed with the file objects: a thread may still stand in the reading one.
+        # closefd=False, because a thread may still be blocked in a read of the descriptor.
         yield os.fdopen(kept[0], "rb", closefd=False), os.fdopen(kept[1], "wb", closefd=False)
     finally:
         for number, copy in zip(ours, kept, strict=True):

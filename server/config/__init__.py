@@ -1,1 +1,1 @@
-"""The user's file of settings, keys in the system's keyring, and where a process keeps things."""
+"""The user's settings file, API keys in the system's keyring, and the folders a process uses."""

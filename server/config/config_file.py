@@ -1,4 +1,4 @@
-"""The user's own file of settings, and profiles in it: TOML, with the settings' own names.
+"""Reads the user's settings file: TOML, with the names of the settings, and with profiles.
 
     spend_limit_usd = 5
 
@@ -6,7 +6,7 @@
     api_key = "keyring"
     toolsets = "default,gpu"
 
-Read at every start, so nothing is imported for those who have none.
+Every start looks for the file, so the TOML reader is imported only if there is one.
 """
 
 import os
@@ -17,21 +17,21 @@ from pathlib import Path
 from typing import Any, cast
 
 KEYRING = "keyring"
-"""Stands in place of a key that the system's keyring keeps."""
+"""The value of `api_key` that says: read the key from the system's keyring."""
 
 
 class ConfigFileError(Exception):
-    """The file, or the keyring it leads to, cannot be used; the message says why."""
+    """The settings file, or the keyring it refers to, cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """What the file says.
+    """The content of the settings file.
 
     Args:
-        path: Where it is, or would be.
-        values: By the names of settings.
-        profiles: The same, for each profile.
+        path: The place of the file, even if there is no file.
+        values: The values by the names of the settings.
+        profiles: The values of each profile, by its name.
     """
 
     path: Path
@@ -40,9 +40,10 @@ class ConfigFile:
 
 
 def config_path(environment: Mapping[str, str], home: Path | None = None, platform: str = sys.platform) -> Path:
-    """Where the file is on this platform.
+    """The place of the file on this platform.
 
-    The same as `platformdirs.user_config_dir` says, which takes longer to import than all else that is done here.
+    It is the one that `platformdirs.user_config_dir` gives. Importing that package would take longer than everything
+    else in this module.
     """
     home = home or Path(environment.get("HOME") or environment.get("USERPROFILE") or "~").expanduser()
     if platform == "win32":
@@ -55,14 +56,14 @@ def config_path(environment: Mapping[str, str], home: Path | None = None, platfo
 
 
 def read_config(path: Path, known: Iterable[str]) -> ConfigFile:
-    """The file at `path`; one that says nothing where there is none.
+    """The content of the file at `path`; it is empty if there is no file.
 
     Args:
         known: The names of settings.
 
     Raises:
-        ConfigFileError: It cannot be read, is no TOML, or names what is no setting: a misspelt limit must not be no
-            limit.
+        ConfigFileError: The file cannot be read, is not TOML, or has a name that is not a setting. A misspelt limit
+            must be an error, because it would otherwise be no limit.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -91,14 +92,14 @@ def read_config(path: Path, known: Iterable[str]) -> ConfigFile:
 
 
 def is_profile_name(name: str) -> bool:
-    """Whether it can be the name of a folder everywhere."""
+    """Whether this name can be the name of a folder on every system."""
     return 0 < len(name) <= 64 and all(letter.isascii() and (letter.isalnum() or letter in "-_") for letter in name)
 
 
 def _check(path: Path, where: str, values: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for name, value in values.items():
         if name not in known:
-            import difflib  # for those who misspell
+            import difflib  # needed only after a typing mistake
 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f". Did you mean {near[0]}?" if near else ""
@@ -108,7 +109,7 @@ def _check(path: Path, where: str, values: Mapping[str, Any], known: tuple[str, 
 
 
 def as_text(name: str, value: object) -> str:
-    """A value of the file as it would stand in the environment."""
+    """A value of the file in the form it would have in an environment variable."""
     if isinstance(value, list):
         joint = os.pathsep if name == "allowed_dirs" else ","
         return joint.join(str(part) for part in cast("list[object]", value))

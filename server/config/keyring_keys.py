@@ -1,6 +1,7 @@
-"""API keys in the system's own keyring, for those who have the package `keyring` (novita-mcp[keyring]).
+"""Stores API keys in the system's keyring, by the package `keyring` (the extra novita-mcp[keyring]).
 
-It is imported only where `api_key = "keyring"` says so: finding a keyring takes time, and may ask for a password.
+That package is imported only if the settings say `api_key = "keyring"`: finding a keyring takes time, and the system
+may ask the user for a password.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ SERVICE = "novita-mcp"
 
 
 class Ring(Protocol):
-    """What the package offers."""
+    """The functions of the package `keyring` that we use."""
 
     def get_password(self, service_name: str, username: str) -> str | None: ...
     def set_password(self, service_name: str, username: str, password: str) -> None: ...
@@ -21,10 +22,10 @@ class Ring(Protocol):
 
 
 def read_key(profile: str) -> str:
-    """The key of a profile, or of no profile.
+    """The key of a profile; an empty name means the settings outside any profile.
 
     Raises:
-        ConfigFileError: There is no keyring here, it does not open, or it has no such key.
+        ConfigFileError: This system has no keyring, it does not open, or it has no such key.
     """
 
     def read(ring: Ring) -> str | None:
@@ -37,10 +38,10 @@ def read_key(profile: str) -> str:
 
 
 def keep_key(profile: str, key: str) -> None:
-    """Keep a key.
+    """Store a key in the keyring.
 
     Raises:
-        ConfigFileError: There is no keyring here, or it does not open.
+        ConfigFileError: This system has no keyring, or it does not open.
     """
 
     def keep(ring: Ring) -> None:
@@ -50,10 +51,10 @@ def keep_key(profile: str, key: str) -> None:
 
 
 def forget_key(profile: str) -> bool:
-    """Take a key out; whether there was one.
+    """Remove a key from the keyring. Returns whether there was one.
 
     Raises:
-        ConfigFileError: There is no keyring here, or it does not open.
+        ConfigFileError: This system has no keyring, or it does not open.
     """
 
     def forget(ring: Ring) -> bool:
@@ -66,7 +67,7 @@ def forget_key(profile: str) -> bool:
 
 
 def _name_of(profile: str) -> str:
-    """Under which name the keyring shows it."""
+    """The name under which the keyring shows the key."""
     return f"profile {profile}" if profile else "default"
 
 

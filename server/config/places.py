@@ -1,8 +1,8 @@
-"""Where a process keeps things: chosen by the Novita it asks, so that play never stands beside what was paid for.
+"""The places of journal and files. They depend on the address of Novita, so simulated work never mixes with paid work.
 
-Novita itself has the journal of the user and `novita` in Downloads. Whoever else `NOVITA_BASE_URL` names, such as a
-simulator on this machine, has a journal and a folder for files of its own in the user's data. So has each profile its
-journal. What a setting names is taken as it is.
+For Novita itself the journal is in the user's data folder, and files go to `novita` in Downloads. Any other address in
+`NOVITA_BASE_URL`, such as a simulator on this machine, has its own journal and files in the data folder. Each profile
+has its own journal too. A place that a setting names is used as it is.
 """
 
 import re
@@ -20,9 +20,10 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def other_novita(base_url: str) -> str | None:
-    """What to call the Novita at this address, as a folder; None where it is Novita's own.
+    """The folder's name for another address than Novita's own; None for Novita's own.
 
-    Every name of this machine is one name. The port counts: a second simulator knows nothing of the first one's tasks.
+    All names of this machine give `localhost`. The port is part of the name, because a second simulator does not know
+    the tasks of the first.
     """
     parsed = urlsplit(base_url)
     host = (parsed.hostname or "").rstrip(".").lower()
@@ -46,7 +47,7 @@ def _is_here(host: str) -> bool:
 
 
 def data_folder(settings: Settings) -> Path:
-    """What this user's servers keep between runs, for one profile and one Novita."""
+    """The folder for what this user's servers keep between runs, for one profile and one address of Novita."""
     folder = Path(platformdirs.user_data_dir("novita-mcp", appauthor=False))
     if settings.profile:
         folder = folder / "profiles" / settings.profile
@@ -55,7 +56,7 @@ def data_folder(settings: Settings) -> Path:
 
 
 def output_folder(settings: Settings) -> Path:
-    """Where finished files go."""
+    """The folder for finished files."""
     if settings.output_dir:
         return settings.output_dir
     if other_novita(settings.base_url):
@@ -64,12 +65,12 @@ def output_folder(settings: Settings) -> Path:
 
 
 def played_folder(name: str) -> Path:
-    """Where the files go of a simulator that lives no longer than the command that starts it."""
+    """The folder for the files of a simulator that ends with the command that started it."""
     return Path(platformdirs.user_data_dir("novita-mcp", appauthor=False)) / "simulated" / name
 
 
 def journal_file(settings: Settings) -> Path | None:
-    """The journal's file; None where it is in memory or in a database."""
+    """The journal's file; None if the journal is in memory or in PostgreSQL."""
     if settings.journal.lower() == "off" or is_database_url(settings.journal):
         return None
     if settings.journal:

@@ -1,1 +1,1 @@
-"""Extensions of MCP that are the server's own, and what the SDK leaves out of their declaration."""
+"""Extensions of MCP that this server implements itself, and their declaration where the SDK leaves it out."""

@@ -1,4 +1,4 @@
-"""What the SDK leaves out of the handshake of earlier revisions: the extensions that mean something there too."""
+"""Declares extensions in the handshake of earlier MCP revisions, where the SDK leaves them out."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from mcp.server.extension import Extension
 
 
 def declared_in_handshake(*extensions: Extension) -> ServerMiddleware[Any]:
-    """Middleware: what answers `initialize` names these extensions."""
+    """Middleware that adds these extensions to the answer to `initialize`."""
 
     async def declare(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         result = await call_next(ctx)

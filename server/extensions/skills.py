@@ -1,6 +1,6 @@
-"""Agent skills over MCP (SEP-2640, extension io.modelcontextprotocol/skills): the folders of skills/ as resources.
+"""Offers the agent skills in skills/ over MCP (SEP-2640, extension io.modelcontextprotocol/skills).
 
-A skill is offered where all tools that it calls are on. What a skill is: https://agentskills.io/specification
+A skill is offered only if all tools that it calls are on. https://agentskills.io/specification defines a skill.
 """
 
 import re
@@ -23,10 +23,10 @@ SCHEME = "skill:"
 MIME, DIRECTORY = "text/markdown", "inode/directory"
 MAIN = "SKILL.md"
 HOUR_MS = 3_600_000
-"""How long a client may take an entry for the same; it changes with a newer version of this server only."""
+"""How long a client may reuse an entry. Entries change only with a newer version of this server."""
 
 _FRONT = re.compile(r"---\r?\n(.*?)\r?\n---\r?\n(.*)", re.DOTALL)
-# A plain scalar of YAML on one line, of which no reader of YAML makes anything but this text.
+# A plain one-line scalar of YAML that every YAML reader takes as this text, never as a number, a date or a list.
 _FIELD = re.compile(r"([a-z-]+): ([A-Za-z](?:(?!: | #).)*[^\s:])")
 _CALLS = re.compile(r"^```tool-calls\r?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -48,8 +48,8 @@ class Skill:
     """A folder of skills/.
 
     Attributes:
-        front: The front matter of its SKILL.md, field for field.
-        tools: What it calls.
+        front: The front matter of its SKILL.md, by the names of the fields.
+        tools: The names of the tools that the skill calls.
         files: The bytes of each file by its address; SKILL.md first.
     """
 
@@ -60,7 +60,7 @@ class Skill:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """The skill as skills/list and skills/get tell it."""
+        """The skill in the form of skills/list and skills/get."""
         resources = [
             {"uri": uri, "digest": f"sha256:{sha256(content).hexdigest()}", "size": len(content)}
             for uri, content in self.files.items()
@@ -69,10 +69,10 @@ class Skill:
 
 
 def read_skill(folder: Path) -> Skill:
-    """A skill as it stands in its folder.
+    """Read a skill from its folder.
 
     Raises:
-        ValueError: Its SKILL.md does not begin with front matter whose fields are a line of text each.
+        ValueError: Its SKILL.md does not begin with front matter in which each field is one line of text.
     """
     main = folder / MAIN
     found = _FRONT.fullmatch(main.read_bytes().decode())
@@ -88,12 +88,12 @@ def read_skill(folder: Path) -> Skill:
 
 @cache
 def all_skills() -> tuple[Skill, ...]:
-    """Every skill that came with this server, by name."""
+    """Every skill that ships with this server, in the order of their names."""
     return tuple(read_skill(path.parent) for path in sorted(FOLDER.glob(f"*/{MAIN}")))
 
 
 class Skills(Extension):
-    """Lists the skills, tells one, and gives out their files.
+    """The MCP extension that lists the skills, describes one, and serves their files.
 
     Args:
         offered: The names of the tools that are on.
@@ -120,7 +120,7 @@ class Skills(Extension):
         ]
 
     def listed(self) -> list[Resource]:
-        """Their files as resources. The SKILL.md is called as its front matter says."""
+        """The files of the offered skills as resources. A SKILL.md has the name from its front matter."""
         return [
             Resource(
                 uri=uri,
@@ -135,7 +135,7 @@ class Skills(Extension):
         ]
 
     def read(self, uri: str) -> ReadResourceContents | None:
-        """A file of a skill; None where the address is none of ours."""
+        """The file of a skill at an address; None if there is none."""
         for skill in self._on:
             if uri in skill.files:
                 return ReadResourceContents(content=skill.files[uri].decode(), mime_type=MIME)
@@ -152,7 +152,7 @@ class Skills(Extension):
         raise MCPError(code=INVALID_PARAMS, message="Skill not found", data={"uri": params.uri})
 
     async def _directory(self, ctx: ServerRequestContext[Any, Any], params: DirectoryParams) -> HandlerResult:
-        """What lies directly in a folder of a skill."""
+        """The files and folders directly inside a folder of a skill."""
         _on_one_page(params)
         found: dict[str, Resource] = {}
         for resource in self.listed():
@@ -169,7 +169,7 @@ class Skills(Extension):
 
 
 def _title(content: bytes, uri: str) -> str:
-    """The first heading of a file; its name if it has none."""
+    """The first heading of a file, or the file's name if it has no heading."""
     heading = re.search(r"^# (.+?)\s*$", content.decode(), re.MULTILINE)
     return heading[1] if heading else uri.rpartition("/")[2]
 
@@ -180,7 +180,7 @@ def _on_one_page(params: PaginatedRequestParams) -> None:
 
 
 def _kept(ctx: ServerRequestContext[Any, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """A result, with how long it holds where the revision knows such hints."""
+    """A result; if the revision of MCP has caching hints, with how long a client may reuse it."""
     if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         return result
     return {"resultType": "complete", "ttlMs": HOUR_MS, "cacheScope": "public", **result}

@@ -1,1 +1,1 @@
-"""Pages that hosts of MCP Apps show beside an answer (extension io.modelcontextprotocol/ui)."""
+"""The pages that a host can show beside an answer, by MCP Apps (extension io.modelcontextprotocol/ui)."""

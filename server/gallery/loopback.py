@@ -1,9 +1,10 @@
-"""The pages for people without a host that shows them: a web server for one browser on this machine.
+"""A web server on this machine that shows the pages in one browser, for people whose host shows no pages.
 
-Who opens it brings a token that holds once and not for long. It stands behind the # of a link, where no browser sends
-it and nobody logs it, and is exchanged for a cookie. Every request must name this very address as its host, so that no
-foreign name that leads here is listened to, and what is asked for must come from a page of this address. Files are
-those that an answer of this server named, under names that nobody can guess: frames have no cookie of ours.
+The link to it holds a token that works once and for a short time. The token comes after the `#`, which browsers do not
+send, so no log contains it. The page exchanges it for a cookie. Every request must name this address as its host (a
+foreign name may resolve to this machine), and a request that does something must come from a page of this address.
+The server gives out only files that its own answers named. Their addresses cannot be guessed, because the frames that
+load them send no cookie.
 """
 
 import hmac
@@ -42,35 +43,36 @@ LOOKS: Mapping[str, frozenset[str]] = {
     "get_bill": frozenset({"period", "by", "limit", "offset"}),
     "list_gpu_instances": frozenset(),
 }
-"""Tools that pages may call, and with which arguments."""
+"""The tools that pages may call to read, each with the arguments it may get."""
 STOPS: Mapping[str, frozenset[str]] = {
     "stop_everything": frozenset(),
     "stop_gpu_instance": frozenset({"instance_id"}),
     "update_endpoint": frozenset({"endpoint_id", "min_workers"}),
     "delete_sandbox": frozenset({"sandbox_id"}),
 }
-"""The same of those that stop what costs. A yes is taken only to a question that was asked here."""
+"""The tools that pages may call to stop what costs. `confirm` is accepted only after the tool has asked its question
+through this server."""
 
 
 class Mcp(Protocol):
-    """The server whose pages these are."""
+    """The MCP server that answers the pages."""
 
     async def call(self, name: str, arguments: Json) -> Json:
-        """A tool's answer, as it goes over the wire."""
+        """A tool's answer in MCP's form."""
         ...
 
     async def read(self, uri: str) -> Json:
-        """A resource, as it goes over the wire. Raises ValueError: there is none."""
+        """A resource in MCP's form. Raises ValueError if there is none."""
         ...
 
 
 @dataclass
 class Visit:
-    """The one browser that may look.
+    """The session of the one browser that may use the pages.
 
     Args:
-        idle_ends: Seconds without a look after which nobody may look any more.
-        clock: Seconds that only grow.
+        idle_ends: Seconds without a request after which the session is over.
+        clock: A monotonic clock, in seconds.
     """
 
     idle_ends: float
@@ -86,18 +88,18 @@ class Visit:
 
     @property
     def left(self) -> float:
-        """Seconds in which it goes on without a look; before the token is used, in which it can be."""
+        """Seconds until the session ends unless a request comes; before that, seconds until the token expires."""
         if self._answering:
             return self.idle_ends
         return self._seen + (self.idle_ends if self.came.is_set() else TOKEN_LASTS) - self.clock()
 
     @property
     def over(self) -> bool:
-        """Whether nobody came with the token in time, or nobody looked for too long."""
+        """Whether the token has expired unused, or no request came for too long."""
         return self.left <= 0
 
     def enter(self, token: str) -> str | None:
-        """The cookie for the token, which is used up by that; None for any other."""
+        """The session's cookie in exchange for the token, which then works no more; None for a wrong token."""
         if self.came.is_set() or self.over or not hmac.compare_digest(token.encode(), self.token.encode()):
             return None
         self.came.set()
@@ -105,7 +107,7 @@ class Visit:
         return self._cookie
 
     def holds(self, cookie: str) -> bool:
-        """Whether a browser with this cookie may look now; then it has just looked."""
+        """Whether this cookie belongs to the running session. If so, the session's idle time starts again."""
         if not self.came.is_set() or self.over or not hmac.compare_digest(cookie.encode(), self._cookie.encode()):
             return False
         self._seen = self.clock()
@@ -113,7 +115,7 @@ class Visit:
 
     @contextmanager
     def answering(self) -> Generator[None]:
-        """While somebody waits for an answer, it goes on, however long that takes."""
+        """Keep the session alive while an answer is being made, however long that takes."""
         self._answering += 1
         try:
             yield
@@ -123,16 +125,16 @@ class Visit:
 
 
 class Loopback:
-    """The ASGI app.
+    """The ASGI app of this web server.
 
     Args:
-        port: Where it listens on 127.0.0.1.
+        port: The port on 127.0.0.1 at which it listens.
     """
 
     def __init__(self, mcp: Mcp, visit: Visit, port: int) -> None:
         self._mcp, self._visit = mcp, visit
         self._host, self._origin = f"127.0.0.1:{port}", f"http://127.0.0.1:{port}"
-        self._cookie = f"novita_gallery_{port}"  # browsers hold cookies of all ports together
+        self._cookie = f"novita_gallery_{port}"  # browsers do not separate cookies by port, so the name does
         self._files: dict[str, Path] = {}
         self._names: dict[Path, str] = {}
         self._asked: set[str] = set()
@@ -150,7 +152,7 @@ class Loopback:
 
     @property
     def link(self) -> str:
-        """What opens it, once."""
+        """The link that opens the pages; it works once."""
         return f"{self._origin}/#{self._visit.token}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,7 +169,7 @@ class Loopback:
         await app(scope, receive, told)
 
     def _refusal(self, headers: Headers, method: str) -> ASGIApp | None:
-        """What is answered to a request that no page of this address made; None for others."""
+        """The refusal of a request that does not come from a page of this address; None if it does."""
         if headers.getlist("host") != [self._host]:
             return PlainTextResponse("Another host was asked for.", 421)
         if method not in ("GET", "HEAD"):
@@ -184,7 +186,7 @@ class Loopback:
         return self._visit.holds(request.cookies.get(self._cookie, ""))
 
     async def _home(self, _: Request) -> Response:
-        """The host's page, the same for everybody: it holds nothing."""
+        """The outer page, which takes the host's place. It needs no cookie, because it contains no data."""
         return _page(home_page(), "frame-ancestors 'none'")
 
     async def _page(self, request: Request) -> Response:
@@ -196,7 +198,7 @@ class Loopback:
         return PlainTextResponse("There is no such page.", 404)
 
     async def _file(self, request: Request) -> Response:
-        """A file that an answer named, whole or the part that is asked for."""
+        """A file that an answer named, or the part of it that the request asks for."""
         path = self._files.get(request.path_params["name"])
         if self._visit.over or path is None or not path.is_file():
             return PlainTextResponse("There is no such file.", 404)
@@ -244,7 +246,7 @@ class Loopback:
         return JSONResponse(answer)
 
     def _link(self, artifact: Json) -> None:
-        """Give a file of this machine a link of this server's, in place of Novita's, and its size of now."""
+        """Replace Novita's link in an artifact by one of this server, and its size by the size of the saved file."""
         path = Path(artifact.get("path") or "")
         if not path.is_absolute() or not path.is_file():
             return
@@ -276,7 +278,7 @@ _CLOSED = PlainTextResponse("Open the link that novita-mcp gallery gave.", 401)
 
 
 def home_page() -> str:
-    """The page around the pages: a host of MCP Apps, as small as one can be."""
+    """The outer page around the pages: a minimal host of MCP Apps."""
     rules = ("connect-src 'self'", "frame-src 'self'")
     return closed("host.html", ("page.css", "host.css"), ("page.js", "host.js"), rules, {})
 
@@ -286,7 +288,7 @@ def _page(html: str, policy: str) -> Response:
 
 
 async def _body(request: Request) -> Json:
-    """What was sent; nothing where it is no JSON object."""
+    """The JSON object in a request's body; empty if the body is anything else."""
     try:
         sent = json.loads(await request.body())
     except ValueError:

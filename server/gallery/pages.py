@@ -1,6 +1,7 @@
-"""The pages as hosts get them: each one HTML file made of the sources beside this module, and whose answers it shows.
+"""Makes the pages that hosts get, each one HTML file from the sources in this folder, and says which tools name them.
 
-A page speaks to its host alone; its policy lets it show what is handed to it, and links of the hosts in a setting.
+A page exchanges messages only with its host. Its content security policy lets it show data that it was given, and
+links of the network hosts in NOVITA_MCP_MEDIA_HOSTS.
 """
 
 import re
@@ -28,7 +29,7 @@ SPEND = "ui://novita/spend.html"
 
 @dataclass(frozen=True)
 class Page:
-    """A page, and the sources it is made of, in their order."""
+    """A page, with its source files in their order."""
 
     uri: str
     name: str
@@ -37,7 +38,7 @@ class Page:
     styles: tuple[str, ...]
     scripts: tuple[str, ...]
     media: bool
-    """Whether it shows files, by their bytes or by links of the hosts in the setting."""
+    """Whether the page shows media files, by their bytes or by links."""
 
 
 PAGES = (
@@ -62,19 +63,19 @@ PAGES = (
 )
 
 SPENT = frozenset({"get_balance", "get_bill", "list_gpu_instances", "stop_everything"})
-"""Tools whose answers are about money, or about machines that cost."""
+"""The tools whose answers are about money, or about machines that cost; they name the page of money and machines."""
 
 TELL = frozenset({"describe_image", "transcribe_audio", "generate_lyrics"})
-"""Tools that answer as those that make media do, but with words alone: a page would only take room."""
+"""Tools that have artifacts in their answers' schema, but answer with words only. A page would show nothing."""
 
 _HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?", re.IGNORECASE)
 
 
 class Pages(Extension):
-    """Declares the pages, lists them and gives them out.
+    """The MCP extension that declares the pages, lists them and serves them.
 
     Raises:
-        SettingError: A media host of the settings is none.
+        SettingError: A name in NOVITA_MCP_MEDIA_HOSTS is not a host.
     """
 
     identifier = "io.modelcontextprotocol/ui"
@@ -88,12 +89,12 @@ class Pages(Extension):
         return {"ui": {**csp, **rights, "prefersBorder": True}}
 
     def meta_of(self, tool: OfferedTool) -> dict[str, Any]:
-        """What a tool is listed with: the page of its answers, if it has one."""
+        """The `_meta` with which a tool is listed: the page for its answers, if there is one."""
         uri = SPEND if tool.name in SPENT else GALLERY if has_gallery(tool) else None
         return {"_meta": {"ui": {"resourceUri": uri}}} if uri else {}
 
     def listed(self) -> list[Resource]:
-        """The pages as resources."""
+        """The pages in the form of resources."""
         return [
             Resource(
                 uri=page.uri,
@@ -107,7 +108,7 @@ class Pages(Extension):
         ]
 
     def read(self, uri: str) -> ReadResourceContents | None:
-        """A page; None where the address is none of ours."""
+        """The page at an address; None if the address is not that of a page."""
         for page in PAGES:
             if page.uri == uri:
                 return ReadResourceContents(content=html_of(page, self._origins), mime_type=MIME, meta=self._meta(page))
@@ -115,16 +116,17 @@ class Pages(Extension):
 
 
 def has_gallery(tool: OfferedTool) -> bool:
-    """Whether what a tool answers is shown in the gallery: it makes media, or tells of what was made."""
+    """Whether the gallery shows a tool's answers: the tool makes media files, or lists what was made."""
     answer: Mapping[str, Any] = tool.listing["outputSchema"]["properties"]
     return (tool.name not in TELL and "artifacts" in answer) or tool.name == "list_tasks"
 
 
 def media_origins(settings: Settings) -> tuple[str, ...]:
-    """Where files may be shown from by their links: the setting's hosts, and Novita itself where it was moved.
+    """The origins whose links a page may show: the hosts in the setting, and the address in NOVITA_BASE_URL if that is
+    not Novita's own.
 
     Raises:
-        SettingError: What is set is no host.
+        SettingError: A name in the setting is not a host.
     """
     named = parts(settings.media_hosts)
     for host in named:
@@ -139,7 +141,7 @@ def media_origins(settings: Settings) -> tuple[str, ...]:
 
 @cache
 def html_of(page: Page, origins: tuple[str, ...]) -> str:
-    """A page in one file. Its policy knows its script and its style by their hashes and lets nothing else run."""
+    """A page as one HTML file. Its policy allows its own script and style, by their hashes, and no others."""
     shown = ["data:", *origins] if page.media else ["'none'"]
     rules = (f"img-src {' '.join(shown)}", f"media-src {' '.join(shown)}")
     filled = {"title": f"Novita: {page.name}", "origins": " ".join(origins), "body": _source(page.body)}
@@ -149,11 +151,11 @@ def html_of(page: Page, origins: tuple[str, ...]) -> str:
 def closed(
     shell: str, styles: Sequence[str], scripts: Sequence[str], rules: Sequence[str], slots: Mapping[str, str]
 ) -> str:
-    """One file of a shell, styles and scripts, which nothing but `rules` lets reach out.
+    """Make one HTML file of a shell, styles and scripts. Its policy forbids everything that `rules` do not allow.
 
     Args:
-        rules: Of its policy, beside those for its own script and style.
-        slots: What stands in the shell's other slots.
+        rules: Directives of the policy besides those for the file's own script and style.
+        slots: The texts for the shell's other slots, by name.
     """
     style = "".join(_source(name) for name in styles)
     script = "{\n" + "\n".join(_source(name) for name in scripts) + "}\n"

@@ -1,1 +1,1 @@
-"""What whoever runs a server for many may see."""
+"""The operator's view: pages for the person who runs a server for many callers."""

@@ -1,4 +1,4 @@
-"""The overview as a page: tables, no script, nothing from elsewhere."""
+"""Renders the operator's overview as an HTML page of tables. It has no script and loads nothing."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -18,14 +18,14 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 code { font-size: .9em }
 """
 POLICY = f"default-src 'none'; style-src {allowed(_STYLE)}; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-"""The page's Content-Security-Policy: its own style and nothing else."""
+"""The page's Content-Security-Policy, which allows its own style and nothing else."""
 
 
 def page(overview: TeamOverview, errors: Sequence[AuditEntry]) -> str:
-    """The page.
+    """The overview as HTML.
 
     Args:
-        errors: The calls that failed last.
+        errors: The latest calls that failed.
     """
     ended = ", ".join(f"{count} {state}" for state, count in overview.failed.items()) or "none"
     more = ", the newest of more" if overview.more_running else ""

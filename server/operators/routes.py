@@ -1,7 +1,7 @@
-"""For whoever runs a server for many: what runs, what was spent, what went wrong, and who called what. Read only.
+"""Routes for the operator of a server: what runs, what was spent, what went wrong, and who called what. Read only.
 
-Behind a secret of its own, which no caller has: as a bearer token for programs, as the password of a browser's own
-question for people.
+They need a secret that no caller has. Programs send it as a bearer token; people give it as the password that their
+browser asks for.
 """
 
 import base64
@@ -25,7 +25,7 @@ from .page import POLICY, page
 
 PATH = "/operator"
 LONGEST_PAGE = 1_000
-"""Entries of the audit log in one answer."""
+"""The most entries of the audit log in one answer."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": POLICY,
@@ -39,10 +39,10 @@ Route = Callable[[Request], Awaitable[Response]]
 
 
 def operator_routes(settings: Settings, journal: Callable[[], Journal | None]) -> dict[str, Route]:
-    """Path -> what answers there; none without the secret.
+    """Path -> handler. Empty if the settings have no operator's secret.
 
     Args:
-        journal: The server's, once it runs.
+        journal: Returns the server's journal; None before the server runs.
     """
     if not settings.operator_token:
         return {}
@@ -93,7 +93,7 @@ def operator_routes(settings: Settings, journal: Callable[[], Journal | None]) -
 
 
 def _may(authorization: str, secret: str) -> bool:
-    """Whether a request brings the secret, as a bearer token or as the password of any user."""
+    """Whether the Authorization header holds the secret, as a bearer token or as the password of any user name."""
     scheme, _, given = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:
@@ -106,7 +106,7 @@ def _may(authorization: str, secret: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON says it: amounts as text, which loses nothing; times in UTC."""
+    """A value in a form that JSON has: decimals as text, which keeps every digit, and times in ISO 8601."""
     if isinstance(value, dict):
         return {key: _plain(member) for key, member in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list | tuple):

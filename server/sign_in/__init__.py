@@ -1,4 +1,4 @@
-"""Sign-in over HTTP: tokens of an OAuth 2.1 authorization server, whose subjects have Novita keys kept for them.
+"""Sign-in over HTTP with tokens of an OAuth 2.1 authorization server. The server keeps a Novita key for each subject.
 
-Imported only where an issuer is set.
+Imported only if the settings name an issuer.
 """

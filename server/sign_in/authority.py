@@ -1,8 +1,8 @@
-"""The authorization server, as far as this server asks it: its metadata, its public keys, and what a token is worth.
+"""Asks the authorization server for its metadata, for its public keys, and whether a token is active.
 
-Whoever sends tokens can make us ask only so often: its keys are fetched again for a key nobody knows at most every
-`REFETCH_PAUSE` seconds, what failed is not tried again for `FAILED_PAUSE`, and all wait for one and the same request.
-Keys that were fetched go on to hold while it is down.
+People who send tokens cannot make this server ask often. For an unknown key it fetches the keys again at most every
+`REFETCH_PAUSE` seconds, after a failure it waits `FAILED_PAUSE` seconds, and all callers share one request. Keys that
+were fetched stay in use while the authorization server is down.
 """
 
 import logging
@@ -25,13 +25,13 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 FRESH = 600.0
-"""Seconds for which keys and metadata hold before they are fetched again."""
+"""Seconds for which fetched keys and metadata are used before they are fetched again."""
 REFETCH_PAUSE = 30.0
-"""Seconds after a fetch in which no unknown key brings another one."""
+"""Seconds after a fetch in which an unknown key causes no new fetch."""
 FAILED_PAUSE = 5.0
-"""Seconds after a fetch that failed in which none is tried."""
+"""Seconds after a failed fetch in which no other is tried."""
 PATIENCE = 5.0
-"""Seconds for each answer."""
+"""Seconds that the authorization server has for each answer."""
 _MOST = 2**20
 _MOST_KEYS = 100
 
@@ -42,15 +42,17 @@ ALGORITHMS: Mapping[str, str] = {
     "EdDSA": "OKP",
     "Ed25519": "OKP",
 }
-"""Algorithms a token may be signed with, all with a key of two halves, and the type of key each takes."""
+"""The algorithms with which a token may be signed -> the type of key. All use a private and a public key: with a shared
+secret anybody who can check a token could also make one."""
 
 
 class AuthorityError(Exception):
-    """The authorization server did not say what had to be known. Without it nobody is let in or turned away."""
+    """The authorization server did not give an answer that was needed, so the token could be neither accepted nor
+    refused."""
 
 
 class Metadata(BaseModel):
-    """What RFC 8414 and OpenID Connect Discovery name alike."""
+    """The fields that metadata by RFC 8414 and by OpenID Connect Discovery have in common."""
 
     issuer: str
     jwks_uri: str | None = None
@@ -60,7 +62,7 @@ class Metadata(BaseModel):
 
 @dataclass
 class _NowAndThen(Generic[T]):
-    """Something fetched now and then, by one request at a time."""
+    """A value that is fetched from time to time, by one request for all who need it."""
 
     fetch: Callable[[], Awaitable[T]]
     now: Callable[[], float]
@@ -71,10 +73,10 @@ class _NowAndThen(Generic[T]):
     lock: anyio.Lock = field(default_factory=anyio.Lock)
 
     async def get(self, *, older_than: float = FRESH) -> T:
-        """The value, fetched again where it is older than so many seconds; the old one where that fails.
+        """The value, fetched again if it is older than `older_than` seconds; if the fetch fails, the old value.
 
         Raises:
-            AuthorityError: There is none.
+            AuthorityError: The fetch failed, and there is no old value.
         """
         if (value := self._fresh(older_than)) is not None:
             return value
@@ -100,7 +102,7 @@ class Authority:
     """One authorization server.
 
     Args:
-        issuer: Its issuer address; what it says of itself must name the very same.
+        issuer: Its issuer address. Its metadata must name the same one.
     """
 
     def __init__(self, issuer: str, http: httpx.AsyncClient, *, now: Callable[[], float] = monotonic) -> None:
@@ -112,7 +114,7 @@ class Authority:
         self._room = anyio.CapacityLimiter(16)
 
     async def keys_for(self, kid: str | None, algorithm: str) -> list[Any]:
-        """Public keys that a token with this header may be signed with; none where there are none.
+        """The public keys with which a token with this header may be signed; empty if there are none.
 
         Raises:
             AuthorityError: No keys could be fetched yet.
@@ -121,10 +123,10 @@ class Authority:
         return found or _fitting(await self._keys.get(older_than=REFETCH_PAUSE), kid, algorithm)
 
     async def introspect(self, token: str, client_id: str, client_secret: str) -> Mapping[str, Any]:
-        """What it says of a token (RFC 7662); `active` among it.
+        """The authorization server's answer about a token (RFC 7662), with the field `active`.
 
         Raises:
-            AuthorityError: It says nothing that can be read.
+            AuthorityError: There is no answer, or it cannot be read.
         """
         metadata = await self._metadata.get()
         if not metadata.introspection_endpoint:
@@ -199,7 +201,7 @@ class Authority:
 
 
 def _fitting(keys: list[dict[str, Any]], kid: str | None, algorithm: str) -> list[Any]:
-    """The keys of that name, or all where the token names none, that the algorithm takes."""
+    """The keys that fit the algorithm and have this id; of any id if the token names none."""
     found: list[Any] = []
     for key in keys:
         if kid is not None and key.get("kid") != kid:

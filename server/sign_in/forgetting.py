@@ -1,4 +1,4 @@
-"""A subject is removed: the key that was kept, the rows, and the files."""
+"""Removes a subject: the kept key, the journal's rows, and the files."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from ...tools.kit.context import App
 
 @dataclass(frozen=True)
 class Forgotten:
-    """How much went."""
+    """How much was removed."""
 
     key: bool
     jobs: int
@@ -17,11 +17,11 @@ class Forgotten:
 
 
 async def forget(app: App, owner: str) -> Forgotten:
-    """Remove all that is kept of a subject. What it made or rents at Novita stays there.
+    """Remove everything that this server keeps of a subject. Files, machines and jobs at Novita stay there.
 
     Raises:
-        StillRunningError: Something that it pays for still runs. Nothing was removed.
-        ArtifactError: The file storage cannot be used; the rows are gone, and the call may be made again.
+        StillRunningError: Something that the subject pays for still runs. Nothing was removed.
+        ArtifactError: The file storage cannot be used. The rows are already removed; call again to remove the files.
     """
     removed = await forget_owner(app.journal, owner)
     files = await remove_files(app.jobs.store, owner, removed.artifacts)

@@ -1,4 +1,4 @@
-"""Lets in who comes with a token of the sign-in, and tells everybody else where to get one (RFC 6750, RFC 9728)."""
+"""Admits requests with a valid sign-in token, and tells all others where to get one (RFC 6750, RFC 9728)."""
 
 import logging
 from collections.abc import Callable
@@ -27,14 +27,14 @@ from .vault import Vault
 logger = logging.getLogger(__name__)
 
 SOON = "5"
-"""Seconds after which to come again where the authorization server or the journal did not answer."""
+"""The `Retry-After` header, in seconds, if the authorization server or the journal does not answer."""
 
 
 class Gate:
     """The sign-in of one process.
 
     Args:
-        app: What calls share, the journal with the keys of subjects among it; asked for with the first token.
+        app: Returns the parts that calls share, such as the journal with the kept keys. Called at the first token.
     """
 
     def __init__(self, terms: Terms, app: Callable[[], App]) -> None:
@@ -56,11 +56,11 @@ class Gate:
         self._metadata_url = str(build_resource_metadata_url(self._metadata.resource))
 
     def is_key(self, token: str) -> bool:
-        """Whether this is no token but a caller's own Novita key."""
+        """Whether this bearer token is a caller's own Novita key rather than a sign-in token."""
         return is_novita_key(token)
 
     async def admit(self, token: str) -> SignedIn | Response:
-        """Whoever brings this token, or the answer that turns him away."""
+        """The subject of this token, or the answer that refuses the request."""
         try:
             found = await self._verifier.verify_token(token)
         except AuthorityError:
@@ -82,7 +82,7 @@ class Gate:
         if self.terms.team_key:
             return self.terms.team_key
         journal, vault = self.app().journal, self.vault
-        assert vault is not None  # the terms see to it
+        assert vault is not None  # `terms_of` refuses settings with neither a team's key nor vault keys
         if not self._resealed:
             self._resealed = True
             await reseal(journal, vault.resealed)
@@ -92,10 +92,10 @@ class Gate:
         return key
 
     def turned_away(self, *, sent: bool) -> Response:
-        """401, with the way to a token.
+        """The 401 answer that says how to get a token.
 
         Args:
-            sent: Whether something was sent as a token; only then is there one to call invalid (RFC 6750, 3.1).
+            sent: Whether the request had a token. Only then may the answer say `invalid_token` (RFC 6750, 3.1).
         """
         told = (
             f"Sign in at {self.terms.issuer}; a host that can does it by itself. "
@@ -121,8 +121,8 @@ class Gate:
         await self._http.aclose()
 
     def routes(self) -> list[Route]:
-        """The page for keys, and the metadata of this server as a protected resource: where the SDK puts it, and at the
-        two usual places."""
+        """Routes for the key page, and for this server's metadata as a protected resource: at the path where the SDK
+        puts it, and at the two paths where clients usually look."""
         metadata = self._metadata
         (route,) = create_protected_resource_routes(
             metadata.resource, metadata.authorization_servers, metadata.scopes_supported, metadata.resource_name
@@ -143,16 +143,16 @@ class Gate:
         return [*found, Route("/key", show, methods=["GET"]), Route("/key", take, methods=["POST"])]
 
     def elsewhere(self) -> Response:
-        """For who looks here for what only the authorization server has."""
+        """The answer to a client that looks here for something that only the authorization server has."""
         told = f"The sign-in is not here but at {self.terms.issuer}; {self._metadata_url} says so for programs."
         return JSONResponse({"error": "invalid_request", "error_description": told}, status_code=404)
 
 
 def gate_of(settings: Settings, app: Callable[[], App]) -> Gate:
-    """The gate that the settings want.
+    """The gate for these settings.
 
     Raises:
-        SettingError: They cannot hold.
+        SettingError: The settings of the sign-in contradict each other, or one is missing.
     """
     return Gate(terms_of(settings), app)
 

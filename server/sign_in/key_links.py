@@ -1,4 +1,4 @@
-"""Links to the page where a subject's Novita key is entered: each for one subject, good once and for ten minutes."""
+"""Links to the page where a subject enters a Novita key. Each is for one subject, and works once, for ten minutes."""
 
 import secrets
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ from .terms import Terms
 from .vault import Vault
 
 LINK_LIVES = 600
-"""Seconds."""
+"""Seconds for which a link works."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class Subject:
     """Somebody who signed in.
 
     Args:
-        owner: Stands for the subject wherever things are kept apart.
-        subject: As the authorization server names him.
-        name: As people know him.
+        owner: The hash under which everything of this subject is stored.
+        subject: The name that the authorization server gives (`sub`).
+        name: The name by which people know the subject, such as an e-mail address.
     """
 
     owner: str
@@ -28,14 +28,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Link:
-    """What a link says."""
+    """The content of a link."""
 
     to: Subject
     nonce: str
 
 
 class KeyLinks:
-    """Makes links and reads them. Nothing is kept of one until it is used."""
+    """Makes links and reads them. A link is encrypted text, so nothing is stored about it until it is used."""
 
     def __init__(self, vault: Vault, terms: Terms) -> None:
         self._vault = vault
@@ -45,10 +45,10 @@ class KeyLinks:
         while True:
             note = self._vault.note("link", [asdict(subject), secrets.token_hex(16)])
             link = f"{self._terms.public_url}/key?link={note}"
-            if redact(link) == link:  # by chance a part of it may look like a key, which answers hide
+            if redact(link) == link:  # a part of it may look like a key by chance, and answers would hide that part
                 return link
 
     def read(self, note: str) -> Link | None:
-        """Whose link it is; None where it is none, or is too old."""
+        """The content of a link; None if it is not one of ours, or is too old."""
         told = self._vault.read("link", note, LINK_LIVES)
         return None if told is None else Link(Subject(**told[0]), told[1])

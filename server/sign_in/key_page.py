@@ -1,9 +1,9 @@
-"""The page where a subject's Novita key is entered, replaced and removed.
+"""The page where a subject enters, replaces and removes the Novita key that this server keeps.
 
-Who opens it is known by the link alone, which the subject's own MCP session gave out: good once, for ten minutes. A
-link that is handed on must not bind another person's key unseen, so the page says whose it is before anything else
-and wants to be told that this is he. A form is bound to the browser it was shown in by a cookie, so that no other
-page can send it.
+Only the link says who opens the page. The subject's own MCP session gave it out, and it works once, for ten minutes.
+Somebody might pass a link on, and another person's key would then belong to the sender. So the page first names the
+person that the key will belong to, and that person must confirm it. A cookie binds the form to the browser that showed
+it, so no other page can send it.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from .terms import Terms
 from .vault import Vault
 
 _MOST = 16_384
-"""Bytes of a form."""
+"""The most bytes of a form."""
 _TOO_OLD = "This link was used already or is more than ten minutes old. Ask your assistant for a new one."
 _COOKIE = "novita-key-form"
 _HERE = Path(__file__)
@@ -51,14 +51,14 @@ class KeyPage:
     links: KeyLinks
 
     async def show(self, app: App, request: Request) -> Response:
-        """The form, for who has a link."""
+        """Show the form to somebody who has a valid link."""
         link = self.links.read(request.query_params.get("link", ""))
         if link is None:
             return _page("This link is not good", f"<p>{_TOO_OLD}</p>", status=410)
         return await self._form(app, link)
 
     async def take(self, app: App, request: Request) -> Response:
-        """What a form asks for, once."""
+        """Do what a form asks for; a link's form works once."""
         if (origin := request.headers.get("origin")) is not None and origin != _origin(self.terms.public_url):
             return _page("This form is not from here", "<p>Nothing was changed.</p>", status=403)
         fields = await _fields(request)
@@ -137,12 +137,12 @@ class KeyPage:
 
 
 def masked(key: str) -> str:
-    """A key's end, which tells keys apart."""
+    """The end of a key, by which keys can be told apart."""
     return f"****{key[-4:]}" if len(key) >= 20 else "****"
 
 
 async def _trouble(client: NovitaClient) -> str:
-    """Why a key cannot be one; empty where Novita takes it, or cannot be asked now."""
+    """Why a text cannot be a Novita key; empty if Novita accepts it, or cannot be asked now."""
     try:
         sendable(client.api_key)
     except MissingKeyError as error:
@@ -181,7 +181,7 @@ def _page(title: str, body: str, *, status: int = 200) -> HTMLResponse:
         "base-uri 'none'; frame-ancestors 'none'",
         "X-Frame-Options": "DENY",
         "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "same-origin",  # with none at all, browsers would not say where a form comes from
+        "Referrer-Policy": "same-origin",  # with `no-referrer` browsers would send `Origin: null` with the form
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cache-Control": "no-store",
     }
@@ -193,7 +193,7 @@ def _digest(cookie: str) -> str:
 
 
 def _origin(url: str) -> str:
-    """As browsers write it."""
+    """The origin of an address, in the form in which browsers send it."""
     parts = urlsplit(url)
     usual = {"http": 80, "https": 443}[parts.scheme]
     host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname

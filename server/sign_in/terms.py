@@ -1,4 +1,4 @@
-"""Whose tokens are taken, and what for: the settings of the sign-in, read once."""
+"""The settings of the sign-in, checked once: which tokens are accepted, and how keys are kept."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -8,26 +8,26 @@ from ...novita.core.errors import MissingKeyError
 from ..settings import SettingError, Settings, long_secrets, parts
 
 KEY_BEGINNINGS = ("sk_", "sk-", "nvta_")
-"""How keys of Novita begin, by its documentation; every other bearer token is one of the sign-in."""
+"""The beginnings of Novita's keys, by its documentation. Every other bearer token is a sign-in token."""
 
 
 def is_novita_key(token: str) -> bool:
-    """Whether a bearer token is a caller's own key, which goes to Novita. What is not never goes there."""
+    """Whether a bearer token is a caller's own Novita key. Only such a token is ever sent to Novita."""
     return token.startswith(KEY_BEGINNINGS)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a token must be.
+    """What a token must have to be accepted, and how the Novita keys are kept.
 
     Args:
-        issuer: The authorization server, as its tokens and metadata name it.
-        public_url: Where the world reaches this server, without a slash at the end.
-        audiences: Whom a token may be for.
-        scopes: All of them a token must have.
-        client_id: This server's own client there; tokens are asked about where it is set.
-        vault_keys: Encrypt the keys of subjects.
-        team_key: Pays for all of them, where set.
+        issuer: The authorization server's address, as its tokens and metadata give it.
+        public_url: The address at which clients reach this server, without a slash at the end.
+        audiences: A token must name one of these.
+        scopes: A token must have all of these.
+        client_id: This server's own client at the issuer. If set, the issuer is asked about each token.
+        vault_keys: The secrets that encrypt the subjects' keys.
+        team_key: If set, the one Novita key that pays for all subjects.
     """
 
     issuer: str
@@ -41,15 +41,15 @@ class Terms:
 
     @property
     def resource(self) -> str:
-        """The address that hosts enter, which names this server in the metadata (RFC 9728)."""
+        """The address that people enter in their host. It identifies this server in the metadata (RFC 9728)."""
         return f"{self.public_url}/mcp"
 
 
 def terms_of(settings: Settings) -> Terms:
-    """The terms that the settings set.
+    """The terms in these settings.
 
     Raises:
-        SettingError: They cannot hold.
+        SettingError: The settings of the sign-in contradict each other, or one is missing.
     """
     issuer, public_url = settings.oauth_issuer, settings.public_url.rstrip("/")
     if not public_url:

@@ -1,4 +1,4 @@
-"""What a token of the sign-in is worth: who its subject is, and whether it is for this server."""
+"""Verifies sign-in tokens: whether a token is valid and for this server, and who its subject is."""
 
 import hashlib
 import logging
@@ -17,16 +17,16 @@ from .terms import Terms
 logger = logging.getLogger(__name__)
 
 LEEWAY = 30
-"""Seconds that two clocks may differ."""
+"""Seconds by which the clocks of this server and of the issuer may differ."""
 ASKED_AGAIN = 30.0
-"""Seconds for which what was said of a token holds; so long a token that was taken back may go on."""
+"""Seconds for which the issuer's answer about a token is reused. A revoked token may still work for this time."""
 _MOST_ASKED = 10_000
 _LONGEST = 16_384
 _LONGEST_SUBJECT = 1_024
 
 
 class Verifier:
-    """The SDK's `TokenVerifier`, for tokens that are read (JWT) or asked about (RFC 7662)."""
+    """The SDK's `TokenVerifier`. It reads a token that is a JWT, or asks the issuer about it (RFC 7662)."""
 
     def __init__(self, terms: Terms, authority: Authority, *, wall: Callable[[], float] = time) -> None:
         self._terms = terms
@@ -35,10 +35,10 @@ class Verifier:
         self._asked: OrderedDict[str, tuple[float, Mapping[str, Any]]] = OrderedDict()
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """The token with its subject, scopes and claims; None for one that lets nobody in.
+        """The token with its subject, scopes and claims; None if it is not valid.
 
         Raises:
-            AuthorityError: The authorization server had to be asked, and did not answer.
+            AuthorityError: The authorization server did not answer a question that was necessary.
         """
         if len(token) > _LONGEST:
             return None
@@ -57,7 +57,7 @@ class Verifier:
             raise jwt.InvalidAlgorithmError("not among those that are taken")
         if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in ("jwt", "at+jwt"):
             raise jwt.InvalidTokenError("a token for something else")
-        if "crit" in header:  # PyJWT refuses such tokens by itself since 2.12 only
+        if "crit" in header:  # PyJWT refuses such tokens itself only from version 2.12 on
             raise jwt.InvalidTokenError("a token that demands what is not known here")
         last: jwt.PyJWTError = jwt.InvalidSignatureError("no key of the authorization server has that name")
         for key in await self._authority.keys_for(kid, algorithm):
@@ -77,7 +77,7 @@ class Verifier:
                 self._asked.popitem(last=False)
         if claims.get("active") is not True:
             raise jwt.InvalidTokenError("not active")
-        # The answer itself comes from the authorization server: only where it names another issuer is it none of ours.
+        # The issuer itself gave this answer, so an answer without `iss` counts as the issuer's.
         return self._checked({"iss": self._terms.issuer, **claims})
 
     def _checked(self, claims: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -111,7 +111,7 @@ class Verifier:
 
 _JUDGED_HERE = ("verify_exp", "verify_nbf", "verify_iat", "verify_aud", "verify_iss", "verify_sub")
 _SIGNATURE_ONLY: Any = dict.fromkeys(_JUDGED_HERE, False)
-"""What else a token says is judged in one place, however it came to be known."""
+"""PyJWT checks only the signature. `_checked` checks the claims, for JWTs and for answers of the issuer alike."""
 
 
 def _number(claims: Mapping[str, Any], name: str) -> float:
@@ -122,7 +122,7 @@ def _number(claims: Mapping[str, Any], name: str) -> float:
 
 
 def _scopes(claims: Mapping[str, Any]) -> list[str]:
-    """Under either of the names that authorization servers give them, with blanks between or as a list."""
+    """A token's scopes. Authorization servers call the claim `scope` or `scp`, and write a text or a list."""
     for name in ("scope", "scp"):
         match claims.get(name):
             case str(text):
@@ -135,7 +135,8 @@ def _scopes(claims: Mapping[str, Any]) -> list[str]:
 
 
 def name_of(token: AccessToken) -> str:
-    """How people know a subject: what the authorization server vouches for first, what they may choose freely last."""
+    """The name by which people know a subject. The first claims are those that the issuer vouches for, the last those
+    that a person may choose freely."""
     claims = token.claims or {}
     for name in ("email", "preferred_username", "upn", "username"):
         if isinstance(value := claims.get(name), str) and value.strip():

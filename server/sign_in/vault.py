@@ -1,4 +1,4 @@
-"""The Novita keys of who signs in: encrypted before they reach the journal, and open only while a call is made."""
+"""Encrypts the Novita keys of people who sign in, and decrypts one only when a call or a lease needs it."""
 
 import base64
 import hashlib
@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 class Vault:
-    """Encrypts for an owner; what was encrypted for another opens nothing.
+    """Encrypts a key together with its owner, so that it cannot be decrypted for another owner.
 
     Args:
-        secrets: The first encrypts, all open.
+        secrets: The first one encrypts, and all of them decrypt.
     """
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
@@ -26,7 +26,7 @@ class Vault:
         return self._all[0].encrypt(json.dumps([owner, api_key]).encode()).decode()
 
     def open(self, owner: str, sealed: str) -> str | None:
-        """The key; None where none of the secrets opens it for this owner."""
+        """The key; None if no secret decrypts it, or it belongs to another owner."""
         try:
             sealed_for, api_key = json.loads(MultiFernet(self._all).decrypt(sealed))
         except InvalidToken:
@@ -35,7 +35,7 @@ class Vault:
         return api_key if sealed_for == owner else None
 
     def resealed(self, sealed: str) -> str | None:
-        """The same by the first secret; None where it is so already, or cannot be opened."""
+        """The text encrypted anew with the first secret; None if it is so already, or cannot be decrypted."""
         try:
             self._all[0].decrypt(sealed)
         except InvalidToken:
@@ -46,11 +46,11 @@ class Vault:
         return None
 
     def note(self, what: str, told: Any) -> str:
-        """A sealed text for a link or a cookie; `what` it is for keeps one from being taken for the other."""
+        """Encrypt a value for a link or a form. `what` says for which, so that one cannot be used as the other."""
         return self._all[0].encrypt(json.dumps([what, told]).encode()).decode()
 
     def read(self, what: str, note: str, within: int) -> Any:
-        """What a note says that is no older than so many seconds; None for any other text."""
+        """The value in an encrypted note that is at most `within` seconds old; None for any other text."""
         try:
             kind, told = json.loads(MultiFernet(self._all).decrypt(note, ttl=within))
         except InvalidToken:
@@ -59,5 +59,5 @@ class Vault:
 
 
 def derived(secret: bytes) -> bytes:
-    """A key as Fernet takes it."""
+    """A secret in the form of a key that Fernet accepts."""
     return base64.urlsafe_b64encode(hashlib.sha256(b"novita-mcp vault\0" + secret).digest())
