@@ -1,4 +1,4 @@
-"""The commands besides serving over stdio, each in its own module: only what a command needs is imported."""
+"""The commands, each in its own module, so that a command imports only what it needs."""
 
 from typing import TYPE_CHECKING
 

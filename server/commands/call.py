@@ -1,7 +1,7 @@
-"""`novita-mcp call`: one call of one tool, by a person or a script, without a host.
+"""`novita-mcp call`: lets a person or a script call one tool, without a host.
 
-The answer goes to stdout, a bar of what goes on to stderr where that is a terminal. Ctrl-C stops the waiting, not the
-job: the id and how to fetch it are said.
+The answer goes to stdout. If stderr is a terminal, it shows a bar with the progress. Ctrl-C stops the waiting, not the
+job; the command then prints the job's id and how to fetch the result.
 """
 
 import json
@@ -25,14 +25,14 @@ from .layout import columns, doing, shortened, wrapped
 from .tools import known_tool
 
 _JOB = re.compile(r"\btask ([\w-]+)|\(([\w-]+)\) accepted")
-"""How progress names a job once Novita has taken it."""
+"""Finds the job's id in a progress message, once Novita has accepted the job."""
 
 
 class Watched:
-    """What a call says while it runs: shown on a terminal, and its id kept for whoever stops waiting.
+    """Shows the progress of a call on a terminal, and remembers the job's id in case the user stops waiting.
 
     Args:
-        console: Where the bar is drawn.
+        console: The console on which the bar is drawn.
     """
 
     def __init__(self, console: Console, title: str) -> None:
@@ -40,7 +40,7 @@ class Watched:
         self.bar: Progress | None = None
         self._room, self._title = console.width - _BAR, title
         if console.is_terminal:
-            # Elapsed time, not percent: few models say how far they are, and a guess is no measure.
+            # The bar shows elapsed time, not percent: few models report progress, and we do not guess it.
             self.bar = Progress(
                 SpinnerColumn(),
                 BarColumn(bar_width=12),
@@ -52,11 +52,11 @@ class Watched:
             self._row = self.bar.add_task(escape(title), total=None)
 
     def shown(self) -> AbstractContextManager[object]:
-        """Draw for as long as the block runs."""
+        """A context in which the bar is drawn."""
         return self.bar if self.bar is not None else nullcontext()
 
     async def report(self, progress: float, total: float | None, message: str | None) -> None:
-        """What the server says."""
+        """Receive a progress message of the server."""
         if found := _JOB.search(message or ""):
             self.job = found[1] or found[2]
         if self.bar is not None:
@@ -64,11 +64,11 @@ class Watched:
 
 
 _BAR = 1 + 1 + 12 + 1 + 7 + 1
-"""Columns of the spinner, the bar and the time, with a blank after each."""
+"""The width of the spinner, the bar and the time, with a blank after each."""
 
 
 def run_call(settings: Settings, name: str, arguments: Mapping[str, Any], *, as_json: bool) -> int:
-    """Call it and print the answer; 1 if it is an error, 130 if a person stopped waiting.
+    """Call the tool and print its answer. Returns the exit code: 1 after an error, 130 after Ctrl-C.
 
     Raises:
         SettingError: The tool is off.
@@ -97,7 +97,7 @@ async def _call(server: NovitaServer, name: str, arguments: Mapping[str, Any], w
 
 
 def _for_people(text: str) -> list[str]:
-    """An answer's lines, no wider than the screen where words allow it; a line that goes on stands further in."""
+    """The lines of an answer, broken between words to the width of the screen. Continued lines are indented."""
     width = columns()
     lines: list[str] = []
     for line in text.splitlines():
@@ -107,7 +107,7 @@ def _for_people(text: str) -> list[str]:
 
 
 def _stopped(job: str) -> str:
-    """What to say to one who stops waiting."""
+    """The message to a user who stops waiting."""
     if job:
         return (
             f"\nStopped waiting. The job {job} goes on at Novita, and is paid for. To fetch it:\n"
@@ -117,7 +117,7 @@ def _stopped(job: str) -> str:
 
 
 def _files(answer: CallToolResult) -> list[str]:
-    """The files that came home, one a line, to be copied."""
+    """Lines with the paths of the saved files, one a line, so that they are easy to copy."""
     facts: dict[str, Any] = {} if answer.is_error else answer.structured_content or {}
     artifacts = cast("list[dict[str, Any]]", facts.get("artifacts") or [])
     paths = [str(artifact["path"]) for artifact in artifacts if artifact.get("path")]

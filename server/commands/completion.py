@@ -8,6 +8,6 @@ from ..flags import parser
 
 
 def run_completion(shell: str) -> int:
-    """Write it to stdout; the exit code."""
+    """Write the script to stdout. Returns the exit code."""
     sys.stdout.write(shtab.complete(parser(every_tool=True), shell=shell) + "\n")
     return 0

@@ -1,7 +1,7 @@
-"""`novita-mcp demo`: the whole product in under a minute, on the simulator, with nothing to configure.
+"""`novita-mcp demo`: shows the whole product on the simulator in under a minute, with nothing to configure.
 
-The simulator runs in this process; the server is a real child over stdio, spoken to as any MCP client would. What is
-shown is a list of steps: a later one may use what an earlier one made.
+The simulator runs in this process. The server is a real child process over stdio, and the demo is an ordinary MCP
+client of it. The demo is a list of steps; a later step may use the result of an earlier one.
 """
 
 import json
@@ -38,7 +38,7 @@ from .layout import at_the_point, columns, doing, shortened, wrapped
 from .screen import Screen
 
 TASK_SECONDS = 2.5
-"""How long the simulator takes for a picture: long enough to see a bar move."""
+"""Seconds that the simulator takes for a picture: long enough that a bar visibly moves."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Step:
     """One call of one tool.
 
     Args:
-        name: How later steps call it.
-        title: What a person reads beside the bar.
-        arguments: `{name}` inside a text becomes the task id of that earlier step: `task:{picture}/0`.
+        name: The name by which later steps refer to this one.
+        title: The text beside the bar.
+        arguments: In a text `{name}` is replaced by the task id of the step of that name, as in `task:{picture}/0`.
     """
 
     name: str
@@ -81,7 +81,7 @@ STEPS: tuple[Step, ...] = (
         "It looks up",
         "generate_video",
         {"image": "task:{night}/0", "prompt": "the fox looks up", "duration": 3}
-        # The yes that a user gives after reading the price, or that nobody knows it.
+        # Stands for the agreement of a user who has read the price, or that the price is not known.
         | {"confirm": True},
     ),
     Step(
@@ -95,7 +95,7 @@ STEPS: tuple[Step, ...] = (
         "A GPU to train on",
         "create_gpu_instance",
         {"name": "fox-den", "image": "pytorch/pytorch:latest", "min_memory_gb": 24, "stop_after_hours": 1}
-        # The yes that a user gives after reading the price.
+        # Stands for the agreement of a user who has read the price.
         | {"confirm": True},
     ),
 )
@@ -103,11 +103,11 @@ STEPS: tuple[Step, ...] = (
 
 @dataclass(frozen=True)
 class Made:
-    """What came of a step. Money in USD.
+    """The result of a step. Money is in USD.
 
     Args:
-        cost_usd: As the (simulated) balance fell; a machine costs from then on.
-        price: For people: what Novita's price list says, such as "$0.252" or "$0.21/h".
+        cost_usd: By how much the simulated balance fell during the step. A machine goes on costing afterwards.
+        price: The price in Novita's list, for people, such as "$0.252" or "$0.21/h".
     """
 
     step: str
@@ -126,7 +126,7 @@ class Made:
 
 @dataclass
 class DemoOutcome:
-    """The demo as a whole."""
+    """The result of the whole demo."""
 
     folder: str
     ok: bool = False
@@ -139,7 +139,7 @@ class DemoOutcome:
 
 
 class Show(Protocol):
-    """How a run is shown while it goes on."""
+    """Shows a run of the demo while it happens."""
 
     def started(self, outcome: DemoOutcome, tools: int) -> None: ...
     def begin(self, step: Step) -> ProgressFnT: ...
@@ -148,7 +148,7 @@ class Show(Protocol):
 
 
 def run_demo(settings: Settings, *, as_json: bool, steps: Sequence[Step] = STEPS, show: Show | None = None) -> int:
-    """Run the steps and show them on stdout (or as `show` does); 0 if all of them worked."""
+    """Run the steps, and show them on stdout or by `show`. Returns the exit code: 0 if all steps worked."""
     folder = settings.output_dir or played_folder("demo")
     show = show or _show(as_json)
     try:
@@ -157,7 +157,7 @@ def run_demo(settings: Settings, *, as_json: bool, steps: Sequence[Step] = STEPS
     except KeyboardInterrupt:
         return 130
     except BaseExceptionGroup as group:
-        if group.split(BrokenPipeError)[1] is None:  # whoever read has seen enough
+        if group.split(BrokenPipeError)[1] is None:  # the reader of our output, such as `head`, has closed it
             raise BrokenPipeError from None
         raise
     if as_json:
@@ -177,7 +177,7 @@ def _show(as_json: bool) -> Show:
 async def _run(running: Running, folder: Path, show: Show, steps: Sequence[Step]) -> DemoOutcome:
     began = time.monotonic()
     outcome = DemoOutcome(folder=str(folder))
-    # What the server has to say besides the protocol belongs to its host, not on the stage; kept in case it fails.
+    # The server's log would disturb the picture, so it goes to a file first, and to stderr at the end.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         async with Client(stdio_client(_child(running, folder), errlog=log)) as client:
             await _play(client, outcome, show, steps)
@@ -189,7 +189,7 @@ async def _run(running: Running, folder: Path, show: Show, steps: Sequence[Step]
 
 
 async def _play(client: Client, outcome: DemoOutcome, show: Show, steps: Sequence[Step]) -> None:
-    """Take the steps in turn; the first that fails is the last."""
+    """Run the steps in order, and stop after the first that fails."""
     before = await _balance(client)
     outcome.balance_before_usd = outcome.balance_after_usd = f"{before:f}"
     show.started(outcome, len((await client.list_tools()).tools))
@@ -207,7 +207,7 @@ async def _play(client: Client, outcome: DemoOutcome, show: Show, steps: Sequenc
 
 
 def _child(running: Running, folder: Path) -> StdioServerParameters:
-    """The server as a host would start it, on the simulator, leaving the user's own journal and key alone."""
+    """The server as a host would start it, but on the simulator, and without the user's journal and key."""
     passed = ("PYTHONPATH", "LANG", "LC_ALL")
     command, *words = this_interpreter()
     return StdioServerParameters(
@@ -269,14 +269,14 @@ def _structured(answer: CallToolResult) -> dict[str, Any]:
 
 
 def _price(facts: Mapping[str, Any], paid: Decimal) -> str:
-    """What Novita's price list says of it; where it says nothing, what was paid."""
+    """The price in Novita's list; if the list has none, the amount that was paid."""
     if hour := cast("Mapping[str, Any]", facts.get("instance") or {}).get("usd_per_hour"):
         return f"{_usd(str(hour))}/h"
     return _usd(str(facts.get("estimated_cost_usd") or paid))
 
 
 def _made(outcome: DemoOutcome) -> list[Text]:
-    """What was made, at which price and with what, its files below. Files are named within the folder."""
+    """For each step a line with title, price and model, and below it the names of its files, without the folder."""
     titles = max((len(made.title) for made in outcome.steps), default=0)
     prices = at_the_point([made.price if made.ok else "-" for made in outcome.steps])
     lines: list[Text] = []
@@ -289,7 +289,7 @@ def _made(outcome: DemoOutcome) -> list[Text]:
 
 
 def ending(outcome: DemoOutcome, width: int | None) -> list[Text]:
-    """What is said when all is done: what was made, where it is, what it cost, and what to try next."""
+    """The text after the last step: what was made, where it is, what it cost, and what to try next."""
     lines = [Text(), *_made(outcome), Text()]
     if not outcome.ok:
         return [*lines, *(Text(line, style="red") for line in wrapped(f"Stopped. {outcome.error}", width))]
@@ -308,7 +308,7 @@ def ending(outcome: DemoOutcome, width: int | None) -> list[Text]:
 
 
 def opening(outcome: DemoOutcome, tools: int, width: int | None) -> list[Text]:
-    """What is said before the first step."""
+    """The text before the first step."""
     told = (
         "A simulator in Novita's place, the server as a child process over stdio: "
         f"{counted(tools, 'tool')}, {_usd(outcome.balance_before_usd)} of play money."
@@ -317,7 +317,7 @@ def opening(outcome: DemoOutcome, tools: int, width: int | None) -> list[Text]:
 
 
 class _Silent:
-    """For --json."""
+    """Shows nothing, for --json."""
 
     def started(self, outcome: DemoOutcome, tools: int) -> None:
         return None
@@ -336,7 +336,7 @@ class _Silent:
 
 
 class _PlainLines:
-    """Plain lines, for a file or a pipe."""
+    """Shows plain lines, for a file or a pipe."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -356,7 +356,7 @@ class _PlainLines:
         async def report(progress: float, total: float | None, message: str | None) -> None:
             nonlocal last
             now = doing(message).partition(", ")[0]
-            if now and now != last:  # not every second: nobody watches
+            if now and now != last:  # only changes; a line for every second would fill the file
                 self._say(Text(f"  {now}"))
                 last = now
 
@@ -371,9 +371,9 @@ class _PlainLines:
 
 
 class Bars(_PlainLines):
-    """A bar for each step, how long it takes, and the balance falling, on a terminal.
+    """Shows, on a terminal, a bar for each step with its time, and the falling balance.
 
-    A bar does not claim how far a step is: few models say, and a guess is no measure.
+    A bar shows no percentage: few models report progress, and we do not guess it.
     """
 
     def __init__(self, console: Console) -> None:
@@ -423,27 +423,27 @@ class Bars(_PlainLines):
 
 _WIDE = 80
 _NARROW_REST = 17 + 1 + 8 + 1 + 6 + 1
-"""Columns that the note does not have: the title, the bar, the seconds, and a blank after each."""
+"""The width that is not left for the note: the title, the bar, the seconds, and a blank after each."""
 _WIDE_REST = 8 + 8 + 1
-"""And on a wide terminal: the longer bar, the balance and its blank."""
+"""What more is not left for it on a wide terminal: the longer bar, the balance and its blank."""
 
 
 class _Elapsed(ProgressColumn):
-    """How long a step takes, or took."""
+    """The column with the time that a step has taken."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.elapsed or 0:.1f} s".rjust(6), style="dim")
 
 
 class _Balance(ProgressColumn):
-    """The balance after each step."""
+    """The column with the balance after the step."""
 
     def render(self, task: Task) -> Text:
         return Text(_usd(task.fields["balance"]).rjust(8), style="yellow")
 
 
 class _Note(ProgressColumn):
-    """What the server said last."""
+    """The column with the server's last message."""
 
     def render(self, task: Task) -> Text:
         return Text(str(task.fields["note"]), style="dim")

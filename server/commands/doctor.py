@@ -1,6 +1,6 @@
-"""`novita-mcp doctor`: what is wrong with this installation, and how to mend it.
+"""`novita-mcp doctor`: says what is wrong with this installation, and how to repair it.
 
-Each check is one line: fine, worth knowing, or wrong. Nothing is spent, and nothing is left behind on disk.
+Each check prints one line: ok, a note, or wrong. The checks cost nothing and leave nothing on the disk.
 """
 
 import importlib.metadata
@@ -53,18 +53,18 @@ from .screen import Screen
 Status = Literal["ok", "note", "wrong", "skipped"]
 
 SKEW_SECONDS = 60
-"""A clock further off than this makes links look expired before they are, or fresh after."""
+"""With a larger error of the clock, links seem to expire too early or too late."""
 
 NOT_THE_API = ("novita.ai", "novitai.com", "omniinfer.io")
-"""Novita's names that are not where the API is (any more): its pages, its files, an earlier name."""
+"""Names of Novita at which there is no API, or no longer: its web pages, its files, and an earlier name."""
 
 LOSES_PICTURES = (2, 1, 128)
-"""Claude Code before this drops pictures that stand beside structured content."""
+"""Versions of Claude Code before this one drop the pictures of an answer that also has structured content."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. `mend` says what to do where something is not as it should be."""
+    """The result of one check. `mend` says how to repair what is wrong."""
 
     name: str
     status: Status
@@ -83,21 +83,21 @@ def run_doctor(
     origins: Sequence[Origin] = (),
     starting: bool = False,
 ) -> int:
-    """Examine and report on stdout; 1 if something is wrong.
+    """Run the checks and print their results. Returns the exit code: 1 if something is wrong.
 
     Args:
         leases: Also stop instances whose lease is over.
-        mending: Also write what can be mended here into the hosts' files.
-        models: Also examine the models that are taken by themselves.
-        origins: Where settings have their values from.
-        starting: Also start what hosts are set up to start.
+        mending: Also repair the entries in the hosts' files that can be repaired.
+        models: Also check the models that are used by default.
+        origins: Where the values of the settings come from.
+        starting: Also start the server as each host's entry says.
     """
     try:
         checks = [*_origins(settings, origins), *anyio.run(_examine, settings, offline, leases, mending, starting)]
         checks += anyio.run(_models, settings, offline) if models else []
     except KeyboardInterrupt:
         return 130
-    # Whatever a check repeats, of a setting or of an error: this is how it gets out.
+    # A check may repeat a setting or an error that contains a secret. All results pass through this filter.
     _known = [*learn_settings(settings), *(learn(found.real_key) for found in installed(Path.home(), sys.platform))]
     checks = [replace(check, detail=for_logs(check.detail), mend=for_logs(check.mend)) for check in checks]
     well = all(check.status != "wrong" for check in checks)
@@ -114,7 +114,7 @@ def run_doctor(
 
 
 def _mend_agreed(checks: Sequence[Check]) -> bool:
-    """Whether something can be mended here, and a person says so."""
+    """Whether something can be repaired here, and a person at the terminal agrees to it."""
     if not any("--mend" in check.mend for check in checks) or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     sys.stdout.write("Mend what can be mended here? [y/N] ")
@@ -174,7 +174,7 @@ def _settings(settings: Settings) -> Check:
 
 
 def _origins(settings: Settings, origins: Sequence[Origin]) -> Iterator[Check]:
-    """Every setting that is not left at its default, and who gave it."""
+    """Every setting that is not at its default, and where its value comes from."""
     for origin in origins:
         value = shown_value(settings, origin.name)
         yield Check("setting", "ok", f"{origin.name} = {value}, from {origin.where}")
@@ -189,7 +189,7 @@ def _holds_key(path: Path) -> bool:
 
 
 def _hosts(hosts: Sequence[Installed]) -> Iterator[Check]:
-    """Who runs this server here, and whether they can."""
+    """The hosts that are set up to run this server, and whether their entries can work."""
     if not hosts:
         mend = "`novita-mcp install HOST` sets one up; nothing to do where the server runs over HTTP."
         yield Check("hosts", "note", "no host is set up for this user", mend)
@@ -210,7 +210,7 @@ def _hosts(hosts: Sequence[Installed]) -> Iterator[Check]:
 
 
 def _starts(mending: bool) -> Iterator[Check]:
-    """Entries that start the server as version 0.1.0 wrote them: with the folder it starts in on the import path."""
+    """Entries in the form of version 0.1.0, which put the current folder on Python's import path."""
     for host, path, names in unsafe_files(Path.home(), sys.platform, Path.cwd()):
         which = f"{host.title}: {', '.join(names)} in {path}"
         unsafe = f"{which} starts with `python -m`: in a project you open, a file named like a library runs instead"
@@ -226,7 +226,7 @@ def _starts(mending: bool) -> Iterator[Check]:
 
 
 def _mended(hosts: Sequence[Installed]) -> Iterator[Check]:
-    """Have hosts whose program is gone start this installation."""
+    """Repair the entries whose program no longer exists, so that they start this installation."""
     for found in hosts:
         if not found.command or shutil.which(found.command) is not None:
             continue
@@ -240,7 +240,7 @@ def _mended(hosts: Sequence[Installed]) -> Iterator[Check]:
 
 
 async def _started(hosts: Sequence[Installed]) -> list[Check]:
-    """Whether what hosts are set up to start answers."""
+    """Start the server as each host's entry says, and check that it answers."""
     checks: list[Check] = []
     for start in await start_all([one for one in hosts if one.command and shutil.which(one.command)]):
         name = start.found.host.title
@@ -253,7 +253,7 @@ async def _started(hosts: Sequence[Installed]) -> list[Check]:
 
 
 def _old_host(hosts: Sequence[Installed]) -> Iterator[Check]:
-    """Only what is known to matter: a version of Claude Code that loses pictures."""
+    """Whether the installed Claude Code is a version that loses pictures; no other old version is known to matter."""
     program = shutil.which("claude")
     if program is None or not any(found.host.title == "Claude Code" for found in hosts):
         return
@@ -331,12 +331,12 @@ def _key(settings: Settings, hosts: Sequence[Installed]) -> Check:
 
 
 def _key_of_a_host(hosts: Sequence[Installed]) -> tuple[str | None, str]:
-    """The first key that a host's configuration holds, and whose that is."""
+    """The first key in a host's configuration, and the name of that host."""
     return next(((found.real_key, found.host.title) for found in hosts if found.real_key), (None, ""))
 
 
 def _address(settings: Settings) -> Check | None:
-    """An address of Novita's at which its API is not; None where there is nothing to say."""
+    """A finding if NOVITA_BASE_URL is an address of Novita at which there is no API; None otherwise."""
     host = urlsplit(settings.base_url).hostname or ""
     ours = any(host == name or host.endswith(f".{name}") for name in NOT_THE_API)
     if settings.base_url.rstrip("/") == API_HOST or not ours:
@@ -347,7 +347,7 @@ def _address(settings: Settings) -> Check | None:
 
 
 async def _network(settings: Settings) -> AsyncGenerator[Check]:
-    """The way to Novita first; the rest only makes sense when that is open."""
+    """Check the connection to Novita first. Without it the checks of clock and account make no sense."""
     moved = " (moved by NOVITA_BASE_URL)" if settings.base_url.rstrip("/") != API_HOST else ""
     proxy = Surroundings.read().proxy_for(httpx.URL(settings.base_url))
     way = f"{shown_address(settings.base_url)}{moved}{f' through the proxy {proxy.shown}' if proxy else ''}"
@@ -355,7 +355,7 @@ async def _network(settings: Settings) -> AsyncGenerator[Check]:
         began = anyio.current_time()
         try:
             async with http.stream("GET", settings.base_url) as answer:
-                pass  # that it answers is enough
+                pass  # any answer is enough
         except httpx.RequestError as error:
             found = trouble(error, httpx.URL(settings.base_url))
             mend = (
@@ -373,13 +373,13 @@ async def _network(settings: Settings) -> AsyncGenerator[Check]:
 
 
 def _way_out() -> Iterator[Check]:
-    """Variables about proxies and certificates that cannot be used, whether or not the network is looked at."""
+    """Environment variables about proxies and certificates whose values cannot be used. Checked with --offline too."""
     for problem in Surroundings.read().problems():
         yield Check("way out", "wrong", str(problem), problem.mend)
 
 
 def _clock(dates: Sequence[str]) -> Check:
-    """Our clock against the first Date header of an answer that can be read; proxies add some of their own."""
+    """Compare our clock with the first readable Date header of an answer. There may be several, as proxies add some."""
     there = next((found for date in dates if (found := a_header_date(date)) is not None), None)
     if there is None:
         return Check("clock", "skipped", "the answer carries no date")
@@ -404,7 +404,7 @@ async def _account(client: NovitaClient) -> Check:
 
 
 async def _leases(settings: Settings) -> Check:
-    """Act on the leases that are over, once, and say which are left."""
+    """Stop what has a lease that is over, once, and report the leases that remain."""
     name = "leases"
     if not await leases_wait(settings):
         return Check(name, "ok", "none")
@@ -427,7 +427,7 @@ async def _leases(settings: Settings) -> Check:
 
 
 def _unwritable(folder: Path) -> str:
-    """Why no file could be made in `folder`, or nothing. Nothing is made that stays."""
+    """Why no file can be made in `folder`; empty if one can. The attempt leaves no file behind."""
     place = folder
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -450,18 +450,18 @@ _MARKS: dict[Status, tuple[str, str]] = {
 
 
 _ROOM = 50
-"""Columns that a path takes as a rule."""
+"""The width that a path usually needs."""
 
 
 def _show(checks: list[Check], well: bool, places: Iterable[object]) -> None:
-    """For people; `places` are paths that are never broken in two."""
+    """Print the results for people. Lines never break inside the paths in `places`."""
     names = {str(place): whole(place) for place in places}
     console = Screen(highlight=False)
     width, term = columns(), max(len(check.name) for check in checks)
     for check in checks:
         mark, style = _MARKS[check.status]
         head = f"{mark:>5}  {check.name.ljust(term)}  "
-        if width is not None and width < _ROOM + len(head):  # a path beside its name would not fit
+        if width is not None and width < _ROOM + len(head):  # too narrow for a path beside the check's name
             found, more = head.rstrip(), wrapped(_glued(check.detail, names), width, first=" " * 7)
         else:
             found, *more = wrapped(_glued(check.detail, names), width, first=head)

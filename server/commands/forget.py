@@ -1,4 +1,4 @@
-"""`novita-mcp forget`: removes somebody who signed in to a server over HTTP, with key, rows and files."""
+"""`novita-mcp forget`: removes the key, rows and files of somebody who signed in to a server over HTTP."""
 
 import sys
 
@@ -13,10 +13,11 @@ from ..sign_in.forgetting import Forgotten, forget
 
 
 def run_forget(settings: Settings, subject: str) -> int:
-    """Remove a subject, in the journal and storage that the settings name; 1 if something of it still runs.
+    """Remove a subject from the journal and the storage in the settings. Returns the exit code: 1 if the subject still
+    pays for something that runs.
 
     Args:
-        subject: As the authorization server names it (`sub` of its tokens).
+        subject: The name that the authorization server gives (`sub` of its tokens).
 
     Raises:
         SettingError: No issuer is set.
@@ -43,5 +44,5 @@ async def _forget(settings: Settings, owner: str) -> Forgotten:
             background.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
                 await app.close()
-    assert gone is not None  # else an error was raised
+    assert gone is not None  # the block above either sets it or raises an error
     return gone

@@ -1,4 +1,4 @@
-"""`novita-mcp gallery`: the pages that hosts show, in a browser, over the user's own journal and files."""
+"""`novita-mcp gallery`: shows the pages in a browser, with the user's own journal and files."""
 
 import socket
 import sys
@@ -17,14 +17,14 @@ from ..gallery.loopback import TOKEN_LASTS, Loopback, Visit
 from ..settings import SettingError, Settings
 
 _GLANCE = 0.5
-"""Seconds between two looks whether it is over."""
+"""Seconds between two checks whether the session is over."""
 _OPENS_WITHIN = 15.0
-"""Seconds after which a browser that was asked to open the page has not."""
+"""Seconds within which the browser must open the page. Otherwise the command prints the link."""
 
 
 @dataclass(frozen=True)
 class _Mcp:
-    """The server in this process, as the pages ask it."""
+    """Passes the requests of the pages to the MCP server in this process."""
 
     client: Client
 
@@ -41,13 +41,13 @@ class _Mcp:
 
 
 def run_gallery(settings: Settings, *, browser: bool, idle_minutes: float) -> int:
-    """Serve the pages until nobody looks any more; the exit code.
+    """Serve the pages until no request has come for some time. Returns the exit code.
 
     Args:
-        browser: Open the user's browser; else the link is printed.
+        browser: Open the user's browser. If not, the command prints the link.
 
     Raises:
-        SettingError: There is no key, or no journal on disk, so that there is nothing to show.
+        SettingError: There is no key or no journal on disk, so there is nothing to show.
     """
     if not settings.api_key:
         raise SettingError("the gallery needs your key: set NOVITA_API_KEY, or keep it with `novita-mcp key set`")
@@ -55,7 +55,7 @@ def run_gallery(settings: Settings, *, browser: bool, idle_minutes: float) -> in
         raise SettingError("the journal is off (NOVITA_MCP_JOURNAL), so there is nothing to show")
     if not idle_minutes > 0:
         raise SettingError("--idle-minutes must be more than 0")
-    # A page shows all that costs, whatever a host is offered.
+    # The page must show everything that costs, whichever toolsets the user's hosts get.
     chosen = replace(settings, toolsets="default,sandbox", tools="")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         anyio.run(_serve, chosen, listener, browser, idle_minutes)
@@ -66,7 +66,7 @@ async def _serve(settings: Settings, listener: socket.socket, browser: bool, idl
     visit = Visit(idle_ends=idle_minutes * 60)
     async with Client(create_app(settings)) as client, anyio.create_task_group() as group:
         app = Loopback(_Mcp(client), visit, listener.getsockname()[1])
-        # No access log; the token is in no address that is asked for, so that nothing else could log it.
+        # No access log. The token is in no requested address either, so no other log can contain it.
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         group.start_soon(_tell, app, visit, browser, idle_minutes)

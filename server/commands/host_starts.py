@@ -1,6 +1,6 @@
-"""Starts what a host's configuration says, as the host would, and sees whether it answers; mends what does not.
+"""Starts the server as a host's configuration says, checks whether it answers, and repairs an entry that does not work.
 
-Only the configurations of this user are started: a project's file may be anybody's.
+It starts only what is in this user's own configurations, because anybody may have written a project's file.
 """
 
 import copy
@@ -20,12 +20,12 @@ from .hosts import KEY, Entry
 from .install import Installed, read_entry_file, rewrite, with_entry
 
 PATIENCE = 60.0
-"""Seconds for a start: uvx may have to fetch packages first."""
+"""Seconds that a start may take; uvx may have to fetch packages first."""
 
 
 @dataclass(frozen=True)
 class HostStart:
-    """What came of starting a host's entry. `problem` is empty where it answered."""
+    """The result of starting a host's entry. `problem` is empty if the server answered."""
 
     found: Installed
     tools: int = 0
@@ -33,7 +33,7 @@ class HostStart:
 
 
 async def start_all(found: Sequence[Installed]) -> list[HostStart]:
-    """Start each of them, side by side."""
+    """Start all entries at the same time."""
     made: dict[int, HostStart] = {}
 
     async def start(place: int, one: Installed) -> None:
@@ -66,12 +66,12 @@ async def _start(found: Installed) -> HostStart:
 
 
 def _given(found: Installed) -> Mapping[str, str]:
-    """The entry's variables; what only its host can fill in is left out."""
+    """The entry's environment variables, without those that only the host can fill in."""
     return {name: value for name, value in found.environment if name == KEY or not value.startswith(("${", "{env:"))}
 
 
 def settings_of(found: Installed) -> Settings | None:
-    """What the entry and the user's file say together; None where that cannot be used."""
+    """The settings from the entry and the user's file together; None if they cannot be used."""
     try:
         return read_settings({**get_default_environment(), **_given(found)})
     except SettingError:
@@ -79,11 +79,11 @@ def settings_of(found: Installed) -> Settings | None:
 
 
 def mend_start(found: Installed) -> list[str]:
-    """Have the host start this very installation; key and variables stay. What it runs from now on.
+    """Change a host's entry so that it starts this installation. Key and variables stay. Returns the new command.
 
     Raises:
         OSError: The file cannot be written.
-        SettingError: It cannot be read as what it should be.
+        SettingError: The file cannot be read or parsed.
     """
     program = this_program()
     before, config = read_entry_file(found.path)

@@ -1,6 +1,7 @@
-"""The programs that run MCP servers, and how the configuration of each names us.
+"""The hosts that `install` knows: where each has its configuration, and how an entry of ours looks there.
 
-Where a format comes from stands beside it. Goose and the JetBrains IDEs are set up by hand, as docs/install.md shows.
+Comments name the sources of the less known formats. docs/install.md shows how to set up Goose and the JetBrains IDEs by
+hand.
 """
 
 import json
@@ -15,13 +16,13 @@ from ..settings import SettingError
 NAME = "novita"
 KEY = "NOVITA_API_KEY"
 NO_KEY = "your key from https://novita.ai/settings/key-management"
-"""Stands where the user puts the key."""
+"""The placeholder that the user replaces by the key."""
 
 _INPUT = "novita-key"
-"""VS Code asks for the key itself and keeps it in its own safe, under this name."""
+"""The name under which VS Code asks for the key and stores it in its own secret storage."""
 
 Entry = dict[str, Any]
-"""An object of a host's file. Ours, as the rest of this program sees it, has `command`, `args` and `env`."""
+"""An object in a host's file. In this program our own entry always has the form `command`, `args` and `env`."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,15 @@ class Host:
     """One program that runs MCP servers.
 
     Args:
-        user_file: Its configuration for this user, made from the home folder and the platform.
-        project_file: The same for one project, relative to its folder; None where it has none.
-        section: Where in the file the servers stand, by name.
-        reference: How the file refers to the key without holding it; None where it cannot.
-        after: What the user does next.
-        reaches: Whether that works without the user's doing: a terminal's environment reaches a program started there,
-            and VS Code asks; a desktop program sees no `export`.
-        extra: What a new entry says besides.
-        one_list: The command and its arguments are one list, and what we call `env` is `environment`.
+        user_file: Gives the path of this user's configuration, from the home folder and the platform.
+        project_file: The path of a project's configuration in the project's folder; None if the host has none.
+        section: The keys that lead to the object with the servers, by name.
+        reference: The text by which the file refers to the key without containing it; None if the host has none.
+        after: What the user has to do next.
+        reaches: Whether the reference works by itself. A program started in a terminal sees the terminal's
+            environment, and VS Code asks for the key; a desktop program does not see an `export`.
+        extra: Further fields of a new entry.
+        one_list: The host has command and arguments in one list, and calls `env` `environment`.
     """
 
     title: str
@@ -51,7 +52,7 @@ class Host:
     one_list: bool = False
 
     def place(self, config: Entry) -> tuple[str, ...]:
-        """Where the servers stand in this very file: version 1 of opencode has them one floor higher."""
+        """The keys that lead to the servers in this file. Version 1 of opencode has them one level higher."""
         if self.one_list and isinstance(outer := config.get(self.section[0]), dict):
             held: list[object] = list(cast("dict[str, object]", outer).values())
             if "servers" not in outer and any(isinstance(one, dict) and "type" in one for one in held):
@@ -59,7 +60,7 @@ class Host:
         return self.section
 
     def servers(self, config: Entry) -> Entry:
-        """The entries of all servers in a parsed file; empty where there are none."""
+        """The entries of all servers in a parsed file; empty if there are none."""
         place = config
         for name in self.place(config):
             found: object = place.get(name)
@@ -69,7 +70,7 @@ class Host:
         return place
 
     def ours(self, config: Entry) -> Entry:
-        """Our entry with `command`, `args` and `env`, whatever the host calls them; empty where there is none."""
+        """Our entry as `command`, `args` and `env`, whatever the host calls them; empty if there is none."""
         found: object = self.servers(config).get(NAME)
         if not isinstance(found, dict):
             return {}
@@ -80,10 +81,10 @@ class Host:
         return {"command": words[0] if words else "", "args": words[1:], "env": entry.get("environment", {})}
 
     def put(self, config: Entry, entry: Entry) -> None:
-        """Set ours in a parsed file. What a user added to it stays, and so does a key when none is given.
+        """Write our entry into a parsed file. Fields that a user added stay; so does the key, if none is given.
 
         Raises:
-            SettingError: Something else stands where the servers belong.
+            SettingError: The file has something else in the place of the servers.
         """
         place = config
         for name in self.place(config):
@@ -103,7 +104,8 @@ class Host:
                 inputs.append({"type": "promptString", "id": _INPUT, "description": "Novita API key", "password": True})
 
     def take(self, config: Entry, before: Entry) -> None:
-        """Take ours out of a parsed file, and what was made for it alone: what `before` does not have and is empty."""
+        """Remove our entry from a parsed file, and the objects that were made for it: those that are empty now and that
+        `before`, the file before we first changed it, does not have."""
         path = self.place(config)
         self.servers(config).pop(NAME, None)
         inputs: object = config.get("inputs")
@@ -134,7 +136,7 @@ class Host:
 
 
 def is_key(text: str) -> bool:
-    """Whether it is a key: no reference, and no words like ours or README's that stand where one belongs."""
+    """Whether a text is a key, rather than a reference to one or a placeholder such as README's `your key`."""
     return len(text) >= 8 and " " not in text and not text.casefold().startswith(("${", "{env:", "your"))
 
 
@@ -255,7 +257,7 @@ HOSTS: Mapping[str, Host] = {
 
 
 def likely_host(home: Path, platform: str) -> str:
-    """A host that seems to be on this machine, since the folder of its configuration is there; else the commonest."""
+    """A host that seems to be installed here, because its configuration folder exists; or else the commonest host."""
     for name, host in HOSTS.items():
         folder = host.user_file(home, platform).parent
         if folder != home and folder.is_dir():

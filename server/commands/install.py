@@ -1,8 +1,9 @@
-"""`novita-mcp install HOST` and `uninstall HOST`: our entry in a host's configuration, and out of it again.
+"""`novita-mcp install HOST` and `uninstall HOST`: write our entry into a host's configuration, and remove it again.
 
-What a person wrote in the file stays byte for byte; the change is shown and agreed to; the file is written whole or not
-at all, through a link if it is one. The key goes only into files of the user's own, which then nobody else reads; in a
-project's folder, which may be shared, stands a reference to the environment, and no path of this machine.
+Everything else in the file stays byte for byte. The command shows the change and asks. It writes the file completely or
+not at all; if the path is a link, it writes the file that the link leads to. The key goes only into the user's own
+files, which are then readable by nobody else. A project's folder may be shared, so its file gets a reference to the
+environment, and no path of this machine.
 """
 
 import copy
@@ -26,19 +27,19 @@ from .hosts import HOSTS, KEY, NO_KEY, Entry, Host, is_key
 from .layout import say, whole
 
 _SHARED = ["novita-mcp"]
-"""What a project's file runs: found on the path of whoever opens it."""
+"""The command in a project's file. It is found on the PATH of the person who opens the project."""
 
 
 @dataclass(frozen=True)
 class Installed:
-    """Our entry as it stands in a host's own configuration.
+    """Our entry as it is in a host's configuration.
 
     Args:
-        command: What the host runs.
-        args: With which words.
-        environment: And with which variables.
-        key: What stands for the key: the key itself, a reference (`${...}`), or nothing.
-        problem: Why the file could not be read; the rest is then empty.
+        command: The program that the host runs.
+        args: The arguments of that program.
+        environment: Its environment variables.
+        key: The key itself, a reference to it (`${...}`), or empty.
+        problem: Why the file could not be read; all other fields are then empty.
     """
 
     host: Host
@@ -51,7 +52,7 @@ class Installed:
 
     @property
     def real_key(self) -> str | None:
-        """The key, where the file holds one."""
+        """The key, if the file contains the key itself."""
         return self.key if is_key(self.key) else None
 
 
@@ -67,18 +68,18 @@ def run_install(
     filed: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Write (or print) the entry for a host; the exit code.
+    """Write (or print) the entry for a host. Returns the exit code.
 
     Args:
         project: Write into this project's folder instead of the user's own configuration.
         with_key: Store the key even in a project's folder.
-        command: What the host runs, such as `uvx novita-mcp`; default: this very program.
+        command: The command that the host shall run, such as `uvx novita-mcp`; by default this program.
         yes: Do not ask.
-        filed: The key stands in the user's file of settings or in the keyring: the host's file needs none.
-        as_json: Tell a program on stdout; the change and the question then go to stderr.
+        filed: The key is in the user's settings file or in the keyring, so the host's file needs none.
+        as_json: Print JSON on stdout; the change and the question then go to stderr.
 
     Raises:
-        SettingError: The host has no such file, the file cannot be merged with, or nobody agreed.
+        SettingError: The host has no such file, the entry cannot be added to the file, or nobody agreed.
     """
     chosen = HOSTS[host]
     path = _file(chosen, project)
@@ -123,10 +124,10 @@ def run_install(
 
 
 def run_uninstall(settings: Settings, host: str, *, project: Path | None, yes: bool, as_json: bool = False) -> int:
-    """Take out what install wrote, and say what stays; the exit code.
+    """Remove what `run_install` wrote, and say what stays. Returns the exit code.
 
     Raises:
-        SettingError: The host has no such file, it cannot be read, or nobody agreed.
+        SettingError: The host has no such file, the file cannot be read, or nobody agreed.
     """
     chosen = HOSTS[host]
     path = _file(chosen, project)
@@ -142,7 +143,7 @@ def run_uninstall(settings: Settings, host: str, *, project: Path | None, yes: b
     chosen.take(wanted, _parsed(backup, earlier, like=path))
     after = with_entry(path, before, wanted)
     if path.suffix == ".toml" and (rest := after.rstrip()) and before.startswith(rest):
-        # The blank line before our table, at the end of the file, came with it.
+        # Our table was at the end of the file, and the blank line before it was added with it.
         after = earlier if earlier.rstrip() == rest else f"{rest}\n"
     emptied = not earlier and after.strip() in ("", "{}")
     _agree(path, before, "" if emptied else after, (_key_of(entry), settings.api_key or ""), yes=yes, aside=as_json)
@@ -177,7 +178,7 @@ def _told(facts: dict[str, object], sentences: list[str], *, as_json: bool) -> N
 
 
 def installed(home: Path, platform: str) -> Iterator[Installed]:
-    """What the configurations of this user say about us, host by host; hosts that do not know us are left out."""
+    """Our entries in this user's configurations, host by host. Hosts without an entry of ours are left out."""
     for host in HOSTS.values():
         path = host.user_file(home, platform)
         try:
@@ -208,7 +209,7 @@ def _file(host: Host, project: Path | None) -> Path:
 
 
 def _text(path: Path) -> str:
-    """Its text with line ends as they are; empty where there is none."""
+    """The text of a file with its line ends unchanged; empty if there is no file."""
     try:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -218,30 +219,30 @@ def _text(path: Path) -> str:
 
 
 def read_entry_file(path: Path) -> tuple[str, Entry]:
-    """A host's file: its text, and that parsed.
+    """A host's file, as text and parsed.
 
     Raises:
-        SettingError: It cannot be read, or is not what it should be; nothing was changed.
+        SettingError: The file cannot be read or parsed; nothing was changed.
     """
     before = _text(path)
     return before, _parsed(path, before)
 
 
 def _config(path: Path, text: str) -> Entry:
-    """A file's text, parsed.
+    """Parse the text of a file by the file's kind.
 
     Raises:
-        ValueError: The text is not what it should be.
+        ValueError: The text is not valid.
     """
     config: object = tomllib.loads(text) if path.suffix == ".toml" else read_jsonc(text)
     return cast(Entry, config) if isinstance(config, dict) else {}
 
 
 def _parsed(path: Path, text: str, like: Path | None = None) -> Entry:
-    """The same, for a file that is to be changed. A TOML document keeps its comments.
+    """Parse a file that is to be changed. A TOML document keeps its comments.
 
     Raises:
-        SettingError: It is not what it should be; nothing was changed.
+        SettingError: The text is not valid; nothing was changed.
     """
     kind = (like or path).suffix
     try:
@@ -250,7 +251,7 @@ def _parsed(path: Path, text: str, like: Path | None = None) -> Entry:
 
             return cast(Entry, tomlkit.parse(text))
         config = read_jsonc(text.removeprefix(_BOM))
-    except ValueError as error:  # tomlkit's errors are such, too
+    except ValueError as error:  # tomlkit's errors are ValueErrors, too
         name = "TOML" if kind == ".toml" else "JSON"
         raise SettingError(
             f"{path} is not valid {name} ({error}); nothing was changed. --print shows what to add"
@@ -261,11 +262,11 @@ def _parsed(path: Path, text: str, like: Path | None = None) -> Entry:
 
 
 _BOM = "\ufeff"
-"""What some Windows editors begin a file with; it stays."""
+"""The byte order mark with which some Windows editors begin a file. It stays in the file."""
 
 
 def with_entry(path: Path, before: str, wanted: Entry) -> str:
-    """A host's file as text once it says `wanted`: all else as it stood in `before`."""
+    """The text of a host's file that contains `wanted`, and otherwise is as in `before`."""
     if path.suffix == ".toml":
         import tomlkit
 
@@ -284,7 +285,7 @@ def _entry(settings: Settings, host: Host, *, shared: bool, with_key: bool, comm
     if not words:
         raise SettingError("--command is empty")
     entry: Entry = {"command": words[0], "args": words[1:]}
-    if filed and not shared:  # the server reads it there itself, wherever it is started from
+    if filed and not shared:  # the server itself reads the key from there, whoever starts it
         entry["env"] = {}
     elif settings.api_key and (with_key or not shared):
         entry["env"] = {KEY: settings.api_key}
@@ -300,10 +301,10 @@ def _hidden(entry: Entry, key: str | None) -> Entry:
 
 
 def _agree(path: Path, before: str, after: str, keys: tuple[str, ...], *, yes: bool, aside: bool) -> None:
-    """Show the change, without keys or what others wrote around it, and ask; `aside` on stderr.
+    """Show the changed lines, without keys, and ask for agreement; with `aside` on stderr.
 
     Raises:
-        SettingError: The answer is no, or nobody is there to answer.
+        SettingError: The answer is no, or there is no answer.
     """
     out = sys.stderr if aside else sys.stdout
     lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0))[2:]
@@ -341,20 +342,22 @@ def _backup_of(path: Path) -> Path:
 
 
 def rewrite(path: Path, text: str, *, private: bool = False, keep: bool = True) -> Path | None:
-    """Give a host's file a new text, whole or not at all; where it is kept as it was before we first touched it.
+    """Replace the text of a host's file completely or not at all. Returns the path of the copy from before our first
+    change, or None if there is no copy.
 
-    A link stays one: what it leads to is written. A new file is readable by the user only: it may hold the key.
+    If the path is a link, the link stays, and the file that it leads to is written. Only the user can read a new file,
+    because it may contain the key.
 
     Args:
-        private: It holds a key now: only the user reads it, whoever could before.
-        keep: Keep it as it was, if it was not kept before.
+        private: The file contains a key now, so take away the right of others to read it.
+        keep: Make a copy of the old file, unless there is one already.
     """
     backup = _backup_of(path) if path.exists() and path.stat().st_size else None
     if backup and not keep and not backup.exists():
         backup = None
-    if backup and not backup.exists():  # the one from before novita was ever there is worth most
+    if backup and not backup.exists():  # never replace the copy of the file as it was without any entry of ours
         with os.fdopen(os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
-            handle.write(path.read_bytes())  # it may hold keys: nobody else reads it, whoever may read the file itself
+            handle.write(path.read_bytes())  # readable by the user only, because the old file may contain keys
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}")
@@ -370,9 +373,9 @@ def rewrite(path: Path, text: str, *, private: bool = False, keep: bool = True) 
 
 
 def unsafe_files(home: Path, platform: str, folder: Path) -> Iterator[tuple[Host, Path, list[str]]]:
-    """Hosts' files with entries that start us so that a file of an opened project can take a library's place.
+    """Hosts' files with unsafe entries, which start us so that a file of an opened project can replace a library.
 
-    This user's files, and those of the project in `folder`; each with the names of such entries.
+    Looks at this user's files and at those of the project in `folder`. Each result names the unsafe entries.
     """
     for host in HOSTS.values():
         places = [host.user_file(home, platform), *([folder / host.project_file] if host.project_file else [])]
@@ -380,15 +383,15 @@ def unsafe_files(home: Path, platform: str, folder: Path) -> Iterator[tuple[Host
             try:
                 names = names_of_unsafe_starts(path)
             except (OSError, ValueError):
-                continue  # `installed` says which files cannot be read
+                continue  # `installed` reports files that cannot be read
             if names:
                 yield host, path, names
 
 
 def mend(path: Path) -> None:
-    """Make every start of ours in a host's file safe. The file is kept as it was beside it.
+    """Make every entry in a host's file start us safely. A copy of the old file stays beside it.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     rewrite(path, with_safe_starts(path, path.read_bytes().decode("utf-8")))

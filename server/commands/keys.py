@@ -1,4 +1,4 @@
-"""`novita-mcp key set` and `key forget`: an API key in the system's keyring, and the word for it in the user's file."""
+"""`novita-mcp key set` and `key forget`: store an API key in the system's keyring, and name it in the user's file."""
 
 import getpass
 import sys
@@ -12,10 +12,10 @@ from .layout import say, whole
 
 
 def run_key(action: str, config: ConfigFile, profile: str) -> int:
-    """Ask for a key and keep it (`set`), or take it out (`forget`); the exit code.
+    """Ask for a key and store it (`set`), or remove it (`forget`). Returns the exit code.
 
     Raises:
-        SettingError: No key was given, the profile cannot be called so, or the keyring cannot be used.
+        SettingError: No key was given, the profile's name is not allowed, or the keyring cannot be used.
     """
     if profile and not is_profile_name(profile):
         raise SettingError(f"a profile cannot be called {profile!r}: letters, digits, - and _ only")
@@ -39,7 +39,7 @@ def run_key(action: str, config: ConfigFile, profile: str) -> int:
 
 
 def _asked_for() -> str:
-    """The key, unseen as it is typed, or from a pipe."""
+    """Read the key from the terminal without showing it, or from a pipe."""
     try:
         key = getpass.getpass("Novita API key: ") if sys.stdin.isatty() else sys.stdin.readline()
     except EOFError:
@@ -50,7 +50,7 @@ def _asked_for() -> str:
 
 
 def _write(config: ConfigFile, profile: str, *, present: bool) -> bool:
-    """Set `api_key = "keyring"`, or take it out; whether the file changed. All else in it stays."""
+    """Write `api_key = "keyring"` into the file, or remove it; the rest stays. Returns whether the file changed."""
     import tomlkit
 
     path = config.path

@@ -1,4 +1,4 @@
-"""Text for people: as wide as what it is shown on, words and names whole, amounts under each other's point."""
+"""Lays out text for people: to the width of the terminal, with whole words and names, and amounts aligned."""
 
 import os
 import re
@@ -6,29 +6,29 @@ import sys
 from collections.abc import Sequence
 
 LEAST = 30
-"""Columns for an explanation beside its term; with less room it goes below."""
+"""The least width for an explanation beside its term. With less it goes below the term."""
 
 
 def columns() -> int | None:
-    """How wide stdout is; None where it is a file or a pipe, whose lines are as long as they are."""
+    """The width of stdout; None for a file or a pipe, where lines are not broken."""
     said = os.environ.get("COLUMNS", "")
     if said.isdecimal() and int(said) > 0:
         return int(said)
     if not sys.stdout.isatty():
         return None
-    import shutil  # not at every start: only people have screens
+    import shutil  # imported here, because most starts have no terminal
 
     return shutil.get_terminal_size().columns
 
 
 def wrapped(text: str, width: int | None, *, first: str = "", rest: str | None = None) -> list[str]:
-    """Lines that break between words only: what is wider than the screen stands alone on its line.
+    """Break a text into lines, only between words. A word that is wider than the screen gets a line of its own.
 
-    What `whole` has made one word stays one.
+    A path or command that went through `whole` counts as one word.
 
     Args:
-        first: What the first line begins with.
-        rest: What the others begin with; as much white if not given.
+        first: The beginning of the first line.
+        rest: The beginning of the other lines; by default as many blanks.
     """
     rest = " " * len(first) if rest is None else rest
     if width is None:
@@ -50,12 +50,12 @@ _GLUE = "\u00a0"
 
 
 def whole(name: object) -> str:
-    """A path or a command as one word for `wrapped`, whatever spaces it has."""
+    """A path or a command as one word for `wrapped`, even if it contains blanks."""
     return str(name).replace(" ", _GLUE)
 
 
 def say(*sentences: str) -> None:
-    """Sentences to stdout, a line each where there is room."""
+    """Print sentences to stdout, each on lines of its own."""
     width = columns()
     for sentence in sentences:
         indent = " " * (len(sentence) - len(sentence.lstrip()))
@@ -63,7 +63,7 @@ def say(*sentences: str) -> None:
 
 
 def explained(rows: Sequence[tuple[str, str]], width: int | None, *, indent: str = "") -> list[str]:
-    """Terms, each with its explanation beside it, or below where that has no room."""
+    """Lines with terms, each with its explanation beside it, or below it if the screen is too narrow."""
     term = max((len(name) for name, _ in rows), default=0)
     beside = len(indent) + term + 2
     lines: list[str] = []
@@ -76,7 +76,7 @@ def explained(rows: Sequence[tuple[str, str]], width: int | None, *, indent: str
 
 
 def at_the_point(amounts: Sequence[str]) -> list[str]:
-    """Amounts as texts of one length, their points under each other."""
+    """Amounts as texts of equal length, with their decimal points aligned."""
     parts = [amount.partition(".") for amount in amounts]
     before = max((len(whole) for whole, _, _ in parts), default=0)
     after = max((len(point + part) for _, point, part in parts), default=0)
@@ -84,12 +84,14 @@ def at_the_point(amounts: Sequence[str]) -> list[str]:
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None, *, names: int) -> list[str]:
-    """A table with a head: names to the left, then numbers at their point. Too wide, the numbers go below the names.
+    """The lines of a table: first the columns with names, then those with numbers, aligned at the decimal point. If the
+    table is too wide, the numbers go below the names.
 
     Args:
-        names: How many columns are names.
+        rows: The first row is the head.
+        names: The number of columns with names.
     """
-    # A head has no point: only what stands below it is laid under each other.
+    # A head has no decimal point, so only the cells below it are aligned.
     bodies = [at_the_point([row[place] for row in rows[1:]]) for place in range(names, len(rows[0]))]
     numbers = [[head, *body] for head, body in zip(rows[0][names:], bodies, strict=True)]
     widths = [max(map(len, column)) for column in numbers]
@@ -111,7 +113,7 @@ def table(rows: Sequence[Sequence[str]], width: int | None, *, names: int) -> li
 
 
 def _cells(cells: Sequence[str], width: int) -> list[str]:
-    """Cells beside each other, each of them whole."""
+    """Lines with the cells beside each other. Lines break only between cells."""
     lines = [""]
     for cell in cells:
         longer = f"{lines[-1]}  {cell}" if lines[-1] else cell
@@ -123,14 +125,14 @@ def _cells(cells: Sequence[str], width: int) -> list[str]:
 
 
 def shortened(text: str, width: int) -> str:
-    """What fits of it, in whole words."""
+    """As many whole words of a text as fit."""
     import textwrap
 
     return textwrap.shorten(text, max(width, 4), placeholder=" ...", break_on_hyphens=False)
 
 
 def doing(message: str | None) -> str:
-    """What goes on, out of what the server says: without names, ids and times that a bar shows itself."""
+    """The activity in a progress message of the server, without names, ids and times, which a bar shows itself."""
     said = (message or "").partition(": ")[2] or message or ""
     parts = [part for part in said.split(", ")[1:] if not re.fullmatch(r"\d+ s", part)]
     return ", ".join(parts) or ("submitting" if said == "submitting" else "accepted" if "accepted" in said else "")

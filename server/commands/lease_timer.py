@@ -1,7 +1,8 @@
-"""`novita-mcp install --lease-timer`: the system's own timer keeps leases when no server runs.
+"""`novita-mcp install --lease-timer`: sets up a timer of the system that enforces leases while no server runs.
 
-It runs `novita-mcp doctor --leases` every few minutes: a user timer of systemd, a job of launchd, a scheduled task of
-Windows. The key goes into a file that only this user reads, or is found where a host's configuration has it.
+The timer (a user timer of systemd, a job of launchd or a scheduled task of Windows) runs `novita-mcp doctor --leases`
+every few minutes. The key goes into a file that only this user can read, or the command finds it in a host's
+configuration.
 """
 
 import os
@@ -21,16 +22,16 @@ EVERY_MINUTES = 5
 NAME = "novita-mcp-leases"
 LABEL = "ai.novita.mcp.leases"
 _KEPT = ("base_url", "profile", "journal")
-"""Settings that a timer must share with the servers whose leases it keeps, whoever gave them."""
+"""Settings that the timer must share with the servers whose leases it enforces, wherever their values come from."""
 
 
 @dataclass(frozen=True)
 class TimerPlan:
-    """What is written, and what is run to have the system take it up.
+    """The files to write for a timer, and the commands that start it.
 
     Args:
-        files: Path and text of each, in the order of writing.
-        commands: Have the system read them.
+        files: Path and text of each file, in the order of writing.
+        commands: The commands that make the system read the files.
         after: What the user should know.
     """
 
@@ -40,12 +41,12 @@ class TimerPlan:
 
 
 def plan_timer(home: Path, platform: str, program: Sequence[str], environment: dict[str, str]) -> TimerPlan:
-    """The timer of a platform.
+    """The timer for a platform.
 
     Args:
-        platform: As `sys.platform` has it.
-        program: How novita-mcp is run.
-        environment: What it is run with, the key among it.
+        platform: The platform, in the form of `sys.platform`.
+        program: The command that runs novita-mcp.
+        environment: The environment variables for it, with the key.
     """
     words = [*program, "doctor", "--leases"]
     if platform == "darwin":
@@ -141,11 +142,11 @@ def _scheduled_task(home: Path, words: list[str]) -> TimerPlan:
 
 
 def run_lease_timer(settings: Settings, *, only_print: bool, command: str | None, filed: bool = False) -> None:
-    """Write the timer and have the system take it up, or print it.
+    """Write the timer and start it, or only print it.
 
     Args:
-        command: How novita-mcp is run, such as `uvx novita-mcp`; default: this very program.
-        filed: The key stands in the user's file of settings or in the keyring, where the timer finds it too.
+        command: The command that runs novita-mcp, such as `uvx novita-mcp`; by default this program.
+        filed: The key is in the user's settings file or in the keyring, where the timer finds it too.
 
     Raises:
         SettingError: A file cannot be written.
@@ -181,7 +182,7 @@ def run_lease_timer(settings: Settings, *, only_print: bool, command: str | None
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file whole, for this user only: it may hold the key."""
+    """Write a file completely or not at all, readable by this user only, because it may contain the key."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -193,8 +194,8 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _run(words: Sequence[str]) -> str:
-    """Run one command of the system; why it did not work, or nothing."""
-    if words[:2] == ("launchctl", "unload"):  # says so where it was not loaded, which is well
+    """Run a command of the system. Returns why it did not work; empty if it did."""
+    if words[:2] == ("launchctl", "unload"):  # it fails if the job was not loaded, which is no problem
         _run_quietly(words)
         return ""
     return _run_quietly(words)

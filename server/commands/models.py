@@ -1,6 +1,6 @@
-"""`novita-mcp models`: the media models with state, evidence, its day, price, and how old all that is.
+"""`novita-mcp models`: lists the media models with state, evidence, date and price, and says how old these facts are.
 
-Nothing is sent, but with `refresh`: then Novita's lists are read now, and with `--probe` the routes themselves.
+It sends nothing, except with `refresh`, which reads Novita's lists. `refresh --probe` also asks the models' routes.
 """
 
 import json
@@ -36,7 +36,7 @@ _COLUMNS = ("model", "state", "since", "sure", "evidence", "price")
 
 @dataclass(frozen=True)
 class KnownModels:
-    """What this machine knows."""
+    """What this machine knows about media models."""
 
     catalog: Catalog
     gone: Mapping[str, GoneModel]
@@ -44,12 +44,14 @@ class KnownModels:
 
 
 def run_models(settings: Settings, words: str, *, everything: bool, as_json: bool, probing: bool = False) -> int:
-    """Show them on stdout, the best evidence of life first; 1 if the journal cannot be read, or nothing was heard.
+    """Print the models, those with the best evidence first. Returns the exit code: 1 if the journal or Novita's lists
+    cannot be read.
 
     Args:
-        words: All of them must stand in id, title or capabilities; `refresh` first reads Novita's lists.
-        everything: Those that are retired too.
-        probing: With `refresh`, the routes are asked too.
+        words: Show only models that have all these words in id, title or capabilities. If the first word is `refresh`,
+            read Novita's lists first.
+        everything: Show retired models too.
+        probing: With `refresh`, ask the models' routes too.
     """
     first, _, rest = words.partition(" ")
     reading = first == "refresh"
@@ -77,7 +79,7 @@ def run_models(settings: Settings, words: str, *, everything: bool, as_json: boo
 
 
 def model_lines(rows: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
-    """A table, or where that is too wide a few lines for each model."""
+    """The lines of a table, or a few lines for each model if the table is too wide."""
     cells = [[*_COLUMNS], *([str(row[name]) for name in _COLUMNS] for row in rows)]
     lines = table(cells, None, names=len(_COLUMNS))
     if width is None or max(map(len, lines)) <= width:
@@ -91,13 +93,13 @@ def model_lines(rows: Sequence[Mapping[str, Any]], width: int | None) -> list[st
 
 
 def journal_there(settings: Settings) -> Journal:
-    """The journal, where there is one; else one in memory: looking must not make a file."""
+    """The user's journal if there is one, or else an empty one in memory, because reading must not create a file."""
     place = journal_file(settings)
     return open_journal(settings) if place is None or place.exists() else Journal(None)
 
 
 async def known_here(settings: Settings, journal: Journal) -> KnownModels:
-    """What was shipped, with the news and what is gone, as the journal has them. Nothing is sent."""
+    """The shipped catalogue, with the news and the models that are gone by the journal. Sends nothing."""
     gone = await gone_models(journal, base=settings.base_url, owner=owner_of(settings.api_key))
     if settings.shipped_models_only:
         return KnownModels(shipped(), gone, "as shipped: NOVITA_MCP_SHIPPED_MODELS_ONLY is set")
@@ -133,7 +135,7 @@ def _tell(news: News | None) -> None:
 
 
 async def _probe(journal: Journal, client: NovitaClient) -> None:
-    """Ask the routes themselves, once a day, and note what was learnt."""
+    """Ask the models' routes, at most once a day, and store the results in the journal."""
     base = client.base_url
     if not await is_novita(client):
         raise InputError(

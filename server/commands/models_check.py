@@ -1,4 +1,4 @@
-"""What `novita-mcp doctor --models` says: whether the models that are taken by themselves live."""
+"""The checks of `novita-mcp doctor --models`: whether the models that are used by default still work."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from .models import journal_there, known_here
 
 @dataclass(frozen=True)
 class ModelFinding:
-    """One line about a default: `wrong` where it is gone and nothing takes its place."""
+    """The finding about one default model: not ok if it is gone and no other takes its place."""
 
     ok: bool
     detail: str
@@ -23,10 +23,10 @@ class ModelFinding:
 
 
 async def examine_models(settings: Settings, *, offline: bool) -> list[ModelFinding]:
-    """The head of every chain, and the language models that are taken where nobody says; old news are read anew first.
+    """Check the first model of every chain and the default language models. First read news that are out of date.
 
     Args:
-        offline: Only what this machine already knows.
+        offline: Use only what this machine already knows.
     """
     journal = journal_there(settings)
     try:

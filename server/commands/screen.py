@@ -1,4 +1,4 @@
-"""A console of rich whose closed pipe is told like any other."""
+"""A console of rich that reports a closed pipe to the command line, as other code does."""
 
 from typing import NoReturn
 
@@ -6,8 +6,8 @@ from rich.console import Console
 
 
 class Screen(Console):
-    """Where commands draw."""
+    """The console on which commands draw."""
 
     def on_broken_pipe(self) -> NoReturn:
-        """Rich would end the process here; the command line ends it, silently, and with a code that says why."""
+        """Raise the error, so that the command line ends quietly with its own exit code. Rich would exit here."""
         raise BrokenPipeError

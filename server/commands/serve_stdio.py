@@ -1,4 +1,4 @@
-"""`novita-mcp`: one host, over stdio."""
+"""`novita-mcp` without a command: serves one host over stdio."""
 
 from ..app import create_app
 from ..logs import set_up_logs
@@ -8,7 +8,7 @@ from ..transports import run_stdio
 
 
 def serve_stdio(settings: Settings, *, simulate: bool) -> int:
-    """Serve until the host hangs up; the exit code."""
+    """Serve until the host closes the connection. Returns the exit code."""
     set_up_logs(settings)
     with novita_for(settings, simulate=simulate) as settings:
         return run_stdio(create_app(settings))

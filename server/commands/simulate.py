@@ -1,4 +1,4 @@
-"""`novita-mcp simulate`: Novita on this machine, until stopped."""
+"""`novita-mcp simulate`: runs a simulated Novita on this machine until it is stopped."""
 
 import argparse
 import json
@@ -21,17 +21,17 @@ def run_simulator(
     print_env: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Serve until told to end; the exit code.
+    """Serve until a signal ends the process. Returns the exit code.
 
     Args:
-        task_seconds: How long a media task takes.
+        task_seconds: Seconds that a media task takes.
         old_models: Whether the media models that Novita has switched off still answer.
-        run_code: How sandboxes really run code, "local" or "isolated"; None: they run nothing.
-        print_env: Print what Novita's own client for sandboxes needs to know.
-        as_json: Print the address and the key as one line of JSON, once it listens.
+        run_code: How sandboxes run code: "local", "isolated", or None if they run nothing.
+        print_env: Print the environment variables that Novita's own client for sandboxes needs.
+        as_json: Print the address and the key as one line of JSON, once the simulator listens.
 
     Raises:
-        SettingError: Nobody may listen at that port, or code cannot be run so on this machine.
+        SettingError: The port cannot be used, or this machine cannot run code in that way.
     """
     chosen = argparse.Namespace(run_code=run_code, print_env=print_env)
     if problem := starting.problem(chosen):
@@ -48,7 +48,7 @@ Beside = Callable[[World, int], AbstractContextManager[object]]
 
 
 def _announced(beside: Beside) -> Beside:
-    """The same, and told to a program on stdout when all is up."""
+    """The same context, which also prints address and key as JSON on stdout once everything runs."""
 
     @contextmanager
     def enter(world: World, port: int) -> Generator[None]:

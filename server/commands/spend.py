@@ -1,6 +1,5 @@
-"""`novita-mcp spend`: what was asked for through this machine's journal, by day, tool and model, whoever's key paid.
-
-With what goes on costing.
+"""`novita-mcp spend`: shows the spending in this machine's journal by day, tool and model, for all keys together, and
+what goes on costing.
 """
 
 import json
@@ -32,7 +31,7 @@ _COLUMNS = ("calls", "usd", "estimated", "known", "doubtful", "no price")
 
 
 def run_spend(settings: Settings, period: str, *, by: str, as_json: bool) -> int:
-    """Show it on stdout; 1 if the journal cannot be read.
+    """Print the spending. Returns the exit code: 1 if the journal cannot be read.
 
     Raises:
         SettingError: The period or the grouping is not known, or there is no journal on disk.
@@ -65,11 +64,11 @@ def _marks(by: str) -> tuple[LedgerGrouping, ...]:
 
 
 async def _read(settings: Settings, span: Period) -> tuple[list[Spent], str, RunningCosts]:
-    """The ledger, what was just corrected in it by Novita's bill, and what goes on costing."""
+    """The rows of the ledger, a sentence about what Novita's bill just corrected in it, and what goes on costing."""
     journal, place = open_journal(settings), journal_file(settings)
     if not journal.lasting:
         raise SettingError("the journal is off (NOVITA_MCP_JOURNAL), so nothing is remembered")
-    if place is not None and not place.exists():  # looking must not make one
+    if place is not None and not place.exists():  # reading must not create a journal
         return [], "", RunningCosts((), "0")
     try:
         corrected = await _brought_up(settings, journal) if settings.api_key else ""
@@ -79,9 +78,10 @@ async def _read(settings: Settings, span: Period) -> tuple[list[Spent], str, Run
 
 
 async def _brought_up(settings: Settings, journal: Journal) -> str:
-    """Look at this key's sandboxes, which end by themselves, and let Novita's bill correct what has ended.
+    """Read the state of this key's sandboxes, which end by themselves, and let Novita's bill correct what has ended.
 
-    Best effort: what cannot be seen now stays as it was seen, and is tried again the next time.
+    If Novita does not answer, the journal keeps the state that was seen last, and the next run of the command tries
+    again.
     """
     async with new_http() as http:
         client = NovitaClient(http, settings.api_key, settings.base_url).for_looking()

@@ -1,6 +1,6 @@
-"""A tool's arguments as flags of a command line, made from the schema that hosts are told.
+"""Makes flags of the command line from a tool's schema, as hosts get it.
 
-`wait_seconds` is `--wait-seconds`; a list is given by naming its flag again, or as JSON; an object as JSON.
+`wait_seconds` becomes `--wait-seconds`. For a list the flag is repeated, or takes JSON. An object is JSON.
 """
 
 import argparse
@@ -15,21 +15,21 @@ from ...tools.overview.surface import Listing, surface
 from ..settings import SettingError
 
 _PREFIX = "argument "
-"""Before an argument's name in the namespace: no setting and no command has such a name."""
+"""The beginning of an argument's name in the namespace, so that it differs from every setting and command."""
 
 _NUMBERS: Mapping[str, Any] = {"integer": int, "number": float}
 
 
 def tool_names() -> list[str]:
-    """Every tool, on or off."""
+    """The names of all tools, on or off."""
     return [tool.name for tool in surface().tools]
 
 
 def listing(name: str) -> Listing:
-    """What hosts are told of a tool.
+    """A tool as hosts see it in the list.
 
     Raises:
-        SettingError: There is none; with the nearest name.
+        SettingError: There is no such tool; the message suggests the nearest name.
     """
     for tool in surface().tools:
         if tool.name == name:
@@ -40,10 +40,10 @@ def listing(name: str) -> Listing:
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
-    """A flag for each argument of the tool.
+    """Add a flag for each argument of the tool.
 
     Raises:
-        SettingError: No tool is called so.
+        SettingError: There is no such tool.
     """
     tool = listing(name)
     parser.description = _for_help(tool["description"])
@@ -76,10 +76,10 @@ def _add_argument(group: Any, name: str, schema: Mapping[str, Any], *, needed: b
 
 
 def given_arguments(name: str, given: argparse.Namespace) -> dict[str, Any]:
-    """A call's arguments: those of --args, and on top what was given by flags.
+    """The arguments of a call: those in --args, overridden by flags.
 
     Raises:
-        SettingError: --args is no JSON object, a file cannot be read, or what the tool needs is missing.
+        SettingError: --args is not a JSON object, a file cannot be read, or a required argument is missing.
     """
     schema = listing(name)["inputSchema"]
     made = _raw(given.raw) if hasattr(given, "raw") else {}
@@ -94,14 +94,14 @@ def given_arguments(name: str, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _flat(values: list[Any]) -> list[Any]:
-    """What was named one by one; a whole list as JSON counts as its items."""
+    """The items of a list argument. A flag may give one item, or several as a JSON list."""
     made: list[Any] = []
     for value in values:
         if isinstance(value, str) and value.lstrip().startswith("["):
             try:
                 value = read_json(value)
             except ValueError:
-                made.append(value)  # a text that begins like a list
+                made.append(value)  # a text that begins with a bracket but is not JSON
                 continue
         made += cast("list[Any]", value) if isinstance(value, list) else [value]
     return made

@@ -1,4 +1,4 @@
-"""`novita-mcp tools`: list the tools that are on, or show the schema of one."""
+"""`novita-mcp tools`: lists the tools that are on, or shows the schema of one."""
 
 import json
 import sys
@@ -12,10 +12,10 @@ from .tool_flags import listing
 
 
 def run_tools(settings: Settings, action: str, name: str | None, *, as_json: bool) -> int:
-    """List (action `list`) or show one (`schema`) on stdout; the exit code.
+    """Print the list of tools (action `list`), or the schema of one (`schema`). Returns the exit code.
 
     Raises:
-        SettingError: No such tool, or it is off.
+        SettingError: There is no such tool, or it is off.
     """
     server = create_app(settings)
     tools = {tool.name: tool for tool in anyio.run(server.list_tools)}
@@ -34,10 +34,10 @@ def run_tools(settings: Settings, action: str, name: str | None, *, as_json: boo
 
 
 def known_tool(name: str | None, on: set[str]) -> str:
-    """The name of a tool that is on.
+    """Check that a tool is on, and return its name.
 
     Raises:
-        SettingError: It is none, or its toolset is off.
+        SettingError: There is no such tool, or its toolset is off.
     """
     if not name:
         raise SettingError("this needs the name of a tool: `novita-mcp tools` lists them")
