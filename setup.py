@@ -1,4 +1,4 @@
-"""Finds the packages of the four folders, and the skills. All else about the project stands in pyproject.toml."""
+"""Finds the packages in the four folders, and the skills. pyproject.toml says everything else about the project."""
 
 import shutil
 from pathlib import Path
@@ -7,11 +7,11 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 FOLDERS = [name for name in ("server", "tools", "novita", "simulator", "skills") if Path(name).is_dir()]
-"""A lean bundle comes without the simulator."""
+"""The folders to look in. The small desktop bundle does not contain the simulator."""
 
 
 class EmptyFirst(build_py):
-    """Builds from nothing: a module that was deleted since the last build must not stay in the next wheel."""
+    """Empties the build folder first, so that a module deleted since the last build is not in the next wheel."""
 
     def run(self) -> None:
         if not self.editable_mode:

@@ -1,10 +1,10 @@
-"""Our server beside a bare one of the same SDK, and beside the last release, in one table.
+"""Compare our server with a bare one on the same SDK, and with the last release, in one table.
 
     python bench [--rounds 9] [--release PYTHON]
 
-PYTHON is the interpreter of an environment that has the last release installed. Rounds are interleaved, so that a busy
-moment of the machine meets all; the figures are medians. Linux only, for the memory. Exits with 1 where a goal is
-missed.
+PYTHON is the interpreter of an environment in which the last release is installed. The servers take turns in each
+round, so that a busy moment of the machine affects all of them. The figures are medians. It runs on Linux only, because
+it reads memory use there. The exit code is 1 if a goal is missed.
 """
 
 import argparse
@@ -27,7 +27,7 @@ TO_LIST = "start to tools/list, ms"
 
 @dataclass(frozen=True)
 class Server:
-    """One that is measured: how it is started over stdio and over HTTP, with a port to be filled in."""
+    """A server to measure: the commands that start it over stdio and over HTTP (with a placeholder for the port)."""
 
     name: str
     stdio: list[str]
@@ -55,7 +55,7 @@ def environment(home: str, novita: str) -> dict[str, str]:
 
 
 def of_a_start(server: Server, home: str, novita: str) -> Figures:
-    """From nothing to the first call, and how long that takes beyond the later ones."""
+    """Measure the start up to the answer to the first call, and how much longer that call takes than later ones."""
     with Child(server.stdio, environment(home, novita)) as child:
         child.initialize()
         initialized = child.age_ms()
@@ -73,7 +73,7 @@ def of_a_start(server: Server, home: str, novita: str) -> Figures:
 
 
 def of_calls(server: Server, home: str, instant: str, slow: str, calls: int) -> Figures:
-    """One call after another, and 64 at once, over stdio."""
+    """Measure calls over stdio: one after another, and 64 at once."""
     found: Figures = {}
     with Child(server.stdio, environment(home, instant)) as child:
         child.initialize()
@@ -91,7 +91,7 @@ def of_calls(server: Server, home: str, instant: str, slow: str, calls: int) -> 
 
 
 def of_http(server: Server, home: str, instant: str, calls: int) -> Figures:
-    """The same over HTTP."""
+    """Measure the same over HTTP."""
     with Web(server.http, environment(home, instant), KEY) as web:
         web.rate(4, 40)
         return {
@@ -119,11 +119,11 @@ GOALS: dict[str, Callable[[Figures, Figures], bool]] = {
     "16 at once over HTTP, calls/s": at_least(1.5, "16 at once over HTTP, calls/s"),
     "64 at once over HTTP, calls/s": at_least(1.5, "64 at once over HTTP, calls/s"),
 }
-"""What was set as a goal, of our figures and the bare server's: whether it is met."""
+"""Each goal by its name, with a function of our figures and the bare server's that says whether it is met."""
 
 
 def installed() -> tuple[int, float]:
-    """How many packages one `pip install novita-mcp` brings, and their MiB."""
+    """How many packages `pip install novita-mcp` installs, and their size in MiB."""
     from packaging.requirements import Requirement
 
     seen: dict[str, float] = {}
@@ -134,7 +134,7 @@ def installed() -> tuple[int, float]:
             continue
         try:
             package = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:  # for another system
+        except importlib.metadata.PackageNotFoundError:  # a package for another system
             continue
         files = [Path(str(file.locate())) for file in package.files or ()]
         seen[name] = sum(file.stat().st_size for file in files if file.is_file()) / 2**20
@@ -146,7 +146,8 @@ def installed() -> tuple[int, float]:
 
 
 def table(found: dict[str, Figures], rounds: int) -> str:
-    """Markdown: a row for each figure, ours as times the bare server's, and whether a goal is met."""
+    """A Markdown table with a row for each figure: both servers, our figure divided by the bare server's, and whether
+    the goal is met."""
     names = list(found)
     lines = [f"| median of {rounds} | {' | '.join(names)} | ours / bare | goal |", "|---" * (len(names) + 3) + "|"]
     for what in found["ours"]:
@@ -172,7 +173,7 @@ def main() -> int:
         spawned([*upstream, "0"]) as instant,
         spawned([*upstream, "0.1"]) as slow,
     ):
-        for server in all_of_them:  # once unmeasured: bytecode and disk cache
+        for server in all_of_them:  # one run without measuring, to fill the caches of bytecode and disk
             of_a_start(server, home, instant)
         for number in range(given.rounds):
             for server in all_of_them:

@@ -1,8 +1,8 @@
-"""The bare server that ours is measured beside: one async tool that makes one GET, on the same SDK.
+"""The bare server with which ours is compared: one async tool that makes one GET, on the same SDK.
 
     python bench/bare.py [port]
 
-Over stdio, or over HTTP where a port is given. It asks NOVITA_BASE_URL for the balance, as `get_balance` does.
+It speaks stdio, or HTTP if a port is given. The tool asks NOVITA_BASE_URL for the balance, as `get_balance` does.
 """
 
 import os

@@ -1,11 +1,11 @@
-"""What `chat` adds to the stream it reads, how soon it shows a sign of life, and how soon a cancel is felt.
+"""Measures what `chat` adds to the time of the stream it reads, how soon progress comes, and how fast a cancel works.
 
     python bench/chat.py [--calls 60] [--tokens 200]
 
-Against the simulator in a process of its own, one call after another: the raw event stream read with plain httpx; the
-same question through `chat` in memory (modern era). Prints medians and 95th percentiles in ms: the whole answer, the
-first progress, and from a cancel in the middle of a stream to the moment the simulator sees the connection gone
-(goal: 200 ms).
+The simulator runs in a process of its own, and calls come one after another: the raw event stream, read with plain
+httpx, then the same question through `chat` in memory (modern era). The output has medians and 95th percentiles in ms
+of the whole answer, of the first progress, and of the time from a cancel in the middle of a stream until the simulator
+sees the closed connection (goal: 200 ms).
 """
 
 import argparse
@@ -30,13 +30,13 @@ HOUR = 3600
 
 
 class ChatBench:
-    """A simulator, talked to directly and through our server."""
+    """A simulator, which is called directly and through our server."""
 
     def __init__(self, novita: str, plain: httpx.AsyncClient, client: Client) -> None:
         self.novita, self.plain, self.client = novita, plain, client
 
     async def raw(self) -> float:
-        """Milliseconds of one stream read by hand."""
+        """Milliseconds for one stream, read with plain httpx."""
         body = {
             "model": MODEL,
             "messages": [{"role": "user", "content": PROMPT}],
@@ -51,7 +51,7 @@ class ChatBench:
         return (time.perf_counter() - began) * 1000
 
     async def chat(self) -> tuple[float, float]:
-        """Milliseconds of one chat, and until its first progress."""
+        """Milliseconds for one chat, and until its first progress."""
         heard: list[float] = []
 
         async def listen(progress: float, total: float | None, message: str | None) -> None:
@@ -74,7 +74,7 @@ class ChatBench:
                     if len(streams) > number and streams[-1]["events"] >= 6:
                         break
                     await anyio.sleep(0.01)
-                left = time.monotonic()  # one clock for all processes of a machine
+                left = time.monotonic()  # this clock is the same for all processes of a machine
                 scope.cancel()
         while True:
             ended = (await self.control())["streams"][-1]["ended"]

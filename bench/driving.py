@@ -1,5 +1,5 @@
-"""Drives a server with as little work as can be, so that it is the server that is measured: bare JSON lines over stdio,
-bare HTTP over kept sockets.
+"""Drives a server with as little work as possible, so that the figures are the server's: plain JSON lines over stdio,
+plain HTTP over open sockets.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ CALL: dict[str, Any] = {"name": "get_balance", "arguments": {}}
 
 
 class Child:
-    """A server over stdio, from its start on."""
+    """A server process over stdio."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._began = time.perf_counter()
@@ -38,11 +38,11 @@ class Child:
         self._process.communicate()
 
     def age_ms(self) -> float:
-        """Milliseconds since its start."""
+        """Milliseconds since the process was started."""
         return (time.perf_counter() - self._began) * 1000
 
     def rss_mib(self) -> float:
-        """Resident memory. Linux only."""
+        """Resident memory in MiB. Linux only."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
 
@@ -56,13 +56,13 @@ class Child:
         self._answers(1)
 
     def call_ms(self) -> float:
-        """Milliseconds of one call."""
+        """Milliseconds for one call."""
         began = time.perf_counter()
         self.ask("tools/call", CALL)
         return (time.perf_counter() - began) * 1000
 
     def rate(self, at_once: int, calls: int) -> float:
-        """Calls a second, with so many under way at any time."""
+        """Calls a second, with `at_once` calls under way at any time."""
         began = time.perf_counter()
         for _ in range(at_once):
             self._request("tools/call", CALL)
@@ -130,7 +130,7 @@ class Web:
         self._process.wait()
 
     def rate(self, at_once: int, calls: int) -> float:
-        """Calls a second, over so many connections."""
+        """Calls a second, over `at_once` connections."""
         return asyncio.run(self._rate(at_once, calls))
 
     async def _rate(self, at_once: int, calls: int) -> float:
@@ -156,7 +156,7 @@ class Web:
 
 @contextmanager
 def spawned(command: Sequence[str]) -> Generator[str]:
-    """A process that prints its address; it ends with the block."""
+    """Start a process that prints its address, and yield the address. The process ends with the block."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -1,7 +1,10 @@
-"""How long a journal of 100,000 rows takes to note a job and to list the newest: `python bench/journal.py [rows]`.
+"""Measures how long a journal of 100,000 rows takes to store a job and to list the newest jobs.
 
-Prints milliseconds of 200 tries, the middle one and the slowest twentieth, and the processor's time for each, for two
-journals: one filled over a year, and one whose rows are all of today and of this server's run, which caps add up.
+    python bench/journal.py [rows]
+
+The output has the median and the 95th percentile of 200 tries in milliseconds, and the processor time of each. There
+are two journals: one filled over a year, and one whose rows are all of today and of this run of the server, so that
+the spending limits have to add them up.
 """
 
 import asyncio
@@ -26,7 +29,7 @@ CAPS = Caps(per_call=Decimal(10), per_run=Decimal(1_000_000), per_day=Decimal(1_
 
 
 def fill(db: Db, rows: int, first: float, last: float, run: str) -> None:
-    """Jobs that are done, at even distances; every hundredth failed, every thousandth is a machine."""
+    """Insert finished jobs at even intervals. Every hundredth has failed, every thousandth is a machine."""
     db.lock("bench")
     for number in range(rows):
         created = first + (last - first) * number / rows

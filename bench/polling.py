@@ -1,10 +1,10 @@
-"""How late a finished job is noticed, and by how many looks: the waiting helper on a virtual clock.
+"""Measures how late a finished job is noticed, and how often the waiting code asks, on a virtual clock.
 
     python bench/polling.py [--samples 100] [--seed 1] [--json]
 
-Jobs of 1 s to 20 min are waited for without history, with a history of given spread, and with etas. Goals
-(product.md 13): a mean delay of 0.4 s or 5 % of the length, whichever is more, and no minute with more than 30 looks
-after the first ten seconds. Exit code 1 where one is missed.
+The jobs take 1 s to 20 min. They are waited for without a history, with histories of different spread, and with times
+left that Novita reports. The goals: the mean delay is at most 0.4 s or 5 % of the job's length, whichever is more, and
+after the first ten seconds no minute has more than 30 requests. The exit code is 1 if a goal is missed.
 """
 
 import argparse
@@ -26,7 +26,7 @@ Tell = Callable[[random.Random, float, float], tuple[float | None, float | None]
 
 @dataclass
 class VirtualClock:
-    """sleep() moves the time."""
+    """A clock whose sleep() moves the time forward at once."""
 
     time: float = 0.0
 
@@ -42,12 +42,12 @@ class VirtualClock:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is known about a job.
+    """What is known about a job while it is waited for.
 
     Args:
-        draw: The real length of a job that is expected to take so many seconds.
-        history: How many earlier jobs, drawn the same way, are known.
-        tell: Progress in percent and eta in seconds, by real length and time waited.
+        draw: Draws the real length of a job from its expected length in seconds.
+        history: The number of earlier jobs, drawn in the same way, that are known.
+        tell: Gives progress in percent and the time left in seconds, from the real length and the time waited.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Scenario:
 
 
 def spread(share: float) -> Draw:
-    """Lengths that scatter by so much (one standard deviation), skewed to the long side as real ones are."""
+    """Draws lengths with this standard deviation (a share of the length), skewed to long ones, as real lengths are."""
     return lambda chance, length: length * chance.lognormvariate(0, share)
 
 
@@ -86,7 +86,7 @@ SCENARIOS = (
 
 @dataclass
 class PollingRow:
-    """What was measured for one length. Delays in seconds; `worst_minute` counts looks after the first ten seconds."""
+    """The figures for one length. Delays are in seconds; `worst_minute` counts requests after the first ten seconds."""
 
     scenario: str
     length: float
@@ -131,7 +131,7 @@ async def measure(scenario: Scenario, expected: float, samples: int, seed: int) 
 
 
 async def wait_for(length: float, pace: Pace, tell: Tell, chance: random.Random) -> list[float]:
-    """When a job of this length was looked at; the last look saw its end."""
+    """The times at which the waiting code asked about a job of this length; at the last one the job was done."""
     clock = VirtualClock()
     looks: list[float] = []
 
@@ -147,7 +147,7 @@ async def wait_for(length: float, pace: Pace, tell: Tell, chance: random.Random)
 
 
 def worst_minute(looks: Sequence[float]) -> int:
-    """Most looks in any 60 s after the first ten seconds."""
+    """The most requests in any 60 s after the first ten seconds."""
     counted = [moment for moment in looks if moment > 10]
     return max((sum(1 for other in counted if moment - 60 < other <= moment) for moment in counted), default=0)
 

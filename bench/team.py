@@ -1,10 +1,10 @@
-"""How much copies of the server carry: processor time a call, memory and connections, by copies and callers.
+"""Measures the load that copies of the server carry: processor time a call, memory and connections.
 
     python bench/team.py [--seconds 5]
 
-Needs PostgreSQL and nginx, as the tests do. Each caller makes one call after another of a tool that asks Novita nothing
-(list_tasks), so what is measured is ours: HTTP, rate limit, journal, audit log. Processor time depends little on what
-else the machine does; calls a second follow from it, for copies with a core each.
+It needs PostgreSQL and nginx, as the tests do. Each caller makes one call after another of a tool that asks Novita
+nothing (list_tasks), so that the figures are ours: HTTP, rate limit, journal, audit log. Processor time depends little
+on what else the machine does. The calls a second are calculated from it, for copies that have a core each.
 """
 
 import argparse
@@ -32,7 +32,7 @@ HEAD = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version":
 
 
 async def drive(url: str, callers: int, seconds: float) -> int:
-    """The calls that were answered."""
+    """Make calls for `seconds`. Returns the number of answers."""
     answered = 0
     until = time.monotonic() + seconds
 
@@ -52,14 +52,14 @@ async def drive(url: str, callers: int, seconds: float) -> int:
 
 
 def processor(copy: Copy) -> float:
-    """Seconds of a processor that a copy has used."""
+    """Seconds of processor time that a copy has used."""
     assert copy.process is not None
     fields = Path(f"/proc/{copy.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(copy: Copy) -> int:
-    """The most memory that a copy had, in MB."""
+    """The most memory that a copy has used, in MB."""
     assert copy.process is not None
     status = Path(f"/proc/{copy.process.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
@@ -80,7 +80,7 @@ def measure(count: int, callers: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as home, run_postgres() as postgres:
         settings = {"NOVITA_MCP_JOURNAL": postgres.new(), "NOVITA_MCP_RATE_LIMIT": "1000000"}
         with copies(Path(home), "http://127.0.0.1:9", count, **settings) as members:
-            # nginx.conf names two; with one the second is a port where nobody is.
+            # nginx.conf names two copies. If there is only one, the second address is a port at which nothing listens.
             there = [*members, Copy(Path(home), 9, {})][:2]
             with balancer(there) as url:
                 asyncio.run(drive(url, min(callers, 16), 1))

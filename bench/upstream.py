@@ -1,8 +1,8 @@
-"""Novita's balance and nothing else, as fast as a socket allows, or after a pause.
+"""Serves Novita's balance and nothing else, as fast as a socket allows, or after a pause.
 
     python bench/upstream.py SECONDS
 
-Prints its address. The simulator does far more for an answer; here it is our server that is measured.
+It prints its address. The simulator does much more work for an answer, and would be part of what is measured.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
 
 
 class Balance(asyncio.Protocol):
-    """Answers each request alike; requests without a body only."""
+    """Gives every request the same answer. Requests must have no body."""
 
     def __init__(self, pause: float) -> None:
         self._pause, self._heard = pause, b""

@@ -1,6 +1,6 @@
-"""Pack the desktop bundles (MCPB) into dist/: the whole server, and one without media tools.
+"""Pack two desktop bundles (MCPB) into dist/: one with the whole server, and one without media tools.
 
-Some directories do not list tools that make media; theirs is the same server with those toolsets left out.
+Some directories of bundles do not accept tools that make media. The second bundle is for them.
 Run as `python scripts/bundle.py [folder]`; needs Node.js, and the packages of tests/node.
 """
 
@@ -35,12 +35,12 @@ CARRIED = (
 )
 WITHOUT_MEDIA = "default,-images,-videos,-audio,-models"
 MEDIA_ONLY = ("av", "pi-heif")
-"""Packages that only media need; half of what the whole server takes on a disk."""
+"""Packages that only media tools need. They are half of the server's size on disk."""
 _MEDIA_WORDS = ("image", "video", "speech", "voice", "music", "lyrics", "audio", "media", "checkpoint", "background")
 
 
 def main(folder: Path) -> list[Path]:
-    """Both bundles; their paths."""
+    """Make both bundles. Returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     manifest: dict[str, Any] = json.loads((ROOT / "manifest.json").read_text())
     version = manifest["version"]
@@ -66,7 +66,8 @@ def without_media(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_extras(project: str) -> str:
-    """pyproject.toml without the optional packages: a host's uv would resolve them all before the first start."""
+    """pyproject.toml without the optional packages, because a host's uv would resolve all of them before the first
+    start."""
     lean, found = re.subn(r"^\[project\.optional-dependencies\]\n(?:(?!\[).*\n)*", "", project, flags=re.MULTILINE)
     if found != 1:
         raise SystemExit("pyproject.toml has no table of optional packages to leave out")
@@ -74,9 +75,10 @@ def without_extras(project: str) -> str:
 
 
 def with_pins(project: str) -> str:
-    """pyproject.toml with the versions that were tested: a desktop host's uv resolves on the user's machine.
+    """pyproject.toml with the versions that were tested. Without them the uv of a desktop host would choose versions on
+    the user's machine.
 
-    What is only needed on other systems than this one is not pinned: it is not installed here.
+    Packages that only other systems need are not pinned, because they are not installed here.
     """
     needed = tomllib.loads(project)["project"]["dependencies"]
     pins = "".join(f'  "{name}=={version}",\n' for name, version in sorted(installed_for(needed).items()))
@@ -84,7 +86,7 @@ def with_pins(project: str) -> str:
 
 
 def installed_for(requirements: Sequence[str]) -> dict[str, str]:
-    """The versions installed here of all packages that these need, and of what those need in turn."""
+    """The versions installed here of these packages and of everything that they need, directly or indirectly."""
     found: dict[str, str] = {}
     left = [Requirement(line) for line in requirements]
     seen: set[str] = set()
@@ -105,7 +107,7 @@ def installed_for(requirements: Sequence[str]) -> dict[str, str]:
 
 
 def without_packages(project: str, names: Iterable[str]) -> str:
-    """pyproject.toml that asks for all packages but these."""
+    """pyproject.toml without these packages."""
     for name in names:
         project, found = re.subn(rf'^  "{re.escape(name)}[<>=].*\n', "", project, flags=re.MULTILINE)
         if found != 1:
@@ -114,10 +116,10 @@ def without_packages(project: str, names: Iterable[str]) -> str:
 
 
 def pack(manifest: dict[str, Any], target: Path, *, media: bool = True) -> Path:
-    """One bundle, validated by its own tool.
+    """Pack one bundle, and validate it with MCPB's own tool.
 
     Args:
-        media: Whether it makes media: without, it carries no simulator and asks for no package that only media need.
+        media: Whether the bundle makes media. If not, it contains no simulator and needs no packages for media.
     """
     with tempfile.TemporaryDirectory() as name:
         staging = Path(name) / "bundle"

@@ -1,11 +1,13 @@
-"""Carry the documented facts along: novita-api/*.yaml in, simulator/core/documentation/*.json and
-novita/media/catalog/states.json, prices.json and voices.json out.
+"""Write the documented facts of Novita's API into this repository.
+
+Reads novita-api/*.yaml; writes simulator/core/documentation/*.json, and states.json, prices.json and voices.json of
+novita/media/catalog/.
 
     python scripts/carry_facts.py ../shared/novita-api            write
     python scripts/carry_facts.py ../shared/novita-api --check    exit 1 and name the files that differ
 
-What only a reader needs (descriptions, sources, doubts) stays behind; what a request or an answer is checked against
-comes along. `allOf` of object schemas is merged here, so that the simulator can close every object.
+The script keeps everything against which a request or an answer is checked, and drops what only a reader needs
+(descriptions, sources, doubts). It merges `allOf` of object schemas, so that the simulator can forbid unknown fields.
 """
 
 import argparse
@@ -22,7 +24,7 @@ AREAS = ("image", "video", "audio", "llm", "gpu", "serverless", "account")
 GROUPS = {"image": "media", "video": "media", "audio": "media", "llm": "llm", "gpu": "gpu", "serverless": "gpu"}
 ROOT = Path(__file__).resolve().parent.parent
 
-# Of an operation, these are rules; every other x- key is commentary.
+# These keys of an operation are rules; every other x- key is commentary.
 CARRIED = (
     "x-task",
     "x-artifact",
@@ -45,7 +47,7 @@ Json = dict[str, Any]
 
 
 def lean(schema: Any, components: Json) -> Any:
-    """A schema without prose, `allOf` merged. Property names are never mistaken for keywords."""
+    """A schema without prose and with `allOf` merged. A property that is named like a keyword stays."""
     if isinstance(schema, list):
         return [lean(item, components) for item in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
@@ -69,7 +71,7 @@ def lean(schema: Any, components: Json) -> Any:
 
 
 def merged(node: Json, components: Json) -> Json:
-    """`allOf` of object schemas as one object schema."""
+    """One object schema for an `allOf` of object schemas."""
     whole: Json = {key: value for key, value in node.items() if key != "allOf"}
     properties: Json = {}
     required: list[str] = []
@@ -112,7 +114,7 @@ def operations(area: str, book: Json) -> Iterator[tuple[str, Json]]:
 
 
 def carried(folder: Path) -> Iterator[tuple[str, str]]:
-    """Path and text of everything that comes along."""
+    """Path and text of every file to write."""
     for area in AREAS:
         book = yaml.safe_load((folder / f"{area}.yaml").read_text())
         schemas = book.get("components", {}).get("schemas", {})
@@ -135,7 +137,7 @@ def carried(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def text(facts: Json) -> str:
-    """One line per operation or component: small files whose differences can still be read."""
+    """JSON with one line for each operation or component, so that files are small and differences are readable."""
     parts: list[str] = []
     for section, value in facts.items():
         if isinstance(value, dict):

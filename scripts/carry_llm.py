@@ -1,10 +1,10 @@
-"""Carry the native request schemas of the text routes: novita-api/llm.yaml in, novita/text/request_schemas.json out.
+"""Write the request schemas of the text routes. Reads novita-api/llm.yaml; writes novita/text/request_schemas.json.
 
     python scripts/carry_llm.py ../shared/novita-api            write
     python scripts/carry_llm.py ../shared/novita-api --check    exit 1 if the file differs
 
-Only what a request is checked against comes along: references written out, descriptions, sources and defaults left
-behind. `default` stays behind because nothing is filled in: what is not given is not sent.
+The script keeps only what is needed to check a request. It writes references out, and drops descriptions, sources and
+defaults. Defaults are not needed, because a field that a call does not give is not sent.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def carried(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def trimmed(schema: Any, components: dict[str, Any]) -> Any:
-    """A schema with references written out and what only a reader needs left behind."""
+    """A schema with references written out, without what only a reader needs."""
     if isinstance(schema, list):
         return [trimmed(item, components) for item in cast("list[Any]", schema)]
     if not isinstance(schema, dict):

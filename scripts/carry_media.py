@@ -1,6 +1,6 @@
-"""The media models' life and prices: lifecycle.yaml and prices.yaml in, novita/media/catalog/*.json out.
+"""Makes the tables of states, prices and voices of media models from lifecycle.yaml and prices.yaml.
 
-See carry_facts.py.
+carry_facts.py writes them.
 """
 
 import json
@@ -21,13 +21,14 @@ _INSIDE = re.compile(
     r"\s*\([^()]*(?:index id|stored file id)[^()]*\)|\s*\(\d{9,}\)"
     r"|, as recorded in this folder \([^()]*\)|, as catalogued in [\w.]+ and [\w.]+"
 )
-"""Where a reader of ours once found a page says nothing to others."""
+"""Notes about where somebody found a page. They are of no use outside the folder of the sources, and are removed."""
 _SURE = ("high", "medium", "low")
 _ALIVE = ("live", "unlisted")
 
 
 def states(folder: Path) -> str:
-    """The text of media_states.json: state, evidence and replacement by model, and who is asked first for what."""
+    """The text of states.json: state, evidence and replacement of each model, and the chains: for each capability the
+    models in the order in which they are tried."""
     book: Json = yaml.safe_load((folder / "lifecycle.yaml").read_text(encoding="utf-8"))
     bill: Json = yaml.safe_load((folder / "prices.yaml").read_text(encoding="utf-8"))
     sources: Json = {
@@ -53,7 +54,7 @@ def states(folder: Path) -> str:
 def simulated_states(folder: Path) -> str:
     """The text of the simulator's lifecycle.json: which media models are switched off, and what the notices say.
 
-    A model that no older file has is live where its answers or its page were seen, as `_newer` reads it.
+    For models that are only in the source's list of new models, `_newer` decides whether they are live.
     """
     book: Json = yaml.safe_load((folder / "lifecycle.yaml").read_text(encoding="utf-8"))
     told = {name: row["state"].partition(" ") for name, row in book["models"]["media"].items()}
@@ -80,12 +81,12 @@ def simulated_states(folder: Path) -> str:
 
 
 def _whole(row: Json) -> Json:
-    """A notice's row, without a replacement whose name no copy shows whole."""
+    """A notice's row, without the replacement if every copy of the notice cuts its name off."""
     return row | ({"replacement": None} if "(cut)" in str(row["replacement"]) else {})
 
 
 def _entry(row: Json, sources: Json) -> Json:
-    """`date` is the day it went, or the newest sign of life."""
+    """The state of one model. `date` is the day it was retired, or the day of the newest evidence that it lives."""
     word, _, rest = row["state"].partition(" ")
     sure, _, why = row["confidence"].partition(":")
     signs = [sources[key]["date"] for key in row["evidence"]]
@@ -101,11 +102,12 @@ def _entry(row: Json, sources: Json) -> Json:
 
 
 _SPELLED = {"gpt-image-2-edit": "gpt-image-2"}
-"""Our id -> that of the source, where one model has an entry for each of two routes."""
+"""Our id -> the source's id, for a model of which we have one entry for each of its two routes."""
 
 
 def _newer(rows: list[Json], sources: Json) -> Json:
-    """What is known of the models that no older file has: how good the word for them is decides."""
+    """The states of models that are only in the source's list of new models. The quality of the evidence decides:
+    recorded answers make a model live with high confidence, a page of Novita's with medium confidence."""
     found: Json = {}
     told = {name.casefold(): row for row in rows for name in (row["id"], *row.get("also", ()))}
     for entry in _entries():
@@ -127,7 +129,7 @@ def _newer(rows: list[Json], sources: Json) -> Json:
 
 
 def _doubts(bill: Json) -> dict[str, str]:
-    """Model -> what speaks against it, of those that no notice names."""
+    """Model -> a reason to doubt that it lives, for models that no notice names as retired."""
     ended = {name: f"Its maker ended it on {day}." for name, day in bill["retired"]["ended_by_the_maker"].items()}
     likely = "A notice of 3 August 2026 probably names it, in rows that no copy shows."
     return dict.fromkeys(bill["contradictions"]["state_likely"], likely) | ended
@@ -139,7 +141,8 @@ def _last_day(text: str) -> str:
 
 
 def _chains(safe: Json, states: Json, bill: Json) -> Json:
-    """Capability -> living models, the first to take first: as `safe_defaults` has them, then by the rule it names."""
+    """Capability -> its living models in the order in which they are tried: first those of `safe_defaults`, then the
+    others by `_rank`."""
     models = _entries()
     does: dict[str, list[Json]] = {}
     for model in models:
@@ -158,16 +161,16 @@ def _chains(safe: Json, states: Json, bill: Json) -> Json:
 
 
 def _rank(model: Json, states: Json, bill: Json) -> tuple[int, int, bool, bool, float]:
-    """Evidence of life, then price, a clip taken to have five seconds."""
+    """The sort key of a model in a chain: the evidence that it lives, then its price, for a clip of five seconds."""
     row = states[model["id"]]
-    doubted = model["id"] in _doubts(bill) or "Same engine as txt2img" in row["note"]  # whose route is gone
+    doubted = model["id"] in _doubts(bill) or "Same engine as txt2img" in row["note"]  # txt2img's route is gone
     main = [price for price in bill["prices"].get(model["id"], ()) if not price.get("extra")]
     each = [float(price["usd"]) * (5 if price["unit"] == "second" else 1) for price in main]
     return _ALIVE.index(row["state"]), _SURE.index(row["confidence"]), doubted, not each, min(each, default=0.0)
 
 
 def _lines(value: Any) -> str:
-    """One line per row: small files whose differences can still be read."""
+    """JSON with one line for each row, so that files are small and differences are readable."""
     if not isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
     rows: Iterable[tuple[str, Any]] = cast(Json, value).items()
@@ -186,19 +189,19 @@ _MING: Json = {"basis": "documented", "source": "page-ming", "seen": "2026-09"}
 _PROMOTION = "0 while a promotion lasts, whose end is not known; this is the price that it strikes through."
 _H3: Json = {"per": "second", "basis": "maker", "source": "minimax_paygo_via_phaseo", "seen": "2026-08", "seconds": 15}
 _NEWER_PRICES: Json = {
-    # 1 USD per million tokens both ways: 4096 for a picture of 1024x1024, 16384 for one of 2048x2048 and as usual
+    # 1 USD per million tokens in and out: 4096 for a picture of 1024x1024, 16384 for one of 2048x2048, the default
     "ming-image-0.1-design": [
         {"usd": "0.004096", "per": "image", "when": {"size": ["1024x1024"]}, **_MING, "note": _PROMOTION},
         {"usd": "0.016384", "per": "image", **_MING, "note": _PROMOTION},
     ],
-    # 2 USD per million tokens that come out; as if it parted a picture into eight layers of 2048x2048
+    # 2 USD per million output tokens, assuming that the model splits a picture into eight layers of 2048x2048
     "ming-image-0.1-design-layer": [{"usd": "0.262144", "per": "image", **_MING, "note": _PROMOTION}],
     "minimax-h3": [
         {"usd": "0.08", "when": {"resolution": ["768P"]}, **_H3},
         {"usd": "0.13", "when": {"resolution": ["2K"]}, **_H3},
     ],
 }
-"""Of models that prices.yaml tells outside its table, or lifecycle.yaml under `new`."""
+"""Prices of models that prices.yaml has outside its table, or lifecycle.yaml under `new`."""
 _SERIES = "sequential_image_generation"
 _LENGTHS: dict[str, Json] = {
     # "character_orientation image gives 5 s, video as long as the reference (3 to 30 s)"
@@ -208,22 +211,22 @@ _LENGTHS: dict[str, Json] = {
     "wan2.7-videoedit": {"": {"": 10}},  # billing_rules: "without duration: 10 s", however long the clip is
     # "no limit on the length is documented"; under dear_calls ten minutes are the dearest
     "heygen-video-translate": {"": {"": 600}},
-    "vidu-q2-pro-multiframe": {"": {"": 63}},  # nine key frames, seven seconds up to each
+    "vidu-q2-pro-multiframe": {"": {"": 63}},  # at most nine key frames, with at most seven seconds before each
     "vidu-q2-turbo-multiframe": {"": {"": 63}},
 }
-"""Seconds of models whose length no field says: by the value of a field, the longest there is."""
+"""The longest clip, in seconds, of models that have no field for the length: model -> field -> its value -> seconds."""
 _CHARGED_BY_BODY = {"wan2.7-videoedit"}
-"""Models whose charge follows from the request alone: a length that is left out is charged as the longest."""
+"""Models whose charge depends on the request alone. If it has no length, the longest is charged."""
 
 
 def prices(folder: Path) -> str:
-    """The text of prices.json: rows by model, the best basis first, what multiplies them written out."""
+    """The text of prices.json: the price rows of each model, those with the best basis first, formulas as factors."""
     book: Json = yaml.safe_load((folder / "prices.yaml").read_text(encoding="utf-8"))
     models = {model["id"]: model for model in _entries()}
     safe = yaml.safe_load((folder / "lifecycle.yaml").read_text(encoding="utf-8"))["safe_defaults"]
     found: Json = {}
     for name, rows in book["prices"].items():
-        # That the maker takes nothing bounds nothing.
+        # A maker's price of 0 says nothing about the most that Novita may charge, so it is left out.
         made = [one for row in rows for one in _rows(models[name], row, book["prices"]) if float(one["usd"])]
         found[name] = made or _from_defaults(name, safe)
     found |= _NEWER_PRICES
@@ -236,7 +239,7 @@ def prices(folder: Path) -> str:
 
 
 def voices(folder: Path) -> str:
-    """The text of voices.json: one row per voice, those that pages of Novita, or of the model, name first."""
+    """The text of voices.json: one row for each voice; first the voices on pages of Novita's or of the model's."""
     book: Json = yaml.safe_load((folder / "prices.yaml").read_text(encoding="utf-8"))["voices"]
     sure: list[Json] = []
     for family, told in book.items():
@@ -255,13 +258,13 @@ def voices(folder: Path) -> str:
 
 
 def _spelled(row: Json) -> Json:
-    """A row with its known keys alone, texts all."""
+    """A row with only the known keys, and their values as texts."""
     known = ("id", "family", "language", "gender", "style", "age", "accent", "name", "sure")
     return {key: row[key] if key == "sure" else str(row[key]) for key in known if row.get(key) not in (None, "none")}
 
 
 def _from_defaults(name: str, safe: Json) -> list[Json]:
-    """The price that `safe_defaults` tells of a model, as `0.10 USD/voice`."""
+    """The price of a model in `safe_defaults`, which has the form `0.10 USD/voice`."""
     for rows in safe.values():
         for row in cast("list[Json]", rows) if isinstance(rows, list) else ():
             match = re.fullmatch(r"([\d.]+) USD/(\w+)", str(row.get("price")))
@@ -274,7 +277,7 @@ def _from_defaults(name: str, safe: Json) -> list[Json]:
 def simulated_prices(folder: Path) -> str:
     """The text of the simulator's prices.json: the same rows by operation, without what only a reader needs.
 
-    How many pictures a series has and how long a film is, the simulator sees: it needs no bounds.
+    The simulator knows how many pictures a series has and how long a film is, so the rows need no upper bounds.
     """
     rows: Json = json.loads(prices(folder))["models"]
     kept = ("usd", "per", "when", "times", "over", "step", "least", "extra", "basis")
@@ -282,7 +285,7 @@ def simulated_prices(folder: Path) -> str:
 
     def lean(row: Json) -> Json:
         made = {key: row[key] for key in kept if key in row}
-        made |= {"per": "1M_characters"} if row["per"] == "1M_bytes" else {}  # as Novita's list words it
+        made |= {"per": "1M_characters"} if row["per"] == "1M_bytes" else {}  # the name in Novita's list
         return made | ({"input_too": True} if "input_seconds" in row else {})
 
     told = {name: [lean(row) for row in rows if _SERIES not in row.get("when", {})] for name, rows in found.items()}
@@ -295,7 +298,7 @@ def _entries() -> list[Json]:
 
 
 def _rows(model: Json, row: Json, prices: Json) -> Iterable[Json]:
-    """One row of the source as one row of ours, or as one for each length or series."""
+    """Our rows for one row of the source: one row, or one for each length or series."""
     conditions, name = row.get("conditions", ""), model["id"]
     made: Json = {"usd": str(row["usd"]), "per": row["unit"]}
     when: Json = dict(row.get("when", {}))
@@ -314,7 +317,7 @@ def _rows(model: Json, row: Json, prices: Json) -> Iterable[Json]:
         made["when"] = when
     made |= {"extra": True} if row.get("extra") else {}
     made |= {"next_megapixel": row["extra_megapixel_usd"]} if "extra_megapixel_usd" in row else {}
-    if "UTF-8 bytes" in row.get("note", ""):  # the safe reading where it is open: for Latin letters it is the same
+    if "UTF-8 bytes" in row.get("note", ""):  # bytes or characters is not clear; bytes give the higher, safe estimate
         made["per"] = "1M_bytes"
     made |= {"basis": _BASES[row["basis"]], "source": row["source"], "seen": row["seen"]}
     made |= {key: row[old] for key, old in (("whose", "price_of"), ("note", "note")) if old in row}
@@ -328,7 +331,7 @@ def _rows(model: Json, row: Json, prices: Json) -> Iterable[Json]:
                 bounds["follows"] = True
             yield {**made, **more, **bounds}
     if name == "minimax-voice-cloning" and row["basis"] == "third-party":
-        # "the trial text is billed as speech on top": at the dearer of the two models it may be spoken with
+        # "the trial text is billed as speech on top": at the price of the more expensive of the two possible models
         speech = prices["minimax-speech-2.8-hd"][0]
         of = {"basis": "documented", "source": speech["source"], "seen": speech["seen"]}
         yield {"usd": str(speech["usd"]), "per": speech["unit"], "extra": True, **of}
@@ -352,7 +355,7 @@ def _formula(model: Json, text: str, prices: Json) -> Json:
 
 
 def _factor(model: Json, name: str, formula: str) -> str:
-    """The native path that a name of a formula means; `@width` and `@height` are those of the input picture."""
+    """The path of the native field for a name in a formula. `@width` and `@height`: the size of the input picture."""
     if name in ("width", "height") and "size is that of the input picture" in formula:
         return f"@{name}"
     spellings = {"frames": ("prompts[].frames", "frames_num"), "scale_factor": ("scale_factor", "upscaling_resize")}

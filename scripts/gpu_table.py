@@ -1,4 +1,4 @@
-"""Write the table of docs/gpu.md: every operation of the GPU and serverless areas, and the tools that call it.
+"""Write the table in docs/gpu.md: every operation of the GPU and serverless areas, with the tools that call it.
 
 python scripts/gpu_table.py            write
 python scripts/gpu_table.py --check    exit 1 if the page is stale
@@ -23,7 +23,7 @@ TOOLS: Mapping[str, tuple[str, ...] | str] = {
     **LEFT_OUT,
     **{name: each if isinstance(each, str) else each.tools for name, each in OPERATIONS.items()},
 }
-"""Operation to its tools, or to why it has none."""
+"""Operation -> the tools that call it, or the reason why there is none."""
 
 
 def operations(area: str) -> Iterator[tuple[str, str]]:
@@ -48,7 +48,7 @@ def table() -> str:
 
 
 def page() -> str:
-    """The page with its table renewed; what people wrote around it stays."""
+    """The text of the page with a new table. The prose around the table stays."""
     head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     return f"{head}{BEGIN}\n\n{table()}\n{END}{rest.partition(END)[2]}"
 

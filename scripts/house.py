@@ -1,9 +1,9 @@
-"""Draw the house in docs/how-it-works.md: the rooms of the four folders, floor by floor, and who imports whom.
+"""Draw the house in docs/how-it-works.md: rooms (subfolders), floors (layers), and what each imports.
 
 python scripts/house.py            write
 python scripts/house.py --check    exit 1 if the page is stale
 
-The imports are read by tests/test_layout.py, which holds the floors; what is drawn is what it found.
+tests/test_layout.py reads the imports and checks the floors; this script draws what it found.
 """
 
 import sys
@@ -31,7 +31,7 @@ Rooms = dict[str, set[str]]
 
 @cache
 def layout() -> ModuleType:
-    """tests/test_layout.py, by its path."""
+    """Import tests/test_layout.py by its path."""
     spec = spec_from_file_location("layout_of_the_house", ROOT / "tests" / "test_layout.py")
     assert spec is not None
     assert spec.loader is not None
@@ -41,7 +41,7 @@ def layout() -> ModuleType:
 
 
 def rooms(house: ModuleType) -> Rooms:
-    """Every room, and the rooms that its files import; a folder itself is a room."""
+    """Every room, with the rooms that its files import. A top folder itself counts as a room."""
     found: Rooms = {}
     for top in house.FOLDERS:
         for file in house.sources(top):
@@ -54,7 +54,7 @@ def rooms(house: ModuleType) -> Rooms:
 
 
 def floors(house: ModuleType, top: str, found: Rooms) -> list[list[str]]:
-    """The rooms of a folder from the roof to the ground, by name."""
+    """The rooms of a folder floor by floor, from the top, sorted by name."""
     names = sorted(room.partition("/")[2] for room in found if room.startswith(f"{top}/"))
     known: tuple[str | None, ...] = house.FLOORS.get(top, (None,))
     rows = [[name for name in names if name == floor or (floor is None and name not in known)] for floor in known]
@@ -75,7 +75,7 @@ def drawing(house: ModuleType, found: Rooms) -> str:
 
 
 def _beside(top: str, name: str, row: list[str], found: Rooms) -> str:
-    """The rooms of its own floor that a room imports."""
+    """The rooms on its own floor that a room imports."""
     near = sorted(other for other in row if f"{top}/{other}" in found[f"{top}/{name}"])
     return f" -> {', '.join(near)}" if near else ""
 
@@ -105,7 +105,7 @@ def _named(names: Iterable[str]) -> str:
 
 
 def page() -> str:
-    """The page with its drawing renewed; what people wrote around it stays."""
+    """The text of the page with a new drawing. The prose around the drawing stays."""
     house = layout()
     found = rooms(house)
     text = PAGE.read_text(encoding="utf-8")

@@ -53,7 +53,7 @@ TABLES = {
     "sendings": "What was sent under such a limit within its minute.",
     "used_notes": "Links to the key page that were used, until they would have ended by themselves.",
 }
-"""What each table is for. One without words here is refused."""
+"""What each table is for. The script refuses a table that has no text here."""
 OF_THE_DATABASE = {"sqlite_sequence"}
 
 STATES = {
@@ -68,7 +68,7 @@ STATES = {
 
 
 def tables() -> dict[str, list[tuple[str, str]]]:
-    """Tables of a new journal, each with its columns and their types."""
+    """The tables of a new journal, each with its columns and their types."""
 
     async def make(path: Path) -> None:
         journal = Journal(path)
@@ -87,7 +87,7 @@ def tables() -> dict[str, list[tuple[str, str]]]:
 
 
 def said_of(kind: type[Facts]) -> tuple[str, dict[str, str]]:
-    """The first sentence of a type, and what it says of each field."""
+    """The first sentence of a type's docstring, and the docstring's text about each field."""
     text = inspect.getdoc(kind) or ""
     about, _, arguments = text.partition("\n\nArgs:\n")
     told: dict[str, str] = {}

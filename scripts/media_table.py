@@ -1,4 +1,4 @@
-"""Write docs/media-models.md from the catalogue: every documented media operation, its tool, its model, its state.
+"""Write docs/media-models.md from the catalogue: every documented media operation with its tool, model and state.
 
 python scripts/media_table.py            write
 python scripts/media_table.py --check    exit 1 if the page is stale
@@ -44,19 +44,19 @@ def operations(area: str) -> Iterator[str]:
 
 
 def sources() -> dict[str, dict[str, str]]:
-    """The signs of life and death by name."""
+    """The sources of evidence for the models' states, by name."""
     file = files("novita_mcp.novita.media.catalog") / "states.json"
     return json.loads(file.read_text(encoding="utf-8"))["sources"]
 
 
 def price_sources() -> dict[str, str]:
-    """Where prices were read, by name."""
+    """The sources of prices, by name."""
     file = files("novita_mcp.novita.media.catalog") / "prices.json"
     return json.loads(file.read_text(encoding="utf-8"))["sources"]
 
 
 def basis(model: MediaModel) -> str:
-    """Whose price it is, where it stood and when; empty where there is none."""
+    """Whose price the model has, its source and its date; empty if there is no price."""
     if not model.price:
         return ""
     row = model.price[0]

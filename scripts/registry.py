@@ -1,8 +1,8 @@
-"""Complete server.json for the MCP registry with what only a release knows: repository, bundles with their sums, image.
+"""Complete server.json for the MCP registry with what only a release has: repository, bundles with checksums, image.
 
 Run as `python scripts/registry.py --repository https://github.com/OWNER/NAME --image ghcr.io/OWNER/novita-mcp` after
-scripts/release.py; writes dist/server.json. The server.json of the repository names PyPI alone: nothing in it may point
-at what is not released. docs/releasing.md says what needs the owner's accounts.
+scripts/release.py. It writes dist/server.json. The server.json in the repository names only PyPI, because it must not
+point to anything that is not released. docs/releasing.md says which steps need the owner's accounts.
 """
 
 import argparse
@@ -20,19 +20,19 @@ SOURCES = {"github.com": "github", "gitlab.com": "gitlab"}
 
 
 class RegistryProblem(Exception):
-    """The entry would be refused; the message says why."""
+    """The registry would refuse the entry; the message says why."""
 
 
 def entry(server: dict[str, Any], *, repository: str, image: str, bundles: Sequence[Path]) -> dict[str, Any]:
     """server.json with everything that can be installed.
 
     Args:
-        repository: Its address, https://github.com/OWNER/NAME.
+        repository: The repository's address, https://github.com/OWNER/NAME.
         image: Name of the container image without a tag, such as ghcr.io/OWNER/novita-mcp.
         bundles: The packed .mcpb files.
 
     Raises:
-        RegistryProblem: The name is not of the owner's space, or an address is none.
+        RegistryProblem: The server's name does not belong to the owner, or an address is not valid.
     """
     where = urlsplit(repository.rstrip("/"))
     owner, _, name = where.path.strip("/").partition("/")
@@ -61,13 +61,13 @@ def entry(server: dict[str, Any], *, repository: str, image: str, bundles: Seque
                 **shared,
             }
         )
-    # The version stands in the tag, and nowhere else.
+    # For an image the version is only in the tag.
     made["packages"].append({"registryType": "oci", "identifier": f"{image}:{server['version']}", **shared})
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write it; 2 where it cannot be."""
+    """Write dist/server.json. Returns the exit code: 2 if the registry would refuse the entry."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repository", required=True, help="https://github.com/OWNER/NAME")
     parser.add_argument("--image", required=True, help="without a tag, e.g. ghcr.io/OWNER/novita-mcp")

@@ -1,8 +1,8 @@
-"""Build what is released into dist/: wheel, sdist, desktop bundles, notes; and try each in an empty environment.
+"""Build the files of a release into dist/ (wheel, sdist, desktop bundles, notes), and try each in an empty environment.
 
-Run as `python scripts/release.py`; needs `build`, and Node.js for the bundles. The version stands in pyproject.toml:
-where another file is behind, it is carried there, and nothing is built until that is committed. Publishing is for a
-person to decide: this only builds and checks.
+Run as `python scripts/release.py`; it needs `build`, and Node.js for the bundles. The version is in pyproject.toml. If
+another file has an older one, the script corrects it and stops, so that you can commit the change first. It publishes
+nothing.
 """
 
 import json
@@ -24,7 +24,7 @@ PICTURE = ["tools", "call", "generate_image", "--prompt", "a red fox", "--simula
 
 
 def main() -> None:
-    """Build and check; any failure raises."""
+    """Build and check everything. Any failure raises."""
     version: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     if behind := carry(version):
         raise SystemExit(f"{', '.join(behind)}: now at {version}. Commit that, then run this again.")
@@ -53,10 +53,10 @@ def main() -> None:
 
 
 def notes(changelog: str, version: str) -> str:
-    """What a release says of itself: its section of the changelog.
+    """The notes of a release: its section of the changelog.
 
     Raises:
-        SystemExit: There is none.
+        SystemExit: The changelog has no such section, or it is empty.
     """
     found = re.search(rf"^## {re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     if found is None or not found[1].strip():
@@ -65,7 +65,7 @@ def notes(changelog: str, version: str) -> str:
 
 
 def carry(version: str) -> list[str]:
-    """Write the project's version into the files that repeat it; the names of those that changed."""
+    """Write the project's version into the files that repeat it. Returns the names of the files that changed."""
     changed: list[str] = []
     for name in ("manifest.json", "server.json"):
         file = ROOT / name
@@ -78,7 +78,7 @@ def carry(version: str) -> list[str]:
 
 
 def bare(home: Path, *programs: Path) -> dict[str, str]:
-    """An environment with nothing of the developer's but how packages are fetched."""
+    """Environment variables without the developer's own, except those about fetching packages."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_CERT"))}
     path = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
     system = {name: os.environ[name] for name in ("SYSTEMROOT", "LOCALAPPDATA", "APPDATA") if name in os.environ}
@@ -86,7 +86,7 @@ def bare(home: Path, *programs: Path) -> dict[str, str]:
 
 
 def environment_with(home: Path, *packages: str) -> Path:
-    """A new virtual environment in `home` with these packages; the folder of its programs."""
+    """Make a virtual environment in `home` with these packages. Returns the folder of its programs."""
     venv.create(home / "env", with_pip=True)
     programs = home / "env" / ("Scripts" if sys.platform == "win32" else "bin")
     install = [str(programs / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages]
@@ -95,7 +95,7 @@ def environment_with(home: Path, *packages: str) -> Path:
 
 
 def try_installed(built: Path, version: str) -> None:
-    """Install one archive away from the source, ask its version and run the demo."""
+    """Install one archive away from the source, check its version and run the demo."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         program = str(environment_with(home, str(built)) / "novita-mcp")
@@ -109,7 +109,8 @@ def try_installed(built: Path, version: str) -> None:
 
 
 def try_bundle(bundle: Path) -> None:
-    """Unpack a bundle and run it by its manifest's command: it offers what it lists, and makes what it should."""
+    """Unpack a bundle and run the command in its manifest. Check that it offers the tools that the manifest lists, and
+    that it makes a picture if it should."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         folder = home / "bundle"
@@ -118,7 +119,7 @@ def try_bundle(bundle: Path) -> None:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         config: dict[str, Any] = manifest["server"]["mcp_config"]
         out = home / "out"
-        # A desktop host brings its own uv. What the user left blank it passes on as it is written.
+        # A desktop host brings its own uv. It passes a setting that the user left blank as the unexpanded placeholder.
         uv = environment_with(home, "uv")
         own = {key: text.replace("${user_config.output_dir}", str(out)) for key, text in config["env"].items()}
         env = {**bare(home, uv), "UV_PYTHON": sys.executable, "UV_NO_PROGRESS": "1", **own}

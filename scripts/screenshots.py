@@ -1,9 +1,9 @@
-"""Take README's pictures of the pages, docs/gallery-*.webp and docs/spend-*.webp: what the demo makes, in Chromium.
+"""Take README's pictures of the pages in Chromium: docs/gallery-*.webp and docs/spend-*.webp.
 
-Run as `python scripts/screenshots.py [folder]` after the pages changed: the demo's steps run against the simulator,
-`novita-mcp gallery` serves the pages over their journal and files, and Chromium looks at them. Needs Debian's chromium,
-Node.js and the packages of tests/node. A folder gets every picture as it was taken: 360 and 1,100 px, light and dark.
-The terminal's picture is scripts/session_picture.py's.
+Run as `python scripts/screenshots.py [folder]` after a change of the pages. It runs the demo's steps against the
+simulator, serves the pages with `novita-mcp gallery`, and opens them in Chromium. It needs Debian's chromium, Node.js
+and the packages of tests/node. With a folder it also writes all pictures there: 360 and 1,100 px wide, light and dark.
+scripts/session_picture.py makes the picture of the terminal.
 """
 
 import json
@@ -29,7 +29,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 LOOK = ROOT / "tests" / "node" / "pictures.mjs"
 PATIENCE = 300.0
-"""Seconds for the browser to take all pictures."""
+"""Seconds within which the browser must take all pictures."""
 QUALITY, COLOURS = 40, 32
 SHOWN = ("gallery-1100-light", "gallery-1100-dark", "spend-1100-light", "spend-1100-dark")
 
@@ -55,7 +55,7 @@ def take(folder: Path) -> None:
 
 
 async def play(settings: Settings) -> None:
-    """The demo's steps, one after the other."""
+    """Run the demo's steps, one after the other."""
     ids: dict[str, str] = {}
     async with Client(create_app(settings)) as client:
         for step in STEPS:
@@ -71,7 +71,7 @@ async def play(settings: Settings) -> None:
 
 @contextmanager
 def gallery(settings: Settings, home: str) -> Generator[str]:
-    """`novita-mcp gallery` over the demo's journal and files; yields its link."""
+    """Run `novita-mcp gallery` with the demo's journal and files. Yields its link."""
     env = {
         "HOME": home,
         "NOVITA_API_KEY": DEFAULT_KEY,
@@ -91,7 +91,8 @@ def gallery(settings: Settings, home: str) -> Generator[str]:
 
 
 def packed(taken: Path) -> Path:
-    """README's copy of a picture: a page of words keeps its edges with few colours, one of pictures its shades."""
+    """Compress a picture for README: a page of text with few colours, so that letters stay sharp, and a page of
+    pictures with all its shades."""
     target = ROOT / "docs" / f"{taken.stem.replace('-1100', '')}.webp"
     with Image.open(taken) as opened:
         picture = opened.convert("RGB")

@@ -1,7 +1,7 @@
-"""Draw README's picture, docs/session.svg: a run of `novita-mcp demo` as it stood on the terminal, and what it made.
+"""Draw README's picture docs/session.svg: the terminal after a run of `novita-mcp demo`, and the pictures it made.
 
-Run as `python scripts/session_picture.py` after the demo changed; tests/server/commands/test_demo.py holds the picture
-against it.
+Run as `python scripts/session_picture.py` after a change of the demo; tests/server/commands/test_demo.py fails if the
+picture is out of date.
 """
 
 import base64
@@ -20,11 +20,11 @@ from rich.terminal_theme import MONOKAI
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "session.svg"
 COLUMNS = 112
 TILE, GAP = 196, 12
-"""Pixels of a small picture, and between two."""
+"""The size of a small picture and the gap between two, in pixels."""
 SHOWN = ("picture", "posters", "night")
-"""The steps whose pictures are shown."""
+"""The steps whose pictures are drawn."""
 
-# No font is fetched: whoever looks at it has one.
+# The SVG refers to no font on the net; the reader's own monospace font is used.
 SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="novita-mcp demo">
 <style>
@@ -42,7 +42,7 @@ text {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans
 
 
 class Kept(Bars):
-    """Draws bars on a terminal that nobody sees, and keeps what was said."""
+    """Draws the demo's bars on a hidden terminal, and keeps the output."""
 
     def __init__(self) -> None:
         super().__init__(Console(file=io.StringIO(), force_terminal=True, width=COLUMNS, highlight=False))
@@ -58,14 +58,14 @@ class Kept(Bars):
 
 
 def main() -> int:
-    """Run the demo and write the picture; the demo's exit code."""
+    """Run the demo and write the picture. Returns the demo's exit code."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         show = Kept()
         if code := run_demo(Settings(output_dir=folder), as_json=False, show=show):
             return code
         pictures = [folder / file for step in show.outcome.steps if step.step in SHOWN for file in step.files]
-        show.outcome.folder = "~/.local/share/novita-mcp/simulated/demo"  # as it is for a user
+        show.outcome.folder = "~/.local/share/novita-mcp/simulated/demo"  # the place on a user's machine
         PAGE.write_text(with_pictures(drawn(show), pictures), encoding="utf-8")
     print(f"{PAGE.name}: {PAGE.stat().st_size:,} bytes")
     return 0
@@ -77,12 +77,12 @@ def drawn(show: Kept) -> str:
     for line in (*opening(show.outcome, show.tools, COLUMNS), show.bars, *ending(show.outcome, COLUMNS)):
         console.print(line)
     drawn = console.export_svg(title="novita-mcp demo", theme=MONOKAI, code_format=SVG, unique_id="demo")
-    # Cut to its line a text loses what hangs below it, such as an underscore: how much differs from font to font.
+    # With clipping a text loses the parts below its line, such as an underscore; how much depends on the font.
     return re.sub(r' clip-path="url\(#demo-line-\d+\)"', "", drawn)
 
 
 def with_pictures(svg: str, pictures: list[Path]) -> str:
-    """The same with a row of small pictures below."""
+    """The SVG with a row of small pictures below the terminal."""
     found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert found is not None
     width, height = (float(number) for number in found.groups())

@@ -1,4 +1,4 @@
-"""What scripts that write a page of docs/ share: they write it, or with --check say whether it is stale."""
+"""Shared code of the scripts that write a page of docs/: writes the page, or with --check says whether it is stale."""
 
 import argparse
 import sys
