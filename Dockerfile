@@ -11,23 +11,23 @@ COPY tools tools
 COPY novita novita
 COPY simulator simulator
 COPY skills skills
-# Compiled here, so that the first start does not have to.
+# Compile the bytecode in the image, so that the first start is fast.
 RUN python -m venv /app && /app/bin/pip install --no-cache-dir --compile '.[team]'
 
 FROM python:3.13-slim
 LABEL io.modelcontextprotocol.server.name="io.github.novita-mcp/novita-mcp"
-# /data is open to whoever the container runs as: `--user` makes the files in a mounted folder one's own.
+# Any user may write to /data, so that with `--user` the files in a mounted folder belong to the user on the host.
 RUN useradd --create-home --uid 10001 novita && mkdir -p /data/out && chmod -R 1777 /data
 COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     NOVITA_MCP_OUTPUT_DIR=/data/out \
     NOVITA_MCP_JOURNAL=/data/journal.sqlite3
-# By number, so that an orchestrator can see that it is not root.
+# A number rather than a name, because an orchestrator can then see that it is not root.
 USER 10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000
-# Over stdio there is no port to ask: the check then says nothing is wrong. -P: /data is no place for libraries.
+# Over stdio there is no port to ask, and the check always succeeds. -P keeps Python from importing libraries from /data.
 HEALTHCHECK --interval=30s --timeout=5s CMD ["/app/bin/python", "-P", "-m", "novita_mcp.server.health"]
 ENTRYPOINT ["novita-mcp"]

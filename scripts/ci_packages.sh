@@ -1,6 +1,6 @@
 #!/bin/sh
-# Debian packages that tests need: PostgreSQL and nginx for a team, Chromium for pages in a browser.
-# Does nothing where they are, or where we are not root.
+# Install the Debian packages that tests need: PostgreSQL and nginx for the team server, Chromium for the pages.
+# Does nothing if they are installed, or if it does not run as root.
 set -eu
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
@@ -13,5 +13,5 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# shellcheck disable=SC2086  # several names
+# shellcheck disable=SC2086  # the variable holds several names
 apt-get install -y -qq --no-install-recommends $missing

@@ -28,8 +28,7 @@ def main() -> None:
     version: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     if behind := carry(version):
         raise SystemExit(f"{', '.join(behind)}: now at {version}. Commit that, then run this again.")
-    if not re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE):
-        raise SystemExit(f"CHANGELOG.md has no section {version}")
+    written = notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version)
     shutil.rmtree(DIST, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "build", "--outdir", str(DIST), str(ROOT)], check=True)
     for built in sorted(DIST.iterdir()):
@@ -45,9 +44,7 @@ def main() -> None:
             try_bundle(bundle)
     else:
         print("no npm here: the desktop bundles were not packed", file=sys.stderr)
-    (DIST / "NOTES.md").write_text(
-        notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version), encoding="utf-8"
-    )
+    (DIST / "NOTES.md").write_text(written, encoding="utf-8")
     for built in sorted(DIST.iterdir()):
         print(f"{built.stat().st_size:>10,}  {built.name}")
 
@@ -56,8 +53,10 @@ def notes(changelog: str, version: str) -> str:
     """The notes of a release: its section of the changelog.
 
     Raises:
-        SystemExit: The changelog has no such section, or it is empty.
+        SystemExit: The changelog has no such section, it is empty, or there are changes that no release has yet.
     """
+    if re.search(r"^## Unreleased\b", changelog, re.MULTILINE | re.IGNORECASE):
+        raise SystemExit("CHANGELOG.md has unreleased changes: raise the version, and head their section with it")
     found = re.search(rf"^## {re.escape(version)}\b[^\n]*\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     if found is None or not found[1].strip():
         raise SystemExit(f"CHANGELOG.md says nothing of {version}")

@@ -271,7 +271,7 @@ def read_with_origins(
             import difflib  # needed only after a typing mistake
 
             near = difflib.get_close_matches(name, known, n=1)
-            raise SettingError(f"{name} is no setting" + (f". Did you mean {near[0]}?" if near else ""))
+            raise SettingError(f"{name} is not a setting" + (f". Did you mean {near[0]}?" if near else ""))
     layers = _layers(environment, flags or {})
     values: dict[str, Any] = {}
     origins: list[Origin] = []
@@ -403,7 +403,7 @@ def _ready(item: Any, raw: Any, name: str, environment: Mapping[str, str]) -> An
     if isinstance(raw, str) and item.name in _MAY_BE_UNFILLED and not database:
         raw = expand(raw, environment) if item.name in _PATHS else raw
         if left := unfilled(raw):
-            raise SettingError(f"{name} was not filled in: {left} stands in it, which whoever starts this expands")
+            raise SettingError(f"{name} was not filled in: it still contains the placeholder {left}")
     if isinstance(raw, str) and item.name == "api_key":
         raw = bare_key(raw)
     if isinstance(raw, str) and item.name == "base_url":

@@ -242,3 +242,20 @@ def test_a_release_says_what_its_section_of_the_changelog_says() -> None:
     )
     with pytest.raises(SystemExit):
         notes("# C\n\n## 0.2.0\n\n## 0.1.0\n\n- One.\n", "0.2.0")
+
+
+def test_a_release_leaves_no_change_without_a_version() -> None:
+    notes = script("release").notes
+    with pytest.raises(SystemExit, match="raise the version"):
+        notes("# C\n\n## Unreleased\n\n- Two.\n\n## 0.1.0 - 2026-11-23\n\n- One.\n", "0.1.0")
+
+
+def test_the_changelog_keeps_its_form() -> None:
+    """Keep a Changelog: unreleased changes come first, each version has its day, and the newest is the project's."""
+    sections = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    released = [section for section in sections if section != "Unreleased"]
+    assert sections in (released, ["Unreleased", *released])
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", section) for section in released)
+    assert released[0].split(" ")[0] == PROJECT["version"]
+    kinds = set(re.findall(r"^### (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}

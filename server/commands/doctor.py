@@ -145,7 +145,7 @@ async def _examine(settings: Settings, offline: bool, leases: bool, mending: boo
         found.append(address)
     found += _way_out()
     if offline:
-        return [*found, Check("network", "skipped", "left alone, as asked")]
+        return [*found, Check("network", "skipped", "not checked, because of --offline")]
     found += [check async for check in _network(settings)]
     return [*found, await _leases(settings)] if leases else found
 
@@ -315,7 +315,7 @@ async def _journal(settings: Settings) -> Check:
 def _key(settings: Settings, hosts: Sequence[Installed]) -> Check:
     if settings.api_key and (left := unfilled_key(settings.api_key)):
         mend = f"The host that starts this server does not expand it: write the key itself there, from {KEYS_PAGE}."
-        return Check("API key", "wrong", f"NOVITA_API_KEY was not filled in: it is {left}, as it was written", mend)
+        return Check("API key", "wrong", f"NOVITA_API_KEY was not filled in: it is still {left}", mend)
     if settings.api_key:
         try:
             sendable(settings.api_key)

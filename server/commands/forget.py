@@ -23,7 +23,7 @@ def run_forget(settings: Settings, subject: str) -> int:
         SettingError: No issuer is set.
     """
     if not settings.oauth_issuer:
-        raise SettingError("nobody signs in here: NOVITA_MCP_OAUTH_ISSUER is not set")
+        raise SettingError("this server has no sign-in: NOVITA_MCP_OAUTH_ISSUER is not set")
     try:
         gone = anyio.run(_forget, settings, owner_of_subject(settings.oauth_issuer, subject))
     except NovitaError as error:

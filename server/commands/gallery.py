@@ -76,7 +76,7 @@ async def _serve(settings: Settings, listener: socket.socket, browser: bool, idl
 
 
 async def _tell(app: Loopback, visit: Visit, browser: bool, idle_minutes: float) -> None:
-    ending = f"Ctrl-C ends it, and {counted(idle_minutes, 'minute')} in which nobody looks."
+    ending = f"It ends with Ctrl-C, or after {counted(idle_minutes, 'minute')} without a request."
     opened = browser and await anyio.to_thread.run_sync(webbrowser.open, app.link, abandon_on_cancel=True)
     if opened:
         _say(f"The gallery opens in your browser. {ending}")
@@ -88,9 +88,10 @@ async def _tell(app: Loopback, visit: Visit, browser: bool, idle_minutes: float)
 
 
 async def _end_when_over(visit: Visit, server: uvicorn.Server, idle_minutes: float) -> None:
-    while (left := visit.left) > 0:  # noqa: ASYNC110  # a look is no event: it only moves the end away
+    while (left := visit.left) > 0:  # noqa: ASYNC110  # a request does not set an event, it only moves the end
         await anyio.sleep(min(left, _GLANCE))
-    why = f"Nobody looked for {counted(idle_minutes, 'minute')}" if visit.came.is_set() else "Nobody opened the link"
+    idle = f"No request came for {counted(idle_minutes, 'minute')}"
+    why = idle if visit.came.is_set() else "Nobody opened the link"
     _say(f"{why}: the gallery has ended.")
     server.should_exit = True
 

@@ -314,7 +314,7 @@ def _agree(path: Path, before: str, after: str, keys: tuple[str, ...], *, yes: b
     out.write(f"{path}\n{shown}\n")
     if yes:
         return
-    out.write("Change it so? [y/N] ")
+    out.write("Make this change? [y/N] ")
     out.flush()
     try:
         answer = sys.stdin.readline()
@@ -331,7 +331,7 @@ def _where_key(key: str, path: Path) -> str:
     if is_key(key):
         return ""
     if key.startswith("${input:"):
-        return "It asks for your key when the server starts."
+        return "VS Code asks for your key when it starts the server."
     if key.startswith(("${", "{env:")):
         return f"The key is not in the file: set {KEY} in the environment it is started from."
     return f"No key was given: in {whole(path)}, put yours in place of {NO_KEY!r}."

@@ -29,12 +29,12 @@ def run_key(action: str, config: ConfigFile, profile: str) -> int:
         raise SettingError(str(error)) from error
     changed = _write(config, profile, present=action == "set")
     if action == "set":
-        say("The key is in the system's keyring now.")
+        say("The key is stored in the system's keyring.")
     else:
-        say("The key is out of the system's keyring." if gone else "The keyring had no such key.")
+        say("The key was removed from the system's keyring." if gone else "The keyring had no such key.")
     if changed:
         where = f"[profiles.{profile}] of {whole(config.path)}" if profile else whole(config.path)
-        say(f"{'It is named in' if action == 'set' else 'Its name is out of'} {where}.")
+        say(f"{where} {'now' if action == 'set' else 'no longer'} says that the key is there.")
     return 0
 
 

@@ -60,17 +60,17 @@ def _systemd(home: Path, words: list[str], environment: dict[str, str]) -> Timer
     config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
     folder, variables = config / "systemd" / "user", config / "novita-mcp" / "leases.env"
     service = f"""[Unit]
-Description=Stop what has a lease of novita-mcp that is over
+Description=Stop what has a lease of novita-mcp that has ended
 
 [Service]
 Type=oneshot
 EnvironmentFile=-{_in_unit(str(variables))}
 ExecStart={" ".join(_in_unit(shlex.quote(word)) for word in words)}
-# It also examines the rest, and says so with 1; that is no failure of the timer.
+# The command also runs all other checks, and its exit code is 1 if one of them fails. The timer itself works then.
 SuccessExitStatus=1
 """
     timer = f"""[Unit]
-Description=Look at the leases of novita-mcp
+Description=Check the leases of novita-mcp every few minutes
 
 [Timer]
 OnActiveSec=1min
@@ -174,11 +174,11 @@ def run_lease_timer(settings: Settings, *, only_print: bool, command: str | None
         sys.stdout.write(f"Written: {path}\n")
     for words in plan.commands:
         if trouble := _run(words):
-            sys.stdout.write(f"Not done ({trouble}); run it yourself: {shlex.join(words)}\n")
-    said = f"Every {EVERY_MINUTES} minutes `novita-mcp doctor --leases` now stops what has a lease that is over."
+            sys.stdout.write(f"This command failed ({trouble}); run it yourself: {shlex.join(words)}\n")
+    said = f"Every {EVERY_MINUTES} minutes `novita-mcp doctor --leases` now stops whatever has a lease that has ended."
     sys.stdout.write(f"{said} {plan.after}\n")
     if not settings.api_key:
-        sys.stdout.write("No key was given: it looks for one in the hosts' configurations each time.\n")
+        sys.stdout.write("No key was given, so each time it looks for one in the hosts' configurations.\n")
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -131,7 +131,7 @@ def _tell(news: News | None) -> None:
     for source, where in WHERE.items():
         why = news.failed.get(source) if news is not None else None
         if why is not None:
-            sys.stderr.write(f"novita-mcp: not read: {where}: {why}\n")
+            sys.stderr.write(f"novita-mcp: could not read {where}: {why}\n")
 
 
 async def _probe(journal: Journal, client: NovitaClient) -> None:

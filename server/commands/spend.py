@@ -91,7 +91,7 @@ async def _brought_up(settings: Settings, journal: Journal) -> str:
         except JournalError:
             raise
         except NovitaError as error:
-            _could_not("sandboxes could not be looked at", error)
+            _could_not("the state of sandboxes could not be read", error)
         try:
             return (await settle_by_bill(OwnBill(client), journal, client.owner)).words()
         except JournalError:

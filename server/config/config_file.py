@@ -103,7 +103,7 @@ def _check(path: Path, where: str, values: Mapping[str, Any], known: tuple[str, 
 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f". Did you mean {near[0]}?" if near else ""
-            raise ConfigFileError(f"{path}: {name}{where} is no setting{hint}")
+            raise ConfigFileError(f"{path}: {name}{where} is not a setting{hint}")
         if isinstance(value, dict):
             raise ConfigFileError(f"{path}: {name}{where} takes a value, not a table")
 

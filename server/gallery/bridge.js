@@ -1,4 +1,4 @@
-// The way to the host: MCP Apps 2026-01-26, JSON-RPC 2.0 over postMessage. A page knows nothing else of the world.
+// The connection to the host: MCP Apps 2026-01-26, JSON-RPC 2.0 over postMessage. A page has no other connection.
 const PROTOCOL = "2026-01-26";
 const TOKEN = /^--[a-z0-9-]{1,60}$/;
 
@@ -6,11 +6,11 @@ const host = {
   capabilities: {},
   waiting: new Map(),
   last: 0,
-  /** Method -> what to do with its parameters. What comes back answers a request. */
+  /** Method -> its handler, which gets the parameters. For a request the handler's result is the answer. */
   on: {},
 
   send(message) {
-    // The host's origin is not known to a page in its sandbox; nothing secret is said.
+    // A page in a sandbox does not know the host's origin, so it sends to any. The messages contain no secret.
     window.parent.postMessage({ jsonrpc: "2.0", ...message }, "*");
   },
 
@@ -18,7 +18,7 @@ const host = {
     this.send({ method, params });
   },
 
-  /** Ask the host; its answer, or an Error with its words. */
+  /** Send a request to the host. Resolves to its answer, or rejects with an Error that has the host's message. */
   ask(method, params = {}) {
     const id = ++this.last;
     return new Promise((resolve, reject) => {
@@ -47,7 +47,7 @@ const host = {
     else asked.resolve(message.result ?? {});
   },
 
-  /** Shake hands, and look as the host looks. */
+  /** Make the handshake with the host, and take over its colours and fonts. */
   async begin() {
     window.addEventListener("message", (event) => {
       if (event.source === window.parent) this.hear(event.data);
@@ -68,18 +68,18 @@ const host = {
     }).observe(document.documentElement);
   },
 
-  /** A tool of the server that this page came from. */
+  /** Call a tool of the server that this page came from. */
   call(name, args) {
     return this.ask("tools/call", { name, arguments: args });
   },
 
-  /** Put words into the chat, as the user's. */
+  /** Put a message of the user into the chat. */
   say(text) {
     return this.ask("ui/message", { role: "user", content: [{ type: "text", text }] });
   },
 };
 
-/** Colours and letters of the host. */
+/** Take over the host's colours and fonts. */
 function dress(context) {
   const root = document.documentElement;
   if (context.theme === "light" || context.theme === "dark") root.dataset.theme = context.theme;
@@ -89,5 +89,5 @@ function dress(context) {
   if (typeof context.locale === "string") locale = context.locale;
 }
 
-/** How the host writes numbers and times. */
+/** The host's language, in which numbers and times are written. */
 let locale;

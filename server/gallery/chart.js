@@ -1,4 +1,4 @@
-// Amounts by day, drawn as bars. Money is in whole millionths of a dollar, so that sums are exact.
+// Draws amounts by day as bars. Amounts are whole millionths of a dollar, so that sums are exact.
 const PARTS = 6;
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 180, LEFT = 52, TOP = 8, BOTTOM = 22;
@@ -7,7 +7,7 @@ function micro(usd) {
   return Math.round(Number(usd) * 1e6);
 }
 
-/** Places after the point that an amount needs: cents at least. */
+/** The decimal places that an amount needs, at least two. */
 function placesOf(amount) {
   return (Math.abs(amount) / 1e6).toFixed(6).replace(/^.*\./, "").replace(/0+$/, "").padEnd(2, "0").length;
 }
@@ -23,7 +23,7 @@ function draw(tag, attributes, text = "") {
   return made;
 }
 
-/** The next round amount, so that lines stand at amounts that people can read. */
+/** The next larger round amount, so that the grid lines are at amounts that are easy to read. */
 function rounded(amount) {
   const power = 10 ** Math.floor(Math.log10(amount));
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((each) => each * power).find((each) => each >= amount);
@@ -33,7 +33,7 @@ function dayNamed(day, options = { day: "numeric", month: "short" }) {
   return new Date(`${day}T00:00:00Z`).toLocaleDateString(locale, { ...options, timeZone: "UTC" });
 }
 
-/** Every day from first to last, or every month where those are many or the rows are of months. */
+/** Every day from first to last; every month instead if there are many days or the rows are for months. */
 function spans(first, last, monthly) {
   const days = [];
   for (let at = Date.parse(first); at <= Date.parse(last) && days.length < 800; at += 864e5) {
@@ -45,7 +45,8 @@ function spans(first, last, monthly) {
 }
 
 /**
- * Bars of parts. `rows`: {span, name, amount}; `names`: what is drawn apart, dearest first; the rest is one part.
+ * Draw a bar of stacked parts for each day or month. `rows`: {span, name, amount}; `names`: the names that get a part of
+ * their own, the largest first; all other names share the last part.
  */
 function chart(rows, names, { unit, names: all }, width, label) {
   const kind = (name) => Math.min(PARTS, names.indexOf(name) < 0 ? PARTS : names.indexOf(name));

@@ -1,4 +1,4 @@
-// The gallery: what the tool made, or how far it is.
+// The gallery: shows the files that a tool made, or the progress of a job.
 const POLL_FIRST = 1000, POLL_MOST = 5000;
 const MOST_FAILURES = 5;
 
@@ -16,7 +16,7 @@ function facts(artifact, seed) {
   return [measured, length, size(artifact.bytes), own === undefined ? "" : `seed ${own}`].filter(Boolean).join(" · ");
 }
 
-/** One file: shown or played, what it is, and what can be done with it. */
+/** A card for one file: the picture or player, its facts, and its buttons. */
 function figureOf(artifact, result, poster) {
   const figure = make("figure");
   const name = `${artifact.kind} ${artifact.index + 1}`;
@@ -67,7 +67,7 @@ function figureOf(artifact, result, poster) {
   return figure;
 }
 
-/** Where a file itself cannot be shown: its poster, where it is, and a way to get it again. */
+/** In place of a file that cannot be shown: its still, its path, and a button to fetch it again. */
 function instead(artifact, place, buttons, poster, name, words) {
   if (poster) place.append(make("img", "", { alt: words ? `A still of ${name}: ${words}` : `A still of ${name}`, src: poster }));
   const gone = !artifact.path && artifact.url && !alive(artifact);
@@ -83,7 +83,7 @@ async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Hosts may keep the clipboard from pages; what is selected can be copied by hand.
+    // A host may forbid pages to use the clipboard. The selected text can then be copied by hand.
     const field = document.body.appendChild(make("textarea", "", { "aria-label": "Path" }));
     field.value = text;
     field.select();
@@ -101,7 +101,7 @@ async function download(artifact, source, blob) {
   show("said", answer.isError ? "The host did not save it." : "Saved by the host.");
 }
 
-/** One job with its files. */
+/** A card for one job with its files. */
 function cardOf(result, pictures) {
   const card = make("section", "", { class: "task", "aria-label": result.task_id ? `Task ${result.task_id}` : "Result" });
   const words = state.asked.prompt ?? state.asked.text;
@@ -114,7 +114,7 @@ function cardOf(result, pictures) {
   for (const [name, value] of Object.entries(result.values ?? {})) card.append(make("p", `${name}: ${value}`));
   const media = (result.artifacts ?? []).filter((each) => each.kind !== "text");
   const posters = media.filter((each) => each.kind === "image" || each.kind === "video");
-  // The small pictures beside the text are of these, in their order, where there is one for each.
+  // The answer has small pictures beside its text. If there is one for each file, they are in the order of the files.
   const poster = (each) => (pictures.length === posters.length ? pictures[posters.indexOf(each)] : undefined);
   const grid = make("div", "", { class: "media" });
   for (const artifact of media) grid.append(figureOf(artifact, result, poster(artifact)));
@@ -132,7 +132,7 @@ function picturesOf(answer) {
     .map((each) => `data:${each.mimeType};base64,${each.data}`);
 }
 
-/** Take an answer of a tool, whoever called it. */
+/** Show the answer of a tool, whether the model or this page called it. */
 function take(answer) {
   const result = answer.structuredContent;
   if (answer.isError || !result || typeof result !== "object") {
@@ -154,7 +154,7 @@ function take(answer) {
   if (result.status === "succeeded") balance();
 }
 
-/** A job that goes on: how far it is, and the next look. */
+/** Show the progress of a running job, and plan the next request for its state. */
 function working(result) {
   const left = result.eta_seconds === undefined ? "" : `, about ${Math.max(1, Math.round(result.eta_seconds))} s left`;
   const part = result.progress_percent === undefined ? "" : ` ${Math.round(result.progress_percent)} %`;
@@ -170,7 +170,7 @@ function working(result) {
   }
 }
 
-/** Look at a task once. No tool waits for a page. */
+/** Ask for the state of a task once, without waiting in the tool. */
 async function look(id) {
   clearTimeout(state.polling);
   try {
@@ -183,13 +183,13 @@ async function look(id) {
   } catch (error) {
     if (++state.failures >= MOST_FAILURES || state.ended) {
       stop();
-      return show("problem", `It cannot be looked at: ${error.message} The job goes on; get_task finds it.`);
+      return show("problem", `The job's state cannot be read: ${error.message} The job goes on; get_task can fetch it.`);
     }
     state.polling = setTimeout(() => look(id), POLL_MOST);
   }
 }
 
-/** The model need not ask again for what the page has seen. */
+/** Tell the model that the page has got the result, so that it need not ask again. */
 async function tellModel(id, result) {
   if (host.capabilities.updateModelContext === undefined || state.told.has(id)) return;
   state.told.add(id);
@@ -203,7 +203,7 @@ function stop() {
   $("progress").hidden = true;
 }
 
-/** The prompt of a task that this page did not see being asked for. */
+/** Ask for the prompt of a task whose call this page did not see. */
 async function named(id) {
   if (state.asked.prompt ?? state.asked.text) return;
   try {
@@ -212,7 +212,7 @@ async function named(id) {
     const card = $("items").firstElementChild;
     if (line?.title && card && !card.querySelector("h2")) card.prepend(make("h2", line.title));
   } catch {
-    // The picture is there; what it was asked with is only good to know.
+    // The picture is shown all the same; the prompt is only an addition.
   }
 }
 
@@ -222,11 +222,11 @@ async function balance() {
     const left = structuredContent?.available_usd;
     if (typeof left === "string") show("money", `Balance left: $${left}`);
   } catch {
-    // Its toolset may be off.
+    // The toolset with get_balance may be off.
   }
 }
 
-/** Several tasks, each to be opened; `before` are cards of newer ones. */
+/** A list of tasks that can be opened. `before` has the cards of newer tasks. */
 function list(result, before = []) {
   stop();
   const cards = [...before, ...result.tasks.map(taskOf)];
@@ -255,7 +255,7 @@ function taskOf(line) {
   return card;
 }
 
-/** More of the same list, from where it ended. */
+/** The next part of the list, from the place where it ended. */
 function older(cards) {
   const asked = { ...state.asked, limit: 50 };
   const offset = (state.asked.offset ?? 0) + cards.length;
@@ -267,7 +267,7 @@ function older(cards) {
   });
 }
 
-/** Tools whose jobs get_task knows. */
+/** The tools whose jobs get_task can read. */
 const MAKES = /image|video|speech|music|voice|background|audio|lyrics|media_model/;
 
 host.on["ui/notifications/tool-input"] = ({ arguments: given }) => {

@@ -1,4 +1,4 @@
-// A host of MCP Apps for one page at a time: it hands calls on to the server that this page came from, and nothing else.
+// A minimal host of MCP Apps for one page at a time. It only passes the page's calls on to the server that served it.
 const VIEWS = {
   Gallery: ["gallery.html", "list_tasks", { limit: 50 }],
   "Money and machines": ["spend.html", "get_bill", { period: "last 7 days" }],
@@ -21,11 +21,11 @@ function ended() {
 }
 
 function say(message) {
-  // The frame has no origin of its own; what is said to it is meant for the page that was put there.
+  // A sandboxed frame has no origin to name, so the message goes to whatever page is in the frame, which we put there.
   frame?.contentWindow.postMessage({ jsonrpc: "2.0", ...message }, "*");
 }
 
-/** What the page may ask of its host. */
+/** The requests that the page may send to its host. */
 const ANSWERS = {
   ping: () => ({}),
   "ui/initialize": () => ({
@@ -74,7 +74,7 @@ async function hear({ id, method, params }) {
   }
 }
 
-/** What a host does when its model has called the tool. */
+/** Send a page the call of a tool and its answer, as a host does after its model has called the tool. */
 async function begin([, name, given]) {
   const asked = frame;
   say({ method: "ui/notifications/tool-input", params: { arguments: given } });

@@ -171,15 +171,15 @@ class Loopback:
     def _refusal(self, headers: Headers, method: str) -> ASGIApp | None:
         """The refusal of a request that does not come from a page of this address; None if it does."""
         if headers.getlist("host") != [self._host]:
-            return PlainTextResponse("Another host was asked for.", 421)
+            return PlainTextResponse("This server answers only under its own address.", 421)
         if method not in ("GET", "HEAD"):
             if headers.getlist("origin") != [self._origin]:
-                return PlainTextResponse("Another page asked.", 403)
+                return PlainTextResponse("This request comes from another page.", 403)
             if headers.get("content-type") != "application/json":
                 return PlainTextResponse("Send JSON.", 415)
             size = headers.get("content-length", "")
             if not size.isdecimal() or int(size) > _LARGEST_BODY:
-                return PlainTextResponse("That is too long.", 413)
+                return PlainTextResponse("The request is too long.", 413)
         return None
 
     def _may(self, request: Request) -> bool:
@@ -225,16 +225,16 @@ class Loopback:
         body = await _body(request)
         name, given = body.get("name"), body.get("arguments")
         if not isinstance(name, str) or not isinstance(given, dict):
-            return PlainTextResponse("This is no call.", 400)
+            return PlainTextResponse("This is not a call of a tool.", 400)
         arguments = cast(Json, given)
         yes = arguments.get("confirm")
         wanted = {key: value for key, value in arguments.items() if key != "confirm"}
         question = json.dumps([name, wanted], sort_keys=True)
         allowed = {**LOOKS, **STOPS}.get(name)
         if allowed is None or not wanted.keys() <= allowed or wanted.get("min_workers", 0) != 0:
-            return PlainTextResponse("A page may only look, and stop what costs.", 403)
+            return PlainTextResponse("A page may only read, and stop what costs.", 403)
         if yes is not None and (name not in STOPS or yes is not True or question not in self._asked):
-            return PlainTextResponse("Nobody was asked.", 403)
+            return PlainTextResponse("The tool has not asked this question.", 403)
         self._asked.discard(question)
         with self._visit.answering():
             answer = await self._mcp.call(name, arguments)
@@ -260,7 +260,7 @@ class Loopback:
             return _CLOSED
         uri = (await _body(request)).get("uri")
         if not isinstance(uri, str) or not uri.startswith(_ARTIFACTS):
-            return PlainTextResponse("A page may only read what was made.", 403)
+            return PlainTextResponse("A page may read only finished files.", 403)
         try:
             with self._visit.answering():
                 return JSONResponse(await self._mcp.read(uri))

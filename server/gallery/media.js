@@ -1,4 +1,4 @@
-// Where the bytes of a file come from: the server's resource up to 8 MB, else its link, else there is a poster and a path.
+// Finds the bytes of a file: a resource of the server up to 8 MB, or else its link. Otherwise there is a still and a path.
 const MOST_READ = 8 * 2 ** 20;
 const SHOWN = {
   image: /^image\/(png|jpeg|webp|gif|avif)$/,
@@ -7,12 +7,12 @@ const SHOWN = {
 };
 const ORIGINS = document.querySelector("meta[name=media-origins]").content.split(" ").filter(Boolean);
 
-/** Whether a link can still be used. */
+/** Whether a link has not expired yet. */
 function alive(artifact) {
   return typeof artifact.url === "string" && (!artifact.expires_at || Date.parse(artifact.expires_at) > Date.now());
 }
 
-/** Whether the policy of this page lets a link be shown: its host is one of the setting's. */
+/** Whether this page's policy allows a link: its host must be among the hosts in the setting. */
 function allowed(link) {
   if (!URL.canParse(link)) return false;
   const { protocol, host } = new URL(link);
@@ -23,7 +23,7 @@ function allowed(link) {
   });
 }
 
-/** The file as a data: URI; null where the server does not give it. */
+/** The file as a data: URI; null if the server does not give it. */
 async function bytesOf(artifact) {
   const uri = `novita://artifacts/${encodeURIComponent(artifact.task_id)}/${artifact.index}`;
   const { contents = [] } = await host.ask("resources/read", { uri });
@@ -32,7 +32,7 @@ async function bytesOf(artifact) {
   return `data:${mimeType};base64,${blob}`;
 }
 
-/** What an <img>, <video> or <audio> can show; null where there is nothing. */
+/** An address that an <img>, <video> or <audio> can show; null if there is none. */
 async function sourceOf(artifact) {
   const link = alive(artifact) && allowed(artifact.url) ? artifact.url : null;
   const small = artifact.bytes === undefined ? link === null : artifact.bytes <= MOST_READ;
@@ -40,11 +40,11 @@ async function sourceOf(artifact) {
   try {
     return (await bytesOf(artifact)) ?? link;
   } catch {
-    return link; // The server has it no more, or the host reads no resources.
+    return link; // The server no longer has the file, or the host cannot read resources.
   }
 }
 
-/** Base64 of a data: URI, or null. */
+/** The base64 part of a data: URI, or null. */
 function base64Of(source) {
   return source?.startsWith("data:") ? source.slice(source.indexOf(",") + 1) : null;
 }

@@ -1,7 +1,7 @@
-// What every page is made of: elements, words, buttons. Everything that comes from outside is put in as text.
+// Makes the elements, texts and buttons of all pages. Everything that comes from outside is inserted as text.
 const $ = (id) => document.getElementById(id);
 
-/** An element with text and attributes. Text is never read as HTML. */
+/** An element with text and attributes. The text is never parsed as HTML. */
 function make(tag, text = "", attributes = {}) {
   const made = document.createElement(tag);
   if (text) made.textContent = text;
@@ -14,7 +14,7 @@ function show(id, text) {
   $(id).hidden = !text && id === "problem";
 }
 
-/** A button; who hears the page is told what it is about, after the words that others see. */
+/** A button. Screen readers also read `about`, which says what the button is for, after the visible text. */
 function button(label, about, act) {
   const made = make("button", label, { type: "button", "aria-label": `${label}: ${about}` });
   made.addEventListener("click", async () => {

@@ -131,7 +131,7 @@ def media_origins(settings: Settings) -> tuple[str, ...]:
     named = parts(settings.media_hosts)
     for host in named:
         if not _HOST.fullmatch(host):
-            raise SettingError(f"NOVITA_MCP_MEDIA_HOSTS: {host!r} is no host; write host, host:port or *.host")
+            raise SettingError(f"NOVITA_MCP_MEDIA_HOSTS: {host!r} is not a host; write host, host:port or *.host")
     found = [f"https://{host.lower()}" for host in named]
     if settings.base_url.rstrip("/") != API_HOST:
         moved = urlsplit(settings.base_url)

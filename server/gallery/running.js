@@ -1,14 +1,14 @@
-// What runs and costs, and how it is stopped: the tool asks, the page shows its question, and a click answers it.
+// Shows what runs and costs, with buttons to stop it: the tool asks, the page shows its question, and a click answers it.
 const STOPS = {
   instance: ["Stop", "stop_gpu_instance", (id) => ({ instance_id: id })],
   endpoint: ["Keep no workers", "update_endpoint", (id) => ({ endpoint_id: id, min_workers: 0 })],
   sandbox: ["Delete", "delete_sandbox", (id) => ({ sandbox_id: id })],
 };
 const EVERYTHING = ["Stop everything", "all machines and endpoints", "stop_everything"];
-/** States of a machine that is stopped, or about to be. */
+/** The states of a machine that is stopped or stopping. */
 const OVER = /^(exited|removed|toStop|stopping|toRemove|removing)$/;
 
-/** What a tool of this server says in fields. Its words, as an error, where it says no. */
+/** The structured answer of a tool. If the tool answers with an error, this throws an Error with its message. */
 async function fields(name, args) {
   const answer = await host.call(name, args);
   const text = (answer.content ?? []).filter((each) => each.type === "text").map((each) => each.text).join("\n");
@@ -16,13 +16,13 @@ async function fields(name, args) {
   return answer.structuredContent;
 }
 
-/** The question of an answer that asks, without what is said to the model around it. */
+/** The question in a tool's answer, without the words for the model around it. */
 function questionOf(result) {
   const text = result.next_step ?? "";
   return text.replace(/^Nothing was sent or billed\. /, "").replace(/ If the user agrees, call \w+ again with confirm=true\.$/, "");
 }
 
-/** Show what a tool asks. Only the click on the button that says yes sends a yes. */
+/** Show a tool's question. Only a click on the button Yes sends `confirm`. */
 function question(place, label, about, tool, args, result) {
   for (const open of document.querySelectorAll(".question")) open.remove();
   const box = make("div", "", { class: "question", role: "group", "aria-label": "Question" });
@@ -46,7 +46,7 @@ function question(place, label, about, tool, args, result) {
   no.focus();
 }
 
-/** What came of a stop. */
+/** Show the result of a stop. */
 function told(result) {
   const named = (lines) => lines.map((line) => `${line.name} (${line.what})`).join(", ");
   const failed = result.failed ?? [];
@@ -67,7 +67,7 @@ function stopper(label, about, tool, args, place) {
   });
 }
 
-/** One thing that costs. */
+/** A line for one thing that costs. */
 function lineOf(line) {
   const item = make("li"), text = item.appendChild(make("div"));
   text.append(make("h3", line.name || line.id));
@@ -92,13 +92,13 @@ function moment(text) {
   return new Date(text).toLocaleString(locale, { dateStyle: "medium", timeStyle: "short" });
 }
 
-/** A machine of the account that costs, as a line; also one that the journal of this server does not know. */
+/** The entry for a machine of the account that costs, even if this server's journal does not know the machine. */
 function lineOfMachine(machine) {
   const { instance_id: id, stops_at: ends_at, name, product, state, usd_per_hour, cost_so_far_usd, since } = machine;
   return { kind: "instance", id, name, product, state, usd_per_hour, cost_so_far_usd, since, ends_at };
 }
 
-/** Look at what runs. The list of jobs has what was started here, the list of machines those of the whole account. */
+/** Ask what runs: list_tasks has what was started here, list_gpu_instances all machines of the account. */
 async function running(machines) {
   const looks = [fields("list_tasks", { limit: 1 }), machines ?? fields("list_gpu_instances", {})];
   const [jobs, rented] = await Promise.allSettled(looks);
@@ -121,7 +121,7 @@ async function running(machines) {
   ];
   const more = besides.filter(Boolean).join(" and ");
   const failed = [jobs, rented].every((look) => look.status === "rejected");
-  if (failed) show("hourly", "It cannot be looked at now.");
+  if (failed) show("hourly", "What runs could not be read now.");
   else show("hourly", sorted.length ? `About ${dollars(sum)} per hour${more ? `, besides ${more}` : ""}` : "Nothing that costs.");
   $("running").replaceChildren(...sorted.map(lineOf));
   const again = button("Look again", "what runs", () => running());

@@ -1,11 +1,11 @@
-// Money and machines: what was billed by day and model, what runs now, and what is left.
+// The page of money and machines: shows what was billed by day and model, what runs now, and the balance.
 const PERIODS = ["last 7 days", "this month", "last month", "last 3 months"];
 const MOST_ROWS = 1000, MOST_PAGES = 5;
 let drawn = null;
-/** Width the chart was drawn for, and which look at a bill is the newest. */
+/** The width for which the chart was drawn, and the number of the newest request for a bill. */
 let width = 0, asking = 0;
 
-/** Take an answer of a tool, whoever called it; what it does not say is asked for. */
+/** Show the answer of a tool, whether the model or this page called it, and ask for what it does not contain. */
 async function take(answer) {
   const result = answer.structuredContent;
   const failed = answer.isError || !result || typeof result !== "object";
@@ -30,16 +30,16 @@ async function balance(known) {
     const { available_usd: left, owed_usd: owed } = known ?? (await fields("get_balance", {}));
     show("money", `Balance left: $${left}${micro(owed ?? 0) > 0 ? `, owed: $${owed}` : ""}`);
   } catch {
-    show("money", ""); // Its toolset may be off.
+    show("money", ""); // The toolset with get_balance may be off.
   }
 }
 
-/** Whether a bill has what the chart is drawn of. */
+/** Whether a bill has the rows from which the chart is drawn. */
 function whole(bill) {
   return !bill.next_offset && bill.rows.every((row) => (row.day && row.product) || row.month);
 }
 
-/** The bill of a period by day and model, in full. */
+/** Ask for the whole bill of a period, by day and model. */
 async function billOf(period) {
   const asked = { period, by: "both", limit: MOST_ROWS };
   const bill = await fields("get_bill", asked);
@@ -57,7 +57,7 @@ async function spent(period, given) {
   show("spent", "Looking.");
   try {
     const bill = given && whole(given) ? given : await billOf(period);
-    if (mine !== asking) return; // Another period was chosen meanwhile.
+    if (mine !== asking) return; // The user has chosen another period meanwhile.
     const rows = bill.rows.map((row) => ({ day: row.day ?? `${row.month}-01`, name: nameOf(row), amount: micro(row.usd) }));
     drawn = { bill, rows };
     show("spent", `$${bill.total_usd}`);
@@ -83,7 +83,7 @@ function notes(bill) {
   return words.filter(Boolean).map((each) => make("p", each, { class: "facts" }));
 }
 
-/** Sums by a mark of the rows, the largest first. */
+/** Sums of the rows by one of their fields, the largest first. */
 function sums(rows, mark) {
   const found = new Map();
   for (const row of rows) found.set(row[mark], (found.get(row[mark]) ?? 0) + row.amount);
@@ -104,7 +104,7 @@ function redraw() {
   $("chart").replaceChildren(chart(placed, names, all, width, label));
 }
 
-/** A table whose last column is an amount, their points one below the other. */
+/** A table whose last column has amounts, aligned at the decimal point. */
 function table(caption, heads, lines) {
   const made = make("table"), places = Math.max(...lines.map((line) => placesOf(line.amount)));
   made.append(make("caption", caption));

@@ -54,21 +54,21 @@ class KeyPage:
         """Show the form to somebody who has a valid link."""
         link = self.links.read(request.query_params.get("link", ""))
         if link is None:
-            return _page("This link is not good", f"<p>{_TOO_OLD}</p>", status=410)
+            return _page("This link does not work", f"<p>{_TOO_OLD}</p>", status=410)
         return await self._form(app, link)
 
     async def take(self, app: App, request: Request) -> Response:
         """Do what a form asks for; a link's form works once."""
         if (origin := request.headers.get("origin")) is not None and origin != _origin(self.terms.public_url):
-            return _page("This form is not from here", "<p>Nothing was changed.</p>", status=403)
+            return _page("This form was not sent from this page", "<p>Nothing was changed.</p>", status=403)
         fields = await _fields(request)
         cookie = request.cookies.get(_COOKIE, "")
         told = self.vault.read("form", fields.get("form", ""), LINK_LIVES) if cookie else None
         if told is None or not secrets.compare_digest(told[2], _digest(cookie)):
-            return _page("This form is not good any more", f"<p>Nothing was changed. {_TOO_OLD}</p>", status=403)
+            return _page("This form has expired", f"<p>Nothing was changed. {_TOO_OLD}</p>", status=403)
         link = Link(Subject(**told[0]), told[1])
         if fields.get("mine") != "yes":
-            return await self._form(app, link, "Nothing was changed: say that it is you, by the box above the button.")
+            return await self._form(app, link, "Nothing was changed. Tick the box to confirm that it is you.")
         try:
             return await self._do(app, link, fields)
         except JournalError:
@@ -85,12 +85,12 @@ class KeyPage:
                 if not await self._first(journal, link):
                     return _used()
                 await keep_key(journal, owner, self.vault.seal(owner, key))
-                told = f"Kept: {masked(key)}. You can close this page and go on where you came from."
+                told = f"Your key is stored: {masked(key)}. You can close this page and go back to your assistant."
             case "remove":
                 if not await self._first(journal, link):
                     return _used()
                 await forget_key(journal, owner)
-                told = "Your key was removed. Links to this page come from your assistant, where you want to enter one."
+                told = "Your key was removed. To enter a new one, ask your assistant for a link to this page."
             case "forget":
                 try:
                     if not await self._first(journal, link):
@@ -100,7 +100,7 @@ class KeyPage:
                     return _page("Nothing was removed", f"<p>{html.escape(str(error))}</p>", status=409)
                 told = f"Your key, {counted(gone.jobs, 'task')} and {counted(gone.files, 'file')} were removed."
             case _:
-                return _page("Nothing was changed", "<p>The form did not say what to do.</p>", status=400)
+                return _page("Nothing was changed", "<p>The form does not say what it should do.</p>", status=400)
         return _page("Done", f"<p>{html.escape(told)}</p>")
 
     async def _first(self, journal: Journal, link: Link) -> bool:
@@ -119,7 +119,7 @@ class KeyPage:
             "subject": link.to.subject,
             "issuer": self.terms.issuer,
             "form": self.vault.note("form", [asdict(link.to), link.nonce, _digest(cookie)]),
-            "kept": f"Kept now: {masked(key)}" if key else "None is kept yet.",
+            "kept": f"Stored now: {masked(key)}" if key else "No key is stored yet.",
             "keys_page": KEYS_PAGE,
         }
         form = Template(_source("key_form.html")).substitute({name: html.escape(text) for name, text in shown.items()})

@@ -53,7 +53,7 @@ def terms_of(settings: Settings) -> Terms:
     """
     issuer, public_url = settings.oauth_issuer, settings.public_url.rstrip("/")
     if not public_url:
-        raise SettingError("NOVITA_MCP_OAUTH_ISSUER needs NOVITA_MCP_PUBLIC_URL: tokens are for an address")
+        raise SettingError("NOVITA_MCP_OAUTH_ISSUER needs NOVITA_MCP_PUBLIC_URL: tokens name that address")
     for name, address in (("NOVITA_MCP_OAUTH_ISSUER", issuer), ("NOVITA_MCP_PUBLIC_URL", public_url)):
         url = urlsplit(address)
         if url.query or url.fragment or "@" in url.netloc:
@@ -63,7 +63,7 @@ def terms_of(settings: Settings) -> Terms:
     vault_keys = tuple(long_secrets(settings.vault_keys, "NOVITA_MCP_VAULT_KEYS"))
     if not vault_keys and not settings.team_key:
         raise SettingError(
-            "NOVITA_MCP_OAUTH_ISSUER needs NOVITA_MCP_VAULT_KEYS, to encrypt the Novita keys of who signs in, "
+            "NOVITA_MCP_OAUTH_ISSUER needs NOVITA_MCP_VAULT_KEYS, to encrypt the Novita keys of people who sign in, "
             "or NOVITA_MCP_TEAM_KEY, which pays for all of them"
         )
     if settings.team_limit_usd is not None and not settings.team_key:

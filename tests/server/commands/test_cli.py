@@ -241,7 +241,7 @@ def test_a_setting_that_cannot_be_is_refused_by_name(name: str, raw: str, said: 
 
 @pytest.mark.parametrize("name", ["NOVITA_MCP_SPEND_LIMIT", "NOVITA_MCP_SPENDLIMIT_USD"])
 def test_a_misspelt_limit_is_not_no_limit(name: str) -> None:
-    with pytest.raises(SettingError, match=f"{name} is no setting. Did you mean NOVITA_MCP_SPEND_LIMIT_USD"):
+    with pytest.raises(SettingError, match=f"{name} is not a setting. Did you mean NOVITA_MCP_SPEND_LIMIT_USD"):
         read_settings({name: "5", "NOVITA_API_KEY": "sk-1"})
 
 

@@ -151,7 +151,7 @@ async def test_what_cannot_be_looked_at_is_shown_as_it_was_last_seen(
     assert await anyio.to_thread.run_sync(lambda: run_spend(chosen, "today", by="day", as_json=False)) == 0
     shown = capsys.readouterr()
     assert id in shown.out
-    assert shown.err.startswith("novita-mcp: sandboxes could not be looked at: ")
+    assert shown.err.startswith("novita-mcp: the state of sandboxes could not be read: ")
 
 
 async def _sandbox(client: Client, label: str) -> str:

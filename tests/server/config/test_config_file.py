@@ -80,8 +80,8 @@ def test_a_profile_is_named_by_flag_environment_or_file(write: Write, named: str
     ("text", "said"),
     [
         ("spend_limit_used = 5", "Did you mean spend_limit_usd"),
-        ("[profiles.work]\nprot = 1", "prot in profile work is no setting. Did you mean port"),
-        ('[profiles.work]\nprofile = "home"', "profile in profile work is no setting"),
+        ("[profiles.work]\nprot = 1", "prot in profile work is not a setting. Did you mean port"),
+        ('[profiles.work]\nprofile = "home"', "profile in profile work is not a setting"),
         ("port = 'many'", "port in .*config.toml cannot be 'many': a whole number"),
         ("[port]\na = 1", "takes a value, not a table"),
         ("profiles = 3", r"profiles are tables, \[profiles.NAME\]"),

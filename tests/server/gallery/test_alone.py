@@ -145,7 +145,7 @@ def test_it_opens_the_browser_without_showing_the_link_and_ends_when_nobody_look
         assert httpx2.post(f"{base}/enter", json={"token": token}, headers=headers, timeout=60).status_code == 204
         out, _ = running.process.communicate(timeout=PATIENCE)
     assert running.process.returncode == 0
-    assert "Nobody looked for 0.001 minutes" in out and token not in out
+    assert "No request came for 0.001 minutes" in out and token not in out
 
 
 @pytest.mark.browser

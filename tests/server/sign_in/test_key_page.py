@@ -68,7 +68,7 @@ async def test_whoever_has_no_key_yet_is_led_to_the_page_and_then_pays_with_it(
         assert "Nothing was billed" in text_of(told)
         page = httpx.get(link[0])
         assert "bob@example.com" in page.text
-        assert "None is kept yet" in page.text
+        assert "No key is stored yet" in page.text
         done = enter(link[0], BOBS_KEY)
         assert done.status_code == 200
         assert "****6789" in done.text
