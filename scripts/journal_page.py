@@ -24,46 +24,49 @@ HEAD = """\
 
 Made by `python scripts/journal_page.py` from the code; do not edit.
 
-The journal is where nothing that was paid for gets lost: one SQLite file of a user, or a PostgreSQL database of a team.
-A row is written *before* a paid request is sent, and says afterwards what came of it. Spending limits, `list_tasks`,
-`get_task` and the joining of equal calls read it. [Money](money.md) and [waiting](waiting.md) say how it is used;
-`novita/journal/schema.py` has the steps from one version to the next.
+The journal is the database that makes sure that nothing paid for is lost: an SQLite file of one user, or a PostgreSQL
+database of a team. The server writes a row *before* it sends a paid request, and adds the result afterwards. Spending
+limits, `list_tasks`, `get_task` and the joining of equal calls read it. [Money](money.md) and [waiting](waiting.md) say
+how it is used; `novita/journal/schema.py` has the steps from one version to the next.
 
-Times are Unix seconds, amounts whole micro dollars (`..._micro`). `owner` stands for who pays: a hash of the API key,
-or of the person who signed in. No key is in it, unless people entered theirs; those are encrypted.
+Times are Unix seconds, and amounts are whole micro dollars (`..._micro`). `owner` says who pays, as a hash of the API
+key or of the person who signed in. The journal contains no key, except those that people entered on the key page; they
+are encrypted.
 """
 
 TABLES = {
-    "jobs": "A paid job: a picture, a chat, a machine, a batch. `facts` holds what only its kind has (below).",
-    "artifacts": "Files that a job made, as JSON: their link, the path they were saved to, kind, size.",
-    "segments": "Times in which something cost by the day: when, how much, and who said so. What a machine, an "
-    "endpoint or a sandbox costs is added up from these.",
-    "totals": "What was counted against limits in a run and on a day, so that no limit reads every row.",
-    "kept_leases": "What is stopped at a set time, though nobody asks: `stop_after_hours`.",
-    "leases": "The same as version 0.1.0 kept it; carried over at the first start.",
-    "gone": "Models that this Novita was seen not to serve any more.",
-    "news": "What happened to the journal itself, and is told to the user once.",
-    "answers": "Answers of calls that are awaited, kept for a while: the same call again has the same answer.",
-    "allowances": "When a caller, or Novita's own limit, has room for the next call. PostgreSQL: over all copies.",
-    "audit": "A line for each call of a team's server: who, which tool, what it cost, how it ended.",
-    "hooks": "Addresses that Novita was told to call when a task ends.",
-    "kept_keys": "API keys that people entered on the key page, encrypted.",
-    "lanes": "When a limit of Novita's own has room again.",
-    "turns": "Who waits for such a limit, in the order in which all copies let them go.",
-    "sendings": "What was sent under such a limit within its minute.",
-    "used_notes": "Links to the key page that were used, until they would have ended by themselves.",
+    "jobs": "Paid jobs, such as a picture, a chat, a machine or a batch. `facts` holds what only its kind has (below).",
+    "artifacts": "The files that a job made, as JSON: link, path of the saved file, kind, size.",
+    "segments": "Stretches of time in which something cost by the day: from when until when, how much, and by which "
+    "source. Their sum is the cost of a machine, an endpoint or a sandbox.",
+    "totals": "The sums counted for the limits of a run and of a day, so that no check has to read every row.",
+    "kept_leases": "Leases: what the server stops at a set time (`stop_after_hours`).",
+    "leases": "Leases in the form of version 0.1.0. The first start of a newer version moves them to `kept_leases`.",
+    "gone": "Models that Novita, at this address, no longer serves.",
+    "news": "What the server last read of Novita's lists of models, prices and notices.",
+    "answers": "Answers that Novita gives only once, kept for some minutes. If the same call is made again, it gets "
+    "the same answer.",
+    "allowances": "The time at which a caller may make the next call under the rate limit. With PostgreSQL all copies "
+    "share it.",
+    "audit": "A row for each tool call of a team's server: who, which tool, what it cost, how it ended.",
+    "hooks": "The addresses that Novita shall call when a task ends.",
+    "kept_keys": "The API keys that people entered on the key page, encrypted.",
+    "lanes": "The time at which Novita's own limit has room again, for each key and model.",
+    "turns": "The requests that wait for such a limit, in the order in which all copies send them.",
+    "sendings": "The requests that were sent under such a limit within the last minute.",
+    "used_notes": "Links to the key page that were used, until they would have expired.",
 }
 """What each table is for. The script refuses a table that has no text here."""
 OF_THE_DATABASE = {"sqlite_sequence"}
 
 STATES = {
-    JobState.SUBMITTING: "written down, and about to be sent",
-    JobState.UNCONFIRMED: "sent, and nobody knows whether Novita took it: it counts as paid",
-    JobState.WORKING: "accepted: Novita works, and bills",
+    JobState.SUBMITTING: "stored in the journal, and about to be sent",
+    JobState.UNCONFIRMED: "sent, but it is not known whether Novita accepted it; it counts as paid",
+    JobState.WORKING: "accepted; Novita works on it, and bills it",
     JobState.SUCCEEDED: "done",
     JobState.FAILED: "ended without a result; it may have been billed",
-    JobState.REFUSED: "Novita said no: nothing was billed",
-    JobState.CANCELLED: "ended at the user's wish",
+    JobState.REFUSED: "Novita refused it; nothing was billed",
+    JobState.CANCELLED: "cancelled by the user",
 }
 
 

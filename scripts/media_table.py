@@ -24,14 +24,18 @@ HEAD = """\
 
 Made by `python scripts/media_table.py` from the catalogue; do not edit. How to add a model: [models.md](models.md).
 
-`run_media_model` takes any of these models with its own input. States, as far as public signs tell, since nothing here
-was called live: **live**: documented or answering, and in no notice; **unlisted**: in no notice, but gone from Novita's
-documentation index or pricing page; **unknown**: the signs disagree, or there are none, never picked by itself while
-something lives; **retired**: a notice or a caller says so, called only when asked for by name or when nothing else is
-left. The day is the day it went, or that of the newest sign of life; its evidence stands below.
+`run_media_model` takes any of these models with its own input. Nobody called these models for this table, so the states
+come from public evidence, which is listed below:
 
-Prices are Novita's own, or "about": of the model's maker or another third party, from which Novita's may differ. Such a
-figure counts half as much again under the spending limits. `estimate_cost` reckons with all settings.
+- **live**: the model is documented or was seen to answer, and no notice names it.
+- **unlisted**: no notice names it, but it is gone from Novita's documentation index or pricing page.
+- **unknown**: the evidence disagrees, or there is none. The server does not choose it while another model works.
+- **retired**: a notice or a caller says that it is gone. The server calls it only by name, or if no other is left.
+
+The date is the day on which it was retired, or the day of the newest evidence that it works.
+
+A price is Novita's own. With "about" it is the price of the model's maker or of another third party, and Novita's price
+may differ; the spending limits then count half as much again. `estimate_cost` takes all settings into account.
 """
 
 
