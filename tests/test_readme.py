@@ -111,6 +111,19 @@ def test_the_programs_called_are_there_or_documented_elsewhere(page: Path) -> No
             assert program in others | {"pip", "novita-mcp", "opentelemetry-instrument"}, words
 
 
+def test_the_hour_with_the_code_leads_to_what_is_there() -> None:
+    """README and docs/developing.md name the same files, in one order, and what to read in each."""
+    page = (ROOT / "docs" / "developing.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w/]+\.py)` \| ([^|]+) \|", page, re.MULTILINE)
+    way = re.search(r"To read the code: (.*?)\.\n", README.read_text(encoding="utf-8"), re.DOTALL)
+
+    assert way is not None and re.findall(r"`([\w/.]+)`", way[1]) == [file for file, _ in rows]
+    for file, names in rows:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b(?:def|class) {name}\b", text), (file, name)
+
+
 @every_page
 def test_json_is_json_and_toml_is_toml(page: Path) -> None:
     for text in blocks(page, "json"):

@@ -167,7 +167,7 @@ class ToolSpec:
 
 @dataclass
 class Toolset:
-    """A named group of tools, on or off as a whole; `names.TOOLSET_NAMES` says which are on."""
+    """A named group of tools, on or off as a whole; `overview/toolset_names.py` says which are on by default."""
 
     name: str
     description: str
