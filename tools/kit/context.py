@@ -128,7 +128,7 @@ class Caller:
 
     Args:
         arguments: The arguments as they were read.
-        meant: The arguments as the tool gets them, without those that equal the default.
+        meant: The arguments as the tool gets them, without those that equal the default, as JSON.
         again: The caller wants a new result, although the same was asked for a moment ago.
         joins: Whether a call that asks for the same joins this tool's work.
         same: Identifies the call for joining; set once it is going to pay.
@@ -137,6 +137,7 @@ class Caller:
         answers: The tool's result class.
         outlived: True once the request is over while a job that it began runs on; progress is no longer reported.
         signed_in: The person, if the caller came with a sign-in token rather than a key.
+        given: The arguments as the tool gets them, including defaults, so that a tool can pass them on as a whole.
     """
 
     app: App
@@ -153,6 +154,7 @@ class Caller:
     answers: type[BaseModel] | None = None
     outlived: bool = False
     signed_in: SignedIn | None = None
+    given: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     _steps: float = 0.0
 
     def __post_init__(self) -> None:

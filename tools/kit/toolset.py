@@ -254,7 +254,21 @@ class NovitaTool(Tool):
 
 
 class _AsRead(FuncMetadata):
-    """The SDK's metadata, without its parsing of JSON texts, which read_arguments has done already."""
+    """The SDK's metadata, without its parsing of JSON texts, which read_arguments has done already.
+
+    The arguments are also put into the call, as `Caller.given`.
+    """
+
+    async def call_fn(
+        self,
+        fn: Callable[..., Any],
+        fn_is_async: bool,
+        arguments: dict[str, Any],
+        arguments_to_pass_directly: dict[str, Any] | None = None,
+    ) -> Any:
+        direct = arguments_to_pass_directly or {}
+        cast(Caller, direct["call"]).given = arguments
+        return await super().call_fn(fn, fn_is_async, arguments, direct)
 
     def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
         return data

@@ -1,4 +1,4 @@
-"""Audio tools: speech, voices, music, and writing down what is said."""
+"""Audio tools: speech, voices, music, and transcripts. They are built as in images.py."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from ...novita.core.words import counted
 from ..kit.arguments import SELDOM, Confirm, DryRun, Model, OneOrMany, Options, SaveTo, WaitSeconds
 from ..kit.context import Call
 from ..kit.toolset import SPENDS, Toolset
-from .media_request import How, make
+from .media_request import make
 from .results import MediaResult
 from .voice_choice import read_voice
 
@@ -42,20 +42,11 @@ async def generate_speech(
     spoken = await read_voice(call, voice, language=language, model=model)
     return await make(
         call,
-        "generate_speech",
         ["text_to_speech"],
-        {
-            "text": text,
-            "voice": spoken.voice,
-            "speed": speed,
-            "language": language,
-            "format": format,
-            "sample_rate": sample_rate,
-        },
-        How(model, options, save_to, wait_seconds, confirm, dry_run),
         title=text,
         among=spoken.among,
         remark=spoken.remark,
+        voice=spoken.voice,
     )
 
 
@@ -72,14 +63,7 @@ async def transcribe_audio(
     make them), meeting, lecture, phone call, interview, podcast or video of up to half an hour, written down as a
     text transcript. Costs about a cent a minute or less; returns the transcript.
     """
-    return await make(
-        call,
-        "transcribe_audio",
-        ["transcribe"],
-        {"audio": audio},
-        How(model, options, confirm=confirm, dry_run=dry_run),
-        title="transcript",
-    )
+    return await make(call, ["transcribe"], title="transcript")
 
 
 @audio.tool("Clone a voice", SPENDS)
@@ -98,14 +82,7 @@ async def clone_voice(
     any text sounds like them. For an invented voice use design_voice. Costs about $0.1 to $1.5; returns a voice_id
     for generate_speech.
     """
-    return await make(
-        call,
-        "clone_voice",
-        ["clone_voice"],
-        {"audio": audio, "name": name, "text": text, "transcript": transcript},
-        How(model, options, None, None, confirm, dry_run),
-        title=name or "cloned voice",
-    )
+    return await make(call, ["clone_voice"], title=name or "cloned voice")
 
 
 @audio.tool("Design a voice", SPENDS)
@@ -122,14 +99,7 @@ async def design_voice(
     or mascot. To copy a real one use clone_voice. Costs about $3; returns a voice_id for generate_speech and a
     spoken sample.
     """
-    return await make(
-        call,
-        "design_voice",
-        ["design_voice"],
-        {"prompt": prompt, "text": text, "name": name},
-        How(options=options, confirm=confirm, dry_run=dry_run),
-        title=name or prompt,
-    )
+    return await make(call, ["design_voice"], title=name or prompt)
 
 
 @audio.tool("Generate music", SPENDS)
@@ -152,18 +122,13 @@ async def generate_music(
     wished = prompt if duration is None else f"{prompt or 'A song'}, about {counted(duration, 'second')} long"
     return await make(
         call,
-        "generate_music",
         ["music"],
-        {
-            "prompt": wished,
-            "lyrics": lyrics,
-            "instrumental": instrumental,
-        },
-        How(model, options, save_to, None, confirm, dry_run),
         title=prompt or "music",
         remark="No model takes a length: it was asked for in words. combine_media cuts it to the second."
         if duration is not None
         else "",
+        prompt=wished,
+        duration=None,
     )
 
 
@@ -181,11 +146,4 @@ async def generate_lyrics(
     """Write the words of a song, or continue them: lyrics, verses, chorus, rap. A chat model does it. To hear music use
     generate_music. Costs under $0.01; returns text.
     """
-    return await make(
-        call,
-        "generate_lyrics",
-        ["lyrics"],
-        {"prompt": prompt, "lyrics": lyrics, "name": name},
-        How(model, options, confirm=confirm, dry_run=dry_run),
-        title=name or prompt,
-    )
+    return await make(call, ["lyrics"], title=name or prompt)

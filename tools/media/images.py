@@ -1,4 +1,8 @@
-"""Image tools: a prompt or a picture in, finished pictures out."""
+"""Image tools: a prompt or a picture in, finished pictures out.
+
+Each tool names the capability it needs. `make` takes all arguments of the call, as the signature declares them; a tool
+passes only those that it changes.
+"""
 
 import re
 from pathlib import PurePosixPath
@@ -29,7 +33,7 @@ from ..kit.arguments import (
 )
 from ..kit.context import Call
 from ..kit.toolset import SPENDS, Toolset
-from .media_request import How, make
+from .media_request import make
 from .results import MediaResult
 
 images = Toolset("images", "Make and edit pictures.")
@@ -74,23 +78,7 @@ async def generate_image(
     several variants. To change a picture that exists use edit_image. Costs about $0.003 to $0.05 each; the files
     are saved and shown.
     """
-    return await make(
-        call,
-        "generate_image",
-        ["text_to_image"],
-        {
-            "prompt": prompt,
-            "count": count,
-            "size": size,
-            "aspect_ratio": aspect_ratio,
-            "seed": seed,
-            "format": format,
-            "checkpoint": checkpoint,
-            "webhook_url": webhook_url,
-        },
-        How(model, options, save_to, wait_seconds, confirm, dry_run),
-        title=prompt,
-    )
+    return await make(call, ["text_to_image"], title=prompt)
 
 
 @images.tool("Edit an image", SPENDS)
@@ -135,20 +123,12 @@ async def edit_image(
         prompt = f"{prompt or 'Redraw this picture.'} {_IN_STYLE.format(place=len(images) + 1)}"
     return await make(
         call,
-        "edit_image",
         [_EDITS[edit]] if model is None or edit != "instruct" else list(_EDITS.values()),
-        {
-            "image": image,
-            "prompt": prompt,
-            "images": images,
-            "count": count,
-            "strength": strength,
-            "size": size,
-            "checkpoint": checkpoint,
-            "webhook_url": webhook_url,
-        },
-        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
         title=prompt or f"{edit} {_named(image)}",
+        prompt=prompt,
+        images=images,
+        edit=None,
+        style=None,
     )
 
 
@@ -173,16 +153,7 @@ async def inpaint_image(
     """
     return await make(
         call,
-        "inpaint_image",
         ["inpaint"] if prompt and mask else ["erase", "inpaint"] if model else ["erase"],
-        {
-            "image": image,
-            "mask": mask,
-            "prompt": prompt,
-            "checkpoint": checkpoint,
-            "webhook_url": webhook_url,
-        },
-        How(model, options, save_to, None, confirm, dry_run, resize),
         title=prompt or f"erased {_named(image)}",
     )
 
@@ -205,14 +176,7 @@ async def upscale_image(
     print. No upscaler lives now, so it is redrawn larger and details may change. Costs about $0.03; the picture is
     saved and shown.
     """
-    return await make(
-        call,
-        "upscale_image",
-        ["upscale"],
-        {"image": image, "scale": scale, "size": size, "webhook_url": webhook_url},
-        How(model, options, save_to, None, confirm, dry_run, resize),
-        title=f"upscaled {_named(image)}",
-    )
+    return await make(call, ["upscale"], title=f"upscaled {_named(image)}")
 
 
 @images.tool("Remove a background", SPENDS)
@@ -230,14 +194,7 @@ async def remove_background(
     cut-out model lives now, so the picture comes apart in layers. For a new scene use replace_background. Costs up to
     $0.27; the files are saved.
     """
-    return await make(
-        call,
-        "remove_background",
-        ["remove_background"],
-        {"image": image},
-        How(model, options, save_to, None, confirm, dry_run, resize),
-        title=f"cutout {_named(image)}",
-    )
+    return await make(call, ["remove_background"], title=f"cutout {_named(image)}")
 
 
 @images.tool("Replace a background", SPENDS)
@@ -255,14 +212,7 @@ async def replace_background(
     """Keep the person or product of a photo as it is and put another background, backdrop, scene or place behind it: a
     beach, a studio, a kitchen. Costs about $0.03; the picture is saved and shown.
     """
-    return await make(
-        call,
-        "replace_background",
-        ["replace_background"],
-        {"image": image, "prompt": prompt},
-        How(model, options, save_to, None, confirm, dry_run, resize),
-        title=prompt,
-    )
+    return await make(call, ["replace_background"], title=prompt)
 
 
 @images.tool("Describe an image", SPENDS)
@@ -277,14 +227,7 @@ async def describe_image(
     """Say what is in a picture: a caption, alt text, description, or the prompt that would recreate an image like it.
     For questions about a picture use chat. Costs under $0.01; returns text.
     """
-    return await make(
-        call,
-        "describe_image",
-        ["describe_image"],
-        {"image": image},
-        How(model, options, confirm=confirm, dry_run=dry_run),
-        title=f"description of {_named(image)}",
-    )
+    return await make(call, ["describe_image"], title=f"description of {_named(image)}")
 
 
 def _named(image: str | list[str]) -> str:

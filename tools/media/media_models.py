@@ -19,7 +19,7 @@ from ..kit.context import Call
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
 from ..kit.ways import what_is_gone
 from .freshness import up_to_date
-from .media_request import How, known_or_offered, run
+from .media_request import known_or_offered, run
 from .no_match import what_would_fit
 from .results import MediaResult
 from .taken import taken_by_tools
@@ -247,5 +247,4 @@ async def run_media_model(
     chosen = await known_or_offered(call, model)
     planned = await measured(await with_files(plan_native(chosen, input), call.inputs), call.inputs)
     title = str(input.get("prompt") or input.get("text") or chosen.id)
-    how = How(save_to=save_to, wait_seconds=wait_seconds, confirm=confirm, dry_run=dry_run)
-    return await run(call, planned, tool="run_media_model", title=title, how=how)
+    return await run(call, planned, title=title)

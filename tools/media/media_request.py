@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, cast
 
@@ -65,33 +65,44 @@ class How:
     dry_run: bool = False
     resize: bool = False
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "How":
+        """Those among the arguments of a call; a tool that lacks one of them has the default."""
+        return cls(**{name: given[name] for name in _HOW if name in given})
+
+
+_HOW = frozenset(each.name for each in fields(How))
+
 
 async def make(
     caller: Caller,
-    tool: str,
     does: Sequence[str],
-    arguments: Mapping[str, object],
-    how: How,
     *,
     title: str,
     among: Sequence[str] | None = None,
     remark: str = "",
+    **changed: object,
 ) -> MediaResult:
-    """Make media with the common arguments; those that are None were not given.
+    """Make media with the arguments of the tool's call. An argument that is None counts as not given.
+
+    The arguments are taken from `caller.given`, so a tool states them only in its signature.
 
     Args:
         does: Capabilities the tool stands for; the model needs one of them.
         title: What the files are named after, and how the journal calls the job.
         among: Ids of the models to choose from, in place of all that have the capability.
         remark: What the answer says first.
+        changed: Arguments that replace those of the call; None for one that no model knows.
 
     Raises:
-        NovitaError: Told to the model as it is.
+        NovitaError: The model reads its text as it is.
     """
-    given = {name: value for name, value in arguments.items() if value is not None}
+    how = How.of(caller.given)
+    arguments = {name: value for name, value in caller.given.items() if name not in _HOW}
+    given = {name: value for name, value in {**arguments, **changed}.items() if value is not None}
     _check_webhook(given.get("webhook_url"))
     several = await many_of(caller, given)
-    if tool == "edit_image" and (variants := _variants(given, how.model)) > 1:
+    if caller.tool == "edit_image" and (variants := _variants(given, how.model)) > 1:
         # Models that edit make one picture at a time.
         given.pop("count")
         files = several[1] if several is not None else [str(given["image"])]
@@ -104,20 +115,19 @@ async def make(
             alone = replace(how, save_to=named, wait_seconds=within)
             called = f"{_made_word(does)} {file_name(file)}"
             return await planned_media(
-                one, tool, does, {**given, name: file}, alone, title=called, among=among, remark=remark
+                one, does, {**given, name: file}, alone, title=called, among=among, remark=remark
             )
 
         many = Many(caller, name, files, plan_one, _made_word(does), how.save_to, how.wait_seconds)
         return await many.make(confirm=how.confirm, dry_run=how.dry_run)
     if how.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
-    purchase = await planned_media(caller, tool, does, given, how, title=title, among=among, remark=remark)
+    purchase = await planned_media(caller, does, given, how, title=title, among=among, remark=remark)
     return await carry_out(caller, partial(_as_planned, purchase), confirm=how.confirm, dry_run=how.dry_run)
 
 
 async def planned_media(
     caller: Caller,
-    tool: str,
     does: Sequence[str],
     given: Mapping[str, object],
     how: How,
@@ -156,7 +166,7 @@ async def planned_media(
         planned = await with_files(planned, caller.inputs, done=files_of(ready))
         planned = in_pieces(await measured(planned, caller.inputs, seen), further)
         differs = f"{other.differs} {falls_short(other, larger)}".strip() if other is not None else remark
-        return _purchase(caller, planned, way, tool=tool, title=title, how=how, listen=True, differs=differs)
+        return _purchase(caller, planned, way, title=title, how=how, listen=True, differs=differs)
 
     async def buy_another(tried: Collection[str] = ()) -> Purchase[MediaResult]:
         gone = {*way.passed_over, *tried}
@@ -385,13 +395,14 @@ def in_pieces(planned: MediaPlan, further: Sequence[str]) -> MediaPlan:
     return replace(planned, rest=tuple({**planned.body, path: piece} for piece in further), estimate=each)
 
 
-async def run(caller: Caller, planned: MediaPlan, *, tool: str, title: str, how: How) -> MediaResult:
+async def run(caller: Caller, planned: MediaPlan, *, title: str) -> MediaResult:
     """Submit a plan once, on the model that was named, and deliver what it makes."""
+    how = How.of(caller.given)
     if how.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
     way = MediaWay(caller, await up_to_date(caller))
     way.living = lambda: [other.id for other in alternatives(planned.model, without=way.passed_over)]
-    purchase = _purchase(caller, planned, way, tool=tool, title=title, how=how)
+    purchase = _purchase(caller, planned, way, title=title, how=how)
     return await carry_out(caller, partial(_as_planned, purchase), confirm=how.confirm, dry_run=how.dry_run)
 
 
@@ -400,7 +411,6 @@ def _purchase(
     planned: MediaPlan,
     way: MediaWay,
     *,
-    tool: str,
     title: str,
     how: How,
     listen: bool = False,
@@ -460,7 +470,7 @@ def _purchase(
         cost=planned.estimate,
         sending=Submitted(start=start, working=working, follow=follow, wait_seconds=how.wait_seconds),
         dry_run=request,
-        tool=tool,
+        tool=caller.tool,
         instead=partial(way.on, model.id),
     )
 

@@ -1,4 +1,4 @@
-"""Video tools: text, frames, references or a clip in; finished clips out."""
+"""Video tools: text, frames, references or a clip in; finished clips out. They are built as in images.py."""
 
 from typing import Annotated, Literal
 
@@ -21,7 +21,7 @@ from ..kit.arguments import (
 )
 from ..kit.context import Call
 from ..kit.toolset import SPENDS, Toolset
-from .media_request import How, make
+from .media_request import make
 from .results import MediaResult
 
 videos = Toolset("videos", "Make and edit videos.")
@@ -72,26 +72,7 @@ async def generate_video(
     (edit_video) or join clips (combine_media). Costs about $0.1 to $3 and takes minutes; the file is saved, or a
     task_id comes for get_task.
     """
-    return await make(
-        call,
-        "generate_video",
-        _wanted(image, end_image, images),
-        {
-            "prompt": prompt,
-            "image": image,
-            "end_image": end_image,
-            "images": images,
-            "audio": audio,
-            "duration": duration,
-            "resolution": resolution,
-            "aspect_ratio": aspect_ratio,
-            "sound": sound,
-            "seed": seed,
-            "webhook_url": webhook_url,
-        },
-        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
-        title=prompt or "video",
-    )
+    return await make(call, _wanted(image, end_image, images), title=prompt or "video")
 
 
 def _wanted(image: str | list[str] | None, end_image: str | None, images: list[str] | None) -> list[str]:
@@ -132,15 +113,7 @@ async def edit_video(
     """
     return await make(
         call,
-        "edit_video",
         [_EDITS[edit]] if model is None or edit != "edit" else list(_EDITS.values()),
-        {
-            "video": video,
-            "prompt": prompt,
-            "image": image,
-            "images": images,
-            "language": language,
-        },
-        How(model, options, save_to, wait_seconds, confirm, dry_run, resize),
         title=prompt or f"{edit} video",
+        edit=None,
     )
