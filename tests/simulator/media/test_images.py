@@ -1,35 +1,14 @@
 """Pictures over real HTTP: what is asked for is what comes, and an editor's answer comes from its input."""
 
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.media import pixels
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image, ImageStat
 
 from ..sim_api import Api, Json, as_base64, from_base64, photo
-
-SD: Json = {
-    "model_name": "dreamshaper_8_93211.safetensors",
-    "prompt": "a red fox in the snow",
-    "width": 256,
-    "height": 320,
-    "image_num": 2,
-    "steps": 20,
-    "guidance_scale": 7.5,
-    "sampler_name": "Euler a",
-    "seed": 7,
-}
-
-
-def difference(one: Image.Image, other: Image.Image) -> float:
-    """Mean difference of two pictures, 0 to 255."""
-    assert one.size == other.size
-    return sum(ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean) / 3
+from .drawing_requests import SD, difference
 
 
 def colour(picture: Image.Image, box: tuple[int, int, int, int]) -> list[float]:
@@ -324,165 +303,6 @@ def test_replace_background_also_runs_as_a_task(api: Api) -> None:
 def test_inputs_that_are_no_fit_are_refused_by_their_documented_names(api: Api, image: str, reason: str) -> None:
     assert api.refused("reimagine", {"image_file": image})[:2] == (400, reason)
     assert api.world.charges == []
-
-
-# Webhooks
-
-
-class Receiver:
-    """A server that keeps what is posted to it and answers with the statuses it was given, then 200."""
-
-    def __init__(self, *statuses: int) -> None:
-        self.events: list[Json] = []
-        self.statuses = list(statuses)
-        self.done = threading.Event()
-        receiver = self
-
-        class PictureHandler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                event = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                receiver.events.append(event)
-                status = receiver.statuses.pop(0) if receiver.statuses else 200
-                self.send_response(status)
-                self.end_headers()
-                if status == 200:
-                    receiver.done.set()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), PictureHandler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver(500)
-    yield receiver
-    receiver.close()
-
-
-def test_the_finished_task_is_posted_to_the_webhook_until_somebody_takes_it(api: Api, receiver: Receiver) -> None:
-    """Novita's webhook page: any 2xx acknowledges; otherwise the event is sent again."""
-    result = api.finished("txt2img", {"request": SD, "extra": {"webhook": {"url": receiver.url}}})
-    assert receiver.done.wait(10)
-    assert len(receiver.events) == 2
-    event = receiver.events[1]
-    assert event["event_type"] == "ASYNC_TASK_RESULT"
-    assert event["payload"]["task"] == result["task"]
-    assert event["payload"]["extra"]["webhook"]["url"] == receiver.url
-    assert api.download(event["payload"]["images"][0]["image_url"]).size == (256, 320)
-
-
-def test_a_webhook_in_test_mode_costs_nothing(api: Api, receiver: Receiver) -> None:
-    api.world.set(manual=False)
-    mode = {"enabled": True, "return_task_status": "TASK_STATUS_FAILED"}
-    api.good("txt2img", {"request": SD, "extra": {"webhook": {"url": receiver.url, "test_mode": mode}}})
-    assert receiver.done.wait(10)
-    assert receiver.events[-1]["payload"]["task"]["status"] == "TASK_STATUS_FAILED"
-    assert api.world.charges == []
-
-
-# The library, training, V2
-
-
-def test_the_library_is_read_to_its_end_page_by_page(api: Api) -> None:
-    seen: list[int] = []
-    cursor = "c_0"
-    while cursor:
-        query: Json = {"pagination.limit": 50, "pagination.cursor": cursor}
-        page = api.good("query_models", **query)
-        seen += [model["id"] for model in page["models"]]
-        cursor = page["pagination"]["next_cursor"]
-    assert len(seen) == len(set(seen)) > 200
-    query = {"pagination.limit": 100, "pagination.cursor": f"c_{len(seen) - 3}"}
-    tail = api.good("query_models", **query)
-    assert [model["id"] for model in tail["models"]] == seen[-3:]
-
-
-@pytest.mark.parametrize(
-    ("query", "field", "value"),
-    [
-        ({"filter.types": "lora"}, "type", {"name": "lora", "display_name": "Lora"}),
-        ({"filter.type": "vae"}, "type", {"name": "vae", "display_name": "Vae"}),
-        ({"filter[types]": "vae", "pagination[limit]": 2}, "type", {"name": "vae", "display_name": "Vae"}),
-        ({"filter.is_sdxl": "true"}, "is_sdxl", True),
-        ({"filter.is_inpainting": "true"}, "base_model_type", "Inpainting"),
-        ({"filter.query": "sdxl_vae"}, "sd_name", "sdxl_vae.safetensors"),
-    ],
-)
-def test_the_library_can_be_filtered(api: Api, query: Json, field: str, value: Any) -> None:
-    models = api.good("query_models", **query)["models"]
-    assert models
-    assert all(model[field] == value for model in models)
-
-
-def test_a_lora_is_trained_from_uploaded_pictures_and_then_found(api: Api) -> None:
-    target = api.good("create_training_image_upload_url", {"file_extension": "png"})
-    body: Json = {
-        "name": "my fox",
-        "base_model": "stable-diffusion-xl-base-1.0",
-        "width": 512,
-        "height": 512,
-        "image_dataset_items": [{"assets_id": target["assets_id"], "caption": "a fox"}],
-        "components": [],
-    }
-    assert api.refused("create_style_training", body)[1] == "INVALID_REQUEST_BODY"
-    assert api.bare.put(target["upload_url"], content=b"picture").status_code == 200
-    task_id = api.good("create_style_training", body)["task_id"]
-    looks = [api.good("get_style_training", task_id=task_id) for _ in range(4)]
-    assert [look["task_status"] for look in looks] == ["QUEUING", "TRAINING", "SUCCESS", "SUCCESS"]
-    assert [[model["model_status"] for model in look["models"]] for look in looks] == [
-        [],
-        [],
-        ["DEPLOYING"],
-        ["SERVING"],
-    ]
-    name = looks[3]["models"][0]["model_name"]
-    assert [m["sd_name"] for m in api.good("query_models", **{"filter.visibility": "private"})["models"]] == [name]
-    assert api.good("list_training_tasks")["tasks"][0]["task_name"] == "my fox"
-    assert api.refused("get_subject_training", task_id=task_id)[1] == "TASK_NOT_FOUND"
-    assert api.world.leaked_keys == 0
-
-
-def test_v2_tasks_are_wrapped_and_polled_at_their_own_address(api: Api) -> None:
-    body: Json = {
-        "prompt": "x",
-        "negative_prompt": "",
-        "sampler_name": "Euler",
-        "batch_size": 2,
-        "n_iter": 1,
-        "steps": 20,
-        "cfg_scale": 7,
-        "seed": -1,
-        "width": 128,
-        "height": 192,
-        "model_name": "m",
-        "restore_faces": False,
-        "restore_faces_model": "",
-    }
-    answer = api.good("txt2img_v2", body)
-    assert answer["code"] == 0
-    looks = [api.good("get_progress_v2", task_id=answer["data"]["task_id"])["data"] for _ in range(3)]
-    assert [look["status"] for look in looks] == [0, 1, 2]
-    assert looks[0]["imgs"] is None
-    assert [api.download(link).size for link in looks[2]["imgs"]] == [(128, 192)] * 2
-    assert api.good("get_progress_v2", task_id="none")["code"] == 3
-
-
-def test_v2_edits_come_from_their_input(api: Api) -> None:
-    given = as_base64(photo((100, 80)))
-    answer = api.good("upscale_v2", {"image": given, "upscaling_resize": 3})
-    looks = [api.good("get_progress_v2", task_id=answer["data"]["task_id"])["data"] for _ in range(3)]
-    assert difference(api.download(looks[2]["imgs"][0]).resize((100, 80)), photo((100, 80))) < 5
-    assert api.refused("upscale_v2", {"image": as_base64(photo((1000, 800))), "upscaling_resize": 3})[0] == 400
 
 
 # Drawing

@@ -5,16 +5,14 @@ import json
 import math
 import re
 import struct
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp_types import CallToolResult
-from novita_mcp.simulator.serving import Running
 
 from ...conftest import Connect, text_of
-from ...odd import OddNovita, Reply, serve_odd
+from ...odd import OddNovita, Reply
 
 Json = dict[str, Any]
 EMBED, RERANK = "/openai/v1/embeddings", "/openai/v1/rerank"
@@ -25,12 +23,6 @@ NAN = math.nan
 def era() -> str:
     """How an answer of Novita's is read does not depend on the protocol's era."""
     return "auto"
-
-
-@pytest.fixture
-def odd(simulator: Running) -> Generator[OddNovita]:
-    with serve_odd(simulator.url) as server:
-        yield server
 
 
 def structured(result: CallToolResult) -> Json:
