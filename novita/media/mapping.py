@@ -26,7 +26,7 @@ from .values import SHAPE, Frame, coerce, fit_image, form_of, mime_of, parse_siz
 __all__ = [
     "FILES",
     "MediaPlan",
-    "Wish",
+    "MediaWish",
     "accept",
     "plan",
     "plan_native",
@@ -85,7 +85,7 @@ def any_seed() -> int:
 
 
 @dataclass(frozen=True)
-class Wish:
+class MediaWish:
     """What is asked of a model, after `accept` has found that the model can do it.
 
     Args:
@@ -104,7 +104,7 @@ def accept(
     options: Mapping[str, object] | None = None,
     *,
     forms: Mapping[str, Collection[Form]] | None = None,
-) -> Wish:
+) -> MediaWish:
     """Check arguments and options before any file is loaded, and sort them.
 
     Args:
@@ -120,7 +120,7 @@ def accept(
     if given.get("seed") in (-1, "-1"):  # this commonly means "any seed"
         del given["seed"]
     refuse_what_it_cannot(model, given, forms)
-    return Wish(model, given, native)
+    return MediaWish(model, given, native)
 
 
 def plan(
@@ -142,7 +142,7 @@ def plan(
 
 
 def plan_wish(
-    wish: Wish,
+    wish: MediaWish,
     *,
     random_seed: Callable[[], int] = any_seed,
     image_size: tuple[int, int] | None = None,
