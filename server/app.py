@@ -36,7 +36,7 @@ from pydantic import AnyUrl
 
 from .. import tools
 from ..tools.kit.mcp_tasks.extension import NovitaTasks
-from ..tools.overview.surface import OfferedTool, surface
+from ..tools.overview.surface import OfferedTool, surface, toolset_of
 from . import later
 from .extensions.handshake import declared_in_handshake
 from .extensions.skills import Skills
@@ -46,7 +46,7 @@ from .logs import hush_handlers, learn_settings
 from .messages import speak_well
 from .settings import SettingError, Settings, parts, request_keys
 from .version import version
-from .warming import is_loaded, load
+from .warming import is_loaded, load, load_toolset
 
 if TYPE_CHECKING:
     from ..tools.kit.context import App
@@ -58,8 +58,9 @@ HOUR_MS = 3_600_000
 """How long a client may reuse a list. Lists change only with a newer version of this server."""
 NAME = "novita"
 
-LIST_GOES_FIRST = 0.05
-"""Seconds between the first list and the imports that calls need, so that the host gets its list first."""
+LIST_GOES_FIRST = 0.25
+"""Seconds between the first list and the imports that calls need: the host gets its list first, and a call that comes
+at once imports what it needs undisturbed."""
 
 BuildApp = Callable[[Settings, anyio.abc.TaskGroup], "App"]
 
@@ -146,9 +147,11 @@ class NovitaServer(MCPServer[Parts]):
         }
 
     def build_tool(self, name: str) -> None:
-        """Make the pydantic types of an offered tool. The first call imports all tools."""
+        """Make the pydantic types of an offered tool. The first call of a toolset imports what its tools need."""
         if self._tool_manager.get_tool(name) is None:
-            self._tool_manager._tools[name] = tools.TOOLS[name].build()  # pyright: ignore[reportPrivateUsage]  # add_tool takes no Tool
+            toolset = toolset_of(name)
+            load_toolset(toolset)
+            self._tool_manager._tools[name] = tools.toolset(toolset).spec(name).build()  # pyright: ignore[reportPrivateUsage]  # add_tool takes no Tool
 
     def warm_up(self) -> None:
         """Import what calls need and build every tool, before the server listens."""
@@ -157,14 +160,18 @@ class NovitaServer(MCPServer[Parts]):
             self.build_tool(name)
 
     async def _loaded(self) -> None:
-        """Wait until what calls need is imported. The event loop goes on answering other requests meanwhile."""
+        """Wait until all that calls need is imported. The event loop goes on answering other requests meanwhile."""
         if not is_loaded():
-            await anyio.to_thread.run_sync(load, limiter=self._one_by_one, abandon_on_cancel=True)
+            for name in tools.TOOLSET_NAMES:  # one by one, so that a call waits for one toolset before its own at most
+                await self._in_a_thread(partial(load_toolset, name))
+            await self._in_a_thread(load)
+
+    async def _in_a_thread(self, work: Callable[[], None]) -> None:
+        await anyio.to_thread.run_sync(work, limiter=self._one_by_one, abandon_on_cancel=True)
 
     async def _built(self, name: str) -> None:
-        await self._loaded()
         if self._tool_manager.get_tool(name) is None:
-            await anyio.to_thread.run_sync(self.build_tool, name, limiter=self._one_by_one, abandon_on_cancel=True)
+            await self._in_a_thread(partial(self.build_tool, name))
 
     async def _warm_up_soon(self) -> None:
         await anyio.sleep(LIST_GOES_FIRST)
@@ -197,8 +204,8 @@ class NovitaServer(MCPServer[Parts]):
         self, name: str, arguments: dict[str, Any], context: Context[Parts, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         if name not in self.offered:
-            await self._loaded()
-            return later.error_result(_unknown_tool(name, list(self.offered)))
+            error_result = await anyio.to_thread.run_sync(lambda: later.error_result, limiter=self._one_by_one)
+            return error_result(_unknown_tool(name, list(self.offered)))
         await self._built(name)
         go = partial(super().call_tool, name, arguments, context)
         return await (self.watch.around(name, context, go, arguments) if self.watch else go())

@@ -23,22 +23,17 @@ from ..novita.files.folders import Folders
 from ..novita.files.inputs import Inputs
 from ..novita.files.parts import sweep
 from ..novita.files.s3 import Bucket, Place, SharedStore
-from ..novita.gpu.leases import INSTANCE
 from ..novita.journal.databases import Whose, is_database_url
 from ..novita.journal.jobs import Jobs
 from ..novita.journal.journal import Journal
 from ..novita.journal.leases import Leases
 from ..novita.journal.team.turns import FairTurns
-from ..novita.serverless.leases import ENDPOINT
 from ..tools.kit.context import App, Caller, ToolSettings
-from ..tools.media.parts import media_jobs, webhooks
+from ..tools.overview import family_parts
 from .config.places import data_folder, journal_file, other_novita, output_folder
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
-
-LEASED = (INSTANCE, ENDPOINT)
-"""Kinds of things that may have a lease. Importing their modules, here for the whole server, registers how they end."""
 
 
 def open_journal(settings: Settings, clock: Clock | None = None) -> Journal:
@@ -56,7 +51,8 @@ async def leases_wait(settings: Settings) -> bool:
     journal = open_journal(settings)
     try:
         leases = await Leases(journal).of(owner_of(settings.api_key))
-        return any(lease.kind in LEASED for lease in leases)
+        kinds = await anyio.to_thread.run_sync(lambda: family_parts.ENDERS_BY_KIND) if leases else {}
+        return any(lease.kind in kinds for lease in leases)
     except NovitaError as error:
         logger.warning("leases cannot be looked for: %s", error)
         return False
@@ -116,6 +112,7 @@ def build_app(
 
     def inputs_of(caller: Caller) -> Inputs:
         async def earlier(task_id: str, index: int) -> Artifact:
+            media_jobs = await anyio.to_thread.run_sync(lambda: family_parts.media_jobs)  # perhaps imported only now
             found = await caller.app.part(media_jobs).artifact(caller.novita, task_id, index)
             if not http or not found.alive(clock.wall()):
                 return await store.present(found)
@@ -148,6 +145,7 @@ def build_app(
             turns=FairTurns(journal, clock, settings.novita_limit) if http else None,
         ),
         pools=(files, links),
+        enders=lambda: family_parts.ENDERS_BY_KIND,
         jobs=jobs,
         inputs=inputs_of,
         settings=ToolSettings(
@@ -163,7 +161,7 @@ def build_app(
     )
     app.leases.remember(app.client)
     background.start_soon(app.leases.watch)
-    if http and journal.shared and (hooks := app.part(webhooks)) is not None:
+    if http and journal.shared and (hooks := app.part(family_parts.webhooks)) is not None:
         background.start_soon(hooks.listen, settings.journal)
     background.start_soon(_sweep, () if http else (output_folder(settings),), spool, clock.wall())
     return app

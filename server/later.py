@@ -6,6 +6,7 @@ from ..novita.core.lazy import lazily
 
 if TYPE_CHECKING:
     from .. import simulator
+    from ..novita.core.client import NovitaClient
     from ..novita.core.surroundings import served_here
     from ..novita.media.lookup import media_models
     from ..tools.kit.toolset import error_result
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .sign_in.gate import gate_of
 
 __all__ = [
+    "NovitaClient",
     "build_app",
     "error_result",
     "gate_of",
@@ -29,6 +31,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "NovitaClient": "..novita.core.client",
         "build_app": ".building",
         "error_result": "..tools.kit.toolset",
         "gate_of": ".sign_in.gate",

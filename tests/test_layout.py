@@ -420,6 +420,7 @@ LIGHT = {
     "novita_mcp.tools.kit.mcp_tasks.handles",
     "novita_mcp.tools.kit.mcp_tasks.handoff",
     "novita_mcp.tools.overview",
+    "novita_mcp.tools.overview.family_parts",
     "novita_mcp.tools.overview.surface",
     "novita_mcp.tools.overview.toolset_names",
 }

@@ -6,10 +6,17 @@ from ..novita.core.lazy import lazily
 from .overview.toolset_names import TOOLSET_NAMES
 
 if TYPE_CHECKING:
+    from .overview.each_toolset import toolset
     from .overview.toolsets import FOLLOWERS, TOOLS, TOOLSETS
 
-__all__ = ["FOLLOWERS", "TOOLS", "TOOLSETS", "TOOLSET_NAMES"]
+__all__ = ["FOLLOWERS", "TOOLS", "TOOLSETS", "TOOLSET_NAMES", "toolset"]
 
 __getattr__ = lazily(
-    __name__, {"FOLLOWERS": ".overview.toolsets", "TOOLS": ".overview.toolsets", "TOOLSETS": ".overview.toolsets"}
+    __name__,
+    {
+        "FOLLOWERS": ".overview.toolsets",
+        "TOOLS": ".overview.toolsets",
+        "TOOLSETS": ".overview.toolsets",
+        "toolset": ".overview.each_toolset",
+    },
 )

@@ -12,7 +12,8 @@ The first is for type checkers and the layout test; the second imports at run ti
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -34,3 +35,19 @@ def lazily(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         return found
 
     return read
+
+
+@contextmanager
+def without(module: str) -> Generator[None]:
+    """Import as if this module were not installed, because whatever imports it in passing can do without.
+
+    Nothing happens if it is loaded already. Afterwards it can be imported as ever.
+    """
+    hidden = module not in sys.modules
+    if hidden:
+        sys.modules[module] = None  # pyright: ignore[reportArgumentType]  # how Python is told that there is none
+    try:
+        yield
+    finally:
+        if hidden:
+            sys.modules.pop(module, None)

@@ -10,13 +10,14 @@ counts as done only once the thing was seen ended or gone; until then it is trie
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 import anyio
+import anyio.to_thread
 from pydantic import BaseModel, ConfigDict
 
 from ..core.backoff import Backoff
@@ -115,11 +116,20 @@ class Leases:
 
     Args:
         tick: Real seconds between two reads of the journal.
+        enders: What ends things, by kind. It is asked in a thread once a lease is due, and may import families then.
     """
 
-    def __init__(self, journal: Journal, *, clock: Clock | None = None, tick: float = 15.0) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        clock: Clock | None = None,
+        tick: float = 15.0,
+        enders: Callable[[], Mapping[str, Ender]] = lambda: ENDERS,
+    ) -> None:
         self.journal = journal
         self.tick = tick
+        self._enders = enders
         self._clock = clock or SystemClock()
         self._clients: dict[str, NovitaClient] = {}
 
@@ -209,14 +219,16 @@ class Leases:
         """
         clients = self._clients if clients is None else clients
         outcomes: list[Enforced] = []
-        for lease in await self._due(list(clients)):
-            if lease.kind not in ENDERS:
+        due = await self._due(list(clients))
+        enders = await anyio.to_thread.run_sync(self._enders) if due else {}
+        for lease in due:
+            if lease.kind not in enders:
                 continue  # a kind of a newer version; a process of that version ends it
             if not await self._claim(lease):
                 continue
             client = clients[lease.owner].for_looking()  # within the claim; what fails is tried again anyway
             try:
-                outcome = await self._try(client, lease)
+                outcome = await self._try(enders[lease.kind], client, lease)
             except NovitaError as error:
                 outcome = Enforced(lease, False, f"failed, will be tried again: {error}")
                 logger.warning("ending %s at the end of its lease: %s", lease.thing_id or lease.name, error)
@@ -224,8 +236,7 @@ class Leases:
             outcomes.append(outcome)
         return outcomes
 
-    async def _try(self, client: NovitaClient, lease: Lease) -> Enforced:
-        ender = ENDERS[lease.kind]
+    async def _try(self, ender: Ender, client: NovitaClient, lease: Lease) -> Enforced:
         thing_id = lease.thing_id or await self._find(ender, client, lease)
         if thing_id is None:
             given_up = self._clock.wall() - lease.created.timestamp() > _UNSEEN_AFTER
@@ -290,10 +301,10 @@ class Leases:
 
 
 async def enforce_leases(
-    journal: Journal, client: NovitaClient, *, clock: Clock | None = None
+    journal: Journal, client: NovitaClient, enders: Mapping[str, Ender], *, clock: Clock | None = None
 ) -> tuple[list[Enforced], list[Lease]]:
     """Act once on all due leases, for the command line. Returns what was done, and the leases still open."""
-    leases = Leases(journal, clock=clock)
+    leases = Leases(journal, clock=clock, enders=lambda: enders)
     done = await leases.enforce({client.owner: client})
     return done, await leases.of(client.owner)
 

@@ -37,6 +37,7 @@ from ...novita.core.surroundings import Surroundings, trouble
 from ...novita.core.words import counted
 from ...novita.journal.journal import JobState
 from ...novita.journal.leases import enforce_leases
+from ...tools.overview import family_parts
 from ..app import choose_tools
 from ..building import leases_wait, open_journal
 from ..config.config_file import KEYRING, config_path
@@ -412,15 +413,15 @@ async def _leases(settings: Settings) -> Check:
     try:
         async with new_http(timeouts=httpx.Timeout(30)) as http:
             client = NovitaClient(http, settings.api_key, settings.base_url).for_looking()
-            done, waiting = await enforce_leases(journal, client)
+            done, waiting = await enforce_leases(journal, client, family_parts.ENDERS_BY_KIND)
     except NovitaError as error:
         return Check(name, "wrong", error.what, error.next_step)
     finally:
         await journal.close()
     acted = [f"{outcome.lease.name!r}: {outcome.note}" for outcome in done]
     due = {outcome.lease.key for outcome in done}
-    later = [f"{lease.name!r} until {lease.stop_at:%Y-%m-%d %H:%M} UTC" for lease in waiting if lease.key not in due]
-    detail = "; ".join([*acted, *later])
+    still = [f"{lease.name!r} until {lease.stop_at:%Y-%m-%d %H:%M} UTC" for lease in waiting if lease.key not in due]
+    detail = "; ".join([*acted, *still])
     if any(outcome.note.startswith("failed") for outcome in done):
         return Check(name, "wrong", detail, "Stop them by hand, or run this again.")
     return Check(name, "ok", detail)

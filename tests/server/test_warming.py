@@ -26,13 +26,13 @@ class SlowImports:
 
     def __init__(self) -> None:
         self.begun, self.go = threading.Event(), threading.Event()
-        self.times = 0
+        self.toolsets: list[str] = []
 
-    def load(self) -> None:
-        self.times += 1
+    def load_toolset(self, name: str) -> None:
+        self.toolsets.append(name)
         self.begun.set()
         assert self.go.wait(30)
-        warming.load()
+        warming.load_toolset(name)
 
     def done(self) -> bool:
         return self.go.is_set()
@@ -48,7 +48,7 @@ class SlowImports:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> SlowImports:
     made = SlowImports()
-    monkeypatch.setattr(app, "load", made.load)
+    monkeypatch.setattr(app, "load_toolset", made.load_toolset)
     monkeypatch.setattr(app, "is_loaded", made.done)
     return made
 
@@ -70,17 +70,36 @@ async def test_others_are_answered_while_the_first_call_waits_for_imports(slow: 
             assert answers == []
 
     assert [answer.is_error for answer in answers] == [False, False]
+    assert slow.toolsets == ["models"]
+
+
+def test_a_call_imports_its_own_toolset_only() -> None:
+    said = """
+import sys
+import anyio
+from mcp import Client
+from novita_mcp.server import Settings, create_app
+async def main():
+    async with Client(create_app(Settings(journal="off"))) as client:
+        await client.call_tool("get_balance", {})
+    print(*[name for name in sys.modules if name.startswith(("novita_mcp.tools.", "novita_mcp.novita."))])
+anyio.run(main)
+"""
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, timeout=300)
+    families = {name.split(".")[2] for name in done.stdout.split()}
+    assert "account" in families
+    assert not families & {"media", "gpu", "serverless", "batches", "text", "sandbox", "web"}
 
 
 async def test_the_list_is_answered_first_and_then_imports_begin_unasked(slow: SlowImports) -> None:
     async with Client(create_app(SETTINGS)) as client:
         with slow.let_go():
             assert (await client.list_tools()).tools
-            assert slow.times == 0
+            assert slow.toolsets == []
             with anyio.fail_after(20):
                 await anyio.to_thread.run_sync(slow.begun.wait)
                 assert (await client.list_tools()).tools
-            assert slow.times == 1
+            assert len(slow.toolsets) == 1
 
 
 async def test_an_unknown_tool_is_refused_though_nothing_is_imported_yet(slow: SlowImports) -> None:

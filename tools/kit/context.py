@@ -23,7 +23,7 @@ from ...novita.files.inputs import Inputs
 from ...novita.journal.jobs import Jobs
 from ...novita.journal.joining import SameCall
 from ...novita.journal.journal import Journal
-from ...novita.journal.leases import Leases
+from ...novita.journal.leases import ENDERS, Ender, Leases
 from .mcp_tasks.handoff import Handoff, current_handoff
 from .quotes import Quotes, digest
 
@@ -86,6 +86,7 @@ class App:
 
     Args:
         pools: Connections other than those to Novita's API: to its files, and to hosts that callers name.
+        enders: What ends things that have a lease, by kind.
     """
 
     client: NovitaClient
@@ -93,13 +94,14 @@ class App:
     inputs: Callable[["Caller"], Inputs]
     settings: ToolSettings = field(default_factory=ToolSettings)
     pools: tuple[httpx.AsyncClient, ...] = ()
+    enders: Callable[[], Mapping[str, Ender]] = lambda: ENDERS
     in_work: InWork = field(default_factory=InWork)
     leases: Leases = field(init=False)
     quotes: Quotes = field(init=False)
     _parts: dict[Any, Any] = field(init=False, default_factory=dict[Any, Any], repr=False)
 
     def __post_init__(self) -> None:
-        self.leases = Leases(self.journal, clock=self.jobs.clock)
+        self.leases = Leases(self.journal, clock=self.jobs.clock, enders=self.enders)
         self.quotes = Quotes(self.jobs.clock)
 
     @property

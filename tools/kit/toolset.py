@@ -182,6 +182,10 @@ class Toolset:
 
         return remember
 
+    def spec(self, name: str) -> ToolSpec:
+        """The tool of this name."""
+        return next(spec for spec in self.tools if spec.name == name)
+
 
 class NovitaTool(Tool):
     """The SDK's Tool with our answers: errors are results that the model can act on, and no secret leaks."""

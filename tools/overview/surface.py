@@ -44,6 +44,12 @@ class Surface:
 
 
 @cache
+def toolset_of(tool: str) -> str:
+    """The name of the toolset that a tool is of."""
+    return next(offered.toolset for offered in surface().tools if offered.name == tool)
+
+
+@cache
 def surface() -> Surface:
     """The surface stored in surface.json."""
     stored = json.loads(FILE.read_text(encoding="utf-8"))

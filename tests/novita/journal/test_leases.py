@@ -12,7 +12,7 @@ from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.gpu.instances import InstanceOrder, create_instance, get_instance
 from novita_mcp.novita.gpu.leases import INSTANCE
 from novita_mcp.novita.journal.journal import Journal
-from novita_mcp.novita.journal.leases import Leases, LeaseState, enforce_leases
+from novita_mcp.novita.journal.leases import ENDERS, Leases, LeaseState, enforce_leases
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World, WorldSettings
 from novita_mcp.simulator.serving import serve
 
@@ -184,7 +184,7 @@ async def test_leases_of_others_are_left_alone_and_stopped_ones_are_done(
     await leases.grant("somebody else", kind=INSTANCE, hours=0.01, name="box", thing_id=instance)
     gone = await leases.grant(client.owner, kind=INSTANCE, hours=0.01, name="box", thing_id="i-gone")
     world.advance(60)
-    done, still_open = await enforce_leases(leases.journal, client, clock=LeaseClock(world))
+    done, still_open = await enforce_leases(leases.journal, client, ENDERS, clock=LeaseClock(world))
     assert [(outcome.lease.key, outcome.done) for outcome in done] == [(gone.key, True)]
     assert still_open == []
     assert world.count("stop_gpu_instance") == 0
