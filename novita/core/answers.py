@@ -25,7 +25,7 @@ MOST_COUNT = 2**53
 MOST_AMOUNT = Decimal(10) ** 12
 DAY, YEAR = 86_400.0, 366 * 86_400.0
 _LAST_MOMENT = 32_503_680_000.0
-"""Unix seconds of the year 3000; a larger number is not a time but a mistake."""
+"""Unix seconds of the year 3000; a larger number counts milliseconds, or is a mistake."""
 
 # Values
 
@@ -91,9 +91,25 @@ def an_amount(value: Any, most: Decimal = MOST_AMOUNT) -> Decimal | None:
 
 
 def a_moment(value: Any) -> datetime | None:
-    """A time from Unix seconds, as number or text; None for 0 and less (Novita's "never") and for anything else."""
+    """A time from Unix seconds or milliseconds, as number or text, or from a text like `2026-11-30T16:00:00Z`.
+
+    A text without a zone is in UTC. None for 0 and less, and for the year 1 (Novita's words for "never"), and for
+    anything else.
+    """
     seconds = a_number(value)
+    if seconds is None and isinstance(value, str):
+        seconds = _seconds_of(value)
+    if seconds is not None and seconds > _LAST_MOMENT:
+        seconds /= 1000
     return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 < seconds < _LAST_MOMENT else None
+
+
+def _seconds_of(text: str) -> float | None:
+    try:
+        found = datetime.fromisoformat(text.strip())
+        return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def a_lifetime(value: Any) -> float | None:
@@ -148,8 +164,15 @@ def _folded(key: str) -> str:
     return key.replace("_", "").lower()
 
 
+def _folded_keys(data: Json) -> Json:
+    return {_folded(key): value for key, value in data.items()}
+
+
 class Shape(BaseModel):
-    """Part of an answer. Keys are matched without regard to case and underscores; unknown ones are dropped."""
+    """Part of an answer. Keys are matched without regard to case and underscores; unknown ones are dropped.
+
+    A field that is null or an empty text is as one that is missing: it has its default.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -166,8 +189,9 @@ class Shape(BaseModel):
         read: Json = {}
         for field, names in _spellings(cls):
             found = [told[name] for name in names if name in told]
-            if found:
-                read[field] = next((value for value in found if value != ""), "")
+            said = next((value for value in found if value != ""), "")
+            if said != "" or (found and cls.model_fields[field].is_required()):
+                read[field] = said
         return read
 
 
@@ -192,6 +216,11 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
+def an_id(value: Any) -> str:
+    """An id, also where it is a number; empty where there is none."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value else ""
+
+
 def _rows(value: Any) -> list[Any]:
     """The objects of a list; a single object is read as a list of one."""
     items = value if is_list(value) else [value]
@@ -206,6 +235,10 @@ def _whether(value: Any) -> bool:
     return value.strip().lower() == "true" if isinstance(value, str) else bool(value)
 
 
+def _whether_told(value: Any) -> bool | None:
+    return _whether(value) if isinstance(value, bool | str) else None
+
+
 def _object(value: Any) -> Any:
     """An object where some answers have a list of one, or nothing."""
     if is_list(value):
@@ -215,12 +248,19 @@ def _object(value: Any) -> Any:
 
 T = TypeVar("T", bound=Shape)
 
+Id = Annotated[str, BeforeValidator(an_id)]
+Count = Annotated[int, BeforeValidator(lambda value: a_count(value) or 0)]  # pyright: ignore[reportUnknownLambdaType]
+Number = Annotated[float | None, BeforeValidator(a_number)]
 Whole = Annotated[int | None, BeforeValidator(_whole)]
 Amount = Annotated[Decimal | None, BeforeValidator(an_amount)]
 Moment = Annotated[datetime | None, BeforeValidator(a_moment)]
 Text = Annotated[str, BeforeValidator(_text)]
+"""Numbers and objects become text, too."""
+Plain = Annotated[str, BeforeValidator(a_text)]
+"""What is not text is left out."""
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Whether = Annotated[bool, BeforeValidator(_whether)]
+WhetherTold = Annotated[bool | None, BeforeValidator(_whether_told)]
 Secret = Annotated[SecretStr, BeforeValidator(lambda value: SecretStr(_text(value)))]  # pyright: ignore[reportUnknownLambdaType]
 Rows = Annotated[tuple[T, ...], BeforeValidator(_rows)]
 One = Annotated[T, BeforeValidator(_object)]
@@ -238,17 +278,44 @@ def read_shape(kind: type[T], data: Any, doing: str) -> T:
         raise _unreadable(doing, error) from error
 
 
-def read_rows(kind: type[T], data: Any, doing: str, *names: str) -> list[T]:
-    """The list under the first of `names` that is there; null and absent are empty."""
-    if not is_object(data):
-        raise NovitaConnectionError(f"Novita's answer while {doing} could not be read (no object)")
-    found = next((data[name] for name in names if data.get(name)), None)
-    if found is None:
-        return []
+def read_rows(kind: type[T], data: Any, doing: str, *names: str, whole: bool = False) -> list[T]:
+    """The list under the first of `names` that holds something, in any spelling; null and absent are empty.
+
+    Args:
+        whole: The list must be there, though it may be null, and hold objects only: for bills, where a row that is
+            left out would be money that is left out.
+
+    Raises:
+        NovitaConnectionError: It is no such list, or not an answer with a list.
+    """
+    found = rows_in(data, doing, *names, whole=whole)
     try:
-        return [kind.model_validate(row) for row in _rows(found)]
+        return [kind.model_validate(row) for row in found]
     except ValidationError as error:
         raise _unreadable(doing, error) from error
+
+
+def rows_in(data: Any, doing: str, *names: str, whole: bool = False) -> list[Json]:
+    """The objects of a list as they came; arguments and errors as of `read_rows`."""
+    if not is_object(data):
+        raise NovitaConnectionError(f"Novita's answer while {doing} could not be read (no object)")
+    told = _folded_keys(data)
+    held = [told[name] for name in map(_folded, names) if name in told]
+    if whole and not (held and (held[0] is None or (is_list(held[0]) and all(map(is_object, held[0]))))):
+        raise NovitaConnectionError(f"Novita's answer while {doing} could not be read (no list)")
+    return objects(next((value for value in held if value), None))
+
+
+def total_in(data: Any) -> int | None:
+    """How many rows there are on all pages of a list; None where the answer does not say."""
+    return a_count(_folded_keys(an_object(data)).get("total"))
+
+
+def next_cursor_in(data: Any) -> str | None:
+    """Where the next page of a list begins; None where this is the last."""
+    told = _folded_keys(an_object(data))
+    more = told.get("hasmore")
+    return None if more is not None and not _whether(more) else an_id(told.get("nextcursor")) or None
 
 
 def _unreadable(doing: str, error: ValidationError) -> NovitaConnectionError:
@@ -260,12 +327,8 @@ def id_in(data: Any, *names: str) -> str:
     """The id of the thing that was made: under one of `names`, in any spelling, or the bare answer. Empty if absent."""
     if isinstance(data, str):
         return data
-    folded = {_folded(key): value for key, value in an_object(data).items()}
-    for name in names:
-        value = folded.get(_folded(name))
-        if isinstance(value, str | int) and value:
-            return str(value)
-    return ""
+    told = _folded_keys(an_object(data))
+    return next(filter(None, (an_id(told.get(_folded(name))) for name in names)), "")
 
 
 def may_come_of(created_at: datetime | None, asked: datetime) -> bool:

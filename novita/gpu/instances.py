@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from pydantic import SecretStr, model_validator
 
@@ -19,13 +19,14 @@ from ..core.answers import (
     Text,
     Whether,
     Whole,
-    a_count,
     an_object,
     read_rows,
     read_shape,
+    total_in,
 )
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError
+from ..core.json_text import is_object
 from ..core.redaction import is_credential, learn
 from ..core.waiting import Look, Phase
 from ..core.words import counted
@@ -136,10 +137,9 @@ class Instance(Shape):
     def _state_of_v2(cls, data: Any) -> Any:
         """v2 nests the state: {status: {status, error, message}}."""
         given = an_object(data)
-        nested: Any = given.get("status")
-        if not isinstance(nested, dict):
+        state = given.get("status")
+        if not is_object(state):
             return data
-        state = cast(dict[str, Any], nested)
         why = {"state": state.get("error"), "message": state.get("message")}
         return {**given, "status": state.get("status"), "statusError": why}
 
@@ -314,17 +314,12 @@ async def list_instances(client: NovitaClient, *, name: str | None = None, statu
         rows = read_rows(Instance, answer, doing, "instances", "data")
         fresh = [row for row in rows if row.id not in found]
         found |= {row.id: row for row in fresh}
-        total = _total(answer)
+        total = total_in(answer)
         if (total is not None and len(found) >= total) or (total is None and len(rows) < PAGE_SIZE):
             break
         if not fresh and page > 1:
             break
     return list(found.values())
-
-
-def _total(answer: Any) -> int | None:
-    total = cast(dict[str, Any], answer).get("total") if isinstance(answer, dict) else None
-    return a_count(total)
 
 
 async def get_instance(client: NovitaClient, instance_id: str) -> Instance:

@@ -3,9 +3,26 @@ jobs and metrics.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-from ..core.answers import Amount, Moment, One, Rows, Shape, Text, Whole, Words, a_count, id_in, read_rows, read_shape
+from ..core.answers import (
+    Amount,
+    Moment,
+    One,
+    Rows,
+    Shape,
+    Text,
+    Whole,
+    Words,
+    an_object,
+    id_in,
+    next_cursor_in,
+    objects,
+    read_rows,
+    read_shape,
+    rows_in,
+    total_in,
+)
 from ..core.by_name import the_one
 from ..core.client import NovitaClient
 from ..core.errors import NotFoundError, NovitaError
@@ -161,23 +178,13 @@ async def _paged(
     found: list[dict[str, Any]] = []
     for number in range(PAGES):
         answer = await ask(client, operation, params={"pageSize": SIZE, page: number, **params})
-        rows = [row for row in _raw(answer, names, doing) if row not in found]
+        rows = [row for row in rows_in(answer, doing, *names) if row not in found]
         found += rows
-        total = cast(dict[str, Any], answer).get("total")
-        said = a_count(total)
+        said = total_in(answer)
         enough = len(found) >= said if said is not None else not rows or len(rows) < SIZE
         if enough or (not rows and number > 1):
             break
     return found
-
-
-def _raw(answer: Any, names: Sequence[str], doing: str) -> list[dict[str, Any]]:
-    read_rows(Shape, answer, doing, *names)  # raises if the answer has another shape
-    for name in names:
-        value: Any = cast(dict[str, Any], answer).get(name)
-        if value:
-            return cast(list[dict[str, Any]], value if isinstance(value, list) else [value])
-    return []
 
 
 async def list_volumes(client: NovitaClient) -> list[Volume]:
@@ -264,10 +271,8 @@ async def create_network(client: NovitaClient, *, name: str, region_id: str) -> 
     """Create a network and return its id. If the answer names none, as one client saw, the list is searched by name."""
     before = {network.id for network in await list_networks(client)}
     answer = await act(client, "create_vpc_network", {"clusterId": region_id, "name": name})
-    inner: Any = cast(dict[str, Any], answer).get("network") if isinstance(answer, dict) else None
-    if isinstance(inner, list):
-        inner = next(iter(cast(list[Any], inner)), None)
-    if found := id_in(inner, "Id") or id_in(answer, "id", "networkId"):
+    inner = objects(an_object(answer).get("network"))
+    if found := id_in(inner[0] if inner else answer, "id", "networkId") or id_in(answer, "id", "networkId"):
         return found
     fresh = [each.id for each in await list_networks(client) if each.id not in before and each.name == name]
     return fresh[0] if fresh else ""
@@ -347,8 +352,8 @@ async def list_saved_images(client: NovitaClient) -> list[SavedImage]:
     for _ in range(PAGES):
         answer = await ask(client, "gpus_v2_list_images", params={"limit": SIZE, "cursor": cursor})
         found += read_rows(SavedImage, answer, doing, "data")
-        cursor = id_in(answer, "next_cursor")
-        if not cursor or not cast(dict[str, Any], answer).get("has_more"):
+        cursor = next_cursor_in(answer)
+        if cursor is None:
             break
     return found
 

@@ -1,9 +1,9 @@
 """Templates: saved settings for instances, of an image with its command, ports and variables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
-from ..core.answers import Moment, Rows, Shape, Text, Whole, id_in, read_rows, read_shape
+from ..core.answers import Moment, Rows, Shape, Text, Whole, an_object, id_in, read_rows, read_shape
 from ..core.by_name import the_one
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError
@@ -87,8 +87,7 @@ async def get_template(client: NovitaClient, template_id: str) -> Template:
         NotFoundError: There is no template of that id, or it belongs to somebody else.
     """
     answer = await ask(client, "get_gpu_template", params={"templateId": template_id})
-    inner: Any = cast(dict[str, Any], answer).get("template") if isinstance(answer, dict) else None
-    template = read_shape(Template, inner or {}, "reading the template")
+    template = read_shape(Template, an_object(answer).get("template") or {}, "reading the template")
     if not template.id:
         raise NotFoundError(f"There is no template {template_id!r}", status=404, next_step="See list_gpu_templates.")
     return template

@@ -6,9 +6,8 @@ frame or a line that is larger than any honest one.
 
 import json
 from collections.abc import Iterator
-from typing import Any, cast
 
-from ..core.json_text import Json, load_json
+from ..core.json_text import Json, is_object, load_json
 
 HEADER = 5
 COMPRESSED, LAST = 1, 2
@@ -93,9 +92,9 @@ class LineReader:
 
 def _an_object(data: bytes) -> Json:
     try:
-        found: Any = load_json(data)
+        found = load_json(data)
     except ValueError:
         raise BrokenStreamError("a message that is no JSON") from None
-    if not isinstance(found, dict):
+    if not is_object(found):
         raise BrokenStreamError("a message that is no object")
-    return cast(Json, found)
+    return found

@@ -1,29 +1,19 @@
 """What the control plane answers, read without trust."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from ..core.answers import Amount, Rows, Secret, Text, Whether, Whole, Words, an_object
+from ..core.answers import Amount, Moment, Rows, Secret, Text, Whether, Whole, Words, an_object
 from ..core.answers import Shape as Answer
 from .prices import SandboxSize, prices
-
-
-def _moment(value: Any) -> datetime | None:
-    """RFC 3339."""
-    try:
-        return datetime.fromisoformat(value) if isinstance(value, str) and value else None
-    except ValueError:
-        return None
 
 
 def _text_map(value: Any) -> dict[str, str]:
     return {str(key): str(one) for key, one in an_object(value).items()}
 
 
-Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 TextMap = Annotated[dict[str, str], BeforeValidator(_text_map)]
 
 

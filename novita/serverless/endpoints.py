@@ -10,10 +10,22 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from urllib.parse import quote
 
-from ..core.answers import Amount, One, Shape, Text, Whole, Words, a_count, an_object, read_rows, read_shape
+from ..core.answers import (
+    Amount,
+    One,
+    Shape,
+    Text,
+    Whole,
+    Words,
+    an_object,
+    next_cursor_in,
+    read_rows,
+    read_shape,
+    total_in,
+)
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.money import say_usd
@@ -168,7 +180,7 @@ async def list_offers(client: NovitaClient) -> list[WorkerOffer]:
             usd = price / Decimal(10) ** precision if price and precision is not None else None
             memory = row.resource_spec.gpu.memory_gb or memory_in(row.name)
             found[row.id] = WorkerOffer(row.id, row.name, memory, row.region_ids, row.resource_spec.gpu.available, usd)
-        cursor = _next_cursor(answer)
+        cursor = next_cursor_in(answer)
         if cursor is None:
             break
     return sorted(found.values(), key=lambda each: (each.usd_per_hour or Decimal("Infinity"), each.id))
@@ -231,7 +243,7 @@ async def _list_v1(client: NovitaClient) -> dict[str, Endpoint]:
         rows = read_rows(Endpoint, answer, "listing endpoints", "endpoints", "data")
         fresh = [row for row in rows if row.id not in found]
         found |= {row.id: row for row in fresh}
-        total = a_count(cast(dict[str, Any], answer).get("total"))
+        total = total_in(answer)
         if (total is not None and len(found) >= total) or (not fresh and (page > 1 or total is None)):
             break
     return found
@@ -243,16 +255,10 @@ async def _list_v2(client: NovitaClient) -> dict[str, Endpoint]:
     for _ in range(MOST_PAGES):
         answer = await ask(client, route("gpus_v2_list_endpoints"), params={"limit": PAGE_SIZE, "cursor": cursor})
         found |= {row.id: row for row in read_rows(Endpoint, answer, "listing endpoints", "data")}
-        cursor = _next_cursor(answer)
+        cursor = next_cursor_in(answer)
         if cursor is None:
             break
     return found
-
-
-def _next_cursor(answer: Any) -> str | None:
-    page = an_object(answer)
-    cursor: Any = page.get("next_cursor")
-    return cursor if isinstance(cursor, str) and cursor and page.get("has_more") is not False else None
 
 
 def _joined(older: Endpoint, newer: Endpoint | None) -> Endpoint:
@@ -296,8 +302,7 @@ async def get_endpoint(client: NovitaClient, endpoint_id: str, *, known: Endpoin
             if newer_error.transient:  # the endpoint may exist although v1 does not know it
                 raise
             raise error from None
-    held: Any = cast(dict[str, Any], answer).get("endpoint", answer) if isinstance(answer, dict) else answer
-    older = read_shape(Endpoint, held, "reading the endpoint")
+    older = read_shape(Endpoint, an_object(answer).get("endpoint", answer), "reading the endpoint")
     if known is not None:
         return _joined(older, known)
     newer: Endpoint | None = None

@@ -3,11 +3,12 @@ or v2.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, cast
+from typing import Any
 
 from ..core.errors import InputError
+from ..core.json_text import is_row
 from ..core.words import counted
 from .shapes import Endpoint, EndpointLimits, EndpointMount
 
@@ -265,7 +266,6 @@ def _env_change(before: Mapping[str, str], after: Mapping[str, str], key: str) -
 
 
 def _word(value: Any) -> str:
-    if isinstance(value, tuple):
-        rows = cast(Sequence[Any], value)
-        return ", ".join(row.id or row.type if isinstance(row, EndpointMount) else str(row) for row in rows) or "none"
+    if is_row(value):
+        return ", ".join(row.id or row.type if isinstance(row, EndpointMount) else str(row) for row in value) or "none"
     return str(value) if value not in ("", None) else "none"

@@ -6,11 +6,12 @@ under the names that v2's requests use.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, model_validator
 
 from ..core.answers import Moment, One, Rows, Shape, Text, Whether, Whole, Words
+from ..core.json_text import is_list, is_object
 from ..core.waiting import Look, Phase
 from ..gpu.instances import EnvVar
 
@@ -27,7 +28,7 @@ class State(Shape):
 def _state(value: Any) -> Any:
     if isinstance(value, str):
         return {"state": value}
-    return cast(Any, value) if isinstance(value, dict | State) else {}
+    return value if is_object(value) or isinstance(value, State) else {}
 
 
 AnyState = Annotated[State, BeforeValidator(_state)]
@@ -148,16 +149,15 @@ class Endpoint(Shape):
     @classmethod
     def _flat_of_v2(cls, data: Any) -> Any:
         """Bring v2's answer into v1's form. v2 has the image as text, ports as plain numbers and a single product."""
-        if not isinstance(data, dict):
+        if not is_object(data):
             return data
-        given = dict(cast(dict[str, Any], data))
+        given = dict(data)
         if isinstance(given.get("image"), str):
             login, command = given.get("registry_auth_id"), given.pop("command", None)
             given["image"] = {"image": given["image"], "authId": login, "command": command}
         if product := given.pop("product_id", None):
             given["products"] = [{"id": product}]
-        if isinstance(given.get("ports"), list):
-            ports = cast(list[Any], given["ports"])
+        if is_list(ports := given.get("ports")):
             given["ports"] = [port if isinstance(port, dict) else {"port": port} for port in ports]
         return given
 

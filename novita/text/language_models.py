@@ -5,13 +5,13 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 import httpx
 
-from ..core.answers import a_count, a_list, an_amount, an_object, objects
+from ..core.answers import Amount, Count, One, Rows, Shape, Text, Whole, Words, an_object, objects, read_shape
 from ..core.client import NovitaClient
 from ..core.errors import (
     InputError,
@@ -125,45 +125,82 @@ class LlmModel:
         return feature in self.features
 
 
-def read_model(row: Json) -> LlmModel:
+class _TokenPrice(Shape):
+    """A price as the exact text, and as a count of 0.0001 USD."""
+
+    price_per_m_decimal: Amount = None
+    price_per_m: Amount = None
+
+    @property
+    def usd(self) -> Decimal | None:
+        """USD per million tokens."""
+        exact, units = _price(self.price_per_m_decimal), _price(self.price_per_m)
+        return exact if exact is not None else None if units is None else units * BILLING_UNIT
+
+
+class _TokenPrices(Shape):
+    prompt: One[_TokenPrice] = _TokenPrice()
+    completion: One[_TokenPrice] = _TokenPrice()
+    input_cache_read: One[_TokenPrice] = _TokenPrice()
+
+    def band(self, start: int) -> Band:
+        return Band(start, self.prompt.usd, self.completion.usd, self.input_cache_read.usd)
+
+
+class _PriceTier(Shape):
+    min_tokens: Count = 0
+    pricing: One[_TokenPrices] = _TokenPrices()
+
+
+class _ModelRow(Shape):
+    id: Text = ""
+    display_name: Text = ""
+    description: Text = ""
+    model_type: Text = ""
+    status: Whole = None
+    context_size: Count = 0
+    max_output_tokens: Count = 0
+    features: Words = ()
+    input_modalities: Words = ()
+    output_modalities: Words = ()
+    endpoints: Words = ()
+    pricing: One[_TokenPrices] = _TokenPrices()
+    input_token_price_per_m: Amount = None
+    output_token_price_per_m: Amount = None
+    tiered_billing_configs: Rows[_PriceTier] = ()
+    created: Count = 0
+    other_names: ClassVar[Mapping[str, str]] = {"title": "display_name"}
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        flat = self.pricing.band(0)
+        prompt = _TokenPrice(price_per_m=self.input_token_price_per_m).usd if flat.input is None else flat.input
+        made = _TokenPrice(price_per_m=self.output_token_price_per_m).usd if flat.output is None else flat.output
+        found = [Band(0, prompt, made, flat.cached)]
+        found += [tier.pricing.band(tier.min_tokens) for tier in self.tiered_billing_configs]
+        if len(found) > 1 and found[0].input == 0:
+            found = found[1:]  # tiered models list 0 as their flat price
+        return tuple(sorted(found, key=lambda band: band.start))
+
+
+def read_model(data: Json) -> LlmModel:
     """A row of the list, in any of the spellings seen; only the id is needed."""
-    pricing = an_object(row.get("pricing"))
-    first = Band(
-        0,
-        _usd(pricing.get("prompt"), row.get("input_token_price_per_m")),
-        _usd(pricing.get("completion"), row.get("output_token_price_per_m")),
-        _usd(pricing.get("input_cache_read"), None),
-    )
-    bands = [first]
-    for config in objects(row.get("tiered_billing_configs")):
-        priced = an_object(config.get("pricing"))
-        start = config.get("min_tokens")
-        bands.append(
-            Band(
-                a_count(start) or 0,
-                _usd(priced.get("prompt"), None),
-                _usd(priced.get("completion"), None),
-                _usd(priced.get("input_cache_read"), None),
-            )
-        )
-    if len(bands) > 1 and bands[0].input == 0:
-        bands = bands[1:]  # tiered models list 0 as their flat price
-    endpoints = _texts(row.get("endpoints"))
+    row = read_shape(_ModelRow, data, "listing the language models")
     return LlmModel(
-        id=str(row.get("id", "")),
-        title=str(row.get("display_name") or row.get("title") or row.get("id", "")),
-        description=str(row.get("description") or ""),
-        kind=_kind(str(row.get("model_type") or ""), endpoints),
-        context=_whole(row.get("context_size")),
-        max_output=_whole(row.get("max_output_tokens")),
-        features=_texts(row.get("features")),
-        inputs=_texts(row.get("input_modalities")),
-        outputs=_texts(row.get("output_modalities")),
-        endpoints=endpoints,
-        bands=tuple(sorted(bands, key=lambda band: band.start)),
-        created=_whole(row.get("created")),
-        archived=row.get("status") == _ARCHIVED,
-        typed=bool(row.get("model_type")),
+        id=row.id,
+        title=row.display_name or row.id,
+        description=row.description,
+        kind=_kind(row.model_type, row.endpoints),
+        context=row.context_size or None,
+        max_output=row.max_output_tokens or None,
+        features=row.features,
+        inputs=row.input_modalities,
+        outputs=row.output_modalities,
+        endpoints=row.endpoints,
+        bands=row.bands,
+        created=row.created or None,
+        archived=row.status == _ARCHIVED,
+        typed=bool(row.model_type),
     )
 
 
@@ -178,28 +215,9 @@ def _kind(named: str, endpoints: Sequence[str]) -> Kind:
     return "other"
 
 
-def _usd(priced: Any, flat: Any) -> Decimal | None:
-    """USD per million tokens: the decimal text where there is one, else the count of 0.0001 USD."""
-    found = an_object(priced)
-    exact = _decimal(found.get("price_per_m_decimal"))
-    if exact is not None:
-        return exact
-    units = _decimal(found.get("price_per_m") if found.get("price_per_m") is not None else flat)
-    return None if units is None else units * BILLING_UNIT
-
-
-def _decimal(value: Any) -> Decimal | None:
-    """A price; None for what is no number, or less than nothing."""
-    found = an_amount(value)
-    return found if found is not None and found >= 0 else None
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(one for one in a_list(value) if isinstance(one, str))
-
-
-def _whole(value: Any) -> int | None:
-    return a_count(value) or None
+def _price(amount: Decimal | None) -> Decimal | None:
+    """A price; None for one that is less than nothing."""
+    return amount if amount is not None and amount >= 0 else None
 
 
 # The list ---------------------------------------------------------------------------------------------------------

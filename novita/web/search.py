@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from ..core.answers import a_list, a_number, a_text, an_object, error_words, objects
+from ..core.answers import Number, Plain, Shape, Words, a_text, an_object, error_words, objects, read_rows
 from ..core.client import LOOK_FIRST, NovitaClient
 from ..core.errors import InputError, NovitaConnectionError, redact
 from ..core.words import counted
 from ..files.links import parse_link
-from ..text.request_checks import check_body, with_options
+from ..text.request_checks import Route, check_body, with_options
 
 Json = dict[str, Any]
 Provider = Literal["exa", "tavily"]
@@ -58,6 +58,7 @@ def search_request(
     """
     if not query.strip():
         raise InputError("query is empty")
+    route: Route
     if provider == "exa":
         body: Json = {"query": query, "numResults": count, "contents": {"highlights": {"maxCharacters": _SNIPPET}}}
         named = {"includeDomains": list(only), "excludeDomains": list(never), "startPublishedDate": since}
@@ -67,8 +68,8 @@ def search_request(
         named = {"include_domains": list(only), "exclude_domains": list(never), "start_date": since}
         path, route = "/v3/tavily/search", "tavily_search"
     body |= {key: value for key, value in named.items() if value}
-    body = with_options(cast(Any, route), body, options)
-    check_body(cast(Any, route), body)
+    body = with_options(route, body, options)
+    check_body(route, body)
     return path, body
 
 
@@ -80,25 +81,40 @@ async def search(client: NovitaClient, path: str, body: Json) -> tuple[list[Foun
     """
     answer = await client.spend("POST", path, doing="searching the web", group="web", body=body)
     data = _results_of(answer.data)
+    rows = read_rows(_WebRow, data, "searching the web", "results")
     found = [
-        Found(
-            title=a_text(row.get("title")),
-            url=row["url"],
-            snippet=_snippet(row),
-            published=_text(row.get("publishedDate")) or _text(row.get("published_date")),
-            score=a_number(row.get("score")),
-        )
-        for row in objects(data.get("results"))
-        if _text(row.get("url"))
+        Found(row.title, row.url, row.snippet, _told(row.published_date), row.score) for row in rows if _told(row.url)
     ]
-    return found, _text(data.get("answer"))
+    return found, _told(a_text(data.get("answer")))
 
 
-def _snippet(row: Json) -> str:
-    highlights = [one for one in a_list(row.get("highlights")) if isinstance(one, str) and one]
-    if highlights:
-        return " ... ".join(highlights)[:_SNIPPET]
-    return next(filter(None, (a_text(row.get(name)) for name in ("content", "summary", "text"))), "")[:_SNIPPET]
+class _WebRow(Shape):
+    """A page in an answer of Exa or Tavily."""
+
+    url: Plain = ""
+    id: Plain = ""
+    title: Plain = ""
+    published_date: Plain = ""
+    score: Number = None
+    highlights: Words = ()
+    content: Plain = ""
+    summary: Plain = ""
+    text: Plain = ""
+    raw_content: Plain = ""
+
+    @property
+    def address(self) -> str:
+        return self.url or self.id
+
+    @property
+    def snippet(self) -> str:
+        said = " ... ".join(filter(None, self.highlights)) or self.content or self.summary or self.text
+        return said[:_SNIPPET]
+
+    def page(self, url: str) -> WebPage:
+        """The page that was asked for at this address."""
+        said = _told(self.text) or _told(self.raw_content)
+        return WebPage(url, _told(self.title), said, "" if said else "there is no text in it")
 
 
 def read_request(
@@ -118,14 +134,15 @@ def read_request(
     for index, url in enumerate(urls):
         parse_link(url, f"urls[{index}]")
     once = list(dict.fromkeys(urls))
+    route: Route
     if provider == "exa":
         body: Json = {"urls": once, "text": True}
         path, route = "/v3/exa/contents", "exa_contents"
     else:
         body = {"urls": once}
         path, route = "/v3/tavily/extract", "tavily_extract"
-    body = with_options(cast(Any, route), body, options)
-    check_body(cast(Any, route), body)
+    body = with_options(route, body, options)
+    check_body(route, body)
     return path, body
 
 
@@ -141,25 +158,22 @@ async def read_pages(client: NovitaClient, path: str, body: Json) -> list[WebPag
     Raises:
         NovitaError: The provider or Novita refused it.
     """
-    answer = await client.spend("POST", path, doing="reading web pages", group="web", body=body)
+    doing = "reading web pages"
+    answer = await client.spend("POST", path, doing=doing, group="web", body=body)
     data = _results_of(answer.data)
-    rows = {_address(row): row for row in objects(data.get("results"))}
-    failed = {_address(row): row for row in objects(data.get("failed_results"))}
+    rows = {row.address: row for row in read_rows(_WebRow, data, doing, "results")}
+    failed = {_WebRow.model_validate(row).address: row for row in objects(data.get("failed_results"))}
     pages: list[WebPage] = []
-    for url in cast("list[str]", body["urls"]):
+    urls: list[str] = body["urls"]
+    for url in urls:
         named = next((name for name in (url, url.rstrip("/"), f"{url}/") if name in rows), None)
         if named is None:
             _, _, why = error_words(failed.get(url, {}))
             pages.append(WebPage(url, None, None, why or "it could not be fetched"))
         else:
-            pages.append(_page(url, rows.pop(named)))
+            pages.append(rows.pop(named).page(url))
     # Pages asked for by option (Exa's ids and subpages), which have no place among the addresses.
-    return [*pages, *(_page(name, row) for name, row in rows.items() if name)]
-
-
-def _page(url: str, row: Json) -> WebPage:
-    said = _text(row.get("text")) or _text(row.get("raw_content"))
-    return WebPage(url, _text(row.get("title")), said, "" if said else "there is no text in it")
+    return [*pages, *(row.page(name) for name, row in rows.items() if name)]
 
 
 def _results_of(data: Any) -> Json:
@@ -172,9 +186,5 @@ def _results_of(data: Any) -> Json:
     return found
 
 
-def _address(row: Json) -> str:
-    return a_text(row.get("url")) or a_text(row.get("id"))
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
+def _told(text: str) -> str | None:
+    return text if text.strip() else None
