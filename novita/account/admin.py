@@ -4,19 +4,32 @@ Every write here replaces a whole setting, so sending it twice does what sending
 repeated. One documented operation is left out: get_user_legacy, the deprecated twin of the balance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
-from ..core.answers import a_moment, a_whole, an_object, objects
+from ..core.answers import (
+    Count,
+    Moment,
+    One,
+    Rows,
+    Shape,
+    Text,
+    WhetherTold,
+    Whole,
+    an_object,
+    read_rows,
+    read_shape,
+    total_in,
+)
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
 from ..core.money import billing_from_usd, say_exactly, usd_from_billing
 from ..core.periods import Period
-from .bills import rows_of, usd_of
+from .bills import BillUsd
 
 Json = dict[str, Any]
 BudgetKind = Literal["unlimited", "one_time", "monthly"]
@@ -28,18 +41,25 @@ SMALLEST_BUDGET = Decimal(1)
 # Transactions
 
 
-@dataclass(frozen=True)
-class Transaction:
+class Transaction(Shape):
     """Money in or out of the wallet, in USD. `kind`: recharge, refund, consume and what Novita adds."""
 
-    serial: str
-    at: datetime | None
-    kind: str
-    channel: str
-    amount: Decimal
-    balance_after: Decimal
-    state: str
-    note: str
+    serial: Text = ""
+    at: Moment = None
+    kind: Text = "unknown"
+    channel: Text = ""
+    amount: BillUsd
+    balance_after: BillUsd
+    state: Text = "unknown"
+    note: Text = ""
+    other_names: ClassVar[Mapping[str, str]] = {
+        "serialNumber": "serial",
+        "transactionTime": "at",
+        "transactionType": "kind",
+        "transactionChannel": "channel",
+        "transactionAmount": "amount",
+        "walletBalance": "balance_after",
+    }
 
 
 async def list_transactions(
@@ -49,38 +69,41 @@ async def list_transactions(
     wanted: Json = {"pageNo": page, "pageSize": size, "transactionType": kind}
     if period is not None:
         wanted |= {"transactionTimeStart": period.start, "transactionTimeEnd": period.end - 1}
-    answer = await _read(client, "/openapi/v1/bill/transaction", "reading transactions", wanted)
-    rows = rows_of(answer, "data", "transactions")
-    return [
-        Transaction(
-            serial=str(row.get("serialNumber") or ""),
-            at=a_moment(row.get("transactionTime")),
-            kind=str(row.get("transactionType") or "unknown"),
-            channel=str(row.get("transactionChannel") or ""),
-            amount=usd_of(row, "transactionAmount", "transactions"),
-            balance_after=usd_of(row, "walletBalance", "transactions"),
-            state=str(row.get("state") or "unknown"),
-            note=str(row.get("note") or ""),
-        )
-        for row in rows
-    ], a_whole(answer.get("total")) or 0
+    doing = "reading transactions"
+    answer = await _read(client, "/openapi/v1/bill/transaction", doing, wanted)
+    return read_rows(Transaction, answer, doing, "data", whole=True), total_in(answer) or 0
 
 
 # Quotas
 
 
-@dataclass(frozen=True)
-class Quota:
-    """A rate limit. `unit`: RPM requests, TPM tokens, IPM images a minute. `tiers`: tier -> limit."""
+class QuotaTier(Shape):
+    """The limit of one tier of customers."""
 
-    about: str
-    modality: str
-    unit: str
-    product: str
-    current: int | None
-    default: int | None
-    adjustable: bool | None
-    tiers: dict[str, int]
+    tier: Text = ""
+    quota: Count = 0
+
+
+class Quota(Shape):
+    """A rate limit. `unit`: RPM requests, TPM tokens, IPM images a minute."""
+
+    about: Text = ""
+    modality: Text = ""
+    unit: Text = ""
+    product: Text = ""
+    current: Whole = None
+    default: Whole = None
+    adjustable: WhetherTold = None
+    tiers: Rows[QuotaTier] = ()
+    other_names: ClassVar[Mapping[str, str]] = {
+        "quotaObject": "about",
+        "modal": "modality",
+        "quotaType": "unit",
+        "productType": "product",
+        "currentQuota": "current",
+        "defaultQuota": "default",
+        "quotaItems": "tiers",
+    }
 
 
 async def list_quotas(
@@ -89,39 +112,40 @@ async def list_quotas(
     """The rate limits in force; `model` matches loosely."""
     wanted = {"quotaObject": model, "modal": modality, "quotaType": unit}
     answer = await _read(client, "/openapi/v1/user/quota/list", "reading quotas", wanted)
-    return [
-        Quota(
-            about=str(row.get("quotaObject") or ""),
-            modality=str(row.get("modal") or ""),
-            unit=str(row.get("quotaType") or ""),
-            product=str(row.get("productType") or ""),
-            current=a_whole(row.get("currentQuota")),
-            default=a_whole(row.get("defaultQuota")),
-            adjustable=row.get("adjustable") if isinstance(row.get("adjustable"), bool) else None,
-            tiers={str(item.get("tier")): a_whole(item.get("quota")) or 0 for item in objects(row.get("quotaItems"))},
-        )
-        for row in rows_of(answer, "data", "quotas")
-    ]
+    return read_rows(Quota, answer, "reading quotas", "data", whole=True)
 
 
 # API keys and the models they may call
 
 
-@dataclass(frozen=True)
-class ApiKey:
-    """A key of the team; never the key itself. `models`: all_enabled or selected, with counts."""
+class PolicySummary(Shape):
+    """What a list of keys says of the models of one: all_enabled or selected, with counts."""
 
-    id: str
-    key_id: str
-    name: str
-    masked: str
-    member_id: str
-    created: str
-    expires: str
-    last_used: datetime | None
-    mode: str | None
-    allowed: int
-    excluded: int
+    mode: Text = ""
+    allowed_model_count: Count = 0
+    excluded_model_count: Count = 0
+
+
+class ApiKey(Shape):
+    """A key of the team; never the key itself."""
+
+    id: Text = ""
+    key_id: Text = ""
+    name: Text = ""
+    masked: Text = ""
+    member_id: Text = ""
+    created: Text = ""
+    expires: Text = ""
+    last_used: Moment = None
+    policy: One[PolicySummary] = PolicySummary()
+    other_names: ClassVar[Mapping[str, str]] = {
+        "stringId": "key_id",
+        "maskedKey": "masked",
+        "createTime": "created",
+        "expireTime": "expires",
+        "lastUsedAt": "last_used",
+        "modelAccessPolicy": "policy",
+    }
 
 
 @dataclass(frozen=True)
@@ -146,25 +170,7 @@ class ModelPolicy:
 async def list_api_keys(client: NovitaClient) -> list[ApiKey]:
     """The keys this one may see."""
     answer = await _read(client, "/openapi/v2/user/key", "listing API keys", {"includePolicySummary": "true"})
-    keys: list[ApiKey] = []
-    for row in rows_of(answer, "keys", "API keys"):
-        policy = an_object(row.get("modelAccessPolicy"))
-        keys.append(
-            ApiKey(
-                id=str(row.get("id") or ""),
-                key_id=str(row.get("stringId") or ""),
-                name=str(row.get("name") or ""),
-                masked=str(row.get("maskedKey") or ""),
-                member_id=str(row.get("memberId") or ""),
-                created=str(row.get("createTime") or ""),
-                expires=str(row.get("expireTime") or ""),
-                last_used=a_moment(row.get("lastUsedAt")),
-                mode=policy.get("mode"),
-                allowed=a_whole(policy.get("allowedModelCount")) or 0,
-                excluded=a_whole(policy.get("excludedModelCount")) or 0,
-            )
-        )
-    return keys
+    return read_rows(ApiKey, answer, "listing API keys", "keys", whole=True)
 
 
 async def find_key(client: NovitaClient, wanted: str) -> ApiKey:
@@ -222,22 +228,44 @@ def _policy_path(key_id: str) -> str:
     return f"/openapi/v2/user/key/{quote(key_id, safe='')}/model-access-policy"
 
 
+class _ModelEntry(Shape):
+    id: Text = ""
+
+
+class _PolicySource(Shape):
+    type: Text = ""
+
+
+class _PolicyRules(Shape):
+    mode: Text
+    allowed_models: Rows[_ModelEntry] = ()
+    excluded_models: Rows[_ModelEntry] = ()
+    source: One[_PolicySource] = _PolicySource()
+
+
+class _PolicyAnswer(Shape):
+    policy: One[_PolicyRules]
+    string_id: Text = ""
+    allowed_model_count: Count = 0
+    excluded_model_count: Count = 0
+    policy_status: Text = "unknown"
+    updated_at: Moment = None
+
+
 def _policy(key_id: str, answer: Json) -> ModelPolicy:
-    policy = an_object(answer.get("policy"))
-    if "mode" not in policy:
-        raise NovitaConnectionError("Novita's answer about the key's models holds no policy")
-    only = tuple(str(entry.get("id")) for entry in objects(policy.get("allowedModels")))
-    excluded = tuple(str(entry.get("id")) for entry in objects(policy.get("excludedModels")))
+    read = read_shape(_PolicyAnswer, answer, "reading the key's models")
+    only = tuple(entry.id for entry in read.policy.allowed_models)
+    excluded = tuple(entry.id for entry in read.policy.excluded_models)
     return ModelPolicy(
-        key_id=str(answer.get("stringId") or key_id),
-        mode=str(policy["mode"]),
+        key_id=read.string_id or key_id,
+        mode=read.policy.mode,
         only=only,
         excluded=excluded,
-        only_count=max(len(only), a_whole(answer.get("allowedModelCount")) or 0),
-        excluded_count=max(len(excluded), a_whole(answer.get("excludedModelCount")) or 0),
-        is_default=an_object(policy.get("source")).get("type") == "default",
-        status=str(answer.get("policyStatus") or "unknown"),
-        updated=a_moment(answer.get("updatedAt")),
+        only_count=max(len(only), read.allowed_model_count),
+        excluded_count=max(len(excluded), read.excluded_model_count),
+        is_default=read.policy.source.type == "default",
+        status=read.policy_status,
+        updated=read.updated_at,
     )
 
 
@@ -261,18 +289,21 @@ class Budget:
 
 async def member_budgets(client: NovitaClient) -> list[Budget]:
     """Of all members this key may see."""
-    answer = await _read(client, "/openapi/v1/user/team/budget-list", "reading member budgets")
-    return [
-        _budget(row, "member_id", str(row.get("remark_name") or row.get("email") or ""))
-        for row in rows_of(answer, "budgets", "budgets")
-    ]
+    doing = "reading member budgets"
+    rows = read_rows(
+        _BudgetRow, await _read(client, "/openapi/v1/user/team/budget-list", doing), doing, "budgets", whole=True
+    )
+    return [_budget(row, row.member_id, row.remark_name) for row in rows]
 
 
 async def key_budgets(client: NovitaClient, member_id: str) -> list[Budget]:
     """Of one member's keys. They limit language model use only."""
     path = "/openapi/v1/user/team/key-budget-list"
-    answer = await _read(client, path, "reading key budgets", {"member_id": member_id})
-    return [_budget(row, "key_id", str(row.get("key_name") or "")) for row in rows_of(answer, "key_budgets", "budgets")]
+    doing = "reading key budgets"
+    rows = read_rows(
+        _BudgetRow, await _read(client, path, doing, {"member_id": member_id}), doing, "key_budgets", whole=True
+    )
+    return [_budget(row, row.key_id, row.key_name) for row in rows]
 
 
 async def set_budget(client: NovitaClient, body: Json) -> None:
@@ -324,27 +355,43 @@ async def budget_allows(client: NovitaClient, member_id: str, key_id: str | None
 _KINDS = {"Unlimited": "unlimited", "One-time": "one_time", "Recurring": "monthly"}
 
 
-def _budget(row: Json, id_field: str, name: str) -> Budget:
-    native = str(row.get("budget_type") or "Unlimited")
-    limited = native != "Unlimited"
-    ends = [str(row[end]) for end in ("period_start", "period_end") if row.get(end)]
+class _BudgetRow(Shape):
+    """A budget of a member or a key. Without a limit nothing counts the amounts, so they may be anything."""
+
+    member_id: Text = ""
+    key_id: Text = ""
+    remark_name: Text = ""
+    key_name: Text = ""
+    role: Text = ""
+    status: Text = ""
+    budget_type: Text = "Unlimited"
+    budget_limit: Any = None
+    used: Any = None
+    remaining: Any = None
+    period_start: Text = ""
+    period_end: Text = ""
+    other_names: ClassVar[Mapping[str, str]] = {"email": "remark_name"}
+
+
+def _budget(row: _BudgetRow, id: str, name: str) -> Budget:
+    limited = row.budget_type != "Unlimited"
     return Budget(
-        id=str(row.get(id_field) or ""),
+        id=id,
         name=name,
-        role=str(row.get("role") or ""),
-        status=str(row.get("status") or ""),
-        kind=_KINDS.get(native, native),
-        limit=_usd(row, "budget_limit") if limited else None,
-        used=_usd(row, "used") if limited else None,
-        left=_usd(row, "remaining") if limited else None,
-        period=" to ".join(ends),
+        role=row.role,
+        status=row.status,
+        kind=_KINDS.get(row.budget_type, row.budget_type),
+        limit=_usd(row.budget_limit, "budget_limit") if limited else None,
+        used=_usd(row.used, "used") if limited else None,
+        left=_usd(row.remaining, "remaining") if limited else None,
+        period=" to ".join(filter(None, (row.period_start, row.period_end))),
     )
 
 
-def _usd(row: Json, name: str) -> Decimal | None:
+def _usd(units: Any, name: str) -> Decimal | None:
     """Budget amounts are numbers; fields that are not there are not known."""
     try:
-        return usd_from_billing(row[name]) if row.get(name) is not None else None
+        return usd_from_billing(units) if units is not None else None
     except ValueError as error:
         raise NovitaConnectionError(f"Novita's answer about budgets has a bad {name}: {error}") from error
 

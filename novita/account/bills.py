@@ -5,15 +5,17 @@ Novita's spelling is camelCase, its numbers are strings, an empty list may be nu
 
 import csv
 import io
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal
 
-from ..core.answers import a_moment, a_whole, an_object
+from pydantic import BeforeValidator
+
+from ..core.answers import Shape, Text, a_moment, a_whole, read_rows
 from ..core.client import NovitaClient
-from ..core.errors import InputError, NovitaConnectionError
+from ..core.errors import InputError
 from ..core.money import show_usd, usd_from_billing
 from ..core.periods import Period, utc_day
 from ..core.words import counted
@@ -30,6 +32,48 @@ _USAGE = "/openapi/v1/billing/bill/list"
 _TERMS = "/openapi/v1/billing/bill/monthly/list"
 KEY_BILLS_FROM = date(2026, 1, 1)
 """Before that there are no bills by key. Source: query_apikey_bill."""
+
+
+BillUsd = Annotated[Decimal, BeforeValidator(usd_from_billing)]
+"""An amount in a bill, which counts 0.0001 USD. A bill without it is refused, so that no money is lost silently."""
+
+
+def _second_of(value: Any) -> int:
+    moment = a_moment(value)
+    if moment is None or moment.microsecond:
+        raise ValueError("no whole second")
+    return int(moment.timestamp())
+
+
+Second = Annotated[int, BeforeValidator(_second_of)]
+"""A time that a bill must tell, in Unix seconds."""
+
+
+class _BillRow(Shape):
+    """A line of either bill. `amount` is the price; `start_time` and what follows are of the time that was used."""
+
+    amount: BillUsd
+    voucher_amount: BillUsd
+    pay_amount: BillUsd
+    start_time: Second
+    owner_id: Text = ""
+    product_name: Text = "unnamed"
+    apikey: Text = ""
+    trade_type: Text = ""
+    other_names: ClassVar[Mapping[str, str]] = {"apikeyName": "apikey", "apikeyMask": "apikey"}
+
+
+class _UsageRow(_BillRow):
+    end_time: Second
+    category: Text = ""
+    bill_num0: Text = ""
+    bill_num1: Text = ""
+
+
+class _TermRow(_BillRow):
+    create_time: Second | None = None
+    product_category: Text = ""
+    bill_num: Text = ""
 
 
 @dataclass(frozen=True)
@@ -58,19 +102,27 @@ class BillLine:
     trade: str = ""
 
 
-@dataclass(frozen=True)
-class MonthlyBill:
+class MonthlyBill(Shape):
     """The bill of one month, in USD. `status`: pending, outed (payment due), paid, overdue, voided."""
 
-    month: str
-    status: str
-    total: Decimal
-    original: Decimal
-    voucher: Decimal
-    cash: Decimal
-    debt: Decimal
-    repaid: Decimal
-    invoice_url: str
+    month: Text = ""
+    status: Text = "unknown"
+    total: BillUsd
+    original: BillUsd
+    voucher: BillUsd
+    cash: BillUsd
+    debt: BillUsd
+    repaid: BillUsd
+    invoice_url: Text = ""
+    other_names: ClassVar[Mapping[str, str]] = {
+        "billingMonth": "month",
+        "totalAmount": "total",
+        "originTotalAmount": "original",
+        "voucherPayAmount": "voucher",
+        "cashPayAmount": "cash",
+        "debtAmount": "debt",
+        "repaidAmount": "repaid",
+    }
 
 
 @dataclass(frozen=True)
@@ -171,7 +223,7 @@ async def monthly_bills(client: NovitaClient, period: Period) -> list[MonthlyBil
             doing="reading monthly bills",
             group="billing",
         )
-        bills = [_monthly(row) for row in rows_of(answer.data, "data", "monthly bills")]
+        bills = read_rows(MonthlyBill, answer.data, "reading monthly bills", "data", whole=True)
         fresh = [bill for bill in bills if bill.month not in found]
         found |= {bill.month: bill for bill in fresh}
         # No total is given and a page may hold any number: the end is one with nothing new on it.
@@ -252,29 +304,6 @@ def months_csv(bills: Sequence[MonthlyBill]) -> str:
 _MONTHLY_MONEY = ("total", "original", "voucher", "cash", "debt", "repaid")
 
 
-def rows_of(data: Any, name: str, what: str) -> list[Json]:
-    """The list under `name`; null is an empty one.
-
-    Raises:
-        NovitaConnectionError: There is none.
-    """
-    answer = an_object(data)
-    rows: Any = answer.get(name, "missing")
-    if rows is None:
-        return []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in cast("list[Any]", rows)):
-        raise NovitaConnectionError(f"Novita's answer about {what} holds no list of them")
-    return cast("list[Json]", rows)
-
-
-def usd_of(row: Json, name: str, what: str) -> Decimal:
-    """An amount of a row. Raises NovitaConnectionError for a row without it: a bill must not lose money silently."""
-    try:
-        return usd_from_billing(row.get(name))
-    except ValueError as error:
-        raise NovitaConnectionError(f"Novita's answer about {what} has a bad {name}: {error}") from error
-
-
 def _refuse_too_long(period: Period) -> None:
     if period.days > LONGEST_DAYS:
         raise InputError(
@@ -288,6 +317,7 @@ async def _joined(
 ) -> list[BillLine]:
     lines: list[BillLine] = []
     before: set[BillLine] = set()
+    doing = f"reading the {kind.replace('_', '-')} bill"
     for piece in period.months():
         if on_piece is not None:
             await on_piece(f"{kind.replace('_', '-')} bill, {piece}")
@@ -295,62 +325,43 @@ async def _joined(
             "GET",
             path,
             params={**more, "startTime": piece.start, "endTime": piece.end},
-            doing=f"reading the {kind.replace('_', '-')} bill",
+            doing=doing,
             group="billing",
         )
-        found = [_line(row, kind) for row in rows_of(answer.data, "bills", "the bill")]
+        if kind == "usage":
+            found = [_usage_line(row) for row in read_rows(_UsageRow, answer.data, doing, "bills", whole=True)]
+        else:
+            found = [_term_line(row) for row in read_rows(_TermRow, answer.data, doing, "bills", whole=True)]
         # A line on the seam may come with both pieces. Twins within one answer are two lines.
         lines += [line for line in found if line not in before and line.end > period.start and line.start < period.end]
         before = set(found)
     return lines
 
 
-def _line(row: Json, kind: Term) -> BillLine:
-    start = _seconds(row, "startTime")
-    resource = str(row.get("ownerID") or row.get("ownerId") or "")
-    if kind == "fixed_term":
-        bought = _seconds(row, "createTime") if row.get("createTime") else start
-        # A term reaches into the future; what it cost belongs to the day it was bought.
-        when, category, quantity = (bought, bought + 1), row.get("productCategory"), (str(row.get("billNum", "")), "")
-    else:
-        when, category = (start, _seconds(row, "endTime")), row.get("category")
-        quantity = (str(row.get("billNum0", "")), str(row.get("billNum1", "")))
+def _usage_line(row: _UsageRow) -> BillLine:
+    when = row.start_time, row.end_time
+    return _line("usage", row, when, row.category, (row.bill_num0, row.bill_num1))
+
+
+def _term_line(row: _TermRow) -> BillLine:
+    # A term reaches into the future; what it cost belongs to the day it was bought.
+    bought = row.create_time or row.start_time
+    return _line("fixed_term", row, (bought, bought + 1), row.product_category, (row.bill_num, ""))
+
+
+def _line(kind: Term, row: _BillRow, when: tuple[int, int], category: str, quantity: tuple[str, str]) -> BillLine:
     return BillLine(
         kind=kind,
         day=utc_day(when[0]),
         start=when[0],
         end=max(when[1], when[0] + 1),
-        category=str(category or ""),
-        product=str(row.get("productName") or "unnamed"),
-        resource=resource,
+        category=category,
+        product=row.product_name,
+        resource=row.owner_id,
         quantity=quantity,
-        amount=usd_of(row, "amount", "the bill"),
-        voucher=usd_of(row, "voucherAmount", "the bill"),
-        cash=usd_of(row, "payAmount", "the bill"),
-        key=str(row.get("apikeyName") or row.get("apikeyMask") or ""),
-        trade=str(row.get("tradeType") or ""),
-    )
-
-
-def _seconds(row: Json, name: str) -> int:
-    seconds = a_whole(row.get(name))
-    if seconds is None or a_moment(seconds) is None:
-        raise NovitaConnectionError(f"Novita's answer about the bill has no {name}")
-    return seconds
-
-
-def _monthly(row: Json) -> MonthlyBill:
-    def usd(name: str) -> Decimal:
-        return usd_of(row, name, "monthly bills")
-
-    return MonthlyBill(
-        month=str(row.get("billingMonth") or ""),
-        status=str(row.get("status") or "unknown"),
-        total=usd("totalAmount"),
-        original=usd("originTotalAmount"),
-        voucher=usd("voucherPayAmount"),
-        cash=usd("cashPayAmount"),
-        debt=usd("debtAmount"),
-        repaid=usd("repaidAmount"),
-        invoice_url=str(row.get("invoiceUrl") or ""),
+        amount=row.amount,
+        voucher=row.voucher_amount,
+        cash=row.pay_amount,
+        key=row.apikey,
+        trade=row.trade_type,
     )

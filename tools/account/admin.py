@@ -179,7 +179,7 @@ async def list_quotas(
             now=one.current,
             default=one.default,
             adjustable=one.adjustable,
-            by_tier=one.tiers or None,
+            by_tier={tier.tier: tier.quota for tier in one.tiers} or None,
         )
         for one in found[offset:end]
     )
@@ -223,9 +223,9 @@ async def list_api_keys(call: Call, offset: Annotated[int, Field(ge=0, descripti
 
 
 def _key_line(key: ApiKey) -> KeyLine:
-    models = f"only {key.allowed}" if key.mode == "selected" else "all"
-    if key.mode != "selected" and key.excluded:
-        models = f"all but {key.excluded}"
+    models = f"only {key.policy.allowed_model_count}" if key.policy.mode == "selected" else "all"
+    if key.policy.mode != "selected" and key.policy.excluded_model_count:
+        models = f"all but {key.policy.excluded_model_count}"
     return KeyLine(
         key_id=key.key_id,
         name=key.name,
