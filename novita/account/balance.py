@@ -1,7 +1,6 @@
 """The account: what is left."""
 
 from decimal import Decimal
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,9 +31,8 @@ async def get_balance(client: NovitaClient) -> Balance:
     answer = await client.read(
         "GET", "/openapi/v1/billing/balance/detail", doing="reading the balance", group="billing"
     )
-    found: Any = answer.data
-    data: dict[str, Any] = an_object(found)
-    raw: dict[str, str] = {name: str(data[name]) for name in _FIELDS if data.get(name) is not None}
+    data = an_object(answer.data)
+    raw = {name: str(data[name]) for name in _FIELDS if data.get(name) is not None}
     if "availableBalance" not in raw:
         raise NovitaConnectionError("Novita's answer about the balance has no balance in it")
     try:

@@ -1,15 +1,12 @@
 """Files of the batch routes: upload, list, read, delete. They cost nothing; inputs live 15 days, results 30."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
-from ..core.answers import a_count, a_number, a_text, an_object, objects
+from ..core.answers import Count, Id, Moment, One, Plain, Shape, Whether, an_object, objects, read_shape
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NovitaConnectionError, NovitaError
-
-Json = dict[str, Any]
 
 FILES_PATH = "/openai/v1/files"
 MOST_BYTES = 100_000_000
@@ -23,64 +20,36 @@ INPUT_DAYS = 15
 OUTPUT_DAYS = 30
 
 
-@dataclass(frozen=True)
-class BatchFile:
+class _FileFacts(Shape):
+    total_requests: Count = 0
+
+
+class BatchFile(Shape):
     """One file at Novita."""
 
-    id: str
-    name: str
-    bytes: int
-    purpose: str
-    created: datetime | None
-    expires: datetime | None
-    requests: int | None
+    id: Id = ""
+    filename: Plain = ""
+    bytes: Count = 0
+    purpose: Plain = ""
+    created_at: Moment = None
+    expires_at: Moment = None
+    metadata: One[_FileFacts] = _FileFacts()
 
 
 def read_file(raw: Any) -> BatchFile:
     """A file as the routes describe it. Raises NovitaConnectionError where it has no id."""
-    found = an_object(raw)
-    file_id = id_of(found)
-    if not file_id:
+    found = read_shape(BatchFile, an_object(raw), "reading a file")
+    if not found.id:
         raise NovitaConnectionError("Novita's answer about a file has no id in it")
-    return BatchFile(
-        id=file_id,
-        name=a_text(found.get("filename")),
-        bytes=a_count(found.get("bytes")) or 0,
-        purpose=a_text(found.get("purpose")),
-        created=moment(found.get("created_at")),
-        expires=moment(found.get("expires_at")),
-        requests=a_count(an_object(found.get("metadata")).get("total_requests")),
-    )
-
-
-def id_of(found: Json, name: str = "id") -> str:
-    """An id in an answer, also where it is a number; empty where there is none."""
-    value: Any = found.get(name)
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value else ""
-
-
-_MILLISECONDS = 1e11
-"""Unix times above this are no seconds: they would lie beyond the year 5000."""
-
-
-def moment(raw: Any) -> datetime | None:
-    """A time in any spelling seen: Unix seconds, also as text or in milliseconds, or text with an offset."""
-    seconds = a_number(raw)
-    try:
-        if seconds is not None:
-            seconds = seconds / 1000 if seconds > _MILLISECONDS else seconds
-            return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
-        return datetime.fromisoformat(raw).astimezone(UTC) if isinstance(raw, str) and raw else None
-    except (ValueError, OverflowError, OSError):
-        return None
+    return found
 
 
 async def list_files(client: NovitaClient) -> list[BatchFile]:
     """All files of the account, newest first."""
     answer = await client.read("GET", FILES_PATH, doing="listing files", group="llm_file")
     rows = objects(an_object(answer.data).get("data") or answer.data)
-    files = [read_file(row) for row in rows if id_of(row)]
-    return sorted(files, key=lambda file: file.created or datetime.fromtimestamp(0, UTC), reverse=True)
+    files = [file for row in rows if (file := read_shape(BatchFile, row, "listing files")).id]
+    return sorted(files, key=lambda file: file.created_at or datetime.fromtimestamp(0, UTC), reverse=True)
 
 
 async def get_file(client: NovitaClient, file_id: str) -> BatchFile:
@@ -100,8 +69,11 @@ async def delete_file(client: NovitaClient, file_id: str) -> bool:
     """Delete a file; whether Novita says it is gone."""
     path = f"{FILES_PATH}/{checked_id(file_id)}"
     answer = await client.spend("DELETE", path, doing="deleting a file", group="llm_file")
-    found: Any = answer.data
-    return bool(cast(Json, found).get("deleted", True)) if isinstance(found, dict) else True
+    return read_shape(_Deletion, an_object(answer.data), "deleting a file").deleted
+
+
+class _Deletion(Shape):
+    deleted: Whether = True
 
 
 async def upload(client: NovitaClient, name: str, data: bytes) -> BatchFile:
@@ -142,7 +114,7 @@ async def upload(client: NovitaClient, name: str, data: bytes) -> BatchFile:
 
 async def find_upload(client: NovitaClient, name: str, size: int) -> BatchFile | None:
     """An upload of this name and size, where there is one."""
-    return next((file for file in await list_files(client) if file.name == name and file.bytes == size), None)
+    return next((file for file in await list_files(client) if file.filename == name and file.bytes == size), None)
 
 
 def checked_id(given: str) -> str:

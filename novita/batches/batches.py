@@ -4,13 +4,13 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import anyio.to_thread
+from pydantic import BeforeValidator, model_validator
 
-from ..core.answers import a_count, an_object, objects
+from ..core.answers import Count, Id, Moment, Shape, Text, a_count, a_text, an_object, objects, read_shape
 from ..core.client import NovitaClient
 from ..core.costs import FREE
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
@@ -25,7 +25,7 @@ from ..text.generations import Usage
 from ..text.language_models import LlmModel
 from .answer_table import answer_table, schema_fields
 from .answers import Matched, match, read_rows
-from .batch_files import checked_id, get_content, id_of, moment
+from .batch_files import checked_id, get_content
 
 Json = dict[str, Any]
 logger = logging.getLogger(__name__)
@@ -45,22 +45,41 @@ _PHASES = {
 _SPELLINGS = {"progress": "in_progress", "canceled": "cancelled", "canceling": "cancelling"}
 
 
-@dataclass(frozen=True)
-class Batch:
+def _status(value: Any) -> str:
+    status = a_text(value).strip().casefold()
+    return _SPELLINGS.get(status, status)
+
+
+def _errors(value: Any) -> str:
+    return (value if isinstance(value, str) else json.dumps(without_credentials(value)))[:1_000] if value else ""
+
+
+class Batch(Shape):
     """A batch as Novita tells it; `status` in lower case, in one spelling."""
 
-    id: str
-    status: str
-    endpoint: str
-    input_file_id: str
-    output_file_id: str
-    error_file_id: str
-    errors: str
-    total: int
-    completed: int
-    failed: int
-    created: datetime | None
-    expires: datetime | None
+    id: Id = ""
+    status: Annotated[str, BeforeValidator(_status)] = ""
+    endpoint: Text = ""
+    input_file_id: Id = ""
+    output_file_id: Id = ""
+    error_file_id: Id = ""
+    errors: Annotated[str, BeforeValidator(_errors)] = ""
+    total: Count = 0
+    completed: Count = 0
+    failed: Count = 0
+    created_at: Moment = None
+    expires_at: Moment = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, data: Any) -> Any:
+        """How many rows there are stands in `request_counts`, or beside the other fields."""
+        found = an_object(data)
+        counts = an_object(found.get("request_counts"))
+        told = {
+            name: counts[name] for name in ("total", "completed", "failed") if a_count(counts.get(name)) is not None
+        }
+        return {**found, **told}
 
     @property
     def phase(self) -> Phase:
@@ -92,42 +111,18 @@ class Batch:
 
 def read_batch(raw: Any) -> Batch:
     """A batch in any documented spelling. Raises NovitaConnectionError where it has no id."""
-    found = an_object(raw)
-    batch_id = id_of(found)
-    if not batch_id:
+    found = read_shape(Batch, an_object(raw), "reading a batch")
+    if not found.id:
         raise NovitaConnectionError("Novita's answer about a batch has no id in it")
-    held = an_object(found.get("request_counts"))
-
-    def number(name: str) -> int:
-        value = a_count(held.get(name))
-        return (a_count(found.get(name)) or 0) if value is None else value
-
-    status = str(found.get("status") or "").strip().casefold()
-    errors: Any = found.get("errors")
-    return Batch(
-        id=batch_id,
-        status=_SPELLINGS.get(status, status),
-        endpoint=str(found.get("endpoint") or ""),
-        input_file_id=id_of(found, "input_file_id"),
-        output_file_id=id_of(found, "output_file_id"),
-        error_file_id=id_of(found, "error_file_id"),
-        errors=(errors if isinstance(errors, str) else json.dumps(without_credentials(errors)))[:1_000]
-        if errors
-        else "",
-        total=number("total"),
-        completed=number("completed"),
-        failed=number("failed"),
-        created=moment(found.get("created_at")),
-        expires=moment(found.get("expires_at")),
-    )
+    return found
 
 
 async def list_batches(client: NovitaClient) -> tuple[list[Batch], bool]:
     """The batches of the account, newest first as Novita gives them, and whether there are more."""
     data: Any = (await client.read("GET", BATCHES_PATH, doing="listing batches", group="llm_batch")).data
     found = an_object(data)
-    rows = [row for row in objects(found.get("data")) if id_of(row)]
-    return [read_batch(row) for row in rows], bool(found.get("has_more"))
+    rows = [read_shape(Batch, row, "listing batches") for row in objects(found.get("data"))]
+    return [row for row in rows if row.id], bool(found.get("has_more"))
 
 
 async def get_batch(client: NovitaClient, batch_id: str) -> Batch:

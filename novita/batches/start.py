@@ -8,19 +8,19 @@ that file is adopted, an uploaded file is not uploaded again.
 import io
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from ..core.answers import an_object
+from ..core.answers import an_object, id_in
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NovitaAPIError, NovitaError
 from ..core.waiting import OnProgress, Phase
 from ..journal.facts import BatchFacts
 from ..journal.jobs import Jobs, Paid
 from ..journal.journal import FINAL_STATES, Job, JobState, Joined, Journal
-from .batch_files import FORM, ROWS_TYPE, find_upload, id_of, upload
+from .batch_files import FORM, ROWS_TYPE, find_upload, upload
 from .batches import BATCHES_PATH, Batch, list_batches, read_batch
 from .rows import ENDPOINTS, Endpoint, Prepared
 
@@ -180,10 +180,10 @@ async def create_once(client: NovitaClient, body: Json) -> Batch:
     try:
         answer = await client.spend("POST", BATCHES_PATH, doing="starting the batch", group="llm_batch", body=body)
         made = read_batch(answer.data)
-        return replace(made, input_file_id=made.input_file_id or body["input_file_id"])
+        return made.model_copy(update={"input_file_id": made.input_file_id or body["input_file_id"]})
     except NovitaError as error:
-        if isinstance(error, NovitaAPIError) and id_of(an_object(error.answer)):  # refused, and made all the same
-            return replace(read_batch(error.answer), input_file_id=body["input_file_id"])
+        if isinstance(error, NovitaAPIError) and id_in(an_object(error.answer), "id"):  # refused, and made all the same
+            return read_batch(error.answer).model_copy(update={"input_file_id": body["input_file_id"]})
         if error.billed == "no":
             raise
         # The answer was lost, or says nothing of the batch, which may run even so: what there is tells.

@@ -8,13 +8,14 @@ import binascii
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from ..core.answers import a_lifetime, a_number, a_whole
+from ..core.answers import a_lifetime, a_number, a_whole, an_object
 from ..core.client import LOOK_FIRST, Answer
 from ..core.errors import NovitaAPIError, NovitaConnectionError
+from ..core.events import events_of
 from ..core.json_paths import dig
-from ..core.json_text import load_json
+from ..core.json_text import is_list, is_object, load_json
 from ..core.waiting import Look, Phase
 from ..journal.jobs import Accepted
 from .lookup import MediaModel
@@ -65,7 +66,7 @@ def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> A
                 billed="maybe",
                 next_step=LOOK_FIRST,
             )
-        kind: Kind = "audio" if model.makes in ("audio", "voice") else cast(Kind, model.makes)
+        kind: Kind = "audio" if model.makes == "voice" else model.makes
         return MediaOutcome((MediaOutput(kind, data=answer.body, suffix=_asked_type(model, body)),))
     _refuse_error_in_success(model, data)
     if model.mode == "async":
@@ -95,16 +96,11 @@ def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> 
     """Sound that came in pieces: hex in each event's `audio` or `data.audio`; the last event may repeat the whole."""
     pieces: list[str] = []
     whole = ""
-    for line in answer.body.decode("utf-8", "replace").splitlines():
-        if not line.startswith("data:") or line.removeprefix("data:").strip() in ("", "[DONE]"):
-            continue
+    for event in events_of(answer.body):
         try:
-            event: object = load_json(line.removeprefix("data:"))
+            seen = an_object(load_json(event.data))
         except ValueError:
-            continue  # one bad event does not cost the others
-        if not isinstance(event, dict):
-            continue
-        seen = cast(dict[str, Any], event)
+            continue  # one bad event does not cost the others, and the mark of the end is none
         _refuse_error_in_success(model, seen)
         piece = dig(seen, "data.audio") or seen.get("audio") or ""
         if (dig(seen, "data.status") or seen.get("status")) == 2:
@@ -144,8 +140,8 @@ def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any
             elif isinstance(value, str) and value:
                 output = string_output(kind, value, str(suffix) if suffix else _asked_type(model, body))
                 outputs.append(replace(output, seconds=seconds / 1000 if seconds and kind == "audio" else None))
-            elif isinstance(value, dict):
-                outputs.extend(_object_outputs(cast(dict[str, Any], value)))
+            elif is_object(value):
+                outputs.extend(_object_outputs(value))
     if not outputs and not values:
         outputs = _result_lists(data)
     if not outputs and not values:
@@ -183,8 +179,8 @@ def _result_lists(data: dict[str, Any]) -> list[MediaOutput]:
     for key in ("images", "videos", "audios", "image_urls", "binary_data_base64"):
         kind = _LIST_KINDS[key]
         for item in values_at(data, f"{key}[]"):
-            if isinstance(item, dict):
-                outputs.extend(_object_outputs(cast(dict[str, Any], item)))
+            if is_object(item):
+                outputs.extend(_object_outputs(item))
             elif isinstance(item, str) and item:
                 outputs.append(string_output(kind, item, None))
     return outputs
@@ -246,8 +242,8 @@ def values_at(data: Any, path: str) -> Iterator[Any]:
     if not dot:
         if value is not None:
             yield value
-    elif isinstance(value, list):
-        for item in cast(list[Any], value):
+    elif is_list(value):
+        for item in value:
             yield from values_at(item, rest.lstrip(".")) if rest else iter((item,))
 
 
@@ -273,10 +269,10 @@ def _json(answer: Answer) -> dict[str, Any] | None:
     if not answer.body[:64].lstrip().startswith(b"{"):
         return None
     try:
-        data: object = load_json(answer.body)
+        data = load_json(answer.body)
     except ValueError:
         return None
-    return cast(dict[str, Any], data) if isinstance(data, dict) else None
+    return data if is_object(data) else None
 
 
 def _looks_like_text(answer: Answer) -> bool:
@@ -297,9 +293,7 @@ def percent_of(value: Any) -> float | None:
 
 def nsfw_of(value: Any) -> float | None:
     """Likelihood in percent, where the check was asked for and worked."""
-    if not isinstance(value, dict):
-        return None
-    verdict = cast(dict[str, Any], value)
+    verdict = an_object(value)
     return a_number(verdict.get("confidence")) if verdict.get("valid") else None
 
 

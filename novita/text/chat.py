@@ -4,7 +4,6 @@ A stream that was cut, fell silent or was broken off by an error still gives wha
 """
 
 import json
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ..core.backoff import LONGEST_PATIENCE
 from ..core.bodies import BodyError, BodyTooLargeError, body_pieces
 from ..core.client import NovitaClient
 from ..core.errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, read_envelope, redact
+from ..core.events import EventReader, LineTooLongError, ServerEvent
 from ..core.json_text import load_piece
 from ..core.waiting import HEARTBEAT
 from ..core.wellformed import well_formed_text_of_json
@@ -36,7 +36,7 @@ LONGEST_START = 90.0
 
 _TRIES = 4
 _DRAIN = 0.2
-_LONGEST_LINE = 4 * 2**20
+_MOST_UNREAD = 4 * 2**20
 _LONGEST_STREAM = 64 * 2**20
 
 OnStream = Callable[["Generation"], Awaitable[None]]
@@ -91,7 +91,7 @@ async def generate_at_once(client: NovitaClient, path: str, body: Json, made: Ge
     """
     answer = await client.spend("POST", path, doing=doing, group="llm", body=body)
     reading = _Reading(client, path, body, made, doing)
-    _take(reading, _Event("body", well_formed_text_of_json(answer.body)))
+    _take(reading, ServerEvent("body", well_formed_text_of_json(answer.body)))
     made.ending = made.ending or "done"
     made.finish()
     if not made.pieces and (made.counted is None or made.ending != "empty"):
@@ -135,7 +135,7 @@ class _Reading:
 
     def set_apart(self, data: str) -> None:
         """Keep what cannot be read, within reason."""
-        if len(self.unread) + len(data) <= _LONGEST_LINE and not data.lstrip().startswith("<"):
+        if len(self.unread) + len(data) <= _MOST_UNREAD and not data.lstrip().startswith("<"):
             self.unread += f"{data}\n"
 
     def hear(self) -> None:
@@ -200,7 +200,7 @@ async def _take_all(reading: _Reading, response: httpx.Response) -> bool:
     made, on_stream = reading.made, reading.on_stream
     async with aclosing(_events(reading, response)) as events:
         async for event in events:
-            if _is_end(event.data):
+            if event.is_end:
                 # To the end, so that the connection can be used again.
                 with anyio.move_on_after(_DRAIN):
                     async for _ in events:
@@ -215,15 +215,7 @@ async def _take_all(reading: _Reading, response: httpx.Response) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class _Event:
-    """One server-sent event; `name` where it has one, "body" where what came is no stream of events."""
-
-    name: str
-    data: str
-
-
-def _take(reading: _Reading, event: _Event) -> None:
+def _take(reading: _Reading, event: ServerEvent) -> None:
     """Add one event. An error in it ends the answer; what came before stays."""
     made = reading.made
     found = _parsed(event.data)
@@ -287,95 +279,17 @@ class _TooLongError(Exception):
     """More came than any answer has."""
 
 
-_LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
-"""Not a CR at the very end of what has come: its LF may be on the way."""
-
-
-async def _events(reading: _Reading, response: httpx.Response) -> AsyncGenerator[_Event]:
-    """The server-sent events; where what comes is no stream of them, all of it as one.
-
-    Lines end at CR and LF only: httpx's own reader would also break at U+2028 and its like, which JSON may hold.
-    """
-    rest = b""
-    pending = _Lines()
-    async for chunk in _chunks(response):
-        reading.hear()
-        *lines, rest = _LINE_END.split(rest + chunk)
-        if len(rest) > _LONGEST_LINE:
-            raise _TooLongError
-        for line in lines:
-            for event in pending.add(line):
-                yield event
-    for line in (rest, b""):
-        for event in pending.add(line.rstrip(b"\r")):
-            yield event
-    for event in pending.leftovers():
-        yield event
-
-
-async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes]:
+async def _events(reading: _Reading, response: httpx.Response) -> AsyncGenerator[ServerEvent]:
+    """The server-sent events; where what comes is no stream of them, all of it as one."""
+    reader = EventReader()
     try:
-        async for chunk in body_pieces(response, most=_LONGEST_STREAM):
-            yield chunk
-    except BodyTooLargeError as error:
+        async for piece in body_pieces(response, most=_LONGEST_STREAM):
+            reading.hear()
+            for event in reader.feed(piece):
+                yield event
+    except (BodyTooLargeError, LineTooLongError) as error:
         raise _TooLongError from error
     except BodyError as error:
         raise httpx.DecodingError(str(error)) from error
-
-
-def _decoded(line: bytes) -> str:
-    try:
-        return line.decode("utf-8", "surrogatepass")  # half an emoji: the next event may bring the other
-    except UnicodeDecodeError:
-        return line.decode("utf-8", "replace")
-
-
-class _Lines:
-    """Lines on their way to events.
-
-    Written by hand: a library (httpx-sse) refuses what is not an event stream, and paid answers come that way too.
-    """
-
-    def __init__(self) -> None:
-        self._name = ""
-        self._data: list[str] = []
-        self._stray: list[str] = []
-        self._began = self._streamed = False
-
-    def add(self, line: bytes) -> list[_Event]:
-        """Take a line; the events it completes."""
-        text = _decoded(line)
-        if not self._began:
-            text, self._began = text.removeprefix("\ufeff"), True
-        if not text.strip():
-            made = [_Event(self._name, data) for data in _apart(self._data)]
-            self._name, self._data = "", []
-            return made
-        if text.startswith("data:"):
-            self._streamed = True
-            self._data.append(text[5:].removeprefix(" "))
-        elif text.startswith("event:"):
-            self._streamed, self._name = True, text[6:].strip().casefold()
-        elif text.startswith((":", "id:", "retry:")):
-            pass  # a comment that keeps the line open may stand in the middle of an event, too
-        elif self._data:  # a server that breaks its JSON into lines and marks only the first
-            self._data.append(text)
-        else:
-            self._stray.append(text)
-        return []
-
-    def leftovers(self) -> list[_Event]:
-        """What belongs to no event: a whole answer in place of a stream, or an error after it."""
-        return [_Event("" if self._streamed else "body", data) for data in _apart(self._stray)]
-
-
-def _apart(lines: list[str]) -> list[str]:
-    """The data of one event; of several where each line is whole and all together are not."""
-    together = "\n".join(lines)
-    if len(lines) < 2 or _parsed(together) is not None:
-        return [together] if lines else []
-    return lines if all(_is_end(line) or _parsed(line) is not None for line in lines) else [together]
-
-
-def _is_end(data: str) -> bool:
-    return data.strip().strip('"').casefold() == "[done]"
+    for event in reader.finish():
+        yield event

@@ -266,7 +266,7 @@ async def list_batches(
                 total=one.total,
                 completed=one.completed,
                 failed=one.failed,
-                created=one.created,
+                created=one.created_at,
                 input_file_id=one.input_file_id or None,
                 output_file_id=one.output_file_id or None,
             )
@@ -321,12 +321,12 @@ class FileLine(ToolResult):
 def _line(file: batch_files.BatchFile) -> FileLine:
     return FileLine(
         file_id=file.id,
-        name=file.name,
+        name=file.filename,
         bytes=file.bytes,
         purpose=file.purpose,
-        requests=file.requests,
-        created=file.created,
-        expires=file.expires,
+        requests=file.metadata.total_requests or None,
+        created=file.created_at,
+        expires=file.expires_at,
     )
 
 
@@ -456,7 +456,7 @@ async def delete_file(call: Call, file_id: FileId, confirm: Agreed = False) -> D
 
     async def plan() -> Purchase[DeletedFile]:
         file = await batch_files.get_file(call.novita, file_id)
-        question = f"Delete {file.name} ({counted(file.bytes, 'byte')}, {file.purpose}) for good?"
+        question = f"Delete {file.filename} ({counted(file.bytes, 'byte')}, {file.purpose}) for good?"
         return destruction(DeletedFile, question, model="file", about=f"delete {file_id}", act=delete)
 
     return await carry_out(call, plan, confirm=confirm)

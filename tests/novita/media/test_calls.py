@@ -123,6 +123,18 @@ def test_a_data_uri_is_bytes() -> None:
     assert outcome(AT_ONCE, {"images": [uri]}).outputs == (MediaOutput("image", data=PNG, suffix="webp"),)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_sound_that_comes_in_pieces_is_joined_whatever_its_lines_are(end: str) -> None:
+    """The lines of an event's data belong together, and a comment may stand between them."""
+    whole = PNG.hex()
+    lines = [": hello", 'data: {"data": {"audio":', ": on the way", f'data: "{whole[:8]}", "status": 1}}}}', ""]
+    lines += [f'data: {{"data": {{"audio": "{whole[8:]}", "status": 1}}, "note": "\u2028"}}', "", "data: spoilt", ""]
+    lines += [f'data: {{"data": {{"audio": "{whole}", "status": 2}}}}', "", "data: [DONE]", "", ""]
+    read = read_answer(CUTOUT, answer(end.join(lines).encode(), "text/event-stream"), {})
+    assert isinstance(read, MediaOutcome)
+    assert read.outputs[0].data == PNG
+
+
 def test_raw_bytes_are_the_file() -> None:
     read = read_answer(CUTOUT, answer(PNG, "image/png"), {})
     assert isinstance(read, MediaOutcome)
