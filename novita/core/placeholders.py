@@ -1,4 +1,5 @@
-"""Recognises settings that nobody filled in, such as `${NOVITA_API_KEY}` from a host that expands no variables.
+"""Settings that nobody filled in, such as `${NOVITA_API_KEY}` from a host that expands no variables, and what is pasted
+around texts.
 
 It imports little, because settings are read before anything else.
 """
@@ -49,3 +50,23 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
         return environment.get(name.removeprefix("env:"), found[0])
 
     return _VARIABLE.sub(value, text)
+
+
+_AROUND = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "<": ">"}
+_MARKDOWN = re.compile(r"!?\[[^\[\]]*\]\((.+)\)", re.DOTALL)
+
+
+def unquoted(text: str) -> str:
+    """A text without the blanks, invisible marks, quotation marks, brackets or Markdown around it."""
+    bare = _trimmed(text)
+    if (linked := _MARKDOWN.fullmatch(bare)) is not None:
+        bare = linked[1].strip()
+    while len(bare) > 1 and _AROUND.get(bare[0]) == bare[-1]:
+        bare = _trimmed(bare[1:-1])
+    return bare
+
+
+def _trimmed(text: str) -> str:
+    """The text without spaces at its ends and without the direction marks that Windows puts before a copied path."""
+    ends = "".join({one for one in text[:8] + text[-8:] if unicodedata.category(one) == "Cf"})
+    return text.strip().strip(ends).strip() if ends else text.strip()

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.clock import Clock
 from ..core.errors import ArtifactError, InputError, NovitaError
+from ..core.placeholders import unquoted
 from ..core.redaction import without_secrets
 from .addresses import Guard
 from .containers import is_whole
@@ -27,16 +28,18 @@ from .folders import Folders, clean_name, slug, try_folder
 from .kinds import HEAD_BYTES, Kind, MediaType, fits, media_type, sniff
 from .ours import copy_ours, is_twin, read_ours
 from .parts import PartFile, sweep
-from .pasted import unquoted
 from .pictures import probe, thumbnail, thumbnail_cost
 
 MIB = 2**20
 
-_REFERENCE = re.compile(r"(?i:task:(?://)?|novita://artifacts/)(?P<id>[^/\s]+?)(?:/(?P<index>\d{1,4}))?/?")
+_REFERENCE = re.compile(r"(?i:task:(?://)?|novita://(?:artifacts|tasks)/)(?P<id>[^/\s]+?)(?:/(?P<index>\d{1,4}))?/?")
 
 
 def parse_reference(text: str) -> tuple[str, int] | None:
-    """The task id and index in `task:<id>/<n>` or `novita://artifacts/<id>/<n>`, also in quotes. None for others."""
+    """The task id and index in `task:<id>/<n>` or `novita://artifacts/<id>/<n>`, also in quotes. None for others.
+
+    The address of a task, `novita://tasks/<id>`, means its first file.
+    """
     found = _REFERENCE.fullmatch(unquoted(text))
     return (found["id"], int(found["index"] or 0)) if found else None
 

@@ -20,6 +20,7 @@ import httpx
 
 from ..core.clock import Clock
 from ..core.errors import ArtifactError, InputError, NotFoundError
+from ..core.placeholders import unquoted
 from .addresses import AddressError, Guard, UnknownHostError, route_to
 from .artifacts import Artifact, parse_reference
 from .containers import is_whole
@@ -33,7 +34,6 @@ from .links import parse_link
 from .masks import fit_mask
 from .media_limits import MediaLimits, find_trouble, refuse
 from .ours import read_ours
-from .pasted import unquoted
 from .picture_inputs import look, prepare
 from .pictures import Probe, probe
 from .sound import is_foreign, prepare_sound

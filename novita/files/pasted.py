@@ -15,16 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..core.errors import InputError
-from ..core.placeholders import expand
+from ..core.placeholders import expand, unquoted
 from ..core.words import counted
 
 LONGEST_NAME = 255
 """The most bytes that file systems allow in one name."""
 _MOST_LISTED = 20_000
-_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "<": ">"}
 _HOMES = ("HOME", "USERPROFILE")
 _DRIVE = re.compile(r"/?([A-Za-z]):[/\\]")
-_MARKDOWN = re.compile(r"!?\[[^\[\]]*\]\((.+)\)", re.DOTALL)
 _LOOKALIKES = str.maketrans("‘’ʼ“”‐‑‒–—", "'''\"\"-----")
 """Typographic marks that word processors and models write in place of plain ones."""
 
@@ -57,22 +55,6 @@ def _readings(text: str) -> Iterator[str]:
         drive = _DRIVE.match(bare)
         if drive and Path("/mnt/c").is_dir():  # the disks of Windows, as its Linux subsystem sees them
             yield f"/mnt/{drive[1].lower()}/{bare[drive.end() :]}".replace("\\", "/")
-
-
-def unquoted(text: str) -> str:
-    """A text without the blanks, invisible marks, quotation marks, brackets or Markdown around it."""
-    bare = _trimmed(text)
-    if (linked := _MARKDOWN.fullmatch(bare)) is not None:
-        bare = linked[1].strip()
-    while len(bare) > 1 and _QUOTES.get(bare[0]) == bare[-1]:
-        bare = _trimmed(bare[1:-1])
-    return bare
-
-
-def _trimmed(text: str) -> str:
-    """The text without spaces at its ends and without the direction marks that Windows puts before a copied path."""
-    ends = "".join({one for one in text[:8] + text[-8:] if unicodedata.category(one) == "Cf"})
-    return text.strip().strip(ends).strip() if ends else text.strip()
 
 
 def from_address(text: str) -> str:

@@ -22,6 +22,7 @@ from ..core.errors import (
     api_error,
 )
 from ..core.json_paths import get_path
+from ..core.placeholders import unquoted
 from ..core.waiting import (
     Look,
     Nudge,
@@ -36,7 +37,6 @@ from ..core.words import counted
 from ..files.artifacts import Artifact, UnsavedError, parse_reference
 from ..files.downloads import ExpiredLinkError
 from ..files.kinds import media_type
-from ..files.pasted import unquoted
 from ..journal.facts import MediaFacts
 from ..journal.jobs import Accepted, Jobs, Paid, name_of
 from ..journal.journal import FINAL_STATES, OPEN_STATES, Job, JobState

@@ -24,6 +24,7 @@ from ...novita.gpu.resources import (
 )
 from ...novita.gpu.routes import act
 from ..kit.arguments import Confirm, DryRun, Wait
+from ..kit.container_images import ContainerImage
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
@@ -193,7 +194,7 @@ async def save_registry_login(
 @gpu_admin.tool("Prewarm an image", WRITES)
 async def prewarm_gpu_image(
     call: Call,
-    image: Annotated[str | None, Field(description="Container image.")] = None,
+    image: Annotated[ContainerImage | None, Field(description="Container image.")] = None,
     region: Region = None,
     product_ids: Annotated[list[str] | None, Field(description="Default all.")] = None,
     registry_auth_id: Annotated[str | None, Field(description="Registry login.")] = None,
@@ -228,7 +229,7 @@ async def prewarm_gpu_image(
 async def save_gpu_image(
     call: Call,
     instance_id: InstanceId,
-    image: Annotated[str, Field(description="Target: registry/repository:tag.")],
+    image: Annotated[ContainerImage, Field(description="Target: registry/repository:tag.")],
     registry_auth_id: Annotated[str | None, Field(description="Login of a private registry.")] = None,
     wait_seconds: Wait = None,
 ) -> AdminResult:
@@ -288,7 +289,7 @@ async def edit_gpu_instance(
 async def upgrade_gpu_instance(
     call: Call,
     instance_id: InstanceId,
-    image: Annotated[str | None, Field(description="Container image.")] = None,
+    image: Annotated[ContainerImage | None, Field(description="Container image.")] = None,
     command: Annotated[str | None, Field(description="Start command.")] = None,
     entrypoint: Annotated[str | None, Field(description="Entry point.")] = None,
     env: Annotated[dict[str, str] | None, Field(description="All variables.")] = None,

@@ -25,6 +25,7 @@ from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job
 from ...novita.journal.leases import LONGEST_LEASE, SHORTEST_LEASE
 from ..kit.arguments import SELDOM, Agreed, Confirm, DryRun, Wait
+from ..kit.container_images import ContainerImage
 from ..kit.context import Call
 from ..kit.created_things import lease_at_start, lease_doubt, machine_cost, ran_out, under_lease
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
@@ -183,7 +184,9 @@ async def get_gpu_instance(
 @gpu.tool("Create a GPU instance", SPENDS)
 async def create_gpu_instance(
     call: Call,
-    image: Annotated[str | None, Field(max_length=500, description="Docker image, or else template_id.")] = None,
+    image: Annotated[
+        ContainerImage | None, Field(max_length=500, description="Docker image, or else template_id.")
+    ] = None,
     template_id: Annotated[str | None, Field(description="Id or name from list_gpu_templates.")] = None,
     product_id: Annotated[
         str | None, Field(description="From list_gpu_products; default the cheapest that fits.")

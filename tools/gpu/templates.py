@@ -19,6 +19,7 @@ from ...novita.gpu.templates import (
     update_template,
 )
 from ..kit.arguments import SELDOM, Agreed, Confirm
+from ..kit.container_images import ContainerImage
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, WRITES, ToolResult, Toolset
@@ -133,7 +134,7 @@ async def get_gpu_template(call: Call, template_id: TemplateId) -> TemplateResul
 async def create_gpu_template(
     call: Call,
     name: Annotated[str, Field(max_length=255, description="What to call it.")],
-    image: Annotated[str, Field(max_length=500, description="Docker image.")],
+    image: Annotated[ContainerImage, Field(max_length=500, description="Docker image.")],
     command: Annotated[str | None, Field(max_length=2047, description="Start command.")] = None,
     ports: Ports = None,
     env: Env = None,
@@ -195,7 +196,7 @@ async def update_gpu_template(
     call: Call,
     template_id: TemplateId,
     name: Annotated[str | None, Field(min_length=1, max_length=255, description="What to call it.")] = None,
-    image: Annotated[str | None, Field(min_length=1, max_length=500, description="Docker image.")] = None,
+    image: Annotated[ContainerImage | None, Field(min_length=1, max_length=500, description="Docker image.")] = None,
     command: Annotated[str | None, Field(max_length=2047, description="Start command.")] = None,
     ports: Ports = None,
     env: Env = None,

@@ -10,7 +10,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from .written_values import as_list, as_object, written_boolean, written_json, written_number, written_text
+from pydantic import TypeAdapter, ValidationError
+
+from .written_values import (
+    as_list,
+    as_object,
+    written_boolean,
+    written_file,
+    written_json,
+    written_number,
+    written_text,
+)
 
 Json = dict[str, Any]
 
@@ -77,16 +87,23 @@ def _written(name: str, schema: Json, value: Any) -> Any:
     kind = schema.get("type")
     if kind == "string":
         return written_text(name, value)
+    if name in _FILE_LISTS:
+        return written_file(_json_in(value))
     if not isinstance(value, str) or not value.strip():
         return value
     if kind in ("number", "integer"):
         return written_number(name, kind, value)
     if kind == "boolean":
         return written_boolean(value)
-    if name.endswith("_ids"):  # ids hold no commas and no spaces
-        found = _json_in(value)
-        return re.split(r"[\s,;]+", found.strip()) if isinstance(found, str) else found
+    found = _json_in(value)
+    if isinstance(found, str) and (name == "ports" or name.endswith("_ids")):  # neither holds commas or spaces
+        return re.split(r"[\s,;]+", found.strip())
+    if isinstance(found, str) and name == "env" and "=" in found:  # a line each, as in a .env file
+        return [line.strip() for line in found.splitlines() if line.strip()]
     return value
+
+
+_FILE_LISTS = frozenset({"images", "files"})
 
 
 BROUGHT_WITHIN = frozenset({"wait_seconds", "limit", "offset"})
@@ -123,13 +140,15 @@ def read_again(given: Mapping[str, Any]) -> tuple[bool, Json]:
     if options is not None and isinstance(options.get(_AGAIN_OF_OLD), bool):
         said = options[_AGAIN_OF_OLD] or said
         rest["options"] = {name: value for name, value in options.items() if name != _AGAIN_OF_OLD}
-    meant = _YES_OR_NO.get(said.strip().casefold() if isinstance(said, str) else said)
-    if meant is None:
-        raise ArgumentError(f"{AGAIN} is true or false.")
-    return meant, rest
+    try:
+        return not says_nothing(_SWITCH, said) and _YES_OR_NO.validate_python(said), rest
+    except ValidationError:
+        raise ArgumentError(f"{AGAIN} is true or false.") from None
 
 
-_YES_OR_NO: Mapping[Any, bool] = {True: True, False: False, None: False, "true": True, "false": False, "": False}
+_SWITCH: Json = {"type": "boolean"}
+_YES_OR_NO = TypeAdapter(bool)
+"""Reads every spelling that the switches of the schema take, such as "yes" and "on"."""
 
 
 def read_json_object(value: Any) -> Json | None:
@@ -219,7 +238,17 @@ def _alone(items: Json, value: Any) -> list[Any] | None:
     return [value]
 
 
-_OTHER_NAMES = {"jpg": "jpeg", "jpe": "jpeg", "wave": "wav", "ondemand": "onDemand", "daily": "day", "llm": "chat"}
+_OTHER_NAMES = {
+    **dict.fromkeys(("jpg", "jpe", "jfif"), "jpeg"),
+    **dict.fromkeys(("done", "finished", "completed", "complete", "success", "succeed"), "succeeded"),
+    **dict.fromkeys(("error", "failure"), "failed"),
+    **dict.fromkeys(("running", "pending", "inprogress", "processing"), "working"),
+    "canceled": "cancelled",
+    "wave": "wav",
+    "ondemand": "onDemand",
+    "daily": "day",
+    "llm": "chat",
+}
 
 
 def _spelled(schema: Json, value: Any) -> Any:
@@ -264,7 +293,9 @@ def _odd_number(value: Any, where: str) -> str | None:
 
 
 _MEANT: Mapping[str, str] = {
-    "count": "n num num_images number_of_images n_images image_num num_outputs batch_size samples",
+    "count": "n num num_images number_of_images n_images image_num num_outputs batch_size samples gpu_count num_gpus "
+    "gpus",
+    "gpu": "gpu_type gpu_name gpu_model",
     "size": "width height w h image_size dimensions",
     "save_to": "output_dir output_path output_file output out filename file_name save_path path folder directory "
     "dest destination download_path",
@@ -298,6 +329,9 @@ _MEANT: Mapping[str, str] = {
     "urls": "url links pages",
     "wait_seconds": "timeout wait max_wait poll_seconds",
     "task_id": "id job_id prediction_id request_id task",
+    "period": "month date dates day week year since start start_date from date_range time_range range",
+    "state": "status",
+    "by": "group_by groupby",
     "webhook_url": "callback callback_url webhook",
     "confirm": "confirmed yes approve force",
     "dry_run": "simulate preview estimate",

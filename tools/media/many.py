@@ -19,10 +19,10 @@ from anyio import to_thread
 from ...novita.core.costs import FREE, Cost
 from ...novita.core.errors import InputError, JournalError, NovitaError
 from ...novita.core.money import show_price
+from ...novita.core.placeholders import unquoted
 from ...novita.core.words import counted
 from ...novita.files.artifacts import parse_reference
 from ...novita.files.folders import MOST_AT_ONCE, clean_name
-from ...novita.files.pasted import unquoted
 from ...novita.files.source import expects_of
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import Job, JobState

@@ -1,10 +1,13 @@
 """Deploys and changes endpoints: plans them, asks the user, sends the request, and waits until the endpoint serves."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
 
 from ...novita.core.errors import InputError
 from ...novita.core.words import counted
@@ -32,6 +35,8 @@ from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.plans import EndpointPlan, check_port, merged_env
 from ...novita.serverless.rows import KIND, facts_of
 from ...novita.serverless.shapes import Endpoint, EndpointMount
+from ..kit.argument_reading import ArgumentError, read_arguments
+from ..kit.container_images import read_image
 from ..kit.context import Caller
 from ..kit.created_things import (
     Creation,
@@ -96,10 +101,12 @@ async def read_options(caller: Caller, given: Mapping[str, Any] | None, *, creat
                 raise InputError(f"The option {name} {why}")
             raise unknown_option(name, known)
         kind = OPTIONS[name]
+        with suppress(ValidationError):
+            value = value if isinstance(value, bool) else TypeAdapter(kind).validate_python(_written(name, value))
         fits = isinstance(value, int | float) if kind is float else isinstance(value, kind)
         if not fits or (kind in (int, float) and isinstance(value, bool)):
             raise InputError(f"The option {name} must be {_KINDS[kind]}")
-        made[name] = value
+        made[name] = read_image(str(value)) if name == "image" else value
     if "registry_auth_id" in made:
         made["registry_auth_id"] = await login_id(caller.novita, made["registry_auth_id"])
     if "region" in made:
@@ -109,6 +116,15 @@ async def read_options(caller: Caller, given: Mapping[str, Any] | None, *, creat
     return made
 
 
+def _written(name: str, value: Any) -> Any:
+    """An option as the arguments of tools are read: some hosts send numbers, switches and objects as text."""
+    try:
+        return read_arguments({"properties": {name: {"type": _TYPES[OPTIONS[name]]}}}, {name: value}).get(name, value)
+    except ArgumentError as error:
+        raise InputError(f"The option {error}") from error
+
+
+_TYPES: Mapping[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object"}
 _KINDS: Mapping[type, str] = {
     str: "text",
     int: "a whole number",

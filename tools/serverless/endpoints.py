@@ -15,6 +15,7 @@ from ...novita.serverless.gateway import queue_of
 from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.shapes import EndpointGoal
 from ..kit.arguments import SELDOM, Agreed, Confirm, DryRun, SaveTo, Wait
+from ..kit.container_images import ContainerImage
 from ..kit.context import Call
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, Toolset
@@ -40,7 +41,7 @@ DELETED_WITHIN = 20.0
 """How many seconds to wait until a deletion is seen to be done."""
 
 EndpointId = Annotated[str, Field(description="Id or name of the endpoint.")]
-Image = Annotated[str | None, Field(description="Docker image.")]
+Image = Annotated[ContainerImage | None, Field(description="Docker image.")]
 Port = Annotated[int | None, Field(description="The image's HTTP port.")]
 Env = Annotated[dict[str, str] | None, Field(description="Environment variables.")]
 MostWorkers = Annotated[int | None, Field(description="Most workers at once; default 1.")]

@@ -142,10 +142,11 @@ async def test_the_prompt_turns_a_sentence_into_the_steps(opened: OpenStage) -> 
         assert len(mentioned) >= 5 and mentioned <= names
 
 
-def test_the_page_of_operations_is_fresh_and_whole() -> None:
+def test_the_page_of_operations_is_fresh_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     place = ROOT / "scripts" / "gpu_table.py"
     if not place.exists():
         pytest.skip("away from the source")
+    monkeypatch.syspath_prepend(place.parent)  # scripts share a module beside them
     spec = spec_from_file_location("gpu_table", place)
     assert spec is not None and spec.loader is not None
     script = module_from_spec(spec)

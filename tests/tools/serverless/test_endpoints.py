@@ -363,6 +363,20 @@ async def test_an_async_endpoint_is_changed_through_the_second_generation(opened
 NEW: Json = {"options": {"image": "docker.io/acme/new:2"}}
 
 
+async def test_options_that_a_host_sends_as_text_are_read(opened: OpenStage) -> None:
+    as_text = {"idle_seconds": "33 s", "concurrency": "7", "gpus": 1.0, "stop_after_hours": "30 minutes"}
+    as_meant = {"idle_seconds": 33, "concurrency": 7, "gpus": 1, "stop_after_hours": 0.5}
+    async with opened() as on:
+        told, meant = [
+            await on.call("create_endpoint", **SYNC, options=options, dry_run=True) for options in (as_text, as_meant)
+        ]
+        assert told == meant
+        refused = await on.refused("create_endpoint", **SYNC, options={"idle_seconds": "1e999"}, dry_run=True)
+        assert "idle_seconds" in refused
+        image = await on.refused("update_endpoint", endpoint_id=await deployed(on), options={"image": "my box"})
+        assert "'my box' is no name of a container image" in image
+
+
 async def test_a_change_is_shown_with_its_effect_and_asked_for(opened: OpenStage, world: World) -> None:
     async with opened() as on:
         endpoint = await deployed(on)
