@@ -1,5 +1,6 @@
 """Files of the batch routes: upload, list, read, delete. They cost nothing; inputs live 15 days, results 30."""
 
+import hashlib
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,9 @@ MOST_BYTES = 100_000_000
 FORM = {"purpose": "batch"}
 ROWS_TYPE = "application/octet-stream"
 """The fields that go with a batch input, and what it is sent as."""
+
+_UPLOADS, _MARK = "novita-mcp-", 12
+_MARKED = re.compile(rf"{_UPLOADS}[0-9a-f]{{{_MARK}}}-")
 
 INPUT_DAYS = 15
 OUTPUT_DAYS = 30
@@ -110,6 +114,16 @@ async def upload(client: NovitaClient, name: str, data: bytes) -> BatchFile:
             if again:
                 raise
     raise AssertionError("the second try returns or raises")
+
+
+def uploads_of(owner: str) -> str:
+    """How the names of all files begin that an owner uploads through this server. It tells nobody who that is."""
+    return f"{_UPLOADS}{hashlib.sha256(f'files of {owner}'.encode()).hexdigest()[:_MARK]}-"
+
+
+def uploaded_by_another(name: str, owner: str) -> bool:
+    """Whether a file's name says that another owner uploaded it."""
+    return _MARKED.match(name) is not None and not name.startswith(uploads_of(owner))
 
 
 async def find_upload(client: NovitaClient, name: str, size: int) -> BatchFile | None:

@@ -89,6 +89,11 @@ class Batch(Shape):
         return _PHASES.get(self.status, Phase.WORKING)
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Ids of its rows, answers and errors, as far as there are such files."""
+        return tuple(filter(None, (self.input_file_id, self.output_file_id, self.error_file_id)))
+
+    @property
     def answers_due(self) -> int:
         """How many lines the output file of a completed batch has at least."""
         if self.status != "completed":

@@ -17,7 +17,7 @@ from ..core.words import counted
 from ..text.chat_messages import letters_of, linked, media_kinds, openai_messages
 from ..text.language_models import LlmModel, count_prompt, count_tokens, refuse_overflow
 from ..text.request_checks import BEYOND, check_messages, native_tools, problem_with, schemas
-from .batch_files import MOST_BYTES
+from .batch_files import MOST_BYTES, uploads_of
 from .tables import Faults
 from .tables import read_table as read_table  # also found here, beside what its rows become
 
@@ -96,10 +96,10 @@ class Prepared:
     open_rows: int
     extremes: Extremes = Extremes()
 
-    @property
-    def file_name(self) -> str:
-        """A name that stands for this content, so that an upload can be found again."""
-        return f"novita-mcp-{self.sha[:24]}.jsonl"
+    def file_name(self, owner: str) -> str:
+        """A name that stands for this content and its owner, so that an upload can be found again, and by nobody else
+        who pays with the same key."""
+        return f"{uploads_of(owner)}{self.sha[:24]}.jsonl"
 
 
 def numbered(rows: Sequence[Json]) -> list[tuple[int, Json]]:

@@ -83,10 +83,10 @@ async def forget_rows(journal: Journal, owner: str, batch_id: str) -> None:
         await journal.note(job.key, BatchFacts(content=None))
 
 
-def upload_form(prepared: Prepared) -> Json:
+def upload_form(prepared: Prepared, owner: str) -> Json:
     """The upload of the rows, told: they are not read again by anybody, so the first stand for all."""
     file = {
-        "name": prepared.file_name,
+        "name": prepared.file_name(owner),
         "type": ROWS_TYPE,
         "bytes": len(prepared.data),
         "rows": prepared.rows,
@@ -141,7 +141,7 @@ async def start_batch(
         async def send(job: Job) -> Batch:
             known = file_id
             if known is None:
-                known = (await upload(client, prepared.file_name, prepared.data)).id
+                known = (await upload(client, prepared.file_name(client.owner), prepared.data)).id
                 await jobs.journal.note(job.key, BatchFacts(input_file_id=known))
             return await create_once(client, create_body(known, prepared.endpoint))
 
@@ -166,7 +166,7 @@ async def _join(jobs: Jobs, client: NovitaClient, paid_for: Paid) -> None:
 
 
 async def _uploaded(client: NovitaClient, prepared: Prepared) -> str | None:
-    found = await find_upload(client, prepared.file_name, len(prepared.data))
+    found = await find_upload(client, prepared.file_name(client.owner), len(prepared.data))
     return found.id if found is not None else None
 
 

@@ -324,12 +324,6 @@ class Journal:
             raise
         return self._owed.find(owner, task_id) or found
 
-    async def is_strangers(self, owner: str, task_id: str) -> bool:
-        """Whether only other owners have this task."""
-        owners = "SELECT owner FROM jobs WHERE task_id = ?"
-        found = await self._do(lambda db: [row[0] for row in db.execute(owners, (task_id,)).fetchall()])
-        return bool(found) and owner not in found
-
     async def recent(
         self,
         owner: str,

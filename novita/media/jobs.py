@@ -40,6 +40,7 @@ from ..files.kinds import media_type
 from ..journal.facts import MediaFacts
 from ..journal.jobs import Accepted, Jobs, Paid, name_of
 from ..journal.journal import FINAL_STATES, OPEN_STATES, Job, JobState
+from ..journal.team.strangers import strangers
 from . import calls
 from .mapping import MediaPlan
 from .outcomes import MediaOutcome, MediaOutput
@@ -188,7 +189,7 @@ class MediaJobs:
         if job is not None and job.kind == "media":
             job = await self._jobs.answered(job, budget, on_progress)
             budget = max(0.0, until - SHORT_WORK - now())
-        if job is None and self._strangers and await self._jobs.journal.is_strangers(client.owner, task_id):
+        if job is None and self._strangers and await strangers(self._jobs.journal, client.owner, [task_id]):
             raise no_such_task(task_id)
         if job is not None and job.kind != "media":
             if not any(self._jobs.store.in_memory(artifact) is not None for artifact in job.artifacts):

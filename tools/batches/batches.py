@@ -35,6 +35,7 @@ from ..kit.purchase import Purchase, Submitted, carry_out, destruction
 from ..kit.same_call import JOINERS, Joiner
 from ..kit.saved_files import SavedFile, keep_content
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, ToolResult, Toolset
+from .own import own_batches, own_file, own_files, refuse_strangers
 from .results import BatchResult, answer_batch, planned_batch, started_batch, tokens_of
 from .wishes import too_few, with_wishes
 
@@ -94,7 +95,7 @@ async def create_batch(
 
 async def _uploaded(call: Caller, file_id: str) -> Prepared:
     """The rows of a file that was uploaded to Novita before, unchanged."""
-    content = await batch_files.get_content(call.novita, file_id)
+    content = await batch_files.get_content(call.novita, (await own_file(call, file_id)).id)
     table = await to_thread.run_sync(read_table, content, file_id)
     return await to_thread.run_sync(
         partial(prepare, table, name=file_id, endpoint=endpoint_of(table), model="", as_they_are=content)
@@ -141,7 +142,7 @@ def _run(call: Caller, prepared: Prepared, models: tuple[LlmModel, ...], file_id
         return await working(job, found)  # a batch takes hours, so waiting is left to get_batch
 
     async def requests() -> dict[str, Any]:
-        shown = planned_batch(prepared, await look_back(call.app.jobs, call.novita, prepared, file_id))
+        shown = planned_batch(prepared, await look_back(call.app.jobs, call.novita, prepared, file_id), call.owner)
         return {**shown, "remark": warning or None}
 
     return Purchase(
@@ -201,6 +202,7 @@ async def follow_batch(call: Caller, batch_id: str, *, budget: float) -> runs.Ba
     async def price_of(model_id: str) -> LlmModel | None:
         return await price_row(call, model_id)
 
+    await refuse_strangers(call, batch_id)
     return await runs.bring_batch(
         call.app.jobs,
         call.novita,
@@ -256,7 +258,7 @@ async def list_batches(
     """List all my bulk jobs or bulk runs (batches) so far: status of each, still going, finished or failed, with
     ids, counts and dates, newest first. The answers of one: get_batch. Free.
     """
-    found, more = await runs.list_batches(call.novita)
+    found, more = await own_batches(call)
     offset, limit = max(0, offset), max(1, limit)
     return BatchList(
         batches=tuple(
@@ -296,6 +298,7 @@ async def cancel_batch(call: Call, batch_id: BatchId, confirm: Agreed = False) -
         )
 
     async def plan() -> Purchase[BatchResult]:
+        await refuse_strangers(call, batch_id)
         batch = await runs.get_batch(call.novita, batch_id)
         if batch.phase is not runs.Phase.WORKING:
             raise InputError(f"Batch {batch_id} is {batch.status} already", next_step="get_batch shows what it made.")
@@ -344,7 +347,7 @@ async def upload_file(
     name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))
     prepared = await to_thread.run_sync(partial(prepare, table, name=_short(file), endpoint=kind, model=name))
     _model_of(models, prepared)
-    return _line(await batch_files.upload(call.novita, prepared.file_name, prepared.data))
+    return _line(await batch_files.upload(call.novita, prepared.file_name(call.owner), prepared.data))
 
 
 class FileList(ToolResult):
@@ -367,7 +370,7 @@ async def list_files(
     """List all files stored at Novita on my account: what have I uploaded, inputs and outputs of batches, with
     name, size, date and file_id. Pictures and clips made here: list_tasks. Free.
     """
-    found = await batch_files.list_files(call.novita)
+    found = await own_files(call)
     offset, limit = max(0, offset), max(1, limit)
     return FileList(
         files=tuple(_line(file) for file in found[offset : offset + limit]),
@@ -381,7 +384,7 @@ async def get_file(call: Call, file_id: FileId) -> FileLine:
     """Details of one uploaded or batch file: its name, how big, how many rows, when it was uploaded and expires. What
     is in it: get_file_content. Free.
     """
-    return _line(await batch_files.get_file(call.novita, file_id))
+    return _line(await own_file(call, file_id))
 
 
 class FileContent(ToolResult):
@@ -408,7 +411,7 @@ async def get_file_content(
     """Download, open, read or show what is in an uploaded JSONL file, or in the output or error file of a batch. Free;
     saves it and shows some lines.
     """
-    data = await batch_files.get_content(call.novita, file_id)
+    data = await batch_files.get_content(call.novita, (await own_file(call, file_id)).id)
     lines = data.decode("utf-8", "replace").split("\n")
     lines = lines[:-1] if lines[-1] == "" else lines
     shown, size, start = list[str](), 0, max(0, line - 1)
@@ -455,7 +458,7 @@ async def delete_file(call: Call, file_id: FileId, confirm: Agreed = False) -> D
         return DeletedFile(status="deleted", file_id=file_id)
 
     async def plan() -> Purchase[DeletedFile]:
-        file = await batch_files.get_file(call.novita, file_id)
+        file = await own_file(call, file_id)
         question = f"Delete {file.filename} ({counted(file.bytes, 'byte')}, {file.purpose}) for good?"
         return destruction(DeletedFile, question, model="file", about=f"delete {file_id}", act=delete)
 

@@ -91,7 +91,7 @@ class BatchResult(ToolResult):
                 return ""
 
 
-def planned_batch(prepared: Prepared, earlier: Earlier) -> dict[str, Any]:
+def planned_batch(prepared: Prepared, earlier: Earlier, owner: str) -> dict[str, Any]:
     """What would be sent now, as fields of a dry run's answer."""
     shown: dict[str, Any] = {"total": prepared.rows}
     if earlier.batch_id is not None:
@@ -99,7 +99,7 @@ def planned_batch(prepared: Prepared, earlier: Earlier) -> dict[str, Any]:
         free: dict[str, Any] = {"estimated_cost_usd": "0", "counted_usd": None, "next_step": step}
         return {**shown, "batch_id": earlier.batch_id, **free}
     if earlier.file_id is None:
-        shown["upload"] = {"method": "POST", "path": FILES_PATH, "form": shown_body(upload_form(prepared))}
+        shown["upload"] = {"method": "POST", "path": FILES_PATH, "form": shown_body(upload_form(prepared, owner))}
     body = create_body(earlier.file_id or UNKNOWN_FILE, prepared.endpoint)
     return {**shown, "request": shown_request("POST", BATCHES_PATH, body)}
 

@@ -18,7 +18,6 @@ from ...novita.gpu.instances import (
     check_env,
     create_instance,
     disk_usd_per_hour,
-    list_instances,
     read_ports,
 )
 from ...novita.gpu.leases import INSTANCE
@@ -52,7 +51,7 @@ from ..kit.created_things import (
 )
 from ..kit.purchase import Purchase, Submitted, carry_out
 from .results import InstanceLine, InstanceResult, as_noted, per_hour_and_day, shown_request
-from .waiting import KIND, settle_volumes, wait_for
+from .waiting import KIND, own_instances, settle_volumes, wait_for
 
 
 @dataclass(frozen=True)
@@ -327,7 +326,7 @@ async def mounted_volumes(
 
 async def _twin(caller: Caller, name: str) -> str:
     """A warning if an instance of this name exists already, so that this create may be a mistake. Otherwise empty."""
-    named = [each for each in await list_instances(caller.novita, name=name) if each.name == name and not each.gone]
+    named = [each for each in await own_instances(caller, name=name) if each.name == name and not each.gone]
     there = [f"{each.label()}, {each.status}" for each in named]
     lost = await caller.app.journal.recent(caller.owner, limit=20, kind=KIND, states=[JobState.UNCONFIRMED])
     return twin_of(caller, "an instance", name, there, lost, "list_gpu_instances")

@@ -12,7 +12,6 @@ from ...novita.core.words import counted
 from ...novita.gpu.instances import (
     InstanceGoal,
     delete_instance,
-    list_instances,
     restart_instance,
     start_instance,
 )
@@ -44,7 +43,7 @@ from .results import (
     shown_request,
 )
 from .templates import add_template_tools
-from .waiting import KIND, find_instance, settle_jobs, start_id, stop_now, wait_for
+from .waiting import KIND, find_instance, own_instances, settle_jobs, start_id, stop_now, wait_for
 
 gpu = Toolset("gpu", "Rent GPUs.")
 
@@ -133,7 +132,7 @@ async def list_gpu_instances(
     what each costs an hour and until when; also rentals never confirmed. Free.
     """
     noted = await KnownInstances.open(call)
-    everything = await list_instances(call.novita)
+    everything = await own_instances(call)
     recent = await call.app.journal.recent(call.owner, limit=50, kind=KIND)
     lost = await adopt_lost(noted, everything, recent)
     await settle_jobs(noted, everything, all_of_them=True)

@@ -48,6 +48,11 @@ def plain_id(instance_id: str) -> str:
     return instance_id.strip().partition("#")[0]
 
 
+async def own_instances(caller: Caller, *, name: str | None = None) -> list[Instance]:
+    """The account's instances, without those of other people who signed in."""
+    return await caller.without_strangers(await list_instances(caller.novita, name=name))
+
+
 async def find_instance(caller: Caller, instance_id: str) -> Instance:
     """The instance with this id, or the only one with this name. Its rows in the journal are updated to its state.
 
@@ -58,8 +63,10 @@ async def find_instance(caller: Caller, instance_id: str) -> Instance:
     journal, wanted = caller.app.journal, plain_id(instance_id)
     try:
         instance = await get_instance(caller.novita, wanted)
+        if not await caller.without_strangers([instance]):
+            raise NotFoundError(f"There is no instance {instance_id!r}", status=404)
     except NotFoundError as error:
-        there = await list_instances(caller.novita)
+        there = await own_instances(caller)
         living = [each for each in there if not each.gone and each.id != wanted]
         if (meant := the_one(wanted, living, "instances", Instance.label)) is not None:
             return await find_instance(caller, meant.id)

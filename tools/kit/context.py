@@ -3,10 +3,10 @@
 The server makes the `App` once, at start, and a `Caller` for every call, with the caller's own key.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 import httpx
@@ -24,10 +24,21 @@ from ...novita.journal.jobs import Jobs
 from ...novita.journal.joining import SameCall
 from ...novita.journal.journal import Journal
 from ...novita.journal.leases import ENDERS, Ender, Leases
+from ...novita.journal.team.strangers import strangers
 from .mcp_tasks.handoff import Handoff, current_handoff
 from .quotes import Quotes, digest
 
 P = TypeVar("P")
+
+
+class Thing(Protocol):
+    """Something at Novita that has an id."""
+
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=Thing)
 
 SHORTEST_LOOKS, LONGEST_LOOKS = 10.0, 120.0
 """Bounds, in seconds, on the time that the links of one call may take together; within them, it is the call's wait."""
@@ -200,6 +211,22 @@ class Caller:
     def _quote_keys(self, about: str) -> list[str]:
         keys = [f"{self.tool} {digest(self.arguments)}"]
         return [*keys, f"{self.tool} about {about}"] if about else keys
+
+    async def strangers(self, ids: Iterable[str]) -> frozenset[str]:
+        """Those of these ids that only other callers of this server have, although Novita shows them to this key."""
+        if not self.app.settings.http:
+            return frozenset()  # one user, who may have made them with an earlier key
+        return await strangers(self.app.journal, self.owner, ids)
+
+    async def without_strangers(self, things: Sequence[T]) -> list[T]:
+        """Machines, endpoints and the like without those that other people made who signed in at this server.
+
+        Callers with a key of their own see all of their account: who changes his key must still see what costs.
+        """
+        if self.signed_in is None:
+            return list(things)
+        others = await self.strangers(each.id for each in things)
+        return [each for each in things if each.id not in others]
 
     async def progress(self, message: str, percent: float | None = None) -> None:
         """Report progress to the host. MCP wants a number that only grows, so the percentage never falls."""

@@ -76,7 +76,7 @@ async def what_runs(caller: Caller) -> RunningCosts:
     billed: list[Instance] = []
 
     async def look_at_instances(caller: Caller) -> None:
-        instances = await list_instances(caller.novita.for_looking())
+        instances = await caller.without_strangers(await list_instances(caller.novita.for_looking()))
         noted = await KnownInstances.open(caller)
         await adopt_lost(noted, instances, await journal.recent(owner, limit=50, kind=KIND))
         await settle_jobs(noted, instances, all_of_them=True)

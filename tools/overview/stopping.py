@@ -10,18 +10,19 @@ from pydantic import BaseModel, Field
 from ...novita.core.errors import JournalError, NovitaError
 from ...novita.core.money import say_usd
 from ...novita.core.words import counted
-from ...novita.gpu.instances import BILLED_STATES, Instance, list_instances
-from ...novita.serverless.endpoints import list_endpoints, update_endpoint
+from ...novita.gpu.instances import BILLED_STATES, Instance
+from ...novita.serverless.endpoints import update_endpoint
 from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.plans import EndpointPlan
 from ...novita.serverless.rows import note_seen
 from ...novita.serverless.shapes import Endpoint
 from ..gpu.results import KnownInstances
-from ..gpu.waiting import settle_jobs, stop_now
+from ..gpu.waiting import own_instances, settle_jobs, stop_now
 from ..kit.arguments import Agreed
 from ..kit.context import Call, Caller
 from ..kit.purchase import Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, CountedUsd, ToolResult
+from ..serverless.waiting import own_endpoints
 from .tasks import tasks
 
 _MOST_NAMED = 12
@@ -68,8 +69,8 @@ async def stop_everything(call: Call, confirm: Agreed = False) -> StopResult:
     """
 
     async def plan() -> Purchase[StopResult] | StopResult:
-        instances = await list_instances(call.novita)
-        endpoints = await list_endpoints(call.novita)
+        instances = await own_instances(call)
+        endpoints = await own_endpoints(call)
         noted = await KnownInstances.open(call)
         await settle_jobs(noted, instances, all_of_them=True)
         acts: list[Act] = []

@@ -22,6 +22,13 @@ def plane_of(caller: Caller) -> Sandboxes:
     return Sandboxes.of(caller.novita, caller.app.settings.sandbox_domain or DOMAIN)
 
 
+def without_strangers(caller: Caller, there: Sequence[Sandbox]) -> list[Sandbox]:
+    """The account's sandboxes without those that, by their marks, other people made who signed in."""
+    if caller.signed_in is None:
+        return list(there)
+    return [each for each in there if each.metadata.get(OWNER, caller.owner) == caller.owner]
+
+
 async def find_sandbox(caller: Caller, sandbox_id: str) -> Sandbox:
     """A sandbox of the account in its present state.
 
@@ -31,9 +38,11 @@ async def find_sandbox(caller: Caller, sandbox_id: str) -> Sandbox:
     plane = plane_of(caller)
     try:
         found = await plane.get(sandbox_id)
+        if not without_strangers(caller, [found]):
+            raise SandboxGoneError(f"There is no sandbox {sandbox_id[:80]!r}")
     except SandboxGoneError as error:
         await note_over(plane, caller.app.journal, caller.owner, sandbox_id)
-        error.next_step = " ".join(filter(None, (error.next_step, await _known_ids(plane))))
+        error.next_step = " ".join(filter(None, (error.next_step, await _known_ids(caller, plane))))
         raise
     await note_seen(caller.app.journal, caller.owner, found)
     return found
@@ -80,10 +89,10 @@ async def find_lost(caller: Caller) -> None:
         await adopt_lost(journal, owner, await plane_of(caller).list_all(metadata={OWNER: owner}))
 
 
-async def _known_ids(plane: Sandboxes) -> str:
+async def _known_ids(caller: Caller, plane: Sandboxes) -> str:
     """The ids of the account's sandboxes in words, for errors about an unknown id."""
     try:
-        found = [each.id for each in await plane.for_looking().list_all()]
+        found = [each.id for each in without_strangers(caller, await plane.for_looking().list_all())]
     except NovitaError:
         return ""
     return f"There are: {', '.join(found[:10])}." if found else "There is no sandbox now."

@@ -26,7 +26,7 @@ from ..kit.context import Call, Caller
 from ..kit.purchase import Direct, Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
 from . import making, moving
-from .books import enter, find_sandbox, plane_of, settle
+from .books import enter, find_sandbox, plane_of, settle, without_strangers
 from .following import outcome, told
 from .homecoming import HomeComing, clean, name_shown
 from .results import (
@@ -244,7 +244,7 @@ async def list_sandboxes(
             for each in await plane.templates()
         ]
         return SandboxList(templates=tuple(lines[:MOST_LISTED]), total=len(lines))
-    there = await plane.list_all(states=BOTH)
+    there = without_strangers(call, await plane.list_all(states=BOTH))
     await settle(call, there)
     quota = await plane.quota()
     limit, usage = quota.limit, quota.usage

@@ -26,7 +26,6 @@ from ...novita.serverless.endpoints import (
     choose_offer,
     create_endpoint,
     get_limits,
-    list_endpoints,
     list_offers,
 )
 from ...novita.serverless.endpoints import creation as sent_to_create
@@ -54,7 +53,7 @@ from ..kit.created_things import (
 from ..kit.dry_run import shown_request
 from ..kit.purchase import Purchase, Submitted, carry_out
 from .results import EndpointResult, Prices, cost_words, endpoint_result, shown_cost
-from .waiting import LEASE_END, find_endpoint, note_all, wait_until_serving
+from .waiting import LEASE_END, find_endpoint, note_all, own_endpoints, wait_until_serving
 
 DEFAULT_HEALTH = "/health"
 
@@ -292,7 +291,7 @@ def _effect(plan: EndpointPlan, offer: WorkerOffer) -> str:
 
 async def _twin(caller: Caller, name: str) -> str:
     """A warning if an endpoint of this name exists already, so that this create may be a mistake. Otherwise empty."""
-    endpoints = await list_endpoints(caller.novita)
+    endpoints = await own_endpoints(caller)
     lost = await note_all(caller, endpoints)
     there = [f"{endpoint.label()}, {endpoint.state.state}" for endpoint in endpoints if endpoint.name == name]
     return twin_of(caller, "an endpoint", name, there, lost, "list_endpoints")

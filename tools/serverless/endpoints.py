@@ -10,7 +10,6 @@ from ...novita.core.words import counted
 from ...novita.gpu.resources import volumes_that_stay
 from ...novita.serverless.endpoints import delete_endpoint as send_delete
 from ...novita.serverless.endpoints import get_limits, list_offers
-from ...novita.serverless.endpoints import list_endpoints as read_endpoints
 from ...novita.serverless.gateway import queue_of
 from ...novita.serverless.leases import ENDPOINT
 from ...novita.serverless.shapes import EndpointGoal
@@ -31,7 +30,7 @@ from .results import (
     endpoint_result,
     usd,
 )
-from .waiting import find_endpoint, note_all, wait_until_serving, watch
+from .waiting import find_endpoint, note_all, own_endpoints, wait_until_serving, watch
 
 serverless = Toolset("serverless", "Deploy and call serverless endpoints.")
 
@@ -72,7 +71,7 @@ async def list_endpoints(
             limits=(await get_limits(call.novita)).words(),
             price_source=PRICE_SOURCE,
         )
-    everything = await read_endpoints(call.novita)
+    everything = await own_endpoints(call)
     lost = await note_all(call, everything)
     prices, rest = Prices(call), everything[SHOWN:]
     return EndpointList(

@@ -157,7 +157,8 @@ async def known_job(caller: Caller, job_id: str, endpoint_id: str | None) -> Job
             f"Job {job_id[:80]!r} was not sent through this server", next_step="Give its endpoint_id as well."
         )
     endpoint = await own_endpoint(caller, endpoint_id)
-    for name in endpoint.gateway_names():
+    others = await caller.strangers([job_id])
+    for name in () if others else endpoint.gateway_names():
         try:
             await get_job(caller.novita, name, job_id)
         except NotFoundError:

@@ -33,6 +33,11 @@ def plain_id(endpoint_id: str) -> str:
     return endpoint_id.strip().partition("#")[0]
 
 
+async def own_endpoints(caller: Caller) -> list[Endpoint]:
+    """The account's endpoints, without those of other people who signed in."""
+    return await caller.without_strangers(await list_endpoints(caller.novita))
+
+
 async def find_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
     """The endpoint with this id, or the only one with this name.
 
@@ -43,8 +48,10 @@ async def find_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
     wanted = plain_id(endpoint_id)
     try:
         endpoint = await get_endpoint(caller.novita, wanted)
+        if not await caller.without_strangers([endpoint]):
+            raise NotFoundError(f"There is no endpoint {endpoint_id[:80]!r}", status=404)
     except NotFoundError as error:
-        known = await list_endpoints(caller.novita)
+        known = await own_endpoints(caller)
         others = [each for each in known if each.id != wanted]
         if (meant := the_one(wanted, others, "endpoints", Endpoint.label)) is not None:
             return await find_endpoint(caller, meant.id)
@@ -61,7 +68,7 @@ async def own_endpoint(caller: Caller, endpoint_id: str) -> Endpoint:
         NotFoundError: The list has no such endpoint.
         InputError: Several endpoints have that name.
     """
-    mine = await list_endpoints(caller.novita)
+    mine = await own_endpoints(caller)
     await note_seen(caller.app.journal, caller.owner, mine)
     found = the_one(plain_id(endpoint_id), mine, "endpoints", Endpoint.label)
     if found is None:
@@ -78,7 +85,7 @@ async def settle_endpoints(caller: Caller) -> None:
     journal, owner = caller.app.journal, caller.owner
     lost = await journal.recent(owner, limit=1, states=(JobState.UNCONFIRMED,), kind=KIND)
     if lost or await open_endpoints(journal, owner):
-        await note_all(caller, await list_endpoints(caller.novita))
+        await note_all(caller, await own_endpoints(caller))
 
 
 async def note_all(caller: Caller, endpoints: Sequence[Endpoint]) -> list[Job]:
