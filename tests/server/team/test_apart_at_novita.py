@@ -40,7 +40,7 @@ def team(settings: Settings, world: World) -> Generator[SignInServer]:
 
 
 @dataclass(frozen=True)
-class Person:
+class TeamMember:
     client: Client
 
     async def told(self, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -55,10 +55,10 @@ class Person:
 
 
 @asynccontextmanager
-async def person(team: SignInServer, name: str) -> AsyncGenerator[Person]:
+async def person(team: SignInServer, name: str) -> AsyncGenerator[TeamMember]:
     """Somebody who signs in, or who brings the key itself."""
     async with caller(team.url, name if name.startswith("sk_") else team.token(name)) as client:
-        yield Person(client)
+        yield TeamMember(client)
 
 
 async def test_batches_and_files_are_with_who_made_them(team: SignInServer, world: World) -> None:
