@@ -3,7 +3,6 @@
 import json
 import re
 import sqlite3
-import sys
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
