@@ -26,14 +26,17 @@ R = TypeVar("R", bound=Record)
 
 
 class Book(Generic[R]):
-    """Records of one kind by id."""
+    """Records of one kind by id. `missing`, `text` and `in_use` are the errors for this kind."""
 
     missing = "RESOURCE_NOT_FOUND"
     text = "resource not found"
+    in_use = ""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.all: dict[str, R] = {}
+        self.users: list[Callable[[str], bool]] = []
+        """Each says whether it uses the record with this id. A record in use cannot be deleted."""
 
     def add(self, record: R) -> R:
         self.all[record.id] = record
@@ -48,6 +51,20 @@ class Book(Generic[R]):
         if found is None or found.owner is not owner:
             raise refuse(self.missing, f"{self.text}: {id}")
         return found
+
+    def seen_by(self, owner: Account) -> list[R]:
+        """What the account may see in lists: its own records."""
+        return self.of(owner)
+
+    def read(self, owner: Account, id: str) -> R:
+        """A record that the account may see."""
+        return self.find(owner, id)
+
+    def delete(self, owner: Account, id: str) -> None:
+        self.find(owner, id)
+        if any(uses(id) for uses in self.users):
+            raise refuse(self.in_use)
+        del self.all[id]
 
     def now(self) -> int:
         return int(self.world.clock.now())
@@ -112,9 +129,6 @@ class Templates(Book[SimulatedTemplate]):
         found.data = data
         return found
 
-    def delete(self, owner: Account, id: str) -> None:
-        del self.all[self.find(owner, id).id]
-
     def _check(self, owner: Account, data: dict[str, Any]) -> None:
         self.auths.check(owner, data.get("imageAuth", ""))
         check_ports([OrderedPort(n, group["type"]) for group in data.get("ports") or () for n in group["ports"]], [])
@@ -131,12 +145,8 @@ class SimulatedVolume(Record):
 class Storages(Book[SimulatedVolume]):
     missing = "NETWORK_STORAGE_NOT_FOUND"
     text = "network storage not found"
+    in_use = "NETWORK_STORAGE_IN_USE"
     largest_gb = 100_000
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self.users: list[Callable[[str], bool]] = []
-        """Asked whether they use a volume: whoever mounts some."""
 
     def create(self, owner: Account, cluster: str, name: str, size_gb: int) -> SimulatedVolume:
         if cluster not in clusters():
@@ -157,12 +167,6 @@ class Storages(Book[SimulatedVolume]):
             raise refuse("VALIDATOR_PARAM", "a network storage only grows")
         found.name, found.size_gb = name, size_gb
         found.meter.run_at(size_gb * VOLUME_GB_DAY, self.now())
-
-    def delete(self, owner: Account, id: str) -> None:
-        found = self.find(owner, id)
-        if any(uses(id) for uses in self.users):
-            raise refuse("NETWORK_STORAGE_IN_USE")
-        del self.all[found.id]
 
     def settle(self) -> None:
         for each in self.all.values():
@@ -189,8 +193,13 @@ class SimulatedNetwork(Record):
 class Networks(Book[SimulatedNetwork]):
     missing = "NETWORK_NOT_FOUND"
     text = "network not found"
+    in_use = "NETWORK_IN_USE"
     limit = 10
     """Networks an account may have; the error is documented, the number is not."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.users.append(lambda id: bool(self.all[id].addresses))
 
     def create(self, owner: Account, cluster: str, name: str) -> SimulatedNetwork:
         if cluster not in clusters() or not clusters()[cluster].vpc:
@@ -224,11 +233,6 @@ class Networks(Book[SimulatedNetwork]):
     def rename(self, owner: Account, id: str, name: str) -> None:
         self.find(owner, id).name = name
 
-    def delete(self, owner: Account, id: str) -> None:
-        if self.find(owner, id).addresses:
-            raise refuse("NETWORK_IN_USE")
-        del self.all[id]
-
     def settle(self, look: bool = False) -> None:
         for each in self.all.values():
             for _ in each.line.moves(look=look):
@@ -244,11 +248,7 @@ class Auth(Record):
 
 class Auths(Book[Auth]):
     text = "repository auth not found"
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self.users: list[Callable[[str], bool]] = []
-        """Asked whether they use a login."""
+    in_use = "IMAGE_AUTH_IN_USE"
 
     def create(self, owner: Account, name: str, username: str, password: str) -> Auth:
         return self.add(Auth(self.world.new_id("ra"), owner, self.now(), name, username, password))
@@ -258,12 +258,6 @@ class Auths(Book[Auth]):
         if id:
             self.find(owner, id)
 
-    def delete(self, owner: Account, id: str) -> None:
-        self.find(owner, id)
-        if any(uses(id) for uses in self.users):
-            raise refuse("IMAGE_AUTH_IN_USE")
-        del self.all[id]
-
 
 @dataclass
 class SimulatedJob(Record):
@@ -271,7 +265,12 @@ class SimulatedJob(Record):
     instance: str
     settings: dict[str, str]
     line: Timeline
-    error: tuple[str, str] = ("", "")
+    trouble: tuple[str, str] = ("", "")
+
+    @property
+    def error(self) -> tuple[str, str]:
+        """Name and text of what went wrong, once the job has failed."""
+        return self.trouble if self.line.state == "fail" else ("", "")
 
 
 JOB_ENDS = frozenset(["fail", "success", "break"])
@@ -310,7 +309,7 @@ class SimulatedJobs(Book[SimulatedJob]):
         instance.jobs.append(job.id)
         if (reason := self.world.fate()) != "":
             line.then(("running", 0.2), *([] if reason is None else [("fail", 0.8)]))
-            job.error = ("UNKNOWN", reason) if reason is not None else ("", "")
+            job.trouble = ("UNKNOWN", reason) if reason is not None else ("", "")
         return job
 
     def save_image(self, instance: Worked, image: str, auth_id: str) -> SimulatedJob:
@@ -359,9 +358,6 @@ class Images(Book[SimulatedImage]):
         elif tag not in known.tags:
             known.tags.append(tag)
 
-    def delete(self, owner: Account, id: str) -> None:
-        del self.all[self.find(owner, id).id]
-
 
 @dataclass
 class SimulatedPrewarm(Record):
@@ -371,9 +367,19 @@ class SimulatedPrewarm(Record):
     products: list[str]
     note: str
     line: Timeline
+    trouble: list[str] = field(default_factory=list[str])
     size: int = 0
     completed_at: int = 0
-    reason: list[str] = field(default_factory=list[str])
+
+    @property
+    def short_name(self) -> str:
+        """The image without registry and folder."""
+        return self.image.rsplit("/", 1)[-1]
+
+    @property
+    def reason(self) -> list[str] | None:
+        """What went wrong, once the task has failed."""
+        return self.trouble if self.line.state == "failed" else None
 
 
 class Prewarms(Book[SimulatedPrewarm]):
@@ -400,17 +406,15 @@ class Prewarms(Book[SimulatedPrewarm]):
         line = Timeline(self.world, "pending")
         bad = image.split("/")[0].endswith(".invalid")
         line.then(("running", 0.2), ("failed" if bad else "succeeded", 1.0))
-        reason = [f"failed to pull {image}: no such host"] if bad else []
+        trouble = [f"failed to pull {image}: no such host"] if bad else []
         id = self.world.new_id("pw")
-        return self.add(
-            SimulatedPrewarm(id, owner, self.now(), image, cluster, auth_id, covered, note, line, reason=reason)
-        )
+        return self.add(SimulatedPrewarm(id, owner, self.now(), image, cluster, auth_id, covered, note, line, trouble))
 
     def has(self, owner: Account, image: str, cluster: str) -> bool:
         """The image lies ready there."""
         return any(p.image == image and p.cluster == cluster and p.line.state == "succeeded" for p in self.of(owner))
 
-    def delete(self, owner: Account, ids: list[str]) -> None:
+    def delete_all(self, owner: Account, ids: list[str]) -> None:
         for id in ids:
             self.find(owner, id)
         for id in set(ids):

@@ -1,21 +1,43 @@
 """GPU routes of the first generation around instances: jobs, templates, volumes, networks, logins, prewarm."""
 
-from typing import Any
-
 from starlette.responses import Response
 
 from ..core.answers import answer
 from ..core.calls import Call, Handler, Json
-from .extras import SimulatedJob, SimulatedNetwork, SimulatedPrewarm, SimulatedTemplate, SimulatedVolume
+from .extras import (
+    Auths,
+    Networks,
+    Prewarms,
+    SimulatedJob,
+    SimulatedJobs,
+    SimulatedNetwork,
+    SimulatedPrewarm,
+    SimulatedTemplate,
+    SimulatedVolume,
+    Storages,
+    Templates,
+)
+from .handlers import (
+    area,
+    deletes,
+    deletes_prewarms,
+    in_body,
+    in_query,
+    new_prewarm,
+    nothing,
+    rows_seen,
+    saved_image,
+    shows,
+)
 from .market import VOLUME_GB_DAY, clusters, products, refuse
-from .shared import area, numbered
+from .shared import asks_for, asks_for_part, numbered
 from .state import GpuState
 
 # jobs
 
 
 def _job(state: GpuState, job: SimulatedJob, base_url: str) -> Json:
-    name, text = job.error if job.line.state == "fail" else ("", "")
+    name, text = job.error
     message = {"message": text} if state.dialect == "seen" else {"errorMessage": text}
     settings = [{"key": key, "value": value} for key, value in job.settings.items() if value]
     return {
@@ -32,31 +54,26 @@ def _job(state: GpuState, job: SimulatedJob, base_url: str) -> Json:
 
 async def list_gpu_jobs(call: Call) -> Response:
     state, asked = area(call), call.params
-    state.settle("jobs")
     since, until = asked.get("startTime", 0), asked.get("endTime", 0)
     found = [
         job
-        for job in state.jobs.of(call.account)
-        if asked.get("jobId") in (None, "", job.id)
-        and asked.get("state") in (None, job.line.state)
-        and asked.get("type") in (None, job.type)
+        for job in rows_seen(call, SimulatedJobs)
+        if asks_for(asked, "jobId", job.id)
+        and asks_for(asked, "state", job.line.state)
+        and asks_for(asked, "type", job.type)
         and job.created_at >= since
         and (not until or job.created_at <= until)
         and job.owner.id in asked.get("creators", [job.owner.id])
     ]
-    page = numbered(found, asked, state.first_page)
-    return answer({"jobs": [_job(state, each, call.base_url) for each in page], "total": len(found)})
+    return answer(numbered(call, found, lambda job: _job(state, job, call.base_url), state.first_page, "jobs"))
 
 
 async def break_gpu_job(call: Call) -> Response:
-    state = area(call)
-    return answer({"jobId": state.jobs.stop(call.account, call.body["jobId"]).id})
+    return answer({"jobId": area(call).jobs.stop(call.account, call.body["jobId"]).id})
 
 
 async def save_gpu_instance_image(call: Call) -> Response:
-    state, body = area(call), call.body
-    instance = state.fleet.find(call.account, body["instanceId"])
-    return answer({"jobId": state.jobs.save_image(instance, body["image"], body.get("registryAuthId", "")).id})
+    return answer({"jobId": saved_image(call, "instanceId", "registryAuthId").id})
 
 
 # templates
@@ -75,30 +92,20 @@ def _template(template: SimulatedTemplate) -> Json:
 
 
 async def list_gpu_templates(call: Call) -> Response:
-    state, asked = area(call), call.params
+    asked = call.params
     channels = call.request.query_params.getlist("channel")
     found = [
         each
-        for each in state.templates.seen_by(call.account)
-        if asked.get("name", "").lower() in each.data["name"].lower()
-        and asked.get("type") in (None, each.data["type"])
+        for each in rows_seen(call, Templates)
+        if asks_for_part(asked, "name", each.data["name"])
+        and asks_for(asked, "type", each.data["type"])
         and (not channels or each.channel in channels)
         and (not asked.get("isMyCommunity") or each.owner is call.account)
     ]
-    page = numbered(found, asked, state.first_page)
-    return answer(
-        {
-            # Singular, and null when there is none.
-            "template": [_template(each) for each in page] or None,
-            "total": len(found),
-            "pageSize": asked.get("pageSize", 0),
-            "pageNum": asked.get("pageNum", 0),
-        }
-    )
-
-
-async def get_gpu_template(call: Call) -> Response:
-    return answer({"template": _template(area(call).templates.read(call.account, call.params["templateId"]))})
+    # The name of the list is singular, and the list is null when there is none.
+    shown = numbered(call, found, _template, area(call).first_page, "template")
+    shown["template"] = shown["template"] or None
+    return answer(shown | {"pageSize": asked.get("pageSize", 0), "pageNum": asked.get("pageNum", 0)})
 
 
 def _template_data(sent: Json) -> Json:
@@ -116,12 +123,7 @@ async def create_gpu_template(call: Call) -> Response:
 async def update_gpu_template(call: Call) -> Response:
     sent = call.body["template"]
     area(call).templates.update(call.account, sent["Id"], _template_data(sent))
-    return answer({})
-
-
-async def delete_gpu_template(call: Call) -> Response:
-    area(call).templates.delete(call.account, call.body["templateId"])
-    return answer({"templateId": call.body["templateId"]})
+    return nothing()
 
 
 # network volumes
@@ -140,14 +142,12 @@ def _storage(storage: SimulatedVolume) -> Json:
 
 
 async def list_network_storages(call: Call) -> Response:
-    state, asked = area(call), call.params
     found = [
         each
-        for each in state.storages.of(call.account)
-        if asked.get("storageName", "").lower() in each.name.lower() and asked.get("storageId") in (None, "", each.id)
+        for each in rows_seen(call, Storages)
+        if asks_for_part(call.params, "storageName", each.name) and asks_for(call.params, "storageId", each.id)
     ]
-    page = numbered(found, asked, state.first_page, "pageNo")
-    return answer({"data": [_storage(each) for each in page], "total": len(found)})
+    return answer(numbered(call, found, _storage, area(call).first_page, "data", "pageNo"))
 
 
 async def create_network_storage(call: Call) -> Response:
@@ -160,15 +160,12 @@ async def update_network_storage(call: Call) -> Response:
     size = str(call.body["storageSize"])
     if not size.isdigit():
         raise refuse("VALIDATOR_PARAM", f"storageSize: {size!r} is not a number of GB")
-    state = area(call)
-    state.storages.update(call.account, call.body["storageId"], call.body["storageName"], int(size))
-    return answer({})
+    area(call).storages.update(call.account, call.body["storageId"], call.body["storageName"], int(size))
+    return nothing()
 
 
-async def delete_network_storage(call: Call) -> Response:
-    state = area(call)
-    state.storages.delete(call.account, call.body.get("storageId") or call.body.get("id", ""))
-    return answer({})
+def _storage_id(call: Call) -> str:
+    return call.body.get("storageId") or call.body.get("id", "")
 
 
 # private networks
@@ -190,41 +187,33 @@ def _network(state: GpuState, network: SimulatedNetwork) -> Json:
 
 async def list_vpc_networks(call: Call) -> Response:
     state, asked = area(call), call.params
-    state.settle("networks")
     found = [
         each
-        for each in state.networks.of(call.account)
-        if asked.get("name", "").lower() in each.name.lower() and asked.get("creators") in (None, "", each.owner.id)
+        for each in rows_seen(call, Networks)
+        if asks_for_part(asked, "name", each.name) and asks_for(asked, "creators", each.owner.id)
     ]
-    page = [_network(state, each) for each in numbered(found, asked, state.first_page)]
-    if state.dialect == "seen":
-        return answer({"networks": page, "total": len(found)})
-    return answer({"network": page, "total": str(len(found))})
+    name = "networks" if state.dialect == "seen" else "network"
+    shown = numbered(call, found, lambda each: _network(state, each), state.first_page, name)
+    if state.dialect == "page":
+        shown["total"] = str(shown["total"])
+    return answer(shown)
 
 
-async def get_vpc_network(call: Call) -> Response:
-    state = area(call)
-    state.settle("networks")
-    shown = _network(state, state.networks.find(call.account, call.params["networkId"]))
-    return answer({"network": shown if state.dialect == "seen" else [shown]})
+def _one_network(state: GpuState, network: SimulatedNetwork) -> Json:
+    shown = _network(state, network)
+    return {"network": shown if state.dialect == "seen" else [shown]}
 
 
 async def create_vpc_network(call: Call) -> Response:
     state, body = area(call), call.body
     made = state.networks.create(call.account, body["clusterId"], body.get("name", ""))
     # One client got no usable id here and looks the network up by name.
-    return answer({} if state.dialect == "seen" else {"network": [_network(state, made)]})
+    return answer({} if state.dialect == "seen" else _one_network(state, made))
 
 
 async def update_vpc_network(call: Call) -> Response:
     area(call).networks.rename(call.account, call.body["networkId"], call.body["name"])
-    return answer({})
-
-
-async def delete_vpc_network(call: Call) -> Response:
-    state = area(call)
-    state.networks.delete(call.account, call.body["networkId"])
-    return answer({})
+    return nothing()
 
 
 # registry logins
@@ -248,19 +237,13 @@ async def create_registry_auth(call: Call) -> Response:
     return answer({"id": made.id} if state.dialect == "seen" else {})
 
 
-async def delete_registry_auth(call: Call) -> Response:
-    state = area(call)
-    state.auths.delete(call.account, call.body["id"])
-    return answer({})
-
-
 # image prewarm
 
 
 def _prewarm(task: SimulatedPrewarm) -> Json:
     return {
         "id": task.id,
-        "imageName": task.image.rsplit("/", 1)[-1],
+        "imageName": task.short_name,
         "imageUrl": task.image,
         "repositoryAuth": task.auth_id,
         "clusterId": task.cluster,
@@ -271,7 +254,7 @@ def _prewarm(task: SimulatedPrewarm) -> Json:
         "state": task.line.state.capitalize(),
         "completeTime": str(task.completed_at),
         "note": task.note,
-        "reason": task.reason if task.line.state == "failed" else None,
+        "reason": task.reason,
     }
 
 
@@ -281,41 +264,26 @@ async def get_image_prewarm_quota(call: Call) -> Response:
 
 
 async def create_image_prewarm(call: Call) -> Response:
-    body: dict[str, Any] = call.body
-    made = area(call).prewarms.create(
-        call.account,
-        body["imageUrl"],
-        body["clusterId"],
-        body.get("repositoryAuth", ""),
-        body.get("productIds", []),
-        body.get("note", ""),
-    )
-    return answer({"id": made.id})
+    return answer({"id": new_prewarm(call, "imageUrl", "clusterId", "repositoryAuth", "productIds").id})
 
 
 async def list_image_prewarm(call: Call) -> Response:
-    state, asked = area(call), call.params
-    state.settle("prewarms")
+    asked = call.params
     found = [
         task
-        for task in state.prewarms.of(call.account)
-        if asked.get("state") in (None, task.line.state.capitalize())
-        and asked.get("clusterId") in (None, "", task.cluster)
-        and asked.get("name", "").lower() in task.image.lower()
+        for task in rows_seen(call, Prewarms)
+        if asks_for(asked, "state", task.line.state.capitalize())
+        and asks_for(asked, "clusterId", task.cluster)
+        and asks_for_part(asked, "name", task.image)
     ]
-    # The one v1 list whose first page is documented: 1.
-    return answer({"data": [_prewarm(each) for each in numbered(found, asked, 1, "page")], "total": len(found)})
+    # Of the v1 lists only this one documents the number of its first page.
+    return answer(numbered(call, found, _prewarm, 1, "data", "page"))
 
 
 async def update_image_prewarm(call: Call) -> Response:
     task = area(call).prewarms.find(call.account, call.body["id"])
     task.note = call.body.get("note", task.note)
-    return answer({})
-
-
-async def delete_image_prewarm(call: Call) -> Response:
-    area(call).prewarms.delete(call.account, call.body["ids"])
-    return answer({})
+    return nothing()
 
 
 HANDLERS: dict[str, Handler] = {
@@ -323,25 +291,25 @@ HANDLERS: dict[str, Handler] = {
     "break_gpu_job": break_gpu_job,
     "save_gpu_instance_image": save_gpu_instance_image,
     "list_gpu_templates": list_gpu_templates,
-    "get_gpu_template": get_gpu_template,
+    "get_gpu_template": shows(Templates, in_query("templateId"), lambda _, each: {"template": _template(each)}),
     "create_gpu_template": create_gpu_template,
     "update_gpu_template": update_gpu_template,
-    "delete_gpu_template": delete_gpu_template,
+    "delete_gpu_template": deletes(Templates, in_body("templateId"), lambda id: answer({"templateId": id})),
     "list_network_storages": list_network_storages,
     "create_network_storage": create_network_storage,
     "update_network_storage": update_network_storage,
-    "delete_network_storage": delete_network_storage,
+    "delete_network_storage": deletes(Storages, _storage_id, nothing),
     "list_vpc_networks": list_vpc_networks,
-    "get_vpc_network": get_vpc_network,
+    "get_vpc_network": shows(Networks, in_query("networkId"), _one_network),
     "create_vpc_network": create_vpc_network,
     "update_vpc_network": update_vpc_network,
-    "delete_vpc_network": delete_vpc_network,
+    "delete_vpc_network": deletes(Networks, in_body("networkId"), nothing),
     "list_registry_auths": list_registry_auths,
     "create_registry_auth": create_registry_auth,
-    "delete_registry_auth": delete_registry_auth,
+    "delete_registry_auth": deletes(Auths, in_body("id"), nothing),
     "get_image_prewarm_quota": get_image_prewarm_quota,
     "create_image_prewarm": create_image_prewarm,
     "list_image_prewarm": list_image_prewarm,
     "update_image_prewarm": update_image_prewarm,
-    "delete_image_prewarm": delete_image_prewarm,
+    "delete_image_prewarm": deletes_prewarms("ids", nothing),
 }

@@ -1,13 +1,28 @@
 """GPU routes of the second generation around instances: templates, networks, jobs, saved images, prewarm."""
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import Response
 
 from ..core.answers import answer
 from ..core.calls import Call, Handler, Json
-from .extras import SimulatedJob, SimulatedNetwork, SimulatedPrewarm, SimulatedTemplate
-from .shared import area, gone, page, rest
+from .extras import (
+    Book,
+    Images,
+    Networks,
+    Prewarms,
+    R,
+    SimulatedImage,
+    SimulatedJob,
+    SimulatedJobs,
+    SimulatedNetwork,
+    SimulatedPrewarm,
+    SimulatedTemplate,
+    Templates,
+)
+from .handlers import area, deletes, deletes_prewarms, in_path, new_prewarm, nothing, rows_seen, saved_image, shows
+from .shared import asks_for, gone, page, second_generation
 
 # templates: kept in the words of v1
 
@@ -66,23 +81,10 @@ async def create_template(call: Call) -> Response:
     return answer({"template_id": area(call).templates.create(call.account, _template_data(call.body)).id})
 
 
-async def list_templates(call: Call) -> Response:
-    return page(call, area(call).templates.seen_by(call.account), _template)
-
-
-async def get_template(call: Call) -> Response:
-    return answer(_template(area(call).templates.read(call.account, call.path["template_id"])))
-
-
 async def update_template(call: Call) -> Response:
     book, id = area(call).templates, call.path["template_id"]
     book.update(call.account, id, _template_data(call.body))
     return answer({"template_id": id})
-
-
-async def delete_template(call: Call) -> Response:
-    area(call).templates.delete(call.account, call.path["template_id"])
-    return gone()
 
 
 # private networks
@@ -105,34 +107,16 @@ async def create_network(call: Call) -> Response:
     return answer({"id": made.id})
 
 
-async def list_networks(call: Call) -> Response:
-    state = area(call)
-    state.settle("networks")
-    return page(call, state.networks.of(call.account), _network)
-
-
-async def get_network(call: Call) -> Response:
-    state = area(call)
-    state.settle("networks")
-    return answer(_network(state.networks.find(call.account, call.path["network_id"])))
-
-
 async def update_network(call: Call) -> Response:
     area(call).networks.rename(call.account, call.path["network_id"], call.body["name"])
-    return answer({})
-
-
-async def delete_network(call: Call) -> Response:
-    state = area(call)
-    state.networks.delete(call.account, call.path["network_id"])
-    return gone()
+    return nothing()
 
 
 # jobs and images
 
 
 def _job(job: SimulatedJob) -> Json:
-    error, message = job.error if job.line.state == "fail" else ("", "")
+    error, message = job.error
     return {
         "id": job.id,
         "type": job.type,
@@ -144,53 +128,32 @@ def _job(job: SimulatedJob) -> Json:
 
 
 async def list_jobs(call: Call) -> Response:
-    state, asked = area(call), call.params
-    state.settle("jobs")
+    asked = call.params
     found = [
         job
-        for job in state.jobs.of(call.account)
-        if asked.get("job_id") in (None, "", job.id) and asked.get("type") in (None, "", job.type)
+        for job in rows_seen(call, SimulatedJobs)
+        if asks_for(asked, "job_id", job.id) and asks_for(asked, "type", job.type)
     ]
     return page(call, found, _job)
 
 
-async def get_job(call: Call) -> Response:
-    state = area(call)
-    state.settle("jobs")
-    return answer(_job(state.jobs.find(call.account, call.path["job_id"])))
-
-
 async def stop_job(call: Call) -> Response:
-    state = area(call)
-    state.jobs.stop(call.account, call.path["job_id"])
-    return answer({})
+    area(call).jobs.stop(call.account, call.path["job_id"])
+    return nothing()
 
 
 async def save_image(call: Call) -> Response:
-    state, body = area(call), call.body
-    instance = state.fleet.find(call.account, body["instance_id"])
     # The name of this id could not be read; `id` is what the job itself answers.
-    return answer({"id": state.jobs.save_image(instance, body["image"], body.get("registry_auth_id", "")).id})
+    return answer({"id": saved_image(call, "instance_id", "registry_auth_id").id})
 
 
-async def list_images(call: Call) -> Response:
-    state = area(call)
-    state.settle("jobs")
-    return page(
-        call,
-        state.images.of(call.account),
-        lambda each: {
-            "id": each.id,
-            "name": each.name.rsplit("/", 1)[-1],
-            "image": each.name,
-            "tags": [{"tag": tag, "image": f"{each.name}:{tag}"} for tag in each.tags],
-        },
-    )
-
-
-async def delete_image(call: Call) -> Response:
-    area(call).images.delete(call.account, call.path["image_id"])
-    return gone()
+def _image(image: SimulatedImage) -> Json:
+    return {
+        "id": image.id,
+        "name": image.name.rsplit("/", 1)[-1],
+        "image": image.name,
+        "tags": [{"tag": tag, "image": f"{image.name}:{tag}"} for tag in image.tags],
+    }
 
 
 # image prewarm
@@ -199,69 +162,62 @@ async def delete_image(call: Call) -> Response:
 def _prewarm(task: SimulatedPrewarm) -> Json:
     return {
         "task_id": task.id,
-        "name": task.image.rsplit("/", 1)[-1],
+        "name": task.short_name,
         "image": task.image,
         "status": task.line.state,
         "region_id": task.cluster,
         "product_ids": task.products,
         "note": task.note,
-        "reason": task.reason if task.line.state == "failed" else None,
+        "reason": task.reason,
     }
 
 
 async def create_prewarm(call: Call) -> Response:
-    body = call.body
-    made = area(call).prewarms.create(
-        call.account,
-        body["image"],
-        body["region_id"],
-        body.get("registry_auth_id", ""),
-        body.get("product_ids", []),
-        body.get("note", ""),
-    )
-    return answer({"task_id": made.id})
+    return answer({"task_id": new_prewarm(call, "image", "region_id", "registry_auth_id", "product_ids").id})
 
 
 async def list_prewarm(call: Call) -> Response:
-    state, status = area(call), call.params.get("status")
-    state.settle("prewarms")
-    found = [task for task in state.prewarms.of(call.account) if status in (None, task.line.state)]
-    return page(call, found, _prewarm)
+    return page(
+        call, [task for task in rows_seen(call, Prewarms) if asks_for(call.params, "status", task.line.state)], _prewarm
+    )
 
 
-async def get_prewarm(call: Call) -> Response:
-    state = area(call)
-    state.settle("prewarms")
-    return answer(_prewarm(state.prewarms.find(call.account, call.path["task_id"])))
+def _lists(kind: type[Book[R]], shown: Callable[[R], Json]) -> Handler:
+    async def listed(call: Call) -> Response:
+        return page(call, rows_seen(call, kind), shown)
+
+    return listed
 
 
-async def delete_prewarm(call: Call) -> Response:
-    area(call).prewarms.delete(call.account, call.body["task_ids"])
-    return gone()
+def _shows(kind: type[Book[R]], word: str, shown: Callable[[R], Json]) -> Handler:
+    return shows(kind, in_path(word), lambda _, record: shown(record))
 
 
-HANDLERS: dict[str, Handler] = {
-    f"gpus_v2_{name}": rest(handler)
-    for name, handler in {
+def _deletes(kind: type[Book[R]], word: str) -> Handler:
+    return deletes(kind, in_path(word), gone)
+
+
+HANDLERS: dict[str, Handler] = second_generation(
+    {
         "create_template": create_template,
-        "list_templates": list_templates,
-        "get_template": get_template,
+        "list_templates": _lists(Templates, _template),
+        "get_template": _shows(Templates, "template_id", _template),
         "update_template": update_template,
-        "delete_template": delete_template,
+        "delete_template": _deletes(Templates, "template_id"),
         "create_network": create_network,
-        "list_networks": list_networks,
-        "get_network": get_network,
+        "list_networks": _lists(Networks, _network),
+        "get_network": _shows(Networks, "network_id", _network),
         "update_network": update_network,
-        "delete_network": delete_network,
+        "delete_network": _deletes(Networks, "network_id"),
         "list_jobs": list_jobs,
-        "get_job": get_job,
+        "get_job": _shows(SimulatedJobs, "job_id", _job),
         "stop_job": stop_job,
         "save_image": save_image,
-        "list_images": list_images,
-        "delete_image": delete_image,
+        "list_images": _lists(Images, _image),
+        "delete_image": _deletes(Images, "image_id"),
         "create_image_prewarm": create_prewarm,
         "list_image_prewarm": list_prewarm,
-        "get_image_prewarm": get_prewarm,
-        "delete_image_prewarm": delete_prewarm,
-    }.items()
-}
+        "get_image_prewarm": _shows(Prewarms, "task_id", _prewarm),
+        "delete_image_prewarm": deletes_prewarms("task_ids", gone),
+    }
+)

@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from ..core.answers import answer
 from ..core.calls import Call, Json
 from ..core.world import World
+from .handlers import area
 from .market import refuse
-from .shared import area
 from .state import GpuState
 
 

@@ -4,7 +4,7 @@ Both generations work on the same `Fleet`. Every refusal is a `Fault` of the GPU
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..core.bounds import Kept
@@ -321,6 +321,10 @@ class Fleet:
             raise refuse("VALIDATOR_PARAM", "months per renewal must be 1 to 12")
         instance.order.auto_renew, instance.order.auto_renew_months = on, months
 
+    def set_auto_migrate(self, instance: SimulatedInstance, on: bool, disk: bool) -> None:
+        """`disk`: the system disk moves along."""
+        instance.order.auto_migrate, instance.order.auto_migrate_disk = on, disk
+
     def reclaim(self, id: str, in_seconds: float = 0) -> None:
         """A knob: the spot instance is announced to be taken back, and then is."""
         instance = self._all[id]
@@ -329,12 +333,12 @@ class Fleet:
 
     # time
 
-    def settle(self, look: str = "") -> None:
-        """Bring every instance up to the world's time and collect its cost. `look`: the id (or *) being shown."""
+    def settle(self, shown: Callable[[SimulatedInstance], bool]) -> None:
+        """Bring every instance up to the world's time and collect its cost. `shown` says which one is looked at."""
         for instance in list(self._all.values()):
             if instance.status == "removed":
                 continue
-            for state, at in instance.line.moves(look=look in ("*", instance.id)):
+            for state, at in instance.line.moves(look=shown(instance)):
                 self._entered(instance, state, at)
             self._by_itself(instance)
             self._collect(instance)

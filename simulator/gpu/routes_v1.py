@@ -12,11 +12,23 @@ from starlette.responses import Response
 from ..core.answers import answer
 from ..core.calls import Call, ExtraRoute, Handler, Json
 from . import extras_v1, routes_v2
+from .handlers import (
+    acts,
+    area,
+    in_body,
+    in_query,
+    instances_asked_for,
+    nothing,
+    orders,
+    plain,
+    shows_instance,
+    upgrades,
+)
 from .inside import get_gpu_instance_metrics, instance_service, metrics_elsewhere
-from .instances import KEEP_DATA_DAYS, SimulatedInstance
+from .instances import KEEP_DATA_DAYS, Fleet, SimulatedInstance
 from .market import FREE_DISK_GB, Cluster, MarketProduct, clusters, products, refuse
 from .order import OrderedPort, SimulatedOrder, Tool
-from .shared import area, endpoint, fits_name, numbered, running_jobs, service_url, ssh_command
+from .shared import asks_for_part, fits_name, numbered, port_rows, ports_of, service_url, ssh_command
 from .state import GpuState, control
 
 # clusters and products
@@ -162,18 +174,13 @@ def _order(body: Json) -> SimulatedOrder:
     )
 
 
-async def create_gpu_instance(call: Call) -> Response:
-    state = area(call)
-    return answer({"id": state.fleet.create(call.account, _order(call.body), call.operation.id).id})
-
-
 # instances: out
 
 
 def _summary(instance: SimulatedInstance, base_url: str, *, whole: bool) -> Json:
     order, product = instance.order, instance.product
-    ready = instance.status == "running"
-    shown: Json = {
+    error, message = instance.error or ("", "")
+    return {
         "id": instance.id,
         "name": instance.name,
         "clusterId": instance.cluster,
@@ -186,10 +193,7 @@ def _summary(instance: SimulatedInstance, base_url: str, *, whole: bool) -> Json
         "cpuNum": str(product.cpu * order.cards),
         "memory": str(product.memory_gb * order.cards),
         "gpuNum": str(order.cards if product.kind == "gpu" else 0),
-        "portMappings": [
-            {"port": port.port, "endpoint": endpoint(base_url, instance, port) if ready else "", "type": port.type}
-            for port in order.ports
-        ],
+        "portMappings": port_rows(base_url, instance, "type"),
         "productId": product.id,
         "productName": product.name,
         "rootfsSize": order.rootfs_gb,
@@ -204,9 +208,7 @@ def _summary(instance: SimulatedInstance, base_url: str, *, whole: bool) -> Json
             for mount in instance.mounts
         ]
         or None,
-        "statusError": {"state": instance.error[0], "message": instance.error[1]}
-        if instance.error
-        else {"state": "", "message": ""},
+        "statusError": {"state": error, "message": message},
         "envs": order.envs or None,
         "kind": product.kind,
         "billingMode": instance.mode if product.kind == "gpu" else "",
@@ -221,7 +223,6 @@ def _summary(instance: SimulatedInstance, base_url: str, *, whole: bool) -> Json
         "gpuIds": list(range(order.cards)) if product.kind == "gpu" else [],
         "templateId": "",
     }
-    return shown
 
 
 def _whole(state: GpuState, instance: SimulatedInstance, base_url: str) -> Json:
@@ -255,124 +256,58 @@ def _whole(state: GpuState, instance: SimulatedInstance, base_url: str) -> Json:
         "node": disk if state.dialect == "seen" else [disk],
         "freeStorageSize": FREE_DISK_GB,
         "keepDataDay": KEEP_DATA_DAYS,
-        "jobs": running_jobs(state, instance) or None,
+        "jobs": [{"id": job.id, "type": job.type} for job in state.jobs.running(instance)] or None,
     }
 
 
 async def list_gpu_instances(call: Call) -> Response:
-    state, asked = area(call), call.params
-    state.settle("*")
-    status = asked.get("status", "")
+    asked = call.params
     found = [
         each
-        for each in state.fleet.of(call.account, removed=status == "removed")
-        if asked.get("name", "").lower() in each.name.lower()
-        and fits_name(asked.get("productName", ""), each.product)
-        and status in ("", each.status)
+        for each in instances_asked_for(call)
+        if asks_for_part(asked, "name", each.name) and fits_name(asked.get("productName", ""), each.product)
     ]
-    page = numbered(found, asked, state.first_page)
-    return answer({"instances": [_summary(each, call.base_url, whole=False) for each in page], "total": len(found)})
-
-
-async def get_gpu_instance(call: Call) -> Response:
-    state, id = area(call), call.params["instanceId"]
-    state.settle(id)
-    return answer(_whole(state, state.fleet.find(call.account, id), call.base_url))
+    first = area(call).first_page
+    return answer(numbered(call, found, lambda each: _summary(each, call.base_url, whole=False), first, "instances"))
 
 
 # instances: what one does with them
-
-
-def _named(call: Call) -> tuple[GpuState, SimulatedInstance]:
-    state = area(call)
-    return state, state.fleet.find(call.account, call.body["instanceId"])
 
 
 def _state_of(instance: SimulatedInstance) -> Response:
     return answer({"instanceId": instance.id, "state": instance.status})
 
 
-async def start_gpu_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.start(instance)
-    return _state_of(instance)
-
-
-async def stop_gpu_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.stop(instance)
-    return _state_of(instance)
-
-
-async def restart_gpu_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.restart(instance)
-    # No page shows a body, and here no client met one.
-    return answer({})
-
-
-async def delete_gpu_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.delete(instance)
-    return answer({})
-
-
-async def migrate_gpu_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.migrate(instance)
-    return answer({})
-
-
-async def edit_gpu_instance(call: Call) -> Response:
-    state, instance = _named(call)
+def _edit(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
     if (ports := call.body.get("ports")) is not None:
-        state.fleet.set_ports(instance, [OrderedPort(row["port"], row["type"]) for row in ports])
-    state.fleet.grow(instance, call.body.get("expandRootDisk", 0))
-    return answer({})
+        fleet.set_ports(instance, ports_of(ports, "type"))
+    fleet.grow(instance, call.body.get("expandRootDisk", 0))
 
 
-async def upgrade_gpu_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    body = call.body
-    mounts = body["networkVolume"]["volumeMounts"]
-    state.fleet.upgrade(
-        instance,
-        image=body["imageUrl"],
-        image_auth_id=body.get("imageAuthId", ""),
-        envs=body["envs"],
-        command=body["command"],
-        entrypoint=body["entrypoint"],
-        volumes=[(row["id"], row["mountPath"]) for row in mounts],
-    )
-    return answer({})
+def _renew(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
+    fleet.renew(instance, call.body["month"], call.operation.id)
 
 
-async def renew_gpu_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.renew(instance, call.body["month"], call.operation.id)
-    return answer({})
+def _to_monthly(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
+    fleet.to_monthly(instance, call.body["month"], call.operation.id)
 
 
-async def change_gpu_instance_billing(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.to_monthly(instance, call.body["month"], call.operation.id)
-    return answer({})
+def _auto_migrate(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
+    fleet.set_auto_migrate(instance, call.body["autoMigrateOpen"], call.body.get("autoMigrateSystemDisk", False))
+
+
+def _new_volumes(body: Json) -> list[tuple[str, str]]:
+    return [(row["id"], row["mountPath"]) for row in body["networkVolume"]["volumeMounts"]]
 
 
 async def set_gpu_instance_auto_renew(call: Call) -> Response:
-    state = area(call)
-    chosen = [state.fleet.find(call.account, id) for id in call.body["instanceIds"]]
-    for instance in chosen:
-        state.fleet.set_auto_renew(instance, call.body["autoRenew"], call.body.get("autoRenewMonth", 1))
-    return answer({})
+    fleet = area(call).fleet
+    for instance in [fleet.find(call.account, id) for id in call.body["instanceIds"]]:
+        fleet.set_auto_renew(instance, call.body["autoRenew"], call.body.get("autoRenewMonth", 1))
+    return nothing()
 
 
-async def set_gpu_instance_auto_migrate(call: Call) -> Response:
-    _, instance = _named(call)
-    instance.order.auto_migrate = call.body["autoMigrateOpen"]
-    instance.order.auto_migrate_disk = call.body.get("autoMigrateSystemDisk", False)
-    return answer({})
-
+_ID = in_body("instanceId")
 
 ROUTES = [ExtraRoute("get_gpu_instance_metrics", metrics_elsewhere)]
 SERVICES = {"/_instances/": instance_service}
@@ -382,20 +317,21 @@ _OWN: dict[str, Handler] = {
     "list_clusters": list_clusters,
     "list_gpu_products": list_gpu_products,
     "list_cpu_products": list_cpu_products,
-    "create_gpu_instance": create_gpu_instance,
+    "create_gpu_instance": orders(_order),
     "list_gpu_instances": list_gpu_instances,
-    "get_gpu_instance": get_gpu_instance,
-    "start_gpu_instance": start_gpu_instance,
-    "stop_gpu_instance": stop_gpu_instance,
-    "restart_gpu_instance": restart_gpu_instance,
-    "delete_gpu_instance": delete_gpu_instance,
-    "migrate_gpu_instance": migrate_gpu_instance,
-    "edit_gpu_instance": edit_gpu_instance,
-    "upgrade_gpu_instance": upgrade_gpu_instance,
-    "renew_gpu_instance": renew_gpu_instance,
-    "change_gpu_instance_billing": change_gpu_instance_billing,
+    "get_gpu_instance": shows_instance(in_query("instanceId"), _whole),
+    "start_gpu_instance": acts(_ID, plain(Fleet.start), _state_of),
+    "stop_gpu_instance": acts(_ID, plain(Fleet.stop), _state_of),
+    # No page shows a body here, and no client met one.
+    "restart_gpu_instance": acts(_ID, plain(Fleet.restart)),
+    "delete_gpu_instance": acts(_ID, plain(Fleet.delete)),
+    "migrate_gpu_instance": acts(_ID, plain(Fleet.migrate)),
+    "edit_gpu_instance": acts(_ID, _edit),
+    "upgrade_gpu_instance": acts(_ID, upgrades("imageUrl", "imageAuthId", _new_volumes)),
+    "renew_gpu_instance": acts(_ID, _renew),
+    "change_gpu_instance_billing": acts(_ID, _to_monthly),
     "set_gpu_instance_auto_renew": set_gpu_instance_auto_renew,
-    "set_gpu_instance_auto_migrate": set_gpu_instance_auto_migrate,
+    "set_gpu_instance_auto_migrate": acts(_ID, _auto_migrate),
     "get_gpu_instance_metrics": get_gpu_instance_metrics,
 }
 HANDLERS: dict[str, Handler] = _OWN | extras_v1.HANDLERS | routes_v2.HANDLERS

@@ -6,13 +6,13 @@ creating and `type` when switching, `enable` once and `enabled` elsewhere, 204 a
 
 from starlette.responses import Response
 
-from ..core.answers import answer
 from ..core.calls import Call, Handler, Json
 from . import extras_v2
-from .instances import SimulatedInstance
+from .handlers import acts, area, in_path, instances_asked_for, orders, plain, shows_instance, upgrades
+from .instances import Fleet, SimulatedInstance
 from .market import V2_PRECISION, MarketProduct, clusters, products, refuse
-from .order import OrderedPort, SimulatedOrder, Tool
-from .shared import area, endpoint, gone, page, rest, service_url, ssh_command
+from .order import SimulatedOrder, Tool
+from .shared import gone, page, port_rows, ports_of, second_generation, service_url, ssh_command
 from .state import GpuState
 
 MODES = {"postpaid": "onDemand", "prepaid": "monthly", "spot": "spot"}
@@ -95,7 +95,7 @@ def _order(body: Json) -> SimulatedOrder:
         cards=resource["gpu_num"],
         rootfs_gb=resource["rootfs_size_gb"],
         image_auth_id=body.get("registry_auth_id", ""),
-        ports=[OrderedPort(row["port"], row["protocol"]) for row in body.get("ports", ())],
+        ports=ports_of(body.get("ports", ()), "protocol"),
         tools=_jupyter(body),
         envs=body.get("envs", []),
         command=body.get("command", ""),
@@ -112,11 +112,6 @@ def _order(body: Json) -> SimulatedOrder:
         auto_migrate=migration.get("enabled", False),
         auto_migrate_disk=migration.get("include_system_disk", False),
     )
-
-
-async def create_instance(call: Call) -> Response:
-    state = area(call)
-    return answer({"id": state.fleet.create(call.account, _order(call.body), call.operation.id).id})
 
 
 def _instance(instance: SimulatedInstance, base_url: str, *, access: bool) -> Json:
@@ -137,15 +132,7 @@ def _instance(instance: SimulatedInstance, base_url: str, *, access: bool) -> Js
             "cpu_num": product.cpu * order.cards,
             "rootfs_size_gb": order.rootfs_gb,
         },
-        "ports": [
-            {
-                "port": port.port,
-                "protocol": port.type,
-                "endpoint": endpoint(base_url, instance, port) if ready else "",
-            }
-            for port in order.ports
-        ]
-        or None,
+        "ports": port_rows(base_url, instance, "protocol") or None,
         "created_at": instance.created_at,
     }
     if instance.mode == "monthly":
@@ -162,140 +149,74 @@ def _instance(instance: SimulatedInstance, base_url: str, *, access: bool) -> Js
     return shown
 
 
+def _whole(_: GpuState, instance: SimulatedInstance, base_url: str) -> Json:
+    return _instance(instance, base_url, access=True)
+
+
 async def list_instances(call: Call) -> Response:
-    state, status = area(call), call.params.get("status", "")
-    state.settle("*")
-    found = [each for each in state.fleet.of(call.account, removed=status == "removed") if status in ("", each.status)]
-    return page(call, found, lambda each: _instance(each, call.base_url, access=False))
+    return page(call, instances_asked_for(call), lambda each: _instance(each, call.base_url, access=False))
 
 
-async def get_instance(call: Call) -> Response:
-    state, id = area(call), call.path["instance_id"]
-    state.settle(id)
-    return answer(_instance(state.fleet.find(call.account, id), call.base_url, access=True))
-
-
-def _named(call: Call) -> tuple[GpuState, SimulatedInstance]:
-    state = area(call)
-    return state, state.fleet.find(call.account, call.path["instance_id"])
-
-
-async def delete_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.delete(instance)
-    return gone()
-
-
-async def start_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.start(instance)
-    return answer({})
-
-
-async def stop_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.stop(instance)
-    return answer({})
-
-
-async def restart_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.restart(instance)
-    return answer({})
-
-
-async def upgrade_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    body = call.body
-    state.fleet.upgrade(
-        instance,
-        image=body["image"],
-        image_auth_id=body.get("registry_auth_id", ""),
-        envs=body.get("envs", []),
-        command=body.get("command", ""),
-        entrypoint=body.get("entrypoint", ""),
-        volumes=None,
-    )
-    return answer({})
-
-
-async def migrate_instance(call: Call) -> Response:
-    state, instance = _named(call)
+def _migrate(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
     if call.body.get("save_data"):
         # As one client met it.
         raise refuse("REQUEST", "save_data is not supported")
-    state.fleet.migrate(instance)
-    return answer({})
+    fleet.migrate(instance)
 
 
-async def renew_instance(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.renew(instance, call.body["months"], call.operation.id)
-    return answer({})
+def _renew(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
+    fleet.renew(instance, call.body["months"], call.operation.id)
 
 
-async def set_auto_renew(call: Call) -> Response:
-    state, instance = _named(call)
+def _auto_renew(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
     wanted = call.body["auto_renew"]
-    state.fleet.set_auto_renew(instance, wanted.get("enabled", False), wanted.get("months", 1))
-    return answer({})
+    fleet.set_auto_renew(instance, wanted.get("enabled", False), wanted.get("months", 1))
 
 
-async def set_auto_migrate(call: Call) -> Response:
-    _, instance = _named(call)
+def _auto_migrate(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
     wanted = call.body["auto_migrate"]
-    instance.order.auto_migrate = wanted.get("enabled", False)
-    instance.order.auto_migrate_disk = wanted.get("include_system_disk", False)
-    return answer({})
+    fleet.set_auto_migrate(instance, wanted.get("enabled", False), wanted.get("include_system_disk", False))
 
 
-async def change_billing_mode(call: Call) -> Response:
-    state, instance = _named(call)
+def _bill_as(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
     if call.body["type"] == "prepaid":
-        state.fleet.to_monthly(instance, call.body.get("months", 0), call.operation.id)
+        fleet.to_monthly(instance, call.body.get("months", 0), call.operation.id)
     else:
-        state.fleet.to_on_demand(instance)
-    return answer({})
+        fleet.to_on_demand(instance)
 
 
-async def update_ports(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.set_ports(instance, [OrderedPort(row["port"], row["protocol"]) for row in call.body["ports"]])
-    return answer({})
+def _set_ports(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
+    fleet.set_ports(instance, ports_of(call.body["ports"], "protocol"))
 
 
-async def expand_rootfs(call: Call) -> Response:
-    state, instance = _named(call)
-    state.fleet.grow(instance, call.body["rootfs_size_expand_gb"])
-    return answer({})
+def _grow(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
+    fleet.grow(instance, call.body["rootfs_size_expand_gb"])
 
 
-async def set_web_terminal(call: Call) -> Response:
-    _, instance = _named(call)
+def _web_terminal(call: Call, _: Fleet, instance: SimulatedInstance) -> None:
     instance.web_terminal = call.body["enable"]
-    return answer({})
 
 
-HANDLERS: dict[str, Handler] = {
-    f"gpus_v2_{name}": rest(handler)
-    for name, handler in {
+_ID = in_path("instance_id")
+HANDLERS: dict[str, Handler] = extras_v2.HANDLERS | second_generation(
+    {
         "list_regions": list_regions,
         "list_products": list_products,
-        "create_instance": create_instance,
+        "create_instance": orders(_order),
         "list_instances": list_instances,
-        "get_instance": get_instance,
-        "delete_instance": delete_instance,
-        "start_instance": start_instance,
-        "stop_instance": stop_instance,
-        "restart_instance": restart_instance,
-        "upgrade_instance": upgrade_instance,
-        "migrate_instance": migrate_instance,
-        "renew_instance": renew_instance,
-        "set_auto_renew": set_auto_renew,
-        "set_auto_migrate": set_auto_migrate,
-        "change_billing_mode": change_billing_mode,
-        "update_ports": update_ports,
-        "expand_rootfs": expand_rootfs,
-        "set_web_terminal": set_web_terminal,
-    }.items()
-} | extras_v2.HANDLERS
+        "get_instance": shows_instance(_ID, _whole),
+        "delete_instance": acts(_ID, plain(Fleet.delete), gone),
+        "start_instance": acts(_ID, plain(Fleet.start)),
+        "stop_instance": acts(_ID, plain(Fleet.stop)),
+        "restart_instance": acts(_ID, plain(Fleet.restart)),
+        "upgrade_instance": acts(_ID, upgrades("image", "registry_auth_id", lambda _: None)),
+        "migrate_instance": acts(_ID, _migrate),
+        "renew_instance": acts(_ID, _renew),
+        "set_auto_renew": acts(_ID, _auto_renew),
+        "set_auto_migrate": acts(_ID, _auto_migrate),
+        "change_billing_mode": acts(_ID, _bill_as),
+        "update_ports": acts(_ID, _set_ports),
+        "expand_rootfs": acts(_ID, _grow),
+        "set_web_terminal": acts(_ID, _web_terminal),
+    }
+)

@@ -1,7 +1,7 @@
 """What both generations of GPU routes need to read requests and write answers."""
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from starlette.responses import Response
@@ -12,7 +12,6 @@ from ..core.faults import Fault
 from .instances import SimulatedInstance
 from .market import MarketProduct, refuse
 from .order import OrderedPort
-from .state import GpuState
 
 T = TypeVar("T")
 
@@ -20,15 +19,26 @@ DEFAULT_PAGE = 10
 DEFAULT_LIMIT = 20
 
 
-def area(call: Call) -> GpuState:
-    return call.world.area(GpuState)
+def asks_for(asked: Mapping[str, Any], word: str, value: str) -> bool:
+    """Whether the query gives this value for `word`, or leaves it open."""
+    return asked.get(word) in (None, "", value)
 
 
-def numbered(rows: Sequence[T], asked: Mapping[str, Any], first: int, name: str = "pageNum") -> Sequence[T]:
-    """One page of v1: `pageSize` items of the page `name`, both optional."""
-    size = asked.get("pageSize") or DEFAULT_PAGE
-    page = max(0, asked.get(name, first) - first)
-    return rows[page * size : (page + 1) * size]
+def asks_for_part(asked: Mapping[str, Any], word: str, text: str) -> bool:
+    """Whether what the query gives for `word` is a part of the text, or is left open. Case does not matter."""
+    return asked.get(word, "").lower() in text.lower()
+
+
+def numbered(
+    call: Call, rows: Sequence[T], shown: Callable[[T], Json], first: int, name: str, page: str = "pageNum"
+) -> Json:
+    """One page of v1, as the list `name` and the `total`. The query may give `pageSize` and the number of the `page`.
+
+    `first` is the number of the first page.
+    """
+    size = call.params.get("pageSize") or DEFAULT_PAGE
+    start = max(0, call.params.get(page, first) - first) * size
+    return {name: [shown(each) for each in rows[start : start + size]], "total": len(rows)}
 
 
 def cursored(rows: Sequence[T], asked: Mapping[str, Any]) -> tuple[Sequence[T], str]:
@@ -64,12 +74,22 @@ def ssh_command(instance: SimulatedInstance) -> str:
     return f"ssh root@proxy.{instance.cluster}.gpu-instance.invalid -p {instance.ssh_port}"
 
 
-def running_jobs(state: GpuState, instance: SimulatedInstance) -> list[Json]:
-    return [{"id": job.id, "type": job.type} for job in state.jobs.running(instance)]
+def port_rows(base_url: str, instance: SimulatedInstance, kind: str) -> list[Json]:
+    """The open ports. `kind` is the field that says tcp or http."""
+    ready = instance.status == "running"
+    return [
+        {"port": port.port, kind: port.type, "endpoint": endpoint(base_url, instance, port) if ready else ""}
+        for port in instance.order.ports
+    ]
 
 
-def rest(handler: Handler) -> Handler:
-    """Not found is 404 here: v1 answers 400, and clients have met both."""
+def ports_of(rows: Iterable[Json], kind: str) -> list[OrderedPort]:
+    """Ports as a request gives them, in the same form."""
+    return [OrderedPort(row["port"], row[kind]) for row in rows]
+
+
+def missing_is_404(handler: Handler) -> Handler:
+    """v2 answers 404 for what is missing. v1 answers 400, and clients have met both."""
 
     async def answered(call: Call) -> Response:
         try:
@@ -82,11 +102,16 @@ def rest(handler: Handler) -> Handler:
     return answered
 
 
+def second_generation(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+    """The table as the application wants it."""
+    return {f"gpus_v2_{name}": missing_is_404(handler) for name, handler in handlers.items()}
+
+
 def page(call: Call, rows: Sequence[T], shown: Callable[[T], Json]) -> Response:
     items, following = cursored(rows, call.params)
     return answer({"data": [shown(each) for each in items], "next_cursor": following, "has_more": bool(following)})
 
 
-def gone() -> Response:
+def gone(*_: object) -> Response:
     """What deletes answer: clients see 200 with {} or 204."""
     return Response(status_code=204)

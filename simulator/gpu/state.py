@@ -1,11 +1,13 @@
 """The GPU area's state: one for both generations, reached as `world.area(GpuState)`."""
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ..core.world import World
 from .extras import Auths, Images, Networks, Prewarms, SimulatedJobs, Storages, Templates
 from .instances import Fleet, InstanceParts
 from .market import Stock
+
+B = TypeVar("B")
 
 
 class GpuState:
@@ -30,13 +32,18 @@ class GpuState:
         )
         world.settlers.append(self.settle)
 
-    def settle(self, look: str = "") -> None:
-        """`look` (manual worlds): the id of the instance being shown, * for all, or one of the words for a list of
-        something else: jobs, networks, prewarms."""
-        self.prewarms.settle(look == "prewarms")
-        self.networks.settle(look == "networks")
-        self.jobs.settle(look == "jobs")
-        self.fleet.settle(look)
+    def book(self, kind: type[B]) -> B:
+        """The one book of its kind."""
+        books = (self.auths, self.templates, self.storages, self.networks, self.images, self.jobs, self.prewarms)
+        return next(each for each in books if isinstance(each, kind))
+
+    def settle(self, look: object = None) -> None:
+        """`look` is what is being shown, which moves it in a manual world: a book, the fleet, or an instance's id."""
+        self.prewarms.settle(look is self.prewarms)
+        self.networks.settle(look is self.networks)
+        # A saved image comes out of a job.
+        self.jobs.settle(look is self.jobs or look is self.images)
+        self.fleet.settle(lambda instance: look is self.fleet or look == instance.id)
         self.storages.settle()
 
 

@@ -24,7 +24,7 @@ from ..core.calls import Call, ExtraRoute, Handler, Json
 from ..core.faults import Fault
 from ..core.world import World
 from ..gpu.market import refuse
-from ..gpu.shared import rest
+from ..gpu.shared import missing_is_404
 from .pool import CANCELLED, COMPLETED, FAILED, FINAL, IN_PROGRESS, PENDING, TIMED_OUT, PoolWork
 from .state import ServerlessState, SimulatedEndpoint
 
@@ -224,11 +224,11 @@ ROUTES = [
 ]
 
 HANDLERS: dict[str, Handler] = {
-    "run_async_job": rest(run_async_job),
-    "get_async_job_status": rest(get_async_job_status),
-    "cancel_async_job": rest(cancel_async_job),
-    "get_async_endpoint_health": rest(get_async_endpoint_health),
-    "purge_async_queue": rest(purge_async_queue),
-    "get_async_endpoint_stats": rest(get_async_endpoint_stats),
+    "run_async_job": missing_is_404(run_async_job),
+    "get_async_job_status": missing_is_404(get_async_job_status),
+    "cancel_async_job": missing_is_404(cancel_async_job),
+    "get_async_endpoint_health": missing_is_404(get_async_endpoint_health),
+    "purge_async_queue": missing_is_404(purge_async_queue),
+    "get_async_endpoint_stats": missing_is_404(get_async_endpoint_stats),
     "invoke_sync_endpoint": invoke_sync_endpoint,
 }

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from ..core.answers import answer
 from ..core.calls import Call, Handler, Json
 from ..gpu.market import refuse
-from ..gpu.shared import gone, numbered, page, rest
+from ..gpu.shared import gone, numbered, page, second_generation
 from . import gateway
 from .gateway import area
 from .plan import DeploymentPlan
@@ -134,9 +134,8 @@ def _url(endpoint: SimulatedEndpoint, base_url: str) -> str:
 async def list_endpoints(call: Call) -> Response:
     state = area(call)
     state.settle("*")
-    found = state.of(call.account)
-    rows = numbered(found, call.params, state.gpu.first_page)
-    return answer({"endpoints": [_shown(each, call.base_url, listed=True) for each in rows], "total": len(found)})
+    found, first = state.of(call.account), state.gpu.first_page
+    return answer(numbered(call, found, lambda each: _shown(each, call.base_url, listed=True), first, "endpoints"))
 
 
 async def get_endpoint(call: Call) -> Response:
@@ -305,10 +304,14 @@ HANDLERS: dict[str, Handler] = {
     "update_serverless_endpoint": update_endpoint,
     "delete_serverless_endpoint": delete_endpoint,
     "drain_serverless_worker": drain_worker,
-    "gpus_v2_create_endpoint": rest(v2_create),
-    "gpus_v2_list_endpoints": rest(v2_list),
-    "gpus_v2_get_endpoint": rest(v2_get),
-    "gpus_v2_update_endpoint": rest(v2_update),
-    "gpus_v2_delete_endpoint": rest(v2_delete),
+    **second_generation(
+        {
+            "create_endpoint": v2_create,
+            "list_endpoints": v2_list,
+            "get_endpoint": v2_get,
+            "update_endpoint": v2_update,
+            "delete_endpoint": v2_delete,
+        }
+    ),
     **gateway.HANDLERS,
 }
