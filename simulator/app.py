@@ -27,10 +27,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .account.team import Teams
 from .core import control
+from .core.answers import envelope
 from .core.calls import Call, ExtraRoute, Finder, Handler, Json, Service, Upload, invalid_request
+from .core.disturb import disturb
 from .core.facts import Invalid, Operation, check_body, check_query, operations
 from .core.faults import Fault
-from .core.trouble import disturb, envelope
 from .core.world import Account, NotEnoughCredit, Received, World
 
 logger = logging.getLogger(__name__)

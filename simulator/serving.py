@@ -15,7 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .app import create_app
-from .core.trouble import connections
+from .core.disturb import connections
 from .core.world import World
 
 # uvicorn logs every cut connection as an error, but here tests order the cuts. app.py logs the simulator's failures.
@@ -23,7 +23,7 @@ _silent = logging.Logger("novita_mcp.simulator.http", logging.CRITICAL + 1)
 
 
 class _Tracked(H11Protocol):
-    """HTTP/1.1 whose connections core/trouble.py can drop."""
+    """HTTP/1.1 whose connections core/disturb.py can drop."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -215,6 +215,25 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert not [group for top in FOLDERS for group in circles(top)]
 
 
+def reached_from(file: str) -> set[str]:
+    """Every module that is imported when this one is, ours and others'."""
+    files = {dotted(each): each for each in sources(file.partition("/")[0])}
+    found, waiting = set[str](), [dotted(file)]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += [arrow.module for arrow in arrows(files[module])] if module in files else []
+    return found
+
+
+def test_what_the_simulator_remembers_knows_nothing_of_http() -> None:
+    states = [file for file in sources("simulator") if file.endswith("/state.py")]
+    assert len(states) > 3
+    for file in ["simulator/core/world.py", *states]:
+        assert not reached_from(file) & {"starlette", "uvicorn", "h11", "simulator.app"}, file
+
+
 def is_ours(node: ast.AST) -> bool:
     return isinstance(node, ast.ImportFrom) and node.level > 0
 

@@ -17,7 +17,7 @@ from .bounds import Bounds
 from .facts import operations
 from .files import FileStore
 from .lifecycle import is_retired
-from .trouble import TroubleRule, Troubles
+from .trouble import Troubles
 
 MICRO = 1_000_000
 """Micro dollars in a dollar: how money is kept, exact enough for the price of one token."""
@@ -180,6 +180,8 @@ class World:
         self._numbers = itertools.count(1)
         self.files = FileStore(lambda: self.clock.now(), lambda: self.settings.link_ttl, self.bounds)
         self.troubles = Troubles()
+        self.trouble = self.troubles.add
+        """Disturb matching requests: see Troubles.add."""
         self.doomed: list[str | None] = []
         """How the next things that take time end: a reason fails one, None lets one never end."""
         self.add_account(DEFAULT_KEY, balance_usd)
@@ -289,19 +291,6 @@ class World:
     def advance(self, seconds: float) -> None:
         """Move the world's clock forward."""
         self.clock.advance(seconds)
-
-    def trouble(
-        self,
-        effect: Mapping[str, Any],
-        *,
-        operation: str | None = None,
-        path: str | None = None,
-        method: str | None = None,
-        skip: int = 0,
-        times: int = 1,
-    ) -> TroubleRule:
-        """Disturb matching requests: leave `skip` alone, disturb `times` (-1: all). Effects: see trouble.py."""
-        return self.troubles.add(effect, operation=operation, path=path, method=method, skip=skip, times=times)
 
     def offers(self, operation_id: str) -> bool:
         """Whether an operation answers: what Novita has switched off does in the old world only."""

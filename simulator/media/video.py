@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from starlette.responses import Response
 
-from ..core.answers import answer
+from ..core.answers import answer, envelope
 from ..core.bounds import Kept
 from ..core.calls import Call, Handler, Json
 from ..core.facts import Invalid, Operation, check_body, operations, request_schema
 from ..core.faults import Fault
 from ..core.prices import usd_each
-from ..core.trouble import envelope
 from ..core.world import World
 from .film import SOUND_RATE, Clip, Film, NotAFilmError, look_at, make_film, make_gif, open_picture, stills
 from .hearing import Hearing

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ..core.trouble import connections
+from ..core.disturb import connection_of
 from .disk import DiskError
 
 Json = dict[str, Any]
@@ -189,7 +189,7 @@ class Stream(Response):
             return
         error = sending.exception()
         if isinstance(error, Cut):
-            if (transport := connections.get((tuple(scope["server"]), tuple(scope["client"])))) is not None:
+            if (transport := connection_of(scope)) is not None:
                 transport.close()
             return
         if error is not None:

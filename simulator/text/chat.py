@@ -21,28 +21,25 @@ Json = dict[str, Any]
 
 
 async def create_chat_completion(call: Call) -> Response:
-    state = call.world.area(LlmState)
-    made = generate.chat(state, call.account, call.body)
+    made = generate.chat(call.world.area(LlmState), call.account, call.body)
     if call.body.get("stream"):
         return stream(call, made, chat_events(made, call.body))
-    await settle(call, made)
-    return answer(chat_body(made, call.body))
+    return await unstreamed(call, made, chat_body(made, call.body))
 
 
 async def create_completion(call: Call) -> Response:
-    state = call.world.area(LlmState)
-    made = generate.completion(state, call.account, call.body)
+    made = generate.completion(call.world.area(LlmState), call.account, call.body)
     if call.body.get("stream"):
         return stream(call, made, completion_events(made, call.body))
-    await settle(call, made)
-    return answer(completion_body(made, call.body))
+    return await unstreamed(call, made, completion_body(made, call.body))
 
 
-async def settle(call: Call, made: GeneratedAnswers) -> None:
-    """Take the time and the money of an unstreamed answer."""
+async def unstreamed(call: Call, made: GeneratedAnswers, body: Json) -> Response:
+    """Take the time and the money of an answer, and give it as a whole."""
     state = call.world.area(LlmState)
     await pause_for(state, made.tokens)
     generate.charge(state, call.account, call.operation.id, made.price(), made.model, made.id)
+    return answer(body)
 
 
 def stream(call: Call, made: GeneratedAnswers, events: list[Event]) -> EventStream:

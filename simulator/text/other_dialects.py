@@ -8,12 +8,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from ..core.answers import answer
 from ..core.calls import Call, Handler
 from ..core.faults import Fault
 from ..core.json_values import items, obj
 from . import generate
-from .chat import settle, stream
+from .chat import stream, unstreamed
 from .generate import GeneratedAnswers
 from .state import LlmState
 from .stream import Event
@@ -30,8 +29,7 @@ async def create_anthropic_message(call: Call) -> Response:
     made = generate.chat(state, call.account, _from_anthropic(call.body), endpoint="anthropic")
     if call.body.get("stream"):
         return stream(call, made, _message_events(made))
-    await settle(call, made)
-    return answer(_message(made, _blocks(made.answers[0])))
+    return await unstreamed(call, made, _message(made, _blocks(made.answers[0])))
 
 
 def _from_anthropic(body: Json) -> Json:
@@ -163,8 +161,7 @@ async def create_response(call: Call) -> Response:
     if body.get("stream"):
         raise Fault(400, "INVALID_REQUEST_BODY", "stream is not supported on this route")
     made = generate.chat(call.world.area(LlmState), call.account, _from_response(body), endpoint="responses")
-    await settle(call, made)
-    return answer(_response(made, body))
+    return await unstreamed(call, made, _response(made, body))
 
 
 def _from_response(body: Json) -> Json:

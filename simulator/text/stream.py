@@ -11,8 +11,8 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ..core.disturb import drop
 from ..core.facts import error_row
-from ..core.trouble import connections
 from .state import LlmState, StreamRecord, StreamTrouble
 
 DONE = "[DONE]"
@@ -104,7 +104,7 @@ class EventStream(Response):
                 return False
             case "cut":
                 self._record.state = "broken"
-                connections[tuple(scope["server"]), tuple(scope["client"])].close()
+                drop(scope)
                 await asyncio.Event().wait()  # until our own watch sees the connection gone
                 return False
             case "end":

@@ -213,26 +213,27 @@ class Player:
 
     def _do_while(self, node: ast.While) -> None:
         while self._value(node.test):
-            self._tick()
-            try:
-                self._block(node.body)
-            except _Break:
+            if not self._turn(node.body):
                 return
-            except _Continue:
-                continue
         self._block(node.orelse)
 
     def _do_for(self, node: ast.For) -> None:
         for value in self._value(node.iter):
-            self._tick()
             self._put(node.target, value)
-            try:
-                self._block(node.body)
-            except _Break:
+            if not self._turn(node.body):
                 return
-            except _Continue:
-                continue
         self._block(node.orelse)
+
+    def _turn(self, body: list[ast.stmt]) -> bool:
+        """Run the body of a loop once. False after a break."""
+        self._tick()
+        try:
+            self._block(body)
+        except _Continue:
+            return True
+        except _Break:
+            return False
+        return True
 
     def _do_break(self, node: ast.Break) -> None:
         raise _Break
