@@ -1,4 +1,4 @@
-"""python -m novita_mcp.simulator: play with Novita by hand."""
+"""`python -m novita_mcp.simulator` runs the simulator, to try it by hand."""
 
 import argparse
 import contextlib

@@ -1,13 +1,17 @@
-"""The HTTP face: finds the documented operation, checks key and request, lets its handler answer.
+"""The HTTP application: it finds the documented operation, checks key and request, and lets a handler answer.
 
-An area module lists `HANDLERS` (operationId -> Handler). It may also list `NEWCOMERS` (area -> Handler of its tasks
-that nobody handles), `ROUTES` (see calls.Route), `DECODERS` (content type -> bytes to body; ValueError for bytes that
-are none), `ENVELOPES` (operationId -> Fault to Response), a `FINDER` (world and request to an operation
-that no documentation has, or None), and what it adds to core/control.py: `CONTROLS`,
-`CONTROLS_OF_ONE` and `SHOWN`.
+Each area module has a table `HANDLERS` (operationId -> Handler). A module may also have:
 
-Order of a request: trouble, key, retirement, body and query against the facts, handler. Errors come out in the
-envelope of the operation's group. Everything about /_simulator is in core/control.py.
+    NEWCOMERS  area -> the handler of those of its tasks that have no handler of their own
+    ROUTES     ways to an operation that a path cannot express (calls.ExtraRoute)
+    SERVICES   path prefix -> what answers there outside the documented operations
+    DECODERS   content type -> a function that reads such a body, or raises ValueError
+    ENVELOPES  operationId -> a function that makes the error answer of a Fault
+    FINDER     a function that finds an undocumented operation for a request, or returns None
+    CONTROLS, CONTROLS_OF_ONE, SHOWN  what it adds to the control routes in core/control.py
+
+A request passes these steps in order: ordered trouble, the key, whether the operation is switched off, the check of
+body and query against the facts, the handler. An error is written in the envelope of the operation's group.
 """
 
 import contextlib
@@ -57,10 +61,10 @@ MODULES = (
     "web.search",
     "gpu.routes_v1",
     "serverless.routes",
-    "sandbox.service",  # last: it looks at every path that nobody else knows
+    "sandbox.service",  # It comes last because it looks at every path that no other module knows.
 )
 LONGEST_KEPT = 4_000_000
-"""Bytes of a request body that is remembered as it was."""
+"""The world remembers a request body up to this many bytes as it was, and of a longer one only the length."""
 SECRET_HEADERS = frozenset(["authorization", "x-api-key", "cookie"])
 CREDIT = {
     "media": ("media", "BILLING_BALANCE_NOT_ENOUGH"),
@@ -68,7 +72,7 @@ CREDIT = {
     "gpu": ("gpu", "BALANCE_NOT_ENOUGH"),
     "billing": ("gpu", "BALANCE_NOT_ENOUGH"),
 }
-# Paths clients use for an operation besides the documented ones.
+# Clients also use these paths, which are not documented.
 ALSO_AT = {
     ("GET", "/v3/user/usage-based-billing"): "query_usage_based_billing",
     ("GET", "/v3/user/fixed-term-billing"): "query_fixed_term_billing",
@@ -77,13 +81,13 @@ ALSO_AT = {
 
 @cache
 def modules() -> tuple[ModuleType, ...]:
-    """The areas. A module that cannot be imported stops the start."""
+    """The modules of all areas. The simulator does not start if one of them cannot be imported."""
     return tuple(importlib.import_module(f".{name}", __package__) for name in MODULES)
 
 
 @cache
 def handlers() -> Mapping[str, Handler]:
-    """Every handler by operationId; ValueError for two of one name or for an operation that is not documented."""
+    """Every handler by operationId. ValueError if an operation has two handlers or is not documented."""
     found: dict[str, Handler] = {}
     for module in modules():
         for name, handler in cast("dict[str, Handler]", module.HANDLERS).items():
@@ -99,7 +103,7 @@ def handlers() -> Mapping[str, Handler]:
 
 
 def _handler_of(operation: Operation) -> Handler:
-    """Of a documented operation its own; of what an area's FINDER found, the area's for newcomers."""
+    """The handler of a documented operation, or the area's handler for newcomers if its FINDER found the operation."""
     if operation.id in handlers():
         return handlers()[operation.id]
     newcomers: dict[str, Handler] = {}
@@ -115,7 +119,7 @@ def _paths() -> tuple[dict[tuple[str, str], Operation], tuple[tuple[str, re.Patt
     patterns: list[tuple[str, re.Pattern[str], Operation]] = []
     for operation in operations().values():
         for template in (operation.path, *operation.aliases):
-            if template.startswith("/{"):  # reached by a Route of its area only
+            if template.startswith("/{"):  # Only a route of its area (ROUTES) leads here.
                 continue
             if "{" not in template:
                 plain[operation.method, template] = operation
@@ -155,7 +159,7 @@ _MODEL = re.compile(rb'"model"\s*:\s*"([^"]*)"|name="model"[^\r\n]*\r\n\r\n([^\r
 
 
 def _of_model(operation: Operation, body: bytes) -> Operation:
-    """Of the operations that share a route, the one whose model a body names."""
+    """Several operations may share a route. This finds the one whose model the body names."""
     named = _MODEL.search(body)
     model = (named[1] or named[2] or b"").decode("utf-8", "replace") if named else ""
     shared = [each for each in operations().values() if (each.method, each.path) == (operation.method, operation.path)]
@@ -167,7 +171,7 @@ def base_url(request: Request) -> str:
 
 
 def key_of(request: Request) -> str | None:
-    """The key in Authorization, with or without "Bearer"; the Anthropic-style route also takes x-api-key."""
+    """The key in the header Authorization, with or without "Bearer", or in x-api-key, which Anthropic's clients use."""
     sent = request.headers.get("authorization", "").strip()
     if sent.lower().startswith("bearer "):
         sent = sent[7:].strip()
@@ -222,7 +226,7 @@ async def _form(operation: Operation, request: Request) -> tuple[Json, dict[str,
         for name, value in form.multi_items():
             kind = schema.get("properties", {}).get(name, {}).get("type")
             if isinstance(value, UploadFile):
-                # A name that comes more than once: voices, voices.1, voices.2...
+                # If a name comes more than once, the files are kept as voices, voices.1, voices.2...
                 count = sum(known.partition(".")[0] == name for known in files)
                 upload = Upload(value.filename or "", value.content_type or "", await value.read())
                 files[f"{name}.{count}" if count else name] = upload
@@ -247,7 +251,7 @@ class Simulator:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        handlers()  # a wrong table stops the start, not a request
+        handlers()  # Checked here, so that a wrong table stops the start and not a later request.
         for module in modules():
             control.ROUTES.update(getattr(module, "CONTROLS", {}))
             control.ROUTES_OF_ONE.update(getattr(module, "CONTROLS_OF_ONE", {}))
@@ -318,7 +322,7 @@ class Simulator:
         return received
 
     async def _service(self, request: Request, raw: bytes) -> Response:
-        """What an area serves outside the documented operations: `SERVICES`, handlers by path prefix."""
+        """Answer from the `SERVICES` of the areas, which lie outside the documented operations."""
         for module in modules():
             for prefix, service in cast("dict[str, Service]", getattr(module, "SERVICES", {})).items():
                 if request.scope["path"].startswith(prefix):
@@ -328,14 +332,14 @@ class Simulator:
     async def _respond(self, request: Request, raw: bytes, operation: Operation, path: dict[str, str]) -> Response:
         try:
             if operation.path.startswith("/{"):
-                # A customer's own service behind Novita's: nothing about the request is documented, not even a key.
+                # This is a customer's own service. Nothing about its requests is documented, not even a key.
                 account = self.world.accounts.get(key_of(request) or "") or next(iter(self.world.accounts.values()))
                 return await handlers()[operation.id](
                     Call(self.world, account, operation, {}, raw, dict(request.query_params), {}, path, request, "")
                 )
             account = account_of(self.world, operation, request)
             if not self.world.offers(operation.id):
-                if operation.models:  # the route is of others too
+                if operation.models:  # Other models share the route, so the route itself still exists.
                     raise Fault.named("llm", "MODEL_NOT_FOUND", "model not found")
                 raise Fault.named("media", "API_NOT_FOUND", "route not found")
             try:
@@ -366,7 +370,7 @@ class Simulator:
         except Fault as fault:
             return self._fault(operation, fault)
         except Exception:
-            # A bug of the simulator must be seen, and must not look like an answer of Novita.
+            # Somebody must notice a bug of the simulator, so it must not look like an answer of Novita.
             logger.exception("the simulator failed at %s", operation.id)
             return PlainTextResponse("the simulator itself failed; see its log", 500)
 
@@ -378,7 +382,7 @@ class Simulator:
 
 
 class _Replay:
-    """A `receive` that gives a body already read once more, then the real events."""
+    """A `receive` that first gives the body, which was already read, once more, and then the real events."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body, self._receive, self._given = body, receive, False
@@ -391,7 +395,7 @@ class _Replay:
 
 
 class _Noted:
-    """A `send` that writes the status down before the client can see it."""
+    """A `send` that notes the status before the client can see it."""
 
     def __init__(self, received: Received, world: World, send: Send) -> None:
         self._received, self._world, self._send = received, world, send

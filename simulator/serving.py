@@ -1,4 +1,4 @@
-"""Serves the simulator on a real socket: in a thread for tests and demos, or in the foreground for a person."""
+"""Serves the simulator on a real socket: in a thread for tests and demos, or in the foreground."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ class _Tracked(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # asyncio does so only for sockets of an explicit protocol; without it every answer waits 40 ms for an ACK.
+        # asyncio sets this only for sockets with an explicit protocol. Without it every answer waits 40 ms for an ACK.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connections[self.server, self.client] = transport
 
@@ -41,7 +41,7 @@ class _Tracked(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its tick of 0.1 s, and without waiting for clients that hang."""
+    """uvicorn without its tick of 0.1 s. At the end it does not wait for clients that hang."""
 
     _stopping: asyncio.Event
     _loop: asyncio.AbstractEventLoop
@@ -52,9 +52,9 @@ class _Server(uvicorn.Server):
             await self._stopping.wait()
 
     def stop(self) -> None:
-        """From any thread."""
+        """End the server. Any thread may call this."""
         self.should_exit = True
-        with contextlib.suppress(AttributeError, RuntimeError):  # not in its loop yet, or already out of it
+        with contextlib.suppress(AttributeError, RuntimeError):  # The loop has not begun yet, or has ended already.
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -96,9 +96,9 @@ def _server(world: World) -> _Server:
 
 @contextlib.contextmanager
 def serve(world: World | None = None, port: int = 0, host: str = "127.0.0.1") -> Generator[Running]:
-    """Run in a thread until the block ends; port 0 lets the system pick one."""
+    """Run in a thread until the block ends. With port 0 the system chooses a free one."""
     world = world or World()
-    # The socket listens before the server does: early requests queue, so nobody polls for readiness.
+    # The socket listens before the server starts. Early requests wait in its queue, so nobody has to poll.
     with socket.create_server((host, port)) as listener:
         server = _server(world)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)
@@ -117,9 +117,9 @@ def run(
     *,
     beside: Callable[[World, int], contextlib.AbstractContextManager[object]] | None = None,
 ) -> None:
-    """Run in the foreground until a signal; the address goes to stderr. KeyboardInterrupt passes through.
+    """Run in the foreground until a signal comes. It prints the address on stderr, and lets KeyboardInterrupt pass.
 
-    `beside` is entered with the world and the port once it listens, and left at the end.
+    `beside` makes a context from the world and the port. It is entered once the server listens, and left at the end.
     """
     world = world or World()
     with socket.create_server((host, port)) as listener, contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What an account was billed: a made-up but fixed past since October 2025, then every charge of this world."""
+"""What an account was billed: first an invented, fixed past since October 2025, then every charge of this world."""
 
 import random
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ FIRST_MONTH = datetime(2025, 10, 1, tzinfo=UTC)
 WEB_SEARCH = ("exa_", "tavily_")
 STORAGE = "create_network_storage"
 OWNED = ("gpu", "serverless", "cloud_storage")
-"""Categories whose lines name the thing they are for."""
+"""The bill lines of these categories name the machine, volume or endpoint that cost the money."""
 CATEGORIES = {
     "image": "gen_api",
     "video": "gen_api",
@@ -47,7 +47,7 @@ class LedgerLine:
 
 @dataclass(frozen=True)
 class PastProduct:
-    """A product of the past: how often a day had it (0 to 1) and what a day of it costs in micro dollars."""
+    """A product in the invented past: the share of days that used it (0 to 1), and what a day cost in micro dollars."""
 
     category: str
     product: str
@@ -69,7 +69,7 @@ PAST = (
 
 
 def past(account: Account, until: datetime) -> Iterator[LedgerLine]:
-    """A line a day and product, the same in every run for the same key."""
+    """One line for each day and product. The same key gets the same lines in every run."""
     roll = random.Random(f"past of {account.key}")
     day = FIRST_MONTH
     while day < until:

@@ -1,4 +1,4 @@
-"""Balance, bills, transactions and quotas. Money leaves as text: whole 0.0001 USD."""
+"""Balance, bills, transactions and quotas. Answers give money as text, in whole units of 0.0001 USD."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -80,7 +80,7 @@ async def query_monthly_bill(call: Call) -> Response:
 
 
 def span(call: Call, longest_days: int) -> tuple[float, float]:
-    """startTime and endTime; the last 31 days without them (0 counts as not given)."""
+    """startTime and endTime of the query. Without them, or with 0, the span is the last 31 days."""
     end = float(call.params.get("endTime") or call.world.clock.now())
     start = float(call.params.get("startTime") or end - 31 * DAY)
     if end <= start:
@@ -174,7 +174,7 @@ class Term:
 
 
 def _past_term(month: datetime, first: datetime) -> Term:
-    """The past holds one instance rented by the month."""
+    """In the invented past the account rents one instance by the month."""
     trade = "monthly_new_buy" if month == first else "monthly_re_buy"
     return Term(month.timestamp() + 9 * 3600, "RTX 3090 24GB", "pastmonthlyinstance", 1, 900_000, trade, voucher=True)
 
@@ -249,7 +249,7 @@ async def query_apikey_bill(call: Call) -> Response:
 
 
 async def query_transactions(call: Call) -> Response:
-    """The past: at the start of each month its cost was topped up, so that the wallet kept what it has now."""
+    """The invented past: at the start of each month the account paid in what that month cost."""
     wallet = call.account.micro_usd + sum(
         charge.micro_usd for charge in call.world.charges if charge.account is call.account and not charge.refunded
     )

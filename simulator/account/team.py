@@ -90,7 +90,7 @@ class Teams:
 
 
 def _used(call: Call, member: Member, *, llm_only: bool = False) -> int:
-    """Spent this month in this world, 0.0001 USD: all of it is the owner's."""
+    """What was spent in this world this month, in 0.0001 USD. The owner spent all of it."""
     team = call.world.area(Teams).of(call.account)
     if member is not next(iter(team.members.values())):
         return 0
@@ -126,7 +126,7 @@ def _member(call: Call, member_id: str) -> Member:
 
 
 def _key(call: Call, member: Member, key_id: str) -> Key:
-    # Whether the number or the text id is meant is not documented: both work.
+    # The documentation does not say whether the number or the text id is meant, so both work.
     for key in call.world.area(Teams).of(call.account).keys:
         if key.member_id == member.id and key_id in (key.id, key.string_id):
             return key
@@ -182,7 +182,7 @@ async def update_key_budget(call: Call) -> Response:
 
 
 async def check_budget(call: Call) -> Response:
-    """All four questions: of a member or a key, whether anything or a given cost is left."""
+    """Answers all four questions: whether a member or a key has anything left, or enough for a given cost."""
     member = _member(call, call.body["member_id"])
     budget, used = member.budget, _used(call, member)
     if "key_id" in call.body:
@@ -230,7 +230,7 @@ def _key_in_path(call: Call) -> Key:
 
 
 def _access(key: Key) -> Response:
-    # An empty list arrives as null on the default policy: documented as the same.
+    # In the default policy an empty list is sent as null; the documentation says that both mean the same.
     policy: Json = {
         "schemaVersion": 1,
         "productScope": "model_api",

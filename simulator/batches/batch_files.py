@@ -48,7 +48,7 @@ def keep(state: BatchState, owner: str, filename: str, content: bytes, *, input_
 
 
 def find_file(state: BatchState, owner: str, file_id: str) -> UploadedFile:
-    """A file within its retention. Raises Fault 404 without a name: the batch codes have none."""
+    """A file that is still kept. Raises a Fault 404 without a reason, as the error codes of batches have no names."""
     _drop_expired(state)
     file = state.files.get(file_id)
     if file is None or file.owner != owner:

@@ -1,7 +1,7 @@
-"""Batches: the lines of an uploaded file through the chat and completion code, over the world's clock.
+"""Batches: the chat and completion code answers the lines of an uploaded file, as the world's clock goes on.
 
-A batch moves when it is looked at: validating for a tenth of its time, then in_progress with rows answered in
-proportion, then completed with its files. What is asked of a batch after 48 hours finds it expired.
+A batch moves when a request asks about it. It is `validating` for a tenth of its time. Then it is `in_progress`, and
+the share of answered rows follows the time. At the end it is `completed` and has its files. After 48 hours it expires.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _WINDOW = 48 * 3600
 _FINAL = ("completed", "failed", "expired", "cancelled")
 _VALIDATION_SHARE = 0.1
 _CANCEL_SHARE = 0.05
-_SHIFT = 50  # rows answered before other requests get their turn
+_SHIFT = 50  # After this many rows other requests get their turn.
 _UPPER = {"in_progress": "PROGRESS"}
 
 
@@ -58,7 +58,7 @@ async def create_batch(call: Call) -> Response:
 
 
 async def list_batches(call: Call) -> Response:
-    """All of them, the newest first: the documentation names no parameter that could ask for a next page."""
+    """All batches, the newest first. The documentation names no parameter that asks for a next page."""
     state = call.world.area(BatchState)
     jobs = [job for job in reversed(state.batches.values()) if job.owner == call.account.key]
     for job in jobs:
@@ -82,7 +82,7 @@ async def retrieve_batch(call: Call) -> Response:
 
 
 async def cancel_batch(call: Call) -> Response:
-    """Cancelling at first, cancelled soon after. What a batch did before is neither delivered nor paid."""
+    """The batch is `cancelling` at first and `cancelled` soon after. Rows answered before are not delivered or paid."""
     state = call.world.area(BatchState)
     job = _named(call)
     await _move(state, call.account, job)
@@ -149,7 +149,7 @@ def _enter(state: BatchState, job: BatchJob, status: str) -> None:
 
 
 async def _move(state: BatchState, account: Account, job: BatchJob) -> None:
-    """Bring a batch to where the clock, or in a manual world this look, has it."""
+    """Move a batch on to the world's time. In a manual world each look moves it one step."""
     async with job.lock:
         if job.status in _FINAL:
             return
@@ -250,7 +250,7 @@ def _answer_row(state: BatchState, account: Account, job: BatchJob, row: BatchRo
 
 
 def _run(state: BatchState, account: Account, endpoint: str, body: Json) -> tuple[Json, int]:
-    """(answer, micro USD) of one line, by the code of a direct call."""
+    """Answer and cost in micro dollars of one line, made by the same code as for a direct call."""
     name, llm = _OPERATION_OF[endpoint], state.world.area(LlmState)
     checked = {**check_body(operations()[name], body), "stream": False}
     checked.pop("stream_options", None)

@@ -53,7 +53,7 @@ class BatchJob:
     version: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     ended: tuple[int, int, int] | None = None
-    """Its counts, once it has ended and the rows themselves were let go."""
+    """The three counts, kept once the batch has ended and its rows are dropped."""
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -61,7 +61,7 @@ class BatchJob:
         return self.ended or (len(self.rows), len(self.output), len(self.failures))
 
     def close(self) -> None:
-        """Nothing comes any more: the rows are in its files, or lost with it."""
+        """Drop the rows of a batch that has ended, and keep their counts."""
         self.ended = self.counts
         self.rows, self.output, self.failures = [], [], []
 
@@ -95,7 +95,7 @@ class BatchState:
         self.batches: Kept[str, BatchJob] = Kept(bounds.records, over=lambda job: job.ended is not None)
 
     def report(self) -> dict[str, Any]:
-        """Knobs and what there is, as JSON."""
+        """Knobs, files and batches, as JSON."""
         return {
             "settings": asdict(self.knobs),
             "files": len(self.files),

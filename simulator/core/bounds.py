@@ -12,20 +12,20 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class Bounds:
-    """Entries (and bytes) kept of each kind. What has not ended yet is never dropped."""
+    """How many entries, or bytes, a world keeps of each kind. It never drops what has not ended yet."""
 
     requests: int = 1000
     request_bytes: int = 64 * MB
-    """Of request bodies as they arrived."""
+    """All remembered request bodies together, in bytes as they arrived."""
     charges: int = 20_000
-    """Older ones are summed up by hour, operation and account, so that the totals stay exact."""
+    """Older charges are added up by hour, operation and account, so the totals stay exact."""
     tasks: int = 2000
     files: int = 2000
     file_bytes: int = 256 * MB
-    """Of finished files; links to what was dropped answer 404, as if they had been cleaned up."""
+    """All finished files together. A link to a dropped file answers 404, as if Novita had cleaned it up."""
     upload_bytes: int = 64 * MB
     records: int = 2000
-    """Of anything else: webhook deliveries, streams, batches, jobs and machines that have ended."""
+    """Everything else, each kind by itself: webhook deliveries, streams, and ended batches, jobs and machines."""
 
 
 class Kept(dict[K, V]):

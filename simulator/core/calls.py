@@ -1,4 +1,4 @@
-"""What a handler is given and what it is: `Handler = async (Call) -> Response`."""
+"""`Call`, which every handler is given, and the types of handlers themselves."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -46,7 +46,10 @@ class Call:
     files: dict[str, Upload] = field(default_factory=dict[str, Upload])
 
     def charge(self, usd: float | None = None, *, units: float = 1, note: str = "", ref: str = "") -> Charge:
-        """Take `usd`, else the known or the unlisted price, for each of `units`; NotEnoughCredit becomes a fault."""
+        """Charge `units` times `usd`, or else the known price, or else the setting unlisted_price_usd.
+
+        app.py answers NotEnoughCredit with the documented error of the operation's group.
+        """
         known = usd_each(self.operation.id, self.body) if usd is None else usd
         each = self.world.settings.unlisted_price_usd if known is None else known
         return self.world.charge(self.account, round(each * units * MICRO), self.operation.id, note, ref)
@@ -69,7 +72,7 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class ExtraRoute:
-    """A way to an operation that path templates cannot say: by Host header, or below a prefix.
+    """A way to an operation that a path template cannot express: by the Host header, or below a prefix.
 
     An area module lists them as `ROUTES`; they are tried first, in order. `match` gives the path parameters, or None.
     """
@@ -79,10 +82,10 @@ class ExtraRoute:
 
 
 Finder = Callable[[World, Request], Operation | None]
-"""Finds what the world offers besides the documented operations: models that were added while it runs."""
+"""Finds the operation of a model that a test added while the simulator runs; None for any other request."""
 
 Service = Callable[[World, Request, bytes], Awaitable[Response]]
-"""Answers below a path prefix outside the documented operations, with the request and its body."""
+"""Answers requests below a path prefix, outside the documented operations. It gets the request and its body."""
 
 
 def invalid_request(group: str, message: str) -> Fault:

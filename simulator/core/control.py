@@ -1,4 +1,4 @@
-"""/_simulator: the file host, and the routes by which a person, or a test in another process, controls the world."""
+"""All routes below /_simulator: the file host, and those by which a person or another process controls the world."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ def is_control(path: str) -> bool:
 
 
 async def storage(world: World, request: Request, body: bytes) -> Response:
-    """GET and HEAD of signed links, PUT to upload links. They need no key; one that is sent is counted as leaked."""
+    """GET and HEAD of signed links, and PUT to upload links. They need no key: one that is sent counts as leaked."""
     if "authorization" in request.headers or "x-api-key" in request.headers:
         world.leaked_keys += 1
     kind, file_id = request.scope["path"].split("/")[2:4]
@@ -81,7 +81,7 @@ def _served(file: HostedFile, request: Request) -> Response:
         file.downloads += 1
     response = Response(data[start:end], status, headers, file.content_type)
     if request.method == "HEAD":
-        response.body = b""  # Content-Length stays that of the file
+        response.body = b""  # The header Content-Length stays the length of the file.
     return response
 
 
@@ -187,10 +187,10 @@ ROUTES: dict[tuple[str, str], Callable[[World, dict[str, Any]], Awaitable[Any]]]
     ("POST", "tasks"): post_tasks,
     ("POST", "accounts"): post_accounts,
 }
-"""By method and path below /_simulator. Areas add theirs: see `CONTROLS` in app.py."""
+"""The control routes by method and path below /_simulator. Areas add theirs with `CONTROLS`: see app.py."""
 
 ROUTES_OF_ONE: dict[tuple[str, str], Callable[[World, str, dict[str, Any]], Awaitable[Any]]] = {}
-"""The same for paths that end with an id, by what stands before it (`CONTROLS_OF_ONE`)."""
+"""The control routes whose path ends with an id, by the method and the path before the id (`CONTROLS_OF_ONE`)."""
 
 SHOWN: dict[str, Callable[[World], Any]] = {}
-"""What areas add to the state that GET /_simulator shows, by name (`SHOWN`)."""
+"""What areas add to the answer of GET /_simulator, by field name (`SHOWN`)."""

@@ -1,4 +1,4 @@
-"""How a request is disturbed: the HTTP side of the rules in trouble.py."""
+"""Disturbs requests over HTTP, as the rules in trouble.py order it."""
 
 import asyncio
 import socket
@@ -13,16 +13,16 @@ from .answers import envelope
 from .faults import Fault
 
 connections: dict[tuple[Any, Any], asyncio.Transport] = {}
-"""Open connections by (server, client) address, filled by serving.py: ASGI itself has no way to drop one."""
+"""Open connections by (server, client) address. serving.py keeps it, because ASGI has no way to drop a connection."""
 
 
 def connection_of(scope: Scope) -> asyncio.Transport | None:
-    """The connection of a request; None once it is closed, and for an application that serving.py does not serve."""
+    """The connection of a request. None if it is closed already, or if serving.py does not serve the application."""
     return connections.get((tuple(scope["server"]), tuple(scope["client"])))
 
 
 async def disturb(effect: Mapping[str, Any], app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer as the effect says. `app` is the undisturbed way."""
+    """Answer as the effect says. `app` gives the undisturbed answer."""
     if "delay" in effect:
         await asyncio.sleep(effect["delay"])
         await app(scope, receive, send)
@@ -73,11 +73,11 @@ async def _gone(receive: Receive) -> None:
 
 
 async def _swallow(message: Message) -> None:
-    """An answer nobody gets."""
+    """A `send` that throws the answer away."""
 
 
 class _Scissors:
-    """A `send` that passes the headers and so many bytes, then closes the connection."""
+    """A `send` that lets the headers and `count` bytes pass, and then closes the connection."""
 
     def __init__(self, count: int, scope: Scope, send: Send) -> None:
         self._left, self._scope, self._send, self.done = count, scope, send, False
@@ -99,7 +99,7 @@ class _Scissors:
 
 
 def drop(scope: Scope, *, reset: bool = False) -> None:
-    """End the connection: `reset` as an abort (RST), else closed after what was sent."""
+    """End the connection: with a reset (RST), or else by closing it after what was sent."""
     transport = connection_of(scope)
     if transport is None:
         raise RuntimeError("connections can be dropped only under simulator.serve")

@@ -1,4 +1,4 @@
-"""What the documentation says, as data, and the check of a request against it.
+"""The documentation as data, and the check of a request against it.
 
 The tables come from `scripts/carry_facts.py`. They are read once (a few milliseconds for all of them); the validator
 of an operation is built when its first request arrives.
@@ -17,7 +17,8 @@ from jsonschema.exceptions import ValidationError, best_match  # pyright: ignore
 AREAS = ("image", "video", "audio", "newer", "llm", "gpu", "serverless", "account")
 Json = dict[str, Any]
 
-# README of the facts, "What clients send beyond the files": these pass though the schema does not know them.
+# Real clients send these although the schema does not know them, so they pass. The README of the facts lists them under
+# "What clients send beyond the files".
 NULL_IS_ABSENT = frozenset(
     ["txt2img", "img2img", "inpainting", "txt2video", "img2video", "create_subject_training", "create_style_training"]
 )
@@ -83,7 +84,7 @@ class Operation:
 
     @property
     def price(self) -> Any:
-        """As documented, shape differs from place to place; None when not documented."""
+        """The price as it is documented, which has a different shape in each area; None if it is not documented."""
         return self.facts.get("price")
 
     @property
@@ -92,7 +93,7 @@ class Operation:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models whose requests are meant, of several that share the route; empty where the route is of one."""
+        """If several operations share the route: the models this one is for. Empty if the route is its own."""
         return tuple(self.facts.get("models", ()))
 
     def raw_slash(self, parameter: str) -> bool:
@@ -105,7 +106,7 @@ class Operation:
 
 @cache
 def _area(area: str) -> Json:
-    """Of an area that no documentation has (models added while it runs) there is nothing to refer to."""
+    """The table of an area. It is empty for models that a test added, which no documentation has."""
     if area not in AREAS:
         return {"operations": {}, "components": {}}
     return json.loads((Path(__file__).with_name("documentation") / f"{area}.json").read_text())
@@ -145,7 +146,7 @@ def error_row(group: str, name: str) -> Json:
 
 
 def inlined(schema: Any, components: Json, inside: tuple[str, ...] = ()) -> Any:
-    """`schema` with every $ref written out; a reference into itself allows anything."""
+    """`schema` with every $ref replaced by what it refers to. A schema that refers to itself allows anything there."""
     if isinstance(schema, list):
         return [inlined(item, components, inside) for item in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
@@ -164,7 +165,7 @@ def inlined(schema: Any, components: Json, inside: tuple[str, ...] = ()) -> Any:
 
 
 def closed(schema: Any) -> Any:
-    """`schema` with every object that lists its properties refusing all others, unless it says otherwise."""
+    """`schema`, in which an object that lists its properties refuses all others, unless it says otherwise."""
     if isinstance(schema, list):
         return [closed(item) for item in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
@@ -177,7 +178,7 @@ def closed(schema: Any) -> Any:
 
 
 def request_schema(operation: Operation, content_type: str = "application/json") -> Json:
-    """The documented body, refs written out, closed, with the documented leniencies let in."""
+    """The schema of the body without references, closed, and widened by what real clients send (`BEYOND_BODY`)."""
     schema: Json = closed(inlined((operation.request or {})[content_type], _area(operation.area)["components"]))
     for place, extra in BEYOND_BODY.get(operation.id, {}).items():
         node = schema
@@ -229,7 +230,7 @@ def _answer_validator(operation_id: str, status: str, content_type: str) -> Draf
 
 
 def check_body(operation: Operation, body: Any, content_type: str = "application/json") -> Json:
-    """The body as the handler gets it. Invalid when the documentation does not allow it."""
+    """The body as the handler gets it. Raises Invalid if the documentation does not allow it."""
     if operation.request is None:
         if body in (None, {}):
             return {}
@@ -249,7 +250,7 @@ def check_body(operation: Operation, body: Any, content_type: str = "application
 
 
 def check_query(operation: Operation, query: Iterable[tuple[str, str]]) -> Json:
-    """Typed query parameters, documented defaults filled in. Invalid names the parameter."""
+    """The query parameters with their types and the documented defaults. Raises Invalid, which names the parameter."""
     documented = {p["name"]: p for p in operation.facts["parameters"] if p["in"] == "query"}
     lenient = BEYOND_QUERY.get(operation.id, {})
     typed: Json = {}
@@ -283,7 +284,7 @@ def check_query(operation: Operation, query: Iterable[tuple[str, str]]) -> Json:
 def answer_problems(
     operation: Operation, answer: Any, status: int = 200, content_type: str = "application/json"
 ) -> list[str]:
-    """Where an answer differs from the documented schema; for tests."""
+    """Where an answer differs from the documented schema. Only tests use this."""
     validator = _answer_validator(operation.id, str(status), content_type)
     found: list[Any] = list(validator.iter_errors(answer))  # pyright: ignore[reportUnknownMemberType]
     return [f"{error.json_path}: {error.message[:200]}" for error in found]

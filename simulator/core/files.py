@@ -42,14 +42,14 @@ class FileStore:
     """All files of a world, by id."""
 
     def __init__(self, now: Callable[[], float], link_ttl: Callable[[], float], bounds: Bounds) -> None:
-        """`now` is the world's time, `link_ttl` the seconds a link lives where nothing else is said."""
+        """`now` tells the world's time, and `link_ttl` how many seconds a link works by default."""
         self._now, self._link_ttl = now, link_ttl
         self._secret = secrets.token_bytes(16)
         self.files: Kept[str, HostedFile] = Kept(
             bounds.files, most_bytes=bounds.file_bytes, size=lambda file: file.size, forgotten=HostedFile.empty
         )
         self.uploads: Kept[str, bytes] = Kept(bounds.records, most_bytes=bounds.upload_bytes, size=len)
-        """What was PUT to upload links, by the id in the link."""
+        """The bytes that clients sent to upload links, by the id in the link."""
 
     def add(self, name: str, content_type: str, data: Bytes) -> HostedFile:
         """Keep a file; `data` may be a function that makes it when it is first wanted."""

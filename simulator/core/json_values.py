@@ -1,4 +1,4 @@
-"""JSON values of uncertain shape, read with a type: what is absent, null or of another kind counts as empty."""
+"""Reads JSON values of uncertain shape. A value that is absent, null or of another type counts as empty."""
 
 from typing import Any, cast
 

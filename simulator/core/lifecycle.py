@@ -18,12 +18,15 @@ class KnownModel:
     makes: str
     state: Literal["live", "unlisted", "unknown", "retired"]
     gone: str = ""
-    """The day a retired one went."""
+    """The day on which Novita switched the model off."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What Novita announced: (name, replacement or None) of what goes on the day or minute `retires`."""
+    """Novita's announcement that it switches models, each (name, replacement or None), off on the day `retires`.
+
+    `retires` may also name the minute.
+    """
 
     page: str
     dated: str

@@ -5,7 +5,7 @@ from .world import Account, Charge, World
 
 DAY = 86_400
 MONTH = 30 * DAY
-"""A subscription month; the documentation does not say, so it is thirty days."""
+"""The documentation does not say how long a subscription month is. Here it is thirty days."""
 
 
 class Meter:
@@ -35,7 +35,7 @@ class Meter:
     def collect(self, world: World, account: Account, operation: str, note: str, ref: str) -> bool:
         """Charge the cost since the last call, with one line of the bill for each hour.
 
-        False when the account could not pay it all: what it had is taken and the rest forgiven.
+        False if the account could not pay all of it. Then what it had is taken, and the rest is forgiven.
         """
         now = world.clock.now()
         due = self.cost(now) - self._paid

@@ -25,7 +25,7 @@ def _rows() -> Mapping[str, list[Json]]:
 
 
 def price_rows(operation_id: str) -> list[Json]:
-    """The rows of one operation as they are carried, the best basis first; none where no price is known."""
+    """The price rows of one operation, the most reliable source first. Empty if no price is known."""
     return _rows().get(operation_id, [])
 
 
@@ -40,14 +40,14 @@ def usd_each(
     tokens: int = 0,
     picture: tuple[int, int] | None = None,
 ) -> float | None:
-    """Dollars for one of what a request makes; None where no price is known.
+    """The price in dollars of one picture, clip or text that a request makes; None if no price is known.
 
     Args:
-        seconds: How long the clip is, or what was handed in.
-        taken: How long the clip is that was handed in beside what comes out.
-        letters: Characters that are read aloud.
-        tokens: What a picture has taken, where it is sold by those.
-        picture: Width and height of the picture that was handed in.
+        seconds: Length of the clip that is made, or else of the file that was sent.
+        taken: Length of a clip that was sent besides the one that is made.
+        letters: Number of characters that are read aloud.
+        tokens: Number of tokens of a picture that is sold by tokens.
+        picture: Width and height of the picture that was sent.
     """
     rows = [row for row in price_rows(operation_id) if tokens or row["per"] != "1M_tokens"]
     fields = {path: _value(operation_id, body, path) for row in rows for path in (*row.get("when", {}), *_paths(row))}

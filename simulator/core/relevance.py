@@ -10,7 +10,7 @@ STOP = frozenset(
 
 
 def relevance(query: str, documents: list[str]) -> list[float]:
-    """0 to 1 for each document: weighted share of the query's words, rare words first, exact before similar."""
+    """A score from 0 to 1 for each document: the share of the query's words in it. Rare and exact words weigh more."""
     asked = _stems(query)
     held = [_stems(document) for document in documents]
     rarity = {stem: math.log(1 + (1 + len(documents)) / (1 + sum(stem in stems for stems in held))) for stem in asked}
@@ -18,7 +18,7 @@ def relevance(query: str, documents: list[str]) -> list[float]:
     scores: list[float] = []
     for stems in held:
         share = sum(weight for stem, weight in rarity.items() if stem in stems) / whole
-        # Among equals the shorter document says it more to the point.
+        # Of two documents with equal shares the shorter one scores higher.
         scores.append(round(0.001 + 0.998 * share * (0.85 + 0.15 / (1 + len(stems) / 50)), 6))
     return scores
 

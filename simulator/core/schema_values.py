@@ -1,6 +1,6 @@
-"""Values that satisfy a JSON Schema, chosen by a seeded generator: what a model held to a schema would write.
+"""Values that satisfy a JSON Schema, as a language model that must follow the schema would write them.
 
-Written by hand: libraries (jsf, hypothesis-jsonschema) do not take their words from a prompt.
+This is written by hand because the libraries for it (jsf, hypothesis-jsonschema) cannot take words from a prompt.
 """
 
 import random
@@ -29,7 +29,7 @@ _FORMATS = {
     "ipv4": "192.0.2.1",
     "ipv6": "2001:db8::1",
 }
-_DEEPEST = 6  # from here on only what is required is written
+_DEEPEST = 6  # From this depth on only required members are written.
 _DEEPEST_AT_ALL = 40
 _LONGEST_CHAIN = 40
 _LARGEST = 5_000
@@ -39,7 +39,7 @@ Schema = Mapping[str, Any]
 
 
 class UnsatisfiableSchemaError(Exception):
-    """No value could be found, or the schema is none. The text says which."""
+    """No value was found, or the schema is not valid. The text says which."""
 
 
 def value_for(schema: Schema, *, hint: str, rng: random.Random) -> Any:
@@ -48,7 +48,7 @@ def value_for(schema: Schema, *, hint: str, rng: random.Random) -> Any:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise UnsatisfiableSchemaError(f"invalid JSON schema: {error.message}") from error
-    # A registry of our own: the default one would fetch what a $ref names.
+    # The default registry would fetch what a $ref names, so an empty one is used.
     validator: Any = Draft202012Validator(schema, registry=Registry())
     writer = _Writer(schema, hint, rng)
     try:
@@ -106,7 +106,7 @@ class _Writer:
                 schema = _merge(schema, "allOf", schema["allOf"])
             elif choices := schema.get("anyOf") or schema.get("oneOf"):
                 key = "anyOf" if schema.get("anyOf") else "oneOf"
-                # Deep down the last choice is taken: in recursive schemas that is as a rule null or a leaf.
+                # In recursive schemas the last choice is usually null or a leaf, so it ends the recursion.
                 chosen = choices[-1] if depth >= _DEEPEST else self._rng.choice(choices)
                 schema = _merge(schema, key, [chosen])
             else:
@@ -146,7 +146,7 @@ class _Writer:
     def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
         properties: Mapping[str, Any] = schema.get("properties", {})
         required: Sequence[str] = schema.get("required", ())
-        # Optional members end the recursion of self-referencing schemas.
+        # Leaving out optional members ends the recursion of schemas that refer to themselves.
         names = [name for name in properties if depth < _DEEPEST or name in required]
         names += [name for name in required if name not in properties]
         return {name: self.write(properties.get(name, True), name, depth + 1) for name in names}
@@ -220,7 +220,7 @@ def _span(low: float | None, high: float | None) -> tuple[float, float]:
 
 
 def _matching(pattern: str, words: Sequence[str], rng: random.Random) -> str:
-    """Text for the simple patterns people write: literals, classes, \\d \\w, and counts."""
+    """A text for a simple pattern: literals, classes, \\d, \\w and counts."""
     out = ""
     for piece in re.finditer(r"\\(.)|\[([^\]]+)\]|\(\?:|([^\\\[\]{}+*?^$()|])|\{(\d+)(?:,\d*)?\}|([+*?])", pattern):
         escaped, group, literal, times, _ = piece.groups()

@@ -1,4 +1,4 @@
-"""States that follow each other as time goes by: what instances, jobs and endpoints move along."""
+"""The states that an instance, a job or an endpoint passes through as time goes by."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from .world import World
 class Timeline:
     """The present and future states of a thing.
 
-    By the clock; in a manual world one state per look, the first look showing the present one.
+    The clock moves it on. In a manual world each look moves it one state on, except the first, which shows the present.
     """
 
     def __init__(self, world: World, state: str) -> None:
@@ -24,7 +24,10 @@ class Timeline:
         return bool(self._coming)
 
     def then(self, *steps: tuple[str, float]) -> None:
-        """Replace the future states: each is entered so many task-times after the one before."""
+        """Replace the future states. A step is a state and how long after the one before it is entered.
+
+        Its unit is the setting task_seconds.
+        """
         pace = self._world.settings.task_seconds
         self._coming = deque((state, share * pace) for state, share in steps)
         self.since = self._world.clock.now()
@@ -36,7 +39,7 @@ class Timeline:
         self.then(*steps)
 
     def moves(self, *, look: bool = False) -> Iterator[tuple[str, float]]:
-        """Enter every state that is due; yields each with the time it was entered."""
+        """Enter every state that is due. Yields each state with the time at which it was entered."""
         if self._world.settings.manual:
             if look and self._seen and self._coming:
                 self.state, _ = self._coming.popleft()

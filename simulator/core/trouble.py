@@ -1,14 +1,15 @@
-"""Trouble on order: which requests are disturbed, and how.
+"""Trouble that tests order: which requests are disturbed, and how. disturb.py does it.
 
 An effect is one of
   {"error": NAME, "group": "media|llm|gpu|billing", "retry_after": s?}   a row of the error tables
-  {"status": n, "body": "...", "content_type": "...", "headers": {}}     any answer
-  {"garbage": true} {"html": true} {"empty": true}                       200 with half a JSON, a page, nothing
-  {"reset": "before"|"after"}                                            TCP reset before handling, or after it
-  {"cut": n}                                                             full length declared, n bytes sent, closed
-  {"delay": seconds}                                                     then as usual
+  {"status": n, "body": "...", "content_type": "...", "headers": {}}     this answer
+  {"garbage": true} {"html": true} {"empty": true}                       200 with half a JSON, a web page, nothing
+  {"reset": "before"|"after"}                                            TCP reset before it is handled, or after it
+  {"cut": n}                                                             n bytes of the declared length, then closed
+  {"delay": seconds}                                                     the usual answer, later
   {"hang": true}                                                         no answer, ever
-With {"handled": true} beside it, an answer made up here comes after the request took effect (and was charged).
+An invented answer usually replaces the real one. With {"handled": true} beside it the request takes effect first, and
+is charged.
 """
 
 import fnmatch
@@ -20,12 +21,12 @@ from .facts import error_row
 
 KINDS = frozenset(["error", "status", "garbage", "html", "empty", "reset", "cut", "delay", "hang"])
 MOST_RULES = 1000
-"""Above that those that are used up are let go."""
+"""Above this number rules that are used up are dropped."""
 
 
 @dataclass
 class TroubleRule:
-    """What to disturb, and what is left of it."""
+    """Which requests to disturb, and how many still."""
 
     effect: Mapping[str, Any]
     operation: str | None
@@ -33,7 +34,7 @@ class TroubleRule:
     method: str | None
     skip: int
     times: int
-    """How often more; -1 for ever."""
+    """How many more requests to disturb; -1 for all."""
     hits: int = 0
 
     def covers(self, operation: str | None, method: str, path: str) -> bool:
@@ -78,7 +79,7 @@ class Troubles:
         self.rules.clear()
 
     def take(self, operation: str | None, method: str, path: str) -> Mapping[str, Any] | None:
-        """The effect for this request, if any; uses it up."""
+        """The effect for this request, or None. The effect counts as used."""
         for rule in self.rules:
             if rule.times == 0 or not rule.covers(operation, method, path):
                 continue

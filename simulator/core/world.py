@@ -1,7 +1,8 @@
-"""The simulator's state: accounts, money, time, files, tasks, knobs. Knows nothing of HTTP.
+"""The simulator's state: accounts, money, time, files and settings. It knows nothing of HTTP.
 
-One event loop changes it; a test's thread may read it, and may turn its knobs, at any time. Each area keeps its own
-state in its own class, reached as `world.area(GpuState)` and made on first use as `GpuState(world)`.
+One event loop changes it. The thread of a test may read it and change its settings at any time. An area, such as the
+GPUs, keeps its state in a class of its own: `world.area(GpuState)` makes it as `GpuState(world)` on first use. An area
+whose things cost money by time adds itself to `settlers`, so the world can call it without knowing it.
 """
 
 import itertools
@@ -20,36 +21,36 @@ from .lifecycle import is_retired
 from .trouble import Troubles
 
 MICRO = 1_000_000
-"""Micro dollars in a dollar: how money is kept, exact enough for the price of one token."""
+"""Micro dollars in a dollar. Money is kept in micro dollars, which is exact enough for the price of one token."""
 DEFAULT_KEY = "sk-simulated"
 
 S = TypeVar("S")
 
 
 class NotEnoughCredit(Exception):
-    """The account cannot pay; each area has its own documented error for it."""
+    """The account cannot pay. Each area answers it with its own documented error."""
 
 
 @dataclass
 class WorldSettings:
-    """Knobs that last. POST /_simulator/settings sets them by these names."""
+    """Settings of a world. POST /_simulator/settings sets them by these names."""
 
     task_seconds: float = 2.0
-    """Seconds (of the world's clock) a media task takes; kinds of task scale it."""
+    """Seconds of the world's time that a media task takes. Other things take a multiple of it."""
     speed: float = 1.0
-    """Seconds of the world per real second."""
+    """Seconds of the world's time per real second."""
     manual: bool = False
-    """No clock: whatever takes time moves one step each time it is looked at."""
+    """No clock: a thing that takes time moves one step each time a request asks about it."""
     unlisted_price_usd: float = 0.02
-    """Price of a paid call, or unit of it, for which no price is documented."""
+    """Price of a paid call, or of one unit of it, if no price is documented."""
     link_ttl: int = 3600
     """Seconds a download link lives."""
     old_models: bool = False
-    """The media models that Novita has switched off still answer; otherwise 404 API_NOT_FOUND, "route not found"."""
+    """Whether models that Novita has switched off still answer. If not, it is 404 API_NOT_FOUND."""
 
 
 class WorldClock:
-    """The world's time: epoch seconds that may run fast and be moved forward."""
+    """The world's time in epoch seconds. It may run fast, and tests may move it forward."""
 
     def __init__(self, speed: float = 1.0) -> None:
         self._base = time.time()
@@ -67,7 +68,7 @@ class WorldClock:
 
 
 class Course:
-    """Something that takes time. By the clock, or in manual mode one of `steps` equal parts per look."""
+    """Something that takes time. The clock moves it on, or in manual mode each look, by one of `steps` equal parts."""
 
     def __init__(self, world: "World", seconds: float, steps: int = 2) -> None:
         self._world = world
@@ -77,7 +78,7 @@ class Course:
         self._looks = 0
 
     def look(self) -> float:
-        """How much is done, 0 to 1. A look moves a manual world: 0, then 1/steps and so on up to 1."""
+        """How much is done, from 0 to 1. In manual mode the first look shows 0, the next one 1/steps, and so on."""
         if not self._world.settings.manual:
             return self.peek()
         done = min(1.0, self._looks / self._steps)
@@ -85,7 +86,7 @@ class Course:
         return done
 
     def peek(self) -> float:
-        """The same without moving anything."""
+        """How much is done, without moving anything."""
         if self._world.settings.manual:
             return min(1.0, max(0, self._looks - 1) / self._steps)
         if self.seconds <= 0:
@@ -95,7 +96,7 @@ class Course:
 
 @dataclass
 class Account:
-    """Who a key belongs to. Money in micro dollars."""
+    """The account that a key belongs to."""
 
     key: str
     micro_usd: int
@@ -104,13 +105,13 @@ class Account:
 
     @property
     def units(self) -> int:
-        """Balance as the billing routes count it: whole 0.0001 USD."""
+        """The balance as the billing routes count it, in whole units of 0.0001 USD."""
         return math.floor(self.micro_usd / 100)
 
 
 @dataclass
 class Charge:
-    """One line of what was paid. A refund clears it."""
+    """One payment. A refund clears it."""
 
     operation: str
     micro_usd: int
@@ -120,9 +121,9 @@ class Charge:
     ref: str = ""
     refunded: bool = False
     months: int = 0
-    """Of a term bought in advance; the rest is paid as it is used."""
+    """Months of a subscription that was paid in advance; 0 for what is paid as it is used."""
     within: "Charge | None" = None
-    """The sum it has become a part of, once there were too many."""
+    """If there were too many charges: the sum that this one is now part of."""
 
     @property
     def usd(self) -> float:
@@ -131,7 +132,7 @@ class Charge:
 
 @dataclass
 class Received:
-    """One request as it arrived; secrets in headers are redacted."""
+    """One request as it arrived, but with the secrets in its headers redacted."""
 
     at: float
     method: str
@@ -143,11 +144,11 @@ class Received:
     size: int = 0
     """Bytes of the body."""
     status: int | None = None
-    """None while unanswered, or when the connection was cut before an answer."""
+    """None until the request is answered, and if the connection was cut before that."""
 
 
 def _by_use(operation: str) -> bool:
-    """Whether bills name what was used, not the machine, volume or endpoint it was for."""
+    """Whether bills say only what was used, and not for which machine, volume or endpoint."""
     known = operations().get(operation)
     return known is not None and known.area not in ("gpu", "serverless")
 
@@ -167,23 +168,23 @@ class World:
         self.requests: deque[Received] = deque(maxlen=self.bounds.requests)
         self.counters: dict[str, Counter[str]] = {"received": Counter(), "accepted": Counter(), "refused": Counter()}
         self.leaked_keys = 0
-        """Requests to the file host that carried a key."""
+        """The number of requests to the file host that carried a key."""
         self.webhooks: list[dict[str, Any]] = []
-        """Every webhook delivery tried: url, task_id, status (None when nobody answered)."""
+        """Every attempt to deliver a webhook: url, task_id and status, which is None if nobody answered."""
         self.settlers: list[Callable[[], object]] = []
-        """Called before every request: who charges by time collects here."""
+        """Called before every request. Areas that charge by time collect their money in it."""
         self.bills_as: dict[str, str] = {}
-        """Category of the bill by what is charged for, where that is no documented operation."""
+        """The category on the bill for charges of an operation that is not documented."""
         self.switched_off: set[str] = set()
-        """Operations that are gone besides those that Novita has announced."""
+        """Operations that a test has switched off, besides those that Novita has announced."""
         self._areas: dict[type[Any], Any] = {}
         self._numbers = itertools.count(1)
         self.files = FileStore(lambda: self.clock.now(), lambda: self.settings.link_ttl, self.bounds)
         self.troubles = Troubles()
         self.trouble = self.troubles.add
-        """Disturb matching requests: see Troubles.add."""
+        """Disturb requests that match, as `Troubles.add` describes it."""
         self.doomed: list[str | None] = []
-        """How the next things that take time end: a reason fails one, None lets one never end."""
+        """How the next tasks, boots and jobs end: an entry makes one fail for that reason or, if None, never end."""
         self.add_account(DEFAULT_KEY, balance_usd)
 
     def area(self, kind: type[S]) -> S:
@@ -193,7 +194,7 @@ class World:
         return self._areas[kind]
 
     def new_id(self, prefix: str = "") -> str:
-        """An id nothing else in this world has, unguessable in part, ordered by time."""
+        """A new id. Later ids sort after earlier ones, and a part of each cannot be guessed."""
         return f"{prefix}{next(self._numbers):06d}{secrets.token_hex(10)}"
 
     def progress(self, seconds: float, steps: int = 2) -> Course:
@@ -202,7 +203,7 @@ class World:
     # accounts and money
 
     def add_account(self, key: str, balance_usd: float = 100.0, name: str = "simulated") -> Account:
-        """A new account, or an old one with a new balance."""
+        """Add an account, or give an existing one a new balance."""
         if key in self.accounts:
             self.accounts[key].micro_usd = round(balance_usd * MICRO)
         else:
@@ -212,7 +213,7 @@ class World:
     def charge(
         self, account: Account, micro_usd: int, operation: str, note: str = "", ref: str = "", *, months: int = 0
     ) -> Charge:
-        """Take money. NotEnoughCredit, and nothing taken, when the account cannot pay."""
+        """Take money from an account. If it cannot pay, nothing is taken: NotEnoughCredit."""
         if micro_usd > account.micro_usd:
             raise NotEnoughCredit(f"needs {micro_usd / MICRO} USD, has {account.micro_usd / MICRO}")
         account.micro_usd -= micro_usd
@@ -223,7 +224,7 @@ class World:
         return charge
 
     def _sum_up(self) -> None:
-        """Make one charge of those of an hour that differ in nothing that a bill shows; the newest half stays."""
+        """Add up the charges of each hour that look the same on a bill. The newest half stays as it is."""
         old, new = self.charges[: -self.bounds.charges // 2], self.charges[-self.bounds.charges // 2 :]
         sums: dict[tuple[object, ...], Charge] = {}
         for charge in old:
@@ -238,7 +239,7 @@ class World:
         self.charges = [*sums.values(), *new]
 
     def settle(self) -> None:
-        """Collect what has come up by the clock since the last time."""
+        """Collect the money for all that has run since the last time."""
         for settler in self.settlers:
             settler()
 
@@ -262,14 +263,14 @@ class World:
         return self.counters[what][operation]
 
     def remember(self, received: Received) -> None:
-        """Keep a request, and let the oldest go where their bodies are too many bytes together."""
+        """Keep a request. If the bodies are too many bytes together, drop the oldest requests."""
         self.requests.append(received)
         total = sum(each.size for each in self.requests)
         while total > self.bounds.request_bytes and len(self.requests) > 1:
             total -= self.requests.popleft().size
 
     def delivered(self, delivery: dict[str, Any]) -> None:
-        """Keep what became of a webhook."""
+        """Remember an attempt to deliver a webhook."""
         self.webhooks.append(delivery)
         del self.webhooks[: -self.bounds.records]
 
@@ -280,7 +281,7 @@ class World:
     # knobs
 
     def set(self, **settings: Any) -> None:
-        """Change settings by name; AttributeError for a name that is none."""
+        """Change settings by name. AttributeError if there is no such setting."""
         for name, value in settings.items():
             if name not in WorldSettings.__dataclass_fields__:
                 raise AttributeError(f"no setting {name!r}")
@@ -293,16 +294,19 @@ class World:
         self.clock.advance(seconds)
 
     def offers(self, operation_id: str) -> bool:
-        """Whether an operation answers: what Novita has switched off does in the old world only."""
+        """Whether an operation answers. What Novita has switched off answers only with the setting old_models."""
         off = is_retired(operation_id) and not self.settings.old_models
         return not off and operation_id not in self.switched_off
 
     def fate(self) -> str | None:
-        """How the next thing that takes time ends, used up by asking: "" as it should, a reason, None for never."""
+        """How the next task, boot or job ends: "" means well, a reason that it fails, None that it never ends.
+
+        Asking uses the answer up.
+        """
         return self.doomed.pop(0) if self.doomed else ""
 
     def fail_next_task(self, reason: str = "failed to exec task", times: int = 1) -> None:
-        """The next tasks end as failed with this reason (and are paid back)."""
+        """The next tasks fail with this reason, and their price is paid back."""
         self.doomed.extend([reason] * times)
 
     def never_end_next_task(self, times: int = 1) -> None:

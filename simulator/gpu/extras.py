@@ -1,6 +1,6 @@
 """What surrounds instances: templates, volumes, private networks, registry logins, jobs, saved images, prewarm.
 
-Each book holds the records of every account; `find` knows only the asker's own. No HTTP here.
+Each `Book` holds the records of all accounts, but gives an account only its own. Nothing here knows of HTTP.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Book(Generic[R]):
         return record
 
     def of(self, owner: Account) -> list[R]:
-        """The account's own, newest first."""
+        """The account's own records, newest first."""
         return [each for each in reversed(self.all.values()) if each.owner is owner]
 
     def find(self, owner: Account, id: str) -> R:
@@ -72,14 +72,14 @@ class Book(Generic[R]):
 
 @dataclass
 class SimulatedTemplate(Record):
-    """`data` has the field names of v1 template answers, without Id, channel and createdAt."""
+    """A template. `data` has the fields of a v1 answer, except Id, channel and createdAt."""
 
     channel: str
     data: dict[str, Any]
 
 
 class Templates(Book[SimulatedTemplate]):
-    """Private templates, and the official and community ones that nobody here owns."""
+    """Private templates, and official and community ones, which no account of this world owns."""
 
     missing = "TEMPLATE_NOT_FOUND"
     text = "template not fount"  # Novita's spelling
@@ -123,7 +123,7 @@ class Templates(Book[SimulatedTemplate]):
         return self.add(SimulatedTemplate(self.world.new_id("tpl"), owner, self.now(), "private", data))
 
     def update(self, owner: Account, id: str, data: dict[str, Any]) -> SimulatedTemplate:
-        """Replaced as a whole: whether Novita keeps what is left out is not documented."""
+        """Replace the template as a whole. Whether Novita keeps fields that are left out is not documented."""
         found = self.find(owner, id)
         self._check(owner, data)
         found.data = data
@@ -187,7 +187,7 @@ class SimulatedNetwork(Record):
     segment: str
     line: Timeline
     addresses: dict[str, str] = field(default_factory=dict[str, str])
-    """Instance id -> address."""
+    """Addresses by instance id."""
 
 
 class Networks(Book[SimulatedNetwork]):
@@ -195,7 +195,7 @@ class Networks(Book[SimulatedNetwork]):
     text = "network not found"
     in_use = "NETWORK_IN_USE"
     limit = 10
-    """Networks an account may have; the error is documented, the number is not."""
+    """How many networks an account may have. The documentation names the error but not the number."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -214,7 +214,7 @@ class Networks(Book[SimulatedNetwork]):
         )
 
     def join(self, owner: Account, id: str, instance: str, wanted: str) -> str:
-        """Reserve an address."""
+        """Reserve an address for an instance: the wanted one, or else the first free one."""
         network = self.find(owner, id)
         if network.line.state != "ready":
             raise refuse("DEPENDENT_RESOURCE_STATE", f"network {id} is {network.line.state}")
@@ -254,7 +254,7 @@ class Auths(Book[Auth]):
         return self.add(Auth(self.world.new_id("ra"), owner, self.now(), name, username, password))
 
     def check(self, owner: Account, id: str) -> None:
-        """RESOURCE_NOT_FOUND when a login is named that the account does not have."""
+        """RESOURCE_NOT_FOUND if a login is named that the account does not have."""
         if id:
             self.find(owner, id)
 
@@ -313,7 +313,7 @@ class SimulatedJobs(Book[SimulatedJob]):
         return job
 
     def save_image(self, instance: Worked, image: str, auth_id: str) -> SimulatedJob:
-        """The guide asks for a stopped instance."""
+        """Begin to save an instance as an image. It must be stopped, as Novita's guide says."""
         self.auths.check(instance.owner, auth_id)
         if instance.status != "exited":
             raise refuse("CONFLICT", f"stop the instance first: it is {instance.status}")
@@ -337,7 +337,7 @@ class SimulatedJobs(Book[SimulatedJob]):
 
 @dataclass
 class SimulatedImage(Record):
-    """A saved image. `name` is registry/repository, `tags` what was saved under it."""
+    """A saved image. `name` is registry/repository, and `tags` are the tags saved under this name."""
 
     name: str
     tags: list[str]
@@ -411,7 +411,7 @@ class Prewarms(Book[SimulatedPrewarm]):
         return self.add(SimulatedPrewarm(id, owner, self.now(), image, cluster, auth_id, covered, note, line, trouble))
 
     def has(self, owner: Account, image: str, cluster: str) -> bool:
-        """The image lies ready there."""
+        """Whether a prewarm task has made the image ready in the cluster."""
         return any(p.image == image and p.cluster == cluster and p.line.state == "succeeded" for p in self.of(owner))
 
     def delete_all(self, owner: Account, ids: list[str]) -> None:
@@ -425,5 +425,5 @@ class Prewarms(Book[SimulatedPrewarm]):
             for state, at in task.line.moves(look=look):
                 if state in ("succeeded", "failed"):
                     task.completed_at = int(at)
-                    # Any size will do, as long as the same image has the same one.
+                    # The size is invented, but the same image always has the same one.
                     task.size = sum(task.image.encode()) * 1_000_003 % 20_000_000_000 if state == "succeeded" else 0

@@ -110,7 +110,7 @@ async def list_gpu_templates(call: Call) -> Response:
 
 def _template_data(sent: Json) -> Json:
     defaults: Json = {"readme": "", "imageAuth": "", "startCommand": "", "entrypoint": "", "minCudaVersion": ""}
-    # `volumes` is of an older page: one client sends it, nothing reads it.
+    # `volumes` comes from an older page. One client sends it, and nothing reads it.
     kept = {name: value for name, value in sent.items() if name not in ("Id", "channel", "volumes")}
     return {**defaults, "ports": [], "envs": [], **kept}
 
@@ -136,7 +136,7 @@ def _storage(storage: SimulatedVolume) -> Json:
         "storageSize": storage.size_gb,
         "clusterId": storage.cluster,
         "clusterName": clusters()[storage.cluster].name,
-        # Its unit is not documented; here USD per GB and day.
+        # The documentation does not name its unit. Here it is USD per GB and day.
         "price": f"{VOLUME_GB_DAY / 1_000_000:.3f}",
     }
 
@@ -207,7 +207,7 @@ def _one_network(state: GpuState, network: SimulatedNetwork) -> Json:
 async def create_vpc_network(call: Call) -> Response:
     state, body = area(call), call.body
     made = state.networks.create(call.account, body["clusterId"], body.get("name", ""))
-    # One client got no usable id here and looks the network up by name.
+    # One client gets no usable id here, so it looks the network up by name.
     return answer({} if state.dialect == "seen" else _one_network(state, made))
 
 
@@ -220,7 +220,7 @@ async def update_vpc_network(call: Call) -> Response:
 
 
 async def list_registry_auths(call: Call) -> Response:
-    """Passwords in clear, as the page shows them."""
+    """The answer shows passwords in clear text, as on Novita's page."""
     return answer(
         {
             "data": [

@@ -24,7 +24,7 @@ from .extras import (
 from .handlers import area, deletes, deletes_prewarms, in_path, new_prewarm, nothing, rows_seen, saved_image, shows
 from .shared import asks_for, gone, page, second_generation
 
-# templates: kept in the words of v1
+# templates, which are kept with the field names of v1
 
 _TEMPLATE_WORDS = {
     "name": "name",
@@ -143,7 +143,7 @@ async def stop_job(call: Call) -> Response:
 
 
 async def save_image(call: Call) -> Response:
-    # The name of this id could not be read; `id` is what the job itself answers.
+    # The documentation does not show the name of this field. `id` is its name in the answer about a job.
     return answer({"id": saved_image(call, "instance_id", "registry_auth_id").id})
 
 

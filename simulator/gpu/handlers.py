@@ -1,6 +1,7 @@
-"""What both generations of GPU routes do, written once: handlers made from the words of a generation.
+"""What both generations of GPU routes do, written once. The generations differ only in their words.
 
-A generation says where a call names the thing it is about (`in_body`, `in_path`, `in_query`), and how it answers.
+So the functions here make handlers. A generation tells them where a call names the thing that it is about (`in_body`,
+`in_path`, `in_query`), how its fields are called, and how it shows the result.
 """
 
 from collections.abc import Callable, Sequence
@@ -106,11 +107,11 @@ def upgrades(image: str, auth: str, volumes: Callable[[Json], list[tuple[str, st
     return upgrade
 
 
-# what surrounds them
+# what surrounds instances
 
 
 def rows_seen(call: Call, kind: type[Book[R]]) -> Sequence[R]:
-    """What the account may see of a book, newest first, brought up to the world's time."""
+    """The records of a book that the account may see, brought up to the world's time."""
     state = area(call)
     state.settle(state.book(kind))
     return state.book(kind).seen_by(call.account)

@@ -1,4 +1,4 @@
-"""What goes on inside an instance: its metrics, and the HTTP services and logs below /_instances/<id>/."""
+"""What happens inside an instance: its metrics, and the HTTP services and logs below /_instances/<id>/."""
 
 import math
 import zlib
@@ -15,7 +15,7 @@ from .state import GpuState
 
 
 def _wave(seed: str, at: int) -> float:
-    """Utilisation in percent that looks alive and is the same whenever asked."""
+    """An invented utilisation in percent. It varies with the time, but is always the same for the same time."""
     phase = zlib.crc32(seed.encode()) % 628 / 100
     return round(50 + 35 * math.sin(at / 300 + phase) + 10 * math.sin(at / 47 + phase), 2)
 
@@ -30,7 +30,7 @@ async def get_gpu_instance_metrics(call: Call) -> Response:
         raise refuse("VALIDATOR_PARAM", "0 < startTime <= endTime - 60, endTime <= now, interval at least 15")
     if (end - start) // interval > 10_000:
         raise refuse("VALIDATOR_PARAM", "more than 10000 points")
-    # Data lags by about a minute, and there is none from before the machine ran.
+    # Metrics are about a minute late, and there are none from before the machine ran.
     begun = instance.started_at or now
     until = min(end, now - 60, instance.stopped_at if instance.stopped_at > begun else now)
     times = [at for at in range(start, end + 1, interval) if begun <= at <= until]
@@ -62,16 +62,16 @@ METRICS_PATHS = ("/gpu-instance/openapi/v1/metrics/gpu/instance", "/gpu-instance
 
 
 def metrics_elsewhere(world: World, request: Request) -> dict[str, str] | None:
-    """The two other places where a client looks for metrics, one of them with `instance_id`."""
+    """Two other paths where clients look for metrics. One client names the instance `instance_id`."""
     if request.method != "GET" or request.scope["path"] not in METRICS_PATHS:
         return None
-    # The query is checked after routing, against the documented name.
+    # The query is checked after this against the documented name, so it must have that name.
     request.scope["query_string"] = request.scope["query_string"].replace(b"instance_id=", b"instanceId=")
     return {}
 
 
 async def instance_service(world: World, request: Request, raw: bytes) -> Response:
-    """An open HTTP port echoes what it is sent; logs are a few lines of text. 502 while the machine does not run."""
+    """An open HTTP port sends back what it receives. Logs are one line of text. 502 if the machine does not run."""
     state = world.area(GpuState)
     id, _, rest = request.scope["path"].removeprefix("/_instances/").partition("/")
     what, _, path = rest.partition("/")

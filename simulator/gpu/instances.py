@@ -1,6 +1,6 @@
-"""Instances: ordering one, the states it moves through, and what it costs. No HTTP here.
+"""Instances: how one is ordered, which states it passes through, and what it costs. Nothing here knows of HTTP.
 
-Both generations work on the same `Fleet`. Every refusal is a `Fault` of the GPU error table.
+Both generations of routes work on the same `Fleet`. It refuses with a `Fault` from the GPU error table.
 """
 
 import secrets
@@ -27,12 +27,12 @@ from .order import OrderedMount, OrderedPort, SimulatedOrder, check_ports, term_
 
 KEEP_DATA_DAYS = 7
 
-# "From state pulling until stopped" (x-billing).
+# An instance is billed "from state pulling until stopped" (x-billing in gpu.yaml).
 BILLED = frozenset(
     ["pulling", "running", "toStop", "stopping", "toRestart", "restarting", "toReset", "resetting", "migrating"]
 )
 
-# What an operation leads through: (state, task-times after the state before).
+# The states that an operation leads through, each with its time after the one before. The unit is task_seconds.
 STARTING = (("starting", 0.1), ("running", 0.4))
 STOPPING = (("stopping", 0.1), ("exited", 0.4))
 RESTARTING = (("restarting", 0.1), ("running", 0.5))
@@ -40,11 +40,11 @@ REMOVING = (("removing", 0.1), ("removed", 0.3))
 RESETTING = (("resetting", 0.1), ("pulling", 0.3), ("running", 0.6))
 PULL, CACHED_PULL = 1.0, 0.1
 NEVER = ("", "")
-"""In place of a failure: the boot does not end."""
+"""Stands in place of a failure: the boot never ends."""
 
 
 class SimulatedInstance:
-    """One rented machine, until long after it is gone."""
+    """One rented machine. The fleet remembers it also after it is removed."""
 
     def __init__(self, world: World, owner: Account, id: str, order: SimulatedOrder, cluster: str) -> None:
         self.id = id
@@ -60,9 +60,9 @@ class SimulatedInstance:
         self.network_ip = ""
         self.mode = order.mode
         self.end_time: int | None = None
-        """End of the subscription, Unix seconds."""
+        """End of the subscription, in Unix seconds."""
         self.error: tuple[str, str] | None = None
-        """Why it is in this state, after a failure: name and text."""
+        """After a failure: name and text of the reason why it is in this state."""
         self.will_fail: tuple[str, str] | None = None
         self.holds_stock = True
         self.reclaim_at: int | None = None
@@ -82,7 +82,7 @@ class SimulatedInstance:
 
     @property
     def rate(self) -> int:
-        """Micro dollars a day while it is billed; a subscription is paid in advance."""
+        """Micro dollars a day while it is billed. It is 0 for a subscription, which is paid in advance."""
         if self.mode == "monthly":
             return 0
         raw = self.product.spot_price if self.mode == "spot" and self.product.spot_price else self.product.price
@@ -93,13 +93,13 @@ class SimulatedInstance:
         return self.mode == "monthly" and self.end_time is not None
 
     def paid_at(self, now: float) -> bool:
-        """Its subscription still runs."""
+        """Whether its subscription still runs."""
         return self.subscribed and (self.end_time or 0) > now
 
 
 @dataclass(frozen=True)
 class InstanceParts:
-    """What instances are made of and hold on to."""
+    """The other parts of the GPU area that instances use."""
 
     stock: Stock
     auths: Auths
@@ -119,7 +119,7 @@ class Fleet:
         around.auths.users.append(lambda id: any(each.order.image_auth_id == id for each in self._there()))
         self._all: Kept[str, SimulatedInstance] = Kept(world.bounds.records, over=lambda each: each.status == "removed")
         self.limit = 50
-        """Instances an account may have; the documentation names the error but no number."""
+        """How many instances an account may have. The documentation names the error but not the number."""
 
     def of(self, owner: Account, *, removed: bool = False) -> list[SimulatedInstance]:
         """The account's instances, newest first."""
@@ -130,21 +130,21 @@ class Fleet:
         return (each for each in self._all.values() if each.status != "removed")
 
     def find(self, owner: Account, id: str) -> SimulatedInstance:
-        """RESOURCE_NOT_FOUND for one that is gone, was never there, or is somebody else's."""
+        """RESOURCE_NOT_FOUND if the instance is removed, never existed, or belongs to somebody else."""
         found = self._all.get(id)
         if found is None or found.owner is not owner or found.status == "removed":
             raise refuse("RESOURCE_NOT_FOUND", f"instance {id} not found")
         return found
 
     def running(self, id: str) -> SimulatedInstance | None:
-        """Whoever owns it; what is reached on a machine asks for no key of Novita's."""
+        """The running instance, whoever owns it: the programs on a machine do not ask for a key of Novita."""
         found = self._all.get(id)
         return found if found is not None and found.status == "running" else None
 
     # ordering
 
     def create(self, owner: Account, order: SimulatedOrder, operation: str) -> SimulatedInstance:
-        """Rent it: checked, placed, and paid for where it is paid in advance."""
+        """Check the order, find a cluster for it, and take the money if it is paid in advance."""
         product = self._check(owner, order)
         cluster = self._around.stock.place(product, order.cards, self._where(owner, order))
         if order.min_cuda and version(order.min_cuda) > version(product.cuda):
@@ -186,7 +186,7 @@ class Fleet:
         return product
 
     def _where(self, owner: Account, order: SimulatedOrder) -> list[str]:
-        """Clusters that suit: those wanted, narrowed by volumes and the private network."""
+        """The clusters it may run in: the wanted ones, or the one that holds its volumes and private network."""
         tied = {self._around.storages.find(owner, id).cluster for id, _ in order.volumes}
         if order.network_id:
             tied.add(self._around.networks.find(owner, order.network_id).cluster)
@@ -211,15 +211,15 @@ class Fleet:
         instance.line.set("toCreate", *(steps[:-1] if instance.will_fail == NEVER else steps))
 
     def _trouble_with(self, image: str) -> tuple[str, str] | None:
-        """Fate of the next boot: as turned on the world, or an image that no registry can hold."""
+        """Why the next boot will fail, or None. A test may have ordered it, or no registry can have the image."""
         if (reason := self._world.fate()) != "":
             return NEVER if reason is None else ("UNKNOWN", reason)
-        # .invalid is reserved never to resolve (RFC 2606).
+        # RFC 2606 reserves .invalid: no such host can exist.
         if image.split("/")[0].endswith(".invalid"):
             return "IMAGE_NOT_FOUND", f"failed to pull {image}: no such host"
         return None
 
-    # the owner's wishes
+    # what its owner does with it
 
     def start(self, instance: SimulatedInstance) -> None:
         self._expect(instance, "start", "exited")
@@ -251,7 +251,7 @@ class Fleet:
         self._entered(instance, "toRemove", instance.line.since)
 
     def migrate(self, instance: SimulatedInstance) -> None:
-        """To another host of the cluster; a job tells how it goes."""
+        """Move it to another host of the cluster. A job shows the progress."""
         self._expect(instance, "migrate", "running", "exited")
         if not self._room_elsewhere(instance):
             raise refuse("MIGRATE_INSUFFICIENT_RESOURCE", "no other host has room")
@@ -268,7 +268,7 @@ class Fleet:
         entrypoint: str,
         volumes: list[tuple[str, str]] | None,
     ) -> None:
-        """Another image and surroundings; it comes back running. `volumes` None leaves them as they are."""
+        """Give it another image and settings. It runs afterwards. With `volumes` None its volumes stay as they are."""
         self._expect(instance, "upgrade", "running", "exited")
         self._around.auths.check(instance.owner, image_auth_id)
         for id, _ in volumes or ():
@@ -308,7 +308,7 @@ class Fleet:
         self._subscribe(instance, months, operation)
 
     def to_on_demand(self, instance: SimulatedInstance) -> None:
-        """By the second from now on; what is left of the subscription is not paid back."""
+        """Bill it by the second from now on. The rest of its subscription is not paid back."""
         if not instance.subscribed:
             raise refuse("UNSUPPORTED_BILLING_MODE", "the instance is not a subscription")
         instance.mode, instance.end_time, instance.order.auto_renew = "onDemand", None, False
@@ -322,11 +322,11 @@ class Fleet:
         instance.order.auto_renew, instance.order.auto_renew_months = on, months
 
     def set_auto_migrate(self, instance: SimulatedInstance, on: bool, disk: bool) -> None:
-        """`disk`: the system disk moves along."""
+        """`disk` says whether its system disk moves along."""
         instance.order.auto_migrate, instance.order.auto_migrate_disk = on, disk
 
     def reclaim(self, id: str, in_seconds: float = 0) -> None:
-        """A knob: the spot instance is announced to be taken back, and then is."""
+        """Announce that a spot instance will be taken back, and do so after `in_seconds`. Only tests call this."""
         instance = self._all[id]
         instance.spot_status = "notified"
         instance.reclaim_at = int(self._world.clock.now() + in_seconds)
@@ -334,7 +334,7 @@ class Fleet:
     # time
 
     def settle(self, shown: Callable[[SimulatedInstance], bool]) -> None:
-        """Bring every instance up to the world's time and collect its cost. `shown` says which one is looked at."""
+        """Bring each instance up to the world's time and collect its cost. `shown` tells which one is asked about."""
         for instance in list(self._all.values()):
             if instance.status == "removed":
                 continue
@@ -344,7 +344,7 @@ class Fleet:
             self._collect(instance)
 
     def _by_itself(self, instance: SimulatedInstance) -> None:
-        """What happens without anybody asking: subscriptions end, spot machines are taken, old data is dropped."""
+        """What happens without a request: a subscription ends, a spot machine is taken back, old data is dropped."""
         now = self._world.clock.now()
         if instance.subscribed and not instance.paid_at(now):
             self._term_ended(instance)
@@ -357,7 +357,7 @@ class Fleet:
         if instance.status != "exited" or instance.paid_at(now):
             return
         if instance.order.auto_migrate and instance.spot_status == "terminated":
-            # Taken back by its host, not stopped by its owner.
+            # Its host took it back; its owner did not stop it.
             if self._room_elsewhere(instance):
                 self._move(instance, "autoInstanceMigrate")
         elif instance.stopped_at + KEEP_DATA_DAYS * DAY <= now:
@@ -399,7 +399,7 @@ class Fleet:
 
     def _entered(self, instance: SimulatedInstance, state: str, at: float) -> None:
         if state == "running" and instance.will_fail and instance.will_fail[0]:
-            # A boot that cannot succeed ends as a stopped instance that says why.
+            # A boot that fails ends as a stopped instance, and its error says why.
             instance.error, instance.will_fail = instance.will_fail, None
             instance.line.set("exited")
             state = "exited"
@@ -420,7 +420,7 @@ class Fleet:
         instance.disk.run_at(self._disk_rate(instance), at)
 
     def _disk_rate(self, instance: SimulatedInstance) -> int:
-        """Micro dollars a day: root disk above the free share, and it is kept while the instance is stopped."""
+        """Micro dollars a day for the root disk above the free size. A stopped instance pays for its disk, too."""
         if instance.status in ("toCreate", "creating", "toRemove", "removing", "removed"):
             return 0
         return max(0, instance.order.rootfs_gb - FREE_DISK_GB) * DISK_GB_DAY

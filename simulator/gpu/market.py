@@ -1,6 +1,6 @@
-"""What can be rented, how many are left, and what time costs. Facts are in catalogue.json.
+"""Which machines can be rented, how many are left, and what they cost. The invented figures are in catalogue.json.
 
-Raw prices are 0.00001 USD per hour (and card), as on the v1 routes. Metering is exact: see core/metering.py.
+Raw prices are in 0.00001 USD per hour and card, as on the v1 routes. core/metering.py adds costs up exactly.
 """
 
 import json
@@ -13,13 +13,13 @@ from typing import Any
 from ..core.faults import Fault
 from ..core.world import Account, NotEnoughCredit, World
 
-# x-billing of gpu.yaml, micro dollars per GB and day.
+# Micro dollars per GB and day, from x-billing in gpu.yaml.
 DISK_GB_DAY = 5_000
 VOLUME_GB_DAY = 2_000
 FREE_DISK_GB = 60
 
 V2_PRECISION = 4
-"""Decimal places of v2 prices: not those of v1, so that a client must read `pricing.precision`."""
+"""Decimal places of v2 prices. v1 has others, so a client must read `pricing.precision`."""
 
 
 def refuse(name: str, message: str = "") -> Fault:
@@ -39,7 +39,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class MarketProduct:
-    """A machine type. CPU types have no cards: `cards` of an instance is 1 for them, for stock and price."""
+    """A machine type. A CPU type has no cards; for its stock and price an instance of it counts as one card."""
 
     id: str
     name: str
@@ -49,7 +49,7 @@ class MarketProduct:
     disk_gb: int
     price: int
     spot_price: int | None
-    """0 and None both mean no spot offer: the first is answered as "0", the second left out."""
+    """0 and None both mean that there is no spot offer. Answers show 0 as "0", and leave None out."""
     monthly: tuple[tuple[int, int], ...]
     clusters: tuple[str, ...]
     max_cards: int
@@ -91,7 +91,7 @@ def _product(row: dict[str, Any], kind: str) -> MarketProduct:
 
 @cache
 def catalogue() -> dict[str, Any]:
-    """The file as it is: clusters, products, cpu_products, templates."""
+    """The content of catalogue.json: clusters, products, cpu_products, templates."""
     return json.loads(Path(__file__).with_name("catalogue.json").read_text())
 
 
@@ -122,12 +122,12 @@ class Stock:
             self.workers[row["id"]] = products()[row["id"]].serverless_workers
 
     def room(self, product: MarketProduct, cluster: str | None = None) -> int:
-        """Most cards one new instance could get, here or anywhere."""
+        """How many cards one new instance could get at most, in this cluster or, without one, in any."""
         places = [cluster] if cluster else list(product.clusters)
         return min(product.max_cards, max((self.free[product.id, place] for place in places), default=0))
 
     def level(self, product: MarketProduct, cluster: str | None = None) -> str:
-        """none, low, normal or high: how much of what there was is left."""
+        """How much of the stock is left: none, low, normal or high."""
         left = self.free[product.id, cluster] if cluster else sum(self.free[product.id, c] for c in product.clusters)
         if left <= 0:
             return "none"
@@ -135,7 +135,10 @@ class Stock:
         return "low" if share < 0.25 else "normal" if share < 0.75 else "high"
 
     def place(self, product: MarketProduct, cards: int, wanted: list[str]) -> str:
-        """The first of the wanted clusters (any when empty) with room. INSUFFICIENT_RESOURCE when none has."""
+        """The first of the wanted clusters, or of all if none is named, with enough free cards.
+
+        INSUFFICIENT_RESOURCE if there is none.
+        """
         for cluster in wanted or product.clusters:
             if cluster in product.clusters and self.free[product.id, cluster] >= cards:
                 return cluster
@@ -158,7 +161,7 @@ def per_day(raw_per_hour: int) -> int:
 def pay(
     world: World, account: Account, micro_usd: int, operation: str, product: MarketProduct, months: int, ref: str
 ) -> None:
-    """Charge a term at once; BALANCE_NOT_ENOUGH when the account cannot."""
+    """Charge a subscription in advance. BALANCE_NOT_ENOUGH if the account cannot pay it."""
     try:
         world.charge(account, micro_usd, operation, product.name, ref, months=months)
     except NotEnoughCredit as error:

@@ -1,4 +1,4 @@
-"""What an instance order says, in neither generation's words, and the checks that need no state."""
+"""The order of an instance, in a form for both generations of routes, and the checks that need no state."""
 
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class OrderedMount:
-    """A network volume (id given) or the local one of a CPU instance."""
+    """A network volume, which has an id, or the local volume of a CPU instance, which has none."""
 
     kind: str
     size_gb: int
@@ -33,7 +33,7 @@ class OrderedMount:
 
 @dataclass
 class SimulatedOrder:
-    """What somebody asked for, in neither generation's words. `mode` is onDemand, monthly or spot."""
+    """What a request to create an instance asks for. `mode` is onDemand, monthly or spot."""
 
     product_id: str
     image: str
@@ -64,7 +64,7 @@ class SimulatedOrder:
 
 
 def check_ports(ports: list[OrderedPort], tools: list[Tool]) -> None:
-    """VALIDATOR_PARAM for a port that is reserved, out of range, given twice, or one too many."""
+    """VALIDATOR_PARAM if a port is reserved, out of range or given twice, or if there are too many."""
     numbers = [each.port for each in ports] + [each.port for each in tools]
     if len(numbers) > MOST_PORTS:
         raise refuse("VALIDATOR_PARAM", f"ports and tools together must be at most {MOST_PORTS}")
@@ -78,7 +78,7 @@ def check_ports(ports: list[OrderedPort], tools: list[Tool]) -> None:
 
 
 def version(text: str) -> tuple[int, ...]:
-    """`12.4` as (12, 4). VALIDATOR_PARAM when it is not major.minor."""
+    """Read `12.4` as (12, 4). VALIDATOR_PARAM if the text has another form."""
     try:
         return tuple(int(part) for part in text.split("."))
     except ValueError:
@@ -86,7 +86,7 @@ def version(text: str) -> tuple[int, ...]:
 
 
 def term_price(product: MarketProduct, months: int, cards: int) -> int:
-    """Micro dollars for a subscription: the listed term, or so many single months."""
+    """Micro dollars for a subscription: the listed price of the term, or else that of one month times `months`."""
     listed = dict(product.monthly)
     if not listed:
         raise refuse("UNSUPPORTED_BILLING_MODE", f"{product.name} has no subscription")

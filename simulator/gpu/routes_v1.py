@@ -1,8 +1,8 @@
-"""GPU routes of the first generation: clusters, products, instances, metrics. The door of the GPU area.
+"""GPU routes of the first generation: clusters, products, instances, metrics.
 
-`HANDLERS` also holds what extras_v1.py and routes_v2.py answer, so that the application merges one table. Instances'
-own HTTP services and logs live below /_instances/<id>/ on this server (`SERVICES`); their ssh and tcp addresses lie in
-.invalid and lead nowhere.
+app.py imports only this module of the GPU area, so `HANDLERS` also holds the handlers of extras_v1.py and routes_v2.py.
+The HTTP services and logs of an instance are below /_instances/<id>/ on this server (`SERVICES`). Its ssh and tcp
+addresses are in .invalid, so nobody can connect to them.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ from .state import GpuState, control
 
 def _cluster(cluster: Cluster) -> Json:
     names = sorted(each.name for each in products().values() if cluster.id in each.clusters and each.kind == "gpu")
-    # The page's example draws an object where its own field list, and clients, have an array.
+    # availableGpuType is an object in the page's example, but an array in its list of fields and in clients.
     return {
         "id": cluster.id,
         "name": cluster.name,
@@ -51,7 +51,7 @@ async def list_clusters(call: Call) -> Response:
 
 
 def regions(product: MarketProduct) -> list[str]:
-    """Names, not ids; empty when the product is everywhere."""
+    """The names, not ids, of the product's clusters. Empty if all clusters have it."""
     return [] if set(product.clusters) == set(clusters()) else [clusters()[each].name for each in product.clusters]
 
 
@@ -125,11 +125,11 @@ async def list_cpu_products(call: Call) -> Response:
     )
 
 
-# instances: in
+# instances: reading an order
 
 
 def _ports(text: str) -> list[OrderedPort]:
-    """`80/http, 22/tcp`."""
+    """Read ports that are written as `80/http, 22/tcp`."""
     ports: list[OrderedPort] = []
     for part in filter(None, (each.strip() for each in text.split(","))):
         number, slash, kind = part.partition("/")
@@ -174,7 +174,7 @@ def _order(body: Json) -> SimulatedOrder:
     )
 
 
-# instances: out
+# instances: showing one
 
 
 def _summary(instance: SimulatedInstance, base_url: str, *, whole: bool) -> Json:
@@ -198,7 +198,7 @@ def _summary(instance: SimulatedInstance, base_url: str, *, whole: bool) -> Json
         "productName": product.name,
         "rootfsSize": order.rootfs_gb,
         "volumeMounts": [
-            # A number in the full record, a string in the list.
+            # `size` is a number in the record of one instance, and a text in the list.
             {
                 "type": mount.kind,
                 "size": mount.size_gb if whole else str(mount.size_gb),

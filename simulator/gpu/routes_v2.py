@@ -1,7 +1,8 @@
 """GPU routes of the second generation (/gpus/v2): catalogue and instances, on the same state as the first.
 
-What a client can meet here and nowhere else: snake_case, cursors, `resource` in and `resource_specs` out, `mode` when
-creating and `type` when switching, `enable` once and `enabled` elsewhere, 204 after deleting, 404 for what is missing.
+They differ from the first generation in this: names are in snake_case, lists have cursors, a request has `resource`
+and an answer `resource_specs`, the billing mode is `mode` at creation and `type` at a change, one field is `enable` and
+all others `enabled`, a deletion answers 204, and a missing thing 404.
 """
 
 from starlette.responses import Response
@@ -37,7 +38,7 @@ async def list_regions(call: Call) -> Response:
 
 
 def _scaled(raw: int) -> Json:
-    """A raw v1 price (five decimal places) as v2 writes it."""
+    """A raw v1 price, which has five decimal places, as v2 writes it."""
     return {"final_price": raw * 10**V2_PRECISION // 100_000}
 
 
@@ -159,7 +160,7 @@ async def list_instances(call: Call) -> Response:
 
 def _migrate(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
     if call.body.get("save_data"):
-        # As one client met it.
+        # One client saw this answer.
         raise refuse("REQUEST", "save_data is not supported")
     fleet.migrate(instance)
 

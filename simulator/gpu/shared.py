@@ -42,7 +42,7 @@ def numbered(
 
 
 def cursored(rows: Sequence[T], asked: Mapping[str, Any]) -> tuple[Sequence[T], str]:
-    """One page of v2 and the cursor of the next, empty at the end. VALIDATOR_PARAM for a cursor not from here."""
+    """One page of v2, and the cursor of the next page, or "" at the end. VALIDATOR_PARAM if the cursor is not ours."""
     start = 0
     if cursor := asked.get("cursor"):
         try:
@@ -55,7 +55,7 @@ def cursored(rows: Sequence[T], asked: Mapping[str, Any]) -> tuple[Sequence[T], 
 
 
 def fits_name(wanted: str, product: MarketProduct) -> bool:
-    """The fuzzy match: every word somewhere in the name or id."""
+    """A fuzzy match: each wanted word must be somewhere in the name or id."""
     return all(word in f"{product.name} {product.id}".lower() for word in wanted.lower().split())
 
 
@@ -64,7 +64,7 @@ def service_url(base_url: str, instance: SimulatedInstance, port: int) -> str:
 
 
 def endpoint(base_url: str, instance: SimulatedInstance, port: OrderedPort) -> str:
-    """Public address of an open port: HTTP ones are answered by this server, tcp ones lead nowhere."""
+    """Public address of an open port. This server answers HTTP ports, and nobody answers tcp ports."""
     if port.type == "http":
         return service_url(base_url, instance, port.port)
     return f"proxy.{instance.cluster}.gpu-instance.invalid:{40000 + (instance.ssh_port + port.port) % 20000}"
@@ -84,7 +84,7 @@ def port_rows(base_url: str, instance: SimulatedInstance, kind: str) -> list[Jso
 
 
 def ports_of(rows: Iterable[Json], kind: str) -> list[OrderedPort]:
-    """Ports as a request gives them, in the same form."""
+    """The ports of a request, which have the same form as `port_rows`."""
     return [OrderedPort(row["port"], row[kind]) for row in rows]
 
 
@@ -103,7 +103,7 @@ def missing_is_404(handler: Handler) -> Handler:
 
 
 def second_generation(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
-    """The table as the application wants it."""
+    """The handlers as app.py needs them: by operationId, and with 404 for what is missing."""
     return {f"gpus_v2_{name}": missing_is_404(handler) for name, handler in handlers.items()}
 
 
@@ -113,5 +113,5 @@ def page(call: Call, rows: Sequence[T], shown: Callable[[T], Json]) -> Response:
 
 
 def gone(*_: object) -> Response:
-    """What deletes answer: clients see 200 with {} or 204."""
+    """The answer to a deletion. Clients have seen 204, and also 200 with {}."""
     return Response(status_code=204)

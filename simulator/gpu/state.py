@@ -1,4 +1,4 @@
-"""The GPU area's state: one for both generations, reached as `world.area(GpuState)`."""
+"""The state of the GPU area, which both generations share: `world.area(GpuState)`."""
 
 from typing import Any, Literal, TypeVar
 
@@ -11,14 +11,14 @@ B = TypeVar("B")
 
 
 class GpuState:
-    """Instances and all around them. `settle` brings everything up to the world's time and collects what it cost."""
+    """Instances and what surrounds them. The world calls `settle` before every request."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.dialect: Literal["page", "seen"] = "page"
-        """Where the documentation page and what clients meet differ: whose form to answer in."""
+        """Whether answers follow the documentation's page, or what clients have seen, if the two differ."""
         self.first_page = 1
-        """Number of the first page of v1 lists, which the documentation leaves open. With 1, page 0 is page 1."""
+        """Number of the first page of v1 lists, which is not documented. With 1, page 0 is the same as page 1."""
         self.stock = Stock()
         self.auths = Auths(world)
         self.templates = Templates(world, self.auths)
@@ -38,7 +38,10 @@ class GpuState:
         return next(each for each in books if isinstance(each, kind))
 
     def settle(self, look: object = None) -> None:
-        """`look` is what is being shown, which moves it in a manual world: a book, the fleet, or an instance's id."""
+        """Bring everything up to the world's time and collect its cost.
+
+        `look` is what a request asks about, which moves it in a manual world: a book, the fleet or an instance's id.
+        """
         self.prewarms.settle(look is self.prewarms)
         self.networks.settle(look is self.networks)
         # A saved image comes out of a job.

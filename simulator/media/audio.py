@@ -1,4 +1,4 @@
-"""The audio area: speech at once, streamed and queued, voices, music, lyrics and recognition."""
+"""The audio area: speech (synchronous, streamed or as a task), voices, music, lyrics and recognition."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ _FISH_RATES: Final = {
     "mp3": (32000, 44100),
     "opus": (48000,),
 }
-_PART: Final = 16_000  # bytes of sound in one streamed piece
+_PART: Final = 16_000  # Bytes of sound in one streamed piece.
 
 
 # MiniMax speech
 
 
 async def minimax_speech(call: Call) -> Response:
-    """Speech 02, 2.5, 2.6: {audio} flat; errors as every media route has them."""
+    """Speech 02, 2.5 and 2.6: the answer is a flat {audio}, and errors are those of every media route."""
     body = call.body
     if problem := minimax_problem(call, body):
         raise call.invalid(problem[1])
@@ -68,7 +68,7 @@ async def minimax_speech(call: Call) -> Response:
 
 
 async def minimax_speech_28(call: Call) -> Response:
-    """Speech 2.8: {data: {audio}}; MiniMax's own errors come with HTTP 200 in base_resp."""
+    """Speech 2.8: the answer is {data: {audio}}. MiniMax's own errors come with status 200, in base_resp."""
     body = call.body
     trace = call.world.new_id("trace-")
     if problem := minimax_problem(call, body):
@@ -94,7 +94,7 @@ async def minimax_speech_async(call: Call) -> Response:
 async def minimax_speech_28_async(call: Call) -> Response:
     problem = minimax_problem(call, call.body)
     if "text_file_id" in call.body and "text" not in call.body:
-        problem = 2013, "invalid params, no such text_file_id"  # no route to upload one is documented
+        problem = 2013, "invalid params, no such text_file_id"  # No documented route can upload one.
     if problem:
         return answer({"base_resp": _base(*problem)})
     reading = minimax_reading(call.body, channels=2)
@@ -122,7 +122,7 @@ async def txt2speech(call: Call) -> Response:
 
 
 def _queue(call: Call, readings: list[Reading], *, described: bool = False, webhook: Json | None = None) -> str:
-    """Start a task of one file per reading; its id."""
+    """Start a task with one file for each reading, and return its id."""
     for reading in readings:
         call.world.area(Hearing).note(reading.text)
 
@@ -186,7 +186,7 @@ def _base(code: int = 0, message: str = "success") -> Json:
 
 
 def _keep(call: Call, sound: bytes, form: SoundFormat) -> str:
-    """A link that lives a day."""
+    """Keep a sound, and return a link that works for a day."""
     file = call.world.files.add(f"speech.{form.kind}", form.media_type, sound)
     return call.world.files.link(file, call.base_url, DAY)
 
@@ -227,7 +227,7 @@ async def minimax_voice_design(call: Call) -> Response:
     call.charge(note="voice design")
     voices.add("minimax", call.account, voice)
     sound = await record(call, Reading(body["preview_text"], voice, SoundFormat()))
-    # Promised in prose; the name of the field is what MiniMax itself calls it.
+    # Novita's page promises this sound but does not name the field. MiniMax calls it so.
     return answer({"voice_id": voice, "trial_audio": sound.hex()})
 
 
@@ -330,7 +330,7 @@ async def glm_asr(call: Call) -> Response:
 
 
 async def fish_speech(call: Call) -> Response:
-    """Both Fish endpoints; they differ in the unit of opus_bitrate and in how references come."""
+    """Both Fish endpoints. They differ in the unit of opus_bitrate and in the form of references."""
     body = call.body
     older = call.operation.id == "fish_audio_text_to_speech"
     if older and call.request.headers.get("model", "s1") != "s1":
@@ -355,7 +355,7 @@ async def fish_speech(call: Call) -> Response:
     charge_text(call, body["text"])
     prosody: Json = body.get("prosody", {})
     speaker = "+".join(voices) or "fish"
-    # Its volume is a change in decibels.
+    # Fish gives the volume as a change in decibels.
     loudness: float = 10 ** (prosody.get("volume", 0) / 20)
     reading = Reading(body["text"], speaker, _fish_format(call, older=older), prosody.get("speed") or 1.0, loudness)
     sound = await record(call, reading)
@@ -438,7 +438,7 @@ async def moss_tts_speech(call: Call) -> Response:
             await asyncio.to_thread(check_sound, call, sample.data, "ref_audio", limits)
         try:
             body = check_body(call.operation, json.loads(body["request_json"]))
-        except ValueError as error:  # Invalid is one
+        except ValueError as error:  # Invalid is a ValueError too.
             raise call.invalid(f"request_json: {error}") from error
     stream = body.get("stream", False)
     asked = body.get("response_format")

@@ -1,4 +1,4 @@
-"""The model search of the Stable Diffusion routes: a made-up library, and the LoRAs trained in this world."""
+"""The model search of the Stable Diffusion routes: an invented library, and the LoRAs trained in this world."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from ..core.calls import Call, Handler, Json
 from ..core.world import World
 from .training import TrainingState
 
-# (name, base model, file) of checkpoints as clients know them; the rest of the library is made up around them.
+# Name, base model and file of checkpoints that clients know. The rest of the library is invented.
 CHECKPOINTS = (
     ("DreamShaper 8", "SD 1.5", "dreamshaper_8_93211.safetensors"),
     ("majicMIX realistic v7", "SD 1.5", "majicmixRealistic_v7_134792.safetensors"),
@@ -85,7 +85,7 @@ class Library:
 
 
 def _offset(call: Call) -> int:
-    """The cursor: c_<offset>, or c_<base64 of offset=n> as answers carry it."""
+    """The offset that the cursor means. It is c_<offset> or, as in answers, c_<base64 of offset=n>."""
     cursor = call.params.get("pagination.cursor", "c_0")
     text = cursor.removeprefix("c_")
     try:
@@ -99,7 +99,7 @@ def cursor_after(offset: int) -> str:
 
 
 def _private(call: Call) -> list[Json]:
-    """The LoRAs this account trained and that are being served."""
+    """The LoRAs that this account trained and that are now served."""
     found: list[Json] = []
     for training in call.world.area(TrainingState).of(call.account):
         for model in training.models():

@@ -1,4 +1,4 @@
-"""Image editors: synchronous ones that answer with base64, and their asynchronous siblings."""
+"""Image editors: synchronous ones, which answer in base64, and the same ones as tasks."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ RESOLUTIONS = {"2k": 2048, "4k": 4096, "8k": 8192}
 
 
 async def edited(call: Call, work: Callable[[], Picture]) -> Response:
-    """Charge, do the work off the event loop, answer {image_file, image_type}."""
+    """Charge, do the work in a thread, and answer {image_file, image_type}."""
     call.charge()
     encoding = call.body.get("extra", {}).get("response_image_type", "png")
     data = await asyncio.to_thread(lambda: pixels.encode(work(), encoding))
@@ -35,7 +35,7 @@ async def remove_background(call: Call) -> Response:
 
 
 async def replace_background(call: Call) -> Response:
-    # The page names both 2048x2048 and 4096 a side; the wider one is let pass.
+    # The page names two limits: 2048x2048, and 4096 for a side. The larger one counts.
     picture = picture_in(call, call.body["image_file"], "image_file", side=4096)
     return await edited(call, lambda: pixels.on_background(picture, call.body["prompt"], seed_of(None)))
 
@@ -79,7 +79,7 @@ async def outpainting(call: Call) -> Response:
 
 
 def later(call: Call, encoding: str, work: Callable[[], Picture]) -> Response:
-    """The same as a task with one picture."""
+    """Do the work as a task with one picture."""
     return accepted(
         call.world.area(TaskStore).submit(call, lambda: many(call, 1, encoding, lambda _: work()), kind="image")
     )

@@ -1,11 +1,10 @@
-"""Films out of nothing: real MP4 and GIF files of the asked length, size and rate, from words, pictures or clips.
+"""Makes films: real MP4 and GIF files of the length, size and frame rate asked for, from words, pictures or clips.
 
-Pictures are drawn small and enlarged by the encoder's scaler, and few different ones are drawn a second, so that a
-5 s clip of 720p costs a fraction of a second; the file itself has the asked size, rate and length. The same request
-gives the same frames.
+Drawing must be cheap: a clip of 5 s and 720p takes a fraction of a second. So only a few different pictures are drawn
+for each second, at a small size, and the encoder's scaler enlarges them. The same request gives the same frames.
 """
 
-# The types that come with av and Pillow leave these unknown.
+# The types of av and Pillow are incomplete.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from .sound import Samples, frames
 
 SOUND_RATE: Final = 44100
-_DRAWN_SIDE: Final = 640  # pixels of the longer side of what is drawn
-_DRAWN_RATE: Final = 8  # different pictures a second at most
-_DRAWN_PIXELS: Final = 90_000_000  # of all different pictures after enlarging: long 4K films get fewer a second
+_DRAWN_SIDE: Final = 640  # Pixels of the longer side of a drawn picture.
+_DRAWN_RATE: Final = 8  # At most so many different pictures for a second.
+_DRAWN_PIXELS: Final = 90_000_000  # All enlarged pictures together: a long 4K film gets fewer for each second.
 
 Draw = Callable[[float], Image.Image]
-"""A picture for a moment, 0 at the start and 1 at the end."""
+"""Draws the picture for a moment between 0, the start of the film, and 1, its end."""
 
 
 class NotAFilmError(ValueError):
@@ -44,7 +43,7 @@ class NotAPictureError(ValueError):
 
 @dataclass(frozen=True)
 class Clip:
-    """What a video file is: pixels, seconds, frames, frames a second, and whether it has sound."""
+    """What a video file contains: pixels, seconds, frames, frames for a second, and whether it has sound."""
 
     width: int
     height: int
@@ -58,9 +57,9 @@ class Clip:
 class Film:
     """A film to make.
 
-    `pictures` are key frames (the first is the first frame, the last of several the last one); `clip` is a video whose
-    frames are worked on instead; `face` is put on the figure of the clip. `sound` makes mono samples at SOUND_RATE when
-    the film is made; None for a film without a sound track.
+    `pictures` are key frames: the film begins with the first one and, if there are several, ends with the last one.
+    `clip` is a video whose frames are changed instead, and `face` is put on the figure in it. `sound` makes mono
+    samples at SOUND_RATE when the film is made. Without it the film has no sound track.
     """
 
     width: int
@@ -102,7 +101,7 @@ def make_film(film: Film) -> bytes:
 
 
 def make_gif(film: Film) -> bytes:
-    """The film as a GIF that plays as long, without sound."""
+    """The film as a GIF of the same length, without sound."""
     count = max(2, round(film.seconds * min(film.fps, _DRAWN_RATE)))
     draw = _drawing(film, film.width, film.height)
     pictures = [draw(index / (count - 1)).resize((film.width, film.height)) for index in range(count)]
@@ -115,7 +114,7 @@ def make_gif(film: Film) -> bytes:
 
 
 def look_at(data: bytes) -> Clip:
-    """What the video is. Raises NotAFilmError."""
+    """What the video contains. Raises NotAFilmError."""
     try:
         with av.open(io.BytesIO(data), "r") as source:
             if not source.streams.video:
@@ -154,7 +153,7 @@ def stills(data: bytes, count: int) -> list[Image.Image]:
 
 
 def imagine(words: str, width: int = 960, height: int = 540) -> bytes:
-    """A picture for the words, as JPEG: what is shown for a link nobody follows."""
+    """A JPEG picture for the words. It stands for a picture behind a link, as links are not followed."""
     file = io.BytesIO()
     _imagined(Film(width, height, 1, words=words), (width, height))(0).save(file, "JPEG")
     return file.getvalue()
@@ -164,20 +163,20 @@ def open_picture(data: bytes) -> tuple[Image.Image, str]:
     """The picture in RGB, and its format by Pillow's name (PNG, JPEG...). Raises NotAPictureError."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            # Cameras write JPEG with a second picture in it, which Pillow calls MPO.
+            # Pillow calls a JPEG with a second picture in it, as cameras write it, MPO.
             return image.convert("RGB"), {"MPO": "JPEG"}.get(image.format or "", image.format or "")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise NotAPictureError("the bytes are no picture") from error
 
 
 def has_alpha(data: bytes) -> bool:
-    """Whether the picture, which must be one, can be seen through somewhere."""
+    """Whether some part of the picture is transparent. The data must be a picture."""
     with Image.open(io.BytesIO(data)) as image:
         return image.has_transparency_data
 
 
 def _held(film: Film, width: int, height: int, count: int) -> Iterator[VideoFrame]:
-    """Every frame of the film; a drawn picture is held until the next one is due."""
+    """Every frame of the film. A drawn picture is repeated until the next one is due."""
     rate = min(film.fps, _DRAWN_RATE, max(1, int(_DRAWN_PIXELS / (width * height * film.seconds))))
     distinct = max(2, math.ceil(count * rate / film.fps)) if count > 1 else 1
     draw = _drawing(film, width, height)
@@ -203,7 +202,7 @@ def _drawing(film: Film, width: int, height: int) -> Draw:
 
 
 def _imagined(film: Film, size: tuple[int, int]) -> Draw:
-    """Shapes that drift over a soft ground, with the words below; all of it follows from the words and the seed."""
+    """Shapes that drift over a soft background, with the words below. Words and seed decide what it looks like."""
     width, height = size
     rng = random.Random(f"{film.words}|{film.seed}")
     tiny = Image.frombytes("RGB", (8, 5), bytes(rng.randrange(20, 200) for _ in range(120)))
@@ -247,7 +246,7 @@ def _animated(film: Film, size: tuple[int, int]) -> Draw:
         place = moment * (len(keys) - 1)
         number = min(int(place), len(keys) - 2)
         between = place - number
-        # No zoom on the key frames themselves: first and last frame shall be the pictures given.
+        # The key frames are not zoomed: the first and last frame must be the pictures that were sent.
         zoom = depth * math.sin(math.pi * between)
         return Image.blend(_zoomed(keys[number], zoom, towards), _zoomed(keys[number + 1], zoom, towards), between)
 
@@ -255,7 +254,7 @@ def _animated(film: Film, size: tuple[int, int]) -> Draw:
 
 
 def _reworked(film: Film, size: tuple[int, int]) -> Draw:
-    """The clip's own frames in another light, with the pictures given beside or the face given on the figure."""
+    """The frames of the clip in another light, with the pictures beside them or the face on the figure."""
     if film.clip is None:
         raise NotAFilmError("there is no clip to work on")
     count = max(2, math.ceil(film.seconds * min(film.fps, _DRAWN_RATE)))
@@ -283,7 +282,7 @@ def _reworked(film: Film, size: tuple[int, int]) -> Draw:
 
 
 def _cover(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Scale so that the picture fills the size, and cut what juts out."""
+    """Scale the picture until it fills the size, and cut off the rest."""
     width, height = size
     ratio = max(width / image.width, height / image.height)
     inner = width / ratio, height / ratio
@@ -301,7 +300,7 @@ def _zoomed(image: Image.Image, depth: float, towards: tuple[float, float]) -> I
 
 
 def _fitted(samples: Samples, count: int) -> Samples:
-    """Cut to the film, or silence after the end."""
+    """The samples, cut or filled with silence to the length of the film."""
     fitted = samples[:count]
     fitted.frombytes(bytes(2 * (count - len(fitted))))
     return fitted

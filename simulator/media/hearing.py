@@ -1,4 +1,4 @@
-"""What was spoken in this world, so that it can be heard again."""
+"""Remembers what was spoken in this world, so that a recording of it can be transcribed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _PLACES = ("at the station", "before noon", "near the river", "in the second roo
 
 
 class Hearing:
-    """The table from call sign to text."""
+    """The spoken texts by call sign (see sound.py)."""
 
     def __init__(self, world: World) -> None:
         self._said: Kept[int, str] = Kept(world.bounds.records, most_bytes=world.bounds.upload_bytes, size=len)
 
     def note(self, text: str) -> str:
-        """Remember that this text is being spoken, and give it back."""
+        """Remember a text that is spoken, and return it."""
         self._said[call_sign(text)] = text
         return text
 
     def transcribe(self, data: bytes) -> str:
-        """What is said in a file: our own speech word by word, else a sentence made up from the bytes.
+        """The text of a recording: word by word if it was made here, or else a sentence invented from the bytes.
 
         Raises NotSoundError.
         """

@@ -1,7 +1,7 @@
-"""Image generation: Stable Diffusion tasks and the single-purpose models, from text and from pictures.
+"""Image generation from text and from pictures, by Stable Diffusion and by newer models.
 
-What differs between the newer models (names of fields, ways to say a size, shape of the answer) is in the table
-MODELS; the four older ones, which nest everything in `request`, have a function each.
+The table MODELS holds what differs between the newer models: field names, how a size is given, the shape of the answer.
+The four older routes nest everything in `request`, and each has a function of its own.
 """
 
 import asyncio
@@ -31,19 +31,19 @@ MEGAPIXELS_16 = 16_000_000
 
 @dataclass(frozen=True)
 class ImageModel:
-    """How one of the newer models is asked and how it answers."""
+    """The form of a request to one of the newer models, and of its answer."""
 
     images: str | None = None
-    """Field with the input picture(s)."""
+    """The field with the input picture or pictures."""
     forms: str = "udb"
-    """Accepted forms of an input: u link, d data URI, b plain base64."""
+    """The accepted forms of an input, as letters: u is a link, d a data URI, b plain base64."""
     size: Callable[[Call], Size] = lambda call: sized(call, 256, 1536)
     count: str | None = None
     answers: str = "task"
-    """task, or the field of a synchronous answer that holds the links."""
+    """The word task, or the field of a synchronous answer that holds the links."""
     output: str = "jpeg"
     mark: str | None = None
-    """Field that switches the watermark (on by default)."""
+    """The field that turns the watermark on or off. It is on by default."""
     ttl: str | int | None = None
     series: bool = False
 
@@ -52,7 +52,7 @@ class ImageModel:
 
 
 def sized(call: Call, least: int, most: int) -> Size:
-    """`size` as 1024*1024 or 1024x1024 with each side within bounds; 1024 x 1024 without it."""
+    """The field `size`, as 1024*1024 or 1024x1024, each side within bounds. Without the field it is 1024 x 1024."""
     width, height = parsed_size(call)
     if not (least <= width <= most and least <= height <= most):
         raise call.invalid(f"size: each side must be {least} to {most}, not {width} x {height}")
@@ -60,7 +60,7 @@ def sized(call: Call, least: int, most: int) -> Size:
 
 
 def size_text(call: Call) -> str:
-    """`size` as sent, else its documented default, else a square of 1024."""
+    """The field `size` as it was sent, or else its documented default, or else a square of 1024."""
     field: Json = call.operation.facts["request"]["application/json"]["properties"]["size"]
     return call.body.get("size") or field.get("default", "1024*1024")
 
@@ -73,7 +73,10 @@ def parsed_size(call: Call) -> Size:
 
 
 def sized_by_area(call: Call, least: int, most: int) -> Size:
-    """`size` as 1K to 4K (a square), or WIDTHxHEIGHT with so many pixels in total and a ratio of 1/16 to 16."""
+    """The field `size`: 1K to 4K for a square, or WIDTHxHEIGHT.
+
+    The number of pixels must be from `least` to `most`, and the ratio from 1/16 to 16.
+    """
     size = size_text(call)
     if size.endswith("K"):
         return int(size[:-1]) * 1024, int(size[:-1]) * 1024
@@ -85,7 +88,7 @@ def sized_by_area(call: Call, least: int, most: int) -> Size:
 
 def sized_glm(call: Call) -> Size:
     width, height = parsed_size(call)
-    # Two of the recommended sizes have a side of 960, below the documented 1024.
+    # Two of the recommended sizes have a side of 960, although the documentation says at least 1024.
     bad = width % 32 or height % 32 or min(width, height) < 960 or max(width, height) > 2048
     if bad or width * height > 4_194_304:
         raise call.invalid("size: sides 1024 to 2048, multiples of 32, at most 4194304 pixels")
@@ -93,7 +96,7 @@ def sized_glm(call: Call) -> Size:
 
 
 def sized_by_ratio(call: Call) -> Size:
-    """`aspect_ratio` as 16:9, about one megapixel; without it the first input's shape, else a square."""
+    """About one megapixel, in the `aspect_ratio` such as 16:9, or else in the shape of the first input, or square."""
     wide, high = map(int, call.body.get("aspect_ratio", "1:1").split(":"))
     return round(math.sqrt(wide / high) * 64) * 16, round(math.sqrt(high / wide) * 64) * 16
 
@@ -141,13 +144,16 @@ MODELS: dict[str, ImageModel] = {
 }
 
 
-# Pieces shared with editing.py and images_v2.py
+# Functions that editing.py and images_v2.py also use
 
 
 def picture_in(
     call: Call, value: str, field: str, *, forms: str = "b", mb: float = 30, side: int = 100_000, pixels: int = 0
 ) -> Picture:
-    """An input picture within its documented limits (`pixels` 0: no bound on the area); faults as documented."""
+    """An input picture, checked against its documented limits. With `pixels` 0 its area is not limited.
+
+    Raises the documented faults.
+    """
     given = take_picture(call, value, field, InputLimits(forms=forms, most_mb=mb, sides=(1, side)))
     picture = Image.open(io.BytesIO(given.picture()))
     picture.load()
@@ -157,12 +163,12 @@ def picture_in(
 
 
 def seed_of(value: int | None) -> int:
-    """The seed really used: -1 and none at all mean a random one."""
+    """The seed to use. -1 and None mean a random one."""
     return secrets.randbelow(2**31) if value is None or value < 0 else value
 
 
 def kept(call: Call, name: str, encoding: str, draw: Callable[[], Picture]) -> HostedFile:
-    """A picture to be drawn on its first download."""
+    """A file whose picture is drawn at its first download."""
     return call.world.files.add(
         f"{name}.{pixels.SUFFIXES[encoding]}",
         pixels.MEDIA_TYPES[encoding],
@@ -171,7 +177,7 @@ def kept(call: Call, name: str, encoding: str, draw: Callable[[], Picture]) -> H
 
 
 def many(call: Call, count: int, encoding: str, draw: Callable[[int], Picture]) -> list[TaskOutput]:
-    """Outputs 0 to count-1, each drawn on its first download."""
+    """`count` outputs, numbered from 0. Each is drawn at its first download."""
 
     def drawn(n: int) -> Callable[[], Picture]:
         return lambda: draw(n)
@@ -197,7 +203,7 @@ def diffuse(
     shows_progress: bool = True,
     picture: Size | None = None,
 ) -> Response:
-    """The part the four older tasks share: price, encoding, webhook, NSFW scores. `picture`: the size of the input."""
+    """What the four older routes share: price, encoding, webhook, NSFW scores. `picture` is the size of the input."""
     options: Json = call.body.get("extra") or {}
     encoding = options.get("response_image_type", "png")
     nsfw = bool(options.get("enable_nsfw_detection"))
@@ -311,7 +317,7 @@ async def flux_1_schnell(call: Call) -> Response:
         body.get("response_image_format", "png"),
         lambda n: pixels.paint(body["prompt"], body["seed"] + n, size, style="flux-1-schnell"),
     )
-    # This one documents image_url_ttl as a number; its sample says a week.
+    # This route documents image_url_ttl as a number, and its example has a week.
     images = [
         {"image_url": call.link(o.file), "image_url_ttl": call.world.settings.link_ttl, "image_type": o.type}
         for o in outputs
@@ -338,7 +344,7 @@ def references(call: Call, model: ImageModel) -> list[Picture]:
 
 
 def how_many(call: Call, model: ImageModel, given: int) -> int:
-    """Pictures this call makes. A series has as many as the prompt's first number says."""
+    """How many pictures this call makes. A series has as many as the first number in the prompt."""
     body = call.body
     if model.count:
         return body.get(model.count, 1)
@@ -350,7 +356,7 @@ def how_many(call: Call, model: ImageModel, given: int) -> int:
 
 
 async def generate(call: Call) -> Response:
-    """Any model of the table."""
+    """Answers for any model of the table."""
     name, body = call.operation.id, call.body
     model = MODELS[name]
     given = references(call, model)
@@ -397,7 +403,7 @@ async def generate(call: Call) -> Response:
 
 
 async def newcomer(call: Call) -> Response:
-    """A model whose facts were carried over and that has no row yet: pictures by prompt, size, seed and count."""
+    """Answers for a documented model that has no row in the table yet: pictures by prompt, size, seed and count."""
     said = dict(_leaves(call.body))
     width, height = said.get("width", 1024), said.get("height", 1024)
     if found := re.fullmatch(r"(\d+)[*x](\d+)", str(said.get("size", ""))):

@@ -1,4 +1,4 @@
-"""The deprecated V2 routes: tasks wrapped in {code, msg, data}, polled at their own address."""
+"""The deprecated V2 routes. They wrap answers in {code, msg, data}, and have a route of their own for tasks."""
 
 from starlette.responses import Response
 

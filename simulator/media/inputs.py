@@ -1,7 +1,7 @@
-"""Pictures, clips and recordings that come with a request: by link, data URI or base64, checked as documented.
+"""Reads and checks the pictures, clips and recordings of a request, which come as link, data URI or base64.
 
-Links into this simulator are read from the world. Any other link is believed and never fetched: what hides behind it
-is imagined from its text.
+The content of a link into this simulator is read from the world. No other link is fetched: its content is invented from
+the text of the link.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ PICTURE_TYPES: Final = frozenset({"JPEG", "PNG", "WEBP", "BMP"})
 
 @dataclass(frozen=True)
 class InputLimits:
-    """What a field documents of its file. `forms` are the letters of: u link, d data URI, b plain base64.
+    """The documented limits of the file in a field.
 
-    `sides` bounds width and height in pixels, `ratio` is the longer side over the shorter at most, `seconds` bounds
-    the length. `types` are Pillow's names for pictures and `sniff`'s for sounds; `opaque` refuses a PNG with alpha.
+    `forms` has a letter for each accepted form: u is a link, d a data URI, b plain base64. `sides` are the least and
+    the largest width and height in pixels, `ratio` is the largest longer side divided by the shorter one, and `seconds`
+    are the least and the largest length. `types` are Pillow's names for pictures, and those of `sniff` for sounds.
+    `opaque` refuses a PNG with transparency.
     """
 
     forms: str = "udb"
@@ -41,7 +43,7 @@ class InputLimits:
 
 @dataclass(frozen=True)
 class TakenInput:
-    """An input: its bytes, or None for a link to the outside, whose text is `link`."""
+    """An input. A link to the outside has no bytes, only its text as `link`."""
 
     data: bytes | None
     link: str = ""
@@ -50,12 +52,12 @@ class TakenInput:
         return self.data if self.data is not None else imagine(self.link)
 
     def clip(self) -> bytes:
-        """Costs a tenth of a second when the link is foreign."""
+        """The bytes of a clip. For a link to the outside it takes a tenth of a second to invent one."""
         return self.data if self.data is not None else make_film(Film(1280, 720, 5, words=self.link))
 
 
 def take(call: Call, value: str, field: str, limits: InputLimits, fault: str = "INVALID_REQUEST_BODY") -> TakenInput:
-    """The bytes behind a value. `fault` is the error's name when they cannot be had."""
+    """The input that a value gives. `fault` is the name of the error if it cannot be read."""
     if re.match(r"https?://", value, re.IGNORECASE):
         if "u" not in limits.forms:
             raise call.invalid(f"{field}: a link is not accepted here, send base64")
@@ -78,7 +80,7 @@ def take(call: Call, value: str, field: str, limits: InputLimits, fault: str = "
 
 
 def take_picture(call: Call, value: str, field: str, limits: InputLimits) -> TakenInput:
-    """A picture within the limits; the documented image errors otherwise."""
+    """A picture within the limits. Raises the documented image errors."""
     given = take(call, value, field, limits, "INVALID_IMAGE_FORMAT")
     if given.data is None:
         return given
@@ -119,7 +121,7 @@ def take_clip(call: Call, value: str, field: str, limits: InputLimits) -> TakenI
 
 
 def take_sound(call: Call, value: str, field: str, limits: InputLimits) -> TakenInput:
-    """A recording within the limits; INVALID_AUDIO_FILE otherwise."""
+    """A recording within the limits. Raises INVALID_AUDIO_FILE."""
     given = take(call, value, field, limits, "INVALID_AUDIO_FILE")
     if given.data is not None:
         check_sound(call, given.data, field, limits)
@@ -139,7 +141,7 @@ def check_sound(call: Call, data: bytes, field: str, limits: InputLimits) -> Non
 
 
 def sniff(data: bytes) -> str:
-    """wav, mp3, flac, ogg, mp4 (m4a and mov too) or "" by the first bytes."""
+    """The type of a file by its first bytes: wav, mp3, flac, ogg, mp4 (also for m4a and mov), or "" if unknown."""
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         return "wav"
     if data[:3] == b"ID3" or (len(data) > 1 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2):
@@ -151,7 +153,7 @@ def sniff(data: bytes) -> str:
 
 def _check_length(call: Call, field: str, seconds: float, limits: InputLimits, fault: str) -> None:
     least, most = limits.seconds
-    # A codec pads its last frame: a tenth of a second is no reason to refuse.
+    # Codecs fill up the last frame, so a tenth of a second more or less is accepted.
     if not least - 0.1 <= seconds <= most + 0.1:
         raise call.fault(fault, f"{field}: {seconds:.1f} s long, must be {least:g} to {most:g} s")
 

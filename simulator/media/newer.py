@@ -1,7 +1,7 @@
-"""Models first seen since June 2026: the OpenAI-style image routes, and makers' own dialects.
+"""Models that were first seen in June 2026 or later: image routes in OpenAI's format, and formats of the makers.
 
-Known from captures of third parties (Ming) or only from builders of requests (the others): see lifecycle.yaml of the
-API facts, `new`. Sizes of Ming are buckets of one or four megapixels; the layers of a picture are its halves.
+Third parties have captured answers of Ming. Of the other models only code that builds requests is known: see `new` in
+lifecycle.yaml of the API facts. Ming makes pictures of one or four megapixels. The layers of a picture are its halves.
 """
 
 import base64
@@ -26,7 +26,7 @@ from .pixels import Picture, Size
 from .tasks import FAILED, SUCCEED, Task, TaskOutput, TaskStore
 
 _TOKEN: Final = 256
-"""Pixels of a Ming picture that are one token."""
+"""So many pixels of a Ming picture count as one token."""
 _LINK: Final = 86_400
 _SIDES: Final = {"480p": 480, "720p": 720, "768P": 768, "1080p": 1080, "2K": 1440}
 
@@ -40,7 +40,7 @@ def _asked(call: Call, default: Size) -> Size:
 
 
 def _bucket(size: Size) -> Size:
-    """The size that comes for one asked of Ming: as asked for the two squares, else the shape in a bucket."""
+    """The size that Ming makes: a square as asked for, or else the shape in the nearer number of megapixels."""
     if size in ((1024, 1024), (2048, 2048)):
         return size
     pixels_wanted = 1024 * 1024 if math.log(size[0] * size[1]) < math.log(2) * 21 else 2048 * 2048
@@ -49,7 +49,7 @@ def _bucket(size: Size) -> Size:
 
 
 def _images(call: Call, pictures: list[Callable[[], Picture]], tokens: int, **more: Any) -> Response:
-    """The documented answer: links or base64, and what it took."""
+    """The documented answer: links or base64, and the tokens used."""
     kind = call.body.get("output_format", "png")
     files = [kept(call, f"ming-{n}", kind, draw) for n, draw in enumerate(pictures)]
     linked = call.body.get("response_format") == "url"
@@ -119,7 +119,7 @@ async def gpt_image_2_edit(call: Call) -> Response:
             made = pixels.rework(picture, body["prompt"], seed_of(None) + n, picture.size).convert("RGB")
             if mask is None:
                 return made
-            # What is see-through in the mask is changed, the rest stays.
+            # The transparent part of the mask is changed, and the rest stays.
             return Image.composite(picture.convert("RGB"), made, mask.getchannel("A"))
 
         return drawn
@@ -175,7 +175,7 @@ async def predict_long_running(call: Call) -> Response:
 
 
 async def content_video(call: Call) -> Response:
-    """MiniMax H3 and Seedance 2: text and pictures in one list."""
+    """MiniMax H3 and Seedance 2, which take text and pictures in one list."""
     content: list[Json] = call.body["content"]
     words = " ".join(part.get("text", "") for part in content if part["type"] == "text").strip()
     frames = [part for part in content if part["type"] == "image_url"]

@@ -1,19 +1,19 @@
-"""What Novita's own pages read of its offer: the list of media models, their prices, and the notices.
+"""The list of media models, their prices, and the notices, as Novita's own web pages read them.
 
-Three routes that no documentation promises; their fields are those of `freshness_sources` in the facts. They live on
-other hosts than the API there and want no key: one that comes is counted in `World.leaked_keys`. (The documented list
-of language models, with `status`, is in text/vectors.py.)
+No documentation promises these three routes. Their fields come from `freshness_sources` in the facts. At Novita they
+are on other hosts than the API and need no key, so a key that is sent counts in `World.leaked_keys`. (The documented
+list of language models, with `status`, is in text/vectors.py.)
 
     GET  /v1/product/multimodal-model/list[?returnSchema=true][&fusion_product_names=NAME]
     POST /v1/product/batch-price {"businessType": "model_api", "productIds": [SKU...]}
     GET  /docs/llms-full.txt, /llms-full.txt
 
-Listed is what the facts call live and is documented; a price is listed where Novita's own is known. Chosen, as the
-facts are silent: the text around a notice's table, `rank`, `labels`, `pricePrecision`, and how a SKU is spelled beyond
-the two that are known.
+The list has the documented models that the facts call live, and the prices that Novita itself has published. The facts
+do not show the text around the table of a notice, `rank`, `labels`, `pricePrecision`, and all but two SKUs, so these
+are invented.
 
-`world.area(Offer).add(...)` or `POST /_simulator/models` adds a model that nobody has heard of, on a route of its own;
-`world.switched_off` takes one away.
+`world.area(Offer).add(...)` or `POST /_simulator/models` adds a new model with a route of its own.
+`world.switched_off` removes one.
 """
 
 import json
@@ -41,14 +41,14 @@ from .tasks import TaskOutput, TaskStore
 Category = Literal["image_gen", "video_gen", "audio_gen"]
 CATEGORY: dict[str, Category] = {"image": "image_gen", "video": "video_gen", "audio": "audio_gen", "voice": "audio_gen"}
 NOVITAS = ("documented", "third_party")
-"""Bases of prices that are Novita's; a maker's price is not on Novita's list."""
+"""The sources of Novita's own prices. Novita does not list a price that only the maker of a model names."""
 IN_A_DOLLAR = 10_000
-"""List prices are whole 0.0001 USD, as text."""
+"""List prices are given as text, in whole units of 0.0001 USD."""
 
 
 @dataclass(frozen=True)
 class OfferedPrice:
-    """One SKU: what picks it of a request's body (a CEL expression), and its price in 0.0001 USD."""
+    """One SKU: a CEL expression over the request's body that selects it, and its price in 0.0001 USD."""
 
     sku: str
     picked: str
@@ -57,7 +57,7 @@ class OfferedPrice:
 
 @dataclass(frozen=True)
 class AddedModel:
-    """A model that was added while the world runs. `schema` is that of its JSON body; `usd` is for one `unit`."""
+    """A model that a test added while the simulator runs. `schema` describes its body, and `usd` is for one `unit`."""
 
     name: str
     category: Category = "image_gen"
@@ -84,7 +84,7 @@ class AddedModel:
 
 
 class Offer:
-    """What is listed besides the facts, reached as `world.area(Offer)`."""
+    """The models that are listed besides those of the facts: `world.area(Offer)`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -92,7 +92,7 @@ class Offer:
         self.notices: list[Notice] = []
 
     def add(self, name: str, **how: Any) -> AddedModel:
-        """Offer a model from now on; the arguments are those of AddedModel. ValueError, TypeError for wrong ones."""
+        """Offer a model from now on. The arguments are those of AddedModel. ValueError or TypeError for wrong ones."""
         self.added[name] = AddedModel(name, **how)
         return self.added[name]
 
@@ -171,9 +171,9 @@ def _body(operation: Operation, kind: str) -> Json:
 
 
 def _billing(unit: str, operation: Operation) -> str:
-    """How the charge follows from the body, in CEL: `sku` is the price, `characters` the length of the text.
+    """A CEL expression for the cost of a body. In it `sku` is the price and `characters` the length of the text.
 
-    Empty where a body says in another field how much is made: what Novita writes there is not known.
+    It is empty if the body says in another field how much is made, as nobody knows what Novita writes then.
     """
     bodies: list[Json] = [_body(operation, kind) for kind in operation.request or {}]
     fields: Json = bodies[0].get("properties", {}) if bodies else {}
@@ -215,7 +215,7 @@ def _amount(usd: str) -> int:
 
 
 def _sku(name: str, when: Json) -> str:
-    """KLING_V30_4K_T2V_A with sound and _NA without, MINIMAX_SPEECH_2_8_HD: the two that are known."""
+    """The SKU, formed like the known ones: KLING_V30_4K_T2V_A (_NA without sound) and MINIMAX_SPEECH_2_8_HD."""
     parts = [re.sub(r"[-.]", "_", re.sub(r"v(\d)\.(\d)", r"v\1\2", name)).upper()]
     for path, values in when.items():
         parts.append(("A" if values == [True] else "NA") if path == "sound" else str(values[0]).upper())
@@ -223,7 +223,7 @@ def _sku(name: str, when: Json) -> str:
 
 
 def _picked(when: Json) -> str:
-    """A CEL expression over the body that is true where this price counts."""
+    """A CEL expression over the body that is true if this price applies."""
     tests = [
         ("" if values == [True] else "!") + f"body.{path}"
         if values in ([True], [False])
@@ -234,7 +234,7 @@ def _picked(when: Json) -> str:
 
 
 async def batch_price(world: World, request: Request, body: bytes) -> Response:
-    """Prices outlast models: those of what is switched off are told too."""
+    """Prices by SKU, also of models that are switched off."""
     _count_key(world, request)
     try:
         sent: Json = json.loads(body)
@@ -268,7 +268,7 @@ def _product(sku: str, unit: str, price: OfferedPrice) -> Json:
 
 
 async def full_text(world: World, request: Request, _: bytes) -> Response:
-    """The documentation as one text: here only its notices, the newest first."""
+    """The documentation as one text. Here it has only the notices, the newest first."""
     _count_key(world, request)
     told = sorted((*notices(), *world.area(Offer).notices), key=lambda notice: notice.dated, reverse=True)
     return PlainTextResponse("\n".join(map(_told, told)))
@@ -298,7 +298,7 @@ def find_added(world: World, request: Request) -> Operation | None:
 
 
 async def make_added(call: Call) -> Response:
-    """A picture, or a film of the `duration` that was asked for, by prompt and seed."""
+    """Makes a picture, or a film of the `duration` asked for, by prompt and seed."""
     model = call.world.area(Offer).added[call.operation.id]
     prompt, seed = str(call.body.get("prompt", "")), seed_of(call.body.get("seed"))
     seconds = int(call.body.get("duration", 5))

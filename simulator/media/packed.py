@@ -1,4 +1,4 @@
-"""Bodies in MessagePack, which only Fish Audio's references need: bytes within a structure."""
+"""Reads bodies in MessagePack. Only Fish Audio's references come in it, as they are bytes within a structure."""
 
 from typing import Any, cast
 
@@ -7,11 +7,11 @@ from ..core.faults import Fault
 
 
 def unpacked(data: bytes) -> Any:
-    """The one value in the data.
+    """The value in the data.
 
     Raises:
-        Invalid: It is none.
-        Fault: The package that reads it is not installed.
+        Invalid: The data is not one MessagePack value.
+        Fault: The package that reads MessagePack is not installed.
     """
     try:
         from msgpack import unpackb  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]

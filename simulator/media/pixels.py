@@ -1,4 +1,4 @@
-"""Real pictures, cheaply: painted from words and a seed, or reworked from a picture that came in.
+"""Makes real pictures at little cost: paints them from words and a seed, or changes a picture that was sent.
 
 The same words, seed and size give the same bytes. All functions take and give Pillow images; `encode` makes the file.
 """
@@ -16,22 +16,22 @@ Encoding = Literal["png", "jpeg", "webp"]
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 SUFFIXES = {"png": "png", "jpeg": "jpeg", "webp": "webp"}
-# What a prompt may name, and what it then looks like: enough that "red" pictures are red.
+# A prompt may name these colours, so that the picture of something red is red.
 COLOURS = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "white", "black", "gray")
 
 
 def dice(*parts: object) -> random.Random:
-    """A generator that depends on these parts only (hash() of a text differs between processes)."""
+    """A random generator that depends only on these parts. (hash() of a text differs between processes.)"""
     return random.Random(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest())
 
 
 def paint(words: str, seed: int, size: Size, *, style: str = "", mark: bool = False) -> Picture:
-    """A new picture for a prompt: soft colours, a few shapes, the prompt's words; `mark` adds a watermark."""
+    """A new picture for a prompt: soft colours, a few shapes, and the words of the prompt. `mark` adds a watermark."""
     roll = dice(words, seed, style)
     named = [ImageColor.getrgb(word)[:3] for word in words.lower().split() if word in COLOURS]
     small = Image.new("RGB", (4, 4))
     small.putdata([_near(roll, named) for _ in range(16)])
-    # Drawn small and enlarged: a shape's cost does not grow with the picture.
+    # The picture is drawn small and then enlarged, so the cost of a shape does not grow with the picture.
     scale = max(1, max(size) // 512)
     canvas = small.resize((max(1, size[0] // scale), max(1, size[1] // scale)), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(canvas, "RGBA")
@@ -51,7 +51,7 @@ def paint(words: str, seed: int, size: Size, *, style: str = "", mark: bool = Fa
 
 
 def _near(roll: random.Random, named: list[tuple[int, ...]]) -> tuple[int, int, int]:
-    """A colour, close to a named one most of the time."""
+    """A colour, which is mostly close to a named one."""
     free = (roll.randrange(256), roll.randrange(256), roll.randrange(256))
     if not named or roll.random() < 0.2:
         return free
@@ -64,7 +64,7 @@ def caption(picture: Picture, words: str) -> None:
     size = max(10, min(picture.width, picture.height) // 22)
     font = ImageFont.load_default(size)
     text = " ".join(words.split())
-    # Pillow's built-in font knows Latin letters only.
+    # Pillow's built-in font has only Latin letters.
     text = text.encode("latin-1", "replace").decode("latin-1")[: int(picture.width / (size * 0.6))]
     draw = ImageDraw.Draw(picture, "RGBA")
     top = picture.height - int(size * 1.8)
@@ -73,7 +73,7 @@ def caption(picture: Picture, words: str) -> None:
 
 
 def stamp(picture: Picture, text: str) -> None:
-    """A watermark in the upper right corner, in place."""
+    """Draw a watermark into the upper right corner of a picture, in place."""
     size = max(8, min(picture.size) // 30)
     font = ImageFont.load_default(size)
     draw = ImageDraw.Draw(picture, "RGBA")
@@ -93,7 +93,7 @@ def encode(picture: Picture, encoding: str, quality: int = 88) -> bytes:
 
 
 def cover(picture: Picture, size: Size) -> Picture:
-    """Scaled and cut to the size, proportions kept."""
+    """The picture scaled and cut to the size, with its proportions kept."""
     scale = max(size[0] / picture.width, size[1] / picture.height)
     wide = picture.resize(
         (max(size[0], round(picture.width * scale)), max(size[1], round(picture.height * scale))),
@@ -104,7 +104,7 @@ def cover(picture: Picture, size: Size) -> Picture:
 
 
 def rework(picture: Picture, words: str, seed: int, size: Size, strength: float = 0.45) -> Picture:
-    """The picture under a prompt: itself at strength 0, a new one at 1."""
+    """The picture changed by a prompt. At strength 0 it stays the same, and at 1 it is a new picture."""
     base = cover(picture.convert("RGB"), size)
     mixed = Image.blend(base, paint(words, seed, size, style="rework"), min(1.0, max(0.0, strength)))
     caption(mixed, words)
@@ -112,14 +112,14 @@ def rework(picture: Picture, words: str, seed: int, size: Size, strength: float 
 
 
 def vary(picture: Picture, seed: int) -> Picture:
-    """Another take on a picture: mirrored, warmer or colder."""
+    """A variant of a picture: mirrored, and in warmer or colder colours."""
     roll = dice("vary", seed)
     turned = picture.convert("RGB").transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return ImageEnhance.Color(turned).enhance(roll.uniform(0.4, 1.9))
 
 
 def subject_mask(picture: Picture) -> Picture:
-    """Where the subject is (L, white): whatever differs from the colour of the border; an oval if nothing does."""
+    """A mask (mode L) that is white where the colour differs from the border. If nothing differs it is an oval."""
     small = picture.convert("RGB")
     small.thumbnail((256, 256))
     edge = Image.new("RGB", (2 * (small.width + small.height), 1))
@@ -145,7 +145,7 @@ def subject_mask(picture: Picture) -> Picture:
 
 
 def cut_out(picture: Picture) -> Picture:
-    """The subject alone, on transparency (RGBA)."""
+    """The subject on a transparent background (RGBA)."""
     out = picture.convert("RGB")
     out.putalpha(subject_mask(picture))
     return out
@@ -159,7 +159,7 @@ def on_background(picture: Picture, words: str, seed: int) -> Picture:
 
 
 def erase(picture: Picture, mask: Picture | None) -> Picture:
-    """The white part of the mask (without one: the subject) filled with what lies around."""
+    """The picture with the white part of the mask, or else the subject, filled with what lies around it."""
     where = (mask or subject_mask(picture)).convert("L").resize(picture.size)
     base = picture.convert("RGB")
     keep = ImageChops.invert(where)
@@ -173,7 +173,7 @@ def erase(picture: Picture, mask: Picture | None) -> Picture:
 
 
 def repaint(picture: Picture, mask: Picture, words: str, seed: int, *, blur: int = 0, strength: float = 1.0) -> Picture:
-    """The white part of the mask painted anew under the prompt, the rest untouched."""
+    """The picture with the white part of the mask painted anew by the prompt. The rest is unchanged."""
     where = mask.convert("L").point([0 if level < 128 else 255 for level in range(256)])
     if blur:
         where = where.filter(ImageFilter.GaussianBlur(blur))
@@ -183,12 +183,12 @@ def repaint(picture: Picture, mask: Picture, words: str, seed: int, *, blur: int
 
 
 def without_text(picture: Picture) -> Picture:
-    """Small strokes smoothed away."""
+    """The picture with thin strokes smoothed away."""
     return picture.convert("RGB").filter(ImageFilter.MedianFilter(5))
 
 
 def put_face(target: Picture, face: Picture) -> Picture:
-    """The middle of one picture set, as an oval, into the middle of the other."""
+    """The target with an oval from the middle of the other picture in its middle."""
     base = target.convert("RGB")
     side = (max(1, base.width // 3), max(1, base.height // 3))
     oval = Image.new("L", side, 0)
@@ -198,7 +198,7 @@ def put_face(target: Picture, face: Picture) -> Picture:
 
 
 def has_face(picture: Picture) -> bool:
-    """Faces are not looked for; a picture of one single colour surely has none."""
+    """Whether a picture may have a face. Only a picture of a single colour surely has none."""
     low_high = picture.convert("L").getextrema()
     return low_high[0] != low_high[1]
 
@@ -217,7 +217,7 @@ def enlarge(picture: Picture, size: Size) -> Picture:
 
 
 def describe(picture: Picture) -> str:
-    """A prompt a captioner might give: shape, light, main colours."""
+    """A prompt that describes the picture: its shape, light and main colours."""
     small = picture.convert("RGB").resize((16, 16))
     means = ImageStat.Stat(small).mean
     names = {name: ImageColor.getrgb(name)[:3] for name in COLOURS}

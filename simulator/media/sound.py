@@ -1,11 +1,11 @@
-"""Sound out of nothing: speech that can be heard again, music, and the files they come in. No HTTP.
+"""Makes sound: speech that can be transcribed, music, and the files for them. Nothing here knows of HTTP.
 
-Speech is a *call sign*: a 32-bit number made from the text, sent as ten tones of 40 ms over and over above the hum of
-the voice. Whoever keeps the table from call sign to text (`audio.py`) can say what was spoken after the sound was
-recoded, resampled, cut or laid under a video. Files are deterministic: the same request gives the same bytes.
+Speech sounds like a hum with tones over it. The tones repeat a *call sign*: a 32-bit number made from the text, as ten
+tones of 40 ms. hearing.py keeps the text for each call sign, so it can transcribe a sound even after it was encoded
+again, resampled, cut or put under a video. The same request gives the same bytes.
 """
 
-# The types that come with av leave these unknown.
+# The types of av are incomplete.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
 
 CHARACTERS_A_SECOND: Final = 14.0
-SHORTEST: Final = 0.9  # seconds; two whole call signs, so that even "Hi" is heard
-_SYMBOL: Final = 0.04  # seconds of one tone
-_SYMBOLS: Final = 10  # sync, eight nibbles, check
+SHORTEST: Final = 0.9  # Seconds. Two whole call signs fit in, so that even "Hi" can be transcribed.
+_SYMBOL: Final = 0.04  # Seconds of one tone.
+_SYMBOLS: Final = 10  # A sync tone, eight nibbles and a check.
 _SIGN: Final = _SYMBOL * _SYMBOLS
 _SYNC: Final = 16
 _TONES: Final = tuple(600 + 150 * k for k in range(17))  # Hz; inside what a telephone, 8 kHz and any codec let through
-_HEARD_AT: Final = 8000  # Hz; what `listen` resamples to
+_HEARD_AT: Final = 8000  # Hz. `listen` resamples to this rate.
 _PAUSE: Final = re.compile(r"<#(\d+(?:\.\d+)?)#>")
 _SENTENCE_ENDS: Final = frozenset(".!?;\n。！？；")
 
@@ -52,7 +52,7 @@ class NotSoundError(ValueError):
 
 @dataclass(frozen=True)
 class SoundFormat:
-    """What a file shall be: `kind` mp3, wav, flac, opus (in Ogg) or pcm (raw, 16 bit little endian, interleaved)."""
+    """The format of a file. `kind` is mp3, wav, flac, opus (in Ogg) or pcm (raw, 16 bit little endian, interleaved)."""
 
     kind: str = "mp3"
     rate: int = 32000
@@ -68,7 +68,7 @@ class SoundFormat:
 
 @dataclass(frozen=True)
 class Heard:
-    """What `listen` made out: length in seconds, and the call signs in the order they were first heard."""
+    """The result of `listen`: the length in seconds, and the call signs in the order in which they were first heard."""
 
     seconds: float
     signs: tuple[int, ...]
@@ -79,7 +79,7 @@ def call_sign(text: str) -> int:
 
 
 def spoken_length(text: str, speed: float = 1.0) -> float:
-    """Seconds a voice takes for the text, pauses written <#x#> included."""
+    """How many seconds a voice needs for the text, including its pauses, which are written <#x#>."""
     pauses = sum(float(x) for x in _PAUSE.findall(text))
     letters = " ".join(_PAUSE.sub(" ", text).split())
     return max(SHORTEST, len(letters) / CHARACTERS_A_SECOND / speed) + pauses
@@ -88,7 +88,7 @@ def spoken_length(text: str, speed: float = 1.0) -> float:
 def speak(
     text: str, *, voice: str = "", speed: float = 1.0, volume: float = 1.0, pitch: int = 0, rate: int = 32000
 ) -> Samples:
-    """Read the text with the voice; the hum is the voice's, the tones over it are the text's."""
+    """Read the text with the voice. The voice decides the hum, and the text the tones over it."""
     sentence = _call(call_sign(text), _hum_of(voice, pitch), volume, rate)
     breath = array("h", bytes(2 * round(0.15 * rate)))
     total = round(spoken_length(text, speed) * rate)
@@ -111,7 +111,7 @@ def speak(
 
 
 def play(seed: str, seconds: float, *, words: str = "", rate: int = 32000) -> Samples:
-    """A tune for the seed, deterministic; with words somebody sings them, so that they can be heard again."""
+    """A tune, which the seed decides. If there are words they are sung, so that they can be transcribed."""
     rng = random.Random(seed)
     root = rng.choice((65, 75, 80, 90, 100))
     steps = rng.choice(((1, 1.25, 1.5), (1, 1.2, 1.5), (1, 4 / 3, 5 / 3)))
@@ -122,13 +122,13 @@ def play(seed: str, seconds: float, *, words: str = "", rate: int = 32000) -> Sa
     out: Samples = array("h")
     while len(out) < total:
         for beat in beats:
-            # Sung in whole bars, with every fourth left to the instruments.
+            # Three of four beats are sung. The fourth is left to the instruments.
             out.extend(array("h", map(_add, beat, sung)) if sung is not None and beat is not beats[3] else beat)
     return out[:total]
 
 
 def mix(below: Samples, above: Samples) -> Samples:
-    """Both at once, as long as the first."""
+    """Both sounds at once. The result is as long as the first one."""
     both = array("h", map(_add, below, above))
     both.extend(below[len(both) :])
     return both
@@ -147,7 +147,7 @@ def encode(samples: Samples, form: SoundFormat) -> bytes:
             writer.writeframes(_little_endian(_interleaved(samples, form.channels)))
         return file.getvalue()
     container, codec = {"mp3": ("mp3", "libmp3lame"), "flac": ("flac", "flac"), "opus": ("ogg", "libopus")}[form.kind]
-    # compression_level 9 is LAME's fastest; minutes of speech must not take minutes.
+    # LAME is fastest with compression_level 9. Minutes of speech must not take minutes to encode.
     options = {"mp3": {"compression_level": "9"}, "opus": {"compression_level": "0"}}.get(form.kind, {})
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
@@ -162,7 +162,7 @@ def encode(samples: Samples, form: SoundFormat) -> bytes:
 
 
 def frames(samples: Samples, rate: int, channels: int = 1, size: int = 8192) -> Iterator[AudioFrame]:
-    """The samples as frames for an encoder, `size` samples each, with their times set."""
+    """The samples as frames for an encoder. Each has `size` samples and its time."""
     for start in range(0, len(samples), size):
         part = samples[start : start + size]
         frame = AudioFrame(format="s16", layout="stereo" if channels == 2 else "mono", samples=len(part))
@@ -177,7 +177,7 @@ def frames(samples: Samples, rate: int, channels: int = 1, size: int = 8192) -> 
 def decode(data: bytes, rate: int, longest: float = math.inf) -> Samples:
     """The sound of any audio or video file as mono samples, up to `longest` seconds.
 
-    Raises NotSoundError when the bytes are no such file or it has no sound.
+    Raises NotSoundError if the bytes are not such a file, or if it has no sound.
     """
     out: Samples = array("h")
     resampler = AudioResampler(format="s16", layout="mono", rate=rate)
@@ -231,7 +231,7 @@ def listen(data: bytes, longest: float = 60.0) -> Heard:
 
 
 def _pieces(text: str) -> Iterator[str | float]:
-    """Sentences as text, pauses as seconds."""
+    """The sentences, as text, and the pauses between them, as seconds."""
     for index, part in enumerate(_PAUSE.split(text)):
         if index % 2:
             yield float(part)
@@ -240,13 +240,13 @@ def _pieces(text: str) -> Iterator[str | float]:
 
 
 def _hum_of(voice: str, pitch: int) -> float:
-    # A multiple of 2.5 Hz comes out even after 0.4 s, so that call signs join without a click.
+    # A multiple of 2.5 Hz has whole waves in 0.4 s, so call signs join without a click.
     steps = 36 + int.from_bytes(hashlib.sha256(voice.encode()).digest()[:2], "big") % 60
     return round(steps * 2 ** (pitch / 12)) * 2.5
 
 
 def _call(sign: int, hum: float, volume: float, rate: int) -> Samples:
-    """One call sign, 0.4 s."""
+    """The samples of one call sign, 0.4 s long."""
     nibbles = [int(digit, 16) for digit in f"{sign:08x}"]
     symbols = [_SYNC, *nibbles, sum(nibbles) % 16]
     loud = 32767 * min(0.55, max(0.03, 0.3 * math.sqrt(volume)))
@@ -266,7 +266,7 @@ def _call(sign: int, hum: float, volume: float, rate: int) -> Samples:
 
 
 def _chord(notes: Sequence[float], rate: int) -> Samples:
-    """A plucked chord of 0.4 s, below the tones of call signs."""
+    """A plucked chord of 0.4 s. Its notes are lower than the tones of call signs."""
     size = round(_SIGN * rate)
     loud = 32767 * 0.12
     return array(
@@ -279,13 +279,13 @@ def _chord(notes: Sequence[float], rate: int) -> Samples:
 
 
 def _loudest(part: Sequence[int], waves: Sequence[tuple[list[float], list[float]]]) -> int:
-    """Index of the tone that stands out in the part, -1 for silence or noise."""
+    """The index of the loudest tone in a part of the samples, or -1 if it is silence or noise."""
     energy = sum(map(mul, part, part))
-    if energy < 25 * len(part):  # silence, give or take the noise of a codec
+    if energy < 25 * len(part):  # This is silence with the noise of a codec.
         return -1
     powers = [sum(map(mul, part, cos)) ** 2 + sum(map(mul, part, sin)) ** 2 for cos, sin in waves]
     best = max(range(len(powers)), key=powers.__getitem__)
-    # A tone alone would give energy * window / 2; the hum and the neighbours take their share.
+    # A tone alone would give energy * window / 2, but the hum and the tones next to it take a part.
     return best if powers[best] > 0.12 * energy * len(part) / 2 else -1
 
 

@@ -1,4 +1,4 @@
-"""Who can speak in this world, and how a request becomes a recording."""
+"""The voices of this world, and how a request becomes a recording."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ MINIMAX_VOICES: Final = frozenset(
 # fmt: on
 GLM_VOICES: Final = frozenset(["tongtong", "chuichui", "xiaochen", "jam", "kazi", "douji", "luodo"])
 UNUSED_VOICE_LIVES: Final = 168 * 3600
-"""Seconds after which a cloned MiniMax voice disappears unless it was used."""
+"""Seconds after which a cloned MiniMax voice disappears if nobody has used it."""
 
 
 @dataclass
 class Voice:
-    """A cloned or designed voice; `ends` is when an unused one disappears, None for never."""
+    """A cloned or designed voice. `ends` is the time at which an unused one disappears, or None for never."""
 
     ends: float | None = None
 
 
 class VoiceState:
-    """Voices people made, by maker (minimax, glm, fish), account and id."""
+    """The voices that accounts made, by maker (minimax, glm or fish), account and id."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -63,7 +63,7 @@ class VoiceState:
         self._voices[maker, account.id, voice_id] = Voice(ends)
 
     def use(self, maker: str, account: Account, voice_id: str) -> bool:
-        """Whether the account has the voice; using it keeps it."""
+        """Whether the account has the voice. Using a voice also keeps it from disappearing."""
         voice = self._find(maker, account, voice_id)
         if voice is not None:
             voice.ends = None
@@ -96,7 +96,7 @@ class Reading:
 
 
 async def record(call: Call, reading: Reading) -> bytes:
-    """The recording, which this world can hear again."""
+    """The recording of a text. This world can transcribe it."""
     call.world.area(Hearing).note(reading.text)
     return await asyncio.to_thread(reading.record)
 
@@ -106,7 +106,7 @@ def charge_text(call: Call, text: str) -> None:
 
 
 def minimax_reading(body: Json, *, channels: int = 1) -> Reading:
-    """From voice_setting and audio_setting, which are spelled a little differently from one generation to the next."""
+    """The reading that voice_setting and audio_setting describe. The generations spell their fields differently."""
     voice: Json = body.get("voice_setting", {})
     audio: Json = body.get("audio_setting", {})
     return Reading(
@@ -125,7 +125,7 @@ def minimax_reading(body: Json, *, channels: int = 1) -> Reading:
 
 
 def _mixed(body: Json) -> list[Json]:
-    """Voices to mix; the two generations spell the field differently."""
+    """The voices to mix. The two generations spell the field differently."""
     return body.get("timbre_weights", body.get("timber_weights", []))
 
 

@@ -1,4 +1,4 @@
-"""Media tasks: how they move, what task-result says about them, and the webhook at their end."""
+"""Media tasks: how they go on, the answer of task-result, and the webhook at the end."""
 
 import asyncio
 import http.client
@@ -25,7 +25,7 @@ WEBHOOK_TIMEOUT, WEBHOOK_RETRIES = 5.0, 5
 
 @dataclass
 class TaskOutput:
-    """One finished file of a task. `more` goes into its entry, or replaces parts of it."""
+    """One finished file of a task. The fields in `more` are added to its entry or replace fields of it."""
 
     file: HostedFile
     type: str
@@ -51,7 +51,7 @@ class Task:
     ttl: str | int | None
     webhook: Json | None
     doom: str | None = None
-    """The reason it will fail with."""
+    """The reason for which it will fail, if it will."""
     endless: bool = False
     status: str = QUEUED
     reason: str = ""
@@ -64,12 +64,12 @@ class Task:
         return self.status in (SUCCEED, FAILED)
 
     def size(self) -> int:
-        """Bytes of what stands in the answer itself, as data URIs do; files are in the world's store."""
+        """Bytes of content in the answer itself, such as data URIs. The world's file store counts those of files."""
         texts = (text for output in self.outputs for text in output.more.values() if isinstance(text, str))
         return sum(len(text) for text in texts)
 
     def look(self, world: World, *, moving: bool = True) -> None:
-        """Bring the state up to the world's time; `moving` counts as a look in a manual world."""
+        """Bring the task up to the world's time. In a manual world it moves one step, if `moving`."""
         if self.final:
             return
         done = self.progress.look() if moving else self.progress.peek()
@@ -82,10 +82,10 @@ class Task:
             self.status = QUEUED if done < 0.15 else PROCESSING
 
     def end(self, world: World, status: str, reason: str = "") -> None:
-        """Finish: files are made on success, money is given back on failure."""
+        """End the task. A success makes its files, and a failure gives the money back."""
         if status == SUCCEED and not self.outputs:
             self.outputs = self.make()
-        self.make = list[TaskOutput]  # what it was to be made of is let go
+        self.make = list[TaskOutput]  # This frees the inputs that the function held.
         self.status, self.reason, self.finished_at, self.percent = status, reason, world.clock.now(), 100
         if status == FAILED:
             for charge in self.charges:
@@ -103,7 +103,7 @@ class TaskStore:
         self._deliveries: set[asyncio.Task[None]] = set()
 
     def _over(self, task: Task) -> bool:
-        """Whether it has ended, seen by somebody or not."""
+        """Whether the task has ended, also if nobody has asked about it since."""
         task.look(self._world, moving=False)
         return task.final
 
@@ -124,10 +124,10 @@ class TaskStore:
     ) -> Task:
         """Charge and start a task.
 
-        `usd` is the price of each of `units` (None: the unlisted price). `make` runs once, when the task succeeds; let
-        its files carry a function as data, so that they are rendered when somebody downloads them. `extra` is added to
-        the result's `extra`. `ttl` is what the result says as *_url_ttl (default: the setting, as text). `webhook` is
-        the documented object {url, test_mode?}.
+        `usd` is the price of each of `units`; None means the unlisted price. `make` runs once, when the task succeeds.
+        The data of its files should be functions, so that a file is rendered only when somebody downloads it. `extra`
+        is added to the field `extra` of the result. `ttl` is the value of its *_url_ttl, by default the setting, as
+        text. `webhook` is the documented object {url, test_mode?}.
         """
         world = self._world
         test: Json = (webhook or {}).get("test_mode") or {}
@@ -162,7 +162,7 @@ class TaskStore:
         return task
 
     def result(self, task: Task, base_url: str) -> Json:
-        """The documented task-result body, links fresh."""
+        """The documented body of task-result, with fresh links."""
         times = {"submit": task.progress.started, "execute": task.progress.started, "complete": task.finished_at}
         extra: Json = {
             "enable_nsfw_detection": False,
@@ -201,7 +201,7 @@ class TaskStore:
         return body
 
     async def _deliver(self, task: Task) -> None:
-        """Wait for the end, then post the event until somebody answers 2xx, six times at most."""
+        """Wait for the end of the task. Then post the event until somebody answers 2xx, at most six times."""
         while not task.final:
             task.look(self._world, moving=False)
             if not task.final:
@@ -219,7 +219,7 @@ class TaskStore:
 
 
 def _post(url: str, body: bytes) -> int | None:
-    """Status of the answer; None when there was none in time."""
+    """The status of the answer, or None if there was no answer in time."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=WEBHOOK_TIMEOUT)
@@ -244,7 +244,7 @@ async def get_task_result(call: Call) -> Response:
 
 
 async def end_task(world: World, id: str, sent: Json) -> Json:
-    """Set a task's state by hand: {status, reason?}; a final status ends it."""
+    """Set the state of a task by hand: {status, reason?}. A final status ends it."""
     task = world.area(TaskStore).tasks[id]
     status = str(sent["status"])
     if status in (SUCCEED, FAILED):

@@ -1,4 +1,4 @@
-"""LoRA training: upload links for pictures, trainings of a subject or a style, and how they get on."""
+"""LoRA training: upload links for pictures, trainings of a subject or a style, and their progress."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from ..core.calls import Call, Handler, Json
 from ..core.world import Account, Charge, Course, World
 
 TRAINING_FACTOR, DEPLOYING_FACTOR = 3.0, 0.5
-"""Times the seconds of a media task."""
+"""How long training and deployment take, as multiples of the setting task_seconds."""
 ENDS = ("SUCCESS", "FAILED")
 
 
 @dataclass
 class Training:
-    """One LoRA in the making."""
+    """One training of a LoRA."""
 
     number: int
     id: str
@@ -63,12 +63,12 @@ class Training:
 
 
 class TrainingState:
-    """Trainings and the pictures announced for them."""
+    """The trainings, and the pictures to be uploaded for them."""
 
     def __init__(self, world: World) -> None:
         self.numbers = itertools.count(1)
         self.assets: dict[str, str] = {}
-        """assets_id as text -> upload id."""
+        """The upload ids by assets_id, as text."""
         self.trainings: Kept[str, Training] = Kept(world.bounds.records, over=lambda each: each.status in ENDS)
 
     def of(self, account: Account) -> list[Training]:

@@ -1,4 +1,4 @@
-"""The video area: every model by one handler, the asset upload, the unified endpoint."""
+"""The video area: one handler for all models, the upload of assets, and the unified endpoint."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from .video_rules import CLIP_LIMITS, SOUND_LIMITS, broken_rule, limits_of, pict
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ASSET_MOST: Final = (3840, 100_000_000)  # pixels of the longer side, bytes
-# Id in the unified endpoint -> the operation that does the same.
+ASSET_MOST: Final = (3840, 100_000_000)  # Pixels of the longer side, and bytes.
+# The operation that does the same, by its id in the unified endpoint.
 UNIFIED: Final = {
     "kling2.5_turbo_pro_t2v": "kling_2_5_turbo_t2v",
     "kling2.5_turbo_pro_i2v": "kling_2_5_turbo_i2v",
@@ -49,7 +49,7 @@ UNIFIED: Final = {
     "wan2.6_i2v": "wan2_6_i2v",
     "wan2.6_v2v": "wan2_6_v2v",
 }
-# Names the unified endpoint uses for Seedance where the endpoint of the model has others.
+# Field names for Seedance in the unified endpoint, and in the model's own endpoint.
 _UNIFIED_NAMES: Final = {"add_audio": "generate_audio", "aspect_ratio": "ratio", "end_image": "last_image"}
 
 
@@ -62,18 +62,21 @@ class VideoState:
 
 @dataclass(frozen=True)
 class VideoInputs:
-    """The files of a request, read and checked. `references` only lend their looks, `keys` are frames of the film."""
+    """The files of a request, read and checked.
+
+    `keys` are frames of the film, and `references` only show what it should contain.
+    """
 
     keys: tuple[bytes, ...]
     references: tuple[bytes, ...]
     clip: bytes | None
     clip_link: str
-    """Set when the clip lies outside and was imagined."""
+    """The link of a clip outside of this simulator, whose content was invented; "" for any other clip."""
     sound: TakenInput | None
 
 
 async def make_video(call: Call) -> Response:
-    """Check, charge and queue a film; any of the models."""
+    """Check and charge a request to any of the models, and start its task."""
     return await _submit(call, call.operation, call.body, _webhook(call.body))
 
 
@@ -136,18 +139,18 @@ async def _submit(call: Call, operation: Operation, body: Json, webhook: Json | 
     if problem := broken_rule(operation.id, fields):
         raise call.invalid(problem)
     wanted = plan(operation, fields)
-    # Reading pictures and clips takes time that other requests should not wait for.
+    # Reading pictures and clips takes time, and other requests should not wait for it.
     film, taken = await asyncio.to_thread(_compose, call, operation, fields, wanted)
     films = [replace(film, seed=film.seed + number) for number in range(wanted.count)]
     seconds = film.seconds
-    if operation.id == "wan2_7_videoedit":  # charged by the request: a length left out is the longest
+    if operation.id == "wan2_7_videoedit":  # Its price follows from the request: no length means the longest.
         seconds = fields["duration"] or _LONGEST_EDIT
     usd = usd_each(operation.id, body, seconds=seconds, taken=taken)
     return _queue(call, operation, films, wanted.container, usd, {"seed": str(film.seed)}, webhook)
 
 
 def _compose(call: Call, operation: Operation, fields: Fields, wanted: FilmPlan) -> tuple[Film, float]:
-    """Read the inputs and settle what will be filmed, and how long the clip is that was handed in.
+    """Read the inputs, and return the film to make and the length of the clip that was sent.
 
     Raises a Fault when an input is not as documented.
     """
@@ -179,7 +182,7 @@ def _compose(call: Call, operation: Operation, fields: Fields, wanted: FilmPlan)
 
 
 def _size(fields: Fields, shape: tuple[int, int]) -> tuple[int, int]:
-    """Stable Video Diffusion: as the picture is while below 1024x576, or cut to that."""
+    """The size for Stable Video Diffusion: that of the picture up to 1024x576, or else cut to that."""
     full = (1024, 576) if shape[0] >= shape[1] else (576, 1024)
     if fields["image_file_resize_mode"].startswith("ORIGINAL") and shape[0] <= full[0] and shape[1] <= full[1]:
         return shape
@@ -241,18 +244,18 @@ def _read(call: Call, operation: Operation, wanted: FilmPlan) -> VideoInputs:
 
 
 def _check_alike(call: Call, frames: list[TakenInput]) -> None:
-    """First and last frame of Vidu: the ratio of their sizes must lie between 0.8 and 1.25."""
+    """Check the first and last frame for Vidu: the ratio of their sizes must be between 0.8 and 1.25."""
     sizes = [open_picture(given.data)[0].size for given in frames if given.data is not None]
     if len(sizes) == 2 and not all(0.8 <= one / other <= 1.25 for one, other in zip(*sizes, strict=True)):
         raise call.fault("INVALID_IMAGE_SIZE", "images: the sizes of first and last frame differ too much")
 
 
 def _pictures(operation: Operation, inputs: VideoInputs, *, edits: bool) -> tuple[bytes, ...]:
-    """What is shown: key frames, else references; a clip that is not edited lends a frame."""
+    """The pictures to show: key frames, or else references. A clip that is not edited gives one frame."""
     if edits:
         return (*inputs.keys, *inputs.references)
     if inputs.clip is not None and operation.id == "wan2_7_i2v":
-        return (_png(stills(inputs.clip, 2)[-1]), *inputs.keys)  # goes on where the clip ends
+        return (_png(stills(inputs.clip, 2)[-1]), *inputs.keys)  # The film goes on where the clip ends.
     pictures = inputs.keys or inputs.references
     return (_png(stills(inputs.clip, 1)[0]),) if inputs.clip is not None and not pictures else pictures
 
@@ -273,7 +276,7 @@ def _track(
     seconds: float,
     seed: int,
 ) -> Callable[[], Samples] | None:
-    """How to make what is heard: a sound given, the clip's own, or one made up; None for a silent film."""
+    """Makes the sound: the one that was sent, that of the clip, or an invented one. None for a silent film."""
     hearing = call.world.area(Hearing)
     if inputs.sound is not None:
         if (data := inputs.sound.data) is not None:
@@ -305,7 +308,7 @@ def _sound_of(clip: bytes, seconds: float) -> Callable[[], Samples]:
 
 
 def spoken_words(prompt: str) -> str:
-    """What is said in the film: what the prompt has in quotation marks, else the prompt."""
+    """The words spoken in the film: those in quotation marks in the prompt, or else the whole prompt."""
     return " ".join(re.findall(r'["“”「]([^"“”」]+)["“”」]', prompt)) or prompt
 
 
@@ -315,7 +318,7 @@ def _webhook(body: Json) -> Json | None:
 
 
 def _unified_schema(name: str) -> Json:
-    """The model's own schema as the unified endpoint knows it: flat, duration as a string."""
+    """The model's own schema in the form of the unified endpoint: flat, and with the duration as text."""
     operation = operations()[name]
     own = request_schema(operation)
     flat: Json = {}
@@ -339,7 +342,7 @@ def _unified_schema(name: str) -> Json:
 
 
 def _native(operation: Operation, body: Json) -> Json:
-    """A body of the unified endpoint as the model's own endpoint wants it."""
+    """A body of the unified endpoint in the form of the model's own endpoint."""
     schema = request_schema(operation)
     renamed = {_UNIFIED_NAMES.get(k, k) if "seedance_v1_5" in operation.id else k: v for k, v in body.items()}
     native: Json = {}
@@ -359,7 +362,7 @@ def _bytes(raw: bytes) -> Json:
 
 
 def _wan_r2v_fault(fault: Fault) -> Response:
-    """A wrong type in media is answered with 500 here, not with 400."""
+    """The error answer of this route. It answers a wrong type in `media` with 500 instead of 400."""
     if re.match(r"media\.\d+\.type", fault.message):
         fault = Fault.named("media", "CREATE_TASK_FAILED", "failed to exec task")
     return envelope("media", fault)

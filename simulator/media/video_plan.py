@@ -1,7 +1,7 @@
-"""What film a request asks for, whichever dialect it speaks. Tables of the documented names; no HTTP, no files.
+"""Reads from a request which film it asks for. Nothing here knows of HTTP or files.
 
-The dialects name the same thing differently and nest it under `input`, `parameters`, `request` or `extra`; no name
-means two things, so the layers are laid over each other and over the documented defaults, and read by name.
+Each model has its own field names, and may nest them in `input`, `parameters`, `request` or `extra`. But no name means
+two things. So all nested objects are merged, over the documented defaults, and then read by name.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ CLIPS: Final = ("video", "video_url", "first_clip_url", "reference_urls")
 SOUNDS: Final = ("audio_url", "driving_audio_url", "audio")
 SWITCHES: Final = ("sound", "audio", "generate_audio", "add_audio", "bgm")
 SPEAKS_UNASKED: Final = frozenset(["wan2_7_t2v", "wan2_7_i2v", "sora_2_text2video", "sora_2_img2video"])
-"""Models that make sound although no field asks for it."""
+"""These models make sound although no field asks for it."""
 
 EDITS: Final = frozenset(
     ["wan2_7_videoedit", "kling_o1_video_edit", "kling_o1_ref2v", "heygen_video_translate", "video_merge_face"]
 )
-"""Operations that rework the clip; the others only take a motion, a look or a last frame from it."""
+"""These operations change the clip. Others only take a motion, a look or the last frame from it."""
 
-# Pixels of the shorter side where no field says it: the first pattern found in the operation id or its mode.
+# Pixels of the shorter side if no field names it, by the first pattern found in the operation id or mode.
 _TIERS: Final = (
     ("4k", 2160),
     ("professional", 1080),
@@ -59,7 +59,7 @@ Source = Literal["first", "key", "last", "reference"]
 
 @dataclass(frozen=True)
 class WantedFile:
-    """One file a request brings: the field as an error names it, the value, and what it is for."""
+    """One file of a request: the field, as an error names it, its value, and what the file is for."""
 
     field: str
     value: str
@@ -68,7 +68,7 @@ class WantedFile:
 
 @dataclass(frozen=True)
 class FilmPlan:
-    """What is asked for. `width`, `height` and `seconds` are None when they follow from an input."""
+    """The film that is asked for. `width`, `height` and `seconds` are None if an input decides them."""
 
     words: str
     seconds: float | None
@@ -88,7 +88,7 @@ class FilmPlan:
 
 
 class Fields(Mapping[str, Any]):
-    """A request's fields by name, whatever they are nested in, documented defaults filled in."""
+    """The fields of a request by name, wherever they are nested, with the documented defaults."""
 
     def __init__(self, operation: Operation, body: Json) -> None:
         self.given = _laid_flat(body)
@@ -105,7 +105,7 @@ class Fields(Mapping[str, Any]):
 
 
 def plan(operation: Operation, fields: Fields) -> FilmPlan:
-    """Read the request. Nothing is checked here."""
+    """Read the request, without any checks."""
     name = operation.id
     sound = next((WantedFile(f, fields[f]) for f in SOUNDS if isinstance(fields.get(f), str)), None)
     switched = any(fields.get(switch) is True for switch in SWITCHES)
@@ -167,7 +167,7 @@ def _words(fields: Fields) -> str:
 
 
 def _shots(fields: Fields) -> list[Json]:
-    """Kling's shots; where their shape is undocumented they may be anything."""
+    """Kling's shots. Some routes do not document their shape, so they may be anything."""
     return [cast("Json", shot) for shot in fields.get("multi_prompt", []) if isinstance(shot, dict)]
 
 
@@ -183,7 +183,7 @@ def _seconds(name: str, fields: Fields) -> float | None:
         return sum(float(shot.get("duration", 5)) for shot in shots)
     if "duration" in fields or "duration_seconds" in fields:
         asked = float(fields.get("duration", fields.get("duration_seconds", 0)))
-        return asked or None  # 0 keeps the length of the clip
+        return asked or None  # 0 means the length of the clip.
     if isinstance(fields.get("frames"), int):
         return max(1, fields["frames"]) / _FPS[name]
     if fields.get("character_orientation") == "image":
@@ -198,9 +198,9 @@ def _size(name: str, fields: Fields) -> tuple[int, int] | None:
         width, height = re.split(r"[*x]", size)
         return int(width), int(height)
     if name == "sora_2_text2video":
-        return 720, 1280  # the first of the documented sizes; no default is documented
+        return 720, 1280  # The first of the documented sizes, as no default is documented.
     if name == "wan_i2v":
-        return None  # the picture's shape, width and height only set how fine it is
+        return None  # The picture decides the shape; width and height only decide the number of pixels.
     given = fields.given
     if name == "wan_t2v" and not ("width" in given and "height" in given):
         return 832, 480

@@ -1,5 +1,5 @@
-"""What the documentation says about video requests beyond their schemas: which fields exclude each other, what the
-files sent may be, and what a film costs."""
+"""What the documentation says about video requests besides their schemas: which fields exclude each other, which files
+may be sent, and what a film costs."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ _KLING: Final = InputLimits("udb", 10, (300, 100_000), 2.5, types=frozenset({"JP
 _VIDU: Final = InputLimits("udb", 50, (1, 100_000), 4, types=frozenset({"JPEG", "PNG", "WEBP"}))
 _SEEDANCE: Final = InputLimits("udb", 30, (300, 6000), 2.5, types=PICTURE_TYPES | {"TIFF", "GIF"})
 
-# operation, field (as an error names it) -> what its picture may be; the first row that fits both.
+# Limits of pictures by operation and field, as an error names it. The first row that fits both counts.
 PICTURES: Final[tuple[tuple[str, str, InputLimits], ...]] = (
     ("img2video", "image_file", InputLimits("b", 30, (1, 2048))),
     ("video_merge_face", "face_image_base64", InputLimits("b", 30, (1, 2048))),
@@ -141,7 +141,7 @@ SOUND_LIMITS: Final[tuple[tuple[str, InputLimits], ...]] = (
 
 
 def broken_rule(operation_id: str, fields: Fields) -> str | None:
-    """The first documented rule the request breaks."""
+    """The first documented rule that the request breaks, or None."""
     return next((text for name, holds, text in RULES if fnmatchcase(operation_id, name) and not holds(fields)), None)
 
 

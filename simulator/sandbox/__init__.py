@@ -1,3 +1,3 @@
-"""Novita's Agent Sandbox: control plane, the daemon inside a sandbox, the code interpreter, three ways to run code."""
+"""Novita's Agent Sandbox: the control plane, the daemon in a sandbox, the code interpreter; three ways to run code."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""One request to the control plane, with its key checked, and what its answers share."""
+"""A request to the control plane whose key is checked, and the paging of answers."""
 
 import json
 import re
@@ -52,7 +52,7 @@ class Ask:
         return int(sent)
 
     def sandbox(self) -> SimulatedSandbox:
-        """The one that the path names."""
+        """The sandbox that the path names."""
         return self.state.find(self.account, self.path[0])
 
     def running(self) -> SimulatedSandbox:
@@ -70,7 +70,7 @@ def moment(seconds: float) -> str:
 
 
 def page(ask: Ask, rows: list[Any], show: Callable[[Any], Json]) -> Response:
-    """So many rows from the token on; the next token, where there is more, in a header."""
+    """One page of rows, from the token of the query on. A header has the token of the next page, if there is one."""
     limit, start = ask.number("limit", 100, 1, 100), 0
     if token := ask.query.get("nextToken"):
         if not (found := re.fullmatch(r"from-(\d{1,9})", token)):

@@ -1,4 +1,4 @@
-"""What a request to the control plane may hold: bodies read field by field, a create checked as the service does."""
+"""Reads and checks requests to the control plane: bodies field by field, and a create as the service checks it."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ NETWORK = ("allowOut", "denyOut", "allowPublicTraffic", "maskRequestHost")
 
 
 class Body:
-    """A JSON object whose fields are asked for by type; each wrong one is refused by name."""
+    """A JSON object whose fields are read by type. A field of a wrong type is refused by its name."""
 
     def __init__(self, sent: dict[str, Any]) -> None:
         self.sent = {name: value for name, value in sent.items() if value is not None}
@@ -45,7 +45,7 @@ class Body:
         return found
 
     def number(self, name: str, *, required: bool = False, default: float = 0.0) -> float:
-        """Whole, not negative."""
+        """A whole number that is not negative."""
         found = self.sent.get(name, default)
         wrong = isinstance(found, bool) or not isinstance(found, int | float) or found < 0 or found != int(found)
         if wrong or (required and name not in self.sent):
@@ -78,7 +78,7 @@ class Body:
 
 
 def order_of(body: Body, lifetime: Mapping[str, int]) -> Order:
-    """The create that a body asks for; a timeout left out gives the short life that the API gives."""
+    """The create that a body asks for. Without a timeout the sandbox gets the API's short default lifetime."""
     body.only(*CREATE)
     resumes = body.inner("autoResume")
     resumes.only("enabled")

@@ -44,7 +44,7 @@ class Failure(Exception):
 
 
 class Cut(Exception):
-    """The connection is to be dropped in the middle of the answer."""
+    """Raised to drop the connection in the middle of the answer."""
 
 
 def frame(message: Json, *, last: bool = False) -> bytes:
@@ -53,7 +53,7 @@ def frame(message: Json, *, last: bool = False) -> bytes:
 
 
 def trailer(error: Failure | None = None) -> bytes:
-    """The frame that ends a stream: an error comes here, under the status 200."""
+    """The frame that ends a stream. An error of a stream comes in it, although the status is 200."""
     return frame({"error": {"code": error.code, "message": error.message}} if error else {}, last=True)
 
 
@@ -94,11 +94,11 @@ def message_of(request: Request, raw: bytes, *, stream: bool) -> Json:
     return cast(Json, found)
 
 
-# Fields in proto3-JSON: null is unset, both spellings of a name are taken, bytes are base64.
+# Fields in proto3-JSON: null means unset, both spellings of a name are accepted, and bytes are in base64.
 
 
 def fields(message: Json, *names: str) -> Json:
-    """The message by camelCase names. Failure for a field that is none of `names`."""
+    """The fields of a message by their camelCase names. Raises Failure if a field is not one of `names`."""
     spelt = {_snake(name): name for name in names} | {name: name for name in names}
     found: Json = {}
     for key, value in message.items():
@@ -121,7 +121,7 @@ def text(message: Json, name: str, default: str = "") -> str:
 
 
 def number(message: Json, name: str, default: int = 0) -> int:
-    """An int32; text is taken too."""
+    """An int32, which may be given as text."""
     found: Any = message.get(name, default)
     if isinstance(found, bool) or not isinstance(found, int | str):
         raise Failure("invalid_argument", f"unmarshal message: {name} is not a number")
@@ -164,9 +164,9 @@ def packed(data: bytes) -> str:
 
 
 class Stream(Response):
-    """An answer that comes piece by piece. It ends when its generator does, or when the client leaves.
+    """An answer that is sent piece by piece. It ends when its generator ends or the client leaves.
 
-    A generator that raises Cut has the connection dropped without the proper end.
+    If the generator raises Cut, the connection is dropped and the answer stays incomplete.
     """
 
     def __init__(self, pieces: AsyncGenerator[bytes], media_type: str) -> None:

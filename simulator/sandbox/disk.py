@@ -1,4 +1,4 @@
-"""A disk in memory, for sandboxes that run nothing; and what every disk answers with."""
+"""A disk in memory, for sandboxes that run no code, and the types that every disk uses."""
 
 import posixpath
 import time
@@ -15,7 +15,7 @@ Code = Literal[
 
 
 class DiskError(Exception):
-    """What a disk refuses, with the word that the daemon's protocol has for it."""
+    """A disk refuses something. `code` is the word for it in the daemon's protocol."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class DiskError(Exception):
 
 @dataclass(frozen=True)
 class DiskEntry:
-    """A file or a folder as it is listed. `modified` is in epoch seconds."""
+    """A file or folder in a list. `modified` is in epoch seconds."""
 
     path: str
     folder: bool
@@ -41,7 +41,7 @@ class DiskEntry:
         return posixpath.basename(self.path) or "/"
 
     def shown(self) -> dict[str, Any]:
-        """In proto3-JSON: 64-bit numbers as text, zero values left out."""
+        """The entry in proto3-JSON: 64-bit numbers are text, and zero values are left out."""
         moment = datetime.fromtimestamp(self.modified, UTC).isoformat().replace("+00:00", "Z")
         found: dict[str, Any] = {
             "name": self.name,
@@ -61,16 +61,16 @@ class DiskEntry:
 
 
 def permissions(folder: bool, mode: int) -> str:
-    """`-rw-r--r--` of a mode."""
+    """A mode in the form `-rw-r--r--`."""
     bits = "".join("rwx"[i % 3] if mode >> (8 - i) & 1 else "-" for i in range(9))
     return ("d" if folder else "-") + bits
 
 
 def absolute(path: str, cwd: str = HOME) -> str:
-    """The path as the sandbox means it: from the home folder on, without dots.
+    """The absolute path without dots. A relative path begins in the home folder.
 
     Raises:
-        DiskError: It cannot be a path.
+        DiskError: The text cannot be a path.
     """
     if "\0" in path or not path:
         raise DiskError("invalid_argument", "path is empty or holds a NUL byte")
@@ -84,7 +84,7 @@ def absolute(path: str, cwd: str = HOME) -> str:
 
 
 class Files(Protocol):
-    """The files of a sandbox. Paths are absolute. Everything may raise DiskError."""
+    """The files of a sandbox. Paths are absolute. Every method may raise DiskError."""
 
     async def stat(self, path: str) -> DiskEntry: ...
     async def entries(self, path: str, depth: int) -> list[DiskEntry]: ...
@@ -106,7 +106,7 @@ class _Node:
 
 @dataclass
 class MemoryDisk:
-    """Files in a dictionary. `room` is how many bytes fit; `clock` dates the changes."""
+    """Files in a dictionary. `room` is the number of bytes that fit, and `clock` gives the time of changes."""
 
     room: int
     clock: Callable[[], float] = time.time
@@ -158,7 +158,7 @@ class MemoryDisk:
         return DiskEntry(path, folder, 4096 if folder else len(node.data or b""), node.mode, node.modified)
 
     def put(self, path: str, data: bytes) -> DiskEntry:
-        """Write a file, with the folders on the way to it."""
+        """Write a file, and make the folders above it that are missing."""
         if self.is_folder(path):
             raise DiskError("invalid_argument", f"path is a directory: {path}")
         before = len(self.nodes[path].data or b"") if path in self.nodes else 0
@@ -169,7 +169,7 @@ class MemoryDisk:
         return self.entry(path)
 
     def folders(self, path: str) -> None:
-        """The folder, and all above it."""
+        """Make a folder and all folders above it."""
         if path not in self.nodes:
             if path != "/":
                 self.folders(posixpath.dirname(path))
@@ -188,14 +188,14 @@ class MemoryDisk:
         return self.entry(target)
 
     def drop(self, path: str) -> None:
-        """Remove it and all that is in it; nothing happens where nothing is."""
+        """Remove a path and everything in it. Nothing happens if it does not exist."""
         if path in ("/", "/home", HOME):
             raise DiskError("permission_denied", f"permission denied: {path}")
         for inner in list(self.below(path)):
             del self.nodes[inner]
         self.nodes.pop(path, None)
 
-    # The same as everybody sees it
+    # The methods of `Files`
 
     async def stat(self, path: str) -> DiskEntry:
         return self.entry(path)

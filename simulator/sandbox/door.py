@@ -1,4 +1,4 @@
-"""One request into a running sandbox: who it is from, and whether the sandbox still runs while it is answered."""
+"""One request into a running sandbox: whether it is allowed, and whether the sandbox still runs meanwhile."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from .machine import Machine
 from .state import SimulatedSandbox, SimulatedSandboxes
 
 LOOK = 0.25
-"""Seconds after which a quiet stream looks whether its sandbox still runs."""
+"""A quiet stream checks after so many seconds whether its sandbox still runs."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Door:
 
     @property
     def allowed(self) -> bool:
-        """Whether the access token is right, where one is wanted."""
+        """Whether the access token is right, or the sandbox needs none."""
         return self.sandbox.token is None or self.request.headers.get("x-access-token") == self.sandbox.token
 
     def json(self) -> dict[str, Any] | None:
@@ -48,14 +48,14 @@ class Door:
         return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 
     def check_alive(self) -> None:
-        """Raises Cut when the sandbox has ended or was paused: connections into it break."""
+        """Raises Cut if the sandbox has ended or was paused, as that breaks all connections into it."""
         self.state.settle()
         if self.sandbox.gone or self.sandbox.state != "running":
             raise Cut
 
     @contextlib.contextmanager
     def open_stream(self) -> Generator[str]:
-        """For as long as a stream is open the sandbox is not idle. Yields the fault ordered for this stream, if any."""
+        """While a stream is open, its sandbox is not idle. Yields the fault that was ordered for the stream, or ""."""
         self.sandbox.open_streams += 1
         try:
             yield self.state.faults.popleft() if self.state.faults else ""
@@ -64,7 +64,7 @@ class Door:
             self.state.used(self.sandbox)
 
     async def watched(self, source: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
-        """What the source yields, cut off when the sandbox ends meanwhile."""
+        """Yields what the source yields. Raises Cut if the sandbox ends meanwhile."""
         coming = asyncio.ensure_future(anext(source, _END))
         try:
             while True:

@@ -1,4 +1,4 @@
-"""The daemon inside a sandbox: processes and files over Connect, whole files over HTTP, signed addresses."""
+"""The daemon in a sandbox: processes and files over Connect, and whole files over HTTP, also by signed address."""
 
 import asyncio
 import base64
@@ -50,7 +50,7 @@ HTTP_STATUS: Mapping[str, int] = {
 
 
 def is_signed(sandbox: SimulatedSandbox, request: Request, now: float) -> bool:
-    """Whether the address carries the signature of this sandbox's token, and is not over."""
+    """Whether the address has a valid signature, made with this sandbox's token, that has not expired."""
     query = request.query_params
     if sandbox.token is None:
         return False
@@ -138,7 +138,7 @@ PLAIN: Mapping[str, tuple[str, Callable[[Door], Awaitable[Response]]]] = {
 
 
 async def _framed(door: Door, messages: AsyncGenerator[Json | bytes]) -> AsyncGenerator[bytes]:
-    """Messages in frames, with the frame that ends the stream; ordered faults happen here."""
+    """The messages in frames, and then the frame that ends the stream. Ordered faults happen here."""
     with door.open_stream() as fault:
         try:
             first = True
@@ -166,7 +166,7 @@ async def _spoilt(door: Door, fault: str) -> AsyncGenerator[bytes]:
         raise Cut
     while fault == "endless":
         door.check_alive()
-        await asyncio.sleep(0)  # so that it is seen when the client has left
+        await asyncio.sleep(0)  # Lets the loop notice that the client has left.
         yield frame({"event": {"data": {"stdout": packed(b"y\n" * 16_000)}}})
     if fault == "silent":
         while True:
@@ -205,7 +205,7 @@ async def _start(door: Door, message: Json) -> AsyncGenerator[Json | bytes]:
     running.shown_as = shown
     limit = _limit(door.request)
     if limit is not None:
-        # It is killed then whether or not anybody still listens.
+        # The process is killed at this time, whether or not a client still listens.
         timer = asyncio.get_running_loop().call_later(limit, lambda: asyncio.ensure_future(running.driver.signal(9)))
         running.when_ended(timer.cancel)
     async for event in _events(door, running, running.first, limit):

@@ -1,4 +1,4 @@
-"""The code interpreter on port 49999: contexts that remember, and cells whose answer comes line by line."""
+"""The code interpreter on port 49999. Its contexts keep their variables, and a cell is answered line by line."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ ALIASES = {"js": "javascript", "ts": "typescript", "sh": "bash"}
 
 @dataclass(eq=False)
 class Context:
-    """One language with its state. It runs one cell at a time; the next ones wait."""
+    """A language with its state. It runs one cell at a time, and the next ones wait."""
 
     id: str
     language: str
@@ -33,14 +33,14 @@ class Context:
     cells: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     broken: str = ""
-    """Why the running cell will not end well: the context was restarted or removed under it."""
+    """Why the running cell fails, if the context was restarted or removed meanwhile."""
 
     def shown(self) -> dict[str, str]:
         return {"id": self.id, "language": self.language, "cwd": self.cwd}
 
 
 class Contexts:
-    """The contexts of one sandbox. The default one of a language is shared by all callers."""
+    """The contexts of one sandbox. All callers share the default context of a language."""
 
     def __init__(self) -> None:
         self.all: dict[str, Context] = {}
@@ -70,7 +70,7 @@ _all: WeakKeyDictionary[SimulatedSandbox, tuple[object, Contexts]] = WeakKeyDict
 
 
 def contexts(door: Door) -> Contexts:
-    """Of this sandbox, and of its present machine: a new machine has none of the old ones."""
+    """The contexts of this sandbox and of its present machine. A new machine does not get the old contexts."""
     machine = door.machine
     held = _all.get(door.sandbox)
     if held is None or held[0] is not machine:
@@ -109,7 +109,7 @@ def _error(status: int, message: str) -> Response:
 
 
 def _texts(body: dict[str, Any], *names: str) -> str:
-    """What is wrong with these fields, which are texts or null."""
+    """What is wrong with these fields, which must be text or null. "" if nothing is."""
     if unknown := body.keys() - set(names):
         return f"unknown field {sorted(unknown)[0]!r}"
     wrong = [name for name in names if name != "env_vars" and not isinstance(body.get(name) or "", str)]
@@ -181,7 +181,7 @@ async def _lines(door: Door, context: Context, code: str, envs: dict[str, str]) 
             if fault == "endless":
                 while True:
                     door.check_alive()
-                    await asyncio.sleep(0)  # so that it is seen when the client has left
+                    await asyncio.sleep(0)  # Lets the loop notice that the client has left.
                     yield _line("stdout", text="y\n" * 16_000, timestamp=_now())
             if fault == "silent":
                 while True:
@@ -236,7 +236,7 @@ async def _cell(door: Door, context: Context, code: str, envs: dict[str, str], f
             while not queue.empty():
                 queue.get_nowait()
             if not playing.done():
-                # Newer servers interrupt the kernel when the client hangs up.
+                # Newer servers interrupt the kernel when the client closes the connection.
                 await context.kernel.interrupt()
                 playing.cancel()
                 await asyncio.wait({playing})

@@ -31,7 +31,7 @@ def _listed(sandbox: SimulatedSandbox) -> Json:
 
 
 def _access(ask: Ask, sandbox: SimulatedSandbox) -> Json:
-    """What create and connect answer."""
+    """The answer to create and connect."""
     found: Json = {
         "sandboxID": sandbox.id,
         "templateID": sandbox.template.id,
@@ -56,7 +56,7 @@ async def create(ask: Ask) -> Response:
         raise fault(400, f"secret '{missing[0]}' not found")
     if "mcp" in body.sent or "volumeMounts" in body.sent:
         raise fault(400, "mcp and volumeMounts are not imitated by this simulator")
-    # So that it is told: nobody should take a played answer for one that was computed.
+    # The metadata say how code is run, so that nobody takes an imitated answer for a computed one.
     order.metadata.setdefault("simulator_execution", ask.state.level)
     if ask.state.start_seconds:
         await asyncio.sleep(ask.state.start_seconds / ask.state.world.settings.speed)

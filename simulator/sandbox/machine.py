@@ -1,4 +1,4 @@
-"""What a sandbox runs on, whichever of the three ways: files, processes whose output is heard, kernels."""
+"""The machine of a sandbox, in any of the three ways to run code: files, processes and their output, kernels."""
 
 import asyncio
 from collections import deque
@@ -9,15 +9,15 @@ from typing import Any, Literal, Protocol
 from .disk import Files, MemoryDisk
 
 Level = Literal["scripted", "local", "isolated"]
-"""scripted runs nothing of the user's; local runs it on this machine; isolated in namespaces of its own."""
+"""scripted runs no code of the user; local runs it on this machine; isolated runs it in namespaces of its own."""
 Output = Literal["stdout", "stderr", "pty"]
 Line = dict[str, Any]
 """One line of the interpreter's answer."""
 
 PIECE = 32 * 1024
-"""Bytes of output that come in one event at most."""
+"""The most bytes of output in one event."""
 WINDOW = 256 * 1024
-"""Bytes that wait for a slow listener before the process is made to wait."""
+"""So many bytes may wait for a slow listener. After that the process has to wait."""
 
 SIGNALS: Mapping[str, int] = {"SIGNAL_SIGTERM": 15, "SIGNAL_SIGKILL": 9}
 _NAMES = {2: "interrupt", 9: "killed", 13: "broken pipe", 15: "terminated", 24: "CPU time limit exceeded"}
@@ -25,7 +25,7 @@ _NAMES = {2: "interrupt", 9: "killed", 13: "broken pipe", 15: "terminated", 24: 
 
 @dataclass(frozen=True)
 class Config:
-    """What is to run."""
+    """The command to run and its settings."""
 
     cmd: str
     args: Sequence[str] = ()
@@ -33,12 +33,12 @@ class Config:
     cwd: str = ""
     stdin: bool = False
     size: tuple[int, int] | None = None
-    """Columns and rows of a terminal; None for pipes."""
+    """Columns and rows of the terminal. None means pipes instead of a terminal."""
 
 
 @dataclass(frozen=True)
 class End:
-    """How a process ended: with a code of its own, or by a signal."""
+    """How a process ended: with an exit code, or by a signal."""
 
     code: int
     signal: int = 0
@@ -56,7 +56,7 @@ class End:
 
 
 class Listener:
-    """One who hears a process. What it has not taken yet is bounded: the process waits."""
+    """Receives the output of a process. If it is slow, the process waits for it (see WINDOW)."""
 
     def __init__(self) -> None:
         self._events: deque[tuple[Output, bytes] | End] = deque()
@@ -78,7 +78,7 @@ class Listener:
         self._filled.set()
 
     async def get(self, patience: float) -> tuple[Output, bytes] | End | None:
-        """The next event; None when none came within `patience` seconds."""
+        """The next event, or None if there was none within `patience` seconds."""
         if not self._events:
             self._filled.clear()
             try:
@@ -97,7 +97,7 @@ class Listener:
 
 
 class Driver(Protocol):
-    """The hand on a process: how each kind of machine reaches it."""
+    """Controls a process. Each kind of machine has its own driver."""
 
     async def send(self, data: bytes) -> None: ...
     async def close_stdin(self) -> None: ...
@@ -107,14 +107,14 @@ class Driver(Protocol):
 
 @dataclass(eq=False)
 class Process:
-    """A process that runs in a sandbox. `first` hears it from the very beginning: it is for whoever started it."""
+    """A process in a sandbox. `first` is the listener of whoever started it, and receives all output."""
 
     pid: int
     config: Config
     driver: Driver
     tag: str | None = None
     shown_as: Config | None = None
-    """As it was asked for, without what the sandbox added."""
+    """The command as it was asked for, without what the sandbox added."""
     end: End | None = None
     _listeners: list[Listener] = field(default_factory=list[Listener])
     _at_end: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
@@ -129,7 +129,7 @@ class Process:
             self._at_end.append(call)
 
     def listen(self) -> Listener:
-        """Hears what comes from now on; nothing of before."""
+        """A listener that receives the output from now on, and no earlier output."""
         listener = Listener()
         if self.end is not None:
             listener.end(self.end)
@@ -142,7 +142,7 @@ class Process:
             self._listeners.remove(listener)
 
     async def emit(self, output: Output, data: bytes) -> None:
-        """Output; returns when every listener has room again, at once where nobody listens."""
+        """Give output to all listeners. Returns when each of them has room again."""
         for start in range(0, len(data), PIECE):
             for listener in list(self._listeners):
                 await listener.put(output, data[start : start + PIECE])
@@ -166,19 +166,19 @@ class Process:
 
 
 class Kernel(Protocol):
-    """Runs cells of one language and remembers between them."""
+    """Runs cells of one language, and keeps variables between them."""
 
     def run(self, code: str, envs: Mapping[str, str]) -> AsyncGenerator[Line]:
-        """The lines of one cell, without the first (its number) and the last (its end)."""
+        """The lines of the answer to a cell, except the first, which is its number, and the last, which is its end."""
         ...
 
     @property
     def dead(self) -> bool:
-        """It ended by itself, and its state with it."""
+        """Whether the kernel has ended by itself, so that its state is lost."""
         ...
 
     async def interrupt(self) -> None:
-        """Break the cell off; returns when it has ended."""
+        """Interrupt the running cell. Returns when the cell has ended."""
         ...
 
     def stop(self) -> None: ...
@@ -186,7 +186,7 @@ class Kernel(Protocol):
 
 @dataclass(frozen=True)
 class MachineUsage:
-    """What a machine uses now. Bytes."""
+    """How much memory and disk a machine uses now, in bytes."""
 
     cpu_percent: float
     memory: int
@@ -198,27 +198,27 @@ class NoKernel(Exception):
 
 
 class Machine(Protocol):
-    """Where the code of one sandbox runs, or is played."""
+    """Where the code of a sandbox runs, or is imitated."""
 
     @property
     def files(self) -> Files: ...
 
     async def spawn(self, config: Config, tag: str | None) -> Process:
-        """Start a process; DiskError where it cannot be."""
+        """Start a process. Raises DiskError if that is not possible."""
         ...
 
     async def kernel(self, language: str, cwd: str) -> Kernel:
-        """A new kernel; NoKernel for a language it has none for."""
+        """A new kernel. Raises NoKernel if the machine has none for the language."""
         ...
 
     async def usage(self) -> MachineUsage: ...
     async def save(self) -> MemoryDisk | bytes:
-        """The files, to start another machine of the same kind from."""
+        """The files. Another machine of the same kind can start with them."""
         ...
 
     def processes(self) -> list[Process]: ...
     def freeze(self) -> None: ...
     def thaw(self) -> None: ...
     def stop(self) -> None:
-        """End everything at once; the files are gone too."""
+        """End all processes at once, and delete the files."""
         ...

@@ -1,4 +1,4 @@
-"""Which machine a sandbox gets: by the level of execution that the simulator was started with."""
+"""Chooses the machine of a sandbox by the level of execution with which the simulator was started."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from .state import MIB, SimulatedSandbox, SimulatedSandboxes
 
 
 def maker(state: SimulatedSandboxes) -> Callable[[SimulatedSandbox], Machine]:
-    """Makes the machine of a sandbox when something inside it is first needed."""
+    """A function that makes the machine of a sandbox. It is called when the machine is first needed."""
 
     def make(sandbox: SimulatedSandbox) -> Machine:
         envs = sandbox.order.envs

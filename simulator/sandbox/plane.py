@@ -1,4 +1,4 @@
-"""The control plane: which route a request is for. Secrets, quota and events are answered here."""
+"""The control plane: it finds the route of a request. The routes for secrets, quota and events are here too."""
 
 import re
 import urllib.parse
@@ -14,12 +14,12 @@ DAY = 86_400
 
 
 def knows(path: str) -> bool:
-    """Whether a path is one of the control plane's."""
+    """Whether a path belongs to the control plane."""
     return any(pattern.fullmatch(path) for _, pattern, _ in ROUTES)
 
 
 async def respond(state: SimulatedSandboxes, request: Request, raw: bytes) -> Response:
-    """One request. Raises Fault."""
+    """Answer one request. Raises Fault."""
     key, path = request.headers.get("x-api-key"), request.scope["path"]
     account = state.world.accounts.get(key or "")
     if account is None:

@@ -1,7 +1,7 @@
-"""Which of a sandbox's doors a request is for: the control plane, the daemon, the interpreter, a port of the user's.
+"""Finds what a request is for: the control plane, or the daemon, the interpreter or another port of a sandbox.
 
-A sandbox is named by the headers Novita-Sandbox-Id and Novita-Sandbox-Port; else by `<port>-<id>.<domain>`, as user
-info of the address (Basic authorization) or as Host; else by its access token, or the signature of a file's address.
+The headers Novita-Sandbox-Id and Novita-Sandbox-Port name a sandbox. Without them `<port>-<id>.<domain>` does, as user
+info of the address (Basic authorization) or as Host; or else its access token, or the signature of a file's address.
 """
 
 import base64
@@ -70,7 +70,7 @@ async def _inside(
 
 
 def _addressed(state: SimulatedSandboxes, request: Request, path: str) -> tuple[int | None, SimulatedSandbox | None]:
-    """The port and the sandbox; no port when the request is for nothing of ours."""
+    """The port and the sandbox that a request is for. The port is None if the request is not for a sandbox."""
     headers = request.headers
     known = _port_of(path)
     if id := headers.get("novita-sandbox-id"):
@@ -107,7 +107,7 @@ def _user_info(authorization: str) -> str:
 
 
 async def control(world: World, sent: dict[str, Any]) -> Any:
-    """POST /_simulator/sandbox: knobs by name; shows what there is."""
+    """POST /_simulator/sandbox sets knobs by name, and shows the state of all sandboxes."""
     state = area(world)
     if unknown := sent.keys() - {"quota", "tier", "pause_seconds_per_gib", "lose_files_on_resume", "faults", "domain"}:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")

@@ -1,4 +1,4 @@
-"""How the simulator is started for sandboxes: whether code runs, and what Novita's own client needs to know."""
+"""The options of the simulator for sandboxes: whether code runs, and the settings that Novita's own client needs."""
 
 import argparse
 import contextlib
@@ -36,7 +36,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def problem(chosen: argparse.Namespace) -> str:
-    """Why what was chosen cannot be had here; empty where it can."""
+    """Why this machine cannot do what was chosen, or "" if it can."""
     if chosen.run_code is None:
         return ""
     if getattr(chosen, "host", LOOPBACK[0]) not in LOOPBACK:
@@ -49,7 +49,7 @@ def problem(chosen: argparse.Namespace) -> str:
 
 
 def beside(chosen: argparse.Namespace) -> Callable[[World, int], AbstractContextManager[object]]:
-    """To be entered when the simulator listens."""
+    """A function that makes the context to enter once the simulator listens."""
 
     @contextlib.contextmanager
     def enter(world: World, port: int) -> Generator[None]:

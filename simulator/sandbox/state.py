@@ -1,4 +1,4 @@
-"""Sandboxes as the account sees them: made, paused, resumed, ended by time; and what they cost. No HTTP here."""
+"""How sandboxes are made, paused, resumed and ended, and what they cost. Nothing here knows of HTTP."""
 
 import json
 import random
@@ -24,15 +24,15 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 METRIC_EVERY = 5.0
 MIB, GB = 2**20, 10**9
 FAULTS = frozenset({"cut", "no_end", "garbage", "silent", "endless"})
-"""cut: the connection is dropped after the first event; no_end: the answer ends properly but without its end mark;
-garbage: a message that is none; silent: nothing comes any more; endless: output without an end."""
+"""cut: the connection is dropped after the first event. no_end: the answer ends properly but without its end mark.
+garbage: a message that cannot be read. silent: nothing more comes. endless: the output never ends."""
 Ending = Literal["delete", "timeout", "pause", "overdue"]
 State = Literal["running", "paused"]
 
 
 @cache
 def facts() -> dict[str, Any]:
-    """facts.json: prices, lifetimes, quotas, the official templates."""
+    """The content of facts.json: prices, lifetimes, quotas and the official templates."""
     return json.loads(Path(__file__).with_name("facts.json").read_text(encoding="utf-8"))
 
 
@@ -48,7 +48,7 @@ def fault(status: int, message: str, *, headers: Mapping[str, str] | None = None
 
 @dataclass
 class BuiltTemplate:
-    """What a sandbox starts from; fixes CPU and RAM. `owner` is None for the official ones."""
+    """What a sandbox starts from. It decides CPU and RAM. `owner` is None for an official template."""
 
     id: str
     name: str
@@ -61,9 +61,9 @@ class BuiltTemplate:
     spawned: int = 0
     last_spawned: float | None = None
     source: str = ""
-    """Of a snapshot: the sandbox it was made of."""
+    """For a snapshot, the sandbox that it was made of."""
     content: MemoryDisk | bytes | None = None
-    """Of a snapshot: its files."""
+    """For a snapshot, its files."""
     level: Level = "scripted"
     builds: list[str] = field(default_factory=list[str])
     tags: list[str] = field(default_factory=lambda: ["default"])
@@ -75,7 +75,7 @@ class BuiltTemplate:
 
 @dataclass
 class Order:
-    """What a create asks for, checked."""
+    """What a create asks for, after it is checked."""
 
     timeout: float
     auto_pause: bool = False
@@ -95,7 +95,7 @@ class Order:
 
 @dataclass(eq=False)
 class SimulatedSandbox:
-    """One sandbox, running or paused. Times are the world's epoch seconds."""
+    """One sandbox, running or paused. Times are in epoch seconds of the world."""
 
     id: str
     account: Account
@@ -127,7 +127,7 @@ class SimulatedSandbox:
 
     @property
     def due(self) -> float:
-        """When it ends: its own time, or before it the idle time, which no open connection lets pass."""
+        """When it ends: at its end time, or earlier if it is idle too long. With an open connection it is not idle."""
         if self.order.idle is None or self.open_streams:
             return self.ends
         return min(self.ends, self.used_at + self.order.idle)
@@ -142,7 +142,7 @@ class SimulatedSandbox:
 
 @dataclass(frozen=True)
 class LifeEvent:
-    """One line of the history that `GET /sandboxes/events` tells."""
+    """One line of the history that `GET /sandboxes/events` shows."""
 
     id: str
     at: float
@@ -153,28 +153,28 @@ class LifeEvent:
 
 
 class SimulatedSandboxes:
-    """All sandboxes of a world, reached as `world.area(SimulatedSandboxes)`."""
+    """All sandboxes of a world: `world.area(SimulatedSandboxes)`."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.level: Level = "scripted"
-        """How code is run; `--run-code` sets another."""
+        """How code is run. `--run-code` sets it."""
         self.domain: str | None = None
-        """Said in answers; None leaves it out, as the live service may (nobody has seen it)."""
+        """The domain in answers. None leaves it out; nobody has seen whether the real service sends it."""
         self.tier = "paid"
         self.quota: dict[str, int] = dict(facts()["quota"][self.tier])
         self.pause_seconds_per_gib = 4.0
         self.start_seconds = 0.0
         self.faults: deque[str] = deque()
-        """What goes wrong with the next streams, in order: names of FAULTS."""
+        """What goes wrong with the next streams, in this order: names from FAULTS."""
         self.count: dict[str, int] = {}
-        """Requests by what they ask for: create_sandbox, delete_sandbox, Process/Start, execute..."""
+        """The number of requests by what they ask for: create_sandbox, delete_sandbox, Process/Start, execute..."""
         self.lose_files_on_resume = 0
-        """From which resume on the files are lost, a known fault of the original; 0 never."""
+        """From this resume on the files are lost, which is a known fault of the real service. 0 means never."""
         self.sandboxes: dict[str, SimulatedSandbox] = {}
         self.events: deque[LifeEvent] = deque(maxlen=world.bounds.records)
         self.secrets: dict[str, dict[str, dict[str, Any]]] = {}
-        """Per account id, by name. Values are kept nowhere: nobody can read them back."""
+        """The secrets of each account id, by name. Their values are not kept, as nobody can read them again."""
         self.templates: dict[str, BuiltTemplate] = {
             row["id"]: BuiltTemplate(
                 row["id"], row["name"], row["cpu"], row["memory_mb"], row["disk_mb"], row["interpreter"], created=0.0
@@ -182,18 +182,18 @@ class SimulatedSandboxes:
             for row in facts()["templates"]
         }
         self.make_machine: Callable[[SimulatedSandbox], Machine] | None = None
-        """Set by machines.py: the world of processes is not this module's."""
+        """machines.py sets this, because this module knows nothing of processes."""
         world.settlers.append(self.settle)
         world.bills_as[OPERATION] = CATEGORY
 
     def set_tier(self, tier: str) -> None:
-        """free, paid or enterprise."""
+        """Set the tier of all accounts: free, paid or enterprise."""
         if tier not in facts()["quota"]:
             raise ValueError(f"tier is one of {', '.join(facts()['quota'])}")
         self.tier, self.quota = tier, dict(facts()["quota"][tier])
 
     def add_fault(self, name: str) -> None:
-        """The next stream (of a command or a cell) goes wrong like this."""
+        """Let the next stream of a command or a cell go wrong in this way."""
         if name not in FAULTS:
             raise ValueError(f"a fault is one of {', '.join(sorted(FAULTS))}")
         self.faults.append(name)
@@ -204,7 +204,7 @@ class SimulatedSandboxes:
     # finding
 
     def template(self, account: Account, wanted: str) -> BuiltTemplate:
-        """By id, name, `name:tag` or snapshot id."""
+        """The template or snapshot with this id, name or `name:tag`."""
         name = wanted.partition(":")[0]
         for found in self.templates.values():
             if (found.owner is None or found.owner is account) and (found.id == wanted or found.name == name):
@@ -218,13 +218,13 @@ class SimulatedSandboxes:
         return found
 
     def of(self, account: Account) -> list[SimulatedSandbox]:
-        """Oldest first."""
+        """The sandboxes of an account, oldest first."""
         return [each for each in self.sandboxes.values() if each.account is account]
 
     # life
 
     def check_life(self, seconds: float, sandbox: SimulatedSandbox | None = None) -> None:
-        """Refuse a life longer than the account may have; it is not shortened."""
+        """Refuse a lifetime that is longer than the account may have. It is not shortened."""
         hours = self.quota["maxLengthHours"]
         lived = self.world.clock.now() - sandbox.started if sandbox is not None and sandbox.state == "running" else 0.0
         if seconds > hours * 3600 or lived + seconds > hours * 3600 + 1:
@@ -278,7 +278,7 @@ class SimulatedSandboxes:
         return sandbox
 
     def machine(self, sandbox: SimulatedSandbox) -> Machine:
-        """What it runs on, made when first needed."""
+        """The machine of a sandbox, made when it is first needed."""
         if sandbox.machine is None:
             if self.make_machine is None:
                 raise RuntimeError("no machines: simulator.sandbox.machines was not set up")
@@ -336,7 +336,7 @@ class SimulatedSandboxes:
         self._happened(sandbox, name, at)
 
     def settle(self) -> None:
-        """End or pause what is due, measure, and collect what came up."""
+        """End or pause what is due, measure the rest, and collect the costs."""
         now = self.world.clock.now()
         for sandbox in list(self.sandboxes.values()):
             if sandbox.state == "running" and sandbox.due <= now:
@@ -352,7 +352,7 @@ class SimulatedSandboxes:
             self._settle_account(account, now)
 
     def _store(self, account: Account, now: float) -> None:
-        """What paused disks cost from now on: all together beyond what is free, each its share."""
+        """Set what paused disks cost from now on. They pay together for what is above the free size, each its share."""
         paused = [each for each in self.of(account) if each.state == "paused"]
         stored = sum(each.template.disk_mb * MIB / GB for each in paused)
         beyond = max(0.0, stored - facts()["prices"]["storage_free_gb"])
@@ -365,7 +365,7 @@ class SimulatedSandboxes:
         mine = self.of(account)
         paid = [self._collect(each) for each in mine]
         if not all(paid):
-            for each in mine:  # overdue accounts lose their sandboxes
+            for each in mine:  # An account that cannot pay loses its sandboxes.
                 self.end(each, "overdue", now)
 
     def _collect(self, sandbox: SimulatedSandbox) -> bool:
@@ -376,7 +376,7 @@ class SimulatedSandboxes:
         )
 
     def _measure(self, sandbox: SimulatedSandbox, until: float) -> None:
-        """One line of metrics for each five seconds that it ran."""
+        """Add one line of metrics for each five seconds that it ran."""
         if sandbox.state != "running":
             sandbox.measured = until
             return
@@ -400,7 +400,7 @@ class SimulatedSandboxes:
         sandbox.measured = first
 
     def add_memory(self, sandbox: SimulatedSandbox, mib: int) -> None:
-        """Adds so much; it costs more from now on."""
+        """Add memory to a sandbox, which then costs more."""
         if mib <= 0 or mib % 512 or sandbox.memory_mb + mib > self.quota["maxRamMb"]:
             raise fault(400, f"requested_size_mib must be a multiple of 512, at most {self.quota['maxRamMb']} in all")
         sandbox.memory_mb += mib

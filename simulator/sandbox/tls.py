@@ -1,8 +1,8 @@
 """A TLS port in front of the plain one, for clients that insist on https://<port>-<id>.<domain>.
 
-The certificate is made here, for 127.0.0.1, localhost and *.localhost, by an authority made here too: a client trusts
-it by `SSL_CERT_FILE`. With the domain `sbx@127.0.0.1:<port>` the name of port and sandbox becomes user info of the
-address, so that nobody's resolver is asked.
+The certificate for 127.0.0.1, localhost and *.localhost is made here, and so is its authority, which a client trusts by
+`SSL_CERT_FILE`. With the domain `sbx@127.0.0.1:<port>` the part with port and sandbox becomes user info of the address,
+so no name has to be resolved.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Front:
 
     @property
     def domain(self) -> str:
-        """What answers must name as the domain of a sandbox."""
+        """The domain of sandboxes that answers must name."""
         return f"sbx@127.0.0.1:{self.port}"
 
 
@@ -103,7 +103,7 @@ def tls_front(port: int) -> Generator[Front]:
                     way.cancel()
                 await asyncio.gather(*ways, return_exceptions=True)
             except (OSError, asyncio.CancelledError):
-                return  # nobody waits for this task: it ends where it stands
+                return  # Nobody waits for this task, so it may just end.
             finally:
                 for each in (writer, inner):
                     if each is not None:

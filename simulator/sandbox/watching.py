@@ -1,4 +1,4 @@
-"""Who watches a folder of a sandbox: what changed is told from the difference between two looks."""
+"""Watchers of folders in a sandbox. A watcher finds changes by comparing a folder with its last look at it."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from .machine import Machine
 from .state import SimulatedSandbox
 
 Seen = dict[str, tuple[float, int]]
-"""When each path below the folder was changed, and its size."""
+"""For each path below the folder, the time of its last change and its size."""
 
 
 @dataclass
 class Watcher:
-    """One folder as it was at the last look."""
+    """Watches one folder. It remembers the folder as it was at the last look."""
 
     machine: Machine
     path: str
@@ -29,7 +29,7 @@ class Watcher:
         return {entry.path[inside:]: (entry.modified, 0 if entry.folder else entry.size) for entry in entries}
 
     async def news(self) -> list[dict[str, Any]]:
-        """Events since the last look; a file that was moved is gone from one name and new under the other."""
+        """The events since the last look. A moved file counts as removed at one path and as new at the other."""
         before, self.seen = self.seen, await self.look()
         events = [(name, "EVENT_TYPE_REMOVE") for name in before if name not in self.seen]
         for name, state in self.seen.items():

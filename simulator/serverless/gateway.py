@@ -1,15 +1,15 @@
-"""Calling what is deployed: the async gateway's routes, and a sync endpoint's own HTTP service.
+"""Calls to deployed endpoints: the routes of the async gateway, and the HTTP service of a sync endpoint.
 
-Addresses. Everything is on this server. The gateway's paths (/v1/{endpoint_name}/run ...) are unmistakable, whatever
-the Host header says. A sync endpoint's `url` is http://<this server>/_endpoints/<slug>; a request whose Host begins
-with the slug (http://<slug>.localhost:<port>/) reaches it as well.
+All addresses are on this server. The paths of the gateway (/v1/{endpoint_name}/run and so on) work under any Host. The
+`url` of a sync endpoint is http://<this server>/_endpoints/<slug>, and a request whose Host begins with the slug
+(http://<slug>.localhost:<port>/) reaches it as well.
 
-The container in every endpoint is the same: it answers what it was sent. Sync: JSON of method, path, query and body.
-Async: {"echo": input}. It can be told to behave otherwise, in the query of a sync call or in an object `input`:
-    _seconds  time of the world it takes (default: half a task's time async, a twentieth sync)
-    _bytes    answer so many bytes of filler
-    _status   sync: this HTTP status          _raw    sync: the body itself, with its media type
-    _error    async: fail with this text      _progress  async: partial output {"progress": share} while it runs
+Every endpoint has the same container. It sends back what it was sent: for a sync call JSON of method, path, query and
+body, for an async job {"echo": input}. The query of a sync call, or an object `input`, can ask it for something else:
+    _seconds  take so much of the world's time (by default half of task_seconds async, a twentieth of it sync)
+    _bytes    answer with so many bytes of filler
+    _status   sync: answer with this status   _raw       sync: answer with the body itself, in its media type
+    _error    async: fail with this text      _progress  async: show {"progress": share} as output while it runs
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from .state import ServerlessState, SimulatedEndpoint
 MOST_BYTES = 4 * 1024 * 1024
 ASYNC_SHARE, SYNC_SHARE = 0.5, 0.05
 LOOK_EVERY = 0.02
-"""Real seconds between two looks of a sync call at its turn in the queue."""
+"""Real seconds after which a sync call checks again whether a worker has taken it."""
 
 
 def area(call: Call) -> ServerlessState:
@@ -42,7 +42,7 @@ def area(call: Call) -> ServerlessState:
 
 
 def _endpoint(call: Call) -> SimulatedEndpoint:
-    """By {id}-{app_name}, the bare id, or the name. The key must be of the endpoint's own team."""
+    """The endpoint with this {id}-{app_name}, id or name. The key must belong to the endpoint's own account."""
     name = call.path["endpoint_name"]
     named = [each for each in area(call).all.values() if name in each.names]
     mine = [each for each in named if each.owner is call.account]
@@ -65,7 +65,7 @@ def _told(input: Any, name: str) -> Any:
 
 async def run_async_job(call: Call) -> Response:
     if len(call.raw) > MOST_BYTES:
-        # What Novita answers above the limit is not documented.
+        # The documentation does not say what Novita answers above the limit.
         raise Fault(413, "REQUEST", "request body is larger than 4 MiB")
     endpoint, input = _endpoint(call), call.body["input"]
     if endpoint.owner.micro_usd <= 0:
@@ -110,7 +110,7 @@ async def cancel_async_job(call: Call) -> Response:
 
 
 async def get_async_endpoint_health(call: Call) -> Response:
-    """Field names are not on record: these are counters of workers and jobs under plain names."""
+    """Counters of workers and jobs. The documentation does not show the names of the fields, so these are invented."""
     endpoint = _endpoint(call)
     area(call).settle(endpoint.id)
     pool, statuses = endpoint.pool, [work.status for work in endpoint.jobs.values()]
@@ -152,7 +152,7 @@ async def get_async_endpoint_stats(call: Call) -> Response:
 
 
 def cancel_by_get(_: World, request: Request) -> dict[str, str] | None:
-    """The older guide cancels with GET."""
+    """The older guide cancels a job with GET."""
     parts = request.scope["path"].strip("/").split("/")
     if request.method == "GET" and len(parts) == 4 and parts[0] == "v1" and parts[2] == "cancel":
         return {"endpoint_name": parts[1], "job_id": parts[3]}
@@ -174,7 +174,7 @@ def sync_service(world: World, request: Request) -> dict[str, str] | None:
 
 
 async def invoke_sync_endpoint(call: Call) -> Response:
-    """Queues for a worker, waits for it in real time, and answers what the container says."""
+    """Queue a request, wait in real time for a worker, and answer with what the container says."""
     state = area(call)
     endpoint = state.at(call.path["slug"])
     if endpoint is None or endpoint.plan.type != "sync":

@@ -1,4 +1,4 @@
-"""What the owner of an endpoint asked for."""
+"""The settings of an endpoint, as its owner asked for them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class DeploymentPlan:
-    """What the owner asked for, in neither generation's words. Times are in seconds."""
+    """The settings of an endpoint, in a form for both generations of routes. Times are in seconds."""
 
     products: list[str]
     image: str
@@ -22,7 +22,7 @@ class DeploymentPlan:
     rootfs_gb: int = 100
     envs: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     volumes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """Mounts as v1 writes them: type, size, id, mountPath."""
+    """The mounts, as v1 writes them: type, size, id, mountPath."""
     least: int = 0
     most: int = 1
     idle: int = 60

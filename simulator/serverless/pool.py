@@ -1,7 +1,7 @@
-"""The workers of one endpoint and the work they do, as a small event simulation over the world's clock. No HTTP here.
+"""The workers of one endpoint and their work, as a small event simulation. Nothing here knows of HTTP.
 
-Whenever somebody looks, `Pool.settle` lives through everything that happened since, in order: workers come up, take
-requests, finish, idle away. In a manual world each look makes the next thing happen, whenever it is due.
+`Pool.settle` goes in order through all events since it was last called, by the world's clock: workers start, take work,
+finish it, and stop when they are idle. In a manual world each look makes the next event happen, whenever it is due.
 """
 
 import math
@@ -15,7 +15,7 @@ from ..gpu.market import MarketProduct, Stock, per_day, products
 from .plan import DeploymentPlan
 
 BOOT = 0.7
-"""Task-times until a new worker runs."""
+"""How long a new worker needs until it runs, as a multiple of the setting task_seconds."""
 
 # x-async-job-status
 PENDING, IN_PROGRESS = "PENDING", "IN_PROGRESS"
@@ -25,22 +25,22 @@ FINAL = frozenset([COMPLETED, FAILED, TIMED_OUT, CANCELLED])
 
 @dataclass
 class PoolWork:
-    """One request (sync) or job (async). `seconds` is how long the container takes for it."""
+    """One sync request or async job. `seconds` is how long the container works on it."""
 
     id: str
     arrived: float
     seconds: float
     input: Any = None
     error: str = ""
-    """What the container will say when it fails."""
+    """The error with which the container will fail, or ""."""
     patient: bool = True
-    """A job waits in the queue for as long as it takes; a request no longer than the request timeout."""
+    """A job waits in the queue without limit, but a request only until the request timeout."""
     status: str = PENDING
     started: float = 0
     ended: float = 0
     worker: str = ""
     size: int = 0
-    """Bytes of the request it came with."""
+    """Bytes of the request."""
 
     def progress(self, now: float) -> float:
         if self.status != IN_PROGRESS:
@@ -62,7 +62,7 @@ class PoolWorker:
 
 
 class Pool:
-    """Grows and shrinks by the endpoint's plan, which may change under it."""
+    """The workers of an endpoint. Their number follows the endpoint's plan, which may change meanwhile."""
 
     def __init__(self, world: World, owner: Account, endpoint: str, plan: DeploymentPlan, stock: Stock) -> None:
         self._world = world
@@ -71,7 +71,7 @@ class Pool:
         self._stock = stock
         self.plan = plan
         self.open = False
-        """The endpoint serves; before that there are no workers."""
+        """Whether the endpoint serves. Before that it has no workers."""
         self.time = world.clock.now()
         self.workers: list[PoolWorker] = []
         self.queue: deque[PoolWork] = deque()
@@ -87,7 +87,7 @@ class Pool:
         return work
 
     def cancel(self, work: PoolWork) -> None:
-        """Wherever it is; nothing happens to what has ended."""
+        """Cancel work in the queue or at a worker. Nothing happens if it has ended."""
         if work.status in FINAL:
             return
         if work in self.queue:
@@ -112,7 +112,7 @@ class Pool:
     # life
 
     def settle(self, look: bool = False) -> None:
-        """Live up to now; then collect what the workers cost."""
+        """Go through all events until now, and then collect the cost of the workers."""
         self._act()
         if self._world.settings.manual:
             if look and (due := self._next()) is not None:
@@ -122,19 +122,19 @@ class Pool:
         self._collect()
 
     def live(self, until: float) -> None:
-        """By the clock, everything due until then."""
+        """Go through all events that are due until this time."""
         while (due := self._next()) is not None and due <= until:
             self._reach(due)
         self.time = max(self.time, until)
 
     def serve(self, at: float) -> None:
-        """The deployment is through."""
+        """Begin to serve, as the deployment has finished."""
         if not self._world.settings.manual:
             self.live(at)
         self.open = True
 
     def restart(self) -> None:
-        """New image or product: every worker is replaced; what they held starts again in front of the queue."""
+        """Replace every worker, after a change of image or product. Their work goes back to the front of the queue."""
         for worker in list(self.workers):
             for work in reversed(worker.holds):
                 work.status, work.worker = PENDING, ""
@@ -154,7 +154,7 @@ class Pool:
 
     @property
     def _dry(self) -> bool:
-        """In arrears: workers finish what they hold and go."""
+        """Whether the account cannot pay any more. Then workers finish their work and stop."""
         return self._owner.micro_usd <= 0
 
     def _reach(self, at: float) -> None:
@@ -174,7 +174,7 @@ class Pool:
         self._act()
 
     def _next(self) -> float | None:
-        """When the next thing happens."""
+        """The time of the next event, or None."""
         times = [worker.ready_at for worker in self.workers if worker.state == "creating"]
         times += [self._ends_at(work) for worker in self.workers for work in worker.holds]
         times += [self._gives_up_at(work) for work in self.queue if not work.patient]
@@ -208,7 +208,7 @@ class Pool:
         return self.open and not self._dry and len(self.workers) < self.plan.most and self._product() is not None
 
     def _act(self) -> None:
-        """Hand out what waits, and start the workers that are missing."""
+        """Give waiting work to idle workers, and start workers that are missing."""
         if not self._dry:
             for worker in self.workers:
                 while self.queue and self._takes(worker):
@@ -224,7 +224,7 @@ class Pool:
         return worker.state == "running" and not worker.drained and len(worker.holds) < self.plan.concurrent
 
     def _wanted(self) -> int:
-        """How many workers the policy asks for, between least and most."""
+        """How many workers the policy asks for, between the least and the largest number."""
         wanted, load = self.plan.least, len(self.queue) + self.held
         if self.plan.policy == "concurrency":
             wanted = max(wanted, -(-load // max(1, self.plan.policy_value)))
@@ -235,7 +235,7 @@ class Pool:
         return min(self.plan.most, wanted)
 
     def _product(self) -> MarketProduct | None:
-        """The first of the plan's products with room for one more worker."""
+        """The first product of the plan that has room for one more worker, or None."""
         for id in self.plan.products:
             if self._stock.workers[id] >= self.plan.cards:
                 return products()[id]
@@ -249,7 +249,7 @@ class Pool:
         self.workers.append(PoolWorker(self._world.new_id("w"), product, ready, self.plan.cards))
 
     def _spare(self) -> list[PoolWorker]:
-        """Idle workers above the least number; a drained one is spare as soon as it is idle."""
+        """Idle workers that may stop: those above the least number, and every drained one."""
         idle = [worker for worker in self.workers if worker.state == "running" and not worker.holds]
         return idle[: max(0, len(self.workers) - self.plan.least)] if self.open else idle
 

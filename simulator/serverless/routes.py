@@ -1,4 +1,7 @@
-"""Serverless endpoint routes of both generations. The door of the serverless area; calling them is in gateway.py."""
+"""Routes of both generations that manage serverless endpoints. gateway.py has the routes that call them.
+
+app.py imports only this module of the serverless area.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +19,7 @@ from .state import LIMITS, SimulatedEndpoint
 
 
 def _whole(value: Any, name: str) -> int:
-    """A number that may come as text."""
+    """A number, which may be sent as text."""
     try:
         return int(value)
     except ValueError:
@@ -32,7 +35,7 @@ async def get_limits(call: Call) -> Response:
 
 def _plan(sent: Json, *, name: str, app_name: str, products: list[str], rootfs_gb: int) -> DeploymentPlan:
     workers, policy, image = sent["workerConfig"], sent["policy"], sent["image"]
-    ports: Json | list[Json] = sent["ports"]  # one client sends the one port as an object
+    ports: Json | list[Json] = sent["ports"]  # One client sends the only port as an object.
     port = ports[0] if isinstance(ports, list) else ports
     return DeploymentPlan(
         products=products,
@@ -82,7 +85,7 @@ def _shown(endpoint: SimulatedEndpoint, base_url: str, *, listed: bool) -> Json:
         "workerConfig": {
             "minNum": plan.least,
             "maxNum": plan.most,
-            # These two, and the policy's value, come as strings.
+            # These two, and the value of the policy, are strings.
             "freeTimeout": str(plan.idle),
             "maxConcurrent": str(plan.concurrent),
             "gpuNum": plan.cards,
@@ -94,7 +97,7 @@ def _shown(endpoint: SimulatedEndpoint, base_url: str, *, listed: bool) -> Json:
         "rootfsSize": plan.rootfs_gb,
         "volumeMounts": plan.volumes,
         "envs": plan.envs,
-        # A string in the list, an integer in the full record.
+        # The port is a string in the list, and an integer in the record of one endpoint.
         "ports": [{"port": str(plan.port) if listed else plan.port}],
         "workers": [
             {
@@ -127,7 +130,7 @@ def _shown(endpoint: SimulatedEndpoint, base_url: str, *, listed: bool) -> Json:
 
 
 def _url(endpoint: SimulatedEndpoint, base_url: str) -> str:
-    """Only sync endpoints have one; async ones share the gateway."""
+    """The URL of a sync endpoint. Async endpoints have none, as they share the gateway."""
     return f"{base_url}/_endpoints/{endpoint.slug}" if endpoint.plan.type == "sync" else ""
 
 
@@ -145,8 +148,10 @@ async def get_endpoint(call: Call) -> Response:
 
 
 async def update_endpoint(call: Call) -> Response:
-    """All parameters in full: an optional one left out is empty afterwards. The page has no products, no root disk
-    and no app name; those stay unless sent."""
+    """Replace all settings: an optional one that is left out is empty afterwards.
+
+    The page does not name products, root disk and app name, so these stay as they are unless they are sent.
+    """
     state, sent = area(call), call.body
     endpoint = state.find(call.account, sent["id"])
     before = endpoint.plan
@@ -154,7 +159,7 @@ async def update_endpoint(call: Call) -> Response:
     plan = _plan(
         sent,
         name=sent.get("name", before.name),
-        # An endpoint without one shows its id there, which clients send back.
+        # Answers show the id of an endpoint that has no app name, and clients send it back.
         app_name=before.app_name if app_name in ("", endpoint.id) else app_name,
         products=[each["id"] for each in sent.get("products", ())] or before.products,
         rootfs_gb=sent.get("rootfsSize", before.rootfs_gb),
@@ -166,7 +171,7 @@ async def update_endpoint(call: Call) -> Response:
 
 async def delete_endpoint(call: Call) -> Response:
     state = area(call)
-    # `name` on the page and `id` elsewhere: both mean the id.
+    # The page calls the field `name`, and others call it `id`. Both mean the id.
     state.delete(state.find(call.account, call.body.get("name") or call.body.get("id", "")))
     return answer({})
 
@@ -185,7 +190,7 @@ def _v2_volumes(rows: list[Json]) -> list[Json]:
 
 
 def _v2_changes(sent: Json) -> dict[str, Any]:
-    """The plan's fields for what was sent, and for nothing else."""
+    """The fields of the plan that the request sets, and no others."""
     workers, policy = sent.get("worker_config", {}), sent.get("policy", {})
     found = {
         "type": sent.get("type"),
@@ -241,7 +246,7 @@ def _v2_shown(endpoint: SimulatedEndpoint, base_url: str) -> Json:
         ]
         or None,
         "health_check": {"path": plan.health_path, "port": plan.port} if plan.health_path else None,
-        # The names of state and workers are not on record; these mirror the v2 instance.
+        # The documentation does not show the names of states and workers. These follow those of a v2 instance.
         "status": {"status": endpoint.state, "error": error, "message": message},
         "worker_config": {
             "min_replicas": plan.least,
@@ -282,7 +287,7 @@ async def v2_get(call: Call) -> Response:
 
 
 async def v2_update(call: Call) -> Response:
-    """What is left out stays: the page's own example leaves worker_config out."""
+    """Change what is sent, and keep the rest, as the page's own example leaves worker_config out."""
     state = area(call)
     endpoint = state.find(call.account, call.path["endpoint_id"])
     state.update(endpoint, replace(endpoint.plan, **_v2_changes(call.body)))

@@ -1,4 +1,4 @@
-"""Endpoints of both generations: what was asked for, the state of the deployment, jobs and their results."""
+"""Endpoints of both generations: their settings, the state of their deployment, and jobs with their results."""
 
 import itertools
 import re
@@ -16,10 +16,11 @@ from .plan import DeploymentPlan
 from .pool import FINAL, Pool, PoolWork, PoolWorker
 
 KEPT = 6 * 3600
-"""Seconds a result can be read after the end of its job."""
+"""A result can be read for so many seconds after the end of its job."""
 ASYNC_PRODUCTS = ("RTX 4090 24GB", "H100 SXM 80GB")
 
-# The ranges get_serverless_endpoint_limits answers, and every plan is held to. Names are documented, numbers are not.
+# get_serverless_endpoint_limits answers these ranges, and every plan must be within them. The documentation has the
+# names, but not the numbers.
 LIMITS: dict[str, Any] = {
     "minRootfsSize": 10,
     "maxRootfsSize": 1000,
@@ -51,7 +52,7 @@ class SimulatedEndpoint:
         self.owner = owner
         self.plan = plan
         self.slug = f"{plan.app_name or id}-{secrets.token_hex(4)}"
-        """Its part of the URL: the app name, and something that cannot be guessed from the id."""
+        """The part of its URL that names it: the app name, and something that cannot be guessed from the id."""
         self.created_at = int(world.clock.now())
         self.updated_at = self.created_at
         self.error: tuple[str, str] | None = None
@@ -70,7 +71,7 @@ class SimulatedEndpoint:
 
     @property
     def names(self) -> frozenset[str]:
-        """What the async gateway knows it by."""
+        """The names by which the async gateway knows it."""
         named = self.plan.name or self.id
         return frozenset([self.id, named, f"{self.id}-{self.plan.app_name}" if self.plan.app_name else self.id])
 
@@ -79,7 +80,7 @@ class SimulatedEndpoint:
 
 
 class ServerlessState:
-    """All endpoints of the world, reached as `world.area(ServerlessState)`. Stock is shared with the GPU area."""
+    """All endpoints of the world: `world.area(ServerlessState)`. They share their stock of cards with the GPU area."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -144,13 +145,13 @@ class ServerlessState:
     # work
 
     def begin(self, endpoint: SimulatedEndpoint, input: Any, seconds: float, error: str = "") -> PoolWork:
-        """A job or request enters the queue."""
+        """Put a job or request into the queue."""
         patient = endpoint.plan.type == "async"
         work = PoolWork(self.world.new_id("req"), self.world.clock.now(), seconds, input, error, patient)
         return endpoint.pool.submit(work)
 
     def job(self, endpoint: SimulatedEndpoint, id: str) -> PoolWork:
-        """JOB_NOT_FOUND also when the result has expired."""
+        """The job with this id. JOB_NOT_FOUND also if its result has expired."""
         work = endpoint.jobs.get(id)
         if work is None:
             raise refuse("JOB_NOT_FOUND", f"job {id} not found")
@@ -162,7 +163,10 @@ class ServerlessState:
     # time
 
     def settle(self, look: str = "") -> None:
-        """`look` (manual worlds): the endpoint being shown, or * for all."""
+        """Bring all endpoints up to the world's time.
+
+        `look` is the id of the endpoint that a request asks about, or * for all, which moves it in a manual world.
+        """
         for endpoint in list(self.all.values()):
             seen = look in ("*", endpoint.id)
             for state, at in endpoint.line.moves(look=seen):
@@ -171,7 +175,7 @@ class ServerlessState:
             endpoint.pool.settle(seen and not endpoint.line.moving)
 
     def _deploy(self, endpoint: SimulatedEndpoint, state: str, *first: tuple[str, float]) -> None:
-        """Serving comes before the first worker runs: both are needed for a call to go through."""
+        """Begin a deployment. The endpoint serves before its first worker runs, and a call needs both."""
         endpoint.error = None
         host = endpoint.plan.image.split("/")[0]
         reason = self.world.fate()

@@ -35,7 +35,7 @@ async def create_completion(call: Call) -> Response:
 
 
 async def unstreamed(call: Call, made: GeneratedAnswers, body: Json) -> Response:
-    """Take the time and the money of an answer, and give it as a whole."""
+    """Answer as a whole: wait as long as the answer takes, and charge for it."""
     state = call.world.area(LlmState)
     await pause_for(state, made.tokens)
     generate.charge(state, call.account, call.operation.id, made.price(), made.model, made.id)
@@ -43,7 +43,7 @@ async def unstreamed(call: Call, made: GeneratedAnswers, body: Json) -> Response
 
 
 def stream(call: Call, made: GeneratedAnswers, events: list[Event]) -> EventStream:
-    """An event stream that is paid by the tokens it got to send."""
+    """An event stream. The account pays for the tokens that were sent."""
     state = call.world.area(LlmState)
 
     def pay(sent: int) -> int:
@@ -95,7 +95,7 @@ def _message(made: GeneratedAnswers, each: WrittenAnswer) -> Json:
 
 
 def chat_events(made: GeneratedAnswers, body: Json) -> list[Event]:
-    """ChatCompletionChunks of all choices, interleaved, then the usage chunk if asked for, then [DONE]."""
+    """The ChatCompletionChunks of all choices by turns, then the usage if it is asked for, then [DONE]."""
     with_usage = bool(obj(body.get("stream_options")).get("include_usage"))
     common: Json = {
         "id": made.id,
@@ -117,7 +117,7 @@ def chat_events(made: GeneratedAnswers, body: Json) -> list[Event]:
 
 
 def _deltas(made: GeneratedAnswers, index: int, each: WrittenAnswer, body: Json) -> Iterator[tuple[Json, int]]:
-    """(choice of a chunk, tokens in it) of one answer, in order."""
+    """The choices of all chunks of one answer, each with the number of its tokens, in order."""
 
     def choice(delta: Json, finish: str | None = None, logprobs: Json | None = None) -> Json:
         return {"index": index, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
@@ -153,7 +153,7 @@ def _detail(text: str) -> Json:
 
 
 def _logprobs(content: tuple[str, ...], body: Json, start: int = 0) -> Json | None:
-    """The OpenAI shape, as the documentation prints none."""
+    """The log probabilities in OpenAI's form, as the documentation does not show one."""
     if not body.get("logprobs"):
         return None
     most = body.get("top_logprobs") or 0
@@ -213,7 +213,7 @@ def _completion_choice(made: GeneratedAnswers, index: int, body: Json) -> Json:
 
 
 def completion_events(made: GeneratedAnswers, body: Json) -> list[Event]:
-    """The same object with the next piece of text, again and again, then usage if asked for, then [DONE]."""
+    """The same object for each piece of text, then the usage if it is asked for, then [DONE]."""
     events: list[Event] = []
     steps = (_text_pieces(index, each, body) for index, each in enumerate(made.answers))
     for step in zip_longest(*steps):

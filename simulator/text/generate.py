@@ -1,6 +1,6 @@
-"""From a checked request to generated answers: what the model allows, the context, credit, and what it costs.
+"""Generates the answers to a checked request: it checks model, context and credit, and charges the cost.
 
-Shared by chat, completions, messages, responses and batches.
+Chat, completions, messages, responses and batches all use it.
 """
 
 import base64
@@ -30,7 +30,7 @@ _LINK = re.compile(r"https?://|data:\w+/[\w.+-]+;base64,")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedAnswers:
-    """Answers to one request, made but not yet sent or paid."""
+    """The answers to one request, which are not sent or paid yet."""
 
     id: str
     created: int
@@ -42,12 +42,12 @@ class GeneratedAnswers:
 
     @property
     def tokens(self) -> int:
-        """Generated tokens of all choices."""
+        """The number of generated tokens of all choices."""
         return sum(answer.size for answer in self.answers)
 
     @property
     def reasoning_tokens(self) -> int:
-        """Tokens of reasoning among them."""
+        """How many of them are tokens of reasoning."""
         return sum(len(answer.reasoning) for answer in self.answers)
 
     def usage(self) -> Json:
@@ -63,7 +63,7 @@ class GeneratedAnswers:
         }
 
     def price(self, generated: int | None = None) -> int:
-        """Micro USD for the prompt and `generated` tokens (default: all)."""
+        """Micro dollars for the prompt and `generated` tokens, by default all."""
         return _price(
             self.model, self.prompt_tokens, self.cached_tokens, self.tokens if generated is None else generated
         )
@@ -74,7 +74,7 @@ def chat(
 ) -> GeneratedAnswers:
     """Answer a ChatCompletionRequest that fits the schema.
 
-    Raises Fault 400, 403, 404 or 429 as documented for what the model, the context or the credit does not allow.
+    Raises the documented Fault 400, 403, 404 or 429 if the model, the context or the credit does not allow it.
     """
     model = find_model(body["model"], endpoint)
     messages: list[Json] = body["messages"]
@@ -100,7 +100,7 @@ def chat(
 
 
 def completion(state: LlmState, account: Account, body: Json, *, in_batch: bool = False) -> GeneratedAnswers:
-    """Answer a CompletionRequest that fits the schema; n choices for each of its prompts, in their order."""
+    """Answer a CompletionRequest that fits the schema, with n choices for each of its prompts, in their order."""
     model = find_model(body["model"], "completions")
     number = body.get("n") or 1
     best_of = body.get("best_of", 1)
@@ -131,7 +131,7 @@ def completion(state: LlmState, account: Account, body: Json, *, in_batch: bool 
 
 
 def prompts_of(given: Any) -> list[tuple[str, int]]:
-    """(text, tokens) of each of the prompts or inputs, given as text, texts, tokens or lists of tokens."""
+    """Each prompt or input as (text, number of tokens). They come as a text, texts, tokens or lists of tokens."""
     if isinstance(given, str):
         return [(given, tokens.count(given))]
     if given and isinstance(given[0], int):
@@ -140,7 +140,7 @@ def prompts_of(given: Any) -> list[tuple[str, int]]:
 
 
 def admit(state: LlmState, account: Account, model: LanguageModel, micro_usd: int, *, in_batch: bool = False) -> None:
-    """Let a request begin. Raises Fault 429 above the rate table, 403 when not even the prompt can be paid."""
+    """Let a request begin. Raises Fault 429 above the rate limit, and 403 if the account cannot even pay the prompt."""
     if state.knobs.rate_tier is not None and not in_batch:
         table = operations()["create_chat_completion"].facts["limits"]["rpm_by_model"]
         if model.id in table:
@@ -150,7 +150,7 @@ def admit(state: LlmState, account: Account, model: LanguageModel, micro_usd: in
 
 
 def charge(state: LlmState, account: Account, operation: str, micro_usd: int, model: LanguageModel, ref: str) -> int:
-    """Take what the account still has of `micro_usd`, and return it: an answer may end an account's credit."""
+    """Take `micro_usd`, or what the account has left if that is less. Returns what was taken."""
     taken = min(micro_usd, account.micro_usd)
     state.world.charge(account, taken, operation, model.id, ref)
     return taken
@@ -163,7 +163,7 @@ def _price(model: LanguageModel, prompt: int, cached: int, generated: int) -> in
 
 
 def _room(model: LanguageModel, prompt_tokens: int, max_tokens: int | None) -> int:
-    """Tokens an answer may have. A limit too large for the context is lowered, above the model's cap refused."""
+    """How many tokens an answer may have. One above the context is lowered, and one above the model's cap refused."""
     if max_tokens is not None and max_tokens > model.max_output:
         message = f"max_tokens {max_tokens} exceeds the model's max output tokens {model.max_output}"
         raise Fault(400, "INVALID_REQUEST_BODY", message)
@@ -189,7 +189,10 @@ def _check_conversation(model: LanguageModel, messages: Sequence[Json]) -> None:
 
 
 def _check_media(part: Json, place: str) -> None:
-    """Videos come by address, sounds by address or as base64; pictures are checked where they are opened."""
+    """Check a video, which comes as a link, or a sound, which comes as a link or in base64.
+
+    Pictures are checked when they are opened.
+    """
     match part:
         case {"type": "video_url", "video_url": {"url": str(url)}} if not _LINK.match(url):
             raise Fault(400, "INVALID_REQUEST_BODY", f"{place}: video_url.url must be an http(s) URL or a data URI")
@@ -258,7 +261,7 @@ def _stop(body: Json) -> tuple[str, ...]:
 
 
 def _salt(model: LanguageModel, body: Json, number: int) -> str:
-    """What besides the prompt decides the text. At temperature 0 the seed has no say."""
+    """What decides the text besides the prompt. At temperature 0 the seed has no effect."""
     names = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty")
     sampling = [body.get(name) for name in names]
     seed = None if body.get("temperature") == 0 else (body.get("seed"), number)
@@ -288,7 +291,7 @@ def _wish(state: LlmState, model: LanguageModel, body: Json, number: int) -> Ans
 
 
 def _placed(answer: WrittenAnswer, model: LanguageModel, body: Json) -> WrittenAnswer:
-    """Reasoning moved into the content for models that only part the two when asked."""
+    """The answer with its reasoning in the content, if the model separates the two only when asked."""
     if model.thinking != "inline" or body.get("separate_reasoning") or not answer.reasoning:
         return answer
     thoughts = tokens.split("<think>\n" + "".join(answer.reasoning) + "\n</think>\n\n")

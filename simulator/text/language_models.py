@@ -1,9 +1,9 @@
-"""The language models on offer: the table language_models.json, and the way Novita lists a model.
+"""The language models: the table language_models.json, and the form in which Novita lists a model.
 
-Ids of chat models are those of the documented rate-limit table and those first seen since, the latter with the prices
-read then. Other prices, sizes and abilities are plausible, not quoted. Archived ones stay listed with status 4, as
-Novita keeps them, and answer nothing. Of embedding and rerank models the documentation names only baai/bge-m3 and
-baai/bge-reranker-v2-m3; their qwen neighbours stand in so that a list has more than one of each.
+The ids of chat models come from the documented table of rate limits. Some were first seen later, and have the prices
+that were read then. Other prices, sizes and abilities are invented. Archived models stay listed with status 4, as at
+Novita, but do not answer. The documentation names only one embedding model, baai/bge-m3, and one rerank model,
+baai/bge-reranker-v2-m3. The qwen models besides them are invented, so that a list has more than one of each.
 """
 
 import json
@@ -21,7 +21,7 @@ _DAY = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """Prices for prompts of `start` to `end` tokens, in 0.0001 USD per million tokens."""
+    """The prices for prompts of `start` to `end` tokens, in 0.0001 USD per million tokens."""
 
     start: int
     end: int
@@ -33,8 +33,8 @@ class Tier:
 class LanguageModel:
     """One row of the table. Prices are in 0.0001 USD per million tokens, sizes in tokens.
 
-    thinking: "always" and "switch" (enable_thinking) give reasoning_content; "inline" writes
-    <think> into the content unless separate_reasoning is set; None does not think.
+    thinking: "always" and "switch" (by enable_thinking) give reasoning_content. "inline" writes <think> into the
+    content unless separate_reasoning is set. None means that the model does not think.
     """
 
     id: str
@@ -56,12 +56,12 @@ class LanguageModel:
     archived: bool = False
 
     def prices(self, prompt_tokens: int) -> tuple[int, int]:
-        """(input, output) price for a prompt of this length."""
+        """The prices of input and output for a prompt of this length."""
         reached = [tier for tier in self.tiers if prompt_tokens >= tier.start]
         return (reached[-1].input, reached[-1].output) if reached else (self.input, self.output)
 
     def listing(self) -> dict[str, Any]:
-        """The model as the models routes show it: documented fields, then those seen live."""
+        """The model as the routes for models show it: the documented fields, and then those seen in real answers."""
         return {
             "id": self.id,
             "object": "model",
@@ -123,9 +123,9 @@ def _model(row: dict[str, Any], age: int) -> LanguageModel:
 
 
 def find_model(model_id: str, endpoint: str | None = None) -> LanguageModel:
-    """The model of this exact id, serving `endpoint` if one is named.
+    """The model with exactly this id. If `endpoint` is given, the model must serve it.
 
-    Raises Fault 404 MODEL_NOT_FOUND, or 400 INVALID_REQUEST_BODY for a route the model lacks.
+    Raises Fault 404 MODEL_NOT_FOUND, or 400 INVALID_REQUEST_BODY if the model does not serve the endpoint.
     """
     model = models().get(model_id)
     if model is None:

@@ -1,6 +1,6 @@
 """The same answers in two other formats: Anthropic messages, and OpenAI responses.
 
-Neither has a reference page at Novita; shapes are the vendors' own. Responses do not stream here.
+Novita has no reference page for either, so the formats are those of Anthropic and OpenAI. Responses do not stream here.
 """
 
 import json
@@ -24,7 +24,7 @@ _STOP_REASON = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_
 
 
 async def create_anthropic_message(call: Call) -> Response:
-    """A message, or its events. Tools and pictures are understood in Anthropic's spelling."""
+    """Answers with a message, or with its events. Tools and pictures come in Anthropic's format."""
     state = call.world.area(LlmState)
     made = generate.chat(state, call.account, _from_anthropic(call.body), endpoint="anthropic")
     if call.body.get("stream"):
@@ -55,13 +55,13 @@ def _from_anthropic(body: Json) -> Json:
             }
             for tool in tools
         ]
-    # Thinking is off unless asked for, as in Anthropic's API.
+    # The model thinks only if the request asks for it, as in Anthropic's API.
     chat["enable_thinking"] = obj(body.get("thinking")).get("type") == "enabled"
     return chat
 
 
 def _chat_messages(message: Json, place: str) -> list[Json]:
-    """One Anthropic message as chat messages: tool results become messages of their own."""
+    """One Anthropic message as chat messages. Each tool result becomes a message of its own."""
     role, content = message.get("role"), message.get("content")
     if role not in ("user", "assistant") or not isinstance(content, (str, list)):
         raise Fault(400, "INVALID_REQUEST_BODY", f"{place}: role and content are required")
@@ -100,7 +100,7 @@ def _joined(parts: Any) -> str:
 
 
 def _blocks(each: WrittenAnswer) -> list[tuple[Json, str, list[Json]]]:
-    """(finished block, delta type, deltas) of an answer."""
+    """The blocks of an answer: each finished block, the type of its deltas, and its deltas."""
     blocks: list[tuple[Json, str, list[Json]]] = []
     if each.reasoning:
         thought: Json = {"type": "thinking", "thinking": "".join(each.reasoning), "signature": ""}
@@ -113,14 +113,14 @@ def _blocks(each: WrittenAnswer) -> list[tuple[Json, str, list[Json]]]:
         try:
             value: Any = json.loads(arguments)
         except ValueError:
-            value = {}  # cut off by max_tokens
+            value = {}  # max_tokens has cut off the JSON text.
         use: Json = {"type": "tool_use", "id": call.id, "name": call.name, "input": value}
         blocks.append((use, "input_json_delta", [{"partial_json": token} for token in call.arguments]))
     return blocks
 
 
 def _message(made: GeneratedAnswers, blocks: list[tuple[Json, str, list[Json]]] | None) -> Json:
-    """The message; with blocks None as it begins: empty and unfinished."""
+    """The message. Without blocks it is the message at its beginning: empty and unfinished."""
     begun = blocks is None
     return {
         "id": made.id,
@@ -156,7 +156,7 @@ def _message_events(made: GeneratedAnswers) -> list[Event]:
 
 
 async def create_response(call: Call) -> Response:
-    """A response to text or to messages, with tools in the flat spelling of this format."""
+    """Answers text or messages with a response. Tools come in the flat form of this format."""
     body = call.body
     if body.get("stream"):
         raise Fault(400, "INVALID_REQUEST_BODY", "stream is not supported on this route")

@@ -1,4 +1,4 @@
-"""The language-model area's state: knobs, planned trouble, scripted answers, streams, prompt cache."""
+"""The state of the language models: knobs, ordered trouble, scripted answers, streams, and the prompt cache."""
 
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from . import tokens
 TroubleKind = Literal["error", "garbage", "silence", "cut", "end"]
 _KINDS: tuple[TroubleKind, ...] = ("error", "garbage", "silence", "cut", "end")
 RATE_TIERS = ("T1", "T2", "T3", "T4", "T5")
-_CACHE_FLOOR = 1024  # tokens; shorter prompts are not cached, as with the usual prompt caches
+_CACHE_FLOOR = 1024  # Tokens. Shorter prompts are not cached, as in the usual prompt caches.
 _CACHE_ENTRIES = 4096
 
 
@@ -20,9 +20,9 @@ _CACHE_ENTRIES = 4096
 class LlmKnobs:
     """Settable by `POST /_simulator/llm` or directly.
 
-    token_seconds and first_token_seconds pace every answer, in real seconds. answer_tokens fixes the length
-    of texts.
-    rate_tier (T1 to T5) holds accounts to that column of the documented requests per minute; None to nothing.
+    token_seconds and first_token_seconds set the speed of every answer, in real seconds. answer_tokens sets the length
+    of texts. rate_tier (T1 to T5) is the column of documented requests per minute that limits accounts; None means
+    that there is no limit.
     """
 
     token_seconds: float = 0.0
@@ -43,10 +43,10 @@ class LlmKnobs:
 class StreamTrouble:
     """What goes wrong in the next streams.
 
-    kind: error (an event with the error `error`, then the end), garbage (an event of half a JSON, then on),
-    silence (nothing for `seconds`, then on), cut (the connection is aborted), end (closed without [DONE]).
-    after: good events before it. skip, times: streams to spare first, streams to hit (-1: all).
-    openai_shape: the error event is {"error": {...}} in place of Novita's flat body.
+    kind: error (an event with the error `error`, then the end), garbage (an event with half a JSON, then the rest),
+    silence (nothing for `seconds`, then the rest), cut (the connection is aborted), end (it closes without [DONE]).
+    after: the number of good events before it. skip: the number of streams to leave alone first. times: the number of
+    streams to disturb (-1: all). openai_shape: the error event is {"error": {...}} instead of Novita's flat body.
     """
 
     kind: TroubleKind
@@ -60,7 +60,7 @@ class StreamTrouble:
 
 @dataclass(slots=True, kw_only=True)
 class StreamRecord:
-    """One stream. Times are real (time.monotonic); state: open, done, cancelled (by the client), broken (by us)."""
+    """One stream. Times are from time.monotonic. state: open, done, cancelled (by the client), broken (by us)."""
 
     operation: str
     model: str
@@ -73,7 +73,7 @@ class StreamRecord:
 
 
 class LlmState:
-    """All of the area, reached as `world.area(LlmState)`."""
+    """The state of the language models: `world.area(LlmState)`."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -90,24 +90,24 @@ class LlmState:
 
     @property
     def streams_cancelled(self) -> list[StreamRecord]:
-        """Streams whose client went away before the end; `ended` is when we saw it."""
+        """The streams whose client left before the end. `ended` is when the simulator noticed it."""
         return [stream for stream in self.streams if stream.state == "cancelled"]
 
     def say(self, content: str = "", **script: Any) -> None:
-        """Script the next answer: content, reasoning, tool_calls [{name, arguments}], finish_reason."""
+        """Set the next answer: content, reasoning, tool_calls [{name, arguments}], finish_reason."""
         self.script.append({"content": content, **script})
 
     def disturb(self, kind: TroubleKind, **settings: Any) -> None:
-        """Plan trouble for coming streams; the settings are those of StreamTrouble."""
+        """Order trouble for the next streams. The settings are those of StreamTrouble."""
         self.trouble.append(StreamTrouble(kind=kind, **settings))
 
     def next_trouble(self) -> StreamTrouble | None:
-        """The trouble for a stream that starts now, used up by it."""
+        """The trouble for a stream that starts now, or None. The trouble counts as used."""
         for trouble in self.trouble:
             if trouble.skip:
                 trouble.skip -= 1
             elif trouble.times:
-                trouble.times -= 1  # from -1 it never reaches 0
+                trouble.times -= 1  # If it began at -1 it never becomes 0.
                 return trouble
         return None
 
@@ -118,7 +118,7 @@ class LlmState:
     def control(self, body: dict[str, Any]) -> dict[str, Any]:
         """Apply `{"settings": {...}, "trouble": [...], "script": [...], "clear": true}`; each part is optional.
 
-        Raises TypeError or ValueError naming what is not known.
+        Raises TypeError or ValueError, which name what is not known.
         """
         if unknown := body.keys() - {"settings", "trouble", "script", "clear"}:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
@@ -135,7 +135,7 @@ class LlmState:
         return self.report()
 
     def report(self) -> dict[str, Any]:
-        """Knobs, planned trouble, streams so far and counts, as JSON."""
+        """Knobs, ordered trouble, the streams so far and counts, as JSON."""
         return {
             "settings": asdict(self.knobs),
             "trouble": [asdict(trouble) for trouble in self.trouble],
@@ -145,7 +145,7 @@ class LlmState:
         }
 
     def cached_tokens(self, owner: str, model_id: str, messages: list[dict[str, Any]]) -> int:
-        """Prompt tokens of this conversation's start that an earlier request left in the cache; remembers this one."""
+        """How many tokens at the start of this conversation the cache has from earlier requests. Caches this one."""
         digest = blake2b(f"{owner}\0{model_id}".encode(), digest_size=16)
         total = found = 0
         for message in messages:

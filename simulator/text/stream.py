@@ -1,4 +1,4 @@
-"""Server-sent events that watch their client: paced, disturbed on demand, paid by what was sent."""
+"""Server-sent events: sent at a set speed, disturbed if a test orders it, and charged by what was sent."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ DONE = "[DONE]"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its data (JSON, or text as it is), the tokens it carries, and its name where the format has names."""
+    """One event: its data (JSON, or text as it is), the number of its tokens, and its name if the format has names."""
 
     data: dict[str, Any] | str
     tokens: int = 0
@@ -33,9 +33,9 @@ class Event:
 
 
 class EventStream(Response):
-    """Sends `events`, then has `settle(tokens sent)` take the money; it returns the micro USD taken.
+    """Sends `events`, and then calls `settle(tokens sent)`, which takes the money and returns the micro dollars taken.
 
-    When the client goes, sending stops at once, only what was sent is paid, and the record says cancelled.
+    If the client leaves, sending stops at once, only what was sent is paid, and the record says cancelled.
     """
 
     media_type = "text/event-stream"
@@ -60,7 +60,7 @@ class EventStream(Response):
             await asyncio.wait({sending, watching}, return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() and record.state == "open":
                 record.state = "cancelled"
-        except asyncio.CancelledError:  # the simulator is shutting down
+        except asyncio.CancelledError:  # The simulator is stopping.
             record.state = "broken"
             raise
         finally:
@@ -77,7 +77,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await asyncio.sleep(self._state.knobs.first_token_seconds)
         trouble = self._trouble
-        # A stream shorter than planned is disturbed before its last event, so that trouble never misses.
+        # If a stream has fewer events than `after`, it is disturbed before its last event, so trouble always happens.
         moment = -1 if trouble is None else min(trouble.after, len(self._events) - 1)
         for index, event in enumerate(self._events):
             if trouble is not None and index == moment and not await self._disturb(trouble, scope, send):
@@ -85,12 +85,12 @@ class EventStream(Response):
             await _send_part(send, event.encode())
             self._record.events += 1
             self._record.tokens += event.tokens
-            # Even an unpaced stream lets the loop see that its client has gone.
+            # This also lets the loop notice that the client has left, even if no speed is set.
             await asyncio.sleep(self._state.knobs.token_seconds * event.tokens)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _disturb(self, trouble: StreamTrouble, scope: Scope, send: Send) -> bool:
-        """Do the harm. Whether the stream goes on."""
+        """Do what the trouble says. Returns whether the stream goes on."""
         match trouble.kind:
             case "silence":
                 await asyncio.sleep(trouble.seconds)
@@ -105,7 +105,7 @@ class EventStream(Response):
             case "cut":
                 self._record.state = "broken"
                 drop(scope)
-                await asyncio.Event().wait()  # until our own watch sees the connection gone
+                await asyncio.Event().wait()  # Wait until the simulator notices that the connection is closed.
                 return False
             case "end":
                 self._record.state = "broken"
@@ -113,7 +113,7 @@ class EventStream(Response):
 
 
 async def pause_for(state: LlmState, tokens: int) -> None:
-    """The time an unstreamed answer of this many tokens takes at the set pace."""
+    """Wait as long as an unstreamed answer with so many tokens takes at the set speed."""
     seconds = state.knobs.first_token_seconds + state.knobs.token_seconds * tokens
     if seconds:
         await asyncio.sleep(seconds)

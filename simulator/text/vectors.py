@@ -22,12 +22,12 @@ from .stream import pause_for
 
 Json = dict[str, Any]
 
-_SHIFT = 64  # texts embedded before other requests get their turn
-_TOUCHED = 16  # places in a vector that one feature changes
+_SHIFT = 64  # After this many texts other requests get their turn.
+_TOUCHED = 16  # One feature changes so many places of a vector.
 
 
 async def create_embeddings(call: Call) -> Response:
-    """Vectors of length 1; texts that share words or parts of words lie close."""
+    """Answers with vectors of length 1. Texts that share words or parts of words have similar vectors."""
     body = call.body
     model = find_model(body["model"], "embeddings")
     inputs = generate.prompts_of(body["input"])
@@ -57,7 +57,7 @@ async def create_embeddings(call: Call) -> Response:
 
 
 def embed(text: str, dimension: int) -> list[float]:
-    """A unit vector: hashed words (heavy) and letter trigrams (light) of the text."""
+    """A unit vector made from hashed words, which weigh more, and letter trigrams of the text."""
     sums = [0.0] * dimension
     for feature, weight in _features(text).items():
         for place in _places(feature, dimension):
@@ -71,7 +71,7 @@ def embed(text: str, dimension: int) -> list[float]:
 
 def _features(text: str) -> dict[str, float]:
     words = Counter(WORD.findall(text.lower()))
-    weights: dict[str, float] = {"": 0.1}  # keeps a text of signs alone from having no direction
+    weights: dict[str, float] = {"": 0.1}  # Without this a text without words would have no direction.
     for word, times in words.items():
         weight = (1 + math.log(times)) * (0.2 if word in STOP else 1.0)
         weights[word] = weights.get(word, 0) + weight
@@ -84,7 +84,7 @@ def _features(text: str) -> dict[str, float]:
 
 @lru_cache(maxsize=50_000)
 def _places(feature: str, dimension: int) -> tuple[int, ...]:
-    """Indices the feature adds to, or, as ~index, takes from."""
+    """The indices to which a feature adds. It subtracts where an index is given as ~index."""
     digest = blake2b(feature.encode("utf-8", "replace"), digest_size=4 * _TOUCHED).digest()
     numbers = (int.from_bytes(digest[at : at + 4]) for at in range(0, len(digest), 4))
     return tuple((number >> 1) % dimension if number & 1 else ~((number >> 1) % dimension) for number in numbers)
@@ -95,7 +95,7 @@ def _packed(vector: list[float]) -> str:
 
 
 async def create_rerank(call: Call) -> Response:
-    """Documents by shared words with the query, the best first; equal scores keep their order."""
+    """Answers with the documents that share most words with the query first. Equal scores keep their order."""
     body = call.body
     model = find_model(body["model"], "rerank")
     documents: list[str] = body["documents"]

@@ -1,7 +1,7 @@
-"""What the simulated language models say: deterministic answers made from the prompt and a seed.
+"""Writes the answers of the simulated language models from the prompt and a seed.
 
-The same model, messages, sampling settings and seed always give the same text. The text quotes the
-prompt, describes attached pictures, repeats tool results, and calls a tool whose words the prompt uses.
+The same model, messages, sampling settings and seed always give the same text. The text quotes the prompt, describes
+attached pictures, repeats tool results, and calls a tool whose words are in the prompt.
 """
 
 import json
@@ -61,7 +61,7 @@ _THOUGHT_TOKENS = (15, 40)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenCall:
-    """One call the model makes. `arguments` are the tokens of its JSON text."""
+    """One tool call of the model. `arguments` are the tokens of its JSON text."""
 
     id: str
     name: str
@@ -69,13 +69,13 @@ class WrittenCall:
 
     @property
     def size(self) -> int:
-        """Tokens of the call."""
+        """The number of tokens in the call."""
         return tokens.count(self.name) + len(self.arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenAnswer:
-    """One choice as tokens. finish_reason: stop, length or tool_calls."""
+    """One choice, as tokens. finish_reason is stop, length or tool_calls."""
 
     content: tuple[str, ...] = ()
     reasoning: tuple[str, ...] = ()
@@ -84,11 +84,11 @@ class WrittenAnswer:
 
     @property
     def size(self) -> int:
-        """Tokens of reasoning, content and calls together."""
+        """The number of tokens in reasoning, content and calls."""
         return len(self.content) + len(self.reasoning) + sum(call.size for call in self.calls)
 
     def cut(self, limit: int) -> "WrittenAnswer":
-        """The answer ended after `limit` tokens."""
+        """The answer, cut off after `limit` tokens."""
         if self.size <= limit:
             return self
         reasoning = self.reasoning[:limit]
@@ -108,8 +108,8 @@ class WrittenAnswer:
 class AnswerWish:
     """What an answer should be like.
 
-    tool_choice: auto, none, required, or the name of a function. schema: {} is any JSON object, None is text.
-    length: tokens of text, None for a usual short answer.
+    tool_choice: auto, none, required, or the name of a function. schema: {} means any JSON object, and None text.
+    length: the number of tokens; None means a usual short answer.
     """
 
     salt: str
@@ -126,7 +126,7 @@ class AnswerWish:
 def write_answer(messages: Sequence[Message], wish: AnswerWish) -> WrittenAnswer:
     """One answer to a conversation.
 
-    Raises Fault 400 INVALID_REQUEST_BODY when no value can be held to the wished schema.
+    Raises Fault 400 INVALID_REQUEST_BODY if no value can be found for the schema.
     """
     rng = random.Random(_digest(messages, wish.salt))
     if wish.scripted is not None:
@@ -161,13 +161,13 @@ def text_of(message: Message) -> str:
 
 
 def end_at(text: str, stop: Sequence[str]) -> str:
-    """The text up to the first stop sequence, which stays in it: so the documentation says."""
+    """The text up to and including the first stop sequence. The documentation says that it stays in the text."""
     ends = [text.find(each) + len(each) for each in stop if each and each in text]
     return text[: min(ends)] if ends else text
 
 
 def continue_text(prompt: str, salt: str, *, length: int | None, stop: Sequence[str]) -> WrittenAnswer:
-    """What comes after a bare prompt."""
+    """The text that follows a plain prompt."""
     rng = random.Random(_digest([{"content": prompt}], salt))
     text = " " + _prose(_SENTENCES, _topics(prompt), rng, length or rng.randint(*_TEXT_TOKENS))
     return WrittenAnswer(content=tuple(tokens.split(end_at(text, stop))))

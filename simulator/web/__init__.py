@@ -1,1 +1,1 @@
-"""The simulator's imagined web."""
+"""The simulator's invented web."""

@@ -1,7 +1,7 @@
-"""Web search and reading (Exa, Tavily) over an imagined web: a page is made from its address alone.
+"""Web search and reading (Exa, Tavily) in an invented web, in which the address alone decides the text of a page.
 
-Found addresses lie under reserved example domains and carry the words of the query, so that reading a found page
-gives the text the search saw. Hosts ending in .invalid, and what is no http address, cannot be fetched.
+The addresses that a search finds are under reserved example domains and contain the words of the query. So reading such
+a page gives the text that the search showed. A host that ends in .invalid, and anything but http, cannot be fetched.
 """
 
 import random
@@ -42,7 +42,7 @@ _LINES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImaginedPage:
-    """One imagined page. published is ISO 8601."""
+    """One invented page. `published` is in ISO 8601."""
 
     url: str
     title: str
@@ -64,7 +64,7 @@ class ImaginedPage:
 
 
 def read_page(url: str) -> ImaginedPage | None:
-    """The page at an address; None when it cannot be fetched."""
+    """The page at an address, or None if it cannot be fetched."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.hostname.endswith(".invalid"):
         return None
@@ -84,7 +84,7 @@ def read_page(url: str) -> ImaginedPage | None:
 
 
 def search_pages(query: str, number: int, only: list[str], never: list[str]) -> list[ImaginedPage]:
-    """So many pages for a query, the best first."""
+    """`number` pages for a query, the best first."""
     slug = "-".join(word.lower() for word in _WORD.findall(query)[:8]) or "page"
     domains = [domain for domain in only or _DOMAINS if not _within(domain, never)]
     found: list[ImaginedPage] = []
@@ -198,7 +198,7 @@ def _most_characters(wanted: Any) -> int:
 
 
 def _snippet(page: ImaginedPage, query: str) -> str:
-    """The paragraph nearest to the query."""
+    """The paragraph that answers the query best."""
     paragraphs = page.text.split("\n\n")
     scores = relevance(query, paragraphs)
     return paragraphs[scores.index(max(scores))]
@@ -272,7 +272,7 @@ async def tavily_map(call: Call) -> Response:
 
 
 def _site(call: Call) -> list[str]:
-    """The addresses of a site, by the limits and patterns of the request."""
+    """The addresses of a site that fit the limits and patterns of the request."""
     body = call.body
     root: str = body["url"] if "://" in body["url"] else f"https://{body['url']}"
     if read_page(root) is None:

@@ -1,3 +1,3 @@
-"""The machine that runs nothing: a played Python and a played shell over a disk in memory."""
+"""The machine that runs no code of the user. It imitates ("plays") Python and a shell over a disk in memory."""
 
 __all__: list[str] = []

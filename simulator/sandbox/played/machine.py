@@ -1,4 +1,7 @@
-"""The machine that runs nothing: a disk in memory, a played shell, a played Python. What it says is always the same."""
+"""The machine that runs no code of the user: it plays a shell and Python over a disk in memory.
+
+The same input always gives the same output.
+"""
 
 import asyncio
 import contextlib
@@ -19,7 +22,7 @@ FIRST_PID = 300
 
 
 class _Played:
-    """The hand on a played process."""
+    """Controls a played process."""
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
@@ -41,7 +44,7 @@ class _Played:
 
 
 class PlayedKernel:
-    """Cells of the played Python, over one set of names. Works in a thread: a cell may sleep."""
+    """Plays Python cells over one set of names. It works in a thread because a cell may sleep."""
 
     dead = False
 
@@ -60,7 +63,7 @@ class PlayedKernel:
         self._cell += 1
 
         def emit(line: Line | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the simulator is being stopped
+            with contextlib.suppress(RuntimeError):  # The simulator is stopping, and its loop is closed.
                 loop.call_soon_threadsafe(queue.put_nowait, line)
 
         player.emit = lambda output, words: emit({"type": output, "text": words})
@@ -87,7 +90,7 @@ class PlayedKernel:
         except script.Stopped:
             where = saying.traceback_of(KeyboardInterrupt(), code, player.line, self._cell)
             emit({"type": "error", "name": "KeyboardInterrupt", "value": "", "traceback": where})
-        except Exception as error:  # whatever the user's code raises is told as the interpreter tells it
+        except Exception as error:  # The user's code may raise anything, and the answer shows it.
             where = saying.traceback_of(error, code, player.line, self._cell)
             emit({"type": "error", "name": type(error).__name__, "value": str(error), "traceback": where})
         finally:
@@ -101,7 +104,7 @@ class PlayedKernel:
 
 
 class PlayedShellKernel:
-    """Cells of the played shell: folder and variables are kept."""
+    """Plays shell cells. Folder and variables are kept between cells."""
 
     dead = False
 
@@ -125,11 +128,11 @@ class PlayedShellKernel:
 
 
 class ScriptedMachine:
-    """One sandbox's machine.
+    """The machine of one sandbox.
 
     Args:
         envs: Variables of the sandbox.
-        speed: Seconds of the world per real second; sleeping keeps to it.
+        speed: Seconds of the world's time per real second. A sleep takes the world's time.
     """
 
     def __init__(self, disk: MemoryDisk, envs: Mapping[str, str], memory_mb: int, speed: float) -> None:

@@ -1,4 +1,4 @@
-"""Played plots: a real PNG of what was to be drawn, and the data that the interpreter reads out of a figure."""
+"""Played plots: a real PNG of the figure, and the data that the interpreter reads out of it."""
 
 import io
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b")
 
 @dataclass
 class Plot:
-    """What was drawn so far: the last kind of it, and each series with its label."""
+    """What was drawn so far: the kind of the last plot, and each series with its label."""
 
     kind: str = "line"
     series: list[tuple[str, list[Any], list[Any]]] = field(default_factory=list[tuple[str, list[Any], list[Any]]])
@@ -30,7 +30,7 @@ class Plot:
 
 
 def _numbers(values: list[Any]) -> list[float]:
-    """The values, or their places where they are words."""
+    """The values as numbers. If they are words, their positions stand for them."""
     if all(isinstance(value, int | float) for value in values):
         return [float(value) for value in values]
     return [float(index) for index in range(len(values))]
@@ -108,7 +108,7 @@ def _scale(pen: ImageDraw.ImageDraw, y: tuple[str, str], x: tuple[float, float])
 
 
 def chart_of(figure: Plot) -> dict[str, Any]:
-    """The figure's data, as the interpreter tells it beside the picture."""
+    """The data of the figure, which the interpreter sends besides the picture."""
     kind = figure.kind
     chart: dict[str, Any] = {"type": kind, "title": figure.title}
     if kind == "pie":

@@ -1,4 +1,4 @@
-"""What played Python says of a value: as text, as a notebook shows it, and of an error."""
+"""How played Python writes a value as text, shows it as a notebook does, and prints an error."""
 
 import ast
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import Any, cast
 from .stand_ins import METHODS, Module, Shown
 
 LARGEST = 1_000_000
-"""Letters of a text, items of a list, bits of a number."""
+"""The most letters of a text, items of a list, and bits of a number."""
 Scopes = tuple[dict[str, Any], ...]
-"""Names of the functions one is in, the innermost first."""
+"""The local names of the functions that are running, the innermost function first."""
 
 
 @dataclass
 class Function:
-    """A function of the user's."""
+    """A function that the user's code defines."""
 
     name: str
     parameters: list[str]
@@ -33,14 +33,14 @@ def as_text(value: Any = "") -> str:
 
 
 def said(value: Any) -> str:
-    """repr() that ends: a list that holds itself twice, thirty levels deep, would fill the memory."""
+    """repr() with a limit: a list that contains another one twice, thirty levels deep, would fill the memory."""
     parts: list[str] = []
     _say(value, parts, [LARGEST])
     return "".join(parts)
 
 
 def _say(value: Any, parts: list[str], left: list[int]) -> None:
-    """Write repr() of a value into `parts`, as long as there are letters left."""
+    """Write repr() of a value into `parts`, until no letters are left."""
 
     def add(text: str) -> None:
         left[0] -= len(text) + 1
@@ -76,7 +76,7 @@ def _say(value: Any, parts: list[str], left: list[int]) -> None:
 
 
 def shown(value: Any) -> Shown:
-    """What a notebook shows of a value: text always, more where the value has more."""
+    """What a notebook shows of a value: always text, and for some values also a table or a picture."""
     if isinstance(value, Shown):
         return value
     if (show := METHODS.get(cast("type[Any]", type(value)), {}).get("_show")) is not None:
@@ -85,12 +85,12 @@ def shown(value: Any) -> Shown:
 
 
 def _text(value: Any) -> str:
-    # The outer quotes of a text are not shown.
+    # A text is shown without its outer quotes.
     return repr(value)[1:-1] if isinstance(value, str) else said(value)
 
 
 def traceback_of(error: BaseException, code: str, line: int, cell: int) -> str:
-    """As a notebook prints it, with the line marked."""
+    """The traceback as a notebook prints it, with the line marked."""
     lines = code.splitlines()
     first, last = max(1, line - 2), min(len(lines), line + 2)
     marked = [

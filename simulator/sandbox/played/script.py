@@ -1,7 +1,7 @@
-"""A very small Python that is played, not run: walks the syntax tree and knows nothing but what stands here.
+"""A very small Python that is played, not run: it walks the syntax tree and knows only what is written here.
 
-No code of the user's reaches this machine's interpreter: there is no import, no attribute but those listed, no file but
-those of the disk in memory, and every step is counted. What it does not know ends the cell with an honest error.
+No code of the user reaches this machine's interpreter. Played code has only the listed modules and attributes, and only
+the files of the disk in memory, and every step is counted. Anything else ends the cell with an error that says so.
 """
 
 import ast
@@ -24,7 +24,7 @@ DEEPEST = 40
 
 
 class NotPlayed(Exception):
-    """Python that this little player does not know."""
+    """The code uses Python that the player does not know."""
 
 
 class Stopped(BaseException):
@@ -89,8 +89,8 @@ class Player:
     """Plays cells over one set of names.
 
     Args:
-        emit: Takes a line of output: ("stdout", text).
-        show: Takes what a cell displays.
+        emit: Called with each output, as ("stdout", text).
+        show: Called with each thing that a cell displays.
     """
 
     disk: MemoryDisk
@@ -108,7 +108,7 @@ class Player:
 
     def __post_init__(self) -> None:
         self._built: dict[str, Any] = {name: getattr(builtins, name) for name in f"{PLAIN} {ERRORS}".split()}
-        # A text in place of a type: from a real one a path would lead to what is not listed.
+        # type() gives a text, because a real type would lead to attributes that are not listed.
         self._built |= {"str": as_text, "repr": said, "type": _kind}
         self._built |= {"print": self._print, "display": self._display, "input": _no_input}
         self._modules = modules(self)
@@ -117,7 +117,7 @@ class Player:
     # cells
 
     def play(self, code: str) -> Any:
-        """Play a cell; the value of its last expression. Whatever goes wrong is raised."""
+        """Play a cell, and return the value of its last expression. Every error is raised."""
         tree = ast.parse(code)
         self._steps, self._depth, self._scopes, self.line = 0, 0, (), 0
         last = tree.body[-1] if tree.body else None
@@ -132,7 +132,7 @@ class Player:
         return shown(value)
 
     def finish(self) -> None:
-        """What a notebook does at the end of a cell: figures not shown yet are shown."""
+        """Show the figures that are not shown yet, as a notebook does at the end of a cell."""
         self._modules["matplotlib.pyplot"].names["show"]()
 
     def pause(self, seconds: float) -> None:
@@ -412,7 +412,7 @@ class Player:
                     yield None
 
     def _attribute(self, node: ast.Attribute) -> Any:
-        """Of a module or an object of ours by its list; of a plain value the methods listed for its type."""
+        """An attribute that is listed: for a module or a stand-in, in its own list; for a plain value, for its type."""
         holder, name = self._value(node.value), node.attr
         if isinstance(holder, Module):
             if name not in holder.names:

@@ -1,6 +1,6 @@
-"""A very small shell that is played, not run: a dozen commands on a disk in memory. Nothing of it reaches this machine.
+"""A very small shell that is played, not run: it has some commands on a disk in memory, and cannot reach this machine.
 
-Understood: `;`, `&&`, `||`, pipes, `>`, `>>`, `2>&1`, `2>/dev/null`, quotes, `$NAME`, `$?`, `NAME=value`.
+It understands `;`, `&&`, `||`, pipes, `>`, `>>`, `2>&1`, `2>/dev/null`, quotes, `$NAME`, `$?` and `NAME=value`.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from .shell_words import Word, steps
 
 Out = Callable[[Output, bytes], Awaitable[None]]
 Python = Callable[[str, Mapping[str, str]], AsyncGenerator[tuple[Output, str]]]
-"""Plays a program: pieces of its output; a last piece ("stderr", traceback) where it fails."""
+"""Plays a program and yields pieces of its output. If it fails, the last piece is ("stderr", traceback)."""
 
 LONGEST_LINE = 64 * 1024
 _NOTHING: Word = []
@@ -35,7 +35,7 @@ class Exit(Exception):
 
 @dataclass
 class Command:
-    """One command: its words, where its output goes."""
+    """One command: its words, and where its output goes."""
 
     words: list[str] = field(default_factory=list[str])
     to: str = ""
@@ -46,7 +46,7 @@ class Command:
 
 @dataclass
 class Shell:
-    """State of one script."""
+    """The state of one script."""
 
     disk: MemoryDisk
     cwd: str
@@ -58,13 +58,13 @@ class Shell:
     status: int = 0
     stdin: asyncio.Queue[bytes | None] | None = None
     _piped: bytes | None = None
-    """What the command before it in the pipe wrote."""
+    """The output of the command before this one in the pipe."""
     _caught: list[bytes] | None = None
-    """Where standard output goes instead of out: into the next command of the pipe, or into a file."""
+    """Collects standard output for the next command of the pipe or for a file. None if it goes to the client."""
     _now: Command = field(default_factory=Command)
 
     async def run(self, script: str) -> int:
-        """Play a script; its exit code."""
+        """Play a script, and return its exit code."""
         if len(script) > LONGEST_LINE:
             await self.say("stderr", "bash: the script is too long for the simulator\n")
             return 2
@@ -142,7 +142,7 @@ class Shell:
         self.disk.put(path, data)
 
     def _expanded(self, word: Word) -> str:
-        """A word with its variables filled in."""
+        """A word with the values of its variables."""
 
         def value(found: re.Match[str]) -> str:
             name = found[1] or found[2]
@@ -163,7 +163,7 @@ class Shell:
 
     @property
     def caught(self) -> bool:
-        """Whether what is written goes into a pipe or a file."""
+        """Whether output goes into a pipe or a file."""
         return self._caught is not None
 
     async def say(self, output: Output, words: str | bytes) -> None:
@@ -182,7 +182,7 @@ class Shell:
         return code
 
     async def pieces(self, names: list[str]) -> AsyncGenerator[bytes]:
-        """The content of the files named, else what was piped in, else what is sent to stdin as it comes."""
+        """The content of the named files, or else of the pipe, or else what the client sends to stdin."""
         for name in names:
             yield self.disk.bytes_of(absolute(name, self.cwd))
         if not names and self._piped is not None:

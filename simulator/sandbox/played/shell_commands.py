@@ -152,7 +152,7 @@ async def _sleep(shell: Shell, arguments: list[str]) -> int:
 
 async def _yes(shell: Shell, arguments: list[str]) -> int:
     line = (" ".join(arguments) or "y") + "\n"
-    # Into a pipe it writes so much and no more: the commands of a pipe are played one after the other.
+    # Into a pipe it writes only so much, because the commands of a pipe are played one after the other.
     for _ in range(16) if shell.caught else itertools.count():
         await shell.say("stdout", line * 4096)
         await asyncio.sleep(0)

@@ -1,14 +1,14 @@
-"""Cuts a script of the played shell into commands, pipes and the marks between them."""
+"""Cuts a script for the played shell into commands, pipes and the operators between them."""
 
 from collections import deque
 from collections.abc import Iterator
 
 Word = list[tuple[str, bool, bool]]
-"""Parts of a word: (text, whether variables in it are filled in, quoted)."""
+"""The parts of a word: (text, whether its variables are replaced, whether it is quoted)."""
 
 
 class _Tokens:
-    """Cuts a script into words and marks. A word is parts: (text, whether variables in it are filled in, quoted)."""
+    """Cuts a script into words and operators."""
 
     def __init__(self, script: str) -> None:
         self._rest = deque(script)
@@ -69,7 +69,7 @@ class _Tokens:
 
 
 def steps(script: str) -> Iterator[tuple[str, list[list[Word]]]]:
-    """(the mark that follows, pipeline of words) of a script. ValueError for what is not played."""
+    """The pipelines of a script, each with the operator after it. ValueError if it has syntax that is not played."""
     pipeline: list[list[Word]] = [[]]
     for found in _Tokens(script):
         if not isinstance(found, str):

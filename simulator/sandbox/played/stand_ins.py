@@ -1,6 +1,6 @@
-"""What played Python may import and call: pieces of the standard library that cannot do harm, and things to look at.
+"""What played Python may import and call: harmless parts of the standard library, and stand-ins for tables and plots.
 
-`METHODS` lists, for each type, the attributes that may be asked for; everything else does not exist there.
+`METHODS` lists the attributes of each type. Played code has no others.
 """
 
 import base64
@@ -23,7 +23,7 @@ Methods = dict[str, Any]
 
 
 class Home(Protocol):
-    """Where played code is at home: what stand-ins may use of it."""
+    """The part of the player that stand-ins may use."""
 
     disk: MemoryDisk
     cwd: str
@@ -37,7 +37,7 @@ class Home(Protocol):
 
 @dataclass(frozen=True)
 class Module:
-    """A module and what is in it."""
+    """A module and its content."""
 
     name: str
     names: Mapping[str, Any]
@@ -45,14 +45,14 @@ class Module:
 
 @dataclass(frozen=True)
 class Shown:
-    """Something to look at: by the interpreter's kinds (text, html, png, chart...)."""
+    """Something that is displayed, by the interpreter's kinds (text, html, png, chart...)."""
 
     kinds: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Read:
-    """An attribute that is read, not called."""
+    """An attribute that is a value and not a method."""
 
     of: Callable[[Any], Any]
 
@@ -70,7 +70,7 @@ class File:
             before = _read(player, self.path, missing_ok=mode[0] == "a")
         if mode[0] == "x" and self.path in player.disk.nodes:
             raise FileExistsError(17, "File exists", self.path)
-        # A file that is read begins at its start, one that is written to at its end.
+        # Reading begins at the start of a file, and writing at its end.
         self.buffer = io.BytesIO()
         self.buffer.write(before)
         if not self.writes:
@@ -120,7 +120,7 @@ def _read(player: Home, path: str, *, missing_ok: bool = False) -> bytes:
 
 @dataclass
 class Table:
-    """Rows and columns, as pandas has them; a little of it."""
+    """A table with rows and columns. It has a small part of what a table of pandas can do."""
 
     player: Home
     columns: list[str]
@@ -210,7 +210,7 @@ def _read_csv(player: Home, path: str) -> Table:
 
 
 def _figure(plot: Plot) -> Shown:
-    """As a notebook shows it, beside its data."""
+    """The figure as a notebook shows it, and its data."""
     png = base64.b64encode(draw(plot)).decode("ascii")
     return Shown({"text": "<Figure size 640x480 with 1 Axes>", "png": png, "chart": chart_of(plot)})
 
@@ -264,7 +264,7 @@ def _picture(kind: str) -> Callable[..., Shown]:
 
 
 def modules(player: Home) -> dict[str, Module]:
-    """What can be imported, by full name."""
+    """The modules that can be imported, by full name."""
 
     def opened(path: str, mode: str = "r", *_: Any, **__: Any) -> File:
         return File(player, path, mode)

@@ -1,3 +1,3 @@
-"""Machines that really run code: with walls around them, or without."""
+"""Machines that really run code, isolated or not."""
 
 __all__: list[str] = []

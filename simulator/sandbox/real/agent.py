@@ -1,12 +1,12 @@
-"""The program inside a machine that really runs code: starts processes, carries their output, reads and writes files.
+"""The agent in a machine that really runs code: it starts processes, sends their output on, reads and writes files.
 
-A program of its own with nothing but the standard library: it is started as a child of the simulator, for the level
-`isolated` in namespaces of its own. It speaks in frames over stdin and stdout: the length of a JSON head, the length of
-a payload, both. When its stdin ends, all it has started is killed.
+It is a program of its own that uses only the standard library. The simulator starts it as a child process, for the
+level `isolated` in namespaces of its own. They talk in frames over stdin and stdout. A frame is the length of a JSON
+head, the length of a payload, the head and the payload. When its stdin ends, the agent kills all it has started.
 
     agent.py {"root": "", "home": "/home/user", "limits": {...}, "kernel": "/path/of/kernel.py"}
 
-`root` is put in front of every path of the sandbox; empty where the whole root is the sandbox's own.
+`root` is put in front of every path of the sandbox. It is empty if the whole file system belongs to the sandbox.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ PIECE = 32 * 1024
 WINDOW = 256 * 1024
 LOOK = 0.2
 LINGER = 0.3
-"""Seconds that output is waited for after a process has ended: what it left behind may hold its pipe open."""
+"""After a process has ended, the agent waits this many seconds for output, as a child of it may hold the pipe open."""
 
 Json = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Refused(Exception):
 
 
 class Child:
-    """One process and its pipes. `sent` counts bytes that the simulator has not taken yet."""
+    """One process and its pipes. `sent` counts the bytes that the simulator has not taken yet."""
 
     def __init__(self, id: int, child: subprocess.Popen[bytes], master: int | None) -> None:
         self.id, self.child, self.master = id, child, master
@@ -68,7 +68,7 @@ class Agent:
         self.kernel: str = settings["kernel"]
         self.jobs: dict[int, Child] = {}
         self.selector = selectors.DefaultSelector()
-        # The frames keep their own descriptors: nothing that is started inherits them.
+        # The frames have descriptors of their own, which started processes do not inherit.
         self.incoming, self.outgoing = os.dup(0), os.dup(1)
         os.set_blocking(self.incoming, False)
         null = os.open(os.devnull, os.O_RDWR)
@@ -87,7 +87,7 @@ class Agent:
             rest = rest[os.write(self.outgoing, rest) :]
 
     def heard(self) -> bool:
-        """Take what the simulator sent; False when it has gone."""
+        """Do what the simulator sent. False if the simulator has gone."""
         while True:
             try:
                 data = os.read(self.incoming, 1 << 20)
@@ -140,7 +140,7 @@ class Agent:
     # processes
 
     def place(self, path: str) -> str:
-        """Where a path of the sandbox is for this process; outside of `root` nothing is touched."""
+        """The path, for this process, of a path in the sandbox. It never leads out of `root`."""
         if not self.root:
             return path
         found = os.path.realpath(self.root + path)
@@ -149,7 +149,7 @@ class Agent:
         return found
 
     def limit(self) -> None:
-        """Between fork and exec, in the child."""
+        """Set the limits. This runs in the child, between fork and exec."""
         for name, value in self.limits.items():
             kind = getattr(resource, f"RLIMIT_{name}", None)
             if kind is not None:
@@ -204,7 +204,7 @@ class Agent:
         return {"{kernel}": self.kernel, "{python}": sys.executable, "{home}": self.place(self.home)}.get(word, word)
 
     def listen(self, job: Child) -> None:
-        """Read a process's output as long as the simulator keeps up with it."""
+        """Read the output of a process while the simulator keeps up with it."""
         wanted = job.sent < WINDOW
         for descriptor in job.pipes:
             known = descriptor in self.selector.get_map()
@@ -218,7 +218,7 @@ class Agent:
             data = os.read(descriptor, PIECE)
         except BlockingIOError:
             return
-        except OSError:  # a terminal whose program has gone
+        except OSError:  # The program of the terminal has gone.
             data = b""
         if not data:
             self.close(job, descriptor)
@@ -235,9 +235,9 @@ class Agent:
         self.listen(job)
 
     def finish(self, job: Child, descriptor: int) -> None:
-        """Carry what an ended process has left in its pipe, then close it."""
+        """Send on what an ended process has left in its pipe, and close the pipe."""
         waiting = 0
-        with contextlib.suppress(OSError):  # a terminal whose program has gone
+        with contextlib.suppress(OSError):  # The program of the terminal has gone.
             (waiting,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))
         while waiting > 0 and descriptor in job.pipes:
             self.output(job, descriptor)
@@ -259,7 +259,7 @@ class Agent:
                 stream.close()
 
     def feed(self, job: Child) -> None:
-        """Write what waits for a process's stdin, as much as it takes now."""
+        """Write what waits for the stdin of a process, as much as it takes now."""
         descriptor = job.stdin
         if descriptor is None:
             job.to_write.clear()
@@ -296,18 +296,18 @@ class Agent:
         self.bury()
 
     def bury(self) -> None:
-        """Take leave of the ended ones that nobody else waits for: orphans come to us."""
+        """Reap ended processes that nobody else waits for. Orphans become our children: see adopt_orphans."""
         if not hasattr(os, "waitid"):
-            return  # there the system takes them
+            return  # Elsewhere the system reaps them.
         mine = {job.child.pid for job in self.jobs.values()}
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
                 if ended.si_pid in mine:
-                    return  # the next look at its job takes it
+                    return  # The next check of its job reaps it.
                 os.waitpid(ended.si_pid, 0)
 
     def descendants(self) -> list[int]:
-        """Every process below this one."""
+        """All processes that this one has started, and all that those have started."""
         parents: dict[int, list[int]] = {}
         for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
             if name.isdigit():
@@ -327,7 +327,7 @@ class Agent:
                 os.kill(pid, number)
 
     def kill_all(self) -> None:
-        """Until nothing is left: while one is killed another may be born."""
+        """Kill until no process is left, because one may start another while it is killed."""
         for _ in range(200):
             if not self.descendants():
                 return
@@ -338,7 +338,7 @@ class Agent:
             time.sleep(0.01)
 
     def watch_memory(self) -> None:
-        """All processes together may not use more than the machine has: the largest is killed."""
+        """If all processes together use more memory than the machine has, kill the largest."""
         now = time.monotonic()
         if not self.jobs or now - self.measured < LOOK or "MEMORY" not in self.limits:
             return
@@ -408,7 +408,7 @@ class Agent:
                 raise Refused("invalid_argument", f"no method {method}")
 
     def regular(self, path: str) -> str:
-        """A pipe or a device would make whoever reads it wait for ever."""
+        """The path, if it is a regular file. Whoever reads a pipe or a device could wait for ever."""
         place = self.place(path)
         if os.path.isdir(place):
             raise Refused("invalid_argument", f"path is a directory: {path}")
@@ -485,7 +485,7 @@ class Agent:
 
 
 def adopt_orphans() -> None:
-    """On Linux whoever loses its parent becomes our child, so that it can be found and ended."""
+    """On Linux, make every process that loses its parent our child, so that it can be found and ended."""
     if sys.platform == "linux":
         import ctypes
 
@@ -495,5 +495,5 @@ def adopt_orphans() -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     adopt_orphans()
-    os.nice(10)  # what runs here must not starve the one who waits for it
+    os.nice(10)  # What runs here must not slow down the simulator, which waits for it.
     Agent(json.loads(sys.argv[1])).run()

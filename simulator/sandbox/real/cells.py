@@ -1,4 +1,4 @@
-"""Cells of a kernel that really runs, from outside: kernel.py is the program, in the machine."""
+"""Sends cells to a kernel that really runs. kernel.py is its program in the machine."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,9 @@ from ..disk import DiskError
 from ..machine import End, Line, Process
 
 PATIENCE = 10.0
-"""Seconds that an interrupted cell has to end by itself."""
+"""Seconds in which an interrupted cell must end by itself."""
 AGAIN = 0.3
-"""Seconds between two interrupts of one cell."""
+"""Seconds between two interrupts of the same cell."""
 
 
 class RealKernel:
@@ -54,11 +54,11 @@ class RealKernel:
         return self._process.end is not None
 
     async def interrupt(self) -> None:
-        """The way a notebook interrupts; a cell that does not listen is killed with its kernel."""
+        """Interrupt the cell as a notebook does. If it does not end, it is killed with its kernel."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE
         while not self._idle.is_set():
-            # Again and again: what was sent is not heard before the kernel has begun with it.
+            # Repeated, because the kernel ignores an interrupt until it has begun with the cell.
             late = loop.time() > deadline
             await self._process.driver.signal(signal.SIGKILL if late else signal.SIGINT)
             with contextlib.suppress(TimeoutError):
@@ -68,5 +68,5 @@ class RealKernel:
         self._killing = asyncio.ensure_future(self._kill())
 
     async def _kill(self) -> None:
-        with contextlib.suppress(DiskError):  # the whole machine may have been stopped
+        with contextlib.suppress(DiskError):  # The whole machine may have been stopped already.
             await self._process.driver.signal(signal.SIGKILL)

@@ -1,9 +1,9 @@
-"""The walls of the level `isolated`: namespaces of its own and an empty root. Linux only.
+"""The isolation of the level `isolated`: namespaces of its own and an empty root. It needs Linux.
 
-A program of its own with nothing but the standard library. It is started with a plan as JSON, builds the root out of
-memory, puts the system's programs into it read-only, gives up every right, and becomes the agent. What the code inside
-sees: an empty home, /usr and Python read-only, its own processes, a network with nothing but itself. What it does not
-see: any other file, process, address or user of this machine.
+It is a program of its own that uses only the standard library. It gets a plan as JSON, builds a root in memory, mounts
+the system's programs in it read-only, gives up all rights, and becomes the agent. The code inside sees an empty home,
+/usr and Python read-only, its own processes, and a network with nothing but itself. It sees no other file, process,
+address or user of this machine.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 409
 DETACH = 2
 NO_NEW_PRIVS, DEATH_SIGNAL = 38, 1
 INSIDE = 1000
-"""The user's number inside."""
+"""The user id inside."""
 OUTSIDE = 2_000_000_000
-"""Where this program runs as root: the first of the numbers, owned by nobody, that sandboxes get outside."""
+"""If this program runs as root, sandboxes get user ids outside from this one on. They belong to nobody."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -49,20 +49,20 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 
 
 def bind(source: str, target: str) -> None:
-    """The same folder or file in the new root, read-only."""
+    """Mount a folder or file in the new root, read-only."""
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     else:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         open(target, "w").close()
     mount(source, target, flags=BIND | REC)
-    # Flags that the original has cannot be taken away in a user namespace; they must be named again.
+    # A user namespace cannot remove flags that the original mount has, so they must be named again.
     kept = os.statvfs(target).f_flag & (NOSUID | NODEV | NOEXEC)
     mount("none", target, flags=BIND | REMOUNT | RDONLY | NOSUID | kept)
 
 
 def map_user(outside: int) -> None:
-    """Be the user INSIDE, who is `outside` for everybody else."""
+    """Become the user INSIDE. Outside of the namespace this user has the id `outside`."""
     with contextlib.suppress(FileNotFoundError):
         write("/proc/self/setgroups", "deny")
     write("/proc/self/uid_map", f"{INSIDE} {outside} 1")
@@ -75,7 +75,7 @@ def write(path: str, text: str) -> None:
 
 
 def build(root: str, plan: dict[str, Any], owner: int) -> None:
-    """An empty root in memory with what a program needs to start."""
+    """Build a root in memory that has only what a program needs to start."""
     mount("tmpfs", root, "tmpfs", NOSUID | NODEV, f"size={plan['disk_bytes']},nr_inodes=200000,mode=755")
     for folder in ("proc", "dev", "etc", "home/user", "tmp", "var/tmp", "run"):
         os.makedirs(f"{root}/{folder}", exist_ok=True)
@@ -113,7 +113,7 @@ def bring_up_loopback() -> None:
 
 
 def enter(root: str) -> None:
-    """Make it the only root there is."""
+    """Make this folder the only root."""
     os.chdir(root)
     os.makedirs("old", exist_ok=True)
     call("pivot_root", b".", b"old")
@@ -139,7 +139,7 @@ def main() -> None:
     bring_up_loopback()
     child = os.fork()
     if child:
-        # Only waits: everything is inside. When this one is killed, the kernel kills all of it.
+        # This process only waits. Everything is inside, and the kernel kills it all when this process is killed.
         for descriptor in (0, 1):
             os.close(descriptor)
         _, status = os.waitpid(child, 0)
@@ -147,18 +147,18 @@ def main() -> None:
     call("prctl", DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     root = plan["mount_point"]
     build(root, plan, owner)
-    with contextlib.suppress(OSError):  # some hosts allow no new /proc; then there is none
+    with contextlib.suppress(OSError):  # Some hosts do not allow a new /proc. Then the sandbox has none.
         mount("proc", f"{root}/proc", "proc", NOSUID | NODEV | NOEXEC)
     enter(root)
     if as_root:
         os.setgroups([])
         os.setresgid(owner, owner, owner)
         os.setresuid(owner, owner, owner)
-        # A process that changed its user may not write its own maps until it is whole again.
+        # A process that changed its user may not write its own id maps before this call.
         call("prctl", 4, 1, 0, 0, 0)
         call("unshare", NEWUSER)
         map_user(owner)
-        call("prctl", DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # changing the user forgot it
+        call("prctl", DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # The change of the user has cleared it.
     with contextlib.suppress(OSError):
         write("/proc/sys/user/max_user_namespaces", "0")
     call("prctl", NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -1,7 +1,7 @@
-"""A Python kernel: reads cells from stdin, runs them over one set of names, tells what they show in lines of JSON.
+"""A Python kernel: it reads cells from stdin, runs them over one set of names, and writes lines of JSON.
 
-A program of its own with nothing but the standard library, started inside a machine that really runs code. A line in:
-{"code", "envs"}. Lines out: those of the interpreter's answer, then {"type": "done"}.
+It is a program of its own that uses only the standard library, and runs inside a machine that really runs code. An
+input line is {"code", "envs"}. The output lines are those of the interpreter's answer, and then {"type": "done"}.
 """
 
 import ast
@@ -36,7 +36,7 @@ MOST_ROWS = 10_000
 
 
 class Interrupts:
-    """What SIGINT does while a cell runs: KeyboardInterrupt, but never in the middle of a line that goes out."""
+    """Makes SIGINT raise KeyboardInterrupt while a cell runs, but never while a line is being written."""
 
     def __init__(self) -> None:
         self.holding, self.pending = False, False
@@ -49,7 +49,7 @@ class Interrupts:
 
     @contextlib.contextmanager
     def held(self) -> Generator[None]:
-        """Only the main thread is interrupted; the others pass through."""
+        """No interrupt comes inside this block. Only the main thread is interrupted, so other threads just pass."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -64,7 +64,7 @@ class Interrupts:
 
 
 class LineOutput:
-    """Where lines go out: a descriptor that nothing else writes to."""
+    """Writes lines to a descriptor that nothing else writes to."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         self.descriptor = os.dup(1)
@@ -73,7 +73,7 @@ class LineOutput:
         self.below: list[Below] = []
 
     def say(self, line: dict[str, Any]) -> None:
-        """Say a line of the cell, after everything that was written past Python before it."""
+        """Write a line of the cell, after all earlier output that did not go through Python."""
         with self.interrupts.held(), self.lock:
             for below in self.below:
                 below.carry()
@@ -107,10 +107,10 @@ class CellStream(io.TextIOBase):
 
 
 class Below:
-    """Output written past Python, by programs that a cell starts: caught at the descriptor.
+    """Output that does not go through Python, because a program that the cell started writes it to the descriptor.
 
-    A thread carries it while the cell is busy elsewhere. Whoever says a line takes what is there first, under the same
-    lock: so a line never overtakes what had been written before it.
+    A thread sends it on while the cell is busy elsewhere. Whoever writes a line first sends this output on, under the
+    same lock. So a line never overtakes what was written before it.
     """
 
     def __init__(self, lines: LineOutput, descriptor: int, kind: str) -> None:
@@ -130,7 +130,7 @@ class Below:
                 self.carry()
 
     def carry(self) -> None:
-        """Tell what has been written until now; the lock is held. What is written meanwhile waits for the next call."""
+        """Send on what was written until now, under the lock. What is written meanwhile waits for the next call."""
         (waiting,) = struct.unpack("i", fcntl.ioctl(self.read, termios.FIONREAD, b"\0\0\0\0"))
         while waiting > 0:
             data = os.read(self.read, min(waiting, 32_768))
@@ -140,14 +140,14 @@ class Below:
 
 
 def kinds_of(value: Any) -> dict[str, Any]:
-    """Everything a notebook could show of a value."""
+    """All forms in which a notebook could show a value."""
     found: dict[str, Any] = {}
     words = repr(value)
     found["text"] = words[1:-1] if isinstance(value, str) else words
     for method, kind in (KINDS | BINARY).items():
         call = getattr(value, method, None)
         if callable(call) and not isinstance(value, type):
-            with contextlib.suppress(Exception):  # a representation that fails is left out, as in a notebook
+            with contextlib.suppress(Exception):  # A form that fails is left out, as in a notebook.
                 shown: Any = call()
                 if isinstance(shown, tuple):  # with metadata
                     shown = cast("tuple[Any, ...]", shown)[0]
@@ -179,7 +179,7 @@ class CellRunner:
             self.lines.say({"type": "result", "is_main_result": False, **kinds_of(value)})
 
     def figures(self) -> None:
-        """Figures of matplotlib, where the cell has loaded it, are shown at its end."""
+        """Show the figures of matplotlib at the end of a cell, if the cell has loaded it."""
         plots = sys.modules.get("matplotlib.pyplot")
         if plots is None:
             return
@@ -210,7 +210,7 @@ class CellRunner:
                     sys.stdout.flush()
                     self.lines.say({"type": "result", "is_main_result": True, **kinds_of(value)})
             self.figures()
-        except BaseException as error:  # whatever the user's code raises is told, and the kernel goes on
+        except BaseException as error:  # The user's code may raise anything. The answer shows it; the kernel goes on.
             sys.stdout.flush()
             told = traceback.TracebackException.from_exception(error)
             told.stack = traceback.StackSummary.from_list([row for row in told.stack if row.filename != __file__])
@@ -231,7 +231,7 @@ class CellRunner:
     def serve(self) -> None:
         for line in self.incoming:
             sent = json.loads(line)
-            # An interrupt that comes when no cell runs is nobody's.
+            # An interrupt while no cell runs has no effect.
             try:
                 signal.signal(signal.SIGINT, self.interrupts.heard)
                 self.run(sent["code"], sent["envs"])

@@ -1,8 +1,9 @@
-"""Machines that really run code, from outside: starts the agent, behind walls or not, and speaks with it.
+"""Machines that really run code. A machine starts the agent, isolated or not, and talks to it.
 
-`local`: the agent and all it starts are ordinary processes of whoever runs the simulator. They can read and write that
-user's files and reach the network; only the daemon's own file routes keep to a temporary folder.
-`isolated`: behind isolation.py. Neither is made for code of strangers on a machine that matters: see the README.
+With `local`, the agent and all it starts are ordinary processes of whoever runs the simulator. They can read and write
+the files of this user and reach the network; only the daemon's own file routes keep to a temporary folder. With
+`isolated`, isolation.py starts the agent. Neither is safe for code of strangers on a machine that matters: see the
+README.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Limits:
-    """What the code of one sandbox may use. Sizes in bytes, times in seconds."""
+    """How much the code of one sandbox may use. Sizes are in bytes, times in seconds."""
 
     cpu_seconds: int = 60
     """Of one process."""
@@ -44,22 +45,22 @@ class Limits:
     file_bytes: int = 128 * MIB
     disk_bytes: int = 256 * MIB
     output_bytes: int = 64 * MIB
-    """Of one process; it is killed then."""
+    """Of one process. A process that writes more is killed."""
     address_bytes: int = 2048 * MIB
-    """Of one process, address space: programs reserve much more than they use."""
+    """Address space of one process. It is large because programs reserve much more than they use."""
     open_files: int = 256
 
 
 limits = Limits()
-"""Of all machines made from now on; a test may tighten them."""
+"""The limits of all machines that are made from now on. A test may lower them."""
 
 
 class Unavailable(Exception):
-    """This level cannot be had on this machine; the text says why."""
+    """This machine cannot run code at this level. The text says why."""
 
 
 def check_level(level: Level) -> None:
-    """Refuse a level that this machine cannot give.
+    """Check that this machine can run code at a level.
 
     Raises:
         Unavailable: It cannot.
@@ -98,23 +99,23 @@ def _inner_limits(level: Level, memory_mb: int) -> dict[str, int]:
         "MEMORY": memory_mb * MIB,
     }
     if level == "isolated":
-        # Without a user namespace it would count the user's other processes too.
+        # Without a user namespace this limit would count the user's other processes too.
         found["NPROC"] = limits.processes
     return found
 
 
 def _python() -> tuple[str, str]:
-    """The interpreter behind a virtual environment, and the folder that holds it and its library."""
+    """The interpreter that a virtual environment uses, and the folder with this interpreter and its library."""
     return os.path.realpath(sys.executable), sys.base_prefix
 
 
 def _well_formed(name: str) -> str:
-    """A file's name as JSON can tell it: Linux takes any bytes."""
+    """The name of a file in a form that JSON can hold. Linux allows any bytes in a name."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class _Hand:
-    """The hand on a process that the agent started."""
+    """Controls a process that the agent started."""
 
     def __init__(self, machine: "RealMachine", id: int) -> None:
         self.machine, self.id = machine, id
@@ -133,7 +134,7 @@ class _Hand:
 
 
 class RealMachine:
-    """One sandbox's machine. The agent is started when something is first asked of it."""
+    """The machine of one sandbox. It starts the agent when it first needs it."""
 
     def __init__(self, level: Level, envs: Mapping[str, str], memory_mb: int) -> None:
         self.level: Level = level
@@ -183,7 +184,7 @@ class RealMachine:
                 return self._child
             if not self._folder.name:
                 self._folder = Path(tempfile.mkdtemp(prefix="novita-sandbox-"))
-            # Nothing of this process's environment goes along: no keys, no home.
+            # The agent gets nothing of this process's environment: no keys, and no home.
             said = tempfile.TemporaryFile()  # noqa: SIM115  # closed below, before anything else can go wrong
             self._child = await asyncio.create_subprocess_exec(
                 *self._command(),
@@ -220,10 +221,10 @@ class RealMachine:
         return child
 
     async def probe(self) -> None:
-        """Start it and have it run something.
+        """Start the agent and let it run something.
 
         Raises:
-            Unavailable: It cannot be had here.
+            Unavailable: It does not work on this machine.
         """
         try:
             await self.stat(HOME)
@@ -256,20 +257,20 @@ class RealMachine:
             await self._leave(child)
 
     async def _leave(self, child: asyncio.subprocess.Process) -> None:
-        """See the agent gone, with all it started."""
+        """Wait until the agent has gone, with all that it started."""
         if child.stdin is not None:
             child.stdin.close()
         try:
             await asyncio.wait_for(child.wait(), 2)
         except (TimeoutError, asyncio.CancelledError) as error:
-            # Cancelled: the simulator ends, and waits for this. A process that nobody has seen die would outlive it.
+            # Cancelled, so the simulator ends and waits for this. Unless it is killed here, the agent would outlive it.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             await child.wait()
             if isinstance(error, asyncio.CancelledError):
                 raise
         finally:
-            # The agent's output may be held open by what it started and has gone a little later: nobody reads it now.
+            # Something that the agent started may hold its output open a little longer. Nobody reads it any more.
             child._transport.close()  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]  # asyncio has no other way
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -299,7 +300,7 @@ class RealMachine:
                 pass
 
     async def _pump(self, id: int, process: Process) -> None:
-        """Hands a process's output on; the agent sends more only when it was taken."""
+        """Give the output of a process to its listeners. The agent sends more only after they have taken it."""
         while True:
             event = await self._queues[id].get()
             if isinstance(event, End):
@@ -400,7 +401,7 @@ class RealMachine:
         return await self._spawn(config, tag)
 
     async def _run_quietly(self, script: str) -> bytes:
-        """Output of a shell script of ours."""
+        """The output of one of our own shell scripts."""
         process = await self._spawn(Config("/bin/sh", ("-c", script), {}, HOME), None, hidden=True)
         parts: list[bytes] = []
         while not isinstance(event := await process.first.get(60), End):
@@ -429,7 +430,7 @@ class RealMachine:
         return MachineUsage(50.0 * min(2, head["busy"]), int(self._memory_mb * MIB * 0.2), head["disk"])
 
     async def save(self) -> bytes:
-        """The home folder; what runs is not saved."""
+        """The files of the home folder. Running processes are not saved."""
         return await self._run_quietly("tar cf - -C /home/user . 2>/dev/null")
 
     def _throw(self, op: Literal["freeze", "thaw"]) -> None:
@@ -444,7 +445,7 @@ class RealMachine:
         self._throw("thaw")
 
     def stop(self) -> None:
-        """At once. A local agent kills what it started when its stdin ends; isolated ones the kernel ends whole."""
+        """End it at once. A local agent kills what it started when its stdin ends; the kernel ends an isolated one."""
         self._stopped = True
         if self._child is None or self._child.returncode is not None:
             return
@@ -455,7 +456,7 @@ class RealMachine:
                 os.killpg(self._child.pid, signal.SIGKILL)
 
     async def ended(self) -> None:
-        """Stop it and wait until it has gone."""
+        """Stop the machine, and wait until it has gone."""
         self.stop()
         if self._reading is not None:
             await self._reading
