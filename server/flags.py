@@ -202,8 +202,10 @@ def parser(*, every_tool: bool = False) -> Parser:
     _add_call(commands, every_tool=every_tool)
 
     simulate = commands.add_parser("simulate", help="run a simulated Novita on this machine")
-    simulate.add_argument("--port", dest="simulator_port", type=int, default=8765)
-    simulate.add_argument("--task-seconds", type=float, default=2.0)
+    simulate.add_argument(
+        "--port", dest="simulator_port", type=int, default=8765, help="Port on 127.0.0.1; default 8765."
+    )
+    simulate.add_argument("--task-seconds", type=float, default=2.0, help="Seconds that a media task takes; default 2.")
     simulate.add_argument(
         "--run-code",
         nargs="?",

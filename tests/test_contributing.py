@@ -155,12 +155,14 @@ def test_a_route_a_toolset_and_a_tool_are_added_as_the_page_says(tmp_path: Path)
     copy.change(
         "tools/overview/toolset_names.py", '    "sandbox": "off",\n', '    "sandbox": "off",\n    "greetings": "off",\n'
     )
+    doors = "tools/overview/each_toolset.py"
     copy.change(
-        "tools/overview/toolsets.py",
-        "from ..kit.mcp_tasks",
-        "from ..greetings.greetings import greetings\nfrom ..kit.mcp_tasks",
+        doors,
+        "    from ..kit.toolset import Toolset\n",
+        "    from ..greetings.greetings import greetings\n    from ..kit.toolset import Toolset\n",
     )
-    copy.change("tools/overview/toolsets.py", "    sandbox,\n", "    sandbox,\n    greetings,\n")
+    copy.change(doors, '    "images",\n', '    "greetings",\n    "images",\n')
+    copy.change(doors, '        "images": ', '        "greetings": "..greetings.greetings",\n        "images": ')
     copy.change("tests/test_layout.py", '"sandbox", "account"}', '"sandbox", "account", "greetings"}')
     copy.change("server/icon.py", '    "sandbox": ', '    "greetings": "M4 5h16v11H9l-5 4z",\n    "sandbox": ')
     copy.run("-m", "pytest", "-q", "tests/test_surface.py", "--update-surface")

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import re
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from .scripts import script
 from .serving import serve_asgi
 
 ROOT = Path(__file__).parents[1]
@@ -178,15 +177,6 @@ def test_the_health_check_asks_the_server_there_is(
         monkeypatch.setattr(health, "_first_process", lambda: [*words, *(["--port", port] if by_flag else [])])
 
         assert health.main() == code
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_bundles_pin_what_was_tested_and_all_of_it() -> None:

@@ -1,6 +1,5 @@
 """The desktop bundle, packed, unpacked and started the way a desktop host does it."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -8,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from novita_mcp.simulator.serving import Running
 from novita_mcp.tools import TOOLSETS
 
 from ..conftest import text_of
+from ..scripts import script
 from .test_interop import modules as modules
 
 ROOT = Path(__file__).parents[2]
@@ -30,19 +29,10 @@ pytestmark = [
 ]
 
 
-def bundler() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bundle", ROOT / "scripts" / "bundle.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def bundles(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Both bundles, packed."""
-    return bundler().main(tmp_path_factory.mktemp("bundles"))
+    return script("bundle").main(tmp_path_factory.mktemp("bundles"))
 
 
 def unpacked(bundle: Path, target: Path, modules: Path) -> dict[str, Any]:

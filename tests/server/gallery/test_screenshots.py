@@ -1,24 +1,18 @@
 """The script that takes README's pictures still takes them: whole, at both widths, light and dark."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from ...scripts import SCRIPTS, script
 from .browser import MARKS
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "screenshots.py"
-
-pytestmark = [*MARKS, pytest.mark.skipif(not (SCRIPT.parents[1] / "server").is_dir(), reason="away from the source")]
+pytestmark = [*MARKS, pytest.mark.skipif(not (SCRIPTS.parent / "server").is_dir(), reason="away from the source")]
 
 
 def test_every_picture_is_taken_and_shows_the_page_to_its_end(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("screenshots", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    script.take(tmp_path)
+    script("screenshots").take(tmp_path)
 
     looks = [
         (page, width, theme) for page in ("gallery", "spend") for width in (360, 1100) for theme in ("light", "dark")

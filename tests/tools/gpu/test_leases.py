@@ -4,7 +4,6 @@ import json
 import re
 import sqlite3
 from dataclasses import replace
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import anyio
@@ -19,10 +18,10 @@ from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.gpu.state import GpuState
 from novita_mcp.tools import TOOLSETS
 
+from ...scripts import SCRIPTS, script
 from ..gpu_stage import Json, OpenStage, Stage, built_on, stage
 
 WISH: Json = {"image": "docker.io/a/b:1", "gpu": "4090", "name": "trainer", "confirm": True}
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -142,19 +141,14 @@ async def test_the_prompt_turns_a_sentence_into_the_steps(opened: OpenStage) -> 
         assert len(mentioned) >= 5 and mentioned <= names
 
 
-def test_the_page_of_operations_is_fresh_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = ROOT / "scripts" / "gpu_table.py"
-    if not place.exists():
+def test_the_page_of_operations_is_fresh_and_whole() -> None:
+    if not SCRIPTS.is_dir():
         pytest.skip("away from the source")
-    monkeypatch.syspath_prepend(place.parent)  # scripts share a module beside them
-    spec = spec_from_file_location("gpu_table", place)
-    assert spec is not None and spec.loader is not None
-    script = module_from_spec(spec)
-    spec.loader.exec_module(script)
-    shown = script.PAGE.read_text(encoding="utf-8")
-    assert shown == script.page()
+    table = script("gpu_table")
+    shown = table.PAGE.read_text(encoding="utf-8")
+    assert shown == table.page()
     for area in ("gpu", "serverless"):
-        for operation, _ in script.operations(area):
+        for operation, _ in table.operations(area):
             assert f"| `{operation}` |" in shown
 
 
