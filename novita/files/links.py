@@ -1,10 +1,14 @@
 """Parses links from callers and storages in one place: complete http(s) addresses with a possible host name."""
 
+import re
+
 import httpx
 
 from ..core.errors import InputError
 from ..core.hosts import host_can_be
 
+_PORT = re.compile(r"[^/?#]*//[^/?#]*:(\d+)(?:[/?#]|$)")
+"""A port also in the digits of other scripts, which httpx reads and no other program does."""
 _WHOLE = "Give a whole http(s) address, such as https://example.com/fox.png."
 
 
@@ -30,6 +34,8 @@ def parse_link(text: str, what: str = "The link") -> httpx.URL:
         raise InputError(f"{what} carries a user name or password, or a backslash", next_step="Give one without.")
     if url.port is not None and not 1 <= url.port <= 65_535:
         raise InputError(f"{what} is malformed: there is no port {url.port}", next_step=_WHOLE)
+    if (port := _PORT.match(text)) and not port[1].isascii():
+        raise InputError(f"{what} is malformed: its port is not written in the digits 0 to 9", next_step=_WHOLE)
     if not host_can_be(host):
         raise InputError(f"{what} is malformed: no host can be called that", next_step=_WHOLE)
     return url

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
 from .containers import CutError, is_whole, without_private_parts
-from .decoding import UNREADABLE, TooManyPixelsError, decoded_bytes, open_header, readable_formats
+from .decoding import BUDGET, UNREADABLE, TooManyPixelsError, decoded_bytes, open_header, readable_formats
 from .kinds import MediaType
 from .media_limits import BrokenLimit, MediaLimits, bring_within, find_trouble, refuse
 from .pictures import Probe, displayed_size, drafted, has_alpha, orientation
@@ -71,6 +71,10 @@ def look(data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resiz
         if foreign:  # converting changes the format and the number of bytes, so these limits cannot be judged yet
             broken = [one for one in broken if one.about not in ("format", "bytes")]
         if broken and not (resize and all(one.mendable for one in broken)):
+            if all(one.mendable for one in broken):  # what then goes wrong is said at once: resizing is no way out
+                _check_whole(data, found, name)
+                scaled = limits.scaled(measures.width or 1, measures.height or 1)
+                BUDGET.check(decoded_bytes(picture, drafted(picture, scaled)) + scaled[0] * scaled[1] * 8, name)
             raise refuse(name, broken)
         rewrite = (
             "was resized here"
@@ -99,14 +103,7 @@ def prepare(data: bytes, seen: PictureLook, limits: MediaLimits, name: str) -> P
     Raises:
         InputError: The picture is damaged or cut off, or cannot be brought within the limits.
     """
-    try:
-        if not is_whole(data, seen.found):
-            raise CutError("its parts end after the file does")
-        bare = without_private_parts(data, seen.found)
-    except CutError as error:
-        raise InputError(
-            f"{name} is cut off or damaged: {error}", next_step="Fetch or export it again; nothing can mend it here."
-        ) from error
+    bare = _check_whole(data, seen.found, name)
     if seen.rewrite:
         made, found, measures = bring_within(data, seen.found, limits, name, resize=seen.resize)
         return PreparedPicture(made, found, measures, seen.turned, seen.rewrite)
@@ -120,6 +117,22 @@ def prepare(data: bytes, seen: PictureLook, limits: MediaLimits, name: str) -> P
             next_step="Fetch or export it again; nothing can mend it here.",
         ) from error
     return PreparedPicture(bare, seen.found, seen.measures, 1, "")
+
+
+def _check_whole(data: bytes, found: MediaType, name: str) -> bytes:
+    """The picture without its private parts.
+
+    Raises:
+        InputError: It is cut off.
+    """
+    try:
+        if not is_whole(data, found):
+            raise CutError("its parts end after the file does")
+        return without_private_parts(data, found)
+    except CutError as error:
+        raise InputError(
+            f"{name} is cut off or damaged: {error}", next_step="Fetch or export it again; nothing can mend it here."
+        ) from error
 
 
 def _unreadable(found: MediaType, name: str) -> InputError:

@@ -272,7 +272,9 @@ def choose(
                 return model
             second.append((not knows, bool(lacks), model))
     if second:  # making the plan reports what is missing
-        return min(second, key=lambda each: each[:2])[2]
+        model = min(second, key=lambda each: each[:2])[2]
+        _refuse_a_detour(model, arguments, options or {}, [found for _, found in reasons if found])
+        return model
     reasons = [pair for pair in reasons if pair[0].live] or reasons
     reasons.sort(key=lambda pair: len(pair[1]))
     nearest: dict[str, list[str]] = {}
@@ -284,6 +286,34 @@ def choose(
     dead = [m for m in others if not complaints(m, settled(m, arguments, options or {})[0], forms=forms)]
     which = "that is known to live " if dead and preferred is None else "that knows the voice " if dead else ""
     raise InputError(f"No model for {what} {which}takes these arguments together", next_step=f"Nearest: {shown}.")
+
+
+def _refuse_a_detour(
+    model: MediaModel,
+    arguments: Mapping[str, object],
+    options: Mapping[str, object],
+    others: Sequence[Mapping[str, str]],
+) -> None:
+    """Refuse a model that lacks something and was only left because no other takes one of the arguments.
+
+    Args:
+        others: What each of the other models does not take.
+
+    Raises:
+        InputError: It names the argument that led to this model. What the model lacks alone would be a riddle.
+    """
+    together, native = settled(model, arguments, options)
+    lacks = _missing(model, together, native)
+    led = set[str].intersection(*map(set, others)) & common_arguments() & arguments.keys() if others else set[str]()
+    if not lacks or not led:
+        return
+    named = [next((name for name, one in model.arguments.items() if path in one.paths), path) for path in lacks]
+    notes = "".join(f" {name}: {model.arguments[name].note}." for name in named if name in model.arguments)
+    cause, more = (" and ".join(f"`{name}`" for name in sorted(names)) for names in (led, named))
+    raise InputError(
+        f"What takes {cause} needs more: {model.id} needs {more}",
+        next_step=f"Leave out {cause}, or give {more} too.{notes}",
+    )
 
 
 def _known(models: Sequence[MediaModel], arguments: Mapping[str, object]) -> bool:

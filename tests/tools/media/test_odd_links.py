@@ -21,6 +21,8 @@ MALFORMED = [
     "http://127.0.0.1:0/x.png",
     "http://127.0.0.1:-1/x.png",
     "http://127.0.0.1:port/x.png",
+    "https://example.com:٤٤٣/x.png",
+    "https://example.com:８０?x",
     "https://[::1/",
     "https://[::g]/x.png",
     "https://xn--/x",
@@ -84,6 +86,8 @@ async def test_a_malformed_file_address_and_a_malformed_page_are_clear_errors(co
         "https://my_bucket.s3.amazonaws.com/x",
         "https://xn--bcher-kva.example/x",
         "https://example.com./x",
+        "https://example.com/a:٣",
+        "https://example.com?a:٣",
     ],
 )
 def test_links_that_people_really_use_are_taken(link: str) -> None:

@@ -190,6 +190,18 @@ async def test_a_picture_bomb_is_refused_by_its_header(connect: Connect, world: 
     nothing_paid(world)
 
 
+async def test_no_error_advises_resizing_where_that_cannot_work(connect: Connect, world: World, tmp_path: Path) -> None:
+    """The model takes neither GIF nor so many pixels; the one is cut off, the other more than can be decoded."""
+    gif = saved(scene(), "GIF")
+    async with connect() as client:
+        for name, data in {"cut.gif": gif[: len(gif) // 2], "bomb.png": png_bomb(12_000)}.items():
+            wish = {"image": put(tmp_path, name, data), "model": "remove-background"}
+            text = await refused(client.call_tool("remove_background", wish), name, "Nothing was billed")
+            assert "resize" not in text
+            assert text == await refused(client.call_tool("remove_background", wish | {"resize": True}), name)
+    nothing_paid(world)
+
+
 def bombs() -> dict[str, bytes]:
     """A few kilobytes each, of 900 megapixels or more, in the formats that people send."""
     tall = bytearray(saved(scene((64, 64)), "JPEG"))

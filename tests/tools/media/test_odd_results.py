@@ -163,6 +163,26 @@ async def test_one_of_two_that_is_gone_does_not_hide_the_other(connect: Connect,
         assert str(first) not in text
 
 
+async def test_of_several_tasks_the_one_that_is_gone_is_said_to_be(connect: Connect, world: World) -> None:
+    async with connect() as client:
+        first, second = [(await made(client, prompt=what))[0] for what in ("a fox", "a hare")]
+        path = Path(one(first)["path"])
+        path.unlink()
+        world.trouble({"status": 403}, path=FILES, times=-1)
+        both, text = await made(client, "get_task", task_ids=[first["task_id"], second["task_id"]])
+        told = {row["task_id"]: row for row in both["tasks"]}
+        assert told[second["task_id"]]["status"] == "succeeded"
+        assert told[first["task_id"]]["status"] != "succeeded"
+        assert "is gone" in text and str(path) not in text
+        # What else takes an earlier result says so before it is paid.
+        for tool, wish in (
+            ("combine_media", {"files": "T", "do": "convert"}),
+            ("chat", {"prompt": "x", "images": "T"}),
+        ):
+            given = {name: [f"task:{first['task_id']}/0"] if value == "T" else value for name, value in wish.items()}
+            assert str(path) not in await refused(client.call_tool(tool, given), "Nothing was billed")
+
+
 async def test_speech_that_was_deleted_is_gone(connect: Connect) -> None:
     """It came with the answer: there never was a link."""
     async with connect() as client:

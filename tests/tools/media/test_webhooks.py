@@ -23,7 +23,7 @@ from novita_mcp.simulator.media.tasks import SUCCEED
 from ...conftest import Connect, text_of
 from ...server.callers import caller
 from ...serving import serve_asgi
-from ..media_things import Json, body_of, done, picture
+from ..media_things import Json, body_of, done, nothing_paid, picture, refused
 
 pytestmark = pytest.mark.old_models
 
@@ -52,6 +52,24 @@ async def test_the_callers_own_address_is_handed_on(
 
         assert not answer.is_error, text_of(answer)
         assert body_of(world, operation)["extra"]["webhook"] == {"url": address}
+
+
+@pytest.mark.parametrize("tool", ["generate_image", "edit_image"])
+async def test_where_an_address_leads_to_a_model_that_needs_more_the_error_says_so(
+    connect: Connect, world: World, tmp_path: Any, tool: str
+) -> None:
+    """Only the models of Stable Diffusion call back; that one of them lacks a checkpoint is no riddle then."""
+    wish = {"prompt": "a fox", "webhook_url": "https://example.com/done", "dry_run": True}
+    wish |= {"image": picture(tmp_path / "fox.png"), "edit": "restyle"} if tool == "edit_image" else {}
+    async with connect() as client:
+        await refused(
+            client.call_tool(tool, wish),
+            "`webhook_url`",
+            "`checkpoint`",
+            "Leave out `webhook_url`",
+            "search_checkpoints",
+        )
+    nothing_paid(world)
 
 
 class _Stuck:
