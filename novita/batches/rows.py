@@ -8,11 +8,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from ..core.answers import a_list, an_object
+from ..core.answers import an_object
 from ..core.errors import InputError
-from ..core.json_text import load_strict, not_a_number
+from ..core.json_text import is_list, is_object, is_objects, load_strict, not_a_number
 from ..core.words import counted
 from ..text.chat_messages import letters_of, linked, media_kinds, openai_messages
 from ..text.language_models import LlmModel, count_prompt, count_tokens, refuse_overflow
@@ -293,7 +293,7 @@ def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | 
             return None, f"unknown field {extra[0]!r} beside body"
         if isinstance(body, str) and body.lstrip().startswith("{"):  # a cell of a table
             body = _json_or_itself(body)
-        return (cast(Json, body), "") if isinstance(body, dict) else (None, "body must be an object")
+        return (body, "") if is_object(body) else (None, "body must be an object")
     fields = _typed({key: value for key, value in row.items() if key not in _ABOUT_A_ROW}, endpoint, system)
     known = set(schemas()[endpoint]["properties"]) | BEYOND.get(endpoint, frozenset())
     if "messages" in fields and endpoint == "completion":
@@ -321,8 +321,8 @@ def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | 
             ) else "prompt must be a text"
         fields["messages"] = [{"role": "user", "content": prompt}]
     messages: Any = fields["messages"]
-    if system and isinstance(messages, list):
-        fields["messages"] = [{"role": "system", "content": system}, *cast("list[Any]", messages)]
+    if system and is_list(messages):
+        fields["messages"] = [{"role": "system", "content": system}, *messages]
     return fields, ""
 
 
@@ -369,12 +369,12 @@ def _native(body: Json, endpoint: Endpoint) -> Json:
     if endpoint != "chat":
         return body
     made = dict(body)
-    messages = a_list(body.get("messages"))
-    if messages and all(isinstance(message, dict) for message in messages):
-        made["messages"] = linked(openai_messages(cast("list[Json]", messages)))
-    tools = a_list(body.get("tools"))
-    if tools and all(isinstance(tool, dict) for tool in tools):
-        made["tools"] = native_tools(cast("list[Json]", tools))
+    messages = body.get("messages")
+    if messages and is_objects(messages):
+        made["messages"] = linked(openai_messages(messages))
+    tools = body.get("tools")
+    if tools and is_objects(tools):
+        made["tools"] = native_tools(tools)
     return made
 
 
@@ -399,17 +399,16 @@ def _objection(body: Json, endpoint: Endpoint, checked: dict[str, str | None]) -
             return f"{name} must be a whole number of at least 1"
     rest = {key: value for key, value in body.items() if key not in ("messages", "prompt")}
     if endpoint == "chat":
-        messages: Any = body.get("messages")
-        if not isinstance(messages, list):
+        turns = body.get("messages")
+        if not is_list(turns):
             return "body.messages is missing"
-        turns = cast("list[Any]", messages)
-        if not all(isinstance(turn, dict) for turn in turns):
+        if not is_objects(turns):
             return "body.messages must be a list of objects"
         try:
-            check_messages(cast("list[Json]", turns))
+            check_messages(turns)
         except InputError as error:
             return error.what
-        plain = all(isinstance(turn.get("content"), str) and len(turn) == 2 for turn in cast("list[Json]", turns))
+        plain = all(isinstance(turn.get("content"), str) and len(turn) == 2 for turn in turns)
         rest["messages"] = [] if plain else turns
     elif not isinstance(body.get("prompt"), str) or not body["prompt"]:
         return "body.prompt must be a text"

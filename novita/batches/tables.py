@@ -5,11 +5,11 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from ..core.answers import a_list
 from ..core.errors import InputError
-from ..core.json_text import read_json
+from ..core.json_text import is_object, read_json
 from ..core.words import counted
 from ..text.plain_text import decoded
 from .batch_files import MOST_BYTES
@@ -96,7 +96,7 @@ def _row(value: Any) -> Json | None:
     """A row; a text alone is a prompt."""
     if isinstance(value, str) and value.strip():
         return {"prompt": value}
-    return cast(Json, value) if isinstance(value, dict) else None
+    return value if is_object(value) else None
 
 
 _BETWEEN = re.compile(r"[\s,\ufeff]+")

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, model_validator
 
 from .errors import NovitaConnectionError
-from .json_text import Json, is_list, is_object, is_row
+from .json_text import Json, is_list, is_object, is_objects, is_row
 
 MOST_COUNT = 2**53
 """The largest whole number that every JSON reader reads exactly."""
@@ -301,7 +301,7 @@ def rows_in(data: Any, doing: str, *names: str, whole: bool = False) -> list[Jso
         raise NovitaConnectionError(f"Novita's answer while {doing} could not be read (no object)")
     told = _folded_keys(data)
     held = [told[name] for name in map(_folded, names) if name in told]
-    if whole and not (held and (held[0] is None or (is_list(held[0]) and all(map(is_object, held[0]))))):
+    if whole and not (held and (held[0] is None or is_objects(held[0]))):
         raise NovitaConnectionError(f"Novita's answer while {doing} could not be read (no list)")
     return objects(next((value for value in held if value), None))
 

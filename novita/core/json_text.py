@@ -26,6 +26,11 @@ def is_list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+def is_objects(value: object) -> TypeGuard[list[Json]]:
+    """Whether a parsed value is a list of objects and of nothing else."""
+    return is_list(value) and all(map(is_object, value))
+
+
 def is_row(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     """Whether a value is a list, or a tuple, which JSON writes as a list."""
     return isinstance(value, list | tuple)

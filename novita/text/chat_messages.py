@@ -8,11 +8,12 @@ A message is `{role, content}`; content is text or a list of parts. A part is `{
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ..core.answers import a_list, a_text, an_object
 from ..core.errors import InputError
+from ..core.json_text import is_list, is_object
 from ..files.inputs import Inputs
 from ..files.kinds import media_type
 from ..files.source import Source
@@ -54,7 +55,7 @@ def conversation(
         if not made or made[-1].get("role") != "user":
             raise InputError("images need a prompt, or a last message of the user, to go with")
         content: Any = made[-1]["content"]
-        said = [{"type": "text", "text": content}] if isinstance(content, str) else list(cast("list[Json]", content))
+        said = [{"type": "text", "text": content}] if isinstance(content, str) else a_list(content)
         made[-1]["content"] = [*said, *({"type": "image", "url": image} for image in images)]
     if sum(len(_parts(message)) for message in made) > _MOST_PARTS * max(1, len(made)):
         raise InputError(f"A message may hold at most {_MOST_PARTS} parts")
@@ -86,8 +87,8 @@ def _read(message: Mapping[str, Any], where: str, before: Sequence[Json]) -> Jso
     _read_calls(made, where)
     if isinstance(content, dict):
         content = [content]
-    if isinstance(content, list):
-        parts = cast("list[Any]", content)
+    if is_list(content):
+        parts = content
         thoughts = [
             str(an_object(part).get("thinking") or an_object(part).get("text") or "") for part in parts if _thinks(part)
         ]
@@ -111,10 +112,10 @@ def _read_calls(made: Json, where: str) -> None:
     """Bring the tool calls of a turn into OpenAI's form: arguments as JSON text, a name, an id."""
     legacy = made.pop("function_call", None)
     found: Any = made.pop("tool_calls", None) or ([legacy] if legacy else [])
-    if not isinstance(found, list):
+    if not is_list(found):
         raise InputError(f"{where}.tool_calls must be a list")
     calls: list[Json] = []
-    for index, call in enumerate(cast("list[Any]", found)):
+    for index, call in enumerate(found):
         place, held = f"{where}.tool_calls[{index}]", an_object(call)
         function = an_object(held.get("function")) or held
         name: Any = function.get("name")
@@ -189,8 +190,8 @@ def _part(part: Any, where: str) -> Json:
         if inner is None and isinstance(found.get("data"), str):  # MCP's own form
             inner = found
         detail: Any = found.get("detail")
-        if isinstance(inner, dict):
-            held = cast(Json, inner)
+        if is_object(inner):
+            held = inner
             detail = held.get("detail")
             mime = held.get("mimeType") or held.get("media_type")
             inner = held.get("url", held.get("data"))
@@ -243,7 +244,7 @@ def linked(messages: Sequence[Mapping[str, Any]]) -> list[Json]:
 def _linked(part: Json, where: str) -> Json:
     if part["type"] == "text":
         return part
-    kind, url = cast(Media, part["type"]), str(part["url"]).strip()
+    kind, url = part["type"], str(part["url"]).strip()
     if not re.match(r"https?://|data:", url, re.IGNORECASE):
         raise InputError(
             f"{where} is neither a link nor a data: URI, and files are not read for rows of a batch",
@@ -275,7 +276,7 @@ async def with_media(inputs: Inputs, messages: Sequence[Mapping[str, Any]]) -> l
 async def _native(inputs: Inputs, part: Json) -> Json:
     if part["type"] == "text":
         return part
-    kind = cast(Media, part["type"])
+    kind: Media = part["type"]
     source = await inputs.load(part["url"], kind)
     if kind == "audio":
         return {"type": "input_audio", "input_audio": await _sound(source)}

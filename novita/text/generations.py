@@ -6,10 +6,10 @@ names, content as parts. Here all of them become text, reasoning and calls; noth
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from ..core.answers import a_count, a_list, a_text, an_object, objects
-from ..core.json_text import load_strict, well_formed_json
+from ..core.json_text import is_object, load_strict, well_formed_json
 from ..core.wellformed import well_formed
 from .language_models import count_tokens
 from .thoughts import part_calls, part_thoughts, read_channels
@@ -72,7 +72,7 @@ class ToolCall:
             self.arguments += given
             return
         before = self.parsed() if self.arguments else None
-        whole: Any = {**before, **an_object(cast(Any, given))} if before and isinstance(given, dict) else given
+        whole = {**before, **given} if before and is_object(given) else given
         self.arguments = ("" if before is not None else self.arguments) + json.dumps(whole, ensure_ascii=False)
 
 

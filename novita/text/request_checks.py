@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from ..core.answers import an_object
 from ..core.errors import InputError
-from ..core.json_text import load_strict, not_a_number
+from ..core.json_text import is_object, load_strict, not_a_number
 from ..core.schema_errors import describe, first_error
 
 Json = dict[str, Any]
@@ -150,8 +150,8 @@ def native_tools(tools: Sequence[Mapping[str, Any]]) -> list[Json]:
         function = {name: inner[name] for name in _TOOL_FIELDS if name in inner}
         schema = next((inner[name] for name in _SCHEMA_NAMES if name in inner), None)
         if schema is not None:
-            if isinstance(schema, dict) and "type" not in schema:  # {} or {properties}: of an object, as all are
-                schema = {"type": "object", **cast(Json, schema)}
+            if is_object(schema) and "type" not in schema:  # {} or {properties}: of an object, as all are
+                schema = {"type": "object", **schema}
             check_schema(schema, f"{where}.parameters")
             function["parameters"] = schema
         made.append({"type": "function", "function": function})
@@ -172,15 +172,15 @@ def check_schema(schema: Any, where: str) -> None:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
-    if not isinstance(schema, dict):
+    if not is_object(schema):
         raise InputError(f"{where} must be a JSON schema")
     try:
-        Draft202012Validator.check_schema(cast(Json, schema))
+        Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         place = _place(list(error.absolute_path))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
         said = str(error.message)[:200]  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
         raise InputError(f"{where} is no JSON schema: {f'at {place}: ' if place else ''}{said}") from error
-    if cast(Json, schema).get("type") != "object":
+    if schema.get("type") != "object":
         raise InputError(
             f"{where} must describe an object", next_step='Begin with {"type": "object", "properties": ...}.'
         )
@@ -200,11 +200,10 @@ def parse_answer(text: str, schema: Json) -> tuple[Json | None, str]:
                 found = load_strict(found)
         except ValueError:
             continue
-        if isinstance(found, dict):
-            held = cast(Json, found)
-            if first_error(schema, held) is None:
-                return held, ""
-            candidates.append(held)
+        if is_object(found):
+            if first_error(schema, found) is None:
+                return found, ""
+            candidates.append(found)
         else:
             kind = kind or "The answer is no JSON object"
     if not candidates:

@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -27,6 +27,7 @@ from ..core.errors import (
     RateLimitError,
     redact,
 )
+from ..core.json_text import is_list, is_object
 from ..core.words import counted
 from .language_models import LlmModel, count_tokens
 
@@ -241,12 +242,12 @@ def _rows(data: Any) -> list[Any]:
         if held and all(key.isdigit() for key in held):
             return [{"index": int(key), "embedding": row} for key, row in held.items()]
         inner = _held(found, (*_LIST_NAMES, *_VECTOR_NAMES))
-        if not isinstance(inner, dict | list) or _is_numbers(inner):
+        if not (is_object(inner) or is_list(inner)) or _is_numbers(inner):
             break
-        found = cast(Any, inner)
-    if isinstance(found, list) and not _is_numbers(cast(Any, found)):
-        return a_list(found)
-    return [found] if isinstance(found, list) or an_object(found).keys() & {*_VECTOR_NAMES} else []
+        found = inner
+    if is_list(found) and not _is_numbers(found):
+        return found
+    return [found] if is_list(found) or an_object(found).keys() & {*_VECTOR_NAMES} else []
 
 
 def _is_numbers(value: Any) -> bool:

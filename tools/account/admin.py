@@ -33,6 +33,7 @@ from ...novita.core.periods import read_period
 from ...novita.core.words import counted
 from ..kit.arguments import Agreed
 from ..kit.context import Call
+from ..kit.pages import page_of
 from ..kit.purchase import Direct, Purchase, carry_out
 from ..kit.toolset import DESTROYS, READS, ToolResult, Toolset
 from .balance_and_bills import BillResult, bill_page, bill_row, today, with_csv
@@ -170,8 +171,7 @@ async def list_quotas(
     """Rate limits of this account: how many requests, tokens or images a minute each model allows. For 429 errors, or
     before many calls. Free.
     """
-    found = await read_quotas(call.novita, model=model, modality=modality, unit=unit)
-    end = offset + _PAGE
+    page = page_of(await read_quotas(call.novita, model=model, modality=modality, unit=unit), offset, _PAGE)
     lines = tuple(
         QuotaLine(
             model=one.about,
@@ -181,9 +181,9 @@ async def list_quotas(
             adjustable=one.adjustable,
             by_tier={tier.tier: tier.quota for tier in one.tiers} or None,
         )
-        for one in found[offset:end]
+        for one in page.rows
     )
-    return QuotaList(quotas=lines, total=len(found), next_offset=end if end < len(found) else None)
+    return QuotaList(quotas=lines, total=page.total, next_offset=page.next_offset)
 
 
 # Keys and their models
@@ -216,10 +216,9 @@ class KeyList(ToolResult):
 @account_admin.tool("List API keys", READS)
 async def list_api_keys(call: Call, offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0) -> KeyList:
     """API keys of the team, masked, with their names, ids and which models each may call. Free; no key is shown."""
-    found = await read_keys(call.novita)
-    end = offset + _PAGE
-    lines = tuple(_key_line(key) for key in found[offset:end])
-    return KeyList(keys=lines, total=len(found), next_offset=end if end < len(found) else None)
+    page = page_of(await read_keys(call.novita), offset, _PAGE)
+    lines = tuple(_key_line(key) for key in page.rows)
+    return KeyList(keys=lines, total=page.total, next_offset=page.next_offset)
 
 
 def _key_line(key: ApiKey) -> KeyLine:
@@ -380,9 +379,9 @@ async def list_budgets(
     found = await member_budgets(call.novita)
     if member_id:
         found = await key_budgets(call.novita, _of_name(found, member_id, "member").id)
-    end = offset + _PAGE
-    lines = tuple(_budget_line(one) for one in found[offset:end])
-    return BudgetList(budgets=lines, total=len(found), next_offset=end if end < len(found) else None)
+    page = page_of(found, offset, _PAGE)
+    lines = tuple(_budget_line(one) for one in page.rows)
+    return BudgetList(budgets=lines, total=page.total, next_offset=page.next_offset)
 
 
 def _budget_line(one: Budget) -> BudgetLine:

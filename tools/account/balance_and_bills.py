@@ -28,6 +28,7 @@ from ...novita.files.artifacts import Artifact, NameHint
 from ...novita.journal.bill_settlement import settle_by_bill
 from ..kit.arguments import SELDOM, Offset
 from ..kit.context import Call, Caller
+from ..kit.pages import page_of
 from ..kit.toolset import READS, ToolResult, Toolset
 
 account = Toolset("account", "Balance and bills.")
@@ -186,16 +187,16 @@ def bill_page(
 ) -> BillResult:
     """One page of a bill: ROWS rows from `offset` on, with the totals (price, voucher, cash) of all rows."""
     price, voucher, cash = amounts
-    end = offset + limit
+    page = page_of(rows, offset, limit)
     return BillResult(
         first_day=span.first,
         last_day=span.last,
         total_usd=show_usd(price),
         voucher_usd=show_usd(voucher),
         cash_usd=show_usd(cash),
-        rows=tuple(rows[offset:end]),
-        total_rows=len(rows),
-        next_offset=end if end < len(rows) else None,
+        rows=page.rows,
+        total_rows=page.total,
+        next_offset=page.next_offset,
     )
 
 

@@ -31,6 +31,7 @@ from ..kit.arguments import SELDOM, Agreed, Confirm, DryRun, Offset, SaveTo, Wai
 from ..kit.context import Call, Caller
 from ..kit.dry_run import shortened
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
+from ..kit.pages import page_of
 from ..kit.purchase import Purchase, Submitted, carry_out, destruction
 from ..kit.same_call import JOINERS, Joiner
 from ..kit.saved_files import SavedFile, keep_content
@@ -259,7 +260,7 @@ async def list_batches(
     ids, counts and dates, newest first. The answers of one: get_batch. Free.
     """
     found, more = await own_batches(call)
-    offset, limit = max(0, offset), max(1, limit)
+    page = page_of(found, offset, limit)
     return BatchList(
         batches=tuple(
             BatchLine(
@@ -272,10 +273,10 @@ async def list_batches(
                 input_file_id=one.input_file_id or None,
                 output_file_id=one.output_file_id or None,
             )
-            for one in found[offset : offset + limit]
+            for one in page.rows
         ),
-        total=len(found),
-        next_offset=offset + limit if offset + limit < len(found) else None,
+        total=page.total,
+        next_offset=page.next_offset,
         more_at_novita=True if more else None,
     )
 
@@ -370,13 +371,9 @@ async def list_files(
     """List all files stored at Novita on my account: what have I uploaded, inputs and outputs of batches, with
     name, size, date and file_id. Pictures and clips made here: list_tasks. Free.
     """
-    found = await own_files(call)
-    offset, limit = max(0, offset), max(1, limit)
-    return FileList(
-        files=tuple(_line(file) for file in found[offset : offset + limit]),
-        total=len(found),
-        next_offset=offset + limit if offset + limit < len(found) else None,
-    )
+    page = page_of(await own_files(call), offset, limit)
+    files = tuple(_line(file) for file in page.rows)
+    return FileList(files=files, total=page.total, next_offset=page.next_offset)
 
 
 @batches.tool("Get a file", READS)

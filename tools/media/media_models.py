@@ -16,6 +16,7 @@ from ...novita.media.price_rows import price_line, priced_on
 from ...novita.media.voices import KnownVoice, like, speakers, spread
 from ..kit.arguments import SELDOM, Confirm, DryRun, Offset, SaveTo, WaitSeconds
 from ..kit.context import Call
+from ..kit.pages import page_of
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
 from ..kit.ways import what_is_gone
 from .freshness import up_to_date
@@ -92,11 +93,11 @@ async def list_media_models(
         and all(word in f"{model.id} {model.title} {model.summary}".casefold() for word in words)
     ]
     found.sort(key=lambda model: model.doubt)
-    page = found[offset : offset + _PAGE]
+    page = page_of(found, offset, _PAGE)
     return MediaModelList(
-        models=tuple(_line(model, gone.get(model.id)) for model in page),
-        total=len(found),
-        more=offset + len(page) < len(found),
+        models=tuple(_line(model, gone.get(model.id)) for model in page.rows),
+        total=page.total,
+        more=page.next_offset is not None,
         voices=tuple(one.words for one in near[:_VOICES]) or None,
         next_step=_how_to_speak(near) if near else None if found else what_would_fit(capability, search or ""),
     )

@@ -30,6 +30,7 @@ from ...novita.text.vectors import rerank as rank_documents
 from ..kit.arguments import SELDOM, Confirm, DryRun, Offset, SaveTo
 from ..kit.context import Call
 from ..kit.dry_run import shortened, shown_request
+from ..kit.pages import page_of
 from ..kit.purchase import Awaited, Purchase, carry_out
 from ..kit.toolset import READS, SPENDS, SPENDS_ANEW, CountedUsd, ToolResult, Toolset
 from ..kit.ways import Way, what_is_gone
@@ -334,12 +335,11 @@ async def list_models(
         near = nearest_names(query, [model.id for model in found])
         found = named or [model for model in found if model.id in near]
     found.sort(key=lambda model: (model.usual_price is None, model.usual_price or 0, model.id))
-    offset, limit = max(0, offset), max(1, limit)
-    page = found[offset : offset + limit]
+    page = page_of(found, offset, limit)
     listed = LanguageModelList(
-        models=tuple(line_of(model) for model in page),
-        total=len(found),
-        next_offset=offset + limit if offset + limit < len(found) else None,
+        models=tuple(line_of(model) for model in page.rows),
+        total=page.total,
+        next_offset=page.next_offset,
     )
     listed._seen = found[0].seen if found else ""  # pyright: ignore[reportPrivateUsage]
     return listed
