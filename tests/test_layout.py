@@ -331,6 +331,16 @@ def test_what_is_no_object_is_read_as_an_empty_one_in_one_place() -> None:
     assert found == {"novita/core/answers.py"}
 
 
+def test_nothing_that_novita_answers_is_taken_for_what_it_may_not_be() -> None:
+    """A cast promises a type that nobody checked; `is_object` and its like, and shapes, check it."""
+    assert not [
+        f"{file}:{node.lineno}"
+        for file in sources("novita")
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.Name) and node.id == "cast"
+    ]
+
+
 def test_a_pause_that_is_asked_for_is_read_in_one_place() -> None:
     found = {
         file

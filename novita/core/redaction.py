@@ -15,7 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
-from typing import Any, Literal, TypeGuard, TypeVar, cast
+from typing import Any, Literal, TypeGuard, TypeVar
 from urllib.parse import parse_qsl, unquote
 from weakref import WeakValueDictionary
 
@@ -148,7 +148,7 @@ def without_secrets(value: T, *secrets: str, but: Iterable[str] = ()) -> T:
     met = [each for each in known if any(each.spans(whole, unescaped, folded))]
     if not met:
         return value
-    return cast(T, _each_text(value, lambda text: _hide(text, met)))
+    return _each_text(value, lambda text: _hide(text, met))
 
 
 def part_without_secrets(before: str, part: str, after: str) -> str:

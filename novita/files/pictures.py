@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from . import pyav
 from .decoding import UNREADABLE, decoded_bytes, open_picture
@@ -176,6 +176,11 @@ def _encoded(thumb: Thumb) -> int:
     return (len(thumb.data) + 2) // 3 * 4
 
 
+def _shown(frame: Any) -> "Image":
+    """A frame of PyAV, which tells no types, as a picture."""
+    return frame.to_image()
+
+
 def poster(path: Path, *, longest: int = LONGEST_SIDE, max_bytes: int = 90_000) -> Thumb | None:
     """A frame of a video that shows something. None if PyAV is not installed or cannot read the video."""
     if not pyav.is_here():
@@ -187,7 +192,7 @@ def poster(path: Path, *, longest: int = LONGEST_SIDE, max_bytes: int = 90_000) 
         with av.open(str(path), "r") as container:
             shown: Image | None = None
             for number, frame in enumerate(container.decode(video=0)):
-                shown = cast("Image", cast(Any, frame).to_image())
+                shown = _shown(frame)
                 # Many clips begin black: look a second or two further for a frame with something on it.
                 if number >= 48 or _busy(shown):
                     break

@@ -8,7 +8,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
 import anyio
@@ -19,6 +19,7 @@ from ..core.client import FilePart, NovitaClient, uploaded_too_slowly
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.hosts import ASSET_HOST
 from ..core.json_paths import dig, put
+from ..core.json_text import is_list, is_object
 from ..core.waiting import Look, Phase
 from ..files.masks import hole_mask
 from ..journal.jobs import Accepted
@@ -139,7 +140,7 @@ def _multipart(plan: MediaPlan) -> tuple[dict[str, Any], list[tuple[str, FilePar
     holes = {path for one in plan.model.arguments.values() if one.as_ == "hole_mask" for path in one.paths}
     for name in plan.files:
         value: Any = body.pop(name, None)
-        each = cast("list[Any]", value) if isinstance(value, list) else [] if value is None else [value]
+        each = value if is_list(value) else [] if value is None else [value]
         for one in each:
             mime, data = _content(str(one), name)
             if name in holes:
@@ -180,9 +181,9 @@ async def look_at_own(route: str, client: NovitaClient, task_id: str) -> Look[Me
     answer = await client.read("GET", path, doing=f"looking at task {task_id}")
     data: Any = answer.data
     told = dig(data, "task") if isinstance(dig(data, "task"), dict) else data
-    if not isinstance(told, dict):
+    if not is_object(told):
         raise NovitaConnectionError(f"Novita's answer about task {task_id} could not be read")
-    found = cast(dict[str, Any], told)
+    found = told
     status = found.get("status")
     match status:
         case "succeeded":
@@ -209,10 +210,9 @@ async def look(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
         if error.reason != "TASK_FAILED":  # documented as an answer of its own, beside the state of that name
             raise
         return Look(Phase.FAILED, MediaOutcome(), reason=error.what)
-    data: Any = answer.data
-    if not isinstance(data, dict):
+    if not is_object(answer.data):
         raise NovitaConnectionError(f"Novita's answer about task {task_id} could not be read")
-    return read_task(cast(dict[str, Any], data))
+    return read_task(answer.data)
 
 
 async def look_v2(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:

@@ -14,7 +14,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import cast
 
 from ..core.errors import UnknownModelError
 from ..core.json_paths import Json
@@ -150,7 +149,7 @@ def not_models() -> Mapping[str, str]:
 @cache
 def old_names() -> Mapping[str, OldName]:
     """The V2 image parameters by name (source: v2-to-v3.md of the API facts)."""
-    rows = cast("dict[str, Json]", _data()[0]["old_names"])
+    rows: dict[str, Json] = _data()[0]["old_names"]
     return {name: OldName(tuple(row["now"]), row["say"]) for name, row in rows.items()}
 
 

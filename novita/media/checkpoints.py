@@ -1,13 +1,14 @@
 """Novita's library of Stable Diffusion files: checkpoints, LoRAs and their kin (`GET /v3/model`)."""
 
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from ..core.answers import a_text, an_object
+from ..core.answers import Plain, Shape, Text, WhetherTold, a_text, an_object, objects, read_shape
 from ..core.client import NovitaClient
 from ..core.errors import NovitaConnectionError
 from ..core.json_paths import dig
+from ..core.json_text import is_list
 
 CheckpointType = Literal["checkpoint", "lora", "vae", "controlnet", "upscaler", "textualinversion"]
 
@@ -56,27 +57,42 @@ async def search_library(
     }
     params = {name: value for name, value in wanted.items() if value is not None}
     answer = await client.read("GET", "/v3/model", params=params, doing="searching the model library")
-    found: Any = answer.data
-    data: dict[str, Any] = an_object(found)
-    listed: Any = data.get("models")
-    if listed is not None and not isinstance(listed, list):
+    data = an_object(answer.data)
+    listed = data.get("models")
+    if listed is not None and not is_list(listed):
         raise NovitaConnectionError("Novita's answer about its model library could not be read")
-    files = [_file(cast(dict[str, Any], item)) for item in cast(list[Any], listed or []) if isinstance(item, dict)]
+    files = [read_shape(_LibraryRow, row, "searching the model library").file for row in objects(listed)]
     following = dig(data, "pagination.next_cursor")
     return LibraryPage(files=tuple(files), next_cursor=str(following) if following and len(files) >= limit else None)
 
 
-def _file(item: dict[str, Any]) -> LibraryFile:
-    kind = item.get("type")
-    if isinstance(kind, dict):  # {name, display_name}
-        kind = cast(dict[str, Any], kind).get("name")
-    words: Any = item.get("tags")
-    return LibraryFile(
-        name=str(item.get("sd_name_in_api") or item.get("sd_name") or item.get("name") or ""),
-        title=str(item.get("name") or item.get("sd_name") or ""),
-        type=str(kind or ""),
-        base=a_text(item.get("base_model")) or None,
-        sdxl=sdxl if isinstance(sdxl := item.get("is_sdxl"), bool) else None,
-        inpainting="inpaint" in str(item.get("base_model_type") or "").lower(),
-        tags=", ".join(str(word) for word in cast(list[Any], words)) if isinstance(words, list) else a_text(words),
-    )
+def _type(value: Any) -> str:
+    """The name of a type, which is a text or `{name, display_name}`."""
+    return a_text(an_object(value).get("name")) or a_text(value)
+
+
+def _tags(value: Any) -> str:
+    return ", ".join(str(word) for word in value) if is_list(value) else a_text(value)
+
+
+class _LibraryRow(Shape):
+    sd_name_in_api: Text = ""
+    sd_name: Text = ""
+    name: Text = ""
+    type: Annotated[str, BeforeValidator(_type)] = ""
+    base_model: Plain = ""
+    base_model_type: Text = ""
+    is_sdxl: WhetherTold = None
+    tags: Annotated[str, BeforeValidator(_tags)] = ""
+
+    @property
+    def file(self) -> LibraryFile:
+        return LibraryFile(
+            name=self.sd_name_in_api or self.sd_name or self.name,
+            title=self.name or self.sd_name,
+            type=self.type,
+            base=self.base_model or None,
+            sdxl=self.is_sdxl,
+            inpainting="inpaint" in self.base_model_type.lower(),
+            tags=self.tags,
+        )

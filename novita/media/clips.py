@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 from ..core.json_paths import MISSING, Json, get_path
+from ..core.json_text import is_list, is_object
 from .catalog_entry import MediaModel
 
 Lengths = Mapping[str, float]
@@ -24,13 +25,13 @@ def clips_of(model: MediaModel, body: Json) -> list[str]:
         value = get_path(body, head)
         if not bracket:
             found.append(value)
-        elif isinstance(value, list):
+        elif is_list(value):
             inside, wanted = leaf.partition("]")[2].lstrip("."), (argument.each if argument is not None else {})
-            for item in cast("list[Any]", value):
+            for item in value:
                 if not inside:
                     found.append(item)
-                elif isinstance(item, dict) and all(cast(Json, item).get(name) == one for name, one in wanted.items()):
-                    found.append(cast(Json, item).get(inside))
+                elif is_object(item) and all(item.get(name) == one for name, one in wanted.items()):
+                    found.append(item.get(inside))
     return [one for one in found if isinstance(one, str) and one]
 
 

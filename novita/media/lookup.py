@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from ..core.errors import InputError
 from ..core.json_paths import Json, put
+from ..core.json_text import is_row
 from ..core.schema_errors import echo, leaf_problem
 from ..core.words import counted
 from ..files.kinds import Form
@@ -157,7 +158,7 @@ def _file_complaint(
         return f"is taken as {' or '.join(argument.send)} only"
     if argument.as_ != "list":
         return None if isinstance(value, str) else "must be one file"
-    files = cast("list[Any]", value) if isinstance(value, list | tuple) else [value]
+    files = value if is_row(value) else [value]
     most: int | None = len(argument.paths) if isinstance(argument.to, tuple) else None
     least = 1
     if isinstance(argument.to, str):

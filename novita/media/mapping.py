@@ -7,11 +7,12 @@ defaults of required fields. Then rules, sizes and the schema are checked. Nothi
 import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from ..core.costs import Cost
 from ..core.errors import InputError
 from ..core.json_paths import MISSING, Json, drop, get_path, leaves, put
+from ..core.json_text import is_object, is_row
 from ..core.schema_errors import first_error
 from ..files.kinds import Form
 from .catalog_entry import Argument, MediaModel
@@ -259,7 +260,7 @@ class _Draft:
             self._put(path, _typed(native, value), name)
 
     def _files(self, name: str, argument: Argument, value: object) -> None:
-        files = [str(one) for one in cast("list[Any]", value)] if isinstance(value, list | tuple) else [str(value)]
+        files = [str(one) for one in value] if is_row(value) else [str(value)]
         for number, file in enumerate(files):
             if isinstance(argument.to, tuple):
                 path = argument.to[number]
@@ -312,9 +313,9 @@ class _Draft:
             path = find_option(self.model, key)
             schema = self.model.field(path) or {}
             native = _copy(value) if isinstance(value, dict | list) else coerce(schema, value)
-            if isinstance(native, dict):
-                refuse_unknown(self.model, schema, cast(Json, native), f"{path}.")
-                for inner, one in list(leaves(cast(Json, native), f"{path}.")):
+            if is_object(native):
+                refuse_unknown(self.model, schema, native, f"{path}.")
+                for inner, one in list(leaves(native, f"{path}.")):
                     self._put(inner, one, f"options.{key}")
                 if not native:
                     self._put(path, {}, f"options.{key}")
@@ -399,8 +400,8 @@ class _Draft:
 
 def _typed(fields: Any, file: object) -> Any:
     """A copy of the fields, with the type of the file in place of `{mime}`."""
-    if isinstance(fields, dict):
-        return {name: _typed(one, file) for name, one in cast(Json, fields).items()}
+    if is_object(fields):
+        return {name: _typed(one, file) for name, one in fields.items()}
     return mime_of(str(file)) if fields == "{mime}" else fields
 
 
@@ -434,6 +435,6 @@ def _fill(schema: Json, body: Json) -> None:
 
 
 def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _copy(v) for k, v in cast("dict[Any, Any]", value).items()}
-    return [_copy(one) for one in cast("list[Any]", value)] if isinstance(value, list | tuple) else value
+    if is_object(value):
+        return {str(k): _copy(v) for k, v in value.items()}
+    return [_copy(one) for one in value] if is_row(value) else value

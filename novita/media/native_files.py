@@ -12,12 +12,13 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from anyio import to_thread
 
 from ..core.errors import InputError
 from ..core.json_paths import Json, put, steps
+from ..core.json_text import is_list, is_object
 from ..files.artifacts import parse_reference
 from ..files.inputs import Inputs
 from ..files.kinds import HEAD_BYTES, Form, sniff
@@ -55,12 +56,13 @@ def file_fields(model: MediaModel) -> dict[str, FileField]:
             found[path] = guessed
     for name in model.media_arguments():
         argument = model.arguments[name]
-        homes = argument.to if isinstance(argument.to, dict) else dict.fromkeys(argument.paths)
-        for form_or_path in homes:
-            path = argument.to[cast(Form, form_or_path)] if isinstance(argument.to, dict) else form_or_path
-            forms = (cast(Form, form_or_path),) if isinstance(argument.to, dict) else argument.send
-            home = _any_item(path)
-            found[home] = FileField(expects_of(name), forms, argument.limits)
+        homes: dict[str, tuple[Form, ...]] = (
+            {path: (form,) for form, path in argument.to.items()}
+            if isinstance(argument.to, dict)
+            else dict.fromkeys(argument.paths, argument.send)
+        )
+        for path, forms in homes.items():
+            found[_any_item(path)] = FileField(expects_of(name), forms, argument.limits)
     return found
 
 
@@ -108,7 +110,7 @@ async def with_files(plan: MediaPlan, inputs: Inputs, *, done: Collection[str] =
                 continue
             ready = await _ready(value, place, field, inputs)
             if ready != value:
-                body = cast(Json, _copied(plan.body)) if body is plan.body else body
+                body = _copied(plan.body) if body is plan.body else body
                 put(body, place, ready)
     await to_thread.run_sync(partial(_refuse_paths, plan, inputs))
     return plan if body is plan.body else replace(plan, body=body)
@@ -195,14 +197,14 @@ def _values(here: Any, way: list[str | int], place: str) -> Iterator[tuple[str, 
         if isinstance(here, str) and here:
             yield place, here
     elif isinstance(way[0], str):
-        if isinstance(here, dict) and way[0] in here:
-            yield from _values(cast(Json, here)[way[0]], way[1:], f"{place}.{way[0]}" if place else way[0])
-    elif isinstance(here, list):
-        for number, item in enumerate(cast("list[Any]", here)):
+        if is_object(here) and way[0] in here:
+            yield from _values(here[way[0]], way[1:], f"{place}.{way[0]}" if place else way[0])
+    elif is_list(here):
+        for number, item in enumerate(here):
             yield from _values(item, way[1:], f"{place}[{number}]")
 
 
 def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _copied(one) for name, one in cast(Json, value).items()}
-    return [_copied(one) for one in cast("list[Any]", value)] if isinstance(value, list) else value
+    if is_object(value):
+        return {name: _copied(one) for name, one in value.items()}
+    return [_copied(one) for one in value] if is_list(value) else value

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,7 +18,7 @@ from ..core.answers import a_count, a_list, an_object, objects
 from ..core.client import NovitaClient
 from ..core.errors import NovitaError
 from ..core.json_paths import Json, dig
-from ..core.json_text import load_json
+from ..core.json_text import is_object, load_json
 from .catalog_entry import AnswerPart, Argument, Capability, Kind, Life, MediaModel, Tariff
 from .tariffs import may_be_evaluated
 
@@ -224,10 +224,10 @@ def _route_of(text: Any) -> tuple[str, Json]:
         return "", {}
     paths: Any = dig(document, "paths")
     for route, item in an_object(paths).items():
-        contents: Any = dig(item, "post.requestBody.content")
-        schema: Any = dig(contents.get("application/json"), "schema") if isinstance(contents, dict) else None  # pyright: ignore[reportUnknownMemberType]
-        if _ROUTE.fullmatch(route) and isinstance(schema, dict) and _is_small(cast(Json, schema)):
-            return route, _lean(cast(Json, schema))
+        contents = an_object(dig(item, "post.requestBody.content"))
+        schema = dig(contents.get("application/json"), "schema")
+        if _ROUTE.fullmatch(route) and is_object(schema) and _is_small(schema):
+            return route, _lean(schema)
     return "", {}
 
 
@@ -243,25 +243,19 @@ def _parts(node: object, depth: int) -> Iterator[tuple[object, int]]:
     yield node, depth
     if depth > _DEEPEST:
         return
-    inner: list[object] = []
-    if isinstance(node, dict):
-        inner = list(cast("dict[str, object]", node).values())
-    elif isinstance(node, list):
-        inner = cast("list[object]", node)
-    for one in inner:
+    for one in node.values() if is_object(node) else a_list(node):
         yield from _parts(one, depth + 1)
 
 
 def _lean(schema: Json) -> Json:
     """A schema without texts, closed."""
     kept: Json = {key: value for key, value in schema.items() if key in _KEPT}
-    if isinstance(schema.get("properties"), dict):
-        parts = cast(Json, schema["properties"])
-        kept["properties"] = {name: _lean(cast(Json, part)) for name, part in parts.items() if isinstance(part, dict)}
+    if is_object(parts := schema.get("properties")):
+        kept["properties"] = {name: _lean(part) for name, part in parts.items() if is_object(part)}
         kept["additionalProperties"] = False
         kept["required"] = [name for name in a_list(kept.get("required")) if name in kept["properties"]]
-    if isinstance(schema.get("items"), dict):
-        kept["items"] = _lean(cast(Json, schema["items"]))
+    if is_object(items := schema.get("items")):
+        kept["items"] = _lean(items)
     return kept
 
 

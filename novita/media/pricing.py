@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 from ..core.costs import Cost, Family, assumed
 from ..core.json_paths import Json
@@ -27,7 +27,7 @@ def estimate(
         picture: Width and height of the input picture, for prices that go by it.
         lengths: Seconds of the clips in it, by the text that stands for each.
     """
-    native, known = cast(Json, body), lengths or {}
+    native, known = dict(body), lengths or {}
     found = reckon(model, native, FilesSeen(picture, known))
     if found.usd is not None:
         return Cost(found.usd, found.note, found.basis)

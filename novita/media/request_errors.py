@@ -2,10 +2,12 @@
 
 import difflib
 import re
-from typing import Any, cast
+from typing import Any
 
+from ..core.answers import an_object
 from ..core.errors import InputError
 from ..core.json_paths import Json, get_path
+from ..core.json_text import is_list, is_object
 from ..core.schema_errors import describe
 from .catalog_entry import Argument, MediaModel
 from .lookup import OldName, old_names, option_paths
@@ -32,7 +34,7 @@ def find_option(model: MediaModel, key: str) -> str:
 
 def refuse_unknown(model: MediaModel, schema: Json, body: Json, prefix: str) -> None:
     """Raise InputError at the first name the schema does not know, with what it may have meant."""
-    properties = cast("dict[str, Json]", schema.get("properties", {}))
+    properties: dict[str, Json] = schema.get("properties", {})
     for name, value in body.items():
         part = properties.get(name)
         if part is None:
@@ -41,12 +43,12 @@ def refuse_unknown(model: MediaModel, schema: Json, body: Json, prefix: str) -> 
                     f"{model.id} has no field `{prefix}{name}`", next_step=_instead(model, name, schema, prefix)
                 )
             continue
-        if isinstance(value, dict):
-            refuse_unknown(model, part, cast(Json, value), f"{prefix}{name}.")
-        elif isinstance(value, list):
-            for number, item in enumerate(cast("list[Any]", value)):
-                if isinstance(item, dict):
-                    refuse_unknown(model, part.get("items", {}), cast(Json, item), f"{prefix}{name}[{number}].")
+        if is_object(value):
+            refuse_unknown(model, part, value, f"{prefix}{name}.")
+        elif is_list(value):
+            for number, item in enumerate(value):
+                if is_object(item):
+                    refuse_unknown(model, part.get("items", {}), item, f"{prefix}{name}[{number}].")
 
 
 def _instead(model: MediaModel, name: str, schema: Json, prefix: str = "") -> str:
@@ -64,7 +66,7 @@ def _instead(model: MediaModel, name: str, schema: Json, prefix: str = "") -> st
         written = " and ".join(f"`{path}`" for path in model.arguments[name].paths)
         written = written or " and ".join(f"`{path}`" for path in model.arguments["size"].paths)
         return f"In this model's own words it is {written}."
-    names = list(cast("dict[str, Any]", schema.get("properties", {}))) if prefix else []
+    names = list(an_object(schema.get("properties"))) if prefix else []
     names = names or [path for path in fields if "[]" not in path and not fields[path].get("properties")]
     leaves_of = {path.rpartition(".")[2]: path for path in reversed(names)}
     near = difflib.get_close_matches(name.casefold(), list(leaves_of), n=3, cutoff=0.55)

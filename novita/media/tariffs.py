@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from ..core.json_paths import Json
+from ..core.json_text import is_object
 from .catalog_entry import MediaModel
 
 _LONGEST, _DEEPEST, _LONGEST_TEXT = 400, 12, 10_000
@@ -81,8 +82,8 @@ def _whole(schema: Json, body: Json) -> Json:
         default: Any = _whole(part, {}) if "properties" in part else part.get("default")
         found |= {name: default} if default is not None else {}
     for name, value in body.items():
-        if isinstance(value, dict):
-            found[name] = _whole(parts.get(name, {}), cast(Json, value))
+        if is_object(value):
+            found[name] = _whole(parts.get(name, {}), value)
         elif not isinstance(value, str) or len(value) <= _LONGEST_TEXT:
             found[name] = value
     return found

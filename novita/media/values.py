@@ -10,8 +10,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
+from ..core.answers import a_list
 from ..core.json_paths import Json
 from ..core.schema_errors import echo
 from ..files.kinds import HEAD_BYTES, Form, sniff
@@ -33,7 +34,7 @@ def coerce(schema: Json, value: object) -> Any:
     """`value` in the native type and the nearest legal spelling. What cannot be mended is returned as it is."""
     allowed = schema.get("enum")
     if allowed is not None:
-        return _nearest_spelling(cast("list[Any]", allowed), value)
+        return _nearest_spelling(allowed, value)
     if isinstance(value, bool):
         return value
     for kind in types_of(schema):
@@ -52,7 +53,7 @@ def coerce(schema: Json, value: object) -> Any:
                 return f"{value:g}" if isinstance(value, float) else str(value)
     if "array" in types_of(schema) and isinstance(value, str | int | float):
         return [coerce(schema.get("items", {}), value)]
-    return cast(Any, value)
+    return value
 
 
 def _nearest_spelling(allowed: list[Any], value: object) -> Any:
@@ -106,7 +107,7 @@ _LANGUAGES = {
 
 def language(schema: Json, value: object) -> Any:
     """A language by its English name or its ISO code, in whichever of the two the model uses."""
-    allowed = cast("list[Any]", schema.get("enum", []))
+    allowed = a_list(schema.get("enum"))
     direct = coerce(schema, value)
     if direct in allowed or not isinstance(value, str):
         return direct
@@ -189,9 +190,10 @@ class Frame:
         if tier is not None and word is None and self.words:
             raise ValueError(f"resolution must be one of {', '.join(self.words)} (got {echo(tier)})")
         shape = parse_ratio(ratio) if ratio is not None else None
-        if shape is None and self.default is None:
+        shape = shape or self.default
+        if shape is None:
             raise ValueError("needs an aspect_ratio, such as 16:9")
-        wide, high = shape or cast("tuple[int, int]", self.default)
+        wide, high = shape
         return self._nearest(wide, high, tier)
 
     def check(self, width: int, height: int) -> None:
