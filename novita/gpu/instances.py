@@ -20,9 +20,7 @@ from ..core.answers import (
     Whether,
     Whole,
     an_object,
-    read_rows,
     read_shape,
-    total_in,
 )
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError
@@ -30,11 +28,9 @@ from ..core.json_text import is_object
 from ..core.redaction import is_credential, learn
 from ..core.waiting import Look, Phase
 from ..core.words import counted
+from .pages import numbered_rows
 from .products import DISK_GB_DAY, FREE_DISK_GB, Billing
 from .routes import act, act_for_id, ask
-
-PAGE_SIZE = 100
-MOST_PAGES = 20
 
 
 class EnvVar(Shape):
@@ -306,20 +302,7 @@ def secret_words(env: Mapping[str, str]) -> list[str]:
 
 async def list_instances(client: NovitaClient, *, name: str | None = None, status: str | None = None) -> list[Instance]:
     """All instances, page by page. It is not known whether pages count from 0 or 1, so repeated ids are dropped."""
-    doing = "listing instances"
-    found: dict[str, Instance] = {}
-    for page in range(MOST_PAGES):
-        params = {"pageSize": PAGE_SIZE, "pageNum": page, "name": name, "status": status}
-        answer = await ask(client, "list_gpu_instances", params=params)
-        rows = read_rows(Instance, answer, doing, "instances", "data")
-        fresh = [row for row in rows if row.id not in found]
-        found |= {row.id: row for row in fresh}
-        total = total_in(answer)
-        if (total is not None and len(found) >= total) or (total is None and len(rows) < PAGE_SIZE):
-            break
-        if not fresh and page > 1:
-            break
-    return list(found.values())
+    return await numbered_rows(client, "list_gpu_instances", Instance, "instances", "data", name=name, status=status)
 
 
 async def get_instance(client: NovitaClient, instance_id: str) -> Instance:

@@ -16,12 +16,9 @@ from ..core.answers import (
     Words,
     an_object,
     id_in,
-    next_cursor_in,
     objects,
     read_rows,
     read_shape,
-    rows_in,
-    total_in,
 )
 from ..core.by_name import the_one
 from ..core.client import NovitaClient
@@ -29,11 +26,9 @@ from ..core.errors import NotFoundError, NovitaError
 from ..core.money import say_exactly, say_usd
 from ..core.redaction import learn
 from ..core.waiting import Look, Phase
+from .pages import linked_rows, numbered_rows
 from .products import VOLUME_GB_DAY
 from .routes import act, ask
-
-PAGES = 20
-SIZE = 100
 
 
 class Volume(Shape):
@@ -171,27 +166,9 @@ class InstanceMetrics(Shape):
     gpu_mem_utilization: One[CardMetrics] = CardMetrics()
 
 
-async def _paged(
-    client: NovitaClient, operation: str, doing: str, names: Sequence[str], *, page: str = "pageNum", **params: Any
-) -> list[dict[str, Any]]:
-    """All rows of a v1 list. It is not known whether pages count from 0 or 1, so repeated rows are dropped."""
-    found: list[dict[str, Any]] = []
-    for number in range(PAGES):
-        answer = await ask(client, operation, params={"pageSize": SIZE, page: number, **params})
-        rows = [row for row in rows_in(answer, doing, *names) if row not in found]
-        found += rows
-        said = total_in(answer)
-        enough = len(found) >= said if said is not None else not rows or len(rows) < SIZE
-        if enough or (not rows and number > 1):
-            break
-    return found
-
-
 async def list_volumes(client: NovitaClient) -> list[Volume]:
     """All network volumes."""
-    doing = "listing network volumes"
-    rows = await _paged(client, "list_network_storages", doing, ["data"], page="pageNo")
-    return [read_shape(Volume, row, doing) for row in rows]
+    return await numbered_rows(client, "list_network_storages", Volume, "data", page="pageNo")
 
 
 async def volumes_that_stay(client: NovitaClient, mounted: Collection[str]) -> str:
@@ -247,11 +224,7 @@ async def update_volume(client: NovitaClient, body: Mapping[str, Any]) -> None:
 
 async def list_networks(client: NovitaClient) -> list[Network]:
     """All private networks. Novita's page calls the field `network`, but a known client reads `networks`."""
-    doing = "listing private networks"
-    return [
-        read_shape(Network, row, doing)
-        for row in await _paged(client, "list_vpc_networks", doing, ["network", "networks", "data"])
-    ]
+    return await numbered_rows(client, "list_vpc_networks", Network, "network", "networks", "data")
 
 
 async def get_network(client: NovitaClient, network_id: str) -> Network:
@@ -313,9 +286,7 @@ async def create_login(client: NovitaClient, *, name: str, username: str, passwo
 
 async def list_prewarms(client: NovitaClient) -> list[Prewarm]:
     """Cached images."""
-    doing = "listing prewarmed images"
-    rows = await _paged(client, "list_image_prewarm", doing, ["data"], page="page")
-    return [read_shape(Prewarm, row, doing) for row in rows]
+    return await numbered_rows(client, "list_image_prewarm", Prewarm, "data", page="page")
 
 
 async def prewarm_quota(client: NovitaClient) -> PrewarmQuota:
@@ -346,23 +317,12 @@ async def note_prewarm(client: NovitaClient, prewarm_id: str, note: str) -> None
 
 async def list_saved_images(client: NovitaClient) -> list[SavedImage]:
     """Images saved at Novita."""
-    doing = "listing saved images"
-    found: list[SavedImage] = []
-    cursor: str | None = None
-    for _ in range(PAGES):
-        answer = await ask(client, "gpus_v2_list_images", params={"limit": SIZE, "cursor": cursor})
-        found += read_rows(SavedImage, answer, doing, "data")
-        cursor = next_cursor_in(answer)
-        if cursor is None:
-            break
-    return found
+    return await linked_rows(client, "gpus_v2_list_images", SavedImage)
 
 
 async def list_jobs(client: NovitaClient, *, job_id: str | None = None) -> list[GpuJob]:
     """Background jobs, newest first as Novita lists them."""
-    doing = "listing GPU jobs"
-    rows = await _paged(client, "list_gpu_jobs", doing, ["jobs", "data"], jobId=job_id)
-    return [read_shape(GpuJob, row, doing) for row in rows]
+    return await numbered_rows(client, "list_gpu_jobs", GpuJob, "jobs", "data", jobId=job_id)
 
 
 async def look_at_job(client: NovitaClient, job_id: str) -> Look[GpuJob]:

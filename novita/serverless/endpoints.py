@@ -21,16 +21,14 @@ from ..core.answers import (
     Whole,
     Words,
     an_object,
-    next_cursor_in,
-    read_rows,
     read_shape,
-    total_in,
 )
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaAPIError, NovitaConnectionError, NovitaError
 from ..core.money import say_usd
 from ..core.waiting import Look, Phase
 from ..gpu.instances import secret_words
+from ..gpu.pages import linked_rows, numbered_rows
 from ..gpu.products import memory_in, named
 from ..gpu.routes import V1, V2, GpuRoute, act, act_for_id, ask
 from .plans import EndpointPlan
@@ -41,8 +39,6 @@ logger = logging.getLogger(__name__)
 GATEWAY = "https://async-public.serverless.novita.ai"
 """The host named by the SDK and the newer guide. The guide of February 2026 named https://async.novita.ai."""
 
-PAGE_SIZE = 100
-MOST_PAGES = 20
 ASYNC_GPUS = ("RTX 4090 24GB", "H100 SXM 80GB")
 """The cards that async endpoints can use, by x-async-gpu-models of the facts."""
 
@@ -171,18 +167,11 @@ class WorkerOffer:
 async def list_offers(client: NovitaClient) -> list[WorkerOffer]:
     """All serverless products, cheapest first."""
     found: dict[str, WorkerOffer] = {}
-    cursor: str | None = None
-    for _ in range(MOST_PAGES):
-        params = {"type": "gpu", "category": "serverless", "limit": PAGE_SIZE, "cursor": cursor}
-        answer = await ask(client, "gpus_v2_list_products", params=params)
-        for row in read_rows(_Product, answer, "listing serverless products", "data"):
-            price, precision = row.pricing.postpaid.final_price, row.pricing.precision
-            usd = price / Decimal(10) ** precision if price and precision is not None else None
-            memory = row.resource_spec.gpu.memory_gb or memory_in(row.name)
-            found[row.id] = WorkerOffer(row.id, row.name, memory, row.region_ids, row.resource_spec.gpu.available, usd)
-        cursor = next_cursor_in(answer)
-        if cursor is None:
-            break
+    for row in await linked_rows(client, "gpus_v2_list_products", _Product, type="gpu", category="serverless"):
+        price, precision = row.pricing.postpaid.final_price, row.pricing.precision
+        usd = price / Decimal(10) ** precision if price and precision is not None else None
+        memory = row.resource_spec.gpu.memory_gb or memory_in(row.name)
+        found[row.id] = WorkerOffer(row.id, row.name, memory, row.region_ids, row.resource_spec.gpu.available, usd)
     return sorted(found.values(), key=lambda each: (each.usd_per_hour or Decimal("Infinity"), each.id))
 
 
@@ -236,29 +225,12 @@ async def list_endpoints(client: NovitaClient) -> list[Endpoint]:
 
 
 async def _list_v1(client: NovitaClient) -> dict[str, Endpoint]:
-    """v1's endpoints, page by page. It is not known whether pages count from 0 or 1, so repeated ids are dropped."""
-    found: dict[str, Endpoint] = {}
-    for page in range(MOST_PAGES):
-        answer = await ask(client, route("list_serverless_endpoints"), params={"pageSize": PAGE_SIZE, "pageNum": page})
-        rows = read_rows(Endpoint, answer, "listing endpoints", "endpoints", "data")
-        fresh = [row for row in rows if row.id not in found]
-        found |= {row.id: row for row in fresh}
-        total = total_in(answer)
-        if (total is not None and len(found) >= total) or (not fresh and (page > 1 or total is None)):
-            break
-    return found
+    rows = await numbered_rows(client, route("list_serverless_endpoints"), Endpoint, "endpoints", "data")
+    return {row.id: row for row in rows}
 
 
 async def _list_v2(client: NovitaClient) -> dict[str, Endpoint]:
-    found: dict[str, Endpoint] = {}
-    cursor: str | None = None
-    for _ in range(MOST_PAGES):
-        answer = await ask(client, route("gpus_v2_list_endpoints"), params={"limit": PAGE_SIZE, "cursor": cursor})
-        found |= {row.id: row for row in read_rows(Endpoint, answer, "listing endpoints", "data")}
-        cursor = next_cursor_in(answer)
-        if cursor is None:
-            break
-    return found
+    return {row.id: row for row in await linked_rows(client, route("gpus_v2_list_endpoints"), Endpoint)}
 
 
 def _joined(older: Endpoint, newer: Endpoint | None) -> Endpoint:
