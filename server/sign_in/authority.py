@@ -140,8 +140,12 @@ class Authority:
         else:
             form |= {"client_id": client_id, "client_secret": client_secret}
         request = self.http.build_request("POST", metadata.introspection_endpoint, data=form)
-        async with self._room:
-            return await self._ask(request, auth)
+        try:
+            with anyio.fail_after(PATIENCE):  # the wait for room is part of it, or many slow answers would add up
+                async with self._room:
+                    return await self._ask(request, auth)
+        except TimeoutError as error:
+            raise AuthorityError(f"{self.issuer} does not say in time what tokens are worth") from error
 
     async def _fetch_metadata(self) -> Metadata:
         last = AuthorityError("it was not asked")

@@ -84,8 +84,8 @@ class Gate:
         journal, vault = self.app().journal, self.vault
         assert vault is not None  # `terms_of` refuses settings with neither a team's key nor vault keys
         if not self._resealed:
-            self._resealed = True
             await reseal(journal, vault.resealed)
+            self._resealed = True  # not before: if the database did not answer, the next call tries again
         sealed = await kept_key(journal, owner)
         key = vault.open(owner, sealed) if sealed else None
         learn(key, "key")

@@ -12,9 +12,11 @@ import pytest
 from cryptography.fernet import Fernet
 from mcp.client.context import ClientRequestContext
 from mcp_types import ElicitRequestParams, ElicitRequestURLParams, ElicitResult
+from novita_mcp.novita.core.errors import JournalError
 from novita_mcp.novita.core.redaction import owner_of_subject
 from novita_mcp.novita.journal.journal import Journal
 from novita_mcp.server.settings import Settings
+from novita_mcp.server.sign_in import gate
 from novita_mcp.server.sign_in.vault import Vault, derived
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 
@@ -231,6 +233,27 @@ async def test_keys_of_the_vault_are_rotated(settings: Settings, signed: SignInS
         with signing_in(settings, signed.authority, vault_keys=keys) as running:
             async with caller(running.url, running.token("alice")) as client:
                 assert (await client.call_tool("get_balance", {})).is_error is not works, keys
+
+
+async def test_keys_are_rotated_also_where_the_database_did_not_answer_at_first(
+    settings: Settings, signed: SignInServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert enter(await a_link(signed), DEFAULT_KEY).status_code == 200
+    new = "another vault key of thirty-two characters and more"
+
+    async def no_database(*_: object) -> None:
+        raise JournalError("away")
+
+    with signing_in(settings, signed.authority, vault_keys=f"{new},{VAULT_KEY}") as running:
+        with monkeypatch.context() as patch:
+            patch.setattr(gate, "reseal", no_database)
+            answer = httpx.post(running.resource, json={}, headers={"Authorization": f"Bearer {running.token()}"})
+            assert answer.status_code == 503
+        async with caller(running.url, running.token()) as client:
+            assert not (await client.call_tool("get_balance", {})).is_error
+    with signing_in(settings, signed.authority, vault_keys=new) as running:
+        async with caller(running.url, running.token()) as client:
+            assert not (await client.call_tool("get_balance", {})).is_error
 
 
 def test_what_is_sealed_for_one_opens_for_no_other() -> None:

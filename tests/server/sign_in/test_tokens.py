@@ -10,10 +10,12 @@ import time
 from collections.abc import Generator
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from novita_mcp.server.settings import SettingError, Settings
+from novita_mcp.server.sign_in import authority as asking
 from novita_mcp.server.sign_in.authority import Authority, AuthorityError
 from novita_mcp.server.sign_in.terms import terms_of
 from novita_mcp.simulator.core.world import DEFAULT_KEY
@@ -250,6 +252,24 @@ def test_tokens_that_cannot_be_read_are_asked_about(settings: Settings, authorit
             assert ask(running, f"opaque-{number}@{running.resource}").status_code == 401, odd
         authority.down = True
         assert ask(running, f"opaque-bob@{running.resource}").status_code == 503
+
+
+async def test_where_many_tokens_wait_to_be_asked_about_none_waits_for_ever(
+    authority: Authorities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can send tokens that have to be asked about: while the answers are slow, the others are told so."""
+    monkeypatch.setattr(asking, "PATIENCE", 0.05)
+    async with httpx.AsyncClient() as http:
+        asked = Authority(authority.issuer, http)
+        metadata = asked._metadata  # pyright: ignore[reportPrivateUsage]
+        metadata.value = asking.Metadata(issuer=authority.issuer, introspection_endpoint=f"{authority.issuer}/x")
+        metadata.at = float("inf")
+        room = asked._room  # pyright: ignore[reportPrivateUsage]
+        for number in range(int(room.total_tokens)):
+            room.acquire_on_behalf_of_nowait(number)
+        with anyio.fail_after(60), pytest.raises(AuthorityError, match="in time"):
+            await asked.introspect("opaque", CLIENT, SECRET)
+    assert authority.asked == []
 
 
 def test_settings_that_cannot_hold_are_refused_at_the_start(settings: Settings) -> None:

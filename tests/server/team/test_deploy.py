@@ -50,6 +50,14 @@ def filled(text: str) -> str:
     return re.sub(r"\$\{(\w+):([?-])([^}]*)\}", value, text)
 
 
+def test_the_balancer_writes_no_link_of_the_key_page_into_its_log() -> None:
+    """nginx quotes the whole address in errors about copies that do not answer; whoever has the link has the page."""
+    text = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+    (block,) = re.findall(r"location = /key \{(.*?)\}", text, re.DOTALL)
+    assert "error_log stderr crit;" in block
+    assert "access_log off;" in text
+
+
 def test_both_copies_are_set_up_alike_by_settings_that_exist(services: dict[str, Any]) -> None:
     one, two = services["novita-mcp-1"], services["novita-mcp-2"]
     environment = {name: filled(value) for name, value in one["environment"].items()}

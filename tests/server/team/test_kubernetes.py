@@ -24,6 +24,9 @@ SECRET = {
     "NOVITA_MCP_JOURNAL": "postgresql://novita:secret@postgres/novita",
     "NOVITA_MCP_HANDLE_KEYS": "x" * 32,
     "NOVITA_MCP_OPERATOR_TOKEN": "y" * 32,
+    "NOVITA_MCP_VAULT_KEYS": "z" * 32,
+    "NOVITA_MCP_TEAM_KEY": "sk_of-the-team",
+    "NOVITA_MCP_OAUTH_CLIENT_SECRET": "a client's",
 }
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="away from the source")
