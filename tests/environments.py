@@ -60,7 +60,7 @@ def _made(kind: str, packages: Sequence[str], make: Callable[[Path], None]) -> P
     name = hashlib.sha256(" ".join([kind, PINNED_ON, sys.version, *packages]).encode()).hexdigest()[:16]
     root.mkdir(parents=True, exist_ok=True)
     folder = root / name
-    with _alone(root / f"{name}.lock"):
+    with alone(root / f"{name}.lock"):
         if not (folder / "whole").is_file():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -70,8 +70,9 @@ def _made(kind: str, packages: Sequence[str], make: Callable[[Path], None]) -> P
 
 
 @contextmanager
-def _alone(path: Path) -> Generator[None]:
-    with path.open("w") as lock:
+def alone(path: Path) -> Generator[None]:
+    """Only one process, or thread, at a time is inside for this file. What it holds stays as it is."""
+    with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -16,6 +16,7 @@ from novita_mcp.simulator.serving import Running
 from novita_mcp.tools import TOOLSETS
 
 from ..conftest import text_of
+from ..node_packages import needs_node
 from ..scripts import script
 from .test_interop import modules as modules
 
@@ -25,7 +26,7 @@ pytestmark = [
     pytest.mark.old_models,
     pytest.mark.node,
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("node") is None or shutil.which("npm") is None, reason="there is no node here"),
+    needs_node,
 ]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -16,10 +15,10 @@ from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.serving import Running
 from PIL import Image
 
+from ..node_packages import NODE, needs_node, node_packages
 from ..serving import serve_asgi
 from .children import environment
 
-NODE = Path(__file__).parents[1] / "node"
 SERVER = [sys.executable, "-m", "novita_mcp.server"]
 FOX = {"model": "qwen-image-txt2img", "prompt": "a red fox in the snow", "size": "512x512"}
 
@@ -27,20 +26,14 @@ pytestmark = [
     pytest.mark.old_models,
     pytest.mark.node,
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("node") is None or shutil.which("npm") is None, reason="there is no node here"),
+    needs_node,
 ]
 
 
 @pytest.fixture(scope="session")
 def modules() -> Path:
-    """The npm packages; fetched once, and CI insists on them."""
-    if not all((NODE / "node_modules" / "@modelcontextprotocol" / name).is_dir() for name in ("sdk", "client")):
-        command = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run([str(shutil.which("npm")), *command[1:]], cwd=NODE, capture_output=True, text=True)
-        if done.returncode:
-            assert not os.environ.get("CI"), done.stderr
-            pytest.skip("npm cannot fetch the packages here")
-    return NODE / "node_modules"
+    """The npm packages."""
+    return node_packages()
 
 
 def run(*command: str | Path, home: Path) -> dict[str, Any]:

@@ -20,10 +20,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from ...node_packages import NODE, needs_node, node_packages
 from ...serving import serve_asgi
 
-NODE = Path(__file__).parents[2] / "node"
-NEEDED = ("@modelcontextprotocol/ext-apps", "@modelcontextprotocol/client", "axe-core", "esbuild", "playwright-core")
 SHOTS = os.environ.get("NOVITA_TEST_SHOTS", "")
 """A folder where the pictures of a run go, for whoever wants to look."""
 
@@ -31,7 +30,7 @@ MARKS = [
     pytest.mark.browser,
     pytest.mark.node,
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here"),
+    needs_node,
 ]
 
 
@@ -84,9 +83,7 @@ def run_in_node(script: str, asked: dict[str, Any], scratch: Path) -> dict[str, 
     """What a script of tests/node saw in Chromium."""
     chromium = shutil.which("chromium")
     assert chromium, "there is no chromium here: apt-get install chromium"
-    missing = [name for name in NEEDED if not (NODE / "node_modules" / name).is_dir()]
-    if missing and not os.environ.get("CI"):
-        pytest.skip(f"run npm install in tests/node: {missing}")
+    node_packages()
     given = {"chromium": chromium, "shots": SHOTS, **asked}
     command = [str(shutil.which("node")), str(NODE / script), json.dumps(given)]
     env = {"PATH": os.environ["PATH"], "HOME": str(scratch)}

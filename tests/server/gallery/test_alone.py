@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.gpu.state import GpuState
 
 from ...conftest import fields_of
+from ...node_packages import needs_node
 from .browser import run_in_node
 
 PATIENCE = 120.0
@@ -151,7 +151,7 @@ def test_it_opens_the_browser_without_showing_the_link_and_ends_when_nobody_look
 @pytest.mark.browser
 @pytest.mark.node
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
+@needs_node
 async def test_the_same_pages_run_in_a_browser_of_this_machine(
     settings: Settings, world: World, tmp_path: Path
 ) -> None:

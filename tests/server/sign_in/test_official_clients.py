@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,12 +17,11 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull,
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import World
 
+from ...node_packages import needs_node, node_packages
 from ..callers import facts
 from .authority import authorization_server
 from .serving import SignInServer, signing_in
 from .test_key_page import BOBS_KEY, enter
-
-NODE = Path(__file__).parents[2] / "node"
 
 
 @pytest.fixture
@@ -86,11 +84,11 @@ async def test_the_python_sdk_signs_in_and_calls(signed: SignInServer, world: Wo
 
 @pytest.mark.node
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
+@needs_node
 def test_the_typescript_sdks_sign_in_and_call(signed: SignInServer, world: World) -> None:
     ran = subprocess.run(
         ["node", "signing_in.mjs", signed.resource],
-        cwd=NODE,
+        cwd=node_packages().parent,
         capture_output=True,
         text=True,
         timeout=240,
@@ -107,7 +105,7 @@ def test_the_typescript_sdks_sign_in_and_call(signed: SignInServer, world: World
 @pytest.mark.browser
 @pytest.mark.node
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
+@needs_node
 def test_the_page_in_a_browser(signed: SignInServer) -> None:
     """A person fills it in by keyboard; another page can neither frame it nor send its form."""
     link = signed.server.gate
@@ -125,7 +123,12 @@ def test_the_page_in_a_browser(signed: SignInServer) -> None:
     assert chromium, "there is no chromium here: apt-get install chromium"
     given = {"link": to("bob"), "other": to("alice"), "key": BOBS_KEY, "chromium": chromium}
     ran = subprocess.run(
-        ["node", "key_page.mjs", json.dumps(given)], cwd=NODE, capture_output=True, text=True, timeout=240, check=False
+        ["node", "key_page.mjs", json.dumps(given)],
+        cwd=node_packages().parent,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     told: dict[str, Any] = json.loads(ran.stdout)

@@ -6,7 +6,6 @@ Both SDKs have a type and no method any more for upscaling; they send it through
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -21,8 +20,10 @@ from novita_mcp.simulator.media.film import look_at
 from novita_mcp.simulator.serving import Running, serve
 from PIL import Image, ImageDraw
 
+from ...environments import alone
+from ...node_packages import needs_node, node_packages
+
 HERE = Path(__file__).parent
-NODE = HERE.parents[1] / "node"
 PYTHON_SDK = ("novita-client==0.7.1", "dataclass-wizard<0.23")
 """The SDK does not say that it needs an older dataclass-wizard."""
 
@@ -59,26 +60,21 @@ def python_sdk(pytestconfig: pytest.Config) -> Path:
     cache = pytestconfig.cache
     assert cache is not None
     folder = cache.mkdir("novita-python-sdk")
-    if not (folder / "novita_client").is_dir():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), *PYTHON_SDK]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            cannot("the Python SDK", done)
+    whole = folder / "whole"
+    with alone(folder / "lock"):
+        if not whole.is_file():
+            install = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(folder)]
+            done = subprocess.run([*install, *PYTHON_SDK], capture_output=True, text=True)
+            if done.returncode:
+                cannot("the Python SDK", done)
+            whole.touch()
     return folder
 
 
 @pytest.fixture
 def javascript_sdk() -> Path:
-    """The folder of the npm packages; fetched once."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("there is no node here")
-    if not (NODE / "node_modules" / "novita-sdk").is_dir():
-        command = [npm, "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=NODE, capture_output=True, text=True)
-        if done.returncode:
-            cannot("the JavaScript SDK", done)
-    return NODE
+    """The folder with the npm packages."""
+    return node_packages().parent
 
 
 def said(command: list[str], asked: Json, **environment: str) -> Json:
@@ -125,6 +121,7 @@ def test_the_python_sdk(python_sdk: Path, novita: Running, image: Path) -> None:
 
 
 @pytest.mark.node
+@needs_node
 def test_the_javascript_sdk(javascript_sdk: Path, novita: Running, image: Path) -> None:
     packed = base64.b64encode(image.read_bytes()).decode()
     asked = {"url": novita.url, "key": DEFAULT_KEY, "image": packed}

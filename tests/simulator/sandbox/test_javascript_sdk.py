@@ -4,7 +4,6 @@ it makes of a domain by itself, so that part is left to the Python client.
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, cast
@@ -14,25 +13,19 @@ from novita_mcp.simulator import serve
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.sandbox.state import SimulatedSandboxes
 
-NODE = Path(__file__).parents[2] / "node"
+from ...node_packages import needs_node, node_packages
 
 pytestmark = [
     pytest.mark.node,
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("node") is None or shutil.which("npm") is None, reason="there is no node here"),
+    needs_node,
 ]
 
 
 @pytest.fixture
 def program() -> Path:
-    """The calls; the packages are fetched once, and CI insists on them."""
-    if not (NODE / "node_modules" / "novita-sandbox").is_dir():
-        command = ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run([str(shutil.which("npm")), *command[1:]], cwd=NODE, capture_output=True, text=True)
-        if done.returncode:
-            assert not os.environ.get("CI"), done.stderr
-            pytest.skip("npm cannot fetch the packages here")
-    return NODE / "sandbox.mjs"
+    """The calls, with their packages."""
+    return node_packages().parent / "sandbox.mjs"
 
 
 def test_the_javascript_client_sees_files_commands_and_lives(
