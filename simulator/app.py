@@ -291,7 +291,7 @@ class Simulator:
             if effect is None:
                 await undisturbed(scope, replay, noted)
             else:
-                await disturb(effect, undisturbed, scope, replay, noted)
+                await disturb(self.world.troubles, effect, undisturbed, scope, replay, noted)
         except Exception:
             logger.exception("the simulator failed at %s %s", request.method, path)
             raise

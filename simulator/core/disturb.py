@@ -11,6 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .answers import envelope
 from .faults import Fault
+from .trouble import Troubles
+
+_LOOKS = 0.005
+"""Seconds between two looks whether a held request may go on."""
 
 connections: dict[tuple[Any, Any], asyncio.Transport] = {}
 """Open connections by (server, client) address. serving.py keeps it, because ASGI has no way to drop a connection."""
@@ -21,10 +25,16 @@ def connection_of(scope: Scope) -> asyncio.Transport | None:
     return connections.get((tuple(scope["server"]), tuple(scope["client"])))
 
 
-async def disturb(effect: Mapping[str, Any], app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer as the effect says. `app` gives the undisturbed answer."""
+async def disturb(
+    troubles: Troubles, effect: Mapping[str, Any], app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Answer as the effect, one of these troubles, says. `app` gives the undisturbed answer."""
     if "delay" in effect:
         await asyncio.sleep(effect["delay"])
+        await app(scope, receive, send)
+    elif "held" in effect:
+        while troubles.hold(effect):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOKS)  # a test's thread may clear them, which no event of this loop would tell
         await app(scope, receive, send)
     elif "hang" in effect:
         await _gone(receive)

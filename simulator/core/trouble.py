@@ -7,6 +7,7 @@ An effect is one of
   {"reset": "before"|"after"}                                            TCP reset before it is handled, or after it
   {"cut": n}                                                             n bytes of the declared length, then closed
   {"delay": seconds}                                                     the usual answer, later
+  {"held": true}                                                         the usual answer, once troubles are cleared
   {"hang": true}                                                         no answer, ever
 An invented answer usually replaces the real one. With {"handled": true} beside it the request takes effect first, and
 is charged.
@@ -19,7 +20,7 @@ from typing import Any
 
 from .facts import error_row
 
-KINDS = frozenset(["error", "status", "garbage", "html", "empty", "reset", "cut", "delay", "hang"])
+KINDS = frozenset(["error", "status", "garbage", "html", "empty", "reset", "cut", "delay", "held", "hang"])
 MOST_RULES = 1000
 """Above this number rules that are used up are dropped."""
 
@@ -76,7 +77,11 @@ class Troubles:
         return rule
 
     def clear(self) -> None:
-        self.rules.clear()
+        self.rules = []
+
+    def hold(self, effect: Mapping[str, Any]) -> bool:
+        """Whether the rule with this effect still stands."""
+        return any(rule.effect is effect for rule in self.rules)
 
     def take(self, operation: str | None, method: str, path: str) -> Mapping[str, Any] | None:
         """The effect for this request, or None. The effect counts as used."""

@@ -111,7 +111,7 @@ async def test_a_submit_is_noted_before_it_is_sent(simulator: Running, world: Wo
 async def test_a_caller_that_leaves_during_the_submit_loses_nothing(
     simulator: Running, world: World, tmp_path: Path
 ) -> None:
-    world.trouble({"delay": 0.5}, operation=SPEND)
+    world.trouble({"held": True}, operation=SPEND)
     async with bench(simulator, tmp_path) as it:
         with anyio.CancelScope() as scope:
 
@@ -124,6 +124,7 @@ async def test_a_caller_that_leaves_during_the_submit_loses_nothing(
                 group.start_soon(leave)
                 await it.start()
         assert scope.cancelled_caught
+        world.troubles.clear()
         with anyio.fail_after(30):
             while not (rows := await it.rows()) or rows[0].task_id is None:
                 await anyio.sleep(0.01)
@@ -404,11 +405,13 @@ async def test_there_are_signs_of_life_while_a_big_file_comes(
     simulator: Running, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("novita_mcp.novita.journal.jobs.HEARTBEAT", 0.05)
-    world.trouble({"delay": 0.3}, path="/_simulator/files/*")
+    world.trouble({"held": True}, path="/_simulator/files/*")
     notes: list[str] = []
 
     async def on_progress(seen: Progress) -> None:
         notes.append(seen.note)
+        if notes.count("done; fetching its files") >= 2:
+            world.troubles.clear()
 
     async with bench(simulator, tmp_path) as it:
         job = await it.start()

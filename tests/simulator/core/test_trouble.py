@@ -1,5 +1,7 @@
 """Every effect, seen from the client's side of a real socket."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx
 import pytest
 from novita_mcp.simulator.core.facts import error_rows
@@ -76,6 +78,17 @@ def test_a_cut_answer_declares_its_full_length(api: Api, sent: int) -> None:
 def test_a_delay_ends_in_the_usual_answer(api: Api) -> None:
     api.world.trouble({"delay": 0.05}, operation="query_models")
     assert api.ask("query_models").status_code == 200
+
+
+def test_a_held_call_ends_in_the_usual_answer_once_it_is_let_go(api: Api) -> None:
+    api.world.trouble({"held": True}, operation="query_models", times=-1)
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(api.ask, "query_models") for _ in range(2)]
+        assert api.http.get("/v3/user").status_code == 200, "only these are held"
+        while api.world.count("query_models") < 2:
+            assert not any(each.done() for each in asked)
+        httpx.delete(f"{api.url}/_simulator/trouble")
+        assert [each.result(timeout=60).status_code for each in asked] == [200, 200]
 
 
 def test_a_hanging_call_ends_only_by_the_client(api: Api) -> None:

@@ -23,7 +23,7 @@ async def test_files_that_come_slowly_outlast_the_call_and_are_there_a_moment_la
     connect: Connect, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("novita_mcp.novita.media.jobs.SHORT_WORK", 0.3)
-    world.trouble({"delay": 6}, path=FILES)
+    world.trouble({"held": True}, path=FILES)
     async with connect() as client:
         made = await client.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 0.2})
         first = told(made)
@@ -31,6 +31,7 @@ async def test_files_that_come_slowly_outlast_the_call_and_are_there_a_moment_la
         assert "paid" in text_of(made)
         assert "get_task" in first["next_step"]
 
+        world.troubles.clear()
         with anyio.fail_after(20):
             while (now := told(await client.call_tool("get_task", {"task_id": first["task_id"]})))[
                 "status"
@@ -45,7 +46,7 @@ async def test_a_look_at_files_that_are_on_their_way_does_not_wait_for_them(
     connect: Connect, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("novita_mcp.novita.media.jobs.SHORT_WORK", 0.1)
-    world.trouble({"delay": 20}, path=FILES)
+    world.trouble({"held": True}, path=FILES)
     async with connect() as client:
         first = told(await client.call_tool("generate_image", {"prompt": "a fox", "wait_seconds": 0.2}))
         seen = told(await client.call_tool("get_task", {"task_id": first["task_id"], "wait_seconds": 0}))
@@ -58,7 +59,7 @@ async def test_a_model_that_answers_late_outlasts_the_call_and_is_waited_for_by_
 ) -> None:
     """Models that make a picture within the request take a minute or two; clients hang up after one."""
     monkeypatch.setattr("novita_mcp.novita.media.jobs.SHORT_WORK", 0.1)
-    world.trouble({"delay": 3}, operation="ming_image_design")
+    world.trouble({"held": True}, operation="ming_image_design")
     wish = {"model": "ming-image-0.1-design", "prompt": "a fox", "confirm": True}
     async with connect() as client:
         made = await client.call_tool("generate_image", wish | {"wait_seconds": 0.2})
@@ -68,6 +69,7 @@ async def test_a_model_that_answers_late_outlasts_the_call_and_is_waited_for_by_
         seen = told(await client.call_tool("get_task", {"task_id": first["task_id"], "wait_seconds": 0}))
         assert seen["status"] == "working"
 
+        world.troubles.clear()
         now = told(await client.call_tool("get_task", {"task_id": first["task_id"], "wait_seconds": 30}))
         assert now["status"] == "succeeded"
         assert Path(now["artifacts"][0]["path"]).is_file()
@@ -79,11 +81,12 @@ async def test_a_late_answer_that_is_a_refusal_is_told_to_who_asks(
 ) -> None:
     monkeypatch.setattr("novita_mcp.novita.media.jobs.SHORT_WORK", 0.1)
     world.add_account(DEFAULT_KEY, 0.0)
-    world.trouble({"delay": 2}, operation="ming_image_design")
+    world.trouble({"held": True}, operation="ming_image_design")
     wish = {"model": "ming-image-0.1-design", "prompt": "a fox", "confirm": True}
     async with connect() as client:
         first = told(await client.call_tool("generate_image", wish | {"wait_seconds": 0.2}))
         assert first["status"] == "working"
+        world.troubles.clear()
         late = await client.call_tool("get_task", {"task_id": first["task_id"], "wait_seconds": 30})
         assert late.is_error
         assert "Nothing was billed" in text_of(late)

@@ -203,7 +203,7 @@ async def test_a_cancelled_wait_stops_looking_and_the_task_can_be_had(
 
 
 async def test_a_call_cancelled_during_its_submit_still_leaves_the_task_id(connect: Connect, world: World) -> None:
-    world.trouble({"delay": 0.3}, operation=SPEND)
+    world.trouble({"held": True}, operation=SPEND)
     async with connect() as client:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:
@@ -214,6 +214,7 @@ async def test_a_call_cancelled_during_its_submit_still_leaves_the_task_id(conne
 
                 await until(received)
                 scope.cancel()
+        world.troubles.clear()
 
         async def noted() -> bool:
             rows = await tasks(client)
@@ -230,7 +231,7 @@ async def test_a_call_cancelled_while_its_file_comes_gets_it_home_all_the_same(
     connect: Connect, world: World, tmp_path: Path
 ) -> None:
     """It is paid for. Nothing but the whole file is left, and asking again only names it."""
-    world.trouble({"delay": 0.5}, path="/_simulator/files/*")
+    world.trouble({"held": True}, path="/_simulator/files/*")
     async with connect() as client:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:
@@ -241,6 +242,7 @@ async def test_a_call_cancelled_while_its_file_comes_gets_it_home_all_the_same(
 
                 await until(fetching)
                 scope.cancel()
+        world.troubles.clear()
 
         async def at_home() -> bool:
             (row,) = await tasks(client)
