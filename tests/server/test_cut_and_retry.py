@@ -20,6 +20,7 @@ from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.simulator.serving import Running
 
 from ..serving import serve_asgi
+from ..tools.kit.joining import answered_once_joined
 from .children import PATIENCE, Child, child
 
 pytestmark = pytest.mark.old_models
@@ -215,8 +216,11 @@ async def test_what_is_answered_at_once_goes_on_when_the_line_drops_and_is_had_b
     """Thousands of texts are embedded in two requests; the line drops between them."""
     texts: Json = {"texts": [f"fox {number}" for number in range(2_100)]}
     tool = "create_embeddings"
-    world.trouble({"delay": 0.7}, method="POST", times=-1)
-    with anyio.fail_after(PATIENCE), serve_asgi(http_app(web_server(settings), settings)) as url:
+    with (
+        anyio.fail_after(PATIENCE),
+        answered_once_joined(world, 1, skip=1),
+        serve_asgi(http_app(web_server(settings), settings)) as url,
+    ):
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
             dropped = message(era, texts, tool)
             async with http.stream("POST", "/mcp", json=dropped, headers=head(era, DEFAULT_KEY, tool)) as answer:

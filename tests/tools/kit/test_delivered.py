@@ -15,6 +15,7 @@ from ...server.test_mcp_tasks import Tasks
 from ...server.test_mcp_tasks import ask as ask_task
 from ..gpu.test_mcp_tasks import begun
 from ..gpu_stage import Json, OpenStage, Stage, built_on
+from .joining import answered_once_joined
 from .test_same_call import FOX, RENTED, all_ask, ask, joined, servers
 
 pytestmark = pytest.mark.old_models
@@ -144,8 +145,8 @@ async def test_servers_that_are_asked_for_the_same_at_once_make_it_once(
     """Some frameworks start a process for every call."""
     arguments, operation, named = RACED[tool]
     async with servers(connect) as clients:
-        world.trouble({"delay": 1}, method="POST", times=-1)
-        answers = await all_ask(clients, tool, **arguments, confirm=True)
+        with answered_once_joined(world, 2):
+            answers = await all_ask(clients, tool, **arguments, confirm=True)
     assert sum(map(joined, answers)) == 2
     assert len({answer[named] for answer in answers}) == 1
     made = [charge.ref for charge in world.charges if charge.operation in ("create_sandbox", operation)]

@@ -9,6 +9,7 @@ from mcp import Client
 from novita_mcp.simulator.core.world import World
 
 from ...conftest import Connect, text_of
+from .joining import answered_once_joined
 from .test_same_call import FOX, ask, joined, start
 
 pytestmark = pytest.mark.old_models
@@ -83,10 +84,12 @@ async def test_a_place_outside_is_refused_also_where_nothing_is_made(
 
 
 async def test_vectors_are_where_each_call_wants_them(connect: Connect, world: World, tmp_path: Path) -> None:
-    world.trouble({"delay": 0.6}, method="POST", times=-1)
     wish: Json = {"texts": ["a fox", "a red fox"]}
     async with connect(toolsets="all") as client:
-        answers = await joins(client, "create_embeddings", wish, tmp_path / "one.npy", tmp_path / "other" / "two.npy")
+        with answered_once_joined(world, 1):
+            answers = await joins(
+                client, "create_embeddings", wish, tmp_path / "one.npy", tmp_path / "other" / "two.npy"
+            )
     assert [answer["files"][0]["path"] for answer in answers] == [
         str(tmp_path / "one.npy"),
         str(tmp_path / "other" / "two.npy"),

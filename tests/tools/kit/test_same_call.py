@@ -26,6 +26,7 @@ from ...building import quick
 from ...conftest import Connect, text_of
 from ..gpu_stage import OpenStage, Stage, built_on
 from ..media_things import picture, recording
+from .joining import answered_once_joined
 
 pytestmark = pytest.mark.old_models
 
@@ -313,16 +314,9 @@ async def test_a_voice_is_cloned_once(connect: Connect, world: World, tmp_path: 
 async def test_what_is_answered_at_once_is_made_once_for_calls_at_the_same_time(
     connect: Connect, world: World, tool: str, arguments: Json, operation: str
 ) -> None:
-    world.trouble({"delay": 0.3}, method="POST", times=-1)
-    answers: list[Json] = []
     async with connect(toolsets="all") as client:
-        async with anyio.create_task_group() as group:
-            for _ in range(3):
-
-                async def one() -> None:
-                    answers.append(await ask(client, tool, **arguments))
-
-                group.start_soon(one)
+        with answered_once_joined(world, 2):
+            answers = await all_ask([client] * 3, tool, **arguments)
         assert sum(map(joined, answers)) == 2
         assert world.count(operation) == 1
 
@@ -361,8 +355,8 @@ async def test_what_is_answered_at_once_is_made_once_by_servers_that_race(
 ) -> None:
     arguments, operation = AWAITED[tool]
     async with servers(connect) as clients:
-        world.trouble({"delay": 1}, method="POST", times=-1)
-        answers = await all_ask(clients, tool, **arguments)
+        with answered_once_joined(world, 2):
+            answers = await all_ask(clients, tool, **arguments)
     assert sum(map(joined, answers)) == 2
     plain = [{name: value for name, value in answer.items() if name != "next_step"} for answer in answers]
     assert plain[0] == plain[1] == plain[2]
@@ -373,15 +367,15 @@ async def test_a_search_that_was_given_up_is_had_by_the_same_call_of_another_ser
     connect: Connect, world: World
 ) -> None:
     """A host that cuts off at 5 s, and tells its model to try again; what Novita has begun to answer is paid for."""
-    world.trouble({"delay": 2}, method="POST")
     async with connect(toolsets="all") as client, connect(toolsets="all") as other:
-        async with anyio.create_task_group() as cut:
-            cut.start_soon(client.call_tool, "search_web", {"query": "foxes"})
-            with anyio.fail_after(30):
-                while not world.count("exa_search"):
-                    await anyio.sleep(0.005)
-            cut.cancel_scope.cancel()
-        again = await ask(other, "search_web", query="foxes")
+        with answered_once_joined(world, 1):
+            async with anyio.create_task_group() as cut:
+                cut.start_soon(client.call_tool, "search_web", {"query": "foxes"})
+                with anyio.fail_after(60):
+                    while not world.count("exa_search"):
+                        await anyio.sleep(0.005)
+                cut.cancel_scope.cancel()
+            again = await ask(other, "search_web", query="foxes")
         assert joined(again) and again["results"]
         assert not joined(await ask(other, "search_web", query="foxes")), "that one was given it"
     assert world.count("exa_search") == 2
