@@ -12,7 +12,7 @@ from novita_mcp.simulator.core.world import World
 
 @contextmanager
 def answered_once_joined(world: World, joins: int, *, skip: int = 0) -> Generator[None]:
-    """Novita takes what is posted only once so many calls wait for the answer to another's; `skip` requests go first."""
+    """Novita takes what is posted once so many calls wait for the answer to another's; `skip` requests are first."""
     world.trouble({"held": True}, method="POST", times=-1, skip=skip)
     came, answered = list[str](), Jobs.answered
 
