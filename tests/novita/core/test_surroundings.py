@@ -38,9 +38,9 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ask(simulator: Running) -> Callable[..., Coroutine[Any, Any, Any]]:
-    async def ask(url: str = simulator.url) -> Any:
+    async def ask(url: str = simulator.url, **options: Any) -> Any:
         async with new_http(timeouts=httpx.Timeout(5, connect=0.5)) as http:
-            client = NovitaClient(http, DEFAULT_KEY, url, retries=RetryPolicy(attempts=1))
+            client = NovitaClient(http, DEFAULT_KEY, url, retries=RetryPolicy(attempts=1), **options)
             return (await client.read("GET", BALANCE, doing="reading the balance")).data
 
     return ask
@@ -123,7 +123,7 @@ async def test_a_socks_proxy_that_says_nothing_or_something_else_is_not_waited_f
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         with pytest.raises(NovitaConnectionError, match="SOCKS"):
-            await ask()
+            await ask(read_timeout=0.5)  # of which the proxy may take half
         server.close()
 
 

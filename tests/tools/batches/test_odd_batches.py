@@ -15,6 +15,7 @@ from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.serving import Running
 from novita_mcp.simulator.text.state import LlmState
 
+from ...building import quick
 from ...conftest import Connect, text_of
 from ...odd import OddNovita, Reply, serve_odd
 from ...server.test_mcp_tasks import TaskHandle, Tasks, ask
@@ -226,28 +227,27 @@ ODD_ROWS: dict[str, tuple[Any, str, str]] = {
 async def test_one_odd_row_costs_one_row_and_is_told_for_what_it_is(
     connect: Connect, odd: OddNovita, world: World, tmp_path: Path
 ) -> None:
-    for number, (case, (row, status, says)) in enumerate(ODD_ROWS.items()):
-        odd.plans.clear()
-        prefix = f"case {number}"
-        rows = [{**one, "prompt": f"{prefix}: {one['prompt']}"} for one in ROWS]
-        async with connect(base_url=odd.url) as client:
+    async with connect(base_url=odd.url, build=quick) as client:
+        for number, (case, (row, status, says)) in enumerate(ODD_ROWS.items()):
+            odd.plans.clear()
+            rows = [{**one, "prompt": f"case {number}: {one['prompt']}"} for one in ROWS]
             batch_id = await start(client, rows)
             batch = world.area(BatchState).batches[batch_id]
             content = world.area(BatchState).files[batch.input_file_id].content
             odd.plan("GET", f"/openai/v1/files/{batch.input_file_id}/content", Reply(content))
             odd.plan("GET", "/openai/v1/files/*", Reply(jsonl(line(1), line(2), row), JSONL))
             answer = structured(await look(client, batch_id))
-        third = saved(answer)[2]
-        assert third["status"] == status, case
-        assert says in str(third.get("text") if status == OK else third["error"]), case
-        assert [one["status"] for one in saved(answer)[:2]] == [OK, OK], case
-        if status == OK:
-            assert (answer["status"], answer["completed"], answer["failed"]) == ("succeeded", 3, 0), case
-        else:
-            assert (answer["status"], answer["completed"], answer["failed"]) == ("incomplete", 2, 1), case
-            assert answer["why"] == {status: 1}, case
-            assert [one["custom_id"] for one in saved(answer, "failed rows")] == ["r3"], case
-            assert answer["first_rows"][2]["status"] == status, case
+            third = saved(answer)[2]
+            assert third["status"] == status, case
+            assert says in str(third.get("text") if status == OK else third["error"]), case
+            assert [one["status"] for one in saved(answer)[:2]] == [OK, OK], case
+            if status == OK:
+                assert (answer["status"], answer["completed"], answer["failed"]) == ("succeeded", 3, 0), case
+            else:
+                assert (answer["status"], answer["completed"], answer["failed"]) == ("incomplete", 2, 1), case
+                assert answer["why"] == {status: 1}, case
+                assert [one["custom_id"] for one in saved(answer, "failed rows")] == ["r3"], case
+                assert answer["first_rows"][2]["status"] == status, case
 
 
 async def test_the_headline_says_what_became_of_the_rows(connect: Connect, odd: OddNovita, world: World) -> None:

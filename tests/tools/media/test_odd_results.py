@@ -10,7 +10,7 @@ from novita_mcp.server.building import build_app
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.media.tasks import TaskStore
 
-from ...building import QuickClock
+from ...building import QuickClock, quick
 from ...conftest import Connect, text_of
 from ..media_things import done, one, refused
 
@@ -133,7 +133,7 @@ async def test_what_is_gone_and_expired_is_said_to_be_gone(connect: Connect, wor
 
 
 async def test_what_novita_has_forgotten_is_said_to_be_gone(connect: Connect, world: World) -> None:
-    async with connect() as client:
+    async with connect(build=quick) as client:
         answer, _ = await made(client)
         Path(one(answer)["path"]).unlink()
         world.trouble({"status": 403}, path=FILES, times=-1)

@@ -18,6 +18,7 @@ from mcp_types import (
 from novita_mcp.simulator.core.world import World
 from novita_mcp.tools.overview.prompts import PROMPTS
 
+from ...building import quick
 from ...conftest import Connect, text_of
 
 
@@ -109,7 +110,7 @@ def test_every_argument_of_a_prompt_completes_unless_only_its_user_can_know_it()
 
 async def test_what_cannot_be_asked_for_completes_to_nothing(connect: Connect, world: World) -> None:
     world.trouble({"status": 500, "body": "no"}, times=-1)
-    async with connect() as client:
+    async with connect(build=quick) as client:
         reference = ResourceTemplateReference(uri="novita://models/llm/{+id}")
         found = await client.complete(reference, {"name": "id", "value": "q"})
 
