@@ -22,6 +22,8 @@ from novita_mcp.simulator.core.world import DEFAULT_KEY, World
 from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serving import Running, serve
 
+from .clients_learn import knows_the_tools, schemas_compiled_once
+
 # A machine that is busy is no fault of what is tested: no example fails because it, or making it, took long.
 examples.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 examples.load_profile("patient")
@@ -50,6 +52,12 @@ def no_secrets_of_other_tests() -> Generator[None]:
     yield
     for late in redaction._late.values():  # pyright: ignore[reportPrivateUsage]
         late.clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Generator[None]:
+    with schemas_compiled_once():
+        yield
 
 
 @pytest.fixture
@@ -105,7 +113,7 @@ def connect(settings: Settings, era: str) -> Connect:
     ) -> AsyncGenerator[Client]:
         app = create_app(replace(settings, **changes), build=build)
         async with Client(app, mode=era, **(client or {})) as opened:
-            yield opened
+            yield knows_the_tools(opened)
 
     return open_client
 

@@ -1,19 +1,15 @@
 """CONTRIBUTING.md, done: a route of the simulator, a toolset and a tool are added to a copy, step by step."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from .copying import ROOT, Copy
+
 PAGE = ROOT / "CONTRIBUTING.md"
-FOLDERS = ("server", "tools", "novita", "simulator", "skills")
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PAGE.is_file(), reason="away from the source")]
 
@@ -102,39 +98,6 @@ FACTS: dict[str, Any] = {
     "aliases": [],
     "public": False,
 }
-
-
-class Copy:
-    """A copy of the source, installed for the processes that this test starts."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "copy"
-        ignored = shutil.ignore_patterns("__pycache__", ".venv", ".git", "node_modules", "build", "*.egg-info")
-        shutil.copytree(ROOT, self.root, ignore=ignored, symlinks=True)
-        package = folder / "package" / "novita_mcp"
-        package.mkdir(parents=True)
-        for name in FOLDERS:
-            (package / name).symlink_to(self.root / name)
-        self._environment = {**os.environ, "PYTHONPATH": str(package.parent), "HOME": str(folder)}
-
-    def write(self, name: str, text: str) -> None:
-        path = self.root / name
-        path.parent.mkdir(exist_ok=True)
-        (path.parent / "__init__.py").write_text('"""Greetings."""\n', encoding="utf-8")
-        path.write_text(text, encoding="utf-8")
-
-    def change(self, name: str, before: str, after: str) -> None:
-        path = self.root / name
-        text = path.read_text(encoding="utf-8")
-        assert text.count(before) == 1, f"{name}: {before}"
-        path.write_text(text.replace(before, after), encoding="utf-8")
-
-    def run(self, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *words], cwd=self.root, env=self._environment, capture_output=True, text=True, timeout=600
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
 
 def test_a_route_a_toolset_and_a_tool_are_added_as_the_page_says(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import World
 from novita_mcp.tools.kit.context import App
 
+from ..clients_learn import knows_the_tools
 from ..conftest import text_of
 
 Json = dict[str, Any]
@@ -98,6 +99,6 @@ def stage(settings: Settings, world: World, era: str) -> OpenStage:
         app = create_app(replace(settings, **changes), build=built_on(world))
         options: Json = {"elicitation_callback": person} if person else {}
         async with Client(app, mode=era, **options) as client:
-            yield Stage(client, world)
+            yield Stage(knows_the_tools(client), world)
 
     return opened

@@ -1,8 +1,6 @@
 """docs/models.md, walked: the page's entry added to a copy of the tables, its facts to a copy of the facts, no code."""
 
 import json
-import os
-import shutil
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,9 +11,9 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from PIL import Image
 
+from ...copying import ROOT, Copy
 from ..media_things import Json, done, refused
 
-ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "models.md"
 
 pytestmark = pytest.mark.skipif(not (ROOT / "novita").is_dir(), reason="away from the source")
@@ -35,27 +33,26 @@ def facts_of(entry: Json) -> Json:
 
 
 @pytest.fixture
-def packages(tmp_path: Path) -> Path:
+def copy(tmp_path: Path) -> Copy:
     """A copy of the product in which the model was added."""
-    for folder in ("novita", "tools", "server", "simulator"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / folder, tmp_path / "copy" / "novita_mcp" / folder, ignore=ignored)
-    copy = tmp_path / "copy" / "novita_mcp"
+    copy = Copy(tmp_path, all_of_it=False)
     entry = entry_of_the_page()
-    table = json.loads((copy / "novita/media/catalog/image.json").read_text(encoding="utf-8"))
+    catalog = copy.root / "novita" / "media" / "catalog" / "image.json"
+    table = json.loads(catalog.read_text(encoding="utf-8"))
     table["models"] = [model for model in table["models"] if model["id"] != entry["id"]] + [entry]
-    (copy / "novita/media/catalog/image.json").write_text(json.dumps(table), encoding="utf-8")
-    book = json.loads((copy / "simulator/core/documentation/image.json").read_text(encoding="utf-8"))
+    catalog.write_text(json.dumps(table), encoding="utf-8")
+    pages = copy.root / "simulator" / "core" / "documentation" / "image.json"
+    book = json.loads(pages.read_text(encoding="utf-8"))
     book["operations"][entry["operation"]] = facts_of(entry)
-    (copy / "simulator/core/documentation/image.json").write_text(json.dumps(book), encoding="utf-8")
-    return tmp_path / "copy"
+    pages.write_text(json.dumps(book), encoding="utf-8")
+    return copy
 
 
 @asynccontextmanager
-async def client_of(packages: Path, home: Path) -> AsyncGenerator[Client]:
+async def client_of(copy: Copy, home: Path) -> AsyncGenerator[Client]:
     """A client on the copy, in a process of its own, with the copy's simulator behind it."""
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
-    places = {"PYTHONPATH": str(packages), "HOME": str(home), "NOVITA_MCP_OUTPUT_DIR": str(home / "out")}
+    kept = {name: copy.environment[name] for name in ("PATH", "SYSTEMROOT", "PYTHONPATH") if name in copy.environment}
+    places = {"HOME": str(home), "NOVITA_MCP_OUTPUT_DIR": str(home / "out")}
     command = StdioServerParameters(
         command=sys.executable,
         args=["-m", "novita_mcp.server", "--simulate"],
@@ -66,8 +63,8 @@ async def client_of(packages: Path, home: Path) -> AsyncGenerator[Client]:
         yield client
 
 
-async def test_the_example_of_the_page_works_without_any_code(packages: Path, tmp_path: Path) -> None:
-    async with client_of(packages, tmp_path) as client:
+async def test_the_example_of_the_page_works_without_any_code(copy: Copy, tmp_path: Path) -> None:
+    async with client_of(copy, tmp_path) as client:
         wish = {"prompt": "a red fox", "model": "Aurora 1", "aspect_ratio": "3:2", "count": 2, "seed": 4}
         answer = await done(client.call_tool("generate_image", wish))
 
