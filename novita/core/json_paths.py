@@ -43,6 +43,28 @@ def dig(data: Any, path: str) -> Any:
     return None if found is MISSING else found
 
 
+def every(body: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every value at a path, with the path that leads to it alone.
+
+    `[]` means every item here, as `[*]` does: reading adds none.
+    """
+    return _every(body, steps(path), "")
+
+
+def _every(here: Any, way: list[str | int], place: str) -> Iterator[tuple[str, Any]]:
+    if not way:
+        yield place, here
+        return
+    step, rest = way[0], way[1:]
+    if isinstance(step, str):
+        if is_object(here) and step in here:
+            yield from _every(here[step], rest, f"{place}.{step}" if place else step)
+    elif is_list(here):
+        for number, item in enumerate(here):
+            if step in (-1, -2, number):
+                yield from _every(item, rest, f"{place}[{number}]")
+
+
 def put(body: Json, path: str, value: Any, *, each: Json | None = None) -> None:
     """Write a value at a path, and create the objects and lists on the way.
 

@@ -225,7 +225,7 @@ async def look_v2(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
             f'Novita does not tell about task {task_id}: "{str(dig(data, "msg"))[:300]}"', status=200, reason=str(code)
         )
     links = [link for link in values_at(data, "data.imgs[]") if isinstance(link, str)]
-    verdicts = list(values_at(data, "data.nsfw_detection_result[]"))
+    verdicts = values_at(data, "data.nsfw_detection_result[]")
     outcome = MediaOutcome(
         tuple(
             replace(string_output("image", link, None), nsfw=nsfw_of(verdicts[at]) if at < len(verdicts) else None)

@@ -8,7 +8,7 @@ is read from the entry: from its arguments, and from the names and descriptions 
 import base64
 import binascii
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +17,7 @@ from typing import Any
 from anyio import to_thread
 
 from ..core.errors import InputError
-from ..core.json_paths import Json, put, steps
+from ..core.json_paths import Json, every, put
 from ..core.json_text import is_list, is_object
 from ..files.artifacts import parse_reference
 from ..files.inputs import Inputs
@@ -105,7 +105,7 @@ async def with_files(plan: MediaPlan, inputs: Inputs, *, done: Collection[str] =
     """
     body: Json = plan.body
     for path, field in file_fields(plan.model).items():
-        for place, value in _values(plan.body, steps(path), ""):
+        for place, value in _texts_at(plan.body, path):
             if value in done:
                 continue
             ready = await _ready(value, place, field, inputs)
@@ -146,7 +146,7 @@ def _refuse_paths(plan: MediaPlan, inputs: Inputs) -> None:
     for path, schema in plan.model.fields.items():
         if path in known or "string" not in schema.get("type", ()) or _WORDS.search(path.rpartition(".")[2]):
             continue
-        for place, value in _values(plan.body, steps(path), ""):
+        for place, value in _texts_at(plan.body, path):
             if parse_reference(value) or value.casefold().startswith("file:") or inputs.is_path(value):
                 raise InputError(
                     f"`{place}` of {plan.model.id} is not known to take files, and {value[:80]!r} names one",
@@ -191,17 +191,9 @@ def _is_content(value: str, expects: Expects, place: str) -> bool:
     return found is not None and found.kind in (expects, "video" if expects == "audio" else expects)
 
 
-def _values(here: Any, way: list[str | int], place: str) -> Iterator[tuple[str, str]]:
+def _texts_at(body: Json, path: str) -> list[tuple[str, str]]:
     """Every text at a path whose lists are open, with the path that leads to it alone."""
-    if not way:
-        if isinstance(here, str) and here:
-            yield place, here
-    elif isinstance(way[0], str):
-        if is_object(here) and way[0] in here:
-            yield from _values(here[way[0]], way[1:], f"{place}.{way[0]}" if place else way[0])
-    elif is_list(here):
-        for number, item in enumerate(here):
-            yield from _values(item, way[1:], f"{place}[{number}]")
+    return [(place, value) for place, value in every(body, path) if isinstance(value, str) and value]
 
 
 def _copied(value: Any) -> Any:

@@ -14,8 +14,8 @@ from ..core.answers import a_lifetime, a_number, a_whole, an_object
 from ..core.client import LOOK_FIRST, Answer
 from ..core.errors import NovitaAPIError, NovitaConnectionError
 from ..core.events import events_of
-from ..core.json_paths import dig
-from ..core.json_text import is_list, is_object, load_json
+from ..core.json_paths import dig, every
+from ..core.json_text import is_object, load_json
 from ..core.waiting import Look, Phase
 from ..journal.jobs import Accepted
 from .lookup import MediaModel
@@ -132,6 +132,8 @@ def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any
         suffix = dig(data, place.type_at) if place.type_at else None
         kind: Kind = place.kind if place.kind in ("image", "video", "audio", "text") else "file"
         for value in values_at(data, place.at):
+            if value is None:
+                continue
             if place.form == "value":
                 name = place.at.rsplit(".", 1)[-1]
                 values["voice_id" if name in ("_id", "voice") else name] = str(value)
@@ -235,16 +237,9 @@ def _decode(text: str) -> bytes:
         ) from error
 
 
-def values_at(data: Any, path: str) -> Iterator[Any]:
+def values_at(data: Any, path: str) -> list[Any]:
     """Every value at a path such as `images[].image_url`, `data.audio`, `image_file`."""
-    head, dot, rest = path.partition("[]")
-    value: Any = dig(data, head.strip(".")) if head else data
-    if not dot:
-        if value is not None:
-            yield value
-    elif is_list(value):
-        for item in value:
-            yield from values_at(item, rest.lstrip(".")) if rest else iter((item,))
+    return [value for _, value in every(data, path)]
 
 
 def _refuse_error_in_success(model: MediaModel, data: dict[str, Any]) -> None:
