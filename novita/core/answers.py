@@ -25,7 +25,9 @@ MOST_COUNT = 2**53
 MOST_AMOUNT = Decimal(10) ** 12
 DAY, YEAR = 86_400.0, 366 * 86_400.0
 _LAST_MOMENT = 32_503_680_000.0
-"""Unix seconds of the year 3000; a larger number counts milliseconds, or is a mistake."""
+"""Unix seconds of the year 3000; a larger number is not a time but a mistake."""
+_MILLISECONDS = 1e11
+"""A larger number counts milliseconds: as seconds it would lie beyond the year 5000."""
 
 # Values
 
@@ -96,11 +98,11 @@ def a_moment(value: Any) -> datetime | None:
     A text without a zone is in UTC. None for 0 and less, and for the year 1 (Novita's words for "never"), and for
     anything else.
     """
-    seconds = a_number(value)
-    if seconds is None and isinstance(value, str):
-        seconds = _seconds_of(value)
-    if seconds is not None and seconds > _LAST_MOMENT:
-        seconds /= 1000
+    number = a_number(value)
+    if number is not None:
+        seconds = number / 1000 if number > _MILLISECONDS else number
+    else:
+        seconds = _seconds_of(a_text(value))
     return datetime.fromtimestamp(seconds, UTC) if seconds is not None and 0 < seconds < _LAST_MOMENT else None
 
 

@@ -1,13 +1,16 @@
-"""Reading GPU answers: every spelling and type on record, of both generations, and what no answer may do."""
+"""Reading answers: every spelling and type on record, of both generations, and what no answer may do."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from novita_mcp.novita.core.answers import id_in, read_rows, read_shape
+from novita_mcp.novita.core.answers import Moment, Shape, Text, id_in, next_cursor_in, read_rows, read_shape
 from novita_mcp.novita.core.errors import InputError, NovitaConnectionError
+from novita_mcp.novita.core.json_paths import every
 from novita_mcp.novita.core.waiting import Phase
 from novita_mcp.novita.gpu.instances import Instance, InstanceGoal, judge, read_ports
 from novita_mcp.novita.gpu.products import MachineProduct, memory_in, named
@@ -153,3 +156,66 @@ def test_ports_are_legal_or_refused(numbers: list[int]) -> None:
     assert len(ports) <= 15
     assert all(1 <= port <= 65_535 and port not in (2222, 2223, 2224) for port, _ in ports)
     assert len({port for port, _ in ports}) == len(ports)
+
+
+class Odd(Shape):
+    """A shape with two other spellings."""
+
+    id: Text
+    state: Text = "unknown"
+    at: Moment = None
+    other_names: ClassVar[Mapping[str, str]] = {"status": "state", "phase": "state"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "state"),
+    [
+        ({"state": None, "status": "a", "phase": "b"}, "a"),
+        ({"phase": "b", "Status": "", "STATE": ""}, "b"),
+        ({"status": "a", "state": "own"}, "own"),
+        ({"state": "", "status": None}, "unknown"),
+    ],
+)
+def test_the_first_spelling_that_says_something_is_read(raw: dict[str, object], state: str) -> None:
+    assert read_shape(Odd, {"id": "", **raw}, "x").state == state
+
+
+@pytest.mark.parametrize(
+    "told", [1763880000, "1763880000.0", 1763880000000, "2025-11-23T06:40:00Z", "2025-11-23T07:40:00+01:00"]
+)
+def test_times_are_read_however_they_are_written(told: object) -> None:
+    assert read_shape(Odd, {"id": "i", "at": told}, "x").at == datetime.fromtimestamp(1763880000, UTC)
+
+
+@pytest.mark.parametrize("never", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31", "soon", "0"])
+def test_what_is_no_time_is_never(never: str) -> None:
+    assert read_shape(Odd, {"id": "i", "at": never}, "x").at is None
+
+
+@pytest.mark.parametrize("answer", [{}, {"rows": "x"}, {"rows": {}}, {"rows": [{"id": "i"}, "x"]}, [], None])
+def test_a_list_that_must_be_whole_is_refused_where_it_is_not(answer: object) -> None:
+    with pytest.raises(NovitaConnectionError, match="while listing could not be read"):
+        read_rows(Odd, answer, "listing", "rows", whole=True)
+    assert read_rows(Odd, {"Rows": None}, "listing", "rows", whole=True) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "cursor"),
+    [
+        ({"next_cursor": "c"}, "c"),
+        ({"nextCursor": 7, "hasMore": True}, "7"),
+        ({"next_cursor": "c", "has_more": False}, None),
+        ({"next_cursor": "c", "has_more": "false"}, None),
+        ({"has_more": True}, None),
+        (None, None),
+    ],
+)
+def test_where_the_next_page_begins(answer: object, cursor: str | None) -> None:
+    assert next_cursor_in(answer) == cursor
+
+
+def test_every_value_at_a_path_is_found_with_its_place() -> None:
+    body = {"a": [{"b": [1, None]}, {"c": 2}, "x", {"b": 3}]}
+    assert list(every(body, "a[].b[*]")) == [("a[0].b[0]", 1), ("a[0].b[1]", None)]
+    assert list(every(body, "a[3].b")) == [("a[3].b", 3)]
+    assert list(every(body, "a.b")) == list(every(None, "a[]")) == []
