@@ -127,7 +127,7 @@ class PolicySummary(Shape):
 
 
 class ApiKey(Shape):
-    """A key of the team; never the key itself."""
+    """What is known about a key of the team, without the key itself."""
 
     id: Text = ""
     key_id: Text = ""
@@ -288,7 +288,7 @@ class Budget:
 
 
 async def member_budgets(client: NovitaClient) -> list[Budget]:
-    """Of all members this key may see."""
+    """The budgets of all members that this key may see."""
     doing = "reading member budgets"
     rows = read_rows(
         _BudgetRow, await _read(client, "/openapi/v1/user/team/budget-list", doing), doing, "budgets", whole=True
@@ -297,7 +297,7 @@ async def member_budgets(client: NovitaClient) -> list[Budget]:
 
 
 async def key_budgets(client: NovitaClient, member_id: str) -> list[Budget]:
-    """Of one member's keys. They limit language model use only."""
+    """The budgets of one member's keys. They limit the use of language models only."""
     path = "/openapi/v1/user/team/key-budget-list"
     doing = "reading key budgets"
     rows = read_rows(
@@ -307,7 +307,7 @@ async def key_budgets(client: NovitaClient, member_id: str) -> list[Budget]:
 
 
 async def set_budget(client: NovitaClient, body: Json) -> None:
-    """Replace a budget by `budget_body`'s; at once."""
+    """Replace a budget by that of a `budget_body`. It applies at once."""
     what = "key" if "key_id" in body else "member"
     await client.read(
         "PUT", f"/openapi/v1/user/team/{what}-budget", body=body, doing=f"setting the {what}'s budget", group="billing"
@@ -356,7 +356,7 @@ _KINDS = {"Unlimited": "unlimited", "One-time": "one_time", "Recurring": "monthl
 
 
 class _BudgetRow(Shape):
-    """A budget of a member or a key. Without a limit nothing counts the amounts, so they may be anything."""
+    """A budget of a member or a key. Without a limit its amounts mean nothing, so they are not checked."""
 
     member_id: Text = ""
     key_id: Text = ""
@@ -389,7 +389,7 @@ def _budget(row: _BudgetRow, id: str, name: str) -> Budget:
 
 
 def _usd(units: Any, name: str) -> Decimal | None:
-    """Budget amounts are numbers; fields that are not there are not known."""
+    """USD of a budget amount; None if it is not given."""
     try:
         return usd_from_billing(units) if units is not None else None
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The account: what is left."""
+"""The wallet of the account: what can still be spent."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What a line of the bill is for, in words: Novita's own are names of its departments."""
+"""What a line of the bill is for, in words, because Novita's own names are internal."""
 
 from collections.abc import Mapping
 
@@ -26,7 +26,7 @@ _TRADES: Mapping[str, str] = {
 
 
 def kind_of_product(category: str) -> str:
-    """The words for a category; one that no page names in its own letters, without underscores."""
+    """The words for a category. A category that no page names is shown as it is, without underscores."""
     return PRODUCTS.get(category, category.replace("_", " "))
 
 

@@ -26,7 +26,7 @@ Grouping = Literal["product", "day", "both"]
 OnPiece = Callable[[str], Awaitable[None]]
 
 LONGEST_DAYS = 400
-"""Of one question: about a dozen requests."""
+"""The most days of one question, which takes about a dozen requests."""
 _MOST_PAGES = 100
 _USAGE = "/openapi/v1/billing/bill/list"
 _TERMS = "/openapi/v1/billing/bill/monthly/list"
@@ -50,7 +50,7 @@ Second = Annotated[int, BeforeValidator(_second_of)]
 
 
 class _BillRow(Shape):
-    """A line of either bill. `amount` is the price; `start_time` and what follows are of the time that was used."""
+    """What the lines of both bills have in common. `amount` is the price."""
 
     amount: BillUsd
     voucher_amount: BillUsd
@@ -226,7 +226,7 @@ async def monthly_bills(client: NovitaClient, period: Period) -> list[MonthlyBil
         bills = read_rows(MonthlyBill, answer.data, "reading monthly bills", "data", whole=True)
         fresh = [bill for bill in bills if bill.month not in found]
         found |= {bill.month: bill for bill in fresh}
-        # No total is given and a page may hold any number: the end is one with nothing new on it.
+        # No total is given and a page may hold any number of bills, so the last page is one with nothing new on it.
         if not fresh:
             break
     return [found[month] for month in sorted(found) if first <= month <= last]
@@ -258,7 +258,7 @@ def add_up(lines: Iterable[BillLine], by: Grouping) -> list[Sum]:
 
 
 def _tokens(lines: Iterable[BillLine]) -> tuple[int, int] | None:
-    """Tokens read and made; None where a line does not say them."""
+    """Tokens read and made; None if a line does not say."""
     read = made = 0
     for line in lines:
         counts = [a_whole(each) for each in line.quantity]
@@ -269,7 +269,7 @@ def _tokens(lines: Iterable[BillLine]) -> tuple[int, int] | None:
 
 
 def totals(lines: Iterable[BillLine]) -> tuple[Decimal, Decimal, Decimal]:
-    """Price, paid by vouchers, paid in cash."""
+    """The price, what was paid by vouchers, and what was paid in cash."""
     amount = voucher = cash = Decimal(0)
     for line in lines:
         amount, voucher, cash = amount + line.amount, voucher + line.voucher, cash + line.cash
@@ -332,7 +332,7 @@ async def _joined(
             found = [_usage_line(row) for row in read_rows(_UsageRow, answer.data, doing, "bills", whole=True)]
         else:
             found = [_term_line(row) for row in read_rows(_TermRow, answer.data, doing, "bills", whole=True)]
-        # A line on the seam may come with both pieces. Twins within one answer are two lines.
+        # A line at the border of two pieces may come with both. Equal lines within one answer are two lines.
         lines += [line for line in found if line not in before and line.end > period.start and line.start < period.end]
         before = set(found)
     return lines

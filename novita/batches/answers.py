@@ -100,7 +100,7 @@ def match(asked: Sequence[Json], answers: Sequence[Json]) -> Matched:
     for answer in answers:
         by_id.setdefault(_id_of(answer), []).append(answer)
     for several in by_id.values():
-        if len(several) > 1:  # a row that was tried again: the good answer stands
+        if len(several) > 1:  # a row that was tried again: the good answer counts
             several.sort(key=lambda one: read_answer(one)[0] != "ok")
     rows = list(asked) or [{"custom_id": _id_of(answer) or None} for answer in answers]
     results, failed = list[str](), list[str]()
@@ -124,7 +124,9 @@ def match(asked: Sequence[Json], answers: Sequence[Json]) -> Matched:
             status, told, usage = read_answer(answer)
             if usage is not None:
                 tokens.setdefault(a_text(told.get("model")), []).append(usage)
-            if name not in known or status == "ok":  # a try that failed before another went well is no news
+            if (
+                name not in known or status == "ok"
+            ):  # a failed try is not reported if another one of the same row went well
                 note = "one more answer to this row" if name in known else "no row of the input has this id"
                 results.append(_line(len(results) + 1, answer, status, {**told, "note": note}))
     whole = ("".join(f"{line}\n" for line in lines) for lines in (results, failed))
@@ -147,7 +149,7 @@ def _line(number: int, row: Json, status: RowStatus, told: Json) -> str:
 
 
 def read_answer(line: Json) -> tuple[RowStatus, Json, Usage | None]:
-    """What became of a row by its line of the output: the state, what is told of it, and the tokens it used."""
+    """What became of a row, read from its line of the output: its state, what it says, and the tokens it used."""
     response = _object_in(line.get("response")) or _object_in(line.get("body"))
     completion = _object_in(response.get("body")) or (response if "choices" in response else {})
     code = a_count(response.get("status_code"))
@@ -192,7 +194,7 @@ def _so_far(text: str, reasoning: str) -> str:
 
 
 def _object_in(value: Any) -> Json:
-    """An object, also one that is written as text."""
+    """An object, which may also be written as text."""
     if isinstance(value, str):
         found = _objects_of(value)
         return found[0] if len(found) == 1 else {}

@@ -11,11 +11,11 @@ from ..core.errors import InputError, NovitaConnectionError, NovitaError
 
 FILES_PATH = "/openai/v1/files"
 MOST_BYTES = 100_000_000
-"""Of an input file, as documented."""
+"""The largest input file, as documented."""
 
 FORM = {"purpose": "batch"}
 ROWS_TYPE = "application/octet-stream"
-"""The fields that go with a batch input, and what it is sent as."""
+"""The form fields of a batch input, and the type it is sent as."""
 
 _UPLOADS, _MARK = "novita-mcp-", 12
 _MARKED = re.compile(rf"{_UPLOADS}[0-9a-f]{{{_MARK}}}-")
@@ -41,7 +41,7 @@ class BatchFile(Shape):
 
 
 def read_file(raw: Any) -> BatchFile:
-    """A file as the routes describe it. Raises NovitaConnectionError where it has no id."""
+    """A file as the routes describe it. Raises NovitaConnectionError if it has no id."""
     found = read_shape(BatchFile, an_object(raw), "reading a file")
     if not found.id:
         raise NovitaConnectionError("Novita's answer about a file has no id in it")
@@ -70,7 +70,7 @@ async def get_content(client: NovitaClient, file_id: str) -> bytes:
 
 
 async def delete_file(client: NovitaClient, file_id: str) -> bool:
-    """Delete a file; whether Novita says it is gone."""
+    """Delete a file. Returns whether Novita says that it is gone."""
     path = f"{FILES_PATH}/{checked_id(file_id)}"
     answer = await client.spend("DELETE", path, doing="deleting a file", group="llm_file")
     return read_shape(_Deletion, an_object(answer.data), "deleting a file").deleted
@@ -108,7 +108,7 @@ async def upload(client: NovitaClient, name: str, data: bytes) -> BatchFile:
             try:
                 arrived = await find_upload(client, name, len(data))
             except NovitaError:
-                raise error from None  # nobody can tell: not sent again
+                raise error from None  # nobody can tell whether it arrived, so it is not sent again
             if arrived is not None:
                 return arrived
             if again:
@@ -127,12 +127,12 @@ def uploaded_by_another(name: str, owner: str) -> bool:
 
 
 async def find_upload(client: NovitaClient, name: str, size: int) -> BatchFile | None:
-    """An upload of this name and size, where there is one."""
+    """The upload of this name and size, if there is one."""
     return next((file for file in await list_files(client) if file.filename == name and file.bytes == size), None)
 
 
 def checked_id(given: str) -> str:
-    """An id that can stand in a path. Raises InputError otherwise."""
+    """The id, if it can be part of a path. Raises InputError if not."""
     text = given.strip()
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}", text):
         raise InputError(f"{given[:40]!r} is no id", next_step="Ids look like file_... or batch_...")

@@ -73,7 +73,7 @@ class Batch(Shape):
     @model_validator(mode="before")
     @classmethod
     def _counted(cls, data: Any) -> Any:
-        """How many rows there are stands in `request_counts`, or beside the other fields."""
+        """Read the counts of rows from `request_counts`, or from beside the other fields."""
         found = an_object(data)
         counts = an_object(found.get("request_counts"))
         told = {
@@ -83,7 +83,7 @@ class Batch(Shape):
 
     @property
     def phase(self) -> Phase:
-        """What is not known counts as still working, and is logged."""
+        """The phase of the status. An unknown status counts as still working, and is logged."""
         if self.status not in _PHASES:
             logger.warning("batch %s has the unknown status %r", self.id, self.status)
         return _PHASES.get(self.status, Phase.WORKING)
@@ -98,12 +98,12 @@ class Batch(Shape):
         """How many lines the output file of a completed batch has at least."""
         if self.status != "completed":
             return 0
-        # Some count failed rows among the completed ones.
+        # Some servers count failed rows among the completed ones.
         return min(self.completed, max(0, self.total - self.failed)) if self.total else self.completed
 
     @property
     def awaits_files(self) -> bool:
-        """Whether it is completed and its output is not there yet: the status comes before the file."""
+        """Whether it is completed but its output is not there yet. The status changes before the file exists."""
         if self.status != "completed" or self.output_file_id:
             return False
         return self.answers_due > 0 or not (self.error_file_id or (self.total and self.failed >= self.total))
@@ -115,7 +115,7 @@ class Batch(Shape):
 
 
 def read_batch(raw: Any) -> Batch:
-    """A batch in any documented spelling. Raises NovitaConnectionError where it has no id."""
+    """A batch in any documented spelling. Raises NovitaConnectionError if it has no id."""
     found = read_shape(Batch, an_object(raw), "reading a batch")
     if not found.id:
         raise NovitaConnectionError("Novita's answer about a batch has no id in it")
@@ -245,7 +245,7 @@ async def bring_batch(
 
 
 def _here(jobs: Jobs, job: Job) -> bool:
-    """Whether its files are still where they were saved."""
+    """Whether its files are still in the places where they were saved."""
     return bool(job.artifacts) and all(jobs.store.holds(one) for one in job.artifacts)
 
 

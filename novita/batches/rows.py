@@ -19,7 +19,7 @@ from ..text.language_models import LlmModel, count_prompt, count_tokens, refuse_
 from ..text.request_checks import BEYOND, check_messages, native_tools, problem_with, schemas
 from .batch_files import MOST_BYTES, uploads_of
 from .tables import Faults
-from .tables import read_table as read_table  # also found here, beside what its rows become
+from .tables import read_table as read_table  # also found here, beside the rows it checks
 
 Json = dict[str, Any]
 Endpoint = Literal["chat", "completion"]
@@ -28,7 +28,7 @@ MOST_ROWS = 50_000
 """Requests in one batch, as documented."""
 
 USUAL_TOKENS = 4_096
-"""max_tokens of rows made here that set none."""
+"""The max_tokens of rows that are made here and set none."""
 
 ENDPOINTS: Mapping[Endpoint, str] = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
 _ABOUT_A_ROW = frozenset({"custom_id", "method", "url", "body"})
@@ -50,7 +50,7 @@ class Extremes:
     fewest: int | None = None
 
     def refuse(self, model: LlmModel) -> None:
-        """Hold the rows to what chat itself would refuse for this model.
+        """Refuse rows that a chat with this model would refuse too.
 
         Raises:
             InputError: A row cannot be answered by it; names its line.
@@ -282,7 +282,7 @@ def _with_its_id(row: Json) -> Json:
 
 
 def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | None, str]:
-    """The request in a row, without what is the same for all; or what is wrong with it."""
+    """The request in a row, without what is the same for all rows, or what is wrong with it."""
     url = row.get("url")
     if url not in (None, "", ENDPOINTS[endpoint]):
         return None, f"its url {str(url)[:60]!r} is not {ENDPOINTS[endpoint]!r}"
@@ -329,7 +329,7 @@ def _body_of(row: Json, endpoint: Endpoint, system: str | None) -> tuple[Json | 
 def _typed(fields: Json, endpoint: Endpoint, system: str | None) -> Json:
     """The fields of a row with cells of a table, which are all text, as the types they stand for."""
     if system is not None and not fields.keys() & {"prompt", "messages"}:
-        return fields  # they go as JSON: nothing of them is ours to change
+        return fields  # they are sent as JSON, unchanged
     made: Json = {}
     for key, value in fields.items():
         kinds = _kinds(endpoint).get(key, frozenset())

@@ -1,4 +1,4 @@
-"""Starting a batch once, however often a server dies.
+"""Starting a batch only once, however often the server is killed on the way.
 
 The journal's row of a batch holds a hash of its content and, as soon as it is known, the id of the uploaded file.
 The file's name carries the hash too. So a start that was broken off is taken up where it stood: a batch made from
@@ -51,7 +51,7 @@ class Earlier:
 
 
 class RowsBeingSentError(InputError):
-    """Another call is sending the very same rows."""
+    """Another call is sending exactly the same rows."""
 
 
 async def look_back(jobs: Jobs, client: NovitaClient, prepared: Prepared, file_id: str | None = None) -> Earlier:
@@ -78,7 +78,7 @@ async def look_back(jobs: Jobs, client: NovitaClient, prepared: Prepared, file_i
 
 
 async def forget_rows(journal: Journal, owner: str, batch_id: str) -> None:
-    """Of a batch that was told to stop: the same rows are from now on another batch."""
+    """Forget the rows of a batch that was told to stop: if they are sent again, that is another batch."""
     if (job := await journal.find(owner, batch_id)) is not None:
         await journal.note(job.key, BatchFacts(content=None))
 
@@ -124,7 +124,7 @@ async def start_batch(
         try:
             earlier = Earlier(None, None, file_id) if again else await look_back(jobs, client, prepared, file_id)
         except RowsBeingSentError:
-            await _join(jobs, client, paid_for)  # another process began between the two looks
+            await _join(jobs, client, paid_for)  # another process began after the first look
             raise
         before, file_id = earlier.job, earlier.file_id
         if before is not None:
@@ -182,7 +182,7 @@ async def create_once(client: NovitaClient, body: Json) -> Batch:
         made = read_batch(answer.data)
         return made.model_copy(update={"input_file_id": made.input_file_id or body["input_file_id"]})
     except NovitaError as error:
-        if isinstance(error, NovitaAPIError) and id_in(an_object(error.answer), "id"):  # refused, and made all the same
+        if isinstance(error, NovitaAPIError) and id_in(an_object(error.answer), "id"):  # refused, but made all the same
             return read_batch(error.answer).model_copy(update={"input_file_id": body["input_file_id"]})
         if error.billed == "no":
             raise

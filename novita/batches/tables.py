@@ -1,4 +1,4 @@
-"""Files of rows as people have them: JSONL and CSV in any usual encoding, every fault told with its line."""
+"""Files of rows as people have them: JSONL and CSV in any usual encoding. Every fault is reported with its line."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ _ROWS_TRIED = 20
 
 
 class Faults:
-    """What is wrong, line by line; the first few are told. What is wrong with many lines alike is told once."""
+    """What is wrong, line by line. The first few faults are reported; a fault of many lines is reported once."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -93,7 +93,7 @@ def _json_rows(text: str, faults: Faults) -> Iterator[tuple[int, Json]]:
 
 
 def _row(value: Any) -> Json | None:
-    """A row; a text alone is a prompt."""
+    """The row that a value stands for: an object, or a text, which is a prompt."""
     if isinstance(value, str) and value.strip():
         return {"prompt": value}
     return value if is_object(value) else None
@@ -143,8 +143,8 @@ def _listed_rows(text: str, faults: Faults) -> list[tuple[int, Json]]:
 
 
 def _csv_rows(text: str, name: str, faults: Faults) -> Iterator[tuple[int, Json]]:
-    csv.field_size_limit(MOST_BYTES)  # the module's own is 131,072: less than a page of a book, or a log, has
-    said = re.match(r"sep=(.)\r?\n", text)  # as Excel writes it
+    csv.field_size_limit(MOST_BYTES)  # the module's own limit is 131,072 letters, and a log or a chapter is longer
+    said = re.match(r"sep=(.)\r?\n", text)  # Excel writes this first line
     body = text[said.end() :] if said else text
     skipped = 1 if said else 0
     delimiter = said[1] if said else _delimiter(body, name)
@@ -189,7 +189,7 @@ def _check_names(names: list[str], line: int, faults: Faults) -> None:
 
 
 def _delimiter(text: str, name: str) -> str:
-    """What parts the cells: the mark that gives the first rows the same number of cells, more than one."""
+    """What separates the cells: the mark that gives the first rows the same number of cells, and more than one."""
     if name.casefold().endswith((".tsv", ".tab")):
         return "\t"
     best, most = ",", 1

@@ -29,10 +29,10 @@ CHAT_PATH = "/openai/v1/chat/completions"
 COMPLETION_PATH = "/openai/v1/completions"
 
 LONGEST_SILENCE = 30.0
-"""Seconds without a byte, once something has come, after which a stream is given up: hosts give up after sixty."""
+"""Seconds without a byte after which a stream is given up, once something has come. MCP clients give up after sixty."""
 
 LONGEST_START = 90.0
-"""Seconds until the first event: a long prompt is read before the first token is made."""
+"""Seconds to wait for the first event. It is longer, because a long prompt is read before the first token is made."""
 
 _TRIES = 4
 _DRAIN = 0.2
@@ -70,7 +70,7 @@ async def generate(
         try:
             with scope:
                 await _read_patiently(reading)
-        except Exception as error:  # handed on below: a task group would wrap it
+        except Exception as error:  # raised below, because a task group would wrap it
             raised.append(error)
         group.cancel_scope.cancel()
     if raised:
@@ -134,7 +134,7 @@ class _Reading:
         return (self.client.api_key,) if self.client.api_key else ()
 
     def set_apart(self, data: str) -> None:
-        """Keep what cannot be read, within reason."""
+        """Keep what cannot be read, up to a limit, and no web pages."""
         if len(self.unread) + len(data) <= _MOST_UNREAD and not data.lstrip().startswith("<"):
             self.unread += f"{data}\n"
 
@@ -143,7 +143,7 @@ class _Reading:
 
 
 async def _watch(reading: _Reading, scope: anyio.CancelScope, silence: float, start: float) -> None:
-    """Give signs of life, and give up on a stream that has none."""
+    """Tell the listener that the stream lives, and give up on one that is silent for too long."""
     while True:
         left = reading.last + (silence if reading.heard else start) - anyio.current_time()
         if left <= 0:
@@ -155,7 +155,7 @@ async def _watch(reading: _Reading, scope: anyio.CancelScope, silence: float, st
 
 
 async def _read_patiently(reading: _Reading) -> None:
-    """Read, and ask again only where the request certainly was not taken: no connection, or too many requests."""
+    """Read the answer. Ask again only if the request certainly was not taken: no connection, or too many requests."""
     client = reading.client
     for attempt in range(_TRIES):
         try:
@@ -196,12 +196,12 @@ async def _read(reading: _Reading) -> None:
 
 
 async def _take_all(reading: _Reading, response: httpx.Response) -> bool:
-    """Take event after event; whether the last one came."""
+    """Take event after event. Returns whether the last one came."""
     made, on_stream = reading.made, reading.on_stream
     async with aclosing(_events(reading, response)) as events:
         async for event in events:
             if event.is_end:
-                # To the end, so that the connection can be used again.
+                # Read to the end, so that the connection can be used again.
                 with anyio.move_on_after(_DRAIN):
                     async for _ in events:
                         pass
@@ -247,17 +247,17 @@ def _take(reading: _Reading, event: ServerEvent) -> None:
 
 
 _QUIET = frozenset({"id", "object", "created", "model", "type", "choices", "usage", "system_fingerprint", "error"})
-"""Fields of an event that says nothing: a sign of life."""
+"""An event with no other fields says nothing; it keeps the connection open."""
 
 
 def _is_error(data: Json) -> bool:
-    """Whether an event without choices is an error, in any spelling seen."""
+    """Whether an event without choices is an error, in any known spelling."""
     kind = f"{data.get('object') or ''} {data.get('type') or ''}".casefold()
     return "error" in kind or any(data.get(name) for name in ("message", "reason", "detail", "msg", "errors"))
 
 
 def _parsed(text: str) -> list[Json] | None:
-    """The objects of an event; None where it is no JSON."""
+    """The objects of an event; None if it is not JSON."""
     try:
         found: Any = load_piece(text)
     except ValueError:
@@ -266,7 +266,7 @@ def _parsed(text: str) -> list[Json] | None:
 
 
 def _error_in(reading: _Reading, data: Json) -> NovitaAPIError:
-    """An error that comes with status 200: its own code stands for the status."""
+    """An error that comes with status 200. Its own code is used as the status."""
     code, reason, message = error_words(data)
     status = code if code is not None and 400 <= code < 600 else 500
     raw = json.dumps({"reason": reason, "message": message}).encode()
@@ -276,11 +276,11 @@ def _error_in(reading: _Reading, data: Json) -> NovitaAPIError:
 
 
 class _TooLongError(Exception):
-    """More came than any answer has."""
+    """More came than any answer is long."""
 
 
 async def _events(reading: _Reading, response: httpx.Response) -> AsyncGenerator[ServerEvent]:
-    """The server-sent events; where what comes is no stream of them, all of it as one."""
+    """The server-sent events of an answer. If it is not a stream of events, all of it is one event."""
     reader = EventReader()
     try:
         async for piece in body_pieces(response, most=_LONGEST_STREAM):

@@ -79,7 +79,7 @@ def _read(message: Mapping[str, Any], where: str, before: Sequence[Json]) -> Jso
     if isinstance(made.get("role"), str):
         made["role"] = made["role"].strip().casefold()
     content: Any = made.get("content")
-    if content is None and isinstance(made.get("text"), str):  # as our own answers name it
+    if content is None and isinstance(made.get("text"), str):  # our own answers use this name
         content = made.pop("text")
     if made.get("role") in ("tool", "function"):
         _read_result(made, where, before)
@@ -99,12 +99,12 @@ def _read(message: Mapping[str, Any], where: str, before: Sequence[Json]) -> Jso
         raise InputError(f"{where}.content must be text or a list of parts")
     if content == [] and made.get("tool_calls"):
         content = None
-    made["content"] = content  # null where there is none: the field itself is required
+    made["content"] = content  # null if there is none, because the field itself is required
     return made
 
 
 def _thinks(part: Any) -> bool:
-    """Whether a part of an earlier answer holds its thoughts, which other hosts keep among the content."""
+    """Whether a part of an earlier answer holds its thoughts, which other programs keep in the content."""
     return an_object(part).get("type") in ("thinking", "reasoning", "redacted_thinking")
 
 
@@ -141,7 +141,7 @@ def _made_up(name: str, index: int) -> str:
 
 
 def _read_result(made: Json, where: str, before: Sequence[Json]) -> None:
-    """Have the answer of a tool name the call it is of: the last one of its name, or the only one unanswered."""
+    """Link the answer of a tool to its call: the last call of that name, or the only one that has no answer yet."""
     if made.get("tool_call_id"):
         made["role"] = "tool"
         return
@@ -158,7 +158,7 @@ def _read_result(made: Json, where: str, before: Sequence[Json]) -> None:
 
 
 def _result(content: Any) -> Any:
-    """What a tool gave back: text, parts, or any JSON, which goes as its text."""
+    """What a tool gave back: text, parts, or any other JSON, which is sent as text."""
     if content is None:
         return ""
     if isinstance(content, str):
@@ -178,7 +178,7 @@ def _dumped(value: Any, what: str) -> str:
 
 
 def _part(part: Any, where: str) -> Json:
-    """A part in our spelling: text, or a kind of media with its reference under `url`."""
+    """A part in our spelling: text, or a kind of media whose reference stands under `url`."""
     if isinstance(part, str):
         return {"type": "text", "text": part}
     found = an_object(part)
@@ -286,7 +286,7 @@ async def _native(inputs: Inputs, part: Json) -> Json:
 
 
 async def _sound(source: Source) -> Json:
-    """Sound goes as a link or base64, with the name of its format beside it."""
+    """Sound is sent as a link or as base64, with the name of its format beside it."""
     if source.link is not None:
         known = media_type(source.mime) or media_type(urlsplit(source.link).path.rpartition(".")[2])
         if known is not None and known.kind == "audio":

@@ -1,4 +1,4 @@
-"""What tokens cost before the fact. Tokens of unknown price count as the dearest living language model's."""
+"""What tokens will cost. Tokens of unknown price count as the dearest living language model's."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -29,7 +29,7 @@ def list_of(model: LlmModel) -> str:
 
 
 def dearest(models: Sequence[LlmModel], read: int, made: int) -> Decimal:
-    """USD for so many tokens at the highest prices on the list; at the highest documented, where there is no list."""
+    """USD for so many tokens at the highest prices on the list; without a list, at the highest documented ones."""
     bands = [band for model in models for band in model.bands]
     each_read = _highest((band.input for band in bands), ceiling("million_tokens_read"))
     each_made = _highest((band.output for band in bands), ceiling("million_tokens_made"))

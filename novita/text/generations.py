@@ -25,7 +25,7 @@ _THOUGHTS = (
 
 _THOUGHT_PARTS = frozenset({"thinking", "reasoning", "reasoning_content", "reasoning.text", "reasoning.summary"})
 _LENGTH = frozenset({"max_tokens", "max_output_tokens", "max_new_tokens", "max_length", "token_limit", "model_length"})
-"""What other servers call an end by length."""
+"""What other servers call an answer that was cut at its longest allowed length."""
 
 _MEDIA_PARTS = frozenset({"image", "image_url", "output_image", "audio", "output_audio", "video", "video_url", "file"})
 
@@ -39,7 +39,7 @@ class ToolCall:
     arguments: str = ""
 
     def parsed(self) -> Json | None:
-        """The arguments as an object; None where they are none."""
+        """The arguments as an object; None if they are not one."""
         found = _values(self.arguments)
         if found is None:
             return None
@@ -77,7 +77,7 @@ class ToolCall:
 
 
 def _values(text: str) -> list[Any] | None:
-    """The JSON values that follow each other in a text; None where something else stands there."""
+    """The JSON values that follow each other in a text; None if anything else is in it."""
     try:
         return [load_strict(text)] if text.strip() else []
     except ValueError:
@@ -114,7 +114,7 @@ class Choice:
 
     @property
     def says_something(self) -> bool:
-        """Whether there is an answer in it, not only thoughts about one."""
+        """Whether it holds an answer, and not only thoughts."""
         return bool(self.text.strip() or self.calls)
 
     def take(self, raw: Json) -> bool:
@@ -188,7 +188,7 @@ class Choice:
     # Which call a piece belongs to ------------------------------------------------------------------------------------
 
     def _take_calls(self, parts: list[Json]) -> None:
-        begun: list[ToolCall] = []  # by this very chunk: two that both bring a name are two
+        begun: list[ToolCall] = []  # calls that this chunk began: two parts that both bring a name are two calls
         for number, part in enumerate(parts):
             function = an_object(part.get("function")) or an_object(part.get("custom")) or part
             call_id, name = a_text(part.get("id")), a_text(function.get("name"))
@@ -208,7 +208,7 @@ class Choice:
     def _candidate(
         self, index: int | None, call_id: str, name: str, number: int | None, begun: list[ToolCall]
     ) -> ToolCall | None:
-        """The call that a piece seems to go on with; None where there is none."""
+        """The call that a piece seems to continue; None if there is none."""
         known = [call for call in self.calls if call_id and call.id == call_id and call not in begun]
         if index is not None and index not in self._at:
             # Servers without ids of their own give all calls the same one: a new index with a name is a new call.
@@ -250,7 +250,7 @@ class Choice:
         self._name_calls()
 
     def _name_calls(self) -> None:
-        """Give every call an id of its own, so that its answer can name it; one with nothing in it is none."""
+        """Give every call its own id, so that its answer can name it. A call with nothing in it is dropped."""
         self.calls = [call for call in self.calls if call.name or call.arguments]
         taken: set[str] = set()
         for number, call in enumerate(self.calls, 1):
@@ -262,11 +262,11 @@ class Choice:
 
 
 def _begins(here: ToolCall, call_id: str, name: str, begun: list[ToolCall]) -> bool:
-    """Whether a piece begins the next call and does not go on with this one."""
+    """Whether a piece begins the next call instead of continuing this one."""
     if name and any(here is call for call in begun):
         return True
     if call_id and here.id and here.id != call_id:
-        # Another id is another call, but for servers that make up a new one for every piece.
+        # Another id is another call, except with servers that make up a new id for every piece.
         return bool(name) or here.complete or not here.name
     if not name or not here.name or (call_id and here.id == call_id):
         return False
@@ -275,7 +275,7 @@ def _begins(here: ToolCall, call_id: str, name: str, begun: list[ToolCall]) -> b
 
 
 _ARGUMENTS = ("arguments", "input", "parameters", "args")
-"""Where the arguments of a call are found, the first that holds any."""
+"""Where the arguments of a call may be. The first of these that holds any is read."""
 
 
 def _listed(calls: Any) -> list[Json]:
@@ -311,7 +311,7 @@ def _thought(value: Any, depth: int = 4) -> str:
 
 
 def _link(part: Json) -> str:
-    """The link of a picture or sound in an answer; what came as data has none."""
+    """The link of a picture or sound in an answer; empty if it came as data."""
     for name in ("image_url", "video_url", "audio_url", "url", "file_url"):
         held: Any = part.get(name)
         found = a_text(an_object(held).get("url")) if isinstance(held, dict) else a_text(held)
@@ -332,7 +332,7 @@ class Usage:
 
 
 def read_usage(raw: Any) -> Usage | None:
-    """Novita's count; None where it counts nothing that can be read."""
+    """Novita's count of tokens; None if it cannot be read."""
     held = an_object(raw)
     prompt, made = (
         next((found for name in names if (found := a_count(held.get(name))) is not None), None)
@@ -375,7 +375,7 @@ class Generation:
 
     @classmethod
     def of_whole(cls, answer: Json) -> "Generation":
-        """What a whole answer says; it ended well, unless there is nothing in it."""
+        """What a whole answer says. It counts as complete unless there is nothing in it."""
         made = cls(0, ending="done")
         made.take(answer)
         made.finish()
@@ -383,7 +383,7 @@ class Generation:
 
     @property
     def first(self) -> Choice:
-        """The first answer that says something; where none does, the first."""
+        """The first answer that says something, or simply the first."""
         if not self.choices:
             return self.choices.setdefault(0, Choice())
         inorder = [choice for _, choice in sorted(self.choices.items())]
@@ -397,7 +397,7 @@ class Generation:
 
     @property
     def text(self) -> str:
-        """The first answer as far as it has come; reasoning where there is nothing else."""
+        """The first answer so far, or its reasoning if there is nothing else."""
         return well_formed(self.first.text or self.first.reasoning)
 
     @property
@@ -406,20 +406,20 @@ class Generation:
 
     @property
     def state(self) -> str:
-        """What is going on, in a word or two."""
+        """What the model is doing now, in a few words."""
         if not self.pieces:
             return "waiting for the first token"
         return "writing" if any(choice.text or choice.calls for choice in self.choices.values()) else "thinking"
 
     @property
     def usage(self) -> Usage:
-        """Novita's count where it came, else ours."""
-        # A count that came before the words, in a stream that then broke, counts nothing of them.
+        """Novita's count of tokens if it came, else ours."""
+        # A count that came before the words of a stream that then broke does not include those words.
         if self.counted is not None and (self.counted.completion or not self.pieces):
             return self.counted
         texts = [choice.text + "".join(call.arguments for call in choice.calls) for choice in self.choices.values()]
         reasoning = sum(count_tokens(choice.reasoning) for choice in self.choices.values())
-        # A piece is a token as a rule; both counts are guesses, and the larger one is the safer.
+        # A piece is usually one token. Both counts are guesses, and the larger one is safer.
         made = max(self.pieces, reasoning + sum(count_tokens(text) for text in texts))
         return Usage(self.prompt_tokens, made, reasoning)
 
@@ -435,7 +435,7 @@ class Generation:
                 self.pieces += 1
 
     def finish(self) -> None:
-        """Tidy up at the end: thoughts apart, calls named; an answer with nothing in it is none."""
+        """Finish at the end: separate thoughts, name the calls, and mark an answer that has nothing in it."""
         for choice in self.choices.values():
             choice.tidy()
         if not self.whole:

@@ -23,7 +23,7 @@ _MOST, _LONGEST_TEXT = 2_000, 300
 
 
 _keeping: "WeakKeyDictionary[Journal, dict[str, float]]" = WeakKeyDictionary()
-"""When this process saw last that a list was kept."""
+"""When this process last saw that a list was kept."""
 
 
 async def listed_models(client: NovitaClient, journal: Journal) -> tuple[LlmModel, ...]:
@@ -44,7 +44,7 @@ async def listed_models(client: NovitaClient, journal: Journal) -> tuple[LlmMode
 
 
 async def listed_models_if_there(client: NovitaClient, journal: Journal) -> tuple[LlmModel, ...]:
-    """The same, or nothing: a call need not fail for want of a price list.
+    """The same list, or an empty one: a call need not fail because there is no price list.
 
     Raises:
         NovitaError: A fault the call itself would meet too (no key, a wrong key).
@@ -79,7 +79,7 @@ async def _kept(client: NovitaClient, journal: Journal) -> tuple[LlmModel, ...]:
 
 
 async def _keep(client: NovitaClient, journal: Journal, models: tuple[LlmModel, ...]) -> None:
-    """Keep a list that was read, once in a day."""
+    """Keep a list that was read, once a day."""
     known = _keeping.setdefault(journal, {})
     place, now = _place(client), journal.wall()
     if 0 <= now - known.get(place, -A_DAY) < A_DAY:

@@ -27,7 +27,7 @@ Kind = Literal["chat", "embedding", "rerank", "other"]
 
 MODELS_PATH = "/openai/v1/models"
 FRESH_SECONDS = 300.0
-"""How long a price list is believed."""
+"""How long a price list is used before it is read again."""
 
 DEFAULT_MODELS: Mapping[str, tuple[str, ...]] = {
     "text": (
@@ -54,7 +54,7 @@ DEFAULT_MODELS: Mapping[str, tuple[str, ...]] = {
 second half of 2026; the best evidence of life stands first."""
 
 _ARCHIVED = 4
-"""`status` of a row that is kept on the list though nobody is served by it any more."""
+"""The `status` of a model that is still on the list but no longer served."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class LlmModel:
     bands: tuple[Band, ...]
     created: int | None
     archived: bool = False
-    """On the list, but switched off."""
+    """Whether it is on the list but switched off."""
     typed: bool = False
-    """Whether the list says what kind it is; else `kind` is a guess."""
+    """Whether the list says what kind it is. If not, `kind` is a guess."""
     seen: str = ""
     """When the row was read, where the list cannot be read now: `2026-11-29 18:00 UTC`."""
 
@@ -96,7 +96,7 @@ class LlmModel:
         return reached[-1] if reached else self.bands[0]
 
     def price(self, prompt: int, made: int, cached: int = 0) -> Decimal | None:
-        """USD for so many tokens; None where a price is not known."""
+        """USD for so many tokens; None if a price is not known."""
         band = self.band(prompt)
         if band.input is None or (made and band.output is None):
             return None
@@ -115,7 +115,7 @@ class LlmModel:
         return None if band.output is None else (3 * band.input + band.output) / 4
 
     def serves(self, endpoint: str) -> bool:
-        """Whether a route serves it, as far as the list says."""
+        """Whether a route serves it, as far as the list tells."""
         return not self.endpoints or endpoint in self.endpoints
 
     def has(self, feature: str) -> bool:
@@ -216,7 +216,7 @@ def _kind(named: str, endpoints: Sequence[str]) -> Kind:
 
 
 def _price(amount: Decimal | None) -> Decimal | None:
-    """A price; None for one that is less than nothing."""
+    """A price; None if it is below zero."""
     return amount if amount is not None and amount >= 0 else None
 
 
@@ -233,7 +233,7 @@ async def llm_models(client: NovitaClient) -> tuple[LlmModel, ...]:
     Raises:
         NovitaError: The list cannot be read.
     """
-    # Kept with the connection pool, so for as long as the process, and apart for every caller: keys may differ.
+    # Kept with the connection pool, so as long as the process, and separately for every caller: keys may see others.
     known = _lists.setdefault(client.http, {})
     place, now = (client.base_url, client.owner), client.clock.now()
     if place in known and now - known[place][0] < FRESH_SECONDS:
@@ -319,7 +319,7 @@ def choose_model(
         chosen = next((by_id[name] for name in usual if name in by_id), None)
         if chosen is not None:
             return chosen.id, chosen
-        # That vectors and rankings are on the list, no document promises.
+        # No document promises that models for vectors and rankings are on the list.
         if usual and (not models or need in ("embedding", "rerank")):
             return usual[0], None
         raise InputError(
@@ -384,7 +384,7 @@ def _some(models: Sequence[LlmModel], usual: Sequence[str] = ()) -> str:
 _WIDE = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003fa1f]")
 _MEDIA_TOKENS = 2_000
 _CERTAIN = 12
-"""Letters a token holds at the very most, over a long text: a text too long by this count is too long."""
+"""The most letters that a token of a long text holds. A text that is too long by this count is certainly too long."""
 
 
 def count_tokens(text: str) -> int:
@@ -397,7 +397,7 @@ def count_tokens(text: str) -> int:
 
 
 def count_prompt(messages: Sequence[Mapping[str, Any]]) -> int:
-    """About how many tokens a conversation has; media count flat."""
+    """About how many tokens a conversation has. Every picture, clip or sound counts the same."""
     total = 0
     for message in messages:
         content: Any = message.get("content")

@@ -44,7 +44,7 @@ class Near:
 
 
 def index_key(model: str, texts: Sequence[str]) -> str:
-    """What tells an index of these very texts."""
+    """A word that identifies an index of exactly these texts."""
     told = json.dumps([model, list(texts)], ensure_ascii=False)
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

@@ -1,4 +1,4 @@
-"""Text files as people have them: whatever encoding their programs wrote."""
+"""Text files in whatever encoding people's programs wrote them."""
 
 from ..core.errors import InputError
 from ..core.wellformed import well_formed

@@ -22,7 +22,7 @@ Route = Literal["chat", "completion", "exa_search", "exa_contents", "tavily_sear
 BEYOND: Mapping[str, frozenset[str]] = {
     "chat": frozenset({"parallel_tool_calls", "user", "store", "max_completion_tokens", "chat_template_kwargs"}),
 }
-"""Fields clients are known to send beyond the documented ones; passed on as they are."""
+"""Fields that clients are known to send and that are not documented; they are passed on unchanged."""
 
 OURS: Mapping[str, str] = {
     "stream": "answers are always streamed",
@@ -62,7 +62,7 @@ def with_options(route: Route, body: Json, options: Mapping[str, Any] | None) ->
 
 
 def problem_with(route: Route, body: Json) -> str | None:
-    """What the documented schema objects to in a body, as a sentence; None if nothing."""
+    """What is wrong with a body by the documented schema, as a sentence; None if nothing is."""
     bare = not_a_number(body)
     if bare is not None:
         return f"{bare} is NaN or Infinity, which JSON does not know"
@@ -126,7 +126,7 @@ def check_messages(messages: Sequence[Mapping[str, Any]]) -> None:
 _TOOL_FIELDS = ("name", "description", "parameters", "strict")
 _SCHEMA_NAMES = ("parameters", "inputSchema", "input_schema")
 _BESIDE = frozenset({"type", "title", "annotations", "outputSchema", "output_schema", "icons", "execution", "_meta"})
-"""What MCP and others tell about a tool and a model is not asked about."""
+"""What MCP and others say about a tool and a model does not need; it is left out."""
 
 
 def native_tools(tools: Sequence[Mapping[str, Any]]) -> list[Json]:
@@ -150,7 +150,9 @@ def native_tools(tools: Sequence[Mapping[str, Any]]) -> list[Json]:
         function = {name: inner[name] for name in _TOOL_FIELDS if name in inner}
         schema = next((inner[name] for name in _SCHEMA_NAMES if name in inner), None)
         if schema is not None:
-            if is_object(schema) and "type" not in schema:  # {} or {properties}: of an object, as all are
+            if (
+                is_object(schema) and "type" not in schema
+            ):  # {} and {properties} describe an object, as all parameters do
                 schema = {"type": "object", **schema}
             check_schema(schema, f"{where}.parameters")
             function["parameters"] = schema
@@ -220,7 +222,7 @@ _MOST_OBJECTS = 50
 
 
 def _json_in(text: str) -> Iterator[str]:
-    """What may be the JSON of an answer: all of it, what stands in fences, what begins at a brace."""
+    """What may be the JSON of an answer: all of it, what is in fences, and what begins at a brace."""
     yield text.strip()
     yield from (fenced.strip() for fenced in _FENCE.findall(text))
     decoder, place = json.JSONDecoder(), -1

@@ -1,4 +1,4 @@
-"""Thoughts and calls that a model wrote into its answer, because nobody took its template apart."""
+"""Thoughts and calls that stand in the text of an answer, because the server did not separate them."""
 
 import json
 import re
@@ -121,6 +121,6 @@ def _indent(text: str) -> int:
 
 
 def _lone(text: str, closed: re.Match[str]) -> bool:
-    """Whether an end tag ends thoughts, and is not spoken about: in backticks, or after its own beginning."""
+    """Whether an end tag really ends thoughts. One in backticks, or after its own beginning, is only mentioned."""
     before, after = text[: closed.start()], text[closed.end() : closed.end() + 1]
     return not _OPEN.search(before) and not before.endswith("`") and after != "`" and before.count("```") % 2 == 0

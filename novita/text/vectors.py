@@ -43,7 +43,7 @@ RERANK_PATH = "/openai/v1/rerank"
 MOST_TEXTS = 2048
 """Texts in one request, as documented."""
 
-_MOST_TOKENS = 250_000  # of one request: a part that fails should not cost all
+_MOST_TOKENS = 250_000  # tokens of one request, so that a part that fails does not cost everything
 _AT_ONCE = 4
 _TRIES = 3
 
@@ -251,7 +251,7 @@ def _rows(data: Any) -> list[Any]:
 
 
 def _is_numbers(value: Any) -> bool:
-    """Whether it is one vector, and no list of them."""
+    """Whether it is one vector and not a list of them."""
     return bool(value) and all(isinstance(number, int | float) for number in a_list(value)) and isinstance(value, list)
 
 
@@ -277,7 +277,7 @@ def _places(rows: Sequence[Any], count: int) -> list[int | None]:
 
 
 def _refuse_other_lengths(vectors: list[Vector | None], reasons: dict[int, str]) -> None:
-    """Take out vectors of another length than most have: a table has one width."""
+    """Remove vectors whose length differs from that of most: a table has one width."""
     lengths = Counter(len(vector) for vector in vectors if vector is not None)
     usual = lengths.most_common(1)[0][0] if lengths else 0
     for index, vector in enumerate(vectors):
@@ -287,7 +287,7 @@ def _refuse_other_lengths(vectors: list[Vector | None], reasons: dict[int, str])
 
 
 def _gaps(vectors: Sequence[Vector | None], reasons: Mapping[int, str]) -> list[Missing]:
-    """Texts without vectors, neighbours of one reason together."""
+    """Texts without vectors. Neighbours with the same reason are one entry."""
     gaps: list[Missing] = []
     for index, vector in enumerate(vectors):
         if vector is not None:
@@ -326,7 +326,7 @@ def _vector(raw: Any) -> tuple[Vector | None, str]:
 
 
 def read_tokens(data: Any) -> int:
-    """The tokens an answer says were read; 0 where it does not say."""
+    """How many tokens an answer says were read; 0 if it does not say."""
     usage = an_object(an_object(data).get("usage"))
     return a_count(usage.get("total_tokens")) or a_count(usage.get("prompt_tokens")) or 0
 
@@ -431,7 +431,7 @@ def _ranked_rows(data: Any) -> list[Json]:
 
 
 def _place_of(document: Any, documents: Sequence[str]) -> int | None:
-    """The place of a document that is told by its text; None where that fits none or several."""
+    """The place of a document that is given by its text; None if the text fits none or several."""
     said = a_text(an_object(document).get("text")) or a_text(document)
     places = [place for place, text in enumerate(documents) if text == said]
     return places[0] if len(places) == 1 else None

@@ -15,14 +15,14 @@ Json = dict[str, Any]
 Provider = Literal["exa", "tavily"]
 
 MOST_PAGES = 20
-"""Addresses of one call; what they hold has to be read by somebody."""
+"""The most addresses of one call, because a model has to read what they hold."""
 
 _SNIPPET = 500
 
 
 @dataclass(frozen=True)
 class Found:
-    """One page found, with the words that fit."""
+    """One page that was found, with the passage that fits the query."""
 
     title: str
     url: str
@@ -33,7 +33,7 @@ class Found:
 
 @dataclass(frozen=True)
 class WebPage:
-    """One page read; `text` is None where it could not be had, and `problem` says why."""
+    """One page that was read. If its text could not be read, `text` is None and `problem` says why."""
 
     url: str
     title: str | None
@@ -120,10 +120,10 @@ class _WebRow(Shape):
 def read_request(
     provider: Provider, urls: Sequence[str], *, options: Mapping[str, Any] | None = None
 ) -> tuple[str, Json]:
-    """Path and body of reading pages, each once.
+    """Path and body of a request that reads pages, each once.
 
     Raises:
-        InputError: No addresses, too many, or one that is none.
+        InputError: There are no addresses or too many, or one is not an address.
     """
     if not urls:
         raise InputError("urls is empty")
@@ -147,7 +147,7 @@ def read_request(
 
 
 def pages_asked(body: Json) -> int:
-    """How many pages a request to read names, with those that Exa adds by option: each may be paid for."""
+    """How many pages a request may read, with those that Exa adds by option. Each may be billed."""
     named = len(body["urls"]) + len(body.get("ids") or ())
     return named * (1 + (body.get("subpages") or 0))
 
@@ -172,12 +172,12 @@ async def read_pages(client: NovitaClient, path: str, body: Json) -> list[WebPag
             pages.append(WebPage(url, None, None, why or "it could not be fetched"))
         else:
             pages.append(rows.pop(named).page(url))
-    # Pages asked for by option (Exa's ids and subpages), which have no place among the addresses.
+    # Pages that were asked for by option (Exa's ids and subpages) are not among the addresses.
     return [*pages, *(row.page(name) for name, row in rows.items() if name)]
 
 
 def _results_of(data: Any) -> Json:
-    """An answer with results. Raises NovitaConnectionError for an error that comes with status 200, or nothing."""
+    """The answer, if it has results. Raises NovitaConnectionError if it is an error with status 200, or empty."""
     found = an_object(data)
     if not isinstance(found.get("results"), list):
         _, _, said = error_words(found)
