@@ -1,4 +1,4 @@
-"""Files of a sandbox: listed, read in parts, brought home and sent there in streams."""
+"""Files of a sandbox: they are listed, read in parts, and streamed to and from this machine."""
 
 import contextlib
 import fnmatch
@@ -20,7 +20,7 @@ from .inside import Inside
 from .sandboxes import SandboxGoneError
 
 OCTETS_FROM = (0, 5, 7)
-"""The daemon's version that takes a body as it is, not as a form."""
+"""The first version of the daemon that takes a file as a plain body instead of a form."""
 LONGEST_PATH = 4096
 _PIECE = 256 * 1024
 _TRIES = 4
@@ -58,7 +58,7 @@ class Entry:
 
 
 def check_path(path: str) -> str:
-    """A path that a sandbox can have; relative ones begin at its home.
+    """A path that a sandbox can have. Relative paths begin at its home folder.
 
     Raises:
         InputError: It cannot.
@@ -69,7 +69,7 @@ def check_path(path: str) -> str:
 
 
 async def list_folder(inside: Inside, path: str, *, depth: int = 1) -> list[Entry]:
-    """What is in a folder, and in the folders in it down to `depth`."""
+    """What is in a folder, and in its folders down to `depth`."""
     message: Json = {"path": check_path(path), "depth": depth}
     data = await inside.call("filesystem.Filesystem/ListDir", message, "listing files")
     return [Entry.of(row) for row in objects(data.get("entries")) if row.get("path")]
@@ -86,7 +86,7 @@ async def stat(inside: Inside, path: str) -> Entry:
 
 
 async def remove(inside: Inside, path: str) -> None:
-    """With all that is in it; nothing happens where nothing is."""
+    """Delete a file, or a folder with everything in it. If there is none, nothing happens."""
     await inside.call("filesystem.Filesystem/Remove", {"path": check_path(path)}, "removing a file")
 
 
@@ -113,12 +113,12 @@ async def find(inside: Inside, pattern: str, *, most: int) -> list[Entry]:
 
 
 async def read_part(inside: Inside, path: str, start: int, count: int) -> bytes:
-    """Up to `count` bytes from `start` on; nothing behind the end."""
+    """Up to `count` bytes from `start` on; empty beyond the end."""
     headers = {"Range": f"bytes={start}-{start + count - 1}"}
     async with inside.open(
         "GET", "/files", f"reading {path[:100]}", params={"path": check_path(path)}, headers=headers
     ) as response:
-        skip = start if response.status_code == 200 else 0  # it does not know ranges
+        skip = start if response.status_code == 200 else 0  # this daemon does not know ranges
         found = bytearray()
         try:
             async with aclosing(body_pieces(response, most=skip + count + _PIECE)) as pieces:
@@ -203,7 +203,7 @@ async def upload(inside: Inside, path: str, size: int, pieces: Callable[[], Asyn
             yield after
 
     last: NovitaConnectionError | None = None
-    for _ in range(2):  # writing the same again changes nothing
+    for _ in range(2):  # may be repeated, because writing the same again changes nothing
         try:
             async with inside.open(
                 "POST", "/files", f"writing {path[:100]}", params={"path": path}, content=body(), headers=headers

@@ -1,4 +1,4 @@
-"""Variables for a sandbox: secrets go their own way, and Novita's own key goes none."""
+"""Variables for a sandbox. Secrets are handled apart, and Novita's own key is never passed on."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from ..core.redaction import SHORTEST, Known, learn, redact
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _SECRET_WORD = re.compile(
-    r"(?i)(?:password|passwd|passphrase|secret|token|api_?key|pgpass"  # at the end of any name
+    r"(?i)(?:password|passwd|passphrase|secret|token|api_?key|pgpass"  # at the end of a name
     r"|(?:^|_)(?:access_?key|private_?key|key|pass|pwd|credential|cred|auth|authorization|bearer|cookie|session_?id"
     r"|jwt|dsn|connection_?string|(?:database|db|mongo|redis|postgres|postgresql|mysql|amqp)_?(?:url|uri)))"
     r"s?(?:_?(?:id|value|[0-9]+))?$"
@@ -23,7 +23,7 @@ LONGEST = 32 * 1024
 
 @dataclass(frozen=True)
 class Env:
-    """Checked variables: `plain` may be shown, `secret` are known to the process and leave it in no text."""
+    """Checked variables: `plain` may be shown; `secret` are hidden from every text that leaves the process."""
 
     plain: Mapping[str, str] = field(default_factory=dict[str, str])
     secret: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
@@ -35,7 +35,7 @@ class Env:
 
 
 def looks_secret(name: str, value: str) -> bool:
-    """Whether a variable is one that should not be seen, by its name or by its value."""
+    """Whether the name or the value of a variable shows that it is secret."""
     return _SECRET_WORD.search(name) is not None or _SECRET_LOOKS.search(value) is not None or redact(value) != value
 
 

@@ -13,15 +13,15 @@ HEADER = 5
 COMPRESSED, LAST = 1, 2
 LARGEST_FRAME = 16 * 2**20
 LARGEST_LINE = 96 * 2**20
-"""A picture in a result comes in one line."""
+"""So large, because a picture in a result comes in one line."""
 
 
 class BrokenStreamError(Exception):
-    """What came is not what the protocol has; the text says how."""
+    """What came breaks the protocol; the text says how."""
 
 
 def frame(message: Json) -> bytes:
-    """A message as a stream's request holds it."""
+    """A message in the form in which the request of a stream holds it."""
     payload = json.dumps(message).encode()
     return b"\0" + len(payload).to_bytes(4, "big") + payload
 
@@ -35,10 +35,10 @@ class FrameReader:
         self.trailer: Json = {}
 
     def feed(self, piece: bytes) -> Iterator[Json]:
-        """The messages that are whole now.
+        """The messages that are complete now.
 
         Raises:
-            BrokenStreamError: It is no frame, or goes on after its end.
+            BrokenStreamError: It is not a frame, or the stream continues after its end.
         """
         self._held += piece
         start = 0
@@ -61,14 +61,14 @@ class FrameReader:
 
 
 class LineReader:
-    """Lines of JSON. What is no JSON is an error: half a line means that the stream is broken."""
+    """Lines of JSON. A line that is not JSON is an error, because half a line means that the stream is broken."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
 
     def feed(self, piece: bytes) -> Iterator[Json]:
-        """The lines that are whole now; empty ones are left out.
+        """The lines that are complete now, without empty ones.
 
         Raises:
             BrokenStreamError: One is no JSON object, or too long.

@@ -30,7 +30,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 def check_id(sandbox_id: str) -> str:
-    """The id, where it could be one: it becomes part of a host name.
+    """The id, if it can be one, because it becomes part of a host name.
 
     Raises:
         InputError: It cannot.
@@ -69,7 +69,7 @@ class Hosts:
         return f"https://api.{self.domain}"
 
     def check(self, domain: str | None) -> str:
-        """The domain that a sandbox's answer names, where its token may go there; ours where it names none.
+        """The domain that an answer names, if the token may be sent there; the configured one if it names none.
 
         Raises:
             NovitaConnectionError: It may not. Nothing was sent there.
@@ -85,7 +85,7 @@ class Hosts:
         )
 
     def port(self, sandbox_id: str, port: int, domain: str | None = None) -> str:
-        """The address of a port of a sandbox, as anybody reaches it."""
+        """The public address of a port of a sandbox."""
         return f"https://{port}-{check_id(sandbox_id)}.{self.check(domain)}"
 
     def inside(self, sandbox_id: str, port: int) -> Mapping[str, str]:

@@ -22,12 +22,12 @@ from .sandboxes import Sandboxes, SandboxGoneError
 from .shapes import Sandbox
 
 GONE = (502, 503)
-"""What answers when the sandbox behind an address does not run."""
+"""The statuses of an address whose sandbox does not run."""
 PING = 20
-"""Seconds after which a quiet stream is to give a sign of life."""
+"""Seconds after which a quiet stream must send a ping."""
 LONGEST_SILENCE = 75.0
 WITHOUT_END = 2**62
-"""Bytes: a stream may be as long as it likes, for nothing of it is kept unbounded."""
+"""Bytes. A stream may have any length, because only a bounded part of it is kept."""
 _STATUS: Mapping[str, int] = {
     "invalid_argument": 400,
     "unauthenticated": 401,
@@ -43,12 +43,12 @@ _STATUS: Mapping[str, int] = {
 
 
 def token_header(token: str | None) -> Mapping[str, str]:
-    """How a sandbox takes its token; one made without needs none."""
+    """The header with a sandbox's token. A sandbox that was made without one needs none."""
     return {"X-Access-Token": sendable(token)} if token else {}
 
 
 class DeadlineError(Exception):
-    """The time limit that a call came with is over."""
+    """The time limit of a call is over."""
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Inside:
         headers: dict[str, str] = dict(self.hosts.inside(self.id, port)) if self.hosts.moved or port == DAEMON else {}
         if port == INTERPRETER:
             if self.shape.network.restricted and not self._traffic:
-                # Only connecting tells this token; for one that runs, it moves no end and costs nothing.
+                # Only connecting tells this token. If the sandbox runs, that does not change its end and costs nothing.
                 again = await self.sandboxes.connect(self.id, 1)
                 self._traffic = again.traffic_token.get_secret_value()
             if self._traffic:
@@ -119,7 +119,7 @@ class Inside:
         return an_object(answer.data)
 
     async def rest(self, method: str, path: str, doing: str, *, port: int = DAEMON, **more: Any) -> Answer:
-        """A plain call of the daemon or the interpreter that may be sent twice; its answer."""
+        """The answer of a plain call of the daemon or the interpreter, which may be sent twice."""
         where = await self._where(port)
         where["headers"] |= more.pop("headers", {})
         try:
@@ -143,7 +143,7 @@ class Inside:
         except NovitaAPIError as error:
             raise await self.explained(error) from error
         except NovitaConnectionError as error:
-            # The client speaks of money, as for all that it sends once. Here the sandbox is paid, not the call.
+            # The client warns of costs, as for everything it sends once. Here the sandbox is paid for, not the call.
             error.billed, error.next_step = None, "Look at get_sandbox, then try again."
             raise
 
@@ -191,7 +191,7 @@ class Inside:
             raise await self.explained(self._failed(wrong, doing))
 
     def _failed(self, wrong: Json, doing: str) -> NovitaAPIError:
-        """An error in a stream's last frame, which comes under status 200."""
+        """The error in the last frame of a stream, which comes with status 200."""
         code, words = a_text(wrong.get("code")), a_text(wrong.get("message"))[:400]
         kind = {404: NotFoundError, 429: RateLimitError}.get(_STATUS.get(code, 500), NovitaAPIError)
         return kind(
@@ -201,22 +201,22 @@ class Inside:
         )
 
     async def explained(self, error: NovitaAPIError) -> Exception:
-        """The error, or what it means where the sandbox has gone or the time was over. To be raised."""
+        """The error to raise: this one, or what it means if the sandbox has gone or the time was over."""
         if error.status == _STATUS["deadline_exceeded"] and error.reason == "deadline_exceeded":
             return DeadlineError()
-        error.billed = None  # the sandbox is paid for its time, not for the call
+        error.billed = None  # the sandbox is billed for its time, not for the call
         if error.status == _STATUS["unauthenticated"]:
             error.next_step = "Call again: the sandbox's token is asked for anew each time."
         if error.status not in GONE:
             return error
-        found = await self.sandboxes.get(self.id)  # raises with the reason where it is gone
+        found = await self.sandboxes.get(self.id)  # raises with the reason if it is gone
         if found.state == "paused":
             return paused(found)
         return error
 
 
 def paused(found: Sandbox) -> SandboxGoneError:
-    """That a sandbox is paused, to be raised."""
+    """The error to raise if a sandbox is paused."""
     return SandboxGoneError(
         f"The sandbox {found.id[:60]} is paused",
         next_step="Resume it with change_sandbox (action=resume), then call again.",

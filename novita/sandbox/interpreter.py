@@ -25,7 +25,7 @@ KINDS = "text html markdown svg png jpeg pdf latex json javascript data chart ex
 MOST_RESULTS = 60
 LARGEST_RESULTS = 128 * 2**20
 SERVERS_OWN = frozenset({"UnexpectedEndOfExecution", "ContextRestarting", "WebSocketError", "ExecutionAborted"})
-"""Names of errors that the interpreter's server tells, not the code."""
+"""Names of errors that come from the interpreter's server and not from the code."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Cell:
     _size: int = 0
 
     def take(self, line: Json) -> bool:
-        """Add one line; True for the end mark."""
+        """Add one line. Returns True for the end mark."""
         match a_text(line.get("type")):
             case "number_of_executions":
                 self.number = a_count(line.get("execution_count"))
@@ -86,7 +86,7 @@ class Cell:
             case "end_of_execution":
                 return True
             case _:
-                pass  # keepalives, and what newer servers may add
+                pass  # keepalives, and anything that newer servers add
         return False
 
     def _show(self, line: Json) -> None:
@@ -168,7 +168,7 @@ async def run_cell(
 
 
 async def restart(inside: Inside, language: str) -> int:
-    """Restart the contexts of a language: what runs there ends, its variables are lost. How many there were."""
+    """Restart the contexts of a language and return their number. What runs there ends, and variables are lost."""
     answer = await inside.rest("GET", "/contexts", "listing the kernels", port=INTERPRETER)
     rows = objects(an_object(answer.data).get("contexts", answer.data))
     ids = [a_text(row.get("id")) for row in rows if a_text(row.get("language")) == language and row.get("id")]

@@ -1,4 +1,4 @@
-"""Looking at sandboxes: each look brings the journal's rows up to what was seen, and finds ours by their marks."""
+"""Looking at sandboxes. Each look updates the journal's rows, and finds this server's sandboxes by their marks."""
 
 import logging
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from .shapes import Sandbox
 logger = logging.getLogger(__name__)
 
 ENDS = ("timeout", "delete", "overdue")
-"""Events of a sandbox's history after which it is there no more."""
+"""Events in the history of a sandbox after which it no longer exists."""
 
 
 async def look_at_all(plane: Sandboxes, journal: Journal, owner: str, *, always: bool) -> None:
@@ -45,13 +45,13 @@ async def note_all(plane: Sandboxes, journal: Journal, owner: str, there: Sequen
 
 
 async def note_over(plane: Sandboxes, journal: Journal, owner: str, sandbox_id: str) -> None:
-    """A sandbox was found gone: its time counts until it ended, by Novita's history where that tells."""
+    """Note that a sandbox is gone. Its time counts until its end, which Novita's history tells, if anything does."""
     at: float | None = None
     try:
         ends = [each for each in await plane.for_looking().events(sandbox_id) if each.name in ENDS]
         at = ends[0].at.timestamp() if ends and ends[0].at else None
     except JournalError:
         raise
-    except NovitaError as error:  # without the history it ended at its time, or now
+    except NovitaError as error:  # without the history it counts as ended at its time limit, or now
         logger.warning("the history of sandbox %s could not be read: %s", sandbox_id[:60], error)
     await note_gone(journal, owner, sandbox_id, at)

@@ -21,9 +21,9 @@ class Output:
 
     largest_file: int = LARGEST_FILE
     size: int = 0
-    """Letters so far."""
+    """How many letters have come so far."""
     kept: int = 0
-    """Letters in the file."""
+    """How many letters are in the file."""
     _head: list[str] = field(default_factory=list[str])
     _headed: int = 0
     _tail: deque[str] = field(default_factory=deque[str])
@@ -68,7 +68,7 @@ class Output:
             self.kept += min(room, len(text))
 
     def finish(self) -> None:
-        """No more comes: half a letter at the end is told as one that is none."""
+        """Mark the end. Half a letter at the end becomes U+FFFD."""
         self.add(self._decoder.decode(b"", True))
 
     @property
@@ -87,7 +87,7 @@ class Output:
 
     @property
     def lost(self) -> int:
-        """Letters that are nowhere any more."""
+        """How many letters were dropped."""
         return max(0, self.size - self.kept) if self._file is not None else 0
 
     @property
@@ -97,7 +97,7 @@ class Output:
         return text.rpartition("\n")[2]
 
     def whole(self) -> str:
-        """All that was kept."""
+        """Everything that was kept."""
         if self._file is None:
             return self.beginning + "".join(self._tail)
         self._file.seek(0)

@@ -36,17 +36,17 @@ class SandboxPrices:
     storage_gb_hour: Decimal
     storage_free_gb: int
     assumed: SandboxSize
-    """Where a template's shape is not known."""
+    """What is assumed if a template's size is not known."""
 
     def per_second(self, shape: SandboxSize) -> Decimal:
-        """While it runs."""
+        """USD per second while it runs."""
         return self.core_second * shape.cpu + self.gib_second * Decimal(shape.memory_mb) / 1024
 
     def per_hour(self, shape: SandboxSize) -> Decimal:
         return self.per_second(shape) * HOUR
 
     def cost(self, shape: SandboxSize, seconds: float) -> Decimal:
-        """Of so many seconds of running; nothing for fewer than none."""
+        """USD for so many seconds of running; 0 if the number is negative."""
         return self.per_second(shape) * Decimal(str(max(0.0, seconds)))
 
     @property
@@ -60,7 +60,7 @@ class SandboxPrices:
 
 @cache
 def prices() -> SandboxPrices:
-    """prices.json."""
+    """The prices in prices.json."""
     data: dict[str, Any] = json.loads(Path(__file__).with_name("prices.json").read_text(encoding="utf-8"))
     assumed = data["assumed_shape"]
     return SandboxPrices(

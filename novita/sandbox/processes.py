@@ -1,4 +1,4 @@
-"""Commands in a sandbox: started, heard, stopped with all they started.
+"""Commands in a sandbox: they are started, listened to, and stopped with everything they started.
 
 A command does not die when its listener goes away, so whoever gives one up here stops it: a cancelled call leaves
 nothing that runs on unnoticed.
@@ -25,15 +25,15 @@ Ending = Literal["exited", "killed", "time_limit", "broken"]
 OnOutput = Callable[[], Awaitable[None]]
 USERS = ("user", "root")
 GRACE = 5.0
-"""Seconds by which the daemon's own time limit comes after ours."""
+"""How many seconds the daemon's own time limit comes after ours."""
 STOPPING = 20.0
-"""Seconds that stopping may take at most; it takes less than one where the sandbox answers."""
+"""The most seconds that stopping may take. It takes less than one if the sandbox answers."""
 LONGEST_COMMAND = 128 * 1024
 _LOOKS = (0.0, 0.3, 1.0)
-"""Pauses before looks for a command that nobody heard start: it may start after the first."""
+"""Pauses before each search for a command whose start was not heard: it may start after the first search."""
 
 _KILL_TREE = "t() { kill -STOP $1; for c in $(cat /proc/$1/task/*/children); do t $c; done; kill -KILL $1; }; t %d"
-"""Stops a process and all below it, the children before they can lose their parent."""
+"""Stops a process and all its descendants. Children are stopped before they can lose their parent."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Listed:
-    """A process that runs. Its variables are left out: secrets may be among them."""
+    """A process that runs. Its variables are left out, because there may be secrets among them."""
 
     pid: int
     command: str
@@ -107,7 +107,7 @@ async def run_command(
     tag = tag or f"command-{uuid.uuid4().hex[:12]}"
     message: Json = {"process": process, "stdin": False, "tag": tag}
     doing, headers = "running the command", _user(user)
-    # Ours is the first limit: at its own the daemon kills the command, but not what the command has started.
+    # Our limit comes first: at its own, the daemon kills the command but not what the command has started.
     stream = inside.stream("process.Process/Start", message, doing, limit=limit + GRACE, headers=headers)
     try:
         with anyio.move_on_after(limit) as scope:
@@ -138,7 +138,7 @@ async def run_command(
 
 
 async def _give_up(inside: Inside, run: Run, tag: str, user: str | None) -> None:
-    """Stop a command; one that was sent, and never heard to have started, is found by its mark if it did."""
+    """Stop a command. If its start was never heard, it is searched for by its mark."""
     if run.pid is not None:
         await stop(inside, run.pid, user=user)
         return
@@ -146,7 +146,7 @@ async def _give_up(inside: Inside, run: Run, tag: str, user: str | None) -> None
         await anyio.sleep(pause)
         try:
             marked = [each.pid for each in await list_processes(inside) if each.tag == tag]
-        except NovitaError:  # it may be gone, and the command with it
+        except NovitaError:  # the sandbox may be gone, and the command with it
             continue
         for pid in marked:
             await stop(inside, pid, user=user)
@@ -179,7 +179,7 @@ def _take(run: Run, event: Json) -> None:
 
 
 async def stop(inside: Inside, pid: int | None, *, user: str | None = None) -> bool:
-    """Kill a process with all below it; False where it has ended already. What goes wrong on the way is passed over.
+    """Kill a process with all its descendants. False if it had ended already. Errors on the way are passed over.
 
     Whether it worked shows in `list_processes`.
     """
@@ -194,12 +194,12 @@ async def stop(inside: Inside, pid: int | None, *, user: str | None = None) -> b
             async for _ in events:
                 pass
     except (NovitaError, BrokenStreamError, DeadlineError):
-        pass  # the signal below is the sure way, if only to the process itself
+        pass  # the signal below always works, though it reaches only the process itself
     return await send_signal(inside, pid, "SIGNAL_SIGKILL")
 
 
 async def send_signal(inside: Inside, pid: int, signal: Literal["SIGNAL_SIGTERM", "SIGNAL_SIGKILL"]) -> bool:
-    """False where there is no such process any more."""
+    """Send a signal to a process. Returns False if it no longer exists."""
     message: Json = {"process": {"pid": pid}, "signal": signal}
     try:
         await inside.call("process.Process/SendSignal", message, "stopping the command")
@@ -209,13 +209,13 @@ async def send_signal(inside: Inside, pid: int, signal: Literal["SIGNAL_SIGTERM"
 
 
 async def list_processes(inside: Inside) -> list[Listed]:
-    """What was started through the daemon and still runs."""
+    """The processes that were started through the daemon and still run."""
     data = await inside.call("process.Process/List", {}, "listing processes")
     found: list[Listed] = []
     for row in objects(data.get("processes")):
         config = an_object(row.get("config"))
         words = [a_text(word) for word in a_list(config.get("args"))]
-        # What we start is `bash -l -c COMMAND`: only the command is of interest.
+        # We start `bash -l -c COMMAND`; only the command is shown.
         command = words[-1] if "-c" in words[:-1] else " ".join([a_text(config.get("cmd")), *words])
         if (pid := a_count(row.get("pid"))) is not None:
             found.append(Listed(pid, command, a_text(row.get("tag"))))

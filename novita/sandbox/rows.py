@@ -21,12 +21,12 @@ from .shapes import Sandbox
 KIND = "sandbox"
 """Kind of the rows. Each has the sandbox's id as `facts.resource`."""
 TOOLS = ("create_sandbox", "run_code", "change_sandbox")
-"""Tools whose rows give sandboxes time."""
+"""The tools whose rows give a sandbox time."""
 MARK, OWNER, JOB = "novita-mcp", "novita-mcp-owner", "novita-mcp-job"
 """Names in the metadata of a sandbox of ours: that it is, whose, and of which row. So it is found again although its
 answer, or the whole journal, was lost."""
 NEW = 60.0
-"""Seconds in which what was just made may be missing from lists."""
+"""Seconds for which a new sandbox may be missing from lists."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class KnownSandbox:
 
 
 def marks(job: Job) -> dict[str, str]:
-    """What a sandbox of ours carries."""
+    """The marks in the metadata of a sandbox of ours."""
     return {MARK: "1", OWNER: job.owner, JOB: job.key[:16]}
 
 
 def facts_of(size: SandboxSize, seconds: float, now: float) -> SandboxFacts:
-    """What a row says that gives a sandbox so many seconds from now on."""
+    """The facts of a row that gives a sandbox so many seconds from now on."""
     table = prices()
     return SandboxFacts(usd_per_hour=table.per_hour(size), whole=table.cost(size, seconds), ends_at=now + seconds)
 

@@ -1,4 +1,4 @@
-"""The control plane of sandboxes: create, find, pause, resume, end; templates, snapshots, quota, events.
+"""The control plane of sandboxes: create, find, pause, resume and end them; templates, snapshots, quota, events.
 
 A create is sent once. Everything else may be sent again: a sandbox that is paused, extended or deleted twice is what
 it would be after once.
@@ -30,12 +30,12 @@ _HISTORY = 20
 
 
 def key_header(api_key: str | None) -> Mapping[str, str]:
-    """How the control plane takes a key: no `Authorization`, no "Bearer"."""
+    """The header with the key. The control plane takes no `Authorization: Bearer`."""
     return {"X-API-KEY": sendable(api_key)}
 
 
 class SandboxGoneError(NovitaError):
-    """The sandbox does not run: it was deleted, its time was over, it is paused, or it never was."""
+    """The sandbox does not run: it was deleted, its time was over, it is paused, or it never existed."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,14 @@ class Wish:
 
 @dataclass(frozen=True)
 class Sandboxes:
-    """The sandboxes of one key."""
+    """The sandboxes that one key sees."""
 
     client: NovitaClient
     hosts: Hosts
 
     @classmethod
     def of(cls, client: NovitaClient, domain: str) -> "Sandboxes":
-        """Through a client of Novita's API. A moved base URL moves sandboxes too.
+        """The sandboxes of a client's key. If the base URL was moved, their addresses move too.
 
         Raises:
             InputError: The domain cannot be used.
@@ -99,7 +99,7 @@ class Sandboxes:
         return cls(replace(client, auth=key_header), Hosts(domain, moved))
 
     def for_looking(self) -> "Sandboxes":
-        """With less patience, for whoever tries again by himself."""
+        """The same with fewer retries, for callers that try again themselves."""
         return replace(self, client=replace(self.client, retries=RetryPolicy(attempts=2), read_timeout=9))
 
     async def _read(self, method: str, path: str, doing: str, **more: Any) -> Any:
@@ -141,9 +141,9 @@ class Sandboxes:
         return read_shape(Sandbox, data, doing)
 
     async def gone(self, sandbox_id: str) -> SandboxGoneError:
-        """Why there is no such sandbox, in words, to be raised."""
+        """The error to raise if there is no such sandbox; it says why."""
         last: SandboxEvent | None = None
-        with contextlib.suppress(NovitaError):  # the history is a courtesy
+        with contextlib.suppress(NovitaError):  # the history only explains more
             last = next(iter(await self.events(sandbox_id)), None)
         if last is None:
             return SandboxGoneError(
@@ -174,7 +174,7 @@ class Sandboxes:
         return read_shape(Sandbox, data, doing)
 
     async def pause(self, sandbox_id: str) -> None:
-        """It keeps its files and its memory, and costs no more than its storage. Paused already is as well."""
+        """Pause it. It keeps its files and its memory, and costs only its storage. It may be paused already."""
         try:
             await self._read("POST", f"/sandboxes/{check_id(sandbox_id)}/pause", "pausing the sandbox")
         except NotFoundError as error:
@@ -184,7 +184,7 @@ class Sandboxes:
                 raise
 
     async def set_timeout(self, sandbox_id: str, seconds: int) -> None:
-        """From now on it lives so long: more than before, or less."""
+        """Set how long it lives from now on, whether that is more than before or less."""
         doing = "changing the sandbox's time"
         try:
             await self._read("POST", f"/sandboxes/{check_id(sandbox_id)}/timeout", doing, body={"timeout": seconds})
@@ -192,7 +192,7 @@ class Sandboxes:
             raise await self.gone(sandbox_id) from error
 
     async def delete(self, sandbox_id: str) -> bool:
-        """End it, with all that is in it; False where there was none. Works on paused ones too."""
+        """End it, running or paused, with everything in it. Returns False if there was none."""
         try:
             await self._read("DELETE", f"/sandboxes/{check_id(sandbox_id)}", "deleting the sandbox")
         except NotFoundError:
@@ -207,7 +207,7 @@ class Sandboxes:
         """All of them, newest first as Novita lists them; those that carry all of `metadata`."""
         query: dict[str, str] = {"state": ",".join(states), "limit": str(PAGE)}
         if metadata:
-            # Encoded twice, as Novita's own client does it.
+            # Encoded twice, as Novita's own client does.
             quoted = {urllib.parse.quote(key): urllib.parse.quote(value) for key, value in metadata.items()}
             query["metadata"] = urllib.parse.urlencode(quoted)
         found: list[Sandbox] = []
@@ -220,7 +220,7 @@ class Sandboxes:
             if not token or token == query.get("nextToken"):
                 break
             query["nextToken"] = token
-        # A server that does not know the filter would give us everybody's.
+        # A server that does not know the filter would return the sandboxes of all users of the key.
         wanted = (metadata or {}).items()
         return [each for each in found if each.id and wanted <= each.metadata.items()]
 
@@ -231,7 +231,7 @@ class Sandboxes:
         )
 
     async def metrics(self, sandbox_id: str) -> list[Metric]:
-        """One measurement each five seconds; none at first."""
+        """One measurement every five seconds; at first there are none."""
         doing = "reading the sandbox's metrics"
         try:
             data = await self._read("GET", f"/sandboxes/{check_id(sandbox_id)}/metrics", doing)
@@ -246,10 +246,10 @@ class Sandboxes:
         found = read_shape(Events, await self._read("GET", "/sandboxes/events", doing, params=query), doing)
         return [event for event in found.items if event.sandbox_id == sandbox_id]
 
-    # what they start from
+    # templates and snapshots, from which sandboxes start
 
     async def templates(self) -> list[SandboxTemplate]:
-        """The official ones and the account's own."""
+        """The official templates and those of the account."""
         found: list[SandboxTemplate] = []
         for page in range(1, MOST_PAGES):
             query = {"template_type": "template_build", "page": str(page), "limit": str(PAGE)}
@@ -275,13 +275,13 @@ class Sandboxes:
         return found if found.id else None
 
     async def snapshots(self, sandbox_id: str | None = None) -> list[Snapshot]:
-        """Saved states, of one sandbox or of all."""
+        """The snapshots of one sandbox, or of all."""
         query = {"limit": str(PAGE), **({"sandboxID": check_id(sandbox_id)} if sandbox_id else {})}
         data = await self._read("GET", "/snapshots", "listing snapshots", params=query)
         return [each for each in _rows(Snapshot, data, "listing snapshots") if each.id]
 
     async def create_snapshot(self, sandbox_id: str, name: str = "") -> Snapshot:
-        """Save the state of a sandbox; it is paused meanwhile. Sent once."""
+        """Save the state of a sandbox, which is paused meanwhile. Sent once."""
         doing = "saving the sandbox's state"
         try:
             answer = await self.client.spend(
@@ -297,7 +297,7 @@ class Sandboxes:
         return read_shape(Snapshot, answer.data, doing)
 
     async def delete_snapshot(self, snapshot_id: str) -> bool:
-        """False where there was none."""
+        """Delete a snapshot. Returns False if there was none."""
         try:
             await self._read("DELETE", f"/templates/{check_id(snapshot_id)}", "deleting the snapshot")
         except NotFoundError:
@@ -306,7 +306,7 @@ class Sandboxes:
 
 
 def _rows(kind: type[T], data: Any, doing: str) -> list[T]:
-    """A bare list, as the control plane answers it; null is an empty one."""
+    """The objects of a plain list; null is an empty list."""
     return read_rows(kind, {"rows": data}, doing, "rows")
 
 

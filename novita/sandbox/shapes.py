@@ -1,4 +1,4 @@
-"""What the control plane answers, read without trust."""
+"""The answers of the control plane."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -18,20 +18,20 @@ TextMap = Annotated[dict[str, str], BeforeValidator(_text_map)]
 
 
 class Lifecycle(Answer):
-    """What happens at the end of its time."""
+    """What happens to a sandbox at the end of its time."""
 
     on_timeout: Text = "kill"
     auto_resume: Whether = False
 
 
 class SandboxNetwork(Answer):
-    """Who may reach it, and whom it may reach."""
+    """Who may reach the ports of a sandbox."""
 
     allow_public_traffic: Whether = True
 
     @property
     def restricted(self) -> bool:
-        """Its ports answer only to those who have its traffic token."""
+        """Whether its ports answer only to those who have its traffic token."""
         return not self.allow_public_traffic
 
 
@@ -68,7 +68,7 @@ class Sandbox(Answer):
 
     @property
     def shape(self) -> SandboxSize:
-        """Its cores and memory; assumed where the answer does not say."""
+        """Its cores and memory; assumed if the answer does not say."""
         assumed = prices().assumed
         return SandboxSize(self.cpu or assumed.cpu, self.memory_mb or assumed.memory_mb)
 
@@ -167,6 +167,6 @@ class SandboxEvent(Answer):
 
 
 class Events(Answer):
-    """Newest first."""
+    """The history of a sandbox, newest first."""
 
     items: Rows[SandboxEvent] = ()
