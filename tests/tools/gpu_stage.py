@@ -1,16 +1,19 @@
 """A stage for GPU tests: a server whose clock is the simulator's, and clients that say yes, no, or cannot be asked."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
 import anyio.abc
+import pytest
 from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
 from novita_mcp.novita.core.backoff import RetryPolicy
+from novita_mcp.novita.core.client import NovitaClient
+from novita_mcp.novita.journal.leases import Enforced, Leases
 from novita_mcp.server.app import create_app
 from novita_mcp.server.building import build_app
 from novita_mcp.server.settings import Settings
@@ -38,6 +41,22 @@ class StageClock:
     async def sleep(self, seconds: float) -> None:
         self._world.advance(seconds)
         await anyio.sleep(0.001)
+
+
+async def leases_are_looked_at() -> None:
+    """Until a server has looked at its leases once more, and has done what was due."""
+    looks, enforce = 0, Leases.enforce
+
+    async def counted(self: Leases, clients: Mapping[str, NovitaClient] | None = None) -> list[Enforced]:
+        nonlocal looks
+        done = await enforce(self, clients)
+        looks += 1
+        return done
+
+    with pytest.MonkeyPatch.context() as patch, anyio.fail_after(60):
+        patch.setattr(Leases, "enforce", counted)
+        while not looks:
+            await anyio.sleep(0.005)
 
 
 def built_on(world: World) -> Callable[[Settings, anyio.abc.TaskGroup], App]:

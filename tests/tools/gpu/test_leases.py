@@ -19,7 +19,7 @@ from novita_mcp.simulator.gpu.state import GpuState
 from novita_mcp.tools import TOOLSETS
 
 from ...scripts import SCRIPTS, script
-from ..gpu_stage import Json, OpenStage, Stage, built_on, stage
+from ..gpu_stage import Json, OpenStage, Stage, built_on, leases_are_looked_at, stage
 
 WISH: Json = {"image": "docker.io/a/b:1", "gpu": "4090", "name": "trainer", "confirm": True}
 
@@ -228,7 +228,7 @@ async def test_a_lease_ends_with_its_instance_and_a_start_says_which_applies(ope
         assert "No lease applies" in begun["next_step"]
         world.advance(2 * 3_600)
         stops = world.count("stop_gpu_instance")
-        await anyio.sleep(0.3)
+        await leases_are_looked_at()
         assert world.count("stop_gpu_instance") == stops
         await on.call("stop_gpu_instance", **stop)
         leased_again = await on.call("start_gpu_instance", **stop, stop_after_hours=2)
@@ -268,5 +268,5 @@ async def test_a_lease_that_ran_out_while_it_was_stopped_elsewhere_ends_nothing_
     async with stage(settings, world, era)() as on:
         begun = await on.call("start_gpu_instance", instance_id=instance, confirm=True)
         assert "No lease applies" in begun["next_step"]
-        await anyio.sleep(0.3)
+        await leases_are_looked_at()
         assert world.count("stop_gpu_instance") == 1, "the console's own"

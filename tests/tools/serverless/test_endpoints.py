@@ -12,7 +12,7 @@ from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serverless.state import ServerlessState
 
-from ..gpu_stage import Json, OpenStage, Person, Stage
+from ..gpu_stage import Json, OpenStage, Person, Stage, leases_are_looked_at
 
 IMAGE = "docker.io/vllm/vllm-openai:v0.10"
 SYNC: Json = {"image": IMAGE, "port": 8000, "gpu": "4090", "name": "chat"}
@@ -269,7 +269,7 @@ async def test_workers_brought_up_after_the_lease_are_told_to_have_none_and_are_
         assert "No lease applies" in done["next_step"] and done["endpoint"].get("idles_at") is None
         updates = world.count("update_serverless_endpoint")
         world.advance(2 * 3_600)
-        await anyio.sleep(0.3)
+        await leases_are_looked_at()
         assert world.count("update_serverless_endpoint") == updates
         assert (await on.call("get_endpoint", endpoint_id=endpoint))["endpoint"]["min_workers"] == 2
 
@@ -286,7 +286,7 @@ async def test_a_lease_ends_when_nobody_is_kept_alive_any_more(opened: OpenStage
         assert "No lease applies" in up["next_step"]
         updates = world.count("update_serverless_endpoint")
         world.advance(2 * 3_600)
-        await anyio.sleep(0.3)
+        await leases_are_looked_at()
         assert world.count("update_serverless_endpoint") == updates
 
 
@@ -312,7 +312,7 @@ async def test_a_lease_that_ran_out_while_nobody_was_kept_alive_ends_nothing_bro
         up = await on.call("update_endpoint", endpoint_id=endpoint, min_workers=1, confirm=True)
         assert "No lease applies" in up["next_step"]
         hold_leases(journal, 0)
-        await anyio.sleep(0.3)
+        await leases_are_looked_at()
         assert world.count("update_serverless_endpoint") == 2
 
 
