@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Generic, TypeVar, cast
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote, urlsplit
 
 import anyio
 import httpx
@@ -136,7 +136,7 @@ class Authority:
         if not client_secret:
             form["client_id"] = client_id
         elif "client_secret_basic" in methods:
-            auth = httpx.BasicAuth(quote_plus(client_id), quote_plus(client_secret))  # RFC 6749, 2.3.1
+            auth = httpx.BasicAuth(_as_form(client_id), _as_form(client_secret))
         else:
             form |= {"client_id": client_id, "client_secret": client_secret}
         request = self.http.build_request("POST", metadata.introspection_endpoint, data=form)
@@ -146,6 +146,9 @@ class Authority:
                     return await self._ask(request, auth)
         except TimeoutError as error:
             raise AuthorityError(f"{self.issuer} does not say in time what tokens are worth") from error
+        except AuthorityError as error:  # a wrong secret, say, which whoever runs this server has to hear of
+            logger.warning("sign-in: %s", error)
+            raise
 
     async def _fetch_metadata(self) -> Metadata:
         last = AuthorityError("it was not asked")
@@ -219,3 +222,8 @@ def _fitting(keys: list[dict[str, Any]], kid: str | None, algorithm: str) -> lis
         except (jwt.PyJWTError, ValueError, TypeError, KeyError):
             logger.warning("sign-in: a key of the authorization server cannot be read")
     return found
+
+
+def _as_form(text: str) -> str:
+    """Text as RFC 6749 (2.3.1) wants it in a client's header. A blank is %20, because some servers read no plus."""
+    return quote(text, safe="")

@@ -272,6 +272,15 @@ async def test_where_many_tokens_wait_to_be_asked_about_none_waits_for_ever(
     assert authority.asked == []
 
 
+def test_whoever_runs_the_server_hears_that_its_own_secret_is_wrong(
+    settings: Settings, authority: Authorities, caplog: pytest.LogCaptureFixture
+) -> None:
+    with signing_in(settings, authority, oauth_client_id=CLIENT, oauth_client_secret="another") as running:
+        assert ask(running, f"opaque-alice@{running.resource}").status_code == 503
+    assert "the authorization server answers 401 at" in caplog.text
+    assert "opaque-alice" not in "".join(each.getMessage() for each in caplog.records if each.name.startswith("novita"))
+
+
 def test_settings_that_cannot_hold_are_refused_at_the_start(settings: Settings) -> None:
     from dataclasses import replace
 
