@@ -393,7 +393,7 @@ async def test_only_what_was_watched_to_its_end_counts_as_history(
         watched = await it.start()
         await it.media.bring(it.client, watched.task_id or "", budget=45)
         (took,) = await it.journal.durations("qwen-image-txt2img")
-        assert took < 2
+        assert took < 600
         world.set(manual=False)
         late = await it.start()
         it.clock.naps.append(3600)  # the user comes back after lunch

@@ -111,7 +111,7 @@ async def test_a_nudge_makes_the_next_look_come_at_once_and_counts_once() -> Non
             nudge.give()
         return Look(Phase.SUCCEEDED if len(looks) == 3 else Phase.WORKING, "fox")
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         seen = await wait_until_done(look, clock=StuckClock(), pace=Pace(), budget=100, nudge=nudge)
 
     assert seen is not None
