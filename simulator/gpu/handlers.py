@@ -21,6 +21,7 @@ R = TypeVar("R", bound=Record)
 Named = Callable[[Call], str]
 """Reads from a call the id of the thing it is about."""
 Deed = Callable[[Call, Fleet, SimulatedInstance], object]
+"""Does to an instance what the call asks for."""
 
 
 def area(call: Call) -> GpuState:
@@ -48,6 +49,8 @@ def nothing(*_: object) -> Response:
 
 
 def orders(order_of: Callable[[Json], SimulatedOrder]) -> Handler:
+    """Create the instance that a body orders, and answer its id."""
+
     async def create(call: Call) -> Response:
         return answer({"id": area(call).fleet.create(call.account, order_of(call.body), call.operation.id).id})
 
@@ -62,7 +65,7 @@ def instances_asked_for(call: Call) -> list[SimulatedInstance]:
 
 
 def shows_instance(named: Named, shown: Callable[[GpuState, SimulatedInstance, str], Json]) -> Handler:
-    """`shown` also gets the base URL of the server, for the addresses of the instance."""
+    """Answer with one instance. `shown` also gets the base URL of the server, for the addresses of the instance."""
 
     async def get(call: Call) -> Response:
         state = area(call)
@@ -90,7 +93,11 @@ def plain(deed: Callable[[Fleet, SimulatedInstance], object]) -> Deed:
 
 
 def upgrades(image: str, auth: str, volumes: Callable[[Json], list[tuple[str, str]] | None]) -> Deed:
-    """`image` and `auth` are the fields of the body with the new image and the id of its registry login."""
+    """Give an instance another image and settings.
+
+    `image` and `auth` name the fields with the new image and the id of its registry login. `volumes` reads the mounts
+    from the body; None keeps those that it has.
+    """
 
     def upgrade(call: Call, fleet: Fleet, instance: SimulatedInstance) -> None:
         body = call.body
@@ -118,6 +125,8 @@ def rows_seen(call: Call, kind: type[Book[R]]) -> Sequence[R]:
 
 
 def shows(kind: type[Book[R]], named: Named, shown: Callable[[GpuState, R], Json]) -> Handler:
+    """Answer with one record of a book."""
+
     async def get(call: Call) -> Response:
         state = area(call)
         state.settle(state.book(kind))
@@ -127,6 +136,8 @@ def shows(kind: type[Book[R]], named: Named, shown: Callable[[GpuState, R], Json
 
 
 def deletes(kind: type[Book[R]], named: Named, told: Callable[[str], Response]) -> Handler:
+    """Delete one record of a book, and answer what `told` makes of its id."""
+
     async def delete(call: Call) -> Response:
         area(call).book(kind).delete(call.account, named(call))
         return told(named(call))
@@ -135,7 +146,7 @@ def deletes(kind: type[Book[R]], named: Named, told: Callable[[str], Response]) 
 
 
 def deletes_prewarms(word: str, told: Callable[[], Response]) -> Handler:
-    """`word` is the field of the body with the ids."""
+    """Delete the prewarm tasks whose ids are in the field `word` of the body."""
 
     async def delete(call: Call) -> Response:
         area(call).prewarms.delete_all(call.account, call.body[word])
@@ -145,7 +156,7 @@ def deletes_prewarms(word: str, told: Callable[[], Response]) -> Handler:
 
 
 def new_prewarm(call: Call, image: str, cluster: str, auth: str, wanted: str) -> SimulatedPrewarm:
-    """The words are the names of the body's fields; `wanted` is that of the product ids."""
+    """Create a prewarm task. The arguments name the fields of the body; `wanted` is the one with the product ids."""
     body = call.body
     return area(call).prewarms.create(
         call.account, body[image], body[cluster], body.get(auth, ""), body.get(wanted, []), body.get("note", "")
@@ -153,6 +164,6 @@ def new_prewarm(call: Call, image: str, cluster: str, auth: str, wanted: str) ->
 
 
 def saved_image(call: Call, instance: str, auth: str) -> SimulatedJob:
-    """Begin the job that saves an instance's image. The words are the names of the body's fields."""
+    """Begin the job that saves an instance as an image. The arguments name the fields of the body."""
     state, body = area(call), call.body
     return state.jobs.save_image(state.fleet.find(call.account, body[instance]), body["image"], body.get(auth, ""))

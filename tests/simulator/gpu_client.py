@@ -1,4 +1,7 @@
-"""A client for the GPU and serverless areas, holding every answer to the documented schema, on a clock that stands."""
+"""A client for the GPU and serverless areas that checks every answer against the documented schema.
+
+The clock of its world stands still until a test moves it.
+"""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,7 +22,7 @@ H100 = "h100.24c240g"
 
 
 def known(value: Any) -> Any:
-    """Without nulls: any optional field may be null, which the schemas say only in prose."""
+    """The value without nulls. Any optional field may be null, but the schemas say so only in prose."""
     if isinstance(value, dict):
         return {name: known(part) for name, part in cast("Json", value).items() if part is not None}
     if isinstance(value, list):
@@ -48,7 +51,7 @@ class Gpu:
         return self.http.request(found.method, found.path.format(**given), json=body, params=query)
 
     def good(self, operation: str, body: Any = None, /, **given: Any) -> Any:
-        """The answer of a call that went well: None for 204."""
+        """The answer of a call that must succeed; None for 204."""
         response = self.ask(operation, body, **given)
         assert response.status_code in (200, 204), response.text
         if response.status_code == 204:
@@ -70,7 +73,7 @@ class Gpu:
         return self.good("create_gpu_instance", order(**changes))["id"]
 
     def running(self, **changes: Any) -> str:
-        """An instance that runs, on one second of the clock known to be its first."""
+        """An instance that runs since a known second of the clock."""
         id = self.create(**changes)
         self.world.advance(BOOT)
         assert self.status(id) == "running"
@@ -80,7 +83,7 @@ class Gpu:
         return self.good("get_gpu_instance", instanceId=id)["status"]
 
     def spent(self) -> int:
-        """Micro dollars so far, settled."""
+        """Micro dollars spent so far, after everything is settled."""
         self.http.get("/_simulator")
         return 100_000_000 - self.world.accounts["sk-simulated"].micro_usd
 

@@ -1,4 +1,4 @@
-"""A small client that holds every answer of the simulator to the documented schema, and pictures to send."""
+"""A small client that checks every answer of the simulator against the documented schema, and pictures to send."""
 
 import base64
 import io
@@ -30,7 +30,7 @@ class Api:
         return self.http.request(found.method, target, json=body, params=rest)
 
     def good(self, operation: str, body: Any = None, /, *, path: str | None = None, **query: Any) -> Json:
-        """A 200 as documented."""
+        """The answer, which must have status 200 and be as documented."""
         response = self.ask(operation, body, path=path, **query)
         assert response.status_code == 200, response.text
         assert answer_problems(operations()[operation], response.json()) == []
@@ -43,7 +43,7 @@ class Api:
         return response.status_code, response.json()["reason"], response.json()["message"]
 
     def finished(self, operation: str, body: Any) -> Json:
-        """The task-result of a submit, looked at until it is final (the world is manual: three looks)."""
+        """The final task-result of a submitted task. The world is manual, so three looks are enough."""
         task_id = self.good(operation, body)["task_id"]
         for _ in range(3):
             result = self.good("get_task_result", task_id=task_id)
@@ -68,7 +68,7 @@ class Api:
 
 
 def photo(size: tuple[int, int] = (320, 240), colour: str = "red") -> Image.Image:
-    """A round subject on a plain white ground."""
+    """A picture of a round subject on a white background."""
     picture = Image.new("RGB", size, "white")
     ImageDraw.Draw(picture).ellipse((size[0] // 4, size[1] // 4, size[0] * 3 // 4, size[1] * 3 // 4), fill=colour)
     return picture

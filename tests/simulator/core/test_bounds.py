@@ -1,4 +1,4 @@
-"""A world stays as large as it is told to, however long it runs, and its books stay exact."""
+"""A world keeps to its bounds, however long it runs, and its totals stay exact."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Requests made up from the documented schemas, to every operation: never a failure of the simulator itself."""
+"""Sends invented requests, made from the documented schemas, to every operation. The simulator itself never fails."""
 
 import random
 import re
@@ -71,7 +71,7 @@ class Inventor:
 
 
 def ask(api: Api, operation: Operation, inventor: Inventor) -> None:
-    """One made-up request: the answer is as documented, or an error of the documented kinds."""
+    """Send one invented request. The answer must be as documented, or one of the documented errors."""
     takes_json = operation.request is not None and "application/json" in operation.request
     body = inventor.value(request_schema(operation)) if takes_json else None
     query: Json = {}

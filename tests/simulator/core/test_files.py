@@ -1,4 +1,4 @@
-"""The file host: signed links, ranges, expiry, and keys that should not have come."""
+"""The file host: signed links, ranges, expiry, and keys that a client should not have sent."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The audio area over real HTTP: every operation, each way an answer carries sound, voices, and hearing again."""
+"""The audio area over real HTTP: every operation, each form of sound in an answer, voices, and transcription."""
 
 import base64
 import json

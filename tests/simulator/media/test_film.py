@@ -1,4 +1,4 @@
-"""The films the simulator makes: they decode, with the asked length, size, rate and sound, and show what was given."""
+"""The simulator's films can be decoded. They have the length, size, rate and sound asked for, and show the inputs."""
 
 import io
 

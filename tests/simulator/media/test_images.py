@@ -1,4 +1,4 @@
-"""Pictures over real HTTP: what is asked for is what comes, and an editor's answer comes from its input."""
+"""Pictures over real HTTP: an answer has what was asked for, and an edited picture is made from its input."""
 
 from typing import Any
 

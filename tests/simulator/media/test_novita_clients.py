@@ -1,6 +1,6 @@
-"""Novita's own clients, unchanged but for the address: what they send is taken, what they get they can read.
+"""Novita's own clients work with the simulator. Only the address is changed in them.
 
-Both SDKs have a type and no method any more for upscaling; they send it through their own general door.
+Both SDKs have a type for upscaling but no longer a method, so the tests use the SDKs' general method for requests.
 """
 
 import base64
@@ -33,14 +33,14 @@ pytestmark = pytest.mark.slow
 
 
 def cannot(what: str, done: subprocess.CompletedProcess[str]) -> None:
-    """CI insists on the clients; elsewhere a machine may be offline."""
+    """Skip the test, because the machine may be offline. In CI it fails instead."""
     assert not os.environ.get("CI"), done.stderr
     pytest.skip(f"{what} cannot be installed here: {done.stderr.strip().splitlines()[-1:]}")
 
 
 @pytest.fixture
 def novita() -> Generator[Running]:
-    """Novita, where a task takes a moment."""
+    """A simulator in which a task takes a moment."""
     with serve(World(WorldSettings(task_seconds=0.2, old_models=True))) as running:
         yield running
 
@@ -56,7 +56,7 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def python_sdk(pytestconfig: pytest.Config) -> Path:
-    """The folder that holds Novita's Python SDK, apart from our own packages; fetched once."""
+    """The folder with Novita's Python SDK, apart from our own packages. It is fetched only once."""
     cache = pytestconfig.cache
     assert cache is not None
     folder = cache.mkdir("novita-python-sdk")
@@ -78,7 +78,7 @@ def javascript_sdk() -> Path:
 
 
 def said(command: list[str], asked: Json, **environment: str) -> Json:
-    """What a script prints."""
+    """The JSON that a script prints."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     done = subprocess.run(
         [*command, json.dumps(asked)], env=kept | environment, capture_output=True, text=True, timeout=300
@@ -96,7 +96,7 @@ def file_of(result: Json, kind: str) -> bytes:
 
 
 def judge(results: Json, world: World) -> None:
-    """Everything came back, as real files of what was asked; Novita found fault with nothing."""
+    """Check that all results came back as real files, and that the simulator refused nothing."""
     sizes = {
         name: Image.open(BytesIO(file_of(results[name], "image"))).size
         for name in ("text_to_image", "image_to_image", "upscale")

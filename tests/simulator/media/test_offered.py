@@ -1,4 +1,4 @@
-"""What Novita's pages read of its offer: the list of media models, prices by SKU, notices; and models that are new."""
+"""The list of media models, prices by SKU and notices, as Novita's own pages read them; and new models."""
 
 import json
 from typing import Any

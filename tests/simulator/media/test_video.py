@@ -1,4 +1,4 @@
-"""The video area over real HTTP: every operation, the dialects, the files they bring, what they cost."""
+"""The video area over real HTTP: every operation, the forms of requests, the files they make, and what they cost."""
 
 import base64
 import io
@@ -76,7 +76,7 @@ def api() -> Iterator[VideoApi]:
 
 
 def smallest(schema: Json, links: dict[str, str], name: str = "") -> Any:
-    """The least a schema allows, with files that exist."""
+    """The smallest value that a schema allows, with links to files that exist."""
     if "default" in schema and schema["default"] != []:
         return schema["default"]
     if "enum" in schema:

@@ -1,4 +1,4 @@
-"""Novita tells a webhook that a task has ended."""
+"""The simulator posts to a webhook when a task has ended."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from .drawing_requests import SD
 
 
 class Receiver:
-    """A server that keeps what is posted to it and answers with the statuses it was given, then 200."""
+    """A server that keeps what is posted to it. It answers with the statuses it was given, and after them with 200."""
 
     def __init__(self, *statuses: int) -> None:
         self.events: list[Json] = []

@@ -1,4 +1,4 @@
-"""A simulator and a hand that speaks the sandbox's own protocols."""
+"""A simulator, and a client for the protocols of sandboxes."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def world() -> World:
 
 @pytest.fixture
 def state(world: World) -> SimulatedSandboxes:
-    """All sandboxes; pausing takes no time."""
+    """The state of all sandboxes. Pausing takes no time in it."""
     found = area(world)
     found.pause_seconds_per_gib = 0
     return found

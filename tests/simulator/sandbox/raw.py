@@ -1,4 +1,4 @@
-"""Sandboxes by hand: the routes and frames as the facts have them, with no client of anybody's in between."""
+"""A small client for sandboxes. It sends the routes and frames that the facts describe, without anybody's SDK."""
 
 import base64
 import json

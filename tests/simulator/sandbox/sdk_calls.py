@@ -4,7 +4,7 @@ Not a test module: test_official_sdk.py runs it, since the client reads its sett
 Prints one JSON object of what it saw.
 """
 
-# The client has no types to speak of.
+# The client has nearly no types.
 # pyright: basic, reportAttributeAccessIssue=false, reportOptionalSubscript=false
 
 import asyncio
@@ -123,7 +123,7 @@ def main() -> dict[str, object]:
 
 
 def limits() -> dict[str, object]:
-    """What ends by itself, and what an account may not have."""
+    """Which sandboxes end by themselves, and what an account may not have."""
     seen: dict[str, object] = {}
     short = Sandbox.create(timeout=60)
     _knob("clock", {"advance": 30})
@@ -136,7 +136,7 @@ def limits() -> dict[str, object]:
     for call in (lambda: short.run_code("1"), lambda: short.commands.run("echo"), lambda: short.set_timeout(60)):
         try:
             call()
-        except Exception as error:  # whatever the client makes of it
+        except Exception as error:  # The client may raise anything.
             over.append(type(error).__name__)
     seen["over"] = [short.is_running(), len(over)]
     _knob("sandbox", {"quota": {"concurrentInstances": 1}})
@@ -154,7 +154,7 @@ def limits() -> dict[str, object]:
 
 
 def _knob(name: str, settings: dict[str, object]) -> None:
-    """Of the simulator."""
+    """Set knobs of the simulator."""
     httpx.post(f"{os.environ['NOVITA_API_URL']}/_simulator/{name}", json=settings).raise_for_status()
 
 

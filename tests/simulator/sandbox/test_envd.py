@@ -1,4 +1,4 @@
-"""The daemon inside: the Connect protocol, processes, files, and who may ask."""
+"""The daemon in a sandbox: the Connect protocol, processes, files, and access."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""A machine that ended leaves nothing open in the simulator, though what it had started may be gone a little later."""
+"""A machine that has ended leaves nothing open in the simulator, even if its processes end a little later."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ sys.stdout.buffer.write(struct.pack(">II", len(head), 0) + head)
 sys.stdout.buffer.flush()
 sys.stdin.buffer.read()
 """
-"""Says that it is ready, and leaves behind a process that holds its output open until somebody opens a pipe by name."""
+"""Reports that it is ready, and leaves a process that holds its output open until somebody opens a named pipe."""
 
 
 async def test_output_that_is_held_open_by_what_outlives_the_agent_is_let_go(
@@ -34,8 +34,8 @@ async def test_output_that_is_held_open_by_what_outlives_the_agent_is_let_go(
     reading = machine._reading  # pyright: ignore[reportPrivateUsage]
     assert reading is not None
     try:
-        await asyncio.sleep(0)  # it begins to read
-        reading.cancel()  # as the end of the simulator does
+        await asyncio.sleep(0)  # Lets it begin to read.
+        reading.cancel()  # The end of the simulator does the same.
         with contextlib.suppress(asyncio.CancelledError):
             await reading
         assert child.returncode == 0

@@ -1,4 +1,4 @@
-"""Novita's own Python client, unchanged but for settings, works against the simulator: interpreter included."""
+"""Novita's own Python client works with the simulator and its interpreter. Only its settings are changed."""
 
 import json
 import os
@@ -17,7 +17,7 @@ pytest.importorskip("novita_sandbox")
 
 @pytest.fixture
 def seen(world: World, state: SimulatedSandboxes) -> dict[str, Any]:
-    """What the client saw, in a process of its own."""
+    """What the client saw. It runs in a process of its own."""
     with serve(world) as running, tls_front(int(running.url.rpartition(":")[2])) as front:
         state.domain = front.domain
         envs = {

@@ -1,4 +1,4 @@
-"""The control plane: what is answered, refused, ended and charged, as the facts say."""
+"""The control plane answers, refuses, ends and charges as the facts say."""
 
 import json
 import urllib.parse

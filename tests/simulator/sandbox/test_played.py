@@ -1,4 +1,4 @@
-"""The scripted level: the little it knows it does as Python and a shell do; the rest it says honestly."""
+"""The scripted level does the little it knows like Python and a shell, and says clearly what it does not know."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Code that really runs: behind walls, and without; both end when they should, and neither is on by itself."""
+"""Code that really runs, isolated or not. It ends when it should, and it never runs unless that was asked for."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ from raw import Inside, Raw
 
 MIB = 2**20
 LONG = 60.0
-"""Seconds after which something that should happen will not: no measure of how fast it is."""
+"""Seconds after which a test gives up. It does not measure how fast something is."""
 
 
 def _possible() -> str:

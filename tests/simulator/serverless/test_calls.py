@@ -117,7 +117,7 @@ def test_jobs_advance_by_looking_in_a_manual_world() -> None:
 
 @pytest.fixture
 def url(gpu: Gpu) -> str:
-    """Where a sync endpoint is called; its clock runs, a thousand times as fast as ours."""
+    """The URL of a sync endpoint, in a world whose clock runs a thousand times as fast as ours."""
     plan = endpoint(workers={"requestTimeout": 500}, appName="shop")
     id = gpu.good("create_serverless_endpoint", {"endpoint": plan})["id"]
     gpu.world.advance(50)

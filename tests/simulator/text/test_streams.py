@@ -117,7 +117,7 @@ def test_an_error_event_ends_a_stream_without_done(http: httpx.Client, state: Ll
     assert len(good) == 4
     named = error["error"]["code"] if openai_shape else error["reason"]
     assert named == "TOKEN_LIMIT_EXCEEDED"
-    assert chat(http)[-1] == "[DONE]"  # only one stream was to be hit
+    assert chat(http)[-1] == "[DONE]"  # Trouble was ordered for one stream only.
 
 
 def test_garbage_comes_in_between_and_the_stream_goes_on(http: httpx.Client, state: LlmState) -> None:
@@ -159,7 +159,7 @@ def test_silence_is_silence_until_the_reader_gives_up(http: httpx.Client, state:
 
 
 def settled(http: httpx.Client, state: LlmState) -> StreamRecord:
-    """The first stream once it has ended; each request lets the simulator's loop turn."""
+    """The first stream, once it has ended. Each request lets the simulator's loop run once."""
     for _ in range(500):
         if state.streams[0].ended is not None:
             return state.streams[0]

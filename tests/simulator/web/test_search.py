@@ -3,41 +3,30 @@
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
-from novita_mcp.simulator import serving
-from novita_mcp.simulator.core import facts
-from novita_mcp.simulator.core.world import World
+from novita_mcp.simulator import World, serve
 
-Json = dict[str, Any]
+from ..sim_api import Api, Json
 
 
-class Web:
-    """The search routes of one simulator."""
-
-    def __init__(self, running: serving.Running) -> None:
-        self.world: World = running.world
-        self.http = httpx.Client(base_url=running.url, headers={"Authorization": "Bearer sk-simulated"})
+class Web(Api):
+    """The search routes of one simulator. The fields of a body are arguments."""
 
     def post(self, operation: str, **body: Any) -> Json:
-        found = facts.operations()[operation]
-        response = self.http.post(found.path, json=body)
-        assert response.status_code == 200, response.text
-        assert facts.answer_problems(found, response.json()) == []
-        return response.json()
+        return self.good(operation, body)
 
-    def refused(self, operation: str, **body: Any) -> str:
-        response = self.http.post(facts.operations()[operation].path, json=body)
-        assert (response.status_code, response.json()["reason"]) == (400, "INVALID_REQUEST_BODY")
-        return response.json()["message"]
+    def refusal(self, operation: str, **body: Any) -> str:
+        status, reason, message = self.refused(operation, body)
+        assert (status, reason) == (400, "INVALID_REQUEST_BODY")
+        return message
 
 
 @pytest.fixture
-def web() -> Iterator[Web]:
-    with serving.serve() as running:
-        found = Web(running)
+def web(world: World) -> Iterator[Web]:
+    with serve(world) as running:
+        found = Web(running.url, world)
         yield found
-        found.http.close()
+        found.close()
 
 
 def test_a_page_found_by_exa_reads_the_same_when_fetched_by_its_address(web: Web) -> None:
@@ -87,8 +76,8 @@ def test_what_cannot_be_fetched_is_reported_apart(web: Web) -> None:
     assert len(exa["results"]) == 1
     tavily = web.post("tavily_extract", urls=urls)
     assert [failed["url"] for failed in tavily["failed_results"]] == urls[1:]
-    assert "url" in web.refused("tavily_map", url="https://nowhere.invalid")
-    assert "urls or ids" in web.refused("exa_contents", text=True)
+    assert "url" in web.refusal("tavily_map", url="https://nowhere.invalid")
+    assert "urls or ids" in web.refusal("exa_contents", text=True)
 
 
 def test_an_answer_cites_its_pages_or_keeps_to_a_schema(web: Web) -> None:
@@ -99,7 +88,7 @@ def test_an_answer_cites_its_pages_or_keeps_to_a_schema(web: Web) -> None:
     assert web.post("exa_answer", query="Where do foxes sleep?", outputSchema=schema)["answer"]["place"]
     searched = web.post("exa_search", query="Where do foxes sleep?", outputSchema=schema)
     assert searched["output"]["content"]["place"]
-    assert "outputSchema" in web.refused("exa_answer", query="x", outputSchema={"type": "nothing"})
+    assert "outputSchema" in web.refusal("exa_answer", query="x", outputSchema={"type": "nothing"})
 
 
 def test_tavily_ranks_and_answers(web: Web) -> None:
@@ -118,7 +107,7 @@ def test_a_site_is_mapped_and_crawled_by_the_same_rules(web: Web) -> None:
     assert mapped == [page["url"] for page in crawled]
     assert len(mapped) == 9
     assert not any("history" in url for url in mapped)
-    assert "no pattern" in web.refused("tavily_map", url="https://www.example.com", select_paths=["("])
+    assert "no pattern" in web.refusal("tavily_map", url="https://www.example.com", select_paths=["("])
 
 
 def test_every_call_costs_and_none_is_free_without_credit(web: Web) -> None:
