@@ -333,7 +333,7 @@ class Fleet:
 
     # time
 
-    def settle(self, shown: Callable[[SimulatedInstance], bool]) -> None:
+    def settle(self, shown: Callable[[SimulatedInstance], bool] = lambda _: False) -> None:
         """Bring each instance up to the world's time and collect its cost. `shown` tells which one is asked about."""
         for instance in list(self._all.values()):
             if instance.status == "removed":
