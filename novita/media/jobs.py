@@ -1,19 +1,12 @@
-"""Media jobs: submits them, waits for them, and saves their files, however often they are asked for."""
+"""Media jobs: submits them and waits for them, however often they are asked for. deliveries.py saves their files."""
 
-import logging
 import math
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
-
-import anyio
 
 from ..core.client import NovitaClient
 from ..core.errors import (
-    ArtifactError,
     InputError,
     NotFoundError,
     NovitaConnectionError,
@@ -34,22 +27,15 @@ from ..core.waiting import (
     was_watched,
 )
 from ..core.words import counted
-from ..files.artifacts import Artifact, UnsavedError, parse_reference
-from ..files.downloads import ExpiredLinkError
-from ..files.kinds import media_type
+from ..files.artifacts import Artifact, parse_reference
 from ..journal.facts import MediaFacts
-from ..journal.jobs import Accepted, Jobs, Paid, name_of
-from ..journal.journal import FINAL_STATES, OPEN_STATES, Job, JobState
+from ..journal.jobs import Accepted, Jobs, Paid
+from ..journal.journal import OPEN_STATES, Job, JobState
 from ..journal.team.strangers import strangers
 from . import calls
+from .deliveries import Deliveries, Delivery
 from .mapping import MediaPlan
-from .outcomes import MediaOutcome, MediaOutput
-
-logger = logging.getLogger(__name__)
-
-LONGEST_TEXT = 8_000
-"""How many characters of a text result are kept in the journal and shown; a longer one is saved as a file, too."""
-
+from .outcomes import MediaOutcome
 
 EMPTY_FOR = 600.0
 """Seconds for which a task that succeeded without files is looked at again, because files have come later before."""
@@ -57,33 +43,6 @@ EMPTY_FOR = 600.0
 
 SHORT_WORK = 2.0
 """Seconds beyond its wait for which a call still fetches a finished job's files; after that, fetching runs on alone."""
-
-
-EXPIRED_AFTER = 3_600.0
-"""Seconds after which a file that the storage refuses counts as expired rather than late."""
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """The present state of a job and its files.
-
-    Args:
-        progress: Percent, by the last look; `eta` likewise, in seconds.
-        trouble: Why files could not be fetched.
-        lost: Files that are gone for good: they are not on this machine, and Novita no longer serves them.
-        empty: Novita says that the job succeeded, but lists no files yet.
-        unasked: Why the last look at an unfinished job failed.
-        fetching: The job is done, and its files are still being fetched.
-    """
-
-    job: Job
-    progress: float | None = None
-    eta: float | None = None
-    trouble: str = ""
-    lost: tuple[int, ...] = ()
-    empty: bool = False
-    unasked: str = ""
-    fetching: bool = False
 
 
 class MediaJobs:
@@ -96,6 +55,7 @@ class MediaJobs:
 
     def __init__(self, jobs: Jobs, *, strangers: bool = False) -> None:
         self._jobs, self._strangers = jobs, strangers
+        self._deliveries = Deliveries(jobs)
         self._nudges: dict[tuple[str, str], list[Nudge]] = {}
 
     async def start(
@@ -124,7 +84,7 @@ class MediaJobs:
                 if on_accepted is not None:
                     on_accepted(answer.task_id)
                 return await self._jobs.journal.accepted(job.key, answer.task_id)
-            return await self._keep_outcome(job, f"sync-{job.key[:16]}", answer)
+            return await self._deliveries.keep(job, f"sync-{job.key[:16]}", answer)
 
         async def send(_: Job) -> Accepted | MediaOutcome:
             return await calls.submit(client, plan, uploading=max(budget, SHORT_WORK / 2))
@@ -163,7 +123,7 @@ class MediaJobs:
         """
 
         async def note(job: Job, outcome: MediaOutcome) -> Job:
-            return await self._keep_outcome(job, f"here-{job.key[:16]}", outcome)
+            return await self._deliveries.keep(job, f"here-{job.key[:16]}", outcome)
 
         send: Callable[[Job], Awaitable[MediaOutcome]] = lambda _: make()  # noqa: E731
         return await self._jobs.submit_within(
@@ -194,11 +154,11 @@ class MediaJobs:
         if job is not None and job.kind != "media":
             if not any(self._jobs.store.in_memory(artifact) is not None for artifact in job.artifacts):
                 raise _no_media(job, task_id)
-            return await self._brought(job, partial(self._fetch_again, job), until, on_progress)
-        if job is not None and (job.task_id is None or (job.state in FINAL_STATES and not self._to_fetch(job))):
-            return self._as_it_is(job)
+            return await self._brought(job, partial(self._deliveries.fetch_again, job), until, on_progress)
+        if job is not None and (job.task_id is None or self._deliveries.complete(job)):
+            return self._deliveries.as_it_is(job)
         if job is not None and job.state is JobState.SUCCEEDED:
-            delivery = await self._brought(job, partial(self._fetch_again, job), until, on_progress)
+            delivery = await self._brought(job, partial(self._deliveries.fetch_again, job), until, on_progress)
             if not delivery.trouble or job.facts_as(MediaFacts).mode == "sync":
                 return delivery
         real_id = job.task_id if job is not None and job.task_id else task_id
@@ -232,7 +192,7 @@ class MediaJobs:
         except NotFoundError:
             if job is None or job.state is not JobState.SUCCEEDED:
                 raise
-            return Delivery(job, lost=tuple(artifact.index for artifact in self._to_fetch(job)))
+            return Delivery(job, lost=tuple(artifact.index for artifact in self._deliveries.to_fetch(job)))
 
         async def end() -> Delivery:
             # Two calls for one task must not save its files or note its end twice.
@@ -252,15 +212,15 @@ class MediaJobs:
                     return Delivery(job, progress, eta, unasked=unasked.why)
                 if seen.phase is not Phase.SUCCEEDED:
                     return Delivery(await self._jobs.journal.finish(job.key, JobState.FAILED, reason=seen.reason))
-                if job.state is JobState.SUCCEEDED and not self._to_fetch(job):
-                    return self._as_it_is(job)
+                if job.state is JobState.SUCCEEDED and not self._deliveries.to_fetch(job):
+                    return self._deliveries.as_it_is(job)
                 facts = MediaFacts()
                 if job.state is JobState.WORKING and begun is not None and working_at is not None:
                     now = self._jobs.clock.wall()
                     if was_watched(begun, working_at, now):
                         facts = MediaFacts(took=round((working_at + now) / 2 - begun, 2))
-                job = await self._keep_outcome(job, real_id, seen.value, facts)
-                return self._given_up(await self._fetch(job))
+                job = await self._deliveries.keep(job, real_id, seen.value, facts)
+                return self._deliveries.given_up(await self._deliveries.fetch(job))
 
         return await self._brought(job, end, until, on_progress)
 
@@ -283,19 +243,6 @@ class MediaJobs:
         now = await self._jobs.journal.find(job.owner, job.task_id or job.key) or job
         return Delivery(now, fetching=True)
 
-    def _as_it_is(self, job: Job) -> Delivery:
-        """The delivery of a finished job that needs no fetching. Files that were deleted here and have no link are
-        lost."""
-        lost = [
-            artifact.index
-            for artifact in job.artifacts
-            if artifact.url is None and artifact.kind != "text" and not self._here(artifact)
-        ]
-        return Delivery(job, lost=tuple(lost)) if job.state is JobState.SUCCEEDED else Delivery(job)
-
-    def _here(self, artifact: Artifact) -> bool:
-        return self._jobs.store.holds(artifact) or self._jobs.store.in_memory(artifact) is not None
-
     async def _still_empty(self, job: Job) -> Delivery:
         """The delivery of a task that succeeded without files. It stays open for a while, and then counts as failed."""
         now = self._jobs.clock.wall()
@@ -305,17 +252,6 @@ class MediaJobs:
         elif now - since >= EMPTY_FOR:
             return Delivery(await self._jobs.journal.finish(job.key, JobState.FAILED, reason=NOTHING_MADE))
         return Delivery(job, empty=True)
-
-    def _given_up(self, delivery: Delivery) -> Delivery:
-        """Mark files as lost that the storage refuses although their links are fresh, if they were here before or are
-        old.
-
-        This is not written to the journal, because the storage's refusal may be temporary.
-        """
-        job = delivery.job
-        old = self._jobs.clock.wall() - job.created.timestamp() > EXPIRED_AFTER
-        refused = [one for one in job.artifacts if one.index in delivery.lost]
-        return replace(delivery, lost=tuple(one.index for one in refused if old or one.path is not None))
 
     def nudge(self, owner: str, task_id: str) -> bool:
         """Let every caller that waits for a task look now. Returns whether any caller waits."""
@@ -334,15 +270,6 @@ class MediaJobs:
             self._nudges[owner, task_id].remove(mine)
             if not self._nudges[owner, task_id]:
                 del self._nudges[owner, task_id]
-
-    async def _fetch_again(self, job: Job) -> Delivery:
-        """Fetch missing files of a finished job by the links that are already known."""
-        async with self._jobs.one_at_a_time(f"{job.owner}/{job.task_id}"):
-            job = await self._jobs.journal.find(job.owner, job.task_id or job.key) or job
-            away = [one for one in self._to_fetch(job) if self._jobs.store.in_memory(one) is None]
-            if any(not artifact.alive(self._jobs.clock.wall()) for artifact in away):
-                return Delivery(job, trouble="The links have expired.")
-            return await self._fetch(job)
 
     async def artifact(self, client: NovitaClient, task_id: str, index: int) -> Artifact:
         """One finished file of an earlier task, with a live link where it has one; looks once, never waits.
@@ -364,106 +291,6 @@ class MediaJobs:
         raise InputError(
             f"Task {task_id} has {counted(len(job.artifacts), 'file')}, counted from 0; there is no {index}"
         )
-
-    async def _keep_outcome(
-        self, job: Job, task_id: str, outcome: MediaOutcome, facts: MediaFacts | None = None
-    ) -> Job:
-        """Note the results of a finished job before any file is fetched. Bytes that came with the answer are saved."""
-        now = datetime.fromtimestamp(self._jobs.clock.wall(), UTC)
-        seed = outcome.seed if outcome.seed is not None else job.facts_as(MediaFacts).seed
-        facts = facts or MediaFacts()
-        if seed is not None:
-            facts = facts.with_(MediaFacts(seed=seed))
-        if outcome.values:
-            facts = facts.with_(MediaFacts(values=outcome.values))
-        known = {artifact.index: artifact for artifact in job.artifacts}
-        artifacts: list[Artifact] = []
-        for index, output in enumerate(outcome.outputs):
-            artifact = Artifact(
-                task_id=task_id,
-                index=index,
-                kind=output.kind,
-                url=output.url,
-                expires_at=now + timedelta(seconds=output.ttl) if output.ttl else None,
-                seed=seed,
-                nsfw=output.nsfw,
-                mime=declared.mime if (declared := media_type(output.suffix)) else None,
-            )
-            if index in known and known[index].path is not None:
-                artifact = known[index].model_copy(update={"url": artifact.url, "expires_at": artifact.expires_at})
-            elif output.url is None:
-                artifact = await self._save_inline(job, artifact, output)
-            artifacts.append(artifact)
-        kept = await self._jobs.journal.finish(
-            job.key, JobState.SUCCEEDED, task_id=task_id, artifacts=artifacts, facts=facts
-        )
-        # Use the links as they came, because the journal removes secrets from its copies, which may then not work.
-        return kept.model_copy(update={"artifacts": tuple(artifacts)})
-
-    async def _save_inline(self, job: Job, artifact: Artifact, output: MediaOutput) -> Artifact:
-        place: dict[str, Any] = {"name": name_of(job, artifact.index), "save_to": job.facts_as(MediaFacts).save_to}
-        if output.text is None:
-            saved = await self._jobs.store.save_bytes(output.data or b"", artifact, **place)
-            if saved.duration_seconds is None and output.seconds is not None:
-                return saved.model_copy(update={"duration_seconds": output.seconds})
-            return saved
-        if place["save_to"] is not None or (len(output.text) > LONGEST_TEXT and self._jobs.store.saves):
-            artifact = await self._jobs.store.save_text(output.text, artifact, suffix=".txt", **place)
-        return artifact.model_copy(update={"note": output.text[:LONGEST_TEXT]})
-
-    def _to_fetch(self, job: Job) -> list[Artifact]:
-        """Finished files that are not (or no longer) on disk; where none are saved, those with links to renew.
-
-        What came with a request's answer is no task at Novita, which could give a fresh link.
-        """
-        if job.state is not JobState.SUCCEEDED:
-            return []
-        store, now, sync = self._jobs.store, self._jobs.clock.wall(), job.facts_as(MediaFacts).mode == "sync"
-
-        def missing(artifact: Artifact) -> bool:
-            if store.in_memory(artifact) is not None:
-                return True
-            if not artifact.url:
-                return False
-            return not store.holds(artifact) if store.saves else not sync and not artifact.alive(now)
-
-        return [artifact for artifact in job.artifacts if missing(artifact)]
-
-    async def _fetch(self, job: Job) -> Delivery:
-        """Fetch the missing files. One that fails does not stop the others, and can be fetched later."""
-        missing = {artifact.index for artifact in self._to_fetch(job)}
-        artifacts: dict[int, Artifact] = {artifact.index: artifact for artifact in job.artifacts}
-        trouble: list[str] = []
-        lost: list[int] = []
-
-        async def one(artifact: Artifact) -> None:
-            try:
-                artifacts[artifact.index] = await self._fetch_one(job, artifact)
-            except ExpiredLinkError as error:
-                lost.append(artifact.index)
-                trouble.append(f"File {artifact.index}: {error}")
-            except ArtifactError as error:
-                trouble.append(f"File {artifact.index}: {error}")
-
-        if missing and job.task_id:
-            async with anyio.create_task_group() as group:
-                for artifact in job.artifacts:
-                    if artifact.index in missing:
-                        group.start_soon(one, artifact)
-            await self._jobs.journal.put_artifacts(job.owner, job.task_id, [artifacts[i] for i in sorted(artifacts)])
-        job = job.model_copy(update={"artifacts": tuple(artifacts[i] for i in sorted(artifacts))})
-        return Delivery(job, trouble=" ".join(trouble), lost=tuple(sorted(lost)))
-
-    async def _fetch_one(self, job: Job, artifact: Artifact) -> Artifact:
-        name, save_to = name_of(job, artifact.index), job.facts_as(MediaFacts).save_to
-        try:
-            return await self._jobs.store.fetch(artifact, name=name, save_to=save_to)
-        except (InputError, UnsavedError) as error:
-            if save_to is None:
-                raise
-            # The place was allowed when the job was sent. The files are paid for, so they are saved elsewhere.
-            logger.warning("%s is saved in the usual folder: %s", artifact.name, error)
-            return await self._jobs.store.fetch(artifact, name=name)
 
 
 NOTHING_MADE = (

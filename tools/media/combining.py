@@ -16,7 +16,7 @@ from ...novita.files.montage import PACKINGS, PICTURES, add_sound, assemble, kep
 from ...novita.files.reels import Reel, Scene, Tick, picture_at, read_reel
 from ...novita.journal.facts import MediaFacts
 from ...novita.journal.jobs import Paid
-from ...novita.media.jobs import Delivery
+from ...novita.media.deliveries import Delivery
 from ...novita.media.outcomes import Kind, MediaOutcome, MediaOutput
 from ..kit.arguments import SELDOM, SaveTo
 from ..kit.context import App, Call, Caller

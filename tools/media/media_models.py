@@ -20,7 +20,8 @@ from ..kit.pages import page_of
 from ..kit.toolset import READS, SPENDS, ToolResult, Toolset
 from ..kit.ways import what_is_gone
 from .freshness import up_to_date
-from .media_request import known_or_offered, run
+from .media_request import run
+from .named_models import known_or_offered
 from .no_match import what_would_fit
 from .results import MediaResult
 from .taken import taken_by_tools

@@ -4,22 +4,16 @@ import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from anyio import to_thread
 
-from ...novita.core.errors import InputError, UnknownModelError
 from ...novita.core.json_paths import MISSING, get_path, put
 from ...novita.core.words import counted
-from ...novita.files.kinds import Form
 from ...novita.files.links import parse_link
-from ...novita.files.media_limits import MediaLimits
-from ...novita.files.sound import cut_at_silences
-from ...novita.files.source import Source, expects_of
 from ...novita.journal.jobs import Paid
 from ...novita.journal.journal import FINAL_STATES, Job, JobState
-from ...novita.media.catalog_entry import Capability
-from ...novita.media.jobs import Delivery
+from ...novita.media.deliveries import Delivery
 from ...novita.media.lookup import (
     MediaModel,
     NothingLivesError,
@@ -30,11 +24,8 @@ from ...novita.media.lookup import (
     lacking,
     media_model,
 )
-from ...novita.media.mapping import FILES, MediaPlan, accept, plan_wish
+from ...novita.media.mapping import MediaPlan, accept, plan_wish
 from ...novita.media.native_files import measured, with_files
-from ...novita.media.offered import offered_model
-from ...novita.media.price_rows import FilesSeen
-from ...novita.media.tariffs import load_cel
 from ..kit.context import Caller
 from ..kit.dry_run import shown_request
 from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
@@ -43,8 +34,11 @@ from ..kit.same_call import JOINERS, Joiner
 from ..kit.ways import Way
 from .freshness import up_to_date
 from .library_bases import refuse_strange_loras
+from .made_names import made_word, suffix_of
 from .many import Many, file_name, many_of
+from .named_models import known_or_offered, named_model
 from .parts import media_jobs, webhooks
+from .request_files import files_of, forms_of, in_pieces, with_inputs
 from .results import MediaResult, answer, deliver
 from .stand_ins import Chosen, ask_instead, falls_short, otherwise, reach, size_for, stand_ins
 from .upscaling import enlarged
@@ -111,14 +105,14 @@ async def make(
         name, files = several
 
         async def plan_one(one: Caller, file: str, place: str | None, within: float | None) -> Purchase[MediaResult]:
-            named = None if place is None else f"{place}{_suffix_of(does)}"
+            named = None if place is None else f"{place}{suffix_of(does)}"
             alone = replace(how, save_to=named, wait_seconds=within)
-            called = f"{_made_word(does)} {file_name(file)}"
+            called = f"{made_word(does)} {file_name(file)}"
             return await planned_media(
                 one, does, {**given, name: file}, alone, title=called, among=among, remark=remark
             )
 
-        many = Many(caller, name, files, plan_one, _made_word(does), how.save_to, how.wait_seconds)
+        many = Many(caller, name, files, plan_one, made_word(does), how.save_to, how.wait_seconds)
         return await many.make(confirm=how.confirm, dry_run=how.dry_run)
     if how.save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, how.save_to)  # before anything is paid
@@ -216,183 +210,9 @@ def _variants(given: Mapping[str, object], model: str | None) -> int:
     return count
 
 
-_MADE_WORDS = {
-    "remove_background": "cutout",
-    "replace_background": "background",
-    "image_to_image": "restyled",
-    "reimagine": "variation",
-    "outpaint": "extended",
-    "remove_text": "without-text",
-    "merge_face": "face",
-    "upscale": "upscaled",
-    "inpaint": "inpainted",
-    "erase": "erased",
-    "describe_image": "description",
-    "transcribe": "transcript",
-    "clone_voice": "voice",
-    "image_to_video": "clip",
-    "first_last_frame": "clip",
-}
-"""What the names of files end with that were made of many, by what is done; else: edited."""
-
-
-def _made_word(does: Sequence[str]) -> str:
-    return _MADE_WORDS.get(does[0], "edited")
-
-
-def _suffix_of(does: Sequence[str]) -> str:
-    """The type that a made file is named with; what it really is has the last word."""
-    if does[0] in ("describe_image", "transcribe"):
-        return ".txt"
-    return ".mp4" if "video" in does[0] or does[0] in ("first_last_frame", "motion_control") else ".png"
-
-
 def _check_webhook(address: object) -> None:
     if address is not None:
         parse_link(str(address), "`webhook_url`")
-
-
-async def forms_of(caller: Caller, arguments: Mapping[str, object]) -> dict[str, frozenset[Form]]:
-    """In which forms the given files can be had: a model that only takes links is not for a file of this machine."""
-    found: dict[str, frozenset[Form]] = {}
-    for name in FILES:
-        if (value := arguments.get(name)) is not None:
-            each = [await caller.inputs.forms(str(one), expects_of(name)) for one in _references(value)]
-            found[name] = frozenset[Form].intersection(*each) if each else frozenset()
-    return found
-
-
-def _references(value: object) -> Sequence[object]:
-    return cast(Sequence[object], value) if isinstance(value, list | tuple) else [value]
-
-
-def files_of(arguments: Mapping[str, object]) -> set[str]:
-    """The files among the common arguments, as they stand in a request."""
-    return {str(one) for name in FILES if name in arguments for one in _references(arguments[name])}
-
-
-async def known_or_offered(caller: Caller, name: str) -> MediaModel:
-    """The model of that name: from the tables, or from Novita's list where it came since.
-
-    Raises:
-        UnknownModelError: There is none.
-    """
-    await up_to_date(caller)
-    try:
-        return media_model(name)
-    except UnknownModelError:
-        found = await offered(caller, name)
-        if found is None:
-            raise
-        return found
-
-
-async def offered(caller: Caller, name: str) -> MediaModel | None:
-    """A model that came since, from Novita's list; None where there is none, or looking is switched off."""
-    if caller.app.settings.shipped_models_only:
-        return None
-    found = await offered_model(caller.novita, name)
-    if found is not None and found.tariff is not None:
-        await to_thread.run_sync(load_cel)
-    return found
-
-
-def named_model(model: MediaModel, does: Sequence[str]) -> MediaModel:
-    """The model, if it does one of the things asked for.
-
-    Raises:
-        InputError: It does something else; names models that would do.
-    """
-    if not set(model.does) & set(does):
-        fitting = [other.id for other in advised(able_to(does))][:4]
-        raise InputError(
-            f"{model.id} is for {_words(model.does, ' and ')}, not for {_words(does, ' or ')}",
-            next_step=f"Use {', '.join(fitting)}, or another tool for {model.id}." if fitting else "",
-        )
-    return model
-
-
-def _words(capabilities: Sequence[str], joint: str) -> str:
-    return joint.join(one.replace("_", " ") for one in capabilities)
-
-
-async def with_inputs(
-    caller: Caller,
-    model: MediaModel,
-    arguments: Mapping[str, object],
-    *,
-    resize: bool = False,
-    further: list[str] | None = None,
-) -> tuple[dict[str, object], FilesSeen]:
-    """The arguments with every picture, video and sound checked and turned into what the model takes.
-
-    Nothing is paid here; a file that will not do is refused here. Also the size of `image` and the lengths of clips,
-    as far as they are known.
-
-    Args:
-        further: Where the pieces after the first go of a recording too long to be written down at once.
-    """
-    ready = dict(arguments)
-    image_size: tuple[int, int] | None = None
-    lengths: dict[str, float] = {}
-    pictured: Source | None = None
-    for name in model.media_arguments():
-        value = arguments.get(name)
-        if value is None:
-            continue
-        argument = model.arguments[name]
-        limits = argument.limits
-        # What is to be sent ahead stands in the plan as a data URI.
-        forms = ["data_uri" if form == "asset_id" else form for form in argument.send]
-        converted: list[str] = []
-        for reference in _references(value):
-            if name == "audio" and limits is not None and further is not None and Capability.TRANSCRIBE in model.does:
-                first, *more = await pieces_of(caller, str(reference), limits, forms)
-                converted.append(first)
-                further += more
-                continue
-            source = await caller.inputs.load(str(reference), expects_of(name), limits=limits, resize=resize)
-            if name == "mask":
-                source = await caller.inputs.fit_mask(source, pictured, resize=resize)
-            converted.append(await source.as_form(forms))
-            if name == "video" and source.duration:
-                lengths[converted[-1]] = source.duration
-            if name == "image":
-                pictured = source
-                image_size = (source.width, source.height) if source.width and source.height else None
-        ready[name] = converted if isinstance(value, list | tuple) else converted[0]
-    return ready, FilesSeen(image_size, lengths)
-
-
-async def pieces_of(caller: Caller, reference: str, limits: MediaLimits, forms: Sequence[str]) -> list[str]:
-    """A recording as a model takes it, cut at silences where it is longer than that.
-
-    Raises:
-        InputError: It cannot be used, or is longer than half an hour.
-    """
-    source = await caller.inputs.load(reference, "audio", limits=limits.model_copy(update={"max_seconds": None}))
-    loaded, data = await source.loaded()
-    longest = limits.max_seconds
-    if longest is None or loaded.duration is None or loaded.duration <= longest + 0.05:
-        return [await (loaded if loaded.changed else source).as_form(forms)]
-    cutting = partial(cut_at_silences, data, loaded.name, longest)
-    pieces = await to_thread.run_sync(cutting, abandon_on_cancel=True)
-    return [await replace(loaded, data=piece, mime="audio/wav", link=None).as_form(forms) for piece in pieces]
-
-
-def in_pieces(planned: MediaPlan, further: Sequence[str]) -> MediaPlan:
-    """The plan with the further pieces of its recording after it, at the price of all."""
-    if not further:
-        return planned
-    path, many, cost = planned.model.arguments["audio"].paths[0], len(further) + 1, planned.estimate
-    each = replace(
-        cost,
-        usd=cost.usd * many if cost.usd is not None else None,
-        ceiling=cost.ceiling * many,
-        things=cost.things * many,
-        note=f"{cost.note} In {counted(many, 'piece')}.".strip(),
-    )
-    return replace(planned, rest=tuple({**planned.body, path: piece} for piece in further), estimate=each)
 
 
 async def run(caller: Caller, planned: MediaPlan, *, title: str) -> MediaResult:

@@ -13,7 +13,8 @@ from ...novita.files import pyav
 from ...novita.files.artifacts import Artifact
 from ...novita.journal.facts import MediaFacts
 from ...novita.journal.journal import Job, JobState
-from ...novita.media.jobs import Delivery, refuse_failed
+from ...novita.media.deliveries import Delivery
+from ...novita.media.jobs import refuse_failed
 from ..kit.context import Caller
 from ..kit.pictures import seen_of
 from ..kit.toolset import CountedUsd, ToolResult, plain

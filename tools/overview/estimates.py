@@ -22,7 +22,7 @@ from ..kit.context import Call, Caller
 from ..kit.toolset import READS, ToolResult
 from ..media.freshness import up_to_date
 from ..media.media_models import models
-from ..media.media_request import offered
+from ..media.named_models import offered
 from ..text.chat_request import USUAL_TOKENS
 
 HOURS_A_MONTH = 720
