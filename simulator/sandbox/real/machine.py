@@ -182,8 +182,8 @@ class RealMachine:
                 raise DiskError("internal", "the machine has been stopped")
             if self._child is not None and self._child.returncode is None:
                 return self._child
-            if not self._folder.name:
-                self._folder = Path(tempfile.mkdtemp(prefix="novita-sandbox-"))
+            # An agent that died takes its folder with it, perhaps only after the next one has started.
+            self._folder = folder = Path(tempfile.mkdtemp(prefix="novita-sandbox-"))
             # The agent gets nothing of this process's environment: no keys, and no home.
             said = tempfile.TemporaryFile()  # noqa: SIM115  # closed below, before anything else can go wrong
             self._child = await asyncio.create_subprocess_exec(
@@ -202,18 +202,20 @@ class RealMachine:
             except (asyncio.IncompleteReadError, TimeoutError):
                 child.kill()
                 await child.wait()
+                shutil.rmtree(folder, ignore_errors=True)
                 said.seek(0)
                 words = said.read().decode("utf-8", "replace").strip()[-500:]
                 raise DiskError("internal", f"the machine could not be started: {words}") from None
             except asyncio.CancelledError:
                 child.kill()
                 await child.wait()
+                shutil.rmtree(folder, ignore_errors=True)
                 raise
             finally:
                 said.close()
             if head.get("ev") != "ready":
                 raise DiskError("internal", "the machine did not say that it is ready")
-            self._reading = asyncio.ensure_future(self._read(child))
+            self._reading = asyncio.ensure_future(self._read(child, folder))
         if self.restore_from is not None:
             content, self.restore_from = self.restore_from, None
             await self.write("/tmp/.restore.tar", content)  # noqa: S108  # inside the sandbox
@@ -240,7 +242,7 @@ class RealMachine:
         head = json.loads(await reader.readexactly(head_size))
         return head, await reader.readexactly(size)
 
-    async def _read(self, child: asyncio.subprocess.Process) -> None:
+    async def _read(self, child: asyncio.subprocess.Process, folder: Path) -> None:
         assert child.stdout is not None
         try:
             while True:
@@ -254,10 +256,10 @@ class RealMachine:
             for waiting in [*self._calls.values(), *self._starts.values()]:
                 if not waiting.done():
                     waiting.set_exception(DiskError("internal", "the machine has been stopped"))
-            await self._leave(child)
+            await self._leave(child, folder)
 
-    async def _leave(self, child: asyncio.subprocess.Process) -> None:
-        """Wait until the agent has gone, with all that it started."""
+    async def _leave(self, child: asyncio.subprocess.Process, folder: Path) -> None:
+        """Wait until the agent has gone, with all that it started. Then remove its folder."""
         if child.stdin is not None:
             child.stdin.close()
         try:
@@ -272,7 +274,7 @@ class RealMachine:
         finally:
             # Something that the agent started may hold its output open a little longer. Nobody reads it any more.
             child._transport.close()  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]  # asyncio has no other way
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _heard(self, head: dict[str, Any], payload: bytes) -> None:
         match head["ev"]:

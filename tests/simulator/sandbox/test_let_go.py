@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 from novita_mcp.simulator.sandbox.real.machine import RealMachine
 
+from ...walls import why_no_walls
+
+WALLS_MISSING = why_no_walls()
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
 
 AGENT = """
@@ -43,3 +47,19 @@ async def test_output_that_is_held_open_by_what_outlives_the_agent_is_let_go(
         assert transport.is_closing(), "it would warn when it is collected"  # pyright: ignore[reportUnknownMemberType]
     finally:
         await asyncio.to_thread(lambda: pipe.open("w").close())
+
+
+@pytest.mark.skipif(bool(WALLS_MISSING), reason=WALLS_MISSING)
+async def test_a_machine_whose_agent_died_starts_again_in_a_folder_of_its_own() -> None:
+    machine = RealMachine("isolated", {}, 512)
+    try:
+        first = await machine._started()  # pyright: ignore[reportPrivateUsage]
+        reading, folder = machine._reading, machine._folder  # pyright: ignore[reportPrivateUsage]
+        assert reading is not None
+        os.killpg(first.pid, signal.SIGKILL)
+        await reading
+        assert not folder.exists()
+        await machine.stat("/home/user")
+        assert machine._folder != folder  # pyright: ignore[reportPrivateUsage]
+    finally:
+        await machine.ended()
