@@ -28,7 +28,7 @@ await page.getByLabel("New key").fill(asked.key);
 await page.keyboard.press("Enter");
 seen.withoutTheTick = page.url();
 await page.getByLabel(/this is my key/).check();
-await page.getByRole("button", { name: "Keep this key" }).focus();
+await page.getByRole("button", { name: "Store this key" }).focus();
 await page.keyboard.press("Enter");
 await page.getByRole("heading", { name: "Done" }).waitFor();
 seen.done = await text();
