@@ -69,7 +69,7 @@ function stopper(label, about, tool, args, place) {
 
 /** A line for one thing that costs. */
 function lineOf(line) {
-  const item = make("li"), text = item.appendChild(make("div"));
+  const item = make("li", "", { "data-id": line.id }), text = item.appendChild(make("div"));
   text.append(make("h3", line.name || line.id));
   const hourly = line.usd_per_hour === undefined ? "price unknown" : `about $${line.usd_per_hour} per hour`;
   const so = line.cost_so_far_usd === undefined ? "" : `$${line.cost_so_far_usd} so far`;
@@ -98,6 +98,15 @@ function lineOfMachine(machine) {
   return { kind: "instance", id, name, product, state, usd_per_hour, cost_so_far_usd, since, ends_at };
 }
 
+/** Put new lines in place of the old ones. A question that is open stays at its line, with the focus. */
+function replaceLines(items) {
+  const open = $("running").querySelector(".question"), id = open?.parentElement.dataset.id;
+  const focused = open?.contains(document.activeElement) ? document.activeElement : null;
+  $("running").replaceChildren(...items);
+  if (open) items.find((item) => item.dataset.id === id)?.append(open);
+  focused?.focus();
+}
+
 /** Ask what runs: list_tasks has what was started here, list_gpu_instances all machines of the account. */
 async function running(machines) {
   const looks = [fields("list_tasks", { limit: 1 }), machines ?? fields("list_gpu_instances", {})];
@@ -123,7 +132,7 @@ async function running(machines) {
   const failed = [jobs, rented].every((look) => look.status === "rejected");
   if (failed) show("hourly", "What runs could not be read now.");
   else show("hourly", sorted.length ? `About ${dollars(sum)} per hour${more ? `, besides ${more}` : ""}` : "Nothing that costs.");
-  $("running").replaceChildren(...sorted.map(lineOf));
+  replaceLines(sorted.map(lineOf));
   const again = button("Look again", "what runs", () => running());
   const stoppable = sorted.some((line) => /^(instance|endpoint)$/.test(line.kind) && !OVER.test(line.state ?? ""));
   const all = stoppable ? [stopper(...EVERYTHING, {}, $("question"))] : [];
