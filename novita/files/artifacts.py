@@ -210,7 +210,7 @@ class ArtifactStore:
             found = sniff(done.head)
             if not done.measured and not await anyio.to_thread.run_sync(_whole, part.path, found):
                 raise ArtifactError(
-                    f"{artifact.name} arrived cut", next_step="Call get_task with its id to fetch it again."
+                    f"{artifact.name} arrived incomplete", next_step="Call get_task with its id to fetch it again."
                 )
             return _Content(done.size, done.sha256, _settle(done, found, declared))
 
@@ -315,7 +315,7 @@ class ArtifactStore:
                 continue
             recovered = self._memory.pop((artifact.task_id, artifact.index), None) is not None
             note = None if recovered else artifact.note
-            note = f"It is not where it was to be: {refused[0].what}." if refused else note
+            note = f"It was not saved in the wanted place: {refused[0].what}." if refused else note
             return saved.model_copy(update={"note": note})
         return self._remember(data, artifact, found, refused[0])
 

@@ -47,7 +47,7 @@ def _jpeg(data: bytes) -> bytes:
         while data[at] == 0xFF and data[at + 1] == 0xFF:  # fill bytes
             at += 1
         if data[at] != 0xFF:
-            raise CutError("no marker where one must be")
+            raise CutError("a marker is missing")
         marker = data[at + 1]
         if marker == 0xD9:
             kept.append(data[at : at + 2])

@@ -159,7 +159,7 @@ class Downloader:
         except TimeoutError as error:
             raise ArtifactError(
                 f"Fetching {what} took longer than {within:g} s and was given up",
-                next_step="Call get_task with its id to try again; nothing is lost while the link lives.",
+                next_step="Call get_task with its id to try again; nothing is lost while the link is valid.",
             ) from error
 
     def _within(self, budget: float) -> float:
@@ -190,7 +190,7 @@ class Downloader:
             if fruitless >= self.tries or self.clock.now() + pause > state.deadline:
                 raise ArtifactError(
                     f"Fetching {what} failed after several tries ({fault})",
-                    next_step="Call get_task with its id to try again; nothing is lost while the link lives.",
+                    next_step="Call get_task with its id to try again; nothing is lost while the link is valid.",
                 ) from fault
             await self.clock.sleep(pause)
 
@@ -219,7 +219,7 @@ class Downloader:
             if response.status_code not in (200, 206):
                 raise ArtifactError(f"The link answers {response.status_code}, not with a file")
             if start and _range(response)[0] != start:
-                raise ArtifactError("The link gives out no parts of its file")
+                raise ArtifactError("The server behind the link sends no parts of its file")
             head = await _beginning(response, length)
             size = _range(response)[1] if response.status_code == 206 else _length(response)
             return Peek(head[:length], size)
@@ -257,7 +257,7 @@ class Downloader:
                 if self.clock.now() > state.deadline:
                     raise ArtifactError(
                         f"Fetching {what} took longer than {self.budget:g} s and was given up",
-                        next_step="Call get_task with its id to try again; nothing is lost while the link lives.",
+                        next_step="Call get_task with its id to try again; nothing is lost while the link is valid.",
                     )
         if state.total is not None and state.size != state.total:
             raise _PassingError(f"the storage sent {state.size} of {state.total} bytes")
@@ -307,7 +307,7 @@ class Downloader:
                 finally:
                     await response.aclose()
                 if not target:
-                    raise _PassingError("the storage redirects to nowhere")
+                    raise _PassingError("the storage redirects without saying where")
                 try:
                     url = url.join(target)
                     parse_link(str(url))
@@ -339,7 +339,7 @@ class Downloader:
             body = b""  # the body cannot be read; the status says enough
         if status in _EXPIRED or (status == 400 and b"expire" in body.lower()):
             raise ExpiredLinkError(
-                f"The storage no longer gives {what} out ({status}): the link has expired or was removed",
+                f"The storage no longer serves {what} ({status}): the link has expired or was removed",
                 next_step="Call get_task with the task's id: it asks Novita for a fresh link.",
             )
         raise ArtifactError(f"The storage answered {status} for {what}", next_step="Call get_task for a fresh link.")

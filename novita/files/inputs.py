@@ -145,7 +145,7 @@ class Inputs:
         if scheme and "://" in ref[:32]:
             raise InputError(f"{scheme}:// links cannot be used for {expects}", next_step=self._ways)
         if scheme == "task" or not ref:
-            what = "task:<id>/<n> is how an earlier result is named, and this is not it" if ref else "It is empty"
+            what = "an earlier result is written as task:<id>/<n>, and this has another form" if ref else "It is empty"
             raise InputError(f"The {expects} cannot be found: {what}", next_step=self._ways)
         if len(ref) > 1024 and re.fullmatch(r"[A-Za-z0-9+/=_\-\s]+", ref[:1024]):
             raise InputError(

@@ -37,5 +37,5 @@ def parse_link(text: str, what: str = "The link") -> httpx.URL:
     if (port := _PORT.match(text)) and not port[1].isascii():
         raise InputError(f"{what} is malformed: its port is not written in the digits 0 to 9", next_step=_WHOLE)
     if not host_can_be(host):
-        raise InputError(f"{what} is malformed: no host can be called that", next_step=_WHOLE)
+        raise InputError(f"{what} is malformed: a host cannot have this name", next_step=_WHOLE)
     return url

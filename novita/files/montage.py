@@ -107,7 +107,7 @@ def check_work(cuts: Sequence[Scene], form: str) -> None:
         return
     blind = next((cut.reel for cut in cuts if not cut.reel.films), None)
     if blind is not None:
-        raise InputError(f"{blind.name} has no pictures, and a {form} is to be made")
+        raise InputError(f"{blind.name} has no pictures, which a {form} needs")
     if form == "gif" and seconds > _GIF_SECONDS:
         raise InputError(f"A GIF of {seconds:.0f} s is too long; {_GIF_SECONDS} s are made", next_step="Trim it first.")
     width, height = even(cuts[0].reel)
@@ -128,7 +128,7 @@ def add_sound(clip: Reel, added: Reel, tick: Tick, *, mix: bool, volume: float, 
         InputError: The clip has no pictures, or the added file has no sound.
     """
     if not clip.films:
-        raise InputError(f"{clip.name} has no pictures: a sound is added to a clip")
+        raise InputError(f"{clip.name} has no pictures; a sound can only be added to a clip")
     if not added.sounds:
         raise InputError(f"{added.name} has no sound")
     whole = Scene(clip, 0, clip.seconds)
@@ -284,7 +284,7 @@ def _with_pictures_as_they_are(clip: Reel, packing: Packing, heard: Iterator[byt
 
 def _bounded(file: BytesIO) -> None:
     if file.tell() > MOST_BYTES:
-        raise InputError(f"It grows over {MOST_BYTES // MIB} MiB", next_step="Make it shorter, or of less pixels.")
+        raise InputError(f"The result grows over {MOST_BYTES // MIB} MiB", next_step="Make it shorter, or with smaller pictures.")
 
 
 def _gif(cuts: Sequence[Scene], tick: Tick) -> bytes:

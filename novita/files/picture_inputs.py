@@ -83,7 +83,7 @@ def look(data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resiz
             if foreign
             else "was turned upright here"
             if turned != 1
-            else "was written anew without its camera's notes"
+            else "was saved again without its camera's notes"
             if found.name in ("tiff", "avif") and _tells_more(picture)
             else ""
         )
@@ -114,7 +114,7 @@ def prepare(data: bytes, seen: PictureLook, limits: MediaLimits, name: str) -> P
     except UNREADABLE as error:
         raise InputError(
             f"{name} is damaged or cut off: it begins like {seen.found.name.upper()} but cannot be decoded to its end",
-            next_step="Fetch or export it again; nothing can mend it here.",
+            next_step="Fetch or export it again; it cannot be repaired here.",
         ) from error
     return PreparedPicture(bare, seen.found, seen.measures, 1, "")
 
@@ -131,7 +131,7 @@ def _check_whole(data: bytes, found: MediaType, name: str) -> bytes:
         return without_private_parts(data, found)
     except CutError as error:
         raise InputError(
-            f"{name} is cut off or damaged: {error}", next_step="Fetch or export it again; nothing can mend it here."
+            f"{name} is cut off or damaged: {error}", next_step="Fetch or export it again; it cannot be repaired here."
         ) from error
 
 

@@ -83,7 +83,7 @@ def prepare_sound(data: bytes, found: MediaType, limits: MediaLimits, name: str)
     if broken:
         raise refuse(name, broken)
     if measures.duration is not None and measures.duration < _SHORTEST:
-        raise InputError(f"{name} holds no sound to speak of ({measures.duration:g} s)", next_step="Record it again.")
+        raise InputError(f"{name} holds hardly any sound ({measures.duration:g} s)", next_step="Record it again.")
     return Sound(data, found, measures, changed)
 
 

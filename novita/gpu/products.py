@@ -316,7 +316,7 @@ def _no_such_product(product_id: str, wish: MachineWish, offers: Sequence[Machin
                 f"{offer.words()} is above the ceiling of {say_usd(wish.max_usd_per_hour)} per hour",
                 next_step=f"Raise the ceiling, or take: {near}.",
             )
-        return InputError(f"{offer.product.name} has no room for {wish.words()} now", next_step=f"In stock: {near}.")
+        return InputError(f"{offer.product.name} has no free machine for {wish.words()} now", next_step=f"In stock: {near}.")
     close = difflib.get_close_matches(product_id, [offer.product.id for offer in offers], n=3, cutoff=0.3)
     hint = f"Did you mean {', '.join(dict.fromkeys(close))}?" if close else "See list_gpu_products."
     where = f" billed {wish.billing}" + (f" in {wish.region}" if wish.region else "")

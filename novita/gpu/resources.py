@@ -197,7 +197,7 @@ async def volumes_that_stay(client: NovitaClient, mounted: Collection[str]) -> s
         named.append(f"{volume.storage_name or volume_id} ({volume_id}, {daily}, estimated)")
     many = len(named) > 1
     return (
-        f"Network volume{'s' * many} {', '.join(named)} stay{'s' * (not many)} and go{'es' * (not many)} on costing; "
+        f"Network volume{'s' * many} {', '.join(named)} stay{'s' * (not many)} and still cost{'s' * (not many)} money; "
         "delete_gpu_resource with kind=volume deletes one."
     )
 

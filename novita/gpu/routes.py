@@ -164,11 +164,11 @@ ROUTES: Mapping[str, GpuRoute] = {
 }
 """Every operation of gpu.yaml that is called, by its operationId."""
 
-_TWIN = "twin of {}, whose answer is documented in full"
+_SAME_AS = "does the same as {}, whose answer is documented in full"
 
 LEFT_OUT: Mapping[str, str] = {
     **{
-        f"gpus_v2_{v2}": _TWIN.format(v1)
+        f"gpus_v2_{v2}": _SAME_AS.format(v1)
         for v2, v1 in {
             "list_regions": "list_clusters",
             "create_instance": "create_gpu_instance",
@@ -201,9 +201,9 @@ LEFT_OUT: Mapping[str, str] = {
             "set_auto_migrate": "set_gpu_instance_auto_migrate",
         }.items()
     },
-    "gpus_v2_upgrade_instance": "twin of upgrade_gpu_instance, which can change the mounted volumes too",
-    "gpus_v2_migrate_instance": "twin of migrate_gpu_instance; what it adds (save_data) was seen refused",
-    "gpus_v2_expand_rootfs": "twin of edit_gpu_instance, which grows the root disk",
+    "gpus_v2_upgrade_instance": "does the same as upgrade_gpu_instance, which can change the mounted volumes too",
+    "gpus_v2_migrate_instance": "does the same as migrate_gpu_instance; its addition (save_data) was refused when tried",
+    "gpus_v2_expand_rootfs": "does the same as edit_gpu_instance, which grows the root disk",
 }
 """Operations of gpu.yaml that no tool needs, and why."""
 

@@ -221,7 +221,7 @@ def read_facts(kind: str, text: str) -> Facts:
         return wanted.model_validate_json(text)
     except ValidationError as error:
         odd = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
-    logger.warning("a row of a %s job says what such rows do not: %s", kind, ", ".join(sorted(odd)) or text[:40])
+    logger.warning("a row of a %s job has facts that such rows do not have: %s", kind, ", ".join(sorted(odd)) or text[:40])
     if not odd:
         return wanted()
     told: dict[str, Any] = json.loads(text)

@@ -329,7 +329,7 @@ class Jobs:
         try:
             saved = await self.store.save_text(well_formed(text), artifact, suffix=suffix, name=name_of(job, 0))
         except (ArtifactError, InputError) as error:
-            logger.warning("what a call brought was not kept: %s", error)
+            logger.warning("the output of a call was not saved: %s", error)
             return
         tally.artifacts.append(saved)
 
@@ -365,7 +365,7 @@ class Jobs:
             except Exception as error:  # raised in the caller, or logged if nobody waits any more
                 trouble.append(error)
                 if alone:
-                    logger.warning("%s: it ended when nobody waited any more: %s", note, error)
+                    logger.warning("%s failed when nobody waited for it any more: %s", note, error)
             finally:
                 done.set()
 

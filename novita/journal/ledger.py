@@ -172,28 +172,28 @@ def notes(rows: Iterable[Spent]) -> list[str]:
     """What a reader of the sums should know about them."""
     rows = list(rows)
     whole = total(rows)
-    said = (
+    remarks = (
         ["Estimates, except where the cost is known: real usage of text, 0 for refused calls, the bill."]
         if whole.calls
         else []
     )
     if whole.doubtful_calls:
-        said.append(
+        remarks.append(
             "Counted, but may not have been billed, because they failed or got no answer: "
             f"{counted(whole.doubtful_calls, 'call')} ({say_usd(whole.doubtful)})."
         )
     if whole.unpriced_calls:
-        said.append(
+        remarks.append(
             f"With no known price: {counted(whole.unpriced_calls, 'call')}, counted as {say_usd(whole.unpriced)} in all"
             " (the highest price of their kind, or NOVITA_MCP_UNKNOWN_PRICE_USD for each thing they buy)."
         )
     if any(row.tool in BY_TIME for row in rows):
-        said.append(
-            "Machines, volumes, endpoints and sandboxes appear under the day of the call: first with an hour (their "
-            "term, their longest life) at least, then with the time they were seen to run, in the end with what the "
-            "bill says."
+        remarks.append(
+            "Machines, volumes, endpoints and sandboxes are listed under the day of the call. At first they count at "
+            "least an hour (or the term paid for, or a sandbox's longest life), then the time they were seen to run, "
+            "and in the end what the bill says."
         )
-    return said
+    return remarks
 
 
 BY_TIME = frozenset(

@@ -42,7 +42,7 @@ GATEWAY = "https://async-public.serverless.novita.ai"
 ASYNC_GPUS = ("RTX 4090 24GB", "H100 SXM 80GB")
 """The cards that async endpoints can use, by x-async-gpu-models of the facts."""
 
-_TWIN = "twin of {}, whose answer is documented in full"
+_SAME_AS = "does the same as {}, whose answer is documented in full"
 
 OPERATIONS: Mapping[str, GpuRoute | str] = {
     "get_serverless_endpoint_limits": GpuRoute(
@@ -66,7 +66,7 @@ OPERATIONS: Mapping[str, GpuRoute | str] = {
     "delete_serverless_endpoint": GpuRoute(
         "POST", f"{V1}/endpoint/delete", "deleting the endpoint", ("delete_endpoint",)
     ),
-    "drain_serverless_worker": "seen in one client only, no page has it; min_workers and max_workers of "
+    "drain_serverless_worker": "known from one client only; min_workers and max_workers of "
     "update_endpoint scale",
     "gpus_v2_create_endpoint": GpuRoute(
         "POST", f"{V2}/endpoints", "deploying the async endpoint", ("create_endpoint",)

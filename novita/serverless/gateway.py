@@ -238,7 +238,7 @@ def service_call(
         inside = whole is not None and (whole.path == base.path or whole.path.startswith(base.path.rstrip("/") + "/"))
         if whole is None or _origin(whole) != _origin(base) or not inside:
             raise InputError(
-                f"{asked[:120]} is not at endpoint {endpoint.label()}",
+                f"{asked[:120]} does not belong to endpoint {endpoint.label()}",
                 next_step="Give a path on the endpoint, such as /v1/chat/completions.",
             )
         rest = whole.path.removeprefix(base.path.rstrip("/"))
@@ -265,8 +265,8 @@ def _refuse_key(client: NovitaClient, where: str, what: Any) -> None:
     """Refuse a request that holds the caller's Novita key in any form, because anybody's code may run there."""
     if client.api_key and holds(what, client.api_key):
         raise InputError(
-            f"{where} holds the Novita API key, which goes to no endpoint",
-            next_step="An endpoint that wants a key of its own takes that one.",
+            f"{where} holds the Novita API key, which is never sent to an endpoint",
+            next_step="If the endpoint wants a key of its own, give that one.",
         )
 
 
@@ -353,7 +353,7 @@ async def call_service(client: NovitaClient, call: ServiceCall, *, within: float
     except (TimeoutError, httpx.TimeoutException) as error:
         if not sent:
             raise NovitaConnectionError(
-                f"The call was not sent within {within:g} s: as many of your other calls are still under way",
+                f"The call was not sent within {within:g} s: too many of your other calls are still under way",
                 billed="no",
                 next_step="Wait until some of them have ended, then call again.",
             ) from error

@@ -129,7 +129,7 @@ class EndpointPlan:
         for name, most in (("name", 220), ("image", 511), ("command", 2047)):
             text = str(getattr(self, name))
             if name in new and len(text) > most:
-                raise InputError(f"{name} has {counted(len(text), 'character')}; at most {most} are taken")
+                raise InputError(f"{name} has {counted(len(text), 'character')}; at most {most} are allowed")
         if "app_name" in new and not re.fullmatch(r"[a-z0-9-]*", self.app_name):
             raise InputError("app_name takes lower-case letters, digits and hyphens only")
         if new & {"port", "kind"}:

@@ -156,7 +156,7 @@ async def by_the_bill(caller: Caller) -> str:
     try:
         return (await settle_by_bill(OwnBill(caller.novita.for_looking()), caller.app.journal, caller.owner)).words()
     except NovitaError as error:
-        return f"What has ended could not be corrected by Novita's bill just now: {error.what}."
+        return f"The costs of ended things could not be corrected by Novita's bill just now: {error.what}."
 
 
 async def _by_month(caller: Caller, span: Period, *, csv: bool, offset: int, limit: int) -> BillResult:

@@ -16,7 +16,7 @@ class KeyPageResult(ToolResult):
     key: str = Field(description="The end of the key that is kept, or none.")
 
     def headline(self) -> str:
-        return f"Key that is kept: {self.key}. Have the user open the link to enter, replace or remove it."
+        return f"The kept key: {self.key}. Have the user open the link to enter, replace or remove it."
 
 
 @sign_in.tool("Show the page for the Novita key", READS)

@@ -95,7 +95,7 @@ def planned_batch(prepared: Prepared, earlier: Earlier, owner: str) -> dict[str,
     """What would be sent now, as fields of a dry run's answer."""
     shown: dict[str, Any] = {"total": prepared.rows}
     if earlier.batch_id is not None:
-        step = f"These very rows are batch {earlier.batch_id} already: the call would send nothing and answer with it."
+        step = f"Batch {earlier.batch_id} was made of exactly these rows already: the call would send nothing and answer with that batch."
         free: dict[str, Any] = {"estimated_cost_usd": "0", "counted_usd": None, "next_step": step}
         return {**shown, "batch_id": earlier.batch_id, **free}
     if earlier.file_id is None:
@@ -118,7 +118,7 @@ def started_batch(
     job: Job, prepared: Prepared, estimate: Decimal | None, *, found: bool, remark: str = ""
 ) -> BatchResult:
     """The result for a batch that runs: it was just started, or found running already."""
-    again = "These very rows are running already; no second batch was made. " if found else ""
+    again = "Exactly these rows are running already; no second batch was made. " if found else ""
     return BatchResult(
         status="working",
         batch_id=job.task_id,
@@ -146,7 +146,7 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
     }
     match job.state:
         case JobState.UNCONFIRMED | JobState.SUBMITTING:
-            step = "Call create_batch again with the same rows: it finds what was made of them, and doubles nothing."
+            step = "Call create_batch again with the same rows: it finds the batch if one was made, and makes no second one."
             return BatchResult(status="unconfirmed", next_step=f"{job.reason} {step}".strip(), **common)
         case JobState.WORKING:
             return BatchResult(
@@ -160,7 +160,7 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
                 **common,
             )
         case JobState.CANCELLED if not job.artifacts:
-            return BatchResult(status="cancelled", next_step="It made nothing that could be fetched.", **common)
+            return BatchResult(status="cancelled", next_step="It has no results that could be fetched.", **common)
         case JobState.FAILED | JobState.REFUSED if not job.artifacts:
             raise TaskFailedError(
                 f"Batch {common['batch_id']} failed: {job.reason or 'Novita does not say why'}",

@@ -410,7 +410,7 @@ def background_job(
     unasked = Unasked()
 
     async def working(job_id: str) -> AdminResult:
-        waits = f"{unasked.why} Call list_gpu_resources with kind=jobs, id={job_id} and wait_seconds to wait on."
+        waits = f"{unasked.why} Call list_gpu_resources with kind=jobs, id={job_id} and wait_seconds to go on waiting."
         waits = waits.strip()
         return AdminResult(status="working", id=job_id, what=what, next_step=waits)
 

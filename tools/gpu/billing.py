@@ -105,7 +105,7 @@ async def _plan(caller: Caller, instance: Instance, action: str, months: int) ->
         case _:
             on = action == "auto_renew_on"
             body = {"instanceIds": [instance.id], "autoRenew": on, **({"autoRenewMonth": months} if on else {})}
-            does = f"renew itself by {counted(months, 'month')}" if on else "renew itself no more"
+            does = f"renew itself by {counted(months, 'month')}" if on else "stop renewing itself"
             price = await _each_renewal(caller, instance, months) if on else ""
             return _Change(does, price, "set_gpu_instance_auto_renew", body, Decimal(0))
 

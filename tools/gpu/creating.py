@@ -341,5 +341,5 @@ async def _explain(caller: Caller, order: InstanceOrder, error: NovitaError) -> 
         if "cuda" in error.what.casefold():
             why = "Ask for an older CUDA (minCudaVersion in options) or leave it out."
         else:
-            why = "The last of them may just have been taken."
+            why = "The last such machine may just have been rented."
         error.next_step = f"{why} In stock: {shown}." if shown else error.next_step

@@ -136,7 +136,7 @@ class InstanceList(ToolResult):
     next_step: str | None = Field(default=None, description="What to do now.")
 
     def headline(self) -> str:
-        besides = f", besides {self.unpriced} whose price nobody tells" if self.unpriced else ""
+        besides = f", not counting {self.unpriced} whose price is unknown" if self.unpriced else ""
         return f"{counted(self.total, 'instance')}, about {say_usd(self.usd_per_hour)} per hour in all{besides}."
 
 
@@ -170,7 +170,7 @@ class InstanceResult(ToolResult):
                 return f"Instance {name} is running."
             case "working":
                 state = self.instance.state if self.instance else "under way"
-                return f"Instance {name} is not there yet: {state}."
+                return f"Instance {name} is not ready yet: {state}."
             case "stopped":
                 return f"Instance {name} is stopped."
             case "deleted":
@@ -340,7 +340,7 @@ async def instance_result(
 def per_hour_and_day(usd: Decimal | None) -> str:
     """A price in words: `about $0.35 per hour ($8.40 per day)`."""
     if usd is None:
-        return "at a price nobody tells"
+        return "at an unknown price"
     return f"about {say_usd(usd)} per hour ({say_usd(usd * 24)} per day)"
 
 

@@ -144,7 +144,7 @@ async def wait_for(
     return await instance_result(caller, seen.value, status=status, next_step=next_step(seen, goal))
 
 
-_NOT_YET = "Call get_gpu_instance with wait_seconds to wait on; do not create or start it again."
+_NOT_YET = "Call get_gpu_instance with wait_seconds to go on waiting; do not create or start it again."
 
 
 def next_step(seen: Look[Instance], goal: InstanceGoal) -> str | None:

@@ -53,7 +53,7 @@ def read_arguments(schema: Json, given: Mapping[str, Any]) -> Json:
             if says_nothing(known[name], value):
                 continue
         if (where := _odd_number(_number(known[name], value), name)) is not None:
-            raise ArgumentError(f"{where}: NaN, Infinity and numbers beyond 64 bits are not taken.")
+            raise ArgumentError(f"{where}: NaN, Infinity and numbers beyond 64 bits are not accepted.")
         read[name] = _within(known[name], value) if name in BROUGHT_WITHIN else value
     return read
 
@@ -349,7 +349,7 @@ _SOME_MODELS = (
 _HOW = {
     "size": ", as in size='1024x768'",
     "save_to": ", which takes a folder or a file",
-    "options": ", where what only some models have goes",
+    "options": ", which holds arguments that only some models have",
 }
 
 
@@ -377,5 +377,5 @@ def unknown_argument(name: str, known: Sequence[str]) -> str:
         hint = "This tool takes no arguments."
     else:
         hint = f"Known arguments: {', '.join(known)}."
-        hint += " What only one model has goes in 'options'." if "options" in known else ""
+        hint += " Arguments that only some models have go in 'options'." if "options" in known else ""
     return f"Unknown argument {name[:60]!r}. {hint}"

@@ -192,7 +192,7 @@ def lease_doubt(caller: Caller) -> str:
     """What must hold so that a lease can end the thing; for every question and answer that promises a lease."""
     if caller.app.settings.http:
         return (
-            "This server keeps no keys: the lease holds while it runs, and again from your next call after a restart."
+            "This server stores no keys: it can end the lease while it runs, and after a restart from your next call on."
         )
     if not caller.app.journal.lasting:
         return "The journal is off, so the lease ends with this server."

@@ -63,4 +63,4 @@ async def _written_down(journal: Journal) -> None:
         try:
             await journal.note_given()
         except JournalError as error:
-            logger.warning("it is not written down yet that an answer was given: %s", error)
+            logger.warning("the delivery of an answer could not be noted yet: %s", error)

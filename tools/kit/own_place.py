@@ -48,7 +48,7 @@ async def in_own_place(caller: Caller, key: str, result: ToolResult, place: str)
         try:
             copy = await _copied(caller, job, artifact, place)
         except (ArtifactError, InputError) as error:
-            told.append(f"{artifact.name} is not where it was to be: {error.what.rstrip('.')}.")
+            told.append(f"{artifact.name} could not be copied to the wanted place: {error.what.rstrip('.')}.")
             continue
         if copy is not None and copy.path is not None and artifact.path is not None:
             moved[artifact.path] = copy.path

@@ -106,7 +106,7 @@ class Way(Generic[P]):
         (model, what), *more = self.missed
         there = await is_novita(self.caller.novita)
         if more:  # nothing is noted, since no answer proves which of them is really gone
-            known = "No model for this is known to live: " if self.expected and there else ""
+            known = "No model for this is known to be on offer: " if self.expected and there else ""
             error.what = f"{known}{self._names()} not there, says {self._base}: {error.what}"
             error.next_step = f"{_NAME_ONE} {self.otherwise}".strip() if there else _CHECK_ADDRESS
             return
@@ -120,7 +120,7 @@ class Way(Generic[P]):
         error.what = f"{model} {why}: {error.what}"
         living = ", ".join(one for one in self.living() if one not in self.passed_over and one != model)
         told = error.next_step if what == "model" else ""
-        nothing = f"No other model for this is known to live. {self.otherwise}".strip()
+        nothing = f"No other model for this is known to be on offer. {self.otherwise}".strip()
         error.next_step = f"Use another model of the same kind: {living}." if living else told or nothing
 
     async def _note(self, missed: Collection[tuple[str, Gone]]) -> None:
@@ -133,7 +133,7 @@ class Way(Generic[P]):
         try:
             await note
         except JournalError as error:
-            logger.warning("what is gone was not noted: %s", error)
+            logger.warning("models that are gone were not noted: %s", error)
 
     @property
     def _base(self) -> str:
@@ -158,7 +158,7 @@ async def is_novita(client: NovitaClient) -> bool:
 
 
 _CHECK_ADDRESS = (
-    "The address is likely wrong, or something between answers in Novita's place: have the user check NOVITA_BASE_URL "
-    "and the proxy. No model is taken for gone."
+    "The address is probably wrong, or a proxy answers in Novita's place: have the user check NOVITA_BASE_URL "
+    "and the proxy. No model is marked as gone."
 )
-_NAME_ONE = "Name another model. None of these is taken for gone, as nothing proves it."
+_NAME_ONE = "Name another model. None of these is marked as gone, since nothing proves that."

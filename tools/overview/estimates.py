@@ -67,14 +67,14 @@ class CostEstimate(ToolResult):
         if self.table is not None:
             known = [line for line in self.table if line.estimated_cost_usd != "unknown"]
             if not known:
-                return "Nobody says what any of these costs."
+                return "The price of none of these is known."
             first, last = known[0], known[-1]
             dearest = f", the dearest {last.model} at {say_usd(last.estimated_cost_usd)}" if len(known) > 1 else ""
             return f"The cheapest is {first.model} at {say_usd(first.estimated_cost_usd)}{dearest}."
         if self.basis == "unknown":
-            return "Nobody says what it costs."
+            return "Its price is not known."
         if self.estimated_cost_usd == "unknown":
-            return "What it costs depends on what is not known beforehand."
+            return "The cost depends on something that is not known beforehand."
         whose = f" ({DIFFERS[self.basis]})" if self.basis in DIFFERS else ""
         return f"About {say_usd(self.estimated_cost_usd)}{whose}."
 
@@ -369,6 +369,6 @@ def _read(kind: type[A], arguments: Mapping[str, Any], model: str) -> A:
             for problem in error.errors(include_url=False, include_input=False)[:4]
         )
         raise InputError(
-            f"For {model[:80]} these arguments will not do: {wrong}",
+            f"For {model[:80]} these arguments do not fit: {wrong}",
             next_step=f"Known here: {', '.join(kind.model_fields)}.",
         ) from error

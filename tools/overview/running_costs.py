@@ -157,7 +157,7 @@ def _line(
         ends = utc(sandbox.ends_at)
         until = f"{ends:%Y-%m-%d %H:%M} UTC"
         over = sandbox.ends_at <= now
-        note = f"Its time was over at {until}; nobody has looked since." if over else f"It ends by itself at {until}."
+        note = f"Its time was over at {until}; it was not looked at since." if over else f"It ends by itself at {until}."
     return RunningLine(
         kind=kind,
         id=meter.resource,

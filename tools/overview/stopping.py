@@ -100,7 +100,7 @@ async def stop_everything(call: Call, confirm: Agreed = False) -> StopResult:
         return destruction(
             StopResult,
             f"Stop {', '.join(names[:_MOST_NAMED])}{more}. What runs on them ends.{about_usd}"
-            + (" Of some nobody tells the price." if unpriced else ""),
+            + (" The price of some is unknown." if unpriced else ""),
             model=counted(len(acts), "thing"),
             about=f"stop {' '.join(sorted(line.id for line, _ in acts))}",
             act=partial(_stop, acts, left),

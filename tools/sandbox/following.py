@@ -56,7 +56,7 @@ async def _with_its_cost(caller: Caller, result: RunResult, job_key: str) -> Run
     result.estimated_cost_usd = show_usd(row.estimate) if row.estimate is not None else None
     if result.status != "working":
         cost = f" It cost about {say_usd(row.counted)}."
-        result.next_step = f"The sandbox was made for this run and is deleted; its files came home.{cost}"
+        result.next_step = f"The sandbox was made for this run and is deleted; its files are saved.{cost}"
         result.ends_at = None
     return result
 
@@ -70,7 +70,7 @@ async def elsewhere(caller: Caller, job: Job) -> RunResult | None:
         return await _with_its_cost(caller, answer_from(kept, RunResult), job.key)
     if row.facts.ended is not None or await journal.is_orphan(job.key):
         return None
-    step = "Another process of this server hears it: call again with the same code to join it."
+    step = "Another process of this server waits for it: call again with the same code to get its result."
     return RunResult(status="working", sandbox_id=str(job.facts.resource or ""), next_step=step)
 
 
@@ -116,13 +116,13 @@ class RunFollower:
         row = None if run_id else await caller.app.journal.find(caller.owner, sandbox_id)
         if row is not None and (found := await elsewhere(caller, row)) is not None:
             if found.status == "working":
-                return Followed("working", note="it runs; another process of this server hears it")
+                return Followed("working", note="it runs; another process of this server waits for it")
             return Followed("completed", found.to_mcp())
         inside = await enter(caller, sandbox_id)
         if any(each.tag == run_id for each in await list_processes(inside)):
-            return Followed("working", note="it runs; another process of this server hears it")
+            return Followed("working", note="it runs; another process of this server waits for it")
         raise InputError(
-            "The process of this server that ran it has ended, and what came of it with that",
+            "The process of this server that ran it has ended, and its result is lost",
             next_step=f"Look at sandbox {sandbox_id} with get_sandbox: its files are still there while it lives.",
         )
 

@@ -244,7 +244,7 @@ class HomeComing:
             self.trouble.append("A picture holds a value of secret_env and was left out.")
             return
         if data is None:
-            self.trouble.append("A picture came damaged.")
+            self.trouble.append("A picture arrived damaged.")
             return
         if len(self.files) >= MOST_FILES:
             self.trouble.append(f"A picture was not saved: more than {MOST_FILES} files.")
@@ -263,7 +263,7 @@ class HomeComing:
         try:
             found = await fetched(self._inside, pattern, most=MOST_FILES - len(self.files))
         except (ArtifactError, InputError, NovitaAPIError, NovitaConnectionError, SandboxGoneError) as error:
-            self.trouble.append(f"{clean(pattern)[:100]} was not brought: {error.what}.")
+            self.trouble.append(f"{clean(pattern)[:100]} was not saved: {error.what}.")
             return
         for name, data in found:
             await self._save(data, clean(name)[-60:], _suffix(name), "file")

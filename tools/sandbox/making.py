@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def cost(self) -> Cost:
-        guess = "" if self.size_known else ", which is assumed: the template does not tell"
+        guess = "" if self.size_known else ", which is assumed, since the template does not say"
         return cost_of(self.size, self.wish.timeout, guess)
 
     async def shown(self) -> dict[str, Any]:

@@ -119,7 +119,7 @@ class RunResult(ToolResult):
             "succeeded": "Done.",
             "failed": "It failed.",
             "working": f"Still running as {self.run_id}.",
-            "broken": "The run broke: its answer ended without its end mark.",
+            "broken": "The run broke off: the end of its output never arrived.",
             "time_limit": "It took too long and was stopped.",
             "stopped": "It was stopped.",
         }

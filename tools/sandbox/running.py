@@ -79,7 +79,7 @@ class Runs:
         found = self.look_for(owner, run_id)
         if found is None:
             raise InputError(
-                "This server knows no run of that id; runs are known by the process that started them",
+                "This server knows no run of that id; only the process that started a run knows it",
                 next_step="get_sandbox without run_id shows what still runs.",
             )
         return found

@@ -202,11 +202,11 @@ def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: ServiceReply) -> N
             billed="maybe",
             next_step="Redirects are not followed. If it leads within the endpoint, call that path.",
         )
-    step = "The service said so, not Novita: correct path or body."
+    step = "This error comes from the service, not from Novita: correct path or body."
     if reply.status in (401, 403):
         step = "The service wants a key of its own: give it in headers. The Novita key is not sent to endpoints."
     elif reply.status in (502, 503, 504):
-        step = "No worker took it, or none in time: see get_endpoint for state and workers before you send it again."
+        step = "No worker took the request, or none in time: see get_endpoint for state and workers before you send it again."
     elif reply.status >= 500:
         step = "The service failed; it was not sent again."
     raise TaskFailedError(f'{what}: "{said}"' if said else what, billed="maybe", next_step=step)

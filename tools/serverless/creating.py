@@ -323,7 +323,7 @@ async def update(
         after = before.changed(**wanted, env=merged, **await read_options(caller, options, creating=False))
         changes = tuple(before.differences(after))
         if not changes:
-            step = "It is so already; nothing was sent."
+            step = "The endpoint has these settings already; nothing was sent."
             return await endpoint_result(caller, endpoint, cost=shown_cost(Decimal(0)), next_step=step)
         check_env({name: value for name, value in after.env.items() if before.env.get(name) != value})
         after.check(await get_limits(caller.novita), before=before)

@@ -109,7 +109,7 @@ def sent_job(
         follow=follow,
         wait_seconds=wait_seconds,
         lost=(
-            "The job may be queued; it was not sent again, and without its id its result cannot be had. "
+            "The job may be queued; it was not sent again, and without its id its result cannot be fetched. "
             f"get_endpoint ({endpoint.id}) shows the queue."
         ),
     )
@@ -288,7 +288,7 @@ def working(job: Job, note: str = "") -> CallResult:
     result = _result(job)
     result.status = "working"
     how = f"Call call_endpoint with job_id={job.task_id}"
-    step = f"{how} to wait on, or with cancel=true to stop it; do not send it again."
+    step = f"{how} to go on waiting, or with cancel=true to stop it; do not send it again."
     result.next_step = f"{note}. {step}" if note else step
     return result
 
@@ -302,7 +302,7 @@ def _from_journal(caller: Caller, job: Job, error: NotFoundError) -> CallResult:
     first = job.artifacts[0]
     result.text = first.note
     result.files = tuple(shown_file(caller, "the answer", each) for each in kept_of(caller, job.artifacts)) or None
-    result.next_step = "Novita keeps it no longer; this is what was kept here."
+    result.next_step = "Novita no longer keeps it; this is what was saved here."
     return result
 
 

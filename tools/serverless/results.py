@@ -105,7 +105,7 @@ class EndpointResult(ToolResult):
             case "serving":
                 return f"Endpoint {name} serves."
             case "working":
-                return f"Endpoint {name} is not there yet."
+                return f"Endpoint {name} is not ready yet."
             case "failed":
                 return f"Endpoint {name} does not serve."
             case "deleted":
@@ -201,7 +201,7 @@ def cost_words(price: Decimal | None, least: int, most: int) -> str:
     """
     workers = f"{least} to {counted(most, 'worker')}" if least != most else counted(most, "worker")
     if price is None:
-        return f"at a price nobody tells, for {workers}"
+        return f"at an unknown price, for {workers}"
     low, high = say_usd(price * least), say_usd(price * most)
     per_hour = f"{low} to {high} per hour" if least != most else f"{high} per hour"
     per_day = say_usd(price * most * 24)

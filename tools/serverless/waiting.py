@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_END = "its workers are let go"
 """What happens at the end of a lease, in words."""
-NOT_YET = "Call get_endpoint with wait_seconds to wait on; do not create it again."
+NOT_YET = "Call get_endpoint with wait_seconds to go on waiting; do not create it again."
 
 
 def plain_id(endpoint_id: str) -> str:

@@ -52,7 +52,7 @@ USUAL_TOKENS = 16_384
 """max_tokens if the caller sets none. Novita's page requires the field, and only with a bound is the price certain."""
 
 
-_LEFT = "Cancelled by the caller; Novita may go on, and charges what it makes: counted as estimated."
+_LEFT = "Cancelled by the caller. Novita may go on and charge for it, so the estimate counts."
 
 _TEXT_SUFFIXES = (".md", ".txt", ".json", ".csv")
 """The suffixes under which an answer may be saved, if the caller names one of them."""

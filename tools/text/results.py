@@ -75,7 +75,7 @@ class TextResult(ToolResult):
             case "succeeded":
                 return self.remark or ""
             case "incomplete":
-                return f"{f'{self.remark} ' if self.remark else ''}This answer is not whole."
+                return f"{f'{self.remark} ' if self.remark else ''}This answer is incomplete."
             case _:
                 return "Nothing was sent yet."
 

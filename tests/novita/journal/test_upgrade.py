@@ -146,7 +146,7 @@ async def test_what_rows_say_is_all_there(upgraded: Upgrade, caplog: pytest.LogC
     assert jobs["chat", "create_endpoint"].facts_as(EndpointFacts).usd_per_worker_hour == Decimal("0.6")
     assert jobs["chat", "call_endpoint"].facts_as(GatewayFacts).gateway_name == "chat"
     assert jobs["gone", "start_gpu_instance"].facts.usd == Decimal("0.31")
-    assert "says what such rows do not" not in caplog.text
+    assert "has facts that such rows do not have" not in caplog.text
     assert await journal.durations("qwen-image-txt2img") == [12]
 
 

@@ -96,7 +96,7 @@ async def test_over_http_callers_do_not_see_each_others_instances(
     async with connect_http() as client:
         made = await client.call_tool("create_gpu_instance", {**WISH, "stop_after_hours": 1})
         assert not made.is_error, text_of(made)
-        assert "keeps no keys" in text_of(made)
+        assert "stores no keys" in text_of(made)
         answer: Json = made.structured_content or {}
         instance = answer["instance_id"]
     async with connect_http(key="sk-somebody-else") as client:

@@ -160,7 +160,7 @@ async def test_volumes_that_outlive_an_instance_are_named_with_what_they_cost(op
 
     for told in (asked["next_step"], done["next_step"]):
         assert f"data ({volume.id}, 50 GB, $0.10 a day, estimated)" in told
-        assert "goes on costing" in told
+        assert "still costs money" in told
 
 
 async def test_volumes_that_outlive_an_endpoint_are_named_too(opened: OpenStage, world: World) -> None:

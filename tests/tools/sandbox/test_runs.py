@@ -253,7 +253,7 @@ async def test_a_run_is_handed_over_as_a_task_and_its_end_is_the_tools_answer(wi
     assert alone.result is not None
     told = fields_of(alone.result)
     assert told["result"] == "42"
-    assert "is deleted; its files came home. It cost about $" in told["next_step"]
+    assert "is deleted; its files are saved. It cost about $" in told["next_step"]
     assert Decimal(told["estimated_cost_usd"]) > 0
     assert list(state.sandboxes) == [id]
 
