@@ -399,9 +399,9 @@ class ArtifactStore:
             suffix = content.type.suffix if content.type else ".bin"
             if target.suffix is not None and (content.type is None or media_type(target.suffix) == content.type):
                 suffix = target.suffix
-            twin = partial(self._is_twin, artifact, content, target.since)
+            is_twin = partial(self._is_twin, artifact, content, target.since)
             path = await anyio.to_thread.run_sync(
-                partial(part.publish, target.stem, suffix, again=target.again, is_twin=twin)
+                partial(part.publish, target.stem, suffix, again=target.again, is_twin=is_twin)
             )
             self._saved[path] = (artifact.task_id, artifact.index)
             if len(self._saved) > _MOST_REMEMBERED:

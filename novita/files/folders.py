@@ -138,7 +138,8 @@ class Folders:
             resolved = _resolve(found) if found is not None else None
             if resolved is not None and self.holds(resolved):
                 return _regular(resolved, ref)
-            offered += [one for one in near if one not in offered]  # one folder may be known under two names
+            # One folder may be known under two names.
+            offered += [name for name in near if name not in offered]
         step = f"Did you mean {' or '.join(offered[:3])}?" if offered else "Check the path; an absolute one is safest."
         raise InputError(f"There is no file {_short(ref)}", next_step=step)
 

@@ -78,18 +78,18 @@ def assemble(cuts: Sequence[Scene], form: str, tick: Tick) -> bytes:
         InputError: A part of a clip has no pictures, or the result passes a bound of `check_work`.
     """
     check_work(cuts, form)
-    heard = in_chunks(chain.from_iterable(sound(cut, tick) for cut in cuts))
+    chunks = in_chunks(chain.from_iterable(sound(cut, tick) for cut in cuts))
     if form == "gif":
         return _gif(cuts, tick)
     packing = PACKINGS[form]
     if not packing.pictures:
         if not any(cut.reel.sounds for cut in cuts):
             raise InputError(f"{cuts[0].reel.name} has no sound")
-        return _write(packing, heard=heard)
+        return _write(packing, chunks=chunks)
     size, rate = even(cuts[0].reel), cuts[0].reel.rate
     seen = chain.from_iterable(pictures(cut, size, rate, tick) for cut in cuts)
     sounds = any(cut.reel.sounds for cut in cuts)
-    return _write(packing, seen=seen, size=size, rate=rate, heard=heard if sounds else None)
+    return _write(packing, seen=seen, size=size, rate=rate, chunks=chunks if sounds else None)
 
 
 def check_work(cuts: Sequence[Scene], form: str) -> None:
@@ -135,12 +135,12 @@ def add_sound(clip: Reel, added: Reel, tick: Tick, *, mix: bool, volume: float, 
     check_work([whole], form)
     laid = in_chunks(sound(Scene(added, 0, clip.seconds), tick))
     under = in_chunks(sound(whole, tick)) if mix and clip.sounds else None
-    heard = _mixed([laid] if under is None else [laid, under], volume)
+    chunks = _mixed([laid] if under is None else [laid, under], volume)
     packing = PACKINGS[form]
     if clip.codec in ("h264", "hevc") and form in ("mp4", "mov", "mkv"):
-        return _with_pictures_as_they_are(clip, packing, heard, tick)
+        return _with_pictures_as_they_are(clip, packing, chunks, tick)
     seen = pictures(whole, even(clip), clip.rate, tick)
-    return _write(packing, seen=seen, size=even(clip), rate=clip.rate, heard=heard)
+    return _write(packing, seen=seen, size=even(clip), rate=clip.rate, chunks=chunks)
 
 
 def _mixed(sounds: Sequence[Iterator[bytes]], volume: float) -> Iterator[bytes]:
@@ -207,7 +207,7 @@ def _frame(chunk: bytes, at: int) -> Any:
 def _write(
     packing: Packing,
     *,
-    heard: Iterator[bytes] | None,
+    chunks: Iterator[bytes] | None,
     seen: Iterator[Any] | None = None,
     size: tuple[int, int] | None = None,
     rate: Fraction = Fraction(25),
@@ -222,18 +222,18 @@ def _write(
             picture = out.add_stream(packing.pictures, rate=rate, options=_SLOW_PICTURES[packing.pictures])
             picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
             picture.time_base = 1 / rate
-        voice: Any = _voice(out, packing) if heard is not None else None
+        voice: Any = _voice(out, packing) if chunks is not None else None
         written = 0
         for index, frame in enumerate(seen or ()):
             frame.pts, frame.time_base, frame.pict_type = index, 1 / rate, 0
             out.mux(picture.encode(frame))
-            if heard is not None:
-                written = _say(out, voice, heard, written, until=(index + 1) / rate)
+            if chunks is not None:
+                written = _write_sound(out, voice, chunks, written, until=(index + 1) / rate)
             _bounded(file)
         if picture is not None:
             out.mux(picture.encode(None))
-        if heard is not None:
-            _say(out, voice, heard, written, until=None)
+        if chunks is not None:
+            _write_sound(out, voice, chunks, written, until=None)
             out.mux(voice.encode(None))
     _bounded(file)
     return file.getvalue()
@@ -247,18 +247,20 @@ def _voice(out: Any, packing: Packing) -> Any:
     return voice
 
 
-def _say(out: Any, voice: Any, heard: Iterator[bytes], written: int, *, until: float | Fraction | None) -> int:
+def _write_sound(
+    out: Any, stream: Any, chunks: Iterator[bytes], written: int, *, until: float | Fraction | None
+) -> int:
     """Write sound until the moment `until`, or all of it. Returns how much is written by then."""
     while until is None or written < until * HERTZ:
-        chunk = next(heard, None)
+        chunk = next(chunks, None)
         if chunk is None:
             break
-        out.mux(voice.encode(_frame(chunk, written)))
+        out.mux(stream.encode(_frame(chunk, written)))
         written += len(chunk) // SAMPLE
     return written
 
 
-def _with_pictures_as_they_are(clip: Reel, packing: Packing, heard: Iterator[bytes], tick: Tick) -> bytes:
+def _with_pictures_as_they_are(clip: Reel, packing: Packing, chunks: Iterator[bytes], tick: Tick) -> bytes:
     """The clip with another sound; its pictures are copied without encoding them again."""
     import av
 
@@ -274,9 +276,9 @@ def _with_pictures_as_they_are(clip: Reel, packing: Packing, heard: Iterator[byt
             packet.stream = picture
             until = float(packet.dts * (stream.time_base or 0))
             out.mux(packet)
-            written = _say(out, voice, heard, written, until=until)
+            written = _write_sound(out, voice, chunks, written, until=until)
             _bounded(file)
-        _say(out, voice, heard, written, until=None)
+        _write_sound(out, voice, chunks, written, until=None)
         out.mux(voice.encode(None))
     _bounded(file)
     return file.getvalue()
@@ -284,7 +286,9 @@ def _with_pictures_as_they_are(clip: Reel, packing: Packing, heard: Iterator[byt
 
 def _bounded(file: BytesIO) -> None:
     if file.tell() > MOST_BYTES:
-        raise InputError(f"The result grows over {MOST_BYTES // MIB} MiB", next_step="Make it shorter, or with smaller pictures.")
+        raise InputError(
+            f"The result grows over {MOST_BYTES // MIB} MiB", next_step="Make it shorter, or with smaller pictures."
+        )
 
 
 def _gif(cuts: Sequence[Scene], tick: Tick) -> bytes:

@@ -125,12 +125,12 @@ def nearest(path: Path, allowed: Callable[[Path], bool]) -> tuple[Path | None, l
         if not allowed(here) or not here.is_dir():
             return None, []
         names = _listed(here)
-        alike = [one for one in names if _key(one) == _key(name)]
+        alike = [other for other in names if _key(other) == _key(name)]
         if len(alike) != 1:
-            plain = {_key(one): one for one in reversed(names)}
+            plain = {_key(other): other for other in reversed(names)}
             close = difflib.get_close_matches(_key(name), plain, n=3, cutoff=0.6)
-            near = alike or [plain[one] for one in close]
-            return None, [str(here / one) for one in near]
+            near = alike or [plain[other] for other in close]
+            return None, [str(here / other) for other in near]
         here /= alike[0]
     return here, []
 
@@ -146,6 +146,6 @@ def _listed(folder: Path) -> list[str]:
 def _key(name: str) -> str:
     """A name reduced to what the eye tells apart: without case, composition and kinds of spaces."""
     plain = unicodedata.normalize("NFKC", name.translate(_LOOKALIKES)).casefold()
-    spaced = "".join(" " if unicodedata.category(one) in ("Zs", "Cc") else one for one in plain)
-    unseen = (one for one in spaced if unicodedata.category(one) == "Cf" or "\ufe00" <= one <= "\ufe0f")
+    spaced = "".join(" " if unicodedata.category(letter) in ("Zs", "Cc") else letter for letter in plain)
+    unseen = (letter for letter in spaced if unicodedata.category(letter) == "Cf" or "\ufe00" <= letter <= "\ufe0f")
     return " ".join(spaced.translate(dict.fromkeys(map(ord, unseen))).split())

@@ -69,9 +69,9 @@ def look(data: bytes, found: MediaType, limits: MediaLimits, name: str, *, resiz
         if not limits.alpha and has_alpha(picture):
             broken.append(BrokenLimit("it is transparent and the model takes no transparency", True))
         if foreign:  # converting changes the format and the number of bytes, so these limits cannot be judged yet
-            broken = [one for one in broken if one.about not in ("format", "bytes")]
-        if broken and not (resize and all(one.mendable for one in broken)):
-            if all(one.mendable for one in broken):  # what then goes wrong is said at once: resizing is no way out
+            broken = [limit for limit in broken if limit.about not in ("format", "bytes")]
+        if broken and not (resize and all(limit.mendable for limit in broken)):
+            if all(limit.mendable for limit in broken):  # what then goes wrong is said at once: resizing is no way out
                 _check_whole(data, found, name)
                 scaled = limits.scaled(measures.width or 1, measures.height or 1)
                 BUDGET.check(decoded_bytes(picture, drafted(picture, scaled)) + scaled[0] * scaled[1] * 8, name)

@@ -216,7 +216,7 @@ def even(reel: Reel) -> tuple[int, int]:
 def sound(cut: Scene, tick: Tick) -> Iterator[bytes]:
     """The sound of a part in chunks, exactly as long as the part, filled up with silence."""
     left = round(cut.seconds * HERTZ)
-    for chunk in _heard(cut, tick):
+    for chunk in _sound_to_the_end(cut, tick):
         part = chunk[: left * SAMPLE]
         left -= len(part) // SAMPLE
         yield part
@@ -229,7 +229,7 @@ def sound(cut: Scene, tick: Tick) -> Iterator[bytes]:
         yield bytes(some * SAMPLE)
 
 
-def _heard(cut: Scene, tick: Tick) -> Iterator[bytes]:
+def _sound_to_the_end(cut: Scene, tick: Tick) -> Iterator[bytes]:
     """The sound from the beginning of a part to the end of its file."""
     if not cut.reel.sounds:
         return
@@ -252,20 +252,20 @@ def _heard(cut: Scene, tick: Tick) -> Iterator[bytes]:
                     yield bytes(-skip * SAMPLE)
                     skip = 0
             for made in resampler.resample(frame):
-                part = _both(made) if alone else bytes(made.planes[0])[: made.samples * SAMPLE]
+                part = _on_both_sides(made) if alone else bytes(made.planes[0])[: made.samples * SAMPLE]
                 over = min(skip, made.samples)
                 skip -= over
                 if len(part) > over * SAMPLE:
                     yield part[over * SAMPLE :]
         for made in resampler.resample(None):
-            yield _both(made) if alone else bytes(made.planes[0])[: made.samples * SAMPLE]
+            yield _on_both_sides(made) if alone else bytes(made.planes[0])[: made.samples * SAMPLE]
 
 
-def _both(frame: Any) -> bytes:
+def _on_both_sides(frame: Any) -> bytes:
     """A single channel put on both sides at its full loudness; a resampler would make it 3 dB quieter."""
-    one = array("f", bytes(frame.planes[0])[: frame.samples * SAMPLE // 2])
-    both = array("f", bytes(len(one) * SAMPLE))
-    both[::2] = both[1::2] = one
+    channel = array("f", bytes(frame.planes[0])[: frame.samples * SAMPLE // 2])
+    both = array("f", bytes(len(channel) * SAMPLE))
+    both[::2] = both[1::2] = channel
     return both.tobytes()
 
 

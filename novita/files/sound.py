@@ -66,9 +66,9 @@ def prepare_sound(data: bytes, found: MediaType, limits: MediaLimits, name: str)
     if found.kind == "audio" and not _has_sound(data):
         raise InputError(f"{name} holds no sound: there is not one sample in it", next_step="Record it again.")
     broken = find_trouble(limits, found, len(data), measures)
-    heavy = found.name in _LARGE and [one.about for one in broken] == ["bytes"]
+    heavy = found.name in _LARGE and [limit.about for limit in broken] == ["bytes"]
     if is_foreign(found, limits) or heavy:
-        hopeless = [one for one in broken if one.about == "seconds"]
+        hopeless = [limit for limit in broken if limit.about == "seconds"]
         if hopeless:  # this is known before anything is decoded
             raise refuse(name, hopeless)
         changed = "is a video, and only its sound is wanted" if found.kind == "video" else "was converted here"

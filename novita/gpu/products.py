@@ -175,11 +175,11 @@ async def find_regions(client: NovitaClient, wanted: str) -> list[Region]:
         InputError: There is no such region. The text names the regions there are.
     """
     known = await list_regions(client)
-    said = wanted.strip().casefold()
-    exact = [region for region in known if said in (region.id.casefold(), region.name.casefold())]
-    begins = re.compile(rf"\b{re.escape(said)}")  # at the beginning of a word: "as" means Asia, not Texas
+    wanted_word = wanted.strip().casefold()
+    exact = [region for region in known if wanted_word in (region.id.casefold(), region.name.casefold())]
+    begins = re.compile(rf"\b{re.escape(wanted_word)}")  # at the beginning of a word: "as" means Asia, not Texas
     found = exact or [region for region in known if begins.search(f"{region.id} {region.name}".casefold())]
-    if not said or not found:
+    if not wanted_word or not found:
         names = ", ".join(f"{region.id} ({region.name})" for region in known)
         raise InputError(f"There is no region {wanted!r}", next_step=f"Known regions: {names}.")
     return found
@@ -316,7 +316,9 @@ def _no_such_product(product_id: str, wish: MachineWish, offers: Sequence[Machin
                 f"{offer.words()} is above the ceiling of {say_usd(wish.max_usd_per_hour)} per hour",
                 next_step=f"Raise the ceiling, or take: {near}.",
             )
-        return InputError(f"{offer.product.name} has no free machine for {wish.words()} now", next_step=f"In stock: {near}.")
+        return InputError(
+            f"{offer.product.name} has no free machine for {wish.words()} now", next_step=f"In stock: {near}."
+        )
     close = difflib.get_close_matches(product_id, [offer.product.id for offer in offers], n=3, cutoff=0.3)
     hint = f"Did you mean {', '.join(dict.fromkeys(close))}?" if close else "See list_gpu_products."
     where = f" billed {wish.billing}" + (f" in {wish.region}" if wish.region else "")

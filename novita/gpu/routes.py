@@ -202,7 +202,7 @@ LEFT_OUT: Mapping[str, str] = {
         }.items()
     },
     "gpus_v2_upgrade_instance": "does the same as upgrade_gpu_instance, which can change the mounted volumes too",
-    "gpus_v2_migrate_instance": "does the same as migrate_gpu_instance; its addition (save_data) was refused when tried",
+    "gpus_v2_migrate_instance": "does the same as migrate_gpu_instance; what it adds (save_data) was refused",
     "gpus_v2_expand_rootfs": "does the same as edit_gpu_instance, which grows the root disk",
 }
 """Operations of gpu.yaml that no tool needs, and why."""
@@ -238,8 +238,8 @@ async def ask(
             host=route.host,
         )
     except NovitaAPIError as error:
-        raise _told_apart(error) from error
-    return _heard(route, answer.data)
+        raise _as_right_kind(error) from error
+    return _with_secrets_noted(route, answer.data)
 
 
 async def act(
@@ -259,10 +259,10 @@ async def act(
             route.method, route.path.format(**path), doing=route.doing, group="gpu", body=body, host=route.host
         )
     except NovitaError as error:
-        told = _told_apart(error) if isinstance(error, NovitaAPIError) else error
-        told.what = redact(told.what, *secrets)
-        raise told from error
-    return _heard(route, answer.data)
+        raised = _as_right_kind(error) if isinstance(error, NovitaAPIError) else error
+        raised.what = redact(raised.what, *secrets)
+        raise raised from error
+    return _with_secrets_noted(route, answer.data)
 
 
 async def act_for_id(
@@ -290,18 +290,18 @@ async def act_for_id(
     return id_in(answer, *names)
 
 
-def _heard(route: GpuRoute, data: Any) -> Any:
+def _with_secrets_noted(route: GpuRoute, data: Any) -> Any:
     """Novita's answer, with the credentials in it noted as secrets. A container's own answer is mere content."""
     return learn_credentials(data) if route.host == API_HOST else data
 
 
-def _told_apart(error: NovitaAPIError) -> NovitaAPIError:
+def _as_right_kind(error: NovitaAPIError) -> NovitaAPIError:
     """The right kind of error. GPU routes answer 400 and a text for missing things; one such text says "not fount"."""
-    said = error.what.casefold()
-    if isinstance(error, NotFoundError) or error.status != 400 or ("not found" not in said and "not fount" not in said):
+    text = error.what.casefold()
+    if isinstance(error, NotFoundError) or error.status != 400 or ("not found" not in text and "not fount" not in text):
         return error
-    told = NotFoundError(
+    missing = NotFoundError(
         error.what, status=error.status, reason=error.reason, next_step=error.next_step, billed=error.billed
     )
-    told.answer = error.answer
-    return told
+    missing.answer = error.answer
+    return missing

@@ -105,8 +105,8 @@ class Settled:
         """In one sentence; empty where nothing was corrected."""
         if not self.things:
             return ""
-        told = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(self.things.items()))
-        return f"Just corrected by Novita's bill: {told}, from {say_usd(self.before)} to {say_usd(self.after)}."
+        things = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in sorted(self.things.items()))
+        return f"Just corrected by Novita's bill: {things}, from {say_usd(self.before)} to {say_usd(self.after)}."
 
 
 def _is_known(row: Job) -> bool:

@@ -67,19 +67,19 @@ class Change:
 
     def applied(self, job: Job) -> Job:
         """The job with this change."""
-        told: dict[str, object] = {"state": self.state, "reason": self.reason}
+        changed: dict[str, object] = {"state": self.state, "reason": self.reason}
         if self.task_id is not None:
-            told["task_id"] = self.task_id
+            changed["task_id"] = self.task_id
         if self.accepted is not None:
-            told["accepted"] = utc(self.accepted)
-        told["finished"] = utc(self.finished) if self.finished is not None else None
+            changed["accepted"] = utc(self.accepted)
+        changed["finished"] = utc(self.finished) if self.finished is not None else None
         if self.counted is not None:
-            told |= {"counted": self.counted, "taken": self.counted}
+            changed |= {"counted": self.counted, "taken": self.counted}
         if self.artifacts is not None:
-            told["artifacts"] = tuple(self.artifacts)
+            changed["artifacts"] = tuple(self.artifacts)
         if self.facts is not None:
-            told["facts"] = job.facts.with_(self.facts)
-        return job.model_copy(update=told)
+            changed["facts"] = job.facts.with_(self.facts)
+        return job.model_copy(update=changed)
 
 
 def _take_id(db: Db, owner: str, key: str, task_id: str) -> None:

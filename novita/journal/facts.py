@@ -31,7 +31,7 @@ class Facts(BaseModel):
     resource: str | None = None
     ended: float | None = None
 
-    def told(self) -> dict[str, Any]:
+    def set_fields(self) -> dict[str, Any]:
         """The fields that were set, as JSON values."""
         return self.model_dump(mode="json", exclude_unset=True)
 
@@ -43,7 +43,7 @@ class Facts(BaseModel):
         """
         if type(other) not in (type(self), Facts):
             raise TypeError(f"{type(other).__name__} cannot be added to {type(self).__name__}")
-        together = {**self.told(), **other.told()}
+        together = {**self.set_fields(), **other.set_fields()}
         return type(self).model_validate({name: value for name, value in together.items() if value is not None})
 
 
@@ -210,7 +210,7 @@ def written(kind: str, facts: Facts) -> str:
     wanted = FACTS.get(kind, Facts)
     if type(facts) not in (wanted, Facts):
         raise TypeError(f"a {kind} job has {wanted.__name__}, not {type(facts).__name__}")
-    return json.dumps({name: value for name, value in facts.told().items() if value is not None})
+    return json.dumps({name: value for name, value in facts.set_fields().items() if value is not None})
 
 
 def read_facts(kind: str, text: str) -> Facts:
@@ -221,8 +221,10 @@ def read_facts(kind: str, text: str) -> Facts:
         return wanted.model_validate_json(text)
     except ValidationError as error:
         odd = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
-    logger.warning("a row of a %s job has facts that such rows do not have: %s", kind, ", ".join(sorted(odd)) or text[:40])
+    logger.warning(
+        "a row of a %s job has facts that such rows do not have: %s", kind, ", ".join(sorted(odd)) or text[:40]
+    )
     if not odd:
         return wanted()
-    told: dict[str, Any] = json.loads(text)
-    return wanted.model_validate({name: value for name, value in told.items() if name not in odd})
+    stored: dict[str, Any] = json.loads(text)
+    return wanted.model_validate({name: value for name, value in stored.items() if name not in odd})

@@ -149,13 +149,13 @@ class Jobs:
 
         Another process may be sending the request.
         """
-        started = told = self.clock.now()
+        started = reported = self.clock.now()
         while job.state is JobState.SUBMITTING and self.clock.now() - started < within:
             await self.clock.sleep(min(_LOOKS_AT_ROW, within))
             job = await self.journal.row(job.key) or job
-            if on_progress is not None and self.clock.now() - told >= HEARTBEAT:
-                told = self.clock.now()
-                await on_progress(Progress(told - started, None, None, _AWAITED))
+            if on_progress is not None and self.clock.now() - reported >= HEARTBEAT:
+                reported = self.clock.now()
+                await on_progress(Progress(reported - started, None, None, _AWAITED))
         return job
 
     async def _noted_first(

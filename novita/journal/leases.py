@@ -240,8 +240,8 @@ class Leases:
         thing_id = lease.thing_id or await self._find(ender, client, lease)
         if thing_id is None:
             given_up = self._clock.wall() - lease.created.timestamp() > _UNSEEN_AFTER
-            said = f"no such {lease.kind} was ever seen" if given_up else "not seen yet"
-            return Enforced(lease, given_up, said)
+            words = f"no such {lease.kind} was ever seen" if given_up else "not seen yet"
+            return Enforced(lease, given_up, words)
         done, note = await ender.end(client, thing_id, again=lease.attempts > 0, journal=self.journal)
         return Enforced(lease, done, note)
 

@@ -212,16 +212,16 @@ BY_TIME = frozenset(
 
 
 def _plain(row: Spent) -> dict[str, Any]:
-    told: dict[str, Any] = {"day": row.day and str(row.day), "tool": row.tool, "model": row.model}
-    told = {name: value for name, value in told.items() if value}
-    told |= {"calls": row.calls, "usd": show_usd(row.counted), "estimated_usd": show_usd(row.estimated)}
+    shown: dict[str, Any] = {"day": row.day and str(row.day), "tool": row.tool, "model": row.model}
+    shown = {name: value for name, value in shown.items() if value}
+    shown |= {"calls": row.calls, "usd": show_usd(row.counted), "estimated_usd": show_usd(row.estimated)}
     for name, amount in (("known_usd", row.known), ("doubtful_usd", row.doubtful), ("unpriced_usd", row.unpriced)):
         if amount:
-            told[name] = show_usd(amount)
+            shown[name] = show_usd(amount)
     for name in ("doubtful_calls", "unpriced_calls", "free_calls"):
         if count := getattr(row, name):
-            told[name] = count
-    return told
+            shown[name] = count
+    return shown
 
 
 def _sum(mark: tuple[date | None, str, str], rows: Sequence[Spent]) -> Spent:

@@ -60,10 +60,10 @@ def begin_totals_of_teams(db: "Db") -> None:
 def refuse_over_cap(db: "Db", owner: str, run: str, cost: Cost, caps: Caps, now: float) -> None:
     """Raise SpendRefusedError for a call that would pass a cap: the cap of a call, of a server run, or of a day."""
     counted = caps.counted(cost)
-    said = "is estimated at" if cost.known else "has no known price, is counted as at most"
+    counts_as = "is estimated at" if cost.known else "has no known price, is counted as at most"
     if caps.per_call is not None and counted > caps.per_call:
         raise SpendRefusedError(
-            f"This call {said} {say_usd(counted)} and the cap per call is {say_usd(caps.per_call)}",
+            f"This call {counts_as} {say_usd(counted)} and the cap per call is {say_usd(caps.per_call)}",
             next_step="Ask for less, or have the user raise the cap.",
         )
     team = caps.team_of(owner)

@@ -66,8 +66,7 @@ OPERATIONS: Mapping[str, GpuRoute | str] = {
     "delete_serverless_endpoint": GpuRoute(
         "POST", f"{V1}/endpoint/delete", "deleting the endpoint", ("delete_endpoint",)
     ),
-    "drain_serverless_worker": "known from one client only; min_workers and max_workers of "
-    "update_endpoint scale",
+    "drain_serverless_worker": "known from one client only; min_workers and max_workers of update_endpoint scale",
     "gpus_v2_create_endpoint": GpuRoute(
         "POST", f"{V2}/endpoints", "deploying the async endpoint", ("create_endpoint",)
     ),

@@ -112,15 +112,15 @@ async def get_job(client: NovitaClient, name: str, job_id: str) -> GatewayJob:
         endpoint_name=quote(name, safe=""),
         job_id=quote(job_id, safe=""),
     )
-    held = an_object(answer)
-    status: Any = held.get("status")
+    shown = an_object(answer)
+    status: Any = shown.get("status")
     if not isinstance(status, str) or not status:
         raise NovitaConnectionError("The gateway's answer about the job has no status in it")
-    error: Any = held.get("error")
-    said = error if isinstance(error, str) else ""
+    error: Any = shown.get("error")
+    reason = error if isinstance(error, str) else ""
     if error is not None and not isinstance(error, str):
-        said = json.dumps(without_credentials(error), ensure_ascii=False)
-    return GatewayJob(status.upper(), held.get("output"), said)
+        reason = json.dumps(without_credentials(error), ensure_ascii=False)
+    return GatewayJob(status.upper(), shown.get("output"), reason)
 
 
 async def look_at_job(client: NovitaClient, name: str, job_id: str) -> Look[GatewayJob]:
@@ -135,8 +135,8 @@ async def look_at_job(client: NovitaClient, name: str, job_id: str) -> Look[Gate
         note = f"{note}, so far: {json.dumps(job.output, ensure_ascii=False)[:120]}"
     reason = ""
     if phase is Phase.FAILED:
-        said = job.error or (json.dumps(job.output, ensure_ascii=False) if job.output is not None else "")
-        reason = f"{note}: {said[:600]}" if said else note
+        detail = job.error or (json.dumps(job.output, ensure_ascii=False) if job.output is not None else "")
+        reason = f"{note}: {detail[:600]}" if detail else note
     return Look(phase, job, note=note, reason=reason)
 
 

@@ -48,7 +48,7 @@ def run_spend(settings: Settings, period: str, *, by: str, as_json: bool) -> int
         return 1
     rows = regroup(found, marks)
     if as_json:
-        sys.stdout.write(json.dumps(report(span, rows, note=corrected) | running.told(), indent=2) + "\n")
+        sys.stdout.write(json.dumps(report(span, rows, note=corrected) | running.as_data(), indent=2) + "\n")
     else:
         _show(span, rows, marks, corrected, running)
     return 0

@@ -7,24 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from ...novita.account.admin import (
-    ApiKey,
-    Budget,
-    BudgetKind,
-    ModelPolicy,
-    budget_allows,
-    budget_body,
-    find_key,
-    get_model_policy,
-    key_budgets,
-    member_budgets,
-    policy_body,
-    set_budget,
-    set_model_policy,
-)
-from ...novita.account.admin import list_api_keys as read_keys
-from ...novita.account.admin import list_quotas as read_quotas
-from ...novita.account.admin import list_transactions as read_transactions
+from ...novita.account import admin as novita
+from ...novita.account.admin import ApiKey, Budget, BudgetKind, ModelPolicy
 from ...novita.account.bills import Grouping, add_up, as_csv, key_lines, totals
 from ...novita.core.by_name import the_one
 from ...novita.core.errors import InputError
@@ -87,19 +71,19 @@ async def list_transactions(
     first. What it was spent on: get_bill. Free; in USD.
     """
     span = read_period(period, today(call)) if period else None
-    found, total = await read_transactions(call.novita, page=page, size=_PAGE, period=span, kind=type)
+    found, total = await novita.list_transactions(call.novita, page=page, size=_PAGE, period=span, kind=type)
     lines = tuple(
         TransactionLine(
-            at=one.at,
-            type=one.kind,
-            usd=show_usd(one.amount),
-            balance_after_usd=show_usd(one.balance_after),
-            state=one.state,
-            channel=one.channel or None,
-            serial=one.serial,
-            note=one.note[:200] or None,
+            at=moved.at,
+            type=moved.kind,
+            usd=show_usd(moved.amount),
+            balance_after_usd=show_usd(moved.balance_after),
+            state=moved.state,
+            channel=moved.channel or None,
+            serial=moved.serial,
+            note=moved.note[:200] or None,
         )
-        for one in found
+        for moved in found
     )
     return TransactionList(transactions=lines, total=total, next_page=page + 1 if page * _PAGE < total else None)
 
@@ -131,7 +115,7 @@ async def get_key_bill(
         if not lines:
             known = f"Keys with bills: {', '.join(names[:20])}." if names else "No key was billed then."
             raise InputError(f"No bill names the key {key[:60]!r} from {span}", next_step=known)
-    result = bill_page(span, totals(lines), [bill_row(one) for one in add_up(lines, by)], offset)
+    result = bill_page(span, totals(lines), [bill_row(row) for row in add_up(lines, by)], offset)
     return await with_csv(call, result, as_csv(lines)) if csv else result
 
 
@@ -171,17 +155,17 @@ async def list_quotas(
     """Rate limits of this account: how many requests, tokens or images a minute each model allows. For 429 errors, or
     before many calls. Free.
     """
-    page = page_of(await read_quotas(call.novita, model=model, modality=modality, unit=unit), offset, _PAGE)
+    page = page_of(await novita.list_quotas(call.novita, model=model, modality=modality, unit=unit), offset, _PAGE)
     lines = tuple(
         QuotaLine(
-            model=one.about,
-            unit=one.unit,
-            now=one.current,
-            default=one.default,
-            adjustable=one.adjustable,
-            by_tier={tier.tier: tier.quota for tier in one.tiers} or None,
+            model=quota.about,
+            unit=quota.unit,
+            now=quota.current,
+            default=quota.default,
+            adjustable=quota.adjustable,
+            by_tier={tier.tier: tier.quota for tier in quota.tiers} or None,
         )
-        for one in page.rows
+        for quota in page.rows
     )
     return QuotaList(quotas=lines, total=page.total, next_offset=page.next_offset)
 
@@ -216,7 +200,7 @@ class KeyList(ToolResult):
 @account_admin.tool("List API keys", READS)
 async def list_api_keys(call: Call, offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0) -> KeyList:
     """API keys of the team, masked, with their names, ids and which models each may call. Free; no key is shown."""
-    page = page_of(await read_keys(call.novita), offset, _PAGE)
+    page = page_of(await novita.list_api_keys(call.novita), offset, _PAGE)
     lines = tuple(_key_line(key) for key in page.rows)
     return KeyList(keys=lines, total=page.total, next_offset=page.next_offset)
 
@@ -284,8 +268,8 @@ def _key_models(policy: ModelPolicy) -> KeyModels:
 @account_admin.tool("Get the models of a key", READS)
 async def get_key_models(call: Call, key: KeyId) -> KeyModels:
     """Which language models one API key may call, or may not. To change that use set_key_models. Free."""
-    found = await find_key(call.novita, key)
-    return _key_models(await get_model_policy(call.novita, found.key_id))
+    found = await novita.find_key(call.novita, key)
+    return _key_models(await novita.get_model_policy(call.novita, found.key_id))
 
 
 @account_admin.tool("Set the models of a key", DESTROYS)
@@ -308,15 +292,15 @@ async def set_key_models(
         )
 
     async def plan() -> Purchase[KeyModels]:
-        found = await find_key(call.novita, key)
-        body = policy_body(only, all_but) if only is not None or all_but is not None else None
+        found = await novita.find_key(call.novita, key)
+        body = novita.policy_body(only, all_but) if only is not None or all_but is not None else None
         path = f"/openapi/v2/user/key/{found.key_id}/model-access-policy"
-        before = _key_models(await get_model_policy(call.novita, found.key_id))
+        before = _key_models(await novita.get_model_policy(call.novita, found.key_id))
         wanted = f"only {', '.join(only)}" if only else f"all but {', '.join(all_but)}" if all_but else "all models"
-        question = f"Let the API key {found.name!r} ({found.masked}) call {wanted}? Until now: {_said(before)}."
+        question = f"Let the API key {found.name!r} ({found.masked}) call {wanted}? Until now: {_in_words(before)}."
 
         async def change() -> KeyModels:
-            return _key_models(await set_model_policy(call.novita, found.key_id, only=only, excluded=all_but))
+            return _key_models(await novita.set_model_policy(call.novita, found.key_id, only=only, excluded=all_but))
 
         async def request() -> dict[str, Any]:
             sent = {"method": "PUT" if body else "DELETE", "path": path, **({"body": body} if body else {})}
@@ -335,7 +319,7 @@ async def set_key_models(
     return await carry_out(call, plan, confirm=confirm, dry_run=dry_run)
 
 
-def _said(models: KeyModels) -> str:
+def _in_words(models: KeyModels) -> str:
     more = " and more" if len(models.models) > 8 else ""
     named = ", ".join(models.models[:8]) + more if models.models else counted(models.count or 0, "model")
     return {"only": f"only {named}", "all_but": f"all but {named}"}.get(models.access or "", "all models")
@@ -376,25 +360,25 @@ async def list_budgets(
     offset: Annotated[int, Field(ge=0, description="Skip so many.")] = 0,
 ) -> BudgetList:
     """Spending budgets of the team's members, or of one member's API keys: limit, spent and left. Free; in USD."""
-    found = await member_budgets(call.novita)
+    found = await novita.member_budgets(call.novita)
     if member_id:
-        found = await key_budgets(call.novita, _of_name(found, member_id, "member").id)
+        found = await novita.key_budgets(call.novita, _find_budget(found, member_id, "member").id)
     page = page_of(found, offset, _PAGE)
-    lines = tuple(_budget_line(one) for one in page.rows)
+    lines = tuple(_budget_line(budget) for budget in page.rows)
     return BudgetList(budgets=lines, total=page.total, next_offset=page.next_offset)
 
 
-def _budget_line(one: Budget) -> BudgetLine:
+def _budget_line(budget: Budget) -> BudgetLine:
     return BudgetLine(
-        id=one.id,
-        name=one.name or None,
-        role=one.role or None,
-        status=one.status or None,
-        kind=one.kind,
-        limit_usd=_shown(one.limit),
-        used_usd=_shown(one.used),
-        left_usd=_shown(one.left),
-        period=one.period or None,
+        id=budget.id,
+        name=budget.name or None,
+        role=budget.role or None,
+        status=budget.status or None,
+        kind=budget.kind,
+        limit_usd=_shown(budget.limit),
+        used_usd=_shown(budget.used),
+        left_usd=_shown(budget.left),
+        period=budget.period or None,
     )
 
 
@@ -422,7 +406,7 @@ async def check_budget(
     no.
     """
     member, key = await _whose(call, member_id, key_id)
-    return BudgetAnswer(enough=await budget_allows(call.novita, member.id, key.id if key else None, cost_usd))
+    return BudgetAnswer(enough=await novita.budget_allows(call.novita, member.id, key.id if key else None, cost_usd))
 
 
 class BudgetChange(ToolResult):
@@ -452,16 +436,18 @@ async def update_budget(
     """Set or replace the spending budget of a team member or of one API key: a limit once or each month, or none. It
     counts at once: who has spent it is suspended. Asks first. Free; returns the budget.
     """
-    budget_body(member_id, key_id, kind, limit_usd)  # refuses impossible values before Novita or the user is asked
+    novita.budget_body(
+        member_id, key_id, kind, limit_usd
+    )  # refuses impossible values before Novita or the user is asked
     path = f"/openapi/v1/user/team/{'key' if key_id else 'member'}-budget"
 
     async def plan() -> Purchase[BudgetChange]:
         member, key = await _whose(call, member_id, key_id)
         before = key or member
-        body = budget_body(member.id, key.id if key else None, kind, limit_usd)
+        body = novita.budget_body(member.id, key.id if key else None, kind, limit_usd)
 
         async def change() -> BudgetChange:
-            await set_budget(call.novita, body)
+            await novita.set_budget(call.novita, body)
             now = await _whose(call, member.id, key.id if key else None)
             return BudgetChange(status="done", budget=_budget_line(now[1] or now[0]))
 
@@ -491,13 +477,13 @@ async def _whose(call: Call, member: str, key: str | None) -> tuple[Budget, Budg
     Raises:
         InputError: There is no such budget, or there are several. The text names those there are.
     """
-    whose = _of_name(await member_budgets(call.novita), member, "member")
-    return whose, _of_name(await key_budgets(call.novita, whose.id), key, "key") if key else None
+    whose = _find_budget(await novita.member_budgets(call.novita), member, "member")
+    return whose, _find_budget(await novita.key_budgets(call.novita, whose.id), key, "key") if key else None
 
 
-def _of_name(found: Sequence[Budget], wanted: str, what: str) -> Budget:
-    one = the_one(wanted, found, f"{what}s", lambda each: f"{each.id} ({each.name})")
-    if one is None:
-        known = ", ".join(f"{each.id} ({each.name})" for each in found[:20]) or "none"
+def _find_budget(found: Sequence[Budget], wanted: str, what: str) -> Budget:
+    budget = the_one(wanted, found, f"{what}s", lambda other: f"{other.id} ({other.name})")
+    if budget is None:
+        known = ", ".join(f"{other.id} ({other.name})" for other in found[:20]) or "none"
         raise InputError(f"There is no {what} {wanted[:60]!r}", next_step=f"There are: {known}.")
-    return one
+    return budget

@@ -138,7 +138,7 @@ async def get_bill(
     lines = await usage_lines(call.novita, span, on_piece=on_piece) if kind != "fixed_term" else []
     if kind != "usage":
         lines += await fixed_term_lines(call.novita, span, on_piece=on_piece)
-    result = bill_page(span, totals(lines), [bill_row(one) for one in add_up(lines, by)], offset, limit)
+    result = bill_page(span, totals(lines), [bill_row(row) for row in add_up(lines, by)], offset, limit)
     if kind != "fixed_term":
         result.note = await by_the_bill(call) or None
     return await with_csv(call, result, as_csv(lines)) if csv else result
@@ -222,14 +222,14 @@ def today(caller: Caller) -> date:
     return datetime.fromtimestamp(caller.app.jobs.clock.wall(), UTC).date()
 
 
-def bill_row(one: Sum) -> BillRow:
+def bill_row(row: Sum) -> BillRow:
     """A sum as a row of the result."""
     return BillRow(
-        day=one.day,
-        what=in_words(one),
-        product=one.product or None,
-        category=kind_of_product(one.category) or None,
-        api_key=one.key or None,
-        kind=one.kind,
-        usd=show_usd(one.amount),
+        day=row.day,
+        what=in_words(row),
+        product=row.product or None,
+        category=kind_of_product(row.category) or None,
+        api_key=row.key or None,
+        kind=row.kind,
+        usd=show_usd(row.amount),
     )

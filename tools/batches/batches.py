@@ -264,16 +264,16 @@ async def list_batches(
     return BatchList(
         batches=tuple(
             BatchLine(
-                batch_id=one.id,
-                state=one.status,
-                total=one.total,
-                completed=one.completed,
-                failed=one.failed,
-                created=one.created_at,
-                input_file_id=one.input_file_id or None,
-                output_file_id=one.output_file_id or None,
+                batch_id=batch.id,
+                state=batch.status,
+                total=batch.total,
+                completed=batch.completed,
+                failed=batch.failed,
+                created=batch.created_at,
+                input_file_id=batch.input_file_id or None,
+                output_file_id=batch.output_file_id or None,
             )
-            for one in page.rows
+            for batch in page.rows
         ),
         total=page.total,
         next_offset=page.next_offset,

@@ -95,7 +95,10 @@ def planned_batch(prepared: Prepared, earlier: Earlier, owner: str) -> dict[str,
     """What would be sent now, as fields of a dry run's answer."""
     shown: dict[str, Any] = {"total": prepared.rows}
     if earlier.batch_id is not None:
-        step = f"Batch {earlier.batch_id} was made of exactly these rows already: the call would send nothing and answer with that batch."
+        step = (
+            f"Batch {earlier.batch_id} was made of exactly these rows already: the call would send nothing and answer "
+            "with that batch."
+        )
         free: dict[str, Any] = {"estimated_cost_usd": "0", "counted_usd": None, "next_step": step}
         return {**shown, "batch_id": earlier.batch_id, **free}
     if earlier.file_id is None:
@@ -137,16 +140,18 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
         TaskFailedError: The batch ended without any answer.
     """
     job, batch = delivery.job, delivery.batch
-    told = job.facts_as(BatchFacts)
+    facts = job.facts_as(BatchFacts)
     common: dict[str, Any] = {
         "batch_id": job.task_id or job.key[:12],
         "model": job.model or None,
         "state": batch.status if batch else None,
-        "total": (batch.total if batch else None) or told.rows,
+        "total": (batch.total if batch else None) or facts.rows,
     }
     match job.state:
         case JobState.UNCONFIRMED | JobState.SUBMITTING:
-            step = "Call create_batch again with the same rows: it finds the batch if one was made, and makes no second one."
+            step = (
+                "Call create_batch again with the same rows: it finds the batch if there is one, and makes no second."
+            )
             return BatchResult(status="unconfirmed", next_step=f"{job.reason} {step}".strip(), **common)
         case JobState.WORKING:
             return BatchResult(
@@ -169,11 +174,11 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
             )
         case _:
             pass
-    answered, unanswered = told.answered or 0, told.unanswered or 0
+    answered, unanswered = facts.answered or 0, facts.unanswered or 0
     common["total"] = answered + unanswered
     whole = job.state is JobState.SUCCEEDED and not unanswered
     step = "Show the user the counts and the file."
-    why = told.why or {}
+    why = facts.why or {}
     if unanswered:
         step += " To run the failed rows again give their file to create_batch"
         step += "; those cut by their length need more max_tokens there." if why.get("cut") else "."
@@ -184,7 +189,7 @@ async def answer_batch(caller: Caller, delivery: BatchDelivery) -> BatchResult:
         why=why or None,
         files=tuple(shown_file(caller, artifact.note or "file", artifact) for artifact in job.artifacts),
         first_rows=await _first_rows(caller, job.artifacts[0]),
-        cost_usd="unknown" if told.usd is None else f"{told.usd.normalize():f}",
+        cost_usd="unknown" if facts.usd is None else f"{facts.usd.normalize():f}",
         next_step=step,
         **common,
     )

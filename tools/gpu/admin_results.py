@@ -161,8 +161,8 @@ async def read_resources(caller: Caller, kind: str, id: str | None, wait_seconds
         await wait_for_job(caller, id, wait_seconds, Unasked())
     rows = await _rows(caller, kind, job_id=id)
     if id is not None:
-        one = _the_one(kind, id, rows)
-        rows = [_network(await novita.get_network(caller.novita, one.id)) if kind == "networks" else one.row]
+        chosen = _choose_row(kind, id, rows)
+        rows = [_network(await novita.get_network(caller.novita, chosen.id)) if kind == "networks" else chosen.row]
     result = Resources()
     setattr(result, kind, tuple(rows[:ROWS_SHOWN]))
     if len(rows) > ROWS_SHOWN:
@@ -254,7 +254,7 @@ class ListedRow:
         return f"{self.id} ({words})" if words else self.id
 
 
-def _the_one(kind: str, wanted: str, rows: Sequence[BaseModel]) -> ListedRow:
+def _choose_row(kind: str, wanted: str, rows: Sequence[BaseModel]) -> ListedRow:
     """The row with this id or name. Raises what `choose_one` raises."""
     things, what = [ListedRow(row) for row in rows], kind.replace("_", " ")
     found = the_one(wanted, things, what, ListedRow.label)
@@ -324,8 +324,10 @@ async def choose_one(caller: Caller, kind: str, wanted: str) -> ChosenThing:
         NotFoundError: There is no such thing. The text names those there are.
         InputError: Several things have that name.
     """
-    one = _the_one(_LISTS[kind], wanted, await _rows(caller, _LISTS[kind]))
-    return ChosenThing(one.id, f"{kind.replace('_', ' ')} {one.name or getattr(one.row, 'type', '')!s} ({one.id})")
+    chosen = _choose_row(_LISTS[kind], wanted, await _rows(caller, _LISTS[kind]))
+    return ChosenThing(
+        chosen.id, f"{kind.replace('_', ' ')} {chosen.name or getattr(chosen.row, 'type', '')!s} ({chosen.id})"
+    )
 
 
 # Paid acts
@@ -352,8 +354,8 @@ def paid_at_once(
             return await send()
 
         async def note(job: Job, made: T) -> Job:
-            told = learnt(made) if learnt is not None else None
-            return await caller.app.journal.finish(job.key, JobState.SUCCEEDED, facts=told)
+            facts_learnt = learnt(made) if learnt is not None else None
+            return await caller.app.journal.finish(job.key, JobState.SUCCEEDED, facts=facts_learnt)
 
         progress = caller.progress_of(title)
         return await caller.app.jobs.submit(
@@ -388,9 +390,9 @@ async def wait_for_job(caller: Caller, job_id: str, budget: float, unasked: Unas
     Raises:
         TaskFailedError: The job failed or was stopped. The text says why.
     """
-    looking = caller.novita.for_looking()
+    client = caller.novita.for_looking()
     seen = await wait_until_done(
-        lambda: novita.look_at_job(looking, job_id),
+        lambda: novita.look_at_job(client, job_id),
         clock=caller.app.jobs.clock,
         pace=Pace(),
         budget=budget,

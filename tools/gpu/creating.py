@@ -42,10 +42,10 @@ from ..kit.created_things import (
     Creation,
     check_source,
     default_name,
+    duplicate_of,
     lease_doubt,
     machine_cost,
     mounts_and_region,
-    twin_of,
     unknown_option,
     with_lease_doubt,
 )
@@ -112,8 +112,8 @@ async def create(
             name=order.name,
             kind=KIND,
             listed_by="list_gpu_instances",
-            twin=await _twin(caller, order.name),
-            twice=allow_duplicate,
+            duplicate=await _duplicate(caller, order.name),
+            allow_duplicate=allow_duplicate,
             hours=stop_after_hours,
         )
         facts = price_facts(planned.usd_per_hour, order.disk_gb, order.billing, planned.term_usd)
@@ -324,12 +324,12 @@ async def mounted_volumes(
     return mounts_and_region(there, volumes, region)
 
 
-async def _twin(caller: Caller, name: str) -> str:
+async def _duplicate(caller: Caller, name: str) -> str:
     """A warning if an instance of this name exists already, so that this create may be a mistake. Otherwise empty."""
     named = [each for each in await own_instances(caller, name=name) if each.name == name and not each.gone]
     there = [f"{each.label()}, {each.status}" for each in named]
     lost = await caller.app.journal.recent(caller.owner, limit=20, kind=KIND, states=[JobState.UNCONFIRMED])
-    return twin_of(caller, "an instance", name, there, lost, "list_gpu_instances")
+    return duplicate_of(caller, "an instance", name, there, lost, "list_gpu_instances")
 
 
 async def _explain(caller: Caller, order: InstanceOrder, error: NovitaError) -> None:

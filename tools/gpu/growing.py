@@ -193,7 +193,7 @@ async def edited_instance(
     steps = [*free, *disk]
     if not steps:
         raise InputError("Nothing to change was given")
-    said, title = "; ".join(step.words for step in steps), f"disk of {instance.name}"
+    changes, title = "; ".join(step.words for step in steps), f"disk of {instance.name}"
 
     async def make(some: Sequence[_Step]) -> None:
         for step in some:
@@ -201,13 +201,13 @@ async def edited_instance(
 
     async def edit() -> AdminResult:
         await make(free)
-        return AdminResult(status="done", id=instance.id, what=said, estimated_cost_usd=as_noted(Decimal(0)))
+        return AdminResult(status="done", id=instance.id, what=changes, estimated_cost_usd=as_noted(Decimal(0)))
 
     async def grown(_: Job, __: None) -> AdminResult:
         larger = instance.model_copy(update={"rootfs_size": after})
         await follow_instance(caller.app.journal, caller.owner, larger)
         cost = as_noted(adds * DAYS_A_MONTH)
-        return AdminResult(status="done", id=instance.id, what=said, estimated_cost_usd=cost)
+        return AdminResult(status="done", id=instance.id, what=changes, estimated_cost_usd=cost)
 
     async def requests() -> dict[str, Any]:
         return {"requests": tuple(shown_request(step.operation, step.body, **step.path) for step in steps)}
@@ -222,7 +222,7 @@ async def edited_instance(
 
     return Purchase(
         answer=AdminResult,
-        effect=f"Change instance {instance.label()}: {said}.",
+        effect=f"Change instance {instance.label()}: {changes}.",
         model=instance.product_id,
         title=title,
         cost=_more_a_month(adds),

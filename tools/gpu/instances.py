@@ -215,7 +215,8 @@ async def create_gpu_instance(
     $0.1 to $4 an hour a card until stopped; asks first. Returns its id once it runs.
     """
     native = dict(options or {})
-    months, twice = native.pop("month", None), native.pop("allow_duplicate", False) is True
+    months = native.pop("month", None)
+    allow_duplicate = native.pop("allow_duplicate", False) is True
     wanted = Wanted(
         wish=_wish(gpu, min_memory_gb, max_usd_per_hour, region, count, billing, _whole_months(months)),
         product_id=product_id,
@@ -235,7 +236,7 @@ async def create_gpu_instance(
         stop_after_hours=stop_after_hours,
         wait_seconds=wait_seconds,
         confirm=confirm,
-        allow_duplicate=twice,
+        allow_duplicate=allow_duplicate,
         dry_run=dry_run,
     )
 

@@ -110,7 +110,7 @@ async def wait_for(
     app = caller.app
     budget = app.settings.wait_seconds if wait_seconds is None else wait_seconds
     job = await app.journal.find(caller.owner, job_id or instance.id)
-    looking = caller.novita.for_looking()
+    client = caller.novita.for_looking()
     clock = app.jobs.clock
     shown = ""
     since = begun if begun is not None else (job.accepted or job.created).timestamp() if job else clock.wall()
@@ -118,7 +118,7 @@ async def wait_for(
     async def look() -> Look[Instance]:
         nonlocal shown
         fresh = begun is not None and clock.wall() - begun < SHOWS_THE_STATE_BEFORE
-        seen = await look_at(looking, instance.id, goal, last=instance, just_begun=fresh)
+        seen = await look_at(client, instance.id, goal, last=instance, just_begun=fresh)
         if seen.value.status != shown or seen.value.status in WAITING:
             shown = seen.value.status
             await follow_instance(app.journal, caller.owner, seen.value)

@@ -135,13 +135,13 @@ def read_again(given: Mapping[str, Any]) -> tuple[bool, Json]:
         ArgumentError: The argument is neither true nor false.
     """
     rest = {name: value for name, value in given.items() if name != AGAIN}
-    said = given.get(AGAIN)
+    value = given.get(AGAIN)
     options = read_json_object(rest.get("options"))
     if options is not None and isinstance(options.get(_AGAIN_OF_OLD), bool):
-        said = options[_AGAIN_OF_OLD] or said
+        value = options[_AGAIN_OF_OLD] or value
         rest["options"] = {name: value for name, value in options.items() if name != _AGAIN_OF_OLD}
     try:
-        return not says_nothing(_SWITCH, said) and _YES_OR_NO.validate_python(said), rest
+        return not says_nothing(_SWITCH, value) and _YES_OR_NO.validate_python(value), rest
     except ValidationError:
         raise ArgumentError(f"{AGAIN} is true or false.") from None
 

@@ -89,8 +89,8 @@ def price_words(cost: Cost, counted: Decimal) -> str:
 
 def cost_fields(cost: Cost, counted: Decimal) -> dict[str, Any]:
     """A price as fields of an answer: the estimate, or "unknown" with what it counts as."""
-    told: dict[str, Any] = {"estimated_cost_usd": cost.shown or show_price(cost.usd)}
-    return told if cost.usd == counted else {**told, "counted_usd": show_usd(counted)}
+    fields: dict[str, Any] = {"estimated_cost_usd": cost.shown or show_price(cost.usd)}
+    return fields if cost.usd == counted else {**fields, "counted_usd": show_usd(counted)}
 
 
 def dearer_than_agreed(model: str, now: Decimal, agreed: Decimal) -> SpendRefusedError:
@@ -130,10 +130,10 @@ async def need_yes(caller: Caller, question: Question, *, confirm: bool) -> bool
         form = ElicitRequestFormParams(message=question.text, requested_schema=FORM)
         raise NeedsAnswer(InputRequiredResult(input_requests={_key(question): ElicitRequest(params=form)}))
     try:
-        said = await context.session.elicit_form(question.text, FORM, context.request_id)
+        answer = await context.session.elicit_form(question.text, FORM, context.request_id)
     except (MCPError, ValueError) as error:  # the client declared dialogs but failed to show one
         raise NotConfirmed(question) from error
-    _refuse_no(said)
+    _refuse_no(answer)
     return True
 
 

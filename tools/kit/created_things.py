@@ -22,8 +22,8 @@ from ...novita.journal.leases import Lease
 from .context import Caller
 
 T = TypeVar("T")
-_TWICE = 'again=true (or options {"allow_duplicate": true})'
-_TWIN_WINDOW = 3_600.0
+_ALLOW_DUPLICATE = 'again=true (or options {"allow_duplicate": true})'
+_DUPLICATE_WINDOW = 3_600.0
 """Seconds for which a create without an answer may still turn out to have worked."""
 
 
@@ -48,8 +48,8 @@ class Creation:
         what: "instance" or "endpoint".
         kind: The kind of its row in the journal.
         listed_by: The tool that lists such things.
-        twin: Why it may be a duplicate, from `twin_of`; empty if nothing suggests that.
-        twice: Whether the user wants it even if it is a duplicate.
+        duplicate: Why it may be a duplicate, from `duplicate_of`; empty if nothing suggests that.
+        allow_duplicate: Whether the user wants it even if it is a duplicate.
         hours: The length of its lease in hours; None if it has no lease.
         lease_kind: The kind of its lease.
     """
@@ -58,25 +58,25 @@ class Creation:
     name: str
     kind: str
     listed_by: str
-    twin: str = ""
-    twice: bool = False
+    duplicate: str = ""
+    allow_duplicate: bool = False
     hours: float | None = None
     lease_kind: str
 
     @property
     def careful(self) -> str:
         """The warning about a duplicate, for the question."""
-        return f" Careful: {self.twin}" if self.twin else ""
+        return f" Careful: {self.duplicate}" if self.duplicate else ""
 
     @property
     def hint(self) -> str:
         """Tells a model how to agree by a second call."""
-        return f"With confirm=true give {_TWICE} too." if self.twin else ""
+        return f"With confirm=true give {_ALLOW_DUPLICATE} too." if self.duplicate else ""
 
     @property
     def about(self) -> str:
         """Identifies the question, so that a yes to a create without a known duplicate does not count for one with."""
-        return f"{self.name} again" if self.twin else self.name
+        return f"{self.name} again" if self.duplicate else self.name
 
     @property
     def lost(self) -> str:
@@ -108,9 +108,9 @@ class Creation:
             return noted
 
         async def start(paid_for: Paid) -> tuple[Job, str]:
-            if self.twin and confirm and not (self.twice or caller.again):
-                step = f"If the user wants a second one, call again with {_TWICE}, or give another name."
-                raise InputError(f"Not created: {self.twin}", next_step=step)
+            if self.duplicate and confirm and not (self.allow_duplicate or caller.again):
+                step = f"If the user wants a second one, call again with {_ALLOW_DUPLICATE}, or give another name."
+                raise InputError(f"Not created: {self.duplicate}", next_step=step)
             label = f"{self.what} {self.name}"
             job, created = await app.jobs.submit(
                 paid_for,
@@ -156,7 +156,9 @@ async def under_lease(
         raise
 
 
-def twin_of(caller: Caller, what: str, name: str, there: Iterable[str], lost: Sequence[Job], listed_by: str) -> str:
+def duplicate_of(
+    caller: Caller, what: str, name: str, there: Iterable[str], lost: Sequence[Job], listed_by: str
+) -> str:
     """Why a create of this name may make a duplicate; empty if nothing suggests that.
 
     Args:
@@ -168,7 +170,7 @@ def twin_of(caller: Caller, what: str, name: str, there: Iterable[str], lost: Se
         return f"{what} of this name exists already: {one}."
     now = caller.app.jobs.clock.wall()
     for job in lost:
-        if job.title == name and job.task_id is None and now - job.created.timestamp() < _TWIN_WINDOW:
+        if job.title == name and job.task_id is None and now - job.created.timestamp() < _DUPLICATE_WINDOW:
             return (
                 f"an earlier create of this name, at {job.created:%H:%M:%S} UTC, got no answer and may have worked; "
                 f"it may show in {listed_by} within minutes."
@@ -192,7 +194,8 @@ def lease_doubt(caller: Caller) -> str:
     """What must hold so that a lease can end the thing; for every question and answer that promises a lease."""
     if caller.app.settings.http:
         return (
-            "This server stores no keys: it can end the lease while it runs, and after a restart from your next call on."
+            "This server stores no keys: it can end the lease while it runs, and after a restart only from your next "
+            "call on."
         )
     if not caller.app.journal.lasting:
         return "The journal is off, so the lease ends with this server."

@@ -45,8 +45,8 @@ async def note_given(caller: Caller, key: str, answered: CallToolResult) -> None
         job = await caller.app.journal.row(key)
         over = job is not None and job.state in _OVER
     else:
-        told: Mapping[str, Any] = answered.structured_content or {}
-        over = told.get("status") not in _NO_DELIVERY
+        fields: Mapping[str, Any] = answered.structured_content or {}
+        over = fields.get("status") not in _NO_DELIVERY
     if over:
         _note(caller, [key])
 

@@ -32,7 +32,7 @@ def where_to_enter_a_key(caller: Caller, error: NovitaError) -> str | InputRequi
     context = caller.context
     answer = (context.input_responses or {}).get(_ASKED)
     if isinstance(answer, ElicitResult) and answer.action != "accept":
-        return f"{what}, and the user declined to enter one. Nothing was billed. Do not ask again unless the user wants it."
+        return f"{what}, and the user declined to enter one. Nothing was billed. Do not ask again unless the user asks."
     link = who.key_page()
     capabilities = context.client_capabilities
     elicitation = capabilities.elicitation if capabilities is not None else None

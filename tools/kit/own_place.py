@@ -41,21 +41,21 @@ async def in_own_place(caller: Caller, key: str, result: ToolResult, place: str)
         return result
     folder, name = await to_thread.run_sync(caller.app.jobs.store.allowed.place, place)
     moved: dict[str, str] = {}
-    told: list[str] = []
+    remarks: list[str] = []
     for artifact in job.artifacts:
         if artifact.path is not None and _is_there(Path(artifact.path), folder, name):
             continue
         try:
             copy = await _copied(caller, job, artifact, place)
         except (ArtifactError, InputError) as error:
-            told.append(f"{artifact.name} could not be copied to the wanted place: {error.what.rstrip('.')}.")
+            remarks.append(f"{artifact.name} could not be copied to the wanted place: {error.what.rstrip('.')}.")
             continue
         if copy is not None and copy.path is not None and artifact.path is not None:
             moved[artifact.path] = copy.path
         elif copy is not None:
-            told.append(f"The text is saved as {copy.path}.")
+            remarks.append(f"The text is saved as {copy.path}.")
     result = _renamed(result, moved)
-    step = " ".join([getattr(result, "next_step", None) or "", *told]).strip()
+    step = " ".join([getattr(result, "next_step", None) or "", *remarks]).strip()
     return result.model_copy(update={"next_step": step or None})
 
 

@@ -221,8 +221,8 @@ async def _dry_run(caller: Caller, purchase: Purchase[R]) -> R:
     question = purchase.question(caller)
     shown = await purchase.shown()
     caller.quote(question.about, question.counted)
-    said = (question.text, purchase.dry_run_note, "Call again without dry_run to send it.")
-    step = " ".join(part for part in said if part)
+    sentences = (question.text, purchase.dry_run_note, "Call again without dry_run to send it.")
+    step = " ".join(sentence for sentence in sentences if sentence)
     return purchase.answer(**{"status": "dry_run", **question.fields, "next_step": step, **shown})
 
 

@@ -65,10 +65,10 @@ async def same_call(caller: Caller) -> SameCall:
     wanted = {name: value for name, value in caller.meant().items() if name not in HOW_TO_CALL}
     folders = caller.inputs.folders
     if _names_files(wanted):
-        told = await to_thread.run_sync(_told, wanted, folders)
+        normal = await to_thread.run_sync(_normal, wanted, folders)
     else:
-        told = _told(wanted, None)
-    text = json.dumps([caller.tool, told], sort_keys=True, separators=(",", ":"), default=str)
+        normal = _normal(wanted, None)
+    text = json.dumps([caller.tool, normal], sort_keys=True, separators=(",", ":"), default=str)
     key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
     return SameCall(key, {kind: joiner.rule for kind, joiner in JOINERS.items()}, again=caller.again)
 
@@ -82,14 +82,16 @@ def _names_files(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(_names_files(each) for each in cast("list[Any]", value))
 
 
-def _told(value: Any, folders: Folders | None, *, file: bool = False) -> Any:
+def _normal(value: Any, folders: Folders | None, *, file: bool = False) -> Any:
     """Arguments in a normal form: without blanks, whole numbers as integers, files by content."""
     if isinstance(value, dict):
         members = cast(dict[str, Any], value).items()
-        told = {str(name): _told(each, folders, file=bool(_FILES.search(str(name)))) for name, each in members}
-        return {name: each for name, each in told.items() if each is not None}
+        members_by_name = {
+            str(name): _normal(member, folders, file=bool(_FILES.search(str(name)))) for name, member in members
+        }
+        return {name: member for name, member in members_by_name.items() if member is not None}
     if isinstance(value, list | tuple):
-        return [_told(each, folders, file=file) for each in cast("list[Any]", value)] or None
+        return [_normal(member, folders, file=file) for member in cast("list[Any]", value)] or None
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str):
@@ -176,8 +178,8 @@ class _KeptAnswer(BaseModel):
 def kept_answer(result: BaseModel) -> str:
     """The text that is kept of a directly awaited call's answer, without secrets."""
     pictures = result.pictures() if isinstance(result, ToolResult) else ()
-    told = [(base64.b64encode(each.data).decode(), each.mime) for each in pictures]
-    return _KeptAnswer(fields=without_secrets(result.model_dump(mode="json")), pictures=told).model_dump_json()
+    shown = [(base64.b64encode(picture.data).decode(), picture.mime) for picture in pictures]
+    return _KeptAnswer(fields=without_secrets(result.model_dump(mode="json")), pictures=shown).model_dump_json()
 
 
 def answer_from(kept: str, answers: type[R]) -> R:

@@ -230,8 +230,8 @@ class NovitaTool(Tool):
             if isinstance(cause, NotConfirmed):
                 return self._unconfirmed(cause)
             if isinstance(cause, NovitaError):
-                told = where_to_enter_a_key(caller, cause) or str(cause)
-                return error_result(told) if isinstance(told, str) else told
+                answer = where_to_enter_a_key(caller, cause) or str(cause)
+                return error_result(answer) if isinstance(answer, str) else answer
             if isinstance(cause, ValidationError) and cause.title == self.fn_metadata.arg_model.__name__:
                 return error_result(_bad_arguments(self.name, cause, self._taken))
             logger.exception("tool %s crashed", self.name)
@@ -283,8 +283,8 @@ def _with_news(answer: CallToolResult, caller: Caller) -> CallToolResult:
     no access to the journal."""
     if caller.app.settings.http or not (news := caller.app.journal.take_news()):
         return answer
-    told = TextContent(type="text", text=f"Tell the user: {news}", annotations=FOR_BOTH)
-    return answer.model_copy(update={"content": [*answer.content, told]})
+    shown = TextContent(type="text", text=f"Tell the user: {news}", annotations=FOR_BOTH)
+    return answer.model_copy(update={"content": [*answer.content, shown]})
 
 
 @cache
@@ -313,8 +313,8 @@ def _built(spec: ToolSpec) -> NovitaTool:
 
 def error_result(text: str) -> CallToolResult:
     """An error as text. It has no structuredContent, which strict clients check against the schema even for errors."""
-    told = TextContent(type="text", text=as_one(redact(text)), annotations=FOR_BOTH)
-    return CallToolResult(content=[told], is_error=True)
+    shown = TextContent(type="text", text=as_one(redact(text)), annotations=FOR_BOTH)
+    return CallToolResult(content=[shown], is_error=True)
 
 
 def _bad_arguments(tool: str, error: ValidationError, taken: dict[str, Any]) -> str:

@@ -118,10 +118,10 @@ class Way(Generic[P]):
             await self._note(self.missed)
         why = "is not served by Novita any more" if what == "route" else "is not open to this key, or is gone"
         error.what = f"{model} {why}: {error.what}"
-        living = ", ".join(one for one in self.living() if one not in self.passed_over and one != model)
-        told = error.next_step if what == "model" else ""
+        living = ", ".join(id for id in self.living() if id not in self.passed_over and id != model)
+        advice = error.next_step if what == "model" else ""
         nothing = f"No other model for this is known to be on offer. {self.otherwise}".strip()
-        error.next_step = f"Use another model of the same kind: {living}." if living else told or nothing
+        error.next_step = f"Use another model of the same kind: {living}." if living else advice or nothing
 
     async def _note(self, missed: Collection[tuple[str, Gone]]) -> None:
         for model, what in missed:

@@ -286,23 +286,23 @@ def _text(model: LlmModel, asked: _Text) -> CostEstimate:
 
 def _limits(model: LlmModel, asked: _Text, parts: int, made: int) -> str:
     """A remark on what does not fit into one call. It does not change the cost."""
-    said = ""
+    remark = ""
     if parts > 1:
-        said += f" A prompt holds {counted(model.context or 0, 'token')}: {counted(parts, 'prompt')}."
+        remark += f" A prompt holds {counted(model.context or 0, 'token')}: {counted(parts, 'prompt')}."
     answers = asked.n if asked.output_tokens is None else 1
     if model.max_output and made > model.max_output * answers:
         needed = counted(math.ceil(made / model.max_output), "answer")
-        said += f" One answer ends at {counted(model.max_output, 'token')}: {needed}."
-    return said
+        remark += f" One answer ends at {counted(model.max_output, 'token')}: {needed}."
+    return remark
 
 
 async def _machine(caller: Caller, wanted: str, arguments: Mapping[str, Any]) -> CostEstimate | None:
     """The estimate for an endpoint's workers if `workers` is given, else for an instance. None if no product fits."""
-    said = wanted.strip().casefold()
+    name = wanted.strip().casefold()
     if "workers" in arguments:
         asked = _read(_Machine, arguments, wanted)
         for worker in await list_offers(caller.novita):
-            if said in (worker.id.casefold(), worker.name.casefold()):
+            if name in (worker.id.casefold(), worker.name.casefold()):
                 many = (asked.workers or 1) * asked.count
                 hourly = worker.usd_per_hour * many if worker.usd_per_hour is not None else None
                 size = f"{counted(asked.workers or 1, 'worker')} of {counted(asked.count, 'card')}"
@@ -314,11 +314,11 @@ async def _machine(caller: Caller, wanted: str, arguments: Mapping[str, Any]) ->
     wish = MachineWish(count=asked.count, billing=asked.billing, months=months)
     offers = await find_offers(caller.novita, wish, in_stock=False)
     for offer in offers:  # the cheapest first
-        if said in (offer.product.id.casefold(), offer.product.name.casefold()):
+        if name in (offer.product.id.casefold(), offer.product.name.casefold()):
             _read(_Machine, arguments, wanted)  # it is a machine, so refuse arguments that are not for machines
             return _offered(offer, asked)
     for cpu in await list_cpu_products(caller.novita):
-        if said in (cpu.id.casefold(), cpu.name.casefold()):
+        if name in (cpu.id.casefold(), cpu.name.casefold()):
             _read(_Machine, arguments, wanted)
             if asked.count != 1 or asked.billing != "onDemand":
                 raise InputError(f"{cpu.name or cpu.id} has no cards and is billed onDemand only")

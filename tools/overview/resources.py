@@ -34,7 +34,7 @@ async def _spend(caller: Caller) -> str:
     running = await what_runs(caller)  # first, since a thing that is seen to have ended stops counting its time
     corrected = await by_the_bill(caller)
     rows = await read_ledger(caller.app.journal, span, owner=caller.owner)
-    return as_json(report(span, rows, most=_ROWS, note=corrected) | running.told())
+    return as_json(report(span, rows, most=_ROWS, note=corrected) | running.as_data())
 
 
 RESOURCES = (

@@ -54,15 +54,15 @@ class RunningCosts:
     usd_per_hour: str
     trouble: str = ""
 
-    def told(self) -> dict[str, Any]:
+    def as_data(self) -> dict[str, Any]:
         """The costs as plain data. Empty if nothing costs money."""
-        told: dict[str, Any] = {}
+        data: dict[str, Any] = {}
         if self.lines:
-            told["running"] = [line.model_dump(mode="json", exclude_none=True) for line in self.lines]
-            told["running_usd_per_hour"] = self.usd_per_hour
+            data["running"] = [line.model_dump(mode="json", exclude_none=True) for line in self.lines]
+            data["running_usd_per_hour"] = self.usd_per_hour
         if self.trouble:
-            told["running_note"] = self.trouble
-        return told
+            data["running_note"] = self.trouble
+        return data
 
 
 async def what_runs(caller: Caller) -> RunningCosts:
@@ -157,7 +157,9 @@ def _line(
         ends = utc(sandbox.ends_at)
         until = f"{ends:%Y-%m-%d %H:%M} UTC"
         over = sandbox.ends_at <= now
-        note = f"Its time was over at {until}; it was not looked at since." if over else f"It ends by itself at {until}."
+        note = (
+            f"Its time was over at {until}; it was not looked at since." if over else f"It ends by itself at {until}."
+        )
     return RunningLine(
         kind=kind,
         id=meter.resource,

@@ -54,8 +54,8 @@ class StopResult(ToolResult):
     def headline(self) -> str:
         if self.status == "needs_confirmation":
             return "Nothing was stopped yet."
-        said = f"{len(self.stopped)} stopped." if self.stopped else "Nothing was stopped."
-        return f"{said} {len(self.failed)} could not be stopped." if self.failed else said
+        summary = f"{len(self.stopped)} stopped." if self.stopped else "Nothing was stopped."
+        return f"{summary} {len(self.failed)} could not be stopped." if self.failed else summary
 
 
 Act = tuple[StopLine, Callable[[], Awaitable[None]]]

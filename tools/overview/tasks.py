@@ -46,10 +46,12 @@ class TaskResult(MediaResult):
     def headline(self) -> str:
         if self.tasks is None:
             return super().headline()
-        told = [each.status for each in self.tasks]
-        said = f"{told.count('succeeded')} of {counted(len(told), 'task')} {'is' if len(told) == 1 else 'are'} done"
+        states = [each.status for each in self.tasks]
+        summary = (
+            f"{states.count('succeeded')} of {counted(len(states), 'task')} {'is' if len(states) == 1 else 'are'} done"
+        )
         others = ("working", "failed", "incomplete", "unconfirmed")
-        return ", ".join([said, *(f"{told.count(one)} {one}" for one in others if one in told)]) + "."
+        return ", ".join([summary, *(f"{states.count(state)} {state}" for state in others if state in states)]) + "."
 
 
 @tasks.tool("Get a task", READS)
@@ -96,12 +98,12 @@ async def _several(call: Call, ids: list[str], budget: float) -> TaskResult:
     async with anyio.create_task_group() as group:
         for id in ids:
             group.start_soon(look, id)
-    told = tuple(lines[id] for id in ids)
-    working = [each.task_id for each in told if each.status == "working"]
-    failed = any(each.status not in ("succeeded", "working") for each in told)
+    in_order = tuple(lines[id] for id in ids)
+    working = [each.task_id for each in in_order if each.status == "working"]
+    failed = any(each.status not in ("succeeded", "working") for each in in_order)
     return TaskResult(
         status="working" if working else "incomplete" if failed else "succeeded",
-        tasks=told,
+        tasks=in_order,
         next_step="Call get_task again with the task_ids that are working; do not ask for them again."
         if working
         else "Show the user the files.",
@@ -158,11 +160,11 @@ class TaskList(ToolResult):
     running_note: str | None = Field(default=None, description="Why that may not be how it is.")
 
     def headline(self) -> str:
-        said = f"{counted(len(self.tasks), 'task')}." if self.tasks else "No tasks found."
+        summary = f"{counted(len(self.tasks), 'task')}." if self.tasks else "No tasks found."
         if self.running:
             rate = say_usd(self.running_usd_per_hour or "0")
-            said += f" Running and costing now: {self.running_total}, about {rate} per hour."
-        return said
+            summary += f" Running and costing now: {self.running_total}, about {rate} per hour."
+        return summary
 
 
 @tasks.tool("List tasks", READS)

@@ -40,12 +40,14 @@ async def outcome(caller: Caller, ongoing: Ongoing, wait_seconds: float | None) 
     async def follow(left: float) -> RunResult:
         if caller.handoff is None:
             await wait(caller, ongoing, left)
-        return await told(caller, ongoing)
+        return await answer_so_far(caller, ongoing)
 
-    return await followed(caller, KIND, id, working=partial(told, caller, ongoing), follow=follow, wait_seconds=budget)
+    return await followed(
+        caller, KIND, id, working=partial(answer_so_far, caller, ongoing), follow=follow, wait_seconds=budget
+    )
 
 
-async def told(caller: Caller, ongoing: Ongoing) -> RunResult:
+async def answer_so_far(caller: Caller, ongoing: Ongoing) -> RunResult:
     """The answer about a run so far, with the cost if a sandbox was made for this run alone."""
     return await _with_its_cost(caller, answer(ongoing), ongoing.job_key)
 
@@ -100,7 +102,7 @@ class RunFollower:
             return Followed("working", note=without_secrets(line)[-150:] or "running")
         if ongoing.trouble is not None:
             raise ongoing.trouble
-        result = await told(caller, ongoing)
+        result = await answer_so_far(caller, ongoing)
         if result.status == "stopped":
             return Followed("cancelled", note="It was stopped")
         return Followed("completed", result.to_mcp())

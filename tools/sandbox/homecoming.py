@@ -195,8 +195,8 @@ class HomeComing:
         if cell.error is not None:
             trace = clean(cell.error.traceback)
             trace = trace if len(trace) <= SHOWN else f"[...]\n{trace[-SHOWN:]}"
-            said = f"{clean(cell.error.name)[:100]}: {clean(cell.error.value)[:500]}"
-            result.error = f"{said}\n{trace}".strip() if trace else said
+            error = f"{clean(cell.error.name)[:100]}: {clean(cell.error.value)[:500]}"
+            result.error = f"{error}\n{trace}".strip() if trace else error
 
     async def _bounded(self, shown: list[str]) -> str:
         """The text of many results together, as far as it fits. If it does not fit, all of it is saved as a file."""

@@ -27,7 +27,7 @@ from ..kit.purchase import Purchase, Submitted
 from ..kit.same_call import JOINERS, Joiner
 from ..kit.toolset import ToolResult
 from .books import ends_words, find_lost, plane_of
-from .following import told, until_over
+from .following import answer_so_far, until_over
 from .results import LABEL, SandboxResult, line_of
 from .running import runs_of, wait
 
@@ -272,7 +272,7 @@ async def _join(caller: Caller, job: Job, budget: float) -> ToolResult | None:
         if ongoing is None:
             return await until_over(caller, job, budget)
         await wait(caller, ongoing, budget)
-        found = await told(caller, ongoing)
+        found = await answer_so_far(caller, ongoing)
         return None if found.status == "stopped" else found
     try:
         return await shown(caller, sandbox_id, Cost(job.facts_as(SandboxFacts).whole))

@@ -115,7 +115,7 @@ class RunResult(ToolResult):
         return RunPart(**{name: getattr(self, name) for name in RunPart.model_fields})
 
     def headline(self) -> str:
-        said = {
+        words = {
             "succeeded": "Done.",
             "failed": "It failed.",
             "working": f"Still running as {self.run_id}.",
@@ -123,7 +123,7 @@ class RunResult(ToolResult):
             "time_limit": "It took too long and was stopped.",
             "stopped": "It was stopped.",
         }
-        return said.get(self.status, "Nothing was sent yet.")
+        return words.get(self.status, "Nothing was sent yet.")
 
 
 class SandboxEntryLine(BaseModel):

@@ -177,15 +177,15 @@ async def wait(caller: Caller, ongoing: Ongoing, budget: float) -> None:
     what, clock = ongoing.what, caller.app.jobs.clock
     label = f"{'command' if isinstance(what, Run) else 'code'} in {ongoing.inside.id}"
     started = last = clock.now()
-    told = ""
+    shown_line = ""
     try:
         await caller.progress(f"{label}: running")
         while not ongoing.done.is_set() and (left := started + budget - clock.now()) > 0:
             with anyio.move_on_after(min(LOOKS, left)):
                 await ongoing.done.wait()
             line = what.stdout.last_line or what.stderr.last_line
-            if line != told or clock.now() - last >= HEARTBEAT:
-                told, last = line, clock.now()
+            if line != shown_line or clock.now() - last >= HEARTBEAT:
+                shown_line, last = line, clock.now()
                 await caller.progress(f"{label}: {without_secrets(line)[-150:] or 'running'}")
     except anyio.get_cancelled_exc_class():
         await end(ongoing)

@@ -27,7 +27,7 @@ from ..kit.purchase import Direct, Purchase, carry_out, destruction
 from ..kit.toolset import DESTROYS, READS, SPENDS, WRITES, Toolset
 from . import making, moving
 from .books import enter, find_sandbox, plane_of, settle, without_strangers
-from .following import outcome, told
+from .following import answer_so_far, outcome
 from .homecoming import HomeComing, clean, name_shown
 from .results import (
     FileResult,
@@ -272,7 +272,7 @@ async def get_sandbox(
     if run_id is not None:
         ongoing = runs_of(call).find(call.owner, run_id)
         await wait(call, ongoing, call.app.settings.wait_seconds if wait_seconds is None else wait_seconds)
-        run = await told(call, ongoing)
+        run = await answer_so_far(call, ongoing)
         detail = SandboxDetail(sandbox=line_of(call, ongoing.inside.shape), run=run.as_part())
         detail.show(ongoing.pictures)
         return detail

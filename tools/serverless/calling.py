@@ -194,7 +194,7 @@ def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: ServiceReply) -> N
     """Raise an error if the service replied with a redirect or an error."""
     if reply.status < 300:
         return
-    said = " ".join((reply.text() or "").split())[:1_000]
+    text = " ".join((reply.text() or "").split())[:1_000]
     what = f"Endpoint {endpoint.label()} answered {ask.method} {ask.path[:120]} with HTTP {reply.status}"
     if reply.status < 400:
         raise TaskFailedError(
@@ -206,7 +206,7 @@ def refuse_error(endpoint: Endpoint, ask: ServiceCall, reply: ServiceReply) -> N
     if reply.status in (401, 403):
         step = "The service wants a key of its own: give it in headers. The Novita key is not sent to endpoints."
     elif reply.status in (502, 503, 504):
-        step = "No worker took the request, or none in time: see get_endpoint for state and workers before you send it again."
+        step = "No worker took the request in time: see get_endpoint for state and workers before you send it again."
     elif reply.status >= 500:
         step = "The service failed; it was not sent again."
-    raise TaskFailedError(f'{what}: "{said}"' if said else what, billed="maybe", next_step=step)
+    raise TaskFailedError(f'{what}: "{text}"' if text else what, billed="maybe", next_step=step)

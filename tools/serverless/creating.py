@@ -41,12 +41,12 @@ from ..kit.created_things import (
     Creation,
     check_source,
     default_name,
+    duplicate_of,
     lease_at_start,
     lease_doubt,
     machine_cost,
     mounts_and_region,
     ran_out,
-    twin_of,
     unknown_option,
     with_lease_doubt,
 )
@@ -168,7 +168,7 @@ async def create(
 
     async def purchase() -> Purchase[EndpointResult]:
         extra = await read_options(caller, options, creating=True)
-        twice = extra.pop("allow_duplicate", False)
+        allow_duplicate = extra.pop("allow_duplicate", False)
         hours = extra.pop("stop_after_hours", None)
         if hours is not None and not SHORTEST_LEASE <= hours <= LONGEST_LEASE:
             raise InputError(f"stop_after_hours must be {SHORTEST_LEASE:g} to {LONGEST_LEASE}")
@@ -182,8 +182,8 @@ async def create(
             name=plan.name,
             kind=KIND,
             listed_by="list_endpoints",
-            twin=await _twin(caller, plan.name),
-            twice=twice,
+            duplicate=await _duplicate(caller, plan.name),
+            allow_duplicate=allow_duplicate,
             hours=hours,
             lease_kind=ENDPOINT,
         )
@@ -289,12 +289,12 @@ def _effect(plan: EndpointPlan, offer: WorkerOffer) -> str:
     )
 
 
-async def _twin(caller: Caller, name: str) -> str:
+async def _duplicate(caller: Caller, name: str) -> str:
     """A warning if an endpoint of this name exists already, so that this create may be a mistake. Otherwise empty."""
     endpoints = await own_endpoints(caller)
     lost = await note_all(caller, endpoints)
     there = [f"{endpoint.label()}, {endpoint.state.state}" for endpoint in endpoints if endpoint.name == name]
-    return twin_of(caller, "an endpoint", name, there, lost, "list_endpoints")
+    return duplicate_of(caller, "an endpoint", name, there, lost, "list_endpoints")
 
 
 async def update(

@@ -183,14 +183,14 @@ async def bring_job(caller: Caller, job: Job, budget: float) -> CallResult:
     """
     assert job.task_id is not None
     name, job_id = str(job.facts_as(GatewayFacts).gateway_name), job.task_id
-    looking, clock = caller.novita.for_looking(), caller.app.jobs.clock
+    client, clock = caller.novita.for_looking(), caller.app.jobs.clock
     begun = (job.accepted or job.created).timestamp()
     working_at = begun
     unasked = Unasked()
 
     async def look() -> Look[GatewayJob]:
         nonlocal working_at
-        seen = await look_at_job(looking, name, job_id)
+        seen = await look_at_job(client, name, job_id)
         if seen.phase is Phase.WORKING:
             working_at = clock.wall()
         return seen
@@ -248,14 +248,14 @@ async def _ended(caller: Caller, job: Job, seen: Look[GatewayJob], took: float |
 
 async def _finish(caller: Caller, job: Job, state: JobState, took: float | None, **more: Any) -> Job:
     """Note how a job ended. It costs a worker for the time it took, but for no longer than a job may take."""
-    told = job.facts_as(GatewayFacts)
+    noted = job.facts_as(GatewayFacts)
     passed = max(0.0, caller.app.jobs.clock.wall() - (job.accepted or job.created).timestamp())
-    spent = worker_time(told.usd_per_worker_hour, passed if took is None else took)
+    spent = worker_time(noted.usd_per_worker_hour, passed if took is None else took)
     facts = GatewayFacts(took=took) if took is not None else GatewayFacts()
     if spent is not None and job.estimate is not None:
         spent = min(spent, job.estimate)
         facts = facts.with_(GatewayFacts(worker_usd=spent))
-        more["counted"] = Decimal(0) if told.counted_by_endpoint else spent
+        more["counted"] = Decimal(0) if noted.counted_by_endpoint else spent
     return await caller.app.journal.finish(job.key, state, **more, facts=facts)
 
 
@@ -272,10 +272,10 @@ def _cost(job: Job) -> str:
     """The job's cost: of the worker time it took if it has ended, else of the most it may take. Unknown if another
     program sent it.
     """
-    told = job.facts_as(GatewayFacts)
-    if told.usd_per_worker_hour is None:
+    facts = job.facts_as(GatewayFacts)
+    if facts.usd_per_worker_hour is None:
         return "unknown"
-    return shown_cost(job.estimate if told.worker_usd is None else told.worker_usd)
+    return shown_cost(job.estimate if facts.worker_usd is None else facts.worker_usd)
 
 
 def _cancelled(job: Job) -> CallResult:

@@ -143,10 +143,10 @@ async def watch(
             None if the endpoint must be visible at once.
     """
     clock = caller.app.jobs.clock
-    looking = caller.novita.for_looking()
+    client = caller.novita.for_looking()
 
     async def look() -> Look[Endpoint]:
-        seen = await look_at(looking, endpoint, goal)
+        seen = await look_at(client, endpoint, goal)
         if goal is EndpointGoal.GONE and seen.phase is Phase.SUCCEEDED:
             await note_gone(caller.app.journal, caller.owner, endpoint.id)
         else:

@@ -183,10 +183,10 @@ class RankResult(ToolResult):
     request: dict[str, Any] | None = Field(default=None, description="With dry_run: what would be sent.")
 
     def headline(self) -> str:
-        said = f"{self.remark} " if self.remark else ""
+        remark = f"{self.remark} " if self.remark else ""
         if self.status == "incomplete":
-            return f"{said}{len(self.results)} ranked; {len(self.unscored or ())} have no usable score."
-        return f"{said}{len(self.results)} ranked." if self.status == "succeeded" else "Nothing was sent yet."
+            return f"{remark}{len(self.results)} ranked; {len(self.unscored or ())} have no usable score."
+        return f"{remark}{len(self.results)} ranked." if self.status == "succeeded" else "Nothing was sent yet."
 
 
 _MOST_RANKED = 100
@@ -211,8 +211,8 @@ async def rerank(
     documents = list((await given_texts(call, documents, file, called="documents")).texts)
     if top_n is not None and top_n < 1:
         raise InputError("top_n must be at least 1")
-    for index, one in enumerate(documents):
-        if not one.strip():
+    for index, document in enumerate(documents):
+        if not document.strip():
             raise InputError(f"documents[{index}] is empty")
 
     way = Way[Purchase[RankResult]](call, await what_is_gone(call))
@@ -221,7 +221,7 @@ async def rerank(
         models, gone = await listed_models_if_there(call.novita, call.app.journal), {*way.passed_over, *tried}
         name, row = choose_model(models, model, endpoint="rerank", kinds=("rerank",), without=gone)
         way.known, way.further = model is None or row is not None, None if model else plan
-        tokens = sum(count_tokens(one) for one in documents) + count_tokens(query) * len(documents)
+        tokens = sum(count_tokens(document) for document in documents) + count_tokens(query) * len(documents)
         body = rerank_body(name, query, documents, top_n)
         cost = tokens_cost(models, row, tokens, 0, note="at list prices.")
         remark = way.remark(name, cost)
@@ -259,8 +259,10 @@ def _ranked(made: Ranking, model: str, documents: Sequence[str], *, cost: str) -
         status="incomplete" if made.unscored else "succeeded",
         model=model,
         results=tuple(
-            RankedDocument(index=one.index, score=round(one.score, 6), text=shortened(documents[one.index], 160))
-            for one in made.ranked[:_MOST_RANKED]
+            RankedDocument(
+                index=ranked.index, score=round(ranked.score, 6), text=shortened(documents[ranked.index], 160)
+            )
+            for ranked in made.ranked[:_MOST_RANKED]
         ),
         unscored=made.unscored or None,
         more=len(made.ranked) - _MOST_RANKED if len(made.ranked) > _MOST_RANKED else None,
@@ -302,7 +304,7 @@ class LanguageModelList(ToolResult):
         for line in self.models:
             shown = line.model_dump(mode="json", exclude={"kind", "features", "takes"}, exclude_none=True)
             kinds = () if line.kind == "chat" else (line.kind,)
-            rows.append({**shown, "can": [*kinds, *line.features, *(one for one in line.takes if one != "text")]})
+            rows.append({**shown, "can": [*kinds, *line.features, *(kind for kind in line.takes if kind != "text")]})
         return {**fields, "models": rows}
 
 

@@ -41,7 +41,7 @@ from ..kit.dry_run import shown_request
 from ..kit.purchase import Awaited, Purchase
 from ..kit.saved_files import SavedFiles
 from ..kit.ways import Way, what_is_gone
-from .results import TextResult, keep_long, told, with_object
+from .results import TextResult, keep_long, text_result, with_object
 
 Json = dict[str, Any]
 
@@ -142,15 +142,15 @@ async def ask(
     Raises:
         NovitaError: The question cannot be asked so.
     """
-    said, schema = question.messages, question.schema
-    check_messages(said)
+    messages, schema = question.messages, question.schema
+    check_messages(messages)
     tools = native_tools(question.tools) if question.tools else None
     if schema is not None:
         check_schema(schema, "response_schema")
     await caller.progress(f"{question.model or 'language model'}: preparing")
     models = await listed_models_if_there(caller.novita, caller.app.journal)
     way = way or TextWay(caller, await what_is_gone(caller))
-    kinds, gone = media_kinds(said), {*way.passed_over, *tried}
+    kinds, gone = media_kinds(messages), {*way.passed_over, *tried}
     name, row = choose_model(models, question.model, endpoint="chat/completions", kinds=kinds, without=gone)
     way.known = question.model is None or row is not None
     way.further = None if question.model else lambda tried: ask(caller, question, way=way, tried=tried)
@@ -172,13 +172,15 @@ async def ask(
             f"{row.id} writes at most {counted(row.max_output, 'token')} at once, and this may need {question.needs}",
             next_step="Give a shorter piece of it, or name a model that writes more (list_models).",
         )
-    body = bounded(body, row, sum(len(message["content"]) for message in said if isinstance(message["content"], str)))
+    body = bounded(
+        body, row, sum(len(message["content"]) for message in messages if isinstance(message["content"], str))
+    )
     # Checked first without the files, since reading them takes time, and again as the body will be sent.
     check_body("chat", body)
-    body["messages"] = await with_media(caller.inputs, said)
+    body["messages"] = await with_media(caller.inputs, messages)
     check_body("chat", body)
     tokens = count_prompt(body["messages"]) + (count_tokens(str([tools, schema])) if tools or schema else 0)
-    wish = ChatWish(CHAT_PATH, body, row, models, tokens, _title(said), schema=schema, save_to=question.save_to)
+    wish = ChatWish(CHAT_PATH, body, row, models, tokens, _title(messages), schema=schema, save_to=question.save_to)
     return await speak(caller, wish, way)
 
 
@@ -248,7 +250,7 @@ async def speak(caller: Caller, wish: ChatWish, way: TextWay) -> Purchase[TextRe
         wanted = PurePath(wish.save_to or "").suffix.casefold()
         suffix = wanted if wanted in _TEXT_SUFFIXES else ".json" if wish.schema else ".txt"
         await keep_long(saved, made, always=wish.save_to is not None, suffix=suffix)
-        result = told(made, cost=wish.cost(made), files=saved.files, max_tokens=wish.most_tokens)
+        result = text_result(made, cost=wish.cost(made), files=saved.files, max_tokens=wish.most_tokens)
         return with_object(result.model_copy(update={"remark": remark or None}), made, wish.schema)
 
     async def request() -> Json:

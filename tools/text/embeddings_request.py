@@ -83,12 +83,12 @@ class EmbeddingResult(ToolResult):
     def headline(self) -> str:
         if self.shape is None:
             return "Nothing was sent yet."
-        said = f"{self.remark} " if self.remark else ""
+        remark = f"{self.remark} " if self.remark else ""
         if self.nearest is not None:
-            return f"{said}The {len(self.nearest)} nearest of {counted(self.shape[0], 'text')}."
+            return f"{remark}The {len(self.nearest)} nearest of {counted(self.shape[0], 'text')}."
         if self.missing:
-            return f"{said}Not every one of {counted(self.shape[0], 'text')} has a vector: see missing."
-        return f"{said}{counted(self.shape[0], 'vector')} of {counted(self.shape[1], 'number')}."
+            return f"{remark}Not every one of {counted(self.shape[0], 'text')} has a vector: see missing."
+        return f"{remark}{counted(self.shape[0], 'vector')} of {counted(self.shape[1], 'number')}."
 
 
 async def embed_and_tally(
@@ -148,7 +148,7 @@ async def embed_texts(
     check_texts(texts, row)
     if save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
-    tokens = sum(count_tokens(one) for one in texts)
+    tokens = sum(count_tokens(text) for text in texts)
     parts = await to_thread.run_sync(parts_of, texts)
     cost = tokens_cost(models, row, tokens, 0, note="at list prices.")
     remark = way.remark(name, cost)
@@ -173,10 +173,10 @@ async def embed_texts(
             text = await to_thread.run_sync(partial(json.dumps, answer, ensure_ascii=False))
             await saved.put("an answer that cannot be read", well_formed(text), ".json", kind="file")
         if made.missing:
-            missing = sum(one.last - one.first + 1 for one in made.missing)
+            missing = sum(part.last - part.first + 1 for part in made.missing)
             tally.trouble = f"{missing} of {counted(len(texts), 'text')} got no vector."
-        told = _told(made, name, saved, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
-        return told.model_copy(update={"remark": remark or None})
+        result = _result(made, name, saved, fits=fits, cost=show_price(tally.usd), trouble=tally.trouble)
+        return result.model_copy(update={"remark": remark or None})
 
     async def requests() -> dict[str, Any]:
         first = shown_request("POST", EMBEDDINGS_PATH, embedding_body(name, parts[0]))
@@ -198,7 +198,7 @@ async def embed_texts(
     )
 
 
-def _told(made: Embedded, model: str, saved: SavedFiles, *, fits: bool, cost: str, trouble: str) -> EmbeddingResult:
+def _result(made: Embedded, model: str, saved: SavedFiles, *, fits: bool, cost: str, trouble: str) -> EmbeddingResult:
     first = next((vector for vector in made.vectors if vector is not None), None)
     return EmbeddingResult(
         status="incomplete" if made.missing else "succeeded",
@@ -208,7 +208,7 @@ def _told(made: Embedded, model: str, saved: SavedFiles, *, fits: bool, cost: st
         sample=tuple(round(number, 6) for number in first[:6]) if first is not None and not fits else None,
         vectors=tuple(tuple(round(n, 6) for n in vector or ()) for vector in made.vectors) if fits else None,
         files=tuple(saved.files) or None,
-        missing=tuple(MissingTexts(first=one.first, last=one.last, reason=one.reason) for one in made.missing[:20])
+        missing=tuple(MissingTexts(first=part.first, last=part.last, reason=part.reason) for part in made.missing[:20])
         or None,
         tokens=made.tokens,
         requests=made.requests,

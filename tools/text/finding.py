@@ -70,7 +70,7 @@ async def find_nearest(
     check_texts(texts, row)
     if save_to is not None:
         await to_thread.run_sync(caller.app.jobs.store.check_place, save_to)
-    cost = tokens_cost(models, row, sum(count_tokens(one) for one in texts), 0, note="at list prices.")
+    cost = tokens_cost(models, row, sum(count_tokens(text) for text in texts), 0, note="at list prices.")
     remark = way.remark(name, cost)
 
     async def work(job: Job, tally: Tally) -> EmbeddingResult:
@@ -94,8 +94,8 @@ async def find_nearest(
             model=name,
             remark=remark or None,
             nearest=tuple(
-                NearText(index=one.index, score=round(one.score, 4), text=shortened(whole.texts[one.index], 300))
-                for one in near
+                NearText(index=hit.index, score=round(hit.score, 4), text=shortened(whole.texts[hit.index], 300))
+                for hit in near
             ),
             shape=(len(whole.texts), whole.dimension),
             files=tuple(saved.files) or None,

@@ -59,7 +59,7 @@ def read_texts(data: bytes, name: str) -> list[str]:
     text = decoded(data, name)
     plain = name.casefold()
     if text.lstrip().startswith("[") and (listed := _of_json(text)) is not None:
-        found = [_text_of(one) for one in listed]
+        found = [_text_of(row) for row in listed]
     elif text.lstrip().startswith("{"):
         rows = [_of_line(line) for line in text.splitlines() if line.strip()]
         found = [_text_of(row) for row in rows]
@@ -67,7 +67,7 @@ def read_texts(data: bytes, name: str) -> list[str]:
         found = _column(text, "\t" if plain.endswith(".tsv") else "")
     else:
         found = [line.strip() for line in text.splitlines()]
-    kept = [one for one in found if one.strip()]
+    kept = [row for row in found if row.strip()]
     if not kept:
         raise InputError(f"{name} holds no texts", next_step="Give lines, a CSV with a column text, or JSON lines.")
     if len(kept) > MOST_TEXTS:

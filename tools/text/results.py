@@ -112,7 +112,7 @@ def _logprobs(choice: Choice) -> list[dict[str, Any]] | None:
     return choice.logprobs
 
 
-def told(made: Generation, *, cost: Any, files: Sequence[SavedFile], max_tokens: int | None) -> TextResult:
+def text_result(made: Generation, *, cost: Any, files: Sequence[SavedFile], max_tokens: int | None) -> TextResult:
     """A model's generation as a tool's result."""
     first, usage = made.first, made.usage
     share = LONGEST_TEXT // (1 + len(made.others))

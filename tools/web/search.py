@@ -89,8 +89,10 @@ async def search_web(
             status="succeeded",
             **_priced(call, 1),
             results=tuple(
-                PageFound(title=one.title, url=one.url, snippet=one.snippet, published=one.published, score=one.score)
-                for one in found[:count]
+                PageFound(
+                    title=page.title, url=page.url, snippet=page.snippet, published=page.published, score=page.score
+                )
+                for page in found[:count]
             ),
             answer=shortened(answer, 4_000) if answer else None,
         )

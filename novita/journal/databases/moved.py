@@ -92,11 +92,11 @@ def put_rest(db: sqlite3.Connection, rest: Rest) -> None:
         for row in rows:
             if table == "segments" and row["job"] in known:
                 continue  # its row was there already, and so are they
-            told = {name: value for name, value in row.items() if name in there}
+            kept = {name: value for name, value in row.items() if name in there}
             db.execute(
-                f"INSERT INTO {table} ({', '.join(told)}) VALUES ({', '.join('?' * len(told))})"  # noqa: S608
+                f"INSERT INTO {table} ({', '.join(kept)}) VALUES ({', '.join('?' * len(kept))})"  # noqa: S608
                 " ON CONFLICT DO NOTHING",
-                tuple(told.values()),
+                tuple(kept.values()),
             )
 
 

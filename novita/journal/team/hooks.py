@@ -98,12 +98,12 @@ async def take_called(journal: Journal, owners: Sequence[str], task: CalledTask 
     if not owners:
         return []
     marks = ", ".join("?" * len(owners))
-    one = " AND task_id = ?" if task is not None else ""
+    only_this = " AND task_id = ?" if task is not None else ""
 
     def take(db: Db) -> list[CalledTask]:
         rows = db.execute(
             "UPDATE hooks SET looked = called WHERE token IN (SELECT token FROM hooks WHERE called > looked"  # noqa: S608  # all ours
-            f" AND owner IN ({marks}){one} ORDER BY made LIMIT {_AT_A_TIME} FOR UPDATE SKIP LOCKED)"
+            f" AND owner IN ({marks}){only_this} ORDER BY made LIMIT {_AT_A_TIME} FOR UPDATE SKIP LOCKED)"
             " RETURNING owner, task_id",
             (*owners, *([task.task_id] if task is not None else [])),
         ).fetchall()

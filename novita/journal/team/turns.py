@@ -74,7 +74,7 @@ class FairTurns:
         if not self._per_minute and self._narrow.get(lane, 0.0) <= self._clock.now():
             self._narrow.pop(lane, None)
             return
-        number, begun, told = uuid.uuid4().hex, self._clock.now(), float("-inf")
+        number, begun, last_told = uuid.uuid4().hex, self._clock.now(), float("-inf")
         going = False
         try:
             while True:
@@ -85,8 +85,8 @@ class FairTurns:
                 now = self._clock.now()
                 if now - begun + place.seconds > LONGEST_WAIT:
                     raise TurnTooFarError(place.seconds)
-                if now - told >= _TELL_EVERY:
-                    told = now
+                if now - last_told >= _TELL_EVERY:
+                    last_told = now
                     await tell_of_waiting(place.seconds)
                 await self._clock.sleep(min(_LOOK, place.seconds))
         except JournalError as error:

@@ -103,8 +103,8 @@ class NovitaTasks(Extension):
     async def _open(self, ctx: ServerRequestContext[Any, Any], task_id: str) -> "tuple[Caller, Handle, Follower]":
         if not declares_tasks(ctx):
             needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {IDENTIFIER: {}}}}
-            said = f"This needs the client capability {IDENTIFIER}"
-            raise MCPError(code=MISSING_CAPABILITY, message=said, data=needed)
+            text = f"This needs the client capability {IDENTIFIER}"
+            raise MCPError(code=MISSING_CAPABILITY, message=text, data=needed)
         named = getattr(ctx.request, "headers", {}).get("mcp-name") if ctx.request is not None else None
         if named is not None and named != task_id:
             raise MCPError(code=HEADER_MISMATCH, message="The Mcp-Name header does not equal the task id")
