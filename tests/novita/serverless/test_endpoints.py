@@ -339,7 +339,7 @@ HOME = "https://chat-app-1.serverless.novita.ai"
 )
 def test_a_full_address_counts_only_with_the_whole_origin_of_the_endpoint(other: str) -> None:
     client = NovitaClient(new_http(), "sk-test")
-    with pytest.raises(InputError, match="is not at endpoint"):
+    with pytest.raises(InputError, match="does not belong to endpoint"):
         service_call(client, endpoint(), path=other, method=None, headers=None, body=None)
     same = service_call(client, endpoint(), path=f"{HOME.upper()}:443/v1?a=b", method=None, headers=None, body=None)
     assert (same.origin, same.path) == (HOME, "/v1?a=b")

@@ -46,7 +46,7 @@ async def test_speech_goes_to_the_spool_where_the_output_folder_is_a_file(
         answer = await done(client.call_tool("generate_speech", SPEECH))
         made = one(answer)
     assert Path(made["path"]).is_relative_to(data)
-    assert "not where it was to be" in made["note"]
+    assert "not saved in the wanted place" in made["note"]
     assert Path(made["path"]).stat().st_mode & 0o077 == 0
 
 

@@ -211,7 +211,7 @@ async def test_the_spend_resource_lists_what_runs_and_what_is_paused(opened: Ope
     assert (first["id"], first["usd_per_hour"], first["cost_so_far_usd"]) == (runs, "0.08208", "0.0068")
     assert (second["id"], "usd_per_hour" in second, second["cost_so_far_usd"]) == (rests, False, "0.0068")
     assert "storage" in second["note"]
-    assert any("sandboxes appear under the day" in note for note in seen["notes"])
+    assert any("sandboxes are listed under the day" in note for note in seen["notes"])
 
 
 async def test_once_its_whole_time_is_over_a_sandbox_counts_what_the_bill_says(

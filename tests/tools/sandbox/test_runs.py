@@ -168,7 +168,7 @@ async def test_servers_that_are_asked_for_the_same_run_at_once_make_one_sandbox(
     assert sum("This is the job you started" in answer["next_step"] for answer in answers) == 2
     told = [(answer["sandbox_id"], answer["status"], answer["result"], answer["output"]) for answer in answers]
     assert told[0] == told[1] == told[2] and told[0][1:] == ("succeeded", "21", "twenty\n")
-    assert all("its files came home" in answer["next_step"] for answer in answers)
+    assert all("its files are saved" in answer["next_step"] for answer in answers)
     assert state.count["create"] == 1
 
 

@@ -98,7 +98,7 @@ async def test_files_that_cannot_come_home_hide_nothing_of_what_the_run_did(
         ran = await ask(client, "run_command", **wish)
 
     assert (ran["status"], ran["exit_code"], ran["output"]) == ("failed", 4, "said\n")
-    assert wanted in ran["trouble"] and "was not brought" in ran["trouble"]
+    assert wanted in ran["trouble"] and "was not saved" in ran["trouble"]
 
 
 async def test_long_output_is_cut_with_all_of_it_in_a_file(connect: Connect) -> None:

@@ -71,7 +71,7 @@ async def test_a_service_never_sees_the_key_and_gets_the_headers_it_wants(opened
         assert dressed.headers["x-mode"] == "fast"
         assert "authorization" in dressed.headers
         text = await on.refused("call_endpoint", endpoint_id=endpoint, headers={"X-Key": f"Key {DEFAULT_KEY}"})
-        assert "goes to no endpoint" in text
+        assert "never sent to an endpoint" in text
         assert DEFAULT_KEY not in text
         assert world.count("invoke_sync_endpoint") == 2
 
@@ -108,7 +108,9 @@ async def test_the_full_address_of_the_endpoint_is_understood(opened: OpenStage,
         answer = await on.call("call_endpoint", endpoint_id=endpoint, path=f"{url}/v1/x?_seconds=0")
         assert answer["result"]["path"] == "/v1/x"
         base = url.partition("/_endpoints")[0]
-        assert "is not at endpoint" in await on.refused("call_endpoint", endpoint_id=endpoint, path=f"{base}/openapi")
+        assert "does not belong to endpoint" in await on.refused(
+            "call_endpoint", endpoint_id=endpoint, path=f"{base}/openapi"
+        )
 
 
 async def test_an_endpoint_of_another_account_is_unknown(opened: OpenStage, world: World) -> None:
@@ -119,7 +121,7 @@ async def test_an_endpoint_of_another_account_is_unknown(opened: OpenStage, worl
     async with opened() as on:
         assert "no endpoint" in await on.refused("call_endpoint", endpoint_id=theirs)
         mine = await sync_one(on)
-        assert "is not at endpoint" in await on.refused("call_endpoint", endpoint_id=mine, path=f"{url}/x")
+        assert "does not belong to endpoint" in await on.refused("call_endpoint", endpoint_id=mine, path=f"{url}/x")
         assert world.count("invoke_sync_endpoint") == 0
 
 
@@ -372,7 +374,7 @@ async def test_a_large_output_is_a_file_that_outlives_novitas_copy(opened: OpenS
         world.advance(7 * 3_600)
         kept = await on.call("call_endpoint", job_id=done["job_id"])
         assert kept["files"] == done["files"]
-        assert "keeps it no longer" in kept["next_step"]
+        assert "no longer keeps it" in kept["next_step"]
 
 
 async def test_a_result_nobody_fetched_in_time_is_said_to_be_gone(opened: OpenStage, world: World) -> None:

@@ -409,7 +409,7 @@ async def test_a_change_to_what_is_so_already_sends_nothing(opened: OpenStage, w
     async with opened() as on:
         endpoint = await deployed(on)
         same = await on.call("update_endpoint", endpoint_id=endpoint, min_workers=1, confirm=True)
-        assert "so already" in same["next_step"]
+        assert "has these settings already" in same["next_step"]
         text = await on.refused("update_endpoint", endpoint_id=endpoint, options={"app_name": "new"}, confirm=True)
         assert "cannot be changed later" in text
         assert world.count("update_serverless_endpoint") == 0
