@@ -220,7 +220,7 @@ class Leases:
         clients = self._clients if clients is None else clients
         outcomes: list[Enforced] = []
         due = await self._due(list(clients))
-        enders = await anyio.to_thread.run_sync(self._enders) if due else {}
+        enders: Mapping[str, Ender] = await anyio.to_thread.run_sync(self._enders) if due else {}
         for lease in due:
             if lease.kind not in enders:
                 continue  # a kind of a newer version; a process of that version ends it
