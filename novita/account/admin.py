@@ -27,11 +27,11 @@ from ..core.answers import (
 )
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
+from ..core.json_text import Json
 from ..core.money import billing_from_usd, say_exactly, usd_from_billing
 from ..core.periods import Period
 from .bills import BillUsd
 
-Json = dict[str, Any]
 BudgetKind = Literal["unlimited", "one_time", "monthly"]
 
 SMALLEST_BUDGET = Decimal(1)

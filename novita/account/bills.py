@@ -16,11 +16,11 @@ from pydantic import BeforeValidator
 from ..core.answers import Shape, Text, a_moment, a_whole, read_rows
 from ..core.client import NovitaClient
 from ..core.errors import InputError
+from ..core.json_text import Json
 from ..core.money import show_usd, usd_from_billing
 from ..core.periods import Period, utc_day
 from ..core.words import counted
 
-Json = dict[str, Any]
 Term = Literal["usage", "fixed_term"]
 Grouping = Literal["product", "day", "both"]
 OnPiece = Callable[[str], Awaitable[None]]

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.answers import an_object
-from ..core.json_text import load_json
-
-Json = dict[str, Any]
+from ..core.json_text import Json, load_json
 
 _OURS = ("row", "custom_id", "status")
 _MOST_COLUMNS = 200

@@ -12,12 +12,11 @@ from typing import Any, Literal
 
 from ..core.answers import a_count, a_text, an_error, an_object, error_words, objects
 from ..core.errors import NovitaConnectionError
-from ..core.json_text import load_json
+from ..core.json_text import Json, load_json
 from ..core.wellformed import well_formed_text_of_json
 from ..core.words import counted
 from ..text.generations import Generation, Usage, read_usage
 
-Json = dict[str, Any]
 RowStatus = Literal["ok", "cut", "empty", "refused", "failed", "missing"]
 logger = logging.getLogger(__name__)
 

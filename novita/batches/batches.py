@@ -14,6 +14,7 @@ from ..core.answers import Count, Id, Moment, Shape, Text, a_count, a_text, an_o
 from ..core.client import NovitaClient
 from ..core.costs import FREE
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError
+from ..core.json_text import Json
 from ..core.redaction import without_credentials
 from ..core.waiting import Look, OnProgress, Pace, Phase, Unasked, wait_until_done
 from ..core.words import counted
@@ -27,7 +28,6 @@ from .answer_table import answer_table, schema_fields
 from .answers import Matched, match, read_rows
 from .batch_files import checked_id, get_content
 
-Json = dict[str, Any]
 logger = logging.getLogger(__name__)
 
 BATCHES_PATH = "/openai/v1/batches"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ..core.answers import an_object
 from ..core.errors import InputError
-from ..core.json_text import is_list, is_object, is_objects, load_strict, not_a_number
+from ..core.json_text import Json, is_list, is_object, is_objects, load_strict, not_a_number
 from ..core.words import counted
 from ..text.chat_messages import letters_of, linked, media_kinds, openai_messages
 from ..text.language_models import LlmModel, count_prompt, count_tokens, refuse_overflow
@@ -21,7 +21,6 @@ from .batch_files import MOST_BYTES, uploads_of
 from .tables import Faults
 from .tables import read_table as read_table  # also found here, beside the rows it checks
 
-Json = dict[str, Any]
 Endpoint = Literal["chat", "completion"]
 
 MOST_ROWS = 50_000

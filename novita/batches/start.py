@@ -11,11 +11,11 @@ import logging
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
-from typing import Any
 
 from ..core.answers import an_object, id_in
 from ..core.client import NovitaClient
 from ..core.errors import InputError, NovitaAPIError, NovitaError
+from ..core.json_text import Json
 from ..core.waiting import OnProgress, Phase
 from ..journal.facts import BatchFacts
 from ..journal.jobs import Jobs, Paid
@@ -24,7 +24,6 @@ from .batch_files import FORM, ROWS_TYPE, find_upload, upload
 from .batches import BATCHES_PATH, Batch, list_batches, read_batch
 from .rows import ENDPOINTS, Endpoint, Prepared
 
-Json = dict[str, Any]
 logger = logging.getLogger(__name__)
 
 UNKNOWN_FILE = "<not known yet: the id with which Novita answers the upload>"

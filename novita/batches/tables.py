@@ -9,12 +9,10 @@ from typing import Any
 
 from ..core.answers import a_list
 from ..core.errors import InputError
-from ..core.json_text import is_object, read_json
+from ..core.json_text import Json, is_object, read_json
 from ..core.words import counted
 from ..text.plain_text import decoded
 from .batch_files import MOST_BYTES
-
-Json = dict[str, Any]
 
 _SHOWN_FAULTS = 8
 _SHOWN_LINES = 3

@@ -18,12 +18,10 @@ from ..core.bodies import BodyError, BodyTooLargeError, body_pieces
 from ..core.client import NovitaClient
 from ..core.errors import NovitaAPIError, NovitaConnectionError, RateLimitError, api_error, read_envelope, redact
 from ..core.events import EventReader, LineTooLongError, ServerEvent
-from ..core.json_text import load_piece
+from ..core.json_text import Json, load_piece
 from ..core.waiting import HEARTBEAT
 from ..core.wellformed import well_formed_text_of_json
 from .generations import Generation
-
-Json = dict[str, Any]
 
 CHAT_PATH = "/openai/v1/chat/completions"
 COMPLETION_PATH = "/openai/v1/completions"

@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 from ..core.answers import a_list, a_text, an_object
 from ..core.errors import InputError
-from ..core.json_text import is_list, is_object
+from ..core.json_text import Json, is_list, is_object
 from ..files.inputs import Inputs
 from ..files.kinds import media_type
 from ..files.source import Source
 
-Json = dict[str, Any]
 Media = Literal["image", "video", "audio"]
 
 _KINDS: Mapping[str, Media] = {

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..core.answers import a_count, a_list, a_text, an_object, objects
-from ..core.json_text import is_object, load_strict, well_formed_json
+from ..core.json_text import Json, is_object, load_strict, well_formed_json
 from ..core.wellformed import well_formed
 from .language_models import count_tokens
 from .thoughts import part_calls, part_thoughts, read_channels
 
-Json = dict[str, Any]
 Ending = Literal["done", "cut", "error", "silent", "too_long", "empty", "refused", "broken_call"]
 
 _THOUGHTS = (

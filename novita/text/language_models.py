@@ -19,10 +19,10 @@ from ..core.errors import (
     NovitaError,
     UnknownModelError,
 )
+from ..core.json_text import Json
 from ..core.money import BILLING_UNIT
 from ..core.words import counted
 
-Json = dict[str, Any]
 Kind = Literal["chat", "embedding", "rerank", "other"]
 
 MODELS_PATH = "/openai/v1/models"

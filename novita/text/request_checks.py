@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 from ..core.answers import an_object
 from ..core.errors import InputError
-from ..core.json_text import is_object, load_strict, not_a_number
+from ..core.json_text import Json, is_object, load_strict, not_a_number
 from ..core.schema_errors import describe, first_error
 
-Json = dict[str, Any]
 Route = Literal["chat", "completion", "exa_search", "exa_contents", "tavily_search", "tavily_extract"]
 
 BEYOND: Mapping[str, frozenset[str]] = {

@@ -27,11 +27,10 @@ from ..core.errors import (
     RateLimitError,
     redact,
 )
-from ..core.json_text import is_list, is_object
+from ..core.json_text import Json, is_list, is_object
 from ..core.words import counted
 from .language_models import LlmModel, count_tokens
 
-Json = dict[str, Any]
 if TYPE_CHECKING:
     Vector = array[float]
 else:

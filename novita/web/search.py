@@ -7,11 +7,11 @@ from typing import Any, Literal
 from ..core.answers import Number, Plain, Shape, Words, a_text, an_object, error_words, objects, read_rows
 from ..core.client import LOOK_FIRST, NovitaClient
 from ..core.errors import InputError, NovitaConnectionError, redact
+from ..core.json_text import Json
 from ..core.words import counted
 from ..files.links import parse_link
 from ..text.request_checks import Route, check_body, with_options
 
-Json = dict[str, Any]
 Provider = Literal["exa", "tavily"]
 
 MOST_PAGES = 20
