@@ -1,6 +1,5 @@
 """Files of a sandbox: they are listed, read in parts, and streamed to and from this machine."""
 
-import contextlib
 import fnmatch
 import posixpath
 from collections.abc import AsyncGenerator, Callable
@@ -11,7 +10,7 @@ from typing import BinaryIO
 
 import anyio.to_thread
 
-from ..core.answers import a_count, a_text, an_object, objects
+from ..core.answers import a_count, a_moment, a_text, an_object, objects
 from ..core.bodies import BodyError, body_pieces, read_body
 from ..core.errors import ArtifactError, InputError, NotFoundError, NovitaConnectionError
 from ..core.json_text import Json
@@ -42,16 +41,13 @@ class Entry:
     @classmethod
     def of(cls, row: Json) -> "Entry":
         path = a_text(row.get("path"))
-        modified: datetime | None = None
-        with contextlib.suppress(ValueError):
-            modified = datetime.fromisoformat(a_text(row.get("modifiedTime")))
         kind = a_text(row.get("type"))
         return cls(
             path,
             a_text(row.get("name")) or posixpath.basename(path),
             kind in ("FILE_TYPE_DIRECTORY", "dir"),
             a_count(row.get("size")) or 0,
-            modified,
+            a_moment(row.get("modifiedTime")),
             a_text(row.get("permissions")),
             a_text(row.get("symlinkTarget")) or None,
         )
