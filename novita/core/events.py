@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .json_text import load_piece
+from .wellformed import text_of
 
 _LONGEST_LINE = 4 * 2**20
 _LINE_END = re.compile(rb"\r\n|\n|\r(?!\Z)")
@@ -101,7 +102,7 @@ def _decoded(line: bytes) -> str:
     try:
         return line.decode("utf-8", "surrogatepass")  # half an emoji: the next event may bring the other
     except UnicodeDecodeError:
-        return line.decode("utf-8", "replace")
+        return text_of(line)
 
 
 def _apart(lines: list[str]) -> list[str]:

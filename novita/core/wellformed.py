@@ -28,10 +28,25 @@ def well_formed(text: str) -> str:
     return text
 
 
+_LETTERS = re.compile(rb"[\x00-\x7f\xc0-\xfd]*")
+
+
+def text_of(data: bytes) -> str:
+    """Bytes that should be UTF-8 as text. What is not UTF-8 becomes U+FFFD.
+
+    Bytes that are ASCII and Western letters of Latin-1, as old proxies write them, are read as such. Such a text has
+    none of the bytes that continue a character in UTF-8, so a character that was cut is not mistaken for one.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1") if _LETTERS.fullmatch(data) else data.decode("utf-8", "replace")
+
+
 def well_formed_text_of_json(data: bytes | str) -> str:
     """A JSON text without halves, whether plain or escaped, and without a byte order mark.
 
-    Bytes that are not UTF-8 become U+FFFD. Invalid JSON stays invalid.
+    Bytes that are not UTF-8 are read as `text_of` does. Invalid JSON stays invalid.
     """
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogatepass")
@@ -39,7 +54,7 @@ def well_formed_text_of_json(data: bytes | str) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         escaped = _RAW_HALF.sub(lambda half: f"\\u{ord(half[0].decode('utf-8', 'surrogatepass')):04x}".encode(), data)
-        text = escaped.decode("utf-8-sig", "replace")
+        text = text_of(escaped.removeprefix(b"\xef\xbb\xbf"))
     if "\\ud" in text or "\\uD" in text:
         text = _ESCAPED.sub(lambda found: "\\ufffd" if found["alone"] else found[0], text)
     return text

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ..core.answers import an_object
 from ..core.errors import InputError
-from ..core.json_text import Json, is_object, load_strict, not_a_number
+from ..core.json_text import Json, is_object, load_strict, not_a_number, read_json
 from ..core.schema_errors import describe, first_error
 
 Route = Literal["chat", "completion", "exa_search", "exa_contents", "tavily_search", "tavily_extract"]
@@ -54,10 +54,22 @@ def with_options(route: Route, body: Json, options: Mapping[str, Any] | None) ->
             near = difflib.get_close_matches(name, sorted(known - set(OURS)), n=2, cutoff=0.5)
             hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known - set(OURS)))}."
             raise InputError(f"Unknown option {name[:60]!r}", next_step=hint)
+        value = _read(schemas()[route]["properties"].get(name, {}), value)
         if made.get(name) is not None and made[name] != value:
             raise InputError(f"{name} is given twice, as an argument and in options, and differently")
         made[name] = value
     return made
+
+
+def _read(schema: Json, value: Any) -> Any:
+    """An option's value: a number, a switch, a list or an object also where a host sent it as text."""
+    if not isinstance(value, str) or first_error(schema, value) is None:
+        return value
+    try:
+        found = read_json(value.strip())
+    except ValueError:
+        return value
+    return value if first_error(schema, found) else found
 
 
 def problem_with(route: Route, body: Json) -> str | None:

@@ -116,7 +116,7 @@ async def _prepared(
     table = numbered(rows) if rows is not None else await _table(call, file or "")
     label, kind = "rows" if file is None else _short(file), endpoint_of(table)
     if options:
-        with_options(kind, {}, options)
+        options = with_options(kind, {}, options)
     name, _ = choose_model(models, model, endpoint=ENDPOINTS[kind].removeprefix("/v1/"))
     return await to_thread.run_sync(
         partial(prepare, table, name=label, endpoint=kind, model=name, system=system, options=options)

@@ -173,6 +173,7 @@ def _written_period(value: Any) -> Any:
     return " to ".join(ends) if len(ends) == 2 and all(isinstance(end, str) for end in ends) else cast(Any, value)
 
 
+_NAMES = frozenset({"model", "checkpoint", "voice"})
 _FILES = frozenset({"image", "mask", "end_image", "video", "audio", "file"})
 _HOLDS_A_FILE = ("url", "path", "uri", "file_path", "image_url", "video_url", "audio_url", "source")
 """Fields of a message's part, or of another tool's answer, that carry a file, or an object with one."""
@@ -218,7 +219,7 @@ def written_text(name: str, value: Any) -> Any:
         return written_file(value)
     if name == "period":
         return _written_period(value)
-    if name.endswith("_id") and isinstance(value, str):
+    if (name.endswith("_id") or name in _NAMES) and isinstance(value, str):
         return re.sub(rf"(?i)^{name}\s*[:=]\s*", "", unquoted(value))
     if name != "size":
         return value

@@ -40,6 +40,21 @@ def test_what_is_no_stream_is_one_event_with_a_name_of_its_own() -> None:
     assert [(event.name, event.data) for event in after] == [("", "1"), ("", '{"error": "gone"}')]
 
 
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"caf\xe9", "café"),
+        (b"\xfcber se\xf1or", "über señor"),
+        ("café".encode(), "café"),
+        (b"fox \xf0\x9f\x98", "fox \ufffd"),
+        (b"caf\xe9 \xe2\x82\xac", "caf\ufffd €"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+    ],
+)
+def test_western_letters_of_another_encoding_are_read_and_cut_characters_are_not(line: bytes, text: str) -> None:
+    assert [event.data for event in events_of(b"data: " + line + b"\n\n")] == [text]
+
+
 def test_a_line_without_an_end_is_given_up() -> None:
     reader = EventReader()
     with pytest.raises(LineTooLongError):

@@ -50,6 +50,8 @@ def test_halves_are_joined_and_the_rest_replaced(text: str, expected: str) -> No
         (b'{"a": "\xed\xa0\xbd\xed\xb8\x80 \xed\xa0\xbd"}', {"a": "😀 \ufffd"}),
         (b'{"a": "\xed\xa0\xbd\\ude00"}', {"a": "😀"}),
         (b'{"a": "\xff\xfe"}', {"a": "\ufffd\ufffd"}),
+        (b'{"a": "caf\xe9 \xfcber"}', {"a": "café über"}),
+        (b'\xef\xbb\xbf{"a": "caf\xe9 \xf0\x9f\x98"}', {"a": "caf\ufffd \ufffd"}),
         (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
         ('\ufeff{"a": "\ud83d"}', {"a": "\ufffd"}),
     ],

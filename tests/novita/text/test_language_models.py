@@ -88,6 +88,25 @@ def test_options_are_told_from_what_is_ours_and_what_is_given_twice() -> None:
     assert "best_of" in unknown.value.next_step
 
 
+@pytest.mark.parametrize(
+    ("option", "text", "value"),
+    [
+        ("top_p", "0.9", 0.9),
+        ("top_k", " 40 ", 40),
+        ("seed", "5", 5),
+        ("logprobs", "true", True),
+        ("logit_bias", '{"1": 2}', {"1": 2}),
+        ("stop", "5", "5"),
+        ("top_p", "much", "much"),
+        ("top_k", "4.5", "4.5"),
+    ],
+)
+def test_an_option_that_came_as_text_is_read_as_its_schema_means_it(option: str, text: str, value: Any) -> None:
+    assert with_options("chat", {}, {option: text})[option] == value
+    if value != text:
+        assert with_options("chat", {option: value}, {option: text})[option] == value
+
+
 def test_tools_come_bare_or_wrapped() -> None:
     bare: dict[str, Any] = {"name": "f", "parameters": {"type": "object", "properties": {}}}
     assert native_tools([bare]) == native_tools([{"type": "function", "function": bare}])

@@ -217,6 +217,8 @@ async def test_a_text_that_is_json_reaches_the_model_letter_for_letter(
         ("get_endpoint", {"endpoint_id": " `My Api` "}, {"endpoint_id": "My Api"}),
         ("get_task", {"task_id": "task_id: abc"}, {"task_id": "abc"}),
         ("get_batch", {"batch_id": "batch_id=abc"}, {"batch_id": "abc"}),
+        ("chat", {"model": '"deepseek/deepseek-v3.2"'}, {"model": "deepseek/deepseek-v3.2"}),
+        ("generate_image", {"checkpoint": "`a.safetensors`"}, {"checkpoint": "a.safetensors"}),
         ("get_task", {"task_id": "my: task"}, {"task_id": "my: task"}),
         # Files as messages of models carry them
         ("edit_image", {"image": {"url": "https://x/a.png"}}, {"image": "https://x/a.png"}),
