@@ -289,7 +289,7 @@ async def test_what_is_not_listed_is_taken_all_the_same() -> None:
     }
 
     assert {"webhook_url", "seed", "resize"} <= taken["generate_video"]
-    assert {"options", "resize", "model", "confirm"} <= taken["upscale_image"]
+    assert {"options", "resize", "model"} <= taken["upscale_image"]
     assert {"temperature", "tools", "confirm"} <= taken["chat"]
     for name, tool in specs.items():  # needed, or what makes a call safe to try: those every agent must see
         assert not taken[name] & {*tool.taken.get("required", ()), "dry_run"}, name
@@ -304,6 +304,14 @@ async def test_a_tool_that_may_ask_by_itself_lists_the_yes() -> None:
             ("create_gpu_i", "create_endpoint", "start_", "stop_", "delete_", "generate_video", "cancel_")
         ):
             assert "confirm" in given, name
+
+
+async def test_a_tool_that_takes_many_pictures_lists_the_yes() -> None:
+    """A folder of photos may well cost more than the usual threshold; words about them cost far less."""
+    for tool in await listed("images"):
+        given = tool["inputSchema"]["properties"]
+        if tool["name"] != "describe_image" and "many: folder" in given.get("image", {}).get("description", ""):
+            assert "confirm" in given, tool["name"]
 
 
 async def test_the_shapes_of_answers_are_light() -> None:

@@ -144,12 +144,12 @@ async def inpaint_image(
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
-    confirm: Annotated[Confirm, SELDOM] = False,
+    confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Erase or replace one spot of a photo and leave the rest: get rid of an unwanted object, person, tourist,
-    watermark or blemish, or paint something new only inside a masked area. Costs about $0.03; the picture is saved
-    and shown.
+    watermark or blemish, or paint something new only inside a masked area. Costs up to $0.26, the price is not
+    known; the picture is saved and shown.
     """
     return await make(
         call,
@@ -169,7 +169,7 @@ async def upscale_image(
     resize: Resize = False,
     webhook_url: WebhookUrl = None,
     save_to: SaveTo = None,
-    confirm: Annotated[Confirm, SELDOM] = False,
+    confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Upscale or enlarge a small, blurry or low-resolution picture: make it bigger, sharper, HD, 4K, ready to
@@ -206,11 +206,11 @@ async def replace_background(
     options: Annotated[Options, SELDOM] = None,
     resize: Resize = False,
     save_to: SaveTo = None,
-    confirm: Annotated[Confirm, SELDOM] = False,
+    confirm: Confirm = False,
     dry_run: DryRun = False,
 ) -> MediaResult:
     """Keep the person or product of a photo as it is and put another background, backdrop, scene or place behind it: a
-    beach, a studio, a kitchen. Costs about $0.03; the picture is saved and shown.
+    beach, a studio, a kitchen; one photo or a whole folder. Costs about $0.03; the picture is saved and shown.
     """
     return await make(call, ["replace_background"], title=prompt)
 

@@ -1,5 +1,6 @@
 """In the world as Novita's notices have it, every tool delivers or says plainly what is missing."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -102,3 +103,26 @@ async def test_whatever_is_asked_goes_first_to_what_lives(
     assert {each.status for each in sent} == {200}, [(each.path, each.status) for each in sent]
     # The simulator takes what the price facts say: no estimate lies below it.
     assert sum(charge.micro_usd for charge in world.charges) <= Decimal(answer["estimated_cost_usd"]) * 1_000_000
+
+
+@pytest.mark.parametrize("tool", [name for name in MEDIA if name not in EMPTY])
+async def test_no_tool_costs_more_today_than_its_description_says(
+    tool: str, connect: Connect, world: World, simulator: Running, tmp_path: Path
+) -> None:
+    """What counts towards limits where the price is not known is told too: no description promises a price then."""
+    arguments = CALLS[tool](Things(tmp_path, world, simulator.url))
+    arguments = {name: value for name, value in arguments.items() if name not in ("model", "count")}
+    async with connect(toolsets="all") as client:
+        result = await client.call_tool(tool, {**arguments, "dry_run": True})
+        (listed,) = [each for each in (await client.list_tools()).tools if each.name == tool]
+
+    answer: dict[str, Any] = result.structured_content or {}
+    description = " ".join((listed.description or "").split())
+    amounts = re.findall(r"\$(\d+(?:\.\d+)?)", description.replace("about a cent", "$0.01"))
+    told = max((Decimal(usd) for usd in amounts), default=None)
+    if answer["estimated_cost_usd"] == "unknown":
+        assert "The price is not known; counted as at most $" in answer["next_step"]
+        assert "not known" in description
+        assert told is not None and told == Decimal(answer["counted_usd"]).quantize(Decimal("0.01"))
+    else:
+        assert told is not None and Decimal(answer["estimated_cost_usd"]) <= told * Decimal("1.2")
