@@ -47,7 +47,7 @@ async def test_every_tool_delivers_or_says_what_is_missing(
     said = text_of(result)
     if tool in EMPTY:
         assert result.is_error, said
-        assert "known to live" in said or "not served by Novita any more" in said, said
+        assert "known to live" in said or "known to be on offer" in said, said
         assert "Nothing was billed" in said
         assert EMPTY[tool] in said.partition("What else there is")[2]
         assert not world.charges
