@@ -1,4 +1,4 @@
-"""The tool that puts files together on this machine: free, and its results are files of a task like any."""
+"""The tool that joins and converts files on this machine. It is free, and its results are files of a task as usual."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -26,7 +26,7 @@ from .results import MediaResult, answer
 from .videos import videos
 
 LONGEST_WORK = 300.0
-"""Seconds that one piece of work may take."""
+"""How many seconds one call may work, so that a very long file does not keep all other calls waiting."""
 _MOST_FILES = 50
 
 Act = Literal["replace_sound", "mix_sound", "join", "trim", "loop", "frame", "convert"]
@@ -43,7 +43,7 @@ _DONE: Mapping[Act, str] = {
 
 
 class Workbench:
-    """Where files are worked on: one piece of work at a time, so that a server stays answerable."""
+    """Lets one call at a time work on files, so that the server still has time to answer other calls."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -51,7 +51,7 @@ class Workbench:
 
 
 def workbench(app: App) -> Workbench:
-    """`app.part(workbench)`."""
+    """Makes the workbench of a process; use it as `app.part(workbench)`."""
     return Workbench(app)
 
 
@@ -100,10 +100,10 @@ async def combine_media(
 
 
 def _named_format(name: str | None) -> str:
-    """The name of a format that can be written here; empty: none was asked for.
+    """The name of the wanted format; empty if the call names none.
 
     Raises:
-        InputError: It cannot be.
+        InputError: This server cannot write the format.
     """
     if not name:
         return ""
@@ -115,7 +115,7 @@ def _named_format(name: str | None) -> str:
 
 
 def _suffix(save_to: str | None) -> str:
-    """The format that a file's name asks for, where one is named."""
+    """The format that the ending of `save_to` stands for; empty if it has none, or stands for no media."""
     found = media_type(save_to.rpartition(".")[2]) if save_to and "." in save_to else None
     return found.name if found is not None and found.kind in ("image", "video", "audio") else ""
 
@@ -138,7 +138,7 @@ def _check(do: Act, files: Sequence[str], start: float | None, end: float | None
 async def _loaded(call: Caller, reference: str) -> tuple[bytes, MediaType, str]:
     source, data = await (await call.inputs.load(reference, "media")).loaded()
     found = media_type(source.mime)
-    assert found is not None  # the input door lets nothing in of no known kind
+    assert found is not None  # inputs.load refuses files of unknown kinds
     return data, found, source.name
 
 
@@ -164,7 +164,7 @@ def _work(
     tick: Tick,
     tell: Callable[[str], None],
 ) -> tuple[bytes, Kind]:
-    """What is made, and its kind. Blocks."""
+    """Do the work and return the new file with its kind. This blocks, so it runs in a thread."""
     data, _, name = files[0]
     picture = next((each for each in files if each[1].kind == "image" and each[1].name != "gif"), None)
     if picture is not None:
@@ -213,10 +213,10 @@ def _tell_lengths(clip: Reel, added: Reel, tell: Callable[[str], None]) -> None:
 
 
 def _second(reel: Reel, second: float, what: str) -> float:
-    """A moment of a clip; a negative one is counted from its end.
+    """A time in a clip, in seconds from its start; a negative `second` counts back from the end.
 
     Raises:
-        InputError: It is not within the clip.
+        InputError: The time is outside the clip.
     """
     at = reel.seconds + second if second < 0 else second
     if not 0 <= at <= reel.seconds:
@@ -231,7 +231,11 @@ def _looped(reel: Reel, seconds: float) -> list[Scene]:
 
 
 def _usual(reels: Sequence[Reel]) -> str:
-    """The format of the first, or of a clip where there is one among sounds."""
+    """The format of the result if the call names none: that of the first file.
+
+    Raises:
+        InputError: Some of the files are clips and others are sounds.
+    """
     films = [reel for reel in reels if reel.films]
     if films and len(films) < len(reels):
         other = next(reel for reel in reels if not reel.films)

@@ -1,4 +1,4 @@
-"""Each call works with the catalogue of today; what is old is read again in the background."""
+"""Gives each call today's catalogue of models. If Novita's news are old, they are read again in the background."""
 
 import logging
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from ..kit.ways import what_is_gone
 logger = logging.getLogger(__name__)
 
 _LOOKED_AT = 600.0
-"""Seconds for which this process does not look whether another one read news."""
+"""Seconds until this process checks again whether another process has read newer news."""
 
 
 class Fresh:
-    """The news of one process."""
+    """The catalogue that one process holds, with the news it knows."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -26,7 +26,7 @@ class Fresh:
         self._reading = False
 
     async def catalog(self) -> Catalog:
-        """The catalogue of today. Where its news are older than a day, they are read in the background."""
+        """Today's catalogue. If its news are more than a day old, this starts to read them in the background."""
         jobs, now = self._app.jobs, self._app.jobs.clock.now()
         if self._found is None or now - self._looked >= _LOOKED_AT:
             try:
@@ -49,12 +49,12 @@ class Fresh:
 
 
 def fresh(app: App) -> Fresh:
-    """`app.part(fresh)`."""
+    """Makes the holder of the catalogue; use it as `app.part(fresh)`."""
     return Fresh(app)
 
 
 async def up_to_date(caller: Caller) -> Mapping[str, GoneModel]:
-    """Take the catalogue of today for this call; what the journal knows to be gone for this caller, by model."""
+    """Use today's catalogue for this call. Returns, by model, what the journal knows to be gone for this caller."""
     gone = await what_is_gone(caller)
     found = shipped() if caller.app.settings.shipped_models_only else await caller.app.part(fresh).catalog()
     use_catalog(found, gone=[name for name, one in gone.items() if one.passed_over])

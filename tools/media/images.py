@@ -52,7 +52,7 @@ _IN_STYLE = (
     "Take the style of picture {place}, its technique, palette, line and light, and none of its subject; keep what the "
     "first picture shows."
 )
-"""How a model that edits by words is told whose style to take; the pictures are counted as they are sent."""
+"""Tells a model that edits by words which picture's style to take. Pictures are counted in the order they are sent."""
 
 
 @images.tool("Generate an image", SPENDS)
@@ -231,7 +231,7 @@ async def describe_image(
 
 
 def _named(image: str | list[str]) -> str:
-    """The input in a word or two, for file names; without the date and number this server gave it."""
+    """A short name for the input, used in file names. A date and number that this server once added are left out."""
     if isinstance(image, list):
         return "pictures"
     if image.startswith(("data:", "task:")):

@@ -1,4 +1,4 @@
-"""LoRAs of another base model than the checkpoint they are to work with: refused before anything is paid for."""
+"""Refuses LoRAs that were made for another base model than the call's checkpoint, before anything is paid for."""
 
 import logging
 import re
@@ -14,10 +14,12 @@ logger = logging.getLogger(__name__)
 
 
 async def refuse_strange_loras(caller: Caller, given: Mapping[str, object], options: Mapping[str, Any] | None) -> None:
-    """Compare what Novita's library says of a checkpoint and of each LoRA; what it does not know is let through.
+    """Compare the base models that Novita's library names for a checkpoint and for each LoRA.
+
+    Files that the library does not know are accepted.
 
     Raises:
-        InputError: One is made for another base model.
+        InputError: A LoRA is made for another base model.
     """
     named = _loras(options or {})
     checkpoint = given.get("checkpoint") or (options or {}).get("model_name")
@@ -44,7 +46,7 @@ def _loras(options: Mapping[str, Any]) -> list[str]:
 
 
 async def _found(caller: Caller, name: str) -> LibraryFile | None:
-    """The file of that very name; None where the library does not show it, or cannot be asked."""
+    """The file with exactly this name; None if the library does not list it or cannot be reached."""
     stem = re.sub(r"\.(?:safetensors|ckpt|pt)$", "", name)
     try:
         page = await search_library(caller.novita, query=re.sub(r"_\d+$", "", stem), limit=20)
@@ -56,7 +58,7 @@ async def _found(caller: Caller, name: str) -> LibraryFile | None:
 
 
 def _base_of(file: LibraryFile | None) -> str:
-    """Which base a file is for, as far as it is told: versions of one base work together."""
+    """The base model of a file without its version, because versions of one base work together; empty if unknown."""
     if file is None:
         return ""
     said = (file.base or "").casefold()

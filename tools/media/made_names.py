@@ -1,4 +1,4 @@
-"""What the files are called that are made of other files."""
+"""Names for files that are made from other files."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ _MADE_WORDS = {
     "image_to_video": "clip",
     "first_last_frame": "clip",
 }
-"""What the names of files end with that were made of many, by what is done; else: edited."""
+"""Capability -> the word that is added to the source's name, if a call works on many files; otherwise `edited`."""
 
 
 def made_word(does: Sequence[str]) -> str:
@@ -27,7 +27,7 @@ def made_word(does: Sequence[str]) -> str:
 
 
 def suffix_of(does: Sequence[str]) -> str:
-    """The type that a made file is named with; what it really is has the last word."""
+    """The ending that is planned for a made file. When the file arrives, its real type decides."""
     if does[0] in ("describe_image", "transcribe"):
         return ".txt"
     return ".mp4" if "video" in does[0] or does[0] in ("first_last_frame", "motion_control") else ".png"

@@ -1,7 +1,8 @@
-"""Many files where a tool takes one: a job for each, some at a time, one question for all, one answer with a line each.
+"""Many files where a tool takes one. Each file is a job of its own, and a few jobs run at the same time.
 
-A file that fails stops no other, and what was made stays made: the same call makes only what is missing. Each file has
-a key of its own in the journal, of its content and of what was asked for it.
+The user is asked once for all files, and the answer has a line for each. If one file fails, the others go on. If the
+same call is made again, it makes only what is missing: the journal keeps a key for each file, which is made of the
+file's content and of the arguments.
 """
 
 import json
@@ -35,21 +36,21 @@ from .results import MediaResult, OneFile
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""Files of one call that are in work side by side."""
+"""How many files of one call are worked on at the same time."""
 MADE_WITHIN = 86_400.0
-"""Seconds for which what was made of a file is not made again by the same call."""
+"""Seconds for which the same call uses an earlier result of a file instead of making it again."""
 MANY_OF = ("video", "image", "audio")
-"""Arguments that may stand for many files; of several given, the first is what a tool works on."""
+"""Arguments that may stand for many files. If several are given, the tool works on the first of them."""
 
 PlanOne = Callable[[Caller, str, str | None, float | None], Awaitable[Purchase[MediaResult]]]
-"""Plans the purchase for one file: where what is made goes, and within how many seconds it is waited for."""
+"""Plans the purchase for one file. It gets the call, the file, the place for the result, and the seconds to wait."""
 
 
 async def many_of(caller: Caller, given: Mapping[str, object]) -> tuple[str, list[str]] | None:
-    """The argument that stands for several files, and these; None: each stands for one.
+    """The name of the argument that stands for several files, and the files; None if every argument names one file.
 
     Raises:
-        InputError: A folder or a pattern names none, or too many, or two arguments name several.
+        InputError: A folder or pattern matches no file or too many, or two arguments name several files.
     """
     found: list[tuple[str, list[str]]] = []
     for name in MANY_OF:
@@ -77,7 +78,7 @@ async def _several(caller: Caller, name: str, value: object) -> list[str] | None
 
 
 def _listed(value: object) -> list[str] | None:
-    """A list as such, as JSON text, or a line each."""
+    """The files of a list, of a JSON text that holds a list, or of a text with several lines; otherwise None."""
     if isinstance(value, list | tuple):
         return [str(each) for each in cast("Sequence[object]", value) if str(each).strip()]
     text = str(value)
@@ -105,7 +106,7 @@ async def _in_folder(caller: Caller, name: str, text: str) -> list[str] | None:
 
 @dataclass
 class OneOfMany(Caller):
-    """The call as it is for one of its files. It hands nothing over, and lets the whole call tell how it goes."""
+    """The call for one of its files. It starts no MCP task of its own, and reports progress through the whole call."""
 
     whole: Caller | None = None
 
@@ -120,10 +121,12 @@ class OneOfMany(Caller):
 
 @dataclass
 class _Line:
-    """A file and how far it is.
+    """One file, and how far its job has come.
 
     Args:
-        usd: What was agreed to for it.
+        place: Where the result is saved; None if nothing is saved on this machine.
+        told: The line about this file in the answer.
+        usd: The price that the user agreed to for this file.
     """
 
     file: str
@@ -141,9 +144,9 @@ class Many:
     """One call for many files.
 
     Args:
-        argument: Which argument they stand for.
-        word: What names of made files end with.
-        wait_seconds: Within which they are to be done.
+        argument: The argument that names the files.
+        word: What the names of the new files end with.
+        wait_seconds: How long the call waits for all of them.
     """
 
     caller: Caller
@@ -157,10 +160,10 @@ class Many:
     shown: list[MediaResult] = field(default_factory=list[MediaResult])
 
     async def make(self, *, confirm: bool, dry_run: bool) -> MediaResult:
-        """Ask once for all of them, and have each made.
+        """Ask the user once for all files, then make each of them.
 
         Raises:
-            NovitaError: The user said no, or nothing of it can be begun.
+            NovitaError: The user said no, or no file can be begun.
         """
         caller = self.caller
         folder = await self._folder()
@@ -168,7 +171,7 @@ class Many:
             name = file_name(file)
             place = f"{folder}/{clean_name(f'{_stem(name)}_{self.word}')}" if folder else None
             self.lines.append(_Line(file, name, self._one(file, number), place))
-        caller.joins = False  # each file joins for itself
+        caller.joins = False  # each file joins earlier work separately
         try:
             return await carry_out(caller, self._planned, confirm=confirm, dry_run=dry_run)
         except anyio.get_cancelled_exc_class():
@@ -178,7 +181,7 @@ class Many:
 
     def _one(self, file: str, number: int) -> OneOfMany:
         caller = self.caller
-        # The second of the same file is another variant, and joins no other.
+        # If a file is listed twice, the second is a new variant and must not join the first one's job.
         variant = self.files[:number].count(file)
         wanted = {**caller.meant(), self.argument: file, **({"variant": variant} if variant else {})}
         return OneOfMany(
@@ -194,10 +197,10 @@ class Many:
         )
 
     async def _folder(self) -> str:
-        """Where the files go, under the names of their sources; empty where nothing is saved here.
+        """The folder for the results, which are named after their sources; empty if nothing is saved here.
 
         Raises:
-            InputError: `save_to` names one file, or cannot be used.
+            InputError: `save_to` names a single file, or cannot be used.
         """
         store = self.caller.app.jobs.store
         if self.save_to is None:
@@ -209,7 +212,7 @@ class Many:
         return str(folder)
 
     async def _planned(self) -> Purchase[MediaResult] | MediaResult:
-        """All that is missing as one purchase; or the answer, where nothing is."""
+        """One purchase for all files that are still to be made; if there are none, the answer."""
         effect = model = ""
         request: Mapping[str, Any] = {}
         turn = [line for line in self.lines if line.status == "waiting"]
@@ -262,7 +265,7 @@ class Many:
         return Cost(None, each, "unknown", ceiling=ceiling, things=len(left), asks=any(cost.asks for cost in costs))
 
     async def _made_before(self, line: _Line) -> bool:
-        """Whether what is asked for was made of this very file by the same call, and is still here."""
+        """Whether the same call has already made this from a file of the same content, and the result still exists."""
         caller = line.caller
         if caller.again:
             return False
@@ -295,7 +298,7 @@ class Many:
         )
 
     async def carry_all(self) -> MediaResult:
-        """Make what is missing, some at a time, until all are over or the wait is."""
+        """Make what is missing, a few files at a time, until all are finished or the wait is over."""
         caller = self.caller
         wait = caller.app.settings.wait_seconds if self.wait_seconds is None else self.wait_seconds
         until = caller.app.jobs.clock.now() + wait
@@ -306,7 +309,7 @@ class Many:
             async with turns:
                 budget = until - caller.app.jobs.clock.now()
                 if budget <= 0 and line is not left[0]:
-                    return  # it waits for the same call to be made again
+                    return  # it is begun when the same call is made again
                 await self._make_one(line, max(0.0, budget))
             over = sum(one.status == "over" for one in self.lines)
             await caller.progress(f"{over} of {counted(len(self.lines), 'file')} done", 99 * over / len(self.lines))
@@ -343,7 +346,7 @@ class Many:
         await self._within(line, other)
 
     async def _within(self, line: _Line, purchase: Purchase[MediaResult]) -> None:
-        """Refuse what has become dearer than was agreed to for one file."""
+        """Refuse if the price for this file has risen above what the user agreed to."""
         refuse_dearer(self.caller, purchase, line.usd, things=len(self.lines))
 
     def _failed(self, line: _Line, error: NovitaError) -> OneFile:
@@ -397,17 +400,17 @@ class Many:
         return result
 
     def _how_to_go_on(self, told: Sequence[OneFile]) -> str:
-        """What to do where not all are over when the wait is."""
+        """What to do next if some files are not finished when the wait is over."""
         left = [one.file for one in told if one.status == "not begun"]
         if not self.caller.again:
             rest = f" begins the {len(left)} that are left and" if left else ""
             return f"Call again with the same arguments: that{rest} waits on; what is made is not made or paid again."
         waits = "get_task with their task_ids waits for those that are working."
-        # The same call would make all of them a third time.
+        # The same call, with again=true, would make every file once more, including those that are done.
         return f"{waits} Call again, with again=true, for these files alone: {_names(left)}." if left else waits
 
     async def _note_left(self) -> None:
-        """Write down what is done and what is not, for who asks later: the caller gets no answer."""
+        """Note in the journal what is done and what is not. A cancelled caller gets no answer, but may ask later."""
         done = [
             line.name for line in self.lines if line.status == "over" and line.told and line.told.status != "failed"
         ]
@@ -435,7 +438,7 @@ def _names(names: Sequence[str]) -> str:
 
 
 def file_name(file: str) -> str:
-    """What to call a file in answers: its name, without what stands before it."""
+    """The name of a file in answers, without its folder or address."""
     if (task := parse_reference(file)) is not None:
         return f"task-{task[0][:12]}-{task[1]}"
     if file[:5].casefold() == "data:":
@@ -449,7 +452,7 @@ def _stem(name: str) -> str:
 
 @dataclass(frozen=True)
 class _All:
-    """How all of them are made: each is noted, held to the caps and sent for itself."""
+    """Makes all files. Each of them is noted, checked against the spending limits and sent separately."""
 
     many: Many
 

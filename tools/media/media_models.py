@@ -45,7 +45,7 @@ class MediaModelLine(BaseModel):
 
 
 def _living_abilities() -> JsonValue:
-    """What some model that lives can do: only that is offered to choose from; the rest is taken, too."""
+    """What at least one living model can do. Only these are listed as choices; other capabilities are accepted too."""
     return [one.value for one in Capability if any(one in model.does for model in media_models() if model.live)]
 
 
@@ -105,7 +105,7 @@ async def list_media_models(
 
 
 def _how_to_speak(near: Sequence[KnownVoice]) -> str:
-    """What is to be done with voices that were found."""
+    """How the voices that were found can be used."""
     speak = {model.id for voice in near for model in speakers(voice.family)[:2]}
     return f"Give an id to generate_speech as voice; it is spoken by {' or '.join(sorted(speak))}."
 
@@ -189,7 +189,7 @@ async def describe_media_model(
 
 
 def _price_of(model: MediaModel) -> str:
-    """The price in words, with the day it was read."""
+    """The price in words, with the day on which it was read."""
     day = priced_on(model)
     return f"{price_line(model)}, seen {day}" if day and model.tariff is None else price_line(model)
 

@@ -1,4 +1,4 @@
-"""From a tool's common arguments to a purchase of media: choose, convert inputs, plan."""
+"""Turns the arguments of a media tool into a purchase: chooses a model, converts the files, and plans the request."""
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -44,12 +44,12 @@ from .stand_ins import Chosen, ask_instead, falls_short, otherwise, reach, size_
 from .upscaling import enlarged
 
 MediaWay = Way[Purchase[MediaResult]]
-"""What a call does where its model is gone."""
+"""What a call does if its model no longer exists."""
 
 
 @dataclass(frozen=True)
 class How:
-    """The arguments that say how to make rather than what; the same on every tool that makes media."""
+    """The arguments that say how something is made rather than what. They mean the same in every media tool."""
 
     model: str | None = None
     options: Mapping[str, Any] | None = None
@@ -61,7 +61,7 @@ class How:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "How":
-        """Those among the arguments of a call; a tool that lacks one of them has the default."""
+        """Take these from the arguments of a call. If a tool does not have one of them, the default is used."""
         return cls(**{name: given[name] for name in _HOW if name in given})
 
 
@@ -86,7 +86,7 @@ async def make(
         title: What the files are named after, and how the journal calls the job.
         among: Ids of the models to choose from, in place of all that have the capability.
         remark: What the answer says first.
-        changed: Arguments that replace those of the call; None for one that no model knows.
+        changed: Arguments that replace those of the call; None removes one that is not meant for a model.
 
     Raises:
         NovitaError: The model reads its text as it is.
@@ -97,7 +97,7 @@ async def make(
     _check_webhook(given.get("webhook_url"))
     several = await many_of(caller, given)
     if caller.tool == "edit_image" and (variants := _variants(given, how.model)) > 1:
-        # Models that edit make one picture at a time.
+        # Most models that edit make one picture at a time, so the variants become several jobs.
         given.pop("count")
         files = several[1] if several is not None else [str(given["image"])]
         several = "image", [file for file in files for _ in range(variants)]
@@ -130,10 +130,10 @@ async def planned_media(
     among: Sequence[str] | None = None,
     remark: str = "",
 ) -> Purchase[MediaResult]:
-    """The purchase of media by the arguments that were given.
+    """The purchase for these arguments. Nothing has been sent or paid yet.
 
     Raises:
-        NovitaError: It cannot be made so.
+        NovitaError: No model can do this, or a file cannot be used.
     """
     gone = await up_to_date(caller)
     given = dict(given)
@@ -166,11 +166,11 @@ async def planned_media(
         gone = {*way.passed_over, *tried}
         hoped = [model for model in able_to(does) if model.state != "retired" and model.id not in gone]
         way.expected = not hoped
-        # One that may live, and cannot do this as it is asked, is no reason not to let another stand in.
+        # A stand-in is used unless a dedicated model is alive, or may be alive and needs nothing that is not given.
         if not any(model.live or not lacking(model, given, how.options or ()) for model in hoped):
             hopeful = [one for one in stand_ins(does, given, gone) if one.can(given, how.options or {}, forms)]
             if hopeful:
-                first = max(hopeful, key=lambda one: reach(one, larger))  # of several, the first
+                first = max(hopeful, key=lambda one: reach(one, larger))  # if several reach the same size, the first
                 return await buy(first.model, first)
             if (asked := await ask(caller, does, given, title=title, options=how.options)) is not None:
                 return asked
@@ -197,11 +197,11 @@ async def planned_media(
 
 
 async def _as_planned(purchase: Purchase[MediaResult]) -> Purchase[MediaResult]:
-    return purchase  # its price stands in our catalogue, which does not change while a user thinks
+    return purchase  # its price comes from our catalogue, so it cannot change while the user decides
 
 
 def _variants(given: Mapping[str, object], model: str | None) -> int:
-    """How many jobs of the same make the variants asked for; 1 where the model that was named makes them in one."""
+    """How many equal jobs are needed for the variants; 1 if the named model makes several pictures in one job."""
     count = given.get("count")
     if not isinstance(count, int) or (
         model is not None and "/" not in model and "count" in media_model(model).arguments
@@ -239,8 +239,8 @@ def _purchase(
     """A plan as something to buy.
 
     Args:
-        listen: Have Novita call this server when the task ends, where model and server can.
-        differs: What is different from what was asked for.
+        listen: Have Novita call this server when the task ends, if the model and the server allow it.
+        differs: How the result will differ from what was asked for.
     """
     model = planned.model
     if planned.rest:
@@ -296,10 +296,10 @@ def _purchase(
 
 
 def _doubt(model: MediaModel, *, unnamed: bool) -> str:
-    """What is to be known before a yes to a model that may be gone.
+    """What a user should know before agreeing to a model that may no longer exist; empty if it is alive.
 
     Args:
-        unnamed: It was taken because nothing that lives does what is asked.
+        unnamed: The call named no model, and this one was chosen because no living model can do it.
     """
     if model.live or (model.state == "unknown" and not unnamed):
         return ""
@@ -311,7 +311,8 @@ def _doubt(model: MediaModel, *, unnamed: bool) -> str:
 
 
 def _listening(caller: Caller, planned: MediaPlan) -> tuple[MediaPlan, Callable[[str], None] | None]:
-    """The plan with an address of ours to call, unless the caller gave one; and who is to be told the task's id."""
+    """The plan with a webhook address of this server, unless the caller gave one, and a function that takes the task's
+    id once it is known."""
     hooks, argument = caller.app.part(webhooks), planned.model.arguments.get("webhook_url")
     if hooks is None or argument is None or get_path(planned.body, argument.paths[0]) is not MISSING:
         return planned, None
@@ -322,7 +323,7 @@ def _listening(caller: Caller, planned: MediaPlan) -> tuple[MediaPlan, Callable[
 
 
 class MediaFollower:
-    """Media tasks. Novita has no way to cancel one."""
+    """Follows media tasks for MCP tasks. `cancel` does nothing, because Novita cannot cancel a task."""
 
     async def follow(self, caller: Caller, job_id: str, tool: str) -> Followed:
         delivery = await caller.app.part(media_jobs).bring(caller.novita, job_id, budget=0)

@@ -18,10 +18,10 @@ from .freshness import up_to_date
 
 
 async def known_or_offered(caller: Caller, name: str) -> MediaModel:
-    """The model of that name: from the tables, or from Novita's list where it came since.
+    """The model of that name, from our tables or, if it is newer than they are, from Novita's list.
 
     Raises:
-        UnknownModelError: There is none.
+        UnknownModelError: Neither knows it.
     """
     await up_to_date(caller)
     try:
@@ -34,7 +34,8 @@ async def known_or_offered(caller: Caller, name: str) -> MediaModel:
 
 
 async def offered(caller: Caller, name: str) -> MediaModel | None:
-    """A model that came since, from Novita's list; None where there is none, or looking is switched off."""
+    """A model that is newer than our tables, from Novita's list; None if it is not listed, or if the settings allow
+    only the models that we ship."""
     if caller.app.settings.shipped_models_only:
         return None
     found = await offered_model(caller.novita, name)
@@ -44,10 +45,10 @@ async def offered(caller: Caller, name: str) -> MediaModel | None:
 
 
 def named_model(model: MediaModel, does: Sequence[str]) -> MediaModel:
-    """The model, if it does one of the things asked for.
+    """The model, after checking that it has one of these capabilities.
 
     Raises:
-        InputError: It does something else; names models that would do.
+        InputError: It has none of them; the error names models that do.
     """
     if not set(model.does) & set(does):
         fitting = [other.id for other in advised(able_to(does))][:4]

@@ -1,4 +1,4 @@
-"""What would fit, where no media model fits a search: people's words for an ability, and what there is instead."""
+"""Advice if a search finds no media model: which capability the words probably mean, and what can be used instead."""
 
 import re
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ _MEANT: Sequence[tuple[str, Capability]] = (
     (r"edit|retouch|i2i", Capability.EDIT_IMAGE),
     (r"image|picture|photo|t2i|draw", Capability.TEXT_TO_IMAGE),
 )
-"""Words of people, and the ability they mean; the first that is found counts."""
+"""Patterns of words that people use, and the capability they mean. The first pattern that matches counts."""
 
 
 def what_would_fit(capability: Capability | None, search: str) -> str:
-    """The way on from an empty list, in whole sentences."""
+    """What to do next after an empty list, in whole sentences."""
     told: list[str] = []
     if capability is not None and not _able(capability):
         told.append(f"No model known to live does {capability.value}. {_instead(capability)}".strip())

@@ -1,4 +1,4 @@
-"""The files among the arguments of a media request, checked and turned into what the model takes."""
+"""Checks the files among the arguments of a media request, and converts them into what the model takes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,8 @@ from ..kit.context import Caller
 
 
 async def forms_of(caller: Caller, arguments: Mapping[str, object]) -> dict[str, frozenset[Form]]:
-    """In which forms the given files can be had: a model that only takes links is not for a file of this machine."""
+    """The forms in which each file argument can be sent. For example, a file on this machine cannot be sent as a
+    link, so models that take only links are not chosen for it."""
     found: dict[str, frozenset[Form]] = {}
     for name in FILES:
         if (value := arguments.get(name)) is not None:
@@ -36,7 +37,7 @@ def _references(value: object) -> Sequence[object]:
 
 
 def files_of(arguments: Mapping[str, object]) -> set[str]:
-    """The files among the common arguments, as they stand in a request."""
+    """The files among the common arguments, in the form in which they are sent."""
     return {str(one) for name in FILES if name in arguments for one in _references(arguments[name])}
 
 
@@ -48,13 +49,18 @@ async def with_inputs(
     resize: bool = False,
     further: list[str] | None = None,
 ) -> tuple[dict[str, object], FilesSeen]:
-    """The arguments with every picture, video and sound checked and turned into what the model takes.
+    """The arguments with every file checked and converted into what the model takes, and what is known of the files.
 
-    Nothing is paid here; a file that will not do is refused here. Also the size of `image` and the lengths of clips,
-    as far as they are known.
+    Nothing has been paid yet, so a file that cannot be used costs nothing.
 
     Args:
-        further: Where the pieces after the first go of a recording too long to be written down at once.
+        further: If a recording is too long to be transcribed at once, the pieces after the first are added here.
+
+    Returns:
+        The arguments; and the size of `image` and the lengths of clips, as far as they are known.
+
+    Raises:
+        InputError: A file cannot be used.
     """
     ready = dict(arguments)
     image_size: tuple[int, int] | None = None
@@ -66,7 +72,7 @@ async def with_inputs(
             continue
         argument = model.arguments[name]
         limits = argument.limits
-        # What is to be sent ahead stands in the plan as a data URI.
+        # A file that is uploaded before the request is a data URI in the plan.
         forms = ["data_uri" if form == "asset_id" else form for form in argument.send]
         converted: list[str] = []
         for reference in _references(value):
@@ -89,10 +95,10 @@ async def with_inputs(
 
 
 async def pieces_of(caller: Caller, reference: str, limits: MediaLimits, forms: Sequence[str]) -> list[str]:
-    """A recording as a model takes it, cut at silences where it is longer than that.
+    """A recording in pieces that are short enough for the model. It is cut where nobody speaks.
 
     Raises:
-        InputError: It cannot be used, or is longer than half an hour.
+        InputError: The recording cannot be used, or is longer than half an hour.
     """
     source = await caller.inputs.load(reference, "audio", limits=limits.model_copy(update={"max_seconds": None}))
     loaded, data = await source.loaded()
@@ -105,7 +111,7 @@ async def pieces_of(caller: Caller, reference: str, limits: MediaLimits, forms: 
 
 
 def in_pieces(planned: MediaPlan, further: Sequence[str]) -> MediaPlan:
-    """The plan with the further pieces of its recording after it, at the price of all."""
+    """The plan with the further pieces of its recording added, and with the price of all pieces."""
     if not further:
         return planned
     path, many, cost = planned.model.arguments["audio"].paths[0], len(further) + 1, planned.estimate

@@ -1,4 +1,4 @@
-"""Media resources: the models, and what was made with them."""
+"""Media resources: the models, the tasks and their files."""
 
 from ...novita.core.errors import InputError
 from ...novita.journal.journal import Job
@@ -55,7 +55,7 @@ async def _task_ids(caller: Caller, start: str) -> list[str]:
 
 
 async def picture_references(caller: Caller, start: str) -> list[str]:
-    """Finished pictures of this caller as an input names them, newest first."""
+    """References (`task:<id>/<n>`) to finished pictures of this caller, newest first."""
     jobs: list[Job] = await caller.app.journal.recent(caller.owner, limit=100, kind="media")
     pictures = (artifact for job in jobs for artifact in job.artifacts if artifact.kind == "image")
     named = (f"task:{artifact.task_id}/{artifact.index}" for artifact in pictures)
@@ -72,7 +72,7 @@ MEDIA_RESOURCES = (
         "Media models",
         "Image, video and audio models.",
         _all_models,
-        size=lambda: len(_list_of_models().encode()),  # of the catalogue as it is shipped; everything else is live
+        size=lambda: len(_list_of_models().encode()),  # the size of the shipped list; news may change it a little
     ),
     ResourceSpec(
         "novita://models/media/{id}",

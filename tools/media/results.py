@@ -1,4 +1,4 @@
-"""The answer of every tool that makes media, and how a delivered job becomes one."""
+"""The answer of every tool that makes media, and how it is made from a delivered job."""
 
 from collections.abc import Collection
 from itertools import accumulate
@@ -21,11 +21,11 @@ from ..kit.toolset import CountedUsd, ToolResult, plain
 from .parts import media_jobs
 
 MOST_LISTED = 18_000
-"""Characters of a result's text that its files may take; the rest of an answer is small."""
+"""How many characters of an answer its list of files may take. `LONGEST_ANSWER` bounds the whole."""
 LEARNT = ("mime", "bytes", "sha256", "width", "height", "duration_seconds")
-"""What looking at a file tells of it."""
+"""Fields of an artifact that become known when its file is read."""
 MOST_SHOWN = 16
-"""Pictures of one result that are shown."""
+"""How many pictures of one result are shown as thumbnails."""
 
 _FOR_PROGRAMS = ("task_id", "url", "expires_at", "sha256", "bytes", "mime")
 
@@ -48,7 +48,7 @@ class OneFile(BaseModel):
 Each = Annotated[
     tuple[OneFile, ...] | None, WithJsonSchema({"type": "array", "items": {"type": "object"}}, mode="serialization")
 ]
-"""Listed without its fields: a dozen tools would repeat them."""
+"""In the listed schema its fields are left out, because a dozen tools would repeat them."""
 
 
 class MediaResult(ToolResult):
@@ -77,7 +77,7 @@ class MediaResult(ToolResult):
     _fetching: bool = PrivateAttr(default=False)
 
     def within_answer(self) -> "MediaResult":
-        """The same with no more files than an answer has room for; what is left out is said."""
+        """This result with no more files than an answer has room for. It says how many are left out."""
         sizes = (len(plain(each.model_dump(mode="json", exclude_none=True))) + 40 for each in self.artifacts)
         listed = sum(taken <= MOST_LISTED for taken in accumulate(sizes))
         last = len(self.artifacts) - 1
@@ -96,9 +96,10 @@ class MediaResult(ToolResult):
         return " ".join(part for part in (self.remark, self._how_it_stands()) if part)
 
     def for_reading(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Of a file that is saved, nobody reads link, expiry, checksum, size and type: programs find them beside.
+        """The fields without what the text does not need. For a saved file these are the link, its expiry, the
+        checksum, size and type; programs find them in the structured answer.
 
-        One seed of several pictures is not told as if it were that of each.
+        If several pictures come from one request, its seed is left out, because it does not belong to each of them.
         """
         files = [
             {name: value for name, value in each.items() if name not in _FOR_PROGRAMS} if each.get("path") else each
@@ -110,7 +111,7 @@ class MediaResult(ToolResult):
         return shown
 
     def take_pictures(self, other: "MediaResult") -> None:
-        """Show what another answer shows, as far as there is room."""
+        """Show the pictures of another answer too, as far as there is room."""
         self.show(other._pictures[: max(0, MOST_SHOWN - len(self._pictures))])
 
     def _how_it_stands(self) -> str:
@@ -135,7 +136,7 @@ class MediaResult(ToolResult):
                 return "Nothing was sent yet."
 
     def _made(self) -> str:
-        """What is there, beginning with what is not."""
+        """Says which files there are; what is missing is named first."""
         count = len(self.artifacts) + self._unlisted
         listed = f" (the first {len(self.artifacts)} listed)" if self._unlisted else ""
         if self.not_here:
@@ -149,7 +150,7 @@ class MediaResult(ToolResult):
 
 
 async def deliver(caller: Caller, job: Job, budget: float) -> MediaResult:
-    """Wait up to `budget` seconds for a submitted media job, and answer with what there is.
+    """Wait up to `budget` seconds for a submitted media job, and answer with its present state.
 
     Raises:
         TaskFailedError: The job ended without files.
@@ -165,7 +166,7 @@ async def deliver(caller: Caller, job: Job, budget: float) -> MediaResult:
 
 
 async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
-    """The result for a job as far as it has come, with thumbnails of its pictures."""
+    """The answer about a job in its present state, with thumbnails of its pictures."""
     result = (await whole_answer(caller, delivery)).within_answer()
     if caller.app.settings.thumbnails:
         pictures = [each for each in delivery.job.artifacts if each.kind in ("image", "video")]
@@ -180,7 +181,7 @@ async def answer(caller: Caller, delivery: Delivery) -> MediaResult:
 
 
 async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
-    """The result for a job as far as it has come, with all its files, for readers without a bound."""
+    """The same with all files, for resources, whose length is not limited."""
     refuse_failed(delivery.job)
     store, whole = caller.app.jobs.store, delivery.job
     _refuse_lost(delivery)
@@ -216,13 +217,13 @@ async def whole_answer(caller: Caller, delivery: Delivery) -> MediaResult:
         estimated_cost_usd=None if job.tool == "get_task" else show_price(job.estimate),
         next_step=_in_memory_step(held) or _next_step(job, delivery),
     )
-    # Of the headline alone.
+    # Only the headline uses these.
     result._total, result._fetching = len(whole.artifacts), delivery.fetching  # pyright: ignore[reportPrivateUsage]
     return result
 
 
 def _in_memory_step(held: Collection[int]) -> str:
-    """What to do about files that could be saved nowhere; empty where there are none."""
+    """What to do about files that could not be saved and are only in memory; empty if there are none."""
     if not held:
         return ""
     return (
@@ -233,7 +234,7 @@ def _in_memory_step(held: Collection[int]) -> str:
 
 
 def _shown(caller: Caller, artifact: Artifact) -> Artifact:
-    """A file of this machine means nothing to a remote caller: the resource does."""
+    """The artifact as this caller can use it. A remote caller gets no path, but can read the resource."""
     if artifact.kind == "text":
         artifact = artifact.model_copy(update={"note": None})
     if artifact.path is None or not caller.app.settings.http:
@@ -253,10 +254,10 @@ def _status(job: Job) -> Status:
 
 
 def _refuse_lost(delivery: Delivery) -> None:
-    """Raise where nothing of a finished job can be had any more."""
+    """Raise an error if all files of a finished job are lost."""
     job = delivery.job
     if delivery.lost and len(delivery.lost) == len(job.artifacts) and job.state is JobState.SUCCEEDED:
-        # One seed of several pictures belongs to none of them.
+        # If a request makes several pictures, its seed makes none of them alone.
         seed = job.facts_as(MediaFacts).seed if len(job.artifacts) == 1 else None
         raise ArtifactError(
             f"What task {job.task_id} made is gone: it is no longer on this machine, and Novita no longer gives it out",

@@ -1,7 +1,7 @@
-"""What takes the place of a model that no longer lives, and what is different then.
+"""Stand-ins: what is used if no model made for a task is known to be alive, and how the result then differs.
 
-Where nothing dedicated is known to live, a picture is re-drawn by a model that edits by words, and what is seen, heard
-or written comes from a chat model. Order and reasons follow `safe_defaults` of the API facts.
+A model that edits by words redraws pictures. A chat model describes pictures, transcribes recordings and writes lyrics.
+The order and the reasons follow `safe_defaults` of the API facts.
 """
 
 import math
@@ -26,22 +26,22 @@ from ..text.results import TextResult
 from .results import MediaResult
 
 _EDITORS = ("seedream-5.0-lite", "seedream-4.5", "seedream-4.0", "gpt-image-2-edit", "gemini-3.1-flash-image")
-"""Models that change a picture by words, the first to ask first."""
+"""Models that change a picture by words; the preferred one comes first."""
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """How another model does what no dedicated one is known to do.
+    """How another model takes over a task.
 
     Args:
-        models: Which, the first to ask first.
-        prompt: What it is told; `{prompt}` is what the caller said.
-        differs: What is different then.
-        needs: Arguments without which it cannot do it.
-        drops: Arguments that it does without.
-        options: Native fields that go along.
-        sized: What size it is asked for: `scale` times that of the picture, or that which was asked for, as near as it
-            comes.
+        models: Ids of the models that can do it; the preferred one comes first.
+        prompt: The prompt for the model; `{prompt}` is replaced by the caller's prompt.
+        differs: How the result differs from what the caller asked for.
+        needs: Arguments that must be given.
+        drops: Arguments that are not passed on.
+        options: Native fields that are added.
+        sized: `scaled` asks for a multiple of the picture's size, `asked` for the size in the call; both are changed
+            to the nearest size that the model makes. Empty leaves the size to the model.
     """
 
     models: tuple[str, ...]
@@ -53,7 +53,7 @@ class StandIn:
     sized: Literal["", "scaled", "asked"] = ""
 
     def arguments(self, given: Mapping[str, object]) -> dict[str, object]:
-        """The arguments for the other model, without its size."""
+        """The arguments for the stand-in. `size_for` adds the size."""
         kept = {name: value for name, value in given.items() if name not in (*self.drops, "prompt", "scale")}
         if self.sized:
             kept.pop("size", None)
@@ -155,7 +155,7 @@ STAND_INS: Mapping[Capability, tuple[StandIn, ...]] = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """One stand-in for one call."""
+    """A model that was chosen as the stand-in for a call."""
 
     model: MediaModel
     how: StandIn
@@ -170,13 +170,13 @@ class Chosen:
         options: Mapping[str, object],
         forms: Mapping[str, Collection[Form]] | None = None,
     ) -> bool:
-        """Whether it takes what is given, the options too. `forms`: see `choose`."""
+        """Whether the model takes all arguments and options. `forms` is explained in `choose`."""
         arguments, native = settled(self.model, self.how.arguments(given), options)
         return not able(self.model, arguments, forms=forms) and all(option_paths(self.model, key) for key in native)
 
 
 def stand_ins(does: Collection[str], given: Mapping[str, object], without: Collection[str]) -> list[Chosen]:
-    """Models that could do it in another way, the best first; none that is gone."""
+    """Stand-ins for these capabilities, the best first. Models that no longer exist are left out."""
     found = [
         Chosen(media_model(name), how)
         for one in does
@@ -190,11 +190,11 @@ def stand_ins(does: Collection[str], given: Mapping[str, object], without: Colle
 def size_for(
     chosen: Chosen, given: Mapping[str, object], picture: tuple[int, int] | None, larger: tuple[float, float] | None
 ) -> dict[str, str]:
-    """The size to ask a stand-in for, within what the model makes; empty leaves it to the model.
+    """The size argument for a stand-in, within the sizes that the model makes; empty leaves the size to the model.
 
     Args:
-        picture: Width and height of the picture, where they are known.
-        larger: What it is to become by enlarging it, where that is what was asked for and known.
+        picture: Width and height of the picture, if they are known.
+        larger: Width and height that the picture is to be enlarged to, if the call asks for that.
     """
     how, frame = chosen.how, _frame_of(chosen)
     if not how.sized:
@@ -222,7 +222,7 @@ def _frame_of(chosen: Chosen) -> Frame | None:
 
 
 def falls_short(chosen: Chosen, larger: tuple[float, float] | None) -> str:
-    """What it makes of a picture that is to become so large, where that is smaller; empty where it is not."""
+    """A sentence that says that the result will be smaller than asked for; empty if it will be large enough."""
     if larger is None or _frame_of(chosen) is None or chosen.how.sized != "scaled" or reach(chosen, larger) == 1:
         return ""
     width, height = size_for(chosen, {}, None, larger)["size"].split("x")
@@ -230,7 +230,7 @@ def falls_short(chosen: Chosen, larger: tuple[float, float] | None) -> str:
 
 
 def reach(chosen: Chosen, larger: tuple[float, float] | None) -> float:
-    """How much of the pixels that a picture is to have it makes; 1: as good as all, 0: nobody knows."""
+    """The share of the wanted pixels that the model makes: 1 means nearly all of them, 0 means that it is unknown."""
     frame = _frame_of(chosen)
     if larger is None or frame is None:
         return 0
@@ -252,11 +252,11 @@ _ELSE: Mapping[Capability, str] = {
     Capability.TRANSLATE_VIDEO: "What else there is: transcribe_audio, chat to translate, and generate_speech.",
     Capability.VIDEO_MERGE_FACE: "What else there is: edit_video with edit=motion, from a picture with the face.",
 }
-"""Where nothing lives and nothing stands in: what a user may do."""
+"""What a user can do if no model is alive and no stand-in exists."""
 
 
 def otherwise(does: Collection[str]) -> str:
-    """What else there is for what these capabilities are for, in a sentence; empty where nothing is known."""
+    """A sentence that says what else a user can do; empty if nothing is known."""
     return next((_ELSE[one] for one in map(Capability, does) if one in _ELSE), "")
 
 
@@ -268,7 +268,7 @@ class Asked:
     """A question to a chat model that takes the place of a media model."""
 
     kind: str
-    """The argument that is shown to it; empty: none."""
+    """The argument whose file the chat model gets; empty if it gets none."""
     prompt: str
     differs: str
 
@@ -304,14 +304,14 @@ async def ask_instead(
     options: Mapping[str, Any] | None = None,
     save_to: str | None = None,
 ) -> Purchase[MediaResult] | None:
-    """The same from a chat model, where one can do it; else None.
+    """The purchase of an answer by a chat model; None if no chat model can do this.
 
     Args:
-        model: A language model that was named; None: the usual ones.
-        options: What was given for a media model, which a chat model does not take.
+        model: The language model that the call names; None for the usual ones.
+        options: Options of the call. They are meant for media models, and a chat model takes none of them.
 
     Raises:
-        NovitaError: It cannot be asked so.
+        NovitaError: The chat model cannot be asked.
     """
     asked = next((ASKED[one] for one in map(Capability, does) if one in ASKED), None)
     if asked is None:
@@ -348,14 +348,14 @@ async def ask_instead(
 
 _USUAL_TOKENS = 4_000
 _TOKENS_A_SECOND = 8
-"""Twice what somebody who speaks fast says, in the languages whose words take the most tokens."""
+"""Tokens that a second of speech may need: twice what a fast speaker says in a language that needs many tokens."""
 
 
 async def _tokens_to_write_down(caller: Caller, recording: str) -> int:
-    """How many tokens the words of a recording may take.
+    """How many tokens the transcript of a recording may need.
 
     Raises:
-        InputError: It cannot be used, or is longer than half an hour.
+        InputError: The recording cannot be used, or is longer than half an hour.
     """
     source = await caller.inputs.load(recording, "audio", limits=MediaLimits(max_seconds=LONGEST))
     loaded, _ = await source.loaded()
@@ -364,7 +364,7 @@ async def _tokens_to_write_down(caller: Caller, recording: str) -> int:
 
 @dataclass(frozen=True)
 class _AsMedia:
-    """A sending whose answer is told as a media tool tells it."""
+    """Sends a question to a chat model and returns the answer as a media result."""
 
     inner: Sending[TextResult]
     cost: Cost

@@ -1,4 +1,4 @@
-"""Which tool stands for which capabilities, and what each takes for a model, in our words."""
+"""Which capabilities each tool covers, and which of a model's arguments it takes."""
 
 import inspect
 from collections.abc import Mapping
@@ -33,11 +33,11 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
     "generate_music": ("music",),
     "generate_lyrics": ("lyrics",),
 }
-"""Which tool stands for which capabilities."""
+"""Tool -> the capabilities it covers."""
 
 
 def taken_by_tools(model: MediaModel) -> dict[str, tuple[str, ...]]:
-    """Tool -> the arguments it takes for this model; what it does not carry itself goes in its options."""
+    """Tool -> the arguments it takes for this model. Arguments that a tool does not have are given in its `options`."""
     found: dict[str, tuple[str, ...]] = {}
     for tool, does in TOOLS.items():
         if not set(does) & {str(one) for one in model.does}:

@@ -1,4 +1,4 @@
-"""How large a picture becomes that is enlarged: by a factor, or to a size in pixels."""
+"""How large an enlarged picture becomes: the call gives a factor, or a size in pixels."""
 
 import re
 
@@ -11,10 +11,10 @@ MOST_TIMES = 8.0
 async def enlarged(
     caller: Caller, image: str, size: object, scale: object
 ) -> tuple[object, tuple[float, float] | None]:
-    """The factor to ask an upscaler for, and what the picture becomes by it: width and height.
+    """The factor to ask an upscaler for, and the width and height that result from it.
 
     Raises:
-        InputError: A size was asked for that cannot be.
+        InputError: The picture cannot be enlarged to the size that the call asks for.
     """
     loaded, _ = await (await caller.inputs.load(image, "image")).loaded()
     caller.hold.release()
@@ -29,7 +29,7 @@ def _factor(name: str, width: int, height: int, size: str, scale: object) -> flo
     """The factor that brings a picture to a size: its longer side to that many pixels, or both sides to at least it.
 
     Raises:
-        InputError: It is no size, the picture is as large already, or it would become more than eight times as large.
+        InputError: The text is no size, the picture is already that large, or the factor would be more than eight.
     """
     if scale is not None:
         raise InputError("Give either scale or size")

@@ -76,7 +76,7 @@ async def generate_video(
 
 
 def _wanted(image: str | list[str] | None, end_image: str | None, images: list[str] | None) -> list[str]:
-    """What the given frames ask for."""
+    """The capabilities that fit the frames and pictures that are given."""
     if images:
         return ["multi_frame", "reference_to_video"] if image else ["reference_to_video", "template_video"]
     if end_image:

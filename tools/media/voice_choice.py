@@ -1,4 +1,7 @@
-"""Which voice a text is read with, and which models know it: an id, one made here before, or a description in words."""
+"""Finds the voice that reads a text, and the models that know it.
+
+A call names a voice by its id, by the name of a voice made here before, or by a description in words.
+"""
 
 from dataclasses import dataclass
 
@@ -23,9 +26,9 @@ class Spoken:
     """How to speak.
 
     Args:
-        voice: An id; None: the model's own choice.
-        among: Ids of the models that know the voice; None: any may.
-        remark: Which voice was meant, where a description was given.
+        voice: Its id; None leaves the choice to the model.
+        among: Ids of the models that know the voice; None if any model may be used.
+        remark: Says which voice was chosen for a description.
     """
 
     voice: str | None = None
@@ -34,10 +37,10 @@ class Spoken:
 
 
 async def read_voice(caller: Caller, voice: str | None, *, language: str | None, model: str | None) -> Spoken:
-    """The voice that is meant.
+    """The voice that a call means.
 
     Raises:
-        InputError: No voice fits the description, or the model that was named does not know it.
+        InputError: No voice fits the description, or the named model does not know the voice.
     """
     if voice is None or not voice.strip():
         return Spoken()
