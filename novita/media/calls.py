@@ -1,4 +1,4 @@
-"""Media calls: send a planned request, and look at a task. What comes back is read in outcomes.py."""
+"""Media calls: sends a planned request, and asks for a task's state. outcomes.py reads the answers."""
 
 import base64
 import binascii
@@ -62,7 +62,7 @@ async def submit(client: NovitaClient, plan: MediaPlan, *, uploading: float = ma
 
 
 _CONTEXT = 1_000
-"""How many characters of the text so far a model gets with the next piece."""
+"""How many characters of the transcript so far are sent with the next piece, so that the model can continue it."""
 
 
 async def _continued(client: NovitaClient, plan: MediaPlan, outcome: MediaOutcome) -> MediaOutcome:
@@ -124,17 +124,17 @@ async def _uploaded(client: NovitaClient, plan: MediaPlan) -> MediaPlan:
         except NovitaError as error:
             error.billed = "no"
             if isinstance(error, NotFoundError):
-                error.gone = None  # of another host
+                error.gone = None  # the storage refused the file, which says nothing about the model
             raise
         put(body, path, str(asset))
     return replace(plan, body=body)
 
 
 def _multipart(plan: MediaPlan) -> tuple[dict[str, Any], list[tuple[str, FilePart]]]:
-    """A planned body as form fields and file parts; in the plan the files are data URIs.
+    """A planned body as form fields and file parts. In the plan, the files are data URIs.
 
     Raises:
-        InputError: A file is none.
+        InputError: The value of a file field is no data URI.
     """
     body, files = dict(plan.body), list[tuple[str, FilePart]]()
     holes = {path for one in plan.model.arguments.values() if one.as_ == "hole_mask" for path in one.paths}
@@ -176,7 +176,8 @@ def looker(how: str | None) -> Looking:
 
 
 async def look_at_own(route: str, client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
-    """Ask once on a route of the model's own: `{status, content: {url}, error: {message}}`, perhaps under `task`."""
+    """Ask once on the model's own route, which answers `{status, content: {url}, error: {message}}`, perhaps in
+    `task`."""
     path = route.format(task_id=quote(task_id, safe=""))
     answer = await client.read("GET", path, doing=f"looking at task {task_id}")
     data: Any = answer.data
@@ -207,7 +208,7 @@ async def look(client: NovitaClient, task_id: str) -> Look[MediaOutcome]:
             "GET", "/v3/async/task-result", params={"task_id": task_id}, doing=f"looking at task {task_id}"
         )
     except NovitaAPIError as error:
-        if error.reason != "TASK_FAILED":  # documented as an answer of its own, beside the state of that name
+        if error.reason != "TASK_FAILED":  # Novita documents this error besides the status of that name
             raise
         return Look(Phase.FAILED, MediaOutcome(), reason=error.what)
     if not is_object(answer.data):

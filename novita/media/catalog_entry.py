@@ -18,13 +18,13 @@ Sure = Literal["high", "medium", "low"]
 Kind = Literal["image", "video", "audio", "text", "voice"]
 
 STATES: tuple[State, ...] = get_args(State)
-"""From the best evidence of life to none."""
+"""All states, ordered from the best evidence that a model works to the worst."""
 SURE: tuple[Sure, ...] = get_args(Sure)
 _TURNED = str.maketrans("0123456789", "9876543210")
 
 
 class Capability(StrEnum):
-    """What a model can do; a tool picks its models by these."""
+    """What a model can do. Tools choose their models by capability."""
 
     TEXT_TO_IMAGE = "text_to_image"
     EDIT_IMAGE = "edit_image"
@@ -61,28 +61,28 @@ class Capability(StrEnum):
 
 
 class _TableRow(BaseModel):
-    """A typo in the tables fails when they are read, not in a call."""
+    """A row of the tables. A misspelt field fails when the tables are read, not later in a call."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class Sizes(_TableRow):
-    """The sizes a model takes, as far as its schema does not say it. Pixels."""
+    """What the schema of a model does not say about the sizes it takes, in pixels."""
 
     default: str | None = None
-    """`1024x1024`; where the schema has no default."""
+    """The default size, such as `1024x1024`, if the schema has none."""
     only: tuple[str, ...] = ()
-    """The whole list, for a width and a height that must form a pair."""
+    """All sizes, if width and height must form one of a few pairs."""
     words: tuple[str, ...] = ()
-    """Size classes the model takes in place of a size, such as `2K`."""
+    """Words that the model takes instead of a size, such as `2K`."""
     exact: tuple[str, ...] = ()
-    """The only sizes that come out as asked, where any other is just a shape."""
+    """Sizes that the model makes exactly. From any other size it takes only the shape."""
     sides: tuple[int, int] | None = None
     pixels: tuple[int, int] | None = None
     max_ratio: float | None = None
     multiple: int = 1
     from_image: Literal["same", "shape", "larger"] | None = None
-    """How a size that was not given follows the input picture: as large, of its shape, or a canvas around it."""
+    """How the size follows the input picture if none is given: equal to it, of its shape, or a larger canvas."""
 
 
 As = Literal["value", "size", "width_height", "ratio", "resolution", "media", "list", "hole_mask", "language"]
@@ -91,25 +91,25 @@ As = Literal["value", "size", "width_height", "ratio", "resolution", "media", "l
 class Argument(_TableRow):
     """How a common argument becomes native fields.
 
-    A path is dotted; `a[0]` is an item, `a[]` a new item, `a[*]` every item there is.
+    Paths have dots. `a[0]` is the first item of a list, `a[]` adds an item, and `a[*]` means every item there is.
     """
 
     to: str | tuple[str, ...] | dict[Form, str] = ""
-    """One path; several (width and height, or fields a list is spread over); or one per form of a file."""
+    """One path, several paths (for width and height, or for the items of a list), or one path per form of a file."""
     as_: As = Field(default="value", alias="as")
-    """`ratio` and `resolution` work through the `size` argument; `hole_mask` is sent with what is white cut out."""
+    """`ratio` and `resolution` set the native fields of `size`. `hole_mask` is sent with its white part transparent."""
     send: tuple[Form, ...] = ()
-    """For files: the forms the model takes, best first."""
+    """For files: the forms that the model takes; the preferred one comes first."""
     limits: MediaLimits | None = None
     sizes: Sizes | None = None
     values: dict[str, Any] = {}
-    """Common value -> native value, where spelling alone does not do it."""
+    """Common value -> native value, if they differ by more than spelling."""
     each: Json = {}
-    """Further fields of every item a list makes; `{n}` in them counts from 1, `{mime}` is the type of the file."""
+    """Further fields of each list item. `{n}` is replaced by the item's number from 1, `{mime}` by the file's type."""
     also: Json = {}
-    """Native fields that must be set along with this argument; `{mime}` as before."""
+    """Native fields that must be set together with this argument; `{mime}` is replaced as in `each`."""
     known: tuple[str, ...] = ()
-    """Values known to work where the list is open (voices)."""
+    """Values that are known to work, if the model takes more than any list names (voices)."""
     note: str = ""
 
     @property
@@ -121,12 +121,12 @@ class Argument(_TableRow):
 
 
 class AnswerPart(_TableRow):
-    """Where a result sits in a synchronous answer. Parts that are absent in an answer are passed over."""
+    """Where an answer holds a result. A part that an answer does not have is skipped."""
 
     form: Literal["task", "task_v2", "url", "base64", "url_or_base64", "hex_or_url", "bytes", "text", "value"]
     at: str = ""
-    """Dotted path, `[]` for every item; empty is the whole body. Of a task: the route that tells how it stands, where
-    that is one of its own."""
+    """A path with dots, and `[]` for every item; empty means the whole body. For tasks of a model with a status route
+    of its own, that route."""
     kind: Kind | None = None
     type_at: str | None = None
     """Path in the answer that names the file type."""
@@ -140,41 +140,42 @@ Unit = Literal[
 
 
 class Price(_TableRow):
-    """One row of a price list, in USD. The first row whose `when` fits the native body counts."""
+    """One row of a price list, in USD. The first row whose `when` fits the native body is used."""
 
     usd: str
     per: Unit
     when: dict[str, list[Any] | bool] = {}
-    """Native field -> the values it holds for; true and false ask for it to be there, or not."""
+    """Native field -> the values for which the row holds; true means that the field must be given, false that it must
+    not."""
     times: tuple[str, ...] = ()
-    """What the amount is multiplied with: native fields (those of a list, `a[].b`, are added up), and `@width` and
-    `@height` of the input picture."""
+    """The price is multiplied by these: native fields (the values of `a[].b` are added up), and `@width` and `@height`
+    of the input picture."""
     over: str = "1"
-    """What the product is divided by."""
+    """The product of `times` is divided by this."""
     step: str = ""
-    """What the amount for one is rounded to."""
+    """The price of one unit is rounded to a multiple of this."""
     least: str = "0"
-    """What one costs at least."""
+    """The least that one unit costs."""
     seconds: int = 0
-    """How long the result is, at most, where no field says."""
+    """The greatest length of the result in seconds, if no field tells its length."""
     follows: bool = False
-    """The result is as long as the clip that goes in, where no field says."""
+    """True if the result is as long as the input clip and no field tells its length."""
     input_seconds: int = 0
-    """Seconds of each clip that goes in that are billed beside those that come out, where its length is not known."""
+    """Seconds that are billed for each input clip in addition to the result, if the clip's length is not known."""
     next_megapixel: str = ""
-    """What each further megapixel of a picture costs, where `usd` is for the first."""
+    """The price of each further megapixel, if `usd` is the price of the first one."""
     example: str = ""
-    """A price by formula in words: `$0.0030 at 1024x1024, 20 steps`."""
+    """An example that explains a price with a formula: `$0.0030 at 1024x1024, 20 steps`."""
     extra: bool = False
-    """Comes on top of another row."""
+    """True if this price is added to that of another row."""
     basis: Literal["documented", "maker", "third_party"]
-    """documented: Novita's own word. maker: the model maker's list. third_party: anybody else's."""
+    """Who says so. documented: Novita itself. maker: the model's maker. third_party: anybody else."""
     whose: str = ""
-    """Whose price a third party tells."""
+    """The name of the third party."""
     source: str = ""
-    """A key under `sources` of prices.json, or an address."""
+    """A key of `sources` in prices.json, or an address."""
     seen: str = ""
-    """When it stood there."""
+    """The day on which the source said so."""
     note: str = ""
 
     @property
@@ -183,7 +184,7 @@ class Price(_TableRow):
         return self.words_with(self.when)
 
     def words_with(self, when: Mapping[str, list[Any] | bool]) -> str:
-        """The same under these conditions."""
+        """The same with these conditions in place of `when`."""
         if self.example:
             return self.example
         where = " and ".join(f"{path.rpartition('.')[2]} {_told(values)}" for path, values in when.items())
@@ -195,7 +196,7 @@ class Price(_TableRow):
 
 
 def _told(values: list[Any] | bool) -> str:
-    """The values a condition allows, as a list shows them: no more than two, a truth as JSON has it."""
+    """The values that a condition allows, in words: at most two of them, with true and false as in JSON."""
     if isinstance(values, bool):
         return "given" if values else "not given"
     said = [str(one).lower() if isinstance(one, bool) else str(one) for one in values]
@@ -204,13 +205,13 @@ def _told(values: list[Any] | bool) -> str:
 
 
 class Tariff(_TableRow):
-    """How Novita's site reckons a charge: expressions in CEL over the request's body, in units of 0.0001 USD.
+    """How Novita's site calculates a charge: CEL expressions over the request's body, in units of 0.0001 USD.
 
     Args:
-        charge: What is charged; `sku` is the price that counts, `characters` the length of the text.
-        skus: Expression that is true where a price counts, and that price; the first that holds counts.
-        unit: What a price is for, in the site's word.
-        seen: When it was read, `YYYY-MM-DD`.
+        charge: Calculates the charge; in it, `sku` is the price, and `characters` the length of the text.
+        skus: Pairs of a condition and a price. The first condition that is true gives `sku`.
+        unit: What a price is for, as the site calls it.
+        seen: The day on which this was read, `YYYY-MM-DD`.
     """
 
     charge: str
@@ -220,10 +221,10 @@ class Tariff(_TableRow):
 
 
 class FieldRule(_TableRow):
-    """What a JSON schema says badly: fields that go or do not go together.
+    """Which fields go together, which is hard to say in a JSON schema: if `when` holds, `need` must hold too.
 
-    In `when` and `need`, a list holds allowed values (an absent field counts with its default, or as null); true asks
-    for the field to be there, false for it to be absent.
+    A list names the allowed values; an absent field has its default, or null. True means that the field must be given,
+    false that it must not.
     """
 
     when: dict[str, list[Any] | bool]
@@ -232,21 +233,22 @@ class FieldRule(_TableRow):
 
 
 class Life(_TableRow):
-    """Whether a model still answers, as far as public signs tell.
+    """Whether a model still works, as far as public signs tell.
 
-    live: documented or answering, and in no notice. unlisted: in no notice, but gone from Novita's documentation index
-    or pricing page. unknown: the signs disagree, or there are none. retired: a notice or a caller says so.
+    live: it is documented or has answered, and no notice ends it. unlisted: no notice ends it, but Novita's
+    documentation index or pricing page no longer names it. unknown: the signs disagree, or there are none. retired: a
+    notice or a caller says that it no longer works.
     """
 
     state: State = "unknown"
     date: str = ""
-    """The day it went, or of the newest sign of life, as exactly as it is known: `2026-09-30` or `2026-08`."""
+    """The day on which it ended, or of the newest sign of life, as exactly as known: `2026-09-30` or `2026-08`."""
     confidence: Sure = "low"
     why: str = ""
     evidence: tuple[str, ...] = ()
-    """Keys under `sources` of catalog/states.json."""
+    """Keys of `sources` in catalog/states.json."""
     replacement: str | None = None
-    """The model to take instead."""
+    """The model to use instead."""
     note: str = ""
 
 
@@ -265,35 +267,35 @@ class MediaModel(_TableRow):
     path: str
     mode: Literal["async", "sync"]
     encoding: Literal["json", "multipart"] = "json"
-    """multipart: the fields that file arguments fill are sent as file parts."""
+    """multipart: fields that hold files are sent as file parts."""
     parts: dict[str, str] = {}
-    """Field -> the name of its file parts, where that is another."""
+    """Field -> the name of its file parts, if the two differ."""
     input: Json
     """The native request body as a closed JSON schema without references."""
     constants: Json = {}
-    """Native path -> value sent unless the caller says otherwise."""
+    """Native path -> the value that is sent unless the caller gives another one."""
     fixed: Json = {}
-    """Common argument -> the only value this model knows, without a field for it."""
+    """Common argument -> the only value that the model has, without a field to set it."""
     arguments: dict[str, Argument]
     rules: tuple[FieldRule, ...] = ()
     answer: tuple[AnswerPart, ...]
     price: tuple[Price, ...] = ()
     tariff: Tariff | None = None
-    """Novita's own reckoning, where it was read at run time; it goes before `price`."""
+    """Novita's own calculation of the charge, if it was read at run time. It is used instead of `price`."""
     life: Life = Life()
-    """Here only for a model that catalog/states.json does not know."""
+    """Given in an entry only if catalog/states.json does not know the model."""
     source: str
     checked: str
-    """The day the entry was last compared with the facts, `YYYY-MM-DD`."""
+    """The day on which the entry was last compared with the facts, `YYYY-MM-DD`."""
 
     @property
     def state(self) -> State:
-        """What its `life` says."""
+        """Whether the model still works, as `life` says."""
         return self.life.state
 
     @property
     def state_note(self) -> str:
-        """Since when and why it is in its state, in a sentence or two."""
+        """One or two sentences that say since when and why the model is in its state."""
         life = self.life
         since = f"{'Retired' if life.state == 'retired' else 'Last seen'} {life.date}" if life.date else ""
         said = ": ".join(part for part in (since, life.why) if part)
@@ -302,31 +304,32 @@ class MediaModel(_TableRow):
 
     @property
     def live(self) -> bool:
-        """Whether it may be picked without being asked for by name."""
+        """Whether the model may be chosen for a call that names none."""
         return self.state in ("live", "unlisted")
 
     @property
     def doubt(self) -> tuple[int, int, str]:
-        """What orders models by evidence of life, the best first; of the retired, the one least surely gone."""
+        """A sort key: models with the best evidence of life come first, surely retired models come last."""
         place = STATES.index(self.state)
         if self.state != "retired":
             return place, SURE.index(self.life.confidence), ""
-        # Of two that are gone for sure, the one that went last may still answer somewhere: digits turned round sort so.
+        # Of two retired models, the one that ended later is more likely to work still, so it comes first. Replacing
+        # each digit d by 9 - d turns the order of dates around.
         return place, -SURE.index(self.life.confidence), (self.life.date or "0").translate(_TURNED)
 
     def media_arguments(self) -> tuple[str, ...]:
-        """Names of the arguments that take files; `arguments[name].send` says in which form."""
+        """Names of the arguments that take files. `arguments[name].send` says in which forms."""
         return tuple(name for name, argument in self.arguments.items() if argument.send)
 
     @cached_property
     def fields(self) -> dict[str, Json]:
-        """Every native path, with its schema; the items of a list are under `path[]`."""
+        """Every native path with its schema. The path of a list's items ends in `[]`."""
         found: dict[str, Json] = {}
         _collect(self.input, "", found)
         return found
 
     def field(self, path: str) -> Json | None:
-        """The schema at a path as an argument writes it."""
+        """The schema at a path that is written as in `Argument`."""
         return self.fields.get(_any_item(path))
 
 

@@ -1,4 +1,4 @@
-"""The clips that go into a request: which they are, and how long they are taken to be where a price goes by that."""
+"""The clips in a request, and the lengths that prices are calculated with."""
 
 import math
 from collections.abc import Mapping
@@ -10,14 +10,15 @@ from ..core.json_text import is_list, is_object
 from .catalog_entry import MediaModel
 
 Lengths = Mapping[str, float]
-"""Seconds of a clip, by the text that stands for it in the body."""
+"""The text that stands for a clip in the body -> the clip's length in seconds."""
 
 _BLURRED = 0.05
-"""Seconds that a file may be longer than its length in whole ones, as its sound track ends a little later."""
+"""Seconds by which a file may exceed a whole number of seconds and still count as that number. A sound track often ends
+a little later than its film, and should not make a clip of 5 s be billed as 6 s."""
 
 
 def clips_of(model: MediaModel, body: Json) -> list[str]:
-    """The clips in a native body, as they stand there: links, files, ids."""
+    """The texts that stand for clips in a native body: links, data URIs or ids."""
     argument = model.arguments.get("video")
     found: list[Any] = []
     for path in argument.paths if argument is not None else ():
@@ -36,18 +37,18 @@ def clips_of(model: MediaModel, body: Json) -> list[str]:
 
 
 def told_nothing_of_files(model: MediaModel, body: Json) -> bool:
-    """Whether a body stands without the files it will have, as where a price is asked beforehand."""
+    """Whether a body has none of its files yet, because somebody only asks for a price."""
     paths = [path.partition("[")[0] for name in model.media_arguments() for path in model.arguments[name].paths]
     return bool(paths) and all(get_path(body, path) in (MISSING, None) for path in paths)
 
 
 def goes_by_clips(model: MediaModel) -> bool:
-    """Whether what a call costs hangs on how long its clips are."""
+    """Whether the price of a call depends on the lengths of its clips."""
     if "video" not in model.arguments:
         return False
     return not model.price or any(row.follows or row.input_seconds or row.per == "frame" for row in model.price)
 
 
 def whole_seconds(length: float) -> Decimal:
-    """A length as it is billed: by the second that has begun."""
+    """A length as it is billed: rounded up to whole seconds."""
     return Decimal(max(1, math.ceil(length - _BLURRED)))

@@ -19,10 +19,10 @@ from .outcomes import MediaOutcome, MediaOutput
 logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 8_000
-"""How many characters of a text result are kept in the journal and shown; a longer one is saved as a file, too."""
+"""How many characters of a text result are kept in the journal and shown. A longer text is also saved as a file."""
 
 EXPIRED_AFTER = 3_600.0
-"""Seconds after which a file that the storage refuses counts as expired rather than late."""
+"""Seconds after which a file that the storage refuses counts as expired; before that, it may only be late."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Deliveries:
         return artifact.model_copy(update={"note": output.text[:LONGEST_TEXT]})
 
     def to_fetch(self, job: Job) -> list[Artifact]:
-        """Finished files that are not (or no longer) on disk; where none are saved, those with links to renew.
+        """Finished files that are not, or no longer, on disk. If this server saves no files: those whose links expired.
 
-        What came with a request's answer is no task at Novita, which could give a fresh link.
+        Links that came in the answer to a request cannot be renewed, because Novita has no task for them.
         """
         if job.state is not JobState.SUCCEEDED:
             return []

@@ -46,7 +46,7 @@ __all__ = [
 
 
 class NothingLivesError(InputError):
-    """No model for this is known to live, and those that may be gone were tried."""
+    """No model for this is known to be alive, and the models that may be gone have been tried."""
 
 
 # What a model can honour ------------------------------------------------------------------------------------------
@@ -55,10 +55,10 @@ class NothingLivesError(InputError):
 def able(
     model: MediaModel, arguments: Mapping[str, object], *, forms: Mapping[str, Collection[Form]] | None = None
 ) -> list[str]:
-    """Names of the arguments the model cannot honour as given; None counts as not given.
+    """Names of the arguments that the model cannot honour. An argument that is None counts as not given.
 
     Args:
-        forms: For file arguments, the forms the caller can bring them in; left out means any.
+        forms: File argument -> the forms in which the caller can send it; without an entry, any form.
     """
     return list(complaints(model, arguments, forms=forms))
 
@@ -70,10 +70,10 @@ def complaints(
     forms: Mapping[str, Collection[Form]] | None = None,
     rules: bool = True,
 ) -> dict[str, str]:
-    """As `able`, with the reason for each; a reason reads on from the argument's name.
+    """The arguments that the model cannot honour (see `able`), each with a reason that reads on from its name.
 
     Args:
-        rules: Whether arguments that do not go together count; options may mend that.
+        rules: Whether to report arguments that do not go together. Options may still resolve that.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     if given.get("seed") in (-1, "-1"):  # commonly means "any seed", so it needs no support by the model
@@ -108,7 +108,7 @@ def complaints(
 
 
 def phrase(found: Mapping[str, str]) -> str:
-    """Complaints as half a sentence; arguments with one reason stand together."""
+    """Complaints as part of a sentence. Arguments with the same reason are joined."""
     names: dict[str, list[str]] = {}
     for name, reason in found.items():
         names.setdefault(reason, []).append(f"`{name}`")
@@ -116,7 +116,7 @@ def phrase(found: Mapping[str, str]) -> str:
 
 
 def _rule_complaints(model: MediaModel, given: Mapping[str, object]) -> dict[str, str]:
-    """Which arguments break a rule together. A rule that touches the entry's constants is left to the plan."""
+    """The arguments that break a rule together. Rules about the entry's constants are checked later, by the plan."""
     body: Json = {}
     touched: dict[str, str] = {}
     for name, value in given.items():
@@ -190,7 +190,7 @@ def _value_complaint(model: MediaModel, argument: Argument, value: object) -> st
 
 
 def native_value(argument: Argument, schema: Json, value: object) -> Any:
-    """A plain value as the model spells it. Raises ValueError where a table of values has no such row."""
+    """A plain value as the model spells it. Raises ValueError if the argument's table of values does not have it."""
     if argument.values:
         row = next((k for k in argument.values if k.casefold() == str(value).strip().casefold()), None)
         if row is None:
@@ -213,17 +213,18 @@ def alternatives(
     complete: bool = True,
     without: Collection[str] = (),
 ) -> list[MediaModel]:
-    """Living models with a capability of this one, best first; with `arguments`, only those that can honour them.
+    """Living models that share a capability with this one, the best first.
 
     Args:
-        complete: Whether those that need more than the arguments are left out.
-        without: Ids that are left out.
+        arguments: Only models that can honour these are returned.
+        complete: Whether models that need more than the arguments are left out.
+        without: Ids of models that are left out.
     """
     kin = (other for one in model.does for other in chain(one))
     others = [other for other in advised(kin) if other.id not in (model.id, *without)]
     if arguments:
         others = [o for o in others if not able(o, arguments, forms=forms)]
-        others = [o for o in others if not (complete and _missing(o, arguments))]
+        others = [o for o in others if not (complete and lacking(o, arguments))]
     return others[:n]
 
 
@@ -236,20 +237,21 @@ def choose(
     options: Mapping[str, object] | None = None,
     without: Collection[str] = (),
 ) -> MediaModel:
-    """The model to take when none is named.
+    """The model for a call that names none.
 
-    The first of the capability's chain that can honour all arguments and misses none. Where nothing alive has the
-    capability, or none that lives knows one of the arguments at all (a checkpoint), the least doubtful of the others.
+    This is the first living model of the capability's chain that can honour all arguments and needs nothing else. If
+    no living model has the capability, or none has one of the arguments at all (such as a checkpoint), models that may
+    be gone follow, the least doubtful first.
 
     Args:
         does: One capability, or several of which one is enough.
-        preferred: Ids that take the place of the chain.
-        options: Native fields by name, or common arguments that a tool does not carry; a model that has the fields
-            goes before one that has not.
+        preferred: Ids of models that are used instead of the chain.
+        options: Native fields by name, or common arguments that a tool does not have. A model that has all the fields
+            is preferred.
         without: Ids of models that are known to be gone.
 
     Raises:
-        InputError: None can; says what stands in the way on the nearest ones.
+        InputError: No model can; the error says why the nearest ones cannot.
     """
     wanted = [Capability(one) for one in ([does] if isinstance(does, str) else does)]
     living = once(model for one in wanted for model in chain(one))
@@ -262,13 +264,13 @@ def choose(
         raise NothingLivesError(f"No model for {what} is known to live; {names} did not answer when asked last")
     candidates = [model for model in candidates if model.id not in without]
     reasons: list[tuple[MediaModel, dict[str, str]]] = []
-    second: list[tuple[bool, bool, MediaModel]] = []  # has not all fields of the options; lacks something; the model
+    second: list[tuple[bool, bool, MediaModel]] = []  # lacks a field of the options; lacks something; the model
     for model in candidates:
         together, native = settled(model, arguments, options or {})
         found = complaints(model, together, forms=forms)
         reasons.append((model, found))
         if not found:
-            knows, lacks = all(option_paths(model, key) for key in native), _missing(model, together, native)
+            knows, lacks = all(option_paths(model, key) for key in native), lacking(model, together, native)
             if knows and not lacks:
                 return model
             second.append((not knows, bool(lacks), model))
@@ -304,7 +306,7 @@ def _refuse_a_detour(
         InputError: It names the argument that led to this model. What the model lacks alone would be a riddle.
     """
     together, native = settled(model, arguments, options)
-    lacks = _missing(model, together, native)
+    lacks = lacking(model, together, native)
     led = set[str].intersection(*map(set, others)) & common_arguments() & arguments.keys() if others else set[str]()
     if not lacks or not led:
         return
@@ -318,14 +320,14 @@ def _refuse_a_detour(
 
 
 def _known(models: Sequence[MediaModel], arguments: Mapping[str, object]) -> bool:
-    """Whether one of the models knows all the arguments that matter, whatever it says to their values."""
+    """Whether one of the models has all these arguments, whatever their values. `count` and `seed` do not matter."""
     names = {name for name, value in arguments.items() if value is not None} - {"count", "seed"}
     return any(names <= {*model.arguments, *model.fixed} for model in models)
 
 
 @cache
 def common_arguments() -> frozenset[str]:
-    """The common vocabulary without files: every argument's name, whichever model knows it."""
+    """The names of all common arguments of all models, except those that take files."""
     return frozenset(
         name for model in media_models() for name, argument in model.arguments.items() if not argument.send
     )
@@ -334,14 +336,14 @@ def common_arguments() -> frozenset[str]:
 def settled(
     model: MediaModel, arguments: Mapping[str, object], options: Mapping[str, object]
 ) -> tuple[dict[str, object], dict[str, object]]:
-    """Arguments and options of a model, with the options that are common arguments among the arguments.
+    """The arguments and the native options of a call, after common arguments have been moved out of the options.
 
-    A tool does not carry every common argument; in `options` such a one may stand under its common name. Where the
-    model has a native field of that name, that is meant, unless the argument fills it too and does more, says which of
-    several is meant, or takes a spelling that the field does not.
+    A tool does not have every common argument, so `options` may hold one under its common name. If the model has a
+    native field of the same name, the field is meant, except in three cases: the argument sets this field and others
+    besides; it decides which of several fields of that name is meant; or it takes a spelling that the field does not.
 
     Raises:
-        InputError: One is given in both places, with two values.
+        InputError: An argument is given in both places, with different values.
     """
     given, native = dict(arguments), dict[str, object]()
     for key, value in options.items():
@@ -365,17 +367,12 @@ def _is_native(model: MediaModel, key: str, value: object) -> bool:
 
 
 def option_paths(model: MediaModel, key: str) -> list[str]:
-    """The native paths an option of that name (a leaf, or a dotted path) may mean; none are inside lists."""
+    """The native paths that an option may mean. It is named by a dotted path or its last part; lists are left out."""
     paths = [path for path in model.fields if "[]" not in path]
     return [key] if key in paths else [path for path in paths if path.rpartition(".")[2] == key]
 
 
 def lacking(model: MediaModel, arguments: Mapping[str, object], options: Collection[str] = ()) -> list[str]:
-    """Required native fields that neither the arguments, the options nor the entry would fill."""
-    return _missing(model, arguments, options)
-
-
-def _missing(model: MediaModel, arguments: Mapping[str, object], options: Collection[str] = ()) -> list[str]:
     """Required native fields that neither the arguments, the options nor the entry would fill."""
     filled = [*model.constants, *(path for key in options for path in option_paths(model, key))]
     for name, value in arguments.items():
@@ -390,17 +387,17 @@ def _missing(model: MediaModel, arguments: Mapping[str, object], options: Collec
         return any(one == path or one.startswith((f"{path}.", f"{path}[")) for one in filled)
 
     def walk(schema: Json, prefix: str) -> list[str]:
-        lacking: list[str] = []
+        absent: list[str] = []
         for name in schema.get("required", ()):
             path, part = f"{prefix}{name}", schema["properties"][name]
             if "object" in types_of(part) and "properties" in part:
-                lacking += walk(part, f"{path}.")
+                absent += walk(part, f"{path}.")
             elif not (has(path) or "default" in part or len(part.get("enum", ())) == 1 or _is_seed(model, path)):
-                lacking.append(path)
+                absent.append(path)
         choices = [one["required"] for one in schema.get("anyOf", ()) if set(one) == {"required"}]
         if choices and not any(all(has(f"{prefix}{name}") for name in names) for names in choices):
-            lacking.append(f"{prefix}{choices[0][0]}")
-        return lacking
+            absent.append(f"{prefix}{choices[0][0]}")
+        return absent
 
     return walk(model.input, "")
 

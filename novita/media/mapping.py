@@ -1,7 +1,7 @@
-"""From the common vocabulary to a model's own request body, checked before anything is sent.
+"""Turns common arguments into a model's own request body, and checks it before anything is sent.
 
-A plan is built in one order: arguments, options, the entry's constants, a seed where the model wants one, documented
-defaults of required fields. Then rules, sizes and the schema are checked. Nothing is changed silently.
+A plan is always built in this order: arguments, options, the entry's constants, a seed if the model needs one, and the
+documented defaults of required fields. Then the rules, the size and the schema are checked. Nothing changes silently.
 """
 
 import random
@@ -37,8 +37,8 @@ __all__ = [
 ]
 
 FILES = ("image", "images", "end_image", "mask", "video", "audio")
-"""Arguments that take files. They are placed first, in this order: some models want them in one list, and some fields
-sit in the items they make."""
+"""Arguments that take files. They are put into the body first and in this order, because some models take them in one
+list, and other arguments set fields of the list's items."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class MediaPlan:
     Args:
         body: The native body, complete and valid.
         seed: The seed in it, if any.
-        rest: Bodies to send after it, whose texts continue its text: the further pieces of a long recording.
+        rest: Bodies that are sent afterwards, for the further pieces of a long recording. Their texts are joined.
     """
 
     model: MediaModel
@@ -60,13 +60,13 @@ class MediaPlan:
     rest: tuple[Json, ...] = ()
 
     def let_go(self) -> None:
-        """Drop the bodies once they are sent: they may be large, and the wait has no use for them."""
+        """Empty the bodies after they were sent, because they may be large and are not needed during the wait."""
         for body in (self.body, *self.rest):
             body.clear()
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Of a multipart request, the fields to send as file parts; the body holds them as data URIs."""
+        """The fields that a multipart request sends as file parts. The body holds these files as data URIs."""
         if self.model.encoding == "json":
             return ()
         paths = (path for path, schema in self.model.fields.items() if "contentMediaType" in schema)
@@ -74,14 +74,14 @@ class MediaPlan:
 
     @property
     def uploads(self) -> dict[str, str]:
-        """Files to send ahead, each to be named by the id it gets: path and data URI."""
+        """Path -> data URI of each file that is uploaded before the request. In the body, its new id replaces it."""
         files = [argument for argument in self.model.arguments.values() if "asset_id" in argument.send]
         found = {path: get_path(self.body, path) for argument in files for path in argument.paths}
         return {path: file for path, file in found.items() if isinstance(file, str) and file.startswith("data:")}
 
 
 def any_seed() -> int:
-    """A random seed every model takes."""
+    """A random seed that every model accepts."""
     return random.randrange(1, 2**31 - 1)
 
 
@@ -174,7 +174,7 @@ def plan_wish(
 
 
 def plan_native(model: MediaModel, native: Mapping[str, object]) -> MediaPlan:
-    """The plan for a native body taken as it is: nothing is added, only checked.
+    """The plan for a complete native body. It is checked, and nothing is added.
 
     Raises:
         InputError: Unknown, V2 or missing names, or a value the model does not take.
@@ -185,7 +185,7 @@ def plan_native(model: MediaModel, native: Mapping[str, object]) -> MediaPlan:
 
 
 def price_of(model: MediaModel, arguments: Mapping[str, object]) -> Cost:
-    """What a call with these common arguments would cost; what it would need besides (a prompt, files) may be absent.
+    """What a call with these common arguments would cost. A prompt or files that it would need may be absent.
 
     Raises:
         InputError: The model cannot honour an argument.
@@ -194,7 +194,7 @@ def price_of(model: MediaModel, arguments: Mapping[str, object]) -> Cost:
 
 
 def price_row_of(model: MediaModel, arguments: Mapping[str, object]) -> str:
-    """Which row of the price list counts for that, in words; empty where there is none. Raises as `price_of`."""
+    """The row of the price list that applies, in words; empty if there is none. It raises what `price_of` raises."""
     return reckon(model, _body_to_price(model, arguments)).row
 
 
@@ -214,7 +214,7 @@ def _body_to_price(model: MediaModel, arguments: Mapping[str, object]) -> dict[s
 def refuse_what_it_cannot(
     model: MediaModel, given: Mapping[str, object], forms: Mapping[str, Collection[Form]] | None = None
 ) -> None:
-    """Raise InputError for arguments the model cannot honour, with models that can. `forms`: see `choose`."""
+    """Raise InputError if the model cannot honour an argument, and name models that can. `forms` is as in `able`."""
     found = complaints(model, given, forms=forms, rules=False)
     if found:
         who = _who_can(model, given, forms)
@@ -234,7 +234,7 @@ def _who_can(
 
 
 class _Draft:
-    """A body in the making, and who set what."""
+    """A body that is being built. It notes which argument or option set each field."""
 
     def __init__(self, model: MediaModel, given: Mapping[str, object] | None = None) -> None:
         self.model = model
@@ -249,7 +249,7 @@ class _Draft:
 
     def argument(self, name: str, argument: Argument, value: object) -> None:
         if argument.as_ in ("size", "width_height", "ratio", "resolution"):
-            return  # together, in shape()
+            return  # shape() sets these together
         if argument.send:
             self._files(name, argument, value)
         else:
@@ -296,7 +296,7 @@ class _Draft:
                 return
         except ValueError as error:
             raise InputError(f"{model.id} cannot do this size: {error}") from error
-        # The picture's own shape is our choice: options may say otherwise.
+        # If only we chose the picture's own shape, the label is empty, and options may set another one.
         label = " and ".join(asked) or ("" if how == "shape" else "image")
         if isinstance(found, str):
             self._put(size.paths[0], found, label)
@@ -327,7 +327,7 @@ class _Draft:
             if get_path(self.body, path) is MISSING:
                 self._put(path, _copy(value), "")
                 self.yielding.add(path)
-        # A constant is our choice, not the caller's: where it breaks a rule, it goes.
+        # We chose the constants, not the caller, so a constant that breaks a rule is removed.
         for rule in self.model.rules:
             if not breaks(self.model, self.body, rule):
                 continue
@@ -417,7 +417,7 @@ def _spell(model: MediaModel, argument: Argument, size: tuple[int, int]) -> str:
 
 
 def _fill(schema: Json, body: Json) -> None:
-    """Put in required fields whose value the schema leaves no doubt about."""
+    """Fill in required fields for which the schema has a default or a single value."""
     for name in schema.get("required", ()):
         part: Json = schema["properties"][name]
         if name not in body:

@@ -1,8 +1,8 @@
-"""What Novita says today of its models, from four sources behind one door, and the catalogue that follows from it.
+"""Reads what Novita says about its models today, from four sources, and makes the catalogue that follows from it.
 
-The list of language models is documented. The other three are not promised by any document, and are marked so: the list
-of media models, their prices, and the notices in the documentation's text. None of them can do more than add a model,
-say that one lives or ends, and price it; what cannot be read is left out, and the tables that were shipped stay.
+Only the list of language models is documented. No document promises the other three, and the code marks them so: the
+list of media models, their prices, and the notices in the text of the documentation. A source can only add a model,
+say that one is alive or ends, and give its price. What cannot be read is ignored, and the shipped tables stay.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,14 +34,14 @@ LANGUAGE_PATH = "/openai/v1/models"
 _LARGEST_TEXT = 12 * 2**20
 _MOST_LANGUAGE_MODELS, _LONGEST_ID = 2_000, 120
 _PATIENCE = 60.0
-"""Seconds for one source."""
+"""Seconds that the answer of one source may take."""
 
 
 class News(BaseModel):
-    """What the sources said. Everything in it was bounded when it was read.
+    """What the sources said. Its size was limited when it was read.
 
     Args:
-        language: Language model -> whether it is served; False is archived.
+        language: Language model -> whether Novita serves it; False means that it is archived.
         failed: Source -> why it could not be read.
     """
 
@@ -54,10 +54,10 @@ class News(BaseModel):
 
 
 async def read_news(client: NovitaClient) -> News:
-    """Ask all four sources once. What cannot be read is named in `failed`.
+    """Ask all four sources once. `failed` names those that cannot be read.
 
-    Only the first is asked with the client's key, at the address that was configured; it is left out where there is no
-    key.
+    Only the list of language models is asked for with the client's key, at the configured address. Without a key it is
+    left out.
     """
     found = News()
     for source, ask in _SOURCES.items():
@@ -106,7 +106,7 @@ _SOURCES: Mapping[Source, Callable[[NovitaClient, News], Awaitable[News]]] = {
 
 
 def load_news(text: str) -> News | None:
-    """News that were kept as text; None where that is damaged."""
+    """Reads news that were kept as text; None if the text is damaged."""
     try:
         return News.model_validate_json(text)
     except ValidationError:
@@ -117,7 +117,7 @@ def load_news(text: str) -> News | None:
 
 
 def catalog_with(news: News, at: float) -> Catalog:
-    """What was shipped, with what was heard at that time (Unix seconds)."""
+    """The shipped catalogue, updated with news that were read at this time (in Unix seconds)."""
     seen = datetime.fromtimestamp(at, UTC).date()
     base = shipped()
     ends = endings_of(base.models, news.endings)
@@ -143,7 +143,7 @@ def catalog_with(news: News, at: float) -> Catalog:
 
 
 def _heard(model: MediaModel, offer: ListedModel | None, ending: Ending | None, seen: date) -> MediaModel:
-    """A known model after what was heard of it."""
+    """A known model, updated with what the sources say about it."""
     life = model.life
     if ending is not None and life.state != "retired":
         life = _ended(life, ending, seen)
@@ -155,7 +155,7 @@ def _heard(model: MediaModel, offer: ListedModel | None, ending: Ending | None, 
 
 
 def _ended(life: Life, ending: Ending, seen: date) -> Life:
-    """By a notice: over since its day, or a word ahead of it."""
+    """What a notice means for a model: retired if its day has come, otherwise a note that names the day."""
     if not is_over(ending, seen):
         said = f"A notice says that Novita switches it off on {ending.day}."
         return life.model_copy(update={"note": f"{life.note} {said}".lstrip()})
@@ -169,7 +169,7 @@ def _ended(life: Life, ending: Ending, seen: date) -> Life:
 
 
 def _listed(life: Life, seen: date) -> Life:
-    """On the site's list today: it lives; where a notice says that it ended, nobody knows."""
+    """The state of a model on the site's list: live, or unknown if a notice says that it has ended."""
     day = f"{seen}"
     if life.state != "retired":
         return alive_on_the_list(day).model_copy(update={"note": life.note})

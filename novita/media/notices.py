@@ -1,7 +1,6 @@
-"""Novita's notices of what it switches off, read from the text of its documentation (llms-full.txt).
+"""Reads Novita's notices about models that it switches off, from the text of its documentation (llms-full.txt).
 
-That text is foreign: of it only names and days are kept, few and short, and they only ever say that a model of the
-tables ends.
+We do not trust that text: only a few short names and days are kept, and all they can say is that a known model ends.
 """
 
 import re
@@ -23,10 +22,10 @@ class Ending(BaseModel):
     """A row of a notice.
 
     Args:
-        name: As the notice has it, mostly a display name.
-        day: The day it is switched off, `YYYY-MM-DD`.
-        replacement: What the notice names in its place; may be empty.
-        page: Where it stands.
+        name: The model as the notice names it, mostly a display name.
+        day: The day on which it is switched off, `YYYY-MM-DD`.
+        replacement: The model that the notice recommends instead; may be empty.
+        page: The page with the notice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +37,7 @@ class Ending(BaseModel):
 
 
 def read_notices(text: str) -> tuple[Ending, ...]:
-    """Every ending that the text tells of, in its order."""
+    """All endings in the text, in its order."""
     found: list[Ending] = []
     for part in re.split(r"(?m)^# ", text):
         if len(found) >= _MOST:
@@ -50,7 +49,7 @@ def read_notices(text: str) -> tuple[Ending, ...]:
 
 
 def _endings(part: str, page: str) -> Iterator[Ending]:
-    """The rows of the tables of one notice; each counts from the day that was named last before it."""
+    """The rows of the tables in one notice. The day of a row is the last day named before it."""
     day, in_table = "", False
     for line in part.splitlines():
         row = _ROW.fullmatch(line)
@@ -72,7 +71,7 @@ def _plain(cell: str) -> str:
 
 
 def _day(line: str) -> str:
-    """The last day that a line names."""
+    """The last day that a line names; empty if it names none."""
     said = [one or other for one, other in _DAY.findall(line)]
     for text in reversed(said):
         plain = re.sub(r"(?<=\d)(?:st|nd|rd|th)|[.,]", "", text)
@@ -85,7 +84,7 @@ def _day(line: str) -> str:
 
 
 def endings_of(models: Iterable[MediaModel], endings: Iterable[Ending]) -> Mapping[str, Ending]:
-    """Which of these models end, by id: those whose id or title a notice names, word for word in any order."""
+    """The models that end, by id. A notice must name the words of the model's id or title, in any order."""
     by_words: dict[frozenset[str], list[str]] = {}
     for model in models:
         for name in {model.id, model.title, *model.aliases}:
@@ -93,7 +92,7 @@ def endings_of(models: Iterable[MediaModel], endings: Iterable[Ending]) -> Mappi
     found: dict[str, Ending] = {}
     for ending in endings:
         named = set(by_words.get(_words(ending.name), ()))
-        if len(named) == 1:  # two models of one name: nobody knows which is meant
+        if len(named) == 1:  # if two models have this name, it is unclear which one is meant
             (one,) = named
             if one not in found or found[one].day < ending.day:
                 found[one] = ending
@@ -107,7 +106,7 @@ _SAME = (
     (re.compile(r"\btext[ -]to[ -]speech\b|\bapi\b"), " "),
     (re.compile(r"\bv(?=\d)"), ""),
 )
-"""How notices and ids say the same."""
+"""Spellings that notices and ids use for the same thing."""
 
 
 def _words(name: str) -> frozenset[str]:
@@ -118,5 +117,5 @@ def _words(name: str) -> frozenset[str]:
 
 
 def is_over(ending: Ending, today: date) -> bool:
-    """Whether the day has come."""
+    """Whether the model's last day has come."""
     return date.fromisoformat(ending.day) <= today

@@ -1,8 +1,8 @@
-"""What Novita's own site lists of its media models: routes, request bodies, and how the charge follows from a body.
+"""Reads the lists on Novita's own site: routes of media models, their request bodies, and how a charge is calculated.
 
-No document promises these lists (`freshness_sources` of the API facts call them undocumented), and what they say is
-taken as hostile: a route counts only where it is one of the media routes, a schema only where it is small, closed and
-without references, an expression only where it is short, and no text of theirs is shown. The key is never sent.
+No document promises these lists (`freshness_sources` of the API facts calls them undocumented), so they are not
+trusted. A route is used only if it is a media route, a schema only if it is small, closed and without references, and
+an expression only if it is short. Texts from the lists are never shown, and the key is never sent.
 """
 
 import re
@@ -25,7 +25,7 @@ from .tariffs import may_be_evaluated
 LIST_HOST = "https://api-server.novita.ai"
 LIST_PATH, PRICES_PATH = "/v1/product/multimodal-model/list", "/v1/product/batch-price"
 LISTED = "multimodal-list"
-"""How the list is called among the signs of life."""
+"""The name of this list as evidence that a model is alive."""
 _LARGEST = 8 * 2**20
 _LARGEST_SCHEMA, _DEEPEST, _MOST_PARTS = 200_000, 12, 2_000
 _MOST_MODELS, _MOST_SKUS, _AT_ONCE = 1_000, 40, 200
@@ -57,7 +57,7 @@ _SPELLED: Mapping[str, tuple[str, ...]] = {
     "speed": ("speed",),
     "language": ("language",),
 }
-"""Common argument -> native fields that mean it by their name."""
+"""Common argument -> names of native fields that mean the same."""
 _FILES, _FORMS = ("image", "images", "end_image", "video", "audio"), ("url", "data_uri")
 _KEPT = frozenset(
     {
@@ -65,7 +65,7 @@ _KEPT = frozenset(
         *("minItems", "maxItems", "additionalProperties"),
     }
 )
-"""What is kept of a foreign schema; a pattern, which may take for ever, is Novita's to check."""
+"""Keywords of a listed schema that are kept. Patterns are dropped, because matching a hostile one may never end."""
 
 
 class _KeptRow(BaseModel):
@@ -76,8 +76,8 @@ class Sku(_KeptRow):
     """One price of a model.
 
     Args:
-        picked: A CEL expression over the body, true where this price counts.
-        units: Of 0.0001 USD; None where nobody said.
+        picked: A CEL expression over the body that is true if this price applies.
+        units: The price in units of 0.0001 USD; None if it is not known.
     """
 
     code: str
@@ -86,11 +86,11 @@ class Sku(_KeptRow):
 
 
 class ListedModel(_KeptRow):
-    """One listed model, as far as it can be used.
+    """What can be used of one listed model.
 
     Args:
-        route: Empty where neither route nor body can be used; that it is listed is a sign of life all the same.
-        charge: A CEL expression of the charge in units of 0.0001 USD; empty where none can be used.
+        route: Empty if route and body cannot be used. Even then, being listed shows that the model is alive.
+        charge: A CEL expression for the charge in units of 0.0001 USD; empty if there is none that can be used.
     """
 
     name: str
@@ -107,17 +107,17 @@ class ListedModel(_KeptRow):
 
 
 def _nobody(client: NovitaClient) -> NovitaClient:
-    """The same way out, without the key."""
+    """A client with the same connections, but without a key."""
     return replace(client.for_looking(), auth=without_key, largest_answer=_LARGEST)
 
 
 def without_key(_: str | None) -> Mapping[str, str]:
-    """Headers of a call that everybody may make."""
+    """No headers, because these calls need no key."""
     return {}
 
 
 async def fetch_offers(client: NovitaClient, name: str | None = None) -> tuple[ListedModel, ...]:
-    """The list, with prices where they are told; with a name, only the model of that name.
+    """All listed models, with the prices that the list gives. With a name, only the model of that name.
 
     Raises:
         NovitaError: The list cannot be read.
@@ -156,23 +156,23 @@ async def fetch_prices(client: NovitaClient, offers: Iterable[ListedModel]) -> t
 
 
 async def offered_model(client: NovitaClient, name: str) -> MediaModel | None:
-    """The model of that name, where Novita's site lists it with a route and a schema that can be used; else None."""
+    """The model of that name; None if Novita's site does not list it, or its route or schema cannot be used."""
     wanted = name.strip().casefold()
     if not _NAME.fullmatch(wanted):
         return None
     try:
         offers = await fetch_offers(client, wanted)
     except NovitaError:
-        return None  # the list may close any day; the tables stay
+        return None  # the site may close this list at any time; then only our tables count
     found = tuple(offer for offer in offers if offer.name == wanted)
-    with suppress(NovitaError):  # without a price it counts as the ceiling of its kind
+    with suppress(NovitaError):  # without a price, the ceiling for its kind of media is counted
         found = await fetch_prices(client, found)
     day = f"{datetime.fromtimestamp(client.clock.wall(), UTC):%Y-%m-%d}"
     return entry_of(found[0], day) if found else None
 
 
 def read_offer(row: Json) -> ListedModel | None:
-    """A row of the list; None where it names no media model."""
+    """One row of the list; None if it describes no media model."""
     config, name = dig(row, "modelConfig.config"), dig(row, "fusionConfig.name")
     makes = _MAKES.get(str(dig(config, "category")))
     if makes is None or not isinstance(name, str) or not _NAME.fullmatch(name.casefold()):
@@ -194,7 +194,7 @@ def read_offer(row: Json) -> ListedModel | None:
 
 
 def _skus(rows: Any) -> Iterator[Sku]:
-    """The prices of a model; none of them where one cannot be used, as it may be the dearest."""
+    """The prices of a model. If one of them cannot be used, there are none, because that one may be the highest."""
     found: list[Sku] = []
     for row in objects(rows):
         code, picked = row.get("skuCode"), row.get("celExpr")
@@ -215,7 +215,7 @@ def _unit_of(text: Any) -> str:
 
 
 def _route_of(text: Any) -> tuple[str, Json]:
-    """Route and request body of an OpenAPI document; both empty where they cannot be used."""
+    """Route and request schema from an OpenAPI document; both are empty if they cannot be used."""
     if not isinstance(text, str) or len(text) > _LARGEST_SCHEMA:
         return "", {}
     try:
@@ -232,7 +232,7 @@ def _route_of(text: Any) -> tuple[str, Json]:
 
 
 def _is_small(schema: object) -> bool:
-    """Whether a schema is bounded and holds no reference."""
+    """Whether a schema is small enough and has no references."""
     parts = list(_parts(schema, 0))
     if len(parts) > _MOST_PARTS or any(depth > _DEEPEST for _, depth in parts):
         return False
@@ -248,7 +248,7 @@ def _parts(node: object, depth: int) -> Iterator[tuple[object, int]]:
 
 
 def _lean(schema: Json) -> Json:
-    """A schema without texts, closed."""
+    """A schema without its texts, which allows no further fields."""
     kept: Json = {key: value for key, value in schema.items() if key in _KEPT}
     if is_object(parts := schema.get("properties")):
         kept["properties"] = {name: _lean(part) for name, part in parts.items() if is_object(part)}
@@ -263,7 +263,7 @@ def _lean(schema: Json) -> Json:
 
 
 def tariff_of(offer: ListedModel, day: str) -> Tariff | None:
-    """How the charge follows from a body; None where a price is missing."""
+    """How the charge is calculated from a body; None if a price is missing."""
     priced = tuple((sku.picked, sku.units) for sku in offer.skus if sku.units is not None)
     if not offer.charge or not priced or len(priced) < len(offer.skus):
         return None
@@ -271,7 +271,7 @@ def tariff_of(offer: ListedModel, day: str) -> Tariff | None:
 
 
 def entry_of(offer: ListedModel, day: str) -> MediaModel | None:
-    """An entry for a model that the tables do not know; None where it has no route or body that can be used."""
+    """A catalogue entry for a model that our tables do not know; None if its route or body cannot be used."""
     fields: Json = offer.body.get("properties", {})
     if not offer.route or not fields:
         return None
@@ -310,7 +310,7 @@ def entry_of(offer: ListedModel, day: str) -> MediaModel | None:
 
 
 def _does(makes: Kind, arguments: Mapping[str, Argument]) -> Iterator[Capability]:
-    """What a model can be used for, by what it takes; of a sound, nothing where that does not tell."""
+    """The capabilities of a model, judged by its arguments. For sound they may not tell, and there is none."""
     pictured = "image" in arguments or "images" in arguments
     if makes == "image":
         yield Capability.EDIT_IMAGE if pictured else Capability.TEXT_TO_IMAGE
@@ -330,7 +330,7 @@ def _does(makes: Kind, arguments: Mapping[str, Argument]) -> Iterator[Capability
 
 
 def alive_on_the_list(day: str) -> Life:
-    """What the list says of a model's life."""
+    """The state of a model that is listed on this day."""
     return Life(
         state="live",
         date=day,

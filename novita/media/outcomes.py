@@ -1,6 +1,6 @@
-"""What a media model answered: a task id, or finished files in any documented shape (links, base64, hex, bytes, text).
+"""Reads answers of media models: a task id, or finished files in any documented form (link, base64, hex, bytes, text).
 
-The catalogue entry says where the files sit, and every other known place is tried too.
+The catalogue entry says where an answer holds its files. All other known places are tried too.
 """
 
 import base64
@@ -27,12 +27,12 @@ Kind = Literal["image", "video", "audio", "text", "file"]
 
 @dataclass(frozen=True)
 class MediaOutput:
-    """One file (or text) of a finished job: exactly one of url, data and text is set.
+    """One file or text of a finished job. Exactly one of url, data and text is set.
 
     Args:
-        ttl: Seconds the link lives.
-        suffix: Its type in a word, as Novita or the request names it (`png`, `mp3`).
-        seconds: Length of a sound, where Novita tells.
+        ttl: How many seconds the link is valid.
+        suffix: The file type as Novita or the request names it (`png`, `mp3`).
+        seconds: The length of a sound, if Novita gives it.
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ class MediaOutcome:
 
 
 def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> Accepted | MediaOutcome:
-    """A submit's answer: a task id in either documented place, or the finished files. `body` is what was asked."""
+    """Read the answer to a request: a task id in either documented place, or finished files. `body` is the request."""
     if answer.headers.get("content-type", "").startswith("text/event-stream"):
         return _read_stream(model, answer, body)
     data = _json(answer)
@@ -81,10 +81,10 @@ def read_answer(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> A
 
 
 def task_id_of(model: MediaModel, data: Any, *, bare: bool) -> str:
-    """The id of a task, in any documented place; empty: there is none.
+    """The id of a task from any documented place; empty if there is none.
 
     Args:
-        bare: In a dialect of its own, whose tasks just have an id, that counts too.
+        bare: Whether a plain `id` counts too, for models whose own status route names tasks so.
     """
     found = dig(data, "task_id") or dig(data, "data.task_id") or dig(data, "task.task_id")
     if bare and model.answer[0].at:
@@ -93,14 +93,14 @@ def task_id_of(model: MediaModel, data: Any, *, bare: bool) -> str:
 
 
 def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> MediaOutcome:
-    """Sound that came in pieces: hex in each event's `audio` or `data.audio`; the last event may repeat the whole."""
+    """Join sound that came in pieces, as hex in `audio` or `data.audio` of each event. The last may repeat it all."""
     pieces: list[str] = []
     whole = ""
     for event in events_of(answer.body):
         try:
             seen = an_object(load_json(event.data))
         except ValueError:
-            continue  # one bad event does not cost the others, and the mark of the end is none
+            continue  # a broken event must not cost the others, and the end mark is no event
         _refuse_error_in_success(model, seen)
         piece = dig(seen, "data.audio") or seen.get("audio") or ""
         if (dig(seen, "data.status") or seen.get("status")) == 2:
@@ -116,7 +116,7 @@ def _read_stream(model: MediaModel, answer: Answer, body: Mapping[str, Any]) -> 
 
 
 def _asked_type(model: MediaModel, body: Mapping[str, Any]) -> str | None:
-    """The file type the request asked for, where the entry says which field names it."""
+    """The file type that the request asked for, if the entry says which field names it."""
     for place in model.answer:
         if place.type_in and isinstance(found := dig(body, place.type_in), str):
             return found
@@ -124,7 +124,7 @@ def _asked_type(model: MediaModel, body: Mapping[str, Any]) -> str | None:
 
 
 def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any]) -> MediaOutcome:
-    """The files of an answer that came at once."""
+    """Read the files of an answer that came at once."""
     seconds = a_lifetime(dig(data, "extra_info.audio_length"))  # milliseconds
     outputs: list[MediaOutput] = []
     values: dict[str, str] = {}
@@ -156,7 +156,7 @@ def read_outcome(model: MediaModel, data: dict[str, Any], body: Mapping[str, Any
 
 
 def read_task(data: dict[str, Any]) -> Look[MediaOutcome]:
-    """A task result. A status nobody documented counts as still working, and is logged."""
+    """Read a task result. An undocumented status counts as still working, and is logged."""
     status = dig(data, "task.status")
     percent, eta = percent_of(dig(data, "task.progress_percent")), a_lifetime(dig(data, "task.eta"))
     outcome = MediaOutcome(tuple(_result_lists(data)), _seed(data))
@@ -224,7 +224,7 @@ def string_output(kind: Kind, value: str, suffix: str | None) -> MediaOutput:
 
 
 def _decode(text: str) -> bytes:
-    """Bytes from hex or base64, whichever it is: audio comes as hex, pictures as base64."""
+    """The bytes of a text in hex or base64. Sound comes as hex, and pictures as base64."""
     try:
         if len(text) % 2 == 0 and not text.strip("0123456789abcdefABCDEF"):
             return bytes.fromhex(text)
@@ -276,18 +276,18 @@ def _looks_like_text(answer: Answer) -> bool:
 
 
 def _seed(data: dict[str, Any]) -> int | None:
-    """The seed really used: documented as a string, sometimes a number."""
+    """The seed that was really used. It is documented as a string, but is sometimes a number."""
     return a_whole(dig(data, "extra.seed"))
 
 
 def percent_of(value: Any) -> float | None:
-    """How far it is; None where that is not told, as 0 does not tell it on most models."""
+    """The progress in percent; None if it is unknown. Most models always say 0, so 0 counts as unknown."""
     found = a_number(value)
     return min(found, 100.0) if found is not None and found > 0 else None
 
 
 def nsfw_of(value: Any) -> float | None:
-    """Likelihood in percent, where the check was asked for and worked."""
+    """The likelihood in percent, if the check was asked for and worked."""
     verdict = an_object(value)
     return a_number(verdict.get("confidence")) if verdict.get("valid") else None
 

@@ -1,4 +1,4 @@
-"""The price rows of a media model, held against a request: which row counts, and how often. Exact decimals."""
+"""Applies the price rows of a media model to a request: which row counts, and how many times. Decimals are exact."""
 
 import math
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ from .values import parse_size
 Size = tuple[int, int]
 
 _FRAMES_A_SECOND, _LONGEST_CLIP = 30, 30
-"""How many frames and seconds a clip is taken to have where that is not known."""
+"""Frames per second and seconds that a clip is assumed to have if they are not known."""
 _MEGAPIXEL = 2**20
 
 
 @dataclass(frozen=True)
 class FilesSeen:
-    """What is known of the files that go into a request.
+    """What is known about the files of a request.
 
     Args:
         picture: Width and height of the input picture.
-        lengths: Seconds of clips, by the text that stands for each in the body.
+        lengths: The text that stands for a clip in the body -> its length in seconds.
     """
 
     picture: Size | None = None
@@ -42,13 +42,13 @@ NOTHING_KNOWN = FilesSeen()
 
 @dataclass(frozen=True)
 class Reckoned:
-    """What the rows come to.
+    """The price that the rows give.
 
     Args:
-        usd: US dollars; None where nobody says, or how much it buys is not known beforehand.
-        note: How it was reckoned, one sentence.
-        basis: Whose price it is.
-        row: The row that counts, with the settings it is for; empty where there is none.
+        usd: US dollars; None if no source gives a price, or the amount is not known beforehand.
+        note: How it was calculated, in one sentence.
+        basis: Who gives the price.
+        row: The row that was used, with the settings it is for; empty if there is none.
     """
 
     usd: Decimal | None
@@ -61,7 +61,7 @@ def reckon(model: MediaModel, body: Json, files: FilesSeen = NOTHING_KNOWN) -> R
     """Add up the rows that fit a native body.
 
     Args:
-        files: What is known of the files in it.
+        files: What is known about the files in the body.
     """
     live = charged(model, body, letters_of(model, body))
     if live is not None and model.tariff is not None:
@@ -84,14 +84,15 @@ def reckon(model: MediaModel, body: Json, files: FilesSeen = NOTHING_KNOWN) -> R
 
 
 def _which(model: MediaModel, body: Json, main: Price) -> str:
-    """A row in words; and where what it goes by was not said, that it is the dearest."""
+    """A row in words. If the request does not say which row it is for, the words say that it is the dearest."""
     unsaid = [path.rpartition(".")[2] for path in _open(model, body, main) or ()]
     names = " and ".join(unsaid)
     return f"{main.words} (the dearest, as {names} is not said)" if unsaid else main.words
 
 
 def _main(model: MediaModel, body: Json, files: FilesSeen) -> Price | None:
-    """The first row that fits; where a field it asks for is not given and has no default, the dearest of its basis."""
+    """The first row that fits. If a field in its `when` is not given and has no default, the dearest row that may fit,
+    of the same basis."""
     fitting = [row for row in model.price if not row.extra and _open(model, body, row) is not None]
     if not fitting or not _open(model, body, fitting[0]):
         return fitting[0] if fitting else None
@@ -100,7 +101,7 @@ def _main(model: MediaModel, body: Json, files: FilesSeen) -> Price | None:
 
 
 def _open(model: MediaModel, body: Json, row: Price) -> Sequence[str] | None:
-    """Which fields of its `when` nobody has filled; None if the row does not fit."""
+    """The fields of the row's `when` that have no value yet; None if the row does not fit."""
     unfilled: list[str] = []
     for path, allowed in row.when.items():
         value = effective(model, body, path)
@@ -116,7 +117,7 @@ def _open(model: MediaModel, body: Json, row: Price) -> Sequence[str] | None:
 
 
 def _count(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> Decimal | None:
-    """How many of the row's units the request asks for."""
+    """How many units of the row the request asks for; None if that is not known."""
     things = argument_value(model, body, "count") or Decimal(1)
     match row.per:
         case "image" | "video":
@@ -142,7 +143,8 @@ def _count(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> Decim
 
 
 def _known_lengths(model: MediaModel, body: Json, files: FilesSeen) -> list[Decimal | None]:
-    """The seconds of each clip in a body; None where they are not known. A body without its files has one such."""
+    """The seconds of each clip in a body; None for a clip of unknown length. A body that has no files yet counts as one
+    such clip."""
     found = [files.lengths.get(clip) for clip in clips_of(model, body)]
     if not found and "video" in model.arguments and told_nothing_of_files(model, body):
         found = [None]
@@ -150,7 +152,7 @@ def _known_lengths(model: MediaModel, body: Json, files: FilesSeen) -> list[Deci
 
 
 def _as_long(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> Decimal | None:
-    """How long a result is of which no field says it: as the clip that goes in, or as long as it may be."""
+    """The length of a result if no field gives it: that of the input clip, or the greatest possible."""
     known = _known_lengths(model, body, files) if row.follows else []
     if known and known[0] is not None:
         return min(known[0], Decimal(row.seconds)) if row.seconds else known[0]
@@ -158,7 +160,7 @@ def _as_long(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> Dec
 
 
 def _clip_seconds(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> Decimal:
-    """Seconds that are billed for the clips that go in."""
+    """The seconds that are billed for the input clips."""
     if not row.input_seconds:
         return Decimal(0)
     known = _known_lengths(model, body, files)
@@ -166,7 +168,7 @@ def _clip_seconds(model: MediaModel, body: Json, row: Price, files: FilesSeen) -
 
 
 def _taken_as(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> str:
-    """What was assumed of a clip whose length is not known."""
+    """A text that says what was assumed about a clip of unknown length."""
     by_result = row.follows and seconds_of(model, body) in (None, Decimal(0))
     if not (by_result or row.input_seconds or row.per == "frame"):
         return ""
@@ -178,7 +180,7 @@ def _taken_as(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> st
 
 
 def _each(model: MediaModel, body: Json, row: Price, files: FilesSeen) -> Decimal | None:
-    """What one of the row's units costs, by its formula; None where a part of that is not known."""
+    """The price of one unit of the row, by its formula; None if a part of the formula is not known."""
     each = Decimal(row.usd)
     for path in row.times:
         factor = _factor(model, body, path, files.picture)
@@ -209,7 +211,7 @@ def _factor(model: MediaModel, body: Json, path: str, picture: Size | None) -> D
 
 
 def seconds_of(model: MediaModel, body: Json) -> Decimal | None:
-    """How long the result will be, where fields or the model itself say so; of parts in a row, all together."""
+    """The length of the result, if fields or the model give it. If the result has several parts, their sum."""
     lists = [path for path in model.fields if path.endswith("[].duration")]
     parts = next((path for path in lists if get_path(body, path.removesuffix("[].duration")) is not MISSING), None)
     if parts is not None:
@@ -247,7 +249,7 @@ def _size(model: MediaModel, body: Json) -> Size | None:
 
 
 def number(value: object) -> Decimal | None:
-    """A field's value as a number, in whichever type the model writes it."""
+    """A field's value as a number, whether the model writes it as a number or as a text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     text = str(value)
@@ -265,12 +267,12 @@ def _said(row: Price, count: Decimal, each: Decimal) -> str:
 
 
 def plain(amount: Decimal) -> str:
-    """Digits only, without zeros at the end."""
+    """An amount as plain digits, without an exponent and without zeros at the end."""
     return f"{amount.normalize():f}"
 
 
 def price_line(model: MediaModel) -> str:
-    """The price of a model in one line; what depends on more than a few fields stays in `estimate_cost`."""
+    """The price of a model in one line. `estimate_cost` explains prices that depend on more than a few fields."""
     rows = [row for row in model.price if not row.extra]
     if model.tariff is not None:
         return _by_tariff(model.tariff)
@@ -287,7 +289,8 @@ def price_line(model: MediaModel) -> str:
 
 
 def _words_of(alike: Sequence[Price], *, several: bool) -> list[str]:
-    """Rows of one price in words: where there are other prices, with the conditions that all of them ask for."""
+    """Rows with the same price, in words. If the model has other prices too, the conditions that these rows share are
+    added."""
     first = alike[0]
     if not several:
         return [first.words_with({})]
@@ -296,7 +299,7 @@ def _words_of(alike: Sequence[Price], *, several: bool) -> list[str]:
 
 
 def priced_on(model: MediaModel) -> str:
-    """When the price of a model was read, as exactly as that is known; empty where it has none."""
+    """The day on which the price of a model was read, as exactly as it is known; empty if it has no price."""
     if model.tariff is not None:
         return model.tariff.seen
     return model.price[0].seen if model.price else ""

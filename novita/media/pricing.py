@@ -1,4 +1,4 @@
-"""What a media call will cost, as far as anybody has written it down. Exact decimals, never floats."""
+"""Estimates what a media call will cost, from published prices. It uses exact decimals, never floats."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -11,11 +11,11 @@ from .clips import Lengths, clips_of, whole_seconds
 from .price_rows import FilesSeen, Size, argument_value, letters_of, number, reckon, seconds_of
 
 LONGEST_MADE = 16
-"""Seconds that a video is taken to have where neither request nor model says: the longest that any model makes."""
+"""Seconds that a video is assumed to have if neither the request nor the model says: the longest any model makes."""
 LONGEST_CLIP = 30
-"""The same for a video made from a clip of unknown length: the longest that a model takes."""
+"""The same for a video that is made from a clip of unknown length: the longest clip that a model takes."""
 LONGEST_LYRICS = 4
-"""Thousands of characters of lyrics, about as many as a song may have."""
+"""Thousands of characters that lyrics are assumed to have, which is about as many as a song may have."""
 
 
 def estimate(
@@ -24,14 +24,14 @@ def estimate(
     """What a native request body will cost on this model.
 
     Args:
-        picture: Width and height of the input picture, for prices that go by it.
-        lengths: Seconds of the clips in it, by the text that stands for each.
+        picture: Width and height of the input picture, for prices that depend on them.
+        lengths: The text that stands for a clip in the body -> its length in seconds.
     """
     native, known = dict(body), lengths or {}
     found = reckon(model, native, FilesSeen(picture, known))
     if found.usd is not None:
         return Cost(found.usd, found.note, found.basis)
-    # It counts as so much of its family, at the ceiling.
+    # The price is not known, so the spending limits count the ceiling for this kind and amount of media.
     things = max(1, int(argument_value(model, native, "count") or 1))
     family, amount = _measure(model, native, known)
     each = assumed(family, amount * things)
@@ -39,7 +39,7 @@ def estimate(
 
 
 def _measure(model: MediaModel, body: Json, lengths: Lengths) -> tuple[Family, Decimal]:
-    """The family of one thing that a request makes, and how much of it that is at most."""
+    """The family of one result, and the largest amount that it may have in the family's unit."""
     if model.makes == "video":
         return "second_of_video", seconds_of(model, body) or _longest_seconds(model, body, lengths)
     if model.makes == "voice" or {Capability.CLONE_VOICE, Capability.DESIGN_VOICE} & set(model.does):
@@ -54,7 +54,7 @@ def _measure(model: MediaModel, body: Json, lengths: Lengths) -> tuple[Family, D
 
 
 def _longest_seconds(model: MediaModel, body: Json, lengths: Lengths) -> Decimal:
-    """The longest video the model makes, as far as its schema says; of a clip, as long as that."""
+    """The length of the longest video that the request may make: that of its clip, or what the model's schema says."""
     argument, clips = model.arguments.get("duration"), clips_of(model, body)
     if "video" in model.arguments and argument is None:
         limits = model.arguments["video"].limits

@@ -1,7 +1,7 @@
-"""Whether a route is there today: it is sent an empty body, which Novita turns away.
+"""Checks whether a route exists today, by sending it an empty body, which Novita refuses.
 
-Only routes that ask for a field, and that belong to one model: on a shared route the model stands in the body, and
-the route is always there. No document says that a media request is not charged when it is turned away.
+Only routes that require a field and belong to one model are checked. A shared route names the model in the body, so
+the route exists even if the model does not. No document says that a refused media request is free of charge.
 """
 
 from collections.abc import AsyncGenerator
@@ -26,7 +26,7 @@ class Probed:
 
 
 def probeable() -> list[MediaModel]:
-    """Models that can be asked so, the best evidence of life first; none that is said to be retired."""
+    """Models that can be checked in this way, the best evidence of life first. Retired models are left out."""
     paths = [model.path for model in media_models()]
     return sorted(
         (
@@ -43,10 +43,10 @@ def probeable() -> list[MediaModel]:
 
 
 async def probe(client: NovitaClient) -> AsyncGenerator[Probed]:
-    """Ask each of them once.
+    """Ask each of these routes once.
 
     Raises:
-        NovitaError: The key is not accepted, or there is none.
+        NovitaError: Novita does not accept the key, or there is none.
     """
     for model in probeable():
         try:

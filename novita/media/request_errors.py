@@ -1,4 +1,4 @@
-"""What is wrong with a request to a media model, in the caller's words: names that it does not know, and its schema."""
+"""Explains what is wrong with a request to a media model, in the caller's words: unknown names, and schema errors."""
 
 import difflib
 import re
@@ -16,7 +16,7 @@ from .lookup import OldName, old_names, option_paths
 
 
 def find_option(model: MediaModel, key: str) -> str:
-    """The native path an option means. Raises InputError with the nearest right names."""
+    """The native path that an option means. Raises InputError, with the nearest names, if there is none."""
     leaf = key.rpartition(".")[2]
     homes = option_paths(model, key)
     if homes:
@@ -33,7 +33,7 @@ def find_option(model: MediaModel, key: str) -> str:
 
 
 def refuse_unknown(model: MediaModel, schema: Json, body: Json, prefix: str) -> None:
-    """Raise InputError at the first name the schema does not know, with what it may have meant."""
+    """Raise InputError for the first name that the schema does not know, and suggest what may have been meant."""
     properties: dict[str, Json] = schema.get("properties", {})
     for name, value in body.items():
         part = properties.get(name)
@@ -52,7 +52,7 @@ def refuse_unknown(model: MediaModel, schema: Json, body: Json, prefix: str) -> 
 
 
 def _instead(model: MediaModel, name: str, schema: Json, prefix: str = "") -> str:
-    """What to write in place of an unknown name: where it lives, its V3 name, or what looks like it."""
+    """What to write instead of an unknown name: its full path, its V3 name, or similar names."""
     fields = model.fields
     homes = [path for path in fields if path.rpartition(".")[2] == name and path != f"{prefix}{name}"]
     if homes and prefix != f"{homes[0].rpartition('.')[0]}.":
@@ -110,7 +110,7 @@ def schema_sentence(model: MediaModel, error: Any) -> str:
     if error.validator == "anyOf" and all(set(one) == {"required"} for one in error.validator_value):
         choices = [_label(model, path) for one in error.validator_value for path in one["required"]]
         return f"{model.id} needs {' or '.join(choices)}"
-    if error.instance is None and error.validator == "type":  # a place kept free before a later file
+    if error.instance is None and error.validator == "type":  # an empty place in a list, before a file that is given
         return f"{model.id} needs {_label(model, where)}"
     files = [path for name in model.media_arguments() for path in model.arguments[name].paths]
     is_file = any(_plain(path).startswith(_plain(where)) for path in files)
@@ -132,7 +132,7 @@ def schema_advice(model: MediaModel, error: Any) -> str:
 
 
 def _label(model: MediaModel, path: str) -> str:
-    """What the caller knows a native path as."""
+    """The name by which the caller knows a native path."""
     exact = [name for name, argument in model.arguments.items() if path in argument.paths]
     names = exact or [name for name, argument in model.arguments.items() if _covers(argument, path)]
     if names:

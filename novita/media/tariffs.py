@@ -1,7 +1,7 @@
-"""What Novita's site charges for a request, by its own expressions: CEL, over the request's body.
+"""Calculates what a request costs by the expressions of Novita's site. They are CEL over the request's body.
 
-The expressions are foreign. They are evaluated by a library for CEL, never as code, and only where they cannot take
-long: short, without comprehensions and patterns. The library is imported when the first price asks for it.
+The expressions come from outside, so a CEL library evaluates them, never Python. Only expressions that cannot take long
+are evaluated: short ones without loops and patterns. The library is imported when the first price needs it.
 """
 
 import re
@@ -19,11 +19,11 @@ _MOST_UNITS = 10**9
 _UNIT = Decimal("0.0001")
 _CALL = re.compile(r"([A-Za-z_]\w*)\s*\(")
 _CALLS = frozenset({"int", "uint", "double", "string", "size", "has", "startsWith", "endsWith", "contains"})
-"""What an expression may call: nothing that goes through a list, and no pattern."""
+"""Functions that an expression may call. None of them loops over a list or matches a pattern."""
 
 
 def may_be_evaluated(expression: str) -> bool:
-    """Whether an expression is bounded: no longer and no deeper than those that are known, and without loops."""
+    """Whether an expression is safe to evaluate: short, not deeply nested, and without loops."""
     if not 0 < len(expression) <= _LONGEST:
         return False
     depth = 0
@@ -35,12 +35,12 @@ def may_be_evaluated(expression: str) -> bool:
 
 
 def charged(model: MediaModel, body: Json, letters: int | None) -> Decimal | None:
-    """US dollars for a body by the model's tariff; None where it has none, or that cannot be said.
+    """US dollars for a body by the model's tariff; None if the model has none, or it cannot be evaluated.
 
-    Where it is open which price counts, the dearest that may.
+    If several prices may apply, the highest of them is used.
 
     Args:
-        letters: Characters of the text in the body, where there is one.
+        letters: The number of characters of the text in the body, if there is one.
     """
     tariff = model.tariff
     if tariff is None:
@@ -59,11 +59,11 @@ def charged(model: MediaModel, body: Json, letters: int | None) -> Decimal | Non
     told = [Decimal(str(one)) for one in amounts if isinstance(one, int | float) and not isinstance(one, bool)]
     if not told or len(told) < len(amounts) or not all(0 <= one <= _MOST_UNITS for one in told):
         return None
-    return max(max(told), Decimal(1)) * _UNIT  # a unit is the least that is charged
+    return max(max(told), Decimal(1)) * _UNIT  # at least one unit is charged
 
 
 def _value(expression: str, known: Mapping[str, Any]) -> object:
-    """What an expression comes to; None where that cannot be said."""
+    """The value of an expression; None if it cannot be evaluated."""
     if not may_be_evaluated(expression):
         return None
     try:
@@ -73,7 +73,7 @@ def _value(expression: str, known: Mapping[str, Any]) -> object:
 
 
 def _whole(schema: Json, body: Json) -> Json:
-    """A body with the documented defaults of what it leaves out, and without long texts (files)."""
+    """A body with the documented defaults of missing fields, and without long texts such as files."""
     found: Json = {}
     parts: Json = schema.get("properties", {})
     for name, part in parts.items():
@@ -91,11 +91,11 @@ def _whole(schema: Json, body: Json) -> Json:
 
 @cache
 def _evaluate() -> Callable[[str, dict[str, Any]], object]:
-    from cel import evaluate  # most processes never price by it
+    from cel import evaluate  # most processes never need it
 
     return evaluate
 
 
 def load_cel() -> None:
-    """Import the library, which takes a moment: in a thread, before a price asks for it."""
+    """Import the library. That takes a moment, so it is done in a thread before a price needs it."""
     _evaluate()

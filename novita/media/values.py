@@ -1,7 +1,7 @@
-"""One value at a time: from the common spelling to a model's own, or a reason why not.
+"""Converts single values from the common spelling to a model's own, or says why that is impossible.
 
-A `ValueError` from here says what the model would take; the caller puts the names to it.
-Written by hand: no library knows the value nearest to a wish among those that a model takes.
+A `ValueError` from here says what the model would take. The caller adds the names of argument and model.
+This is written by hand, because no library finds the value nearest to a wish among those that a model takes.
 """
 
 import base64
@@ -31,7 +31,7 @@ def types_of(schema: Json) -> tuple[str, ...]:
 
 
 def coerce(schema: Json, value: object) -> Any:
-    """`value` in the native type and the nearest legal spelling. What cannot be mended is returned as it is."""
+    """`value` in the native type and in the nearest allowed spelling. If there is none, it is returned unchanged."""
     allowed = schema.get("enum")
     if allowed is not None:
         return _nearest_spelling(allowed, value)
@@ -73,14 +73,14 @@ def _nearest_spelling(allowed: list[Any], value: object) -> Any:
 
 
 def form_of(value: str) -> Form:
-    """In which form a file is written."""
+    """The form of a file in a request."""
     if value.startswith("data:"):
         return "data_uri"
     return "url" if re.match(r"https?://", value, re.IGNORECASE) else "base64"
 
 
 def mime_of(file: str) -> str:
-    """The type of a file that stands in a request as data URI or base64."""
+    """The MIME type of a file that a request holds as a data URI or base64."""
     head, comma, _ = file[:200].partition(",")
     if comma and head.startswith("data:"):
         return head.removeprefix("data:").partition(";")[0]
@@ -106,7 +106,7 @@ _LANGUAGES = {
 
 
 def language(schema: Json, value: object) -> Any:
-    """A language by its English name or its ISO code, in whichever of the two the model uses."""
+    """A language as the model writes it. `value` may be the English name or the ISO code, whichever the model uses."""
     allowed = a_list(schema.get("enum"))
     direct = coerce(schema, value)
     if direct in allowed or not isinstance(value, str):
@@ -126,7 +126,7 @@ def language(schema: Json, value: object) -> Any:
 _SIZE = re.compile(r"\s*(\d{2,5})\s*[x*×]\s*(\d{2,5})\s*", re.IGNORECASE)
 _RATIO = re.compile(r"\s*(\d{1,4})\s*[:/x×]\s*(\d{1,4})\s*", re.IGNORECASE)
 _SAME_RATIO = 0.03
-"""How far two ratios may lie apart to count as one: makers call 1088x832 4:3 and 1728x960 16:9."""
+"""By how much two ratios may differ and still count as equal: makers call 1088x832 4:3, and 1728x960 16:9."""
 _SAME_TIER = 0.15
 
 
@@ -146,7 +146,7 @@ class Frame:
 
     @property
     def step(self) -> int:
-        """The grid for sizes we compute: models work in blocks of 8 pixels even where they take any size."""
+        """The grid for sizes that we compute. Models work in blocks of 8 pixels, even if they accept any size."""
         return self.multiple if self.multiple > 1 else 8
 
     @classmethod
@@ -177,10 +177,10 @@ class Frame:
         )
 
     def fit(self, size: object, ratio: object, tier: object) -> tuple[int, int] | str:
-        """The native size for what was asked, or a word of the model's own (`2K`).
+        """The native size for what was asked, or one of the model's own words (`2K`).
 
         Raises:
-            ValueError: There is no such size, with what there is.
+            ValueError: The model has no such size; the text says which sizes it has.
         """
         if size is not None:
             return self._exact(size, ratio, tier)
@@ -255,7 +255,7 @@ class Frame:
         return width, height
 
     def _computed(self, ratio: float, pixels: int) -> tuple[int, int]:
-        """About that many pixels in that ratio, on the grid, inside the bounds."""
+        """A size with about this ratio and number of pixels, on the grid and within the model's bounds."""
         few, many = self.pixels
         low, high = self.sides
         step = self.step
@@ -286,7 +286,8 @@ def parse_ratio(text: object) -> tuple[int, int]:
 
 
 def fit_image(frame: Frame, image: tuple[int, int], how: str, ratio: object) -> tuple[int, int]:
-    """A legal size after the input picture: the same shape, or with `larger` a canvas of that ratio around it."""
+    """An allowed size that follows the input picture: of the same shape, or with `larger` a canvas of `ratio` around
+    it."""
     width, height = image
     if how == "shape":
         return fit_in(frame, width, height)
@@ -308,12 +309,12 @@ def fit_image(frame: Frame, image: tuple[int, int], how: str, ratio: object) -> 
 
 
 def fit_in(frame: Frame, width: float, height: float) -> tuple[int, int]:
-    """The nearest size of this shape that a model makes."""
+    """The nearest size of the same shape that the model makes."""
     least, most = frame.pixels
     ratio = min(max(width / height, 1 / frame.max_ratio), frame.max_ratio)
     pixels = width * height
     if not least <= pixels <= most:
-        pixels = min(max(pixels, least * 1.01), most * 0.99)  # what rounding adds must not leave the bounds again
+        pixels = min(max(pixels, least * 1.01), most * 0.99)  # leave room for rounding within the bounds
     longest = frame.sides[1] / max(ratio, 1 / ratio) ** 0.5
     pixels = min(pixels, longest**2)
     step = frame.multiple
@@ -338,7 +339,7 @@ def _in_tier(size: tuple[int, int], pixels: int) -> bool:
 
 
 def _tier_pixels(tier: object) -> int:
-    """How many pixels `720p` (16:9) or `2K` (a square) stands for."""
+    """The number of pixels that a word such as `720p` (at 16:9) or `2K` (a square) stands for."""
     text = str(tier).strip().casefold()
     if match := re.fullmatch(r"(\d{3,4})p", text):
         return int(match[1]) ** 2 * 16 // 9

@@ -1,7 +1,7 @@
-"""Voices as data: found by language, gender and style, or by a description in words.
+"""The known voices, and the search for one by language, gender and style, or by a description in words.
 
-The table is catalog/voices.json, carried by scripts/carry_facts.py. A family is what all models that know the same
-voices begin with: `minimax`, `fish-audio`, `txt2speech`, `glm-tts`.
+scripts/carry_facts.py writes the table catalog/voices.json. Models that know the same voices form a family, which is
+the common beginning of their ids: `minimax`, `fish-audio`, `txt2speech`, `glm-tts`.
 """
 
 import json
@@ -22,10 +22,10 @@ class KnownVoice(BaseModel):
     """One voice.
 
     Args:
-        id: As the model takes it.
-        family: Whose it is.
-        language: What it speaks by nature; `any` where that follows the text or `language`.
-        sure: Whether a page of Novita names it, or its model's; else nobody knows whether Novita takes it.
+        id: The id that models take.
+        family: The family of models that know the voice.
+        language: The language that it speaks; `any` if it follows the text or the argument `language`.
+        sure: Whether a page of Novita or of the model's maker names it. Otherwise Novita may not accept it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,36 +50,37 @@ class KnownVoice(BaseModel):
 
     @property
     def tokens(self) -> frozenset[str]:
-        """The words that a description of it may hold."""
+        """The words that may describe this voice."""
         said = f"{self.id} {self.name} {self.language} {self.gender} {self.style} {self.age} {self.accent}"
         return frozenset(_root(word) for word in _split(said))
 
 
 @cache
 def voices() -> tuple[KnownVoice, ...]:
-    """Every voice, those that Novita's own pages name first."""
+    """All voices. Those that Novita's own pages name come first."""
     data = json.loads((Path(__file__).with_name("catalog") / "voices.json").read_text(encoding="utf-8"))
     return tuple(KnownVoice.model_validate(row) for row in data["voices"])
 
 
 def family_of(model: str) -> str:
-    """The family a model belongs to, by its id; empty for none that has voices."""
+    """The family of the model with this id; empty if the model has no voices."""
     return next((name for name in ("minimax", "fish-audio", "txt2speech", "glm-tts") if model.startswith(name)), "")
 
 
 def speakers(family: str) -> list[MediaModel]:
-    """The models that speak with the voices of a family, the best evidence of life first."""
+    """The models that can use the voices of a family; those with the best evidence of life come first."""
     return [model for model in able_to(["text_to_speech"]) if family_of(model.id) == family]
 
 
 def known_voice(voice_id: str) -> KnownVoice | None:
-    """The voice of this id, upper and lower case aside."""
+    """The voice with this id, ignoring upper and lower case."""
     wanted = voice_id.strip().casefold()
     return next((voice for voice in voices() if voice.id.casefold() == wanted), None)
 
 
 def looks_like_an_id(text: str) -> bool:
-    """Whether a text may be an id that no table has, such as a cloned voice's; a description has several words."""
+    """Whether a text may be an id that is in no table, such as that of a cloned voice. A description has several
+    words."""
     return not re.search(r"\s", text.strip())
 
 
@@ -87,18 +88,18 @@ _FISH_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def family_by_form(voice_id: str) -> str:
-    """The family whose ids look like this; empty where any may."""
+    """The family whose ids look like this one; empty if ids of any family may."""
     return "fish-audio" if _FISH_ID.fullmatch(voice_id.strip().casefold()) else ""
 
 
 def like(
     description: str, *, language: str = "", families: Iterable[str] | None = None
 ) -> list[tuple[KnownVoice, int]]:
-    """Voices with how many words of a description are not said of them, the fewest first.
+    """Voices, each with the number of words in the description that do not fit it; the best come first.
 
     Args:
-        language: In English (`Korean`); only voices that speak it.
-        families: Only these.
+        language: The English name of a language (`Korean`); only voices that speak it are returned.
+        families: Only voices of these families are returned.
     """
     words = (_root(word) for word in _split(description))
     wanted = list(dict.fromkeys(word for word in words if word not in _EMPTY))
@@ -117,10 +118,10 @@ def like(
 
 
 def pick_voice(description: str, *, language: str = "", families: Iterable[str] | None = None) -> KnownVoice:
-    """The voice that a description in words means, of those that pages name: a wrong id may be billed.
+    """The voice that fits a description. Only sure voices are chosen, because a call with a wrong id may be billed.
 
     Raises:
-        InputError: None fits it; names the nearest, also those of which nobody knows whether Novita takes them.
+        InputError: No sure voice fits; the error names the nearest ones, including those that are not sure.
     """
     ranked = like(description, language=language, families=families)
     fitting = [voice for voice, misses in ranked if voice.sure and not misses and voice.family != "glm-tts"]
@@ -135,7 +136,7 @@ def pick_voice(description: str, *, language: str = "", families: Iterable[str] 
 
 
 def spread(near: Sequence[KnownVoice]) -> list[KnownVoice]:
-    """The nearest voices with the sure ones and the others taking turns, so that both kinds are seen."""
+    """The nearest voices, with sure ones and others in turn, so that a short list shows both kinds."""
     sure, unsure = [one for one in near if one.sure], [one for one in near if not one.sure]
     turns: list[KnownVoice] = []
     for place in range(max(len(sure), len(unsure))):
@@ -156,6 +157,6 @@ def _root(word: str) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """Words, also out of `Calm_Woman` and `CalmLady`."""
+    """The words of a text; `Calm_Woman` and `CalmLady` have two words each."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     return [word for word in re.split(r"[^A-Za-z]+", apart) if len(word) > 1]

@@ -1,8 +1,10 @@
-"""Our own addresses for Novita to call when a task ends: one per task, unguessable. They are kept in memory, and where
-processes share a PostgreSQL journal, there by their hash, so that any of them may be called.
+"""Webhook addresses of this server that Novita calls when a task ends. Each task has an address that cannot be guessed.
 
-A call means "look now" and nothing else: whatever it carries is thrown away, and what is true is asked of Novita with
-the caller's own key. So a forged or repeated call costs a look at most, and few of those.
+Addresses are kept in memory. If several processes share a PostgreSQL journal, it keeps hashes of them, so that Novita
+may call any of the processes.
+
+A call only means that somebody should look at the task now. Its content is ignored, and the task's state is asked of
+Novita with the caller's own key. So a forged or repeated call can cost no more than a few looks.
 """
 
 import logging
@@ -30,14 +32,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST = 4_096
-"""Addresses kept at a time; the oldest is forgotten first."""
+"""How many addresses are kept. If there are more, the oldest are forgotten."""
 MOST_CALLS = 8
-"""Calls that one address answers with a look; Novita itself sends an event six times at most."""
+"""How many calls of one address lead to a look. Novita itself sends an event at most six times."""
 _TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
 _FIRST = 1.0
-"""Seconds that a process with somebody waiting has before another looks."""
+"""Seconds that a process waits before it looks, so that one whose caller waits for the task can look first."""
 _GLANCE = 15.0
-"""Seconds between two looks for what was called in while this process did not hear."""
+"""Seconds between two checks for calls that reached other processes while this one was not listening."""
 
 
 @dataclass
@@ -49,12 +51,12 @@ class _HookAddress:
 
 
 class Webhooks:
-    """The addresses of one process.
+    """The webhook addresses of one process.
 
     Args:
-        background: Where looks run that nobody waits for.
-        public_url: Where the world reaches this server.
-        shared: The journal in PostgreSQL that other processes with these addresses use, too; None: there are none.
+        background: Runs looks that no caller waits for.
+        public_url: The address at which this server is reached from outside.
+        shared: The PostgreSQL journal that the processes share; None if there is only one process.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Webhooks:
         self._known: OrderedDict[str, _HookAddress] = OrderedDict()
 
     def open(self, client: "NovitaClient") -> tuple[str, str]:
-        """A new address for a task that `client` is about to submit: its token, and the whole URL."""
+        """Make an address for a task that `client` is about to submit. Returns its token and the whole URL."""
         token = secrets.token_urlsafe(32)
         self._clients[client.owner] = client
         self._known[token] = _HookAddress(client, learn(token))
@@ -77,7 +79,7 @@ class Webhooks:
         return token, f"{self._base}/webhooks/{token}"
 
     def accepted(self, token: str, task_id: str) -> None:
-        """Say which task an address belongs to. Its end may have been called in already."""
+        """Note which task an address belongs to. Novita may already have called the address."""
         address = self._known.get(token)
         if address is None:
             return
@@ -100,7 +102,7 @@ class Webhooks:
         return await knows_hook(self._shared, token, most=MOST_CALLS)
 
     async def called(self, token: str) -> bool:
-        """Somebody called an address: have its task looked at. Whether there is such an address.
+        """Look at the task whose address was called. Returns whether there is such an address.
 
         Raises:
             JournalError: It is none of this process, and the others' cannot be read now.
@@ -114,10 +116,10 @@ class Webhooks:
         if address.called >= MOST_CALLS:
             del self._known[token]
         if address.task_id is None:
-            return True  # made up for once it is known
+            return True  # the look follows once the task's id is known
         if self._shared is not None and not self._media.nudge(address.client.owner, address.task_id):
             try:
-                await call_hook(self._shared, token, most=MOST_CALLS)  # somebody may wait at another process
+                await call_hook(self._shared, token, most=MOST_CALLS)  # a caller of another process may be waiting
             except JournalError as error:
                 logger.warning("other copies were not told of a webhook's call: %s", error)
             else:
@@ -126,10 +128,10 @@ class Webhooks:
         return True
 
     async def listen(self, url: str) -> None:
-        """Hear what is called in at other processes, for as long as this one lives.
+        """Listen for calls that reach other processes, until this process ends.
 
         Args:
-            url: The database of the journal that is shared.
+            url: The database of the shared journal.
         """
         import psycopg  # only a team's server needs it
 
@@ -148,7 +150,7 @@ class Webhooks:
         if heard is None:
             await self._take(shared, list(self._clients))
         elif self._media.nudge(heard.owner, heard.task_id):
-            await take_called(shared, [heard.owner], heard)  # whoever waits looks
+            await take_called(shared, [heard.owner], heard)  # the waiting caller looks
         elif heard.owner in self._clients:
             self._background.start_soon(self._take_later, shared, heard)
 
@@ -160,7 +162,7 @@ class Webhooks:
             logger.warning("a task that a webhook told of could not be taken over: %s", error)
 
     async def _take(self, shared: "Journal", owners: Sequence[str], task: CalledTask | None = None) -> None:
-        """Look at what was called in and nobody has looked at yet, of owners whose keys are at hand."""
+        """Look at tasks that were called for and that no process has looked at yet, for owners whose keys are known."""
         for found in await take_called(shared, owners, task):
             if client := self._clients.get(found.owner):
                 self._look(client, found.task_id)
@@ -176,7 +178,7 @@ class Webhooks:
             self._background.start_soon(self._look_once, client, task_id)
 
     async def _look_once(self, client: "NovitaClient", task_id: str) -> None:
-        """Nobody waits: bring the journal up to date, so that the next question is answered at once."""
+        """Update the journal although no caller waits, so that the next question is answered at once."""
         try:
             await self._media.bring(client, task_id, budget=0)
         except NovitaError as error:

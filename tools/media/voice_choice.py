@@ -1,6 +1,6 @@
 """Finds the voice that reads a text, and the models that know it.
 
-A call names a voice by its id, by the name of a voice made here before, or by a description in words.
+A call names a voice by its id, which may be that of a voice made here before, or by a description in words.
 """
 
 from dataclasses import dataclass
