@@ -313,8 +313,10 @@ def _refuse_a_detour(
     named = [next((name for name, one in model.arguments.items() if path in one.paths), path) for path in lacks]
     notes = "".join(f" {name}: {model.arguments[name].note}." for name in named if name in model.arguments)
     cause, more = (" and ".join(f"`{name}`" for name in sorted(names)) for names in (led, named))
+    # No advice names a model that is gone, as the caller might then ask for it by name.
+    who = "a model that is said to be switched off" if model.state == "retired" else model.id
     raise InputError(
-        f"What takes {cause} needs more: {model.id} needs {more}",
+        f"What takes {cause} needs more: {who} needs {more}",
         next_step=f"Leave out {cause}, or give {more} too.{notes}",
     )
 
