@@ -17,7 +17,9 @@ LINKS, PATHS = "tools/media/test_odd_links.py", "tools/media/test_odd_paths.py"
 RESULTS, NATIVE = "tools/media/test_odd_results.py", "tools/media/test_native_files.py"
 PICTURES, MASKS = "tools/media/test_odd_pictures.py", "tools/media/test_odd_masks.py"
 SOUNDS = "tools/media/test_odd_sounds.py"
-ANSWERS, SAID, VECTORS = (f"tools/text/test_odd_{name}.py" for name in ("answers", "messages", "vectors"))
+ANSWERS, CALLED, ENDINGS, SAID, VECTORS = (
+    f"tools/text/test_odd_{name}.py" for name in ("answers", "tool_calls", "endings", "messages", "vectors")
+)
 BATCHES, TABLES = "tools/batches/test_odd_batches.py", "tools/batches/test_odd_tables.py"
 ERRORS, ROWS = "tools/overview/test_odd_errors.py", "novita/core/test_errors.py"
 AROUND, DOCTOR = "novita/core/test_surroundings.py", "server/commands/test_doctor.py"
@@ -51,9 +53,9 @@ CASES: dict[int, tuple[str, str, str]] = {
     22: ("a film without a type", NATIVE, "test_an_uploaded_film_names_its_type"),
     23: ("success without the thing", RESULTS, "test_a_success_that_made_nothing_is_no_success"),
     24: ("an emoji in two chunks", ANSWERS, "test_the_process_lives_on_after_an_emoji_in_two_chunks"),
-    25: ("two calls with one index", ANSWERS, "test_every_call_is_told_with_its_arguments"),
-    26: ("arguments as an object", ANSWERS, "test_every_call_is_told_with_its_arguments"),
-    27: ("an error beside choices", ANSWERS, "test_what_is_no_answer_is_no_success_and_says_why"),
+    25: ("two calls with one index", CALLED, "test_every_call_is_told_with_its_arguments"),
+    26: ("arguments as an object", CALLED, "test_every_call_is_told_with_its_arguments"),
+    27: ("an error beside choices", ENDINGS, "test_what_is_no_answer_is_no_success_and_says_why"),
     28: ("thoughts by another name", ANSWERS, "test_what_was_said_is_told_whole"),
     29: ("a tool turn without content", SAID, "test_messages_go_out_as_openai_takes_them"),
     30: ("an output file that is a page", BATCHES, "test_an_output_file_that_is_none_today_leaves_the_batch_open"),
@@ -106,8 +108,8 @@ KINDS: dict[int, tuple[str, list[tuple[str, str]]]] = {
     5: (
         "answers of language models",
         [
-            (ANSWERS, "test_a_usage_of_another_type_counts_and_one_that_is_none_is_estimated"),
-            (ANSWERS, "test_an_error_with_200_is_an_error"),
+            (ENDINGS, "test_a_usage_of_another_type_counts_and_one_that_is_none_is_estimated"),
+            (ENDINGS, "test_an_error_with_200_is_an_error"),
             (SAID, "test_what_chat_answered_can_be_sent_back_as_it_is"),
         ],
     ),
