@@ -410,7 +410,7 @@ async def test_a_rainy_song_of_thirty_seconds(way: Way) -> None:
     way.world.set(old_models=False)  # as Novita is today
     async with Way(way.journey, way.here, way.world, way.settings).begun(journal="off") as on:
         gone = text_of(await on.call(0, refused=True))
-    assert "No other model for this is known to be on offer" in gone and "Nothing was billed" in gone
+    assert "No other model for this is known to live" in gone and "Nothing was billed" in gone
 
 
 async def test_a_table_drawn_in_a_clean_machine(way: Way) -> None:

@@ -106,7 +106,7 @@ class Way(Generic[P]):
         (model, what), *more = self.missed
         there = await is_novita(self.caller.novita)
         if more:  # nothing is noted, since no answer proves which of them is really gone
-            known = "No model for this is known to be on offer: " if self.expected and there else ""
+            known = "No model for this is known to live: " if self.expected and there else ""
             error.what = f"{known}{self._names()} not there, says {self._base}: {error.what}"
             error.next_step = f"{_NAME_ONE} {self.otherwise}".strip() if there else _CHECK_ADDRESS
             return
@@ -120,7 +120,7 @@ class Way(Generic[P]):
         error.what = f"{model} {why}: {error.what}"
         living = ", ".join(id for id in self.living() if id not in self.passed_over and id != model)
         advice = error.next_step if what == "model" else ""
-        nothing = f"No other model for this is known to be on offer. {self.otherwise}".strip()
+        nothing = f"No other model for this is known to live. {self.otherwise}".strip()
         error.next_step = f"Use another model of the same kind: {living}." if living else advice or nothing
 
     async def _note(self, missed: Collection[tuple[str, Gone]]) -> None:
