@@ -146,3 +146,9 @@ def text_of(result: CallToolResult) -> str:
 def fields_of(result: CallToolResult) -> dict[str, Any]:
     """What an answer says in fields."""
     return result.structured_content or {}
+
+
+def structured(result: CallToolResult) -> dict[str, Any]:
+    """What an answer says in fields; it must be no error."""
+    assert not result.is_error, text_of(result)
+    return fields_of(result)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from mcp_types import CallToolResult, ElicitResult
+from mcp_types import ElicitResult
 from novita_mcp.server.app import create_app
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.batches.state import BatchState
@@ -17,7 +17,7 @@ from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.text.state import LlmState
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 from ...server.test_mcp_tasks import TaskHandle, Tasks, ask
 
 MODEL = "deepseek/deepseek-v4.1-flash"
@@ -26,11 +26,6 @@ SMALL = "deepseek/deepseek-v3.2"
 
 UPLOAD, CREATE = "upload_file", "create_batch"
 QUIET: dict[str, Any] = {"enable_thinking": False, "max_tokens": 24}
-
-
-def structured(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 @pytest.fixture(autouse=True)

@@ -6,23 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_types import CallToolResult
 from novita_mcp.novita.batches.start import UNKNOWN_FILE
 from novita_mcp.simulator.batches.state import BatchState
 from novita_mcp.simulator.core.world import Received, World
 from novita_mcp.simulator.text.state import LlmState
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 
 Json = dict[str, Any]
 FILES, BATCHES = "/openai/v1/files", "/openai/v1/batches"
 ROWS: Json = {"rows": [{"prompt": f"What is {n}?"} for n in range(20)], "options": {"max_tokens": 24}}
-
-
-def structured(result: CallToolResult) -> Json:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 def sent(world: World) -> list[Received]:

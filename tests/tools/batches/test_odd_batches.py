@@ -16,7 +16,7 @@ from novita_mcp.simulator.serving import Running
 from novita_mcp.simulator.text.state import LlmState
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 from ...odd import OddNovita, Reply, serve_odd
 from ...server.test_mcp_tasks import TaskHandle, Tasks, ask
 
@@ -44,11 +44,6 @@ def llm(world: World) -> LlmState:
     area = world.area(LlmState)
     area.knobs.answer_tokens = 6
     return area
-
-
-def structured(result: CallToolResult) -> Json:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 async def start(client: Client, rows: list[Json] = ROWS) -> str:

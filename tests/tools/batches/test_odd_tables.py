@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_types import CallToolResult
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.serving import Running
 
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 from ...server.children import child
 
 Json = dict[str, Any]
@@ -22,11 +21,6 @@ GREETING: Json = {"prompt": "Grüße aus Köln, “schön” – nicht?", "note"
 def era() -> str:
     """How a file is read does not depend on the protocol's era."""
     return "auto"
-
-
-def structured(result: CallToolResult) -> Json:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 def nothing_sent(world: World) -> bool:

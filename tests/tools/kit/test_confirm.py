@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from mcp.client import ClientRequestContext
-from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData
+from mcp_types import ElicitRequestParams, ElicitResult, ErrorData
 from novita_mcp.simulator.core.world import World
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 
 SPEND = "flux_1_schnell"
 DEAR: dict[str, Any] = {"build": quick, "confirm_above_usd": Decimal("0.001")}
@@ -29,11 +29,6 @@ class User:
 
 
 YES = ElicitResult(action="accept", content={"yes": True})
-
-
-def structured(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 async def test_without_a_dialog_the_first_answer_shows_price_and_how_to_go_on(connect: Connect, world: World) -> None:

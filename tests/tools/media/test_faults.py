@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_types import CallToolResult
 from novita_mcp.simulator.core.world import World
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 
 pytestmark = pytest.mark.old_models
 
@@ -31,11 +30,6 @@ PASSING: dict[str, tuple[dict[str, Any], int]] = {
     "three cut bodies": ({"cut": 300}, 3),
     "a long spell of 502": ({"status": 502}, 9),
 }
-
-
-def structured(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 def saved(world: World, folder: Path) -> None:

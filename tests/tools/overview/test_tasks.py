@@ -7,22 +7,16 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client
-from mcp_types import CallToolResult
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.media.tasks import TaskStore
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 
 pytestmark = pytest.mark.old_models
 
 SPEND = "qwen_image_txt2img"
 LOOK = "get_task_result"
-
-
-def structured(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 async def make(client: Client, **more: Any) -> dict[str, Any]:

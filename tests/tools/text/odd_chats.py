@@ -3,9 +3,7 @@
 import json
 from typing import Any
 
-from mcp_types import CallToolResult
-
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured
 from ...odd import OddNovita, Reply
 
 Json = dict[str, Any]
@@ -13,11 +11,6 @@ CHAT, COMPLETION = "/openai/v1/chat/completions", "/openai/v1/completions"
 STREAM = "text/event-stream"
 USAGE: Json = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 PARIS, ROME = '{"city":"Paris"}', '{"city":"Rome"}'
-
-
-def structured(result: CallToolResult) -> Json:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 def delta(**fields: Any) -> Json:

@@ -16,8 +16,8 @@ from novita_mcp.simulator.text.language_models import models
 from novita_mcp.simulator.text.state import LlmState
 from PIL import Image
 
-from ...conftest import Connect, text_of
-from .chats import CHAT, SEEING, paid_requests, structured
+from ...conftest import Connect, structured, text_of
+from .chats import CHAT, SEEING, paid_requests
 
 
 def picture() -> bytes:

@@ -12,8 +12,8 @@ from novita_mcp.simulator.core.world import World
 from novita_mcp.tools.kit.context import App
 
 from ...building import quick
-from ...conftest import Connect, text_of
-from .chats import CHAT, paid_requests, structured
+from ...conftest import Connect, structured, text_of
+from .chats import CHAT, paid_requests
 
 
 @pytest.mark.parametrize("fault", [{"status": 502}, {"reset": "after"}, {"cut": 10}], ids=["502", "reset", "cut"])

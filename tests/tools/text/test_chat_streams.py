@@ -15,8 +15,8 @@ from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.text.state import LlmState, StreamRecord
 from novita_mcp.tools.kit.context import App
 
-from ...conftest import Connect, text_of
-from .chats import CHAT, HOUR, structured
+from ...conftest import Connect, structured, text_of
+from .chats import CHAT, HOUR
 
 
 def impatient(settings: Settings, background: anyio.abc.TaskGroup) -> App:

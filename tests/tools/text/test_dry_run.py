@@ -6,19 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_types import CallToolResult, ElicitResult
+from mcp_types import ElicitResult
 from novita_mcp.simulator.core.world import Received, World
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 from ..media_things import picture
 
 Json = dict[str, Any]
-
-
-def structured(result: CallToolResult) -> Json:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 def sent(world: World) -> list[Received]:

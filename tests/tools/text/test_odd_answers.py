@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 from ...odd import OddNovita, Reply
 from ...server.children import child
 from .odd_chats import (
@@ -20,7 +20,6 @@ from .odd_chats import (
     end,
     events,
     message,
-    structured,
     whole,
 )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 from ...odd import OddNovita, Reply
 from .odd_chats import (
     CHAT,
@@ -19,7 +19,6 @@ from .odd_chats import (
     end,
     events,
     message,
-    structured,
     whole,
 )
 

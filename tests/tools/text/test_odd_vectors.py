@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_types import CallToolResult
 
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 from ...odd import OddNovita, Reply
 
 Json = dict[str, Any]
@@ -23,11 +22,6 @@ NAN = math.nan
 def era() -> str:
     """How an answer of Novita's is read does not depend on the protocol's era."""
     return "auto"
-
-
-def structured(result: CallToolResult) -> Json:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 def packed(*numbers: float) -> str:

@@ -7,18 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_types import CallToolResult
 from novita_mcp.simulator.core.world import World
 
 from ...building import quick
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 
 EMBED = "create_embeddings"
-
-
-def structured(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 def npy(path: str) -> tuple[tuple[int, int], list[float]]:

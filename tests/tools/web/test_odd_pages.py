@@ -3,18 +3,12 @@
 import json
 from typing import Any
 
-from mcp_types import CallToolResult
 from novita_mcp.simulator.core.world import World
 
-from ...conftest import Connect, text_of
+from ...conftest import Connect, structured, text_of
 
 Json = dict[str, Any]
 A, B = "https://example.com/a", "https://example.com/b"
-
-
-def structured(result: CallToolResult) -> Json:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
 
 
 def answer(world: World, operation: str, body: Any) -> None:

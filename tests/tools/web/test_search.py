@@ -6,19 +6,13 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from mcp_types import CallToolResult
 from novita_mcp.novita.core.costs import ceiling
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.text.state import LlmState
 
 from ...building import quick
-from ...conftest import Connect, text_of
-
-
-def structured(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text_of(result)
-    return result.structured_content or {}
+from ...conftest import Connect, structured, text_of
 
 
 @pytest.mark.parametrize("provider", ["exa", "tavily"])
