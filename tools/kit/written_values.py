@@ -7,7 +7,7 @@ in its own words.
 import ast
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, cast
 
@@ -100,12 +100,12 @@ def written_json(text: str) -> Any:
     """The value of a JSON text, also inside a Markdown fence, or of a Python list or dict.
 
     Raises:
-        ValueError: The text is neither.
+        ValueError: The text is neither, or nested more deeply than any argument.
     """
     fenced = _FENCE.fullmatch(text)
     inside = fenced["inside"] if fenced else text
     try:
-        return read_json(inside)
+        return _not_too_deep(read_json(inside))
     except ValueError:
         if len(inside) > _LONGEST_LITERAL or not inside.lstrip().startswith(("{", "[")):
             raise
@@ -116,6 +116,30 @@ def written_json(text: str) -> Any:
     except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError("neither JSON nor what Python writes") from error
     return _plain(found)
+
+
+_MOST_LEVELS = 200
+"""Levels of lists and objects in a JSON text. Arguments are walked by recursion, which ends at some 500."""
+
+
+def _not_too_deep(value: Any) -> Any:
+    """The value. Walked level by level, so that the check itself does not recurse.
+
+    Raises:
+        ValueError: It is nested too deeply.
+    """
+    level: list[Any] = [value]
+    for _ in range(_MOST_LEVELS):
+        level = [inner for each in level for inner in _members(each)]
+        if not level:
+            return value
+    raise ValueError("nested too deeply")
+
+
+def _members(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return cast(Json, value).values()
+    return cast("list[Any]", value) if isinstance(value, list) else ()
 
 
 def _plain(value: Any) -> Any:
@@ -179,13 +203,19 @@ _HOLDS_A_FILE = ("url", "path", "uri", "file_path", "image_url", "video_url", "a
 """Fields of a message's part, or of another tool's answer, that carry a file, or an object with one."""
 
 
-def written_file(value: Any) -> Any:
+_DEEPEST_FILE = 6
+"""Levels of objects, lists and JSON texts in which a file is looked for; message parts have two or three."""
+
+
+def written_file(value: Any, levels: int = _DEEPEST_FILE) -> Any:
     """The address or path in a part of a message, such as `{"type": "image_url", "image_url": {"url": ...}}`.
 
     Base64 beside its media type becomes a data URI. Of a list, each item is read. All else comes back as it came.
     """
+    if not levels:
+        return value
     if isinstance(value, list):
-        return [written_file(each) for each in cast("list[Any]", value)]
+        return [written_file(each, levels - 1) for each in cast("list[Any]", value)]
     part: Any = value
     if isinstance(value, str) and value.lstrip().startswith('{"'):
         try:
@@ -198,7 +228,7 @@ def written_file(value: Any) -> Any:
     kind = held.get("mimeType") or held.get("mime_type") or held.get("media_type")
     if isinstance(held.get("data"), str) and isinstance(kind, str):
         return f"data:{kind};base64,{held['data']}"
-    inside = [written_file(held[key]) for key in _HOLDS_A_FILE if held.get(key)]
+    inside = [written_file(held[key], levels - 1) for key in _HOLDS_A_FILE if held.get(key)]
     return inside[0] if len(inside) == 1 and isinstance(inside[0], str) else cast(Any, value)
 
 

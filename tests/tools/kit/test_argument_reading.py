@@ -244,6 +244,36 @@ def test_arguments_are_read_as_their_schema_means_them(tool: str, arguments: Jso
     assert read_arguments(TOOLS[tool], arguments) == read
 
 
+@pytest.mark.parametrize("levels", [7, 150, 600, 900, 5_000])
+async def test_a_file_too_deep_in_objects_is_refused_in_words(levels: int, connect: Connect) -> None:
+    deep = '{"url":' * levels + '"a.png"' + "}" * levels
+    async with connect(build=quick) as client:
+        for given in (deep, f"[{deep}]"):
+            answer = await client.call_tool("edit_image", {"prompt": "x", "image": given, "dry_run": True})
+            assert answer.is_error
+            assert "billed" in text_of(answer)
+    assert read_arguments(TOOLS["edit_image"], {"image": deep}) == {"image": deep}
+
+
+@pytest.mark.parametrize("levels", [300, 700, 930, 5_000])
+async def test_json_text_nested_beyond_reason_is_refused_in_words(levels: int, connect: Connect) -> None:
+    objects = '{"a":' * levels + "1" + "}" * levels
+    lists = "[" * levels + "1" + "]" * levels
+    asked: list[tuple[str, Json]] = [
+        ("chat", {"prompt": "x", "options": objects}),
+        ("chat", {"messages": lists}),
+        ("chat", {"prompt": "x", "images": lists}),
+        ("create_gpu_instance", {"name": "a", "env": objects}),
+        ("create_embeddings", {"texts": lists}),
+        ("get_task", {"task_ids": lists}),
+    ]
+    async with connect(build=quick) as client:
+        for tool, arguments in asked:
+            answer = await client.call_tool(tool, {**arguments, "dry_run": True} if tool in SPENDING else arguments)
+            assert "recursion" not in text_of(answer)
+            assert not answer.is_error or "billed" in text_of(answer), f"{tool}: {text_of(answer)[:200]}"
+
+
 @pytest.mark.parametrize("name", ["arguments", "kwargs", "input", "params"])
 async def test_arguments_in_one_more_object_are_the_arguments(name: str, connect: Connect) -> None:
     async with connect(build=quick) as client:
