@@ -8,7 +8,7 @@ import difflib
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.abc
@@ -46,13 +46,15 @@ from .logs import hush_handlers, learn_settings
 from .messages import speak_well
 from .settings import SettingError, Settings, parts, request_keys
 from .version import version
-from .warming import is_loaded, load, load_toolset
+from .warming import is_loaded, load, load_toolset, steps
 
 if TYPE_CHECKING:
     from ..tools.kit.context import App
     from ..tools.kit.mcp_tasks.followers import Follower
     from .call_metrics import Watch
     from .sign_in.gate import Gate
+
+T = TypeVar("T")
 
 HOUR_MS = 3_600_000
 """How long a client may reuse a list. Lists change only with a newer version of this server."""
@@ -162,12 +164,11 @@ class NovitaServer(MCPServer[Parts]):
     async def _loaded(self) -> None:
         """Wait until all that calls need is imported. The event loop goes on answering other requests meanwhile."""
         if not is_loaded():
-            for name in tools.TOOLSET_NAMES:  # one by one, so that a call waits for one toolset before its own at most
-                await self._in_a_thread(partial(load_toolset, name))
-            await self._in_a_thread(load)
+            for step in steps():  # one by one, so that a call waits for one toolset before its own at most
+                await self._in_a_thread(step)
 
-    async def _in_a_thread(self, work: Callable[[], None]) -> None:
-        await anyio.to_thread.run_sync(work, limiter=self._one_by_one, abandon_on_cancel=True)
+    async def _in_a_thread(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, limiter=self._one_by_one, abandon_on_cancel=True)
 
     async def _built(self, name: str) -> None:
         if self._tool_manager.get_tool(name) is None:
@@ -204,7 +205,7 @@ class NovitaServer(MCPServer[Parts]):
         self, name: str, arguments: dict[str, Any], context: Context[Parts, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         if name not in self.offered:
-            error_result = await anyio.to_thread.run_sync(lambda: later.error_result, limiter=self._one_by_one)
+            error_result = await self._in_a_thread(lambda: later.error_result)
             return error_result(_unknown_tool(name, list(self.offered)))
         await self._built(name)
         go = partial(super().call_tool, name, arguments, context)

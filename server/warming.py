@@ -2,8 +2,9 @@
 for many listens."""
 
 import gc
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from .. import tools
 from ..novita.core.lazy import without
@@ -32,9 +33,19 @@ def load_toolset(name: str) -> None:
 
 def load() -> None:
     """Import all that calls need and read the catalogue, so that no call has to. It takes a good part of a second."""
-    global _loaded
+    for step in steps():
+        step()
+
+
+def steps() -> Iterator[Callable[[], None]]:
+    """The parts of `load` in their order, for a server that answers calls in between."""
     for name in tools.TOOLSET_NAMES:
-        load_toolset(name)
+        yield partial(load_toolset, name)
+    yield _load_the_rest
+
+
+def _load_the_rest() -> None:
+    global _loaded
     with _only_what_is_needed():
         for name in _OF_SOME_CALLS:
             getattr(later, name)

@@ -21,6 +21,9 @@ from ..conftest import text_of
 SETTINGS = Settings(journal="off", toolsets="models,web")
 
 
+LOAD_TOOLSET = warming.load_toolset
+
+
 class SlowImports:
     """In place of the imports: takes until it is let go."""
 
@@ -32,7 +35,7 @@ class SlowImports:
         self.toolsets.append(name)
         self.begun.set()
         assert self.go.wait(30)
-        warming.load_toolset(name)
+        LOAD_TOOLSET(name)
 
     def done(self) -> bool:
         return self.go.is_set()
@@ -49,6 +52,7 @@ class SlowImports:
 def slow(monkeypatch: pytest.MonkeyPatch) -> SlowImports:
     made = SlowImports()
     monkeypatch.setattr(app, "load_toolset", made.load_toolset)
+    monkeypatch.setattr(warming, "load_toolset", made.load_toolset)
     monkeypatch.setattr(app, "is_loaded", made.done)
     return made
 

@@ -5,12 +5,7 @@ from collections.abc import Sequence
 from anyio import to_thread
 
 from ...novita.core.errors import InputError, UnknownModelError
-from ...novita.media.lookup import (
-    MediaModel,
-    able_to,
-    advised,
-    media_model,
-)
+from ...novita.media.lookup import MediaModel, able_to, advised, media_model
 from ...novita.media.offered import offered_model
 from ...novita.media.tariffs import load_cel
 from ..kit.context import Caller

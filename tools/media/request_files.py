@@ -3,19 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 from anyio import to_thread
 
+from ...novita.core.json_text import is_row
 from ...novita.core.words import counted
 from ...novita.files.kinds import Form
 from ...novita.files.media_limits import MediaLimits
 from ...novita.files.sound import cut_at_silences
 from ...novita.files.source import Source, expects_of
 from ...novita.media.catalog_entry import Capability
-from ...novita.media.lookup import (
-    MediaModel,
-)
+from ...novita.media.lookup import MediaModel
 from ...novita.media.mapping import FILES, MediaPlan
 from ...novita.media.price_rows import FilesSeen
 from ..kit.context import Caller
@@ -33,7 +31,7 @@ async def forms_of(caller: Caller, arguments: Mapping[str, object]) -> dict[str,
 
 
 def _references(value: object) -> Sequence[object]:
-    return cast(Sequence[object], value) if isinstance(value, list | tuple) else [value]
+    return value if is_row(value) else [value]
 
 
 def files_of(arguments: Mapping[str, object]) -> set[str]:
