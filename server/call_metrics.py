@@ -47,7 +47,7 @@ class Watch:
         """Returns the journal that all copies of the server share; None if there is none."""
         self.calls = SharedRateLimit("calls", settings.rate_limit, lambda: self.shared(), now=now)
         self.requests = SharedRateLimit("requests", settings.rate_limit * _FLOOD, lambda: self.shared(), now=now)
-        self._audit = AuditLog(settings.audit_days)
+        self.audit = AuditLog(settings.audit_days)
         self._keeps_arguments = settings.audit_arguments
         self.running = 0
         self.draining = False
@@ -63,7 +63,10 @@ class Watch:
         go: Callable[[], Awaitable[Answer]],
         arguments: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """Run a call, or refuse it and say when it may be repeated. Every call that runs is in the audit log."""
+        """Run a call, or refuse it and say when it may be repeated.
+
+        Every call that runs is in the audit log: one that began something before it is answered, others a moment later.
+        """
         owner = owner_in(context) if context else "anonymous"
         wait = await self.calls.take(owner)
         if wait:
@@ -84,19 +87,23 @@ class Watch:
             self._run(-1)
             seconds = self._now() - began
             self._end(tool, owner, outcome, seconds)
-            if context is not None and self._audit.days:
+            if context is not None and self.audit.days:
                 asked = json.dumps(arguments)[:_MOST_KEPT] if self._keeps_arguments else None
-                journal: Journal = context.request_context.lifespan_context.app.journal
-                with anyio.CancelScope(shield=True):  # a call whose client has left is logged as well
-                    await self._audit.write(
-                        journal,
-                        owner=owner,
-                        tool=tool,
-                        outcome=outcome,
-                        seconds=seconds,
-                        begun=begun,
-                        arguments=asked,
-                    )
+                parts = context.request_context.lifespan_context
+                self.audit.note(
+                    parts.app.journal,
+                    owner=owner,
+                    tool=tool,
+                    outcome=outcome,
+                    seconds=seconds,
+                    begun=begun,
+                    arguments=asked,
+                )
+                if begun:
+                    with anyio.CancelScope(shield=True):  # a call whose client has left is logged as well
+                        await self.audit.write(parts.app.journal)
+                else:
+                    self.audit.write_soon(parts.app.journal, parts.start_soon)
 
     def _run(self, more: int) -> None:
         self.running += more

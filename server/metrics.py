@@ -34,11 +34,16 @@ class Metrics:
             name: (Counter if name.endswith("_total") else Gauge)(name, what, labels, registry=self._registry)
             for name, (what, labels) in NAMES.items()
         }
+        self._series: dict[tuple[str, ...], Counter | Gauge] = {}
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter, or to a gauge (there also a negative amount)."""
-        metric = self._metrics[name]
-        (metric.labels(**labels) if labels else metric).inc(amount)
+        series = (name, *labels.values())
+        found = self._series.get(series)
+        if found is None:  # looked up once, because the library takes as long for it as for all the rest of a count
+            metric = self._metrics[name]
+            found = self._series[series] = metric.labels(**labels) if labels else metric
+        found.inc(amount)
 
     def written(self, accept: str = "") -> tuple[bytes, str]:
         """All metrics in the format that an Accept header asks for, and its media type."""

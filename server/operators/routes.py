@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from ...novita.core.errors import JournalError
 from ...novita.journal.journal import Journal
-from ...novita.journal.team.audit import read_audit
+from ...novita.journal.team.audit import AuditLog, read_audit
 from ...novita.journal.team.overview import team_overview
 from ..settings import Settings
 from .page import POLICY, page
@@ -38,11 +38,12 @@ _ASK = {"WWW-Authenticate": 'Basic realm="novita-mcp operator", charset="UTF-8"'
 Route = Callable[[Request], Awaitable[Response]]
 
 
-def operator_routes(settings: Settings, journal: Callable[[], Journal | None]) -> dict[str, Route]:
+def operator_routes(settings: Settings, journal: Callable[[], Journal | None], log: AuditLog) -> dict[str, Route]:
     """Path -> handler. Empty if the settings have no operator's secret.
 
     Args:
         journal: Returns the server's journal; None before the server runs.
+        log: Writes this process's part of the audit log.
     """
     if not settings.operator_token:
         return {}
@@ -54,6 +55,7 @@ def operator_routes(settings: Settings, journal: Callable[[], Journal | None]) -
             if (there := journal()) is None:
                 return JSONResponse({"error": "not_running"}, 503, headers=_HEADERS)
             try:
+                await log.write(there)
                 response = await answer(request, there)
             except JournalError as error:
                 return JSONResponse({"error": "no_journal", "error_description": str(error)}, 503, headers=_HEADERS)

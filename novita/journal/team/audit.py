@@ -3,10 +3,14 @@
 It does not hold what was asked for, unless the operator turns that on. Rows are deleted when they are too old.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import anyio
 
 from ...core.money import MICRO
 from ..databases import Db
@@ -16,6 +20,8 @@ from ..segments import DAY, cost_at
 
 _FORGET_EVERY = 3_600.0
 """Seconds between two deletions of old rows."""
+_GATHERED_FOR = 0.1
+"""Seconds for which calls that began nothing are gathered, because a transaction for each costs more than the call."""
 _MOST_MODELS = 200
 """The most characters that a row keeps of the names of a call's models."""
 
@@ -54,8 +60,11 @@ class AuditLog:
     def __init__(self, days: int) -> None:
         self.days = days
         self._forgot = float("-inf")
+        self._ended: list[Callable[[Db], None]] = []
+        """Writes one row for each call that has ended since the last `write`."""
+        self._gathering = False
 
-    async def write(
+    def note(
         self,
         journal: Journal,
         *,
@@ -66,27 +75,57 @@ class AuditLog:
         begun: Sequence[str],
         arguments: str | None = None,
     ) -> None:
-        """Note a call that has ended. If the database does not answer, it is noted as soon as it does.
+        """Remember a call that has ended, for the next `write`.
 
         Args:
             begun: Keys of the jobs that the call began.
         """
-        if not self.days:
+        if self.days:
+            now = journal.wall()
+            self._ended.append(partial(_insert, now, owner, tool, outcome, round(seconds, 3), tuple(begun), arguments))
+
+    async def write(self, journal: Journal) -> None:
+        """Write what was noted. If the database does not answer, it is written as soon as it does."""
+        ended, self._ended = self._ended, []
+        if not ended:
             return
         now = journal.wall()
 
-        def note(db: Db) -> None:
-            models, micro = _paid_for(db, begun, now)
-            db.execute(
-                "INSERT INTO audit (at, owner, tool, model, micro, outcome, seconds, arguments)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (now, owner, tool, models, micro, outcome, round(seconds, 3), arguments),
-            )
+        def write(db: Db) -> None:
+            for insert in ended:
+                insert(db)
             if now - self._forgot > _FORGET_EVERY:
                 self._forgot = now
                 db.execute("DELETE FROM audit WHERE at < ?", (now - self.days * DAY,))
 
-        await journal.keep(note)
+        await journal.keep(write)
+
+    def write_soon(
+        self, journal: Journal, start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+    ) -> None:
+        """Write what was noted in the background, with what is noted until then; at once if the process ends."""
+        if not self._gathering:
+            self._gathering = True
+            start_soon(partial(self._gathered, journal))
+
+    async def _gathered(self, journal: Journal) -> None:
+        try:
+            await anyio.sleep(_GATHERED_FOR)
+        finally:
+            self._gathering = False
+            with anyio.CancelScope(shield=True):
+                await self.write(journal)
+
+
+def _insert(
+    now: float, owner: str, tool: str, outcome: str, seconds: float, begun: Sequence[str], arguments: str | None, db: Db
+) -> None:
+    models, micro = _paid_for(db, begun, now)
+    db.execute(
+        "INSERT INTO audit (at, owner, tool, model, micro, outcome, seconds, arguments)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (now, owner, tool, models, micro, outcome, seconds, arguments),
+    )
 
 
 def _paid_for(db: Db, begun: Sequence[str], now: float) -> tuple[str, int]:

@@ -127,12 +127,28 @@ async def test_what_is_too_old_is_deleted_and_a_caller_that_left_is_noted(tmp_pa
     journal, log = Journal(tmp_path / "journal.sqlite3"), AuditLog(30)
 
     async def note(tool: str, log: AuditLog) -> None:
-        await log.write(journal, owner=ME, tool=tool, outcome="ok", seconds=0.1, begun=())
+        log.note(journal, owner=ME, tool=tool, outcome="ok", seconds=0.1, begun=())
+        await log.write(journal)
 
     await note("old", log)
     await journal.transact(lambda db: db.execute("UPDATE audit SET at = at - 31 * 86400").close())
     await note("new", AuditLog(30))  # another copy, which has not looked yet
     assert [entry.tool for entry in await read_audit(journal, limit=9)] == ["new"]
+    await journal.close()
+
+
+async def test_what_is_gathered_is_written_when_the_server_ends(tmp_path: Path) -> None:
+    journal, log = Journal(tmp_path / "journal.sqlite3"), AuditLog(30)
+
+    def end(tool: str) -> None:
+        log.note(journal, owner=ME, tool=tool, outcome="ok", seconds=0.1, begun=())
+        log.write_soon(journal, background.start_soon)
+
+    async with anyio.create_task_group() as background:
+        end("first")
+        end("second")
+        background.cancel_scope.cancel()
+    assert [entry.tool for entry in await read_audit(journal, limit=9)] == ["second", "first"]
     await journal.close()
 
 

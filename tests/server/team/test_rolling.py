@@ -66,7 +66,9 @@ async def work(journal: Journal, title: str) -> Decimal:
     await journal.accepted(job.key, f"task {title}")
     done = await journal.finish(job.key, JobState.SUCCEEDED)
     assert done.state is JobState.SUCCEEDED
-    await AuditLog(9).write(journal, owner=ME, tool="t", outcome="ok", seconds=0.1, begun=[job.key])
+    log = AuditLog(9)
+    log.note(journal, owner=ME, tool="t", outcome="ok", seconds=0.1, begun=[job.key])
+    await log.write(journal)
     return await journal.spent(ME)
 
 
