@@ -126,8 +126,8 @@ class ToolResult(BaseModel):
     def to_mcp(self) -> CallToolResult:
         """The answer as a host gets it, without secrets."""
         shown = frozenset(self.reveals())
-        structured = without_secrets(self.model_dump(mode="json", exclude_none=True), but=shown)
-        headline = without_secrets(self.headline(), but=shown)
+        whole = (self.model_dump(mode="json", exclude_none=True), self.headline())
+        structured, headline = without_secrets(whole, but=shown)
         text = "\n".join(part for part in (as_one(headline), plain(self.for_reading(structured))) if part)
         content: list[ContentBlock] = [TextContent(type="text", text=text, annotations=FOR_BOTH)]
         content += [
