@@ -17,6 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.server import MCPServer
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context
 from mcp.server.request_state import RequestStateSecurity
@@ -43,10 +44,10 @@ from .extensions.skills import Skills
 from .gallery.pages import Pages
 from .icon import ICON, ICONS
 from .logs import hush_handlers, learn_settings
-from .messages import speak_well
 from .settings import SettingError, Settings, parts, request_keys
 from .version import version
 from .warming import is_loaded, load, load_toolset, steps
+from .wire.messages import speak_well
 
 if TYPE_CHECKING:
     from ..tools.kit.context import App
@@ -186,6 +187,11 @@ class NovitaServer(MCPServer[Parts]):
         """Kind of job -> its follower, for MCP tasks."""
         await self._loaded()
         return tools.FOLLOWERS
+
+    @property
+    def lowlevel(self) -> Server[Parts]:
+        """The SDK's server under this one, which answers requests by their method."""
+        return self._lowlevel_server
 
     async def converse(
         self,

@@ -20,6 +20,7 @@ import anyio
 import uvicorn
 from anyio.abc import TaskGroup
 from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE, TransportSecuritySettings
+from mcp_types import JSONRPCMessage, JSONRPCRequest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,11 +39,12 @@ from .browsers import DOOR, Browsers, as_browsers_write
 from .building import build_app
 from .call_metrics import Watch
 from .connections import AcceptErrors, Guarded, connection_limit
-from .messages import read_message
 from .operators.routes import operator_routes
 from .readiness import Heartbeat
 from .settings import SettingError, Settings, parts
 from .transports import exit_soon
+from .wire.exchange import Exchanges
+from .wire.messages import read_message
 
 if TYPE_CHECKING:
     from .sign_in.gate import Gate
@@ -122,7 +124,7 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
     server.custom_route("/readyz", methods=["GET"])(readyz)
     if settings.metrics:
         server.custom_route("/metrics", methods=["GET"])(metrics)
-    for path, route in operator_routes(settings, journal).items():
+    for path, route in operator_routes(settings, journal, watch.audit).items():
         server.custom_route(path, methods=["GET"])(route)
     if server.gate is not None:
         for route in server.gate.routes():
@@ -135,7 +137,7 @@ def http_app(server: NovitaServer, settings: Settings) -> ASGIApp:
     ]
     security = TransportSecuritySettings(allowed_hosts=here + parts(settings.allowed_hosts), allowed_origins=origins)
     inner = server.streamable_http_app(stateless_http=True, host=settings.host, transport_security=security)
-    return Patient(Browsers(RequireKey(inner, watch, server.gate), origins))
+    return Patient(Browsers(RequireKey(inner, watch, server.gate, Exchanges(server, security)), origins))
 
 
 async def _webhook(server: NovitaServer, request: Request) -> Response:
@@ -209,8 +211,9 @@ class RequireKey:
     Health checks need neither.
     """
 
-    def __init__(self, app: ASGIApp, watch: Watch, gate: "Gate | None" = None) -> None:
+    def __init__(self, app: ASGIApp, watch: Watch, gate: "Gate | None", exchanges: Exchanges) -> None:
         self._app = app
+        self._exchanges = exchanges
         self._watch = watch
         self._gate = gate
         self._open = {route.path for route in gate.routes()} if gate is not None else set[str]()
@@ -247,8 +250,11 @@ class RequireKey:
             # The server has no sessions and no separate event stream: all events come with the answer to a call.
             answer = Response(status_code=405, headers={"Allow": "POST"})
         elif declared(scope) <= DEFAULT_MAX_REQUEST_BODY_SIZE:  # else the SDK refuses it
-            refusal, receive_next = await _read_body(counted_receive)
-            answer = refusal or answer
+            found, receive_next = await _read_body(counted_receive)
+            if isinstance(found, bytes):
+                answer = Response(found, status_code=400, media_type="application/json")
+            elif isinstance(found, JSONRPCRequest) and await self._exchanges.takes(found, scope):
+                answer, receive_next = partial(self._exchanges.answer, found), counted_receive
         await answer(scope, receive_next, counted_send)
 
     async def _let_in(self, scope: Scope) -> tuple[Scope, Response | None]:
@@ -264,8 +270,8 @@ class RequireKey:
         return (scope, found) if isinstance(found, Response) else ({**scope, SIGNED_IN: found}, None)
 
 
-async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
-    """Read a body. Returns the answer if it is not a message, and a `receive` that gives the repaired body again.
+async def _read_body(receive: Receive) -> tuple[JSONRPCMessage | bytes | None, Receive]:
+    """Read a body. Returns what `read_message` makes of it, and a `receive` that gives the repaired body again.
 
     A body that is larger than the SDK accepts is not read to its end; the SDK refuses it.
     """
@@ -275,18 +281,17 @@ async def _read_body(receive: Receive) -> tuple[Response | None, Receive]:
         if not last.get("more_body") or len(body) > DEFAULT_MAX_REQUEST_BODY_SIZE:
             break
         last = await receive()
-    waiting = [last]
+    found, waiting = None, [last]
     if last["type"] == "http.request":
-        whole = not last.get("more_body")
-        if whole and isinstance(found := read_message(bytes(body)), bytes):
-            return Response(found, status_code=400, media_type="application/json"), receive
-        text = well_formed_text_of_json(bytes(body)).encode() if whole else bytes(body)
+        text = bytes(body)
+        if not last.get("more_body"):
+            found, text = read_message(text), well_formed_text_of_json(text).encode()
         waiting = [{**last, "body": text}]
 
     async def again() -> Message:
         return waiting.pop() if waiting else await receive()
 
-    return None, again
+    return found, again
 
 
 _SIGN_IN = re.compile(

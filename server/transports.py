@@ -20,7 +20,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.shared.message import SessionMessage
 
 from .app import NovitaServer
-from .messages import read_message, written
+from .wire.messages import read_message, written
 
 logger = logging.getLogger(__name__)
 

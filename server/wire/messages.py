@@ -27,8 +27,8 @@ from mcp_types import (
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from ..novita.core.json_text import well_formed_json
-from ..novita.core.wellformed import well_formed_text_of_json
+from ...novita.core.json_text import well_formed_json
+from ...novita.core.wellformed import well_formed_text_of_json
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import JSONRPCNotification, JSONRPCResponse
-from novita_mcp.server.messages import read_message, written
+from novita_mcp.server.wire.messages import read_message, written
 from novita_mcp.simulator.core.world import World
 from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serving import Running, serve
