@@ -17,6 +17,13 @@ HELLO: dict[str, Any] = {
     "capabilities": {},
     "clientInfo": {"name": "bench", "version": "1"},
 }
+REVISIONS = ("2025-11-25", "2026-07-28")
+"""The last of MCP's revisions with a handshake, and the first in which every request says who asks."""
+ENVELOPE: dict[str, Any] = {
+    "io.modelcontextprotocol/protocolVersion": REVISIONS[1],
+    "io.modelcontextprotocol/clientInfo": HELLO["clientInfo"],
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
 CALL: dict[str, Any] = {"name": "get_balance", "arguments": {}}
 
 
@@ -103,17 +110,23 @@ class Web:
             self._port: int = free.getsockname()[1]
         filled = [word.replace("{port}", str(self._port)) for word in command]
         self._process = subprocess.Popen(filled, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": CALL}).encode()
+        self._requests = {revision: self._request(revision, key) for revision in REVISIONS}
+
+    def _request(self, revision: str, key: str) -> bytes:
+        modern = revision == REVISIONS[1]
+        params = {**CALL, "_meta": ENVELOPE} if modern else CALL
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
         head = [
             "POST /mcp HTTP/1.1",
             f"Host: 127.0.0.1:{self._port}",
             "Accept: application/json, text/event-stream",
             "Content-Type: application/json",
-            "MCP-Protocol-Version: 2025-11-25",
+            f"MCP-Protocol-Version: {revision}",
             f"Authorization: Bearer {key}",
             f"Content-Length: {len(body)}",
+            *(("Mcp-Method: tools/call", f"Mcp-Name: {CALL['name']}") if modern else ()),
         ]
-        self._request = "\r\n".join(head).encode() + b"\r\n\r\n" + body
+        return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
     def __enter__(self) -> Self:
         until = time.monotonic() + 60
@@ -129,22 +142,24 @@ class Web:
         self._process.kill()
         self._process.wait()
 
-    def rate(self, at_once: int, calls: int) -> float:
-        """Calls a second, over `at_once` connections."""
-        return asyncio.run(self._rate(at_once, calls))
+    def rate(self, at_once: int, calls: int, revision: str) -> float:
+        """Calls a second, over `at_once` connections, in one of MCP's revisions."""
+        return asyncio.run(self._rate(at_once, calls, self._requests[revision]))
 
-    async def _rate(self, at_once: int, calls: int) -> float:
+    async def _rate(self, at_once: int, calls: int, request: bytes) -> float:
         opened = [await asyncio.open_connection("127.0.0.1", self._port) for _ in range(at_once)]
         began = time.perf_counter()
-        await asyncio.gather(*[self._calls(reader, writer, calls // at_once) for reader, writer in opened])
+        await asyncio.gather(*[self._calls(request, reader, writer, calls // at_once) for reader, writer in opened])
         taken = time.perf_counter() - began
         for _, writer in opened:
             writer.close()
         return calls // at_once * at_once / taken
 
-    async def _calls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: int) -> None:
+    async def _calls(
+        self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: int
+    ) -> None:
         for _ in range(count):
-            writer.write(self._request)
+            writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             if b"content-length: " in head:
                 body = await reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\r\n")[0]))
