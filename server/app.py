@@ -36,6 +36,7 @@ from mcp_types import Tool as ListedTool
 from pydantic import AnyUrl
 
 from .. import tools
+from ..novita.core.lazy import without
 from ..tools.kit.mcp_tasks.extension import NovitaTasks
 from ..tools.overview.surface import OfferedTool, surface, toolset_of
 from . import later
@@ -46,7 +47,7 @@ from .icon import ICON, ICONS
 from .logs import hush_handlers, learn_settings
 from .settings import SettingError, Settings, parts, request_keys
 from .version import version
-from .warming import is_loaded, load, load_toolset, steps
+from .warming import is_loaded, load, load_tool, steps
 from .wire.messages import speak_well
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ class NovitaServer(MCPServer[Parts]):
     """An MCPServer that lists tools from stored data, and imports them once the host has the list or calls one."""
 
     def __init__(self, settings: Settings, pages: Pages, skills: Skills, **options: Any) -> None:
-        super().__init__(**options)
+        with without("rich"):  # the SDK would log with it; we have our own logs
+            super().__init__(**options)
         self._pages, self._skills = pages, skills
         self.closed = anyio.Event()
         """Set once the shared parts are closed; from then on the process may end at any moment."""
@@ -150,11 +152,10 @@ class NovitaServer(MCPServer[Parts]):
         }
 
     def build_tool(self, name: str) -> None:
-        """Make the pydantic types of an offered tool. The first call of a toolset imports what its tools need."""
+        """Make the pydantic types of an offered tool, and import what it needs."""
         if self._tool_manager.get_tool(name) is None:
-            toolset = toolset_of(name)
-            load_toolset(toolset)
-            self._tool_manager._tools[name] = tools.toolset(toolset).spec(name).build()  # pyright: ignore[reportPrivateUsage]  # add_tool takes no Tool
+            spec = load_tool(name, toolset_of(name))
+            self._tool_manager._tools[name] = spec.build()  # pyright: ignore[reportPrivateUsage]  # add_tool takes no Tool
 
     def warm_up(self) -> None:
         """Import what calls need and build every tool, before the server listens."""

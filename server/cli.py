@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from ..novita.core.lazy import without
+from ..novita.core.lazy import build_types_at_first_use, without
 from . import commands
 from .commands.layout import columns, explained, wrapped
 from .commands.tool_flags import given_arguments
@@ -96,6 +96,7 @@ def _stdio(settings: Settings, given: argparse.Namespace) -> int:
     # A host waits for the first answer, and imported objects stay anyway, so do not collect garbage while importing;
     # run_stdio turns the collector on again.
     gc.disable()
+    build_types_at_first_use()
     with without("uvicorn"):  # the MCP SDK brings it for servers over HTTP; it takes 3 MiB
         serve_stdio = commands.serve_stdio
     return serve_stdio(settings, simulate=given.simulate)

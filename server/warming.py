@@ -5,6 +5,7 @@ import gc
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from .. import tools
 from ..novita.core.lazy import without
@@ -12,22 +13,32 @@ from ..tools.kit import mcp_tasks
 from ..tools.overview import family_parts
 from . import later
 
+if TYPE_CHECKING:
+    from ..tools.kit.toolset import ToolSpec
+
 _OF_EVERY_CALL = ("build_app", "error_result")
 _OF_SOME_CALLS = ("leases_wait", "resources_and_prompts")
 _loaded = False
 
 
-def load_client() -> None:
-    """Import what sends requests. A host waits some 30 ms longer for its list, and as much less for its first call."""
+def load_common() -> None:
+    """Import what every call needs, before the list: no call has to wait for it."""
     with _only_what_is_needed():
-        _ = later.NovitaClient
+        for part in _OF_EVERY_CALL:
+            getattr(later, part)
+
+
+def load_tool(name: str, toolset: str) -> "ToolSpec":
+    """A tool, with what is imported for it alone."""
+    load_common()
+    with _only_what_is_needed():
+        return tools.tool(name, toolset)
 
 
 def load_toolset(name: str) -> None:
     """Import what the tools of this toolset need. It takes a third of what `load` takes."""
+    load_common()
     with _only_what_is_needed():
-        for part in _OF_EVERY_CALL:
-            getattr(later, part)
         tools.toolset(name)
 
 

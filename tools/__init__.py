@@ -6,10 +6,10 @@ from ..novita.core.lazy import lazily
 from .overview.toolset_names import TOOLSET_NAMES
 
 if TYPE_CHECKING:
-    from .overview.each_toolset import toolset
+    from .overview.each_toolset import tool, toolset
     from .overview.toolsets import FOLLOWERS, TOOLS, TOOLSETS
 
-__all__ = ["FOLLOWERS", "TOOLS", "TOOLSETS", "TOOLSET_NAMES", "toolset"]
+__all__ = ["FOLLOWERS", "TOOLS", "TOOLSETS", "TOOLSET_NAMES", "tool", "toolset"]
 
 __getattr__ = lazily(
     __name__,
@@ -17,6 +17,7 @@ __getattr__ = lazily(
         "FOLLOWERS": ".overview.toolsets",
         "TOOLS": ".overview.toolsets",
         "TOOLSETS": ".overview.toolsets",
+        "tool": ".overview.each_toolset",
         "toolset": ".overview.each_toolset",
     },
 )

@@ -37,6 +37,17 @@ def lazily(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     return read
 
 
+def build_types_at_first_use() -> None:
+    """Let pydantic build the validator of a type when it is first used, and not when its module is imported.
+
+    Of the hundreds of types of the SDK a server uses a few, and a call uses some of ours. Call this before they are
+    imported.
+    """
+    from pydantic import BaseModel, ConfigDict
+
+    BaseModel.model_config = ConfigDict(defer_build=True)
+
+
 @contextmanager
 def without(module: str) -> Generator[None]:
     """Import as if this module were not installed, because whatever imports it in passing can do without.

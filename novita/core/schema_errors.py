@@ -1,8 +1,13 @@
 """What a JSON schema objects to, in one clear sentence."""
 
+import operator
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from .json_paths import Json
+from .json_text import is_list, is_object
 
 _LONGEST_ECHO = 80
 
@@ -21,7 +26,11 @@ def leaf_problem(schema: Json, value: Any) -> str | None:
 
 def first_error(schema: Json, value: Any) -> Any:
     """The first validation error of a value, the outermost field first; None if there is none."""
-    # Not at the top: the schema library costs more to import than everything else here, and many calls need none.
+    with suppress(_BeyondUsError):
+        if _fits(schema, value):
+            return None
+    # Not at the top: the schema library takes longer to import than a first call may take, and is needed for what is
+    # wrong only.
     from jsonschema import Draft202012Validator
 
     errors: list[Any] = list(Draft202012Validator(schema).iter_errors(value))  # pyright: ignore[reportUnknownMemberType]
@@ -31,6 +40,98 @@ def first_error(schema: Json, value: Any) -> Any:
         key=lambda error: (len(error.absolute_path), str(error.absolute_path), error.validator != "enum"),
         default=None,
     )
+
+
+class _BeyondUsError(Exception):
+    """The schema says something that only the schema library knows."""
+
+
+_NOTES = {"title", "description", "default", "examples", "format", "contentEncoding", "contentMediaType"}
+"""Keywords that object to nothing."""
+
+
+def _fits(schema: Any, value: Any) -> bool:
+    """Whether the library (draft 2020-12) would find no error. A test compares the two."""
+    if not is_object(schema):
+        raise _BeyondUsError
+    return all(_keeps(keyword, rule, schema, value) for keyword, rule in schema.items())
+
+
+def _keeps(keyword: str, rule: Any, schema: Json, value: Any) -> bool:
+    """Whether a value keeps one keyword of a schema. One of another kind than the keyword is about keeps it."""
+    match keyword:
+        case "type":
+            return any(_is_kind(one, value) for one in ([rule] if isinstance(rule, str) else rule))
+        case "enum":
+            return any(_same(one, value) for one in rule)
+        case "const":
+            return _same(rule, value)
+        case "oneOf":
+            return sum(_fits(one, value) for one in rule) == 1
+        case "anyOf":
+            return any(_fits(one, value) for one in rule)
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+            return not _is_number(value) or _COMPARED[keyword](value, rule)
+        case "minLength" | "maxLength":
+            return not isinstance(value, str) or _COMPARED[keyword](len(value), rule)
+        case "minItems" | "maxItems":
+            return not is_list(value) or _COMPARED[keyword](len(value), rule)
+        case "pattern":
+            return not isinstance(value, str) or re.search(rule, value) is not None
+        case "items":
+            return not is_list(value) or all(_fits(rule, one) for one in value)
+        case "required":
+            return not is_object(value) or all(name in value for name in rule)
+        case "properties":
+            return not is_object(value) or all(
+                _fits(inner, value[name]) for name, inner in rule.items() if name in value
+            )
+        case "additionalProperties" if isinstance(rule, bool) and "patternProperties" not in schema:
+            return rule or not is_object(value) or value.keys() <= schema.get("properties", {}).keys()
+        case _:
+            if keyword in _NOTES or keyword.startswith("x-"):
+                return True
+            raise _BeyondUsError
+
+
+_COMPARED: Mapping[str, Callable[[float, float], bool]] = {
+    "minimum": operator.ge,
+    "maximum": operator.le,
+    "exclusiveMinimum": operator.gt,
+    "exclusiveMaximum": operator.lt,
+    "minLength": operator.ge,
+    "maxLength": operator.le,
+    "minItems": operator.ge,
+    "maxItems": operator.le,
+}
+
+
+def _is_kind(kind: str, value: Any) -> bool:
+    match kind:
+        case "number":
+            return _is_number(value)
+        case "integer":
+            return _is_number(value) and value == value // 1
+        case "null":
+            return value is None
+        case _ if kind in _TYPES:
+            return isinstance(value, _TYPES[kind])
+        case _:
+            raise _BeyondUsError
+
+
+_TYPES: Mapping[str, type] = {"string": str, "boolean": bool, "array": list, "object": dict}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether JSON takes two values for equal: other than to Python, true is not 1."""
+    if isinstance(one, list | dict):
+        raise _BeyondUsError
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 def describe(error: Any, *, show: bool = True) -> str:

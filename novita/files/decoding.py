@@ -9,6 +9,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -48,13 +49,13 @@ def readable_formats() -> tuple[str, ...]:
     """Those of FORMATS that this installation can read: HEIC needs pi-heif, AVIF needs a newer Pillow."""
     from PIL import Image
 
-    try:
-        pi_heif = importlib.import_module("pi_heif")
-    except ImportError:
-        pass
-    else:
-        pi_heif.register_heif_opener()
-    Image.init()
+    Image.preinit()  # BMP, GIF, JPEG and PNG; init() would load all formats that Pillow knows, which takes its time
+    importlib.import_module("PIL.TiffImagePlugin")
+    importlib.import_module("PIL.WebPImagePlugin")
+    with suppress(ImportError):
+        importlib.import_module("PIL.AvifImagePlugin")
+    with suppress(ImportError):
+        importlib.import_module("pi_heif").register_heif_opener()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 

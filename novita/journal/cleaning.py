@@ -7,7 +7,6 @@ process need not know the keys themselves.
 import base64
 import binascii
 import re
-import sqlite3
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Protocol
@@ -46,6 +45,8 @@ def clean_journal(db: Executes) -> None:
 def _is_there(db: Executes, table: str) -> bool:
     """Whether the journal has this table. The copy of an old file is cleaned before it is upgraded, and the oldest
     files have no leases."""
+    import sqlite3  # not at the top: a journal that is not opened needs it not
+
     return (
         table != "leases"
         or not isinstance(db, sqlite3.Connection)

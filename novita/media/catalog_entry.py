@@ -61,7 +61,10 @@ class Capability(StrEnum):
 
 
 class _TableRow(BaseModel):
-    """A row of the tables. A misspelt field fails when the tables are read, not later in a call."""
+    """A row of the tables. A misspelt field fails when the tables are read, not later in a call.
+
+    Empty dicts are made by factories, because pydantic would copy a default one, deeply, thousands of times.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -102,11 +105,11 @@ class Argument(_TableRow):
     """For files: the forms that the model takes; the preferred one comes first."""
     limits: MediaLimits | None = None
     sizes: Sizes | None = None
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Common value -> native value, if they differ by more than spelling."""
-    each: Json = {}
+    each: Json = Field(default_factory=dict[str, Any])
     """Further fields of each list item. `{n}` is replaced by the item's number from 1, `{mime}` by the file's type."""
-    also: Json = {}
+    also: Json = Field(default_factory=dict[str, Any])
     """Native fields that must be set together with this argument; `{mime}` is replaced as in `each`."""
     known: tuple[str, ...] = ()
     """Values that are known to work, if the model takes more than any list names (voices)."""
@@ -144,7 +147,7 @@ class Price(_TableRow):
 
     usd: str
     per: Unit
-    when: dict[str, list[Any] | bool] = {}
+    when: dict[str, list[Any] | bool] = Field(default_factory=dict[str, list[Any] | bool])
     """Native field -> the values for which the row holds; true means that the field must be given, false that it must
     not."""
     times: tuple[str, ...] = ()
@@ -268,13 +271,13 @@ class MediaModel(_TableRow):
     mode: Literal["async", "sync"]
     encoding: Literal["json", "multipart"] = "json"
     """multipart: fields that hold files are sent as file parts."""
-    parts: dict[str, str] = {}
+    parts: dict[str, str] = Field(default_factory=dict[str, str])
     """Field -> the name of its file parts, if the two differ."""
     input: Json
     """The native request body as a closed JSON schema without references."""
-    constants: Json = {}
+    constants: Json = Field(default_factory=dict[str, Any])
     """Native path -> the value that is sent unless the caller gives another one."""
-    fixed: Json = {}
+    fixed: Json = Field(default_factory=dict[str, Any])
     """Common argument -> the only value that the model has, without a field to set it."""
     arguments: dict[str, Argument]
     rules: tuple[FieldRule, ...] = ()

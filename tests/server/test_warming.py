@@ -15,13 +15,14 @@ from novita_mcp.server import app, warming
 from novita_mcp.server.app import create_app
 from novita_mcp.server.http import run_http, web_server
 from novita_mcp.server.settings import SettingError, Settings
+from novita_mcp.tools.kit.toolset import ToolSpec
 
 from ..conftest import text_of
 
 SETTINGS = Settings(journal="off", toolsets="models,web")
 
 
-LOAD_TOOLSET = warming.load_toolset
+LOAD_TOOL, LOAD_TOOLSET = warming.load_tool, warming.load_toolset
 
 
 class SlowImports:
@@ -31,11 +32,18 @@ class SlowImports:
         self.begun, self.go = threading.Event(), threading.Event()
         self.toolsets: list[str] = []
 
+    def load_tool(self, name: str, toolset: str) -> ToolSpec:
+        self._wait(toolset)
+        return LOAD_TOOL(name, toolset)
+
     def load_toolset(self, name: str) -> None:
-        self.toolsets.append(name)
+        self._wait(name)
+        LOAD_TOOLSET(name)
+
+    def _wait(self, toolset: str) -> None:
+        self.toolsets.append(toolset)
         self.begun.set()
         assert self.go.wait(30)
-        LOAD_TOOLSET(name)
 
     def done(self) -> bool:
         return self.go.is_set()
@@ -51,7 +59,7 @@ class SlowImports:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> SlowImports:
     made = SlowImports()
-    monkeypatch.setattr(app, "load_toolset", made.load_toolset)
+    monkeypatch.setattr(app, "load_tool", made.load_tool)
     monkeypatch.setattr(warming, "load_toolset", made.load_toolset)
     monkeypatch.setattr(app, "is_loaded", made.done)
     return made
@@ -77,22 +85,60 @@ async def test_others_are_answered_while_the_first_call_waits_for_imports(slow: 
     assert slow.toolsets == ["models"]
 
 
-def test_a_call_imports_its_own_toolset_only() -> None:
-    said = """
+FAMILIES = {"media", "gpu", "serverless", "batches", "text", "sandbox", "web", "account"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "families", "not_even"),
+    [
+        ("get_balance", {"account"}, ()),
+        ("list_media_models", {"media"}, ("tools.overview.estimates",)),
+        ("generate_image", {"media"}, ("tools.media.asked_instead",)),
+        ("generate_video", {"media"}, ("tools.media.combining",)),
+        ("list_gpu_products", {"gpu"}, ()),
+        ("run_code", {"sandbox"}, ()),
+        ("search_web", {"web", "text"}, ()),
+        ("get_task", {"media", "gpu", "serverless", "sandbox"}, ("tools.overview.stopping",)),
+    ],
+)
+def test_a_call_imports_what_its_tool_needs_only(tool: str, families: set[str], not_even: tuple[str, ...]) -> None:
+    said = f"""
 import sys
-import anyio
-from mcp import Client
 from novita_mcp.server import Settings, create_app
-async def main():
-    async with Client(create_app(Settings(journal="off"))) as client:
-        await client.call_tool("get_balance", {})
-    print(*[name for name in sys.modules if name.startswith(("novita_mcp.tools.", "novita_mcp.novita."))])
-anyio.run(main)
+create_app(Settings(journal="off", toolsets="all")).build_tool({tool!r})
+print(*sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, timeout=300)
-    families = {name.split(".")[2] for name in done.stdout.split()}
-    assert "account" in families
-    assert not families & {"media", "gpu", "serverless", "batches", "text", "sandbox", "web"}
+    loaded = done.stdout.split()
+    ours = [name for name in loaded if name.startswith(("novita_mcp.tools.", "novita_mcp.novita."))]
+    assert {name.split(".")[2] for name in ours} & FAMILIES == families
+    assert not {f"novita_mcp.{name}" for name in not_even} & set(loaded)
+    assert not {"rich", "jsonschema", "PIL", "av", "sqlite3", "ctypes", "boto3", "psycopg"} & set(loaded)
+
+
+def test_a_server_over_stdio_builds_types_when_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All types, whichever call will be the first to use one, can be built so late."""
+    said = """
+from novita_mcp.server import cli, warming
+from pydantic import BaseModel
+
+def serve_stdio(*_, **__):
+    warming.load()
+    return 0
+
+def below(kind):
+    for one in kind.__subclasses__():
+        yield one
+        yield from below(one)
+
+cli.commands.serve_stdio = serve_stdio
+cli.main(["serve"])
+types = {*below(BaseModel)}
+later = [one for one in types if not one.__pydantic_complete__]
+print(len(later) > len(types) / 2, all(one.model_rebuild() for one in later))
+"""
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.split() == ["True", "True"], done.stderr
 
 
 async def test_the_list_is_answered_first_and_then_imports_begin_unasked(slow: SlowImports) -> None:

@@ -8,12 +8,12 @@ import base64
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from typing import Annotated, Any, TypeVar, cast
+from functools import cache, cached_property, partial
+from typing import Annotated, Any, TypeVar, cast, get_type_hints
 
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
-from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata, func_metadata
 from mcp_types import (
     Annotations,
     CallToolResult,
@@ -182,9 +182,9 @@ class Toolset:
 
         return remember
 
-    def spec(self, name: str) -> ToolSpec:
-        """The tool of this name."""
-        return next(spec for spec in self.tools if spec.name == name)
+    def spec(self, name: str) -> ToolSpec | None:
+        """The tool of this name, if it is registered already."""
+        return next((spec for spec in self.tools if spec.name == name), None)
 
 
 class NovitaTool(Tool):
@@ -192,6 +192,16 @@ class NovitaTool(Tool):
 
     _effect: Effect = PrivateAttr(default=READS)
     _taken: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
+
+    @cached_property
+    def answers(self) -> type[ToolResult]:
+        """The type of its answers."""
+        return get_type_hints(self.fn)["return"]
+
+    @cached_property
+    def output_schema(self) -> dict[str, Any]:
+        """The listed schema of its answers. No call needs it."""
+        return listed_answer(flat_schema(self.answers, mode="serialization"))
 
     @property
     def taken(self) -> dict[str, Any]:
@@ -211,7 +221,7 @@ class NovitaTool(Tool):
         # Tools take a Caller where the SDK's tools take its Context.
         caller = open_call(context, self.name, arguments)
         caller.meant, caller.again, caller.joins = partial(self._meant, arguments), again, self._effect.joins
-        caller.answers = self.fn_metadata.output_model
+        caller.answers = self.answers
         answer = await note_delivery(caller, partial(self._answer, arguments, caller, convert_result))
         return _with_news(answer, caller) if isinstance(answer, CallToolResult) else answer
 
@@ -254,7 +264,7 @@ class NovitaTool(Tool):
         again = f"If the user agrees, call {self.name} again with confirm=true."
         step = " ".join(part for part in ("Nothing was sent or billed.", question.text, question.hint, again) if part)
         fields = {"status": "needs_confirmation", **question.fields, "next_step": step}
-        return cast(type[ToolResult], self.fn_metadata.output_model).model_validate(fields).to_mcp()
+        return self.answers.model_validate(fields).to_mcp()
 
 
 class _AsRead(FuncMetadata):
@@ -289,25 +299,23 @@ def _with_news(answer: CallToolResult, caller: Caller) -> CallToolResult:
 
 @cache
 def _built(spec: ToolSpec) -> NovitaTool:
-    built = NovitaTool.from_function(
-        spec.fn, title=spec.title, annotations=spec.effect.annotations(spec.title), context_kwarg="call"
-    )
-    tool = NovitaTool(**{name: getattr(built, name) for name in type(built).model_fields})
-    tool.description = " ".join(tool.description.split())
-    loose = tool.fn_metadata.arg_model
+    loose = func_metadata(spec.fn, skip_names=["call"], structured_output=False).arg_model
     # Some hosts turn every text that looks like a number into a number: a year to search for, a port.
     config = cast(ConfigDict, {**loose.model_config, "extra": "forbid", "coerce_numbers_to_str": True})
     closed = type(loose.__name__, (loose,), {"model_config": config, "__module__": loose.__module__})
-    read = {name: getattr(tool.fn_metadata, name) for name in type(tool.fn_metadata).model_fields}
-    read["arg_model"] = closed
-    tool.fn_metadata = _AsRead(**read)
     taken = flat_schema(closed)
-    tool._taken = taken  # pyright: ignore[reportPrivateUsage]  # a class and its maker
-    tool.parameters = listed_arguments(taken)
-    tool._effect = spec.effect  # pyright: ignore[reportPrivateUsage]  # a class and its maker
-    if tool.fn_metadata.output_model is not None:
-        answers = flat_schema(cast(type[BaseModel], tool.fn_metadata.output_model), mode="serialization")
-        tool.fn_metadata.output_schema = listed_answer(answers)
+    tool = NovitaTool(
+        fn=spec.fn,
+        name=spec.name,
+        title=spec.title,
+        description=" ".join((spec.fn.__doc__ or "").split()),
+        parameters=listed_arguments(taken),
+        fn_metadata=_AsRead(arg_model=closed),
+        is_async=True,
+        context_kwarg="call",
+        annotations=spec.effect.annotations(spec.title),
+    )
+    tool._taken, tool._effect = taken, spec.effect  # pyright: ignore[reportPrivateUsage]  # a class and its maker
     return tool
 
 

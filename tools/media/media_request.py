@@ -32,6 +32,7 @@ from ..kit.mcp_tasks.followers import FOLLOWERS, Followed
 from ..kit.purchase import Purchase, Submitted, carry_out
 from ..kit.same_call import JOINERS, Joiner
 from ..kit.ways import Way
+from . import at_need
 from .freshness import up_to_date
 from .library_bases import refuse_strange_loras
 from .made_names import made_word, suffix_of
@@ -40,7 +41,7 @@ from .named_models import known_or_offered, named_model
 from .parts import media_jobs, webhooks
 from .request_files import files_of, forms_of, in_pieces, with_inputs
 from .results import MediaResult, answer, deliver
-from .stand_ins import Chosen, ask_instead, falls_short, otherwise, reach, size_for, stand_ins
+from .stand_ins import Chosen, falls_short, otherwise, question_for, reach, size_for, stand_ins
 from .upscaling import enlarged
 
 MediaWay = Way[Purchase[MediaResult]]
@@ -144,7 +145,13 @@ async def planned_media(
     await refuse_strange_loras(caller, given, how.options)
     forms = await forms_of(caller, given)
     way = MediaWay(caller, gone)
-    ask = partial(ask_instead, save_to=how.save_to)
+
+    async def ask(model: str | None = None) -> Purchase[MediaResult] | None:
+        if (asked := question_for(does)) is None:
+            return None
+        ask_instead = await to_thread.run_sync(lambda: at_need.ask_instead)
+        options, save_to = how.options, how.save_to
+        return await ask_instead(caller, asked, given, title=title, model=model, options=options, save_to=save_to)
 
     async def buy(chosen: MediaModel, other: Chosen | None = None) -> Purchase[MediaResult]:
         further: list[str] = []
@@ -172,7 +179,7 @@ async def planned_media(
             if hopeful:
                 first = max(hopeful, key=lambda one: reach(one, larger))  # if several reach the same size, the first
                 return await buy(first.model, first)
-            if (asked := await ask(caller, does, given, title=title, options=how.options)) is not None:
+            if (asked := await ask()) is not None:
                 return asked
         return await buy(choose(does, given, preferred=among, forms=forms, options=how.options, without=gone))
 
@@ -185,9 +192,7 @@ async def planned_media(
         except NothingLivesError as error:
             error.next_step = f"{error.next_step} {otherwise(does)}".strip()
             raise
-    elif "/" in how.model and (
-        asked := await ask(caller, does, given, title=title, model=how.model, options=how.options)
-    ):
+    elif "/" in how.model and (asked := await ask(how.model)):
         purchase = asked
     else:
         chosen = named_model(await known_or_offered(caller, how.model), does)

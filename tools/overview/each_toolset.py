@@ -1,9 +1,11 @@
-"""A door to every toolset. Opening one imports only what its tools need."""
+"""A door to every toolset and tool. Opening one imports only what its tools, or this tool, need."""
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...novita.core.lazy import lazily
+from . import begun_toolsets
 
 if TYPE_CHECKING:
     from ..account.admin import account_admin
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from ..batches.batches import batches
     from ..gpu.admin import gpu_admin
     from ..gpu.instances import gpu
-    from ..kit.toolset import Toolset
+    from ..kit.toolset import Toolset, ToolSpec
     from ..media.audio import audio
     from ..media.combining import videos
     from ..media.images import images
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from .stopping import tasks
 
 __all__ = [
+    "ToolSpec",
     "Toolset",
     "account",
     "account_admin",
@@ -38,6 +41,7 @@ __all__ = [
     "sign_in",
     "tasks",
     "text",
+    "tool",
     "toolset",
     "videos",
     "web",
@@ -46,6 +50,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "ToolSpec": "..kit.toolset",
         "Toolset": "..kit.toolset",
         "account": "..account.balance_and_bills",
         "account_admin": "..account.admin",
@@ -69,3 +74,10 @@ __getattr__ = lazily(
 def toolset(name: str) -> "Toolset":
     """The toolset of this name, a key of `TOOLSET_NAMES`."""
     return getattr(sys.modules[__name__], name)
+
+
+def tool(name: str, of: str) -> "ToolSpec":
+    """The tool of this name, of the toolset `of`. Nothing is imported that only other tools need."""
+    doors = (begun_toolsets, sys.modules[__name__]) if of in begun_toolsets.__all__ else (sys.modules[__name__],)
+    found: Iterator[ToolSpec | None] = (getattr(door, of).spec(name) for door in doors)
+    return next(spec for spec in found if spec is not None)

@@ -2,7 +2,6 @@
 new file, so that the caps still count them and no paid job is forgotten.
 """
 
-import ctypes
 import logging
 import sqlite3
 import time
@@ -150,4 +149,6 @@ def clear_logs(path: Path, ours: Identity | None) -> None:
 
 def leave_open(db: sqlite3.Connection) -> None:
     """Never close a connection, not even at the end of the process."""
+    import ctypes  # not at the top: this is rare
+
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import dialects
 from .database import Step, Store
-from .postgres import PostgresStore
-from .sqlite import SqliteStore
 from .whose import Whose
 
 
@@ -16,4 +15,4 @@ def open_store(path: Path | None, url: str | None, migrations: Sequence[Step], *
         whose: Whether a file is for jobs at Novita or at a simulator; a file of the other sort is refused. None:
             either.
     """
-    return PostgresStore(url, migrations) if url else SqliteStore(path, migrations, whose)
+    return dialects.PostgresStore(url, migrations) if url else dialects.SqliteStore(path, migrations, whose)

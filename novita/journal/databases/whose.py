@@ -1,9 +1,12 @@
 """Marks whether a journal's file keeps jobs of Novita or of a simulator, so that the two are never mixed."""
 
-import sqlite3
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from ...core.errors import JournalError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class Whose(IntEnum):
@@ -14,7 +17,7 @@ class Whose(IntEnum):
     """A simulator, or any other server that is used in Novita's place."""
 
 
-def keep_apart(db: sqlite3.Connection, label: str, whose: Whose) -> None:
+def keep_apart(db: "sqlite3.Connection", label: str, whose: Whose) -> None:
     """Mark a file before its tables are made, or refuse it.
 
     An unmarked file with tables may hold paid jobs, so it can become Novita's but never a simulator's.

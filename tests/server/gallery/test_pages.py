@@ -77,7 +77,7 @@ async def test_every_tool_that_makes_media_has_it_and_no_other_has(connect: Conn
     async with connect(toolsets="all") as client:
         listed = (await client.list_tools()).tools
     shown = {tool.name for tool in listed if (tool.meta or {}).get("ui", {}).get("resourceUri") == GALLERY}
-    answers = {name: spec.build().fn_metadata.output_model for name, spec in TOOLS.items()}
+    answers = {name: spec.build().answers for name, spec in TOOLS.items()}
     media = {name for name, answer in answers.items() if answer and issubclass(answer, MediaResult)}
 
     assert media > TELL
