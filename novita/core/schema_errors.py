@@ -71,14 +71,14 @@ def _keeps(keyword: str, rule: Any, schema: Json, value: Any) -> bool:
         case "anyOf":
             return any(_fits(one, value) for one in rule)
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
-            return not _is_number(value) or _COMPARED[keyword](value, rule)
+            return not _is_number(value) or not _BREAKS[keyword](value, rule)
         case "minLength" | "maxLength":
-            return not isinstance(value, str) or _COMPARED[keyword](len(value), rule)
+            return not isinstance(value, str) or not _BREAKS[keyword](len(value), rule)
         case "minItems" | "maxItems":
-            return not is_list(value) or _COMPARED[keyword](len(value), rule)
+            return not is_list(value) or not _BREAKS[keyword](len(value), rule)
         case "pattern":
             return not isinstance(value, str) or re.search(rule, value) is not None
-        case "items":
+        case "items" if "prefixItems" not in schema:
             return not is_list(value) or all(_fits(rule, one) for one in value)
         case "required":
             return not is_object(value) or all(name in value for name in rule)
@@ -94,16 +94,17 @@ def _keeps(keyword: str, rule: Any, schema: Json, value: Any) -> bool:
             raise _BeyondUsError
 
 
-_COMPARED: Mapping[str, Callable[[float, float], bool]] = {
-    "minimum": operator.ge,
-    "maximum": operator.le,
-    "exclusiveMinimum": operator.gt,
-    "exclusiveMaximum": operator.lt,
-    "minLength": operator.ge,
-    "maxLength": operator.le,
-    "minItems": operator.ge,
-    "maxItems": operator.le,
+_BREAKS: Mapping[str, Callable[[float, float], bool]] = {
+    "minimum": operator.lt,
+    "maximum": operator.gt,
+    "exclusiveMinimum": operator.le,
+    "exclusiveMaximum": operator.ge,
+    "minLength": operator.lt,
+    "maxLength": operator.gt,
+    "minItems": operator.lt,
+    "maxItems": operator.gt,
 }
+"""What breaks a limit; NaN breaks none."""
 
 
 def _is_kind(kind: str, value: Any) -> bool:
