@@ -6,21 +6,25 @@ import threading
 from collections.abc import Generator
 
 import uvicorn
+from novita_mcp.server.connections import Guarded
 from starlette.types import ASGIApp
 
 
 @contextlib.contextmanager
-def serve_asgi(app: ASGIApp, listener: socket.socket | None = None, *, own_date: bool = False) -> Generator[str]:
+def serve_asgi(
+    app: ASGIApp, listener: socket.socket | None = None, *, own_date: bool = False, http: str | type[Guarded] = Guarded
+) -> Generator[str]:
     """Run in a thread until the block ends; yields the base URL, without a trailing slash.
 
     Args:
         listener: Where to listen, for an app that must know its own address; it is closed at the end.
         own_date: Whether the app says what time it is, or nothing does.
+        http: Who reads the requests: the protocol of our server for many, or uvicorn's, by its name there.
     """
     # The socket listens before the server does: early requests queue, so nobody polls for readiness.
     with listener or socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1, date_header=not own_date)
+            uvicorn.Config(app, http=http, log_config=None, timeout_graceful_shutdown=1, date_header=not own_date)
         )
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

@@ -9,6 +9,7 @@ TESTS = Path(__file__).parent
 ALLOWED: dict[str, tuple[int, str]] = {
     "novita/core/test_pools.py": (1, "httpcore tells by the loop's own clock how long a connection rests"),
     "novita/core/test_waiting.py": (2, "on the virtual loop: no real second passes"),
+    "server/http/test_odd_requests.py": (2, "bytes come slowly, for longer than the server may bear it"),
     "server/team/test_soak.py": (2, "a minute of load lasts a minute"),
     "server/test_crash.py": (7, "a process is killed at any moment: the moment is what is drawn"),
     "server/test_siege.py": (2, "deadlines of the server on a socket: bytes come slowly, or between two requests none"),

@@ -67,7 +67,14 @@ async def _serve(settings: Settings, listener: socket.socket, browser: bool, idl
     async with Client(create_app(settings)) as client, anyio.create_task_group() as group:
         app = Loopback(_Mcp(client), visit, listener.getsockname()[1])
         # No access log. The token is in no requested address either, so no other log can contain it.
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app,
+            http="h11",  # strict by itself; the other parser would need the limits of connections.py
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+        )
         server = uvicorn.Server(config)
         group.start_soon(_tell, app, visit, browser, idle_minutes)
         group.start_soon(_end_when_over, visit, server, idle_minutes)

@@ -8,7 +8,6 @@ import resource
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -16,16 +15,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from novita_mcp.server import connections
 from novita_mcp.server.connections import AcceptErrors, Guarded
 from novita_mcp.server.http import MOST_DRAINED, http_app, web_server
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY
 
+from ..serving import serve_asgi
 from .children import environment
+from .sockets import PATIENCE, connected, heard
 
-PATIENCE = 30.0
 KEY = f"Authorization: Bearer {DEFAULT_KEY}\r\n"
 LIMIT = 40
 
@@ -36,33 +35,9 @@ def url(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
     monkeypatch.setattr(connections, "HEADERS_WITHIN", 0.5)
     monkeypatch.setattr(connections, "BODY_WITHIN", 3.0)
     monkeypatch.setattr(Guarded, "limit", LIMIT)
-    app = http_app(web_server(settings), settings)
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, http=Guarded, log_config=None, timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-def connected(url: str, sent: str = "") -> socket.socket:
-    host, port = url.removeprefix("http://").split(":")
-    opened = socket.create_connection((host, int(port)), timeout=PATIENCE)
-    opened.sendall(sent.encode())
-    return opened
-
-
-def heard(opened: socket.socket) -> bytes:
-    """All until the other side hangs up."""
-    whole = b""
-    with contextlib.suppress(ConnectionResetError):
-        while part := opened.recv(65_536):
-            whole += part
-    opened.close()
-    return whole
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    with serve_asgi(http_app(web_server(settings), settings), listener) as url:
+        yield url
 
 
 @pytest.mark.parametrize(
@@ -101,13 +76,39 @@ def test_a_running_call_and_a_quiet_pause_between_two_have_no_deadline_of_ours(u
             time.sleep(0.7)  # longer than headers may take
 
 
-def test_whoever_speaks_gets_through_a_crowd_that_does_not(url: str) -> None:
-    """Three times as many silent connections as there may be; those that wait longest make room."""
-    crowd = [connected(url) for _ in range(3 * LIMIT)]
+@pytest.mark.parametrize(
+    "sent",
+    ["", "GET /hea", f"POST /mcp HTTP/1.1\r\nHost: localhost\r\n{KEY}Content-Length: 100\r\n\r\n{{", "\0"],
+    ids=["silent", "in a head", "in a body", "refused"],
+)
+def test_whoever_speaks_gets_through_a_crowd_that_does_not(url: str, sent: str) -> None:
+    """Three times as many connections as there may be wait for their clients; those that wait longest make room."""
+    crowd = [connected(url, sent) for _ in range(3 * LIMIT)]
     answers = [httpx.get(f"{url}/healthz").status_code for _ in range(5)]
     for opened in crowd:
         opened.close()
     assert answers == [200] * 5
+
+
+def test_who_spoke_last_is_not_the_one_that_makes_room(url: str) -> None:
+    """Among connections that rest between two requests, whichever came first."""
+    healthy = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def ask(opened: socket.socket) -> bytes:
+        opened.sendall(healthy.encode())
+        answer = b""
+        while not answer.endswith(b"}") and (part := opened.recv(65_536)):
+            answer += part
+        return answer[:12]
+
+    first, second, *others = crowd = [connected(url) for _ in range(LIMIT)]
+    answers = [ask(each) for each in (first, second, *others, first)]
+    crowd.append(connected(url))
+    answers += [ask(crowd[-1]), ask(first)]
+    assert answers == [b"HTTP/1.1 200"] * (LIMIT + 3)
+    assert heard(second) == b""
+    for opened in crowd:
+        opened.close()
 
 
 # Bodies over the limit
@@ -235,6 +236,4 @@ def test_a_copy_whose_journal_comes_back_is_ready_again(settings: Settings, tmp_
 
 @pytest.fixture
 def serving() -> Serving:
-    from ..serving import serve_asgi
-
     return lambda settings: serve_asgi(http_app(web_server(settings), settings))

@@ -94,7 +94,7 @@ def place() -> Generator[Place]:
     visit, server = Visit(IDLE, clock=lambda: now[0]), Server()
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    with serve_asgi(Loopback(server, visit, port), listener):
+    with serve_asgi(Loopback(server, visit, port), listener, http="h11"):
         yield Place(port, visit, server, now)
 
 
