@@ -47,7 +47,7 @@ from .icon import ICON, ICONS
 from .logs import hush_handlers, learn_settings
 from .settings import SettingError, Settings, parts, request_keys
 from .version import version
-from .warming import is_loaded, load, load_tool, steps
+from .warming import is_loaded, load, load_quick_road, load_tool, steps
 from .wire.messages import speak_well
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ class NovitaServer(MCPServer[Parts]):
     def warm_up(self) -> None:
         """Import what calls need and build every tool, before the server listens."""
         load()
+        load_quick_road()
         for name in self.offered:
             self.build_tool(name)
 
@@ -179,6 +180,7 @@ class NovitaServer(MCPServer[Parts]):
     async def _warm_up_soon(self) -> None:
         await anyio.sleep(LIST_GOES_FIRST)
         await self._loaded()
+        await self._in_a_thread(load_quick_road)
 
     def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
         found = self.offered.get(name)

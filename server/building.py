@@ -15,7 +15,7 @@ from ..novita.core.clock import Clock, SystemClock
 from ..novita.core.costs import Caps
 from ..novita.core.errors import NovitaError
 from ..novita.core.hosts import API_HOST
-from ..novita.core.pools import Outside
+from ..novita.core.network.pools import Outside
 from ..novita.files.addresses import Guard
 from ..novita.files.artifacts import Artifact, ArtifactStore
 from ..novita.files.downloads import Downloader
@@ -87,7 +87,7 @@ def build_app(
         http: Callers are remote: their own keys, no paths of this machine, files by link.
     """
     clock = clock or SystemClock()
-    pool, files, links = new_http(), new_http(), new_http()
+    pool, files, links = new_http(quick=True), new_http(), new_http()
     outside = Outside(links)
     trusted = _trusted_hosts(settings)
     folders = allowed_folders(settings)

@@ -7,7 +7,9 @@ from ..novita.core.lazy import lazily
 if TYPE_CHECKING:
     from .. import simulator
     from ..novita.core.client import NovitaClient
-    from ..novita.core.surroundings import served_here
+    from ..novita.core.network.quick import QuickPool
+    from ..novita.core.network.surroundings import served_here
+    from ..novita.core.network.way import take_the_quick_road
     from ..novita.media.lookup import media_models
     from ..tools.kit.toolset import error_result
     from . import resources_and_prompts
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NovitaClient",
+    "QuickPool",
     "build_app",
     "error_result",
     "gate_of",
@@ -26,12 +29,14 @@ __all__ = [
     "resources_and_prompts",
     "served_here",
     "simulator",
+    "take_the_quick_road",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
         "NovitaClient": "..novita.core.client",
+        "QuickPool": "..novita.core.network.quick",
         "build_app": ".building",
         "error_result": "..tools.kit.toolset",
         "gate_of": ".sign_in.gate",
@@ -39,7 +44,8 @@ __getattr__ = lazily(
         "media_models": "..novita.media.lookup",
         "played_folder": ".config.places",
         "resources_and_prompts": ".",
-        "served_here": "..novita.core.surroundings",
+        "served_here": "..novita.core.network.surroundings",
         "simulator": "..",
+        "take_the_quick_road": "..novita.core.network.way",
     },
 )

@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpx
 import httpx2
 import pytest
 from hypothesis import HealthCheck
@@ -16,6 +18,10 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult
 from novita_mcp.novita.core import redaction
+from novita_mcp.novita.core.client import new_http
+from novita_mcp.novita.core.network import way
+from novita_mcp.novita.core.network.quick import QuickPool
+from novita_mcp.novita.core.network.way import take_the_quick_road
 from novita_mcp.server.app import BuildApp, create_app
 from novita_mcp.server.settings import Settings
 from novita_mcp.simulator.core.world import DEFAULT_KEY, World
@@ -23,6 +29,8 @@ from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serving import Running, serve
 
 from .clients_learn import knows_the_tools, schemas_compiled_once
+
+NewPool = Callable[..., httpx.AsyncClient]
 
 # A machine that is busy is no fault of what is tested: no example fails because it, or making it, took long.
 examples.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -58,6 +66,21 @@ def no_secrets_of_other_tests() -> Generator[None]:
 def compiled_once() -> Generator[None]:
     with schemas_compiled_once():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_road() -> None:
+    """Calls to Novita go as in a server that has warmed up, whichever test comes first."""
+    take_the_quick_road(QuickPool)
+
+
+@pytest.fixture(params=["httpcore", "aiohttp"])
+def new_pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> NewPool:
+    """Makes connections to Novita, as they are before the warm-up and after it."""
+    monkeypatch.setattr(way, "_quick", None)
+    if request.param == "aiohttp":
+        take_the_quick_road(QuickPool)
+    return partial(new_http, quick=True)
 
 
 @pytest.fixture

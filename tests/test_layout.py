@@ -423,6 +423,7 @@ def test_no_two_classes_have_one_name() -> None:
 
 HEAVY = (
     "httpx",
+    "aiohttp",
     "PIL",
     "av",
     "jsonschema",

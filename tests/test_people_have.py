@@ -22,7 +22,7 @@ ANSWERS, CALLED, ENDINGS, SAID, VECTORS = (
 )
 BATCHES, TABLES = "tools/batches/test_odd_batches.py", "tools/batches/test_odd_tables.py"
 ERRORS, ROWS = "tools/overview/test_odd_errors.py", "novita/core/test_errors.py"
-AROUND, DOCTOR = "novita/core/test_surroundings.py", "server/commands/test_doctor.py"
+AROUND, DOCTOR = "novita/core/network/test_surroundings.py", "server/commands/test_doctor.py"
 
 CASES: dict[int, tuple[str, str, str]] = {
     1: ("null for an optional flag", READING, "test_every_tool_answers_as_if_blank_arguments_were_not_there"),

@@ -34,12 +34,14 @@ from .errors import (
 )
 from .hosts import API_HOST as API_HOST  # also found here, beside those who call it
 from .json_text import load_json
+from .network.limits import SENT_WITHIN, SentTooSlowlyError
+from .network.pools import Outside
+from .network.surroundings import trouble
+from .network.way import TheWay
 from .placeholders import unfilled_key
-from .pools import Outside
 from .redaction import Known, learn
 from .redaction import owner_of as owner_of  # also found here, beside the client that pays
 from .sent import calling, mark_sent
-from .surroundings import SENT_WITHIN, SentTooSlowlyError, TheWay, trouble
 from .waiting import Turns
 
 READ_TIMEOUT = 25.0
@@ -72,8 +74,11 @@ class Answer:
     data: Any
 
 
-def new_http(*, timeouts: httpx.Timeout | None = None) -> httpx.AsyncClient:
+def new_http(*, timeouts: httpx.Timeout | None = None, quick: bool = False) -> httpx.AsyncClient:
     """The connection pool that all clients of a process share. It holds no key: each request brings its own.
+
+    Args:
+        quick: All its requests are for Novita's own API, so that they may take the quick road (`network/quick.py`).
 
     It keeps no cookies either, so that a cookie from one caller's endpoint is never sent with another's request.
     """
@@ -81,7 +86,7 @@ def new_http(*, timeouts: httpx.Timeout | None = None) -> httpx.AsyncClient:
         headers=AS_IT_IS,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=timeouts or httpx.Timeout(connect=10, read=120, write=60, pool=60),
-        transport=TheWay(),
+        transport=TheWay(quick=quick),
         follow_redirects=False,
     )
 

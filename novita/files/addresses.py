@@ -14,7 +14,7 @@ from typing import Literal
 import anyio
 import httpx
 
-from ..core.surroundings import Surroundings
+from ..core.network.surroundings import Surroundings
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 Reach = Literal["public", "private", "forbidden"]

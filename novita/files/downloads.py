@@ -18,7 +18,7 @@ from ..core.backoff import LONGEST_PATIENCE, Backoff, Jitter, asked_to_wait
 from ..core.bodies import AS_IT_IS, BodyCutError, BodyError, BodyTooLargeError, body_pieces
 from ..core.clock import Clock
 from ..core.errors import ArtifactError, InputError
-from ..core.surroundings import SettingOfTheWayError
+from ..core.network.surroundings import SettingOfTheWayError
 from .addresses import AddressError, Guard, Hop, UnknownHostError, route_to
 from .kinds import HEAD_BYTES, MediaType, media_type, sniff
 from .links import parse_link

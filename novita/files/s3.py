@@ -23,7 +23,7 @@ import httpx
 
 from ..core.clock import Clock
 from ..core.errors import ArtifactError
-from ..core.surroundings import SettingOfTheWayError, Surroundings, check_proxy
+from ..core.network.surroundings import SettingOfTheWayError, Surroundings, check_proxy
 from .artifacts import Artifact, ArtifactStore, NameHint
 from .folders import Folders
 from .kinds import MediaType

@@ -20,9 +20,9 @@ from ..core.bodies import AS_IT_IS, BodyError, BodyTooLargeError, read_body
 from ..core.client import NEVER_ARRIVED, NovitaClient
 from ..core.errors import InputError, NotFoundError, NovitaConnectionError, redact
 from ..core.json_text import read_json
-from ..core.pools import Outside
+from ..core.network.pools import Outside
+from ..core.network.surroundings import trouble
 from ..core.redaction import holds, is_credential, learn, without_credentials
-from ..core.surroundings import trouble
 from ..core.waiting import Look, Phase
 from ..gpu.routes import act_for_id, ask
 from .endpoints import route

@@ -31,9 +31,9 @@ from ...novita.core.client import NovitaClient, new_http, owner_of, sendable
 from ...novita.core.errors import BILLING_PAGE, KEYS_PAGE, MissingKeyError, NovitaError
 from ...novita.core.hosts import API_HOST
 from ...novita.core.money import say_exactly
+from ...novita.core.network.surroundings import Surroundings, trouble
 from ...novita.core.placeholders import unfilled_key
 from ...novita.core.redaction import learn, shown_address
-from ...novita.core.surroundings import Surroundings, trouble
 from ...novita.core.words import counted
 from ...novita.journal.journal import JobState
 from ...novita.journal.leases import enforce_leases

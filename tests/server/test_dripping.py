@@ -10,7 +10,7 @@ import pytest
 from mcp import Client
 from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.core.errors import NovitaConnectionError
-from novita_mcp.novita.core.pools import SHARE, Outside
+from novita_mcp.novita.core.network.pools import SHARE, Outside
 from novita_mcp.novita.serverless.gateway import call_service, service_call
 from novita_mcp.novita.serverless.shapes import Endpoint
 from novita_mcp.simulator.core.world import World

@@ -11,10 +11,14 @@ import anyio
 import anyio.to_thread
 import pytest
 from mcp import Client
+from novita_mcp.novita.core.network import way
+from novita_mcp.novita.core.network.quick import QuickPool
 from novita_mcp.server import app, warming
 from novita_mcp.server.app import create_app
 from novita_mcp.server.http import run_http, web_server
 from novita_mcp.server.settings import SettingError, Settings
+from novita_mcp.simulator.core.world import DEFAULT_KEY
+from novita_mcp.simulator.serving import Running
 from novita_mcp.tools.kit.toolset import ToolSpec
 
 from ..conftest import text_of
@@ -162,11 +166,14 @@ async def test_an_unknown_tool_is_refused_though_nothing_is_imported_yet(slow: S
 
 
 def test_a_server_for_many_has_built_its_tools_before_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warming, "_quick", False)
+    monkeypatch.setattr(way, "_quick", None)
     server = web_server(SETTINGS)
     built: list[str] = []
 
     def create_server(*_: Any, **__: Any) -> None:
         built.extend(tool.name for tool in server._tool_manager.list_tools())  # pyright: ignore[reportPrivateUsage]
+        assert way._quick is not None  # pyright: ignore[reportPrivateUsage]
         raise OSError("seen enough")
 
     monkeypatch.setattr("novita_mcp.server.http.socket.create_server", create_server)
@@ -174,6 +181,49 @@ def test_a_server_for_many_has_built_its_tools_before_it_listens(monkeypatch: py
         run_http(server, SETTINGS)
 
     assert built == [*server.offered]
+
+
+def test_the_quick_road_is_imported_after_all_else_and_for_no_call(simulator: Running) -> None:
+    said = f"""
+import sys
+import anyio
+from mcp import Client
+from novita_mcp.server import Settings, create_app
+async def main():
+    settings = Settings(api_key={DEFAULT_KEY!r}, base_url={simulator.url!r}, journal="off")
+    async with Client(create_app(settings)) as client:
+        assert not (await client.call_tool("get_balance", {{}})).is_error
+        print("aiohttp" in sys.modules)
+        await client.list_tools()
+        from novita_mcp.novita.core.network import way
+        with anyio.fail_after(120):
+            while way._quick is None:
+                await anyio.sleep(0.01)
+        print(way._quick.__name__)
+        assert not (await client.call_tool("get_balance", {{}})).is_error
+anyio.run(main)
+"""
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.split() == ["False", "QuickPool"], done.stderr
+
+
+@pytest.mark.parametrize("broken", [ImportError, AttributeError])
+def test_where_aiohttp_is_missing_or_broken_calls_take_the_other_road_and_the_log_says_so(
+    broken: type[Exception], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Later:
+        @property
+        def QuickPool(self) -> type[QuickPool]:
+            raise broken("no such thing")
+
+    monkeypatch.setattr(warming, "_quick", False)
+    monkeypatch.setattr(warming, "later", Later())
+    monkeypatch.setattr(way, "_quick", None)
+    warming.load_quick_road()
+    warming.load_quick_road()
+    assert way._quick is None  # pyright: ignore[reportPrivateUsage]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "no such thing" in caplog.text
 
 
 def test_what_is_imported_ahead_leaves_out_the_command_line_of_httpx() -> None:

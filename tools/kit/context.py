@@ -14,7 +14,7 @@ from mcp.server.mcpserver import Context
 from pydantic import BaseModel
 
 from ...novita.core.client import NovitaClient, owner_of
-from ...novita.core.pools import Patience
+from ...novita.core.network.pools import Patience
 from ...novita.core.redaction import without_secrets
 from ...novita.core.waiting import Progress
 from ...novita.core.wellformed import well_formed

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 import anyio
 import httpx
 import pytest
-from novita_mcp.novita.core import pools
 from novita_mcp.novita.core.client import new_http
+from novita_mcp.novita.core.network import limits, pools, way
+from novita_mcp.novita.core.network.quick import QuickPool
 
-from ...raw_server import answer, raw_host
+from ....raw_server import answer, raw_host
 
 
 @asynccontextmanager
@@ -41,7 +42,7 @@ async def test_no_more_than_allowed_are_under_way_and_all_have_their_answer() ->
     done: list[int] = []
 
     async def serve(writer: asyncio.StreamWriter) -> None:
-        if host.open == pools.MOST:
+        if host.open == limits.MOST:
             full.set()
         await go.wait()
         await answer(b"ok")(writer)
@@ -50,19 +51,19 @@ async def test_no_more_than_allowed_are_under_way_and_all_have_their_answer() ->
         done.append((await http.get(host.url)).status_code)
 
     async with raw_host(serve) as host, new_http() as http, anyio.create_task_group() as group:
-        for _ in range(pools.MOST + 20):
+        for _ in range(limits.MOST + 20):
             group.start_soon(get)
         with anyio.fail_after(60):
             await full.wait()
         with pytest.raises(httpx.PoolTimeout, match="in use"):
             await http.get(host.url, timeout=httpx.Timeout(60, pool=0.01))
         go.set()
-    assert done == [200] * (pools.MOST + 20)
-    assert host.most == pools.MOST
+    assert done == [200] * (limits.MOST + 20)
+    assert host.most == limits.MOST
 
 
 async def test_what_fails_is_cancelled_or_is_closed_early_gives_its_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "MOST", 1)
+    monkeypatch.setattr(limits, "MOST", 1)
     asked, never = anyio.Event(), anyio.Event()
 
     async def serve(writer: asyncio.StreamWriter) -> None:
@@ -83,7 +84,7 @@ async def test_what_fails_is_cancelled_or_is_closed_early_gives_its_turn_back(mo
 
 
 async def test_a_busy_minute_leaves_no_connections_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "RESTS", 0.2)
+    monkeypatch.setattr(limits, "RESTS", 0.2)
     async with patient_host() as (url, opened), new_http() as http:
         async with anyio.create_task_group() as group:
             for _ in range(pools.POOLS):
@@ -95,8 +96,23 @@ async def test_a_busy_minute_leaves_no_connections_behind(monkeypatch: pytest.Mo
                 await anyio.sleep(0.01)
 
 
+async def test_connections_from_before_the_quick_road_are_closed_once_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "RESTS", 0.2)
+    monkeypatch.setattr(way, "_quick", None)
+    async with patient_host() as (url, opened), new_http(quick=True) as http:
+        await http.get(url)
+        before = set(opened)
+        way.take_the_quick_road(QuickPool)
+        with anyio.fail_after(30):
+            while opened & before:
+                await http.get(url)
+                await anyio.sleep(0.01)
+
+
 async def test_calls_one_after_another_share_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "RESTS", 600)
+    monkeypatch.setattr(limits, "RESTS", 600)
     async with patient_host() as (url, opened), new_http() as http:
         seen = set[asyncio.StreamWriter]()
         for _ in range(5):

@@ -9,18 +9,17 @@ second, or never. They have a pool of their own, of which each caller gets a sha
 calls to Novita.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
 import httpx
 
-MOST = 128
-"""How many requests may be under way at once."""
+from . import limits
+from .limits import Places, UntilClosed
+
 POOLS = 8
-RESTS = 4.0
-"""Seconds for which an idle connection is kept; servers close theirs soon after."""
 
 
 @dataclass(eq=False)
@@ -30,24 +29,6 @@ class _Pool:
     transport: httpx.AsyncHTTPTransport
     under_way: int = 0
     since: float = 0.0
-
-
-class _UntilClosed(httpx.AsyncByteStream):
-    """The body of an answer; `ended` is called once, when it is closed."""
-
-    def __init__(self, body: httpx.AsyncByteStream, ended: Callable[[], None]) -> None:
-        self._body, self._ended, self._closed = body, ended, False
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._body.__aiter__()
-
-    async def aclose(self) -> None:
-        try:
-            await self._body.aclose()
-        finally:
-            if not self._closed:
-                self._closed = True
-                self._ended()
 
 
 @dataclass(eq=False)
@@ -60,41 +41,38 @@ class SmallPools(httpx.AsyncBaseTransport):
 
     make: Callable[[httpx.Limits], httpx.AsyncHTTPTransport]
     _pools: list[_Pool] = field(default_factory=list[_Pool])
-    _turns: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(MOST, fast_acquire=True))
+    _places: Places = field(default_factory=Places)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        with anyio.move_on_after(request.extensions.get("timeout", {}).get("pool")) as waiting:
-            await self._turns.acquire()
-        if waiting.cancelled_caught:
-            raise httpx.PoolTimeout("all connections are in use", request=request)
+        await self._places.take(request)
         pool = self._least_busy()
         pool.under_way += 1
 
         def ended() -> None:
             pool.under_way -= 1
             pool.since = anyio.current_time()
-            self._turns.release()
+            self._places.leave()
 
         try:
-            await self._close_rested()
+            await self.close_rested()
             response = await pool.transport.handle_async_request(request)
         except BaseException:
             ended()
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = _UntilClosed(response.stream, ended)
+        response.stream = UntilClosed(response.stream, ended)
         return response
 
     def _least_busy(self) -> _Pool:
         pool = min(self._pools, key=lambda each: each.under_way, default=None)
         if pool is None or (pool.under_way and len(self._pools) < POOLS):
-            pool = _Pool(self.make(httpx.Limits(keepalive_expiry=RESTS)))
+            pool = _Pool(self.make(httpx.Limits(keepalive_expiry=limits.RESTS)))
             self._pools.append(pool)
         return pool
 
-    async def _close_rested(self) -> None:
+    async def close_rested(self) -> None:
         """Close idle connections of idle pools, because httpcore checks them only when their pool gets a request."""
-        until = anyio.current_time() - RESTS
+        until = anyio.current_time() - limits.RESTS
         rested = [pool for pool in self._pools if not pool.under_way and pool.since < until]
         for pool in rested:
             self._pools.remove(pool)

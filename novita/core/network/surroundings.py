@@ -7,7 +7,6 @@ name the variable. Here each variable is read when a request needs it, and an er
 import errno
 import importlib.util
 import ipaddress
-import math
 import os
 import re
 import socket
@@ -15,18 +14,15 @@ import ssl
 import urllib.request
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import anyio
 import certifi
-import httpcore
 import httpx
 
-from .placeholders import unfilled
-from .pools import SmallPools
-from .redaction import shown_address
+from ..placeholders import unfilled
+from ..redaction import shown_address
 
 _SCHEMES = ("http", "https", "socks5")
 _NO_NETWORK = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
@@ -205,112 +201,6 @@ def _no_certificates(setting: str, place: str, why: str) -> SettingOfTheWayError
         f"{setting} is {place}, but {why}",
         f"Unset {setting} for this server, or name certificates that are there; then start it again.",
     )
-
-
-SENT_WITHIN = "novita_sent_within"
-"""The request extension that says within how many seconds the whole request must be sent."""
-
-
-class SentTooSlowlyError(httpx.WriteTimeout):
-    """The request was not sent in time. The server has only a part of it, so it had no effect."""
-
-
-@dataclass
-class _Watch:
-    """Bounds what httpcore waits for without end: a proxy that does not say that it speaks SOCKS, and the head of an
-    answer that comes a byte at a time, or after hints that never stop.
-
-    Args:
-        handshake: Seconds for the proxy.
-        head: Seconds for the head of the answer, from when the request is sent.
-        sending: Seconds until the whole request must be sent.
-    """
-
-    handshake: float
-    head: float
-    sending: float
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    stream: httpcore.AsyncNetworkStream | None = None
-    """What was opened to a proxy and is no connection yet: httpcore leaves it open."""
-    sent: bool = True
-
-    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """What httpcore tells about a request, as its extension `trace`."""
-        _, _, what = event.partition(".")
-        if what == "connect_tcp.complete":
-            self.stream = info["return_value"]
-        elif what == "setup_socks5_connection.started":
-            self.scope.deadline = anyio.current_time() + self.handshake
-        elif what == "setup_socks5_connection.complete":
-            self.scope.deadline, self.stream = math.inf, None
-        elif what == "send_request_headers.started":
-            self.scope.deadline, self.sent, self.stream = anyio.current_time() + self.sending, False, None
-        elif what == "receive_response_headers.started":
-            self.scope.deadline, self.sent = anyio.current_time() + self.head, True
-        elif what == "receive_response_headers.complete":
-            self.scope.deadline = math.inf
-
-    def too_late(self, request: httpx.Request) -> httpx.TimeoutException:
-        """What to say once the deadline is over."""
-        if self.stream is not None:
-            return httpx.ConnectTimeout("it does not answer as a SOCKS proxy does", request=request)
-        if not self.sent:
-            return SentTooSlowlyError("the request was still being sent", request=request)
-        return httpx.ReadTimeout("its answer comes too slowly", request=request)
-
-    async def give_up(self) -> None:
-        """Close what was opened and never became a connection."""
-        if self.stream is not None:
-            await self.stream.aclose()
-
-
-@dataclass
-class TheWay(httpx.AsyncBaseTransport):
-    """A pool of connections for each way out that requests take: straight, or through a proxy."""
-
-    around: Surroundings = field(default_factory=Surroundings.read)
-    _pools: dict[tuple[Proxy | None, bool], SmallPools] = field(
-        default_factory=dict["tuple[Proxy | None, bool]", SmallPools]
-    )
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        proxy = self.around.proxy_for(request.url)
-        pool = self._pool(proxy, request.url.scheme == "https")
-        limits: Mapping[str, float | None] = request.extensions.get("timeout", {})
-        watch = _Watch(
-            limits.get("connect") or 10, limits.get("read") or math.inf, request.extensions.get(SENT_WITHIN, math.inf)
-        )
-        request.extensions = {**request.extensions, "trace": watch.trace}
-        if proxy is None or not proxy.url.lower().startswith("socks"):
-            return await self._watched(watch, pool, request)
-        from socksio.exceptions import SOCKSError  # few have such a proxy; that it is installed was looked at
-
-        try:
-            return await self._watched(watch, pool, request)
-        except SOCKSError as error:  # httpx has no word for it
-            raise httpx.ProxyError(f"it does not speak SOCKS: {error}", request=request) from error
-        finally:
-            await watch.give_up()
-
-    async def _watched(self, watch: _Watch, pool: SmallPools, request: httpx.Request) -> httpx.Response:
-        with watch.scope:
-            return await pool.handle_async_request(request)
-        raise watch.too_late(request)
-
-    def _pool(self, proxy: Proxy | None, sealed: bool) -> SmallPools:
-        pool = self._pools.get((proxy, sealed))
-        if pool is None:
-            # Plain http needs no certificates, so none that cannot be read stand in its way.
-            verify = certificates() if sealed else False
-            asked = check_proxy(proxy) if proxy else None
-            pool = self._pools[proxy, sealed] = SmallPools(
-                lambda limits: httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=limits, proxy=asked)
-            )
-        return pool
-
-    async def aclose(self) -> None:
-        for pool in self._pools.values():
-            await pool.aclose()
 
 
 class Trouble(NamedTuple):

@@ -17,7 +17,7 @@ from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.core.clock import SystemClock
 from novita_mcp.novita.core.errors import ArtifactError, NovitaConnectionError
 from novita_mcp.novita.core.hosts import API_HOST, address_problem
-from novita_mcp.novita.core.surroundings import Surroundings, served_here
+from novita_mcp.novita.core.network.surroundings import Surroundings, served_here
 from novita_mcp.novita.files.addresses import Guard, route_to
 from novita_mcp.novita.files.downloads import Downloader
 from novita_mcp.novita.serverless.gateway import ServiceCall, call_service
