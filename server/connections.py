@@ -267,6 +267,10 @@ class Guarded(HttpToolsProtocol):
             self._wait_for(None)  # the call runs
         elif self.cycle and not self._held:
             self._wait_for(None)  # no byte of the next request has come
+            if self.timeout_keep_alive_task is None:  # the body went on after its answer, and ended
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
         else:
             self._wait_for("headers")
 

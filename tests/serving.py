@@ -12,7 +12,12 @@ from starlette.types import ASGIApp
 
 @contextlib.contextmanager
 def serve_asgi(
-    app: ASGIApp, listener: socket.socket | None = None, *, own_date: bool = False, http: str | type[Guarded] = Guarded
+    app: ASGIApp,
+    listener: socket.socket | None = None,
+    *,
+    own_date: bool = False,
+    http: str | type[Guarded] = Guarded,
+    rests: int = 5,
 ) -> Generator[str]:
     """Run in a thread until the block ends; yields the base URL, without a trailing slash.
 
@@ -20,12 +25,19 @@ def serve_asgi(
         listener: Where to listen, for an app that must know its own address; it is closed at the end.
         own_date: Whether the app says what time it is, or nothing does.
         http: Who reads the requests: the protocol of our server for many, or uvicorn's, by its name there.
+        rests: Seconds that a connection may rest between two requests.
     """
     # The socket listens before the server does: early requests queue, so nobody polls for readiness.
     with listener or socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(
-            uvicorn.Config(app, http=http, log_config=None, timeout_graceful_shutdown=1, date_header=not own_date)
+        config = uvicorn.Config(
+            app,
+            http=http,
+            log_config=None,
+            timeout_keep_alive=rests,
+            timeout_graceful_shutdown=1,
+            date_header=not own_date,
         )
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -403,6 +403,16 @@ def test_a_body_that_ends_after_its_answer_is_dropped(place: Place, rest: tuple[
     assert statuses(heard(opened)) == more
 
 
+def test_a_connection_whose_body_ended_after_its_answer_does_not_rest_for_ever() -> None:
+    with serve_asgi(Echo(), rests=1) as url:
+        opened = connected(url, b"POST /early HTTP/1.1\r\n" + HOST + b"Content-Length: 2\r\n\r\na")
+        answer = b""
+        while not answer.endswith(b"early"):
+            answer += opened.recv(65_536)
+        opened.sendall(b"b")
+        assert heard(opened) == b""
+
+
 # Clients that go away, or take their time
 
 
