@@ -11,7 +11,6 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import unquote
 
@@ -35,6 +34,7 @@ from .errors import (
 from .hosts import API_HOST as API_HOST  # also found here, beside those who call it
 from .json_text import load_json
 from .network.limits import SENT_WITHIN, SentTooSlowlyError
+from .network.plain import PlainClient
 from .network.pools import Outside
 from .network.surroundings import trouble
 from .network.way import TheWay
@@ -79,12 +79,9 @@ def new_http(*, timeouts: httpx.Timeout | None = None, quick: bool = False) -> h
 
     Args:
         quick: All its requests are for Novita's own API, so that they may take the quick road (`network/quick.py`).
-
-    It keeps no cookies either, so that a cookie from one caller's endpoint is never sent with another's request.
     """
-    return httpx.AsyncClient(
+    return PlainClient(
         headers=AS_IT_IS,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=timeouts or httpx.Timeout(connect=10, read=120, write=60, pool=60),
         transport=TheWay(quick=quick),
         follow_redirects=False,
