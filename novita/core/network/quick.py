@@ -328,7 +328,8 @@ class QuickPool(httpx.AsyncBaseTransport):
         """Send it, and wait for the head of the answer."""
         request = call.request
         session = self._session or self._open()
-        trusted = self._trusted() if request.url.scheme == "https" else True
+        if request.url.scheme == "https" and self._certificates is None:
+            self._certificates = certificates()
         token = _calling.set(call)
         try:
             async with asyncio.timeout(None) as call.deadline:
@@ -339,7 +340,7 @@ class QuickPool(httpx.AsyncBaseTransport):
                     data=_Body(call) if call.has_body else None,
                     allow_redirects=False,
                     timeout=_connect_within(call.timeouts.get("connect")),
-                    ssl=trusted,
+                    ssl=self._certificates or True,
                 )
         except BaseException as error:
             call.abort()
@@ -371,12 +372,6 @@ class QuickPool(httpx.AsyncBaseTransport):
             max_headers=_MOST_HEADERS,
         )
         return self._session
-
-    def _trusted(self) -> ssl.SSLContext:
-        if self._certificates is None:
-            self._certificates = certificates()
-            self._certificates.set_alpn_protocols(["http/1.1"])
-        return self._certificates
 
     def ended(self, call: _Call) -> None:
         """A call has come to its end."""

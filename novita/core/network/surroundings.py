@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -177,10 +178,18 @@ def check_proxy(proxy: Proxy) -> httpx.Proxy:
 def certificates() -> ssl.SSLContext:
     """The certificates to trust: those that SSL_CERT_FILE or SSL_CERT_DIR names, else certifi's.
 
+    Reading them takes as long as ten calls, so every pool of the process is given the same.
+
     Raises:
         SettingOfTheWayError: What they name cannot be read.
     """
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    context = _read_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+@lru_cache(maxsize=4)
+def _read_certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
     if file:
         try:
             return ssl.create_default_context(cafile=file)

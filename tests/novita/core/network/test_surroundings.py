@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import certifi
 import httpx
 import pytest
 from novita_mcp.novita.core.backoff import RetryPolicy
@@ -17,7 +18,7 @@ from novita_mcp.novita.core.client import NovitaClient, new_http
 from novita_mcp.novita.core.clock import SystemClock
 from novita_mcp.novita.core.errors import ArtifactError, NovitaConnectionError
 from novita_mcp.novita.core.hosts import API_HOST, address_problem
-from novita_mcp.novita.core.network.surroundings import Surroundings, served_here
+from novita_mcp.novita.core.network.surroundings import Surroundings, certificates, served_here
 from novita_mcp.novita.files.addresses import Guard, route_to
 from novita_mcp.novita.files.downloads import Downloader
 from novita_mcp.novita.serverless.gateway import ServiceCall, call_service
@@ -222,6 +223,17 @@ async def test_certificates_that_are_not_there_are_named_once_they_are_needed(
         await ask(API_HOST)
 
     assert f"Unset {setting}" in refused.value.next_step
+
+
+def test_certificates_are_read_once_for_all_pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "mine.pem"
+    mine.write_bytes(Path(certifi.where()).read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(mine))
+    first = certificates()
+    mine.unlink()
+    assert certificates() is first
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert certificates() is not first
 
 
 async def test_a_file_without_certificates_is_named(
