@@ -52,6 +52,10 @@ class _Call:
     has_body: bool = field(init=False)
     deadline: asyncio.Timeout | None = None
     """What ends the present step; None once the head of the answer is there."""
+    at_once: bool = field(init=False)
+    """Whether all of its body is there already."""
+    kept: bool = False
+    """Whether its connection has served another request."""
     transport: asyncio.Transport | None = None
     """Its connection, once there is one."""
     protocol: ResponseHandler | None = None
@@ -68,6 +72,7 @@ class _Call:
     def __post_init__(self) -> None:
         declared = self.request.headers.get("Content-Length")
         self.length = int(declared) if declared is not None else None
+        self.at_once = isinstance(self.request.stream, httpx.ByteStream)
         self.has_body = bool(self.length) or "Transfer-Encoding" in self.request.headers
 
     def connected(self, protocol: ResponseHandler | None, transport: asyncio.Transport | None) -> None:
@@ -144,14 +149,15 @@ class _Body(aiohttp.Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         call = self._call
-        at_once = isinstance(call.request.stream, httpx.ByteStream)
         async for piece in self._pieces():
+            if not call.begun and call.kept and call.protocol is not None and _speaks(call.protocol):
+                raise aiohttp.ServerDisconnectedError  # nothing was sent yet
             call.begun = call.begun or call.open
             call.handed_over += len(piece)
             call.end_step_within(call.timeouts.get("write"))
             await writer.write(piece)
             await writer.drain()
-            if not at_once:
+            if not call.at_once:
                 call.end_step_within(None)  # for the next piece we wait, not the server
         call.begun = call.begun or call.open
         call.all_sent()
@@ -203,7 +209,8 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(*args, **options)
             protocol = connection.protocol
-            if protocol is None or protocol not in self._used or not (protocol.should_close or _speaks(protocol)):
+            call.kept = protocol in self._used
+            if protocol is None or not call.kept or not (protocol.should_close or _speaks(protocol)):
                 break
             connection.close()
         if protocol is not None:
@@ -305,13 +312,11 @@ class QuickPool(httpx.AsyncBaseTransport):
         return _address(request).raw_path_qs.encode() == request.url.raw_path
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        call = _Call(request, request.extensions.get("timeout", {}))
         await self._places.take(request)
-        self._calls.add(call)
         try:
-            answer = await self._sent(call)
+            call, answer = await self._asked(request)
         except BaseException:
-            self.ended(call)
+            self._places.leave()
             raise
         version, reason = answer.version or aiohttp.HttpVersion11, answer.reason or ""
         return httpx.Response(
@@ -323,6 +328,18 @@ class QuickPool(httpx.AsyncBaseTransport):
                 "reason_phrase": reason.encode("utf-8", "surrogateescape"),
             },
         )
+
+    async def _asked(self, request: httpx.Request) -> tuple[_Call, aiohttp.ClientResponse]:
+        """Send it on another connection as long as one that was kept is closed before a byte was sent."""
+        while True:
+            call = _Call(request, request.extensions.get("timeout", {}))
+            self._calls.add(call)
+            try:
+                return call, await self._sent(call)
+            except BaseException as error:
+                self._calls.discard(call)
+                if not (call.kept and isinstance(error, httpx.ConnectError) and call.at_once):
+                    raise
 
     async def _sent(self, call: _Call) -> aiohttp.ClientResponse:
         """Send it, and wait for the head of the answer."""

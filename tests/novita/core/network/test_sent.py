@@ -4,15 +4,15 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
 import pytest
 from novita_mcp.novita.core.client import new_http
 from novita_mcp.novita.core.network import way
-from novita_mcp.novita.core.network.quick import QuickPool
+from novita_mcp.novita.core.network.quick import QuickPool, _Connector  # pyright: ignore[reportPrivateUsage]
 
 from ....conftest import NewPool
 from ....raw_server import talking_host, whole_request
@@ -168,13 +168,9 @@ ENDS = {"closed": ("http", socket.socket.close), "spoken on": ("http", stay)} | 
 }
 
 
-@pytest.mark.parametrize("turns", range(7))
-@pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_a_connection_that_was_closed_or_spoken_on_at_rest_is_not_used(
-    turns: int, end: str, method: str, new_pool: NewPool, seal: Seal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The loop has had no turn since or a few, as in a process that was busy: what came waits, or is being told on."""
+@contextmanager
+def ending(end: str, seal: Seal) -> Generator[tuple[str, Callable[[], None]]]:
+    """A host that answers once on each of two connections; its address, and what ends the first and waits for that."""
     scheme, finish = ENDS[end]
     seen: list[bytes] = []
     over, go = threading.Event(), threading.Event()
@@ -194,23 +190,60 @@ def test_a_connection_that_was_closed_or_spoken_on_at_rest_is_not_used(
                 seen.append(second.recv(65_536))
                 second.sendall(OK)
 
-    async def ask(url: str) -> None:
+    def end_it() -> None:
+        go.set()
+        assert over.wait(30)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        thread = threading.Thread(target=served, args=(listener,))
+        thread.start()
+        yield f"{scheme}://localhost:{listener.getsockname()[1]}", end_it
+        thread.join()
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("turns", range(7))
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_connection_that_was_closed_or_spoken_on_at_rest_is_not_used(
+    turns: int, end: str, method: str, new_pool: NewPool, seal: Seal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop has had no turn since or a few, as in a process that was busy: what came waits, or is being told on."""
+
+    async def ask(url: str, end_it: Callable[[], None]) -> None:
         async with new_pool() as http:
             assert (await http.request(method, url)).text == "ok"
-            go.set()
-            assert over.wait(30)
+            end_it()
             for _ in range(turns):
                 await asyncio.sleep(0)
             assert (await http.request(method, url)).text == "ok"
 
     monkeypatch.setenv("SSL_CERT_FILE", str(seal.certificate))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
-        thread = threading.Thread(target=served, args=(listener,))
-        thread.start()
-        asyncio.run(ask(f"{scheme}://localhost:{listener.getsockname()[1]}"))
-        thread.join()
-    assert len(seen) == 2
+    with ending(end, seal) as (url, end_it):
+        asyncio.run(ask(url, end_it))
+
+
+@pytest.mark.parametrize("end", ["closed", "closed in TLS", "closed with a word in TLS"])
+def test_a_connection_that_is_closed_while_the_first_byte_is_on_its_way_to_it_is_not_used(
+    end: str, seal: Seal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = _Connector.connect
+
+    async def ask(url: str, end_it: Callable[[], None]) -> None:
+        async def connect_and_end(self: _Connector, *args: Any, **options: Any) -> Any:
+            connection = await connect(self, *args, **options)
+            end_it()
+            return connection
+
+        async with new_http(quick=True) as http:
+            assert (await http.post(url, content=b"x")).text == "ok"
+            monkeypatch.setattr(_Connector, "connect", connect_and_end)
+            assert (await http.post(url, content=b"x")).text == "ok"
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(seal.certificate))
+    with ending(end, seal) as (url, end_it):
+        asyncio.run(ask(url, end_it))
 
 
 async def test_a_body_that_is_not_as_long_as_it_says_is_not_sent_as_a_whole() -> None:
