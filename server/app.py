@@ -62,9 +62,9 @@ HOUR_MS = 3_600_000
 """How long a client may reuse a list. Lists change only with a newer version of this server."""
 NAME = "novita"
 
-LIST_GOES_FIRST = 0.25
-"""Seconds between the first list and the imports that calls need: the host gets its list first, and a call that comes
-at once imports what it needs undisturbed."""
+GO_FIRST = 0.5
+"""Seconds between the first list, or a tool's first call, and the imports that later calls need: the host gets its list
+first, and such a call imports what it needs undisturbed."""
 
 BuildApp = Callable[[Settings, anyio.abc.TaskGroup], "App"]
 
@@ -137,7 +137,7 @@ class NovitaServer(MCPServer[Parts]):
         self._chosen = settings
         self._secrets = learn_settings(settings)
         self._one_by_one = anyio.CapacityLimiter(1)
-        self._warming = False
+        self._warming, self._quiet_until = False, 0.0
         # The SDK's decorator for this passes no context, but completing ids needs to know the caller.
         self._lowlevel_server.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
 
@@ -175,12 +175,15 @@ class NovitaServer(MCPServer[Parts]):
 
     async def _built(self, name: str) -> None:
         if self._tool_manager.get_tool(name) is None:
+            self._quiet_until = anyio.current_time() + GO_FIRST
             await self._in_a_thread(partial(self.build_tool, name))
 
     async def _warm_up_soon(self) -> None:
-        await anyio.sleep(LIST_GOES_FIRST)
-        await self._loaded()
-        await self._in_a_thread(load_quick_road)
+        self._quiet_until = anyio.current_time() + GO_FIRST
+        for step in (*steps(), load_quick_road):
+            while (left := self._quiet_until - anyio.current_time()) > 0:
+                await anyio.sleep(left)
+            await self._in_a_thread(step)
 
     def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
         found = self.offered.get(name)

@@ -156,6 +156,23 @@ async def test_the_list_is_answered_first_and_then_imports_begin_unasked(slow: S
             assert len(slow.toolsets) == 1
 
 
+async def test_what_is_imported_unasked_waits_for_the_first_call_of_a_tool(
+    slow: SlowImports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "GO_FIRST", 0)
+    async with Client(create_app(SETTINGS)) as client, anyio.create_task_group() as group:
+        with slow.let_go():
+            await client.list_tools()
+            await anyio.to_thread.run_sync(slow.begun.wait)
+            monkeypatch.setattr(app, "GO_FIRST", 1_000)
+            group.start_soon(client.call_tool, "list_media_models", {})
+            await client.list_prompts()  # answered after the call has begun
+        with anyio.fail_after(30):
+            await client.call_tool("list_media_models", {})
+
+        assert slow.toolsets[1:] == ["models"]
+
+
 async def test_an_unknown_tool_is_refused_though_nothing_is_imported_yet(slow: SlowImports) -> None:
     slow.go.set()
     async with Client(create_app(SETTINGS)) as client:
