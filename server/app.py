@@ -181,8 +181,8 @@ class NovitaServer(MCPServer[Parts]):
     async def _warm_up_soon(self) -> None:
         self._quiet_until = anyio.current_time() + GO_FIRST
         for step in (*steps(), load_quick_road):
-            while (left := self._quiet_until - anyio.current_time()) > 0:
-                await anyio.sleep(left)
+            while anyio.current_time() < self._quiet_until:  # noqa: ASYNC110  # it tells the time to sleep until
+                await anyio.sleep_until(self._quiet_until)
             await self._in_a_thread(step)
 
     def _tool_input_schema(self, name: str) -> dict[str, Any] | None:

@@ -5,7 +5,6 @@ measures; that is never an error here.
 """
 
 import base64
-import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -222,6 +221,8 @@ def probe(source: bytes | Path, kind: Kind) -> Probe:
 
 
 def _probe_wave(source: bytes | Path) -> Probe | None:
+    import wave  # not at the top: most calls measure no sound
+
     try:
         with wave.open(BytesIO(source) if isinstance(source, bytes) else str(source), "rb") as sound:
             size = len(source) if isinstance(source, bytes) else source.stat().st_size

@@ -6,7 +6,6 @@ Everything here works and blocks: call it in a thread.
 # The types that come with av leave these unknown.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import wave
 from array import array
 from dataclasses import dataclass
 from io import BytesIO
@@ -93,6 +92,8 @@ def cut_at_silences(data: bytes, name: str, longest: float) -> list[bytes]:
     Raises:
         InputError: The recording cannot be decoded, or is longer than half an hour.
     """
+    import wave  # not at the top: most calls decode no sound
+
     with wave.open(BytesIO(sound_of(data, name)), "rb") as whole:
         samples = array("h", whole.readframes(whole.getnframes()))
     pieces: list[bytes] = []
@@ -149,6 +150,8 @@ def sound_of(data: bytes, name: str) -> bytes:
     """
     pyav.must_be_here(f"Decoding {name}", "Give it as a short mp3 or wav, as the model takes it")
     # Imported here and not at the top, since few calls need PyAV and importing it takes long.
+    import wave
+
     import av
     from av.audio.resampler import AudioResampler
     from av.error import FFmpegError

@@ -10,8 +10,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import platformdirs
-
 from ...novita.core.hosts import is_novita_itself
 from ...novita.journal.databases import is_database_url
 from ..settings import Settings
@@ -48,7 +46,7 @@ def _is_here(host: str) -> bool:
 
 def data_folder(settings: Settings) -> Path:
     """The folder for what this user's servers keep between runs, for one profile and one address of Novita."""
-    folder = Path(platformdirs.user_data_dir("novita-mcp", appauthor=False))
+    folder = _user_data()
     if settings.profile:
         folder = folder / "profiles" / settings.profile
     other = other_novita(settings.base_url)
@@ -61,12 +59,20 @@ def output_folder(settings: Settings) -> Path:
         return settings.output_dir
     if other_novita(settings.base_url):
         return data_folder(settings) / "files"
+    import platformdirs  # not at the top, as in _user_data
+
     return Path(platformdirs.user_downloads_dir()) / "novita"
 
 
 def played_folder(name: str) -> Path:
     """The folder for the files of a simulator that ends with the command that started it."""
-    return Path(platformdirs.user_data_dir("novita-mcp", appauthor=False)) / "simulated" / name
+    return _user_data() / "simulated" / name
+
+
+def _user_data() -> Path:
+    import platformdirs  # not at the top: a server that has only listed its tools needs it not
+
+    return Path(platformdirs.user_data_dir("novita-mcp", appauthor=False))
 
 
 def journal_file(settings: Settings) -> Path | None:

@@ -1,5 +1,6 @@
 """What calls need is imported off the loop: a host has its list at once, and others are answered meanwhile."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -89,6 +90,37 @@ async def test_others_are_answered_while_the_first_call_waits_for_imports(slow: 
     assert slow.toolsets == ["models"]
 
 
+HEAVY = {"rich", "uvicorn", "jsonschema", "PIL", "pi_heif", "av", "sqlite3", "ctypes", "boto3", "psycopg", "aiohttp"}
+"""What takes long to import, or much memory, and is needed by some calls only or by none."""
+
+
+def test_a_server_over_stdio_lists_its_tools_without_what_only_calls_need() -> None:
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    messages = (
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
+    )
+    said = """
+import sys
+from novita_mcp.server import cli
+cli.main(["serve"])
+print(*sys.modules, file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", said],
+        input="".join(json.dumps(message) + "\n" for message in messages),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "generate_image" in done.stdout
+    loaded = set(done.stderr.split())
+    assert "novita_mcp.server.building" in loaded  # what every call needs is there
+    assert not {name for name in loaded if name.startswith(("novita_mcp.novita.media", "novita_mcp.tools.media"))}
+    assert loaded & {*HEAVY, "platformdirs", "wave"} == set()
+
+
 FAMILIES = {"media", "gpu", "serverless", "batches", "text", "sandbox", "web", "account"}
 
 
@@ -117,7 +149,7 @@ print(*sys.modules)
     ours = [name for name in loaded if name.startswith(("novita_mcp.tools.", "novita_mcp.novita."))]
     assert {name.split(".")[2] for name in ours} & FAMILIES == families
     assert not {f"novita_mcp.{name}" for name in not_even} & set(loaded)
-    assert not {"rich", "jsonschema", "PIL", "av", "sqlite3", "ctypes", "boto3", "psycopg"} & set(loaded)
+    assert set(loaded) & HEAVY - {"uvicorn"} == set()
 
 
 def test_a_server_over_stdio_builds_types_when_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
