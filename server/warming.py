@@ -3,6 +3,7 @@ for many listens."""
 
 import gc
 import logging
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -68,9 +69,6 @@ def _load_the_rest() -> None:
             for name in door.__all__:
                 getattr(door, name)
         later.media_models()
-    if not _loaded:
-        # All this stays as long as the process; the collector is not to walk it again and again between calls.
-        gc.freeze()
     _loaded = True
 
 
@@ -90,7 +88,6 @@ def load_quick_road() -> None:
         logger.warning("aiohttp cannot be used, so calls take more processor time: %r", error)
         return
     later.take_the_quick_road(pool)
-    gc.freeze()
 
 
 @contextmanager
@@ -98,13 +95,17 @@ def _only_what_is_needed() -> Generator[None]:
     """Import without what would take a third of the time: the collector, for which there is nothing to collect yet,
     and the command line of httpx, which brings rich and pygments wherever they are installed.
     """
-    collecting = gc.isenabled()
+    collecting, before = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         with without("httpx._main"):
             yield
     finally:
         if collecting:
+            if len(sys.modules) > before:
+                # What was imported stays as long as the process. The collector is not to walk it, least of all in the
+                # call that waits for it.
+                gc.freeze()
             gc.enable()
 
 

@@ -275,6 +275,21 @@ def test_where_aiohttp_is_missing_or_broken_calls_take_the_other_road_and_the_lo
     assert "no such thing" in caplog.text
 
 
+def test_the_collector_does_not_walk_what_a_call_imported() -> None:
+    said = """
+import gc
+from novita_mcp.server import Settings, create_app
+server = create_app(Settings(journal="off"))
+counts = [gc.get_freeze_count()]
+for name in ("list_media_models", "describe_media_model"):
+    server.build_tool(name)
+    counts.append(gc.get_freeze_count())
+print(counts[1] - counts[0] > 10_000, counts[2] <= counts[1], gc.isenabled())
+"""
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout.split() == ["True", "True", "True"], done.stderr
+
+
 def test_what_is_imported_ahead_leaves_out_the_command_line_of_httpx() -> None:
     said = """
 import gc, importlib, sys
