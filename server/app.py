@@ -47,7 +47,7 @@ from .icon import ICON, ICONS
 from .logs import hush_handlers, learn_settings
 from .settings import SettingError, Settings, parts, request_keys
 from .version import version
-from .warming import is_loaded, load, load_quick_road, load_tool, steps
+from .warming import Lull, is_loaded, load, load_quick_road, load_tool, steps
 from .wire.messages import speak_well
 
 if TYPE_CHECKING:
@@ -61,10 +61,6 @@ T = TypeVar("T")
 HOUR_MS = 3_600_000
 """How long a client may reuse a list. Lists change only with a newer version of this server."""
 NAME = "novita"
-
-GO_FIRST = 0.5
-"""Seconds between the first list, or a tool's first call, and the imports that later calls need: the host gets its list
-first, and such a call imports what it needs undisturbed."""
 
 BuildApp = Callable[[Settings, anyio.abc.TaskGroup], "App"]
 
@@ -137,7 +133,7 @@ class NovitaServer(MCPServer[Parts]):
         self._chosen = settings
         self._secrets = learn_settings(settings)
         self._one_by_one = anyio.CapacityLimiter(1)
-        self._warming, self._quiet_until = False, 0.0
+        self._warming, self._lull = False, Lull()
         # The SDK's decorator for this passes no context, but completing ids needs to know the caller.
         self._lowlevel_server.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
 
@@ -173,16 +169,12 @@ class NovitaServer(MCPServer[Parts]):
     async def _in_a_thread(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._one_by_one, abandon_on_cancel=True)
 
-    async def _built(self, name: str) -> None:
-        if self._tool_manager.get_tool(name) is None:
-            self._quiet_until = anyio.current_time() + GO_FIRST
-            await self._in_a_thread(partial(self.build_tool, name))
-
     async def _warm_up_soon(self) -> None:
-        self._quiet_until = anyio.current_time() + GO_FIRST
-        for step in (*steps(), load_quick_road):
-            while anyio.current_time() < self._quiet_until:  # noqa: ASYNC110  # it tells the time to sleep until
-                await anyio.sleep_until(self._quiet_until)
+        self._lull.listed()
+        await self._lull.of_first_calls()
+        await self._in_a_thread(load_quick_road)
+        for step in steps():
+            await self._lull.of_calls()
             await self._in_a_thread(step)
 
     def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
@@ -219,9 +211,11 @@ class NovitaServer(MCPServer[Parts]):
         if name not in self.offered:
             error_result = await self._in_a_thread(lambda: later.error_result)
             return error_result(_unknown_tool(name, list(self.offered)))
-        await self._built(name)
         go = partial(super().call_tool, name, arguments, context)
-        return await (self.watch.around(name, context, go, arguments) if self.watch else go())
+        with self._lull.ended_by_a_call(first=(first := self._tool_manager.get_tool(name) is None)):
+            if first:
+                await self._in_a_thread(partial(self.build_tool, name))
+            return await (self.watch.around(name, context, go, arguments) if self.watch else go())
 
     async def list_resources(self) -> list[Resource]:
         stored = (Resource.model_validate(found) for found in surface().resources)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
+
 from .. import tools
 from ..novita.core.lazy import without
 from ..tools.kit import mcp_tasks
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
     from ..tools.kit.toolset import ToolSpec
 
 logger = logging.getLogger(__name__)
+
+LIST_FIRST = 0.2
+"""Seconds after the list in which nothing is imported unasked: the host reads it, and may make a first call."""
+FIRST_CALL = 0.5
+"""Seconds that a tool's first call has for itself, because it imports what it needs."""
+CALM = 0.5
+"""Seconds in which no call has begun or ended, after which it may be expected that none comes at once."""
 
 _OF_EVERY_CALL = ("build_app", "error_result")
 _OF_SOME_CALLS = ("leases_wait", "resources_and_prompts")
@@ -75,7 +84,7 @@ def _load_the_rest() -> None:
 def load_quick_road() -> None:
     """Import aiohttp, which carries calls to Novita in less processor time than httpcore, which does so until then.
 
-    It takes a tenth of a second. No call needs it, so it comes last.
+    It takes a tenth of a second. No call needs it, but all get faster by it, so it does not wait until none comes.
     """
     global _quick
     if _quick:
@@ -88,6 +97,44 @@ def load_quick_road() -> None:
         logger.warning("aiohttp cannot be used, so calls take more processor time: %r", error)
         return
     later.take_the_quick_road(pool)
+
+
+class Lull:
+    """Tells when to import what no call has asked for: imports in a thread slow down the calls that run meanwhile."""
+
+    def __init__(self) -> None:
+        self._first_until = self._busy_until = 0.0
+
+    def listed(self) -> None:
+        """A host has asked for the list."""
+        self._first_until = max(self._first_until, anyio.current_time() + LIST_FIRST)
+
+    @contextmanager
+    def ended_by_a_call(self, *, first: bool) -> Generator[None]:
+        """A call runs; `first` if it is the first one of its tool."""
+        self._busy_until = anyio.current_time() + CALM
+        if first:
+            self._first_until = anyio.current_time() + FIRST_CALL
+        try:
+            yield
+        finally:
+            self._busy_until = anyio.current_time() + CALM
+            if first:
+                self._first_until = min(self._first_until, anyio.current_time() + LIST_FIRST)
+
+    async def of_first_calls(self) -> None:
+        """Wait until no tool has its first call."""
+        await _later_than(lambda: self._first_until)
+
+    async def of_calls(self) -> None:
+        """Wait until no call has begun or ended for a while. A call that waits for Novita may run on."""
+        await _later_than(lambda: max(self._first_until, self._busy_until))
+
+
+async def _later_than(time: Callable[[], float]) -> None:
+    """Wait until a time that may be put off or brought forward meanwhile."""
+    while (left := time() - anyio.current_time()) > 0:  # noqa: ASYNC110  # time passes without an event
+        await anyio.sleep(min(left, 0.05))
 
 
 @contextmanager

@@ -176,8 +176,8 @@ def test_listing_imports_no_tool() -> None:
     script = (
         "import sys, anyio\n"
         "from mcp import Client\n"
-        "from novita_mcp.server import Settings, app, create_app\n"
-        "app.GO_FIRST = 3600\n"
+        "from novita_mcp.server import Settings, create_app, warming\n"
+        "warming.LIST_FIRST = 3600\n"
         "async def main():\n"
         "    async with Client(create_app(Settings(toolsets='all', tools='search_web'))) as client:\n"
         "        for listed in (client.list_tools, client.list_resources, client.list_resource_templates):\n"

@@ -191,18 +191,36 @@ async def test_the_list_is_answered_first_and_then_imports_begin_unasked(slow: S
 async def test_what_is_imported_unasked_waits_for_the_first_call_of_a_tool(
     slow: SlowImports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "GO_FIRST", 0)
+    monkeypatch.setattr(warming, "LIST_FIRST", 0)
     async with Client(create_app(SETTINGS)) as client, anyio.create_task_group() as group:
         with slow.let_go():
             await client.list_tools()
             await anyio.to_thread.run_sync(slow.begun.wait)
-            monkeypatch.setattr(app, "GO_FIRST", 1_000)
+            monkeypatch.setattr(warming, "CALM", 1_000)
             group.start_soon(client.call_tool, "list_media_models", {})
             await client.list_prompts()  # answered after the call has begun
         with anyio.fail_after(30):
             await client.call_tool("list_media_models", {})
 
         assert slow.toolsets[1:] == ["models"]
+
+
+async def test_while_calls_come_only_what_speeds_up_all_of_them_is_imported_unasked(
+    slow: SlowImports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = threading.Event()
+    monkeypatch.setattr(warming, "LIST_FIRST", 0.01)
+    monkeypatch.setattr(warming, "FIRST_CALL", 1_000)  # until it ends
+    monkeypatch.setattr(app, "load_quick_road", quick.set)
+    slow.go.set()
+    async with Client(create_app(SETTINGS)) as client:
+        await client.list_tools()
+        with anyio.fail_after(60):
+            monkeypatch.setattr(warming, "CALM", 1_000)
+            await client.call_tool("list_media_models", {})
+            assert await anyio.to_thread.run_sync(quick.wait, 30)
+
+        assert slow.toolsets == ["models"]  # for the call itself
 
 
 async def test_an_unknown_tool_is_refused_though_nothing_is_imported_yet(slow: SlowImports) -> None:
@@ -232,7 +250,7 @@ def test_a_server_for_many_has_built_its_tools_before_it_listens(monkeypatch: py
     assert built == [*server.offered]
 
 
-def test_the_quick_road_is_imported_after_all_else_and_for_no_call(simulator: Running) -> None:
+def test_the_quick_road_is_imported_after_the_list_and_for_no_call(simulator: Running) -> None:
     said = f"""
 import sys
 import anyio
