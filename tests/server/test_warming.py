@@ -197,7 +197,7 @@ async def test_what_is_imported_unasked_waits_for_the_first_call_of_a_tool(
             await client.list_tools()
             await anyio.to_thread.run_sync(slow.begun.wait)
             monkeypatch.setattr(warming, "CALM", 1_000)
-            group.start_soon(client.call_tool, "list_media_models", {})
+            group.start_soon(client.call_tool, "list_media_models")
             await client.list_prompts()  # answered after the call has begun
         with anyio.fail_after(30):
             await client.call_tool("list_media_models", {})

@@ -101,7 +101,7 @@ class AuditLog:
         await journal.keep(write)
 
     def write_soon(
-        self, journal: Journal, start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+        self, journal: Journal, start_soon: Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
     ) -> None:
         """Write what was noted in the background, with what is noted until then; at once if the process ends."""
         if not self._gathering:
