@@ -121,8 +121,8 @@ def test_a_route_a_toolset_and_a_tool_are_added_as_the_page_says(tmp_path: Path)
     doors = "tools/overview/each_toolset.py"
     copy.change(
         doors,
-        "    from ..kit.toolset import Toolset\n",
-        "    from ..greetings.greetings import greetings\n    from ..kit.toolset import Toolset\n",
+        "    from ..kit.toolset import Toolset, ToolSpec\n",
+        "    from ..greetings.greetings import greetings\n    from ..kit.toolset import Toolset, ToolSpec\n",
     )
     copy.change(doors, '    "images",\n', '    "greetings",\n    "images",\n')
     copy.change(doors, '        "images": ', '        "greetings": "..greetings.greetings",\n        "images": ')

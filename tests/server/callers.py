@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -27,3 +28,14 @@ async def caller(url: str, key: str = DEFAULT_KEY, **client: Any) -> AsyncGenera
 def facts(result: CallToolResult) -> dict[str, Any]:
     """The structured answer; empty where there is none."""
     return result.structured_content or {}
+
+
+def result_of(answer: httpx.Response) -> dict[str, Any] | None:
+    """The result of a call that was sent as a plain request; its answer is JSON, or events with JSON."""
+    events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+    is_json = answer.headers.get("content-type", "").startswith("application/json")
+    for text in [answer.text] if is_json else events:
+        message: dict[str, Any] = httpx.Response(200, text=text).json()
+        if "result" in message:
+            return message["result"]
+    return None

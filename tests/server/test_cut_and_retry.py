@@ -21,6 +21,7 @@ from novita_mcp.simulator.serving import Running
 
 from ..serving import serve_asgi
 from ..tools.kit.joining import answered_once_joined
+from .callers import result_of
 from .children import PATIENCE, Child, child
 
 pytestmark = pytest.mark.old_models
@@ -178,9 +179,8 @@ async def asked(
 ) -> Json:
     """The structured answer of a call."""
     answer = await http.post("/mcp", json=message(era, arguments, tool), headers=head(era, key, tool))
-    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
-    found: list[Json] = [httpx.Response(200, text=line).json() for line in lines] or [answer.json()]
-    result = next(each["result"] for each in found if "result" in each)
+    result = result_of(answer)
+    assert result is not None, answer.text
     assert not result.get("isError"), result
     return result["structuredContent"]
 

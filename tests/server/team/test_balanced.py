@@ -4,7 +4,6 @@ was paid for, and limits hold over both.
 Skipped only where Debian's postgresql or nginx is not installed.
 """
 
-import json
 import math
 import signal
 import time
@@ -25,6 +24,7 @@ from novita_mcp.simulator.serving import serve
 
 from ...postgres import binaries, run_postgres
 from ...storage import Storage, run_storage
+from ..callers import result_of
 from .team import Copy, balancer, copies, nginx_installed
 
 pytest.importorskip("psycopg")
@@ -52,11 +52,8 @@ async def ask(http: httpx.AsyncClient, key: str, tool: str, arguments: dict[str,
         answer = await http.post("/mcp", json=message, headers={**HEADERS, "Authorization": f"Bearer {key}"})
     except httpx.TransportError:
         return None
-    for line in answer.text.splitlines():
-        told: dict[str, Any] = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
-        if "result" in told and not told["result"].get("isError"):
-            return told["result"]["structuredContent"]
-    return None
+    result = result_of(answer)
+    return None if result is None or result.get("isError") else result["structuredContent"]
 
 
 class Callers:

@@ -1,7 +1,6 @@
 """Two versions on one database: the older copy goes on working after the newer one has changed the tables."""
 
 import io
-import json
 import subprocess
 import tarfile
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.serving import serve
 
 from ...postgres import Postgres
+from ..callers import result_of
 from ..children import environment
 from .team import HANDLE_KEY, Copy, free_ports
 
@@ -170,7 +170,7 @@ def ask(url: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         },
         timeout=60,
     )
-    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
-    result = json.loads(lines[-1])["result"]
+    result = result_of(answer)
+    assert result is not None, answer.text
     assert not result.get("isError"), result
     return result["structuredContent"]

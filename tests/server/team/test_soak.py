@@ -3,7 +3,6 @@
 Takes about a minute, so it runs where it is asked for by its mark: `pytest -m soak`.
 """
 
-import json
 import random
 import re
 import secrets
@@ -21,6 +20,7 @@ from novita_mcp.simulator.core.world import WorldSettings as WorldSettings
 from novita_mcp.simulator.media.tasks import TaskStore
 from novita_mcp.simulator.serving import serve
 
+from ..callers import result_of
 from .team import Copy, copies
 
 pytestmark = [
@@ -73,12 +73,10 @@ class Soak:
         answer = await self.http.post("/mcp", json=message, headers={**HEADERS, "Authorization": f"Bearer {key}"})
         self.seen.append(answer.text)
         assert answer.status_code == 200, answer.text
-        for line in answer.text.splitlines():
-            told: dict[str, Any] = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
-            if "result" in told:
-                self.answered["error" if told["result"].get("isError") else "fine"] += 1
-                return told["result"].get("structuredContent") or {}
-        raise AssertionError(f"no answer to {tool}: {answer.text[:500]}")
+        result = result_of(answer)
+        assert result is not None, f"no answer to {tool}: {answer.text[:500]}"
+        self.answered["error" if result.get("isError") else "fine"] += 1
+        return result.get("structuredContent") or {}
 
     async def once(self, key: str) -> None:
         """One thing of those that callers do."""
